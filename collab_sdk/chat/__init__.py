@@ -1,0 +1,1 @@
+"""Everything that talks to a model. Nothing else in the project calls one."""

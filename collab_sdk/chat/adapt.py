@@ -1,0 +1,80 @@
+"""Whatever the user brings, converted once, at the edge."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from collab_sdk.chat.client_model import ClientModel
+from collab_sdk.chat.function_model import FunctionModel
+from collab_sdk.chat.litellm_model import LiteLLMModel
+from collab_sdk.chat.model import ChatModel
+from collab_sdk.errors import UsageError
+from collab_sdk.registry import registered
+
+PLUGIN_GROUP = "collab_sdk.chat_models"
+
+
+def as_chat_model(
+    bot: Any, *, name: str | None = None, model: str | None = None, api_base: str | None = None
+) -> ChatModel:
+    """A ChatModel from a model name, a function, a LangChain Runnable or LangGraph graph, or an OpenAI-like client.
+
+    A name is any LiteLLM name, `offline`, `py:MODULE:FUNCTION`, or a plugin's scheme such as `hf:PATH`. `name` is for a
+    function: with one its replies are cached under it, so change it when the bot changes. `model` is for a client,
+    `api_base` for a model name.
+
+    Raises UsageError for anything else.
+    """
+    if isinstance(bot, ChatModel):
+        return bot
+    if (plugin := _plugin(bot)) is not None:
+        return plugin
+    if isinstance(bot, str):
+        return _named(bot, api_base)
+    if hasattr(bot, "chat") and hasattr(bot.chat, "completions"):
+        if model is None:
+            raise UsageError("An OpenAI client serves many models: as_chat_model(client, model='gpt-4o-mini').")
+        return ClientModel(bot, model=model)
+    if callable(bot):
+        return FunctionModel(bot, name=name)
+    raise UsageError(
+        f"{type(bot).__name__} is no bot: expected a model name, a function of messages, a LangChain Runnable, an "
+        "OpenAI-compatible client, or an object with the ChatModel protocol."
+    )
+
+
+def _named(spec: str, api_base: str | None) -> ChatModel:
+    if not spec.strip():
+        raise UsageError("The model name is empty: give a LiteLLM name such as openai/gpt-4o-mini, or 'offline'.")
+    if spec.startswith("py:"):
+        return _imported(spec)
+    return LiteLLMModel(spec, api_base=api_base)
+
+
+def _imported(spec: str) -> ChatModel:
+    """`py:MODULE:FUNCTION`. Its replies are cached under that name and the time its file was last changed."""
+    module_name, _, attribute = spec.removeprefix("py:").partition(":")
+    if not module_name or not attribute:
+        raise UsageError(f"{spec!r} must read py:MODULE:FUNCTION, such as py:my_app.bots:support_bot.")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does: a bot lives beside where the command is typed
+    try:
+        module = importlib.import_module(module_name)
+        bot = getattr(module, attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{spec!r} cannot be imported: {error}.") from error
+    version = int(Path(module.__file__).stat().st_mtime) if module.__file__ else 0
+    return as_chat_model(bot, name=f"{spec}@{version}")
+
+
+def _plugin(bot: Any) -> ChatModel | None:
+    """What a plugin makes of `bot`. An entry point is named for what it takes: a scheme, or a package whose objects."""
+    if isinstance(bot, str):
+        names = {bot.partition(":")[0]}
+    else:
+        names = {kind.__module__.partition(".")[0] for kind in type(bot).__mro__}
+    for name in names & registered(PLUGIN_GROUP).keys():
+        model: ChatModel = registered(PLUGIN_GROUP)[name].load()(bot)
+        return model
+    return None

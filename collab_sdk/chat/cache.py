@@ -1,0 +1,173 @@
+"""Replies on disk: nothing that was paid for is paid for twice.
+
+diskcache keeps the rows, behind a Disk that reads and writes checksummed JSON only. diskcache's own Disk and JSONDisk
+run pickles from a hostile row (CVE-2025-69872), and open and delete files that a row names.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import diskcache
+from diskcache.core import MODE_RAW
+
+from collab_sdk.errors import OutputError
+
+Record = dict[str, Any]
+DIGEST_BYTES = 16
+MAX_RECORD_BYTES = 64 << 20
+
+
+class Cache(Protocol):
+    """Where the engine keeps replies, by key. What `aput` acknowledged, a later `get` finds."""
+
+    quarantined: int
+    """Rows that were refused as corrupt or hostile, and counted as misses."""
+
+    def get(self, key: str) -> Record | None: ...
+
+    async def aput(self, key: str, record: Record) -> None: ...
+
+
+class MemoryCache:
+    """For one process, nothing on disk."""
+
+    def __init__(self) -> None:
+        self.quarantined = 0
+        self._records: dict[str, Record] = {}
+
+    def get(self, key: str) -> Record | None:
+        return self._records.get(key)
+
+    async def aput(self, key: str, record: Record) -> None:
+        self._records[key] = record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheStats:
+    directory: Path
+    records: int
+    bytes: int
+
+
+class DiskCache:
+    """A directory, 0700, that any number of processes may share. Never evicts: it is also the journal of a run."""
+
+    def __init__(self, directory: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
+        """Raises OutputError if the directory cannot be used."""
+        self.directory = Path(directory).expanduser()
+        self.quarantined = 0
+        self._clock = clock
+        try:
+            _make_private(self.directory)
+            self._rows = diskcache.Cache(str(self.directory), disk=JSONOnlyDisk, eviction_policy="none", cull_limit=0)
+        except Exception as error:
+            raise OutputError(f"The cache directory {self.directory} cannot be used: {error}") from error
+        # SQLite waits for other processes' locks; one thread of our own does, so that the event loop never has to.
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collab-cache")
+
+    def get(self, key: str) -> Record | None:
+        try:
+            row = self._rows.get(key)
+            return None if row is None else row["record"]
+        except (HostileRowError, KeyError, TypeError):
+            self.quarantined += 1
+            return None
+
+    async def aput(self, key: str, record: Record) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._put, key, record)
+
+    def _put(self, key: str, record: Record) -> None:
+        try:
+            self._rows.set(key, {"written": self._clock(), "record": record}, retry=True)
+        except Exception as error:
+            raise OutputError(f"The cache at {self.directory} cannot be written: {error}") from error
+
+    def stats(self) -> CacheStats:
+        return CacheStats(directory=self.directory, records=len(self._rows), bytes=self._rows.volume())
+
+    def prune(self, older_than: float) -> int:
+        """Delete records written more than `older_than` seconds ago, and unreadable ones; returns how many."""
+        limit = self._clock() - older_than
+        stale = [key for key in self._rows if self._written(key) < limit]
+        for key in stale:
+            self._rows.delete(key, retry=True)
+        return len(stale)
+
+    def _written(self, key: str) -> float:
+        try:
+            return float(self._rows.get(key)["written"])
+        except (HostileRowError, KeyError, TypeError, ValueError):
+            return float("-inf")
+
+    def clear(self) -> int:
+        """Delete all records; returns how many."""
+        return int(self._rows.clear(retry=True))
+
+    def close(self) -> None:
+        self._writer.shutdown()
+        self._rows.close()
+
+
+class HostileRowError(Exception):
+    """A row that this module did not write, or that was changed since."""
+
+
+class JSONOnlyDisk(diskcache.Disk):  # type: ignore[misc]
+    """Keys are strings, values are JSON behind a checksum, all of it inside the database."""
+
+    def put(self, key: str) -> tuple[str, bool]:
+        return key, True
+
+    def get(self, key: Any, raw: bool) -> str:
+        return key if raw and isinstance(key, str) else ""  # a key that no look-up of ours can hit
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, memoryview]:
+        data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        raw = data.encode("utf-8", "surrogatepass")
+        packed = _digest(raw) + zlib.compress(raw, 1)
+        return 0, MODE_RAW, None, memoryview(packed)
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
+        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
+            raise HostileRowError("a row of another kind")
+        unpacker = zlib.decompressobj()
+        try:
+            raw = unpacker.decompress(value[DIGEST_BYTES:], MAX_RECORD_BYTES)
+        except zlib.error as error:
+            raise HostileRowError("a corrupt value") from error
+        if not unpacker.eof or _digest(raw) != value[:DIGEST_BYTES]:
+            raise HostileRowError("an oversized value or a wrong checksum")
+        return json.loads(raw.decode("utf-8", "surrogatepass"))
+
+    def filename(self, key: Any = None, value: Any = None) -> NoReturn:
+        raise HostileRowError("values are never stored in files")
+
+    def remove(self, file_path: str) -> None:
+        """Rows of ours name no file; whatever file a hostile row names is left alone."""
+
+
+def _digest(raw: bytes) -> bytes:
+    return hashlib.sha256(raw).digest()[:DIGEST_BYTES]
+
+
+def _make_private(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = directory / "cache.db"
+    # SQLite gives its -wal and -shm files the mode of the database.
+    os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def default_cache_directory(environ: Mapping[str, str]) -> Path:
+    """`COLLAB_CACHE_DIR`, or `collab` in the user's cache directory (XDG base directories)."""
+    if chosen := environ.get("COLLAB_CACHE_DIR"):
+        return Path(chosen)
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collab"

@@ -1,0 +1,69 @@
+"""When a failed call is tried again, and after how long. The libraries' own retries are off: they would multiply."""
+
+import email.utils
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from collab_sdk.errors import EmptyReplyError, ModelCallError
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryPolicy:
+    """Up to `attempts` tries of a retryable failure, with jittered exponential waits (seconds) or the server's own.
+
+    An empty reply is tried once more, not `attempts` times.
+    """
+
+    attempts: int = 6
+    min_wait: float = 0.5
+    max_wait: float = 60.0
+
+    def retrying(self, sleep: Sleep, on_retry: Callable[[], None]) -> AsyncRetrying:
+        backoff = wait_random_exponential(multiplier=self.min_wait, max=self.max_wait)
+
+        def wait(state: RetryCallState) -> float:
+            error = _error(state)
+            if isinstance(error, ModelCallError) and error.retry_after is not None:
+                return min(error.retry_after, self.max_wait)
+            return backoff(state)
+
+        def stop(state: RetryCallState) -> bool:
+            limit = 2 if isinstance(_error(state), EmptyReplyError) else self.attempts
+            return state.attempt_number >= limit
+
+        return AsyncRetrying(
+            retry=retry_if_exception(is_retryable),
+            wait=wait,
+            stop=stop,
+            sleep=sleep,
+            before_sleep=lambda _: on_retry(),
+            reraise=True,
+        )
+
+
+def is_retryable(error: BaseException) -> bool:
+    return isinstance(error, EmptyReplyError) or (isinstance(error, ModelCallError) and error.retryable)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds from a Retry-After header: a number or an HTTP date (RFC 9110, 10.2.3). None if it is neither."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (date - now).total_seconds())

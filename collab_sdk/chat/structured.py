@@ -1,0 +1,55 @@
+"""Replies in the form of a JSON object."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from collab_sdk.chat.engine import Engine
+from collab_sdk.chat.model import ChatModel, ChatRequest
+from collab_sdk.errors import UnreadableReplyError
+from collab_sdk.prompts import load_prompt
+from collab_sdk.types import Message
+
+T = TypeVar("T")
+THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+
+async def ask_json(engine: Engine, model: ChatModel, request: ChatRequest, read: Callable[[dict[str, Any]], T]) -> T:
+    """What `read` makes of the object that `model` answers with.
+
+    `read` raises ValueError for an object in the wrong form. The model is then told what is wrong, once; after that,
+    UnreadableReplyError.
+    """
+    reply = await engine.call(model, request)
+    try:
+        return read(json_object(reply.content))
+    except ValueError as error:
+        problem = str(error)
+    repair = load_prompt("repair").fill(problem=problem)
+    exchange = (Message(role="assistant", content=reply.content), Message(role="user", content=repair))
+    reply = await engine.call(model, replace(request, messages=request.messages + exchange))
+    try:
+        return read(json_object(reply.content))
+    except ValueError as error:
+        raise UnreadableReplyError(f"{model.name} as {request.role} answered in no readable form: {error}.") from None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object in a model's answer, which may stand in a code fence or between sentences. ValueError if none."""
+    text = THINKING.sub("", text)
+    start = text.find("{")
+    if start < 0:
+        raise ValueError("there is no JSON object in it")
+    try:
+        value, _ = json.JSONDecoder(parse_constant=_refuse).raw_decode(text, start)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the JSON breaks off or is wrong: {error.msg} at character {error.pos - start}") from None
+    return dict(value)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")

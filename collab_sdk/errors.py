@@ -1,0 +1,109 @@
+"""Every error this package raises.
+
+CollabError
+├── UsageError                 the call cannot work as written: an option, a name, a missing goal
+│   ├── UnknownNameError       a metric, format or bot nobody registered; lists the known ones
+│   └── MissingExtraError      an optional dependency is absent; names the pip command
+├── InputError                 a log file, line or chat cannot be read; says where
+├── OutputError                a file cannot be written
+├── SampleError                one sample is lost; the others go on
+│   ├── ModelCallError         the endpoint answered with an error, after retries
+│   ├── BotError               the user's own bot raised or returned something that is no reply
+│   ├── EmptyReplyError        a model answered with nothing
+│   ├── TruncatedReplyError    a model ran into its token limit
+│   └── UnreadableReplyError   a judge or simulator did not answer in the form asked for
+├── NotEnoughSamplesError      too many samples were lost for a score
+└── RunStoppedError            the whole run ends; what was paid for is kept
+    ├── BudgetError            max_calls or max_usd is reached
+    └── EndpointError          the provider refuses the key or model, or has never answered
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Self
+
+
+class CollabError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class UsageError(CollabError):
+    """The call cannot work as written."""
+
+
+class UnknownNameError(UsageError):
+    """A name that nobody registered."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str]) -> Self:
+        """`kind` is the word for what was looked up; `known` are the valid names."""
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return cls(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is not installed."""
+
+    @classmethod
+    def of(cls, what: str, extra: str) -> Self:
+        return cls(f"{what}: pip install 'collab-sdk[{extra}]'")
+
+
+class InputError(CollabError):
+    """A log cannot be read; `where` is `file:line`, as far as known."""
+
+    def __init__(self, problem: str, *, where: str = "") -> None:
+        super().__init__(f"{where}: {problem}" if where else problem)
+        self.problem = problem
+        self.where = where
+
+
+class OutputError(CollabError):
+    """A file cannot be written."""
+
+
+class SampleError(CollabError):
+    """One sample is lost; it is reported as missing and never becomes a score."""
+
+
+class ModelCallError(SampleError):
+    """A model call failed. `retryable` and `retry_after` (seconds) steer the retries."""
+
+    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class BotError(SampleError):
+    """The user's own bot raised, or returned something that is no reply."""
+
+
+class EmptyReplyError(SampleError):
+    """A model answered with nothing."""
+
+
+class TruncatedReplyError(SampleError):
+    """A model's reply ran into its token limit."""
+
+
+class UnreadableReplyError(SampleError):
+    """A judge or simulator did not answer in the form it was asked for, twice."""
+
+
+class NotEnoughSamplesError(CollabError):
+    """Too few samples succeeded for a score."""
+
+
+class RunStoppedError(CollabError):
+    """The whole run ends here; everything paid for so far is in the cache."""
+
+
+class BudgetError(RunStoppedError):
+    """`max_calls` or `max_usd` is reached."""
+
+
+class EndpointError(RunStoppedError):
+    """The provider refuses the key or the model, or has never answered."""

@@ -1,0 +1,84 @@
+"""Files that appear under their name only when they are complete."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from collab_sdk.errors import OutputError
+from collab_sdk.logs.json_text import to_json
+from collab_sdk.logs.sources import PARTIAL, reason
+
+
+class JsonlWriter:
+    """JSON lines to a file, or to stdout for `-`; to be used with `with`.
+
+    Rows go to `<path>.partial`, which is opened at once and flushed row by row. A clean end renames it; after an
+    exception it stays. Raises OutputError for whatever cannot be written. The same rows give the same bytes.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._name = str(path)
+        self._partial: Path | None = None
+        if self._name == "-":
+            sys.stdout.flush()  # text printed so far comes first
+            self._file: BinaryIO = sys.stdout.buffer
+            return
+        with self._explained():
+            self._target = Path(path).resolve()  # through a link, to the file that is to be replaced
+            if problem := _obstacle(self._target):
+                raise OutputError(f"Cannot write {self._name}: {problem}.")
+            self._partial = self._target.with_name(self._target.name + PARTIAL)
+            self._file = self._partial.open("wb")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        try:
+            line = to_json(row) + "\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise OutputError(f"Cannot write {self._name}: a row is no JSON: {error}.") from error
+        with self._explained():
+            self._file.write(line.encode())
+            self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._partial is None:
+            return
+        if kind is not None:
+            with suppress(OSError):  # the first error is the one to hear about
+                self._file.close()
+            return
+        with self._explained():
+            with self._file:
+                os.fsync(self._file.fileno())
+            self._partial.replace(self._target)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """System errors as one OutputError, except that nobody reads stdout any more, which is no failure of ours."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            raise OutputError(f"Cannot write {self._name}: {reason(error)}.") from error
+
+
+def _obstacle(target: Path) -> str:
+    """Why the target cannot be created or replaced; empty if it can."""
+    if target.is_dir():
+        return "it is a folder"
+    if not target.parent.is_dir():
+        return f"the folder {target.parent} does not exist"
+    if target.exists() and not target.is_file():
+        return "it is no regular file; for stdout, write to -"  # a rename would replace /dev/null itself
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        return "permission denied"
+    return ""

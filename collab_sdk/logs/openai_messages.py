@@ -1,0 +1,44 @@
+"""OpenAI and Hugging Face messages, `{"messages": [...], "id"?, "goal"?, "tools"?, "metadata"?}`, which is ours too."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from collab_sdk.errors import InputError
+from collab_sdk.logs.row import Format, Row, read_messages, to_conversation
+from collab_sdk.types import Conversation, Message
+
+SCHEMA = "collab/conversation/v1"
+
+_ROLE_ALIASES = (("developer", "system"), ("function", "tool"))
+
+
+def _matches(row: Row) -> bool:
+    return "messages" in row
+
+
+def _read(row: Row) -> Conversation:
+    schema = row.get("schema")
+    if isinstance(schema, str) and schema.startswith("collab/") and schema != SCHEMA:
+        raise InputError(f"schema {schema!r} is not one this version reads as a chat; expected {SCHEMA}")
+    return to_conversation(row, read_messages(row["messages"], _message))
+
+
+def _message(value: Any) -> Message:
+    if not isinstance(value, Mapping):
+        return Message.of(value)  # which says what is wrong
+    message = dict(value)
+    for alias, role in _ROLE_ALIASES:
+        if message.get("role") == alias:
+            message["role"] = role
+    if isinstance(message.get("function_call"), Mapping) and not message.get("tool_calls"):
+        message["tool_calls"] = [{"function": message["function_call"]}]  # OpenAI's form before tools
+    calls = message.get("tool_calls")
+    if calls is not None and not (isinstance(calls, list) and all(isinstance(call, Mapping) for call in calls)):
+        raise InputError("tool_calls must be a list of objects")
+    for key in ("name", "tool_call_id"):
+        if not isinstance(message.get(key), str | None):
+            raise InputError(f"{key} must be text, not {type(message[key]).__name__}")
+    return Message.of(message)
+
+
+OPENAI_MESSAGES = Format(name='OpenAI messages ("messages")', matches=_matches, read=_read)

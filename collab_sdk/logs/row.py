@@ -1,0 +1,79 @@
+"""What the formats share: the test and the function that make one, and the parts of a row that are alike in all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from collab_sdk.errors import InputError
+from collab_sdk.logs.tool_calls import link_tool_calls
+from collab_sdk.types import Conversation, Goal, Message
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Format:
+    """A chat-log format. `read` raises InputError; an empty id in its conversation means that the row has none."""
+
+    name: str
+    matches: Callable[[Row], bool]
+    read: Callable[[Row], Conversation]
+
+
+def read_messages(values: Any, read: Callable[[Any], Message]) -> tuple[Message, ...]:
+    """Messages from a list, `read` one by one. Raises InputError naming the message that is none."""
+    if not isinstance(values, list):
+        raise InputError(f"the messages must be a list, not {type(values).__name__}")
+    messages = []
+    for position, value in enumerate(values, start=1):
+        try:
+            messages.append(read(value))
+        except InputError as error:
+            raise InputError(f"message {position}: {error.problem}") from None
+    return tuple(messages)
+
+
+def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
+    """The messages, with whatever the row says about them. Raises InputError for a chat that cannot be scored."""
+    if not messages:
+        raise InputError("no messages")
+    if not any(message.role == "assistant" for message in messages):
+        raise InputError("no assistant message")
+    metadata = row.get("metadata")
+    return Conversation(
+        id=_id(row.get("id")),
+        messages=link_tool_calls(messages),
+        goal=_goal(row),
+        tools=_tools(row.get("tools")),
+        metadata=metadata if isinstance(metadata, Mapping) else {},
+    )
+
+
+def _id(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return str(value)
+    raise InputError(f"id must be text or a whole number, not {type(value).__name__}")
+
+
+def _goal(row: Row) -> Goal | None:
+    goal: Any = row.get("goal")
+    reference: Any = row.get("reference")
+    if isinstance(goal, Mapping):
+        goal, reference = goal.get("text"), goal.get("reference", reference)
+    if goal is None:
+        return None
+    if not isinstance(goal, str):
+        raise InputError(f"goal must be text, or an object with text and reference, not {type(goal).__name__}")
+    if not isinstance(reference, str | None):
+        raise InputError(f"reference must be text, not {type(reference).__name__}")
+    return Goal(text=goal, reference=reference) if goal.strip() else None
+
+
+def _tools(value: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(value, list):
+        return ()
+    if not all(isinstance(tool, Mapping) for tool in value):
+        raise InputError("tools must be a list of objects")
+    return tuple(value)

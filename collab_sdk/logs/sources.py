@@ -1,0 +1,73 @@
+"""Where logs come from: files, folders and stdin, plain or gzipped."""
+
+import gzip
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from collab_sdk.errors import InputError
+
+STDIN = "-"
+PARTIAL = ".partial"
+"""Ends the name of a file still being written; such files in a folder are not read."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def log_files(paths: Iterable[str | Path]) -> list[str]:
+    """The files behind the paths, those of a folder sorted. Raises InputError for the first that cannot be read."""
+    if isinstance(paths, str | Path):  # else a lone string would be read as one path a letter
+        paths = [paths]
+    return [file for path in paths for file in _files_of(str(path))]
+
+
+def _files_of(path: str) -> list[str]:
+    if path == STDIN:
+        return [path]
+    try:
+        Path(path).stat()
+        files = [str(file) for file in _visible_files(Path(path))] if Path(path).is_dir() else [path]
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {reason(error)}", where=path) from None
+    if not files:
+        raise InputError("no files in this folder", where=path)
+    for file in files:
+        # Asked instead of tried: opening a pipe twice would lose what is in it.
+        if not os.access(file, os.R_OK):
+            raise InputError("cannot be read: Permission denied", where=file)
+    return files
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file()
+        and file.suffix != PARTIAL
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+
+
+@contextmanager
+def open_log(file: str) -> Iterator[BinaryIO]:
+    """The bytes of one log, unzipped if they begin as gzip does."""
+    log: io.BufferedReader[Any]
+    with ExitStack() as stack:
+        if file == STDIN:
+            log = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
+            stack.callback(log.detach)  # so that closing the log leaves stdin open
+        else:
+            log = stack.enter_context(Path(file).open("rb"))
+        if log.peek(2).startswith(_GZIP_MAGIC):
+            yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=log)))
+        else:
+            yield log
+
+
+def reason(error: Exception) -> str:
+    """What the system says is wrong, without the error number and the path."""
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,84 @@
+"""What a metric says about itself, so that one judge call and one extraction serve them all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from collab_sdk.types import Goal, Message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """What the judge found: a value in [0, 1] and the reason given."""
+
+    value: float
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rubric:
+    """A criterion for the judge, which ends with the JSON form of the answer; `read` makes a judgement of that answer.
+
+    `read` raises ValueError for an answer in another form.
+    """
+
+    criterion: str
+    read: Callable[[Any], Judgement]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """Everything a metric may base its value on."""
+
+    messages: tuple[Message, ...]
+    """The whole conversation."""
+    goal: Goal
+    tokens: Mapping[str, int]
+    """Tokens of the response and its future, by role; the shared history would shift every candidate alike."""
+    judgement: Judgement | None
+    artefact: str | None
+
+
+class Metric(Protocol):
+    """One number about a conversation. Adding one: a class like those beside this file, and an entry point."""
+
+    @property
+    def name(self) -> str: ...
+
+    def rubric(self, goal: Goal) -> Rubric | None:
+        """What to ask the judge, if anything. Raises UsageError if this goal cannot be measured."""
+
+    def artefact(self, goal: Goal) -> str | None:
+        """What to pull out of the conversation, in a few words, if anything."""
+
+    def value(self, evidence: Evidence) -> float:
+        """In [0, 1]; costs are negative, in [-1, 0]."""
+
+
+def read_score(answer: Any) -> Judgement:
+    """`{"reason": str, "score": 0..1}`"""
+    score = _object(answer).get("score")
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise ValueError('"score" must be a number from 0 to 1')
+    return Judgement(value=float(score), note=str(answer.get("reason", "")))
+
+
+def read_checklist(answer: Any) -> Judgement:
+    """`{"reason": str, "checklist": [{"requirement": str, "met": bool}, ...]}`; the value is the share that is met."""
+    items = _object(answer).get("checklist")
+    if not isinstance(items, list) or not items:
+        raise ValueError('"checklist" must be a list with an entry for each requirement')
+    met = []
+    for item in items:
+        if not isinstance(item, dict) or not isinstance(item.get("met"), bool):
+            raise ValueError('each entry of "checklist" must have "met": true or false')
+        met.append(item["met"])
+    unmet = [str(item.get("requirement", "")) for item in items if not item["met"]]
+    note = str(answer.get("reason", "")) + (f" Unmet: {'; '.join(unmet)}." if unmet else "")
+    return Judgement(value=sum(met) / len(met), note=note.strip())
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise ValueError("the answer to each criterion must be an object")
+    return answer

@@ -1,0 +1,68 @@
+"""The judge: one call for all criteria of a conversation, one for its artefact."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from collab_sdk.chat.adapt import as_chat_model
+from collab_sdk.chat.engine import Engine
+from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
+from collab_sdk.chat.structured import ask_json
+from collab_sdk.metrics.base import Judgement, Rubric
+from collab_sdk.prompts import fence, fence_transcript, load_prompt
+from collab_sdk.types import Goal, Message
+
+
+class Judge:
+    """Judges at temperature 0, on a transcript fenced so that nothing said in it can steer the judgement."""
+
+    def __init__(self, model: Any, *, engine: Engine) -> None:
+        self.model: ChatModel = as_chat_model(model)
+        self.engine = engine
+
+    async def ajudge(
+        self, messages: tuple[Message, ...], *, goal: Goal, rubrics: Mapping[str, Rubric]
+    ) -> dict[str, Judgement]:
+        """A judgement for every rubric, by name. Raises SampleError if even one cannot be had."""
+        if not rubrics:
+            return {}
+
+        def read(answer: dict[str, Any]) -> dict[str, Judgement]:
+            if missing := rubrics.keys() - answer.keys():
+                raise ValueError(f"no answer for {', '.join(sorted(missing))}")
+            return {name: rubric.read(answer[name]) for name, rubric in rubrics.items()}
+
+        criteria = "\n".join(f"{name}: {rubric.criterion}" for name, rubric in rubrics.items())
+        request = _request(
+            "judge",
+            goal=fence("goal", goal.text),
+            transcript=fence_transcript(messages),
+            criteria=fence("criteria", criteria),
+        )
+        return await ask_json(self.engine, self.model, request, read)
+
+    async def aextract(self, messages: tuple[Message, ...], *, wanted: str) -> str:
+        """What the assistant finally delivered, empty if nothing. Raises SampleError if that cannot be found out."""
+        request = _request("extract", transcript=fence_transcript(messages), wanted=wanted)
+        return await ask_json(self.engine, self.model, request, _read_artefact)
+
+
+def _request(name: str, **values: str) -> ChatRequest:
+    # Instructions first, conversation after: providers' prefix caches hit on the fixed part.
+    instructions, turn = load_prompt(name), load_prompt(f"{name}_turn")
+    return ChatRequest(
+        role=CallRole.JUDGE,
+        messages=(
+            Message(role="system", content=instructions.text),
+            Message(role="user", content=turn.fill(**values)),
+        ),
+        temperature=0.0,
+        json_reply=True,
+        template=instructions.hash + turn.hash,
+    )
+
+
+def _read_artefact(answer: dict[str, Any]) -> str:
+    artefact = answer.get("artefact")
+    if not isinstance(artefact, str):
+        raise ValueError('"artefact" must be a string')
+    return artefact

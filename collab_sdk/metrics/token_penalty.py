@@ -1,0 +1,35 @@
+"""What the conversation cost the user to read and write."""
+
+import warnings
+from dataclasses import dataclass
+
+from collab_sdk.metrics.base import Evidence
+from collab_sdk.types import Goal
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPenalty:
+    """-min(rate x tokens, 1) over the response and its future (R_int in section 3 of the paper).
+
+    `rate` is the paper's lambda, per token: 1e-4 for documents, 5e-4 for code and maths. The tokens of `roles` count.
+    """
+
+    rate: float = 5e-4
+    roles: tuple[str, ...] = ("user", "assistant")
+    name: str = "token_penalty"
+
+    def rubric(self, goal: Goal) -> None:
+        return None
+
+    def artefact(self, goal: Goal) -> None:
+        return None
+
+    def value(self, evidence: Evidence) -> float:
+        cost = self.rate * sum(evidence.tokens.get(role, 0) for role in self.roles)
+        if cost > 1:
+            warnings.warn(
+                f"token_penalty is at its cap: at {self.rate:g} a token, futures over {1 / self.rate:.0f} tokens all "
+                "cost the same. Lower the rate: TokenPenalty(rate=...), --token-rate.",
+                stacklevel=2,
+            )
+        return -min(cost, 1.0)

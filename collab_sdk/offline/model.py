@@ -1,0 +1,64 @@
+"""One ChatModel that plays every part by rules."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest, Price
+from collab_sdk.errors import UnknownNameError
+from collab_sdk.offline import assistant, goal_reader, judge, user
+from collab_sdk.offline.voice import Voice
+from collab_sdk.prompts import load_prompt, unfence, unfence_transcript
+
+VERSION = 1
+"""Part of the cache key: raise it whenever a rule changes."""
+MANNERS = ("passive", "proactive")
+
+
+class OfflineModel:
+    """Rules behind the ChatModel protocol; not a language model.
+
+    `manner` is the assistant's: `passive` acts at once, `proactive` asks about what the request leaves open. A passive
+    one also asks when its system message holds the proactive prompt, as an obedient model would. The same request always
+    gets the same bytes, and another `sample` usually another phrasing.
+    """
+
+    price = Price(prompt=0.0, completion=0.0)
+
+    def __init__(self, *, manner: str = "passive") -> None:
+        if manner not in MANNERS:
+            raise UnknownNameError.of("manner", manner, MANNERS)
+        self.manner = manner
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The model called `offline`, `offline:passive` or `offline:proactive`."""
+        return cls(manner=name.partition(":")[2] or "passive")
+
+    @property
+    def name(self) -> str:
+        return "offline" if self.manner == "passive" else f"offline:{self.manner}"
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"model": "offline", "manner": self.manner, "version": VERSION}
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        if request.role is CallRole.ASSISTANT:
+            content = assistant.reply(request.messages, manner=self.manner, voice=Voice(request))
+        else:
+            content = json.dumps(_answer(request), ensure_ascii=False)
+        return ChatReply(content=content, usd=0.0)
+
+
+def _answer(request: ChatRequest) -> dict[str, Any]:
+    # A repair request repeats the first prompt and appends to it.
+    prompt = next((message.content for message in request.messages if message.role == "user"), "")
+    transcript = unfence_transcript(prompt)
+    if request.role is CallRole.SIMULATOR:
+        return user.reply(unfence("goal", prompt), transcript, voice=Voice(request))
+    if request.role is CallRole.GOAL:
+        return {"goal": goal_reader.read(transcript)}
+    if any(message.content == load_prompt("extract").text for message in request.messages):
+        return {"artefact": judge.extract(transcript, wanted=prompt.rpartition("</transcript>")[2])}
+    return judge.judge(unfence("goal", prompt), transcript, criteria=unfence("criteria", prompt))

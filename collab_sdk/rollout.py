@@ -1,0 +1,126 @@
+"""Playing a conversation forward."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from collab_sdk.chat.adapt import as_chat_model
+from collab_sdk.chat.engine import Engine
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
+from collab_sdk.concurrency import all_settled
+from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.simulator import Simulator
+from collab_sdk.types import End, Future, Goal, Message, as_messages
+
+FAREWELL_WORDS = frozenset(
+    """a again and any anytime awesome bye care cheers day enjoy evening good goodbye great have is it later lot lots
+    luck many much my nice no night ok okay one perfect pleasure problem rest see so soon take thank thanks that that's
+    the time to too very welcome wonderful you you're your""".split()
+)
+FAREWELL_CHARACTERS = 120
+
+
+class Rollout:
+    """Plays futures of a conversation: the simulated user and the assistant in turn, at most `window` exchanges.
+
+    `assistant` is anything `as_chat_model` takes; `samples` is how many futures make one estimate. The paper uses
+    window 2, 3 samples and temperature 0.8 (section 4).
+    """
+
+    def __init__(
+        self,
+        *,
+        assistant: Any,
+        simulator: Simulator,
+        window: int = 2,
+        samples: int = 3,
+        temperature: float = 0.8,
+        max_tokens: int | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        if window < 0 or samples < 1:
+            raise UsageError(f"window is {window} and samples {samples}; they must be at least 0 and 1.")
+        self.assistant: ChatModel = as_chat_model(assistant)
+        self.simulator = simulator
+        self.window = window
+        # Without a window nothing is played, so every future would be the same one.
+        self.samples = samples if window else 1
+        self.temperature = temperature
+        self.max_tokens = max_tokens
+        self.engine = engine or simulator.engine
+
+    def futures(
+        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, conversation_id: str = ""
+    ) -> list[Future]:
+        return run_sync(self.afutures(messages, goal=goal, conversation_id=conversation_id))
+
+    async def afutures(
+        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, conversation_id: str = ""
+    ) -> list[Future]:
+        """`samples` futures of a conversation that ends with the response in question."""
+        start = as_messages(messages)
+        plays = (
+            self.aplay(start, goal=goal, sample=sample, conversation_id=conversation_id)
+            for sample in range(self.samples)
+        )
+        return await all_settled(plays)
+
+    async def aplay(
+        self,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        goal: Goal | str,
+        sample: int = 0,
+        conversation_id: str = "",
+    ) -> Future:
+        """One future; if a call fails a failed one, with what was played before it.
+
+        Raises RunStoppedError, and no other.
+        """
+        start, goal = as_messages(messages), Goal.of(goal)
+        played: list[Message] = []
+        end, reason = End.WINDOW, ""
+        try:
+            for step in range(self.window):
+                draw = f"{conversation_id}/future-{sample}/{step}"
+                user = await self.simulator.areply([*start, *played], goal=goal, sample=draw)
+                if user.message:
+                    played.append(Message(role="user", content=user.message))
+                if user.done:
+                    end, reason = End.USER_DONE, user.reason
+                    break
+                answer = await self.arespond([*start, *played], sample=draw)
+                played.append(Message(role="assistant", content=answer))
+                if (stuck := _stuck([*start, *played])) is not None:
+                    end = stuck
+                    break
+        except SampleError as error:
+            return Future(sample=sample, messages=tuple(played)).failed(error)
+        return Future(sample=sample, messages=tuple(played), end=end, reason=reason)
+
+    async def arespond(self, history: Sequence[Message], *, sample: str) -> str:
+        """The assistant's answer to a history that ends with a user message. `sample` tells draws apart."""
+        request = ChatRequest(
+            role=CallRole.ASSISTANT,
+            messages=tuple(history),
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            sample=sample,
+        )
+        return (await self.engine.call(self.assistant, request)).content.strip()
+
+
+def _stuck(messages: Sequence[Message]) -> End | None:
+    """Whether the last exchange leads nowhere: both sides only say goodbye, or both repeat themselves."""
+    spoken = [message for message in messages if message.role in ("user", "assistant")]
+    user, assistant = spoken[-2:]
+    if _is_farewell(user.content) and _is_farewell(assistant.content):
+        return End.GOODBYE
+    if len(spoken) >= 4 and spoken[-4].content == user.content and spoken[-3].content == assistant.content:
+        return End.REPETITION
+    return None
+
+
+def _is_farewell(text: str) -> bool:
+    return len(text) <= FAREWELL_CHARACTERS and FAREWELL_WORDS.issuperset(re.findall(r"[a-z']+", text.lower()))

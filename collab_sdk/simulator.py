@@ -1,0 +1,81 @@
+"""The user, played by a model."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from collab_sdk.chat.adapt import as_chat_model
+from collab_sdk.chat.engine import Engine, default_engine
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
+from collab_sdk.chat.structured import ask_json
+from collab_sdk.prompts import fence, fence_transcript, load_prompt
+from collab_sdk.types import Goal, Message, as_messages
+
+STYLE_EXAMPLES = 6
+STYLE_CHARACTERS = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserTurn:
+    """What the user says next. When `done`, they leave after `message`, which may be empty."""
+
+    message: str
+    done: bool
+    reason: str
+
+
+class Simulator:
+    """Plays the user of a conversation: sees the goal and how the real user writes; the assistant sees neither.
+
+    `model` is anything `as_chat_model` takes. The paper simulates users at temperature 1.0 (section 4).
+    """
+
+    def __init__(self, model: Any, *, temperature: float = 1.0, engine: Engine | None = None) -> None:
+        self.model: ChatModel = as_chat_model(model)
+        self.temperature = temperature
+        self.engine = engine or default_engine()
+
+    def reply(self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, sample: str = "") -> UserTurn:
+        return run_sync(self.areply(messages, goal=goal, sample=sample))
+
+    async def areply(
+        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, sample: str = ""
+    ) -> UserTurn:
+        """The user's answer to a conversation that ends with an assistant message. `sample` tells draws apart.
+
+        Raises SampleError if the model fails or does not answer in the form asked for.
+        """
+        goal = Goal.of(goal)
+        instructions, turn = load_prompt("simulator"), load_prompt("simulator_turn")
+        prompt = turn.fill(
+            goal=fence("goal", goal.text),
+            style=fence("examples", _examples(goal.style)),
+            transcript=fence_transcript(as_messages(messages)),
+        )
+        request = ChatRequest(
+            role=CallRole.SIMULATOR,
+            messages=(Message(role="system", content=instructions.text), Message(role="user", content=prompt)),
+            temperature=self.temperature,
+            json_reply=True,
+            template=instructions.hash + turn.hash,
+            sample=sample,
+        )
+        return await ask_json(self.engine, self.model, request, _read)
+
+
+def _read(answer: dict[str, Any]) -> UserTurn:
+    message, done = answer.get("message"), answer.get("done", False)
+    if not isinstance(message, str):
+        raise ValueError('"message" must be a string')
+    if not isinstance(done, bool):
+        raise ValueError('"done" must be true or false')
+    if not message.strip() and not done:
+        raise ValueError('"message" is empty though "done" is false')
+    return UserTurn(message=message.strip(), done=done, reason=str(answer.get("reason", "")))
+
+
+def _examples(style: Iterable[str]) -> str:
+    examples = [json.dumps(text[:STYLE_CHARACTERS], ensure_ascii=False) for text in style if text.strip()]
+    return "\n".join(examples[:STYLE_EXAMPLES]) or "(none)"

@@ -1,0 +1,230 @@
+"""The values that travel through the package: messages, conversations, goals, futures, scores, pairs."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
+
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One message of a conversation, in OpenAI's terms, with text content."""
+
+    role: str
+    content: str
+    name: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    tool_call_id: str | None = None
+
+    @classmethod
+    def of(cls, value: "Message | Mapping[str, Any]") -> "Message":
+        """A message from an OpenAI-style dict. Raises InputError for a role or content that is no message."""
+        if isinstance(value, Message):
+            return value
+        if not isinstance(value, Mapping):
+            raise InputError(f"a message must be an object with role and content, not {type(value).__name__}")
+        role = value.get("role")
+        if role not in ROLES:
+            raise InputError(f"unknown role {role!r}; expected one of {', '.join(ROLES)}")
+        tool_calls = tuple(value.get("tool_calls") or ())
+        return cls(
+            role=role,
+            content=text_of(value.get("content"), empty_allowed=bool(tool_calls)),
+            name=value.get("name"),
+            tool_calls=tool_calls,
+            tool_call_id=value.get("tool_call_id"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The OpenAI-style dict; absent fields are left out."""
+        row: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.name is not None:
+            row["name"] = self.name
+        if self.tool_calls:
+            row["tool_calls"] = [dict(call) for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            row["tool_call_id"] = self.tool_call_id
+        return row
+
+
+def text_of(content: Any, *, empty_allowed: bool = False) -> str:
+    """The text of OpenAI message content: a string, or parts. Parts that are no text become `[image]` and the like."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
+        return "\n".join(_part_text(part) for part in content)
+    if content is None and empty_allowed:
+        return ""
+    raise InputError(
+        f"content must be a string or a list of parts, not {'null' if content is None else type(content).__name__}"
+    )
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        raise InputError(f"a content part must be an object with a type, not {type(part).__name__}")
+    if isinstance(part.get("text"), str):
+        return str(part["text"])
+    kind = str(part.get("type") or "part").removeprefix("input_").removesuffix("_url")
+    return f"[{kind}]"
+
+
+def as_messages(values: Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Messages from dicts or Messages. Raises InputError naming the place of the first that is none."""
+    messages = []
+    for position, value in enumerate(values, start=1):
+        try:
+            messages.append(Message.of(value))
+        except InputError as error:
+            raise InputError(f"message {position}: {error.problem}") from None
+    return tuple(messages)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Goal:
+    """What the user wants from a conversation. Simulator and judge see it, the assistant never does.
+
+    `text` is prose or `key: value` lines. `reference` is the answer that `accuracy` compares with. `style` holds
+    messages the real user wrote, as examples of how they write.
+    """
+
+    text: str
+    reference: str | None = None
+    style: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, value: "Goal | str") -> "Goal":
+        goal = cls(text=value) if isinstance(value, str) else value
+        if not goal.text.strip():
+            raise UsageError("The goal is empty: say in a sentence what the user wants.")
+        return goal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """One assistant turn of a conversation: the response, what led to it, and what really followed."""
+
+    index: int
+    """Position among the conversation's assistant turns, from 0."""
+    history: tuple[Message, ...]
+    response: Message
+    rest: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversation:
+    """A logged chat."""
+
+    id: str
+    messages: tuple[Message, ...]
+    goal: Goal | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def turns(self) -> Iterator[Turn]:
+        """The assistant turns that can be scored: text that answers a user message, tool steps in between included."""
+        index = 0
+        for position, message in enumerate(self.messages):
+            if message.role == "assistant" and not message.tool_calls and message.content.strip():
+                history = self.messages[:position]
+                if history and history[-1].role in ("user", "tool"):
+                    rest = self.messages[position + 1 :]
+                    yield Turn(index=index, history=history, response=message, rest=rest)
+                    index += 1
+
+
+class End(StrEnum):
+    """Why a future ended."""
+
+    WINDOW = "window"
+    USER_DONE = "user done"
+    GOODBYE = "goodbyes only"
+    REPETITION = "repetition"
+    OBSERVED = "observed"
+    """The future is the logged one; nothing was simulated."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Future:
+    """What followed a response, one sample: the messages played, why they ended, and what they earned.
+
+    A future whose call or judgement failed has `error` and no `reward`: it is missing, never a zero.
+    """
+
+    sample: int
+    messages: tuple[Message, ...] = ()
+    end: End = End.WINDOW
+    reason: str = ""
+    """The simulated user's own reason for ending."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """The judge's reason for each metric."""
+    reward: float | None = None
+    """R*, the weighted sum of the metrics over the whole conversation."""
+    error: str | None = None
+
+    def failed(self, error: Exception) -> "Future":
+        """This future as a missing sample."""
+        return replace(self, end=End.FAILED, error=str(error), reward=None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MRScore:
+    """The multiturn-aware reward of one response: the mean reward over its sampled futures.
+
+    `value` and `metrics` are None and empty when fewer than `min_samples` futures succeeded. `stderr` is the standard
+    error of the mean, None with fewer than two samples.
+    """
+
+    response: str
+    futures: tuple[Future, ...]
+    value: float | None
+    stderr: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    observed: Future | None = None
+    """The logged future, scored like a simulated one."""
+    conversation_id: str = ""
+    turn: int | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.futures)
+
+    @property
+    def n_ok(self) -> int:
+        return sum(future.reward is not None for future in self.futures)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Why samples are missing, one line each."""
+        return tuple(future.error for future in self.futures if future.error)
+
+    def __float__(self) -> float:
+        if self.value is None:
+            reason = f" First failure: {self.errors[0]}" if self.errors else ""
+            raise NotEnoughSamplesError(f"No score: {self.n_ok} of {self.n} samples succeeded.{reason}")
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreferencePair:
+    """Two responses to one history, the better first."""
+
+    conversation_id: str
+    turn: int
+    prompt: tuple[Message, ...]
+    chosen: MRScore
+    rejected: MRScore
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def margin(self) -> float:
+        return float(self.chosen) - float(self.rejected)
