@@ -34,6 +34,8 @@ from collab_sdk.errors import (
 KEY_VERSION = 1
 DOOMED_AFTER = 3
 """Failures in a row after which an endpoint that never answered is given up."""
+STOPPED_SECONDS = 1.0
+"""How long a stopped endpoint refuses: the run that met it ends, and the next one, with the right key, is let through."""
 
 
 class Engine:
@@ -95,7 +97,7 @@ class Engine:
         return reply
 
     async def _pay(self, model: ChatModel, request: ChatRequest) -> ChatReply:
-        endpoint = self._state().endpoint(model)
+        endpoint = self._state().endpoint(model, self._clock())
         usage = self.ledger.of(request.role)
 
         def count_retry() -> None:
@@ -109,7 +111,7 @@ class Engine:
                         reply = await self._try(model, request)
             except CollabError as error:
                 usage.failures += 1
-                raise endpoint.failed(error, model.name) from error
+                raise endpoint.failed(error, model.name, self._clock()) from error
             endpoint.answered()
             return reply
 
@@ -148,6 +150,7 @@ class _Endpoint:
     proven: bool = False
     failures: int = 0
     stopped: EndpointError | None = None
+    retry_at: float = 0.0
 
     def check(self) -> None:
         """Raise for the calls that queued up behind one that ended the run."""
@@ -159,14 +162,14 @@ class _Endpoint:
             self.proven = True
             self.gate.open()
 
-    def failed(self, error: CollabError, name: str) -> CollabError:
+    def failed(self, error: CollabError, name: str, now: float) -> CollabError:
         """The error to raise: run-ending if this endpoint refuses, or never answered and does not look like it will."""
         self.failures += 1
         hopeless = not self.proven and isinstance(error, SampleError)
         if hopeless and (is_retryable(error) or self.failures >= DOOMED_AFTER):
             error = EndpointError(f"{name} has never answered; the run stops. {error}")
         if isinstance(error, EndpointError):
-            self.stopped = error
+            self.stopped, self.retry_at = error, now + STOPPED_SECONDS
         return error
 
 
@@ -178,11 +181,10 @@ class _LoopState:
     endpoints: dict[str, _Endpoint] = field(default_factory=dict)
     flights: dict[str, asyncio.Future[ChatReply]] = field(default_factory=dict)
 
-    def endpoint(self, model: ChatModel) -> _Endpoint:
+    def endpoint(self, model: ChatModel, now: float) -> _Endpoint:
         key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
         found = self.endpoints.get(key)
-        # A run that stopped is over once nobody waits any more; the next one starts afresh.
-        if found is None or (found.stopped is not None and found.gate.idle):
+        if found is None or (found.stopped is not None and now >= found.retry_at):
             found = self.endpoints[key] = _Endpoint(Gate(self.concurrency))
         return found
 

@@ -35,10 +35,6 @@ class Gate:
     ) -> None:
         self._release()
 
-    @property
-    def idle(self) -> bool:
-        return self._busy == 0 and not self._waiting
-
     def open(self) -> None:
         """Let `ceiling` calls through: the endpoint answers."""
         self.limit = self.ceiling

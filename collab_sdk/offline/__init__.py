@@ -1,8 +1,8 @@
 """The embedded stand-in: assistant, user, judge and goal reader by rules, with no key and no network.
 
-These are rules, not a language model. They read word by word, know a handful of topics, and take every answer to deliver
-whatever the user has said so far. They show that the pipeline works and which way it points; no number they produce says
-anything about a real chatbot.
+These are rules, not a language model. They read word by word, know a handful of topics, and take every answer to
+deliver whatever the user has said so far. They show that the pipeline works and which way it points; no number they
+produce says anything about a real chatbot.
 """
 
 from importlib.resources import files

@@ -10,7 +10,7 @@ from collab_sdk.offline.words import is_question, squash, wishes
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Message
 
-DONE = ("Done: {}.", "All set: {}.", "Sure, {} it is.", "Okay, that's {}.", "Of course. I've got {} for you.")
+DONE = ("Done: {}.", "All set: {}.", "Sure, {}.", "Okay, that's {}.", "Of course, you get {}.")
 CLOSINGS = ("Great, all done then.", "Perfect, that's settled.", "You're welcome.", "Glad that works for you.")
 ANSWERS = ("It depends, but the usual choice is fine.", "In short, yes.", "Both are common, so go with what you like.")
 LEADS = ("", "Sure. ", "Happy to. ", "Of course. ")
@@ -41,7 +41,7 @@ def _topic(spoken_of: str, *questions: tuple[str, tuple[str, ...]], menu: str = 
 
 TOPICS = (
     _topic(
-        r"latte|mocha|coffee|espresso|cappuccino|macchiato|cortado|americano|tea|chai|cold brew|flat white|hot chocolate",
+        r"latte|mocha|coffee|espresso|cappuccino|macchiato|cortado|americano|tea|chai|cold brew|flat white|cocoa",
         (r"here|to ?go|take ?(?:away|out)|carry ?out", ("Is that for here or to go?", "For here, or to go?")),
         (
             r"milk|oat|almond|soy|whole|non-?fat|2%|decaf\w*|syrup|vanilla|hazelnut|caramel|chocolate|sweet\w*|sugar|single"
@@ -56,11 +56,17 @@ TOPICS = (
             r"python|javascript|typescript|java|rust|go|c\+\+|ruby|sql|bash",
             ("Which language should it be in?", "What language do you use?"),
         ),
-        (r"csv|json|input|list|string|file|table|rows?|dict", ("What does the input look like?", "What is the input format?")),
+        (
+            r"csv|json|input|list|string|file|table|rows?|dict",
+            ("What does the input look like?", "What is the input format?"),
+        ),
     ),
     _topic(
         r"essay|e-?mail|post|letter|article|speech|blog|story|poem|report|review|cover letter|toast|note|message",
-        (r"\d+[- ]?(?:words?|pages?|lines?|minutes?)|short|long|brief|lines?", ("How long should it be?", "What length?")),
+        (
+            r"\d+[- ]?(?:words?|pages?|lines?|minutes?)|short|long|brief|lines?",
+            ("How long should it be?", "What length?"),
+        ),
         (
             r"formal|informal|casual|friendly|funny|serious|polite|warm|firm|tone|apologetic",
             ("What tone should it have?", "Formal, or more casual?"),

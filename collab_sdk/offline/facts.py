@@ -10,9 +10,9 @@ KEYED = re.compile(r"([^:]{1,40}):\s+(.+)")
 CLAUSE_END = re.compile(r"(?<=[.!?;,])\s+")
 OR = re.compile(r"\s+OR\s+")
 FILLER = frozenset(
-    "a about add also an and any anything are as at be by can could do does for from get give go good has have how i if in is "
-    "it just kind like make me more most must my need no not of on one or order please should so some something sort than "
-    "that the there they this to type use want we what which will with without would you your".split()
+    "a about add also an and any anything are as at be by can could do does for from get give go good has have how i if "
+    "in is it just kind like make me more most must my need no not of on one or order please should so some something "
+    "sort than that the there they this to type use want we what which will with without would you your".split()
 )
 """Words that say nothing about which fact is meant."""
 
@@ -22,11 +22,11 @@ TOPICS: tuple[tuple[frozenset[str], frozenset[str]], ...] = tuple(
         ("order type service here togo", "here togo takeaway"),
         ("with add extras notes", "anything add extras modifications changes"),
         ("milk oat almond soy whole nonfat skim 2%", "milk"),
-        ("syrup sweetener sugar vanilla hazelnut caramel chocolate honey", "syrup syrups sweetener sweeteners flavor flavour"),
+        ("syrup sweetener sugar vanilla hazelnut caramel honey", "syrup syrups sweetener sweeteners flavor flavour"),
         ("drink coffee tea beverage", "drink coffee tea"),
         ("shots single double triple", "shots shot strong"),
         ("length words pages size short long", "long length words pages short"),
-        ("tone style voice formal informal casual friendly funny warm polite", "tone style voice formal informal casual"),
+        ("tone style voice formal informal casual friendly warm", "tone style voice formal informal casual"),
         ("audience readers reader recipient to", "who audience reader readers reads read recipient"),
         ("date dates when day month time deadline", "when date dates day days month time"),
         ("nights days duration", "long nights days"),

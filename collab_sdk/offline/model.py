@@ -19,8 +19,8 @@ class OfflineModel:
     """Rules behind the ChatModel protocol; not a language model.
 
     `manner` is the assistant's: `passive` acts at once, `proactive` asks about what the request leaves open. A passive
-    one also asks when its system message holds the proactive prompt, as an obedient model would. The same request always
-    gets the same bytes, and another `sample` usually another phrasing.
+    one also asks when its system message holds the proactive prompt, as an obedient model would. The same request
+    always gets the same bytes, and another `sample` usually another phrasing.
     """
 
     price = Price(prompt=0.0, completion=0.0)

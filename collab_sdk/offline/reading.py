@@ -14,19 +14,20 @@ CONFIRM = re.compile(
 )
 CHOICE = re.compile(r"\b(?:or|whether|which|how (?:many|long|much))\b", re.IGNORECASE)
 ASKS = re.compile(
-    r"(?:please )?(?:tell me|share|specify|describe|let me know (?:what|which|how|who|when|where|whether|your|the)"
-    r"(?! you think))\b",
+    r"(?:please )?(?:tell me|share|specify|describe"
+    r"|let me know (?:what(?! you think)|which|how|who|when|where|whether|your|the))\b",
     re.IGNORECASE,
 )
 OFFERS = re.compile(
-    r"(?:we|i) (?:have|offer|carry|can do)\b(?! (?:your|you|received|the|a|an|that)\b)|(?:the |your )?options (?:are|include)\b"
-    r"|you can (?:choose|pick)\b|choose (?:from|between)\b",
+    r"(?:we|i) (?:have|offer|carry|can do)\b(?! (?:your|you|received|the|a|an|that)\b)"
+    r"|(?:the |your )?options (?:are|include)\b|you can (?:choose|pick)\b|choose (?:from|between)\b",
     re.IGNORECASE,
 )
 COURTESY = re.compile(r"anything else|can i help|any (?:other )?questions|need anything", re.IGNORECASE)
 OPEN = re.compile(
-    r"\b(?:any|some)(?:thing|where|one)? (?:else|specific|special|particular|other|in particular)\b|\bspecific(?:ally|s)?\b"
-    r"|\b(?:details?|preferences?|requirements?|constraints?)\b|\b(?:what|tell me) (?:else|more|exactly)\b|\btell me (?:about|what)\b",
+    r"\b(?:any|some)(?:thing)? (?:else|specific|special|particular|other|in particular)\b|\bspecific(?:ally|s)?\b"
+    r"|\b(?:details?|preferences?|requirements?|constraints?)\b"
+    r"|\bwhat (?:else|more|exactly)\b|\btell me (?:about|what|more)\b",
     re.IGNORECASE,
 )
 

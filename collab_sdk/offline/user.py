@@ -11,11 +11,11 @@ from collab_sdk.offline.words import squash, tokens_of
 from collab_sdk.types import Message
 
 ANSWERS = ("{}", "{} please", "{}, please", "{}", "i'd like {}")
-CORRECTIONS = ("no, {} please", "not quite, {}", "no, i wanted {}", "{} please", "no, make it {}", "i meant {}")
+CORRECTIONS = ("no, {} please", "not quite, {}", "{} please", "no, make it {}", "that's not it, {}", "no. {}")
 REMINDERS = ("like i said, {}", "{}, as i said", "i said {}")
 LONG_CORRECTIONS = ("you left something out. {}", "not quite. {}", "no. {}", "{}")
 OPENERS = ("hi, i'd like {}", "can i get {}?", "{} please", "hello, i need {}")
-NO_PREFERENCE = ("no preference", "doesn't matter", "either is fine", "whatever, just go ahead", "you choose")
+NO_PREFERENCE = ("no preference", "doesn't matter", "any is fine", "whatever, just go ahead", "you choose")
 NOTHING_ELSE = ("no, nothing else", "no, that's all", "nope, just go ahead", "nothing special")
 THANKS = ("thanks", "great, thanks", "perfect, thank you", "ok thanks", "that's it, thanks")
 LONG = 5

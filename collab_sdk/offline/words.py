@@ -6,36 +6,42 @@ from itertools import accumulate
 TOKEN = re.compile(r"\d+(?:[.,]\d+)*%?|[^\W_]+")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 IDIOMS = re.compile(
-    r"\bhere(?:'s|’s)|\bhere (?:you (?:go|are)|is|are|it)\b|\b(?:over|right|correct) here\b|\bhere (?:on|in|at)\b"
+    r"\bhere(?:'s|’s)|\bhere (?:you (?:go|are)|is|are|it)\b|\b(?:over|right|correct|ready|displayed) here\b|\bhere (?:on|in|at)\b"
     r"|\b(?:ready|good|set|way) to go\b"
 )
 """Phrases whose `here` and `to go` say nothing about where a coffee is drunk."""
 ALIASES = {"decaffeinated": "decaf", "takeaway": "togo", "takeout": "togo", "sweetner": "sweetener"}
 
 NOT_WISHES = frozenset(
-    "a absolutely again ahead all alright am any anything are as at awesome be bye cheers confirm cool correct correctly "
-    "definitely display displayed do does doesn doesnt don done either else everything exactly fine for go going good goodbye "
-    "got great have hello hey hi i in is isn it its just like look looked looking looks matter matters me much my need no nope "
-    "not nothing now of ok okay on order perfect please preference really right s said screen see sounds sure t thank thanks "
-    "that the then there this too very want was way we whatever wonderful work works yea yeah yep yes you your yup".split()
+    "a absolutely again ahead all alright am any anything are as at awesome be bye cheers choose confirm cool correct "
+    "correctly definitely display displayed do does doesn doesnt don done either else everything exactly fine for go "
+    "going good goodbye got great have hello hey hi i in is isn it its just like look looked looking looks matter matters "
+    "me much my need no nope not nothing now of ok okay on one order perfect please preference really right s said screen "
+    "see sounds special sure t thank thanks that the then there think this too very want was way we whatever wonderful "
+    "work works yea yeah yep yes you your yup".split()
 )
 """A message of these words alone asks for nothing: a yes, a no, a thanks, a greeting."""
 
 OPENERS = re.compile(
-    r"(?:(?:hi|hello|hey|hiya)(?: there)?|good (?:morning|afternoon|evening)|what's up|um+|uh|well|so|and|also|but|or|oh|"
-    r"yes|yeah|yep|yup|no(?=[,.!;])|nope|sure|ok|okay|great|thanks|thank you|sorry|actually|then|oops|not quite|please|pls|just|maybe|"
-    r"like i said|you left something out|that's not (?:it|right)|it's missing something|"
-    r"(?:can|could|may|might) (?:i|we)(?: please| also)? (?:get|have|order|do|add)|(?:can|could|would|will) you(?: please)?|"
-    r"i(?: would|'d|’d)(?: really| also)? (?:like|love|prefer)(?: to (?:have|get|order|add|make it))?|"
-    r"i would to order|i(?:'ll| will) (?:have|take|get|do)|(?:i|we)(?: still)? (?:want|wanted|need|needed|meant)"
-    r"(?: to (?:order|get|have|write|plan|book|make|find|cook|buy))?|i(?:'m| am) looking for|i said|let me (?:get|have)|"
-    r"how about|what about|(?:and )?make (?:it|that|mine|them)|it(?:'s| is| should be| has to be| must be)|"
-    r"that(?:'s| is| should be)|order|add|give (?:me|us)|get (?:me|us)|help (?:me|us)(?: to| with)?|"
-    r"write(?: me| us)?|draft(?: me)?|plan(?: me| us)?|book(?: me| us)?|make(?: me| us)|find(?: me| us)|suggest(?: me)?)"
+    r"(?:(?:hi|hello|hey|hiya)(?: there)?|good (?:morning|afternoon|evening)|what's up|um+|uh|well|so|and|also|but|or|oh"
+    r"|yes|yeah|yep|yup|no(?=[,.!;])|nope|sure|ok|okay|great|thanks|thank you|sorry|actually|then|oops|please|pls|just"
+    r"|maybe|not quite|like i said|as i said|you left something out|that's not (?:it|right)"
+    r"|[^,.;]{0,40}\b(?:incorrect|wrong|not (?:right|correct))(?=[,.;])"
+    r"|(?:can|could|may|might) (?:i|we)(?: please| also)? (?:get|have|order|do|add)"
+    r"|(?:can|could|would|will) you(?: please)?"
+    r"|i(?: would|'d|’d)(?: really| also)? (?:like|love|prefer)(?: to (?:have|get|order|add|make it))?|i would to order"
+    r"|i(?:['’]?ll| will) (?:have|take|get|do)|i(?:'m| am) looking for|i said|let me (?:get|have)"
+    r"|(?:i|we)(?: still)? (?:want|wanted|need|needed|meant)(?: to (?:order|get|have|write|plan|book|make|find|buy))?"
+    r"|how about|what about|make (?:it|that|mine|them|me|us)|it(?:'s| is| should be| has to be| must be)"
+    r"|that(?:'s| is| should be)|order|add|give (?:me|us)|get (?:me|us)|help (?:me|us)(?: to| with)?"
+    r"|write(?: me| us)?|draft(?: me)?|plan(?: me| us)?|book(?: me| us)?|find (?:me|us)|suggest(?: me)?)"
     r"\b[\s,.!;-]*",
     re.IGNORECASE,
 )
-CLOSERS = re.compile(r"(?:[\s,.!?;]|\b(?:please|pls|thanks|thank you|(?:to|with|on|in) (?:that|it)|if you can))+$", re.I)
+CLOSERS = re.compile(
+    r"(?:[\s,.!?;]|\b(?:please|pls|thanks|thank you|as i said|(?:to|with|on|in) (?:that|it)|if you can))+$",
+    re.IGNORECASE,
+)
 QUESTION = re.compile(
     r"(?:what|which|how|why|when|where|who|is|are|do|does|did|can|could|should|will|have|has|tell me)\b", re.IGNORECASE
 )

@@ -1,0 +1,264 @@
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from collab_sdk import ChatReply, ChatRequest, Engine, Message
+from collab_sdk.chat.engine import call_key
+from collab_sdk.chat.model import CallRole, Price
+from collab_sdk.errors import (
+    BotError,
+    BudgetError,
+    EmptyReplyError,
+    EndpointError,
+    ModelCallError,
+    SampleError,
+    TruncatedReplyError,
+    UsageError,
+)
+from collab_sdk.testing import Answer, FakeChatModel
+
+
+def ask(text: str = "hi", *, sample: str = "", role: CallRole = CallRole.ASSISTANT) -> ChatRequest:
+    return ChatRequest(role=role, messages=(Message(role="user", content=text),), sample=sample)
+
+
+def answer_all(engine: Engine, model: FakeChatModel, requests: list[ChatRequest]) -> list[ChatReply | BaseException]:
+    async def main() -> list[ChatReply | BaseException]:
+        return await asyncio.gather(*(engine.call(model, request) for request in requests), return_exceptions=True)
+
+    return asyncio.run(main())
+
+
+class NoWait:
+    """A sleep that only notes how long it was asked for."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def overloaded(retry_after: float | None = None) -> ModelCallError:
+    return ModelCallError("429", retryable=True, retry_after=retry_after)
+
+
+def after_success(*answers: Answer) -> FakeChatModel:
+    """A model that has proven itself with a first answer."""
+    return FakeChatModel(["first", *answers])
+
+
+def test_a_reply_is_paid_for_once_even_by_another_process_with_the_same_cache(tmp_path):
+    model = FakeChatModel(["paid"])
+    first = asyncio.run(Engine(cache=tmp_path).call(model, ask()))
+    again = Engine(cache=tmp_path)
+    second = asyncio.run(again.call(model, ask()))
+    assert first == second == ChatReply(content="paid")
+    assert len(model.requests) == 1
+    assert again.ledger.total.calls == 0
+    assert again.ledger.total.cache_hits == 1
+
+
+def test_the_same_call_made_twice_at_once_is_paid_for_once():
+    model = FakeChatModel(["one"])
+    replies = answer_all(Engine(), model, [ask(), ask(), ask()])
+    assert [reply.content for reply in replies] == ["one"] * 3
+    assert len(model.requests) == 1
+
+
+def test_repeated_draws_stay_distinct_by_their_sample_index():
+    model = FakeChatModel(["one", "two"])
+    replies = answer_all(Engine(), model, [ask(sample="a"), ask(sample="b")])
+    assert {reply.content for reply in replies} == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ask("other"),
+        ask(sample="1"),
+        ask(role=CallRole.JUDGE),
+        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, temperature=0.5),
+        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, max_tokens=5),
+        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, template="v2"),
+        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, json_reply=True),
+        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, tools=({"type": "function"},)),
+    ],
+)
+def test_whatever_may_change_the_answer_changes_the_key(other):
+    model = FakeChatModel([])
+    assert call_key(model, other) != call_key(model, ask())
+    assert call_key(FakeChatModel([], name="another"), ask()) != call_key(model, ask())
+
+
+def test_metadata_for_the_bot_does_not_change_the_key():
+    with_metadata = ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, metadata={"user": "42"})
+    assert call_key(FakeChatModel([]), with_metadata) == call_key(FakeChatModel([]), ask())
+
+
+def test_a_retryable_failure_is_retried_after_the_time_the_server_names():
+    sleep = NoWait()
+    engine = Engine(sleep=sleep)
+    [reply] = answer_all(engine, FakeChatModel([overloaded(7.0), overloaded(3.0), "at last"]), [ask()])
+    assert reply.content == "at last"
+    assert sleep.waits == [7.0, 3.0]
+    assert engine.ledger.total.calls == 3
+    assert engine.ledger.total.retries == 2
+
+
+def test_a_failure_that_no_retry_can_mend_is_not_retried():
+    model = after_success(ModelCallError("400 context window exceeded"))
+    replies = answer_all(Engine(concurrency=1), model, [ask("a"), ask("b")])
+    assert isinstance(replies[1], ModelCallError)
+    assert len(model.requests) == 2
+
+
+def test_a_call_is_given_up_after_six_tries():
+    model = after_success(*[overloaded()] * 6)
+    replies = answer_all(Engine(sleep=NoWait(), concurrency=1), model, [ask("a"), ask("b")])
+    assert isinstance(replies[1], ModelCallError)
+    assert len(model.requests) == 7
+
+
+def test_an_empty_reply_is_tried_once_more_and_never_cached(tmp_path):
+    model = after_success("", "  ")
+    replies = answer_all(Engine(cache=tmp_path, sleep=NoWait(), concurrency=1), model, [ask("a"), ask("b")])
+    assert isinstance(replies[1], EmptyReplyError)
+    assert len(model.requests) == 3
+    [healed] = answer_all(Engine(cache=tmp_path), FakeChatModel(["now"]), [ask("b")])
+    assert healed.content == "now"
+
+
+def test_a_truncated_reply_is_lost_not_redrawn_and_never_cached(tmp_path):
+    cut = ChatReply(content="It was the best of", finish_reason="length")
+    model = after_success(cut)
+    replies = answer_all(Engine(cache=tmp_path, concurrency=1), model, [ask("a"), ask("b")])
+    assert isinstance(replies[1], TruncatedReplyError)
+    assert len(model.requests) == 2
+    [healed] = answer_all(Engine(cache=tmp_path), FakeChatModel(["whole"]), [ask("b")])
+    assert healed.content == "whole"
+
+
+def test_max_calls_is_exact_and_a_resumed_run_spends_only_on_what_is_missing(tmp_path):
+    requests = [ask(str(number)) for number in range(10)]
+    model = FakeChatModel(lambda request: request.messages[0].content)
+    replies = answer_all(Engine(cache=tmp_path, max_calls=6), model, requests)
+    assert sum(isinstance(reply, BudgetError) for reply in replies) == 4
+    assert len(model.requests) == 6
+    resumed = answer_all(Engine(cache=tmp_path, max_calls=4), model, requests)
+    assert [reply.content for reply in resumed] == [str(number) for number in range(10)]
+    assert len(model.requests) == 10
+
+
+def test_max_usd_stops_before_the_limit_is_passed():
+    model = FakeChatModel(lambda _: ChatReply(content="ok", usd=0.3))
+    engine = Engine(max_usd=1.0, concurrency=8)
+    replies = answer_all(engine, model, [ask(str(number)) for number in range(10)])
+    assert sum(isinstance(reply, BudgetError) for reply in replies) == 7
+    assert engine.budget.usd == pytest.approx(0.9)
+
+
+def test_a_refused_key_stops_a_hundred_calls_after_one():
+    model = FakeChatModel(lambda _: EndpointError("refused"))
+    replies = answer_all(Engine(concurrency=50), model, [ask(str(number)) for number in range(100)])
+    assert all(isinstance(reply, EndpointError) for reply in replies)
+    assert len(model.requests) == 1
+
+
+def test_a_run_that_was_stopped_can_be_started_again_on_the_same_engine():
+    model = FakeChatModel([EndpointError("refused"), "the key is right now"])
+    now = 0.0
+    engine = Engine(clock=lambda: now)
+
+    async def main() -> ChatReply:
+        nonlocal now
+        with pytest.raises(EndpointError):
+            await engine.call(model, ask())
+        now = 60.0
+        return await engine.call(model, ask())
+
+    assert asyncio.run(main()).content == "the key is right now"
+
+
+def test_an_endpoint_that_never_answered_stops_the_run_instead_of_failing_every_sample():
+    model = FakeChatModel(lambda _: overloaded())
+    replies = answer_all(Engine(sleep=NoWait()), model, [ask(str(number)) for number in range(20)])
+    assert all(isinstance(reply, EndpointError) for reply in replies)
+    assert len(model.requests) == 6
+
+
+def test_an_endpoint_that_answered_once_only_loses_samples():
+    model = FakeChatModel(lambda request: "ok" if request.messages[0].content == "0" else BotError("no"))
+    replies = answer_all(Engine(), model, [ask(str(number)) for number in range(20)])
+    assert sum(isinstance(reply, SampleError) for reply in replies) == 19
+
+
+class Crowd:
+    """A model that answers when told to, and knows how many wait."""
+
+    name, fingerprint, price = "crowd", {"crowd": 1}, None
+
+    def __init__(self, until: Callable[["Crowd"], bool]) -> None:
+        self.waiting, self.peak, self.until = 0, 0, until
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        self.waiting += 1
+        self.peak = max(self.peak, self.waiting)
+        while not self.until(self):
+            await asyncio.sleep(0)
+        self.waiting -= 1
+        return ChatReply(content="ok")
+
+
+def test_calls_go_one_by_one_until_the_first_success_and_then_up_to_the_ceiling():
+    rounds = iter(range(1000))
+    model = Crowd(until=lambda _: next(rounds) % 40 == 39)
+    answer_all(Engine(concurrency=5), model, [ask(str(number)) for number in range(20)])
+    assert model.peak == 5
+
+
+def test_a_caller_that_is_cancelled_does_not_take_down_another_who_waits_for_the_same_call():
+    release = False
+    model = Crowd(until=lambda _: release)
+
+    async def main() -> ChatReply:
+        nonlocal release
+        engine = Engine()
+        first = asyncio.create_task(engine.call(model, ask()))
+        second = asyncio.create_task(engine.call(model, ask()))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        release = True
+        return await second
+
+    assert asyncio.run(main()).content == "ok"
+
+
+def test_a_model_that_never_answers_is_a_timeout():
+    model = Crowd(until=lambda _: False)
+    [reply] = answer_all(Engine(timeout=0.01, sleep=NoWait()), model, [ask()])
+    assert isinstance(reply, EndpointError)
+    assert "gave no answer in 0.01 s" in str(reply)
+
+
+def test_tokens_money_and_calls_are_accounted_by_role():
+    reply = ChatReply(content="ok", prompt_tokens=10, completion_tokens=5, usd=0.01)
+    engine = Engine()
+    model = FakeChatModel(lambda request: reply if request.role is CallRole.JUDGE else "unpriced")
+    answer_all(engine, model, [ask("a", role=CallRole.JUDGE), ask("b", role=CallRole.JUDGE), ask("c")])
+    usage = engine.ledger.by_role()
+    assert list(usage) == ["assistant", "judge"]
+    assert (usage["judge"].calls, usage["judge"].prompt_tokens, usage["judge"].usd) == (2, 20, pytest.approx(0.02))
+    assert (usage["assistant"].usd, usage["assistant"].unpriced_calls) == (0.0, 1)
+
+
+def test_a_price_is_per_token():
+    assert Price(prompt=1e-6, completion=2e-6).of(1000, 500) == pytest.approx(2e-3)
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 0}, {"max_calls": -1}, {"max_usd": float("nan")}])
+def test_an_impossible_limit_is_refused(options):
+    with pytest.raises(UsageError):
+        Engine(**options)
