@@ -19,7 +19,7 @@ class Refusal(StrEnum):
     CAP = "the conversation has enough pairs with larger margins"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class PairRule:
     """Best against worst candidate, if they are at least `min_margin` apart and `min_z` standard errors.
 

@@ -188,6 +188,20 @@ def test_an_endpoint_that_never_answered_stops_the_run_instead_of_failing_every_
     assert len(model.requests) == 6
 
 
+def test_a_bot_that_only_ever_raises_stops_the_run_after_three_calls():
+    model = FakeChatModel(lambda _: BotError("bot raised KeyError: 'x'"))
+    replies = answer_all(Engine(), model, [ask(str(number)) for number in range(20)])
+    assert "has never answered" in str(replies[-1])
+    assert len(model.requests) == 3
+
+
+@pytest.mark.parametrize("answer", [ModelCallError("400 context window exceeded"), ""])
+def test_an_answer_of_no_use_loses_its_sample_and_not_the_run(answer):
+    model = FakeChatModel(lambda _: answer)
+    replies = answer_all(Engine(sleep=NoWait()), model, [ask(str(number)) for number in range(20)])
+    assert all(isinstance(reply, SampleError) for reply in replies)
+
+
 def test_an_endpoint_that_answered_once_only_loses_samples():
     model = FakeChatModel(lambda request: "ok" if request.messages[0].content == "0" else BotError("no"))
     replies = answer_all(Engine(), model, [ask(str(number)) for number in range(20)])

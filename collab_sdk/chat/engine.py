@@ -20,8 +20,9 @@ from collab_sdk.chat.cache import Cache, DiskCache, MemoryCache, Record, default
 from collab_sdk.chat.gate import Gate
 from collab_sdk.chat.ledger import Ledger
 from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
-from collab_sdk.chat.retry import RetryPolicy, Sleep, is_retryable
+from collab_sdk.chat.retry import RetryPolicy, Sleep
 from collab_sdk.errors import (
+    BotError,
     CollabError,
     EmptyReplyError,
     EndpointError,
@@ -32,10 +33,10 @@ from collab_sdk.errors import (
 )
 
 KEY_VERSION = 1
-DOOMED_AFTER = 3
-"""Failures in a row after which an endpoint that never answered is given up."""
+BROKEN_AFTER = 3
+"""Failures after which a bot that never answered is given up."""
 STOPPED_SECONDS = 1.0
-"""How long a stopped endpoint refuses: the run that met it ends, and the next one, with the right key, is let through."""
+"""How long a stopped endpoint refuses: the run that met it ends, and the next, with the right key, is let through."""
 
 
 class Engine:
@@ -111,7 +112,9 @@ class Engine:
                         reply = await self._try(model, request)
             except CollabError as error:
                 usage.failures += 1
-                raise endpoint.failed(error, model.name, self._clock()) from error
+                if (stop := endpoint.failed(error, model.name, self._clock())) is not None:
+                    raise stop from error
+                raise
             endpoint.answered()
             return reply
 
@@ -155,22 +158,27 @@ class _Endpoint:
     def check(self) -> None:
         """Raise for the calls that queued up behind one that ended the run."""
         if self.stopped is not None:
-            raise self.stopped
+            raise EndpointError(str(self.stopped))
 
     def answered(self) -> None:
         if not self.proven:
             self.proven = True
             self.gate.open()
 
-    def failed(self, error: CollabError, name: str, now: float) -> CollabError:
-        """The error to raise: run-ending if this endpoint refuses, or never answered and does not look like it will."""
-        self.failures += 1
-        hopeless = not self.proven and isinstance(error, SampleError)
-        if hopeless and (is_retryable(error) or self.failures >= DOOMED_AFTER):
-            error = EndpointError(f"{name} has never answered; the run stops. {error}")
-        if isinstance(error, EndpointError):
-            self.stopped, self.retry_at = error, now + STOPPED_SECONDS
-        return error
+    def failed(self, error: CollabError, name: str, now: float) -> EndpointError | None:
+        """The error that ends the run: the endpoint refuses, or it never answered and does not look like it will."""
+        stop = error if isinstance(error, EndpointError) else None
+        if not self.proven:
+            self.failures += 1
+            dead = isinstance(error, ModelCallError) and error.retryable
+            broken = isinstance(error, BotError) and self.failures >= BROKEN_AFTER
+            if dead or broken:
+                stop = EndpointError(f"{name} has never answered; the run stops. {error}")
+            elif isinstance(error, SampleError) and not isinstance(error, BotError):
+                self.answered()  # with nothing of use for this one call, but it is there
+        if stop is not None:
+            self.stopped, self.retry_at = stop, now + STOPPED_SECONDS
+        return stop
 
 
 @dataclass(slots=True)

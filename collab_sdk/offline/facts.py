@@ -10,9 +10,10 @@ KEYED = re.compile(r"([^:]{1,40}):\s+(.+)")
 CLAUSE_END = re.compile(r"(?<=[.!?;,])\s+")
 OR = re.compile(r"\s+OR\s+")
 FILLER = frozenset(
-    "a about add also an and any anything are as at be by can could do does for from get give go good has have how i if "
-    "in is it just kind like make me more most must my need no not of on one or order please should so some something "
-    "sort than that the there they this to type use want we what which will with without would you your".split()
+    "a about add also an and any anything are as at be by can could do does for from get give go good has have "
+    "how i if in is it just kind like make me more most must my need no not of on one or order please should so "
+    "some something sort than that the there they this to type use want we what which will with without would you "
+    "your".split()
 )
 """Words that say nothing about which fact is meant."""
 
@@ -27,10 +28,10 @@ TOPICS: tuple[tuple[frozenset[str], frozenset[str]], ...] = tuple(
         ("shots single double triple", "shots shot strong"),
         ("length words pages size short long", "long length words pages short"),
         ("tone style voice formal informal casual friendly warm", "tone style voice formal informal casual"),
-        ("audience readers reader recipient to", "who audience reader readers reads read recipient"),
+        ("audience readers reader recipient", "who audience reader readers reads read recipient"),
         ("date dates when day month time deadline", "when date dates day days month time"),
         ("nights days duration", "long nights days"),
-        ("people guests travellers servings party", "people guests travellers many servings serves"),
+        ("people guests travellers servings party", "people guests travellers servings serves"),
         ("budget price cost spend", "budget spend price cost much"),
         ("destination where place city", "where destination place city"),
         ("language python javascript", "language"),
@@ -40,6 +41,7 @@ TOPICS: tuple[tuple[frozenset[str], frozenset[str]], ...] = tuple(
         ("age birthday", "age old"),
         ("likes interests hobby hobbies", "likes interests hobby hobbies enjoy enjoys"),
         ("name", "name"),
+        ("topic subject problem issue", "about topic subject problem issue"),
     )
 )
 """Words of a fact, and words of a question that mean it."""

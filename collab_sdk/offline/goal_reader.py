@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from collab_sdk.offline.words import wishes
+from collab_sdk.offline.wishes import wishes
 from collab_sdk.types import Message
 
 LINES = 12

@@ -60,5 +60,7 @@ def _answer(request: ChatRequest) -> dict[str, Any]:
     if request.role is CallRole.GOAL:
         return {"goal": goal_reader.read(transcript)}
     if any(message.content == load_prompt("extract").text for message in request.messages):
-        return {"artefact": judge.extract(transcript, wanted=prompt.rpartition("</transcript>")[2])}
+        closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]
+        wanted = prompt.removesuffix(closing).rpartition("</transcript>")[2]
+        return {"artefact": judge.extract(transcript, wanted=wanted)}
     return judge.judge(unfence("goal", prompt), transcript, criteria=unfence("criteria", prompt))

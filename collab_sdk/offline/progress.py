@@ -52,8 +52,12 @@ class Progress:
         self.delivered = (self.delivered | self.known) - self.wrong
 
     @property
+    def complete(self) -> bool:
+        return self.acted and len(self.delivered) == len(self.facts)
+
+    @property
     def missing(self) -> list[Fact]:
-        """What the assistant still lacks or got wrong, mistakes first, in the goal's order."""
+        """What the user still has to say: what the assistant got wrong, then what it was never told."""
         lacking = [fact for fact in self.facts if fact not in self.known and fact not in self.wrong]
         return [fact for fact in self.facts if fact in self.wrong] + lacking
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from collab_sdk.offline.words import TOKEN, sentences
 
 CONFIRM = re.compile(
-    r"\b(?:correct(?:ly)?|confirm|verify|re-?confirm|double[- ]check|make sure|looks? (?:good|ok|okay|right|fine|alright)"
+    r"\b(?:correct(?:ly)?|(?:re-?)?confirm|verify|double[- ]check|make sure|looks? (?:good|ok|okay|right|fine|alright)"
     r"|(?:is|are|was) (?:this|that|it|everything|we|these) (?:all )?(?:right|ok|okay|good|fine|it|all)\b|happy with"
     r"|what you (?:want|wanted|ordered|had in mind)|the way you (?:want|like)|how about now|is this it|all set"
     r"|sounds? (?:good|right|ok|okay)|ready (?:to|for) (?:send|place|order)|work for you|displayed)",

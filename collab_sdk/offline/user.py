@@ -10,7 +10,8 @@ from collab_sdk.offline.voice import Voice
 from collab_sdk.offline.words import squash, tokens_of
 from collab_sdk.types import Message
 
-ANSWERS = ("{}", "{} please", "{}, please", "{}", "i'd like {}")
+ANSWERS = ("{}", "{} please", "{}, please")
+JOINS = (" and ", ", ")
 CORRECTIONS = ("no, {} please", "not quite, {}", "{} please", "no, make it {}", "that's not it, {}", "no. {}")
 REMINDERS = ("like i said, {}", "{}, as i said", "i said {}")
 LONG_CORRECTIONS = ("you left something out. {}", "not quite. {}", "no. {}", "{}")
@@ -26,33 +27,29 @@ SPOKEN = {"here": "for here"}
 def reply(goal: str, transcript: Sequence[Message], *, voice: Voice) -> dict[str, Any]:
     """The user's next message as `reason`, `done` and `message`."""
     progress = follow(parse_goal(goal), transcript)
-    content = bool(progress.facts) and len(progress.delivered) == len(progress.facts)
-    if progress.last is None:
-        return _say(progress, _open(progress, voice))
-    if progress.last.questions and not (content and progress.last.open_ended):
-        asked = _asked_for(progress, progress.last)
-        news = [fact for fact in asked if fact not in progress.known]
-        if news:
-            return _say(progress, _phrase(news, voice, ANSWERS))
-        if not progress.last.acts and asked:
-            return _say(progress, _phrase(asked, voice, REMINDERS))
-        if not progress.last.acts:
-            return _say(progress, voice.pick(NOTHING_ELSE if progress.last.open_ended else NO_PREFERENCE))
-    if missing := progress.missing[:1]:
-        return _say(progress, _phrase(missing, voice, CORRECTIONS))
-    return _say(progress, voice.pick(THANKS), done=True)
-
-
-def _say(progress: Progress, message: str, *, done: bool = False) -> dict[str, Any]:
     missing = "; ".join(fact.line for fact in progress.missing) or "nothing"
-    reason = f"got {len(progress.delivered)} of {len(progress.facts)}, missing: {missing}"
-    return {"reason": reason, "done": done, "message": message}
+    message = _message(progress, voice)
+    return {
+        "reason": f"got {len(progress.delivered)} of {len(progress.facts)}, still to say: {missing}",
+        "done": not message,
+        "message": message or voice.pick(THANKS),
+    }
 
 
-def _open(progress: Progress, voice: Voice) -> str:
-    """What to say when the assistant has not spoken since: the first thing not yet said."""
-    missing = progress.missing[:1]
-    return _phrase(missing, voice, OPENERS) if missing else "hello?"
+def _message(progress: Progress, voice: Voice) -> str:
+    """What the user still has to say; empty when they have got everything."""
+    last, next_missing = progress.last, progress.missing[:1]
+    if last is None:
+        return _phrase(next_missing, voice, OPENERS) if next_missing else "hello?"
+    if last.questions and not (progress.complete and last.open_ended):
+        asked = _asked_for(progress, last)
+        if news := [fact for fact in asked if fact not in progress.known]:
+            return _phrase(news, voice, ANSWERS)
+        if not last.acts:
+            again = [fact for fact in asked if not any(map(_is_long, fact.values))]
+            nothing = NOTHING_ELSE if last.open_ended else NO_PREFERENCE
+            return _phrase(again, voice, REMINDERS) if again else voice.pick(nothing)
+    return _phrase(next_missing, voice, CORRECTIONS) if next_missing else ""
 
 
 def _asked_for(progress: Progress, reading: Reading) -> list[Fact]:
@@ -66,11 +63,16 @@ def _asked_for(progress: Progress, reading: Reading) -> list[Fact]:
 def _phrase(facts: Sequence[Fact], voice: Voice, phrasings: Sequence[str]) -> str:
     """The facts' values as a person says them, in one message, nothing twice."""
     values = {squash(value): value for value in (_spoken(voice.pick(fact.values), fact.key) for fact in facts)}
-    if any(len(value.split()) > LONG for value in values.values()):
+    if any(map(_is_long, values.values())):
         said = ". ".join(values.values())
         return voice.pick(LONG_CORRECTIONS).format(said) if phrasings is CORRECTIONS else said
     *before, last = values.values()
-    return voice.pick(phrasings).format(f"{', '.join(before)} and {last}" if before else last)
+    said = f"{', '.join(before)}{voice.pick(JOINS)}{last}" if before else last
+    return voice.pick(phrasings).format(said)
+
+
+def _is_long(value: str) -> bool:
+    return value.count(" ") >= LONG
 
 
 def _spoken(value: str, key: str) -> str:

@@ -1,0 +1,71 @@
+"""The files of an export."""
+
+import hashlib
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from collab_sdk.errors import UsageError
+from collab_sdk.logs import JsonlWriter, get_writer
+from collab_sdk.rows import turn_row
+from collab_sdk.scored import ScoredConversation
+from collab_sdk.types import Conversation
+
+
+class ExportFiles:
+    """`target` for the pairs and `NAME.turns.jsonl` for all that led to them; `NAME.eval.jsonl` for a held-out share.
+
+    Conversations are held out by a hash of their id, so the split is the same in every run.
+    """
+
+    def __init__(self, target: Path, *, format: str, eval_fraction: float) -> None:
+        if not 0 <= eval_fraction < 1:
+            raise UsageError(f"eval_fraction is {eval_fraction}; it must be from 0 to below 1.")
+        self._pair_row = get_writer(format).row
+        self._eval_fraction = eval_fraction
+        with ExitStack() as opening:
+            self._pairs = opening.enter_context(_CountingWriter(target))
+            self._turns = opening.enter_context(_CountingWriter(_beside(target, "turns")))
+            self._eval = self._pairs
+            if eval_fraction:
+                self._eval = opening.enter_context(_CountingWriter(_beside(target, "eval")))
+            self._open = opening.pop_all()
+
+    def write(self, conversation: Conversation, scored: ScoredConversation) -> None:
+        pairs = self._eval if _is_held_out(conversation.id, self._eval_fraction) else self._pairs
+        for turn in scored.turns:
+            # Where the pair's row is: strict formats have no room for its provenance, so this file is the way back.
+            place = None
+            if turn.pair is not None:
+                pairs.write(self._pair_row(turn.pair))
+                place = {"file": pairs.name, "line": pairs.lines}
+            self._turns.write({**turn_row(conversation, scored.goal, turn), "written_to": place})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+
+class _CountingWriter(JsonlWriter):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.name = path.name
+        self.lines = 0
+
+    def write(self, row: Any) -> None:
+        super().write(row)
+        self.lines += 1
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f"{path.name.removesuffix('.jsonl')}.{what}.jsonl")
+
+
+def _is_held_out(conversation_id: str, fraction: float) -> bool:
+    digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * 2**64

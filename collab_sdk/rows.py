@@ -1,0 +1,48 @@
+"""Scores as JSON values, for files and reports."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from collab_sdk.scored import ScoredTurn
+from collab_sdk.types import Conversation, Future, Goal, MRScore
+
+TURN_SCHEMA = "collab/scored-turn/v1"
+
+
+def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict[str, Any]:
+    """Everything known about a turn, for reports; it names the goal, so it is no training data."""
+    pair = scored.pair
+    return {
+        "schema": TURN_SCHEMA,
+        "conversation_id": conversation.id,
+        "turn": scored.turn.index,
+        "goal": goal.text,
+        "history": [message.to_dict() for message in scored.turn.history],
+        "candidates": [
+            {"source": candidate.source, "text": candidate.text, **score_row(score)}
+            for candidate, score in scored.candidates
+        ],
+        "lost": list(scored.lost),
+        "pair": {"chosen": pair.chosen.response, "rejected": pair.rejected.response, "margin": pair.margin}
+        if pair
+        else None,
+        "refused": scored.refusal,
+    }
+
+
+def score_row(score: MRScore) -> dict[str, Any]:
+    """A score as JSON values."""
+    return {
+        "mr": score.value,
+        "stderr": score.stderr,
+        "n_ok": score.n_ok,
+        "n": score.n,
+        "metrics": dict(score.metrics),
+        "futures": [_future_row(future) for future in score.futures],
+        "observed": _future_row(score.observed) if score.observed else None,
+    }
+
+
+def _future_row(future: Future) -> dict[str, Any]:
+    row = asdict(replace(future, messages=()))
+    return {**row, "messages": [message.to_dict() for message in future.messages]}

@@ -1,0 +1,65 @@
+"""What a logged conversation gave: its turns with candidates, scores and pairs, and the counts of many."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from collab_sdk.candidates import Candidate
+from collab_sdk.concurrency import Outcome
+from collab_sdk.errors import CollabError
+from collab_sdk.selection import Refusal
+from collab_sdk.types import Goal, MRScore, PreferencePair, Turn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredTurn:
+    """A turn with its candidates, their scores, and the pair or why there is none."""
+
+    turn: Turn
+    candidates: tuple[tuple[Candidate, MRScore], ...] = ()
+    lost: tuple[str, ...] = ()
+    """Why candidates are missing."""
+    pair: PreferencePair | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredConversation:
+    """What a logged conversation gave."""
+
+    goal: Goal
+    turns: tuple[ScoredTurn, ...]
+
+
+@dataclass(kw_only=True, slots=True)
+class ExportReport:
+    """What an export did so far: counts, the reasons of refused turns, the errors of failed conversations."""
+
+    conversations: int = 0
+    turns: int = 0
+    pairs: int = 0
+    refused: Counter[Refusal] = field(default_factory=Counter)
+    failed: dict[str, CollabError] = field(default_factory=dict)
+    scores: int = 0
+    samples: int = 0
+    samples_ok: int = 0
+    mr_sum: float = 0.0
+
+    @property
+    def mean_mr(self) -> float | None:
+        return self.mr_sum / self.scores if self.scores else None
+
+    def count(self, outcome: Outcome[ScoredConversation]) -> None:
+        self.conversations += 1
+        if outcome.error is not None:
+            self.failed[outcome.conversation.id] = outcome.error
+        for scored in outcome.value.turns if outcome.value else ():
+            self.turns += 1
+            self.pairs += scored.pair is not None
+            if scored.refusal is not None:
+                self.refused[scored.refusal] += 1
+            for _, score in scored.candidates:
+                self.samples += score.n
+                self.samples_ok += score.n_ok
+                if score.value is not None:
+                    self.scores += 1
+                    self.mr_sum += score.value

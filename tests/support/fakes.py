@@ -1,0 +1,61 @@
+"""What the tests of the pipeline share: users and judges that answer in the right form."""
+
+import json
+from collections.abc import Mapping
+
+from collab_sdk import ChatRequest, Engine, MRScorer, Rollout, Simulator
+from collab_sdk.testing import FakeChatModel
+
+
+def user_says(message: str, *, done: bool = False, reason: str = "") -> str:
+    return json.dumps({"message": message, "done": done, "reason": reason})
+
+
+def judged(goal: float = 1.0, interactivity: float = 0.5) -> str:
+    """A judge's answer, the goal as a checklist of ten."""
+    met = round(goal * 10)
+    checklist = [{"requirement": f"r{number}", "met": number < met} for number in range(10)]
+    return json.dumps(
+        {
+            "goal": {"reason": "by the list", "checklist": checklist},
+            "interactivity": {"reason": "by feel", "score": interactivity},
+        }
+    )
+
+
+def scorer_of(
+    *,
+    assistant: object = None,
+    user: object = None,
+    judge: object = None,
+    window: int = 2,
+    samples: int = 3,
+    metrics: Mapping[str, float] | None = None,
+    engine: Engine | None = None,
+) -> MRScorer:
+    """A scorer on fakes: each of `assistant`, `user`, `judge` is a list of answers, a function, or left to a default."""
+    engine = engine or Engine()
+    simulator = Simulator(_fake(user, lambda request: user_says(f"more {request.sample}"), "user"), engine=engine)
+    rollout = Rollout(
+        assistant=_fake(assistant, lambda request: f"answer to {request.messages[-1].content}", "assistant"),
+        simulator=simulator,
+        window=window,
+        samples=samples,
+    )
+    weights = {"goal": 1.0, "interactivity": 1.0, "token_penalty": 1.0} if metrics is None else metrics
+    return MRScorer(rollout, metrics=weights, judge=_fake(judge, lambda _: judged(), "judge"))
+
+
+def _fake(answers: object, default: object, name: str) -> FakeChatModel:
+    if isinstance(answers, FakeChatModel):
+        return answers
+    return FakeChatModel(default if answers is None else answers, name=name)  # type: ignore[arg-type]
+
+
+def chat(*texts: str) -> list[dict[str, str]]:
+    """Messages by user and assistant in turn."""
+    return [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(texts)]
+
+
+def transcript_in(request: ChatRequest) -> str:
+    return request.messages[-1].content

@@ -1,0 +1,239 @@
+import json
+import statistics
+
+import pytest
+from support.fakes import chat, judged, scorer_of, user_says
+
+from collab_sdk import Conversation, Goal, MRScorer, Message, Rollout, Simulator, TokenPenalty
+from collab_sdk.chat.tokens import count_tokens
+from collab_sdk.errors import EndpointError, ModelCallError, NotEnoughSamplesError, UnknownNameError, UsageError
+from collab_sdk.testing import FakeChatModel
+from collab_sdk.types import End, as_messages
+
+CHAT = chat("a coffee", "Which one?")
+
+
+def conversation(*texts: str, goal: str | None = "drink: mocha") -> Conversation:
+    return Conversation(id="c1", messages=as_messages(chat(*texts)), goal=Goal(text=goal) if goal else None)
+
+
+def test_mr_is_the_mean_reward_of_the_futures_with_its_standard_error():
+    answers = iter([judged(0.2, 0.0), judged(0.4, 0.0), judged(0.9, 0.0)])
+    score = scorer_of(judge=lambda _: next(answers), metrics={"goal": 1, "interactivity": 2}).score(CHAT, goal="x")
+    assert float(score) == pytest.approx(0.5)
+    assert score.stderr == pytest.approx(statistics.stdev([0.2, 0.4, 0.9]) / 3**0.5)
+    assert (score.n_ok, score.n) == (3, 3)
+    assert score.metrics == {"goal": pytest.approx(0.5), "interactivity": 0.0}
+    assert score.futures[0].notes["interactivity"] == "by feel"
+
+
+def test_the_reward_is_the_weighted_sum_of_the_metrics():
+    scorer = scorer_of(metrics={"goal": 2.0, "interactivity": 3.0}, judge=lambda _: judged(0.5, 0.1))
+    assert float(scorer.score(CHAT, goal="x")) == pytest.approx(2 * 0.5 + 3 * 0.1)
+
+
+def test_tokens_are_those_of_the_response_and_its_future_not_of_the_history():
+    scorer = scorer_of(user=lambda _: user_says("a mocha", done=True), metrics={"token_penalty": 1.0})
+    long_history = chat("word " * 500, "ok", "a coffee", "Which one?")
+    expected = -5e-4 * (count_tokens("Which one?") + count_tokens("a mocha"))
+    assert float(scorer.score(CHAT, goal="x")) == pytest.approx(expected)
+    assert float(scorer.score(long_history, goal="x")) == pytest.approx(expected)
+
+
+def test_the_token_penalty_counts_the_roles_it_is_told_to_at_its_rate():
+    def scorer(*roles: str) -> MRScorer:
+        return scorer_of(
+            user=lambda _: user_says("a mocha", done=True), metrics={TokenPenalty(rate=0.001, roles=roles): 1.0}
+        )
+
+    both = float(scorer("user", "assistant").score(CHAT, goal="x"))
+    assert both == pytest.approx(
+        float(scorer("user").score(CHAT, goal="x")) + float(scorer("assistant").score(CHAT, goal="x"))
+    )
+
+
+def test_a_capped_token_penalty_is_said_aloud():
+    scorer = scorer_of(metrics={TokenPenalty(rate=1.0): 1.0})
+    with pytest.warns(UserWarning, match="at its cap"):
+        assert float(scorer.score(CHAT, goal="x")) == -1.0
+
+
+def test_one_judge_call_scores_all_rubrics_of_a_future():
+    scorer = scorer_of()
+    scorer.score(CHAT, goal="x")
+    assert len(scorer.judge.model.requests) == 3
+    assert all(request.temperature == 0 for request in scorer.judge.model.requests)
+
+
+def test_a_sample_that_fails_is_missing_and_never_a_zero():
+    def judge(request):
+        return ModelCallError("400 refused") if "future-1" in request.messages[-1].content else judged(1.0, 1.0)
+
+    score = scorer_of(judge=judge, metrics={"goal": 1.0}).score(CHAT, goal="x")
+    assert (score.n_ok, score.n) == (2, 3)
+    assert float(score) == 1.0
+    assert score.errors == ("400 refused",)
+    assert [future.reward for future in score.futures] == [1.0, None, 1.0]
+
+
+def test_too_few_samples_are_no_score():
+    def judge(request):
+        return judged() if "future-0" in request.messages[-1].content else ModelCallError("400 refused")
+
+    score = scorer_of(judge=judge).score(CHAT, goal="x")
+    assert score.value is None
+    with pytest.raises(NotEnoughSamplesError, match=r"1 of 3 samples succeeded. First failure: 400 refused"):
+        float(score)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"goal": {"checklist": []}, "interactivity": {"score": 0.5}}',
+        '{"goal": {"checklist": [{"met": "yes"}]}, "interactivity": {"score": 0.5}}',
+        '{"goal": {"checklist": [{"met": true}]}, "interactivity": {"score": 1.5}}',
+        '{"goal": {"checklist": [{"met": true}]}, "interactivity": {"score": NaN}}',
+        '{"goal": {"checklist": [{"met": true}]}, "interactivity": {"score": true}}',
+        '{"goal": {"checklist": [{"met": true}]}}',
+        '{"goal": {"checklist": [{"met": tr',
+        "I would give it a ten out of ten.",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+    ],
+)
+def test_a_judgement_in_the_wrong_form_is_asked_for_again_and_then_lost(answer):
+    def judge(request):
+        return judged() if "future-0" in request.messages[1].content else answer
+
+    scorer = scorer_of(judge=judge)
+    score = scorer.score(CHAT, goal="x")
+    assert score.n_ok == 1
+    assert "no readable form" in score.errors[0]
+    assert len(scorer.judge.model.requests) == 5
+
+
+@pytest.mark.parametrize("wrapped", ["```json\n{}\n```", "Here it is: {} I hope it helps.", "<think>{{</think>{}"])
+def test_a_judgement_may_come_with_words_around_it(wrapped):
+    score = scorer_of(judge=lambda _: wrapped.replace("{}", judged(0.7, 0.2))).score(CHAT, goal="x")
+    assert score.metrics["goal"] == pytest.approx(0.7)
+
+
+def test_rank_puts_the_best_first_and_those_without_a_score_last():
+    def judge(request):
+        text = request.messages[-1].content
+        if "Broken" in text:
+            return ModelCallError("400 refused")
+        return judged(0.9 if "Which" in text else 0.1)
+
+    ranked = scorer_of(judge=judge).rank(chat("a coffee"), ["Here.", "Broken.", "Which one?"], goal="mocha")
+    assert [score.response for score in ranked] == ["Which one?", "Here.", "Broken."]
+
+
+def test_every_assistant_turn_of_a_conversation_is_scored_with_what_really_followed():
+    scorer = scorer_of(window=1)
+    logged = conversation("a coffee", "Which one?", "mocha", "Here.", "thanks", "Bye.")
+    scores = scorer.score_conversation(logged)
+    assert [score.response for score in scores] == ["Which one?", "Here.", "Bye."]
+    assert [score.turn for score in scores] == [0, 1, 2]
+    assert [message.content for message in scores[0].observed.messages] == ["mocha", "Here."]
+    assert scores[0].observed.end is End.OBSERVED
+    assert scores[0].observed.reward is not None
+    assert scores[2].observed is None
+
+
+def test_the_observed_future_is_no_longer_than_a_simulated_one():
+    logged = conversation("a", "b", "c", "d", "e", "f", "g", "h")
+    score = scorer_of(window=2).score_conversation(logged)[0]
+    assert [message.content for message in score.observed.messages] == ["c", "d", "e", "f"]
+
+
+def test_a_goal_in_the_row_wins_and_a_missing_one_is_read_from_the_whole_chat():
+    def judge(request):
+        is_goal_reader = "write down" in request.messages[0].content
+        return json.dumps({"goal": "drink: latte"}) if is_goal_reader else judged()
+
+    scorer = scorer_of(judge=judge)
+    assert scorer.goals.read(conversation("a", "b")).text == "drink: mocha"
+    read = scorer.goals.read(conversation("a", "b", "c", "d", goal=None))
+    assert (read.text, read.style) == ("drink: latte", ("a", "c"))
+    assert "c" in scorer.judge.model.requests[-1].messages[-1].content
+
+
+def test_the_judge_is_the_simulators_model_unless_named():
+    simulator = Simulator(FakeChatModel([]))
+    assert MRScorer(Rollout(assistant=FakeChatModel([]), simulator=simulator)).judge.model is simulator.model
+
+
+def accuracy(reference: str, artefact: str, verdict: bool | None = None) -> float:
+    def judge(request):
+        if "pull" in request.messages[0].content:
+            return json.dumps({"artefact": artefact})
+        assert verdict is not None, "the judge was asked though numbers decide"
+        return json.dumps({"accuracy": {"reason": "same", "correct": verdict}})
+
+    scorer = scorer_of(judge=judge, metrics={"accuracy": 1.0}, window=0)
+    return float(scorer.score(CHAT, goal=Goal(text="how many?", reference=reference)))
+
+
+@pytest.mark.parametrize(
+    ("reference", "artefact", "expected"),
+    [("1,234", "$1234.00", 1.0), ("0.5", "1/2", 1.0), ("-3", "3", 0.0), ("18", "", 0.0), ("18", "18 or 19", 0.0)],
+)
+def test_accuracy_compares_numbers_exactly(reference, artefact, expected):
+    assert accuracy(reference, artefact) == expected
+
+
+def test_accuracy_leaves_words_to_the_judge():
+    assert accuracy("Paris", "the capital of France", verdict=True) == 1.0
+    assert accuracy("Paris", "Rome", verdict=False) == 0.0
+
+
+def test_accuracy_without_a_reference_is_refused_before_anything_is_paid_for():
+    scorer = scorer_of(metrics={"accuracy": 1.0})
+    with pytest.raises(UsageError, match="needs a reference answer"):
+        scorer.score(CHAT, goal="how many?")
+    assert scorer.engine.ledger.total.calls == 0
+
+
+def test_an_unknown_metric_lists_the_known_ones():
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'interactivity'\? Known: accuracy, goal, interactivity"):
+        scorer_of(metrics={"interactivty": 1.0})
+
+
+def test_a_metric_of_ones_own_is_an_object():
+    class Brevity:
+        name = "brevity"
+
+        def rubric(self, goal):
+            return None
+
+        def artefact(self, goal):
+            return None
+
+        def value(self, evidence):
+            return 1 / len(evidence.messages)
+
+    score = scorer_of(metrics={Brevity(): 1.0}, window=0).score(CHAT, goal="x")
+    assert score.metrics == {"brevity": 0.5}
+
+
+@pytest.mark.parametrize("messages", [[], chat("only a question")])
+def test_messages_that_do_not_end_with_a_response_are_refused(messages):
+    with pytest.raises(UsageError, match="must end with the assistant's response"):
+        scorer_of().score(messages, goal="x")
+
+
+def test_a_refused_key_ends_the_run_instead_of_losing_samples():
+    with pytest.raises(EndpointError):
+        scorer_of(judge=lambda _: EndpointError("refused")).score(CHAT, goal="x")
+
+
+def test_min_samples_must_be_possible():
+    rollout = Rollout(assistant=FakeChatModel([]), simulator=Simulator(FakeChatModel([])), samples=3)
+    with pytest.raises(UsageError, match="min_samples is 4"):
+        MRScorer(rollout, min_samples=4)
+
+
+def test_messages_may_be_dicts_or_messages():
+    as_values = [Message(role="user", content="a coffee"), Message(role="assistant", content="Which one?")]
+    assert float(scorer_of().score(as_values, goal="x")) == float(scorer_of().score(CHAT, goal="x"))
