@@ -7,6 +7,7 @@ from collab_sdk.scored import ScoredTurn
 from collab_sdk.types import Conversation, Future, Goal, MRScore
 
 TURN_SCHEMA = "collab/scored-turn/v1"
+SCORE_SCHEMA = "collab/score/v1"
 
 
 def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict[str, Any]:
@@ -27,6 +28,17 @@ def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict
         if pair
         else None,
         "refused": scored.refusal,
+    }
+
+
+def response_row(score: MRScore) -> dict[str, Any]:
+    """The score of a logged response, as a row of its own."""
+    return {
+        "schema": SCORE_SCHEMA,
+        "conversation_id": score.conversation_id,
+        "turn": score.turn,
+        "response": score.response,
+        **score_row(score),
     }
 
 

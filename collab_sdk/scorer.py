@@ -1,14 +1,14 @@
 """The multiturn-aware reward of a response."""
 
 import statistics
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from collab_sdk.chat.engine import Engine
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.tokens import count_tokens
-from collab_sdk.concurrency import all_settled
+from collab_sdk.concurrency import Outcome, all_settled, over_conversations
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import GoalReader
 from collab_sdk.metrics import Evidence, Judge, Metric, as_metrics
@@ -115,6 +115,10 @@ class MRScorer:
             for response in responses
         )
         return sorted(scores, key=lambda score: float("-inf") if score.value is None else score.value, reverse=True)
+
+    def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[list[MRScore]]]:
+        """The scores of every conversation, in input order."""
+        return over_conversations(self.ascore_conversation, conversations, open_at_once=max(2, self.engine.concurrency))
 
     def score_conversation(self, conversation: Conversation) -> list[MRScore]:
         return run_sync(self.ascore_conversation(conversation))

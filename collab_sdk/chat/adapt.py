@@ -21,14 +21,14 @@ def as_chat_model(
     """A ChatModel from a model name, a function, a LangChain Runnable or LangGraph graph, or an OpenAI-like client.
 
     A name is any LiteLLM name, `offline`, `py:MODULE:FUNCTION`, or a plugin's scheme such as `hf:PATH`. `name` is for a
-    function: with one its replies are cached under it, so change it when the bot changes. `model` is for a client,
-    `api_base` for a model name.
+    function or Runnable: with one its replies are cached under it, so change it when the bot changes. `model` is for a
+    client, `api_base` for a model name.
 
     Raises UsageError for anything else.
     """
     if isinstance(bot, ChatModel):
         return bot
-    if (plugin := _plugin(bot)) is not None:
+    if (plugin := _plugin(bot, name)) is not None:
         return plugin
     if isinstance(bot, str):
         return _named(bot, api_base)
@@ -68,13 +68,17 @@ def _imported(spec: str) -> ChatModel:
     return as_chat_model(bot, name=f"{spec}@{version}")
 
 
-def _plugin(bot: Any) -> ChatModel | None:
-    """What a plugin makes of `bot`. An entry point is named for what it takes: a scheme, or a package whose objects."""
+def _plugin(bot: Any, name: str | None) -> ChatModel | None:
+    """What a plugin makes of `bot`. An entry point is named for what it takes: a scheme, or a package whose objects.
+
+    It is called with the string alone, which is a name already, or with the object and `name=`.
+    """
     if isinstance(bot, str):
         names = {bot.partition(":")[0]}
     else:
         names = {kind.__module__.partition(".")[0] for kind in type(bot).__mro__}
-    for name in names & registered(PLUGIN_GROUP).keys():
-        model: ChatModel = registered(PLUGIN_GROUP)[name].load()(bot)
+    for known in names & registered(PLUGIN_GROUP).keys():
+        convert = registered(PLUGIN_GROUP)[known].load()
+        model: ChatModel = convert(bot) if isinstance(bot, str) else convert(bot, name=name)
         return model
     return None

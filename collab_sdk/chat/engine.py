@@ -70,9 +70,12 @@ class Engine:
         self._clock = clock
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
 
-    async def call(self, model: ChatModel, request: ChatRequest) -> ChatReply:
+    async def call(
+        self, model: ChatModel, request: ChatRequest, *, accept: Callable[[ChatReply], object] | None = None
+    ) -> ChatReply:
         """Answer `request`, from the cache where it was answered before.
 
+        A reply for which `accept` raises is not kept, so that a later run asks again; what it raises passes through.
         Raises SampleError if this one call is lost, RunStoppedError if no further call can be made.
         """
         key = call_key(model, request)
@@ -84,15 +87,19 @@ class Engine:
         flights = self._state().flights
         if (flight := flights.get(key)) is None:
             # Its own task: a caller that is cancelled must not take down the others who wait for the same call.
-            flight = asyncio.ensure_future(self._pay_and_keep(key, model, request))
+            flight = asyncio.ensure_future(self._pay_and_keep(key, model, request, accept))
             flights[key] = flight
             flight.add_done_callback(lambda done: _land(flights, key, done))
         else:
             self.ledger.of(request.role).cache_hits += 1
         return await asyncio.shield(flight)
 
-    async def _pay_and_keep(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply:
+    async def _pay_and_keep(
+        self, key: str, model: ChatModel, request: ChatRequest, accept: Callable[[ChatReply], object] | None
+    ) -> ChatReply:
         reply = await self._pay(model, request)
+        if accept is not None:
+            accept(reply)
         record: Record = {"request": _identity(model, request), "reply": asdict(reply)}
         await self.cache.aput(key, record)
         return reply
@@ -220,7 +227,6 @@ def _identity(model: ChatModel, request: ChatRequest) -> dict[str, Any]:
         "messages": [message.to_dict() for message in request.messages],
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
-        "tools": [dict(tool) for tool in request.tools],
         "json_reply": request.json_reply,
         "template": request.template,
         "sample": request.sample,

@@ -46,7 +46,7 @@ class Ledger:
 
     @property
     def total(self) -> Usage:
-        return sum(self.roles.values(), Usage())
+        return sum(list(self.roles.values()), Usage())  # a copy: progress reads it from another thread
 
     def by_role(self) -> Mapping[str, Usage]:
         """Roles in the order of the call path, those that were used."""

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from functools import cache
 from typing import Any, TypeVar
 
+from collab_sdk.chat.threads import DaemonThreads
 from collab_sdk.errors import UsageError
 
 T = TypeVar("T")
@@ -17,8 +18,18 @@ UNWIND_SECONDS = 5.0
 def _background_loop(pid: int) -> asyncio.AbstractEventLoop:
     # Keyed by process: a fork inherits the loop object but not the thread that turns it.
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=f"collab-loop-{pid}", daemon=True).start()
+    loop.set_default_executor(DaemonThreads())
+    threading.Thread(target=_turn, args=(loop,), name=f"collab-loop-{pid}", daemon=True).start()
     return loop
+
+
+def _turn(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            loop.run_forever()
+            return
+        except (KeyboardInterrupt, SystemExit):
+            pass  # sys.exit() in a task that a bot started; asyncio hands it to whoever awaits the task, and stops
 
 
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -25,7 +25,6 @@ class ChatRequest:
     messages: tuple[Message, ...]
     temperature: float = 1.0
     max_tokens: int | None = None
-    tools: tuple[Mapping[str, Any], ...] = ()
     json_reply: bool = False
     """Ask for a JSON object, where the provider can be told."""
     template: str = ""

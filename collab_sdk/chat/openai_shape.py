@@ -8,10 +8,14 @@ from collab_sdk.chat.model import ChatReply, ChatRequest, Price
 from collab_sdk.chat.retry import parse_retry_after
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError
 
-RETRYABLE = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+# 200: a body that is no JSON, from a proxy in between.
+RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}
 REFUSED = {401, 403, 404}
 SECRETS = re.compile(r"\b(sk|pk|key|hf|gsk|xai)[-_][\w*-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.IGNORECASE)
-NO_KEY = re.compile(r"missing credentials|api_key client option must be set|api key not (found|valid)", re.IGNORECASE)
+NO_KEY = re.compile(
+    r"missing credentials|missing \w* ?api key|api_key client option|api key not (found|valid)", re.IGNORECASE
+)
+NO_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota", re.IGNORECASE)
 
 
 def request_arguments(request: ChatRequest) -> dict[str, Any]:
@@ -22,8 +26,6 @@ def request_arguments(request: ChatRequest) -> dict[str, Any]:
     }
     if request.max_tokens is not None:
         arguments["max_tokens"] = request.max_tokens
-    if request.tools:
-        arguments["tools"] = [dict(tool) for tool in request.tools]
     if request.json_reply:
         arguments["response_format"] = {"type": "json_object"}
     return arguments
@@ -50,7 +52,7 @@ def translated(name: str, error: Exception) -> CollabError:
     """An SDK's exception as ours: run-ending where the provider refuses, retryable where another try may help."""
     status = getattr(error, "status_code", None)
     said = one_line(str(error))
-    if status in REFUSED or NO_KEY.search(said) or "insufficient_quota" in said:
+    if status in REFUSED or NO_KEY.search(said) or NO_QUOTA.search(said):
         return EndpointError(
             f"{name} refuses the request. Check the key, the model name and the quota. It said: {said}"
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import ChatModel, ChatRequest
+from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
 from collab_sdk.errors import UnreadableReplyError
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Message
@@ -19,19 +19,23 @@ THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 async def ask_json(engine: Engine, model: ChatModel, request: ChatRequest, read: Callable[[dict[str, Any]], T]) -> T:
     """What `read` makes of the object that `model` answers with.
 
-    `read` raises ValueError for an object in the wrong form. The model is then told what is wrong, once; after that,
-    UnreadableReplyError.
+    `read` raises ValueError for an object in the wrong form. The model is then told what is wrong, once; after that
+    it is an UnreadableReplyError, and the second answer is not kept, so that a later run may fare better.
     """
+
+    def accept(reply: ChatReply) -> T:
+        return read(json_object(reply.content))
+
     reply = await engine.call(model, request)
     try:
-        return read(json_object(reply.content))
+        return accept(reply)
     except ValueError as error:
         problem = str(error)
     repair = load_prompt("repair").fill(problem=problem)
     exchange = (Message(role="assistant", content=reply.content), Message(role="user", content=repair))
-    reply = await engine.call(model, replace(request, messages=request.messages + exchange))
+    request = replace(request, messages=request.messages + exchange)
     try:
-        return read(json_object(reply.content))
+        return accept(await engine.call(model, request, accept=accept))
     except ValueError as error:
         raise UnreadableReplyError(f"{model.name} as {request.role} answered in no readable form: {error}.") from None
 

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 
@@ -35,3 +36,22 @@ async def in_thread(function: Callable[[], Any]) -> Any:
 
     threading.Thread(target=run, name="collab-bot", daemon=True).start()
     return await future
+
+
+class DaemonThreads(ThreadPoolExecutor):
+    """A thread for each call, like `in_thread`, for libraries that use the loop's executor (LangChain does)."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    value = function(*args, **kwargs)
+                except BaseException as error:
+                    future.set_exception(error)
+                else:
+                    future.set_result(value)
+
+        threading.Thread(target=run, name="collab-bot", daemon=True).start()
+        return future

@@ -2,7 +2,7 @@
 
 from collab_sdk.logs.files import JsonlWriter
 from collab_sdk.logs.reader import count_conversations, read_conversations
-from collab_sdk.logs.writers import WRITERS, Writer, get_writer, provenance
+from collab_sdk.logs.writers import WRITERS, Writer, get_writer
 
 __all__ = [
     "WRITERS",
@@ -10,6 +10,5 @@ __all__ = [
     "Writer",
     "count_conversations",
     "get_writer",
-    "provenance",
     "read_conversations",
 ]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.conversation_row import Format
 from collab_sdk.logs.openai_messages import OPENAI_MESSAGES
-from collab_sdk.logs.row import Format
 from collab_sdk.logs.sharegpt import SHAREGPT
 from collab_sdk.types import Conversation
 

@@ -14,21 +14,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Writer:
-    """A preference format. A `strict` one has no room for `provenance`, which then belongs in a file beside it."""
+    """A preference format. A `strict` one has no room for where a pair comes from: that belongs in a file beside it."""
 
     row: Callable[[PreferencePair], Row]
     strict: bool
-
-
-def provenance(pair: PreferencePair) -> Row:
-    """Where a pair comes from and what its responses earned."""
-    return {
-        "score_chosen": float(pair.chosen),
-        "score_rejected": float(pair.rejected),
-        "margin": pair.margin,
-        "conversation_id": pair.conversation_id,
-        "turn": pair.turn,
-    }
 
 
 def _trl(pair: PreferencePair) -> Row:
@@ -37,7 +26,11 @@ def _trl(pair: PreferencePair) -> Row:
         "prompt": _prompt(pair),
         "chosen": _reply(pair.chosen.response),
         "rejected": _reply(pair.rejected.response),
-        **provenance(pair),
+        "score_chosen": float(pair.chosen),
+        "score_rejected": float(pair.rejected),
+        "margin": pair.margin,
+        "conversation_id": pair.conversation_id,
+        "turn": pair.turn,
     }
     if pair.tools:
         # As text, which TRL parses: Arrow would merge differing tools into one schema and fill it up with nulls.

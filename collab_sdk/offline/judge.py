@@ -41,7 +41,7 @@ def _goal(progress: Progress) -> dict[str, Any]:
 def _interactivity(progress: Progress) -> dict[str, Any]:
     """0.5, plus what the user could tell because they were asked, less idle questions and corrections."""
     score = 0.5 + 0.2 * progress.learnt - 0.2 * progress.idle_questions - 0.15 * progress.corrections
-    if progress.last and progress.last.questions and not progress.last.acts and not progress.missing:
+    if progress.last and not progress.last.acts and not progress.missing:
         score -= 0.05  # a question that nobody needed, though nobody had to answer it either
     reason = (
         f"{progress.learnt} facts learnt by asking, {progress.idle_questions} idle questions, "

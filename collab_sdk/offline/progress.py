@@ -33,11 +33,12 @@ class Progress:
         words = Words(text)
         said = {fact for fact in self.facts if fact.said_in(words)}
         news = said - self.known
-        if self.last and self.last.questions and (news or not self.last.acts):
+        if self.last and self.last.acts:
+            # Also where a question stood beside the work: it was asked too late.
+            self.corrections += bool(news or said & self.wrong)
+        elif self.last:
             self.learnt += len(news)
             self.idle_questions += not news
-        elif self.last and (news or said & self.wrong):
-            self.corrections += 1
         self.known |= said
         self.last = None
 

@@ -29,7 +29,7 @@ OPENERS = re.compile(
             r"i(?: would|'d|’d)(?: really| also)? (?:like|love|prefer)(?: to (?:have|get|order|add|make it))?",
             r"i(?:['’]?ll| will) (?:have|take|get|do)|i(?:'m| am) looking for|i would to order",
             r"(?:i|we)(?: still)? (?:want|wanted|need|needed|meant)"
-            r"(?: to (?:order|get|have|write|plan|book|make|find|buy)| it)?",
+            r"(?: to (?:order|get|have|write|plan|book|make|find|buy)| it| that)?",
             r"make (?:it|that|mine|them|me|us)|it(?:'s| is| should be| has to be| must be)|that(?:'s| is| should be)",
             r"order|add|(?:give|get|find|help) (?:me|us)(?: to| with)?|(?:write|draft|plan|book|suggest)(?: me| us)?",
         )

@@ -6,8 +6,8 @@ from itertools import accumulate
 TOKEN = re.compile(r"\d+(?:[.,]\d+)*%?|[^\W_]+")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 IDIOMS = re.compile(
-    r"\bhere(?:['’]s| you (?:go|are)| is| are| it| on| in| at)\b|\b(?:over|right|correct|ready|displayed) here\b"
-    r"|\b(?:ready|good|set|way) to go\b"
+    r"(?<!for )\bhere(?:['’]s| you (?:go|are)| is| are| it| on| in| at)\b"
+    r"|\b(?:over|right|correct|ready|displayed|order) here\b|\b(?:ready|good|set|way) to go\b"
 )
 """Phrases whose `here` and `to go` say nothing about where a coffee is drunk."""
 ALIASES = {"decaffeinated": "decaf", "takeaway": "togo", "takeout": "togo", "sweetner": "sweetener"}

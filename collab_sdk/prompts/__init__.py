@@ -11,6 +11,9 @@ from string import Template
 
 from collab_sdk.types import Message
 
+LINE_BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""What JSON leaves as it is and some take for the end of a line."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
@@ -44,7 +47,7 @@ def unfence(tag: str, prompt: str) -> str:
 def fence_transcript(messages: Iterable[Message]) -> str:
     """What the user sees of a conversation, as fenced JSON lines: no message can forge another speaker's turn."""
     lines = [
-        json.dumps({"speaker": message.role, "text": message.content}, ensure_ascii=False)
+        json.dumps({"speaker": message.role, "text": message.content}, ensure_ascii=False).translate(LINE_BREAKS)
         for message in messages
         if message.role in ("user", "assistant") and message.content
     ]
@@ -53,5 +56,5 @@ def fence_transcript(messages: Iterable[Message]) -> str:
 
 def unfence_transcript(prompt: str) -> list[Message]:
     """The messages that `fence_transcript` put into a prompt."""
-    rows = [json.loads(line) for line in unfence("transcript", prompt).splitlines()]
+    rows = [json.loads(line) for line in unfence("transcript", prompt).splitlines() if line]
     return [Message(role=row["speaker"], content=row["text"]) for row in rows]

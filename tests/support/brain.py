@@ -41,7 +41,6 @@ async def offline_brain(body: dict[str, Any], *, sample: str = "") -> str:
             messages=as_messages(body["messages"]),
             temperature=body.get("temperature", 1.0),
             max_tokens=body.get("max_tokens"),
-            tools=tuple(body.get("tools") or ()),
             json_reply="response_format" in body,
             sample=sample,
         )

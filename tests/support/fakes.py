@@ -33,7 +33,7 @@ def scorer_of(
     metrics: Mapping[str, float] | None = None,
     engine: Engine | None = None,
 ) -> MRScorer:
-    """A scorer on fakes: each of `assistant`, `user`, `judge` is a list of answers, a function, or left to a default."""
+    """A scorer on fakes: `assistant`, `user` and `judge` are lists of answers, functions, or defaults."""
     engine = engine or Engine()
     simulator = Simulator(_fake(user, lambda request: user_says(f"more {request.sample}"), "user"), engine=engine)
     rollout = Rollout(

@@ -1,0 +1,1 @@
+"""The `collab` command: one file a subcommand; each only parses, calls and prints."""

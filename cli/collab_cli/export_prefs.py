@@ -1,0 +1,94 @@
+"""`collab export-prefs`: from logged chats to preference pairs."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from collab_cli.failures import finish
+from collab_cli.options import LOGS, Number, RunOptions, count, option, run_options
+from collab_cli.progress import Progress, shown
+from collab_cli.run import dry_run, running
+from collab_cli.summary import show_export
+from collab_cli.terminal import Problems
+from collab_sdk import ExportReport, PreferenceExporter
+from collab_sdk.logs import WRITERS
+from collab_sdk.selection import PairRule, Refusal
+
+
+@click.command()
+@LOGS
+@option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where the pairs go, as JSON lines.")
+@option("--format", type=click.Choice(list(WRITERS)), default="trl", show_default=True, help="The kind of rows.")
+@option("--eval-fraction", type=Number(min=0, max=1, max_open=True), default=0.0, help="Share of chats to hold out.")
+@option("--candidates", type=count(2), default=3, show_default=True, help="Responses to compare at each turn.")
+@option(
+    "--min-margin",
+    type=Number(min=0),
+    default=PairRule.min_margin,
+    show_default=True,
+    help="Least difference in MR between chosen and rejected.",
+)
+@option("--max-pairs", type=count(1), default=PairRule.max_pairs, show_default=True, help="Of one conversation.")
+@run_options
+def export_prefs(
+    logs: tuple[str, ...],
+    output: Path | None,
+    format: str,
+    eval_fraction: float,
+    candidates: int,
+    min_margin: float,
+    max_pairs: int,
+    options: RunOptions,
+) -> None:
+    """Relabel logged chats and write preference pairs.
+
+    At every assistant turn of LOGS (files, folders, or - for stdin) other responses are drawn and all are scored by how
+    the conversation goes on. The best and the worst become a pair, if they are far enough apart.
+
+    \b
+      collab export-prefs chats.jsonl --model openai/gpt-4o-mini -o prefs.jsonl --dry-run
+      collab export-prefs chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini -o prefs.jsonl
+    """
+    problems = Problems()
+    if options.dry_run:
+        dry_run(logs, options, problems, candidates=candidates)
+        return finish(problems)
+    target = _checked(output, logs)
+    with running(logs, options, problems) as run:
+        exporter = PreferenceExporter(run.scorer, candidates=candidates, min_margin=min_margin, max_pairs=max_pairs)
+        with shown(run.progress):
+            report = exporter.export(
+                run.conversations,
+                target,
+                format=format,
+                eval_fraction=eval_fraction,
+                on_progress=_reporter(run.progress, problems),
+            )
+    show_export(report, target, held_out=eval_fraction > 0, seconds=run.progress.seconds)
+    finish(problems, incomplete=report.refused[Refusal.UNSCORED] > 0)
+
+
+def _checked(output: Path | None, logs: tuple[str, ...]) -> Path:
+    if output is None:
+        raise click.UsageError("Missing option '--output' / '-o': the file that the pairs go to.")
+    if str(output) == "-":
+        raise click.UsageError("Pairs cannot go to stdout, as a second file is written beside them: give -o FILE.")
+    if any(output.resolve() == Path(log).resolve() for log in logs):
+        raise click.UsageError(f"{output} is one of the logs; the pairs need a file of their own.")
+    return output
+
+
+def _reporter(progress: Progress, problems: Problems) -> Callable[[ExportReport], None]:
+    """Passes on how far an export is, and each failed conversation once."""
+    known = 0
+
+    def on_progress(report: ExportReport) -> None:
+        nonlocal known
+        for conversation_id, error in islice(report.failed.items(), known, None):
+            problems.report(f"{conversation_id}: {error}")
+        known = len(report.failed)
+        progress.update(done=report.conversations, failed=problems.count, mean_mr=report.mean_mr)
+
+    return on_progress

@@ -1,0 +1,69 @@
+"""What ends a command early, as one line on stderr and an exit code."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import IntEnum
+
+import click
+
+from collab_cli.terminal import Problems, note, printable
+
+GO_ON = "What was paid for is kept: run the same command again to go on."
+
+
+class ExitCode(IntEnum):
+    """DONE is 0; 2 is click's own, for a command line that it cannot read."""
+
+    ERROR = 1
+    SOME_FAILED = 3
+    BUDGET = 4
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+    """As if killed by SIGPIPE: whoever read stdout has had enough."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn whatever a command raises into its exit; a traceback is shown for the unexpected, with COLLAB_DEBUG set."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except KeyboardInterrupt:
+        note(f"Interrupted. {GO_ON}")
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    except BrokenPipeError:
+        _give_up_stdout()
+        raise click.exceptions.Exit(ExitCode.PIPE_CLOSED) from None
+    except Exception as error:
+        raise click.exceptions.Exit(_explain(error)) from None
+
+
+def finish(problems: Problems, *, incomplete: bool = False) -> None:
+    """Leave with an exit code that says so if some of the work could not be done."""
+    if problems.count or incomplete:
+        raise click.exceptions.Exit(ExitCode.SOME_FAILED)
+
+
+def _explain(error: Exception) -> ExitCode:
+    from collab_sdk.errors import BudgetError, CollabError
+
+    if isinstance(error, BudgetError):
+        note(f"Stopped: {error} {GO_ON}")
+        return ExitCode.BUDGET
+    if isinstance(error, CollabError):
+        note(f"Error: {printable(str(error))}")
+        return ExitCode.ERROR
+    if os.environ.get("COLLAB_DEBUG"):
+        raise error
+    what = printable(f"{type(error).__name__}: {error}")
+    note(f"Internal error: {what}; set COLLAB_DEBUG=1 for the traceback.")
+    return ExitCode.ERROR
+
+
+def _give_up_stdout() -> None:
+    """Let the flush at the interpreter's end go nowhere, or it would complain once more."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,57 @@
+"""Which subcommands `collab` has."""
+
+import importlib
+from typing import Any
+
+import click
+
+from collab_cli.failures import explained
+from collab_cli.terminal import one_line_warnings
+
+COMMANDS = {
+    "export-prefs": "Relabel logged chats and write preference pairs.",
+    "score": "Score every assistant turn of logged chats.",
+    "demo": "See the main job done on sample chats: no key, no network.",
+    "doctor": "Check the installation, the keys and the models.",
+    "cache": "Look after the replies kept on disk.",
+}
+"""In the order of use; the module of a command has its name."""
+
+EPILOG = """\
+Every option of every command also reads COLLAB_<OPTION>, such as COLLAB_MODEL or COLLAB_MAX_USD, and the commands that
+call models take a file of options: --config collab.toml. Flags win over the environment, which wins over the file.
+
+Exit codes: 0 done, 1 error, 2 usage, 3 done but some conversations or input lines failed, 4 budget reached, 130
+interrupted. After 4 and 130 the same command goes on where it stopped.
+"""
+
+
+class Commands(click.Group):
+    """Imports a command when it is called, so that `collab --help` is instant, and ends errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"collab_cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with explained(), one_line_warnings():
+            return super().invoke(ctx)
+
+
+@click.group("collab", cls=Commands, epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.version_option(package_name="collab-sdk")
+def main() -> None:
+    """Make an existing chatbot a better collaborator: score its replies by how the conversation ends, and train on it.
+
+    New here: collab demo
+    """

@@ -1,0 +1,139 @@
+"""The options that the commands share."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from collab_cli.config import read_config
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """How a run is set up: models, sampling, limits."""
+
+    assistant: str | None = None
+    simulator: str | None = None
+    judge: str | None = None
+    model: str | None = None
+    api_base: str | None = None
+    limit: int | None = None
+    samples: int = 3
+    window: int = 2
+    metric: tuple[tuple[str, float], ...] = ()
+    token_rate: float | None = None
+    max_usd: float | None = None
+    max_calls: int | None = None
+    dry_run: bool = False
+    concurrency: int = 32
+    timeout: float = 120.0
+    cache_dir: Path | None = None
+
+
+class Number(click.FloatRange):
+    """A number of the range: inf and nan are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
+
+
+class Weight(click.ParamType[tuple[str, float]]):
+    """`NAME=WEIGHT`."""
+
+    name = "name=weight"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):  # converted before
+            return value
+        name, separator, weight = value.partition("=")
+        if not name or not separator:
+            self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
+        return name.strip(), Number().convert(weight, param, ctx)
+
+
+def option(*names: str, **attributes: Any) -> Callable[[Command], Command]:
+    """A click option that also reads `COLLAB_` and its long name."""
+    long = next(name for name in names if name.startswith("--"))
+    envvar = "COLLAB_" + long.removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, envvar=envvar, **attributes)
+
+
+def count(at_least: int) -> click.IntRange:
+    return click.IntRange(min=at_least)
+
+
+CACHE_DIR = option(
+    "--cache-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where replies are kept.  [default: collab in the user's cache directory]",
+)
+API_BASE = option("--api-base", metavar="URL", help="An OpenAI-compatible server that serves all the models.")
+DEFAULTS = RunOptions()
+RUN_OPTIONS = [
+    option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
+    option("--simulator", metavar="MODEL", help="Plays the user."),
+    option("--judge", metavar="MODEL", help="Scores conversations.  [default: the simulator's model]"),
+    option("--model", metavar="MODEL", help="All three, where not named: any LiteLLM name, or offline."),
+    API_BASE,
+    option("--limit", type=count(1), metavar="N", help="Stop after N conversations."),
+    option("--samples", type=count(1), default=DEFAULTS.samples, show_default=True, help="Futures of each response."),
+    option("--window", type=count(0), default=DEFAULTS.window, show_default=True, help="Exchanges of each future."),
+    option(
+        "--metric",
+        type=Weight(),
+        multiple=True,
+        metavar="NAME=WEIGHT",
+        help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
+    ),
+    option("--token-rate", type=Number(min=0), metavar="RATE", help="Cost of a token in token_penalty (lambda)."),
+    option("--max-usd", type=Number(min=0), metavar="USD", help="Stop before more than that is spent."),
+    option("--max-calls", type=count(0), metavar="N", help="Stop before more than that many calls."),
+    option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and money."),
+    option(
+        "--concurrency", type=count(1), default=DEFAULTS.concurrency, show_default=True, help="Calls at once, a model."
+    ),
+    option(
+        "--timeout",
+        type=Number(min=0, min_open=True),
+        default=DEFAULTS.timeout,
+        show_default=True,
+        metavar="SECONDS",
+        help="For one call.",
+    ),
+    CACHE_DIR,
+    option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help="A TOML file of options.",
+    ),
+]
+
+
+def run_options(command: Command) -> Command:
+    """Give a command the options of a run; it gets them as `options`."""
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> Any:
+        chosen = {field.name: values.pop(field.name) for field in fields(RunOptions)}
+        return command(options=RunOptions(**chosen), **values)
+
+    decorated: Command = with_options
+    for add in reversed(RUN_OPTIONS):
+        decorated = add(decorated)
+    return decorated
+
+
+LOGS = click.argument("logs", nargs=-1, required=True, metavar="LOGS...")
+"""Files, folders, or `-` for stdin. That they exist is checked by the reader, which knows them all."""

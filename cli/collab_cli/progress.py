@@ -1,0 +1,106 @@
+"""How far a run is: one live line in a terminal, a line every tenth elsewhere; always on stderr."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from collab_cli.terminal import make_console, note
+from collab_cli.units import duration, money
+from collab_sdk.chat.ledger import Ledger
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BAR_WIDTH = 16
+
+
+class Progress:
+    """Conversations done of `total` (None: unknown), with what the run has earned and cost so far."""
+
+    def __init__(self, ledger: Ledger, *, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total = total
+        self.done = 0
+        self._failed = 0
+        self._mean_mr: float | None = None
+        self._ledger = ledger
+        self._clock = clock
+        self._started = clock()
+        self.on_update: Callable[[], None] = _nothing
+
+    def update(self, *, done: int, failed: int, mean_mr: float | None) -> None:
+        self.done, self._failed, self._mean_mr = done, failed, mean_mr
+        self.on_update()
+
+    @property
+    def seconds(self) -> float:
+        return self._clock() - self._started
+
+    def line(self) -> str:
+        usage = self._ledger.total
+        parts = [f"{self.done:,}/{self.total:,}" if self.total is not None else f"{self.done:,} done"]
+        if self._mean_mr is not None:
+            parts.append(f"MR {self._mean_mr:.3f}")
+        parts.append(f"{usage.calls:,} calls")
+        if usage.usd:
+            parts.append(money(usage))
+        parts.append(f"{self._failed:,} failed")
+        if self.total is not None and self.done:
+            parts.append(f"{duration(self.seconds / self.done * (self.total - self.done))} left")
+        return " · ".join(parts)
+
+
+@contextmanager
+def shown(progress: Progress, *, streaming: bool = False) -> Iterator[Progress]:
+    """Show progress while the block runs.
+
+    `streaming` says that rows go to stdout meanwhile: in the same terminal a live line would be mixed up with them.
+    """
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if is_terminal and not (streaming and sys.stdout.isatty()):
+        with _live(progress):
+            yield progress
+    else:
+        progress.on_update = _Tenths(progress)
+        yield progress
+
+
+@contextmanager
+def _live(progress: Progress) -> Iterator[None]:
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    def line() -> "Table":
+        bar = ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH, pulse=progress.total is None)
+        row = Table.grid(padding=(0, 1))
+        row.add_row(bar, Text(progress.line(), no_wrap=True, overflow="ellipsis"))
+        return row
+
+    # stdout is left alone: it may be a file, and what is written to it must arrive there.
+    with Live(get_renderable=line, console=make_console(err=True), transient=True, redirect_stdout=False):
+        yield
+
+
+def _nothing() -> None:
+    """A live line refreshes itself."""
+
+
+class _Tenths:
+    """Prints the line when another tenth is done; where the total is unknown, whenever the count has doubled."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._due = self._after(0)
+
+    def __call__(self) -> None:
+        if self._progress.done >= self._due:
+            note(self._progress.line())
+            self._due = self._after(self._progress.done)
+
+    def _after(self, done: int) -> float:
+        total = self._progress.total
+        return max(10, 2 * done) if total is None else done + max(1, total / 10)

@@ -1,0 +1,62 @@
+"""A run over logged chats: where they come from, who scores them, how far it is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+from collab_cli.options import RunOptions
+from collab_cli.progress import Progress
+from collab_cli.setup import chosen_metrics, chosen_models, open_scorer
+from collab_cli.summary import show_estimate, show_usage
+from collab_cli.terminal import Problems
+from collab_sdk import Conversation, MRScorer, read_conversations
+from collab_sdk.chat.model import CallRole
+from collab_sdk.estimate import estimate_usage
+from collab_sdk.logs import count_conversations
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    scorer: MRScorer
+    conversations: Iterator[Conversation]
+    progress: Progress
+
+
+@contextmanager
+def running(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> Iterator[Run]:
+    """Set a run up; whatever ends it, what it cost is shown."""
+    with open_scorer(options) as scorer:
+        conversations = _open(logs, options, problems)
+        totals = [total for total in (count_conversations(logs), options.limit) if total is not None]
+        progress = Progress(scorer.engine.ledger, total=min(totals, default=None))
+        try:
+            yield Run(scorer=scorer, conversations=conversations, progress=progress)
+        finally:
+            problems.close()
+            show_usage(scorer.engine.ledger)
+
+
+def dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems, *, candidates: int) -> None:
+    """Show what a run would cost."""
+    models = chosen_models(options)
+    ledger = estimate_usage(
+        _open(logs, options, problems),
+        prices={
+            CallRole.ASSISTANT: models.assistant.price,
+            CallRole.SIMULATOR: models.simulator.price,
+            CallRole.JUDGE: models.judge.price,
+            CallRole.GOAL: models.judge.price,
+        },
+        metrics=chosen_metrics(options),
+        samples=options.samples,
+        window=options.window,
+        candidates=candidates,
+    )
+    problems.close()
+    show_estimate(ledger)
+
+
+def _open(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> Iterator[Conversation]:
+    """The conversations, up to the limit; lines that cannot be read are reported and skipped."""
+    return islice(read_conversations(logs, on_error=problems.report), options.limit)

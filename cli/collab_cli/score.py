@@ -1,0 +1,86 @@
+"""`collab score`: the MR of every assistant turn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from collab_cli.failures import finish
+from collab_cli.options import LOGS, RunOptions, option, run_options
+from collab_cli.progress import shown
+from collab_cli.run import Run, dry_run, running
+from collab_cli.score_output import json_rows, score_table
+from collab_cli.summary import show_mr
+from collab_cli.terminal import Problems
+from collab_sdk import MRScore
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.errors import RunStoppedError
+
+
+@click.command()
+@LOGS
+@option("--json", "as_json", is_flag=True, help="JSON lines with every future, in place of the table.")
+@run_options
+def score(logs: tuple[str, ...], as_json: bool, options: RunOptions) -> None:
+    """Score every assistant turn of logged chats.
+
+    The MR of a response is the mean reward of conversations that go on from it: how much of the user's goal they meet,
+    how well the assistant worked with the user, what that cost in tokens. Beside it stands the observed reward, that of
+    what really followed. LOGS are files, folders, or - for stdin.
+
+    \b
+      collab score chats.jsonl --model offline
+      collab score chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini --json > scores.jsonl
+    """
+    problems, tally = Problems(), Tally()
+    if options.dry_run:
+        dry_run(logs, options, problems, candidates=1)
+        return finish(problems)
+    with running(logs, options, problems) as run:
+        with json_rows() if as_json else score_table(list(run.scorer.metrics)) as take:
+            with shown(run.progress, streaming=as_json):
+                run_sync(ascore(run, tally, problems, take))
+    show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples)
+    finish(problems, incomplete=tally.scores < tally.turns)
+
+
+@dataclass(kw_only=True, slots=True)
+class Tally:
+    """What was scored so far."""
+
+    conversations: int = 0
+    turns: int = 0
+    scores: int = 0
+    samples: int = 0
+    samples_ok: int = 0
+    mr_sum: float = 0.0
+
+    @property
+    def mean_mr(self) -> float | None:
+        return self.mr_sum / self.scores if self.scores else None
+
+    def add(self, score: MRScore) -> None:
+        self.turns += 1
+        self.samples += score.n
+        self.samples_ok += score.n_ok
+        if score.value is not None:
+            self.scores += 1
+            self.mr_sum += score.value
+
+
+async def ascore(run: Run, tally: Tally, problems: Problems, take: Callable[[MRScore], None]) -> None:
+    """Hand every score to `take`, in input order. Raises RunStoppedError once all that was paid for is handed on."""
+    stopped = None
+    async for outcome in run.scorer.ascore_all(run.conversations):
+        if isinstance(outcome.error, RunStoppedError):
+            stopped = stopped or outcome.error
+            continue
+        if outcome.error is not None:
+            problems.report(f"{outcome.conversation.id}: {outcome.error}")
+        for turn_score in outcome.value or ():
+            tally.add(turn_score)
+            take(turn_score)
+        tally.conversations += 1
+        run.progress.update(done=tally.conversations, failed=problems.count, mean_mr=tally.mean_mr)
+    if stopped is not None:
+        raise stopped

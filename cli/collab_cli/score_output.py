@@ -1,0 +1,70 @@
+"""Scores on stdout: a table for people, or JSON lines."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from collab_cli.terminal import printable, show
+from collab_sdk import MRScore
+from collab_sdk.logs import JsonlWriter
+from collab_sdk.rows import response_row
+
+NAME_WIDTH = 8
+"""Of a metric's name in the table's head, before it is folded."""
+REASON_CHARACTERS = 200
+
+
+@contextmanager
+def json_rows() -> Iterator[Callable[[MRScore], None]]:
+    """Write each score as it comes."""
+    with JsonlWriter("-") as rows:
+        yield lambda score: rows.write(response_row(score))
+
+
+@contextmanager
+def score_table(metrics: Sequence[str]) -> Iterator[Callable[[MRScore], None]]:
+    """Gather scores, and show them when the block ends, however it ends."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("turn", justify="right")
+    table.add_column("response", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("MR", no_wrap=True)
+    for name in metrics:
+        table.add_column(name.replace("_", " "), justify="right", max_width=max(NAME_WIDTH, 5))
+    table.add_column("observed", justify="right")
+    table.add_column("ok", justify="right", no_wrap=True)
+    conversation = None
+
+    def add(score: MRScore) -> None:
+        nonlocal conversation
+        if score.conversation_id != conversation:
+            conversation = score.conversation_id
+            table.add_row("", Text(printable(conversation), style="bold"))
+        table.add_row(
+            str(score.turn),
+            printable(score.response),
+            _with_error(score),
+            *(_number(score.metrics.get(name)) for name in metrics),
+            _number(score.observed.reward if score.observed else None),
+            f"{score.n_ok}/{score.n}",
+        )
+        if score.value is None:
+            table.add_row("", Text(printable(f"no score: {score.errors[0]}"), style="red"))
+
+    try:
+        yield add
+    finally:
+        if table.row_count:
+            show(table)
+
+
+def _with_error(score: MRScore) -> str:
+    if score.value is None:
+        return "-"
+    return f"{score.value:.2f}" if score.stderr is None else f"{score.value:.2f} ± {score.stderr:.2f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,88 @@
+"""From options to the objects of a run."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from collab_cli.options import RunOptions
+from collab_sdk import ChatModel, Engine, Metric, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
+from collab_sdk.chat.cache import DiskCache, default_cache_directory
+from collab_sdk.errors import UsageError
+from collab_sdk.scorer import DEFAULT_METRICS
+
+NO_MODEL = """\
+No model is named. Either name one that LiteLLM can reach:  --model openai/gpt-4o-mini
+       or try the command with rules in its place:  --model offline"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Models:
+    """Who plays which part."""
+
+    assistant: ChatModel
+    simulator: ChatModel
+    judge: ChatModel
+
+
+def chosen_models(options: RunOptions) -> Models:
+    """Raises UsageError where a part has no model."""
+    assistant = options.assistant or options.model
+    simulator = options.simulator or options.model
+    judge = options.judge or options.model or simulator
+    if not (options.assistant or options.simulator or options.judge or options.model):
+        raise UsageError(NO_MODEL)
+    if not assistant:
+        raise UsageError("The bot is not named: give --assistant, or --model for all parts.")
+    if not simulator or not judge:
+        raise UsageError("The bot has no user to talk to: give --simulator, or --model for all other parts.")
+    model_of = {spec: as_chat_model(spec, api_base=options.api_base) for spec in (assistant, simulator, judge)}
+    return Models(assistant=model_of[assistant], simulator=model_of[simulator], judge=model_of[judge])
+
+
+def chosen_metrics(options: RunOptions) -> Mapping[Metric | str, float]:
+    """Raises UsageError for a token rate without the metric it belongs to."""
+    weights: dict[Metric | str, float] = dict(options.metric or DEFAULT_METRICS.items())
+    if options.token_rate is not None:
+        penalty = TokenPenalty(rate=options.token_rate)
+        if penalty.name not in weights:
+            raise UsageError(f"--token-rate belongs to {penalty.name}, which is not among the metrics.")
+        weights[penalty] = weights.pop(penalty.name)
+    return weights
+
+
+@contextmanager
+def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
+    """The scorer of a run, its cache closed afterwards. Raises UsageError for what cannot work, before any call."""
+    models, metrics = chosen_models(options), chosen_metrics(options)
+    if options.max_usd is not None:
+        _check_prices(models)
+    cache = DiskCache(cache_directory(options.cache_dir))
+    try:
+        engine = Engine(
+            cache=cache,
+            concurrency=options.concurrency,
+            max_calls=options.max_calls,
+            max_usd=options.max_usd,
+            timeout=options.timeout,
+        )
+        rollout = Rollout(
+            assistant=models.assistant,
+            simulator=Simulator(models.simulator, engine=engine),
+            window=options.window,
+            samples=options.samples,
+        )
+        yield MRScorer(rollout, metrics=metrics, judge=models.judge)
+    finally:
+        cache.close()
+
+
+def cache_directory(chosen: Path | None) -> Path:
+    return chosen or default_cache_directory(os.environ)
+
+
+def _check_prices(models: Models) -> None:
+    for model in (models.assistant, models.simulator, models.judge):
+        if model.price is None:
+            raise UsageError(f"The price of {model.name} is unknown, so --max-usd cannot hold: use --max-calls.")

@@ -1,0 +1,67 @@
+"""Text for people: notes on stderr, tables, one line for whatever came in several."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+PROBLEMS_SHOWN = 20
+
+
+def note(text: str) -> None:
+    """A line on stderr; stdout is for data."""
+    click.echo(text, err=True)
+
+
+def printable(text: str) -> str:
+    """One line without control characters: logged text must not be able to drive the terminal."""
+    line = " ".join(text.split())
+    return "".join(char for char in line if char.isprintable())
+
+
+class Problems:
+    """What went wrong along the way, reported on stderr as it happens; after the first twenty only counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def report(self, problem: object) -> None:
+        self.count += 1
+        if self.count <= PROBLEMS_SHOWN:
+            note(f"Failed: {printable(str(problem))}")
+
+    def close(self) -> None:
+        if self.count > PROBLEMS_SHOWN:
+            note(f"... and {self.count - PROBLEMS_SHOWN:,} more")
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Show warnings without the source line they come from."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        note(f"Warning: {printable(str(message))}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def show(renderable: "RenderableType", *, err: bool = False) -> None:
+    """Print what rich lays out, through click: a reader that has gone is then met in one place."""
+    console = make_console(err=err)
+    with console.capture() as capture:
+        console.print(renderable)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), err=err)
+
+
+def make_console(*, err: bool) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=err, markup=False, highlight=False, emoji=False)

@@ -1,0 +1,36 @@
+"""Numbers as people read them."""
+
+from collab_sdk.chat.ledger import Usage
+
+
+def money(usage: Usage) -> str:
+    """What was spent; never 0 for calls whose price nobody knows."""
+    if not usage.unpriced_calls:
+        return dollars(usage.usd)
+    return f"{dollars(usage.usd)} + unknown" if usage.usd else "unknown"
+
+
+def dollars(usd: float) -> str:
+    return f"${usd:,.2f}" if usd >= 10 or not usd else f"${usd:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """`8.4 s`, `3:20 min` or `1:03:20 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+def size(n_bytes: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"
+
+
+def of(count: int, noun: str) -> str:
+    """`1 pair`, `1,204 pairs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,149 @@
+"""A bot that is a LangChain Runnable or a LangGraph graph."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+
+from collab_langchain.forms import input_form
+from collab_langchain.memory import has_sync_checkpoints, own_memory, session_keys
+from collab_langchain.schema import AnyRunnable
+from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest, Price
+from collab_sdk.chat.openai_shape import one_line, translated
+from collab_sdk.chat.replies import reply_text
+from collab_sdk.chat.threads import in_thread
+from collab_sdk.errors import BotError, CollabError, UsageError
+from collab_sdk.types import Message
+
+IGNORE_TAG = "collab:ignore"
+"""Keeps simulated conversations out of what is harvested from the app."""
+CUT_OFF = {"length", "max_tokens", "MAX_TOKENS"}
+CONNECTION_ERRORS = {"APIConnectionError", "TransportError"}
+"""By name, as their libraries (OpenAI's and Anthropic's, httpx) need not be installed."""
+
+
+def as_chat_model(bot: Any, *, name: str | None = None) -> ChatModel:
+    """A ChatModel from a Runnable; with a `name` its replies are cached under that.
+
+    Raises UsageError for anything else, and for a Runnable whose input cannot be told.
+    """
+    if not isinstance(bot, Runnable):
+        raise UsageError(
+            f"{type(bot).__name__} cannot answer by itself: give the Runnable that is called with the messages."
+        )
+    return RunnableModel(bot, name=name)
+
+
+class RunnableModel:
+    """Calls a chat model, chain or graph with the full history in a thread of its own that is deleted afterwards.
+
+    Raises UsageError if the input type does not tell in which form the runnable takes a history.
+    """
+
+    def __init__(self, runnable: AnyRunnable, *, name: str | None = None) -> None:
+        self._runnable = runnable
+        self._named = name
+        self._name = name or runnable.get_name()
+        self._form = input_form(runnable, self._name)
+        self._session_keys = session_keys(runnable, self._name)
+        self._in_thread: bool | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        # A name is the owner's word that the same input may be answered from the cache.
+        return {"bot": self._named} if self._named else None
+
+    @property
+    def price(self) -> Price | None:
+        return None
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        usage = _Usage()
+        thread = uuid.uuid4().hex
+        config: RunnableConfig = {
+            "configurable": dict.fromkeys(["thread_id", "session_id", *self._session_keys], thread),
+            "metadata": dict(request.metadata),
+            "tags": [IGNORE_TAG],
+            "callbacks": [usage],
+        }
+        try:
+            async with own_memory(self._runnable, request.messages, config["configurable"]):
+                value = await self._invoke(self._form(request.messages), config)
+        except CollabError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise _as_ours(self.name, error) from error
+        answer = _answer(value, self.name)
+        return ChatReply(
+            content=_text(answer, request.messages),
+            finish_reason=_finish_reason(answer),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+        )
+
+    async def _invoke(self, value: Any, config: RunnableConfig) -> Any:
+        if self._in_thread is None:
+            self._in_thread = await has_sync_checkpoints(self._runnable)
+        if self._in_thread:
+            return await in_thread(partial(self._runnable.invoke, value, config))
+        return await self._runnable.ainvoke(value, config)
+
+
+class _Usage(BaseCallbackHandler):
+    """Sums the tokens of all model calls within one answer; None as long as no model has counted."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.prompt_tokens: int | None = None
+        self.completion_tokens: int | None = None
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        for generations in response.generations:
+            first = generations[0] if generations else None
+            if not isinstance(first, ChatGeneration) or not isinstance(first.message, AIMessage):
+                continue
+            if (counted := first.message.usage_metadata) is not None:
+                self.prompt_tokens = (self.prompt_tokens or 0) + counted["input_tokens"]
+                self.completion_tokens = (self.completion_tokens or 0) + counted["output_tokens"]
+
+
+def _as_ours(name: str, error: BaseException) -> CollabError:
+    if isinstance(error, Exception) and (hasattr(error, "status_code") or _is_connection_error(error)):
+        return translated(name, error)
+    return BotError(f"{name} raised {type(error).__name__}: {one_line(str(error))}")
+
+
+def _is_connection_error(error: Exception) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return isinstance(error, ConnectionError | TimeoutError) or bool(names & CONNECTION_ERRORS)
+
+
+def _answer(value: Any, name: str) -> Any:
+    """The message or text at the end of what a runnable returned; what is neither is returned as it is."""
+    if isinstance(value, Mapping):
+        if value.get("__interrupt__"):
+            raise BotError(f"{name} stopped for a human (interrupt); a simulated conversation cannot go on from there.")
+        value = value.get("messages", value)
+    if isinstance(value, Sequence) and value and isinstance(value[-1], AIMessage):
+        return value[-1]
+    return value
+
+
+def _text(answer: Any, history: Sequence[Message]) -> str:
+    # An AIMessage's own text leaves reasoning and tool-call blocks out.
+    return reply_text(str(answer.text) if isinstance(answer, AIMessage) else answer, history)
+
+
+def _finish_reason(answer: Any) -> str:
+    said = answer.response_metadata if isinstance(answer, AIMessage) else {}
+    return "length" if {said.get("finish_reason"), said.get("stop_reason")} & CUT_OFF else "stop"

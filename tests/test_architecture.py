@@ -1,0 +1,128 @@
+"""The house stands as it was planned: import direction, top-level names, light imports."""
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import collab_sdk
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"litellm", "torch", "transformers", "langchain", "langchain_core", "langgraph", "openai", "rich", "tiktoken"}
+
+LAYERS = [
+    {"errors", "types", "registry"},
+    {"prompts", "concurrency"},
+    {"chat"},
+    {"simulator", "goals", "offline", "testing", "logs"},
+    {"rollout"},
+    {"metrics", "candidates"},
+    {"scorer"},
+    {"selection"},
+    {"scored"},
+    {"rows"},
+    {"export_files"},
+    {"preferences"},
+    {"estimate"},
+]
+"""From the ground up: a module may import from its own layer and those below."""
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported_names(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(str(node.module))
+    return names
+
+
+def layer_of(part: str) -> int:
+    for level, layer in enumerate(LAYERS):
+        if part in layer:
+            return level
+    raise AssertionError(f"collab_sdk.{part} has no place in LAYERS")
+
+
+@pytest.mark.parametrize("path", modules("collab_sdk"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    part = path.relative_to(ROOT / "collab_sdk").parts[0].removesuffix(".py")
+    if part == "__init__":
+        return
+    for name in imported_names(path):
+        package, _, rest = name.partition(".")
+        assert not package.startswith("collab_") or package == "collab_sdk", f"the core imports {name}"
+        if package == "collab_sdk":
+            assert layer_of(rest.partition(".")[0]) <= layer_of(part), f"{part} imports {name}"
+
+
+def test_every_module_is_in_a_layer():
+    parts = {path.relative_to(ROOT / "collab_sdk").parts[0].removesuffix(".py") for path in modules("collab_sdk")}
+    assert parts - {"__init__"} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("path", modules("cli"), ids=lambda path: path.name)
+def test_the_cli_reaches_plugins_only_through_entry_points(path):
+    packages = {name.partition(".")[0] for name in imported_names(path)}
+    assert not {name for name in packages if name.startswith("collab_")} - {"collab_sdk", "collab_cli"}
+
+
+def test_the_front_door_is_small_and_complete():
+    assert len(collab_sdk.__all__) <= 25
+    assert all(hasattr(collab_sdk, name) for name in collab_sdk.__all__)
+
+
+@pytest.mark.parametrize(
+    "code", ["import collab_sdk", "from collab_cli.main import main; main(['--help'])"], ids=["import", "help"]
+)
+def test_nothing_heavy_is_loaded_before_it_is_needed(code):
+    script = (
+        f"import sys, json, contextlib, io\n"
+        f"with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    {code}\n"
+        f"print(json.dumps(sorted(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in json.loads(run.stdout)}
+    assert not loaded & HEAVY
+
+
+def test_importing_touches_neither_disk_nor_environment(tmp_path):
+    script = "import os; before = dict(os.environ); import collab_sdk; assert dict(os.environ) == before"
+    subprocess.run([sys.executable, "-c", script], check=True, env={"HOME": str(tmp_path)}, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_wheel_installs_the_planned_packages_and_nothing_else(tmp_path):
+    from hatchling.builders.wheel import WheelBuilder
+
+    [wheel] = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    names = zipfile.ZipFile(wheel).namelist()
+    packages = {Path(name).parts[0] for name in names if ".dist-info" not in name}
+    planned = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert packages == {Path(package).name for package in planned["packages"]}
+    assert not packages & {"plugins", "cli", "tests"}
+    assert "collab_sdk/prompts/simulator.txt" in names
+    assert "collab_sdk/offline/samples/chats.jsonl" in names
+    assert "collab_sdk/py.typed" in names
+
+
+def test_plugins_and_cli_have_no_package_at_their_top():
+    assert not (ROOT / "plugins" / "__init__.py").exists()
+    assert not (ROOT / "cli" / "__init__.py").exists()
+
+
+def test_no_module_can_unpickle():
+    for folder in ("collab_sdk", "plugins", "cli"):
+        for path in modules(folder):
+            assert not imported_names(path) & {"pickle", "marshal", "shelve"}, path

@@ -1,0 +1,227 @@
+"""The whole way through real HTTP: litellm against a loopback server that also misbehaves."""
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from support.brain import made_by
+from support.faults import (
+    BAD_GATEWAY,
+    BAD_KEY,
+    BROKEN_JSON,
+    CONTEXT_WINDOW,
+    CUT,
+    DROP,
+    EMPTY,
+    HANG,
+    NO_CHOICES,
+    NO_SUCH_MODEL,
+    NOT_JSON,
+    NULL,
+    QUOTA,
+    SERVER_ERROR,
+    TRUNCATED,
+    Fault,
+    Script,
+    always,
+    either,
+    every,
+    first,
+    http_date,
+    rate_limited,
+    when,
+)
+from support.server import LoopbackServer
+
+from collab_sdk import (
+    Engine,
+    ExportReport,
+    MRScorer,
+    PreferenceExporter,
+    Rollout,
+    Simulator,
+    as_chat_model,
+    read_conversations,
+)
+from collab_sdk.chat.model import CallRole
+from collab_sdk.errors import EndpointError
+from collab_sdk.offline import sample_chats_path
+
+
+async def no_wait(seconds: float) -> None:
+    waits.append(seconds)
+
+
+waits: list[float] = []
+
+
+def exporter(server: LoopbackServer, *, cache: Path | None = None, timeout: float = 5.0, model="hosted_vllm/tiny"):
+    engine = Engine(cache=cache, sleep=no_wait, timeout=timeout, concurrency=8)
+    bot = as_chat_model(model, api_base=server.api_base)
+    scorer = MRScorer(Rollout(assistant=bot, simulator=Simulator(bot, engine=engine)))
+    return PreferenceExporter(scorer)
+
+
+def export(server: LoopbackServer, path: Path, **options) -> tuple[ExportReport, dict]:
+    """The report, and the reward of every future by its place."""
+    chats = islice(read_conversations([sample_chats_path()]), 3)
+    report = exporter(server, **options).export(chats, path)
+    rewards = {}
+    for line in path.with_name(f"{path.stem}.turns.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        for candidate in row["candidates"]:
+            for future in candidate["futures"]:
+                place = (row["conversation_id"], row["turn"], candidate["text"], future["sample"])
+                rewards[place] = future["reward"]
+                assert (future["reward"] is None) == (future["error"] is not None)
+    return report, rewards
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory) -> tuple[bytes, dict]:
+    path = tmp_path_factory.mktemp("healthy") / "prefs.jsonl"
+    with LoopbackServer() as server:
+        report, rewards = export(server, path)
+    assert report.pairs > 0
+    assert all(reward is not None for reward in rewards.values())
+    return path.read_bytes(), rewards
+
+
+def once(n: int, fault: Fault) -> Script:
+    """At the first try of every n-th call."""
+    tried: dict[str, int] = {}
+
+    def script(number: int, body: dict) -> Fault | None:
+        call = json.dumps(body, sort_keys=True)
+        first_try = call not in tried
+        tried.setdefault(call, len(tried))
+        return fault if first_try and tried[call] % n == 0 else None
+
+    return script
+
+
+PASSING = {
+    "429 with Retry-After": once(4, rate_limited(3)),
+    "429 with a date": once(4, rate_limited(http_date(2))),
+    "429 without": once(4, rate_limited()),
+    "500": once(3, SERVER_ERROR),
+    "502 in HTML": once(4, BAD_GATEWAY),
+    "cut connection": once(4, CUT),
+    "dropped connection": once(4, DROP),
+    "200 that is no JSON": once(4, NOT_JSON),
+    "no choices": once(4, NO_CHOICES),
+    "empty reply": once(4, EMPTY),
+    "null reply": once(4, NULL),
+    "broken JSON": when(
+        lambda body: made_by(CallRole.JUDGE)(body) and len(body["messages"]) == 2, once(1, BROKEN_JSON)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_a_passing_fault_changes_nothing(name, healthy, tmp_path):
+    with LoopbackServer(faults=PASSING[name]) as server:
+        report, rewards = export(server, tmp_path / "prefs.jsonl")
+    assert rewards == healthy[1]
+    assert (tmp_path / "prefs.jsonl").read_bytes() == healthy[0]
+    assert report.samples_ok == report.samples
+
+
+LASTING = {
+    "truncated user": (CallRole.SIMULATOR, TRUNCATED),
+    "truncated judge": (CallRole.JUDGE, TRUNCATED),
+    "broken judge": (CallRole.JUDGE, BROKEN_JSON),
+    "empty user": (CallRole.SIMULATOR, EMPTY),
+    "context window": (CallRole.JUDGE, CONTEXT_WINDOW),
+    "server error": (CallRole.JUDGE, SERVER_ERROR),
+}
+
+
+class Sick:
+    """Every fifth prompt of a role fails, whenever it is tried, until healed."""
+
+    def __init__(self, role: CallRole, fault: Fault) -> None:
+        self.role, self.fault, self.healed = role, fault, False
+        self.prompts: dict[str, int] = {}
+
+    def __call__(self, number: int, body: dict) -> Fault | None:
+        if self.healed or not made_by(self.role)(body):
+            return None
+        prompt = json.dumps(body["messages"][:2])
+        return self.fault if self.prompts.setdefault(prompt, len(self.prompts)) % 5 == 4 else None
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_lasting_fault_loses_samples_and_never_becomes_a_score(name, healthy, tmp_path):
+    sickness = Sick(*LASTING[name])
+    with LoopbackServer(faults=sickness) as server:
+        report, rewards = export(server, tmp_path / "prefs.jsonl", cache=tmp_path / "cache")
+        lost = {place for place, reward in rewards.items() if reward is None}
+        assert lost
+        assert report.samples_ok == report.samples - len(lost)
+        assert all(reward == healthy[1][place] for place, reward in rewards.items() if place not in lost)
+
+        sickness.healed = True  # what succeeded was kept: the same command later pays for the rest alone
+        calls_before = server.count
+        export(server, tmp_path / "prefs.jsonl", cache=tmp_path / "cache")
+        calls_to_heal = server.count - calls_before
+        export(server, tmp_path / "prefs.jsonl")
+        calls_in_all = server.count - calls_before - calls_to_heal
+    assert (tmp_path / "prefs.jsonl").read_bytes() == healthy[0]
+    assert 0 < calls_to_heal < calls_in_all / 2
+
+
+def test_a_server_that_hangs_now_and_then_is_a_timeout_that_is_tried_again(healthy, tmp_path):
+    faults = first(40, every(20, HANG))
+    with LoopbackServer(faults=faults) as server:
+        export(server, tmp_path / "prefs.jsonl", timeout=0.5)
+    assert (tmp_path / "prefs.jsonl").read_bytes() == healthy[0]
+
+
+def test_the_wait_that_the_server_names_is_the_one_taken(tmp_path):
+    waits.clear()
+    with LoopbackServer(faults=either(first(1, rate_limited(7)), every(9, rate_limited(http_date(30))))) as server:
+        export(server, tmp_path / "prefs.jsonl")
+    assert waits[0] == 7.0
+    assert all(25 < wait <= 30 for wait in waits[1:])
+    assert len(waits) > 2
+
+
+@pytest.mark.parametrize("fault", [BAD_KEY, QUOTA, NO_SUCH_MODEL])
+@pytest.mark.parametrize("model", ["hosted_vllm/tiny", "openai/tiny", "tiny"])
+def test_a_key_or_model_that_is_refused_stops_the_run_after_one_call(fault, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-key")
+    with LoopbackServer(faults=always(fault)) as server, pytest.raises(EndpointError, match="refuses the request"):
+        exporter(server, model=model).export(read_conversations([sample_chats_path()]), tmp_path / "prefs.jsonl")
+    assert server.count == 1
+
+
+def test_an_openai_name_goes_the_cheap_way_with_its_own_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-key")
+    with LoopbackServer() as server:
+        export(server, tmp_path / "prefs.jsonl", model="openai/tiny", cache=tmp_path / "cache")
+        assert {request.headers["authorization"] for request in server.requests} == {"Bearer sk-very-secret-key"}
+        assert {request.body["model"] for request in server.requests} == {"tiny"}
+        assert all("litellm" in request.headers["user-agent"] for request in server.requests)
+    assert not any(b"very-secret" in file.read_bytes() for file in (tmp_path / "cache").iterdir())
+
+
+def test_a_server_that_is_not_there_is_said_in_one_line(tmp_path):
+    with LoopbackServer() as server:
+        pass
+    with pytest.raises(EndpointError, match="has never answered") as error:
+        exporter(server).export(read_conversations([sample_chats_path()]), tmp_path / "prefs.jsonl")
+    assert "\n" not in str(error.value)
+
+
+def test_judges_are_asked_for_json_at_temperature_zero_and_nobody_else_sees_the_goal(tmp_path):
+    with LoopbackServer() as server:
+        export(server, tmp_path / "prefs.jsonl")
+    judged = [request.body for request in server.requests if made_by(CallRole.JUDGE)(request.body)]
+    answered = [request.body for request in server.requests if made_by(CallRole.ASSISTANT)(request.body)]
+    assert {body["temperature"] for body in judged} == {0.0}
+    assert {body["response_format"]["type"] for body in judged} == {"json_object"}
+    goals = [chat.goal.text for chat in islice(read_conversations([sample_chats_path()]), 3)]
+    assert not any(goal in json.dumps(body) for goal in goals for body in answered)
+    assert {body["temperature"] for body in answered} == {0.8}
