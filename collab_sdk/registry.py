@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 @cache
-def registered(group: str) -> Mapping[str, EntryPoint]:
+def registered(group: str) -> "Mapping[str, EntryPoint]":
     """Entry points by name; looked up once a process, since it reads the metadata of every installed package."""
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in entry_points(group=group)}

@@ -1,29 +1,17 @@
-"""Replies on disk: nothing that was paid for is paid for twice.
-
-diskcache keeps the rows, behind a Disk that reads and writes checksummed JSON only. diskcache's own Disk and JSONDisk
-run pickles from a hostile row (CVE-2025-69872), and open and delete files that a row names.
-"""
+"""Replies on disk: nothing that was paid for is paid for twice."""
 
 import asyncio
-import hashlib
-import json
 import os
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
-
-import diskcache
-from diskcache.core import MODE_RAW
+from typing import Any, Protocol
 
 from collab_sdk.errors import OutputError
 
 Record = dict[str, Any]
-DIGEST_BYTES = 16
-MAX_RECORD_BYTES = 64 << 20
 
 
 class Cache(Protocol):
@@ -66,6 +54,10 @@ class DiskCache:
         self.directory = Path(directory).expanduser()
         self.quarantined = 0
         self._clock = clock
+        import diskcache
+
+        from collab_sdk.chat.json_disk import JSONOnlyDisk
+
         try:
             _make_private(self.directory)
             self._rows = diskcache.Cache(str(self.directory), disk=JSONOnlyDisk, eviction_policy="none", cull_limit=0)
@@ -78,7 +70,7 @@ class DiskCache:
         try:
             row = self._rows.get(key)
             return None if row is None else row["record"]
-        except (HostileRowError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             self.quarantined += 1
             return None
 
@@ -105,7 +97,7 @@ class DiskCache:
     def _written(self, key: str) -> float:
         try:
             return float(self._rows.get(key)["written"])
-        except (HostileRowError, KeyError, TypeError, ValueError):
+        except (ValueError, KeyError, TypeError):
             return float("-inf")
 
     def clear(self) -> int:
@@ -115,48 +107,6 @@ class DiskCache:
     def close(self) -> None:
         self._writer.shutdown()
         self._rows.close()
-
-
-class HostileRowError(Exception):
-    """A row that this module did not write, or that was changed since."""
-
-
-class JSONOnlyDisk(diskcache.Disk):  # type: ignore[misc]
-    """Keys are strings, values are JSON behind a checksum, all of it inside the database."""
-
-    def put(self, key: str) -> tuple[str, bool]:
-        return key, True
-
-    def get(self, key: Any, raw: bool) -> str:
-        return key if raw and isinstance(key, str) else ""  # a key that no look-up of ours can hit
-
-    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, memoryview]:
-        data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        raw = data.encode("utf-8", "surrogatepass")
-        packed = _digest(raw) + zlib.compress(raw, 1)
-        return 0, MODE_RAW, None, memoryview(packed)
-
-    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
-        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
-            raise HostileRowError("a row of another kind")
-        unpacker = zlib.decompressobj()
-        try:
-            raw = unpacker.decompress(value[DIGEST_BYTES:], MAX_RECORD_BYTES)
-        except zlib.error as error:
-            raise HostileRowError("a corrupt value") from error
-        if not unpacker.eof or _digest(raw) != value[:DIGEST_BYTES]:
-            raise HostileRowError("an oversized value or a wrong checksum")
-        return json.loads(raw.decode("utf-8", "surrogatepass"))
-
-    def filename(self, key: Any = None, value: Any = None) -> NoReturn:
-        raise HostileRowError("values are never stored in files")
-
-    def remove(self, file_path: str) -> None:
-        """Rows of ours name no file; whatever file a hostile row names is left alone."""
-
-
-def _digest(raw: bytes) -> bytes:
-    return hashlib.sha256(raw).digest()[:DIGEST_BYTES]
 
 
 def _make_private(directory: Path) -> None:

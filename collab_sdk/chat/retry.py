@@ -1,13 +1,14 @@
 """When a failed call is tried again, and after how long. The libraries' own retries are off: they would multiply."""
 
-import email.utils
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from typing import TYPE_CHECKING
 
 from collab_sdk.errors import EmptyReplyError, ModelCallError
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying, RetryCallState
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -23,16 +24,18 @@ class RetryPolicy:
     min_wait: float = 0.5
     max_wait: float = 60.0
 
-    def retrying(self, sleep: Sleep, on_retry: Callable[[], None]) -> AsyncRetrying:
+    def retrying(self, sleep: Sleep, on_retry: Callable[[], None]) -> "AsyncRetrying":
+        from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
+
         backoff = wait_random_exponential(multiplier=self.min_wait, max=self.max_wait)
 
-        def wait(state: RetryCallState) -> float:
+        def wait(state: "RetryCallState") -> float:
             error = _error(state)
             if isinstance(error, ModelCallError) and error.retry_after is not None:
                 return min(error.retry_after, self.max_wait)
             return backoff(state)
 
-        def stop(state: RetryCallState) -> bool:
+        def stop(state: "RetryCallState") -> bool:
             limit = 2 if isinstance(_error(state), EmptyReplyError) else self.attempts
             return state.attempt_number >= limit
 
@@ -50,7 +53,7 @@ def is_retryable(error: BaseException) -> bool:
     return isinstance(error, EmptyReplyError) or (isinstance(error, ModelCallError) and error.retryable)
 
 
-def _error(state: RetryCallState) -> BaseException | None:
+def _error(state: "RetryCallState") -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
@@ -62,6 +65,8 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return max(0.0, float(value))
     except ValueError:
         pass
+    import email.utils
+
     try:
         date = email.utils.parsedate_to_datetime(value)
     except ValueError:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 
 from collab_sdk.types import Message
@@ -29,7 +29,7 @@ class Prompt:
 @cache
 def load_prompt(name: str) -> Prompt:
     """The template in `prompts/{name}.txt`."""
-    text = files(__name__).joinpath(f"{name}.txt").read_text(encoding="utf-8").strip()
+    text = Path(__file__).with_name(f"{name}.txt").read_text(encoding="utf-8").strip()
     return Prompt(text=text, hash=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
