@@ -15,6 +15,7 @@ CollabError
 ├── NotEnoughSamplesError      too many samples were lost for a score
 └── RunStoppedError            the whole run ends; what was paid for is kept
     ├── BudgetError            max_calls or max_usd is reached
+    ├── CacheError             replies cannot be kept
     └── EndpointError          the provider refuses the key or model, or has never answered
 """
 
@@ -103,6 +104,10 @@ class RunStoppedError(CollabError):
 
 class BudgetError(RunStoppedError):
     """`max_calls` or `max_usd` is reached."""
+
+
+class CacheError(RunStoppedError):
+    """The cache cannot be read or written; without it, what is paid for would be lost."""
 
 
 class EndpointError(RunStoppedError):

@@ -26,10 +26,10 @@ class ExportFiles:
         self._eval_fraction = eval_fraction
         with ExitStack() as opening:
             self._pairs = opening.enter_context(_CountingWriter(target))
-            self._turns = opening.enter_context(_CountingWriter(_beside(target, "turns")))
+            self._turns = opening.enter_context(_CountingWriter(beside(target, "turns")))
             self._eval = self._pairs
             if eval_fraction:
-                self._eval = opening.enter_context(_CountingWriter(_beside(target, "eval")))
+                self._eval = opening.enter_context(_CountingWriter(beside(target, "eval")))
             self._open = opening.pop_all()
 
     def write(self, conversation: Conversation, scored: ScoredConversation) -> None:
@@ -62,7 +62,8 @@ class _CountingWriter(JsonlWriter):
         self.lines += 1
 
 
-def _beside(path: Path, what: str) -> Path:
+def beside(path: Path, what: str) -> Path:
+    """`NAME.what.jsonl` for `NAME.jsonl`."""
     return path.with_name(f"{path.name.removesuffix('.jsonl')}.{what}.jsonl")
 
 

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from collab_sdk.chat.cache import DiskCache
-from collab_sdk.errors import OutputError
+from collab_sdk.errors import CacheError
 
 
 def put(cache: DiskCache, key: str, record: dict) -> None:
@@ -104,5 +104,5 @@ def test_pruning_deletes_old_and_unreadable_records_and_keeps_the_rest(tmp_path)
 
 def test_a_directory_that_cannot_be_used_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match=r"The cache directory .*file/cache cannot be used"):
+    with pytest.raises(CacheError, match=r"The cache directory .*file/cache cannot be used"):
         DiskCache(tmp_path / "file" / "cache")

@@ -1,17 +1,20 @@
 """Replies on disk: nothing that was paid for is paid for twice."""
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from collab_sdk.errors import OutputError
+from collab_sdk.chat.group_writer import GroupWriter
+from collab_sdk.chat.lease import FileLeases
+from collab_sdk.errors import CacheError
 
 Record = dict[str, Any]
+FULL = 2
+"""SQLite's synchronous=FULL: a commit survives a power cut. Group commit makes it nearly free."""
 
 
 class Cache(Protocol):
@@ -23,6 +26,9 @@ class Cache(Protocol):
     def get(self, key: str) -> Record | None: ...
 
     async def aput(self, key: str, record: Record) -> None: ...
+
+    def lease(self, key: str) -> AbstractAsyncContextManager[None]:
+        """Held by whoever makes the call of `key`; others who share the cache wait for it."""
 
 
 class MemoryCache:
@@ -38,6 +44,9 @@ class MemoryCache:
     async def aput(self, key: str, record: Record) -> None:
         self._records[key] = record
 
+    def lease(self, key: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheStats:
@@ -50,7 +59,7 @@ class DiskCache:
     """A directory, 0700, that any number of processes may share. Never evicts: it is also the journal of a run."""
 
     def __init__(self, directory: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
-        """Raises OutputError if the directory cannot be used."""
+        """Raises CacheError if the directory cannot be used."""
         self.directory = Path(directory).expanduser()
         self.quarantined = 0
         self._clock = clock
@@ -60,11 +69,17 @@ class DiskCache:
 
         try:
             _make_private(self.directory)
-            self._rows = diskcache.Cache(str(self.directory), disk=JSONOnlyDisk, eviction_policy="none", cull_limit=0)
+            self._rows = diskcache.Cache(
+                str(self.directory),
+                disk=JSONOnlyDisk,
+                eviction_policy="none",
+                cull_limit=0,
+                sqlite_synchronous=FULL,
+            )
+            self._leases = FileLeases(self.directory / "leases")
         except Exception as error:
-            raise OutputError(f"The cache directory {self.directory} cannot be used: {error}") from error
-        # SQLite waits for other processes' locks; one thread of our own does, so that the event loop never has to.
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collab-cache")
+            raise CacheError(f"The cache directory {self.directory} cannot be used: {error}") from error
+        self._writer = GroupWriter(self._commit, name="collab-cache")
 
     def get(self, key: str) -> Record | None:
         try:
@@ -73,15 +88,26 @@ class DiskCache:
         except (ValueError, KeyError, TypeError):
             self.quarantined += 1
             return None
+        except Exception as error:
+            raise self._broken("read", error) from error
 
     async def aput(self, key: str, record: Record) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._put, key, record)
+        await self._writer.write((key, record))
 
-    def _put(self, key: str, record: Record) -> None:
+    def lease(self, key: str) -> AbstractAsyncContextManager[None]:
+        return self._leases.hold(key)
+
+    def _commit(self, group: list[tuple[str, Record]]) -> None:
+        written = self._clock()
         try:
-            self._rows.set(key, {"written": self._clock(), "record": record}, retry=True)
+            with self._rows.transact(retry=True):
+                for key, record in group:
+                    self._rows.set(key, {"written": written, "record": record}, retry=True)
         except Exception as error:
-            raise OutputError(f"The cache at {self.directory} cannot be written: {error}") from error
+            raise self._broken("written", error) from error
+
+    def _broken(self, done: str, error: Exception) -> CacheError:
+        return CacheError(f"The cache at {self.directory} cannot be {done}: {error}. Free space, or choose another.")
 
     def stats(self) -> CacheStats:
         return CacheStats(directory=self.directory, records=len(self._rows), bytes=self._rows.volume())
@@ -105,7 +131,8 @@ class DiskCache:
         return int(self._rows.clear(retry=True))
 
     def close(self) -> None:
-        self._writer.shutdown()
+        self._writer.close()
+        self._leases.close()
         self._rows.close()
 
 

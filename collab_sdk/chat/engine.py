@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from collab_sdk.chat.budget import Budget
-from collab_sdk.chat.cache import Cache, DiskCache, MemoryCache, Record, default_cache_directory
+from collab_sdk.chat.cache import Cache, DiskCache, MemoryCache, default_cache_directory
 from collab_sdk.chat.gate import Gate
 from collab_sdk.chat.ledger import Ledger
 from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
@@ -97,12 +97,15 @@ class Engine:
     async def _pay_and_keep(
         self, key: str, model: ChatModel, request: ChatRequest, accept: Callable[[ChatReply], object] | None
     ) -> ChatReply:
-        reply = await self._pay(model, request)
-        if accept is not None:
-            accept(reply)
-        record: Record = {"request": _identity(model, request), "reply": asdict(reply)}
-        await self.cache.aput(key, record)
-        return reply
+        async with self.cache.lease(key):
+            if (record := self.cache.get(key)) is not None:  # another process paid in the meantime
+                self.ledger.of(request.role).cache_hits += 1
+                return ChatReply(**record["reply"])
+            reply = await self._pay(model, request)
+            if accept is not None:
+                accept(reply)
+            await self.cache.aput(key, {"request": _identity(model, request), "reply": asdict(reply)})
+            return reply
 
     async def _pay(self, model: ChatModel, request: ChatRequest) -> ChatReply:
         endpoint = self._state().endpoint(model, self._clock())

@@ -42,6 +42,9 @@ class WatchedHistory(MessageDicts):
     def __radd__(self, other: Any) -> Any:
         return other + list(self)
 
+    def __repr__(self) -> str:  # str and f-strings come here too, and the list's own would read past __iter__
+        return repr(list(self))
+
     def copy(self) -> MessageDicts:
         return list(self)
 

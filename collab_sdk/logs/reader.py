@@ -43,7 +43,7 @@ def _read(files: Iterable[str], report: Report) -> Iterator[Conversation]:
                 conversation = ids.claim(conversation)
             except InputError as error:
                 report(InputError(error.problem, where=where))
-            except RecursionError:
+            except RecursionError:  # hashing the messages goes as deep as parsing them did
                 report(InputError("JSON nested too deeply", where=where))
             else:
                 yield conversation
