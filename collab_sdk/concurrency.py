@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,9 @@ from collab_sdk.errors import CollabError, RunStoppedError
 from collab_sdk.types import Conversation
 
 T = TypeVar("T")
+open_order: ContextVar[int] = ContextVar("open_order", default=0)
+"""When the conversation that is being worked on was opened: calls for the first opened go first."""
+HELD_BACK = 4
 
 
 async def all_settled(awaitables: Iterable[Awaitable[T]]) -> list[T]:
@@ -35,35 +39,37 @@ async def over_conversations(
 ) -> AsyncIterator[Outcome[T]]:
     """Do `work` on every conversation, `open_at_once` at a time; outcomes come in input order.
 
-    An error of one conversation is its outcome. After a RunStoppedError no further conversation is opened, and those
-    open are seen to their end.
+    A conversation that ends makes room for the next at once, whichever it is; one that is far behind holds up opening
+    only when `HELD_BACK` times as many have ended behind it, so memory stays flat. An error of one conversation is its
+    outcome. After a RunStoppedError none is opened any more, and those open are seen to their end.
     """
-    open_tasks: deque[asyncio.Task[Outcome[T]]] = deque()
+    tasks: deque[asyncio.Task[Outcome[T]]] = deque()
+    room = asyncio.Semaphore(open_at_once)
     stopped = False
 
-    async def outcome(conversation: Conversation) -> Outcome[T]:
+    async def outcome(order: int, conversation: Conversation) -> Outcome[T]:
         nonlocal stopped
+        open_order.set(order)
         try:
             return Outcome(conversation=conversation, value=await work(conversation))
         except CollabError as error:
             stopped |= isinstance(error, RunStoppedError)
             return Outcome(conversation=conversation, error=error)
-
-    def until_stopped() -> Iterator[Conversation]:
-        for conversation in conversations:
-            if stopped:
-                return
-            yield conversation
+        finally:
+            room.release()
 
     try:
-        for conversation in until_stopped():
-            open_tasks.append(asyncio.create_task(outcome(conversation)))
-            if len(open_tasks) >= open_at_once:
-                yield await open_tasks[0]
-                open_tasks.popleft()
-        while open_tasks:
-            yield await open_tasks[0]
-            open_tasks.popleft()
+        for order, conversation in enumerate(conversations):
+            await room.acquire()
+            if stopped:
+                break
+            tasks.append(asyncio.create_task(outcome(order, conversation)))
+            while tasks and (tasks[0].done() or len(tasks) >= HELD_BACK * open_at_once):
+                yield await tasks[0]
+                tasks.popleft()
+        while tasks:
+            yield await tasks[0]
+            tasks.popleft()
     finally:
-        for task in open_tasks:
+        for task in tasks:
             task.cancel()

@@ -70,12 +70,20 @@ class SampleError(CollabError):
 
 
 class ModelCallError(SampleError):
-    """A model call failed. `retryable` and `retry_after` (seconds) steer the retries."""
+    """A model call failed. `retryable`, `retry_after` (seconds) and `rate_limited` steer retries and concurrency."""
 
-    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        rate_limited: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.rate_limited = rate_limited
 
 
 class BotError(SampleError):

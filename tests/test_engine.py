@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
-from collab_sdk.chat.engine import call_key
+from collab_sdk.chat.key import call_identity, call_key
 from collab_sdk.chat.model import CallRole, Price
 from collab_sdk.errors import (
     BotError,
@@ -28,6 +28,12 @@ def answer_all(engine: Engine, model: FakeChatModel, requests: list[ChatRequest]
         return await asyncio.gather(*(engine.call(model, request) for request in requests), return_exceptions=True)
 
     return asyncio.run(main())
+
+
+def key_of(request: ChatRequest, model: str = "fake") -> str:
+    identity = call_identity(FakeChatModel([], name=model), request)
+    assert identity is not None
+    return call_key(identity)
 
 
 class NoWait:
@@ -86,14 +92,13 @@ def test_repeated_draws_stay_distinct_by_their_sample_index():
     ],
 )
 def test_whatever_may_change_the_answer_changes_the_key(other):
-    model = FakeChatModel([])
-    assert call_key(model, other) != call_key(model, ask())
-    assert call_key(FakeChatModel([], name="another"), ask()) != call_key(model, ask())
+    assert key_of(other) != key_of(ask())
+    assert key_of(ask(), model="another") != key_of(ask())
 
 
 def test_metadata_for_the_bot_does_not_change_the_key():
     with_metadata = ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, metadata={"user": "42"})
-    assert call_key(FakeChatModel([]), with_metadata) == call_key(FakeChatModel([]), ask())
+    assert key_of(with_metadata) == key_of(ask())
 
 
 def test_a_retryable_failure_is_retried_after_the_time_the_server_names():

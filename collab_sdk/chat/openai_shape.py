@@ -62,6 +62,7 @@ def translated(name: str, error: Exception) -> CollabError:
         f"{name}: {said}",
         retryable=status in RETRYABLE or status is None,
         retry_after=parse_retry_after(headers.get("retry-after"), datetime.now(UTC)),
+        rate_limited=status == 429,
     )
 
 

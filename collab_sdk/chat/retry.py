@@ -24,7 +24,7 @@ class RetryPolicy:
     min_wait: float = 0.5
     max_wait: float = 60.0
 
-    def retrying(self, sleep: Sleep, on_retry: Callable[[], None]) -> "AsyncRetrying":
+    def retrying(self, sleep: Sleep) -> "AsyncRetrying":
         from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
         backoff = wait_random_exponential(multiplier=self.min_wait, max=self.max_wait)
@@ -44,7 +44,6 @@ class RetryPolicy:
             wait=wait,
             stop=stop,
             sleep=sleep,
-            before_sleep=lambda _: on_retry(),
             reraise=True,
         )
 

@@ -1,0 +1,66 @@
+"""What a run knows about one model: how many calls it bears, and whether it is there at all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from collab_sdk.chat.gate import Gate
+from collab_sdk.chat.pace import Pace
+from collab_sdk.errors import BotError, CollabError, EndpointError, ModelCallError, SampleError
+
+BROKEN_AFTER = 3
+"""Failures after which a bot that never answered is given up."""
+STOPPED_SECONDS = 1.0
+"""How long a stopped endpoint refuses: the run that met it ends, and the next, with the right key, is let through."""
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """The state of calls to one model."""
+
+    name: str
+    gate: Gate
+    pace: Pace
+    clock: Callable[[], float]
+    proven: bool = False
+    failures: int = 0
+    stopped: EndpointError | None = None
+    retry_at: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether it stopped a run that must have ended by now."""
+        return self.stopped is not None and self.clock() >= self.retry_at
+
+    def check(self) -> None:
+        """Raise for the calls that queued up behind one that ended the run."""
+        if self.stopped is not None:
+            raise EndpointError(str(self.stopped))
+
+    def answered(self) -> None:
+        self.proven = True
+        self.gate.succeeded()
+
+    def tried(self, error: CollabError, started: float) -> None:
+        """One try, begun at `started`, failed."""
+        if isinstance(error, ModelCallError) and error.rate_limited:
+            self.gate.refused(started)
+        elif isinstance(error, ModelCallError) and error.retryable:
+            self.gate.troubled()
+
+    def failed(self, error: CollabError) -> EndpointError | None:
+        """A call failed for good: the error that ends the run, if it does.
+
+        It does if the endpoint refuses, or if it never answered and does not look like it will.
+        """
+        stop = error if isinstance(error, EndpointError) else None
+        if not self.proven:
+            self.failures += 1
+            dead = isinstance(error, ModelCallError) and error.retryable
+            broken = isinstance(error, BotError) and self.failures >= BROKEN_AFTER
+            if dead or broken:
+                stop = EndpointError(f"{self.name} has never answered; the run stops. {error}")
+            elif isinstance(error, SampleError) and not isinstance(error, BotError):
+                self.answered()  # with nothing of use for this one call, but it is there
+        if stop is not None:
+            self.stopped, self.retry_at = stop, self.clock() + STOPPED_SECONDS
+        return stop
