@@ -22,7 +22,7 @@ class ExportFiles:
     def __init__(self, target: Path, *, format: str, eval_fraction: float) -> None:
         if not 0 <= eval_fraction < 1:
             raise UsageError(f"eval_fraction is {eval_fraction}; it must be from 0 to below 1.")
-        self._pair_row = get_writer(format).row
+        self._pair_row = get_writer(format)
         self._eval_fraction = eval_fraction
         with ExitStack() as opening:
             self._pairs = opening.enter_context(_CountingWriter(target))

@@ -211,7 +211,7 @@ class MRScore:
         if self.value is None:
             reason = f" First failure: {self.errors[0]}" if self.errors else ""
             raise NotEnoughSamplesError(f"No score: {self.n_ok} of {self.n} samples succeeded.{reason}")
-        return self.value
+        return float(self.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,7 +46,7 @@ def written(path: Path) -> list[dict]:
 
 
 def test_a_trl_row_holds_prompt_both_replies_and_where_they_come_from():
-    assert get_writer("trl").row(pair()) == {
+    assert get_writer("trl")(pair()) == {
         "schema": "collab/preference/v1",
         "prompt": QUESTION,
         "chosen": [{"role": "assistant", "content": "It rains."}],
@@ -60,15 +60,13 @@ def test_a_trl_row_holds_prompt_both_replies_and_where_they_come_from():
 
 
 def test_a_trl_row_has_tools_as_text_and_tool_calls_as_they_were():
-    row = get_writer("trl").row(pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,)))
+    row = get_writer("trl")(pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,)))
     assert json.loads(row["tools"]) == [TOOL]
     assert row["prompt"] == QUESTION + TOOL_STEPS
 
 
 def test_an_openai_row_is_strict_and_has_nothing_else():
-    writer = get_writer("openai")
-    assert writer.strict
-    assert writer.row(pair(tools=(TOOL,))) == {
+    assert get_writer("openai")(pair(tools=(TOOL,))) == {
         "input": {"messages": QUESTION, "tools": [TOOL], "parallel_tool_calls": True},
         "preferred_output": [{"role": "assistant", "content": "It rains."}],
         "non_preferred_output": [{"role": "assistant", "content": "No idea."}],
@@ -76,7 +74,7 @@ def test_an_openai_row_is_strict_and_has_nothing_else():
 
 
 def test_an_sft_row_is_the_prompt_with_the_better_reply_and_reads_back_as_a_chat(tmp_path):
-    row = get_writer("sft").row(pair())
+    row = get_writer("sft")(pair())
     assert row == {"messages": [*QUESTION, {"role": "assistant", "content": "It rains."}]}
     with JsonlWriter(tmp_path / "sft.jsonl") as out:
         out.write(row)
@@ -84,8 +82,12 @@ def test_an_sft_row_is_the_prompt_with_the_better_reply_and_reads_back_as_a_chat
     assert conversation.messages[-1].content == "It rains."
 
 
-def test_only_trl_has_room_for_provenance():
-    assert {name: writer.strict for name, writer in WRITERS.items()} == {"trl": False, "openai": True, "sft": True}
+def test_only_trl_rows_say_where_they_come_from():
+    assert {name for name in WRITERS if "conversation_id" in get_writer(name)(pair())} == {"trl"}
+
+
+def test_the_tools_of_a_chat_go_with_its_rows():
+    assert json.loads(get_writer("sft")(pair(tools=(TOOL,)))["tools"]) == [TOOL]
 
 
 def test_an_unknown_format_lists_the_known_ones():
@@ -95,7 +97,7 @@ def test_an_unknown_format_lists_the_known_ones():
 
 def test_a_pair_without_a_score_becomes_no_row():
     with pytest.raises(NotEnoughSamplesError):
-        get_writer("trl").row(pair(rejected=None))
+        get_writer("trl")(pair(rejected=None))
 
 
 def test_datasets_loads_trl_rows_with_and_without_tools(tmp_path, monkeypatch):
@@ -110,7 +112,7 @@ def test_datasets_loads_trl_rows_with_and_without_tools(tmp_path, monkeypatch):
     path = tmp_path / "prefs.jsonl"
     with JsonlWriter(path) as out:
         for one in pairs:
-            out.write(get_writer("trl").row(one))
+            out.write(get_writer("trl")(one))
 
     table = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
 

@@ -1,7 +1,6 @@
 """Preference formats: a pair of responses as one row of a training file."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -12,12 +11,7 @@ from collab_sdk.types import PreferencePair
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Writer:
-    """A preference format. A `strict` one has no room for where a pair comes from: that belongs in a file beside it."""
-
-    row: Callable[[PreferencePair], Row]
-    strict: bool
+Writer = Callable[[PreferencePair], Row]
 
 
 def _trl(pair: PreferencePair) -> Row:
@@ -32,10 +26,7 @@ def _trl(pair: PreferencePair) -> Row:
         "conversation_id": pair.conversation_id,
         "turn": pair.turn,
     }
-    if pair.tools:
-        # As text, which TRL parses: Arrow would merge differing tools into one schema and fill it up with nulls.
-        row["tools"] = to_json([dict(tool) for tool in pair.tools])
-    return row
+    return row | _tools(pair)
 
 
 def _openai(pair: PreferencePair) -> Row:
@@ -48,7 +39,12 @@ def _openai(pair: PreferencePair) -> Row:
 
 
 def _sft(pair: PreferencePair) -> Row:
-    return {"messages": _prompt(pair) + _reply(pair.chosen.response)}
+    return {"messages": _prompt(pair) + _reply(pair.chosen.response)} | _tools(pair)
+
+
+def _tools(pair: PreferencePair) -> Row:
+    # As text, which TRL parses: Arrow would merge differing tools into one schema and fill it up with nulls.
+    return {"tools": to_json([dict(tool) for tool in pair.tools])} if pair.tools else {}
 
 
 def _prompt(pair: PreferencePair) -> list[Row]:
@@ -59,13 +55,8 @@ def _reply(text: str) -> list[Row]:
     return [{"role": "assistant", "content": text}]
 
 
-WRITERS: Mapping[str, Writer] = MappingProxyType(
-    {
-        "trl": Writer(row=_trl, strict=False),
-        "openai": Writer(row=_openai, strict=True),
-        "sft": Writer(row=_sft, strict=True),
-    }
-)
+WRITERS: Mapping[str, Writer] = MappingProxyType({"trl": _trl, "openai": _openai, "sft": _sft})
+"""By format. Only `trl` rows say where they come from; the others have no room for it."""
 
 
 def get_writer(name: str) -> Writer:
