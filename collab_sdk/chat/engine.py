@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
@@ -111,15 +111,24 @@ class Engine:
         async with self.cache.lease(key):
             if (known := self._recall(key, request)) is not None:  # another process paid in the meantime
                 return known
-            reply = await self._pay(model, request)
-            if accept is not None:
-                accept(reply)
-            await self.cache.aput(key, {"request": identity, "reply": asdict(reply)})
-            return reply
 
-    async def _pay(self, model: ChatModel, request: ChatRequest) -> ChatReply:
+            async def keep(reply: ChatReply) -> None:
+                if accept is not None:
+                    accept(reply)
+                await self.cache.aput(key, {"request": identity, "reply": asdict(reply)})
+
+            return await self._pay(model, request, keep)
+
+    async def _pay(
+        self, model: ChatModel, request: ChatRequest, keep: Callable[[ChatReply], Awaitable[None]] | None = None
+    ) -> ChatReply:
+        """Make the call and `keep` its reply.
+
+        The gate is held while backing off, since a slot handed on would meet the same overload, and until the reply is
+        kept: a kill never loses more than the gate lets through.
+        """
         endpoint = self._endpoint(model)
-        async with endpoint.gate:  # held while backing off: a slot handed on would meet the same overload
+        async with endpoint.gate:
             endpoint.check()
             try:
                 reply = await self._persist(endpoint, model, request)
@@ -129,6 +138,8 @@ class Engine:
                     raise stop from error
                 raise
             endpoint.answered()
+            if keep is not None:
+                await keep(reply)
             return reply
 
     async def _persist(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest) -> ChatReply:

@@ -1,0 +1,159 @@
+import asyncio
+
+import pytest
+
+from collab_sdk.chat.gate import CUT, FIRST_ROUND, Gate
+from collab_sdk.chat.pace import Pace
+from collab_sdk.concurrency import open_order
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def warmed(ceiling: int, successes: int, clock: Clock | None = None) -> Gate:
+    gate = Gate(ceiling, clock or Clock())
+    for _ in range(successes):
+        gate.succeeded()
+    return gate
+
+
+def test_one_call_goes_first_and_its_success_opens_the_gate():
+    gate = Gate(64, Clock())
+    assert gate.limit == 1
+    gate.succeeded()
+    assert gate.limit == FIRST_ROUND
+
+
+def test_without_refusals_the_limit_doubles_each_round_trip_up_to_the_ceiling():
+    assert warmed(64, 1 + FIRST_ROUND).limit == 2 * FIRST_ROUND
+    assert warmed(64, 1000).limit == 64
+    assert warmed(4, 1000).limit == 4
+
+
+def test_a_refusal_cuts_once_an_episode():
+    clock = Clock()
+    gate = warmed(100, 1000, clock)
+    clock.now = 10.0
+    for _ in range(5):  # refusals of calls that were all in flight when the first was cut
+        gate.refused(started=9.0)
+    assert gate.limit == pytest.approx(100 * CUT)
+    clock.now = 11.0
+    gate.refused(started=10.5)
+    assert gate.limit == pytest.approx(100 * CUT * CUT)
+
+
+def test_growth_after_a_refusal_is_slow_and_linear():
+    clock = Clock()
+    gate = warmed(100, 1000, clock)
+    clock.now = 1.0
+    gate.refused(started=1.0)
+    before = gate.limit
+    for _ in range(round(before)):
+        gate.succeeded()
+    first_round = gate.limit - before
+    for _ in range(round(gate.limit)):
+        gate.succeeded()
+    assert 0 < first_round < 2
+    assert gate.limit - before == pytest.approx(2 * first_round, rel=0.05)
+
+
+def test_other_trouble_pauses_the_growth_for_a_round_trip():
+    gate = warmed(100, 1)
+    gate.troubled()
+    for _ in range(FIRST_ROUND):
+        gate.succeeded()
+    assert gate.limit == FIRST_ROUND
+    gate.succeeded()
+    assert gate.limit == FIRST_ROUND + 1
+
+
+def test_the_limit_never_falls_below_one():
+    clock = Clock()
+    gate = warmed(2, 5, clock)
+    for second in range(20):
+        clock.now = float(second)
+        gate.refused(started=clock.now)
+    assert gate.limit == 1
+
+
+def test_calls_of_the_conversation_opened_first_go_first():
+    done: list[int] = []
+
+    async def call(gate: Gate, order: int) -> None:
+        open_order.set(order)
+        async with gate:
+            done.append(order)
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        gate = Gate(1, Clock())
+        await asyncio.gather(*(call(gate, order) for order in (9, 3, 7, 1, 5)))
+
+    asyncio.run(main())
+    assert done == [9, 1, 3, 5, 7]
+
+
+def test_a_waiter_that_is_cancelled_leaves_its_place_to_the_next():
+    async def hold(gate: Gate, release: asyncio.Event) -> None:
+        async with gate:
+            await release.wait()
+
+    async def main() -> bool:
+        gate, release = Gate(1, Clock()), asyncio.Event()
+        holder = asyncio.create_task(hold(gate, release))
+        await asyncio.sleep(0)
+        given_up = asyncio.create_task(hold(gate, release))
+        patient = asyncio.create_task(hold(gate, release))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        release.set()
+        await asyncio.gather(holder, patient)
+        return given_up.cancelled()
+
+    assert asyncio.run(asyncio.wait_for(main(), timeout=5))
+
+
+def paced(clock: Clock, **limits: float) -> Pace:
+    options = {"requests_per_minute": None, "tokens_per_minute": None} | limits
+    return Pace(**options, clock=clock, sleep=clock.sleep)
+
+
+def test_requests_are_spread_over_the_minute():
+    clock = Clock()
+
+    async def main() -> None:
+        pace = paced(clock, requests_per_minute=120)
+        for _ in range(5):
+            await pace.wait()
+
+    asyncio.run(main())
+    assert clock.slept == pytest.approx([0.5] * 4)
+
+
+def test_tokens_that_were_used_are_paid_off_before_the_next_call():
+    clock = Clock()
+
+    async def main() -> None:
+        pace = paced(clock, tokens_per_minute=6000)
+        await pace.wait()
+        pace.charge(300)
+        await pace.wait()
+
+    asyncio.run(main())
+    assert clock.slept == pytest.approx([3.0])
+
+
+def test_without_limits_nothing_waits():
+    clock = Clock()
+    asyncio.run(paced(clock).wait())
+    assert clock.slept == []
