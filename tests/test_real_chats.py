@@ -1,6 +1,7 @@
 """The main job over 300 real chats, and its file in the hands of those who train on it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,12 +60,14 @@ def test_no_goal_text_proactive_prompt_or_stand_in_marker_leaks_into_a_row(rows)
 def test_a_second_run_makes_no_call_and_writes_the_same_bytes(exported):
     again, said = export(exported.parent, "again.jsonl")
     assert again.read_bytes() == exported.read_bytes()
-    assert " 0 calls" in said or " 0 " in said.split("calls")[0].splitlines()[-1]
+    assert re.search(r"^total +0 ", said, re.MULTILINE), said
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")  # transformers, of its own settings
 def test_trl_trains_on_the_file_as_it_is(exported, rows, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     from datasets import load_dataset
+    from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
     dataset = load_dataset("json", data_files=str(exported), split="train", cache_dir=str(tmp_path / "hf"))
@@ -80,6 +83,12 @@ def test_trl_trains_on_the_file_as_it_is(exported, rows, tmp_path, monkeypatch):
         logging_steps=1,
         save_strategy="no",
     )
-    trainer = DPOTrainer(tiny_llama(tokenizer), args=settings, train_dataset=dataset, processing_class=tokenizer)
+    trainer = DPOTrainer(
+        tiny_llama(tokenizer),
+        args=settings,
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"),
+    )
     assert trainer.train().training_loss == pytest.approx(0.6931, abs=1e-3)
     assert len(trainer.train_dataset) == len(rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, Number, RunOptions, count, option, run_options
+from collab_cli.options import LOGS, Number, RunOptions, count, number, option, run_options
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, running
 from collab_cli.summary import show_export
@@ -21,16 +21,10 @@ from collab_sdk.selection import PairRule, Refusal
 @LOGS
 @option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where the pairs go, as JSON lines.")
 @option("--format", type=click.Choice(list(WRITERS)), default="trl", show_default=True, help="The kind of rows.")
-@option("--eval-fraction", type=Number(min=0, max=1, max_open=True), default=0.0, help="Share of chats to hold out.")
-@option("--candidates", type=count(2), default=3, show_default=True, help="Responses to compare at each turn.")
-@option(
-    "--min-margin",
-    type=Number(min=0),
-    default=PairRule.min_margin,
-    show_default=True,
-    help="Least difference in MR between chosen and rejected.",
-)
-@option("--max-pairs", type=count(1), default=PairRule.max_pairs, show_default=True, help="Of one conversation.")
+@number("--eval-fraction", Number(min=0, max=1, max_open=True), 0.0, metavar="FRACTION", help="Chats to hold out.")
+@number("--candidates", count(2), 3, help="Responses to compare at each turn.")
+@number("--min-margin", Number(min=0), PairRule.min_margin, metavar="MR", help="Between chosen and rejected, at least.")
+@number("--max-pairs", count(1), PairRule.max_pairs, help="Of one conversation.")
 @run_options
 def export_prefs(
     logs: tuple[str, ...],
@@ -54,7 +48,7 @@ def export_prefs(
     problems = Problems()
     if options.dry_run:
         dry_run(logs, options, problems, candidates=candidates)
-        return finish(problems)
+        return
     target = _checked(output, logs)
     with running(logs, options, problems) as run:
         exporter = PreferenceExporter(run.scorer, candidates=candidates, min_margin=min_margin, max_pairs=max_pairs)

@@ -55,3 +55,7 @@ def main() -> None:
 
     New here: collab demo
     """
+
+
+if __name__ == "__main__":
+    main()

@@ -31,13 +31,19 @@ class RunOptions:
     max_usd: float | None = None
     max_calls: int | None = None
     dry_run: bool = False
-    concurrency: int = 32
+    concurrency: int = 64
     timeout: float = 120.0
     cache_dir: Path | None = None
 
 
+class Count(click.IntRange):
+    name = "whole number"
+
+
 class Number(click.FloatRange):
-    """A number of the range: inf and nan are none."""
+    """inf and nan are in no range."""
+
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -67,8 +73,14 @@ def option(*names: str, **attributes: Any) -> Callable[[Command], Command]:
     return click.option(*names, envvar=envvar, **attributes)
 
 
-def count(at_least: int) -> click.IntRange:
-    return click.IntRange(min=at_least)
+def number(
+    name: str, type: click.ParamType[Any], default: float | None = None, *, metavar: str = "N", help: str
+) -> Callable[[Command], Command]:
+    return option(name, type=type, default=default, show_default=default is not None, metavar=metavar, help=help)
+
+
+def count(at_least: int) -> Count:
+    return Count(min=at_least)
 
 
 CACHE_DIR = option(
@@ -81,12 +93,12 @@ DEFAULTS = RunOptions()
 RUN_OPTIONS = [
     option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
     option("--simulator", metavar="MODEL", help="Plays the user."),
-    option("--judge", metavar="MODEL", help="Scores conversations.  [default: the simulator's model]"),
+    option("--judge", metavar="MODEL", help="Scores conversations.  [default: --model, or the simulator's]"),
     option("--model", metavar="MODEL", help="All three, where not named: any LiteLLM name, or offline."),
     API_BASE,
-    option("--limit", type=count(1), metavar="N", help="Stop after N conversations."),
-    option("--samples", type=count(1), default=DEFAULTS.samples, show_default=True, help="Futures of each response."),
-    option("--window", type=count(0), default=DEFAULTS.window, show_default=True, help="Exchanges of each future."),
+    number("--limit", count(1), help="Stop after N conversations."),
+    number("--samples", count(1), DEFAULTS.samples, help="Futures of each response."),
+    number("--window", count(0), DEFAULTS.window, help="Exchanges of each future."),
     option(
         "--metric",
         type=Weight(),
@@ -94,21 +106,12 @@ RUN_OPTIONS = [
         metavar="NAME=WEIGHT",
         help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
     ),
-    option("--token-rate", type=Number(min=0), metavar="RATE", help="Cost of a token in token_penalty (lambda)."),
-    option("--max-usd", type=Number(min=0), metavar="USD", help="Stop before more than that is spent."),
-    option("--max-calls", type=count(0), metavar="N", help="Stop before more than that many calls."),
+    number("--token-rate", Number(min=0), metavar="RATE", help="Cost of a token in token_penalty (lambda)."),
+    number("--max-usd", Number(min=0), metavar="USD", help="Stop before more than that is spent."),
+    number("--max-calls", count(0), help="Stop before more than N calls are made."),
     option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and money."),
-    option(
-        "--concurrency", type=count(1), default=DEFAULTS.concurrency, show_default=True, help="Calls at once, a model."
-    ),
-    option(
-        "--timeout",
-        type=Number(min=0, min_open=True),
-        default=DEFAULTS.timeout,
-        show_default=True,
-        metavar="SECONDS",
-        help="For one call.",
-    ),
+    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, to each model."),
+    number("--timeout", Number(min=0, min_open=True), DEFAULTS.timeout, metavar="SECONDS", help="For one call."),
     CACHE_DIR,
     option(
         "--config",

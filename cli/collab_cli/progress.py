@@ -47,7 +47,7 @@ class Progress:
         if usage.usd:
             parts.append(money(usage))
         parts.append(f"{self._failed:,} failed")
-        if self.total is not None and self.done:
+        if self.total is not None and 0 < self.done < self.total:
             parts.append(f"{duration(self.seconds / self.done * (self.total - self.done))} left")
         return " · ".join(parts)
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
+from collab_cli.failures import finish
 from collab_cli.options import RunOptions
 from collab_cli.progress import Progress
 from collab_cli.setup import chosen_metrics, chosen_models, open_scorer
@@ -38,7 +39,7 @@ def running(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> I
 
 
 def dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems, *, candidates: int) -> None:
-    """Show what a run would cost."""
+    """Show what a run would cost; ends the command where lines of the logs could not be read."""
     models = chosen_models(options)
     ledger = estimate_usage(
         _open(logs, options, problems),
@@ -55,6 +56,7 @@ def dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems, *, c
     )
     problems.close()
     show_estimate(ledger)
+    finish(problems)
 
 
 def _open(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> Iterator[Conversation]:

@@ -19,9 +19,9 @@ from collab_sdk.errors import RunStoppedError
 
 @click.command()
 @LOGS
-@option("--json", "as_json", is_flag=True, help="JSON lines with every future, in place of the table.")
+@option("--json", is_flag=True, help="JSON lines with every future, in place of the table.")
 @run_options
-def score(logs: tuple[str, ...], as_json: bool, options: RunOptions) -> None:
+def score(logs: tuple[str, ...], json: bool, options: RunOptions) -> None:
     """Score every assistant turn of logged chats.
 
     The MR of a response is the mean reward of conversations that go on from it: how much of the user's goal they meet,
@@ -35,11 +35,13 @@ def score(logs: tuple[str, ...], as_json: bool, options: RunOptions) -> None:
     problems, tally = Problems(), Tally()
     if options.dry_run:
         dry_run(logs, options, problems, candidates=1)
-        return finish(problems)
-    with running(logs, options, problems) as run:
-        with json_rows() if as_json else score_table(list(run.scorer.metrics)) as take:
-            with shown(run.progress, streaming=as_json):
-                run_sync(ascore(run, tally, problems, take))
+        return
+    with (
+        running(logs, options, problems) as run,
+        json_rows() if json else score_table(list(run.scorer.metrics)) as take,
+        shown(run.progress, streaming=json),
+    ):
+        run_sync(ascore(run, tally, problems, take))
     show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples)
     finish(problems, incomplete=tally.scores < tally.turns)
 

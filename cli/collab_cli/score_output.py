@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 
-from collab_cli.terminal import printable, show
+from collab_cli.terminal import make_console, printable, show
 from collab_sdk import MRScore
 from collab_sdk.logs import JsonlWriter
 from collab_sdk.rows import response_row
 
-NAME_WIDTH = 8
-"""Of a metric's name in the table's head, before it is folded."""
-REASON_CHARACTERS = 200
+NARROW = 100
+"""Columns of a terminal in which metric names are folded, to leave room for the responses."""
+FOLDED_WIDTH = 8
 
 
 @contextmanager
@@ -27,24 +28,26 @@ def score_table(metrics: Sequence[str]) -> Iterator[Callable[[MRScore], None]]:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("turn", justify="right")
-    table.add_column("response", ratio=1, no_wrap=True, overflow="ellipsis")
+    narrow = make_console(err=False).width < NARROW
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("turn", justify="right", no_wrap=True)
+    table.add_column("response", min_width=20)  # the only one that yields, in a narrow terminal
     table.add_column("MR", no_wrap=True)
-    for name in metrics:
-        table.add_column(name.replace("_", " "), justify="right", max_width=max(NAME_WIDTH, 5))
-    table.add_column("observed", justify="right")
-    table.add_column("ok", justify="right", no_wrap=True)
+    for name in (*metrics, "observed", "ok"):
+        table.add_column(_folded(name) if narrow else name, justify="right", no_wrap=True)
     conversation = None
+
+    def line(text: str, style: str = "") -> Text:
+        return Text(printable(text), style=style, no_wrap=True, overflow="ellipsis")
 
     def add(score: MRScore) -> None:
         nonlocal conversation
         if score.conversation_id != conversation:
             conversation = score.conversation_id
-            table.add_row("", Text(printable(conversation), style="bold"))
+            table.add_row("", line(conversation, "bold"))
         table.add_row(
             str(score.turn),
-            printable(score.response),
+            line(score.response),
             _with_error(score),
             *(_number(score.metrics.get(name)) for name in metrics),
             _number(score.observed.reward if score.observed else None),
@@ -58,6 +61,10 @@ def score_table(metrics: Sequence[str]) -> Iterator[Callable[[MRScore], None]]:
     finally:
         if table.row_count:
             show(table)
+
+
+def _folded(name: str) -> str:
+    return "\n".join(wrap(name.replace("_", " "), FOLDED_WIDTH))
 
 
 def _with_error(score: MRScore) -> str:

@@ -12,9 +12,10 @@ from collab_sdk.chat.cache import DiskCache, default_cache_directory
 from collab_sdk.errors import UsageError
 from collab_sdk.scorer import DEFAULT_METRICS
 
-NO_MODEL = """\
-No model is named. Either name one that LiteLLM can reach:  --model openai/gpt-4o-mini
-       or try the command with rules in its place:  --model offline"""
+NO_MODEL = (
+    "No model is named: give --model and a name that LiteLLM knows, such as openai/gpt-4o-mini, "
+    "or --model offline for rules in a model's place."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,11 +1,13 @@
 """What a run cost, would cost, or gave, in a few lines on stderr."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collab_cli.terminal import note, show
 from collab_cli.units import duration, money, of
 from collab_sdk.chat.ledger import Ledger, Usage
+from collab_sdk.export_files import beside
 from collab_sdk.scored import ExportReport
 
 if TYPE_CHECKING:
@@ -16,29 +18,24 @@ def show_usage(ledger: Ledger) -> None:
     """Calls, tokens, money and time by role; nothing if there was no call."""
     if not ledger.roles:
         return
-    table = _table("role", "calls", "cached", "retries", "prompt tokens", "reply tokens", "money", "time")
-
-    def add(name: str, usage: Usage) -> None:
-        counts = (usage.calls, usage.cache_hits, usage.retries, usage.prompt_tokens, usage.completion_tokens)
-        table.add_row(name, *(f"{count:,}" for count in counts), money(usage), duration(usage.seconds))
-
-    for name, usage in ledger.by_role().items():
-        add(name, usage)
-    add("total", ledger.total)
+    table = _table("role", "calls", "cached", "tokens in", "tokens out", "money", "call time")
+    for name, usage in _with_total(ledger):
+        counts = (f"{count:,}" for count in (usage.calls, usage.cache_hits))
+        # Rules and functions do not count tokens; 0 would claim that they did.
+        tokens = (f"{count:,}" if count else "-" for count in (usage.prompt_tokens, usage.completion_tokens))
+        table.add_row(name, *counts, *tokens, money(usage), duration(usage.seconds))
     show(table, err=True)
+    total = ledger.total
+    if total.retries or total.failures:
+        note(f"{of(total.retries, 'failed call')} tried again, {of(total.failures, 'call')} given up.")
 
 
 def show_estimate(ledger: Ledger) -> None:
     """The table of a dry run: it is what the command was asked for, so it goes to stdout."""
-    table = _table("role", "calls", "prompt tokens", "reply tokens", "money")
-
-    def add(name: str, usage: Usage) -> None:
+    table = _table("role", "calls", "tokens in", "tokens out", "money")
+    for name, usage in _with_total(ledger):
         counts = (usage.calls, usage.prompt_tokens, usage.completion_tokens)
         table.add_row(name, *(f"{count:,}" for count in counts), money(usage))
-
-    for name, usage in ledger.by_role().items():
-        add(name, usage)
-    add("total", ledger.total)
     show(table)
     note("An upper estimate: as if every future ran to its full window and nothing were cached yet. No call was made.")
 
@@ -50,18 +47,22 @@ def show_export(report: ExportReport, output: Path, *, held_out: bool, seconds: 
     for refusal, count in report.refused.most_common():
         note(f"{count:>7,} without a pair: {refusal}")
     if report.failed:
-        note(f"{len(report.failed):>7,} conversations failed, see above")
+        note(f"{of(len(report.failed), 'conversation')} failed, see above.")
     show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples)
-    beside = output.with_name(f"{output.name.removesuffix('.jsonl')}")
-    note(f"Pairs: {output}")
+    note(f"Pairs:    {output}")
     if held_out:
-        note(f"Held out: {beside}.eval.jsonl")
-    note(f"All that led to them: {beside}.turns.jsonl")
+        note(f"Held out: {beside(output, 'eval')}")
+    note(f"Details:  {beside(output, 'turns')} (every candidate, future and reason)")
 
 
 def show_mr(mean: float | None, *, ok: int, n: int) -> None:
     worth = "No response could be scored" if mean is None else f"Mean MR {mean:.3f}"
     note(f"{worth}; {ok:,} of {of(n, 'sample')} succeeded.")
+
+
+def _with_total(ledger: Ledger) -> Iterator[tuple[str, Usage]]:
+    yield from ledger.by_role().items()
+    yield "total", ledger.total
 
 
 def _table(first: str, *numbers: str) -> "Table":

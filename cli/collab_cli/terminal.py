@@ -47,6 +47,8 @@ def one_line_warnings() -> Iterator[None]:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         note(f"Warning: {printable(str(message))}")
 
+    # LiteLLM leaves one behind when a call is cancelled; Python says so at exit, when the block has ended.
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = show
@@ -58,7 +60,8 @@ def show(renderable: "RenderableType", *, err: bool = False) -> None:
     console = make_console(err=err)
     with console.capture() as capture:
         console.print(renderable)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), err=err)
+    text = "\n".join(line.rstrip() for line in capture.get().splitlines())
+    click.echo(text.encode(console.encoding, "replace").decode(console.encoding), err=err)
 
 
 def make_console(*, err: bool) -> "Console":

@@ -15,9 +15,9 @@ def dollars(usd: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`8.4 s`, `3:20 min` or `1:03:20 h`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
+    """`8.4 s`, `42 s`, `3:20 min` or `1:03:20 h`."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

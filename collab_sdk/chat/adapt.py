@@ -9,6 +9,7 @@ from collab_sdk.chat.client_model import ClientModel
 from collab_sdk.chat.function_model import FunctionModel
 from collab_sdk.chat.litellm_model import LiteLLMModel
 from collab_sdk.chat.model import ChatModel
+from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import UsageError
 from collab_sdk.registry import registered
 
@@ -62,8 +63,8 @@ def _imported(spec: str) -> ChatModel:
     try:
         module = importlib.import_module(module_name)
         bot = getattr(module, attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{spec!r} cannot be imported: {error}.") from error
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        raise UsageError(f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.") from error
     version = int(Path(module.__file__).stat().st_mtime) if module.__file__ else 0
     return as_chat_model(bot, name=f"{spec}@{version}")
 

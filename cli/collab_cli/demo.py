@@ -1,0 +1,92 @@
+"""`collab demo`: the main job on the shipped sample chats, by rules."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collab_cli.export_prefs import export_prefs
+from collab_cli.options import option
+from collab_cli.terminal import note, printable, show
+from collab_sdk.errors import OutputError
+from collab_sdk.export_files import beside
+from collab_sdk.offline import sample_chats_path
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HONEST = """\
+Bot, user and judge are played by rules, not by models. This shows what the
+commands do; the numbers say nothing about any real chatbot.
+"""
+NEXT = """\
+Next, chats of your own and a model (JSON lines of OpenAI messages or ShareGPT):
+
+  collab score chats.jsonl --model openai/gpt-4o-mini --limit 5
+  collab export-prefs chats.jsonl --model openai/gpt-4o-mini --dry-run
+"""
+
+
+@click.command()
+@option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="collab-demo",
+    show_default=True,
+    metavar="DIR",
+    help="Where the files go.",
+)
+@click.pass_context
+def demo(ctx: click.Context, output: Path) -> None:
+    """See the main job done on twelve sample chats, with no key and no network.
+
+    At every turn other responses are drawn, each is played forward with a simulated user and scored by how the
+    conversation ends, and the best and the worst become a preference pair.
+    """
+    note(HONEST)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot write to {output}: {error.strerror}.") from error
+    pairs = output / "prefs.jsonl"
+    ctx.invoke(
+        export_prefs, logs=(str(sample_chats_path()),), output=pairs, model="offline", cache_dir=output / "cache"
+    )
+    _show_best(beside(pairs, "turns"))
+    click.echo(NEXT)
+
+
+def _show_best(turns: Path) -> None:
+    rows = [json.loads(line) for line in turns.read_text(encoding="utf-8").splitlines()]
+    best = max((row for row in rows if row["pair"]), key=lambda row: row["pair"]["margin"])
+    click.echo(f"\nThe pair that is furthest apart, in {best['conversation_id']}. The user wants:\n")
+    for line in best["goal"].splitlines():
+        click.echo(f"  {printable(line)}")
+    click.echo("\nand the conversation is at:\n")
+    for message in best["history"]:
+        click.echo(f"  {message['role']}: {printable(message['content'])}")
+    click.echo()
+    show(_side_by_side(best))
+    click.echo()
+
+
+def _side_by_side(row: dict[str, Any]) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    sides = [_candidate(row, row["pair"][side]) for side in ("chosen", "rejected")]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for side, candidate in zip(("chosen", "rejected"), sides, strict=True):
+        table.add_column(f"{side}: MR {candidate['mr']:.2f}, {candidate['source']}", ratio=1)
+    table.add_row(*(printable(candidate["text"]) for candidate in sides))
+    table.add_row()
+    for metric in sides[0]["metrics"]:
+        table.add_row(*(f"{metric} {candidate['metrics'][metric]:.2f}" for candidate in sides), style="dim")
+    return table
+
+
+def _candidate(row: dict[str, Any], text: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(candidate for candidate in row["candidates"] if candidate["text"] == text)
+    return found

@@ -1,0 +1,184 @@
+"""How commands end: exit codes, and one clear line for whatever went wrong."""
+
+import json
+import sys
+
+import pytest
+from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
+
+
+@pytest.fixture
+def logs(tmp_path):
+    return write_chats(tmp_path / "chats.jsonl")
+
+
+@pytest.fixture
+def bot(tmp_path, monkeypatch):
+    """Makes a `py:` bot of a function body; its module is forgotten after the test."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield lambda body: write_bot(tmp_path, body)
+    sys.modules.pop("bots", None)
+
+
+def only_line(result, *, starts):
+    """The one line of stderr that starts so."""
+    [line] = [line for line in result.stderr.splitlines() if line.startswith(starts)]
+    return line
+
+
+def test_a_run_that_does_everything_exits_with_0(logs, tmp_path):
+    result = collab("export-prefs", logs, "--model", "offline", "-o", tmp_path / "prefs.jsonl")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert (tmp_path / "prefs.jsonl").exists()
+    assert f"Pairs:    {tmp_path / 'prefs.jsonl'}" in result.stderr
+
+
+def test_without_a_model_both_ways_out_are_shown(logs):
+    result = collab("score", logs)
+    assert result.exit_code == 1
+    assert "--model offline" in result.stderr
+    assert "openai/gpt-4o-mini" in result.stderr
+
+
+def test_a_bot_without_a_user_is_told_what_is_missing(logs):
+    result = collab("score", logs, "--assistant", "offline")
+    assert result.exit_code == 1
+    assert "--simulator" in only_line(result, starts="Error:")
+
+
+def test_a_user_without_a_bot_is_told_what_is_missing(logs):
+    result = collab("score", logs, "--simulator", "offline")
+    assert result.exit_code == 1
+    assert "--assistant" in only_line(result, starts="Error:")
+
+
+def test_an_unknown_metric_lists_the_known_ones(logs):
+    result = collab("score", logs, "--model", "offline", "--metric", "gaol=1")
+    assert result.exit_code == 1
+    assert "Did you mean 'goal'? Known: accuracy, goal" in only_line(result, starts="Error:")
+
+
+def test_a_metric_without_a_weight_is_a_usage_error(logs):
+    result = collab("score", logs, "--model", "offline", "--metric", "goal")
+    assert result.exit_code == 2
+    assert "NAME=WEIGHT" in result.stderr
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1"])
+def test_a_limit_that_is_no_amount_of_money_is_a_usage_error(logs, number):
+    assert collab("score", logs, "--model", "offline", f"--max-usd={number}").exit_code == 2
+
+
+def test_a_line_that_is_not_json_is_named_and_the_rest_is_processed(logs, tmp_path):
+    logs.write_text(logs.read_text() + "{broken\n" + json.dumps(chat_row(7)) + "\n")
+    result = collab("score", logs, "--model", "offline", "--json")
+    assert result.exit_code == 3
+    assert f"{logs}:3: not JSON" in only_line(result, starts="Failed:")
+    assert {json.loads(line)["conversation_id"] for line in result.stdout.splitlines()} == {
+        "chat-0",
+        "chat-1",
+        "chat-7",
+    }
+
+
+def test_after_twenty_bad_lines_the_others_are_only_counted(logs):
+    logs.write_text(logs.read_text() + "{broken\n" * 25)
+    result = collab("score", logs, "--model", "offline")
+    assert result.exit_code == 3
+    assert result.stderr.count("Failed:") == 20
+    assert "... and 5 more" in result.stderr
+
+
+def test_a_conversation_that_fails_is_reported_and_the_others_go_on(logs, tmp_path):
+    known = json.dumps(chat_row(5, goal={"text": "a number", "reference": "4"}))
+    logs.write_text(logs.read_text() + known + "\n")
+    for command in (["score"], ["export-prefs", "-o", tmp_path / "prefs.jsonl"]):
+        result = collab(*command, logs, "--model", "offline", "--metric", "accuracy=1")
+        assert result.exit_code == 3
+        assert result.stderr.count("Failed: chat-") == 2
+        assert "needs a reference answer" in result.stderr
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    result = collab("score", tmp_path / "nowhere.jsonl", "--model", "offline")
+    assert result.exit_code == 1
+    assert "nowhere.jsonl: cannot be read: No such file" in only_line(result, starts="Error:")
+
+
+def test_an_output_that_cannot_be_written_is_found_before_any_call(logs, tmp_path, bot):
+    always = bot("return 'Here you are.'")
+    result = collab("export-prefs", logs, "-a", always, "--model", "offline", "-o", tmp_path / "no" / "prefs.jsonl")
+    assert result.exit_code == 1
+    assert "does not exist" in only_line(result, starts="Error:")
+    assert bot_calls(tmp_path) == 0
+
+
+@pytest.mark.parametrize("output", [None, "-", "the logs"])
+def test_an_output_that_makes_no_sense_is_a_usage_error(logs, output):
+    before = logs.read_text()
+    chosen = [] if output is None else ["-o", logs if output == "the logs" else output]
+    assert collab("export-prefs", logs, "--model", "offline", *chosen).exit_code == 2
+    assert logs.read_text() == before
+
+
+def test_a_budget_in_dollars_needs_known_prices(logs, tmp_path, bot):
+    always = bot("return 'Here you are.'")
+    result = collab("score", logs, "-a", always, "--model", "offline", "--max-usd", "1")
+    assert result.exit_code == 1
+    assert "--max-calls" in only_line(result, starts="Error: The price of py:bots:bot")
+    assert bot_calls(tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('no database')", "raised ValueError: no database"),
+        ("return None", "returned None"),
+        ("return list(messages)[-1]['content']", "returned the user's own message"),
+        ("return list(messages)", "role 'user'"),
+    ],
+)
+def test_a_bot_at_fault_ends_the_run_in_one_clear_line(logs, bot, body, said):
+    result = collab("score", logs, "-a", bot(body), "--model", "offline")
+    assert result.exit_code == 1
+    assert said in only_line(result, starts="Error:")
+    assert "Traceback" not in result.output
+
+
+def test_a_bot_that_ignores_the_history_gets_one_line_of_warning(logs, bot):
+    result = collab("score", logs, "-a", bot("return 'You said ' + messages[-1]['content']"), "--model", "offline")
+    assert result.exit_code == 0
+    assert "read only the last message" in only_line(result, starts="Warning:")
+    assert ".py:" not in result.stderr
+
+
+@pytest.mark.parametrize("code", [None, "raise ValueError('no config')", "def bot(:", "raise SystemExit(2)"])
+def test_a_bot_that_cannot_be_imported_is_named(logs, tmp_path, monkeypatch, code):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    if code is not None:
+        (tmp_path / "unsound.py").write_text(code)
+    result = collab("score", logs, "-a", "py:unsound:bot", "--model", "offline")
+    assert result.exit_code == 1
+    assert "py:unsound:bot" in only_line(result, starts="Error:")
+
+
+def test_a_cache_that_cannot_be_used_is_found_before_any_call(logs, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = collab("score", logs, "--model", "offline", "--cache-dir", tmp_path / "file" / "cache")
+    assert result.exit_code == 1
+    only_line(result, starts="Error: The cache directory")
+
+
+def test_an_unexpected_error_is_one_line_too(logs, monkeypatch):
+    def surprise(*_, **__):
+        raise RuntimeError("something\nnobody thought of")
+
+    monkeypatch.setattr("collab_cli.run.read_conversations", surprise)
+    result = collab("score", logs, "--model", "offline")
+    assert result.exit_code == 1
+    assert "RuntimeError: something nobody thought of" in only_line(result, starts="Internal error:")
+
+    monkeypatch.setenv("COLLAB_DEBUG", "1")
+    result = collab("score", logs, "--model", "offline")
+    assert isinstance(result.exception, RuntimeError)

@@ -1,0 +1,126 @@
+"""What a run would cost: never less than what it costs in the end."""
+
+import pytest
+from support.fakes import chat
+
+from collab_sdk import (
+    Conversation,
+    Engine,
+    Goal,
+    MRScorer,
+    PreferenceExporter,
+    Rollout,
+    Simulator,
+    TokenPenalty,
+    read_conversations,
+)
+from collab_sdk.chat.model import CallRole, Price
+from collab_sdk.estimate import estimate_usage
+from collab_sdk.offline import sample_chats_path
+from collab_sdk.types import as_messages
+
+FREE = {role: Price(prompt=0.0, completion=0.0) for role in CallRole}
+
+
+def conversation(*texts, goal="a red bike"):
+    return Conversation(id="c", messages=as_messages(chat(*texts)), goal=Goal(text=goal) if goal else None)
+
+
+def calls(*conversations, **options):
+    usage = estimate_usage(conversations, prices=FREE, **options).by_role()
+    return {role: usage[role].calls for role in usage}
+
+
+def test_one_response_costs_its_futures_and_their_judgements():
+    assert calls(conversation("hi", "hello")) == {"assistant": 6, "simulator": 6, "judge": 3}
+    assert calls(conversation("hi", "hello"), samples=2, window=1) == {"assistant": 2, "simulator": 2, "judge": 2}
+
+
+def test_what_really_followed_is_judged_too():
+    assert calls(conversation("hi", "hello", "bye")) == {"assistant": 6, "simulator": 6, "judge": 4}
+
+
+def test_candidates_are_drawn_and_each_has_futures_of_its_own():
+    assert calls(conversation("hi", "hello"), candidates=3) == {"assistant": 2 + 18, "simulator": 18, "judge": 9}
+
+
+def test_without_a_window_a_response_is_only_judged():
+    assert calls(conversation("hi", "hello"), window=0) == {"assistant": 0, "judge": 1}
+
+
+def test_metrics_without_a_judge_cost_no_judgement():
+    assert "judge" not in calls(conversation("hi", "hello"), metrics={TokenPenalty(): 1.0})
+
+
+def test_a_goal_that_is_not_in_the_log_costs_a_call():
+    assert calls(conversation("hi", "hello", goal=None))["goal"] == 1
+    assert "goal" not in calls(conversation("hi", "hello"))
+
+
+def test_a_conversation_that_cannot_be_measured_costs_nothing():
+    assert calls(conversation("hi", "hello"), metrics={"accuracy": 1.0}) == {}
+
+
+def test_the_extraction_of_an_answer_is_a_call_of_its_own():
+    known = Conversation(id="c", messages=as_messages(chat("2+2?", "4")), goal=Goal(text="a sum", reference="four"))
+    assert calls(known, metrics={"accuracy": 1.0})["judge"] == 3 * 2
+
+
+def test_a_turn_after_a_tool_result_gives_no_pair_and_costs_none():
+    messages = [
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "function": {"name": "weather"}}]},
+        {"role": "tool", "content": "sun", "tool_call_id": "1"},
+        {"role": "assistant", "content": "It is sunny."},
+    ]
+    logged = Conversation(id="c", messages=as_messages(messages), goal=Goal(text="the weather"))
+    assert calls(logged, candidates=3) == {}
+    assert calls(logged)["judge"] == 3
+
+
+def test_a_price_that_nobody_knows_stays_unknown():
+    prices = {**FREE, CallRole.JUDGE: None, CallRole.ASSISTANT: Price(prompt=0.5, completion=1.0)}
+    usage = estimate_usage([conversation("hi", "hello")], prices=prices).by_role()
+    assert usage["judge"].unpriced_calls == usage["judge"].calls == 3
+    assert usage["assistant"].usd == pytest.approx(
+        0.5 * usage["assistant"].prompt_tokens + usage["assistant"].completion_tokens, rel=0.01
+    )
+
+
+def test_longer_messages_and_longer_histories_cost_more_tokens():
+    short = estimate_usage([conversation("hi", "hello")], prices=FREE).total
+    long = estimate_usage([conversation("hi " * 50, "hello " * 50)], prices=FREE).total
+    assert long.calls == short.calls
+    assert long.prompt_tokens > short.prompt_tokens
+    assert long.completion_tokens > short.completion_tokens
+
+
+def test_conversations_are_read_one_by_one():
+    open_now = 0
+
+    def logs():
+        nonlocal open_now
+        for _ in range(3):
+            open_now += 1
+            yield conversation("hi", "hello")
+
+    source = logs()
+    estimate_usage((next(source) for _ in range(2)), prices=FREE)
+    assert open_now == 2
+
+
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates):
+    engine = Engine()
+    scorer = MRScorer(Rollout(assistant="offline", simulator=Simulator("offline", engine=engine)))
+    chats = list(read_conversations([sample_chats_path()]))
+    if candidates > 1:
+        PreferenceExporter(scorer, candidates=candidates).export(chats, tmp_path / "prefs.jsonl")
+    else:
+        for logged in chats:
+            scorer.score_conversation(logged)
+    estimated = estimate_usage(chats, prices=FREE, candidates=candidates).by_role()
+    made = engine.ledger.by_role()
+    assert made
+    for role, usage in made.items():
+        assert usage.calls + usage.cache_hits <= estimated[role].calls
