@@ -9,6 +9,8 @@ from collab_sdk.errors import CollabError
 from collab_sdk.selection import Refusal
 from collab_sdk.types import Goal, MRScore, PreferencePair, Turn
 
+REASONS = 100
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoredTurn:
@@ -43,6 +45,8 @@ class ExportReport:
     samples: int = 0
     samples_ok: int = 0
     mr_sum: float = 0.0
+    lost: Counter[str] = field(default_factory=Counter)
+    """Why samples are missing; the first `REASONS` different reasons."""
 
     @property
     def mean_mr(self) -> float | None:
@@ -60,6 +64,7 @@ class ExportReport:
             for _, score in scored.candidates:
                 self.samples += score.n
                 self.samples_ok += score.n_ok
+                self.lost.update(error for error in score.errors if error in self.lost or len(self.lost) < REASONS)
                 if score.value is not None:
                     self.scores += 1
                     self.mr_sum += score.value

@@ -500,7 +500,7 @@ def endless() -> Any:
 def test_replies_are_kept_only_under_a_name():
     assert as_chat_model(model()).fingerprint is None
     named = as_chat_model(model(), name="support@2")
-    assert (named.name, named.fingerprint) == ("support@2", {"bot": "support@2"})
+    assert (named.name, named.fingerprint) == ("support", {"bot": "support@2"})
     assert isinstance(named, ChatModel)
 
 
@@ -511,7 +511,8 @@ def test_a_graph_can_be_named_on_the_command_line(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     chat_model = as_chat_model("py:my_graph_app:bot")
-    assert chat_model.name.startswith("py:my_graph_app:bot@")
+    assert chat_model.name == "py:my_graph_app:bot"
+    assert chat_model.fingerprint["bot"].startswith("py:my_graph_app:bot@")
     assert ask(chat_model).content == REPLY
 
 

@@ -199,6 +199,14 @@ def test_a_bot_that_only_ever_raises_stops_the_run_after_three_calls():
     assert len(model.requests) == 3
 
 
+def test_a_bot_whose_replies_are_in_the_cache_is_not_given_up_for_what_it_cannot_answer(tmp_path):
+    model = FakeChatModel(lambda request: "ok" if request.messages[0].content == "0" else BotError("no"))
+    requests = [ask(str(number)) for number in range(9)]
+    answer_all(Engine(cache=tmp_path), model, requests)
+    again = answer_all(Engine(cache=tmp_path), model, requests)
+    assert [type(reply) for reply in again] == [ChatReply, *[BotError] * 8]
+
+
 @pytest.mark.parametrize("answer", [ModelCallError("400 context window exceeded"), ""])
 def test_an_answer_of_no_use_loses_its_sample_and_not_the_run(answer):
     model = FakeChatModel(lambda _: answer)

@@ -49,6 +49,8 @@ def show_export(report: ExportReport, output: Path, *, held_out: bool, seconds: 
     if report.failed:
         note(f"{of(len(report.failed), 'conversation')} failed, see above.")
     show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples)
+    for reason, count in report.lost.most_common(3):
+        note(f"{count:>7,} missing: {reason}")
     note(f"Pairs:    {output}")
     if held_out:
         note(f"Held out: {beside(output, 'eval')}")

@@ -1,5 +1,6 @@
 """Whatever the user brings, converted once, at the edge."""
 
+import hashlib
 import importlib
 import sys
 from pathlib import Path
@@ -22,8 +23,8 @@ def as_chat_model(
     """A ChatModel from a model name, a function, a LangChain Runnable or LangGraph graph, or an OpenAI-like client.
 
     A name is any LiteLLM name, `offline`, `py:MODULE:FUNCTION`, or a plugin's scheme such as `hf:PATH`. `name` is for a
-    function or Runnable: with one its replies are cached under it, so change it when the bot changes. `model` is for a
-    client, `api_base` for a model name.
+    function or Runnable: with one its replies are cached under it, so change it when the bot changes, best by an
+    `@VERSION` at its end, which people are not shown. `model` is for a client, `api_base` for a model name.
 
     Raises UsageError for anything else.
     """
@@ -54,7 +55,7 @@ def _named(spec: str, api_base: str | None) -> ChatModel:
 
 
 def _imported(spec: str) -> ChatModel:
-    """`py:MODULE:FUNCTION`. Its replies are cached under that name and the time its file was last changed."""
+    """`py:MODULE:FUNCTION`. Its replies are cached under that name and a hash of its file."""
     module_name, _, attribute = spec.removeprefix("py:").partition(":")
     if not module_name or not attribute:
         raise UsageError(f"{spec!r} must read py:MODULE:FUNCTION, such as py:my_app.bots:support_bot.")
@@ -65,8 +66,8 @@ def _imported(spec: str) -> ChatModel:
         bot = getattr(module, attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
         raise UsageError(f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.") from error
-    version = int(Path(module.__file__).stat().st_mtime) if module.__file__ else 0
-    return as_chat_model(bot, name=f"{spec}@{version}")
+    source = Path(module.__file__).read_bytes() if module.__file__ else b""
+    return as_chat_model(bot, name=f"{spec}@{hashlib.sha256(source).hexdigest()[:12]}")
 
 
 def _plugin(bot: Any, name: str | None) -> ChatModel | None:

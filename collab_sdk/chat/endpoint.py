@@ -22,6 +22,8 @@ class Endpoint:
     pace: Pace
     clock: Callable[[], float]
     proven: bool = False
+    vouched_for: bool = False
+    """A reply of it is in the cache, so a bot that raises is not broken altogether."""
     failures: int = 0
     stopped: EndpointError | None = None
     retry_at: float = 0.0
@@ -56,7 +58,7 @@ class Endpoint:
         if not self.proven:
             self.failures += 1
             dead = isinstance(error, ModelCallError) and error.retryable
-            broken = isinstance(error, BotError) and self.failures >= BROKEN_AFTER
+            broken = isinstance(error, BotError) and self.failures >= BROKEN_AFTER and not self.vouched_for
             if dead or broken:
                 stop = EndpointError(f"{self.name} has never answered; the run stops. {error}")
             elif isinstance(error, SampleError) and not isinstance(error, BotError):

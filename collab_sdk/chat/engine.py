@@ -76,7 +76,7 @@ class Engine:
         if identity is None:
             return await self._pay(model, request)
         key = call_key(identity)
-        if (known := self._recall(key, request)) is not None:
+        if (known := self._recall(key, model, request)) is not None:
             return known
         flights = self._state().flights
         if (flight := flights.get(key)) is None:
@@ -88,7 +88,7 @@ class Engine:
             self.ledger.of(request.role).cache_hits += 1
         return await asyncio.shield(flight)
 
-    def _recall(self, key: str, request: ChatRequest) -> ChatReply | None:
+    def _recall(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply | None:
         record = self.cache.get(key)
         if record is None:
             return None
@@ -98,6 +98,7 @@ class Engine:
             self.cache.quarantined += 1
             return None
         self.ledger.of(request.role).cache_hits += 1
+        self._endpoint(model).vouched_for = True
         return reply
 
     async def _pay_and_keep(
@@ -109,7 +110,7 @@ class Engine:
         accept: Callable[[ChatReply], object] | None,
     ) -> ChatReply:
         async with self.cache.lease(key):
-            if (known := self._recall(key, request)) is not None:  # another process paid in the meantime
+            if (known := self._recall(key, model, request)) is not None:  # another process paid in the meantime
                 return known
 
             async def keep(reply: ChatReply) -> None:

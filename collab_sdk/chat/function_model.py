@@ -24,7 +24,7 @@ class FunctionModel:
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
         self._function = function
         self._named = name
-        self._name = str(name or getattr(function, "__qualname__", type(function).__name__))
+        self._name = (name or str(getattr(function, "__qualname__", type(function).__name__))).partition("@")[0]
         self._parameters = _parameters(function, self._name)
         self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__

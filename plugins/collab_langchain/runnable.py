@@ -48,7 +48,7 @@ class RunnableModel:
     def __init__(self, runnable: AnyRunnable, *, name: str | None = None) -> None:
         self._runnable = runnable
         self._named = name
-        self._name = name or runnable.get_name()
+        self._name = (name or runnable.get_name()).partition("@")[0]
         self._form = input_form(runnable, self._name)
         self._session_keys = session_keys(runnable, self._name)
         self._in_thread: bool | None = None
