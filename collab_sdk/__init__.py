@@ -7,9 +7,8 @@ from collab_sdk.errors import CollabError
 from collab_sdk.goals import GoalReader
 from collab_sdk.logs import read_conversations
 from collab_sdk.metrics import Evidence, Judgement, Metric, Rubric, TokenPenalty
-from collab_sdk.preferences import PreferenceExporter
+from collab_sdk.preferences import ExportReport, PreferenceExporter
 from collab_sdk.rollout import Rollout
-from collab_sdk.scored import ExportReport
 from collab_sdk.scorer import MRScorer
 from collab_sdk.simulator import Simulator
 from collab_sdk.types import Conversation, Future, Goal, Message, MRScore, PreferencePair, Turn

@@ -3,32 +3,9 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from collab_sdk.scored import ScoredTurn
-from collab_sdk.types import Conversation, Future, Goal, MRScore
+from collab_sdk.types import Future, MRScore
 
-TURN_SCHEMA = "collab/scored-turn/v1"
 SCORE_SCHEMA = "collab/score/v1"
-
-
-def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict[str, Any]:
-    """Everything known about a turn, for reports; it names the goal, so it is no training data."""
-    pair = scored.pair
-    return {
-        "schema": TURN_SCHEMA,
-        "conversation_id": conversation.id,
-        "turn": scored.turn.index,
-        "goal": goal.text,
-        "history": [message.to_dict() for message in scored.turn.history],
-        "candidates": [
-            {"source": candidate.source, "text": candidate.text, **score_row(score)}
-            for candidate, score in scored.candidates
-        ],
-        "lost": list(scored.lost),
-        "pair": {"chosen": pair.chosen.response, "rejected": pair.rejected.response, "margin": pair.margin}
-        if pair
-        else None,
-        "refused": scored.refusal,
-    }
 
 
 def response_row(score: MRScore) -> dict[str, Any]:

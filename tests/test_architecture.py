@@ -17,18 +17,13 @@ HEAVY = {"litellm", "torch", "transformers", "langchain", "langchain_core", "lan
 
 LAYERS = [
     {"errors", "types", "registry"},
-    {"prompts", "concurrency"},
+    {"prompts", "concurrency", "rows"},
     {"chat"},
     {"simulator", "goals", "offline", "testing", "logs"},
     {"rollout"},
-    {"metrics", "candidates"},
+    {"metrics"},
     {"scorer"},
-    {"selection"},
-    {"scored"},
-    {"rows"},
-    {"export_files"},
-    {"preferences"},
-    {"estimate"},
+    {"preferences", "estimate"},
 ]
 """From the ground up: a module may import from its own layer and those below."""
 

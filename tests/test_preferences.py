@@ -6,8 +6,8 @@ from support.fakes import chat, judged, scorer_of
 
 from collab_sdk import Conversation, Engine, Goal, PreferenceExporter
 from collab_sdk.errors import BudgetError, EndpointError, ModelCallError, OutputError, UnknownNameError, UsageError
+from collab_sdk.preferences import Refusal
 from collab_sdk.prompts import load_prompt
-from collab_sdk.selection import Refusal
 from collab_sdk.types import as_messages
 
 PROACTIVE = load_prompt("proactive").text

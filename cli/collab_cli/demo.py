@@ -10,8 +10,8 @@ from collab_cli.export_prefs import export_prefs
 from collab_cli.options import option
 from collab_cli.terminal import note, printable, show
 from collab_sdk.errors import OutputError
-from collab_sdk.export_files import beside
 from collab_sdk.offline import sample_chats_path
+from collab_sdk.preferences import beside
 
 if TYPE_CHECKING:
     from rich.table import Table

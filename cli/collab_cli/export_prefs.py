@@ -14,7 +14,7 @@ from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
 from collab_sdk import ExportReport, PreferenceExporter
 from collab_sdk.logs import WRITERS
-from collab_sdk.selection import PairRule, Refusal
+from collab_sdk.preferences import PairRule, Refusal
 
 
 @click.command()

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from collab_cli.terminal import note, show
 from collab_cli.units import duration, money, of
 from collab_sdk.chat.ledger import Ledger, Usage
-from collab_sdk.export_files import beside
-from collab_sdk.scored import ExportReport
+from collab_sdk.preferences import ExportReport, beside
 
 if TYPE_CHECKING:
     from rich.table import Table

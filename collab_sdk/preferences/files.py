@@ -8,9 +8,11 @@ from typing import Any, Self
 
 from collab_sdk.errors import UsageError
 from collab_sdk.logs import JsonlWriter, get_writer
-from collab_sdk.rows import turn_row
-from collab_sdk.scored import ScoredConversation
-from collab_sdk.types import Conversation
+from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
+from collab_sdk.rows import score_row
+from collab_sdk.types import Conversation, Goal
+
+TURN_SCHEMA = "collab/scored-turn/v1"
 
 
 class ExportFiles:
@@ -60,6 +62,27 @@ class _CountingWriter(JsonlWriter):
     def write(self, row: Any) -> None:
         super().write(row)
         self.lines += 1
+
+
+def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict[str, Any]:
+    """Everything known about a turn, for reports; it names the goal, so it is no training data."""
+    pair = scored.pair
+    return {
+        "schema": TURN_SCHEMA,
+        "conversation_id": conversation.id,
+        "turn": scored.turn.index,
+        "goal": goal.text,
+        "history": [message.to_dict() for message in scored.turn.history],
+        "candidates": [
+            {"source": candidate.source, "text": candidate.text, **score_row(score)}
+            for candidate, score in scored.candidates
+        ],
+        "lost": list(scored.lost),
+        "pair": {"chosen": pair.chosen.response, "rejected": pair.rejected.response, "margin": pair.margin}
+        if pair
+        else None,
+        "refused": scored.refusal,
+    }
 
 
 def beside(path: Path, what: str) -> Path:

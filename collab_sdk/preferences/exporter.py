@@ -1,18 +1,18 @@
-"""From logged conversations to preference pairs."""
+"""The exporter: candidates for every turn, their scores, the pair worth training on."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from collab_sdk.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.concurrency import Outcome, all_settled, over_conversations
 from collab_sdk.errors import RunStoppedError, SampleError, UsageError
-from collab_sdk.export_files import ExportFiles
-from collab_sdk.scored import ExportReport, ScoredConversation, ScoredTurn
+from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
+from collab_sdk.preferences.files import ExportFiles
+from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
+from collab_sdk.preferences.selection import PairRule, Refusal
 from collab_sdk.scorer import MRScorer
-from collab_sdk.selection import PairRule, Refusal
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 
