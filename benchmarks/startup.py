@@ -1,6 +1,6 @@
 """How long `import collab_sdk` and `collab --help` take, beside a bare interpreter, in one run.
 
-    python benchmarks/startup.py [--runs 15] [--json startup.json]
+python benchmarks/startup.py [--runs 15] [--json startup.json]
 """
 
 import argparse
