@@ -192,6 +192,15 @@ def test_an_endpoint_that_never_answered_stops_the_run_instead_of_failing_every_
     assert len(model.requests) == 6
 
 
+def test_an_endpoint_that_stops_answering_stops_the_run_and_what_it_answered_is_kept(tmp_path):
+    model = FakeChatModel(lambda request: "ok" if int(request.messages[0].content) < 5 else overloaded())
+    engine = Engine(cache=tmp_path, sleep=NoWait(), concurrency=1)
+    replies = answer_all(engine, model, [ask(str(number)) for number in range(100)])
+    assert "has stopped answering" in str(replies[-1])
+    assert len(model.requests) == 5 + 10 * 6
+    assert engine.cache.stats().records == 5
+
+
 def test_a_bot_that_only_ever_raises_stops_the_run_after_three_calls():
     model = FakeChatModel(lambda _: BotError("bot raised KeyError: 'x'"))
     replies = answer_all(Engine(), model, [ask(str(number)) for number in range(20)])

@@ -9,6 +9,8 @@ from collab_sdk.errors import BotError, CollabError, EndpointError, ModelCallErr
 
 BROKEN_AFTER = 3
 """Failures after which a bot that never answered is given up."""
+SILENT_AFTER = 10
+"""Calls in a row, each given up after all its retries, after which an endpoint that did answer is given up."""
 STOPPED_SECONDS = 1.0
 """How long a stopped endpoint refuses: the run that met it ends, and the next, with the right key, is let through."""
 
@@ -24,7 +26,9 @@ class Endpoint:
     proven: bool = False
     vouched_for: bool = False
     """A reply of it is in the cache, so a bot that raises is not broken altogether."""
-    failures: int = 0
+    raised: int = 0
+    unanswered: int = 0
+    """Calls in a row that no retry could save."""
     stopped: EndpointError | None = None
     retry_at: float = 0.0
 
@@ -40,6 +44,7 @@ class Endpoint:
 
     def answered(self) -> None:
         self.proven = True
+        self.unanswered = 0
         self.gate.succeeded()
 
     def tried(self, error: CollabError, started: float) -> None:
@@ -52,17 +57,21 @@ class Endpoint:
     def failed(self, error: CollabError) -> EndpointError | None:
         """A call failed for good: the error that ends the run, if it does.
 
-        It does if the endpoint refuses, or if it never answered and does not look like it will.
+        It does if the endpoint refuses, never answered and does not look like it will, or has stopped answering.
         """
         stop = error if isinstance(error, EndpointError) else None
-        if not self.proven:
-            self.failures += 1
-            dead = isinstance(error, ModelCallError) and error.retryable
-            broken = isinstance(error, BotError) and self.failures >= BROKEN_AFTER and not self.vouched_for
-            if dead or broken:
+        if isinstance(error, ModelCallError) and error.retryable:
+            self.unanswered += 1
+            if not self.proven:
                 stop = EndpointError(f"{self.name} has never answered; the run stops. {error}")
-            elif isinstance(error, SampleError) and not isinstance(error, BotError):
-                self.answered()  # with nothing of use for this one call, but it is there
+            elif self.unanswered >= SILENT_AFTER:
+                stop = EndpointError(f"{self.name} has stopped answering; the run stops. {error}")
+        elif isinstance(error, BotError):
+            self.raised += 1
+            if self.raised >= BROKEN_AFTER and not self.proven and not self.vouched_for:
+                stop = EndpointError(f"{self.name} has never answered; the run stops. {error}")
+        elif isinstance(error, SampleError):
+            self.answered()  # with nothing of use for this one call, but it is there
         if stop is not None:
             self.stopped, self.retry_at = stop, self.clock() + STOPPED_SECONDS
         return stop
