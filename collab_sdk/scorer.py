@@ -1,17 +1,16 @@
 """The multiturn-aware reward of a response."""
 
 import statistics
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from collab_sdk.chat.engine import Engine
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import Outcome, all_settled, over_conversations
-from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader
-from collab_sdk.metrics import Evidence, Judge, Metric, as_metrics
+from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
 from collab_sdk.rollout import Rollout
 from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
 
@@ -37,8 +36,8 @@ class MRScorer:
     ) -> None:
         self.rollout = rollout
         self.engine = engine or rollout.engine
-        self.metrics = as_metrics(metrics)
         self.judge = Judge(rollout.simulator.model if judge is None else judge, engine=self.engine)
+        self.reward = Reward(as_metrics(metrics), self.judge)
         self.goals = GoalReader(self.judge.model, engine=self.engine)
         self.min_samples = rollout.samples // 2 + 1 if min_samples is None else min_samples
         if not 1 <= self.min_samples <= rollout.samples:
@@ -56,27 +55,28 @@ class MRScorer:
         goal: Goal | str,
         conversation_id: str = "",
         observed: Sequence[Message] = (),
+        samples: int | None = None,
+        so_far: MRScore | None = None,
     ) -> MRScore:
         """The score of the response that `messages` end with; `observed` is what really followed it, if known.
 
-        Samples that fail are missing from the score and listed in its `errors`. Raises UsageError for messages that do
-        not end with a response, RunStoppedError if the run cannot go on.
+        Futures are added to those of `so_far` until there are `samples`, by default the rollout's. Those that fail are
+        missing from the score and listed in its `errors`. Raises UsageError for messages that do not end with a
+        response, RunStoppedError if the run cannot go on.
         """
         start, goal = as_messages(messages), Goal.of(goal)
         if not start or start[-1].role != "assistant":
             raise UsageError("messages must end with the assistant's response that is to be scored.")
-        self.check(goal)
-        samples = range(self.rollout.samples)
-        scored = await all_settled(
+        self.reward.check(goal)
+        known = so_far.futures if so_far else ()
+        wanted = range(len(known), self.rollout.samples if samples is None else samples)
+        played = await all_settled(
             [
-                *(
-                    self._asample(start, goal=goal, sample=sample, conversation_id=conversation_id)
-                    for sample in samples
-                ),
+                *(self._asample(start, goal=goal, sample=number, conversation_id=conversation_id) for number in wanted),
                 *([self._aobserved(start, observed, goal=goal)] if observed else []),
             ]
         )
-        futures = tuple(scored[: len(samples)])
+        futures = (*known, *played[: len(wanted)])
         value, stderr, metrics = self._aggregate(futures)
         return MRScore(
             response=start[-1].content,
@@ -84,7 +84,7 @@ class MRScorer:
             value=value,
             stderr=stderr,
             metrics=metrics,
-            observed=scored[-1] if observed else None,
+            observed=played[-1] if observed else None,
             conversation_id=conversation_id,
         )
 
@@ -131,58 +131,33 @@ class MRScorer:
         goal = await self.goals.aread(conversation)
         return await all_settled(self.ascore_turn(turn, goal, conversation.id) for turn in conversation.turns())
 
-    async def ascore_turn(self, turn: Turn, goal: Goal, conversation_id: str) -> MRScore:
-        """The score of a logged turn as it was."""
+    async def ascore_turn(
+        self,
+        turn: Turn,
+        goal: Goal,
+        conversation_id: str,
+        *,
+        samples: int | None = None,
+        so_far: MRScore | None = None,
+    ) -> MRScore:
+        """The score of a logged turn as it was; with `so_far`, more futures for it."""
         score = await self.ascore(
-            [*turn.history, turn.response], goal=goal, conversation_id=conversation_id, observed=turn.rest
+            [*turn.history, turn.response],
+            goal=goal,
+            conversation_id=conversation_id,
+            observed=() if so_far else turn.rest,
+            samples=samples,
+            so_far=so_far,
         )
-        return replace(score, turn=turn.index)
-
-    def check(self, goal: Goal) -> None:
-        """Raise UsageError if a metric cannot measure this goal: before anything is paid for."""
-        for metric, _ in self.metrics.values():
-            metric.rubric(goal)
+        return replace(score, turn=turn.index, observed=so_far.observed if so_far else score.observed)
 
     async def _asample(self, start: tuple[Message, ...], *, goal: Goal, sample: int, conversation_id: str) -> Future:
         future = await self.rollout.aplay(start, goal=goal, sample=sample, conversation_id=conversation_id)
-        return future if future.error else await self._areward(start, future, goal)
+        return future if future.error else await self.reward.agive(start, future, goal=goal)
 
     async def _aobserved(self, start: tuple[Message, ...], observed: Sequence[Message], *, goal: Goal) -> Future:
         future = Future(sample=0, messages=_first_exchanges(observed, self.rollout.window), end=End.OBSERVED)
-        return await self._areward(start, future, goal)
-
-    async def _areward(self, start: tuple[Message, ...], future: Future, goal: Goal) -> Future:
-        """The future with its metrics and reward, or as a failed one."""
-        messages = (*start, *future.messages)
-        metrics = [metric for metric, _ in self.metrics.values()]
-        rubrics = {metric.name: rubric for metric in metrics if (rubric := metric.rubric(goal)) is not None}
-        wanted = sorted({what for metric in metrics if (what := metric.artefact(goal)) is not None})
-        try:
-            calls: list[Awaitable[Any]] = [
-                self.judge.ajudge(messages, goal=goal, rubrics=rubrics),
-                *(self.judge.aextract(messages, wanted=what) for what in wanted),
-            ]
-            judgements, *artefacts = await all_settled(calls)
-        except SampleError as error:
-            return future.failed(error)
-        artefact_of = dict(zip(wanted, artefacts, strict=True))
-        tokens = _tokens_by_role((start[-1], *future.messages))
-        values = {}
-        for metric in metrics:
-            evidence = Evidence(
-                messages=messages,
-                goal=goal,
-                tokens=tokens,
-                judgement=judgements.get(metric.name),
-                artefact=artefact_of.get(metric.artefact(goal) or ""),
-            )
-            values[metric.name] = metric.value(evidence)
-        return replace(
-            future,
-            metrics=values,
-            notes={name: judgement.note for name, judgement in judgements.items() if judgement.note},
-            reward=sum(weight * values[name] for name, (_, weight) in self.metrics.items()),
-        )
+        return await self.reward.agive(start, future, goal=goal)
 
     def _aggregate(self, futures: Sequence[Future]) -> tuple[float | None, float | None, dict[str, float]]:
         """Mean reward, its standard error, and the mean of each metric, over the futures that succeeded."""
@@ -191,15 +166,8 @@ class MRScorer:
         if len(done) < self.min_samples:
             return None, None, {}
         stderr = statistics.stdev(rewards) / len(rewards) ** 0.5 if len(rewards) > 1 else None
-        means = {name: statistics.fmean(future.metrics[name] for future in done) for name in self.metrics}
+        means = {name: statistics.fmean(future.metrics[name] for future in done) for name in self.reward.metrics}
         return statistics.fmean(rewards), stderr, means
-
-
-def _tokens_by_role(messages: Iterable[Message]) -> dict[str, int]:
-    tokens: dict[str, int] = {}
-    for message in messages:
-        tokens[message.role] = tokens.get(message.role, 0) + count_tokens(message.content)
-    return tokens
 
 
 def _first_exchanges(messages: Sequence[Message], window: int) -> tuple[Message, ...]:

@@ -38,7 +38,7 @@ def score(logs: tuple[str, ...], json: bool, options: RunOptions) -> None:
         return
     with (
         running(logs, options, problems) as run,
-        json_rows() if json else score_table(list(run.scorer.metrics)) as take,
+        json_rows() if json else score_table(list(run.scorer.reward.metrics)) as take,
         shown(run.progress, streaming=json),
     ):
         run_sync(ascore(run, tally, problems, take))

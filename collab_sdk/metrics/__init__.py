@@ -6,6 +6,7 @@ from typing import cast
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric
 from collab_sdk.metrics.judge import Judge
+from collab_sdk.metrics.reward import Reward
 from collab_sdk.metrics.token_penalty import TokenPenalty
 from collab_sdk.registry import registered
 
@@ -40,6 +41,7 @@ __all__ = [
     "Judge",
     "Judgement",
     "Metric",
+    "Reward",
     "Rubric",
     "TokenPenalty",
     "as_metric",

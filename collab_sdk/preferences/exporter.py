@@ -85,7 +85,7 @@ class PreferenceExporter:
 
     async def ascore_conversation(self, conversation: Conversation) -> ScoredConversation:
         goal = await self.scorer.goals.aread(conversation)
-        self.scorer.check(goal)
+        self.scorer.reward.check(goal)
         turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.turns())
         return ScoredConversation(goal=goal, turns=tuple(self._capped(turns)))
 
