@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from collab_sdk.errors import CollabError, RunStoppedError
 from collab_sdk.types import Conversation
@@ -18,11 +18,12 @@ HELD_BACK = 4
 
 async def all_settled(awaitables: Iterable[Awaitable[T]]) -> list[T]:
     """Their results in order, once every one has ended; then the first error, those that end the run before others."""
-    results: list[Any] = await asyncio.gather(*awaitables, return_exceptions=True)
-    errors = [result for result in results if isinstance(result, BaseException)]
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    errors = [error for task in tasks if (error := task.exception()) is not None]
     for error in sorted(errors, key=lambda error: not isinstance(error, RunStoppedError)):
         raise error
-    return results
+    return [task.result() for task in tasks]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

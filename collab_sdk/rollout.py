@@ -123,4 +123,5 @@ def _stuck(messages: Sequence[Message]) -> End | None:
 
 
 def _is_farewell(text: str) -> bool:
-    return len(text) <= FAREWELL_CHARACTERS and FAREWELL_WORDS.issuperset(re.findall(r"[a-z']+", text.lower()))
+    words = re.findall(r"[\w']+", text.lower())
+    return bool(words) and len(text) <= FAREWELL_CHARACTERS and FAREWELL_WORDS.issuperset(words)

@@ -22,7 +22,7 @@ class MRScorer:
 
     `metrics` maps names, or Metric objects, to weights; R* is the weighted sum of their values. `judge` is anything
     `as_chat_model` takes, by default the simulator's model. With fewer than `min_samples` futures that succeeded (by
-    default more than half) a response has no score. Source: arXiv 2502.00640, section 3.
+    default two, so that there is a standard error) a response has no score. Source: arXiv 2502.00640, section 3.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class MRScorer:
         self.judge = Judge(rollout.simulator.model if judge is None else judge, engine=self.engine)
         self.reward = Reward(as_metrics(metrics), self.judge)
         self.goals = GoalReader(self.judge.model, engine=self.engine)
-        self.min_samples = rollout.samples // 2 + 1 if min_samples is None else min_samples
+        self.min_samples = min(2, rollout.samples) if min_samples is None else min_samples
         if not 1 <= self.min_samples <= rollout.samples:
             raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({rollout.samples}).")
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"litellm", "torch", "transformers", "langchain", "langchain_core", "langgraph", "openai", "rich", "tiktoken"}
 
 LAYERS = [
-    {"errors", "types", "registry"},
+    {"errors", "types", "registry", "sampling"},
     {"prompts", "concurrency", "rows"},
     {"chat"},
     {"simulator", "goals", "offline", "testing", "logs"},

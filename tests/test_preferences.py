@@ -5,7 +5,15 @@ import pytest
 from support.fakes import chat, judged, scorer_of
 
 from collab_sdk import Conversation, Engine, Goal, PreferenceExporter
-from collab_sdk.errors import BudgetError, EndpointError, ModelCallError, OutputError, UnknownNameError, UsageError
+from collab_sdk.errors import (
+    BotError,
+    BudgetError,
+    EndpointError,
+    ModelCallError,
+    OutputError,
+    UnknownNameError,
+    UsageError,
+)
 from collab_sdk.preferences import Refusal
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import as_messages
@@ -31,7 +39,11 @@ def prefers_questions(request):
 
 
 def exporter_of(**options):
-    rule = {name: options.pop(name) for name in ("candidates", "min_margin", "min_z", "max_pairs") if name in options}
+    rule = {
+        name: options.pop(name)
+        for name in ("candidates", "min_margin", "min_z", "max_pairs", "adaptive")
+        if name in options
+    }
     options = {"assistant": candidate_writer, "judge": prefers_questions, "metrics": {"goal": 1.0}} | options
     return PreferenceExporter(scorer_of(**options), **rule)
 
@@ -109,7 +121,7 @@ def test_what_is_done_when_a_run_stops_can_be_read_in_the_partial_file(tmp_path)
 
     def judge(request):
         seen.append(request)
-        return EndpointError("quota used up") if len(seen) > 30 else prefers_questions(request)
+        return EndpointError("quota used up") if len(seen) > 20 else prefers_questions(request)
 
     with pytest.raises(EndpointError, match="quota used up"):
         exporter_of(judge=judge, engine=Engine(concurrency=1)).export(
@@ -153,7 +165,7 @@ def test_a_margin_within_its_standard_error_is_refused(tmp_path):
         noisy = 0.8 if "future-0" in text else 0.1
         return judged(noisy + (0.1 if "Which one?" in text else 0.0))
 
-    assert refusal_of(tmp_path, judge=judge) is Refusal.NOISE
+    assert refusal_of(tmp_path, judge=judge, adaptive=False) is Refusal.NOISE
 
 
 def test_candidates_that_all_say_the_same_are_refused_before_a_future_is_paid_for(tmp_path):
@@ -161,6 +173,22 @@ def test_candidates_that_all_say_the_same_are_refused_before_a_future_is_paid_fo
     report = exporter.export(conversations("c1", texts=("a coffee", "Here.")), tmp_path / "prefs.jsonl")
     assert report.refused == {Refusal.ONE_CANDIDATE: 1}
     assert "simulator" not in exporter.scorer.engine.ledger.by_role()
+
+
+def test_a_candidate_that_cannot_be_drawn_costs_neither_its_turn_nor_its_conversation(tmp_path):
+    def assistant(request):
+        return BotError("out of order") if request.sample == "c1/candidate-1" else candidate_writer(request)
+
+    report = exporter_of(assistant=assistant).export(conversations("c1", "c2"), tmp_path / "prefs.jsonl")
+    assert report.failed == {}
+    assert report.candidates_lost == 2
+    assert report.lost["out of order"] == 2
+    assert {row["conversation_id"] for row in rows(tmp_path / "prefs.jsonl")} == {"c1", "c2"}
+    turn = rows(tmp_path / "prefs.turns.jsonl")[0]
+    assert ([candidate["source"] for candidate in turn["candidates"]], turn["lost"]) == (
+        ["logged", "proactive"],
+        ["out of order"],
+    )
 
 
 def test_candidates_that_cannot_be_scored_are_refused(tmp_path):
@@ -211,8 +239,26 @@ def test_the_turns_file_holds_every_candidate_and_the_way_back_from_a_strict_row
     assert [candidate["source"] for candidate in first["candidates"]] == ["logged", "sampled", "proactive"]
     assert first["candidates"][0]["observed"]["reward"] is not None
     assert first["candidates"][1]["observed"] is None
-    assert len(first["candidates"][2]["futures"]) == 3
+    assert len(first["candidates"][2]["futures"]) == 2
     assert first["written_to"] == {"file": "prefs.jsonl", "line": 1}
+
+
+def test_futures_are_spent_where_best_and_worst_are_not_yet_apart(tmp_path):
+    def judge(request):
+        text = request.messages[-1].content
+        draws = [number for number in range(9) if f"future-{number}" in text]
+        wobble = 0.3 if draws and draws[0] % 2 else 0.0
+        return judged((0.6 if "Which one?" in text else 0.5) + wobble)
+
+    logged = conversations("c1", texts=("a coffee", "Here."))
+    adaptive = exporter_of(judge=judge).export(logged, tmp_path / "adaptive.jsonl")
+    fixed = exporter_of(judge=judge, adaptive=False).export(logged, tmp_path / "fixed.jsonl")
+    [turn] = rows(tmp_path / "adaptive.turns.jsonl")
+    futures = {candidate["source"]: len(candidate["futures"]) for candidate in turn["candidates"]}
+    assert futures["proactive"] > 2
+    assert [future["sample"] for future in turn["candidates"][2]["futures"]] == list(range(futures["proactive"]))
+    assert fixed.samples == 9
+    assert adaptive.samples == sum(futures.values())
 
 
 @pytest.mark.parametrize("target", ["missing/prefs.jsonl", "."])

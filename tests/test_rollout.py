@@ -56,6 +56,12 @@ def test_two_who_only_say_goodbye_are_stopped():
     assert future.end is End.GOODBYE
 
 
+@pytest.mark.parametrize("said", ["要燕麦奶", "с овсяным молоком", "42", "?!", "🙂"])
+def test_what_is_said_in_another_script_is_no_goodbye(said):
+    future = play(rollout_of([said + "1", said + "2"], [user_says(said + "3"), user_says(said + "4")]))
+    assert (future.end, len(future.messages)) == (End.WINDOW, 4)
+
+
 def test_two_who_repeat_themselves_are_stopped():
     user = [user_says("oat")] * 3
     assert play(rollout_of(["Which milk?"] * 3, user, window=9)).end is End.REPETITION

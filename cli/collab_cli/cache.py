@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from collab_cli.options import CACHE_DIR, Number, option
-from collab_cli.setup import cache_directory
+from collab_cli.setup import open_cache
 from collab_cli.units import size
 from collab_sdk.chat.cache import DiskCache
 
@@ -57,7 +57,7 @@ def clear(yes: bool, cache_dir: Path | None) -> None:
 
 @contextmanager
 def _opened(chosen: Path | None) -> Iterator[DiskCache]:
-    replies = DiskCache(cache_directory(chosen))
+    replies = open_cache(chosen)
     try:
         yield replies
     finally:

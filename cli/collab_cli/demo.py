@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 HONEST = """\
-Bot, user and judge are played by rules, not by models. This shows what the
-commands do; the numbers say nothing about any real chatbot.
+This shows what the commands do, with bot, user and judge played by rules, not by models.
 """
 NEXT = """\
 Next, chats of your own and a model (JSON lines of OpenAI messages or ShareGPT):

@@ -11,8 +11,8 @@ from collab_cli import findings
 from collab_cli.failures import ExitCode
 from collab_cli.findings import Finding
 from collab_cli.options import API_BASE, CACHE_DIR, option
-from collab_cli.setup import cache_directory
-from collab_cli.terminal import printable
+from collab_cli.setup import is_rules
+from collab_cli.terminal import note, printable
 from collab_cli.units import duration
 from collab_sdk import ChatModel, ChatRequest, Engine, as_chat_model
 from collab_sdk.chat.loop import run_sync
@@ -45,7 +45,7 @@ def doctor(model: tuple[str, ...], api_base: str | None, cache_dir: Path | None)
 
 def _all_findings(models: tuple[str, ...], api_base: str | None, cache_dir: Path | None) -> Iterator[Finding]:
     yield from findings.installation()
-    yield findings.cache(cache_directory(cache_dir))
+    yield findings.cache(cache_dir)
     yield findings.keys(os.environ)
     yield from findings.plugins()
     for name in models:
@@ -63,6 +63,8 @@ def _answers(model: ChatModel) -> Finding:
     started = time.monotonic()
     run_sync(engine.call(model, ChatRequest(role=CallRole.ASSISTANT, messages=(question,))))
     seconds = time.monotonic() - started
+    if is_rules(model):
+        note(f"{model.name}: rules, not a model; its answers say nothing about a real chatbot.")
     return Finding(what="model", text=f"{model.name} answered in {duration(seconds)}, {_price(model)}")
 
 

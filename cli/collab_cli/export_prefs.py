@@ -14,7 +14,8 @@ from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
 from collab_sdk import ExportReport, PreferenceExporter
 from collab_sdk.logs import WRITERS
-from collab_sdk.preferences import PairRule, Refusal
+from collab_sdk.logs.sources import PARTIAL, STDIN, log_files
+from collab_sdk.preferences import PairRule, Refusal, beside
 
 
 @click.command()
@@ -25,6 +26,7 @@ from collab_sdk.preferences import PairRule, Refusal
 @number("--candidates", count(2), 3, help="Responses to compare at each turn.")
 @number("--min-margin", Number(min=0), PairRule.min_margin, metavar="MR", help="Between chosen and rejected, at least.")
 @number("--max-pairs", count(1), PairRule.max_pairs, help="Of one conversation.")
+@option("--fixed-samples", is_flag=True, help="Play exactly --samples futures of each response, as the paper does.")
 @run_options
 def export_prefs(
     logs: tuple[str, ...],
@@ -34,6 +36,7 @@ def export_prefs(
     candidates: int,
     min_margin: float,
     max_pairs: int,
+    fixed_samples: bool,
     options: RunOptions,
 ) -> None:
     """Relabel logged chats and write preference pairs.
@@ -51,7 +54,9 @@ def export_prefs(
         return
     target = _checked(output, logs)
     with running(logs, options, problems) as run:
-        exporter = PreferenceExporter(run.scorer, candidates=candidates, min_margin=min_margin, max_pairs=max_pairs)
+        exporter = PreferenceExporter(
+            run.scorer, candidates=candidates, min_margin=min_margin, max_pairs=max_pairs, adaptive=not fixed_samples
+        )
         with shown(run.progress):
             report = exporter.export(
                 run.conversations,
@@ -61,7 +66,7 @@ def export_prefs(
                 on_progress=_reporter(run.progress, problems),
             )
     show_export(report, target, held_out=eval_fraction > 0, seconds=run.progress.seconds)
-    finish(problems, incomplete=report.refused[Refusal.UNSCORED] > 0)
+    finish(problems, incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0)
 
 
 def _checked(output: Path | None, logs: tuple[str, ...]) -> Path:
@@ -69,9 +74,22 @@ def _checked(output: Path | None, logs: tuple[str, ...]) -> Path:
         raise click.UsageError("Missing option '--output' / '-o': the file that the pairs go to.")
     if str(output) == "-":
         raise click.UsageError("Pairs cannot go to stdout, as a second file is written beside them: give -o FILE.")
-    if any(output.resolve() == Path(log).resolve() for log in logs):
-        raise click.UsageError(f"{output} is one of the logs; the pairs need a file of their own.")
+    _check_apart(output, logs)
     return output
+
+
+def _check_apart(output: Path, logs: tuple[str, ...]) -> None:
+    """Raises UsageError if an export to `output` would replace a log, or be a log of the next run."""
+    files = {Path(file).resolve() for file in log_files(logs) if file != STDIN}
+    folders = {Path(log).resolve() for log in logs if log != STDIN and Path(log).is_dir()}
+    for target in (output, beside(output, "turns"), beside(output, "eval")):
+        written = target.resolve()
+        if files & {written, written.with_name(written.name + PARTIAL)}:
+            raise click.UsageError(f"{target} is one of the logs and would be replaced: give another -o FILE.")
+        if folders & set(written.parents):
+            raise click.UsageError(
+                f"{target} is in a folder of logs, so the next run would read it as one: give -o FILE elsewhere."
+            )
 
 
 def _reporter(progress: Progress, problems: Problems) -> Callable[[ExportReport], None]:

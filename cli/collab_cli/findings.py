@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
+from collab_cli.setup import open_cache
 from collab_cli.units import size
 from collab_sdk.chat.adapt import PLUGIN_GROUP
-from collab_sdk.chat.cache import DiskCache
-from collab_sdk.errors import OutputError
+from collab_sdk.errors import CacheError
 from collab_sdk.metrics import metric_names
 from collab_sdk.registry import registered
 
@@ -66,14 +66,14 @@ def _version(package: str) -> str | None:
         return None
 
 
-def cache(directory: Path) -> Finding:
+def cache(chosen: Path | None) -> Finding:
     try:
-        replies = DiskCache(directory)
-    except OutputError as error:
+        replies = open_cache(chosen)
+    except CacheError as error:
         return Finding(what="cache", text=str(error), status="BROKEN")
     stats = replies.stats()
     replies.close()
-    return Finding(what="cache", text=f"{directory}, writable, {stats.records:,} replies, {size(stats.bytes)}")
+    return Finding(what="cache", text=f"{stats.directory}, writable, {stats.records:,} replies, {size(stats.bytes)}")
 
 
 def keys(environ: Mapping[str, str]) -> Finding:

@@ -66,6 +66,13 @@ class Weight(click.ParamType[tuple[str, float]]):
         return name.strip(), Number().convert(weight, param, ctx)
 
 
+def _each_once(ctx: click.Context, param: click.Parameter, weights: tuple[tuple[str, float], ...]) -> Any:
+    names = [name for name, _ in weights]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise click.BadParameter(f"{repeated[0]!r} has more than one weight.", ctx, param)
+    return weights
+
+
 def option(*names: str, **attributes: Any) -> Callable[[Command], Command]:
     """A click option that also reads `COLLAB_` and its long name."""
     long = next(name for name in names if name.startswith("--"))
@@ -97,12 +104,15 @@ RUN_OPTIONS = [
     option("--model", metavar="MODEL", help="All three, where not named: any LiteLLM name, or offline."),
     API_BASE,
     number("--limit", count(1), help="Stop after N conversations."),
-    number("--samples", count(1), DEFAULTS.samples, help="Futures of each response."),
+    number(
+        "--samples", count(1), DEFAULTS.samples, help="Futures of each response; an export needs fewer on average."
+    ),
     number("--window", count(0), DEFAULTS.window, help="Exchanges of each future."),
     option(
         "--metric",
         type=Weight(),
         multiple=True,
+        callback=_each_once,
         metavar="NAME=WEIGHT",
         help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
     ),

@@ -12,6 +12,8 @@ from collab_sdk.rows import response_row
 NARROW = 100
 """Columns of a terminal in which metric names are folded, to leave room for the responses."""
 FOLDED_WIDTH = 8
+LEAST_RESPONSE = 6
+"""What a narrow terminal leaves of a response."""
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def score_table(metrics: Sequence[str]) -> Iterator[Callable[[MRScore], None]]:
     narrow = make_console(err=False).width < NARROW
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("turn", justify="right", no_wrap=True)
-    table.add_column("response", min_width=20)  # the only one that yields, in a narrow terminal
+    table.add_column("response", min_width=LEAST_RESPONSE)  # the only one that yields, in a narrow terminal
     table.add_column("MR", no_wrap=True)
     for name in (*metrics, "observed", "ok"):
         table.add_column(_folded(name) if narrow else name, justify="right", no_wrap=True)
@@ -60,7 +62,16 @@ def score_table(metrics: Sequence[str]) -> Iterator[Callable[[MRScore], None]]:
         yield add
     finally:
         if table.row_count:
-            show(table)
+            show(table, at_least=_least_width(table))
+
+
+def _least_width(table: "Table") -> int:
+    """Of all columns, with little of the response: rich would leave out whole columns of a table that is too wide."""
+    response = table.columns[1]
+    response.max_width = LEAST_RESPONSE
+    width = table.__rich_measure__(console, console.options)
+    response.max_width = None
+    return width
 
 
 def _folded(name: str) -> str:

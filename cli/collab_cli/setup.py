@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collab_cli.options import RunOptions
+from collab_cli.terminal import note
 from collab_sdk import ChatModel, Engine, Metric, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
 from collab_sdk.chat.cache import DiskCache, default_cache_directory
-from collab_sdk.errors import UsageError
+from collab_sdk.errors import CacheError, UsageError
 from collab_sdk.scorer import DEFAULT_METRICS
 
 NO_MODEL = (
@@ -59,7 +60,8 @@ def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
     models, metrics = chosen_models(options), chosen_metrics(options)
     if options.max_usd is not None:
         _check_prices(models)
-    cache = DiskCache(cache_directory(options.cache_dir))
+    _note_rules(models)
+    cache = open_cache(options.cache_dir)
     try:
         engine = Engine(
             cache=cache,
@@ -79,8 +81,24 @@ def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
         cache.close()
 
 
-def cache_directory(chosen: Path | None) -> Path:
-    return chosen or default_cache_directory(os.environ)
+def open_cache(chosen: Path | None) -> DiskCache:
+    """Raises CacheError, with the way out, if the directory cannot be used."""
+    try:
+        return DiskCache(chosen or default_cache_directory(os.environ))
+    except CacheError as error:
+        raise CacheError(f"{error}; choose another with --cache-dir.") from error
+
+
+def is_rules(model: ChatModel) -> bool:
+    """Whether the model is the embedded stand-in."""
+    return model.name.partition(":")[0] == "offline"
+
+
+def _note_rules(models: Models) -> None:
+    parts = {"bot": models.assistant, "user": models.simulator, "judge": models.judge}
+    if played := [part for part, model in parts.items() if is_rules(model)]:
+        who = f"{', '.join(played[:-1])} and {played[-1]} are rules" if played[1:] else f"the {played[0]} is rules"
+        note(f"offline: {who}, not models; the numbers say nothing about a real chatbot.")
 
 
 def _check_prices(models: Models) -> None:

@@ -25,8 +25,10 @@ def show_usage(ledger: Ledger) -> None:
         table.add_row(name, *counts, *tokens, money(usage), duration(usage.seconds))
     show(table, err=True)
     total = ledger.total
-    if total.retries or total.failures:
-        note(f"{of(total.retries, 'failed call')} tried again, {of(total.failures, 'call')} given up.")
+    parts = [f"{of(total.retries, 'failed call')} tried again"] if total.retries else []
+    parts += [f"{of(total.failures, 'call')} given up"] if total.failures else []
+    if parts:
+        note(f"{', '.join(parts)}.")
 
 
 def show_estimate(ledger: Ledger) -> None:
@@ -47,6 +49,8 @@ def show_export(report: ExportReport, output: Path, *, held_out: bool, seconds: 
         note(f"{count:>7,} without a pair: {refusal}")
     if report.failed:
         note(f"{of(len(report.failed), 'conversation')} failed, see above.")
+    if report.candidates_lost:
+        note(f"{of(report.candidates_lost, 'candidate')} could not be drawn.")
     show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples)
     for reason, count in report.lost.most_common(3):
         note(f"{count:>7,} missing: {reason}")

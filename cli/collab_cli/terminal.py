@@ -55,9 +55,10 @@ def one_line_warnings() -> Iterator[None]:
         yield
 
 
-def show(renderable: "RenderableType", *, err: bool = False) -> None:
-    """Print what rich lays out, through click: a reader that has gone is then met in one place."""
+def show(renderable: "RenderableType", *, err: bool = False, at_least: int = 0) -> None:
+    """Print what rich lays out, `at_least` so wide, through click: a reader that has gone is then met in one place."""
     console = make_console(err=err)
+    console.width = max(console.width, at_least)
     with console.capture() as capture:
         console.print(renderable)
     text = "\n".join(line.rstrip() for line in capture.get().splitlines())

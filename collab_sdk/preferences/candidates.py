@@ -1,6 +1,6 @@
 """Responses worth comparing: the logged one, fresh samples, and samples drawn under a proactive prompt."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -27,31 +27,41 @@ class Candidate:
     source: Source
 
 
-async def adraw_candidates(
-    turn: Turn, rollout: Rollout, *, n: int, conversation_id: str
-) -> list[Candidate | SampleError]:
-    """`n` candidates, the logged response among them, or the errors that took their place; repeated texts left out.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draws:
+    """What drawing candidates gave: those that say different things, and why others are missing."""
+
+    candidates: tuple[Candidate, ...]
+    lost: tuple[str, ...]
+
+
+async def adraw_candidates(turn: Turn, rollout: Rollout, *, n: int, conversation_id: str) -> Draws:
+    """`n` candidates, the logged response among them; repeated texts are left out.
 
     Half of them are drawn under the proactive prompt, which makes contrast (section 4.1 of the paper). It is in the
     call only: futures and exported prompts go on from the history as it was logged.
     """
     proactive = n // 2
     sources = [Source.SAMPLED] * (n - 1 - proactive) + [Source.PROACTIVE] * proactive
-    draws = await all_settled(
-        _adraw(turn.history, source, rollout, sample=f"{conversation_id}/candidate-{number}")
-        for number, source in enumerate(sources, start=1)
-    )
-    return list(_distinct([Candidate(text=turn.response.content, source=Source.LOGGED), *draws]))
+    lost: list[str] = []
 
+    async def draw(source: Source, number: int) -> Candidate | None:
+        history: Sequence[Message] = turn.history
+        if source is Source.PROACTIVE:
+            history = with_instructions(history, load_prompt("proactive").text)
+        try:
+            text = await rollout.arespond(history, sample=f"{conversation_id}/candidate-{number}")
+        except SampleError as error:
+            lost.append(str(error))
+            return None
+        return Candidate(text=text, source=source)
 
-async def _adraw(
-    history: Sequence[Message], source: Source, rollout: Rollout, *, sample: str
-) -> Candidate | SampleError:
-    prompted = with_instructions(history, load_prompt("proactive").text) if source is Source.PROACTIVE else history
-    try:
-        return Candidate(text=await rollout.arespond(prompted, sample=sample), source=source)
-    except SampleError as error:
-        return error
+    drawn = await all_settled(draw(source, number) for number, source in enumerate(sources, start=1))
+    distinct: dict[str, Candidate] = {}
+    for candidate in [Candidate(text=turn.response.content, source=Source.LOGGED), *drawn]:
+        if candidate is not None:
+            distinct.setdefault(" ".join(candidate.text.split()), candidate)
+    return Draws(candidates=tuple(distinct.values()), lost=tuple(sorted(lost)))
 
 
 def with_instructions(history: Sequence[Message], instructions: str) -> list[Message]:
@@ -59,14 +69,3 @@ def with_instructions(history: Sequence[Message], instructions: str) -> list[Mes
     if history and history[0].role == "system":
         return [replace(history[0], content=f"{history[0].content}\n\n{instructions}"), *history[1:]]
     return [Message(role="system", content=instructions), *history]
-
-
-def _distinct(draws: Iterable[Candidate | SampleError]) -> Iterable[Candidate | SampleError]:
-    seen = set()
-    for draw in draws:
-        if isinstance(draw, Candidate):
-            words = " ".join(draw.text.split())
-            if words in seen:
-                continue
-            seen.add(words)
-        yield draw

@@ -1,23 +1,29 @@
 """The exporter: candidates for every turn, their scores, the pair worth training on."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.concurrency import Outcome, all_settled, over_conversations
-from collab_sdk.errors import RunStoppedError, SampleError, UsageError
+from collab_sdk.errors import RunStoppedError, UsageError
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
 from collab_sdk.preferences.selection import PairRule, Refusal
+from collab_sdk.sampling import SamplingRule
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 
 class PreferenceExporter:
-    """Draws candidates for every turn of logged conversations, scores them, and writes the pairs worth training on."""
+    """Draws candidates for every turn of logged conversations, scores them, and writes the pairs worth training on.
+
+    `adaptive` spends futures where best and worst candidate are not yet apart: as reliable as the rollout's `samples`
+    for every candidate, with fewer of them on average. Without it each candidate gets exactly `samples`, as in the
+    paper.
+    """
 
     def __init__(
         self,
@@ -27,11 +33,13 @@ class PreferenceExporter:
         min_margin: float = PairRule.min_margin,
         min_z: float = PairRule.min_z,
         max_pairs: int = PairRule.max_pairs,
+        adaptive: bool = True,
     ) -> None:
         if candidates < 2:
             raise UsageError(f"candidates is {candidates}; a pair takes at least 2.")
         self.scorer = scorer
         self.candidates = candidates
+        self.adaptive = adaptive
         self.rule = PairRule(min_margin=min_margin, min_z=min_z, max_pairs=max_pairs)
 
     def export(
@@ -93,12 +101,10 @@ class PreferenceExporter:
         if turn.history[-1].role != "user":
             return ScoredTurn(turn=turn, refusal=Refusal.TOOLS)
         draws = await adraw_candidates(turn, self.scorer.rollout, n=self.candidates, conversation_id=conversation.id)
-        candidates = [draw for draw in draws if isinstance(draw, Candidate)]
-        lost = tuple(str(draw) for draw in draws if isinstance(draw, SampleError))
-        if len(candidates) < 2:  # nothing to compare: no future is paid for
-            return ScoredTurn(turn=turn, lost=lost, refusal=Refusal.ONE_CANDIDATE)
-        scores = await all_settled(self._acandidate(turn, candidate, goal, conversation.id) for candidate in candidates)
-        scored = ScoredTurn(turn=turn, candidates=tuple(zip(candidates, scores, strict=True)), lost=lost)
+        if len(draws.candidates) < 2:  # nothing to compare: no future is paid for
+            return ScoredTurn(turn=turn, lost=draws.lost, refusal=Refusal.ONE_CANDIDATE)
+        scores = await self._ascores(turn, draws.candidates, goal, conversation.id)
+        scored = ScoredTurn(turn=turn, candidates=tuple(zip(draws.candidates, scores, strict=True)), lost=draws.lost)
         chosen = self.rule.choose(scores)
         if isinstance(chosen, Refusal):
             return replace(scored, refusal=chosen)
@@ -112,10 +118,27 @@ class PreferenceExporter:
         )
         return replace(scored, pair=pair)
 
-    async def _acandidate(self, turn: Turn, candidate: Candidate, goal: Goal, conversation_id: str) -> MRScore:
-        response = replace(turn.response, content=candidate.text)
-        rest = turn.rest if candidate.source is Source.LOGGED else ()
-        return await self.scorer.ascore_turn(replace(turn, response=response, rest=rest), goal, conversation_id)
+    async def _ascores(
+        self, turn: Turn, candidates: Sequence[Candidate], goal: Goal, conversation_id: str
+    ) -> list[MRScore]:
+        """The candidates' scores, with futures where they matter. All draw the same samples of the simulated user."""
+        samples = self.scorer.rollout.samples
+        rule = SamplingRule(first=samples, ceiling=samples)
+        if self.adaptive:
+            rule = SamplingRule.like(samples, candidates=len(candidates))
+        scores: Sequence[MRScore | None] = [None] * len(candidates)
+        while any(batch := rule.next_batch([_rewards(score) for score in scores])):
+            scores = await all_settled(
+                self.scorer.ascore_turn(
+                    _as_if_answered(turn, candidate),
+                    goal,
+                    conversation_id,
+                    samples=len(_rewards(score)) + more,
+                    so_far=score,
+                )
+                for candidate, score, more in zip(candidates, scores, batch, strict=True)
+            )
+        return [score for score in scores if score is not None]
 
     def _capped(self, turns: Iterable[ScoredTurn]) -> Iterable[ScoredTurn]:
         """The turns, with pairs beyond the cap refused, smallest margins first."""
@@ -125,3 +148,13 @@ class PreferenceExporter:
         return [
             replace(scored, pair=None, refusal=Refusal.CAP) if scored.turn.index in over else scored for scored in turns
         ]
+
+
+def _rewards(score: MRScore | None) -> list[float | None]:
+    return [future.reward for future in score.futures] if score else []
+
+
+def _as_if_answered(turn: Turn, candidate: Candidate) -> Turn:
+    """The turn with the candidate as its response; only the logged one has a future that was observed."""
+    response = replace(turn.response, content=candidate.text)
+    return replace(turn, response=response, rest=turn.rest if candidate.source is Source.LOGGED else ())

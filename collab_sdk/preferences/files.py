@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from collab_sdk.errors import UsageError
+from collab_sdk.errors import OutputError, UsageError
 from collab_sdk.logs import JsonlWriter, get_writer
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.rows import score_row
@@ -18,12 +18,19 @@ TURN_SCHEMA = "collab/scored-turn/v1"
 class ExportFiles:
     """`target` for the pairs and `NAME.turns.jsonl` for all that led to them; `NAME.eval.jsonl` for a held-out share.
 
-    Conversations are held out by a hash of their id, so the split is the same in every run.
+    Conversations are held out by a hash of their id, so the split is the same in every run. Raises OutputError for a
+    file that cannot be written, and for held-out chats of an earlier run that this one would train on.
     """
 
     def __init__(self, target: Path, *, format: str, eval_fraction: float) -> None:
         if not 0 <= eval_fraction < 1:
             raise UsageError(f"eval_fraction is {eval_fraction}; it must be from 0 to below 1.")
+        held_out = beside(target, "eval")
+        if not eval_fraction and held_out.exists():
+            raise OutputError(
+                f"{held_out} holds out chats that would now be in {target.name} too: "
+                "delete it, or give an eval fraction (--eval-fraction) again."
+            )
         self._pair_row = get_writer(format)
         self._eval_fraction = eval_fraction
         with ExitStack() as opening:
@@ -31,7 +38,7 @@ class ExportFiles:
             self._turns = opening.enter_context(_CountingWriter(beside(target, "turns")))
             self._eval = self._pairs
             if eval_fraction:
-                self._eval = opening.enter_context(_CountingWriter(beside(target, "eval")))
+                self._eval = opening.enter_context(_CountingWriter(held_out))
             self._open = opening.pop_all()
 
     def write(self, conversation: Conversation, scored: ScoredConversation) -> None:

@@ -1,6 +1,7 @@
 """What a logged conversation gave: its turns with candidates, scores and pairs, and the counts of many."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from collab_sdk.concurrency import Outcome
@@ -45,8 +46,10 @@ class ExportReport:
     samples: int = 0
     samples_ok: int = 0
     mr_sum: float = 0.0
+    candidates_lost: int = 0
+    """Candidates that could not be drawn."""
     lost: Counter[str] = field(default_factory=Counter)
-    """Why samples are missing; the first `REASONS` different reasons."""
+    """Why candidates and samples are missing; the first `REASONS` different reasons."""
 
     @property
     def mean_mr(self) -> float | None:
@@ -61,10 +64,15 @@ class ExportReport:
             self.pairs += scored.pair is not None
             if scored.refusal is not None:
                 self.refused[scored.refusal] += 1
+            self.candidates_lost += len(scored.lost)
+            self._note(scored.lost)
             for _, score in scored.candidates:
                 self.samples += score.n
                 self.samples_ok += score.n_ok
-                self.lost.update(error for error in score.errors if error in self.lost or len(self.lost) < REASONS)
+                self._note(score.errors)
                 if score.value is not None:
                     self.scores += 1
                     self.mr_sum += score.value
+
+    def _note(self, reasons: Iterable[str]) -> None:
+        self.lost.update(reason for reason in reasons if reason in self.lost or len(self.lost) < REASONS)

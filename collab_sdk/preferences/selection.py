@@ -28,7 +28,7 @@ class PairRule:
     """
 
     min_margin: float = 0.02
-    min_z: float = 1.0
+    min_z: float = 0.5
     max_pairs: int = 10
 
     def __post_init__(self) -> None:
