@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from collab_sdk.errors import CollabError, RunStoppedError
+from collab_sdk.errors import BudgetError, CollabError, RunStoppedError
 from collab_sdk.types import Conversation
 
 T = TypeVar("T")
@@ -36,41 +36,74 @@ class Outcome(Generic[T]):
 
 
 async def over_conversations(
-    work: Callable[[Conversation], Awaitable[T]], conversations: Iterable[Conversation], *, open_at_once: int
+    work: Callable[[Conversation], Awaitable[T]],
+    conversations: Iterable[Conversation],
+    *,
+    open_at_once: int,
+    settle: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[Outcome[T]]:
-    """Do `work` on every conversation, `open_at_once` at a time; outcomes come in input order.
+    """Do `work` on every conversation, `open_at_once` at a time; outcomes come in input order, as soon as they can.
 
-    A conversation that ends makes room for the next at once, whichever it is; one that is far behind holds up opening
-    only when `HELD_BACK` times as many have ended behind it, so memory stays flat. An error of one conversation is its
-    outcome. After a RunStoppedError none is opened any more, and those open are seen to their end.
+    Memory stays flat: at most `HELD_BACK` times as many are open or wait for one before them. An error of one
+    conversation is its outcome. After a RunStoppedError none is opened any more. Those open are seen to their end if a
+    budget is spent, since they may do without further calls; otherwise they are cancelled, with it as their outcome.
+    However it ends, `settle` waits for what is still under way.
     """
-    tasks: deque[asyncio.Task[Outcome[T]]] = deque()
-    room = asyncio.Semaphore(open_at_once)
-    stopped = False
+    reader = iter(conversations)
+    running: deque[tuple[Conversation, asyncio.Task[T]]] = deque()
+    changed = asyncio.Event()
+    pull: asyncio.Task[Conversation | None] | None = None
+    stop: RunStoppedError | None = None
+    order, at_work, exhausted = 0, 0, False
 
-    async def outcome(order: int, conversation: Conversation) -> Outcome[T]:
-        nonlocal stopped
+    async def in_order(order: int, conversation: Conversation) -> T:
         open_order.set(order)
+        return await work(conversation)
+
+    def ended(task: asyncio.Task[T]) -> None:
+        nonlocal at_work, stop
+        at_work -= 1
+        changed.set()
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, RunStoppedError) and stop is None:
+            stop = error
+            if not isinstance(error, BudgetError):
+                for _, other in running:
+                    other.cancel()
+
+    def outcome(conversation: Conversation, task: asyncio.Task[T]) -> Outcome[T]:
+        if task.cancelled():
+            return Outcome(conversation=conversation, error=stop)
         try:
-            return Outcome(conversation=conversation, value=await work(conversation))
+            return Outcome(conversation=conversation, value=task.result())
         except CollabError as error:
-            stopped |= isinstance(error, RunStoppedError)
             return Outcome(conversation=conversation, error=error)
-        finally:
-            room.release()
 
     try:
-        for order, conversation in enumerate(conversations):
-            await room.acquire()
-            if stopped:
-                break
-            tasks.append(asyncio.create_task(outcome(order, conversation)))
-            while tasks and (tasks[0].done() or len(tasks) >= HELD_BACK * open_at_once):
-                yield await tasks[0]
-                tasks.popleft()
-        while tasks:
-            yield await tasks[0]
-            tasks.popleft()
+        while True:
+            changed.clear()
+            if pull is not None and pull.done():
+                conversation, pull = pull.result(), None
+                exhausted = conversation is None
+                if conversation is not None and stop is None:
+                    at_work += 1
+                    task = asyncio.create_task(in_order(order, conversation))
+                    task.add_done_callback(ended)
+                    running.append((conversation, task))
+                    order += 1
+            while running and running[0][1].done():
+                yield outcome(*running.popleft())
+            may_open = at_work < open_at_once and len(running) < HELD_BACK * open_at_once
+            if pull is None and may_open and stop is None and not exhausted:
+                # In a thread: the next chat may be a while in coming, from a pipe or a slow disk.
+                pull = asyncio.create_task(asyncio.to_thread(next, reader, None))
+                pull.add_done_callback(lambda _: changed.set())
+            if not running and (pull is None or stop is not None):
+                return
+            await changed.wait()
     finally:
-        for task in tasks:
+        for _, task in running:
             task.cancel()
+        if pull is not None:
+            pull.cancel()
+        await settle()

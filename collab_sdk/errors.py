@@ -8,6 +8,7 @@ CollabError
 ├── OutputError                a file cannot be written
 ├── SampleError                one sample is lost; the others go on
 │   ├── ModelCallError         the endpoint answered with an error, after retries
+│   │   └── TimedOutError      it gave no answer in time
 │   ├── BotError               the user's own bot raised or returned something that is no reply
 │   ├── EmptyReplyError        a model answered with nothing
 │   ├── TruncatedReplyError    a model ran into its token limit
@@ -84,6 +85,10 @@ class ModelCallError(SampleError):
         self.retryable = retryable
         self.retry_after = retry_after
         self.rate_limited = rate_limited
+
+
+class TimedOutError(ModelCallError):
+    """A model gave no answer in time. It is not asked again: a redraw would favour short answers."""
 
 
 class BotError(SampleError):

@@ -84,6 +84,7 @@ class _Lengths:
 
     @classmethod
     def of(cls, conversation: Conversation) -> "_Lengths":
+        goal = conversation.goal
         tokens = [count_tokens(message.content) for message in conversation.messages]
         said = {
             role: [n for n, message in zip(tokens, conversation.messages, strict=True) if message.role == role]
@@ -93,7 +94,7 @@ class _Lengths:
             up_to=list(accumulate((n + MESSAGE_OVERHEAD for n in tokens), initial=0)),
             user=_mean(said["user"]),
             assistant=_mean(said["assistant"]),
-            goal=count_tokens(conversation.goal.text) if conversation.goal else GOAL_TOKENS,
+            goal=count_tokens(goal.text) if goal and goal.text else GOAL_TOKENS,
             style=sum(said["user"][:STYLE_EXAMPLES]),
         )
 
@@ -109,11 +110,12 @@ class _Plan:
 
     def estimate(self, conversation: Conversation, bill: _Bill) -> None:
         lengths = _Lengths.of(conversation)
-        if conversation.goal is None:
+        goal = conversation.goal or Goal(text="")
+        if not goal.text:
             prompt = _template("goal") + lengths.up_to[-1]
             bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
         try:
-            judgement = self._judgement(conversation.goal or Goal(text="(to be inferred)"))
+            judgement = self._judgement(goal)
         except UsageError:  # a goal that a metric cannot measure: the run refuses the conversation before any call
             return
         for turn in conversation.turns():
@@ -122,10 +124,12 @@ class _Plan:
 
     def _judgement(self, goal: Goal) -> list[int]:
         """Tokens around goal and transcript of the judge's calls for one future."""
-        criteria = [rubric.criterion for metric in self.metrics if (rubric := metric.rubric(goal)) is not None]
+        rubrics = [rubric for metric in self.metrics if (rubric := metric.rubric(goal)) is not None]
         wanted = {what for metric in self.metrics if (what := metric.artefact(goal)) is not None}
-        rubrics = [_template("judge") + sum(map(count_tokens, criteria))] if criteria else []
-        return rubrics + [_template("extract") + count_tokens(what) for what in wanted]
+        together = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is None]
+        alone = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is not None]
+        asked = [sum(together), *alone] if together else alone
+        return [_template("judge") + n for n in asked] + [_template("extract") + count_tokens(what) for what in wanted]
 
     def _turn(self, turn: Turn, lengths: _Lengths, judgement: list[int], bill: _Bill) -> None:
         user, assistant = lengths.user, lengths.assistant

@@ -27,7 +27,9 @@ class GoalReader:
 
         Raises SampleError if the model fails or does not answer in the form asked for.
         """
-        goal = conversation.goal or Goal(text=await self._ainfer(conversation))
+        goal = conversation.goal or Goal(text="")
+        if not goal.text:  # a row may hold a reference and nothing else
+            goal = replace(goal, text=await self._ainfer(conversation))
         if goal.style:
             return goal
         own_words = tuple(message.content for message in conversation.messages if message.role == "user")

@@ -107,6 +107,7 @@ class Rollout:
             temperature=self.temperature,
             max_tokens=self.max_tokens,
             sample=sample,
+            metadata={"simulated": True, "sample": sample},
         )
         return (await self.engine.call(self.assistant, request)).content.strip()
 

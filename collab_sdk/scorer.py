@@ -118,7 +118,12 @@ class MRScorer:
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[list[MRScore]]]:
         """The scores of every conversation, in input order."""
-        return over_conversations(self.ascore_conversation, conversations, open_at_once=max(2, self.engine.concurrency))
+        return over_conversations(
+            self.ascore_conversation,
+            conversations,
+            open_at_once=max(2, self.engine.concurrency),
+            settle=self.engine.asettle,
+        )
 
     def score_conversation(self, conversation: Conversation) -> list[MRScore]:
         return run_sync(self.ascore_conversation(conversation))

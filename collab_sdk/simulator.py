@@ -1,6 +1,5 @@
 """The user, played by a model."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from collab_sdk.chat.engine import Engine, default_engine
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
 from collab_sdk.chat.structured import ask_json
-from collab_sdk.prompts import fence, fence_transcript, load_prompt
+from collab_sdk.prompts import fence, fence_transcript, json_line, load_prompt
 from collab_sdk.types import Goal, Message, as_messages
 
 STYLE_EXAMPLES = 6
@@ -77,5 +76,5 @@ def _read(answer: dict[str, Any]) -> UserTurn:
 
 
 def _examples(style: Iterable[str]) -> str:
-    examples = [json.dumps(text[:STYLE_CHARACTERS], ensure_ascii=False) for text in style if text.strip()]
+    examples = [json_line(text[:STYLE_CHARACTERS]) for text in style if text.strip()]
     return "\n".join(examples[:STYLE_EXAMPLES]) or "(none)"

@@ -3,12 +3,14 @@
 import asyncio
 import copy
 import functools
+import importlib
 import json
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -26,11 +28,14 @@ from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 from support.fakes import chat, user_says
 
-from collab_sdk import Engine, MRScorer, Rollout, Simulator, as_chat_model
+from collab_sdk import Conversation, Engine, Goal, MRScorer, Rollout, Simulator, as_chat_model
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
 from collab_sdk.chat.retry import RetryPolicy
 from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.errors import EndpointError, NotEnoughSamplesError, UsageError
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.types import as_messages
 
 # LangChain's own message histories are deprecated, and in many apps.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")
@@ -105,7 +110,7 @@ def bound_method(spy: Spy) -> Any:
 
 def a_partial(spy: Spy) -> Any:
     def bot(temperature, messages, thread_id, metadata):
-        assert temperature == 0.5 and metadata == {}
+        assert temperature == 0.5 and metadata["simulated"] is True
         return spy.answer(messages, thread_id)
 
     return functools.partial(bot, 0.5)
@@ -165,6 +170,12 @@ def completion(text: str) -> ChatCompletion:
             "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
         }
     )
+
+
+def with_finish(reason: str, text: str | None) -> ChatCompletion:
+    done = completion("")
+    done.choices[0].finish_reason, done.choices[0].message.content = reason, text
+    return done
 
 
 def client_of(create: Any) -> Any:
@@ -290,7 +301,7 @@ NAMES_ITS_THREAD = {
 
 def user(request):
     """The user's messages tell which future they are from, and how far it is."""
-    return user_says(f"I said more, {request.sample}")
+    return user_says(f"I said a bit more, {request.sample}")
 
 
 def judge(request):
@@ -315,7 +326,7 @@ def expected() -> tuple[float, list[list[str]]]:
     for sample in range(SAMPLES):
         texts = [message["content"] for message in CHAT]
         for step in range(WINDOW):
-            texts.append(f"I said more, /future-{sample}/{step}")
+            texts.append(f"I said a bit more, /future-{sample}/{step}")
             histories.append(list(texts))
             texts.append(answer_to(texts))
         rewards.append(INTERACTIVITY[f"future-{sample}"] - 5e-4 * sum(map(count_tokens, texts[1:])))
@@ -417,6 +428,90 @@ def test_a_bot_may_do_with_its_messages_what_it_likes():
     assert float(scorer_of(vandal).score(CHAT, goal=GOAL)) == pytest.approx(expected()[0])
 
 
+def test_a_bot_that_changes_tool_calls_in_place_changes_its_own_copy():
+    def vandal(messages):
+        messages[1]["tool_calls"][0]["function"]["arguments"] = "spoilt"
+        return "Done."
+
+    call = {"id": "1", "type": "function", "function": {"name": "order", "arguments": "{}"}}
+    history = [*CHAT, {"role": "user", "content": "And?"}]
+    history[1] = {"role": "assistant", "content": "", "tool_calls": [call]}
+    answer(as_chat_model(vandal), history)
+    assert call["function"]["arguments"] == "{}"
+
+
+def answer(model: Any, history: Any) -> ChatReply:
+    request = ChatRequest(role=CallRole.ASSISTANT, messages=as_messages(history))
+    return asyncio.run(model.achat(request))
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
+@pytest.mark.parametrize("text", ["So far", None])
+def test_the_finish_reason_of_a_completion_is_kept(reason, text):
+    reply = answer(as_chat_model(lambda messages: with_finish(reason, text)), CHAT[:1])
+    assert (reply.finish_reason, reply.content) == (reason, text or "")
+
+
+def test_thanks_may_answer_thanks():
+    assert answer(as_chat_model(lambda messages: "Thanks!"), [{"role": "user", "content": "Thanks!"}]).content
+
+
+# Bots imported by name.
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """On the import path; what is imported from it is forgotten after the test."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    forget(tmp_path)
+
+
+def forget(folder: Path) -> None:
+    for name, module in list(sys.modules.items()):
+        if str(folder) in str(getattr(module, "__path__", "")) + str(getattr(module, "__file__", "")):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def name_in_the_cache(folder: Path, spec: str) -> str:
+    forget(folder)
+    return as_chat_model(spec).fingerprint["bot"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "bot", "helper"),
+    [
+        ("py:hashed_bot:bot", "hashed_bot.py", "hashed_helper.py"),
+        ("py:hashed_app.bots.main:bot", "hashed_app/bots/main.py", "hashed_app/helper.py"),
+    ],
+)
+def test_a_bot_whose_helper_changes_is_another_bot_in_the_cache(folder, spec, bot, helper):
+    for file in (folder / bot, folder / helper):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    (folder / helper).write_text("TEXT = 'one'")
+    module = helper.removesuffix(".py").replace("/", ".")
+    (folder / bot).write_text(f"from {module} import TEXT\ndef bot(messages):\n    return TEXT\n")
+    (folder / "unused.py").write_text("")
+    first = name_in_the_cache(folder, spec)
+    (folder / "unused.py").write_text("TEXT = 'three'")
+    assert name_in_the_cache(folder, spec) == first
+    (folder / helper).write_text("TEXT = 'two'")
+    assert name_in_the_cache(folder, spec) != first
+
+
+def test_a_bot_is_the_same_whatever_is_installed_beside_it(folder):
+    packages = folder / ".venv" / "lib" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "hashed_library.py").write_text("TEXT = 'one'")
+    code = f"import sys\nsys.path.insert(0, {str(packages)!r})\nimport hashed_library\nsys.path.pop(0)\n"
+    (folder / "hashed_bot.py").write_text(f"{code}def bot(messages):\n    return 'x'\n")
+    first = name_in_the_cache(folder, "py:hashed_bot:bot")
+    (packages / "hashed_library.py").write_text("TEXT = 'two'")
+    assert name_in_the_cache(folder, "py:hashed_bot:bot") == first
+
+
 # Bots that fail.
 
 
@@ -483,7 +578,18 @@ def test_a_bot_that_fails_is_a_missing_sample_and_never_a_score(bot, problem):
 
 def test_a_bot_that_only_ever_fails_ends_the_run_with_its_own_words():
     with pytest.raises(EndpointError, match=r"raises has never answered; the run stops.* no such table: orders"):
-        scorer_of(raises, samples=3).score(CHAT, goal=GOAL)
+        score_two_chats(scorer_of(raises, samples=3))
+
+
+def score_two_chats(scorer):
+    async def main():
+        goal, messages = Goal(text=GOAL), as_messages(CHAT)
+        chats = [Conversation(id=name, messages=messages, goal=goal) for name in ("one", "two")]
+        async for outcome in scorer.ascore_all(chats):
+            if outcome.error is not None:
+                raise outcome.error
+
+    run_sync(main())
 
 
 def test_a_bot_that_fails_now_and_then_loses_those_samples_alone():

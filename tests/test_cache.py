@@ -3,6 +3,7 @@ import os
 import pickle
 import sqlite3
 import stat
+import threading
 import zlib
 
 import pytest
@@ -104,5 +105,40 @@ def test_pruning_deletes_old_and_unreadable_records_and_keeps_the_rest(tmp_path)
 
 def test_a_directory_that_cannot_be_used_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CacheError, match=r"The cache directory .*file/cache cannot be used"):
+    with pytest.raises(CacheError, match=r"The cache directory .*file/cache cannot be used: .*--cache-dir"):
         DiskCache(tmp_path / "file" / "cache")
+
+
+def test_a_database_that_cannot_be_written_is_said_at_once(cache):
+    put(cache, "k", {"reply": 1})
+    cache._writer.close()  # the next one opens its own connection, with these settings
+    rewrite(cache, "INSERT INTO Settings VALUES ('sqlite_query_only', 1)")
+    with pytest.raises(CacheError, match=r"cannot be written: .*readonly database.*--cache-dir"):
+        put(cache, "other", {"reply": 1})
+
+
+@pytest.fixture
+def impatient(cache, monkeypatch):
+    """SQLite itself waits 10 ms for a lock, not 60 s."""
+    monkeypatch.setattr(cache._rows, "_timeout", 0.01)
+    return cache
+
+
+def test_a_lock_that_another_process_holds_is_waited_for(impatient):
+    holder = sqlite3.connect(impatient.directory / "cache.db", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, lambda: holder.execute("ROLLBACK"))
+    release.start()
+    put(impatient, "k", {"reply": 1})
+    release.join()
+    holder.close()
+    assert impatient.get("k") == {"reply": 1}
+
+
+def test_a_lock_that_is_never_let_go_ends_the_run(impatient, monkeypatch):
+    monkeypatch.setattr("collab_sdk.chat.cache.PATIENCE", 0.1)
+    holder = sqlite3.connect(impatient.directory / "cache.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(CacheError, match="cannot be written: database is locked"):
+        put(impatient, "k", {"reply": 1})
+    holder.close()

@@ -1,10 +1,13 @@
 """How commands end: exit codes, and one clear line for whatever went wrong."""
 
 import json
+import re
 import sys
 
 import pytest
 from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
+
+from collab_sdk.logs import JsonlWriter
 
 
 @pytest.fixture
@@ -122,6 +125,78 @@ def test_an_output_that_makes_no_sense_is_a_usage_error(logs, output):
     assert logs.read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("log", "output"),
+    [
+        ("data.eval.jsonl", "data.jsonl"),
+        ("data.turns.jsonl", "data.jsonl"),
+        ("data.jsonl.partial", "data.jsonl"),
+        ("data.jsonl", "elsewhere/../data.jsonl"),
+    ],
+)
+def test_a_log_is_never_replaced_by_any_file_of_an_export(tmp_path, log, output):
+    (tmp_path / "elsewhere").mkdir()
+    logs = write_chats(tmp_path / log)
+    before = logs.read_text()
+    for more in ([], ["--eval-fraction", "0.1"]):
+        result = collab("export-prefs", logs, "--model", "offline", "-o", tmp_path / output, *more)
+        assert result.exit_code == 2
+        assert "is one of the logs" in only_line(result, starts="Error:")
+        assert logs.read_text() == before
+
+
+def test_a_log_behind_a_link_in_a_folder_is_never_replaced(tmp_path):
+    logs = write_chats(tmp_path / "data.turns.jsonl")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "link.jsonl").symlink_to(logs)
+    before = logs.read_text()
+    result = collab("export-prefs", tmp_path / "logs", "--model", "offline", "-o", tmp_path / "data.jsonl")
+    assert result.exit_code == 2
+    assert logs.read_text() == before
+
+
+def test_an_export_into_a_folder_of_logs_is_refused_as_the_next_run_would_read_it(tmp_path):
+    (tmp_path / "logs" / "deeper").mkdir(parents=True)
+    write_chats(tmp_path / "logs" / "chats.jsonl")
+    output = tmp_path / "logs" / "deeper" / "p.jsonl"
+    result = collab("export-prefs", tmp_path / "logs", "--model", "offline", "-o", output, "--format", "sft")
+    assert result.exit_code == 2
+    assert "in a folder of logs" in only_line(result, starts="Error:")
+    assert list((tmp_path / "logs" / "deeper").iterdir()) == []
+
+
+def test_an_export_without_held_out_chats_beside_those_of_an_earlier_one_is_refused(logs, tmp_path, bot):
+    command = ["export-prefs", logs, "-a", bot("return 'Here you are.'"), "--model", "offline"]
+    (tmp_path / "p.eval.jsonl").write_text("")
+    result = collab(*command, "-o", tmp_path / "p.jsonl")
+    assert result.exit_code == 1
+    assert "--eval-fraction" in only_line(result, starts="Error:")
+    assert bot_calls(tmp_path) == 0
+
+
+def test_a_second_export_to_the_same_file_is_refused_before_any_call(logs, tmp_path, bot):
+    command = ["export-prefs", logs, "-a", bot("return 'Here you are.'"), "--model", "offline"]
+    with JsonlWriter(tmp_path / "p.jsonl"):
+        result = collab(*command, "-o", tmp_path / "p.jsonl")
+    assert result.exit_code == 1
+    assert "another run is writing this file" in only_line(result, starts="Error:")
+    assert bot_calls(tmp_path) == 0
+
+
+def test_a_metric_with_two_weights_is_a_usage_error(logs):
+    result = collab("score", logs, "--model", "offline", "--metric", "goal=1", "--metric", "goal=5")
+    assert result.exit_code == 2
+    assert "'goal' has more than one weight" in result.stderr
+
+
+def test_candidates_that_could_not_be_drawn_are_counted_and_end_with_3(logs, tmp_path, bot):
+    body = "if 'size' in messages[-1]['content']:\n    raise ValueError('no size')\nreturn 'Here you are.'"
+    result = collab("export-prefs", logs, "-a", bot(body), "--model", "offline", "-o", tmp_path / "p.jsonl")
+    assert result.exit_code == 3, result.output
+    assert re.search(r"\d+ candidates could not be drawn\.", result.stderr)
+    assert "no size" in result.stderr
+
+
 def test_a_budget_in_dollars_needs_known_prices(logs, tmp_path, bot):
     always = bot("return 'Here you are.'")
     result = collab("score", logs, "-a", always, "--model", "offline", "--max-usd", "1")
@@ -135,7 +210,6 @@ def test_a_budget_in_dollars_needs_known_prices(logs, tmp_path, bot):
     [
         ("raise ValueError('no database')", "raised ValueError: no database"),
         ("return None", "returned None"),
-        ("return list(messages)[-1]['content']", "returned the user's own message"),
         ("return list(messages)", "role 'user'"),
     ],
 )
@@ -165,9 +239,10 @@ def test_a_bot_that_cannot_be_imported_is_named(logs, tmp_path, monkeypatch, cod
 
 def test_a_cache_that_cannot_be_used_is_found_before_any_call(logs, tmp_path):
     (tmp_path / "file").write_text("")
-    result = collab("score", logs, "--model", "offline", "--cache-dir", tmp_path / "file" / "cache")
-    assert result.exit_code == 1
-    only_line(result, starts="Error: The cache directory")
+    for command in (["score", logs, "--model", "offline"], ["cache", "stats"]):
+        result = collab(*command, "--cache-dir", tmp_path / "file" / "cache")
+        assert result.exit_code == 1
+        assert "choose another with --cache-dir" in only_line(result, starts="Error: The cache directory")
 
 
 def test_an_unexpected_error_is_one_line_too(logs, monkeypatch):

@@ -7,10 +7,12 @@ from contextlib import suppress
 
 import pytest
 from collab_cli.progress import Progress, shown
+from collab_cli.summary import show_usage
 from collab_cli.units import dollars, duration, money, size
 from support.cli import chat_row, collab, write_bot, write_chats
 
 from collab_sdk.chat.ledger import Ledger, Usage
+from collab_sdk.chat.model import CallRole
 
 
 @pytest.fixture
@@ -26,6 +28,17 @@ def test_the_table_of_scores_fits_the_terminal(logs, monkeypatch, width):
     first = next(number for number, line in enumerate(lines) if "chat-0" in line)
     assert any("turn  response" in line for line in lines[:first])
     assert re.fullmatch(r" +0  Sure, done\. +-?\d\.\d\d ± \d\.\d\d( +-?\d\.\d\d){4}  3/3", lines[first + 1])
+
+
+@pytest.mark.parametrize("width", [20, 60])
+def test_no_column_of_scores_is_lost_in_a_narrow_terminal(logs, monkeypatch, width):
+    wide = collab("score", logs, "--model", "offline").stdout
+    monkeypatch.setenv("COLUMNS", str(width))
+    narrow = collab("score", logs, "--model", "offline").stdout
+    assert re.findall(r"-?\d\.\d\d|3/3", narrow) == re.findall(r"-?\d\.\d\d|3/3", wide)
+    assert "observed" in narrow
+    if width == 60:
+        assert max(map(len, narrow.splitlines())) <= width
 
 
 def test_a_turn_without_a_score_shows_why(tmp_path, monkeypatch):
@@ -94,6 +107,7 @@ def test_the_demo_shows_a_pair_and_says_that_it_is_rules(tmp_path):
     assert "rejected: MR" in result.stdout
     assert "interactivity" in result.stdout
     assert result.stdout.count("  collab ") == 2
+    assert "the numbers say nothing about a real chatbot" in result.stderr
     assert (tmp_path / "demo" / "prefs.jsonl").read_text()
     assert not (tmp_path / "collab-cache").exists(), "the demo keeps its replies to itself"
 
@@ -141,7 +155,10 @@ def test_the_doctor_names_keys_and_never_shows_them(monkeypatch):
 
 def test_the_doctor_finds_what_is_broken(tmp_path):
     (tmp_path / "file").write_text("")
-    assert collab("doctor", "--cache-dir", tmp_path / "file" / "cache").exit_code == 1
+    result = collab("doctor", "--cache-dir", tmp_path / "file" / "cache", "--model", "offline")
+    assert result.exit_code == 1
+    assert re.search(r"BROKEN  cache .*choose another with --cache-dir", result.stdout)
+    assert all(what in result.stdout for what in ("keys", "metrics", "offline answered in")), "the rest is still shown"
     result = collab("doctor", "--model", "py:no_such_module:bot")
     assert result.exit_code == 1
     assert "BROKEN  model" in result.stdout
@@ -154,6 +171,33 @@ def test_the_doctor_tells_how_to_get_an_extra(monkeypatch):
     result = collab("doctor")
     assert result.exit_code == 0
     assert "pip install 'collab-sdk[openai]'" in result.stdout
+
+
+@pytest.mark.parametrize("command", [["score"], ["export-prefs", "-o", "p.jsonl"]])
+def test_a_run_by_rules_says_that_its_numbers_mean_nothing(logs, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    result = collab(*command, logs, "--model", "offline:proactive")
+    said = "offline: bot, user and judge are rules, not models; the numbers say nothing about a real chatbot."
+    assert result.stderr.count(said) == 1
+    assert "rules" not in result.stdout
+    bot = write_bot(tmp_path, "return f'{len(list(messages))} messages. What size?'", name="sized_bots")
+    result = collab(*command, logs, "-a", bot, "--model", "offline")
+    assert "offline: user and judge are rules" in result.stderr
+
+
+def test_the_doctor_says_that_the_stand_in_is_no_model():
+    assert "offline: rules, not a model" in collab("doctor", "--model", "offline").stderr
+    assert "rules" not in collab("doctor").output
+
+
+@pytest.mark.parametrize(
+    ("retries", "failures", "said"),
+    [(0, 7, "7 calls given up."), (1, 0, "1 failed call tried again."), (2, 1, "2 failed calls tried again, 1 call g")],
+)
+def test_only_what_went_wrong_is_said_of_calls(capsys, retries, failures, said):
+    show_usage(Ledger({CallRole.JUDGE: Usage(calls=9, retries=retries, failures=failures)}))
+    assert capsys.readouterr().err.splitlines()[-1].startswith(said)
 
 
 def progress_after(done, *, total, seconds=10.0):

@@ -1,11 +1,13 @@
 """Stopped runs: what was paid for is kept, and the same command ends with the same bytes."""
 
 import json
+import select
 import signal
 import subprocess
+import sys
 import time
 
-from support.cli import bot_calls, collab, spawn, write_bot, write_chats
+from support.cli import bot_calls, chat_row, collab, spawn, write_bot, write_chats
 
 
 def contents(folder):
@@ -48,6 +50,7 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_with_the_same_command(tmp
 
     process = spawn(*command, cwd=tmp_path)
     while bot_calls(tmp_path) < 6:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=20)
@@ -92,6 +95,21 @@ def test_stdin_is_read_as_a_log(tmp_path):
     result = collab("score", "-", "--model", "offline", "--json", stdin=logs.read_text())
     assert result.exit_code == 0, result.output
     assert len(result.stdout.splitlines()) == 4
+
+
+def test_chats_on_stdin_are_read_as_they_come(tmp_path):
+    script = "import collab_sdk\nfor chat in collab_sdk.read_conversations('-'):\n    print(chat.id, flush=True)"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for number in range(3):
+            process.stdin.write(json.dumps(chat_row(number)) + "\n")
+            process.stdin.flush()
+            ready, _, _ = select.select([process.stdout], [], [], 20)
+            if not ready:
+                process.kill()
+            assert ready, "nothing is read before the end of stdin"
+            assert process.stdout.readline() == f"chat-{number}\n"
+        process.stdin.close()
 
 
 def test_a_server_of_ones_own_is_reached_by_its_address(tmp_path):

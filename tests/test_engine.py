@@ -6,6 +6,7 @@ import pytest
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
 from collab_sdk.chat.key import call_identity, call_key
 from collab_sdk.chat.model import CallRole, Price
+from collab_sdk.concurrency import open_order
 from collab_sdk.errors import (
     BotError,
     BudgetError,
@@ -13,6 +14,7 @@ from collab_sdk.errors import (
     EndpointError,
     ModelCallError,
     SampleError,
+    TimedOutError,
     TruncatedReplyError,
     UsageError,
 )
@@ -203,9 +205,24 @@ def test_an_endpoint_that_stops_answering_stops_the_run_and_what_it_answered_is_
 
 def test_a_bot_that_only_ever_raises_stops_the_run_after_three_calls():
     model = FakeChatModel(lambda _: BotError("bot raised KeyError: 'x'"))
-    replies = answer_all(Engine(), model, [ask(str(number)) for number in range(20)])
-    assert "has never answered" in str(replies[-1])
+
+    async def main() -> list[ChatReply | BaseException]:
+        engine = Engine()
+
+        async def of_conversation(number: int) -> ChatReply:
+            open_order.set(number)
+            return await engine.call(model, ask(str(number)))
+
+        return await asyncio.gather(*map(of_conversation, range(20)), return_exceptions=True)
+
+    assert "has never answered" in str(asyncio.run(main())[-1])
     assert len(model.requests) == 3
+
+
+def test_one_conversation_that_a_bot_cannot_stand_does_not_stop_the_run():
+    model = FakeChatModel(lambda _: BotError("bot raised KeyError: 'x'"))
+    replies = answer_all(Engine(), model, [ask(str(number)) for number in range(20)])
+    assert {type(reply) for reply in replies} == {BotError}
 
 
 def test_a_bot_whose_replies_are_in_the_cache_is_not_given_up_for_what_it_cannot_answer(tmp_path):
@@ -235,10 +252,11 @@ class Crowd:
     name, fingerprint, price = "crowd", {"crowd": 1}, None
 
     def __init__(self, until: Callable[["Crowd"], bool]) -> None:
-        self.waiting, self.peak, self.until = 0, 0, until
+        self.waiting, self.peak, self.served, self.until = 0, 0, 0, until
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         self.waiting += 1
+        self.served += 1
         self.peak = max(self.peak, self.waiting)
         while not self.until(self):  # noqa: ASYNC110 - rounds of the loop, not time
             await asyncio.sleep(0)
@@ -269,6 +287,37 @@ def test_a_caller_that_is_cancelled_does_not_take_down_another_who_waits_for_the
         return await second
 
     assert asyncio.run(main()).content == "ok"
+
+
+def test_a_call_that_nobody_waits_for_is_kept_if_it_was_sent_and_dropped_if_it_was_not(tmp_path):
+    release = False
+    model = Crowd(until=lambda _: release)
+
+    async def main() -> Engine:
+        nonlocal release
+        engine = Engine(cache=tmp_path, concurrency=1)
+        sent = asyncio.create_task(engine.call(model, ask("sent")))
+        queued = asyncio.create_task(engine.call(model, ask("queued")))
+        while not model.waiting:  # noqa: ASYNC110 - rounds of the loop, not time
+            await asyncio.sleep(0)
+        sent.cancel()
+        queued.cancel()
+        await asyncio.sleep(0)
+        release = True
+        await engine.asettle()
+        return engine
+
+    engine = asyncio.run(main())
+    assert engine.cache.stats().records == 1
+    assert engine.ledger.total.calls == 1
+
+
+def test_a_timeout_is_a_missing_sample_and_is_not_asked_again():
+    model = Crowd(until=lambda crowd: crowd.served == 1)
+    replies = answer_all(Engine(timeout=0.02, concurrency=1), model, [ask("a"), ask("b")])
+    assert replies[0].content == "ok"
+    assert isinstance(replies[1], TimedOutError)
+    assert model.served == 2
 
 
 def test_a_model_that_never_answers_is_a_timeout():

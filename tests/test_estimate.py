@@ -66,6 +66,16 @@ def test_the_extraction_of_an_answer_is_a_call_of_its_own():
     assert calls(known, metrics={"accuracy": 1.0})["judge"] == 3 * 2
 
 
+def test_a_comparison_of_answers_is_no_part_of_the_other_judgements():
+    known = Conversation(id="c", messages=as_messages(chat("2+2?", "4")), goal=Goal(text="a sum", reference="four"))
+    assert calls(known, metrics={"accuracy": 1.0, "goal": 1.0, "interactivity": 1.0})["judge"] == 3 * 3
+
+
+def test_a_reference_without_a_goal_is_a_goal_still_to_be_inferred():
+    row = Conversation(id="c", messages=as_messages(chat("2+2?", "4")), goal=Goal(text="", reference="four"))
+    assert calls(row, metrics={"accuracy": 1.0}) == {"assistant": 6, "simulator": 6, "judge": 6, "goal": 1}
+
+
 def test_a_turn_after_a_tool_result_gives_no_pair_and_costs_none():
     messages = [
         {"role": "user", "content": "weather?"},

@@ -10,6 +10,7 @@ import pytest
 
 from collab_sdk.errors import NotEnoughSamplesError, OutputError, UnknownNameError
 from collab_sdk.logs import WRITERS, JsonlWriter, get_writer, read_conversations
+from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.types import MRScore, PreferencePair, as_messages
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {"type": "string"}}}}}
@@ -248,3 +249,57 @@ def test_a_reader_of_stdout_that_leaves_is_no_output_error(monkeypatch):
         monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=pipe, flush=pipe.flush))
         with pytest.raises(BrokenPipeError), JsonlWriter("-") as out:
             out.write({"n": 1})
+
+
+def test_a_file_that_is_being_written_is_refused_to_a_second_writer_until_the_first_is_done(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with JsonlWriter(path) as first:
+        first.write({"n": 1})
+        with pytest.raises(OutputError, match="another run is writing this file"):
+            JsonlWriter(path)
+        first.write({"n": 2})
+    assert written(path) == [{"n": 1}, {"n": 2}]
+    with JsonlWriter(path) as second:
+        second.write({"n": 3})
+    assert written(path) == [{"n": 3}]
+
+
+def test_what_a_failed_writer_left_is_replaced_whole(tmp_path):
+    with pytest.raises(KeyboardInterrupt), JsonlWriter(tmp_path / "out") as out:
+        out.write({"text": "long " * 100})
+        raise KeyboardInterrupt
+    with JsonlWriter(tmp_path / "out") as out:
+        out.write({"n": 1})
+    assert written(tmp_path / "out") == [{"n": 1}]
+
+
+def test_a_writer_that_comes_while_another_finishes_leaves_its_file_alone(tmp_path, monkeypatch):
+    """It has opened the partial file of the first, which is renamed before it can be locked."""
+    from collab_sdk.logs import files
+
+    flock = files.fcntl.flock
+    path = tmp_path / "out"
+    first = JsonlWriter(path)
+    first.write({"n": 1})
+
+    def finish_first(file, how):
+        monkeypatch.setattr(files.fcntl, "flock", flock)
+        first.__exit__(None, None, None)
+        flock(file, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", finish_first)
+    with JsonlWriter(path) as second:
+        assert written(path) == [{"n": 1}]
+        second.write({"n": 2})
+    assert written(path) == [{"n": 2}]
+
+
+def test_held_out_chats_of_an_earlier_run_are_never_left_beside_pairs_made_of_them(tmp_path):
+    (tmp_path / "p.eval.jsonl").write_text("old")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError, match=r"p\.eval\.jsonl holds out chats .* delete it, or give .*--eval-fraction"):
+        ExportFiles(tmp_path / "p.jsonl", format="trl", eval_fraction=0.0)
+    assert sorted(tmp_path.iterdir()) == before
+    with ExportFiles(tmp_path / "p.jsonl", format="trl", eval_fraction=0.1):
+        pass
+    assert (tmp_path / "p.eval.jsonl").read_text() == ""

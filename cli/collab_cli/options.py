@@ -104,9 +104,7 @@ RUN_OPTIONS = [
     option("--model", metavar="MODEL", help="All three, where not named: any LiteLLM name, or offline."),
     API_BASE,
     number("--limit", count(1), help="Stop after N conversations."),
-    number(
-        "--samples", count(1), DEFAULTS.samples, help="Futures of each response; an export needs fewer on average."
-    ),
+    number("--samples", count(1), DEFAULTS.samples, help="Futures of each response; an export needs fewer on average."),
     number("--window", count(0), DEFAULTS.window, help="Exchanges of each future."),
     option(
         "--metric",

@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from collab_cli.terminal import make_console, printable, show
 from collab_sdk import MRScore
 from collab_sdk.logs import JsonlWriter
 from collab_sdk.rows import response_row
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 NARROW = 100
 """Columns of a terminal in which metric names are folded, to leave room for the responses."""
 FOLDED_WIDTH = 8
 LEAST_RESPONSE = 6
 """What a narrow terminal leaves of a response."""
+ANY_WIDTH = 10_000
 
 
 @contextmanager
@@ -62,16 +67,26 @@ def score_table(metrics: Sequence[str]) -> Iterator[Callable[[MRScore], None]]:
         yield add
     finally:
         if table.row_count:
-            show(table, at_least=_least_width(table))
+            _show_whole(table)
+
+
+def _show_whole(table: "Table") -> None:
+    """Give up what space can be given up, then let lines wrap: rich would leave out the last columns without a word."""
+    if _least_width(table) > make_console(err=False).width:
+        table.padding = 0
+    show(table, at_least=_least_width(table))
 
 
 def _least_width(table: "Table") -> int:
-    """Of all columns, with little of the response: rich would leave out whole columns of a table that is too wide."""
+    """Of all columns, with little of the response."""
+    from rich.measure import Measurement
+
     response = table.columns[1]
     response.max_width = LEAST_RESPONSE
-    width = table.__rich_measure__(console, console.options)
+    console = make_console(err=False)
+    least = Measurement.get(console, console.options.update(width=ANY_WIDTH), table).maximum
     response.max_width = None
-    return width
+    return least
 
 
 def _folded(name: str) -> str:

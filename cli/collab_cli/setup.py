@@ -10,7 +10,7 @@ from collab_cli.options import RunOptions
 from collab_cli.terminal import note
 from collab_sdk import ChatModel, Engine, Metric, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
 from collab_sdk.chat.cache import DiskCache, default_cache_directory
-from collab_sdk.errors import CacheError, UsageError
+from collab_sdk.errors import UsageError
 from collab_sdk.scorer import DEFAULT_METRICS
 
 NO_MODEL = (
@@ -82,11 +82,8 @@ def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
 
 
 def open_cache(chosen: Path | None) -> DiskCache:
-    """Raises CacheError, with the way out, if the directory cannot be used."""
-    try:
-        return DiskCache(chosen or default_cache_directory(os.environ))
-    except CacheError as error:
-        raise CacheError(f"{error}; choose another with --cache-dir.") from error
+    """Raises CacheError if the directory cannot be used."""
+    return DiskCache(chosen or default_cache_directory(os.environ))
 
 
 def is_rules(model: ChatModel) -> bool:

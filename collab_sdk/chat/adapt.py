@@ -3,7 +3,9 @@
 import hashlib
 import importlib
 import sys
+import sysconfig
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from collab_sdk.chat.client_model import ClientModel
@@ -15,6 +17,9 @@ from collab_sdk.errors import UsageError
 from collab_sdk.registry import registered
 
 PLUGIN_GROUP = "collab_sdk.chat_models"
+NOT_THE_BOT = {"__main__", "collab_sdk", "collab_cli", "collab_langchain"}
+"""Modules that may lie beside a bot and be loaded or not, without being part of it."""
+INSTALLED = {"site-packages", "dist-packages", ".venv"}
 
 
 def as_chat_model(
@@ -55,7 +60,7 @@ def _named(spec: str, api_base: str | None) -> ChatModel:
 
 
 def _imported(spec: str) -> ChatModel:
-    """`py:MODULE:FUNCTION`. Its replies are cached under that name and a hash of its file."""
+    """`py:MODULE:FUNCTION`. Its replies are cached under that name and a hash of its code."""
     module_name, _, attribute = spec.removeprefix("py:").partition(":")
     if not module_name or not attribute:
         raise UsageError(f"{spec!r} must read py:MODULE:FUNCTION, such as py:my_app.bots:support_bot.")
@@ -66,8 +71,36 @@ def _imported(spec: str) -> ChatModel:
         bot = getattr(module, attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
         raise UsageError(f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.") from error
-    source = Path(module.__file__).read_bytes() if module.__file__ else b""
-    return as_chat_model(bot, name=f"{spec}@{hashlib.sha256(source).hexdigest()[:12]}")
+    return as_chat_model(bot, name=f"{spec}@{_code_hash(module)}")
+
+
+def _code_hash(module: ModuleType) -> str:
+    """Of the bot's module and of all that is loaded from its package, or else from its folder."""
+    digest = hashlib.sha256()
+    for file, name in sorted((file, name) for name, file in _code_files(module).items()):
+        digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _code_files(module: ModuleType) -> dict[str, Path]:
+    """By module name. What is installed there, and the standard library, are left out."""
+    if not module.__file__:
+        return {}
+    own = Path(module.__file__).resolve()
+    top = sys.modules.get(module.__name__.partition(".")[0], module)
+    folder = Path(next(iter(top.__path__))).resolve() if hasattr(top, "__path__") else own.parent
+    stdlib = Path(sysconfig.get_path("stdlib")).resolve()
+    files = {module.__name__: own}
+    for name, loaded in list(sys.modules.items()):
+        source = getattr(loaded, "__file__", None)
+        if not isinstance(source, str) or name.partition(".")[0] in NOT_THE_BOT:
+            continue
+        file = Path(source).resolve()
+        if not file.is_relative_to(folder) or file.is_relative_to(stdlib):
+            continue
+        if not INSTALLED.intersection(file.relative_to(folder.parent).parts):
+            files[name] = file
+    return {name: file for name, file in files.items() if file.is_file()}
 
 
 def _plugin(bot: Any, name: str | None) -> ChatModel | None:

@@ -1,20 +1,26 @@
 """Replies on disk: nothing that was paid for is paid for twice."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from collab_sdk.chat.group_writer import GroupWriter
 from collab_sdk.chat.lease import FileLeases
 from collab_sdk.errors import CacheError
 
+T = TypeVar("T")
 Record = dict[str, Any]
 FULL = 2
 """SQLite's synchronous=FULL: a commit survives a power cut. Group commit makes it nearly free."""
+PATIENCE = 60.0
+"""Seconds to wait for another process's lock."""
+WAY_OUT = "choose another with --cache-dir (cache=)"
 
 
 class Cache(Protocol):
@@ -78,7 +84,7 @@ class DiskCache:
             )
             self._leases = FileLeases(self.directory / "leases")
         except Exception as error:
-            raise CacheError(f"The cache directory {self.directory} cannot be used: {error}") from error
+            raise CacheError(f"The cache directory {self.directory} cannot be used: {error}; {WAY_OUT}.") from error
         self._writer = GroupWriter(self._commit, name="collab-cache")
 
     def get(self, key: str) -> Record | None:
@@ -99,15 +105,32 @@ class DiskCache:
 
     def _commit(self, group: list[tuple[str, Record]]) -> None:
         written = self._clock()
-        try:
-            with self._rows.transact(retry=True):
-                for key, record in group:
-                    self._rows.set(key, {"written": written, "record": record}, retry=True)
-        except Exception as error:
-            raise self._broken("written", error) from error
 
-    def _broken(self, done: str, error: Exception) -> CacheError:
-        return CacheError(f"The cache at {self.directory} cannot be {done}: {error}. Free space, or choose another.")
+        def write() -> None:
+            with self._rows.transact():
+                for key, record in group:
+                    self._rows.set(key, {"written": written, "record": record})
+
+        self._patiently(write)
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        """`write`, again for as long as another process holds the lock.
+
+        diskcache's own retry takes any failure for a lock, and tries again forever without a pause.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return write()
+            except Exception as error:
+                # diskcache raises a Timeout without a word in place of SQLite's error.
+                cause = error.__context__ if isinstance(error.__context__, sqlite3.OperationalError) else error
+                if not _is_locked(cause) or time.monotonic() >= deadline:
+                    raise self._broken("written", cause) from error
+            time.sleep(0.01)
+
+    def _broken(self, done: str, error: BaseException) -> CacheError:
+        return CacheError(f"The cache at {self.directory} cannot be {done}: {error}. Free space, or {WAY_OUT}.")
 
     def stats(self) -> CacheStats:
         return CacheStats(directory=self.directory, records=len(self._rows), bytes=self._rows.volume())
@@ -117,7 +140,7 @@ class DiskCache:
         limit = self._clock() - older_than
         stale = [key for key in self._rows if self._written(key) < limit]
         for key in stale:
-            self._rows.delete(key, retry=True)
+            self._patiently(partial(self._rows.delete, key))
         return len(stale)
 
     def _written(self, key: str) -> float:
@@ -128,12 +151,16 @@ class DiskCache:
 
     def clear(self) -> int:
         """Delete all records; returns how many."""
-        return int(self._rows.clear(retry=True))
+        return int(self._patiently(self._rows.clear))
 
     def close(self) -> None:
         self._writer.close()
         self._leases.close()
         self._rows.close()
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))
 
 
 def _make_private(directory: Path) -> None:

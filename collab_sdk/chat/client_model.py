@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.chat.model import ChatReply, ChatRequest, Price
-from collab_sdk.chat.openai_shape import reply_of, request_arguments, translated
+from collab_sdk.chat.openai_shape import reply_of, request_arguments, translated, without_credentials
 from collab_sdk.chat.threads import in_thread
 
 
@@ -24,7 +24,7 @@ class ClientModel:
     @property
     def fingerprint(self) -> Mapping[str, Any]:
         return {
-            "client": str(getattr(self._client, "base_url", type(self._client).__name__)),
+            "client": without_credentials(str(getattr(self._client, "base_url", type(self._client).__name__))),
             "model": self._model,
         }
 
@@ -36,10 +36,12 @@ class ClientModel:
         create = self._client.chat.completions.create
         arguments = request_arguments(request) | {"model": self._model}
         try:
-            if inspect.iscoroutinefunction(create):
+            if inspect.iscoroutinefunction(inspect.unwrap(create)):  # AsyncOpenAI's is behind a decorator
                 completion = await create(**arguments)
             else:
                 completion = await in_thread(lambda: create(**arguments))
+                if inspect.isawaitable(completion):
+                    completion = await completion
         except Exception as error:
             raise translated(self.name, error) from error
         return reply_of(self.name, completion, self.price)

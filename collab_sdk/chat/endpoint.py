@@ -1,11 +1,12 @@
 """What a run knows about one model: how many calls it bears, and whether it is there at all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collab_sdk.chat.gate import Gate
 from collab_sdk.chat.pace import Pace
-from collab_sdk.errors import BotError, CollabError, EndpointError, ModelCallError, SampleError
+from collab_sdk.concurrency import open_order
+from collab_sdk.errors import BotError, CollabError, EndpointError, ModelCallError, SampleError, TimedOutError
 
 BROKEN_AFTER = 3
 """Failures after which a bot that never answered is given up."""
@@ -27,6 +28,8 @@ class Endpoint:
     vouched_for: bool = False
     """A reply of it is in the cache, so a bot that raises is not broken altogether."""
     raised: int = 0
+    raised_in: set[int] = field(default_factory=set)
+    """In which conversations: one that a bot cannot stand must not end the run."""
     unanswered: int = 0
     """Calls in a row that no retry could save."""
     stopped: EndpointError | None = None
@@ -51,7 +54,7 @@ class Endpoint:
         """One try, begun at `started`, failed."""
         if isinstance(error, ModelCallError) and error.rate_limited:
             self.gate.refused(started)
-        elif isinstance(error, ModelCallError) and error.retryable:
+        elif isinstance(error, TimedOutError) or (isinstance(error, ModelCallError) and error.retryable):
             self.gate.troubled()
 
     def failed(self, error: CollabError) -> EndpointError | None:
@@ -60,7 +63,7 @@ class Endpoint:
         It does if the endpoint refuses, never answered and does not look like it will, or has stopped answering.
         """
         stop = error if isinstance(error, EndpointError) else None
-        if isinstance(error, ModelCallError) and error.retryable:
+        if isinstance(error, TimedOutError) or (isinstance(error, ModelCallError) and error.retryable):
             self.unanswered += 1
             if not self.proven:
                 stop = EndpointError(f"{self.name} has never answered; the run stops. {error}")
@@ -68,7 +71,9 @@ class Endpoint:
                 stop = EndpointError(f"{self.name} has stopped answering; the run stops. {error}")
         elif isinstance(error, BotError):
             self.raised += 1
-            if self.raised >= BROKEN_AFTER and not self.proven and not self.vouched_for:
+            self.raised_in.add(open_order.get())
+            broken = self.raised >= BROKEN_AFTER and len(self.raised_in) > 1
+            if broken and not self.proven and not self.vouched_for:
                 stop = EndpointError(f"{self.name} has never answered; the run stops. {error}")
         elif isinstance(error, SampleError):
             self.answered()  # with nothing of use for this one call, but it is there

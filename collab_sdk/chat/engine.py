@@ -9,20 +9,23 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from collab_sdk.chat.budget import Budget
 from collab_sdk.chat.cache import Cache, DiskCache, MemoryCache, default_cache_directory
 from collab_sdk.chat.endpoint import Endpoint
+from collab_sdk.chat.flight import Flight
 from collab_sdk.chat.gate import Gate
 from collab_sdk.chat.key import call_identity, call_key
 from collab_sdk.chat.ledger import Ledger
 from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
 from collab_sdk.chat.pace import Pace
 from collab_sdk.chat.retry import RetryPolicy, Sleep, is_retryable
-from collab_sdk.errors import CollabError, EmptyReplyError, ModelCallError, TruncatedReplyError, UsageError
+from collab_sdk.errors import CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError, UsageError
+
+CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped by its provider's content filter"}
 
 
 class Engine:
@@ -79,14 +82,18 @@ class Engine:
         if (known := self._recall(key, model, request)) is not None:
             return known
         flights = self._state().flights
-        if (flight := flights.get(key)) is None:
-            # Its own task: a caller that is cancelled must not take down the others who wait for the same call.
-            flight = asyncio.ensure_future(self._pay_and_keep(key, identity, model, request, accept))
-            flights[key] = flight
-            flight.add_done_callback(lambda done: _land(flights, key, done))
+        flight = flights.get(key)
+        if flight is None or flight.task.cancelling():
+            flight = flights[key] = Flight()
+            flight.take_off(self._pay_and_keep(key, identity, model, request, accept, flight))
+            flight.task.add_done_callback(partial(_land, flights, key, flight))
         else:
             self.ledger.of(request.role).cache_hits += 1
-        return await asyncio.shield(flight)
+        return await flight.arrival()
+
+    async def asettle(self) -> None:
+        """Wait until the calls that were sent, but that nobody waits for any more, are kept."""
+        await asyncio.gather(*(flight.task for flight in self._state().flights.values()), return_exceptions=True)
 
     def _recall(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply | None:
         record = self.cache.get(key)
@@ -108,6 +115,7 @@ class Engine:
         model: ChatModel,
         request: ChatRequest,
         accept: Callable[[ChatReply], object] | None,
+        flight: Flight,
     ) -> ChatReply:
         async with self.cache.lease(key):
             if (known := self._recall(key, model, request)) is not None:  # another process paid in the meantime
@@ -118,10 +126,14 @@ class Engine:
                     accept(reply)
                 await self.cache.aput(key, {"request": identity, "reply": asdict(reply)})
 
-            return await self._pay(model, request, keep)
+            return await self._pay(model, request, flight, keep)
 
     async def _pay(
-        self, model: ChatModel, request: ChatRequest, keep: Callable[[ChatReply], Awaitable[None]] | None = None
+        self,
+        model: ChatModel,
+        request: ChatRequest,
+        flight: Flight | None = None,
+        keep: Callable[[ChatReply], Awaitable[None]] | None = None,
     ) -> ChatReply:
         """Make the call and `keep` its reply.
 
@@ -132,7 +144,7 @@ class Engine:
         async with endpoint.gate:
             endpoint.check()
             try:
-                reply = await self._persist(endpoint, model, request)
+                reply = await self._persist(endpoint, model, request, flight or Flight())
             except CollabError as error:
                 self.ledger.of(request.role).failures += 1
                 if (stop := endpoint.failed(error)) is not None:
@@ -143,10 +155,10 @@ class Engine:
                 await keep(reply)
             return reply
 
-    async def _persist(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest) -> ChatReply:
+    async def _persist(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, flight: Flight) -> ChatReply:
         """Try until it works or the retry policy gives up."""
         try:
-            return await self._try(endpoint, model, request)
+            return await self._try(endpoint, model, request, flight)
         except CollabError as error:
             if not is_retryable(error):
                 raise
@@ -159,33 +171,35 @@ class Engine:
                     replayed, failure = failure, None
                     raise replayed
                 self.ledger.of(request.role).retries += 1
-                reply = await self._try(endpoint, model, request)
+                reply = await self._try(endpoint, model, request, flight)
         return reply
 
-    async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest) -> ChatReply:
+    async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, flight: Flight) -> ChatReply:
         await endpoint.pace.wait()
         self.budget.start()
         usage = self.ledger.of(request.role)
         usage.calls += 1
         started = self._clock()
         usd = None
+        flight.sent = True
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await model.achat(request)
             usd = reply.usd
         except TimeoutError as error:
-            failure = ModelCallError(f"{model.name} gave no answer in {self._timeout:g} s.", retryable=True)
+            failure = TimedOutError(f"{model.name} gave no answer in {self._timeout:g} s.")
             endpoint.tried(failure, started)
             raise failure from error
         except CollabError as error:
+            flight.sent = False
             endpoint.tried(error, started)
             raise
         finally:
             self.budget.finish(usd)
         self.ledger.answered(request.role, reply, self._clock() - started)
         endpoint.pace.charge((reply.prompt_tokens or 0) + (reply.completion_tokens or 0))
-        if reply.finish_reason == "length":
-            raise TruncatedReplyError(f"{model.name} ran into its token limit; its reply is cut off.")
+        if reply.finish_reason in CUT_OFF:
+            raise TruncatedReplyError(f"{model.name} {CUT_OFF[reply.finish_reason]}; its reply is cut off.")
         if not reply.content.strip():
             raise EmptyReplyError(f"{model.name} answered with nothing.")
         return reply
@@ -217,13 +231,12 @@ class _LoopState:
     """Gates and flights belong to an event loop; a user's own loop and the shared one may both use an engine."""
 
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
-    flights: dict[str, asyncio.Future[ChatReply]] = field(default_factory=dict)
+    flights: dict[str, Flight] = field(default_factory=dict)
 
 
-def _land(flights: dict[str, "asyncio.Future[ChatReply]"], key: str, flight: "asyncio.Future[ChatReply]") -> None:
-    del flights[key]
-    if not flight.cancelled():
-        flight.exception()  # whoever waited has seen it; if nobody waits any more, nobody needs to
+def _land(flights: dict[str, Flight], key: str, flight: Flight, _: object) -> None:
+    if flights.get(key) is flight:  # and not one that took off when this was cancelled
+        del flights[key]
 
 
 def _as_cache(cache: Cache | str | os.PathLike[str] | None) -> Cache:

@@ -1,5 +1,6 @@
 """A bot that is a function, or anything callable."""
 
+import copy
 import inspect
 import uuid
 import warnings
@@ -8,7 +9,7 @@ from typing import Any
 
 from collab_sdk.chat.model import ChatReply, ChatRequest, Price
 from collab_sdk.chat.openai_shape import one_line
-from collab_sdk.chat.replies import reply_text
+from collab_sdk.chat.replies import finish_reason_of, reply_text
 from collab_sdk.chat.threads import in_thread
 from collab_sdk.chat.watched import WatchedHistory
 from collab_sdk.errors import BotError, CollabError, UsageError
@@ -45,7 +46,7 @@ class FunctionModel:
         return None
 
     async def achat(self, request: ChatRequest) -> ChatReply:
-        history = WatchedHistory(message.to_dict() for message in request.messages)
+        history = WatchedHistory(copy.deepcopy(message.to_dict()) for message in request.messages)
         offered = {"messages": history, "thread_id": uuid.uuid4().hex, "metadata": dict(request.metadata)}
         arguments = {parameter: offered[meaning] for parameter, meaning in self._parameters.items()}
         try:
@@ -61,7 +62,7 @@ class FunctionModel:
                 "the full history: a bot that keeps its own must start from it, or its scores mean nothing.",
                 stacklevel=2,
             )
-        return ChatReply(content=reply_text(value, request.messages))
+        return ChatReply(content=reply_text(value, request.messages), finish_reason=finish_reason_of(value))
 
     async def _call(self, arguments: dict[str, Any]) -> Any:
         if self._is_async:

@@ -4,11 +4,13 @@ import os
 from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from collab_sdk.chat.model import ChatReply, ChatRequest, Price
-from collab_sdk.chat.openai_shape import reply_of, request_arguments, translated
+from collab_sdk.chat.openai_shape import reply_of, request_arguments, translated, without_credentials
 from collab_sdk.errors import EndpointError
+
+PRICED_EVERYWHERE = {"azure", "azure_ai"}
+"""Providers without an address of their own: a base is how they are used, and says nothing of the price."""
 
 
 @cache
@@ -37,7 +39,7 @@ class LiteLLMModel:
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        return {"model": self._model, "api_base": without_credentials(self._api_base)}
+        return {"model": self._model, "api_base": without_credentials(self._base)}
 
     @cached_property
     def price(self) -> Price | None:
@@ -46,8 +48,31 @@ class LiteLLMModel:
             prompt, completion = litellm.cost_per_token(self._model, prompt_tokens=1, completion_tokens=1)
         except Exception:  # LiteLLM has a type for this, and others come through
             return None
-        known = self._api_base is None and (prompt or completion)
+        known = (self._base is None or self._provider in PRICED_EVERYWHERE) and (prompt or completion)
         return Price(prompt=prompt, completion=completion) if known else None
+
+    @cached_property
+    def _provider(self) -> str:
+        provider, _, rest = self._model.partition("/")
+        if rest:
+            return provider
+        try:
+            return str(load_litellm().get_llm_provider(self._model)[1])
+        except Exception:  # of several types: LiteLLM knows no provider for this name
+            return ""
+
+    @cached_property
+    def _base(self) -> str | None:
+        """Where the calls go, if not to the provider's own address: LiteLLM reads that from the environment too."""
+        bases = {name: base for name, base in os.environ.items() if base and name.endswith(("_API_BASE", "_BASE_URL"))}
+        if self._api_base is not None or not bases:  # without one, the provider need not be known
+            return self._api_base
+        provider = self._provider.upper()
+        # `ollama_chat` reads OLLAMA_API_BASE, and `vertex_ai` VERTEXAI_API_BASE.
+        stems = dict.fromkeys([provider, provider.removesuffix("_CHAT"), provider.replace("_", "")])
+        suffixes = ["BASE_URL", "API_BASE"] if provider == "OPENAI" else ["API_BASE", "BASE_URL"]
+        names = [f"{stem}_{suffix}" for stem in stems for suffix in suffixes]
+        return next((bases[name] for name in names if name in bases), None)
 
     @cached_property
     def _route(self) -> Mapping[str, Any]:
@@ -78,11 +103,3 @@ class LiteLLMModel:
                 ) from error
             raise translated(self.name, error) from error
         return reply_of(self.name, completion, self.price)
-
-
-def without_credentials(url: str | None) -> str | None:
-    """A URL without user, password, query and fragment."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))

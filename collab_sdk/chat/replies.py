@@ -6,6 +6,9 @@ from typing import Any
 from collab_sdk.errors import BotError, InputError
 from collab_sdk.types import Message, text_of
 
+ECHO_WORDS = 5
+"""Fewer than this, and saying the same is manners: "thanks" may well answer "thanks"."""
+
 
 def reply_text(value: Any, history: Sequence[Message]) -> str:
     """The assistant's text in a string, a message, a list of messages or an OpenAI completion.
@@ -13,9 +16,15 @@ def reply_text(value: Any, history: Sequence[Message]) -> str:
     Raises BotError for anything else, and for a bot that hands its input back.
     """
     text = _text(value)
-    if history and text.strip() and text.strip() == history[-1].content.strip():
+    if history and len(text.split()) >= ECHO_WORDS and text.strip() == history[-1].content.strip():
         raise BotError("The bot returned the user's own message; it must return its reply.")
     return text
+
+
+def finish_reason_of(value: Any) -> str:
+    """Why the model behind the bot stopped, where an OpenAI completion says so."""
+    choices = getattr(value, "choices", None)
+    return str(choices[0].finish_reason or "stop") if choices else "stop"
 
 
 def _text(value: Any) -> str:
@@ -27,6 +36,8 @@ def _text(value: Any) -> str:
         value = value["messages"]
     if choices := getattr(value, "choices", None):  # an OpenAI completion
         value = choices[0].message
+        if value.content is None:  # cut off or filtered before its first word: the finish reason says which
+            return ""
     if isinstance(value, Sequence):
         return _last_answer(value)
     role, content = _field(value, "role", "type"), _field(value, "content")

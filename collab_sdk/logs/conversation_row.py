@@ -58,17 +58,18 @@ def _id(value: Any) -> str:
 
 
 def _goal(row: Row) -> Goal | None:
+    """The goal; with an empty text if the row has only a reference, so that GoalReader infers the rest."""
     goal: Any = row.get("goal")
     reference: Any = row.get("reference")
     if isinstance(goal, Mapping):
         goal, reference = goal.get("text"), goal.get("reference", reference)
-    if goal is None:
-        return None
-    if not isinstance(goal, str):
+    if not isinstance(goal, str | None):
         raise InputError(f"goal must be text, or an object with text and reference, not {type(goal).__name__}")
     if not isinstance(reference, str | None):
         raise InputError(f"reference must be text, not {type(reference).__name__}")
-    return Goal(text=goal, reference=reference) if goal.strip() else None
+    text = goal if goal and goal.strip() else ""
+    reference = reference if reference and reference.strip() else None
+    return Goal(text=text, reference=reference) if text or reference else None
 
 
 def _tools(value: Any) -> tuple[Mapping[str, Any], ...]:

@@ -12,12 +12,18 @@ from collab_sdk.errors import OutputError
 from collab_sdk.logs.json_text import to_json
 from collab_sdk.logs.sources import PARTIAL, reason
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 class JsonlWriter:
     """JSON lines to a file, or to stdout for `-`; to be used with `with`.
 
     Rows go to `<path>.partial`, which is opened at once and flushed row by row. A clean end renames it; after an
-    exception it stays. Raises OutputError for whatever cannot be written. The same rows give the same bytes.
+    exception it stays. Raises OutputError for whatever cannot be written, and where another writer is at work on the
+    same file. The same rows give the same bytes.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -32,7 +38,7 @@ class JsonlWriter:
             if problem := _obstacle(self._target):
                 raise OutputError(f"Cannot write {self._name}: {problem}.")
             self._partial = self._target.with_name(self._target.name + PARTIAL)
-            self._file = self._partial.open("wb")
+            self._file = _open_alone(self._partial)
 
     def write(self, row: Mapping[str, Any]) -> None:
         try:
@@ -55,10 +61,11 @@ class JsonlWriter:
             with suppress(OSError):  # the first error is the one to hear about
                 self._file.close()
             return
-        with self._explained():
-            with self._file:
-                os.fsync(self._file.fileno())
-            self._partial.replace(self._target)
+        with self._explained(), self._file:
+            os.fsync(self._file.fileno())
+            if fcntl is None:
+                self._file.close()  # Windows renames no open file
+            self._partial.replace(self._target)  # still locked: nobody else may have emptied it by now
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -69,6 +76,41 @@ class JsonlWriter:
             raise
         except (OSError, ValueError, RuntimeError) as error:
             raise OutputError(f"Cannot write {self._name}: {reason(error)}.") from error
+
+
+def _open_alone(partial: Path) -> BinaryIO:
+    """The file, emptied once no other writer can have it. Raises BlockingIOError if one has."""
+    while True:
+        file = os.fdopen(os.open(partial, os.O_CREAT | os.O_RDWR, 0o666), "wb")  # of a descriptor, wb empties nothing
+        try:
+            if _lock(file) and not _is_at(partial, file):
+                file.close()  # its writer has just finished and renamed it
+                continue
+            file.truncate()
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether the file could be locked; its closing unlocks it."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError("another run is writing this file") from None
+    except OSError:  # a file system without locks
+        return False
+    return True
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _obstacle(target: Path) -> str:

@@ -55,17 +55,22 @@ def _visible_files(folder: Path) -> list[Path]:
 @contextmanager
 def open_log(file: str) -> Iterator[BinaryIO]:
     """The bytes of one log, unzipped if they begin as gzip does."""
-    log: io.BufferedReader[Any]
     with ExitStack() as stack:
-        if file == STDIN:
-            log = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
-            stack.callback(log.detach)  # so that closing the log leaves stdin open
-        else:
-            log = stack.enter_context(Path(file).open("rb"))
+        log = _open_stdin(stack) if file == STDIN else stack.enter_context(Path(file).open("rb"))
         if log.peek(2).startswith(_GZIP_MAGIC):
             yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=log)))
         else:
             yield log
+
+
+def _open_stdin(stack: ExitStack) -> "io.BufferedReader[Any]":
+    """stdin, which is left open."""
+    stdin = sys.stdin.buffer
+    if isinstance(stdin, io.BufferedReader):
+        return stdin  # as it is: a buffer more would hold lines back until it is full
+    log = io.BufferedReader(cast(io.RawIOBase, stdin))  # replaced by something simpler, which cannot peek
+    stack.callback(log.detach)
+    return log
 
 
 def reason(error: Exception) -> str:

@@ -28,9 +28,13 @@ def as_metric(metric: Metric | str) -> Metric:
 
 
 def as_metrics(weights: Mapping[Metric | str, float] | Mapping[str, float]) -> Mapping[str, tuple[Metric, float]]:
-    """Metrics with their weights, by name."""
+    """Metrics with their weights, by name. Raises UsageError for none at all, and for one that is given twice."""
     pairs: Iterable[tuple[Metric | str, float]] = weights.items()
-    chosen = {metric.name: (metric, float(weight)) for metric, weight in ((as_metric(m), w) for m, w in pairs)}
+    chosen: dict[str, tuple[Metric, float]] = {}
+    for metric, weight in ((as_metric(m), w) for m, w in pairs):
+        if metric.name in chosen:
+            raise UsageError(f"The metric {metric.name!r} is given twice. Keep one, or give yours another name.")
+        chosen[metric.name] = (metric, float(weight))
     if not chosen:
         raise UsageError(f"No metric is given. Known: {', '.join(metric_names())}.")
     return chosen

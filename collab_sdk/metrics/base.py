@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from collab_sdk.errors import SampleError
 from collab_sdk.types import Goal, Message
 
 
@@ -24,6 +25,12 @@ class Rubric:
 
     criterion: str
     read: Callable[[Any], Judgement]
+    compare: Callable[[str], Judgement | None] | None = None
+    """For a criterion about the metric's artefact alone: what can be said of that artefact without the judge.
+
+    Where it returns None, the judge is asked, in a call of its own that shows the artefact in place of the
+    conversation: other metrics' judgements never see what this criterion gives away, such as a reference answer.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +44,13 @@ class Evidence:
     """Tokens of the response and its future, by role; the shared history would shift every candidate alike."""
     judgement: Judgement | None
     artefact: str | None
+
+    @property
+    def judged(self) -> float:
+        """The value of the judgement. Raises SampleError if there is none."""
+        if self.judgement is None:
+            raise SampleError("there is no judgement")
+        return self.judgement.value
 
 
 class Metric(Protocol):

@@ -1,24 +1,8 @@
-"""How much of the goal the conversation met."""
+"""How much of the goal the conversation met: the share of its requirements, judged as a checklist."""
 
-from dataclasses import dataclass
+from functools import partial
 
-from collab_sdk.metrics.base import Evidence, Rubric, read_checklist
-from collab_sdk.prompts import load_prompt
-from collab_sdk.types import Goal
+from collab_sdk.metrics.base import read_checklist
+from collab_sdk.metrics.judged import Judged
 
-
-@dataclass(frozen=True, slots=True)
-class GoalCoverage:
-    """The share of the goal's requirements that were met, judged as a checklist."""
-
-    name: str = "goal"
-
-    def rubric(self, goal: Goal) -> Rubric:
-        return Rubric(criterion=load_prompt("criterion_goal").text, read=read_checklist)
-
-    def artefact(self, goal: Goal) -> None:
-        return None
-
-    def value(self, evidence: Evidence) -> float:
-        assert evidence.judgement is not None  # noqa: S101 - the judge answers every rubric or the sample is lost
-        return evidence.judgement.value
+GoalCoverage = partial(Judged, name="goal", criterion="criterion_goal", read=read_checklist)

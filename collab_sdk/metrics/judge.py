@@ -29,7 +29,7 @@ class Judge:
         def read(answer: dict[str, Any]) -> dict[str, Judgement]:
             if missing := rubrics.keys() - answer.keys():
                 raise ValueError(f"no answer for {', '.join(sorted(missing))}")
-            return {name: rubric.read(answer[name]) for name, rubric in rubrics.items()}
+            return {name: _read_judgement(rubric, answer[name]) for name, rubric in rubrics.items()}
 
         criteria = "\n".join(f"{name}: {rubric.criterion}" for name, rubric in rubrics.items())
         request = _request(
@@ -59,6 +59,15 @@ def _request(name: str, **values: str) -> ChatRequest:
         json_reply=True,
         template=instructions.hash + turn.hash,
     )
+
+
+def _read_judgement(rubric: Rubric, answer: Any) -> Judgement:
+    try:
+        return rubric.read(answer)
+    except ValueError:
+        raise
+    except Exception as error:  # a stranger's metric trips over the judge's form: the judge is to mend it
+        raise ValueError(f"the form is wrong ({type(error).__name__}: {error})") from error
 
 
 def _read_artefact(answer: dict[str, Any]) -> str:

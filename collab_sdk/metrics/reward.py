@@ -1,19 +1,26 @@
 """R*: what a whole conversation is worth."""
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
-from collab_sdk.errors import SampleError
-from collab_sdk.metrics.base import Evidence, Metric
+from collab_sdk.errors import RunStoppedError, SampleError
+from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.types import Future, Goal, Message
 
 
 class Reward:
-    """The weighted sum of `metrics`: one judge call for all their rubrics, one extraction for each kind of artefact."""
+    """The weighted sum of `metrics`.
+
+    One judge call serves all rubrics about the conversation, one extraction each kind of artefact; a rubric about an
+    artefact takes a call of its own, if any.
+    """
 
     def __init__(self, metrics: Mapping[str, tuple[Metric, float]], judge: Judge) -> None:
         self.metrics = metrics
@@ -27,35 +34,76 @@ class Reward:
     async def agive(self, start: tuple[Message, ...], future: Future, *, goal: Goal) -> Future:
         """The future of `start` with its metrics and reward, or as a failed one."""
         messages = (*start, *future.messages)
-        metrics = [metric for metric, _ in self.metrics.values()]
-        rubrics = {metric.name: rubric for metric in metrics if (rubric := metric.rubric(goal)) is not None}
-        wanted = sorted({what for metric in metrics if (what := metric.artefact(goal)) is not None})
+        tokens = _tokens_by_role((start[-1], *future.messages))
         try:
-            calls: list[Awaitable[Any]] = [
-                self.judge.ajudge(messages, goal=goal, rubrics=rubrics),
-                *(self.judge.aextract(messages, wanted=what) for what in wanted),
-            ]
-            judgements, *artefacts = await all_settled(calls)
+            judgements, artefacts = await self._afind(messages, goal)
+            values = {
+                name: _value(
+                    metric,
+                    Evidence(
+                        messages=messages,
+                        goal=goal,
+                        tokens=tokens,
+                        judgement=judgements.get(name),
+                        artefact=artefacts.get(name),
+                    ),
+                )
+                for name, (metric, _) in self.metrics.items()
+            }
         except SampleError as error:
             return future.failed(error)
-        artefact_of = dict(zip(wanted, artefacts, strict=True))
-        tokens = _tokens_by_role((start[-1], *future.messages))
-        values = {}
-        for metric in metrics:
-            evidence = Evidence(
-                messages=messages,
-                goal=goal,
-                tokens=tokens,
-                judgement=judgements.get(metric.name),
-                artefact=artefact_of.get(metric.artefact(goal) or ""),
-            )
-            values[metric.name] = metric.value(evidence)
         return replace(
             future,
             metrics=values,
             notes={name: judgement.note for name, judgement in judgements.items() if judgement.note},
             reward=sum(weight * values[name] for name, (_, weight) in self.metrics.items()),
         )
+
+    async def _afind(self, messages: tuple[Message, ...], goal: Goal) -> tuple[dict[str, Judgement], dict[str, str]]:
+        """Judgements and artefacts, by metric. Raises SampleError if even one cannot be had."""
+        rubrics = {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := metric.rubric(goal))}
+        wanted = {name: what for name, (metric, _) in self.metrics.items() if (what := metric.artefact(goal))}
+        about_artefact = {name: rubric for name, rubric in rubrics.items() if rubric.compare and name in wanted}
+        about_all = {name: rubric for name, rubric in rubrics.items() if name not in about_artefact}
+        kinds = sorted(set(wanted.values()))
+        calls: list[Awaitable[Any]] = [
+            self.judge.ajudge(messages, goal=goal, rubrics=about_all),
+            *(self.judge.aextract(messages, wanted=kind) for kind in kinds),
+        ]
+        judgements, *extracted = await all_settled(calls)
+        found = dict(zip(kinds, extracted, strict=True))
+        artefacts = {name: found[kind] for name, kind in wanted.items()}
+        compared = await all_settled(
+            self._acompare(name, rubric, artefacts[name], goal) for name, rubric in about_artefact.items()
+        )
+        return judgements | dict(zip(about_artefact, compared, strict=True)), artefacts
+
+    async def _acompare(self, name: str, rubric: Rubric, artefact: str, goal: Goal) -> Judgement:
+        with _errors_of(name):
+            known = rubric.compare(artefact) if rubric.compare else None
+        if known is not None:
+            return known
+        answer = (Message(role="assistant", content=artefact),)
+        return (await self.judge.ajudge(answer, goal=goal, rubrics={name: rubric}))[name]
+
+
+def _value(metric: Metric, evidence: Evidence) -> float:
+    with _errors_of(metric.name):
+        value: Any = metric.value(evidence)
+        if not isinstance(value, Real) or not isfinite(value):
+            raise TypeError(f"its value must be a finite number, not {value!r:.80}")
+        return float(value)
+
+
+@contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """A metric of anybody's may raise anything: that loses the sample, not the run."""
+    try:
+        yield
+    except RunStoppedError:
+        raise
+    except Exception as error:
+        raise SampleError(f"The metric {name} failed: {type(error).__name__}: {error}") from error
 
 
 def _tokens_by_role(messages: Iterable[Message]) -> dict[str, int]:

@@ -87,8 +87,12 @@ class PreferenceExporter:
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
         """Every conversation, scored, in input order."""
+        engine = self.scorer.engine
         return over_conversations(
-            self.ascore_conversation, conversations, open_at_once=max(2, self.scorer.engine.concurrency)
+            self.ascore_conversation,
+            conversations,
+            open_at_once=max(2, engine.concurrency),
+            settle=engine.asettle,
         )
 
     async def ascore_conversation(self, conversation: Conversation) -> ScoredConversation:

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
+from typing import Any, Literal, get_args
 
 from collab_sdk.types import Message
 
-LINE_BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""What JSON leaves as it is and some take for the end of a line."""
+Tag = Literal["goal", "examples", "transcript", "criteria"]
+_FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
+FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
+"""A `<` that opens or closes a fence, whatever backslashes follow it, or a control token such as `<|im_end|>`."""
+ESCAPED_FENCE = re.compile(r"<\\" + _FENCE, re.IGNORECASE)
+JSON_ESCAPES = {ord("<"): "\\u003c", 0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""The fences' `<`, and what JSON leaves as it is though some take it for the end of a line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,21 +39,27 @@ def load_prompt(name: str) -> Prompt:
     return Prompt(text=text, hash=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-def fence(tag: str, text: str) -> str:
-    """`text` between `<tag>` lines. Its own `<` are escaped, so nothing inside can close the fence."""
-    return f"<{tag}>\n{text.replace('&', '&amp;').replace('<', '&lt;')}\n</{tag}>"
+def fence(tag: Tag, text: str) -> str:
+    """`text` between `<tag>` lines. What could be read as a fence in it gets a backslash, and code stays as it is."""
+    harmless = FENCE_LIKE.sub(r"<\\", text)
+    return f"<{tag}>\n{harmless}\n</{tag}>"
 
 
-def unfence(tag: str, prompt: str) -> str:
+def unfence(tag: Tag, prompt: str) -> str:
     """What `fence` put in; empty if the tag is absent."""
     match = re.search(rf"<{tag}>\n(.*?)\n</{tag}>", prompt, re.DOTALL)
-    return match[1].replace("&lt;", "<").replace("&amp;", "&") if match else ""
+    return ESCAPED_FENCE.sub("<", match[1]) if match else ""
+
+
+def json_line(value: Any) -> str:
+    """JSON on one line that cannot close a fence: JSON has an escape of its own for `<`, so its readers see a `<`."""
+    return json.dumps(value, ensure_ascii=False).translate(JSON_ESCAPES)
 
 
 def fence_transcript(messages: Iterable[Message]) -> str:
     """What the user sees of a conversation, as fenced JSON lines: no message can forge another speaker's turn."""
     lines = [
-        json.dumps({"speaker": message.role, "text": message.content}, ensure_ascii=False).translate(LINE_BREAKS)
+        json_line({"speaker": message.role, "text": message.content})
         for message in messages
         if message.role in ("user", "assistant") and message.content
     ]

@@ -28,7 +28,7 @@ def chat_row(number: int, **fields: Any) -> dict[str, Any]:
     messages = [
         {"role": "user", "content": request},
         {"role": "assistant", "content": "Sure, done."},
-        {"role": "user", "content": "you did not ask about the size"},
+        {"role": "user", "content": "you did not ask me about the size"},
         {"role": "assistant", "content": "Which size?"},
     ]
     return {"id": f"chat-{number}", "messages": messages, "goal": "what: as said\nsize: large", **fields}
