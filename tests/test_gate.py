@@ -1,8 +1,10 @@
 import asyncio
+from itertools import pairwise
 
 import pytest
 
-from collab_sdk.chat.gate import CUT, FIRST_ROUND, Gate
+from collab_sdk.chat.gate import Gate
+from collab_sdk.chat.limit import CUT, FIRST_ROUND
 from collab_sdk.chat.pace import Pace
 from collab_sdk.concurrency import open_order
 
@@ -40,31 +42,71 @@ def test_without_refusals_the_limit_doubles_each_round_trip_up_to_the_ceiling():
     assert warmed(4, 1000).limit == 4
 
 
-def test_a_refusal_cuts_once_an_episode():
+def refused_once(clock: Clock) -> Gate:
+    """A gate of 100 whose endpoint takes a second a call, and which has met a first refusal."""
+    gate = warmed(150, 85, clock)
+    gate.succeeded(1.0)
+    gate.refused(started=0.0)
+    return gate
+
+
+def test_of_the_first_crowd_as_many_stay_as_were_let_in():
+    gate = refused_once(Clock())
+    for _ in range(59):
+        gate.refused(started=0.0)
+    assert gate.limit == 41
+    gate.succeeded()
+    assert 41 < gate.limit < 42
+
+
+def test_a_later_refusal_cuts_once_an_episode():
     clock = Clock()
-    gate = warmed(100, 1000, clock)
+    gate = refused_once(clock)
     clock.now = 10.0
-    for _ in range(5):  # refusals of calls that were all in flight when the first was cut
-        gate.refused(started=9.0)
+    for started in (9.0, 9.5, 10.0):
+        gate.refused(started)
+    assert gate.limit == pytest.approx(100 * CUT)
+    clock.now = 10.9
+    gate.refused(started=10.9)  # within a call's latency of the cut
     assert gate.limit == pytest.approx(100 * CUT)
     clock.now = 11.0
-    gate.refused(started=10.5)
+    gate.refused(started=11.0)
     assert gate.limit == pytest.approx(100 * CUT * CUT)
 
 
-def test_growth_after_a_refusal_is_slow_and_linear():
+def test_what_a_cut_took_is_won_back_slowly_then_ever_faster():
     clock = Clock()
-    gate = warmed(100, 1000, clock)
-    clock.now = 1.0
-    gate.refused(started=1.0)
-    before = gate.limit
-    for _ in range(round(before)):
-        gate.succeeded()
-    first_round = gate.limit - before
-    for _ in range(round(gate.limit)):
-        gate.succeeded()
-    assert 0 < first_round < 2
-    assert gate.limit - before == pytest.approx(2 * first_round, rel=0.05)
+    gate = refused_once(clock)
+    clock.now = 10.0
+    gate.refused(started=10.0)
+    sizes = [gate.limit]
+    for _ in range(3):
+        for _ in range(round(100 * CUT)):
+            gate.succeeded()
+        sizes.append(gate.limit)
+    steps = [after - before for before, after in pairwise(sizes)]
+    assert sizes[2] == pytest.approx(100)
+    assert steps == sorted(steps)
+
+
+def test_after_a_refusal_calls_start_evenly():
+    async def starts() -> list[float]:
+        loop = asyncio.get_running_loop()
+        gate = Gate(64, loop.time)
+        gate.succeeded(0.2)
+        gate.refused(started=loop.time())
+        times: list[float] = []
+
+        async def call() -> None:
+            async with gate:
+                times.append(loop.time())
+
+        await asyncio.gather(*(call() for _ in range(6)))
+        return times
+
+    times = asyncio.run(starts())
+    gaps = [after - before for before, after in pairwise(times)]
+    assert sum(gaps) >= 0.9 * 5 * 1.3 * 0.2 / 15 - 0.02
 
 
 def test_other_trouble_pauses_the_growth_for_a_round_trip():

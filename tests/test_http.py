@@ -192,8 +192,8 @@ def test_the_wait_that_the_server_names_is_the_one_taken(tmp_path):
     waits.clear()
     with LoopbackServer(faults=either(first(1, rate_limited(7)), every(9, rate_limited(http_date(30))))) as server:
         export(server, tmp_path / "prefs.jsonl")
-    assert waits[0] == 7.0
-    assert all(25 < wait <= 30 for wait in waits[1:])
+    assert 7.0 <= waits[0] <= 7.5  # and a little more, so that not all come back at once
+    assert all(25 < wait <= 30.5 for wait in waits[1:])
     assert len(waits) > 2
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from collab_sdk.chat.gate import Gate
 from collab_sdk.chat.pace import Pace
 from collab_sdk.concurrency import open_order
-from collab_sdk.errors import BotError, CollabError, EndpointError, ModelCallError, SampleError, TimedOutError
+from collab_sdk.errors import BotError, CollabError, EndpointError, ModelCallError, TimedOutError
 
 BROKEN_AFTER = 3
 """Failures after which a bot that never answered is given up."""
@@ -45,10 +45,11 @@ class Endpoint:
         if self.stopped is not None:
             raise EndpointError(str(self.stopped))
 
-    def answered(self) -> None:
+    def answered(self, seconds: float | None = None) -> None:
+        """A call was answered, in `seconds` if that is known."""
         self.proven = True
         self.unanswered = 0
-        self.gate.succeeded()
+        self.gate.succeeded(seconds)
 
     def tried(self, error: CollabError, started: float) -> None:
         """One try, begun at `started`, failed."""
@@ -75,7 +76,7 @@ class Endpoint:
             broken = self.raised >= BROKEN_AFTER and len(self.raised_in) > 1
             if broken and not self.proven and not self.vouched_for:
                 stop = EndpointError(f"{self.name} has never answered; the run stops. {error}")
-        elif isinstance(error, SampleError):
+        elif isinstance(error, ModelCallError):
             self.answered()  # with nothing of use for this one call, but it is there
         if stop is not None:
             self.stopped, self.retry_at = stop, self.clock() + STOPPED_SECONDS

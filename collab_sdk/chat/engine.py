@@ -150,7 +150,6 @@ class Engine:
                 if (stop := endpoint.failed(error)) is not None:
                     raise stop from error
                 raise
-            endpoint.answered()
             if keep is not None:
                 await keep(reply)
             return reply
@@ -196,7 +195,9 @@ class Engine:
             raise
         finally:
             self.budget.finish(usd)
-        self.ledger.answered(request.role, reply, self._clock() - started)
+        seconds = self._clock() - started
+        endpoint.answered(seconds)
+        self.ledger.answered(request.role, reply, seconds)
         endpoint.pace.charge((reply.prompt_tokens or 0) + (reply.completion_tokens or 0))
         if reply.finish_reason in CUT_OFF:
             raise TruncatedReplyError(f"{model.name} {CUT_OFF[reply.finish_reason]}; its reply is cut off.")

@@ -1,5 +1,6 @@
 """When a failed call is tried again, and after how long. The libraries' own retries are off: they would multiply."""
 
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
 
 Sleep = Callable[[float], Awaitable[None]]
+
+
+PATIENCE = 2
+"""A rate-limited call (429) has so many times the attempts of others: the endpoint is there, and only asks to wait."""
+LONGEST = 3
+"""The waits between them double up to so many times."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +38,22 @@ class RetryPolicy:
 
         def wait(state: "RetryCallState") -> float:
             error = _error(state)
-            if isinstance(error, ModelCallError) and error.retry_after is not None:
-                return min(error.retry_after, self.max_wait)
-            return backoff(state)
+            if not isinstance(error, ModelCallError):
+                return backoff(state)
+            asked = error.retry_after
+            if error.rate_limited:
+                # It takes its time, however many are waiting: short waits, which the held slot makes bearable. Servers
+                # name whole seconds, and the same to all, who must not come back at once.
+                own = self.min_wait * 2 ** min(state.attempt_number - 2, LONGEST)
+                asked = (own if asked is None else asked) + random.uniform(0, self.min_wait)  # noqa: S311 - no secret
+            return backoff(state) if asked is None else min(asked, self.max_wait)
 
         def stop(state: "RetryCallState") -> bool:
-            limit = 2 if isinstance(_error(state), EmptyReplyError) else self.attempts
+            error, limit = _error(state), self.attempts
+            if isinstance(error, EmptyReplyError):
+                limit = 2
+            elif isinstance(error, ModelCallError) and error.rate_limited:
+                limit = PATIENCE * self.attempts
             return state.attempt_number >= limit
 
         return AsyncRetrying(

@@ -5,6 +5,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 
@@ -38,20 +39,40 @@ async def in_thread(function: Callable[[], Any]) -> Any:
     return await future
 
 
+Job = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
 class DaemonThreads(ThreadPoolExecutor):
-    """A thread for each call, like `in_thread`, for libraries that use the loop's executor (LangChain does)."""
+    """A thread for each call in progress, used again: for libraries that use the loop's executor (LangChain, LiteLLM).
+
+    LiteLLM goes through it for every call; to start a thread each time halves the calls a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._resting: list[SimpleQueue[Job]] = []
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-
-        def run() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    value = function(*args, **kwargs)
-                except BaseException as error:
-                    future.set_exception(error)
-                else:
-                    future.set_result(value)
-
-        threading.Thread(target=run, name="collab-bot", daemon=True).start()
+        try:
+            jobs = self._resting.pop()
+        except IndexError:
+            jobs = SimpleQueue()
+            threading.Thread(target=self._work, args=(jobs,), name="collab-bot", daemon=True).start()
+        jobs.put((future, function, args, kwargs))
         return future
+
+    def _work(self, jobs: "SimpleQueue[Job]") -> None:
+        while True:
+            _run(*jobs.get())
+            self._resting.append(jobs)
+
+
+def _run(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            value = function(*args, **kwargs)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
