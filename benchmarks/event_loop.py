@@ -6,22 +6,21 @@ Each caller makes a new call (a model that answers after 100 ms) and then one th
 how much a sleep of 1 ms comes back late; `in get`, the time inside the cache's look-ups, is all of the cache that the
 loop itself waits for. From both is taken what the thread spent runnable, but without a core (Linux counts it): the
 writers alone ask for more than a small machine has. They run at lower priority, and also while the same load goes to a
-MemoryCache, whose lag is what is left to Python's own lock and the load itself.
+MemoryCache, whose lag is what is left to the machine and the load itself. Python's garbage collector is off: a full
+collection stops the loop for 25-60 ms here, with either cache.
 """
 
 import argparse
 import asyncio
+import gc
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cache_writer import TEXT, writers, written_a_second
 from table import finish, judged
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
@@ -33,7 +32,6 @@ from collab_sdk.testing import FakeChatModel
 CALLERS = 64
 KNOWN = 500
 STALL = 0.020
-TEXT = "A message of ordinary length, with some words in it. " * 20
 
 
 class SlowModel(FakeChatModel):
@@ -114,35 +112,6 @@ def _quantiles(seconds: list[float]) -> dict[str, float]:
     return {"p50 ms": 1000 * cuts[49], "p99 ms": 1000 * cuts[98], "max ms": 1000 * max(seconds)}
 
 
-async def write(folder: Path, rate: float) -> None:
-    """Commits at that rate until killed; how many are done stands in a file."""
-    os.nice(10)
-    cache, me, done, going = DiskCache(folder), os.getpid(), 0, set()
-    record = {"request": {"messages": [{"role": "user", "content": TEXT}] * 4}, "reply": {"content": TEXT}}
-    started = time.monotonic()
-    for number in range(10**9):
-        going.add(task := asyncio.ensure_future(cache.aput(f"{me}-{number}", record)))
-        task.add_done_callback(going.discard)
-        await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
-        done = number + 1 - len(going)
-        if number % 50 == 0:
-            (folder / f"writer-{me}").write_text(f"{done / (time.monotonic() - started)}")
-
-
-@contextmanager
-def writers(folder: Path, n: int, rate: float) -> Iterator[None]:
-    command = [sys.executable, __file__, "--write", str(folder), "--writes", str(rate)]
-    processes = [subprocess.Popen(command) for _ in range(n)]
-    try:
-        while len(list(folder.glob("writer-*"))) < n:
-            time.sleep(0.1)
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=15)
@@ -150,18 +119,15 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--writes", type=float, default=200, help="a second, of each")
     parser.add_argument("--json", dest="path")
-    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.write:
-        asyncio.run(write(options.write, options.writes))
-        return
 
+    gc.disable()
     runs: dict[str, list[dict[str, float]]] = {"MemoryCache": [], "DiskCache": []}
     with tempfile.TemporaryDirectory() as temporary, writers(Path(temporary), options.writers, options.writes):
         for turn in range(options.rounds):
             for cache in (MemoryCache(), DiskCache(temporary)):
                 runs[type(cache).__name__].append(run_sync(load(cache, options.seconds, f"{os.getpid()}-{turn}")))
-        written = sum(float(file.read_text()) for file in Path(temporary).glob("writer-*"))
+        written = written_a_second(Path(temporary))
     rows = [{"cache": name, **_worst(found)} for name, found in runs.items()]
     verdicts = [
         judged("longest look-up, ms", rows[1]["in get max ms"], at_most=1000 * STALL),
