@@ -1,4 +1,4 @@
-"""The whole way through real HTTP: litellm against a loopback server that also misbehaves."""
+"""The whole way through real HTTP, with LiteLLM and without, against a loopback server that also misbehaves."""
 
 import asyncio
 import json
@@ -61,9 +61,16 @@ async def no_wait(seconds: float) -> None:
 
 
 waits: list[float] = []
+STRAIGHT, THROUGH_LITELLM = "hosted_vllm/tiny", "litellm_proxy/tiny"
+both_ways = pytest.mark.parametrize("model", [STRAIGHT, THROUGH_LITELLM], ids=["straight", "litellm"])
 
 
-def exporter(server: LoopbackServer, *, cache: Path | None = None, timeout: float = 5.0, model="hosted_vllm/tiny"):
+@pytest.fixture(autouse=True)
+def key_of_the_proxy(monkeypatch):
+    monkeypatch.setenv("LITELLM_PROXY_API_KEY", "sk-of-the-proxy")
+
+
+def exporter(server: LoopbackServer, *, cache: Path | None = None, timeout: float = 5.0, model=STRAIGHT):
     engine = Engine(cache=cache, sleep=no_wait, timeout=timeout, concurrency=8)
     bot = as_chat_model(model, api_base=server.api_base)
     scorer = MRScorer(Rollout(assistant=bot, simulator=Simulator(bot, engine=engine)))
@@ -126,10 +133,13 @@ PASSING = {
 }
 
 
+@both_ways
 @pytest.mark.parametrize("name", PASSING)
-def test_a_passing_fault_changes_nothing(name, healthy, tmp_path):
+def test_a_passing_fault_changes_nothing(name, model, healthy, tmp_path):
     with LoopbackServer(faults=PASSING[name]) as server:
-        report, rewards = export(server, tmp_path / "prefs.jsonl")
+        report, rewards = export(server, tmp_path / "prefs.jsonl", model=model)
+        agents = {request.headers["user-agent"] for request in server.requests}
+    assert (agents == {"collab-sdk"}) is (model == STRAIGHT)
     assert rewards == healthy[1]
     assert (tmp_path / "prefs.jsonl").read_bytes() == healthy[0]
     assert report.samples_ok == report.samples
@@ -159,11 +169,12 @@ class Sick:
         return self.fault if self.prompts.setdefault(prompt, len(self.prompts)) % 5 == 4 else None
 
 
+@both_ways
 @pytest.mark.parametrize("name", LASTING)
-def test_a_lasting_fault_loses_samples_and_never_becomes_a_score(name, healthy, tmp_path):
+def test_a_lasting_fault_loses_samples_and_never_becomes_a_score(name, model, healthy, tmp_path):
     sickness = Sick(*LASTING[name])
     with LoopbackServer(faults=sickness) as server:
-        report, rewards = export(server, tmp_path / "prefs.jsonl", cache=tmp_path / "cache")
+        report, rewards = export(server, tmp_path / "prefs.jsonl", cache=tmp_path / "cache", model=model)
         lost = {place for place, reward in rewards.items() if reward is None}
         assert lost
         assert report.samples_ok == report.samples - len(lost)
@@ -171,9 +182,9 @@ def test_a_lasting_fault_loses_samples_and_never_becomes_a_score(name, healthy, 
 
         sickness.healed = True  # what succeeded was kept: the same command later pays for the rest alone
         calls_before = server.count
-        export(server, tmp_path / "prefs.jsonl", cache=tmp_path / "cache")
+        export(server, tmp_path / "prefs.jsonl", cache=tmp_path / "cache", model=model)
         calls_to_heal = server.count - calls_before
-        export(server, tmp_path / "prefs.jsonl")
+        export(server, tmp_path / "prefs.jsonl", model=model)
         calls_in_all = server.count - calls_before - calls_to_heal
     assert (tmp_path / "prefs.jsonl").read_bytes() == healthy[0]
     assert 0 < calls_to_heal < calls_in_all / 2
@@ -188,10 +199,11 @@ def test_a_server_that_hangs_now_and_then_loses_those_samples_and_holds_up_nothi
     assert all(reward == healthy[1].get(place, reward) for place, reward in rewards.items() if place not in lost)
 
 
-def test_the_wait_that_the_server_names_is_the_one_taken(tmp_path):
+@both_ways
+def test_the_wait_that_the_server_names_is_the_one_taken(model, tmp_path):
     waits.clear()
     with LoopbackServer(faults=either(first(1, rate_limited(7)), every(9, rate_limited(http_date(30))))) as server:
-        export(server, tmp_path / "prefs.jsonl")
+        export(server, tmp_path / "prefs.jsonl", model=model)
     assert 7.0 <= waits[0] <= 7.5  # and a little more, so that not all come back at once
     assert all(25 < wait <= 30.5 for wait in waits[1:])
     assert len(waits) > 2
@@ -202,7 +214,7 @@ UNKNOWN_MODEL = refusal(400, "The model `x` does not exist or is not supported")
 
 
 @pytest.mark.parametrize("fault", [BAD_KEY, QUOTA, NO_SUCH_MODEL, FORBIDDEN, NO_CREDITS, UNKNOWN_MODEL])
-@pytest.mark.parametrize("model", ["hosted_vllm/tiny", "openai/tiny", "tiny"])
+@pytest.mark.parametrize("model", [STRAIGHT, THROUGH_LITELLM, "openai/tiny", "tiny"])
 def test_a_key_or_model_that_is_refused_stops_the_run_after_one_call(fault, model, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-key")
     with LoopbackServer(faults=always(fault)) as server, pytest.raises(EndpointError, match="refuses the request"):
@@ -224,13 +236,13 @@ PER_MINUTE_IN_A_HEADER = refusal(429, GEMINI_QUOTA, code="429", headers={"Retry-
     ("fault", "retryable"),
     [(FLAGGED, False), (UNSUPPORTED, False), (PER_MINUTE, True), (PER_MINUTE_IN_A_HEADER, True)],
 )
-@pytest.mark.parametrize("through", ["litellm", "openai"])
+@pytest.mark.parametrize("through", [STRAIGHT, THROUGH_LITELLM, "openai"])
 def test_what_is_refused_for_one_chat_or_minute_does_not_stop_the_run(fault, retryable, through):
     with LoopbackServer(faults=always(fault)) as server:
         if through == "openai":
             bot = as_chat_model(openai.OpenAI(api_key="k", base_url=server.api_base), model="tiny")
         else:
-            bot = as_chat_model("hosted_vllm/tiny", api_base=server.api_base)
+            bot = as_chat_model(through, api_base=server.api_base)
         with pytest.raises(ModelCallError) as error:
             asyncio.run(bot.achat(HELLO))
     assert error.value.retryable == retryable
@@ -325,7 +337,7 @@ def test_an_openai_name_goes_the_cheap_way_with_its_own_key(tmp_path, monkeypatc
         export(server, tmp_path / "prefs.jsonl", model="openai/tiny", cache=tmp_path / "cache")
         assert {request.headers["authorization"] for request in server.requests} == {"Bearer sk-very-secret-key"}
         assert {request.body["model"] for request in server.requests} == {"tiny"}
-        assert all("litellm" in request.headers["user-agent"] for request in server.requests)
+        assert {request.headers["user-agent"] for request in server.requests} == {"collab-sdk"}
     assert not any(b"very-secret" in file.read_bytes() for file in (tmp_path / "cache").iterdir())
 
 

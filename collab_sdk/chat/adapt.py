@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib
+import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -10,12 +12,16 @@ from typing import Any
 
 from collab_sdk.chat.client_model import ClientModel
 from collab_sdk.chat.function_model import FunctionModel
-from collab_sdk.chat.litellm_model import LiteLLMModel
+from collab_sdk.chat.litellm_model import LiteLLMModel, load_litellm
 from collab_sdk.chat.model import ChatModel
 from collab_sdk.chat.openai_shape import one_line
+from collab_sdk.chat.server_model import ServerModel
 from collab_sdk.errors import UsageError
 from collab_sdk.registry import registered
 
+OPENAI_COMPATIBLE = ("openai", "hosted_vllm")
+PROVIDER = re.compile(r"[a-z0-9_]+")
+"""How LiteLLM writes the names of providers."""
 PLUGIN_GROUP = "collab_sdk.chat_models"
 NOT_THE_BOT = {"__main__", "collab_sdk", "collab_cli", "collab_langchain"}
 """Modules that may lie beside a bot and be loaded or not, without being part of it."""
@@ -56,7 +62,22 @@ def _named(spec: str, api_base: str | None) -> ChatModel:
         raise UsageError("The model name is empty: give a LiteLLM name such as openai/gpt-4o-mini, or 'offline'.")
     if spec.startswith("py:"):
         return _imported(spec)
+    if api_base is not None and (served := _served_name(spec)) is not None:
+        key = os.environ.get("OPENAI_API_KEY" if spec.startswith("openai/") else "HOSTED_VLLM_API_KEY")
+        return ServerModel(spec, served=served, api_base=api_base, api_key=key)
     return LiteLLMModel(spec, api_base=api_base)
+
+
+def _served_name(spec: str) -> str | None:
+    """The name by which an OpenAI-compatible server knows the model; None if LiteLLM must speak another API to it."""
+    provider, _, rest = spec.partition("/")
+    if not rest:
+        return spec
+    if provider in OPENAI_COMPATIBLE:
+        return rest
+    # LiteLLM takes seconds to import, and `Qwen/Qwen3-8B` need not wait for it.
+    may_be_provider = PROVIDER.fullmatch(provider) is not None
+    return None if may_be_provider and provider in load_litellm().provider_list else spec
 
 
 def _imported(spec: str) -> ChatModel:

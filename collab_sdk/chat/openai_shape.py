@@ -64,8 +64,7 @@ def translated(name: str, error: Exception) -> CollabError:
     """An SDK's exception as ours: run-ending where the provider refuses, retryable where another try may help."""
     status = getattr(error, "status_code", None)
     said = one_line(str(error))
-    response = getattr(error, "response", None)
-    headers = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None) or {}
+    headers = getattr(error, "litellm_response_headers", None) or _headers(error) or {}
     retry_after = parse_retry_after(headers.get("retry-after"), datetime.now(UTC))
     if _is_refusal(status, str(error)) or _is_out_of_quota(error, retry_after):
         return EndpointError(
@@ -77,6 +76,11 @@ def translated(name: str, error: Exception) -> CollabError:
         retry_after=retry_after,
         rate_limited=status == 429,
     )
+
+
+def _headers(error: Exception) -> Any:
+    response = getattr(error, "response", None)
+    return getattr(error if response is None else response, "headers", None)
 
 
 def _is_refusal(status: int | None, text: str) -> bool:
