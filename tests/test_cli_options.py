@@ -6,9 +6,12 @@ import subprocess
 import sys
 
 import click
+import collab_cli.setup
 import pytest
 from collab_cli.main import COMMANDS, main
 from support.cli import bot_calls, collab, write_bot, write_chats
+
+from collab_sdk import Engine
 
 HEAVY = {"litellm", "torch", "transformers", "langchain", "langchain_core", "openai", "rich", "tiktoken"}
 
@@ -118,6 +121,15 @@ def test_a_token_rate_goes_to_the_token_penalty(logs):
     refused = collab("score", logs, "--model", "offline", "--metric", "goal=1", "--token-rate", "0.001")
     assert refused.exit_code == 1
     assert "token_penalty" in refused.stderr
+
+
+def test_a_providers_limits_reach_the_engine(logs, monkeypatch):
+    built = []
+    monkeypatch.setattr(collab_cli.setup, "Engine", lambda **options: built.append(options) or Engine(**options))
+    limits = ["--requests-per-minute", "6e9", "--tokens-per-minute", "9e12"]
+    assert collab("score", logs, "--model", "offline", "--limit", 1, *limits).exit_code == 0
+    assert (built[0]["requests_per_minute"], built[0]["tokens_per_minute"]) == (6e9, 9e12)
+    assert collab("score", logs, "--model", "offline", "--requests-per-minute", 0).exit_code == 2
 
 
 def test_a_limit_stops_after_so_many_conversations(tmp_path):

@@ -3,10 +3,13 @@ from itertools import pairwise
 
 import pytest
 
+from collab_sdk import Engine
 from collab_sdk.chat.gate import Gate
 from collab_sdk.chat.limit import CUT, FIRST_ROUND
+from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
 from collab_sdk.chat.pace import Pace
 from collab_sdk.concurrency import open_order
+from collab_sdk.testing import FakeChatModel
 
 
 class Clock:
@@ -199,3 +202,19 @@ def test_without_limits_nothing_waits():
     clock = Clock()
     asyncio.run(paced(clock).wait())
     assert clock.slept == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "waited"), [({"requests_per_minute": 60}, [1.0, 1.0]), ({"tokens_per_minute": 600}, [1.0, 1.0])]
+)
+def test_an_engine_keeps_to_the_limits_it_is_given(limit, waited):
+    clock = Clock()
+    engine = Engine(**limit, clock=clock, sleep=clock.sleep)
+    model = FakeChatModel([ChatReply(content="Hello.", prompt_tokens=8, completion_tokens=2)] * 3)
+
+    async def main() -> None:
+        for number in range(3):
+            await engine.call(model, ChatRequest(role=CallRole.ASSISTANT, messages=(), sample=str(number)))
+
+    asyncio.run(main())
+    assert clock.slept == pytest.approx(waited)

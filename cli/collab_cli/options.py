@@ -32,6 +32,8 @@ class RunOptions:
     max_calls: int | None = None
     dry_run: bool = False
     concurrency: int = 64
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
     timeout: float = 120.0
     cache_dir: Path | None = None
 
@@ -118,7 +120,9 @@ RUN_OPTIONS = [
     number("--max-usd", Number(min=0), metavar="USD", help="Stop before more than that is spent."),
     number("--max-calls", count(0), help="Stop before more than N calls are made."),
     option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and money."),
-    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, to each model."),
+    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model."),
+    number("--requests-per-minute", Number(min=0, min_open=True), help="A provider's limit, for each model."),
+    number("--tokens-per-minute", Number(min=0, min_open=True), help="Likewise, of prompts and replies together."),
     number("--timeout", Number(min=0, min_open=True), DEFAULTS.timeout, metavar="SECONDS", help="For one call."),
     CACHE_DIR,
     option(

@@ -66,6 +66,8 @@ def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
         engine = Engine(
             cache=cache,
             concurrency=options.concurrency,
+            requests_per_minute=options.requests_per_minute,
+            tokens_per_minute=options.tokens_per_minute,
             max_calls=options.max_calls,
             max_usd=options.max_usd,
             timeout=options.timeout,
