@@ -51,7 +51,7 @@ from collab_sdk import (
     read_conversations,
 )
 from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
-from collab_sdk.errors import EndpointError, ModelCallError
+from collab_sdk.errors import EndpointError, ModelCallError, UsageError
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.types import Message
 
@@ -272,6 +272,22 @@ def test_openais_own_clients_are_bots(kind, hide):
     with LoopbackServer(lambda body: "Hi.") as server:
         reply = asyncio.run(ask(kind(api_key="k", base_url=server.api_base)))
     assert (reply.content, reply.finish_reason, reply.prompt_tokens) == ("Hi.", "stop", 1)
+
+
+@pytest.mark.parametrize("end", ["", "/", "/chat/completions", "?api-version=1"])
+def test_the_address_of_a_server_may_be_written_in_several_ways(end):
+    with LoopbackServer(brain=lambda body: "Hi.") as server:
+        bot = as_chat_model("Qwen/Qwen3-8B", api_base=f"http://me:pass@{server.api_base.removeprefix('http://')}{end}")
+        assert asyncio.run(bot.achat(HELLO)).content == "Hi."
+        assert server.requests[0].body["model"] == "Qwen/Qwen3-8B"
+        assert server.requests[0].headers["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "host", "ftp://host/v1", "http://", "me:pass@host:80"])
+def test_what_is_no_address_is_said_before_any_call_and_without_its_password(address):
+    with pytest.raises(UsageError, match="write it like http://localhost:8000/v1") as error:
+        as_chat_model("tiny", api_base=address)
+    assert "pass" not in str(error.value)
 
 
 def test_a_client_is_told_by_its_address_without_its_password():

@@ -33,7 +33,8 @@ class ServerModel:
     def __init__(self, name: str, *, served: str, api_base: str, api_key: str | None = None) -> None:
         parts = urlsplit(api_base)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{api_base!r} is no address of a server: write it like http://localhost:8000/v1.")
+            shown = api_base.rpartition("@")[2]  # what stands before it may be a password
+            raise UsageError(f"{shown!r} is no address of a server: write it like http://localhost:8000/v1.")
         self.name = name
         self._served = served
         self._api_base = api_base
