@@ -16,8 +16,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from collab_sdk import Conversation, Engine, Goal, Message, MRScorer, PreferenceExporter, Rollout, Simulator
-from collab_sdk.chat.adapt import as_chat_model
+from collab_sdk import (
+    ChatModel,
+    Conversation,
+    Engine,
+    Goal,
+    Message,
+    MRScorer,
+    PreferenceExporter,
+    Rollout,
+    Simulator,
+    as_chat_model,
+)
 from collab_sdk.concurrency import all_settled
 
 TOPICS = "a speech for my sister's wedding|a week in Lisbon with two children|a cover letter for a lab job".split("|")
@@ -49,8 +59,7 @@ def chats(n: int, *, turns: int = 4) -> list[Conversation]:
     ]
 
 
-def scorer_of(api_base: str, engine: Engine) -> MRScorer:
-    model = as_chat_model("hosted_vllm/bench", api_base=api_base)
+def scorer_of(model: ChatModel, engine: Engine) -> MRScorer:
     rollout = Rollout(assistant=model, simulator=Simulator(model, engine=engine), window=2, samples=3)
     return MRScorer(rollout, metrics={"interactivity": 1.0})
 
@@ -87,7 +96,8 @@ def main() -> None:
     parser.add_argument("--grow", action="store_true")
     options = parser.parse_args()
 
-    scorer = scorer_of(options.api_base, Engine(cache=options.cache, concurrency=options.concurrency))
+    model = as_chat_model("hosted_vllm/bench", api_base=options.api_base)
+    scorer = scorer_of(model, Engine(cache=options.cache, concurrency=options.concurrency))
 
     async def work() -> int:
         if options.grow:

@@ -18,15 +18,15 @@ from job import chats, export, scorer_of
 from launch import Loopback
 from table import finish, judged
 
-from collab_sdk import Engine
+from collab_sdk import Engine, as_chat_model
 from collab_sdk.chat.cache import DiskCache
 
 
 def job(api_base: str, folder: str, n: int) -> tuple[float, int]:
     """Seconds, and how many calls were answered from the cache."""
-    engine = Engine(cache=folder, concurrency=256)
+    engine, model = Engine(cache=folder, concurrency=256), as_chat_model("hosted_vllm/bench", api_base=api_base)
     started = time.perf_counter()
-    assert asyncio.run(export(scorer_of(api_base, engine), chats(n))) == 0
+    assert asyncio.run(export(scorer_of(model, engine), chats(n))) == 0
     seconds = time.perf_counter() - started
     engine.cache.close()  # type: ignore[attr-defined]
     return seconds, engine.ledger.total.cache_hits
