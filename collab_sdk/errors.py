@@ -6,14 +6,17 @@ CollabError
 │   └── MissingExtraError      an optional dependency is absent; names the pip command
 ├── InputError                 a log file, line or chat cannot be read; says where
 ├── OutputError                a file cannot be written
+├── StoreError                 a conversation store cannot be read or written
 ├── SampleError                one sample is lost; the others go on
 │   ├── ModelCallError         the endpoint answered with an error, after retries
 │   │   └── TimedOutError      it gave no answer in time
 │   ├── BotError               the user's own bot raised or returned something that is no reply
 │   ├── EmptyReplyError        a model answered with nothing
 │   ├── TruncatedReplyError    a model ran into its token limit
-│   └── UnreadableReplyError   a judge or simulator did not answer in the form asked for
+│   ├── UnreadableReplyError   a judge or simulator did not answer in the form asked for
+│   └── SandboxError           a model's code could not be run, and so not be judged
 ├── NotEnoughSamplesError      too many samples were lost for a score
+├── TrainingError              a training cannot go on with these settings; names the next to try
 └── RunStoppedError            the whole run ends; what was paid for is kept
     ├── BudgetError            max_calls or max_usd is reached
     ├── CacheError             replies cannot be kept
@@ -66,6 +69,10 @@ class OutputError(CollabError):
     """A file cannot be written."""
 
 
+class StoreError(CollabError):
+    """A conversation store cannot be read or written; what was stored before is still there."""
+
+
 class SampleError(CollabError):
     """One sample is lost; it is reported as missing and never becomes a score."""
 
@@ -107,8 +114,16 @@ class UnreadableReplyError(SampleError):
     """A judge or simulator did not answer in the form it was asked for, twice."""
 
 
+class SandboxError(SampleError):
+    """A model's code could not be run, through no fault of its own."""
+
+
 class NotEnoughSamplesError(CollabError):
     """Too few samples succeeded for a score."""
+
+
+class TrainingError(CollabError):
+    """A training cannot go on with these settings."""
 
 
 class RunStoppedError(CollabError):

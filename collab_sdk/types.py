@@ -118,6 +118,10 @@ class Turn:
     rest: tuple[Message, ...] = ()
 
 
+PARTIAL_TURNS = "partial_turns"
+"""Where a conversation's metadata lists the turns whose response was broken off."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
     """A logged chat."""
@@ -127,6 +131,8 @@ class Conversation:
     goal: Goal | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    alternatives: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """By turn index: other responses that were given to the same history."""
 
     def turns(self) -> Iterator[Turn]:
         """The assistant turns that can be scored: text that answers a user message, tool steps in between included."""
@@ -193,6 +199,8 @@ class MRScore:
     """The logged future, scored like a simulated one."""
     conversation_id: str = ""
     turn: int | None = None
+    calibrated: float | None = None
+    """What `value` lets expect of real users, where the scorer was given a calibration; `value` stays as it was."""
 
     @property
     def n(self) -> int:

@@ -3,6 +3,10 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("collab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("collab")  # no test may fail because the machine is busy
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +16,19 @@ def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
     monkeypatch.setenv("COLLAB_CACHE_DIR", str(tmp_path / "collab-cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory):
+    """The folder of a language model that answers in a few words."""
+    from support.local import save_tiny_model
+
+    return save_tiny_model(tmp_path_factory.mktemp("local") / "base")
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tiny_base):
+    """The folder of a LoRA adapter on it."""
+    from support.local import save_tiny_adapter
+
+    return save_tiny_adapter(tiny_base.with_name("adapter"), tiny_base)

@@ -353,16 +353,15 @@ def test_without_on_error_the_first_bad_row_raises(log):
 
 @pytest.mark.parametrize(
     "content",
-    [b"# Notes\n" * 50, bytes(range(256)) * 20, "{}".encode("utf-16"), b"5\n", b"a,b\n1,2\n", b'"text"'],
+    [b"# Notes\n" * 50, bytes(range(256)) * 20, b"5\n", b"a,b\n1,2\n", b'"text"', b"[1, 2]"],
 )
 def test_a_file_that_is_no_chat_log_is_one_error(log, content):
     path = log(content)
     assert problem_with(path) == "not a chat log: expected JSON or JSON lines"
 
 
-def test_a_document_that_breaks_off_is_one_error_with_the_line(log):
-    document = json.dumps([chat(), chat()], indent=1)
-    path = log(b"\n\n" + document[:-30].encode())
+def test_an_object_that_breaks_off_is_one_error_with_the_line(log):
+    path = log(b"\n\n" + json.dumps(chat(), indent=1)[:-30].encode())
     line = path.read_text().count("\n") + 1
     assert f"at line {line}, column" in problem_with(path)
 
@@ -378,9 +377,8 @@ def test_an_empty_array_is_an_error(log):
 
 def test_a_row_of_no_known_format_names_the_formats_and_the_keys_seen(log):
     problem = problem_with(log(lines({"question": "2+2?", "answer": "4"})))
-    assert "OpenAI messages" in problem
-    assert "ShareGPT" in problem
-    assert "'question', 'answer'" in problem
+    assert problem.startswith("no known chat format: found the keys 'question', 'answer'; known: ")
+    assert "openai (messages), sharegpt (conversations), chatgpt (mapping)" in problem
 
 
 @pytest.mark.parametrize(
@@ -438,7 +436,7 @@ def test_bytes_that_are_not_utf_8_cost_only_their_line(log):
     latin = json.dumps(chat("café"), ensure_ascii=False).encode("latin-1")
     conversations, errors = read(log(lines(chat("one")) + latin + b"\n" + lines(chat("two"))))
     assert texts(conversations) == ["one", "two"]
-    assert errors == [("chats.jsonl:2", "not UTF-8 text")]
+    assert errors == [("chats.jsonl:2", "not UTF-8 text: byte 0xe9 at column 47")]
 
 
 def test_lone_surrogates_are_replaced_and_pairs_and_nul_bytes_kept(log):

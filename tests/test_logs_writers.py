@@ -39,6 +39,12 @@ def pair(*, prompt=QUESTION, chosen=0.75, rejected=0.5, tools=()) -> PreferenceP
     )
 
 
+def row_of(format: str, one: PreferencePair | None = None) -> dict:
+    """The only row of a pair."""
+    [row] = get_writer(format).rows(one or pair())
+    return row
+
+
 def written(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -47,7 +53,7 @@ def written(path: Path) -> list[dict]:
 
 
 def test_a_trl_row_holds_prompt_both_replies_and_where_they_come_from():
-    assert get_writer("trl")(pair()) == {
+    assert row_of("trl") == {
         "schema": "collab/preference/v1",
         "prompt": QUESTION,
         "chosen": [{"role": "assistant", "content": "It rains."}],
@@ -61,13 +67,53 @@ def test_a_trl_row_holds_prompt_both_replies_and_where_they_come_from():
 
 
 def test_a_trl_row_has_tools_as_text_and_tool_calls_as_they_were():
-    row = get_writer("trl")(pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,)))
+    row = row_of("trl", pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,)))
     assert json.loads(row["tools"]) == [TOOL]
     assert row["prompt"] == QUESTION + TOOL_STEPS
 
 
-def test_an_openai_row_is_strict_and_has_nothing_else():
-    assert get_writer("openai")(pair(tools=(TOOL,))) == {
+def test_a_trl_implicit_row_has_the_prompt_in_both_sides_and_no_margin_for_the_loss():
+    row = row_of("trl-implicit")
+    assert row["chosen"] == [*QUESTION, {"role": "assistant", "content": "It rains."}]
+    assert row["rejected"] == [*QUESTION, {"role": "assistant", "content": "No idea."}]
+    assert not {"prompt", "margin"} & row.keys()
+
+
+def test_kto_rows_label_each_response():
+    better, worse = get_writer("kto").rows(pair())
+    assert better == {
+        "prompt": QUESTION,
+        "completion": [{"role": "assistant", "content": "It rains."}],
+        "label": True,
+        "score": 0.75,
+        "conversation_id": "chat-1",
+        "turn": 2,
+    }
+    assert (worse["completion"][0]["content"], worse["label"], worse["score"]) == ("No idea.", False, 0.5)
+
+
+def test_an_axolotl_row_has_single_messages_as_its_sides():
+    assert row_of("axolotl") == {
+        "messages": QUESTION,
+        "chosen": {"role": "assistant", "content": "It rains."},
+        "rejected": {"role": "assistant", "content": "No idea."},
+    }
+
+
+def test_an_ultrafeedback_row_has_the_first_request_and_whole_conversations():
+    system = {"role": "system", "content": "Be brief."}
+    row = row_of("ultrafeedback", pair(prompt=[system, *QUESTION]))
+    assert row["prompt"] == "weather?"
+    assert row["messages"] == row["chosen"] == [system, *QUESTION, {"role": "assistant", "content": "It rains."}]
+    assert row["rejected"][-1]["content"] == "No idea."
+    assert (row["score_chosen"], row["score_rejected"]) == (0.75, 0.5)
+    assert row["prompt_id"] == row_of("ultrafeedback", pair(prompt=[system, *QUESTION], chosen=1.0))["prompt_id"]
+    assert row["prompt_id"] != row_of("ultrafeedback")["prompt_id"]
+
+
+@pytest.mark.parametrize("format", ["openai", "fireworks"])
+def test_an_openai_row_is_strict_and_has_nothing_else(format):
+    assert row_of(format, pair(tools=(TOOL,))) == {
         "input": {"messages": QUESTION, "tools": [TOOL], "parallel_tool_calls": True},
         "preferred_output": [{"role": "assistant", "content": "It rains."}],
         "non_preferred_output": [{"role": "assistant", "content": "No idea."}],
@@ -75,7 +121,7 @@ def test_an_openai_row_is_strict_and_has_nothing_else():
 
 
 def test_an_sft_row_is_the_prompt_with_the_better_reply_and_reads_back_as_a_chat(tmp_path):
-    row = get_writer("sft")(pair())
+    row = row_of("sft")
     assert row == {"messages": [*QUESTION, {"role": "assistant", "content": "It rains."}]}
     with JsonlWriter(tmp_path / "sft.jsonl") as out:
         out.write(row)
@@ -83,22 +129,23 @@ def test_an_sft_row_is_the_prompt_with_the_better_reply_and_reads_back_as_a_chat
     assert conversation.messages[-1].content == "It rains."
 
 
-def test_only_trl_rows_say_where_they_come_from():
-    assert {name for name in WRITERS if "conversation_id" in get_writer(name)(pair())} == {"trl"}
+def test_only_rows_for_trl_say_where_they_come_from():
+    saying = {name for name in WRITERS for row in get_writer(name).rows(pair()) if "conversation_id" in row}
+    assert saying == {"trl", "trl-implicit", "kto"}
 
 
 def test_the_tools_of_a_chat_go_with_its_rows():
-    assert json.loads(get_writer("sft")(pair(tools=(TOOL,)))["tools"]) == [TOOL]
+    assert json.loads(row_of("sft", pair(tools=(TOOL,)))["tools"]) == [TOOL]
 
 
 def test_an_unknown_format_lists_the_known_ones():
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'trl'\? Known: openai, sft, trl"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'trl'\? Known: axolotl, fireworks, kto"):
         get_writer("trll")
 
 
 def test_a_pair_without_a_score_becomes_no_row():
     with pytest.raises(NotEnoughSamplesError):
-        get_writer("trl")(pair(rejected=None))
+        get_writer("trl").rows(pair(rejected=None))
 
 
 def test_datasets_loads_trl_rows_with_and_without_tools(tmp_path, monkeypatch):
@@ -113,7 +160,7 @@ def test_datasets_loads_trl_rows_with_and_without_tools(tmp_path, monkeypatch):
     path = tmp_path / "prefs.jsonl"
     with JsonlWriter(path) as out:
         for one in pairs:
-            out.write(get_writer("trl")(one))
+            out.write(row_of("trl", one))
 
     table = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
 

@@ -1,10 +1,11 @@
-"""What the formats share: the test and the function that make one, and the parts of a row that are alike in all."""
+"""What formats with a chat in each row share: the test and the function that make one, and the parts alike in all."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.json_text import parse_json
 from collab_sdk.logs.tool_calls import link_tool_calls
 from collab_sdk.types import Conversation, Goal, Message
 
@@ -16,6 +17,9 @@ class Format:
     """A chat-log format. `read` raises InputError; an empty id in its conversation means that the row has none."""
 
     name: str
+    """As `--log-format` has it."""
+    known_by: str
+    """The keys that it is known by, for people."""
     matches: Callable[[Row], bool]
     read: Callable[[Row], Conversation]
 
@@ -49,6 +53,28 @@ def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
     )
 
 
+def with_alternatives(conversation: Conversation, others: Mapping[int, Sequence[str]]) -> Conversation:
+    """The conversation with other responses to the same histories, given by the positions of messages."""
+    turns = {len(turn.history): turn for turn in conversation.turns()} if others else {}
+    alternatives = {}
+    for position, texts in others.items():
+        if position in turns:
+            said = dict.fromkeys(text for text in texts if text.strip() and text != turns[position].response.content)
+            if said:
+                alternatives[turns[position].index] = tuple(said)
+    return replace(conversation, alternatives=alternatives)
+
+
+def text_fields(row: Row, *keys: str) -> dict[str, Any]:
+    """Those of the row's fields that are text, numbers or a choice, for metadata."""
+    return {key: row[key] for key in keys if isinstance(row.get(key), str | int | float | bool)}
+
+
+def first_text(*values: Any) -> str | None:
+    """The first value that is text, and not empty."""
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
 def _id(value: Any) -> str:
     if value is None:
         return ""
@@ -73,6 +99,9 @@ def _goal(row: Row) -> Goal | None:
 
 
 def _tools(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """A list, or its JSON text, as training files have it."""
+    if isinstance(value, str) and value:
+        value = parse_json(value)
     if not isinstance(value, list):
         return ()
     if not all(isinstance(tool, Mapping) for tool in value):

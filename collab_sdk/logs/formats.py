@@ -1,33 +1,66 @@
-"""The chat-log formats, tried in order. A new one is a file with a `Format`, and its name here."""
+"""The chat-log formats, tried in order. A new one is a file with a `Format` or `CallFormat`, and its name here."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.errors import InputError
+from collab_sdk.errors import InputError, UnknownNameError
+from collab_sdk.logs.call_row import CallFormat
+from collab_sdk.logs.chatgpt import CHATGPT
 from collab_sdk.logs.conversation_row import Format
+from collab_sdk.logs.langfuse import LANGFUSE
+from collab_sdk.logs.langsmith import LANGSMITH
+from collab_sdk.logs.openai_batch import OPENAI_BATCH
 from collab_sdk.logs.openai_messages import OPENAI_MESSAGES
+from collab_sdk.logs.otel import OTEL
+from collab_sdk.logs.preference_rows import PREFERENCES
+from collab_sdk.logs.public_chats import LMSYS, TASKMASTER, WILDCHAT
 from collab_sdk.logs.sharegpt import SHAREGPT
-from collab_sdk.types import Conversation
 
-FORMATS = (OPENAI_MESSAGES, SHAREGPT)
+AnyFormat = Format | CallFormat
+
+FORMATS: tuple[AnyFormat, ...] = (
+    PREFERENCES,  # before the formats of chats, which some of its rows have keys of
+    OPENAI_MESSAGES,
+    SHAREGPT,
+    CHATGPT,
+    LMSYS,
+    WILDCHAT,
+    TASKMASTER,
+    LANGSMITH,
+    LANGFUSE,
+    OPENAI_BATCH,
+    OTEL,
+)
 
 _KEYS_SHOWN = 10
 
 
-def format_of(row: Any) -> Format | None:
-    """The format that takes this row for its own."""
-    if not isinstance(row, Mapping):
-        return None
-    return next((known for known in FORMATS if known.matches(row)), None)
+def get_format(name: str) -> AnyFormat:
+    """The format of that name. Raises UnknownNameError listing them."""
+    for known in FORMATS:
+        if known.name == name:
+            return known
+    raise UnknownNameError.of("log format", name, [known.name for known in FORMATS])
 
 
-def read_row(row: Any) -> Conversation:
-    """The conversation in a row of any known format. Raises InputError."""
-    found = format_of(row)
+def is_row(value: Any) -> bool:
+    """Whether some format takes this value for its own."""
+    return _format_of(value) is not None
+
+
+def format_of(row: Any, forced: AnyFormat | None = None) -> tuple[AnyFormat, Mapping[str, Any]]:
+    """The format of a row, and the row. Raises InputError."""
+    found = forced if isinstance(row, Mapping) and forced else _format_of(row)
     if found is None:
-        known = ", ".join(known.name for known in FORMATS)
-        raise InputError(f"no known chat format; known: {known}; found {_describe(row)}")
-    return found.read(row)
+        known = ", ".join(f"{known.name} ({known.known_by})" for known in FORMATS)
+        raise InputError(f"no known chat format: found {_describe(row)}; known: {known}")
+    return found, row
+
+
+def _format_of(value: Any) -> AnyFormat | None:
+    if not isinstance(value, Mapping):
+        return None
+    return next((known for known in FORMATS if known.matches(value)), None)
 
 
 def _describe(row: Any) -> str:

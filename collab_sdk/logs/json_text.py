@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from collab_sdk.errors import InputError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_WRITER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -21,8 +22,9 @@ def parse_json(source: bytes | str) -> Any:
         value = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
         if _SURROGATE_ESCAPE.search(text):  # most are pairs and fine; too rare to matter for speed
             value = json.loads(_without_surrogates(json.dumps(value, ensure_ascii=False)))
-    except UnicodeDecodeError:
-        raise InputError("not UTF-8 text") from None
+    except UnicodeDecodeError as error:
+        byte, column = error.object[error.start], error.start + 1
+        raise InputError(f"not UTF-8 text: byte {byte:#04x} at column {column}") from None
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise InputError(f"not JSON: {error.msg} at {line}column {error.colno}") from None
@@ -35,7 +37,7 @@ def parse_json(source: bytes | str) -> Any:
 
 def to_json(value: Any) -> str:
     """Compact JSON text. Raises TypeError, ValueError (NaN) or RecursionError for what JSON cannot hold."""
-    return _without_surrogates(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+    return _without_surrogates(_WRITER.encode(value))
 
 
 def _without_surrogates(text: str) -> str:

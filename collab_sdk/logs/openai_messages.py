@@ -1,6 +1,10 @@
-"""OpenAI and Hugging Face messages, `{"messages": [...], "id"?, "goal"?, "tools"?, "metadata"?}`, which is ours too."""
+"""OpenAI and Hugging Face messages, `{"messages": [...], "id"?, "goal"?, "tools"?, "metadata"?}`, which is ours too.
+
+Ours has `alternatives` besides: other responses to the same history, by the index of the turn.
+"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -20,10 +24,23 @@ def _read(row: Row) -> Conversation:
     schema = row.get("schema")
     if isinstance(schema, str) and schema.startswith("collab/") and schema != SCHEMA:
         raise InputError(f"schema {schema!r} is not one this version reads as a chat; expected {SCHEMA}")
-    return to_conversation(row, read_messages(row["messages"], _message))
+    conversation = to_conversation(row, read_messages(row.get("messages"), openai_message))
+    return replace(conversation, alternatives=_alternatives(row.get("alternatives")))
 
 
-def _message(value: Any) -> Message:
+def _alternatives(value: Any) -> dict[int, tuple[str, ...]]:
+    if not value:
+        return {}
+    if not isinstance(value, Mapping) or not all(
+        str(turn).isdecimal() and isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+        for turn, texts in value.items()
+    ):
+        raise InputError("alternatives must be lists of text by the index of their turn")
+    return {int(turn): tuple(texts) for turn, texts in value.items()}
+
+
+def openai_message(value: Any) -> Message:
+    """A message from an OpenAI-style dict, older roles and calls included. Raises InputError."""
     if not isinstance(value, Mapping):
         return Message.of(value)  # which says what is wrong
     message = dict(value)
@@ -41,4 +58,4 @@ def _message(value: Any) -> Message:
     return Message.of(message)
 
 
-OPENAI_MESSAGES = Format(name='OpenAI messages ("messages")', matches=_matches, read=_read)
+OPENAI_MESSAGES = Format(name="openai", known_by="messages", matches=_matches, read=_read)

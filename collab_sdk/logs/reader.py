@@ -1,78 +1,141 @@
 """Logged chats as conversations, from any files, in any known format."""
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats import read_row
+from collab_sdk.logs.call_row import CallFormat
+from collab_sdk.logs.formats import AnyFormat, format_of, get_format
+from collab_sdk.logs.gathered_calls import GatheredCalls
+from collab_sdk.logs.ids import Ids
 from collab_sdk.logs.json_text import parse_json
+from collab_sdk.logs.placeholders import count_placeholders
 from collab_sdk.logs.rows import Report, read_rows
-from collab_sdk.logs.sources import log_files
+from collab_sdk.logs.sources import is_sqlite, log_files
+from collab_sdk.logs.sqlite_logs import read_sqlite
+from collab_sdk.logs.store.store_log import count_store
 from collab_sdk.types import Conversation
+
+NO_CALL = "entries that log no call of a chat model, left out"
+
+LONGEST = 10_000_000
+"""Characters of a message; models take a tenth of that, and what is longer is no chat."""
 
 
 def read_conversations(
-    paths: Iterable[str | Path], *, on_error: Callable[[InputError], None] | None = None
+    paths: Iterable[str | Path],
+    *,
+    format: str | None = None,
+    on_error: Callable[[InputError], None] | None = None,
+    notes: Counter[str] | None = None,
 ) -> Iterator[Conversation]:
     """The conversations in files, folders and stdin (`-`), gzipped or not; what a file is shows in its content.
 
-    A path that cannot be read raises InputError here, before anything is read. A bad row raises InputError when it is
-    reached or, with `on_error`, is handed to it and skipped. A row without an id gets one made from its messages.
+    `format` reads every row as of that format, whatever it looks like. A path that cannot be read raises InputError
+    here, before anything is read. A bad row raises InputError when it is reached or, with `on_error`, is handed to it
+    and skipped. What is left out without being an error is counted in `notes`, under its words. A row without an id
+    gets one made from its messages. Conversations that are logged call by call come last, when all calls are known.
     """
-    return _read(log_files(paths), on_error or _raise)
+    forced = get_format(format) if format else None
+    return _read(log_files(paths), forced, on_error or _raise, Counter() if notes is None else notes)
 
 
-def count_conversations(paths: Iterable[str | Path]) -> int | None:
-    """How many rows `read_conversations` will come to, bad ones included; None where counting would use them up."""
+def count_conversations(paths: Iterable[str | Path], *, format: str | None = None) -> int | None:
+    """How many rows `read_conversations` will come to, bad ones included.
+
+    None where counting would use them up, and where rows are no conversations but calls.
+    """
     files = log_files(paths)
-    if not all(Path(file).is_file() for file in files):  # stdin or a pipe
+    forced = get_format(format) if format else None
+    if not all(Path(file).is_file() for file in files):  # stdin, a pipe
         return None
-    return sum(1 for file in files for _ in read_rows(file, _ignore))
-
-
-def _read(files: Iterable[str], report: Report) -> Iterator[Conversation]:
-    ids = _Ids()
+    total = 0
     for file in files:
-        for where, row in read_rows(file, report):
-            try:
-                conversation = read_row(parse_json(row) if isinstance(row, bytes) else row)
-                conversation = ids.claim(conversation)
-            except InputError as error:
-                report(InputError(error.problem, where=where))
-            except RecursionError:  # hashing the messages goes as deep as parsing them did
-                report(InputError("JSON nested too deeply", where=where))
+        if is_sqlite(file):
+            stored = count_store(file)
+            if stored is None:
+                return None
+            total += stored
+            continue
+        for number, (_, row) in enumerate(read_rows(file, _ignore)):
+            if number == 0 and _logs_calls(row, forced):
+                return None
+            total += 1
+    return total
+
+
+def _read(
+    files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str]
+) -> Iterator[Conversation]:
+    ids = Ids()
+    for where, conversation in _found(files, forced, report, notes):
+        try:
+            _check_length(conversation)
+            conversation = ids.claim(conversation)
+        except InputError as error:
+            report(InputError(error.problem, where=where))
+        except RecursionError:  # hashing the messages goes as deep as parsing them did
+            report(InputError("JSON nested too deeply", where=where))
+        else:
+            count_placeholders(conversation, notes)
+            yield conversation
+
+
+def _found(
+    files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str]
+) -> Iterator[tuple[str, Conversation]]:
+    """Every conversation with its place, before anything is known of the others."""
+    with closing(GatheredCalls()) as calls:
+        for file in files:
+            if is_sqlite(file):
+                yield from ((file, conversation) for conversation in read_sqlite(file, report))
+                continue
+            for where, text in read_rows(file, report):
+                try:
+                    found, row = format_of(parse_json(text), forced)
+                    if isinstance(found, CallFormat):
+                        _gather(calls, found, row, where, report, notes)
+                    else:
+                        yield where, found.read(row)
+                except InputError as error:
+                    report(InputError(error.problem, where=where))
+                except RecursionError:
+                    report(InputError("JSON nested too deeply", where=where))
+        for conversation in calls.conversations(report, notes):
+            yield conversation.id, conversation
+
+
+def _gather(
+    calls: GatheredCalls, found: CallFormat, row: Mapping[str, Any], where: str, report: Report, notes: Counter[str]
+) -> None:
+    entries = found.unwrapped(row)
+    for number, entry in enumerate(entries, start=1):
+        place = where if len(entries) == 1 else f"{where}, entry {number}"
+        try:
+            if call := found.read(entry):
+                calls.add(call, where=place)
             else:
-                yield conversation
+                notes[NO_CALL] += 1
+        except InputError as error:
+            report(InputError(error.problem, where=place))
 
 
-class _Ids:
-    """Sees to it that no two conversations share an id, as ids key the cache and the train/eval split."""
+def _check_length(conversation: Conversation) -> None:
+    for position, message in enumerate(conversation.messages, start=1):
+        if len(message.content) > LONGEST:
+            raise InputError(
+                f"message {position} has {len(message.content):,} characters; at most {LONGEST:,} are read"
+            )
 
-    def __init__(self) -> None:
-        self._uses: Counter[str] = Counter()
 
-    def claim(self, conversation: Conversation) -> Conversation:
-        """The conversation under an id of its own. Raises InputError if its row names one that is taken."""
-        if not conversation.id:
-            conversation = replace(conversation, id=self._derive(conversation))
-        elif conversation.id in self._uses:
-            raise InputError(f"duplicate id {conversation.id!r}; an earlier chat has it")
-        self._uses[conversation.id] += 1
-        return conversation
-
-    def _derive(self, conversation: Conversation) -> str:
-        """A hash of the messages, so stable from run to run; the same chat logged twice is two conversations."""
-        messages = [message.to_dict() for message in conversation.messages]
-        canonical = json.dumps(messages, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        base = candidate = f"chat-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
-        while candidate in self._uses:
-            self._uses[base] += 1
-            candidate = f"{base}-{self._uses[base]}"
-        return candidate
+def _logs_calls(text: bytes, forced: AnyFormat | None) -> bool:
+    try:
+        return isinstance(format_of(parse_json(text), forced)[0], CallFormat)
+    except InputError:
+        return False
 
 
 def _raise(error: InputError) -> None:

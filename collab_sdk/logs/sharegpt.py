@@ -22,14 +22,15 @@ def _matches(row: Row) -> bool:
 
 
 def _read(row: Row) -> Conversation:
-    messages = read_messages(row["conversations"], _message)
+    messages = read_messages(row.get("conversations"), sharegpt_message)
     system = row.get("system")
     if isinstance(system, str) and system:
         messages = (Message(role="system", content=system), *messages)
     return to_conversation(row, messages)
 
 
-def _message(value: Any) -> Message:
+def sharegpt_message(value: Any) -> Message:
+    """A message from `{"from", "value"}`. Raises InputError."""
     if not isinstance(value, Mapping):
         raise InputError(f"a message must be an object with from and value, not {type(value).__name__}")
     speaker, text = value.get("from"), value.get("value")
@@ -49,4 +50,4 @@ def _calls(text: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple({"function": {"name": call["name"], "arguments": call.get("arguments")}} for call in calls)
 
 
-SHAREGPT = Format(name='ShareGPT ("conversations")', matches=_matches, read=_read)
+SHAREGPT = Format(name="sharegpt", known_by="conversations", matches=_matches, read=_read)

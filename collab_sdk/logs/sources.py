@@ -16,6 +16,10 @@ PARTIAL = ".partial"
 """Ends the name of a file still being written; such files in a folder are not read."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_GLANCE = 4096
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_BESIDE_SQLITE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database that is open is no log of its own."""
 
 
 def log_files(paths: Iterable[str | Path]) -> list[str]:
@@ -48,6 +52,7 @@ def _visible_files(folder: Path) -> list[Path]:
         for file in folder.rglob("*")
         if file.is_file()
         and file.suffix != PARTIAL
+        and not file.name.endswith(_BESIDE_SQLITE)
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )
 
@@ -61,6 +66,27 @@ def open_log(file: str) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=log)))
         else:
             yield log
+
+
+def peek(log: BinaryIO) -> bytes:
+    """How the log begins, as far as can be told without taking anything out of it."""
+    return cast("io.BufferedReader[Any]", log).peek(_GLANCE)
+
+
+def is_sqlite(file: str) -> bool:
+    """Whether the file is an SQLite database; a pipe is not opened to see."""
+    if file == STDIN or not Path(file).is_file():
+        return False
+    try:
+        with Path(file).open("rb") as log:
+            return log.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    except OSError:
+        return False
+
+
+def shown_name(file: str) -> str:
+    """What messages call a file."""
+    return "stdin" if file == STDIN else file
 
 
 def _open_stdin(stack: ExitStack) -> "io.BufferedReader[Any]":

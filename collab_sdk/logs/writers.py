@@ -1,62 +1,53 @@
-"""Preference formats: a pair of responses as one row of a training file."""
+"""Preference formats: a pair of responses as rows of a training file. A new one is a function, and a `Writer` here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.logs.llama_factory_rows import DATASET_INFO, dataset_info, llama_factory_rows
+from collab_sdk.logs.trainer_rows import (
+    axolotl_rows,
+    kto_rows,
+    sft_rows,
+    trl_implicit_rows,
+    trl_rows,
+    ultrafeedback_rows,
+)
+from collab_sdk.logs.tuning_rows import openai_rows
 from collab_sdk.types import PreferencePair
 
 Row = dict[str, Any]
 
 
-Writer = Callable[[PreferencePair], Row]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writer:
+    """A preference format: the rows of a pair, and what its consumer wants besides."""
+
+    rows: Callable[[PreferencePair], Sequence[Row]]
+    min_rows: int = 0
+    """Fewer than that are refused by those who train on the file."""
+    catalogue: str | None = None
+    """The name of a JSON file in the same folder that has an entry for each data file."""
+    entry: Callable[[str], Mapping[str, Any]] | None = None
+    """That entry, from the name of the file."""
 
 
-def _trl(pair: PreferencePair) -> Row:
-    row = {
-        "schema": "collab/preference/v1",
-        "prompt": _prompt(pair),
-        "chosen": _reply(pair.chosen.response),
-        "rejected": _reply(pair.rejected.response),
-        "score_chosen": float(pair.chosen),
-        "score_rejected": float(pair.rejected),
-        "margin": pair.margin,
-        "conversation_id": pair.conversation_id,
-        "turn": pair.turn,
+WRITERS: Mapping[str, Writer] = MappingProxyType(
+    {
+        "trl": Writer(rows=trl_rows),
+        "trl-implicit": Writer(rows=trl_implicit_rows),
+        "kto": Writer(rows=kto_rows),
+        "sft": Writer(rows=sft_rows),
+        "openai": Writer(rows=openai_rows),
+        "fireworks": Writer(rows=openai_rows, min_rows=3),
+        "axolotl": Writer(rows=axolotl_rows),
+        "llama-factory": Writer(rows=llama_factory_rows, catalogue=DATASET_INFO, entry=dataset_info),
+        "ultrafeedback": Writer(rows=ultrafeedback_rows),
     }
-    return row | _tools(pair)
-
-
-def _openai(pair: PreferencePair) -> Row:
-    tools = [dict(tool) for tool in pair.tools]
-    return {
-        "input": {"messages": _prompt(pair), "tools": tools, "parallel_tool_calls": True},
-        "preferred_output": _reply(pair.chosen.response),
-        "non_preferred_output": _reply(pair.rejected.response),
-    }
-
-
-def _sft(pair: PreferencePair) -> Row:
-    return {"messages": _prompt(pair) + _reply(pair.chosen.response)} | _tools(pair)
-
-
-def _tools(pair: PreferencePair) -> Row:
-    # As text, which TRL parses: Arrow would merge differing tools into one schema and fill it up with nulls.
-    return {"tools": to_json([dict(tool) for tool in pair.tools])} if pair.tools else {}
-
-
-def _prompt(pair: PreferencePair) -> list[Row]:
-    return [message.to_dict() for message in pair.prompt]
-
-
-def _reply(text: str) -> list[Row]:
-    return [{"role": "assistant", "content": text}]
-
-
-WRITERS: Mapping[str, Writer] = MappingProxyType({"trl": _trl, "openai": _openai, "sft": _sft})
-"""By format. Only `trl` rows say where they come from; the others have no room for it."""
+)
+"""By format. Rows that TRL reads say where they come from; the others are strict and have no room for it."""
 
 
 def get_writer(name: str) -> Writer:

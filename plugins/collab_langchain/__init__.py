@@ -1,5 +1,6 @@
-"""LangChain and LangGraph apps as bots."""
+"""LangChain and LangGraph apps: as bots, and as sources of conversations."""
 
+from collab_langchain.handler import CollabCallbackHandler
 from collab_langchain.runnable import RunnableModel, as_chat_model
 
-__all__ = ["RunnableModel", "as_chat_model"]
+__all__ = ["CollabCallbackHandler", "RunnableModel", "as_chat_model"]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from collab_sdk import ChatRequest, Engine, MRScorer, Rollout, Simulator
+from collab_sdk.calibration import Calibration
 from collab_sdk.testing import FakeChatModel
 
 
@@ -31,6 +32,7 @@ def scorer_of(
     window: int = 2,
     samples: int = 3,
     metrics: Mapping[str, float] | None = None,
+    calibration: Calibration | None = None,
     engine: Engine | None = None,
 ) -> MRScorer:
     """A scorer on fakes: `assistant`, `user` and `judge` are lists of answers, functions, or defaults."""
@@ -43,7 +45,8 @@ def scorer_of(
         samples=samples,
     )
     weights = {"goal": 1.0, "interactivity": 1.0, "token_penalty": 1.0} if metrics is None else metrics
-    return MRScorer(rollout, metrics=weights, judge=_fake(judge, lambda _: judged(), "judge"))
+    judge_model = _fake(judge, lambda _: judged(), "judge")
+    return MRScorer(rollout, metrics=weights, judge=judge_model, calibration=calibration)
 
 
 def _fake(answers: object, default: object, name: str) -> FakeChatModel:

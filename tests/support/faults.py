@@ -13,8 +13,9 @@ Body = dict[str, Any]
 class Fault:
     """One misbehaviour. `act` is what happens; the other fields are what a reply looks like."""
 
-    act: Literal["reply", "hang", "drop", "cut"] = "reply"
-    """`hang` never answers, `drop` closes the connection without a word, `cut` in the middle of the body."""
+    act: Literal["reply", "hang", "drop", "cut", "stall"] = "reply"
+    """`hang` never answers, `drop` closes the connection without a word, `cut` in the middle of the body. `stall`
+    sends the beginning of a stream and no more."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | str | None = None
@@ -132,6 +133,7 @@ CONTENT_POLICY = refusal(
 HANG = Fault(act="hang")
 DROP = Fault(act="drop")
 CUT = Fault(act="cut")
+STALL = Fault(act="stall")
 EMPTY = content("")
 NULL = content(None)
 TRUNCATED = Fault(choice={"finish_reason": "length"})

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible chat-completions endpoint on 127.0.0.1 that counts, delays and misbehaves on request.
+"""An OpenAI-compatible endpoint on 127.0.0.1 that counts, delays and misbehaves on request, whole or streamed.
 
 with LoopbackServer(faults=first(1, rate_limited(0))) as server:
     litellm.completion("hosted_vllm/x", api_base=server.api_base, ...)
@@ -8,7 +8,7 @@ assert server.count == 2
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Thread
@@ -18,8 +18,11 @@ from aiohttp import web
 
 from support.brain import offline_brain, varied
 from support.faults import Body, Fault, Script
+from support.openai_replies import chat_chunks, chat_completion, response, response_events
 
-Brain = Callable[[Body], str | Awaitable[str]]
+Said = str | list[str]
+"""One choice's text, or the texts of several (n > 1)."""
+Brain = Callable[[Body], Said | Awaitable[Said]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +84,7 @@ class LoopbackServer:
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_post("/v1/chat/completions", self._handle)
         app.router.add_post("/chat/completions", self._handle)
+        app.router.add_post("/v1/responses", self._handle)
         # Cancelling the handler of a client that has gone keeps `in_flight` true, and its hang short.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
         try:
@@ -121,29 +125,36 @@ class LoopbackServer:
             return _close(request, web.Response())
         if fault.body is not None:
             return _reply(fault, fault.body)
-        said = self._brain(body)
-        text = await said if inspect.isawaitable(said) else said
-        completion = _completion(body, text, fault)
-        return await _cut(request, completion) if fault.act == "cut" else _reply(fault, completion)
+        texts = await self._texts(body)
+        if "input" in body:
+            whole = response(body, texts[0], fault, number)
+            events = response_events(whole)
+        else:
+            whole = chat_completion(body, texts, fault)
+            events = chat_chunks(whole, body)
+        if body.get("stream"):
+            return await self._stream(request, events, fault)
+        return await _cut(request, whole) if fault.act == "cut" else _reply(fault, whole)
 
+    async def _texts(self, body: Body) -> list[str]:
+        texts: list[str] = []
+        while len(texts) < (body.get("n") or 1):
+            said = self._brain(body)
+            said = await said if inspect.isawaitable(said) else said
+            texts += said if isinstance(said, list) else [said]
+        return texts
 
-def _completion(body: Body, text: str, fault: Fault) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text, **fault.message}
-    choice = {"index": 0, "finish_reason": "stop", "message": message, **fault.choice}
-    prompt_tokens = sum(len(str(row.get("content") or "").split()) for row in body["messages"])
-    completion_tokens = len(str(message["content"] or "").split())
-    return {
-        "id": "chatcmpl-loopback",
-        "object": "chat.completion",
-        "created": 0,
-        "model": body["model"],
-        "choices": [choice] if fault.choices else [],
-        "usage": {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens,
-        },
-    }
+    async def _stream(self, request: web.Request, events: Iterable[str], fault: Fault) -> web.StreamResponse:
+        """Send the events; of one that is cut or stalls only the first three."""
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        for count, event in enumerate(events):
+            if count == 3 and fault.act in ("cut", "stall"):
+                if fault.act == "stall":
+                    await self._stop.wait()
+                return _close(request, stream)
+            await stream.write(event.encode())
+        return stream
 
 
 def _reply(fault: Fault, body: Mapping[str, Any] | str) -> web.Response:

@@ -1,0 +1,156 @@
+"""What recording costs an app: a call with a history of 39 messages, bare, with a handler that does nothing, recorded.
+
+    python benchmarks/harvest.py [--calls 2000] [--rounds 5] [--app openai] [--json harvest.json]
+
+The model answers at once, in the process, so that the call itself is as short as it can be. While recorded calls are
+timed, the writer always has a queue: what it holds the interpreter's lock for is in the figures. Bare calls are timed
+while it is idle. Every history is new to the process, as if read from a database, and ends with a message nobody has
+seen. The time that the thread spent runnable, but without a core (Linux counts it), is taken out; that of the writer's
+thread while it holds the lock cannot be, so that the figures want a machine with a core to spare.
+"""
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harvest_apps import APPS
+from table import finish, judged
+
+from collab_sdk.harvest import Recorder, redact_patterns
+from collab_sdk.logs import LoggedCall
+
+MESSAGES = 39
+BLOCK = 50
+BACKLOG = 100
+TEXT = "the order of 12 items came to Ann, at her desk, before 9 in the morning; what is left of it comes on Monday. "
+
+History = list[dict[str, str]]
+Call = Callable[[History], Any]
+
+
+def histories(count: int) -> list[History]:
+    """Conversations of which each call sees all that came before."""
+    made = []
+    for number in range(count):
+        roles = ("user", "assistant") * MESSAGES
+        history = [{"role": roles[n], "content": f"{n}: {TEXT * (1 + n % 3)}"} for n in range(MESSAGES)]
+        history[-1]["content"] += f"Mine is {os.getpid()}-{number}, write to a{number}@example.com"
+        made.append(history)
+    text = json.dumps(made)
+    return list(json.loads(text))
+
+
+class Clock:
+    """Seconds of a thread, less those that it waited for a core."""
+
+    def __init__(self) -> None:
+        self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+
+    def __call__(self) -> float:
+        return time.perf_counter() - int(os.pread(self._schedule, 64, 0).split()[1]) / 1e9
+
+
+class Backlog:
+    """Keeps the writer busy with calls of other conversations."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._number = 0
+
+    def fill(self) -> None:
+        while self._recorder.stats().queued < BACKLOG:
+            self._number += 1
+            [history] = histories(1)
+            call = LoggedCall(
+                run_id=f"backlog-{self._number}",
+                conversation_id=f"backlog-{self._number}",
+                messages=tuple(history),
+                replies=({"role": "assistant", "content": "Noted."},),
+            )
+            self._recorder.record(call)
+
+
+def timed(call: Call, inputs: list[History], before: Callable[[], Any]) -> list[float]:
+    clock, took = Clock(), []
+    for start in range(0, len(inputs), BLOCK):
+        before()
+        for history in inputs[start : start + BLOCK]:
+            began = clock()
+            call(history)
+            took.append(clock() - began)
+    return took
+
+
+def measured(app: Callable[[Any], Call], calls: int, folder: Path) -> dict[str, list[float]]:
+    """Seconds of each call, by what watched it."""
+    plain = Recorder(folder / "plain.db")
+    redacting = Recorder(folder / "redacted.db", redact=redact_patterns)
+    watched = {
+        "bare": (app(None), lambda: None),
+        "no-op handler": (app("no-op"), lambda: None),
+        "recorded": (app(plain), Backlog(plain).fill),
+        "recorded, redacted": (app(redacting), Backlog(redacting).fill),
+    }
+    found: dict[str, list[float]] = {}
+    for name, (call, before) in watched.items():
+        call(histories(1)[0])  # imports, connections
+        before()
+        found[name] = timed(call, histories(calls), before)
+        for recorder in (plain, redacting):
+            recorder.flush()
+    lost = [recorder.stats() for recorder in (plain, redacting)]
+    assert not any(stats.dropped or stats.failed for stats in lost), lost
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=2000, help="of each kind in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--app", choices=APPS, action="append")
+    parser.add_argument("--json", dest="path")
+    options = parser.parse_args()
+
+    gc.disable()  # a full collection takes as long with and without a recorder
+    rows, verdicts = [], []
+    for name in options.app or APPS:
+        rounds = []
+        for _ in range(options.rounds):
+            with tempfile.TemporaryDirectory() as temporary:
+                rounds.append(measured(APPS[name], options.calls, Path(temporary)))
+            gc.collect()
+        found = [row(name, kind, rounds) for kind in rounds[0]]
+        rows += found
+        for recorded in found[2:]:
+            what = f"{name}, {recorded['watched by']}"
+            verdicts.append(judged(f"{what}: p50 over bare, ms", recorded["p50 over bare"], at_most=0.25))
+            verdicts.append(judged(f"{what}: p99 over bare, ms", recorded["p99 over bare"], at_most=1.0))
+    finish(rows, verdicts, options.path)
+
+
+def row(app: str, kind: str, rounds: list[dict[str, list[float]]]) -> dict[str, Any]:
+    """Milliseconds; medians of the rounds."""
+
+    def quantile(which: str, percent: int) -> float:
+        return statistics.median(1000 * statistics.quantiles(taken[which], n=100)[percent - 1] for taken in rounds)
+
+    p50, p99 = quantile(kind, 50), quantile(kind, 99)
+    return {
+        "app": app,
+        "watched by": kind,
+        "p50 ms": p50,
+        "p99 ms": p99,
+        "p50 over bare": p50 - quantile("bare", 50),
+        "p99 over bare": p99 - quantile("bare", 99),
+    }
+
+
+if __name__ == "__main__":
+    main()

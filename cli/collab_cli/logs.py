@@ -1,0 +1,83 @@
+"""`collab logs`: what was harvested or imported."""
+
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from collab_cli.failures import finish
+from collab_cli.logs_purge import purge
+from collab_cli.logs_store import STORE, existing_store
+from collab_cli.logs_view import list_, show
+from collab_cli.options import LOG_FORMAT, LOGS, count, number, option
+from collab_cli.terminal import Problems, note
+from collab_cli.units import of
+from collab_sdk import read_conversations
+from collab_sdk.logs import CHAT_WRITERS, ConversationStore, JsonlWriter, get_chat_writer
+
+BATCH = 200
+"""Chats to a transaction."""
+
+
+@click.group()
+def logs() -> None:
+    """Look after the conversation store, the file that apps record into.
+
+    Every command that takes LOGS reads a store like any other file.
+    """
+
+
+@logs.command("import")
+@LOGS
+@STORE
+@LOG_FORMAT
+@number("--limit", count(1), help="Stop after N conversations.")
+def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: int | None) -> None:
+    """Put logged chats into a store.
+
+    What the store has already stays as it is, so the same logs can be imported again.
+
+    \b
+      collab logs import chats.jsonl conversations.json --store chats.db
+    """
+    problems = Problems()
+    chats = read_conversations(logs, format=log_format, on_error=problems.report, notes=problems.notes)
+    chats = islice(chats, limit)
+    with ConversationStore(store) as target:
+        before, added = len(target), 0
+        while batch := list(islice(chats, BATCH)):
+            added += target.add(batch, on_error=problems.report)
+        new = len(target) - before
+    problems.close()
+    note(f"Imported {of(added, 'chat')} into {store}: {new:,} new, {added - new:,} that it had.")
+    finish(problems)
+
+
+@logs.command()
+@click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=existing_store())
+@option("--output", "-o", default="-", show_default=True, metavar="FILE", help="Where the rows go; - is stdout.")
+@option(
+    "--format", type=click.Choice(list(CHAT_WRITERS)), default="collab", show_default=True, help="The kind of rows."
+)
+@number("--limit", count(1), help="Stop after N conversations.")
+def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None) -> None:
+    """Write stored chats as JSON lines.
+
+    Only rows of the kind collab have everything: ids, goals, metadata and the other responses to each history.
+
+    \b
+      collab logs export chats.db -o chats.jsonl
+    """
+    problems, to_row, written = Problems(), get_chat_writer(format), 0
+    with JsonlWriter(output) as rows:
+        for chat in islice(read_conversations(stores, on_error=problems.report), limit):
+            rows.write(to_row(chat))
+            written += 1
+    problems.close()
+    note(f"Wrote {of(written, 'chat')} to {'stdout' if output == '-' else output}.")
+    finish(problems)
+
+
+logs.add_command(list_)
+logs.add_command(show)
+logs.add_command(purge)

@@ -1,0 +1,30 @@
+"""Recording the calls that a running app makes, without slowing it, breaking it or leaking from it."""
+
+from collab_sdk.harvest.completion import Answer, completion_answer, token_usage
+from collab_sdk.harvest.context import conversation, conversation_id_in, current_conversation
+from collab_sdk.harvest.errors import error_text
+from collab_sdk.harvest.parameters import kept_parameters
+from collab_sdk.harvest.presidio import presidio_redactor
+from collab_sdk.harvest.recorder import CallContext, Recorder, RecorderStats
+from collab_sdk.harvest.redaction import redact_patterns
+from collab_sdk.harvest.users import salted_user
+from collab_sdk.suppression import suppress, suppressed
+
+__all__ = [
+    "Answer",
+    "CallContext",
+    "Recorder",
+    "RecorderStats",
+    "completion_answer",
+    "conversation",
+    "conversation_id_in",
+    "current_conversation",
+    "error_text",
+    "kept_parameters",
+    "presidio_redactor",
+    "redact_patterns",
+    "salted_user",
+    "suppress",
+    "suppressed",
+    "token_usage",
+]

@@ -1,0 +1,31 @@
+"""Which settings of a call are kept: a list of what is, as nobody can list what must not be."""
+
+from collections.abc import Mapping
+from typing import Any
+
+KEPT = frozenset(
+    {
+        "frequency_penalty",
+        "logit_bias",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_tokens",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "stop",
+        "temperature",
+        "tool_choice",
+        "top_k",
+        "top_p",
+        "verbosity",
+    }
+)
+
+
+def kept_parameters(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call that say how its reply was drawn; never keys, headers or addresses."""
+    return {name: value for name, value in arguments.items() if name in KEPT and value is not None}

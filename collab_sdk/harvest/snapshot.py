@@ -1,0 +1,152 @@
+"""Copies of what an app handed over: plain JSON values, every text redacted, media as references."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from collab_sdk.suppression import suppress
+
+FAILED = "[redaction failed]"
+OTHER_ROLES = {"developer": "system", "function": "tool"}
+"""OpenAI's newer and older names."""
+STRUCTURE = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
+"""What holds a message together; a redactor that touched it would tear tool calls from their results."""
+MEDIA = frozenset({"data", "file_data", "b64_json", "base64", "image_data"})
+DATA_URL = re.compile(r"data:([\w.+-]{1,100}/[\w.+-]{1,100})[^,]{0,200};base64,", re.IGNORECASE)
+LONG = 256
+DEPTH = 32
+REMEMBERED = 8_000_000
+
+
+class Snapshot:
+    """Copies values. What a text became is remembered, so that of a growing history only the new messages cost.
+
+    `redact` is never trusted: where it raises or returns no text, the text is replaced, and `on_failure` is told.
+    """
+
+    def __init__(self, redact: Callable[[str], str] | None, on_failure: Callable[[BaseException], None]) -> None:
+        self._redact = redact
+        self._on_failure = on_failure
+        # Two generations: when the younger has grown to REMEMBERED characters, the older is forgotten.
+        self._young: dict[str, str] = {}
+        self._old: dict[str, str] = {}
+        self._size = 0
+
+    def messages(self, messages: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+        """The messages as dicts. Raises TypeError for what is none."""
+        rows = tuple(self.mapping(message) for message in messages)
+        for row in rows:
+            if row.get("role") in OTHER_ROLES:
+                row["role"] = OTHER_ROLES[row["role"]]
+        return rows
+
+    def mapping(self, value: Any, depth: int = 0) -> dict[str, Any]:
+        """A mapping or pydantic model. Raises TypeError for anything else."""
+        if type(value) is not dict and not isinstance(value, Mapping):
+            if not hasattr(value, "model_dump"):
+                raise TypeError(f"{type(value).__name__} is no message")
+            value = value.model_dump(exclude_unset=True, warnings=False)
+        return {
+            str(key): part
+            if key in STRUCTURE and type(part) is str
+            else self.text(part)
+            if type(part) is str and key not in MEDIA
+            else self._value(part, depth + 1, media=key in MEDIA)
+            for key, part in value.items()
+        }
+
+    def text(self, text: str) -> str:
+        known = self._young.get(text)
+        if known is None:
+            known = self._old.get(text)
+            if known is None:
+                return self._new(text)
+            self._remember(text, known)
+        return known
+
+    def _value(self, value: Any, depth: int, *, media: bool = False) -> Any:
+        if isinstance(value, str):
+            return _reference("base64", value) if media and len(value) >= LONG else self.text(str(value))
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return value if -1_000_000 < value < 1_000_000 else self._number(int(value))
+        if isinstance(value, float):
+            return value if value - value == 0 else None  # JSON has no infinity
+        if isinstance(value, bytes | bytearray):
+            return _reference("bytes", bytes(value))
+        if depth > DEPTH:
+            return f"[{type(value).__name__}]"
+        if isinstance(value, Mapping) or hasattr(value, "model_dump"):
+            return self.mapping(value, depth)
+        if isinstance(value, Sequence | set | frozenset):
+            return [self._value(part, depth + 1) for part in value]
+        return f"[{type(value).__name__}]"
+
+    def _number(self, number: int) -> int | str:
+        """Phone and card numbers come as numbers too."""
+        text = str(number)
+        redacted = self.text(text)
+        return number if redacted == text else redacted
+
+    def _new(self, text: str) -> str:
+        try:
+            redacted = self._redacted(text)
+        except KeyboardInterrupt:  # the user's, in whose thread this runs
+            raise
+        except BaseException as error:
+            self._on_failure(error)
+            return FAILED  # and not remembered: a service that is back must find the same history again
+        self._remember(text, redacted)
+        return redacted
+
+    def _redacted(self, text: str) -> str:
+        if url := DATA_URL.match(text):
+            return _reference(url[1].lower(), text)
+        text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be stored
+        if self._redact is None:
+            return text
+        with suppress():
+            redacted = self._redact(text)
+            if not isinstance(redacted, str):
+                raise TypeError(f"the redactor returned {type(redacted).__name__}, no text")
+            if redacted != text and text.lstrip()[:1] in ("{", "["):
+                return _redacted_json(text, self._redact) or redacted
+        return redacted
+
+    def _remember(self, text: str, redacted: str) -> None:
+        if len(text) > REMEMBERED // 2:
+            return
+        self._size += len(text) + LONG
+        if self._size > REMEMBERED:
+            self._old, self._young, self._size = self._young, {}, len(text)
+        self._young[text] = redacted
+
+
+def _reference(kind: str, data: str | bytes) -> str:
+    content = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    return f"[{kind}, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}]"
+
+
+def _redacted_json(text: str, redact: Callable[[str], str]) -> str | None:
+    """JSON whose texts and numbers are redacted each by itself, so that it stays JSON; None for what is none."""
+    try:
+        return json.dumps(_redacted_part(json.loads(text), redact), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _redacted_part(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {redact(key): _redacted_part(part, redact) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_redacted_part(part, redact) for part in value]
+    if isinstance(value, str):
+        return redact(value)
+    if value is None or isinstance(value, bool):
+        return value
+    number = json.dumps(value)
+    redacted = redact(number)
+    return value if redacted == number else redacted

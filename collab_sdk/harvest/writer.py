@@ -1,0 +1,224 @@
+"""The one thread that writes to a store what the app's threads hand over."""
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from collab_sdk.errors import CollabError
+from collab_sdk.harvest.once import WarnOnce, log
+from collab_sdk.harvest.pending import Pending, collect_lost
+from collab_sdk.logs.store import LoggedCall
+
+BATCH = 256
+GROWTH = 128
+"""With this many calls queued, one more goes into each batch: small ones hold the interpreter's lock only briefly."""
+BREATH = 0.01
+"""Seconds between batches in which the app's threads, and other processes that write, have their turn."""
+IDLE = 1.0
+PAUSES = (0.1, 1.0)
+"""Seconds before another try at a batch that the store refuses: a lock or a full disk may pass."""
+
+
+class CallStore(Protocol):
+    """Where calls are kept. Raises StoreError."""
+
+    def record(self, calls: Sequence[LoggedCall]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Writer:
+    """Takes calls without waiting and commits them in batches.
+
+    Its thread starts with the first call and ends when there has been none for a second, and closes the store then: an
+    idle writer holds neither thread nor file, and can be forgotten like any object.
+    """
+
+    def __init__(self, open_store: Callable[[], CallStore], *, path: Path | None = None) -> None:
+        """`path` is the store's file, beside which the length of the queue is kept; None: nowhere."""
+        self._open_store = open_store
+        self._path = path
+        self._store: CallStore | None = None
+        self._pending: Pending | None = None
+        self.reset()
+
+    def before_fork(self) -> None:
+        """See that no store is half open: its connection would go into the child, with locks that are its parent's."""
+        self._opening.acquire()
+
+    def after_fork(self) -> None:
+        self._opening.release()
+
+    def reset(self) -> None:
+        """Begin anew, as a forked child must: without its parent's thread, locks and queue."""
+        self._store = None
+        if self._pending is not None:
+            self._pending.leave()
+            self._pending = None
+        self._changed = threading.Condition()
+        self._opening = threading.Lock()
+        self._queue: deque[LoggedCall] = deque()
+        self._thread: threading.Thread | None = None
+        self._hurry = threading.Event()
+        self._awaited = 0
+        self._warn = WarnOnce()
+        self.taken = self.recorded = self.failed = self.dropped = self.lost = 0
+        self.skipped = self.redaction_failures = 0
+
+    @property
+    def settled(self) -> int:
+        return self.recorded + self.failed
+
+    def put(self, call: LoggedCall, limit: int) -> None:
+        """Queue a call, or count it as dropped if `limit` are queued already."""
+        with self._changed:
+            if self.taken - self.settled >= limit:
+                self.dropped += 1
+                return
+            self._queue.append(call)
+            self.taken += 1
+            self._note()
+            if self._thread is None:
+                self._start()
+            elif len(self._queue) == 1:
+                self._changed.notify_all()
+
+    def write(self, call: LoggedCall) -> None:
+        """Commit a call before returning, in the caller's thread."""
+        with self._changed:
+            self.taken += 1
+        self._settle([call], self._attempt([call]))
+
+    def count_failure(self, error: BaseException) -> None:
+        """Count a call that could not even be taken."""
+        with self._changed:
+            self.taken += 1
+        self._settle([None], error)
+
+    def count_skipped(self) -> None:
+        with self._changed:
+            self.skipped += 1
+
+    def count_redaction_failure(self) -> None:
+        with self._changed:
+            self.redaction_failures += 1
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until everything taken so far is settled; False if that takes longer than `timeout` seconds."""
+        with self._changed:
+            if self._queue and self._thread is None:
+                self._start()
+            goal = self.taken
+            self._awaited += 1
+            try:
+                return self._changed.wait_for(lambda: self.settled >= goal, timeout)
+            finally:
+                self._awaited -= 1
+
+    def finish(self, timeout: float) -> None:
+        """At the end of the process: write what is queued, without long waits for a store that refuses."""
+        self._hurry.set()
+        if self.flush(timeout):
+            self._let_go()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="collab-harvest", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no more threads, or the interpreter is ending: the next call tries
+            thread.start()
+            self._thread = thread
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            error = self._attempt(batch)
+            for pause in PAUSES:
+                if not isinstance(error, CollabError) or self._hurry.wait(pause):
+                    break
+                error = self._attempt(batch)
+            if error is not None and len(batch) > 1:
+                self._one_by_one(batch)
+            else:
+                self._settle(batch, error)
+            if not self._awaited:
+                self._hurry.wait(BREATH)
+
+    def _one_by_one(self, calls: Sequence[LoggedCall]) -> None:
+        """Write what can be written of calls that cannot be written together."""
+        failures = 0
+        for position, call in enumerate(calls):
+            error = self._attempt([call])
+            self._settle([call], error)
+            failures = failures + 1 if error is not None else 0
+            if error is not None and failures == 2:  # it is not a call that is in the way, it is the store
+                self._settle(calls[position + 1 :], error)
+                return
+
+    def _next_batch(self) -> list[LoggedCall]:
+        with self._changed:
+            if self._changed.wait_for(lambda: self._queue, IDLE):
+                size = BATCH if self._awaited else 1 + len(self._queue) // GROWTH
+                return [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
+            self._thread = None
+        self._let_go()
+        return []
+
+    def _attempt(self, calls: Sequence[LoggedCall]) -> BaseException | None:
+        """Write the calls, and return what was in the way. Nothing may end this thread, or reach the app's."""
+        try:
+            self._opened().record(calls)
+        except KeyboardInterrupt:  # the user's, if this is the main thread
+            raise
+        except BaseException as error:
+            return error
+        return None
+
+    def _opened(self) -> CallStore:
+        with self._opening:
+            if self._store is None:
+                self._open_pending()
+                self._store = self._open_store()
+                self._open_pending()  # at first there was no folder for it
+            return self._store
+
+    def _open_pending(self) -> None:
+        if self._path is None or self._pending is not None:
+            return
+        with contextlib.suppress(OSError):
+            if lost := collect_lost(self._path):
+                log.warning("%d calls were lost: a process that recorded to %s was killed.", lost, self._path)
+            pending = Pending(self._path)
+            with self._changed:
+                self.lost += lost
+                self._pending = pending
+                self._note()
+
+    def _settle(self, calls: Sequence[LoggedCall | None], error: BaseException | None) -> None:
+        with self._changed:
+            if error is None:
+                self.recorded += len(calls)
+            else:
+                self.failed += len(calls)
+            self._note()
+            self._changed.notify_all()
+        if error is not None:
+            self._warn("Calls are not recorded: %s: %s", type(error).__name__, error)
+
+    def _note(self) -> None:
+        if self._pending is not None:
+            self._pending.set(self.taken, self.settled)
+
+    def _let_go(self) -> None:
+        """Close the files."""
+        with self._opening, self._changed:
+            if self._queue:  # a thread that has just begun needs them
+                return
+            store, self._store = self._store, None
+            pending, self._pending = self._pending, None
+        with contextlib.suppress(Exception):
+            if store is not None:
+                store.close()
+        with contextlib.suppress(OSError):
+            if pending is not None:
+                pending.close()

@@ -1,0 +1,95 @@
+"""What formats share that log calls of a model, each with the history so far, and no conversations."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from collab_sdk.errors import InputError
+from collab_sdk.logs.conversation_row import Row, read_messages
+from collab_sdk.logs.json_text import parse_json
+from collab_sdk.logs.langchain_message import any_message
+from collab_sdk.logs.store import LoggedCall
+
+_PARAMETERS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "seed",
+    "stop",
+    "presence_penalty",
+    "frequency_penalty",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallFormat:
+    """A log of calls. `read` gives the call, None where something else is logged, and raises InputError.
+
+    A call may come in two halves, without replies and without messages, in two rows of one run id.
+    """
+
+    name: str
+    known_by: str
+    matches: Callable[[Row], bool]
+    read: Callable[[Row], LoggedCall | None]
+    unwrapped: Callable[[Row], Sequence[Row]] = lambda row: [row]
+    """The entries of a row that wraps several, as answers of an API do."""
+
+
+def call_messages(values: Any) -> tuple[Mapping[str, Any], ...]:
+    """OpenAI-style dicts of a history, or of replies, in any spelling that frameworks log. Raises InputError."""
+    if isinstance(values, str | Mapping):
+        values = [values]
+    return tuple(message.to_dict() for message in read_messages(values, any_message))
+
+
+def parameters(*sources: Any) -> dict[str, Any]:
+    """The settings worth keeping: an allow list, since keys and headers are logged among them."""
+    given = {key: value for source in sources for key, value in mapping(source).items()}
+    return {key: given[key] for key in _PARAMETERS if given.get(key) is not None}
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in a list; none in anything else."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def tool_list(value: Any) -> tuple[Mapping[str, Any], ...]:
+    return tuple(objects(value))
+
+
+def unpacked(value: Any) -> Any:
+    """The value of JSON text; other text, and anything else, as it is."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            return parse_json(value)
+        except InputError:
+            return value
+    return value
+
+
+def run_id(row: Row, *keys: str) -> str:
+    for key in keys:
+        if isinstance(row.get(key), str) and row[key]:
+            return str(row[key])
+    raise InputError(f"no id: {' or '.join(keys)} must be text")
+
+
+def seconds(value: Any) -> float:
+    """Unix seconds of a time in ISO 8601, in UTC if it does not say, or 0 for what is no time."""
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,47 @@
+"""A JSON file with an entry for each data file of its folder, such as LLaMA-Factory's `dataset_info.json`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from collab_sdk.errors import InputError, OutputError
+from collab_sdk.logs.files import JsonlWriter
+from collab_sdk.logs.json_text import parse_json
+
+
+class Catalogue:
+    """Adds entries to a catalogue, which may be new; to be used with `with`.
+
+    It changes after a clean end only. Raises OutputError for one that cannot be written, or that is no JSON object.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._entries = _entries(path)
+        self._file = JsonlWriter(path)
+
+    def add(self, file: str, entry: Mapping[str, Any]) -> None:
+        """The entry of a data file, under its name without the ending; one that it has already is replaced."""
+        self._entries[Path(file).stem] = entry
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._file.write(self._entries)
+        self._file.__exit__(kind, error, trace)
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        entries = parse_json(path.read_bytes())
+    except (OSError, InputError) as error:
+        raise OutputError(f"Cannot add to {path}: {error}.") from None
+    if not isinstance(entries, dict):
+        raise OutputError(f"Cannot add to {path}: it is no JSON object.")
+    return entries

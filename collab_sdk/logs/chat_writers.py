@@ -1,0 +1,63 @@
+"""Chat formats: a conversation as a row of a log."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from collab_sdk.errors import UnknownNameError
+from collab_sdk.logs.json_text import parse_json, to_json
+from collab_sdk.logs.openai_messages import SCHEMA
+from collab_sdk.types import Conversation, Message
+
+Row = dict[str, Any]
+ChatWriter = Callable[[Conversation], Row]
+
+_SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
+
+
+def _collab(conversation: Conversation) -> Row:
+    """Everything there is: what this reads back is what was written."""
+    row: Row = {"schema": SCHEMA, "id": conversation.id, **_openai(conversation)}
+    if goal := conversation.goal:
+        row["goal"] = {"text": goal.text} | ({"reference": goal.reference} if goal.reference is not None else {})
+    if conversation.metadata:
+        row["metadata"] = dict(conversation.metadata)
+    if conversation.alternatives:
+        row["alternatives"] = {str(turn): list(texts) for turn, texts in conversation.alternatives.items()}
+    return row
+
+
+def _openai(conversation: Conversation) -> Row:
+    row: Row = {"messages": [message.to_dict() for message in conversation.messages]}
+    return row | ({"tools": [dict(tool) for tool in conversation.tools]} if conversation.tools else {})
+
+
+def _sharegpt(conversation: Conversation) -> Row:
+    turns = [turn for message in conversation.messages for turn in _turns(message)]
+    row: Row = {"id": conversation.id, "conversations": turns}
+    return row | ({"tools": to_json(list(conversation.tools))} if conversation.tools else {})
+
+
+def _turns(message: Message) -> list[Row]:
+    """What was said, and calls apart from it, since a turn of ShareGPT holds the one or the other."""
+    said = [{"from": _SPEAKERS[message.role], "value": message.content}]
+    if not message.tool_calls:
+        return said
+    calls = [call["function"] for call in message.tool_calls]
+    made = [{"name": call.get("name"), "arguments": _arguments(call.get("arguments"))} for call in calls]
+    return (said if message.content else []) + [{"from": "function_call", "value": to_json(made)}]
+
+
+def _arguments(text: Any) -> Any:
+    return parse_json(text) if isinstance(text, str) and text else text
+
+
+CHAT_WRITERS: Mapping[str, ChatWriter] = MappingProxyType({"collab": _collab, "openai": _openai, "sharegpt": _sharegpt})
+"""By format. Only `collab` rows keep goals, metadata and alternatives."""
+
+
+def get_chat_writer(name: str) -> ChatWriter:
+    """The writer of a chat format. Raises UnknownNameError listing the formats."""
+    if name not in CHAT_WRITERS:
+        raise UnknownNameError.of("chat format", name, CHAT_WRITERS)
+    return CHAT_WRITERS[name]

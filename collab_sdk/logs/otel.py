@@ -1,0 +1,93 @@
+"""OpenTelemetry spans with GenAI attributes: one a row, as SDKs print them, or OTLP JSON, `{"resourceSpans": [...]}`.
+
+Spans of agents and tools are passed over: the calls within say the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from collab_sdk.errors import InputError
+from collab_sdk.logs.call_row import CallFormat, mapping, objects, parameters, seconds, tool_list, unpacked
+from collab_sdk.logs.conversation_row import Row, first_text
+from collab_sdk.logs.otel_message import otel_messages, otel_text
+from collab_sdk.logs.store import LoggedCall
+
+_INPUT, _OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
+_REQUEST = "gen_ai.request."
+_OTHER_OPERATIONS = ("invoke_agent", "create_agent", "execute_tool", "embeddings", "invoke_workflow")
+
+
+def _matches(row: Row) -> bool:
+    attributes = row.get("attributes")
+    if isinstance(attributes, Mapping):
+        return any(str(key).startswith("gen_ai.") for key in attributes)
+    return "resourceSpans" in row or (isinstance(attributes, list) and ("spanId" in row or "span_id" in row))
+
+
+def _spans(row: Row) -> Sequence[Row]:
+    if "resourceSpans" not in row:
+        return [row]
+    scopes = [scope for resource in objects(row["resourceSpans"]) for scope in objects(resource.get("scopeSpans"))]
+    return [span for scope in scopes for span in objects(scope.get("spans"))]
+
+
+def _read(span: Row) -> LoggedCall | None:
+    attributes = _attributes(span.get("attributes"))
+    if _INPUT not in attributes or attributes.get("gen_ai.operation.name") in _OTHER_OPERATIONS:
+        return None
+    context = mapping(span.get("context")) or span
+    ids = [
+        first_text(context.get(key), context.get(other))
+        for key, other in (("trace_id", "traceId"), ("span_id", "spanId"))
+    ]
+    if not all(ids):
+        raise InputError("a span must have trace_id and span_id")
+    system = otel_text(unpacked(attributes.get("gen_ai.system_instructions")))
+    history = otel_messages(unpacked(attributes[_INPUT]))
+    settings = {key.removeprefix(_REQUEST): value for key, value in attributes.items() if key.startswith(_REQUEST)}
+    return LoggedCall(
+        run_id="/".join(str(one) for one in ids),
+        conversation_id=first_text(attributes.get("gen_ai.conversation.id")),
+        messages=((({"role": "system", "content": system},) if system else ()) + history),
+        replies=otel_messages(unpacked(attributes.get(_OUTPUT)) or []),
+        source="import",
+        model=first_text(attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model")),
+        parameters=parameters(settings),
+        tools=tool_list(unpacked(attributes.get("gen_ai.tool.definitions"))),
+        started=_time(span, "start_time", "startTimeUnixNano"),
+        ended=_time(span, "end_time", "endTimeUnixNano"),
+    )
+
+
+def _attributes(value: Any) -> Mapping[str, Any]:
+    """By name; OTLP has a list of keys with typed values."""
+    if isinstance(value, Mapping):
+        return value
+    return {one["key"]: _value(one.get("value")) for one in objects(value) if isinstance(one.get("key"), str)}
+
+
+def _value(value: Any) -> Any:
+    """The value in an OTLP AnyValue."""
+    if not isinstance(value, Mapping):
+        return value
+    if isinstance(values := value.get("arrayValue"), Mapping):
+        return [_value(one) for one in values.get("values") or []]
+    if isinstance(values := value.get("kvlistValue"), Mapping):
+        return _attributes(values.get("values"))
+    if isinstance(number := value.get("intValue"), str):  # 64 bits do not fit into a JSON number
+        return int(number) if number.lstrip("-").isdecimal() else None
+    return next(iter(value.values()), None)
+
+
+def _time(span: Row, iso: str, nanoseconds: str) -> float:
+    value = span.get(nanoseconds)
+    return int(value) / 1e9 if isinstance(value, str) and value.isdecimal() else seconds(span.get(iso))
+
+
+OTEL = CallFormat(
+    name="otel",
+    known_by="gen_ai.*",
+    matches=_matches,
+    read=_read,
+    unwrapped=_spans,
+)

@@ -1,0 +1,81 @@
+"""Preference rows read as chats: the chosen response is what was said, the rejected one an alternative to it.
+
+One reader for the rows of every preference writer, and for what others write in these forms.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from collab_sdk.errors import InputError
+from collab_sdk.logs.conversation_row import Format, Row, read_messages, text_fields, to_conversation, with_alternatives
+from collab_sdk.logs.openai_messages import openai_message
+from collab_sdk.logs.sharegpt import sharegpt_message
+from collab_sdk.types import Conversation, Message
+
+_SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("completion", None))
+
+
+def _matches(row: Row) -> bool:
+    return any(better in row and (worse in row if worse else "prompt" in row) for better, worse in _SIDES)
+
+
+def _read(row: Row) -> Conversation:
+    better, worse = next((sides for sides in _SIDES if sides[0] in row), _SIDES[0])
+    said = _responses(row.get(better))
+    history = _history(row)
+    if history is None:  # the sides are whole conversations
+        history, said = said[:-1], said[-1:]
+    kept = text_fields(row, "conversation_id", "turn", "score_chosen", "score_rejected", "label")
+    conversation = to_conversation({"id": _id(row), "tools": _tools(row), "metadata": kept}, (*history, *said))
+    if worse is None or len(said) != 1:
+        return conversation
+    rejected = _responses(row.get(worse))[-1:]
+    return with_alternatives(conversation, {len(history): [message.content for message in rejected]})
+
+
+def _history(row: Row) -> tuple[Message, ...] | None:
+    """The messages before the response; None if each side repeats them."""
+    request = row.get("input")
+    if isinstance(request, Mapping):
+        return read_messages(request.get("messages"), openai_message)
+    if isinstance(row.get("prompt"), list):
+        return read_messages(row["prompt"], openai_message)
+    if "conversations" in row:
+        return read_messages(row["conversations"], sharegpt_message)
+    if isinstance(row.get("chosen"), Mapping):
+        return read_messages(row.get("messages"), openai_message)
+    if isinstance(row.get("chosen"), list):
+        return None
+    return (Message.of({"role": "user", "content": row.get("prompt")}),)
+
+
+def _responses(value: Any) -> tuple[Message, ...]:
+    """A side: messages, a single one in either spelling, or its text."""
+    if isinstance(value, str):
+        return (Message(role="assistant", content=value),)
+    if isinstance(value, Mapping):
+        return (sharegpt_message(value) if "from" in value else openai_message(value),)
+    if not value:
+        raise InputError("a response is missing")
+    return read_messages(value, openai_message)
+
+
+def _tools(row: Row) -> Any:
+    request = row.get("input")
+    return request.get("tools") if isinstance(request, Mapping) else row.get("tools")
+
+
+def _id(row: Row) -> str | None:
+    """The turn's; none for labelled responses, of which a turn has two."""
+    if "label" in row:
+        return None
+    known = text_fields(row, "conversation_id", "turn")
+    return f"{known['conversation_id']}#{known['turn']}" if len(known) == 2 else None
+
+
+PREFERENCES = Format(
+    name="preferences",
+    known_by="chosen and rejected",
+    matches=_matches,
+    read=_read,
+)

@@ -1,0 +1,66 @@
+"""A conversation from a log as calls."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+
+from collab_sdk.errors import InputError
+from collab_sdk.logs.store.call import LoggedCall
+from collab_sdk.logs.store.chain import canonical, chain
+from collab_sdk.logs.store.messages import branches
+from collab_sdk.logs.store.reading import GOAL, IMPORTED
+from collab_sdk.types import Conversation, Message
+
+
+def as_calls(conversation: Conversation, *, imported: float) -> Iterator[LoggedCall]:
+    """A call for every turn with alternatives, and one for where the conversation ends.
+
+    Their run ids are made from what they say, so that importing a log again adds nothing. `imported` (Unix seconds)
+    stands for the time, which logs do not tell.
+    """
+    for turn in conversation.turns():
+        if others := conversation.alternatives.get(turn.index):
+            replies = [turn.response, *(Message(role="assistant", content=text) for text in others)]
+            yield _call(conversation, turn.history, replies, imported)
+    history, last = conversation.messages[:-1], conversation.messages[-1:]
+    if last and last[0].role != "assistant":
+        history, last = conversation.messages, ()
+    metadata = dict(conversation.metadata)
+    if conversation.goal is not None:
+        metadata[GOAL] = {"text": conversation.goal.text, "reference": conversation.goal.reference}
+    yield _call(conversation, history, last, imported, metadata)
+
+
+def check_same_chat(db: sqlite3.Connection, conversation: Conversation) -> None:
+    """Raises InputError if its id is that of a stored conversation that began otherwise."""
+    stored = db.execute("SELECT id FROM conversations WHERE name = ?", (conversation.id,)).fetchone()
+    if stored is None:
+        return
+    asked = next((n for n, message in enumerate(conversation.messages, 1) if message.role == "user"), None)
+    beginning = chain(canonical(message.to_dict()) for message in conversation.messages[:asked])
+    if not any(message.hash == beginning[-1].hash for message in branches(db, stored[0])):
+        raise InputError(f"duplicate id {conversation.id!r}; another chat has it in the store")
+
+
+def _call(
+    conversation: Conversation,
+    history: tuple[Message, ...],
+    replies: "list[Message] | tuple[Message, ...]",
+    imported: float,
+    metadata: dict[str, object] | None = None,
+) -> LoggedCall:
+    messages = tuple(message.to_dict() for message in history)
+    answers = tuple(message.to_dict() for message in replies)
+    said = chain([*map(canonical, messages), *map(canonical, answers)])
+    identity = hashlib.sha256(conversation.id.encode("utf-8", "replace") + b"\0" + said[-1].hash).hexdigest()
+    return LoggedCall(
+        run_id=f"{IMPORTED}-{identity[:32]}",
+        conversation_id=conversation.id,
+        messages=messages,
+        replies=answers,
+        source=IMPORTED,
+        tools=conversation.tools,
+        started=imported,
+        ended=imported,
+        metadata=metadata or {},
+    )

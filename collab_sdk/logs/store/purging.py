@@ -1,0 +1,55 @@
+"""What is deleted for good, and what would be."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from collab_sdk.logs.store.messages import branches, drop_unused, drop_unused_tools
+
+_MATCHING = """
+    SELECT id FROM conversations WHERE (?1 IS NULL OR active < ?1) AND (?2 IS NULL OR name = ?2)
+    AND (?3 IS NULL OR id IN (SELECT conversation FROM calls WHERE user = ?3))
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Purge:
+    """Which conversations go: those that all given parts match. A user's are all those they took part in."""
+
+    before: float | None = None
+    """Unix seconds; a conversation matches if its last call ended earlier."""
+    conversation: str | None = None
+    user: str | None = None
+
+    def find(self, db: sqlite3.Connection) -> list[int]:
+        found = db.execute(_MATCHING, (self.before, self.conversation, self.user))
+        return [id for [id] in found]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Purged:
+    """How much went, or would go."""
+
+    conversations: int
+    calls: int
+    messages: int = 0
+    """Those that nothing else refers to."""
+
+
+def count_purge(db: sqlite3.Connection, purge: Purge) -> Purged:
+    found = purge.find(db)
+    calls = sum(db.execute("SELECT count(*) FROM calls WHERE conversation = ?", (id,)).fetchone()[0] for id in found)
+    return Purged(conversations=len(found), calls=calls)
+
+
+def delete(db: sqlite3.Connection, purge: Purge) -> Purged:
+    found = purge.find(db)
+    calls = messages = 0
+    for conversation in found:
+        said = [message.id for message in branches(db, conversation)]
+        tools = db.execute("SELECT DISTINCT toolset FROM calls WHERE conversation = ?", (conversation,)).fetchall()
+        db.execute("DELETE FROM replies WHERE call IN (SELECT id FROM calls WHERE conversation = ?)", (conversation,))
+        calls += db.execute("DELETE FROM calls WHERE conversation = ?", (conversation,)).rowcount
+        db.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
+        messages += drop_unused(db, said)
+        drop_unused_tools(db, (toolset for [toolset] in tools))
+    return Purged(conversations=len(found), calls=calls, messages=messages)

@@ -1,0 +1,106 @@
+"""Rows back into values: calls as they were recorded, and conversations along their current branch."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from collab_sdk.logs.openai_messages import OPENAI_MESSAGES
+from collab_sdk.logs.store.call import LoggedCall
+from collab_sdk.logs.store.messages import ancestry
+from collab_sdk.logs.store.tree import StoredCall, Tree, as_object, read_calls
+from collab_sdk.types import PARTIAL_TURNS, Conversation, Turn, text_of
+
+IMPORTED = "import"
+"""The source of calls made from a log."""
+GOAL = "collab_goal"
+"""Where a call's metadata has the goal of its conversation."""
+
+
+def read_call(db: sqlite3.Connection, id: int) -> LoggedCall:
+    """The call as it was recorded, in canonical form."""
+    [call] = read_calls(db, call=id)
+
+    def body(message: int) -> Mapping[str, Any]:
+        return as_object(db.execute("SELECT body FROM messages WHERE id = ?", (message,)).fetchone()[0])
+
+    return LoggedCall(
+        run_id=call.run,
+        conversation_id=call.conversation if call.named else None,
+        messages=tuple(body(message) for message in reversed(ancestry(db, [call.history]))),
+        replies=tuple(body(message) for message in call.replies),
+        status=call.status,
+        error=call.error,
+        source=call.source,
+        model=call.model,
+        tools=_tools(db, call.toolset),
+        user=call.user,
+        started=call.started,
+        ended=call.ended,
+        cached=call.cached,
+        **{key: value for key, value in as_object(call.details).items() if key in ("parameters", "usage", "metadata")},
+    )
+
+
+def read_conversation(db: sqlite3.Connection, tree: Tree) -> Conversation | None:
+    """The current branch, with the other replies given along it; None where no assistant said anything.
+
+    Raises InputError for messages that no chat can have.
+    """
+    path = tree.current_path()
+    if not any(tree.bodies[id].get("role") == "assistant" for id in path):
+        return None
+    on_path = set(path)
+    calls = [call for call in tree.calls if call.leaf in on_path]
+    metadata = _metadata(calls)
+    goal = metadata.pop(GOAL, None)
+    read = OPENAI_MESSAGES.read(
+        {
+            "id": tree.calls[0].conversation,
+            "messages": [tree.bodies[id] for id in path],
+            "tools": list(_tools(db, next((call.toolset for call in reversed(calls) if call.toolset), None))),
+            "metadata": metadata,
+            "goal": goal,
+        }
+    )
+    turns = [(turn, path[len(turn.history)]) for turn in read.turns()]
+    cut_off = _replies(tree, "partial") - _replies(tree, "ok")
+    if partial := [turn.index for turn, response in turns if response in cut_off]:
+        metadata[PARTIAL_TURNS] = partial
+    others = {turn.index: _alternatives(tree, turn, response) for turn, response in turns}
+    alternatives = {index: texts for index, texts in others.items() if texts}
+    return replace(read, metadata=metadata, alternatives=alternatives)
+
+
+def _alternatives(tree: Tree, turn: Turn, response: int) -> tuple[str, ...]:
+    """The other whole answers to the history of a turn, in the order they were given."""
+    unfinished = set().union(*(call.replies for call in tree.calls)) - _replies(tree, "ok")
+    given = {id: (*call.order, place) for call in reversed(tree.calls) for place, id in enumerate(call.replies)}
+    never = (float("inf"),)
+    texts: dict[str, str] = {}
+    siblings = [id for id in tree.children[tree.parents[response]] if id != response and id not in unfinished]
+    for id in sorted(siblings, key=lambda id: (given.get(id, never), str(tree.bodies[id]))):
+        message = tree.bodies[id]
+        text = text_of(message.get("content"), empty_allowed=True)
+        if message.get("role") == "assistant" and not message.get("tool_calls") and text.strip():
+            texts.setdefault(" ".join(text.split()), text)
+    texts.pop(" ".join(turn.response.content.split()), None)
+    return tuple(texts.values())
+
+
+def _replies(tree: Tree, status: str) -> set[int]:
+    return {id for call in tree.calls if call.status == status for id in call.replies}
+
+
+def _metadata(calls: Sequence[StoredCall]) -> dict[str, Any]:
+    """What the calls say of the conversation; the latest wins."""
+    said: dict[str, Any] = {}
+    for call in calls:
+        said |= {"source": "" if call.source == IMPORTED else call.source, "model": call.model, "user": call.user}
+        said |= as_object(call.details).get("metadata") or {}
+    return {key: value for key, value in said.items() if value not in (None, "")}
+
+
+def _tools(db: sqlite3.Connection, toolset: int | None) -> tuple[Mapping[str, Any], ...]:
+    found = db.execute("SELECT body FROM toolsets WHERE id = ?", (toolset,)).fetchone()
+    return tuple(as_object(found[0])["tools"]) if found else ()

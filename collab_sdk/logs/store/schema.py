@@ -1,0 +1,138 @@
+"""The tables, and how a file of an older version becomes one of this version.
+
+    conversations <- calls -> toolsets
+                      |  \\
+                 history  replies
+                      |  /
+                    messages <- parent
+
+A message is one node of a tree: its hash covers its parent's, so that the hash of a node stands for the whole history
+up to it, and histories that begin alike share their nodes. The order of calls is (ended, depth, tie): depth counts the
+messages of the history, tie is made from the run id, so that it is the same whoever is recorded first.
+"""
+
+import sqlite3
+from contextlib import closing
+
+APPLICATION_ID = 0x636C6162  # "clab"; `file` and others tell by it whose database this is
+
+_FIRST = """
+CREATE TABLE conversations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    active REAL NOT NULL                -- when its last call ended
+);
+CREATE INDEX conversations_active ON conversations (active);
+
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY,
+    parent INTEGER,
+    hash BLOB NOT NULL UNIQUE,
+    depth INTEGER NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE INDEX messages_parent ON messages (parent);
+
+CREATE TABLE toolsets (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, body TEXT NOT NULL);
+
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL UNIQUE,
+    conversation INTEGER NOT NULL,
+    named INTEGER NOT NULL,             -- whether the app said which conversation it is
+    anchor INTEGER,                     -- else: the reply that its history goes on from
+    follows INTEGER,                    -- and the call that gave it
+    history INTEGER,
+    ended REAL NOT NULL,
+    depth INTEGER NOT NULL,
+    tie INTEGER NOT NULL,
+    started REAL NOT NULL,
+    status TEXT NOT NULL,
+    error TEXT,
+    source TEXT NOT NULL,
+    model TEXT,
+    user TEXT,
+    toolset INTEGER,
+    cached INTEGER NOT NULL,
+    details TEXT NOT NULL
+);
+CREATE INDEX calls_conversation ON calls (conversation, ended);
+CREATE INDEX calls_history ON calls (history);
+CREATE INDEX calls_follows ON calls (follows) WHERE follows IS NOT NULL;
+CREATE INDEX calls_anchor ON calls (anchor, user, ended, depth, tie) WHERE anchor IS NOT NULL;
+CREATE INDEX calls_anchor_history ON calls (anchor, user, history, ended, depth, tie) WHERE anchor IS NOT NULL;
+CREATE INDEX calls_user ON calls (user) WHERE user IS NOT NULL;
+CREATE INDEX calls_toolset ON calls (toolset) WHERE toolset IS NOT NULL;
+
+CREATE TABLE replies (
+    call INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    message INTEGER NOT NULL,
+    claimed INTEGER NOT NULL,           -- whether an unnamed call already goes on from it
+    user TEXT,                          -- the rest is the call's, for the index
+    ended REAL NOT NULL,
+    depth INTEGER NOT NULL,
+    tie INTEGER NOT NULL,
+    PRIMARY KEY (call, position)
+) WITHOUT ROWID;
+CREATE INDEX replies_message ON replies (message, user, claimed, ended, depth, tie);
+"""
+
+MIGRATIONS = (_FIRST,)
+"""Each makes the next version of the one before; what has been released is never changed."""
+
+
+class UnusableError(Exception):
+    """Why a file is not used as a store; whoever knows its name makes a StoreError of it."""
+
+
+def is_store(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID)
+
+
+def migrate(connection: sqlite3.Connection, *, writable: bool) -> None:
+    """Bring a store, or an empty database, to this version. Raises UnusableError for any other database."""
+    version = read_version(connection)
+    if version == len(MIGRATIONS):
+        return
+    if not writable:
+        raise UnusableError(f"it has version {version}, not {len(MIGRATIONS)}, and cannot be written to be brought up")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statements in MIGRATIONS[read_version(connection) :]:  # asked again: another process may have been first
+            for statement in statements.split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it by itself
+            connection.execute("ROLLBACK")
+        raise
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Raises UnusableError unless the tables are those of this version: views or triggers could do anything at all."""
+    with closing(sqlite3.connect(":memory:")) as planned:
+        for statements in MIGRATIONS:
+            planned.executescript(statements)
+        missing = _objects(planned) - _objects(connection)
+    if missing:
+        names = ", ".join(sorted(name for _, name, _ in missing))
+        raise UnusableError(f"its tables are not those of a conversation store ({names})")
+    if strange := sorted(name for kind, name, _ in _objects(connection) if kind in ("view", "trigger")):
+        raise UnusableError(f"it has views or triggers, which no conversation store has ({', '.join(strange)})")
+
+
+def read_version(connection: sqlite3.Connection) -> int:
+    """0 for an empty database. Raises UnusableError for one that is no store, or a newer one's."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if not is_store(connection) and (version or _objects(connection)):
+        raise UnusableError("it is a database, but no conversation store")
+    if version > len(MIGRATIONS):
+        raise UnusableError(f"it was written by a newer collab-sdk (version {version}): pip install -U collab-sdk")
+    return version
+
+
+def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    return set(connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))

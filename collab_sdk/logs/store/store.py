@@ -1,0 +1,197 @@
+"""The store as its users see it."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from collab_sdk.errors import InputError, StoreError, UsageError
+from collab_sdk.logs.store.call import LoggedCall
+from collab_sdk.logs.store.database import Database
+from collab_sdk.logs.store.imports import as_calls, check_same_chat
+from collab_sdk.logs.store.purging import Purge, Purged, count_purge, delete
+from collab_sdk.logs.store.reading import read_conversation
+from collab_sdk.logs.store.rows import to_rows
+from collab_sdk.logs.store.tree import Tree, read_tree
+from collab_sdk.logs.store.writing import write_call
+from collab_sdk.types import Conversation
+
+Report = Callable[[InputError], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredChat:
+    """A conversation as a listing shows it."""
+
+    id: str
+    sources: tuple[str, ...]
+    models: tuple[str, ...]
+    users: tuple[str, ...]
+    turns: int
+    """Assistant turns on the current branch."""
+    calls: int
+    failed: tuple[str, ...]
+    """Why calls failed or were cancelled, one text each."""
+    last_active: float
+    """Unix seconds."""
+
+
+class ConversationStore:
+    """Conversations of running apps in one SQLite file, which any number of processes and threads may share.
+
+    What `record` was handed survives a crash once it returns. Messages are stored once, whatever the number of calls
+    that had them in their history. The file is 0600, and its folder, if it is made here, 0700.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, patience: float = 30.0) -> None:
+        """`patience`: seconds to wait while others write. Raises StoreError for a file that is no store, or broken."""
+        self._database = Database(path, patience=patience)
+
+    def record(self, calls: Sequence[LoggedCall]) -> None:
+        """Store calls, all of them or none. A run that is known is not stored twice. Raises StoreError."""
+        rows = [to_rows(call) for call in calls]
+        with self._database.writing() as db:
+            for row in rows:
+                write_call(db, row)
+
+    def add(
+        self, conversations: Iterable[Conversation], *, imported: float | None = None, on_error: Report | None = None
+    ) -> int:
+        """Store conversations read from logs, and return how many; those that are known stay as they are.
+
+        `imported` (Unix seconds, by default now) is taken for their time. A conversation whose id another chat has
+        raises InputError or, with `on_error`, is handed to it and skipped.
+        """
+        when = time.time() if imported is None else imported
+        prepared = [(chat, [to_rows(call) for call in as_calls(chat, imported=when)]) for chat in conversations]
+        added = 0
+        with self._database.writing() as db:
+            for conversation, rows in prepared:
+                try:
+                    check_same_chat(db, conversation)
+                except InputError as error:
+                    (on_error or _raise)(error)
+                    continue
+                for row in rows:
+                    write_call(db, row)
+                added += 1
+        return added
+
+    def conversations(self, *, on_error: Report | None = None) -> Iterator[Conversation]:
+        """The conversations in which an assistant spoke, in the order they were first seen, read one by one.
+
+        Each is the path to its latest reply, with the other replies along it as alternatives. One that cannot be read
+        raises InputError or, with `on_error`, is handed to it and skipped. Raises StoreError.
+        """
+        last: int | None = 0
+        while last is not None:
+            last, conversation = self._next(last, on_error or _raise)
+            if conversation is not None:
+                yield conversation
+
+    def get(self, conversation: str) -> Conversation | None:
+        """The conversation with this id; None where no assistant spoke. Raises StoreError for an unknown id."""
+        return self._read(conversation)[1]
+
+    def describe(self, conversation: str) -> StoredChat:
+        """Raises StoreError for an unknown id."""
+        return _describe(*self._read(conversation))
+
+    def listing(self, *, limit: int | None = None, on_error: Report | None = None) -> Iterator[StoredChat]:
+        """What the store holds, the latest first."""
+        with self._database.reading() as db:
+            latest_first = "SELECT name FROM conversations ORDER BY active DESC, id DESC LIMIT ?"
+            found = db.execute(latest_first, (-1 if limit is None else limit,)).fetchall()
+        for [name] in found:
+            try:
+                yield self.describe(name)
+            except InputError as error:
+                (on_error or _raise)(error)
+
+    def __len__(self) -> int:
+        """Conversations, those without any reply included."""
+        with self._database.reading() as db:
+            return int(db.execute("SELECT count(*) FROM conversations").fetchone()[0])
+
+    def count_purge(self, purge: Purge) -> Purged:
+        """What `purge` would delete."""
+        _check(purge)
+        with self._database.reading() as db:
+            return count_purge(db, purge)
+
+    def purge(self, purge: Purge) -> Purged:
+        """Delete conversations from every table, and their text from the file and all beside it.
+
+        Raises StoreError; if it says that only the rewriting failed, a further purge tries that again.
+        """
+        _check(purge)
+        with self._database.writing() as db:
+            purged = delete(db, purge)
+        self._database.compact()
+        return purged
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _next(self, last: int, report: Report) -> tuple[int | None, Conversation | None]:
+        with self._database.reading() as db:
+            found = db.execute(
+                "SELECT id, name FROM conversations WHERE id > ? ORDER BY id LIMIT 1", (last,)
+            ).fetchone()
+            if found is None:
+                return None, None
+            try:
+                return found[0], read_conversation(db, read_tree(db, found[0]))
+            except InputError as error:
+                problem = error
+        report(self._placed(problem, found[1]))
+        return found[0], None
+
+    def _read(self, name: str) -> tuple[Tree, Conversation | None]:
+        with self._database.reading() as db:
+            found = db.execute("SELECT id FROM conversations WHERE name = ?", (name,)).fetchone()
+            if found is not None:
+                try:
+                    tree = read_tree(db, found[0])
+                    return tree, read_conversation(db, tree)
+                except InputError as error:
+                    raise self._placed(error, name) from None
+        raise StoreError(f"The store {self._database.path} has no conversation {name!r}.")
+
+    def _placed(self, error: InputError, name: str) -> InputError:
+        return InputError(error.problem, where=f"{self._database.path}, conversation {name!r}")
+
+
+def _describe(tree: Tree, conversation: Conversation | None) -> StoredChat:
+    def distinct(values: Iterable[str | None]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value for value in values if value))
+
+    return StoredChat(
+        id=tree.calls[0].conversation,
+        sources=distinct(call.source for call in tree.calls),
+        models=distinct(call.model for call in tree.calls),
+        users=distinct(call.user for call in tree.calls),
+        turns=sum(1 for _ in conversation.turns()) if conversation else 0,
+        calls=len(tree.calls),
+        failed=tuple(call.error or call.status for call in tree.calls if call.status in ("failed", "cancelled")),
+        last_active=max(call.ended for call in tree.calls),
+    )
+
+
+def _check(purge: Purge) -> None:
+    if purge.before is None and purge.conversation is None and purge.user is None:
+        raise UsageError("A purge needs to be told what goes: an age, a conversation or a user.")
+
+
+def _raise(error: InputError) -> None:
+    raise error

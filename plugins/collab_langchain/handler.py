@@ -1,0 +1,206 @@
+"""The callback handler that records what a LangChain or LangGraph app does."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Self
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.outputs import LLMResult
+
+from collab_langchain.calls import started_call
+from collab_langchain.identity import NOBODY, identity
+from collab_langchain.runnable import IGNORE_TAG
+from collab_langchain.runs import Root, Run, Runs
+from collab_langchain.snapshot import openai_dicts
+from collab_sdk.harvest import CallContext, Recorder, RecorderStats, suppressed
+from collab_sdk.harvest.writer import CallStore
+from collab_sdk.logs.store import LoggedCall
+
+PENDING_LIMIT = 10_000
+INTERNAL_MARKS = ("lc_source", "lc_internal_call")
+"""Metadata by which LangChain's middleware marks calls of its own: summaries, tool selection, tool emulation."""
+
+
+def _quiet(callback: Callable[..., None]) -> Callable[..., Any]:
+    """LangChain lets some exceptions of a handler through to the app, and prints the others."""
+
+    @wraps(callback)
+    def guarded(self: "CollabCallbackHandler", *arguments: Any, **named: Any) -> None:
+        with self._recorder.quietly():
+            callback(self, *arguments, **named)
+
+    return guarded
+
+
+class CollabCallbackHandler(BaseCallbackHandler):
+    """Records the conversations of an app, sync or async: `config={"callbacks": [CollabCallbackHandler("chats.db")]}`.
+
+    Of each root run one model call is kept: the one whose reply the user saw, with the tool steps before it in its
+    history. Not recorded are calls tagged `collab:ignore`, those inside `suppress()` and those of LangChain's own
+    middleware; with `only`, nothing but calls in a run or LangGraph node of these names.
+
+    `store` may be a Recorder, which comes with its own options; for what `sync` to `queue_size` mean see there. Runs
+    that never report their end are given up after `time_limit` seconds, calls among them recorded as cancelled.
+    `clock` gives Unix seconds.
+    """
+
+    run_inline = True
+
+    def __init__(
+        self,
+        store: Recorder | CallStore | str | os.PathLike[str],
+        *,
+        only: Iterable[str] = (),
+        sync: bool = False,
+        sample: float = 1.0,
+        consent: Callable[[CallContext], bool] | None = None,
+        redact: Callable[[str], str] | None = None,
+        salt: str | None = None,
+        queue_size: int = 10_000,
+        time_limit: float = 3600.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._recorder = (
+            store
+            if isinstance(store, Recorder)
+            else Recorder(
+                store, sync=sync, sample=sample, consent=consent, redact=redact, salt=salt, queue_size=queue_size
+            )
+        )
+        self._only = frozenset(only)
+        self._clock = clock
+        self._runs = Runs(time_limit=time_limit, limit=PENDING_LIMIT)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything recorded so far is in the store; False if that takes longer than `timeout` seconds."""
+        return self._recorder.flush(timeout)
+
+    def stats(self) -> RecorderStats:
+        return self._recorder.stats()
+
+    def close(self) -> None:
+        """Record what is still going on as cancelled, and write what is queued."""
+        with self._recorder.quietly():
+            self._record(self._runs.expire(float("inf")))
+        self._recorder.close()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:  # some apps copy their configs
+        return self
+
+    @_quiet
+    def on_chain_start(
+        self,
+        *_: Any,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **unused: Any,
+    ) -> None:
+        self._enter(run_id, parent_run_id, metadata or {}, name)
+
+    @_quiet
+    def on_chain_end(self, output: Any, *, run_id: UUID, **unused: Any) -> None:
+        self._record(self._runs.leave(run_id, self._clock(), output=output))
+
+    @_quiet
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **unused: Any) -> None:
+        self._record(self._runs.leave(run_id, self._clock(), error=error))
+
+    # Models are called within tools and retrievers too, and their answer is the chain's.
+    on_tool_start = on_retriever_start = on_chain_start
+    on_tool_end = on_retriever_end = on_chain_end
+    on_tool_error = on_retriever_error = on_chain_error
+
+    @_quiet
+    def on_chat_model_start(
+        self,
+        serialized: Any,
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **details: Any,
+    ) -> None:
+        self._start(run_id, parent_run_id, messages[0], tags or [], metadata or {}, details)
+
+    @_quiet
+    def on_llm_start(
+        self,
+        serialized: Any,
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **details: Any,
+    ) -> None:
+        self._start(run_id, parent_run_id, [HumanMessage(prompts[0])], tags or [], metadata or {}, details)
+
+    @_quiet
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **unused: Any) -> None:
+        self._record(self._runs.end(run_id, response, self._clock()))
+
+    @_quiet
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **unused: Any
+    ) -> None:
+        self._record(self._runs.end(run_id, response, self._clock(), error=error))
+
+    def _enter(self, run_id: UUID, parent_run_id: UUID | None, metadata: Mapping[str, Any], name: str | None) -> None:
+        above = self._runs.get(parent_run_id)
+        run = Run(
+            root=above.root if above else Root(),
+            is_root=above is None,
+            identity=identity(metadata, above.identity if above else NOBODY),
+            wanted=self._is_wanted(above, metadata, name),
+            started=self._clock(),
+        )
+        self._runs.enter(run_id, run)
+
+    def _start(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        messages: Sequence[BaseMessage],
+        tags: Sequence[str],
+        metadata: Mapping[str, Any],
+        details: Mapping[str, Any],
+    ) -> None:
+        now = self._clock()
+        self._record(self._runs.expire(now))
+        above = self._runs.get(parent_run_id)
+        if _is_internal(tags, metadata) or not self._is_wanted(above, metadata, details.get("name")):
+            return
+        call = started_call(
+            run_id,
+            identity(metadata, above.identity if above else NOBODY),
+            openai_dicts(messages),
+            arguments=details.get("invocation_params") or {},
+            metadata=metadata,
+            now=now,
+        )
+        self._runs.start(call, above.root if above else None)
+
+    def _is_wanted(self, above: Run | None, metadata: Mapping[str, Any], name: str | None) -> bool:
+        if not self._only or (above is not None and above.wanted):
+            return True
+        return name in self._only or metadata.get("langgraph_node") in self._only
+
+    def _record(self, records: Iterable[LoggedCall]) -> None:
+        for record in records:
+            self._recorder.record(record)
+
+
+def _is_internal(tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
+    return IGNORE_TAG in tags or suppressed() or any(mark in metadata for mark in INTERNAL_MARKS)

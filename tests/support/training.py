@@ -1,0 +1,82 @@
+"""A base model of a few thousand parameters and preferences that it can learn, for the fine-tuner."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from collab_sdk.registry import registered
+from collab_sdk.training import PLUGIN_GROUP, Training, TrainingOptions, TrainingReport
+from support.tiny import tiny_llama, tiny_tokenizer
+
+THINGS = ("latte", "train", "toast", "hike", "essay", "trip", "cake", "poem", "mocha", "ticket")
+WISHES = ("please", "now", "for my sister", "for Sunday")
+ASKS = "Which size would you like?"
+GUESSES = "Here you are, all done."
+FAST = {"learning_rate": 2e-2, "sft_learning_rate": 2e-2, "batch_size": 8, "epochs": 2.0, "eval_fraction": 0.3}
+"""What brings a tiny model somewhere in a few steps."""
+
+
+def write_base(folder: Path, *, seed: int = 0) -> Path:
+    import torch
+    from transformers import logging
+
+    logging.disable_progress_bar()
+    torch.manual_seed(seed)
+    tokenizer = tiny_tokenizer([request(number) for number in range(40)] + [ASKS, GUESSES] * 5)
+    model = tiny_llama(tokenizer)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight *= 10  # so that a small change of an adapter shows in the logits
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def request(number: int) -> str:
+    return f"a {THINGS[number % 10]} {WISHES[number // 10 % 4]}"
+
+
+def pair(number: int, **fields: Any) -> dict[str, Any]:
+    """A row as export-prefs writes it: asking is chosen over guessing."""
+    return {
+        "prompt": [{"role": "user", "content": request(number)}],
+        "chosen": [{"role": "assistant", "content": ASKS}],
+        "rejected": [{"role": "assistant", "content": GUESSES}],
+        "score_chosen": 1.5 + number % 3,
+        "score_rejected": 1.0,
+        "conversation_id": f"chat-{number}",
+        **fields,
+    }
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def write_pairs(path: Path, n: int = 40) -> Path:
+    return write_rows(path, [pair(number) for number in range(n)])
+
+
+def prepared(data: Path, base: Path, output: Path, **settings: Any) -> Training:
+    options = TrainingOptions(data=data, base=str(base), output=output, **{**FAST, **settings})
+    training: Training = registered(PLUGIN_GROUP)[options.method].load()(options)
+    return training
+
+
+def trained(data: Path, base: Path, output: Path, **settings: Any) -> TrainingReport:
+    return prepared(data, base, output, **settings).run(lambda progress: None)
+
+
+def log_probability(model: Any, tokenizer: Any, number: int, reply: str) -> float:
+    """Of a reply to one of the requests."""
+    import torch
+
+    messages = [{"role": "user", "content": request(number)}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    ids = prompt + tokenizer.encode(reply + "<|im_end|>", add_special_tokens=False)
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    return sum(float(logits[at - 1, ids[at]]) for at in range(len(prompt), len(ids)))

@@ -1,0 +1,193 @@
+"""`collab logs`: import, list, show, export, purge."""
+
+import json
+import re
+
+import pytest
+from support.calls import assistant, call, user
+from support.cli import chat_row, collab, write_chats
+
+from collab_sdk.harvest import salted_user
+from collab_sdk.logs import ConversationStore
+
+ASKED = user("Weather in \x1b[31mRome\x07?\nAnd tomorrow?")
+
+
+@pytest.fixture
+def logs(tmp_path):
+    return write_chats(tmp_path / "chats.jsonl", 3)
+
+
+@pytest.fixture
+def imported(tmp_path, logs):
+    collab("logs", "import", logs, "--store", tmp_path / "chats.db")
+    return tmp_path / "chats.db"
+
+
+@pytest.fixture
+def harvested(tmp_path):
+    """A chat with a tool call, two responses to one history, one broken off, and a call that failed."""
+    with ConversationStore(tmp_path / "app.db") as store:
+        tool = assistant(
+            None, tool_calls=[{"id": "c", "function": {"name": "weather", "arguments": '{"city":"Rome"}'}}]
+        )
+        seen = (ASKED, tool, {"role": "tool", "tool_call_id": "c", "content": "sunny"})
+        more = (*seen, assistant("Sunny."), user("Paris?"))
+        fields = {"conversation_id": "42", "source": "langchain", "model": "gpt-4o", "user": salted_user("ann", "salt")}
+        store.record(
+            [
+                call("1", ASKED, replies=[tool], ended=1e9, **fields),
+                call("2", *seen, replies=[assistant("Sunny."), assistant("Hot, take a hat.")], ended=1e9 + 1, **fields),
+                call("3", *more, replies=[], status="failed", error="TimeoutError: slow", ended=1e9 + 2, **fields),
+                call("4", *more, replies=[assistant("Pa")], status="partial", ended=1e9 + 3, **fields),
+            ]
+        )
+    return tmp_path / "app.db"
+
+
+def test_logs_are_imported_once_however_often_that_is_asked_for(tmp_path, logs):
+    store = tmp_path / "chats.db"
+    first, again = (collab("logs", "import", logs, "--store", store) for _ in range(2))
+    assert first.exit_code == again.exit_code == 0
+    assert f"Imported 3 chats into {store}: 3 new, 0 that it had." in first.stderr
+    assert f"Imported 3 chats into {store}: 0 new, 3 that it had." in again.stderr
+
+
+def test_rows_that_cannot_be_imported_are_told_and_the_others_are_in(tmp_path, logs):
+    with logs.open("a") as log:
+        log.write('{"messages": []}\n' + json.dumps(chat_row(3)) + "\n")
+    result = collab("logs", "import", logs, "--store", tmp_path / "chats.db")
+    assert result.exit_code == 3
+    assert "chats.jsonl:4: no messages" in result.stderr
+    assert "Imported 4 chats" in result.stderr
+
+
+def test_export_gives_back_what_was_imported(tmp_path, logs, imported):
+    out = tmp_path / "out.jsonl"
+    result = collab("logs", "export", imported, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert "Wrote 3 chats" in result.stderr
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row.pop("schema") for row in rows] == ["collab/conversation/v1"] * 3
+    given = [json.loads(line) for line in logs.read_text().splitlines()]
+    assert [row | {"goal": row["goal"]["text"]} for row in rows] == given
+
+
+def test_export_goes_to_stdout_and_in_other_formats(imported):
+    result = collab("logs", "export", imported, "--format", "sharegpt", "--limit", 2)
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["conversations"][0]["from"] for row in rows] == ["human", "human"]
+
+
+def test_list_shows_the_latest_first_and_says_how_many_there_are(imported, harvested):
+    result = collab("logs", "list", "--store", imported, "--limit", 2)
+    assert len(re.findall(r"^chat-\d +import +2 ", result.stdout, re.MULTILINE)) == 2
+    assert "2 of 3 chats" in result.stderr
+    line = collab("logs", "list", "--store", harvested).stdout.splitlines()[-1]
+    assert re.match(r"42 +langchain +2 +2001-09-09 \d\d:\d\d +gpt-4o +[0-9a-f]{32}", line)
+
+
+def test_list_gives_json_lines_with_everything(harvested):
+    [row] = [json.loads(line) for line in collab("logs", "list", "--store", harvested, "--json").stdout.splitlines()]
+    assert row["schema"] == "collab/stored-chat/v1"
+    assert (row["id"], row["turns"], row["calls"], row["failed"]) == ("42", 2, 4, ["TimeoutError: slow"])
+
+
+def test_a_long_id_is_shown_whole_in_a_narrow_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    name = "thread-0c51ba56-8fab-4a6e-aa91-6067f10b855f"
+    with ConversationStore(tmp_path / "chats.db") as store:
+        store.record([call("1", user("hi"), replies=[assistant("yes")], conversation_id=name)])
+    assert name in collab("logs", "list", "--store", tmp_path / "chats.db").stdout
+
+
+def test_an_empty_store_is_listed_as_empty(tmp_path):
+    ConversationStore(tmp_path / "chats.db").close()
+    result = collab("logs", "list", "--store", tmp_path / "chats.db")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "0 of 0 chats" in result.stderr
+
+
+def test_show_prints_the_chat_with_what_else_was_said_and_what_went_wrong(harvested):
+    result = collab("logs", "show", "42", "--store", harvested)
+    assert result.exit_code == 0, result.output
+    blocks = [" ".join(block.split()) for block in result.stdout.split("\n\n")]
+    assert blocks[0].startswith("42 · 2 turns · langchain · gpt-4o · 2001-09-09")
+    assert blocks[1:] == [
+        "user: Weather in [31mRome ? And tomorrow?",
+        'assistant: -> weather({"city":"Rome"})',
+        "tool: sunny",
+        "assistant, turn 0: Sunny.",
+        "or, turn 0: Hot, take a hat.",
+        "user: Paris?",
+        "assistant, turn 1 (broken off): Pa",
+        "1 call without an answer: TimeoutError: slow",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [("show", "42"), ("list",)])
+def test_text_from_chats_cannot_drive_the_terminal(tmp_path, arguments):
+    evil = "\x1b]0;owned\x07\u202e\x9b2J"
+    with ConversationStore(tmp_path / "chats.db") as store:
+        fields = {"source": evil, "model": evil, "user": evil, "status": "partial"}
+        store.record([call("1", user(evil), replies=[assistant(evil)], conversation_id="42", **fields)])
+        store.record([call("2", user("x"), replies=[], conversation_id=evil, **fields | {"error": evil})])
+    shown = collab("logs", *arguments, "--store", tmp_path / "chats.db").stdout
+    assert "owned" in shown
+    assert not set(shown) & {"\x1b", "\x07", "\x9b", "\u202e"}
+
+
+def test_an_unknown_chat_is_an_error_in_one_line(imported):
+    result = collab("logs", "show", "nobody", "--store", imported)
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: The store {imported} has no conversation 'nobody'.\n"
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "x"), ("purge", "--user", "x")])
+def test_a_store_that_is_not_there_is_not_made(tmp_path, command):
+    result = collab("logs", *command, "--store", tmp_path / "chats.db")
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
+    assert not (tmp_path / "chats.db").exists()
+
+
+def test_purge_asks_first_and_says_what_goes(imported):
+    refused = collab("logs", "purge", "--store", imported, "--conversation", "chat-1", stdin="n\n")
+    assert refused.exit_code == 1
+    assert f"Delete 1 chat with 1 call from {imported}? There is no way back." in refused.stderr
+    done = collab("logs", "purge", "--store", imported, "--conversation", "chat-1", stdin="y\n")
+    assert done.exit_code == 0, done.output
+    assert f"Deleted 1 chat with 1 call and 4 messages from {imported}; 2 left." in done.stdout
+    assert b"train to Berlin" not in imported.read_bytes()
+
+
+def test_purge_needs_to_be_told_what_goes(imported):
+    result = collab("logs", "purge", "--store", imported, "--yes")
+    assert result.exit_code == 2
+    assert "Say what goes: --older-than, --conversation or --user." in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--user", "ann", "--salt", "salt"), ("--user", salted_user("ann", "salt")), ("--older-than", 30)],
+    ids=["own id", "stored id", "age"],
+)
+def test_purge_finds_chats_by_user_and_by_age(harvested, options):
+    result = collab("logs", "purge", "--store", harvested, *options, "--yes")
+    assert "Deleted 1 chat with 4 calls and 7 messages" in result.stdout
+
+
+def test_purge_spares_what_does_not_match(imported):
+    for options in (("--older-than", 1), ("--user", "ann"), ("--conversation", "nobody")):
+        result = collab("logs", "purge", "--store", imported, *options, "--yes")
+        assert "Deleted 0 chats with 0 calls and 0 messages" in result.stdout
+        assert "3 left" in result.stdout
+
+
+def test_score_and_export_prefs_take_a_store(tmp_path, imported):
+    scored = collab("score", imported, "--model", "offline", "--limit", 1, "--json")
+    assert scored.exit_code == 0, scored.output
+    assert json.loads(scored.stdout.splitlines()[0])["conversation_id"] == "chat-0"
+    exported = collab("export-prefs", imported, "--model", "offline", "-o", tmp_path / "prefs.jsonl")
+    assert exported.exit_code == 0, exported.output
+    assert {json.loads(line)["conversation_id"] for line in (tmp_path / "prefs.jsonl").read_text().splitlines()}

@@ -1,0 +1,210 @@
+"""Nothing reaches queue or disk that the redactor has not seen; the built-in one knows its patterns, and no more."""
+
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.calls import assistant, call, user
+from support.kept import Kept
+
+from collab_sdk.errors import MissingExtraError
+from collab_sdk.harvest import Recorder, presidio_redactor, redact_patterns
+from collab_sdk.logs import ConversationStore
+
+FOUND = {
+    "write to Ann.O'Hara+shop@mail.example.co.uk, please": "write to [email], please",
+    "jürgen@bücher.example": "[email]",
+    "call +49 (170) 123-4567 or 0049 170 1234567": "call [phone] or [phone]",
+    "(415) 555-2671, 415-555-2671, 4155552671, 1 415 555 2671": "[phone], [phone], [phone], [phone]",
+    "020 7946 0958 / 06 12 34 56 78": "[phone] / [phone]",
+    "card 4111 1111 1111 1111 exp 12/27": "card [card] exp 12/27",
+    "4111-1111-1111-1111 5500000000000004 378282246310005": "[card] [card] [card]",
+    "order 1234 4111 1111 1111 1111": "order 1234 [card]",
+    "from 192.168.0.1:8080 and 2001:db8::ff00:42:8329 and ::1.": "from [ip]:8080 and [ip] and [ip].",
+    "sk-proj-abcdefghij0123456789 ghp_abcdefghijklmnopqrst0123456789": "[key] [key]",
+    "AKIAIOSFODNN7EXAMPLE AIzaSyA1234567890abcdefghijklmnopqrstu": "[key] [key]",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN": "[key]",
+    'password: hunter2hunter, "api_key": "abcd1234efgh"': 'password: [key], "api_key": "[key]"',
+    "Authorization: Bearer abcdef1234567890": "Authorization: Bearer [key]",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIE1\n-----END RSA PRIVATE KEY-----": "[key]",
+}
+LEFT = (
+    "on 2024-01-15 10:30:45, 01.02.2024 10:30, 05/06/2024",
+    "order 12345678, $1,234,567.89, 3.14159265358979, version 1.2.3, room 4.12",
+    "card 4111 1111 1111 1112 is none; std::vector, 10:30:45, a::b, 16:9:4",
+    "the password is wrong, the token: unknown; sk-ip this; 3 @ 5 each",
+    "550e8400-e29b-41d4-a716-446655440000 and 1700000000",
+)
+HOSTILE = (
+    "a",
+    "1",
+    "1 ",
+    "4111 ",
+    "@",
+    "a@a.",
+    "eyJ-1",
+    "1:",
+    ":",
+    "(",
+    "0",
+    "+1 ",
+    "a.",
+    "-----BEGIN PRIVATE KEY-----1",
+)
+HOSTILE += ("token=1", "secret: ", "1.", "٣", "0a:", "xoxb-")
+
+
+@pytest.mark.parametrize(("text", "redacted"), FOUND.items())
+def test_what_looks_private_is_replaced_by_its_kind(text, redacted):
+    assert redact_patterns(text) == redacted
+
+
+@pytest.mark.parametrize("text", LEFT)
+def test_what_does_not_stays(text):
+    assert redact_patterns(text) == text
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_text_takes_no_more_time_than_its_length_asks_for(unit):
+    redact_patterns(unit * (300_000 // len(unit)) + "@1")  # were it quadratic, this would take hours
+
+
+@given(st.text(st.sampled_from("0123456789abcdef:.@+-() \n{}\"'skeyJ=٣é")))
+def test_redacted_text_is_left_as_it_is(text):
+    once = redact_patterns(text)
+    assert redact_patterns(once) == once
+
+
+# In a recorder.
+
+
+def recorded(*calls: Any, **options: Any) -> tuple[list[Any], Recorder]:
+    store = Kept()
+    recorder = Recorder(store, **options)
+    for one in calls:
+        recorder.record(one)
+    assert recorder.flush(10)
+    return store, recorder
+
+
+SECRET = "ann@example.com"
+
+
+def test_no_part_of_a_call_escapes_the_redactor(tmp_path):
+    arguments = json.dumps({"to": SECRET, "list": [SECRET, 1, None, True], SECRET: {"é": "x"}})
+    tool_call = {"id": "c1", "type": "function", "function": {"name": "send", "arguments": arguments}}
+    everywhere = call(
+        "1",
+        user(f"I am {SECRET}"),
+        {"role": "user", "content": [{"type": "text", "text": SECRET}, {"type": "odd", "deep": [{"er": SECRET}]}]},
+        {"role": "tool", "tool_call_id": "c1", "name": SECRET, "content": SECRET},
+        replies=[assistant("", tool_calls=[tool_call])],
+        error=f"ValueError: {SECRET}",
+        parameters={"stop": [SECRET]},
+        tools=({"type": "function", "function": {"name": "send", "description": SECRET}},),
+        metadata={"node": SECRET},
+        conversation_id=SECRET,
+        user=SECRET,
+    )
+    recorder = Recorder(tmp_path / "chats.db", redact=redact_patterns, salt="pepper")
+    recorder.record(everywhere)
+    recorder.close()
+    assert recorder.stats().recorded == 1
+    with ConversationStore(tmp_path / "chats.db") as store:
+        [conversation] = store.conversations()
+    on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert SECRET.encode() not in on_disk
+    assert b"[email]" in on_disk
+    assert len(conversation.id) == 32  # salted: it may be a person's address
+
+
+def test_json_stays_json_and_messages_keep_what_holds_them_together():
+    arguments = '{"phone": 4155552671, "name": "Zoë", "n": 2}'
+    call_ = {"id": "4155552671", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    history = (assistant("", tool_calls=[call_]), {"role": "tool", "tool_call_id": "4155552671", "content": "ok"})
+    [one], _ = recorded(call("1", *history, replies=[assistant('{"tel": "0170 1234567"}')]), redact=redact_patterns)
+    [kept] = one.messages[0]["tool_calls"]
+    assert json.loads(kept["function"]["arguments"]) == {"phone": "[phone]", "name": "Zoë", "n": 2}
+    assert kept["id"] == one.messages[1]["tool_call_id"] == "4155552671"
+    assert json.loads(one.replies[0]["content"]) == {"tel": "[phone]"}
+
+
+def broken(text: str) -> Any:
+    raise SystemExit("a redactor that thinks it is a program")
+
+
+@pytest.mark.parametrize("redact", [broken, lambda text: None, lambda text: 1 / 0], ids=["exit", "none", "error"])
+def test_a_redactor_that_fails_leaves_a_placeholder(redact):
+    [one], recorder = recorded(call("1", user("secret"), replies=[assistant("too")]), redact=redact)
+    assert one.messages == ({"role": "user", "content": "[redaction failed]"},)
+    assert one.replies == ({"role": "assistant", "content": "[redaction failed]"},)
+    assert recorder.stats().redaction_failures == 2
+
+
+def test_of_a_growing_history_only_the_new_messages_are_redacted():
+    seen: list[str] = []
+
+    def redact(text: str) -> str:
+        seen.append(text)
+        return text.upper()
+
+    history = [user(f"message {number}") for number in range(10)]
+    calls = [call(str(n), *history[:n], replies=[assistant(f"reply {n}")]) for n in range(1, 11)]
+    found, _ = recorded(*calls, redact=redact)
+    assert sorted(seen) == sorted({*(m["content"] for m in history), *(f"reply {n}" for n in range(1, 11))})
+    assert [m["content"] for m in found[-1].messages] == [f"MESSAGE {number}" for number in range(10)]
+
+
+def test_an_id_that_gives_nobody_away_is_kept():
+    [one], _ = recorded(call("1", user("x"), replies=[], conversation_id="chat-7"), redact=redact_patterns)
+    assert one.conversation_id == "chat-7"
+
+
+def test_media_is_referenced_and_not_stored():
+    picture, sound = "data:image/png;base64," + "iVBORw0KGgo" * 500, "UklGR" * 500
+    parts = [
+        {"type": "text", "text": "look"},
+        {"type": "image_url", "image_url": {"url": picture}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}},
+        {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
+    ]
+    [one], _ = recorded(call("1", {"role": "user", "content": parts}, replies=[]))
+    _, image, link, audio = one.messages[0]["content"]
+    assert image["image_url"]["url"].startswith("[image/png, 5522 bytes, sha256 ")
+    assert link == parts[2]
+    assert audio["input_audio"]["data"].startswith("[base64, 2500 bytes, sha256 ")
+    assert "iVBOR" not in str(one)
+
+
+def test_what_json_cannot_say_is_replaced():
+    endless: list[Any] = []
+    endless.append(endless)
+    odd = {"role": "user", "content": "a\ud800", "x": float("nan"), "y": b"raw", "z": {1}, "o": object, "e": endless}
+    [one], _ = recorded(call("1", odd, replies=[]))
+    json.dumps(one.messages, allow_nan=False).encode()
+    assert one.messages[0]["content"] == "a?"
+
+
+# Presidio.
+
+
+class Analyzer:
+    def analyze(self, *, text: str, **options: Any) -> list[Any]:
+        assert options == {"language": "en", "entities": ["PERSON"], "score_threshold": 0.5}
+        spans = [(13, 18, "LOCATION"), (0, 3, "PERSON"), (1, 3, "NAME")]
+        return [SimpleNamespace(start=start, end=end, entity_type=kind) for start, end, kind in spans]
+
+
+def test_what_presidio_finds_is_replaced_by_its_kind():
+    redact = presidio_redactor(analyzer=Analyzer(), entities=["PERSON"])
+    assert redact("Ann lives in Paris now") == "[person] lives in [location] now"
+
+
+def test_without_presidio_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    with pytest.raises(MissingExtraError, match=r"collab-sdk\[presidio\]"):
+        presidio_redactor()

@@ -1,0 +1,246 @@
+"""Calls that end badly, early, never or in between: what is recorded of them."""
+
+import asyncio
+import gc
+from typing import Any
+
+import openai
+import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import Command, interrupt
+from support.faults import SERVER_ERROR, first
+from support.langchain_apps import PROMPT, app_server, chat_model, chatbot, graph_of, kept_and_config, line
+from support.server import LoopbackServer
+
+HELLO = {"input": "hello", "history": []}
+
+
+# Failed.
+
+
+@pytest.mark.parametrize(
+    "make", [chat_model, lambda server: PROMPT | chat_model(server), lambda s: chatbot(chat_model(s))]
+)
+def test_a_failed_call_is_recorded_as_failed_and_raises_as_ever(make):
+    kept, handler, config = kept_and_config()
+    given = {"messages": [("user", "hello")], **HELLO}
+    with LoopbackServer(faults=lambda number, body: SERVER_ERROR) as server:
+        app = make(server)
+        with pytest.raises(openai.InternalServerError):
+            app.invoke("hello" if make is chat_model else given, config)
+    assert (kept.only.status, kept.only.replies) == ("failed", ())
+    assert "Error code: 500" in kept.only.error
+    assert kept.only.messages[-1] == {"role": "user", "content": "hello"}
+    assert handler.stats().failed == 0
+
+
+def test_of_a_call_and_its_fallback_the_one_that_answered_is_kept():
+    kept, _, config = kept_and_config()
+    with app_server() as server, LoopbackServer(faults=lambda number, body: SERVER_ERROR) as broken:
+        model = chat_model(broken).with_fallbacks([chat_model(server)])
+        assert (PROMPT | model).invoke(HELLO, config).content == "1 hello!"
+    assert (kept.only.status, kept.only.replies[0]["content"]) == ("ok", "1 hello!")
+
+
+def test_an_answer_that_failed_is_not_replaced_by_what_was_asked_before_it():
+    kept, _, config = kept_and_config()
+    with app_server() as server, LoopbackServer(faults=lambda number, body: SERVER_ERROR) as broken:
+        route, answer = chat_model(server), chat_model(broken)
+
+        def apologise(given: Any) -> str:
+            route.invoke("which topic is this?")
+            try:
+                return answer.invoke("hello").text
+            except openai.InternalServerError:
+                return "Sorry."
+
+        assert RunnableLambda(apologise).invoke("hello", config) == "Sorry."
+    assert (kept.only.status, kept.only.messages[-1]["content"]) == ("failed", "hello")
+
+
+def test_a_retry_of_the_app_is_one_answer():
+    kept, _, config = kept_and_config()
+    with LoopbackServer(lambda body: "at last", faults=first(2, SERVER_ERROR)) as server:
+        chain = PROMPT | chat_model(server).with_retry(stop_after_attempt=3, wait_exponential_jitter=False)
+        assert chain.invoke(HELLO, config).content == "at last"
+    assert kept.only.replies[0]["content"] == "at last"
+
+
+# Broken off.
+
+
+def break_off(app: Any, given: Any, config: Any, **options: Any) -> None:
+    for piece in app.stream(given, config, **options):
+        if "1" in text_of(piece):
+            break
+
+
+async def abreak_off(app: Any, given: Any, config: Any, model: Any) -> None:
+    stream = app.astream(given, config)
+    async for piece in stream:
+        if "1" in text_of(piece):
+            break
+    await stream.aclose()
+    await model.http_async_client.aclose()
+
+
+def parsed(model: Any, parse: bool) -> Any:
+    return PROMPT | model | StrOutputParser() if parse else PROMPT | model
+
+
+def text_of(piece: Any) -> str:
+    message = piece[0] if isinstance(piece, tuple) else piece  # LangGraph adds metadata
+    return str(getattr(message, "text", message))
+
+
+@pytest.mark.parametrize("parse", [False, True])
+def test_of_a_stream_that_is_broken_off_what_had_come_is_kept(parse):
+    kept, _, config = kept_and_config()
+    with app_server() as server:
+        model = chat_model(server)
+        break_off(model, "hello", config)
+        break_off(parsed(model, parse), HELLO, config)
+        asyncio.run(abreak_off(model, "hello", config, model))
+        model = chat_model(server)
+        asyncio.run(abreak_off(parsed(model, parse), HELLO, config, model))
+    statuses = [call.status for call in kept.calls]
+    assert len(statuses) == 4
+    assert statuses[0] == statuses[2] == statuses[3] == "partial"
+    # The parser draws the rest of the stream when it is closed, and LangChain reports a call that is complete.
+    assert statuses[1] == ("ok" if parse else "partial")
+    assert all(call.replies[0]["content"].startswith("1") for call in kept.calls)
+
+
+def test_of_a_graph_whose_stream_is_broken_off_the_answer_is_kept():
+    kept, handler, config = kept_and_config()
+    with app_server() as server:
+        app = chatbot(chat_model(server))
+        break_off(app, {"messages": [("user", "hello")]}, config, stream_mode="messages")
+    assert [line(message) for message in kept.only.replies] in (["assistant: 1 hello!"], ["assistant: 1"])
+    assert handler.stats().failed == 0
+
+
+def test_of_a_stream_that_nobody_reads_on_what_had_come_is_kept():
+    kept, _, config = kept_and_config()
+    with app_server() as server:
+        stream = chat_model(server).stream("hello", config)
+        while "1" not in text_of(next(stream)):
+            pass
+        del stream
+        gc.collect()
+    assert kept.only.status == "partial"
+    assert kept.only.replies[0]["content"] in ("1", "1 he", "1 hello")
+
+
+# Cancelled.
+
+
+async def cancel_when_asked(make: Any, given: Any, config: Any) -> None:
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    async def brain(body: Any) -> str:
+        loop.call_soon_threadsafe(asked.set)
+        return await asyncio.get_running_loop().create_future()
+
+    with LoopbackServer(brain) as server:
+        task = asyncio.create_task(make(server).ainvoke(given, config))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize("make", [lambda s: PROMPT | chat_model(s), lambda s: chatbot(chat_model(s))])
+def test_a_call_that_is_cancelled_with_its_chain_is_recorded_at_once(make):
+    kept, _, config = kept_and_config()
+    asyncio.run(cancel_when_asked(make, {"messages": [("user", "hello")], **HELLO}, config))
+    assert (kept.only.status, kept.only.replies, kept.only.error) == ("cancelled", (), None)
+
+
+def test_a_bare_call_that_is_cancelled_is_recorded_when_its_time_is_up():
+    now = [1000.0]
+    kept, _, config = kept_and_config(time_limit=60, clock=lambda: now[0])
+    asyncio.run(cancel_when_asked(chat_model, "lost", config))
+    with app_server() as server:
+        for later in (0, 59, 2):
+            now[0] += later
+            assert not [call for call in kept.calls if call.status == "cancelled"]
+            chat_model(server).invoke("hello", config)
+    [cancelled] = [call for call in kept.calls if call.status == "cancelled"]
+    assert cancelled.messages[-1]["content"] == "lost"
+    assert (cancelled.started, cancelled.ended) == (1000, 1061)
+
+
+def test_closing_records_what_is_still_going_on():
+    kept, handler, config = kept_and_config()
+    asyncio.run(cancel_when_asked(chat_model, "lost", config))
+    assert kept.calls == []
+    handler.close()
+    assert kept.only.status == "cancelled"
+
+
+def test_there_are_never_too_many_calls_going_on(monkeypatch):
+    monkeypatch.setattr("collab_langchain.handler.PENDING_LIMIT", 2)
+    kept, _, config = kept_and_config()
+    for number in range(5):
+        asyncio.run(cancel_when_asked(chat_model, f"lost {number}", config))
+    assert [call.messages[-1]["content"] for call in kept.calls] == ["lost 0", "lost 1"]
+
+
+def test_what_was_going_on_at_a_fork_is_left_to_the_process_that_forked(monkeypatch):
+    kept, handler, config = kept_and_config()
+    asyncio.run(cancel_when_asked(chat_model, "lost", config))
+    monkeypatch.setattr("os.getpid", lambda: 0)
+    handler.close()
+    assert kept.calls == []
+
+
+# Paused.
+
+
+def graph_that_asks_a_human(model: Any) -> Any:
+    def look_up(order: int) -> str:
+        """The state of an order."""
+        return interrupt("may I?")
+
+    able = model.bind_tools([look_up])
+    graph = StateGraph(MessagesState)
+    graph.add_node("bot", lambda state: {"messages": [able.invoke(state["messages"])]})
+    graph.add_node("tools", ToolNode([look_up]))
+    graph.add_edge(START, "bot")
+    graph.add_conditional_edges("bot", tools_condition)
+    graph.add_edge("tools", "bot")
+    return graph.compile(checkpointer=InMemorySaver())
+
+
+def test_a_graph_that_waits_for_a_human_has_not_failed_and_goes_on_in_the_same_conversation():
+    kept, handler, config = kept_and_config()
+    with app_server() as server:
+        app = graph_that_asks_a_human(chat_model(server))
+        app.invoke({"messages": [("user", "where is my order")]}, config)
+        assert kept.transcripts() == {"t": ["user: where is my order", "assistant: ['look_up']"]}
+        app.invoke(Command(resume="shipped"), config)
+    assert kept.transcripts()["t"][1:] == ["assistant: ['look_up']", "tool: shipped", "assistant: 1 where is my order!"]
+    assert {call.status for call in kept.calls} == {"ok"}
+    assert handler.stats().failed == 0
+
+
+def test_a_model_that_waits_for_a_human_has_not_answered_yet():
+    class CarefulModel(FakeListChatModel):
+        def _call(self, *args: Any, **options: Any) -> str:
+            return interrupt("may I?")
+
+    kept, _, config = kept_and_config()
+    app = graph_of(
+        ("bot", lambda state: {"messages": [CarefulModel(responses=[]).invoke(state["messages"])]}),
+        checkpointer=InMemorySaver(),
+    )
+    app.invoke({"messages": [("user", "hello")]}, config)
+    assert kept.calls == []
+    app.invoke(Command(resume="yes"), config)
+    assert kept.transcripts() == {"t": ["user: hello", "assistant: yes"]}

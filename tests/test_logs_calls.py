@@ -1,0 +1,218 @@
+"""Logs of calls, grouped into conversations: Langfuse, OpenAI batch files, OpenTelemetry spans, and what all share."""
+
+import json
+from collections import Counter
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.call_logs import HELLO, HI, answer, observation, parts, read_logs, request, run, said, span
+
+from collab_sdk.logs import count_conversations, read_conversations
+
+
+@pytest.fixture
+def read(tmp_path):
+    return partial(read_logs, tmp_path)
+
+
+# Langfuse
+
+
+def test_langfuse_generations_become_the_conversation_of_their_session(read):
+    rows = [
+        observation("o2", [HI, HELLO, {"role": "user", "content": "bye"}], {"role": "assistant", "content": "ciao"}),
+        observation("o1", [HI], HELLO, start_time="2024-05-29 13:45:00", end_time="2024-05-29 13:45:01"),
+        observation("span", [HI], {"role": "assistant", "content": "no"}, type="SPAN"),
+    ]
+    [conversation], errors = read(rows)
+    assert errors == []
+    assert conversation.id == "S"
+    assert [text for _, text in said(conversation)] == ["hi", "hello", "bye", "ciao"]
+    assert "ann" not in str(conversation)
+    assert "secret" not in str(conversation)
+
+
+def test_langfuse_definitions_of_tools_are_no_messages(read):
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+    history = [HI, {"role": "tool", "content": tool}, {"role": "tool", "content": json.dumps(tool)}]
+    [conversation], _ = read([observation("o1", history, HELLO)])
+    assert said(conversation) == [("user", "hi"), ("assistant", "hello")]
+    assert conversation.tools == (tool, tool)
+
+
+def test_langfuse_results_of_tools_stay_messages_whatever_they_say(read):
+    call = {"id": "c1", "type": "function", "function": {"name": "describe", "arguments": "{}"}}
+    result = json.dumps({"type": "function", "function": {"name": "weather"}})
+    steps = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": result, "tool_call_id": "c1"},
+    ]
+    [conversation], _ = read([observation("o1", [HI, *steps], HELLO)])
+    assert said(conversation)[2] == ("tool", result)
+
+
+@pytest.mark.parametrize(
+    "reply", ['"just text"', "just text", '{"content": "just text"}', '[{"content": "just text", "role": "assistant"}]']
+)
+def test_langfuse_outputs_may_be_text_or_messages(read, reply):
+    reply = reply.strip('"')
+    row = observation("o1", [HI], None, output=reply, input="hi")
+    [conversation], _ = read([{"data": [row], "meta": {}}])
+    assert said(conversation) == [("user", "hi"), ("assistant", "just text")]
+
+
+def test_langfuse_errors_give_no_reply(read):
+    notes = Counter()
+    assert read([observation("o1", [HI], HELLO, level="ERROR", status_message="no")], notes=notes) == ([], [])
+    assert notes == {"calls without a reply, left out": 1}
+
+
+# OpenAI batch files
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_batch_requests_and_answers_are_joined_across_files_in_either_order(read, swapped):
+    files = [[request("a", "one"), request("b", "two", n=2)], [answer("b", "2", "II"), answer("a", "1")]]
+    conversations, errors = read(*(files[::-1] if swapped else files))
+    assert errors == []
+    assert [[text for _, text in said(c)] for c in conversations] == [["one", "1"], ["two", "2"]]
+    assert [c.alternatives for c in conversations] == [{}, {0: ("II",)}]
+
+
+def test_batch_halves_without_the_other_are_named_or_counted(read):
+    failed = {"custom_id": "c", "response": {"status_code": 400, "body": {"error": {"message": "no"}}}}
+    notes = Counter()
+    conversations, errors = read([request("a", "one"), answer("b", "2"), request("c", "x"), failed], notes=notes)
+    assert conversations == []
+    assert errors == [("0.jsonl:2", "a reply to 'b', whose request is in none of the files")]
+    assert notes["calls without a reply, left out"] == 2
+
+
+def test_a_custom_id_that_two_batches_use_is_refused(read):
+    conversations, errors = read([request("a", "one"), answer("a", "1")], [request("a", "two"), request("a", "one")])
+    assert [said(c)[0] for c in conversations] == [("user", "one")]
+    assert errors == [("1.jsonl:1", "duplicate id 'a'; an earlier call has it")]
+
+
+# OpenTelemetry
+
+
+def test_spans_are_read_with_instructions_tools_and_without_thoughts(read):
+    call = {"type": "tool_call", "id": "c1", "name": "weather", "arguments": {"city": "Rome"}}
+    result = {"type": "tool_call_response", "id": "c1", "response": {"sky": "grey"}}
+    picture = {"type": "blob", "modality": "image", "content": "..."}
+    history = [
+        {"role": "user", "parts": [{"type": "text", "content": "weather?"}, picture]},
+        {"role": "assistant", "parts": [call]},
+        {"role": "tool", "parts": [result]},
+    ]
+    reply = {"role": "assistant", "parts": [{"type": "reasoning", "content": "hm"}, *parts("", "It rains.")["parts"]]}
+    instructions = json.dumps([{"type": "text", "content": "Be brief."}])
+    row = span("s1", history, [reply], **{"gen_ai.system_instructions": instructions})
+    agent = span("s0", history, [reply], conversation="A", **{"gen_ai.operation.name": "invoke_agent"})
+    [conversation], errors = read([agent, row])
+    assert errors == []
+    assert conversation.id == "C"
+    assert said(conversation) == [
+        ("system", "Be brief."),
+        ("user", "weather?\n[image]"),
+        ("assistant", ""),
+        ("tool", '{"sky":"grey"}'),
+        ("assistant", "It rains."),
+    ]
+
+
+def otlp(value):
+    if isinstance(value, dict):
+        return {"kvlistValue": {"values": [{"key": key, "value": otlp(one)} for key, one in value.items()]}}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [otlp(one) for one in value]}}
+    return {"stringValue": value}
+
+
+def test_otlp_files_hold_many_spans_a_row_with_typed_values(read):
+    attributes = {"gen_ai.input.messages": [parts("user", "hi")], "gen_ai.output.messages": [parts("assistant", "yo")]}
+    keys = [{"key": key, "value": otlp(value)} for key, value in attributes.items()]
+    keys.append({"key": "gen_ai.usage.input_tokens", "value": {"intValue": "12"}})
+    spans = [
+        {"traceId": "t", "spanId": name, "startTimeUnixNano": "1544712660000000000", "attributes": keys}
+        for name in ("s1", "s2")
+    ]
+    conversations, errors = read([{"resourceSpans": [{"scopeSpans": [{"spans": [*spans, {"name": "http"}]}]}]}])
+    assert errors == []
+    assert [said(conversation) for conversation in conversations] == [[("user", "hi"), ("assistant", "yo")]] * 2
+
+
+# All
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"id": "r", "run_type": "llm"}, "the messages must be a list, not NoneType"),
+        (run("", [HI], HELLO), "no id: id must be text"),
+        (run("r", [{"lc": 1, "type": "constructor"}]), "message 1: an lc constructor must have an id and kwargs"),
+        (run("r", [{"role": "user", "content": None}]), "message 1: content must be a string"),
+        (run("r", [HI], {"role": "assistant", "content": "", "tool_calls": 5}), "message 1: tool_calls must be a list"),
+        (observation("o", [5], HELLO), "message 1: a message must be an object with role and content, not int"),
+        ({"custom_id": "a", "body": 5}, "body must be an object, not int"),
+        (span("s", 5, []), "the messages must be a list"),
+        (span("s", [{"role": "user"}], []) | {"context": {}}, "a span must have trace_id and span_id"),
+        (span("s", [parts("narrator", "x")], []), "message 1: unknown role 'narrator'"),
+    ],
+)
+def test_a_bad_call_is_an_error_with_its_place_and_the_others_are_read(read, row, problem):
+    conversations, errors = read([row, run("good", [HI], HELLO)])
+    assert [conversation.id for conversation in conversations] == ["T"]
+    assert [where for where, _ in errors] == ["0.jsonl:1"]
+    assert errors[0][1].startswith(problem)
+
+
+def test_calls_are_not_counted_as_conversations(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_text(json.dumps(run("r", [HI], HELLO)))
+    assert count_conversations([path]) is None
+
+
+def test_nothing_is_left_behind_when_reading_stops_early(read, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "runs.jsonl").write_text(
+        "".join(json.dumps(run(f"r{n}", [HI], HELLO, thread=f"{n}")) + "\n" for n in range(5))
+    )
+    conversations = read_conversations([tmp_path / "runs.jsonl"])
+    next(conversations)
+    assert len(list(tmp_path.iterdir())) == 2
+    conversations.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.jsonl"]
+
+
+words = st.sampled_from(
+    ["user", "assistant", "tool", "human", "ai", "constructor", "text", "tool_call", "HumanMessage"]
+)
+keys = st.sampled_from(
+    ["role", "type", "content", "parts", "tool_calls", "lc", "id", "kwargs", "message", "messages", "generations",
+     "choices", "name", "arguments", "response", "data", "function", "tools"]
+)  # fmt: skip
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=50)  # each makes a store
+@given(inputs=anything, outputs=anything)
+def test_wild_calls_raise_nothing_but_input_errors(tmp_path_factory, inputs, outputs):
+    path = tmp_path_factory.mktemp("wild") / "log.jsonl"
+    rows = [
+        run("r", [HI], inputs=inputs, outputs=outputs),
+        observation("o", inputs, outputs),
+        {"custom_id": "b", "body": inputs},
+        {"custom_id": "b", "response": outputs},
+        span("s", inputs, outputs),
+        {"resourceSpans": inputs},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    list(read_conversations([path], on_error=lambda error: None))

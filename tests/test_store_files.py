@@ -1,0 +1,286 @@
+"""The store's file: who may read it, who else writes it, and what is wrong with it."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+
+import pytest
+from support.calls import assistant, call, user
+
+from collab_sdk.errors import StoreError
+from collab_sdk.logs import ConversationStore
+from collab_sdk.logs.store import database, schema
+
+WRITER = """
+import sys
+from collab_sdk.logs import ConversationStore, LoggedCall
+path, who = sys.argv[1:]
+store = ConversationStore(path)
+for number in range(40):
+    for run in (f"{who}-{number}", f"both-{number}"):
+        asked = {"role": "user", "content": run}
+        answer = {"role": "assistant", "content": "yes"}
+        store.record([LoggedCall(run_id=run, conversation_id=run, messages=(asked,), replies=(answer,))])
+    print(number, flush=True)
+if who == "killed":
+    sys.stdin.read()
+"""
+
+
+def recorded(number=0, *, text="hi"):
+    return call(f"run-{number}", user(text), replies=[assistant("Hello!")], conversation_id=f"c{number}")
+
+
+def modes(folder):
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.fixture
+def any_mode():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_nobody_else_can_read_the_file_or_what_is_beside_it_whatever_the_umask(tmp_path, any_mode):
+    folder = tmp_path / "private"
+    with ConversationStore(folder / "chats.db") as store:
+        store.record([recorded()])
+        assert modes(folder) == {"chats.db": 0o600, "chats.db-wal": 0o600, "chats.db-shm": 0o600}
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_file_is_private_before_sqlite_opens_it(tmp_path, any_mode, monkeypatch):
+    seen = []
+    connect = sqlite3.connect
+
+    def watched(name, *arguments, **options):
+        if "chats.db" in name:
+            seen.append(modes(tmp_path))
+        return connect(name, *arguments, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
+    ConversationStore(tmp_path / "chats.db").close()
+    assert seen == [{"chats.db": 0o600}]
+
+
+def test_a_folder_that_was_there_keeps_its_mode(tmp_path, any_mode):
+    shared = tmp_path / "shared"
+    shared.mkdir(0o755)
+    ConversationStore(shared / "chats.db").close()
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+
+
+def test_several_processes_write_at_once_and_nothing_is_lost_or_doubled(tmp_path):
+    path = tmp_path / "chats.db"  # not even the file is there yet
+    command = [sys.executable, "-c", WRITER, str(path)]
+    writers = [subprocess.Popen([*command, who], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for who in "abc"]
+    for writer in writers:
+        _, said = writer.communicate()
+        assert writer.returncode == 0, said.decode()
+    with ConversationStore(path) as store:
+        assert len(store) == len(list(store.conversations())) == 4 * 40
+
+
+def test_threads_share_a_store_and_read_while_others_write(tmp_path):
+    with ConversationStore(tmp_path / "chats.db") as store:
+        failures = []
+
+        def work(first):
+            try:
+                for number in range(first, first + 20):
+                    store.record([recorded(number)])
+                    assert len(list(store.listing(limit=3))) <= 3
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(10 * n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures
+        assert len(store) == 50
+
+
+def test_a_killed_process_loses_nothing_it_was_told_is_stored(tmp_path):
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "chats.db"), "killed"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    while process.stdout.readline() != b"20\n":
+        pass
+    process.kill()
+    process.communicate()
+    with ConversationStore(tmp_path / "chats.db") as store:
+        stored = {chat.id for chat in store.conversations()}
+    assert stored >= {f"{who}-{number}" for who in ("killed", "both") for number in range(21)}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_store_goes_on_in_both_processes_after_a_fork(tmp_path):
+    with ConversationStore(tmp_path / "chats.db") as store:
+        store.record([recorded(0)])
+        child = os.fork()
+        if not child:
+            store.record([recorded(1)])
+            os._exit(0)
+        store.record([recorded(2)])
+        assert os.waitpid(child, 0)[1] == 0
+        assert sorted(chat.id for chat in store.conversations()) == ["c0", "c1", "c2"]
+
+
+def test_a_locked_store_says_so_and_works_once_it_is_free(tmp_path):
+    path = tmp_path / "chats.db"
+    with ConversationStore(path, patience=0.05) as store:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked by another process"):
+            store.record([recorded()])
+        other.execute("ROLLBACK")
+        other.close()
+        store.record([recorded()])
+        assert len(store) == 1
+
+
+def test_a_full_disk_costs_the_write_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "PRAGMAS", (*database.PRAGMAS, "max_page_count = 60"))
+    with ConversationStore(tmp_path / "chats.db") as store:
+        store.record([recorded(0)])
+        with pytest.raises(StoreError, match=r"disk is full.*nothing of this write was kept"):
+            store.record([recorded(1), recorded(2, text="long " * 100_000)])
+        store.record([recorded(3)])
+        assert [chat.id for chat in store.conversations()] == ["c0", "c3"]
+
+
+def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(tmp_path, monkeypatch):
+    path = tmp_path / "chats.db"
+    with ConversationStore(path) as store:
+        store.record([recorded()])
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "ALTER TABLE calls ADD COLUMN region TEXT"))
+    with ConversationStore(path) as store:
+        assert [chat.id for chat in store.conversations()] == ["c0"]
+    plain = sqlite3.connect(path)
+    assert plain.execute("PRAGMA user_version").fetchone() == (2,)
+    assert plain.execute("SELECT region FROM calls").fetchall() == [(None,)]
+    plain.close()
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "chats.db"
+    with ConversationStore(path) as store:
+        store.record([recorded()])
+    with monkeypatch.context() as patched:
+        steps = "ALTER TABLE calls ADD COLUMN region TEXT; ALTER TABLE nowhere ADD COLUMN region TEXT"
+        patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, steps))
+        with pytest.raises(StoreError, match="no such table: nowhere"):
+            ConversationStore(path)
+    with ConversationStore(path) as store:
+        assert len(store) == 1
+
+
+def test_an_empty_file_and_an_empty_database_become_stores(tmp_path):
+    (tmp_path / "empty.db").touch()
+    planted = sqlite3.connect(tmp_path / "planted.db")
+    planted.execute("PRAGMA user_version = 0")
+    planted.execute("VACUUM")
+    planted.close()
+    for name in ("empty.db", "planted.db"):
+        with ConversationStore(tmp_path / name) as store:
+            store.record([recorded()])
+
+
+def newer(path):
+    ConversationStore(path).close()
+    return ["PRAGMA user_version = 99"]
+
+
+def foreign(path):
+    return ["CREATE TABLE songs (title TEXT)"]
+
+
+def triggered(path):
+    ConversationStore(path).close()
+    return ["CREATE TRIGGER steal AFTER INSERT ON messages BEGIN DELETE FROM calls; END"]
+
+
+def viewed(path):
+    ConversationStore(path).close()
+    return ["DROP TABLE toolsets", "CREATE VIEW toolsets AS SELECT 1 AS id, x'00' AS hash, '{}' AS body"]
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (newer, r"newer collab-sdk \(version 99\): pip install -U"),
+        (foreign, "a database, but no conversation store"),
+        (triggered, r"triggers, which no conversation store has \(steal\)"),
+        (viewed, r"tables are not those of a conversation store \(toolsets\)"),
+    ],
+)
+def test_another_kind_of_database_is_refused_and_left_as_it_is(tmp_path, plant, said):
+    path = tmp_path / "chats.db"
+    statements = plant(path)
+    planted = sqlite3.connect(path)
+    for statement in statements:
+        planted.execute(statement)
+    planted.commit()
+    planted.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    planted.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=said):
+        ConversationStore(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all, but long enough to look at", b"SQLite format 3\0" + b"\1" * 5000]
+)
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path, content):
+    path = tmp_path / "chats.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged or no database"):
+        ConversationStore(path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_store_says_so(tmp_path):
+    path = tmp_path / "chats.db"
+    with ConversationStore(path) as store:
+        store.record([recorded(number, text=f"{number} " * 500) for number in range(50)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + bytes(len(whole) - 8192))
+    with pytest.raises(StoreError, match="damaged"), ConversationStore(path) as store:
+        list(store.conversations())
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="cannot be opened: it is a folder"):
+        ConversationStore(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot be opened: .*file is no folder"):
+        ConversationStore(tmp_path / "file" / "chats.db")
+
+
+def test_a_store_that_may_only_be_read_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "chats.db"
+    with ConversationStore(path) as store:
+        store.record([recorded()])
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with ConversationStore(path) as store:
+        assert [chat.id for chat in store.conversations()] == ["c0"]
+        with pytest.raises(StoreError, match="permission denied"):
+            store.record([recorded(1)])
+    assert [file.name for file in tmp_path.iterdir()] == ["chats.db"], "and nothing is written beside it"
+
+
+def test_a_closed_store_says_so(tmp_path):
+    store = ConversationStore(tmp_path / "chats.db")
+    store.close()
+    with pytest.raises(StoreError, match="it is closed"):
+        store.record([recorded()])

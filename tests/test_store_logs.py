@@ -1,0 +1,119 @@
+"""Logs into a store, and a store as a log."""
+
+import gzip
+import json
+from dataclasses import replace
+
+import pytest
+from support.calls import assistant, call, user
+from support.cli import chat_row, write_chats
+
+from collab_sdk import read_conversations
+from collab_sdk.errors import InputError
+from collab_sdk.logs import ConversationStore, count_conversations
+from collab_sdk.types import Conversation, Goal, as_messages
+
+
+def conversation(name="c", *texts, **fields):
+    roles = ("user", "assistant")
+    messages = as_messages({"role": roles[n % 2], "content": text} for n, text in enumerate(texts))
+    return Conversation(id=name, messages=messages, **fields)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "chats.db"
+
+
+def through_a_store(path, *conversations):
+    with ConversationStore(path) as store:
+        store.add(conversations, imported=1.0)
+        return list(store.conversations())
+
+
+def test_what_is_imported_comes_out_as_it_went_in(path):
+    whole = conversation(
+        "c",
+        *("hi", "Hello!", "more", "Sure.", "thanks"),
+        goal=Goal(text="a toast", reference="cheers"),
+        tools=({"type": "function", "function": {"name": "toast"}},),
+        metadata={"tier": "gold", "rating": 4},
+        alternatives={0: ("Hey.", "Yo."), 1: ("Gladly.",)},
+    )
+    assert through_a_store(path, whole) == [whole]
+
+
+def test_importing_again_adds_nothing_and_a_chat_that_went_on_goes_on(path):
+    short = conversation("c", "hi", "Hello!")
+    for chats in ([short, short], [short], [conversation("c", "hi", "Hello!", "more", "Sure.")], [short]):
+        found = through_a_store(path, *chats)
+    assert found == [conversation("c", "hi", "Hello!", "more", "Sure.")]
+
+
+def test_another_chat_under_the_same_id_is_not_mixed_in(path):
+    with ConversationStore(path) as store:
+        store.add([conversation("1", "hi", "Hello!")])
+        problems = []
+        assert store.add([conversation("1", "bye", "Bye!"), conversation("2", "a", "b")], on_error=problems.append) == 1
+        assert [str(problem) for problem in problems] == ["duplicate id '1'; another chat has it in the store"]
+        with pytest.raises(InputError, match="duplicate id '1'"):
+            store.add([conversation("1", "bye", "Bye!")])
+        assert [len(chat.messages) for chat in store.conversations()] == [2, 2]
+
+
+def test_a_store_is_read_like_any_other_log(tmp_path):
+    logs = write_chats(tmp_path / "chats.jsonl", 3)
+    chats = list(read_conversations([logs]))
+    folder = tmp_path / "logs"
+    with ConversationStore(folder / "chats.db") as store:
+        store.add(chats)
+        assert list(read_conversations([folder])) == chats, "while it is open, with its -wal beside it"
+    assert list(read_conversations([folder / "chats.db"])) == chats
+    assert count_conversations([folder, logs]) == 6
+
+
+def test_what_is_wrong_with_a_store_is_reported_and_other_logs_are_read(tmp_path):
+    logs = write_chats(tmp_path / "chats.jsonl", 1)
+    with ConversationStore(tmp_path / "bad.db") as store:
+        store.record([call("1", {"role": "wizard", "content": "x"}, replies=[assistant("y")], conversation_id="w")])
+    (tmp_path / "broken.db").write_bytes(b"SQLite format 3\0" + b"\1" * 5000)
+    problems = []
+    paths = [tmp_path / "bad.db", tmp_path / "broken.db", logs]
+    found = list(read_conversations(paths, on_error=lambda error: problems.append(str(error))))
+    assert [chat.id for chat in found] == ["chat-0"]
+    assert len(problems) == 2
+    assert "bad.db, conversation 'w'" in problems[0]
+    assert "broken.db" in problems[1]
+    assert count_conversations([tmp_path / "broken.db"]) is None
+
+
+def test_reading_a_store_changes_nothing_in_it(path):
+    through_a_store(path, conversation("c", "hi", "Hello!"))
+    before = path.read_bytes()
+    list(read_conversations([path]))
+    assert path.read_bytes() == before
+
+
+def test_chats_with_one_id_in_a_store_and_a_file_are_told_apart(tmp_path, path):
+    logs = write_chats(tmp_path / "chats.jsonl", 1)
+    through_a_store(path, *read_conversations([logs]))
+    problems = []
+    assert len(list(read_conversations([path, logs], on_error=problems.append))) == 1
+    assert "duplicate id 'chat-0'" in str(problems[0])
+
+
+def test_rows_with_alternatives_go_from_file_to_store_to_file(tmp_path, path):
+    row = chat_row(0, alternatives={"1": ["Large or small?"]})
+    logs = tmp_path / "chats.jsonl.gz"
+    logs.write_bytes(gzip.compress(json.dumps(row).encode()))
+    [chat] = through_a_store(path, *read_conversations([logs]))
+    assert chat.alternatives == {1: ("Large or small?",)}
+
+
+def test_apps_and_logs_share_a_store(path):
+    with ConversationStore(path) as store:
+        store.record([call("1", user("hi"), replies=[assistant("Hello!")], conversation_id="c", ended=5.0)])
+        store.add([replace(conversation("c", "hi", "Hey."), metadata={"tier": "gold"})], imported=1.0)
+        [chat] = store.conversations()
+        assert chat.messages[1].content == "Hello!", "the app's call is the later one"
+        assert chat.alternatives == {0: ("Hey.",)}
