@@ -1,0 +1,45 @@
+"""Two bots beside each other, as a table on stdout."""
+
+from collab_cli.terminal import note, show
+from collab_sdk.comparison import Comparison, Figure
+from collab_sdk.statistics import Estimate
+
+WIDTH = 100
+"""Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
+UNITS = {"MR": ".3f", "tokens": ".1f"}
+"""How a figure is written; the others are shares."""
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """The figures with their intervals, and on stderr what is missing from them."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in ("before", "after", "difference"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("turns", justify="right", no_wrap=True)
+    for figure in comparison.figures:
+        table.add_row(*_cells(figure))
+    if table.row_count:
+        show(table, at_least=WIDTH)
+    else:
+        note("Nothing could be compared.")
+    note(f"before: {comparison.before}; after: {comparison.after}. In brackets: 95 % bootstrap interval.")
+    for problem in comparison.failed:
+        note(f"Failed: {problem}")
+    for reason, count in comparison.lost.most_common(3):
+        note(f"{count:>7,} missing: {reason}")
+
+
+def _cells(figure: Figure) -> list[str]:
+    form = UNITS.get(figure.name, ".0%")
+    difference = _written(figure.difference, f"+{form}")
+    return [figure.name, _written(figure.before, form), _written(figure.after, form), difference, str(figure.before.n)]
+
+
+def _written(estimate: Estimate, form: str) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.mean:{form}}"
+    return f"{estimate.mean:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"

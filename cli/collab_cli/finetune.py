@@ -1,0 +1,126 @@
+"""`collab finetune`: from a preference file to a LoRA adapter."""
+
+import os
+from pathlib import Path
+
+import click
+
+from collab_cli.config import read_config
+from collab_cli.failures import finish
+from collab_cli.finetune_gain import check_gain, show_gain
+from collab_cli.finetune_output import show_preflight, show_report
+from collab_cli.finetune_progress import training_shown
+from collab_cli.options import (
+    CACHE_DIR,
+    LIMIT,
+    MAX_CALLS,
+    MAX_USD,
+    PARTS,
+    Number,
+    RunOptions,
+    Weight,
+    count,
+    each_once,
+    number,
+    option,
+    taking,
+)
+from collab_cli.terminal import Problems
+from collab_sdk.errors import UnknownNameError
+from collab_sdk.registry import registered
+from collab_sdk.training import PLUGIN_GROUP, Trainer, TrainingOptions
+
+DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, path_type=Path), metavar="PREFS")
+@option("--base", "-m", required=True, metavar="BASE", help="The base model: a folder, or a name on the hub.")
+@option(
+    "--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the adapter goes."
+)
+@option("--method", default=DEFAULTS.method, show_default=True, metavar="NAME", help="dpo, sft or kto.")
+@option("--sft-first", is_flag=True, help="First learn the chosen replies, then go on from there.")
+@option(
+    "--loss",
+    type=Weight(),
+    multiple=True,
+    callback=each_once,
+    metavar="NAME=WEIGHT",
+    help="A term of DPO's loss; repeatable.  [default: sigmoid=1 sft=1]",
+)
+@number("--beta", Number(min=0, min_open=True), DEFAULTS.beta, help="How close to stay to the base (dpo, kto).")
+@number("--epochs", Number(min=0, min_open=True), DEFAULTS.epochs, help="Times through the data.")
+@option("--learning-rate", type=Number(min=0, min_open=True), metavar="RATE", help="[default: 1e-5; sft 1e-4]")
+@number("--sft-learning-rate", Number(min=0, min_open=True), DEFAULTS.sft_learning_rate, help="Of --sft-first.")
+@number("--batch-size", count(1), DEFAULTS.batch_size, help="Examples for one step.")
+@number("--micro-batch", count(1), help="Of these, at once on one device.  [default: what fits]")
+@number("--max-length", count(1), help="Tokens of prompt and reply.  [default: what the base can read]")
+@number("--rank", count(1), DEFAULTS.rank, help="Of the adapter's matrices.")
+@number("--alpha", count(1), DEFAULTS.alpha, help="The adapter counts alpha / rank.")
+@option("--load-in-4bit", is_flag=True, help="Keep the base in 4 bits (QLoRA; needs bitsandbytes and a GPU).")
+@option("--checkpointing/--no-checkpointing", default=None, help="Recompute activations.  [default: if needed]")
+@number("--eval-fraction", Number(min=0, max=1, max_open=True), DEFAULTS.eval_fraction, help="Chats to hold out.")
+@number("--patience", count(0), DEFAULTS.patience, help="Looks below the best before it stops; 0: never.")
+@number("--seed", count(0), DEFAULTS.seed, help="Same seed, same adapter (on a CPU).")
+@option("--skip-bad", is_flag=True, help="Leave out the rows that preflight refuses.")
+@option("--merge", is_flag=True, help="Also write the base with the adapter merged in.")
+@option("--report-to", multiple=True, metavar="TRACKER", help="tensorboard, wandb, mlflow or trackio; repeatable.")
+@option("--dry-run", is_flag=True, help="Only check, estimate and show; no weight is loaded.")
+@option(
+    "--evaluate",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    metavar="LOGS",
+    help="Then compare base and adapter on these chats, where they were not trained on; repeatable.",
+)
+@taking([*PARTS, LIMIT, MAX_USD, MAX_CALLS, CACHE_DIR])
+@option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    help="A YAML or TOML file of options.",
+)
+def finetune(
+    loss: tuple[tuple[str, float], ...], evaluate: tuple[Path, ...], options: RunOptions, **values: object
+) -> None:
+    """Fine-tune a LoRA adapter on preferences.
+
+    PREFS is what export-prefs wrote, any other preference or SFT format as JSON lines, or a folder that Hugging Face
+    datasets saved. All that can go wrong silently is looked for before any weight is loaded. A run that was killed goes
+    on when the same command is given again.
+
+    \b
+      collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter --dry-run
+      collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter
+      collab finetune prefs.jsonl -m BASE -o adapter --evaluate held-out.jsonl --model openai/gpt-4o-mini
+      accelerate launch --num_processes 4 -m collab_cli.main finetune prefs.jsonl -m BASE -o adapter
+    """
+    settings = TrainingOptions(loss=loss or DEFAULTS.loss, **values)  # type: ignore[arg-type]
+    if evaluate:
+        check_gain(evaluate, settings, options)
+    training = _trainer(settings.method)(settings)
+    speaks = os.environ.get("RANK", "0") == "0"  # one process of those that were launched
+    if speaks:
+        show_preflight(training.preflight, skip_bad=settings.skip_bad)
+    if options.dry_run:
+        return
+    with training_shown() as on_progress:
+        report = training.run(on_progress)
+    if not speaks:
+        return
+    show_report(report)
+    if evaluate:
+        problems = Problems()
+        show_gain(evaluate, settings, options, trained_on=training.preflight.trained_on, problems=problems)
+        finish(problems)
+
+
+def _trainer(method: str) -> Trainer:
+    methods = registered(PLUGIN_GROUP)
+    if method not in methods:
+        raise UnknownNameError.of("method", method, methods)
+    trainer: Trainer = methods[method].load()
+    return trainer

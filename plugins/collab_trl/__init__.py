@@ -1,0 +1,28 @@
+"""LoRA fine-tuning with TRL: DPO, SFT and KTO behind `collab finetune`."""
+
+import os
+
+from collab_sdk.errors import MissingExtraError
+from collab_sdk.training import Training, TrainingOptions
+
+__all__ = ["prepare"]
+
+
+def prepare(options: TrainingOptions) -> Training:
+    """Read and check all that training needs, but no weights. Raises CollabError.
+
+    The entry points of all methods lead here, as `options` names the method.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read once, when the hub's client is imported
+    try:
+        import accelerate
+        import datasets
+        import peft
+        import torch
+        import trl
+    except ImportError as error:
+        raise MissingExtraError.of(f"Fine-tuning needs {error.name}", "train") from None
+    del accelerate, datasets, peft, torch, trl
+    from collab_trl.preparing import prepare
+
+    return prepare(options)

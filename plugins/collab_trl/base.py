@@ -1,0 +1,102 @@
+"""What is known of a base model without its weights: its tokenizer, its shape, where it is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collab_sdk.errors import UsageError
+
+ADAPTER_CONFIG = "adapter_config.json"
+UNLIMITED = 10**9
+"""Some tokenizers say 10^30 for `no limit`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """A base model, `name` as it must be written wherever it is referred to: an absolute path, or a name on the hub."""
+
+    name: str
+    config: Any
+    tokenizer: Any
+    parameters: int
+    linear: tuple[tuple[str, int, int], ...]
+    """Every linear layer but the language model head: its last name, features in, features out."""
+    context: int
+
+    @property
+    def targets(self) -> list[str]:
+        """The linear layers' names, as LoraConfig wants them; sorted, so that every run saves the same."""
+        return sorted({name for name, _, _ in self.linear})
+
+    def trainable(self, rank: int) -> int:
+        return sum(rank * (inputs + outputs) for _, inputs, outputs in self.linear)
+
+
+def read_base(name: str) -> Base:
+    """Raises UsageError for an unknown model, an adapter, and a tokenizer that cannot lay out a chat."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        _check_folder(folder)
+        name = str(folder.resolve())
+    try:
+        config = AutoConfig.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except Exception as error:  # transformers, its hub and the files' parsers raise what they like
+        raise UsageError(
+            f"The base model {name!r} cannot be read: give a folder with config.json and a tokenizer, or a name on the "
+            f"Hugging Face hub. ({type(error).__name__}: {str(error).strip().splitlines()[0][:200]})"
+        ) from error
+    _check_tokenizer(tokenizer, name)
+    parameters, linear = _shape(config, name)
+    limits = (getattr(config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length)
+    context = min(int(limit) for limit in limits if limit)
+    return Base(name=name, config=config, tokenizer=tokenizer, parameters=parameters, linear=linear, context=context)
+
+
+def _check_folder(folder: Path) -> None:
+    if (folder / ADAPTER_CONFIG).exists() and not (folder / "config.json").exists():
+        raise UsageError(
+            f"{folder} is an adapter, not a base model: give the model it was trained on, which {ADAPTER_CONFIG} names."
+        )
+
+
+def _check_tokenizer(tokenizer: Any, name: str) -> None:
+    if not tokenizer.chat_template:
+        raise UsageError(
+            f"The tokenizer of {name} has no chat template, so a chat cannot be laid out as the model will see it: "
+            "take the instruct variant, or put the template that will be served into chat_template.jinja beside it."
+        )
+    if tokenizer.eos_token_id is None:
+        raise UsageError(f"The tokenizer of {name} has no EOS token, so the model could never learn to stop.")
+    if tokenizer.pad_token_id is None:
+        raise UsageError(
+            f"The tokenizer of {name} has no pad token: set pad_token in its tokenizer_config.json to a token that no "
+            f"text uses, or to {tokenizer.eos_token!r}."
+        )
+
+
+def _shape(config: Any, name: str) -> tuple[int, tuple[tuple[str, int, int], ...]]:
+    """Parameters, and the linear layers that an adapter can be put on, from a model without storage."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except ValueError as error:
+        raise UsageError(f"{name} is no causal language model: {str(error).splitlines()[0][:200]}") from None
+    head = model.get_output_embeddings()
+    linear = [
+        (path.rpartition(".")[2], *_features(module))
+        for path, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
+    ]
+    return sum(parameter.numel() for parameter in model.parameters()), tuple(linear)
+
+
+def _features(module: Any) -> tuple[int, int]:
+    rows, columns = module.weight.shape
+    return (columns, rows) if hasattr(module, "in_features") else (rows, columns)

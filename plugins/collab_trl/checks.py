@@ -1,0 +1,80 @@
+"""What can be refused of a training by its options, the base's shape and the machine."""
+
+import shutil
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from collab_sdk.errors import OutputError, UnknownNameError, UsageError
+from collab_sdk.training import Memory, TrainingOptions
+from collab_trl.base import Base
+from collab_trl.model import check_4bit
+from collab_trl.plan import CPU, HEADROOM, Plan
+
+METHODS = ("dpo", "sft", "kto")
+LOSSES = (
+    "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero apo_down discopop sft "
+    "sigmoid_norm"
+).split()
+TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
+"""By the names that transformers knows them by: the package each needs."""
+CHECKPOINTS = 3
+"""Adapters with their optimizer state that lie on disk at once."""
+
+
+def check_options(options: TrainingOptions) -> None:
+    """Raises UsageError for names nobody knows and for what is not installed."""
+    if options.method not in METHODS:
+        raise UnknownNameError.of("method", options.method, METHODS)
+    for name, _ in options.loss:
+        if name not in LOSSES:
+            raise UnknownNameError.of("loss", name, LOSSES)
+    if options.sft_first and options.method == "sft":
+        raise UsageError("--sft-first goes before dpo or kto; sft alone is --method sft.")
+    for tracker in options.report_to:
+        if tracker not in TRACKERS:
+            raise UnknownNameError.of("tracker", tracker, TRACKERS)
+        if find_spec(TRACKERS[tracker]) is None:
+            raise UsageError(
+                f"--report-to {tracker} needs a package that is not installed: pip install {TRACKERS[tracker]}"
+            )
+    if options.load_in_4bit:
+        check_4bit()
+
+
+def longest_allowed(options: TrainingOptions, base: Base) -> int:
+    if options.max_length is None:
+        return base.context
+    if options.max_length > base.context:
+        raise UsageError(f"--max-length {options.max_length} is more than {base.name} can read: {base.context} tokens.")
+    return options.max_length
+
+
+def check_memory(options: TrainingOptions, plan: Plan, memory: Sequence[Memory]) -> None:
+    """`memory` is for full training, LoRA and QLoRA. Raises UsageError where the one that is asked for will not fit."""
+    _, lora, qlora = memory
+    needed = qlora if options.load_in_4bit else lora
+    if plan.available is None or needed.total <= plan.available * HEADROOM:
+        return
+    ways = ["a smaller --max-length with --skip-bad", "a smaller base"]
+    if not options.load_in_4bit and plan.device != CPU and qlora.total < lora.total:
+        ways.insert(0, f"--load-in-4bit (about {qlora.total / 1e9:.1f} GB)")
+    if options.micro_batch and options.micro_batch > 1:
+        ways.insert(0, "--micro-batch 1")
+    raise UsageError(
+        f"Not enough memory on {plan.device}: about {needed.total / 1e9:.1f} GB are needed and "
+        f"{plan.available / 1e9:.1f} GB are free. Way out: {', or '.join(ways)}."
+    )
+
+
+def check_disk(options: TrainingOptions, base: Base) -> None:
+    """Raises OutputError where checkpoints and, if asked for, the merged model will not fit."""
+    folder = options.output.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    needed = base.trainable(options.rank) * 12 * CHECKPOINTS + (base.parameters * 2 if options.merge else 0)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"Not enough disk at {folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free. Give "
+            "another -o DIR."
+        )

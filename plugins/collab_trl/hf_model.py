@@ -1,0 +1,63 @@
+"""`hf:PATH[@ADAPTER]`: a local model, in this process."""
+
+import asyncio
+import hashlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+from collab_sdk.chat.model import ChatReply, ChatRequest, Price
+from collab_sdk.errors import MissingExtraError
+from collab_trl.hf_files import Folder, LocalFiles
+from collab_trl.hf_worker import Job, Worker
+
+VERSION = 1
+"""Part of the cache key: raise it whenever the same request may come to another answer."""
+
+_workers: WeakValueDictionary[Folder, Worker] = WeakValueDictionary()
+
+
+class HFModel:
+    """A transformers model, with a PEFT adapter or without, loaded at its first call.
+
+    Models with the same base share it, whatever their adapters. A reply depends on its own request alone, not on what
+    was asked at the same time: it has its own random numbers, seeded by the messages and the sample. That holds as far
+    as floating point does: in another batch a logit may differ in its last bits.
+    """
+
+    price = Price(prompt=0.0, completion=0.0)
+    timeout = None
+    """It is never gone, only busy; the wait for a place in a batch, or for the weights to load, is no failure."""
+
+    def __init__(self, files: LocalFiles, *, name: str) -> None:
+        self._files = files
+        self._name = name
+        self._worker = _workers.get(files.base) or _workers.setdefault(files.base, Worker(files.base))
+
+    @classmethod
+    def named(cls, spec: str) -> Self:
+        """The model called `hf:PATH`, `hf:PATH@ADAPTER` or `hf:ADAPTER`. Raises UsageError if there is none."""
+        if missing := [name for name in ("torch", "transformers", "peft") if importlib.util.find_spec(name) is None]:
+            raise MissingExtraError.of(f"Local models (hf:) need {missing[0]}", "train")
+        return cls(LocalFiles.named(spec), name=spec)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        adapter = self._files.adapter
+        return {"hf": self._files.base.content, "adapter": adapter.content if adapter else None, "version": VERSION}
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        job = Job(request=request, seed=_seed(request), adapter=self._files.adapter)
+        return await asyncio.wrap_future(self._worker.submit(job))
+
+
+def _seed(request: ChatRequest) -> int:
+    """The same for two models, so that comparing them compares like with like."""
+    drawn = json.dumps([request.sample, *(message.to_dict() for message in request.messages)])
+    return int.from_bytes(hashlib.sha256(drawn.encode()).digest()[:8]) >> 1  # torch's seeds are signed

@@ -1,0 +1,130 @@
+"""What is left when a training is done: a folder to deploy."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collab_sdk import __version__
+from collab_sdk.training import TrainingOptions, TrainingReport
+from collab_trl.base import ADAPTER_CONFIG, Base
+from collab_trl.card import model_card
+from collab_trl.curves import draw_curves
+from collab_trl.figures import held_out_figures
+from collab_trl.plan import is_main_process
+from collab_trl.serving import merged_command, serving_commands
+from collab_trl.watch import chosen_fall
+from collab_trl.workplace import Workplace, write_json
+
+if TYPE_CHECKING:
+    from collab_trl.stages import Trained
+    from collab_trl.training import TrlTraining
+
+WEIGHTS = "adapter_model.safetensors"
+MERGED = "merged"
+PACKAGES = ("trl", "peft", "transformers", "torch")
+
+
+def finish(
+    training: "TrlTraining", workplace: Workplace, stages: Mapping[str, "Trained"], *, seconds: float, resumed: bool
+) -> TrainingReport:
+    """Write the folder and say what is in it. Of several processes one writes."""
+    options, output = training.options, training.options.output
+    last = stages[options.method]
+    metrics = {
+        "base": training.base.name,
+        "data": _data(training),
+        "settings": dict(training.preflight.plan) | _settings(training, stages),
+        "held_out": held_out_figures(last.history, kept=last.kept),
+        "warnings": _warnings(last.history, options),
+        "steps": int(last.history[-1]["step"]),
+        "kept_step": last.kept,
+        "seconds": round(seconds, 1),
+        "serve": serving_commands(base=training.base.name, output=output, rank=options.rank),
+        "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
+        "history": {name: list(stage.history) for name, stage in stages.items()},
+    }
+    if is_main_process():
+        _save_adapter(last.adapter, output, training.base)
+        _merge_if_asked(options, training.base)
+        draw_curves({name: stage.history for name, stage in stages.items()}, output / "curves.png")
+        card = model_card(metrics, output=output, local=Path(training.base.name).is_dir())
+        (output / "README.md").write_text(card, encoding="utf-8")
+        workplace.close(metrics)
+    return _report(options, metrics, resumed=resumed)
+
+
+def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any]) -> TrainingReport:
+    """The report of a training that was finished before; what is asked for on top is made up for."""
+    if is_main_process():
+        _merge_if_asked(options, base)
+    return _report(options, metrics, resumed=True)
+
+
+def _report(options: TrainingOptions, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
+    return TrainingReport(
+        output=options.output,
+        steps=metrics["steps"],
+        kept_step=metrics["kept_step"],
+        seconds=metrics["seconds"],
+        resumed=resumed,
+        held_out=metrics["held_out"],
+        warnings=tuple(metrics["warnings"]),
+        serve=metrics["serve"] | (merged_command(options.output / MERGED) if options.merge else {}),
+    )
+
+
+def _data(training: "TrlTraining") -> dict[str, Any]:
+    preflight = training.preflight
+    source = training.options.data
+    data = {
+        "file": source.name,
+        "examples": preflight.examples,
+        "held out": preflight.held_out,
+        "conversations": preflight.conversations,
+    }
+    if source.is_file():
+        data["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    for fault in preflight.faults:
+        data[f"left out: {fault.problem}"] = len(fault.places)
+    return data
+
+
+def _settings(training: "TrlTraining", stages: Mapping[str, "Trained"]) -> dict[str, Any]:
+    options = training.options
+    rates = {f"learning rate, {name}": stage.learning_rate for name, stage in stages.items()}
+    return {**rates, "epochs": options.epochs, "seed": options.seed, "max length": training.preflight.max_length}
+
+
+def _warnings(history: Sequence[Mapping[str, float]], options: TrainingOptions) -> list[str]:
+    fall = chosen_fall(history, beta=options.beta)
+    return [fall] if fall else []
+
+
+def _save_adapter(trained: Path, output: Path, base: Base) -> None:
+    shutil.copyfile(trained / WEIGHTS, output / WEIGHTS)
+    config = json.loads((trained / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base.name
+    config["target_modules"] = sorted(config["target_modules"])  # a set, whose order changes from run to run
+    write_json(output / ADAPTER_CONFIG, config)
+    base.tokenizer.save_pretrained(str(output))
+
+
+def _merge_if_asked(options: TrainingOptions, base: Base) -> None:
+    """Into the whole base, even where it was trained in 4 bits, and in the base's own precision."""
+    target = options.output / MERGED
+    if not options.merge or target.exists():
+        return
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    partial = target.with_name(f"{MERGED}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    whole = AutoModelForCausalLM.from_pretrained(base.name, dtype="auto")
+    model = PeftModel.from_pretrained(whole, str(options.output))
+    model.merge_and_unload(safe_merge=True).save_pretrained(str(partial))
+    base.tokenizer.save_pretrained(str(partial))
+    partial.rename(target)

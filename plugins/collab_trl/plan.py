@@ -1,0 +1,105 @@
+"""How a training is laid out on the device: precision, micro-batches, what is recomputed and what computed ahead."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collab_sdk.errors import UsageError
+from collab_sdk.training import TrainingOptions
+from collab_trl.base import Base
+from collab_trl.memory import Load, available_bytes, estimates
+from collab_trl.prefix_sharing import can_share
+from collab_trl.tokens import Tokens
+
+CPU, MPS = "CPU", "Apple GPU"
+MICRO_BATCHES = (8, 4, 2, 1)
+HEADROOM = 0.85
+"""Of what is free; the rest is for what no estimate sees: fragments, kernels' scratch space."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What follows from options, data and device."""
+
+    device: str
+    processes: int
+    bf16: bool
+    micro_batch: int
+    accumulation: int
+    checkpointing: bool
+    precompute: bool
+    """Whether the reference's log-probabilities are computed once, ahead of all epochs."""
+    shared: bool
+    """Whether the prompt of a pair is computed once for both of its replies."""
+    widest: int
+    """Tokens that the largest example puts through the model."""
+    available: int | None
+
+    @property
+    def precision(self) -> int:
+        """Bytes of a frozen weight."""
+        return 2 if self.bf16 else 4
+
+    @property
+    def load(self) -> Load:
+        return Load(tokens=self.micro_batch * self.widest, checkpointing=self.checkpointing)
+
+
+def make_plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
+    """Raises UsageError for GPUs that nobody has launched."""
+    import torch
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    gpus = torch.cuda.device_count()
+    if gpus > 1 and "LOCAL_RANK" not in os.environ:
+        raise UsageError(
+            f"{gpus} GPUs are visible, but one process was launched: start it as accelerate launch --num_processes "
+            f"{gpus} -m collab_cli.main finetune ..., or choose one with CUDA_VISIBLE_DEVICES=0."
+        )
+    bf16 = bool(gpus) and torch.cuda.is_bf16_supported()
+    available = available_bytes()
+    shared = options.method == "dpo" and can_share(base.config)
+    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
+    share = max(1, min(options.batch_size, len(examples)) // processes)
+    micro_batch, checkpointing = _fit(options, base, widest=widest, share=share, bf16=bf16, available=available)
+    return Plan(
+        device=torch.cuda.get_device_name() if gpus else MPS if torch.backends.mps.is_available() else CPU,
+        processes=processes,
+        bf16=bf16,
+        micro_batch=micro_batch,
+        accumulation=max(1, share // micro_batch),
+        checkpointing=checkpointing,
+        precompute=options.epochs > 1,
+        shared=shared,
+        widest=widest,
+        available=available,
+    )
+
+
+def is_main_process() -> bool:
+    """Of those that accelerate has launched."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
+    if method == "sft" or shared:
+        return tokens.together
+    return 2 * tokens.length  # KTO's second is its KL term's
+
+
+def _fit(
+    options: TrainingOptions, base: Base, *, widest: int, share: int, bf16: bool, available: int | None
+) -> tuple[int, bool]:
+    """The largest micro-batch that fits without recomputation, or else with it."""
+    least = 2 if options.method == "kto" else 1  # KTO sets each reply against another one's prompt
+    sizes = [options.micro_batch] if options.micro_batch else [size for size in MICRO_BATCHES if least <= size <= share]
+    sizes = sizes or [least]
+    ways = [False, True] if options.checkpointing is None else [options.checkpointing]
+    for checkpointing in ways:
+        for size in sizes:
+            load = Load(tokens=size * widest, checkpointing=checkpointing)
+            _, lora, qlora = estimates(base, rank=options.rank, load=load, precision=2 if bf16 else 4)
+            needed = (qlora if options.load_in_4bit else lora).total
+            if available is None or needed <= available * HEADROOM:
+                return size, checkpointing
+    return sizes[-1], ways[-1]

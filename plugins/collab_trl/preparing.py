@@ -1,0 +1,132 @@
+"""All that can be found out before any weight is loaded."""
+
+import os
+from collections.abc import Sequence
+
+from collab_sdk.errors import InputError
+from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
+from collab_trl.base import UNLIMITED, Base, read_base
+from collab_trl.checks import check_disk, check_memory, check_options, longest_allowed
+from collab_trl.data import Examples, read_examples
+from collab_trl.memory import estimates
+from collab_trl.plan import Plan, make_plan
+from collab_trl.rows import Example
+from collab_trl.tokens import FaultyExampleError, Tokens, tokenize
+from collab_trl.training import TrlTraining
+
+
+def prepare(options: TrainingOptions) -> Training:
+    _quiet()
+    check_options(options)
+    base = read_base(options.base)
+    found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
+    max_length = longest_allowed(options, base)
+    faults = {fault.problem: list(fault.places) for fault in found.faults}
+    train = _tokenized(found.train, base, max_length, faults)
+    held_out = _tokenized(found.held_out, base, max_length, faults)
+    if not train:
+        problem, places = next(iter(faults.items()))
+        raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+    plan = make_plan(options, base, train)
+    return TrlTraining(
+        options=options,
+        base=base,
+        plan=plan,
+        train=tuple(train),
+        held_out=tuple(held_out),
+        preflight=_preflight(options, base, plan, found, train, held_out, faults, max_length),
+    )
+
+
+def _quiet() -> None:
+    """Libraries that print bars and advice for the script they think they are in."""
+    import datasets
+    import transformers
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+def _tokenized(examples: Sequence[Example], base: Base, max_length: int, faults: dict[str, list[str]]) -> list[Tokens]:
+    """The examples that can be trained on as they are; why and where the others are is put into `faults`."""
+    good = []
+    for example in examples:
+        try:
+            tokens = tokenize(example, base.tokenizer)
+            if tokens.length > max_length:
+                raise FaultyExampleError(f"longer than {max_length:,} tokens (--max-length), so the reply would be cut")
+        except FaultyExampleError as fault:
+            faults.setdefault(str(fault), []).append(example.where)
+        else:
+            good.append(tokens)
+    return good
+
+
+def _preflight(
+    options: TrainingOptions,
+    base: Base,
+    plan: Plan,
+    found: Examples,
+    train: Sequence[Tokens],
+    held_out: Sequence[Tokens],
+    faults: dict[str, list[str]],
+    max_length: int,
+) -> Preflight:
+    everything = [*train, *held_out]
+    longest = max(tokens.length for tokens in train)
+    memory = estimates(base, rank=options.rank, load=plan.load, precision=plan.precision)
+    check_memory(options, plan, memory)
+    check_disk(options, base)
+    return Preflight(
+        examples=len(train),
+        held_out=len(held_out),
+        conversations=len({tokens.example.conversation for tokens in everything}),
+        trained_on=frozenset(tokens.example.conversation for tokens in train),
+        faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
+        notes=(*found.notes, *_notes(base, train)),
+        lengths=tuple(tokens.length for tokens in everything),
+        completion_lengths=tuple(tokens.completion for tokens in everything),
+        margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
+        max_length=max_length if max_length < UNLIMITED else longest,
+        rendered=_rendered(base, train[0]),
+        parameters=base.parameters,
+        trainable=base.trainable(options.rank),
+        memory=memory,
+        available=plan.available,
+        device=plan.device,
+        plan=_described(options, plan),
+    )
+
+
+def _notes(base: Base, train: Sequence[Tokens]) -> list[str]:
+    notes = []
+    stops = base.tokenizer.eos_token_id
+    if not any(stops in (tokens.chosen or tokens.rejected) for tokens in train):
+        notes.append(
+            f"No reply ends with {base.tokenizer.eos_token!r} under this chat template, so the model will not learn to "
+            "stop: check that the tokenizer's eos_token is the one that ends a turn."
+        )
+    return notes
+
+
+def _rendered(base: Base, tokens: Tokens) -> tuple[tuple[str, bool], ...]:
+    decode = base.tokenizer.decode
+    completions = [completion for completion in (tokens.chosen, tokens.rejected) if completion]
+    return ((decode(tokens.prompt), False), *((decode(completion), True) for completion in completions))
+
+
+def _described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
+    loss = " + ".join(f"{weight:g} {name}" for name, weight in options.loss)
+    whole = plan.micro_batch * plan.accumulation * plan.processes
+    return {
+        "method": ("sft, then " if options.sft_first else "") + options.method,
+        **({"loss": f"{loss}, beta {options.beta:g}"} if options.method == "dpo" else {}),
+        "adapter": f"LoRA, rank {options.rank}, alpha {options.alpha}, all linear layers",
+        "batch": f"{whole} = {plan.processes} x {plan.micro_batch} at once x {plan.accumulation} accumulated",
+        "precision": "4-bit base" if options.load_in_4bit else "bf16" if plan.bf16 else "fp32",
+        "recomputed": "activations (slower, smaller)" if plan.checkpointing else "nothing",
+        **({"prompts": "computed once for both replies"} if plan.shared else {}),
+    }

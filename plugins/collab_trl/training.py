@@ -1,0 +1,90 @@
+"""A prepared training: its stages, and what is written when they are done."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from collab_sdk.errors import InputError, TrainingError
+from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, TrainingReport
+from collab_trl.base import Base
+from collab_trl.plan import CPU, Plan, is_main_process
+from collab_trl.tokens import Tokens
+from collab_trl.workplace import Workplace, identity
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrlTraining:
+    """Implements collab_sdk.training.Training."""
+
+    options: TrainingOptions
+    base: Base
+    plan: Plan
+    train: tuple[Tokens, ...]
+    held_out: tuple[Tokens, ...]
+    preflight: Preflight
+
+    def run(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
+        if self.preflight.faults and not self.options.skip_bad:
+            count = sum(len(fault.places) for fault in self.preflight.faults)
+            raise InputError(
+                f"{count} rows cannot be trained on as they are; mend them, or leave them out with --skip-bad",
+                where=str(self.options.data),
+            )
+        examples = [tokens.example for tokens in (*self.train, *self.held_out)]
+        workplace = Workplace(self.options.output, identity(self.options, self.base, examples))
+        started = time.monotonic()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for who trains
+            from collab_trl.output import finish, known_report
+
+            if workplace.finished:
+                return known_report(self.options, self.base, workplace.finished)
+            if is_main_process():
+                workplace.open()
+            try:
+                trained, resumed = self._stages(workplace, on_progress)
+            except RuntimeError as error:
+                if any(sign in str(error).lower() for sign in OUT_OF_MEMORY):
+                    raise TrainingError(f"Out of memory on {self.plan.device}. {self._smaller()}") from None
+                raise
+            return finish(self, workplace, trained, seconds=time.monotonic() - started, resumed=resumed)
+
+    def _stages(
+        self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
+    ) -> tuple[Mapping[str, Any], bool]:
+        from collab_trl.methods import METHODS
+        from collab_trl.stages import Stage
+
+        rates = {"sft": self.options.sft_learning_rate} if self.options.sft_first else {}
+        rates[self.options.method] = self.options.learning_rate or METHODS[self.options.method].learning_rate
+        trained: dict[str, Any] = {}
+        adapter = None
+        for name, rate in rates.items():
+            stage = Stage(
+                name=name,
+                learning_rate=rate,
+                options=self.options,
+                plan=self.plan,
+                base=self.base,
+                train=self.train,
+                held_out=self.held_out,
+                workplace=workplace,
+            )
+            trained[name] = stage.run(adapter, on_progress)
+            adapter = trained[name].adapter
+        return trained, any(stage.resumed for stage in trained.values())
+
+    def _smaller(self) -> str:
+        """The next setting to try."""
+        least = 2 if self.options.method == "kto" else 1
+        if self.plan.micro_batch > least:
+            return f"Next: --micro-batch {max(least, self.plan.micro_batch // 2)}; the same command then goes on."
+        if not self.plan.checkpointing:
+            return "Next: --checkpointing, which recomputes activations; the same command then goes on."
+        if not self.options.load_in_4bit and self.plan.device != CPU:
+            return "Next: --load-in-4bit, or a smaller --max-length with --skip-bad."
+        return "Next: a smaller --max-length with --skip-bad, a smaller --rank, or a smaller base."
