@@ -6,6 +6,7 @@ from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence, Judgement, Rubric
+from collab_sdk.metrics.expressions import same_function
 from collab_sdk.metrics.numerals import only_number, whole_number
 from collab_sdk.prompts import json_line, load_prompt
 from collab_sdk.types import Goal
@@ -17,9 +18,9 @@ WANTED = "the assistant's final answer to the user's question, alone, without ex
 class Accuracy:
     """1 if the answer pulled out of the conversation equals the goal's reference, else 0.
 
-    Where the reference is a number and the answer holds exactly one, they are compared exactly. Other answers that are
-    no verbatim match go to the judge, who sees the answer alone, not the conversation
-    (R_ext = S(Extract(t), y_g), section 3 of the paper).
+    Where the reference is a number and the answer holds exactly one, they are compared exactly; formulas that have the
+    same values are the same, LaTeX or not. Other answers that are no verbatim match go to the judge, who sees the
+    answer alone, not the conversation (R_ext = S(Extract(t), y_g), section 3 of the paper).
     """
 
     name: str = "accuracy"
@@ -43,14 +44,16 @@ class Accuracy:
 
 
 def compare(reference: str, answer: str) -> Judgement | None:
-    """The verdict on `answer` where it needs no judge: it is empty, the same text, or a number against a number."""
+    """The verdict on `answer` where it needs no judge: it is empty, the same text or formula, or another number."""
     if not answer.strip():
         return Judgement(value=0.0, note="No final answer was given.")
     if _plain(answer) == _plain(reference):
         return Judgement(value=1.0)
     expected = whole_number(reference)
     given = None if expected is None else only_number(answer)
-    return None if given is None else Judgement(value=float(given == expected))
+    if given is not None:
+        return Judgement(value=float(given == expected))
+    return Judgement(value=1.0) if same_function(reference, answer) else None
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,6 @@
 """What a metric says about itself, so that one judge call and one extraction serve them all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,8 @@ class Judgement:
 
     value: float
     note: str = ""
+    items: tuple[float, ...] = ()
+    """What the value is the mean of, for those who count over many conversations."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,8 +67,8 @@ class Metric(Protocol):
     def artefact(self, goal: Goal) -> str | None:
         """What to pull out of the conversation, in a few words, if anything."""
 
-    def value(self, evidence: Evidence) -> float:
-        """In [0, 1]; costs are negative, in [-1, 0]."""
+    def value(self, evidence: Evidence) -> float | Awaitable[float]:
+        """In [0, 1]; costs are negative, in [-1, 0]. Async where it has to wait, as for tests that run."""
 
 
 def read_score(answer: Any) -> Judgement:

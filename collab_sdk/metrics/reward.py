@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from inspect import isawaitable
 from math import isfinite
 from numbers import Real
 from typing import Any
@@ -37,8 +38,8 @@ class Reward:
         tokens = _tokens_by_role((start[-1], *future.messages))
         try:
             judgements, artefacts = await self._afind(messages, goal)
-            values = {
-                name: _value(
+            values = await all_settled(
+                _avalue(
                     metric,
                     Evidence(
                         messages=messages,
@@ -49,14 +50,15 @@ class Reward:
                     ),
                 )
                 for name, (metric, _) in self.metrics.items()
-            }
+            )
         except SampleError as error:
             return future.failed(error)
+        by_name = dict(zip(self.metrics, values, strict=True))
         return replace(
             future,
-            metrics=values,
+            metrics=by_name,
             notes={name: judgement.note for name, judgement in judgements.items() if judgement.note},
-            reward=sum(weight * values[name] for name, (_, weight) in self.metrics.items()),
+            reward=sum(weight * by_name[name] for name, (_, weight) in self.metrics.items()),
         )
 
     async def _afind(self, messages: tuple[Message, ...], goal: Goal) -> tuple[dict[str, Judgement], dict[str, str]]:
@@ -87,9 +89,11 @@ class Reward:
         return (await self.judge.ajudge(answer, goal=goal, rubrics={name: rubric}))[name]
 
 
-def _value(metric: Metric, evidence: Evidence) -> float:
+async def _avalue(metric: Metric, evidence: Evidence) -> float:
     with _errors_of(metric.name):
         value: Any = metric.value(evidence)
+        if isawaitable(value):
+            value = await value
         if not isinstance(value, Real) or not isfinite(value):
             raise TypeError(f"its value must be a finite number, not {value!r:.80}")
         return float(value)

@@ -1,0 +1,135 @@
+"""`collab check-sim`: the simulated user beside the real ones."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from collab_cli.check_sim_output import show_check
+from collab_cli.failures import finish
+from collab_cli.options import LOGS, RunOptions, option, run_options
+from collab_cli.progress import shown
+from collab_cli.run import Run, open_logs, prices_of, running
+from collab_cli.setup import chosen_metrics, chosen_models
+from collab_cli.summary import show_estimate
+from collab_cli.terminal import Problems, note
+from collab_cli.units import of
+from collab_sdk.calibration import Calibration, fit_calibration
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.errors import InputError, RunStoppedError, UsageError
+from collab_sdk.fidelity import (
+    CheckedConversation,
+    SimulatorCheck,
+    check_row,
+    estimate_check,
+    figures,
+    require_classifier,
+)
+from collab_sdk.logs import JsonlWriter
+
+
+@click.command("check-sim")
+@LOGS
+@option(
+    "--calibrate",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what corrects MR by what really followed, for MRScorer(calibration=...).",
+)
+@option("--json", is_flag=True, help="The figures and every turn as one JSON object, in place of the table.")
+@run_options
+def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, options: RunOptions) -> None:
+    """Compare the simulated user with the real ones of logged chats.
+
+    At every turn of a real user after the first, the simulator gets the same history and goal, and what it says is set
+    beside what the user said: length, questions, typos, leaving, and whether a classifier can tell the two apart. MR
+    from simulated futures is set beside the reward of what really followed. With --window 0 that is left out, and only
+    the simulator is called. Name as --assistant the bot that the logs are of.
+
+    \b
+      collab check-sim chats.jsonl --model offline
+      collab check-sim chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini --calibrate calibration.json
+    """
+    if calibrate is not None and not options.window:
+        raise UsageError("--calibrate compares MR with what followed, and --window 0 plays no future for it.")
+    problems = Problems()
+    if options.dry_run:
+        _dry_run(logs, options, problems)
+        return
+    require_classifier()
+    with ExitStack() as opened:
+        run = opened.enter_context(running(logs, options, problems))
+        # Before anything is paid for: a file that cannot be written is said now.
+        file = None if calibrate is None else opened.enter_context(JsonlWriter(calibrate))
+        check = SimulatorCheck(run.scorer)
+        with shown(run.progress):
+            checked = run_sync(acheck(check, run, problems))
+        if not any(one.turns for one in checked):
+            raise InputError("no chat has an assistant's answer to which a user could have replied", where=logs[0])
+        found = figures(checked)
+        if json:
+            with JsonlWriter("-") as rows:
+                rows.write(check_row(check, checked, found))
+        else:
+            show_check(check, checked, found)
+        if file is not None:
+            file.write(_calibration(check, checked).to_dict())
+    if calibrate is not None:
+        note(f"Calibration: {calibrate}")
+    finish(problems)
+
+
+async def acheck(check: SimulatorCheck, run: Run, problems: Problems) -> list[CheckedConversation]:
+    """Every conversation that could be checked. Raises RunStoppedError if the run cannot go on."""
+    checked: list[CheckedConversation] = []
+    stopped, done = None, 0
+    async for outcome in check.acheck_all(run.conversations):
+        if isinstance(outcome.error, RunStoppedError):
+            stopped = stopped or outcome.error
+            continue
+        if outcome.error is not None:
+            problems.report(f"{outcome.conversation.id}: {outcome.error}")
+        if outcome.value is not None:
+            checked.append(outcome.value)
+            for reason in outcome.value.lost:
+                problems.report(f"{outcome.conversation.id}: {reason}")
+        done += 1
+        run.progress.update(done=done, failed=problems.count, mean_mr=None)
+    if stopped is not None:
+        raise stopped
+    return checked
+
+
+def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> Calibration:
+    """Says what it found; raises NotEnoughSamplesError where there is nothing to correct by."""
+    scorer = check.scorer
+    calibration = fit_calibration(
+        [pair for one in checked for pair in one.reward_pairs],
+        metrics=scorer.weights,
+        window=scorer.rollout.window,
+        models={
+            "assistant": scorer.rollout.assistant.name,
+            "simulator": check.simulator.model.name,
+            "judge": scorer.judge.model.name,
+        },
+    )
+    note(
+        f"Of real users, expect {calibration.intercept:.3f} + {calibration.slope:.3f} x MR; "
+        f"from {of(calibration.n, 'turn')}."
+    )
+    return calibration
+
+
+def _dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> None:
+    """Show what a check would cost; ends the command where lines of the logs could not be read."""
+    ledger = estimate_check(
+        tuple(open_logs(logs, options, problems)),
+        prices=prices_of(chosen_models(options)),
+        metrics=chosen_metrics(options),
+        samples=options.samples,
+        window=options.window,
+        goals_per_turn=options.goals_per_turn,
+    )
+    problems.close()
+    show_estimate(ledger)
+    finish(problems)

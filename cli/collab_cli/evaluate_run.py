@@ -1,0 +1,109 @@
+"""An evaluation: which bots on which tasks, one after the other, so that each one's money is known."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+from collab_cli.evaluate_setup import Parts, Setting, chosen_parts, chosen_tasks
+from collab_cli.failures import finish
+from collab_cli.progress import Progress, shown
+from collab_cli.setup import open_engine
+from collab_cli.summary import show_estimate, show_usage
+from collab_cli.terminal import Problems
+from collab_sdk import Conversation, Engine
+from collab_sdk.chat.ledger import Ledger, Usage
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.chat.model import CallRole
+from collab_sdk.errors import RunStoppedError
+from collab_sdk.evaluation import BotResult, Evaluator, estimate_evaluation
+from collab_sdk.evaluation.played import Played
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """One task, done."""
+
+    evaluator: Evaluator
+    results: tuple[BotResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationRun:
+    """Bots and rows are known and could be had; nothing has been called yet."""
+
+    parts: Parts
+    engine: Engine
+    tasks: tuple[tuple[Evaluator, tuple[Conversation, ...]], ...]
+    problems: Problems
+    progress: Progress
+
+    def all(self) -> Iterator[Evaluation]:
+        """Task by task. Raises RunStoppedError if the run cannot go on."""
+        for evaluator, conversations in self.tasks:
+            with shown(self.progress):  # and not while a table is printed
+                results = tuple(self._result(name, evaluator, conversations) for name in self.parts.bots)
+            yield Evaluation(evaluator=evaluator, results=results)
+
+    def _result(self, name: str, evaluator: Evaluator, conversations: tuple[Conversation, ...]) -> BotResult:
+        before = self.engine.ledger.total
+        played, failed = run_sync(self._aplay(name, evaluator, conversations))
+        return BotResult(name=name, played=played, usage=_less(self.engine.ledger.total, before), failed=failed)
+
+    async def _aplay(
+        self, name: str, evaluator: Evaluator, conversations: tuple[Conversation, ...]
+    ) -> tuple[tuple[Played, ...], dict[str, str]]:
+        played: list[Played] = []
+        failed: dict[str, str] = {}
+        stopped: RunStoppedError | None = None
+        async for outcome in evaluator.aplay_all(self.parts.bots[name], conversations):
+            if isinstance(outcome.error, RunStoppedError):
+                stopped = stopped or outcome.error
+                continue
+            if outcome.error is not None:
+                failed[outcome.conversation.id] = str(outcome.error)
+                self.problems.report(f"{name}, {outcome.conversation.id}: {outcome.error}")
+            for one in outcome.value or ():
+                played.append(one)
+                if one.is_missing:
+                    self.problems.report(f"{name}, {one.conversation_id}: {one.future.error}")
+            self.progress.update(done=self.progress.done + 1, failed=self.problems.count, mean_mr=None)
+        if stopped is not None:
+            raise stopped
+        return tuple(played), failed
+
+
+@contextmanager
+def evaluating(setting: Setting, problems: Problems) -> Iterator[EvaluationRun]:
+    """Set an evaluation up; whatever ends it, what it cost is shown. Bad input is met here, before any call."""
+    parts = chosen_parts(setting)
+    with open_engine(setting.options, parts.by_role) as engine:
+        tasks = tuple(chosen_tasks(setting, parts, engine, problems))
+        total = len(parts.bots) * sum(len(conversations) for _, conversations in tasks)
+        progress = Progress(engine.ledger, total=total)
+        try:
+            yield EvaluationRun(parts=parts, engine=engine, tasks=tasks, problems=problems, progress=progress)
+        finally:
+            problems.close()
+            show_usage(engine.ledger)
+
+
+def dry_run(setting: Setting, problems: Problems) -> None:
+    """Show what an evaluation would cost; ends the command where rows could not be read."""
+    parts, ledger = chosen_parts(setting), Ledger()
+    prices = {
+        CallRole.SIMULATOR: parts.simulator.price,
+        CallRole.JUDGE: parts.judge.price,
+        CallRole.GOAL: parts.judge.price,
+    }
+    bots = [bot.price for bot in parts.bots.values()]
+    for evaluator, conversations in chosen_tasks(setting, parts, Engine(cache=None), problems):
+        estimated = estimate_evaluation(conversations, evaluator, bots, prices=prices)
+        for role, usage in estimated.roles.items():
+            ledger.roles[role] = ledger.of(role) + usage
+    problems.close()
+    show_estimate(ledger)
+    finish(problems)
+
+
+def _less(after: Usage, before: Usage) -> Usage:
+    return Usage(**{field.name: getattr(after, field.name) - getattr(before, field.name) for field in fields(Usage)})

@@ -1,0 +1,107 @@
+"""A correction of simulated MR by what really followed in logs."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import linear_regression
+from typing import Any, Self
+
+from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
+
+CALIBRATION_SCHEMA = "collab/calibration/v1"
+LEAST = 10
+"""Turns. A line through fewer would be noise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RewardPair:
+    """One logged turn: its simulated MR, and the reward of what really followed."""
+
+    conversation_id: str
+    turn: int
+    simulated: float
+    observed: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """The reward to expect of real users where simulated ones gave an MR: `intercept + slope * MR`.
+
+    It holds for the metrics, window and models that it was made with; `data` are the turns it was fitted to. The slope
+    is positive, so no order among responses is changed by it; their distances are.
+    """
+
+    intercept: float
+    slope: float
+    metrics: Mapping[str, float]
+    """Weights by name."""
+    window: int
+    models: Mapping[str, str]
+    """Names by the part they played."""
+    data: tuple[RewardPair, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.data)
+
+    def expected(self, mr: float) -> float:
+        return self.intercept + self.slope * mr
+
+    def check(self, *, metrics: Mapping[str, float], window: int) -> None:
+        """Raise UsageError if scores by these metrics and this window are not what it was fitted to."""
+        for what, made, used in (("metrics", dict(self.metrics), dict(metrics)), ("window", self.window, window)):
+            if made != used:
+                raise UsageError(f"The calibration was made with {what} {made}, not {used}: make one for these.")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"schema": CALIBRATION_SCHEMA, "n": self.n, **asdict(self)}
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """What `collab check-sim --calibrate` wrote. Raises InputError for anything else."""
+        try:
+            row = json.loads(Path(path).read_text(encoding="utf-8"))
+            if row["schema"] != CALIBRATION_SCHEMA:
+                raise ValueError
+            calibration = cls(
+                intercept=float(row["intercept"]),
+                slope=float(row["slope"]),
+                metrics={str(name): float(weight) for name, weight in row["metrics"].items()},
+                window=int(row["window"]),
+                models={str(part): str(name) for part, name in row["models"].items()},
+                data=tuple(RewardPair(**pair) for pair in row["data"]),
+            )
+            if not (math.isfinite(calibration.intercept) and 0 < calibration.slope < math.inf):
+                raise ValueError
+        except OSError as error:
+            raise InputError(f"it cannot be read: {error.strerror}", where=str(path)) from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise InputError(
+                "it is no calibration: collab check-sim --calibrate writes one", where=str(path)
+            ) from error
+        return calibration
+
+
+def fit_calibration(
+    pairs: Sequence[RewardPair], *, metrics: Mapping[str, float], window: int, models: Mapping[str, str]
+) -> Calibration:
+    """The least-squares line of observed rewards over simulated MR.
+
+    Raises NotEnoughSamplesError where the turns are too few for one, or simulated MR says nothing about what followed.
+    """
+    if len(pairs) < LEAST:
+        raise NotEnoughSamplesError(f"No calibration: {len(pairs)} turns with both rewards, and {LEAST} are needed.")
+    simulated = [pair.simulated for pair in pairs]
+    if max(simulated) == min(simulated):
+        raise NotEnoughSamplesError("No calibration: the simulated MR is the same at every turn.")
+    slope, intercept = linear_regression(simulated, [pair.observed for pair in pairs])
+    if slope <= 0:
+        raise NotEnoughSamplesError(
+            f"No calibration: over {len(pairs)} turns the observed reward does not rise with simulated MR "
+            f"(slope {slope:.3f}), so there is nothing in it to correct. Try another simulator or more logs."
+        )
+    return Calibration(
+        intercept=intercept, slope=slope, metrics=metrics, window=window, models=models, data=tuple(pairs)
+    )

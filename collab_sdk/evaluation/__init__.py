@@ -1,0 +1,21 @@
+"""Whole conversations with the simulated user, what they came to, and how far the bots' difference is to be trusted."""
+
+from collab_sdk.evaluation.bots import as_bot
+from collab_sdk.evaluation.estimate import estimate_evaluation
+from collab_sdk.evaluation.evaluator import Evaluator
+from collab_sdk.evaluation.figures import BotResult, Figure, figures
+from collab_sdk.evaluation.played import Played
+from collab_sdk.evaluation.plot import plot_figures
+from collab_sdk.evaluation.rows import evaluation_row
+
+__all__ = [
+    "BotResult",
+    "Evaluator",
+    "Figure",
+    "Played",
+    "as_bot",
+    "estimate_evaluation",
+    "evaluation_row",
+    "figures",
+    "plot_figures",
+]

@@ -1,0 +1,95 @@
+"""Asking or answering: table 2 of the paper, of a bot's first answers to openings known to be ambiguous or clear."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+
+from collab_sdk.statistics import Estimate
+
+Labelled = tuple[bool, bool]
+"""Whether the opening is ambiguous, and whether the bot asks."""
+Statistic = Callable[[Sequence[Labelled]], float | None]
+
+
+def asks_when_ambiguous(labelled: Sequence[Labelled]) -> float | None:
+    return _mean([asks for ambiguous, asks in labelled if ambiguous])
+
+
+def answers_when_clear(labelled: Sequence[Labelled]) -> float | None:
+    return _mean([not asks for ambiguous, asks in labelled if not ambiguous])
+
+
+def over_asking(labelled: Sequence[Labelled]) -> float | None:
+    """The share of clear openings at which it asks all the same."""
+    return _mean([asks for ambiguous, asks in labelled if not ambiguous])
+
+
+def macro_accuracy(labelled: Sequence[Labelled]) -> float | None:
+    """The mean of the accuracies on ambiguous and on clear openings."""
+    shares = asks_when_ambiguous(labelled), answers_when_clear(labelled)
+    return None if shares[0] is None or shares[1] is None else (shares[0] + shares[1]) / 2
+
+
+def macro_f1(labelled: Sequence[Labelled]) -> float | None:
+    """The mean of the F1 scores of "ask" and of "answer"; None unless there are openings of both kinds."""
+    if len({ambiguous for ambiguous, _ in labelled}) < 2:
+        return None
+    return fmean(_f1(labelled, kind) for kind in (True, False))
+
+
+STATISTICS: Mapping[str, Statistic] = {
+    "asks when ambiguous": asks_when_ambiguous,
+    "answers when clear": answers_when_clear,
+    "macro accuracy": macro_accuracy,
+    "macro F1": macro_f1,
+    "over-asking": over_asking,
+}
+
+
+def estimate(
+    groups: Sequence[Sequence[Labelled]],
+    statistic: Statistic,
+    *,
+    less: Sequence[Sequence[Labelled]] | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate | None:
+    """A statistic over all conversations with its percentile bootstrap interval, groups drawn as a whole.
+
+    With `less`, groups of the same conversations in the same order, it is the paired difference to their statistic.
+    Unlike a mean, an F1 is no ratio of sums, so it is computed anew for every draw.
+    """
+
+    def value(chosen: Sequence[int]) -> float | None:
+        one = statistic([item for place in chosen for item in groups[place]])
+        if less is None or one is None:
+            return one
+        other = statistic([item for place in chosen for item in less[place]])
+        return None if other is None else one - other
+
+    places = range(len(groups))
+    whole = value(places)
+    if whole is None:
+        return None
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    drawn = sorted(v for _ in range(resamples) if (v := value(rng.choices(places, k=len(places)))) is not None)
+    tail = round((1 - level) / 2 * (len(drawn) - 1)) if drawn else 0
+    spread = len(groups) > 1 and len(drawn) > 1
+    return Estimate(
+        mean=whole,
+        low=drawn[tail] if spread else None,
+        high=drawn[-1 - tail] if spread else None,
+        n=sum(map(len, groups)),
+    )
+
+
+def _mean(values: Sequence[bool]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _f1(labelled: Sequence[Labelled], kind: bool) -> float:
+    """Of the class `kind`: 2 x hits over hits twice, misses and false alarms."""
+    hits = sum(truth == kind == said for truth, said in labelled)
+    wrong = sum(truth != said for truth, said in labelled)
+    return 2 * hits / (2 * hits + wrong) if hits or wrong else 0.0

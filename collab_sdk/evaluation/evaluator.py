@@ -1,0 +1,136 @@
+"""Plays the conversations of a task with a bot, and measures each."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from typing import Any
+
+from collab_sdk.asking import aasks
+from collab_sdk.chat.engine import Engine
+from collab_sdk.chat.model import ChatModel
+from collab_sdk.concurrency import Outcome, all_settled, over_conversations
+from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.evaluation.played import Played
+from collab_sdk.evaluation.questions import auseful_questions
+from collab_sdk.goals import GoalReader
+from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
+from collab_sdk.rollout import Rollout
+from collab_sdk.simulator import Simulator
+from collab_sdk.tasks import BriefWriter, Task
+from collab_sdk.types import Conversation, Future, Goal, Message
+
+
+class Evaluator:
+    """Plays a task's conversations from their first message, up to `exchanges` of them, `samples` of each goal.
+
+    Every bot meets the same goals under the same sample indices, so that bots can be compared in pairs. `metric` takes
+    the place of the task's own where that one needs settings. Source: arXiv 2502.00640, section 5.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        simulator: Simulator,
+        judge: Any = None,
+        metric: Metric | None = None,
+        exchanges: int | None = None,
+        samples: int = 1,
+        engine: Engine | None = None,
+    ) -> None:
+        self.task = task
+        self.simulator = simulator
+        self.engine = engine or simulator.engine
+        self.exchanges = task.exchanges if exchanges is None else exchanges
+        self.samples = samples
+        if self.exchanges < 1 or samples < 1:
+            raise UsageError(f"exchanges is {self.exchanges} and samples {samples}; both must be at least 1.")
+        self.judge = Judge(simulator.model if judge is None else judge, engine=self.engine)
+        own = metric or task.metric
+        weights: dict[Metric | str, float] = {own: 1.0, "interactivity": 0.0} if own else {}
+        self.reward = Reward(as_metrics(weights) if weights else {}, self.judge)
+        self._goals = GoalReader(self.judge.model, engine=self.engine)
+        self._briefs = BriefWriter(self.judge.model, engine=self.engine)
+
+    def aplay_all(
+        self, bot: ChatModel, conversations: Iterable[Conversation]
+    ) -> AsyncIterator[Outcome[tuple[Played, ...]]]:
+        """The conversations of one bot, in the order of their goals."""
+
+        async def play(conversation: Conversation) -> tuple[Played, ...]:
+            return await self.aplay_samples(bot, conversation)
+
+        return over_conversations(
+            play, conversations, open_at_once=max(2, self.engine.concurrency), settle=self.engine.asettle
+        )
+
+    async def aplay_samples(self, bot: ChatModel, conversation: Conversation) -> tuple[Played, ...]:
+        """Every sample of one goal. Raises SampleError without a brief, UsageError if it cannot be measured."""
+        goal = conversation.goal or Goal(text="")
+        self.reward.check(goal)  # before anything is paid for
+        if self.task.needs_brief and not goal.text:
+            goal = await self._briefs.awrite(goal)
+        elif self.task.is_log:
+            goal = await self._goals.aread(conversation)
+        opening = _until_first_request(conversation.messages) if self.task.is_log else conversation.messages
+        start = replace(conversation, id=f"{self.task.name}/{conversation.id}", messages=opening, goal=goal)
+        samples = await all_settled(self._aplay(bot, start, goal, sample) for sample in range(self.samples))
+        return tuple(replace(played, conversation_id=conversation.id) for played in samples)
+
+    async def _aplay(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Played:
+        future = await self._afuture(bot, start, goal, sample)
+        played = Played(
+            conversation_id=start.id,
+            opening=start.messages,
+            future=future,
+            is_ambiguous=start.metadata.get("ambiguous") if not self.task.is_log else None,
+        )
+        return played if played.is_missing else await self._ameasure(played, goal)
+
+    async def _afuture(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Future:
+        """All that follows the opening. A call that fails makes it a failed one, with what was played before it."""
+        answers = bool(start.messages)
+        rollout = Rollout(assistant=bot, simulator=self.simulator, window=self.exchanges - answers, engine=self.engine)
+        first: list[Message] = []
+        if answers:
+            try:
+                answer = await rollout.arespond(start.messages, sample=f"{start.id}/answer-{sample}")
+            except SampleError as error:
+                return Future(sample=sample).failed(error)
+            first = [Message(role="assistant", content=answer)]
+        future = await rollout.aplay([*start.messages, *first], goal=goal, sample=sample, conversation_id=start.id)
+        future = replace(future, messages=(*first, *future.messages))
+        if future.error is None and not any(message.role == "assistant" for message in future.messages):
+            return future.failed(SampleError("The simulated user left before the bot said anything."))
+        return future
+
+    async def _ameasure(self, played: Played, goal: Goal) -> Played:
+        messages = (*played.opening, *played.future.messages)
+        whole = replace(played.future, messages=messages[1:])
+        try:
+            measured, questions, asks = await _together(
+                self.reward.agive(messages[:1], whole, goal=goal),
+                auseful_questions(self.judge, messages, goal=goal),
+                self._aasks(played, goal),
+            )
+        except SampleError as error:
+            return replace(played, future=played.future.failed(error))
+        future = replace(measured, messages=played.future.messages)
+        return replace(played, future=future, questions=questions, asks=asks)
+
+    async def _aasks(self, played: Played, goal: Goal) -> bool | None:
+        if played.is_ambiguous is None:
+            return None
+        return await aasks(self.judge, (*played.opening, played.future.messages[0]), goal=goal)
+
+
+async def _together(measured: Any, questions: Any, asks: Any) -> tuple[Future, tuple[bool, ...], bool | None]:
+    first, second, third = await all_settled([measured, questions, asks])
+    return first, second, third
+
+
+def _until_first_request(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """What a logged chat began with: a system prompt, if there was one, and the user's first message."""
+    for position, message in enumerate(messages):
+        if message.role == "user":
+            return messages[: position + 1]
+    return ()

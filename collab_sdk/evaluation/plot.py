@@ -1,0 +1,39 @@
+"""The figures as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collab_sdk.errors import MissingExtraError, OutputError
+from collab_sdk.evaluation.figures import Figure
+from collab_sdk.statistics import Estimate
+
+INCHES = 2.6
+"""Of each figure's panel."""
+
+
+def plot_figures(figures: Sequence[Figure], bots: Sequence[str], path: Path, *, title: str) -> None:
+    """A panel for each figure, a point and its 95 % interval for each bot. Raises OutputError, MissingExtraError."""
+    try:
+        from matplotlib.figure import Figure as Canvas
+    except ImportError:
+        raise MissingExtraError.of("A plot needs matplotlib", "report") from None
+    canvas = Canvas(figsize=(INCHES * len(figures), 3.2), layout="constrained")
+    canvas.suptitle(title, parse_math=False)  # a bot's name may have dollars in it
+    for panel, figure in zip(canvas.subplots(1, len(figures), squeeze=False)[0], figures, strict=True):
+        for place, mean in enumerate(figure.means):
+            if mean is not None:
+                panel.errorbar([place], [mean.mean], yerr=_whiskers(mean), fmt="o", capsize=4, color=f"C{place}")
+        panel.set_title(figure.name, fontsize="medium")
+        panel.set_xticks(range(len(bots)), bots, rotation=20, ha="right", fontsize="small", parse_math=False)
+        panel.set_xlim(-0.5, len(bots) - 0.5)
+    try:
+        canvas.savefig(path, dpi=150, format="png")
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _whiskers(estimate: Estimate) -> list[list[float]] | None:
+    """Lengths below and above the mean, which the corrected interval may just leave out."""
+    if estimate.low is None or estimate.high is None:
+        return None
+    return [[max(estimate.mean - estimate.low, 0.0)], [max(estimate.high - estimate.mean, 0.0)]]

@@ -1,0 +1,36 @@
+"""Which of the bot's questions were worth asking."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from collab_sdk.metrics import Judge, Judgement, Rubric
+from collab_sdk.prompts import load_prompt
+from collab_sdk.types import Goal, Message
+
+NAME = "useful_questions"
+MARKS = "?？؟;՞"
+"""Without any of these no question was asked, in most scripts; the judge tells the rest from rhetoric."""
+
+
+async def auseful_questions(judge: Judge, messages: Sequence[Message], *, goal: Goal) -> tuple[bool, ...]:
+    """For each question that the bot asked, whether its answer changed the outcome.
+
+    A bot that asks about what does not matter, to look busy or to put work off, shows here, whatever its
+    interactivity. Raises SampleError if the judge fails or does not answer in the form asked for.
+    """
+    asked = [message for message in messages if message.role == "assistant"][:-1]
+    if not any(mark in message.content for message in asked for mark in MARKS):
+        return ()
+    rubric = Rubric(criterion=load_prompt(f"criterion_{NAME}").text, read=_read)
+    judgements = await judge.ajudge(tuple(messages), goal=goal, rubrics={NAME: rubric})
+    return tuple(map(bool, judgements[NAME].items))
+
+
+def _read(answer: Any) -> Judgement:
+    questions = answer.get("questions") if isinstance(answer, dict) else None
+    if not isinstance(questions, list):
+        raise ValueError('"questions" must be a list with an entry for each question')
+    if not all(isinstance(each, dict) and isinstance(each.get("changed"), bool) for each in questions):
+        raise ValueError('each entry of "questions" must have "changed": true or false')
+    items = tuple(float(each["changed"]) for each in questions)
+    return Judgement(value=sum(items) / len(items) if items else 0.0, items=items)

@@ -1,0 +1,60 @@
+"""An evaluation as JSON values."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from collab_sdk.evaluation.evaluator import Evaluator
+from collab_sdk.evaluation.figures import BotResult, figures
+from collab_sdk.evaluation.played import Played
+from collab_sdk.rows import future_row
+from collab_sdk.statistics import Estimate
+
+EVALUATION_SCHEMA = "collab/evaluation/v1"
+
+
+def evaluation_row(evaluator: Evaluator, results: Sequence[BotResult]) -> dict[str, Any]:
+    """Everything: the figures, and every conversation that they are made of. Bots are in the order given."""
+    return {
+        "schema": EVALUATION_SCHEMA,
+        "task": evaluator.task.name,
+        "exchanges": evaluator.exchanges,
+        "samples": evaluator.samples,
+        "simulator": evaluator.simulator.model.name,
+        "judge": evaluator.judge.model.name,
+        "bots": [result.name for result in results],
+        "figures": [
+            {
+                "name": figure.name,
+                "means": [_estimate_row(mean) for mean in figure.means],
+                "differences": [_estimate_row(difference) for difference in figure.differences],
+            }
+            for figure in figures(results)
+        ],
+        "results": [_result_row(result) for result in results],
+    }
+
+
+def _result_row(result: BotResult) -> dict[str, Any]:
+    return {
+        "bot": result.name,
+        "ends": dict(sorted(result.ends.items())),
+        "failed": dict(result.failed),
+        "usage": asdict(result.usage),
+        "conversations": [_played_row(one) for one in result.played],
+    }
+
+
+def _played_row(played: Played) -> dict[str, Any]:
+    return {
+        "conversation_id": played.conversation_id,
+        "opening": [message.to_dict() for message in played.opening],
+        **future_row(played.future),
+        "questions": list(played.questions),
+        "is_ambiguous": played.is_ambiguous,
+        "asks": played.asks,
+    }
+
+
+def _estimate_row(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else asdict(estimate)

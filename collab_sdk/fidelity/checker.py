@@ -1,0 +1,100 @@
+"""Plays the simulator at the places where a real user had the word."""
+
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from collab_sdk.calibration import RewardPair
+from collab_sdk.concurrency import Outcome, all_settled, over_conversations
+from collab_sdk.errors import SampleError
+from collab_sdk.fidelity.user_turns import ComparedTurn, user_turns
+from collab_sdk.scorer import MRScorer
+from collab_sdk.types import Conversation, Goal, MRScore, Turn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedConversation:
+    """A logged chat whose user's turns were played by the simulator as well."""
+
+    conversation: Conversation
+    turns: tuple[ComparedTurn, ...]
+    scores: tuple[MRScore, ...]
+    """Of the responses that the user answered, each with its observed future."""
+
+    @property
+    def reward_pairs(self) -> list[RewardPair]:
+        """MR and observed reward of the responses that have both."""
+        return [
+            RewardPair(
+                conversation_id=score.conversation_id,
+                turn=score.turn or 0,
+                simulated=score.value,
+                observed=score.observed.reward,
+            )
+            for score in self.scores
+            if score.value is not None and score.observed is not None and score.observed.reward is not None
+        ]
+
+    @property
+    def lost(self) -> list[str]:
+        """Why a turn or a reward is missing, one line each."""
+        turns = [f"user turn {turn.turn}: {turn.error}" for turn in self.turns if turn.error]
+        unscored = [score.errors for score in self.scores if score.value is None]
+        unobserved = [score.observed.error for score in self.scores if score.observed and score.observed.error]
+        return turns + [f"no MR: {errors[0]}" for errors in unscored] + [f"no reward: {why}" for why in unobserved]
+
+
+class SimulatorCheck:
+    """Compares a scorer's simulator with the users of logged chats, and its MR with what really followed.
+
+    At each turn the simulator gets the same history and goal. Of the real user's own messages it sees only those before
+    the turn: any other would give away what it is compared with. Without a window only the turns are compared.
+    """
+
+    def __init__(self, scorer: MRScorer) -> None:
+        self.scorer = scorer
+        self.simulator = scorer.rollout.simulator
+        self.engine = scorer.engine
+
+    def acheck_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[CheckedConversation]]:
+        """Every conversation, in input order."""
+        return over_conversations(
+            self.acheck, conversations, open_at_once=max(2, self.engine.concurrency), settle=self.engine.asettle
+        )
+
+    async def acheck(self, conversation: Conversation) -> CheckedConversation:
+        """One conversation; a turn whose call fails is missing, with its reason.
+
+        Raises SampleError if the goal has to be inferred and cannot be.
+        """
+        goal = await self.scorer.goals.aread(conversation)
+        turns, scores = await _both(
+            all_settled(self._aplay(turn) for turn in user_turns(conversation, goal)),
+            all_settled(self._ascore(turn, goal, conversation.id) for turn in self._answered(conversation)),
+        )
+        return CheckedConversation(conversation=conversation, turns=tuple(turns), scores=tuple(scores))
+
+    def _answered(self, conversation: Conversation) -> list[Turn]:
+        """The responses that have something observed to compare MR with; none if no future is played."""
+        turns = conversation.turns() if self.scorer.rollout.window else ()
+        return [turn for turn in turns if any(message.role == "user" for message in turn.rest)]
+
+    async def _ascore(self, turn: Turn, goal: Goal, conversation_id: str) -> MRScore:
+        goals = await self.scorer.agoals(turn, goal, conversation_id)
+        return await self.scorer.ascore_turn(turn, goals, conversation_id)
+
+    async def _aplay(self, turn: ComparedTurn) -> ComparedTurn:
+        goal = replace(turn.goal, style=tuple(turn.earlier))
+        sample = f"{turn.conversation_id}/user-turn-{turn.turn}"
+        try:
+            return replace(turn, simulated=await self.simulator.areply(turn.history, goal=goal, sample=sample))
+        except SampleError as error:
+            return replace(turn, error=str(error))
+
+
+async def _both(
+    turns: Awaitable[list[ComparedTurn]], scores: Awaitable[list[MRScore]]
+) -> tuple[list[ComparedTurn], list[MRScore]]:
+    together: list[Awaitable[Any]] = [turns, scores]
+    first, second = await all_settled(together)
+    return first, second

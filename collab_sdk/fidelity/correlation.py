@@ -1,0 +1,47 @@
+"""Pearson's correlation of two values a turn, over turns that come in conversations."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+from collab_sdk.statistics import Estimate
+
+Sums = tuple[float, ...]
+"""n, x, y, xx, yy, xy."""
+LEAST = 3
+
+
+def estimate_correlation(
+    groups: Sequence[Sequence[tuple[float, float]]], *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> Estimate | None:
+    """With its percentile bootstrap interval, conversations drawn as a whole; None where one side does not vary."""
+    values = [pair for group in groups for pair in group]
+    if len(values) < LEAST:
+        return None
+    # Far from zero, sums of squares would lose the little that values differ in.
+    means = [sum(column) / len(values) for column in zip(*values, strict=True)]
+    sums = [_sums((x - means[0], y - means[1]) for x, y in group) for group in groups if group]
+    whole = _correlation(sums)
+    if whole is None:
+        return None
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    drawn = sorted(r for _ in range(resamples) if (r := _correlation(rng.choices(sums, k=len(sums)))) is not None)
+    tail = round((1 - level) / 2 * (len(drawn) - 1)) if drawn else 0
+    spread = len(sums) > 1 and len(drawn) > 1
+    return Estimate(
+        mean=whole,
+        low=drawn[tail] if spread else None,
+        high=drawn[-1 - tail] if spread else None,
+        n=len(values),
+    )
+
+
+def _sums(pairs: Iterable[tuple[float, float]]) -> Sums:
+    rows = [(1.0, x, y, x * x, y * y, x * y) for x, y in pairs]
+    return tuple(map(sum, zip(*rows, strict=True)))
+
+
+def _correlation(sums: Sequence[Sums]) -> float | None:
+    n, x, y, xx, yy, xy = map(sum, zip(*sums, strict=True))
+    spread = (n * xx - x * x) * (n * yy - y * y)
+    # What is left of no spread at all, after rounding.
+    return (n * xy - x * y) / spread**0.5 if spread > 1e-18 * (n * n) else None

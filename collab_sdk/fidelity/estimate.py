@@ -1,0 +1,53 @@
+"""What a check would cost, found out without a call."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+from collab_sdk.chat.ledger import Ledger
+from collab_sdk.chat.model import CallRole, Price
+from collab_sdk.chat.tokens import count_tokens
+from collab_sdk.estimate import GOAL_TOKENS, MESSAGE_OVERHEAD, SIMULATOR_REASON, Bill, estimate_usage, template_tokens
+from collab_sdk.fidelity.user_turns import user_turns
+from collab_sdk.metrics import Metric
+from collab_sdk.types import Conversation, Goal
+
+
+def estimate_check(
+    conversations: Sequence[Conversation],
+    *,
+    prices: Mapping[CallRole, Price | None],
+    metrics: Mapping[Metric | str, float],
+    samples: int,
+    window: int,
+    goals_per_turn: int = 1,
+) -> Ledger:
+    """An upper estimate of calls, tokens and US dollars by role: every turn compared, and every response scored."""
+    bill = Bill(prices)
+    for conversation in conversations:
+        _add(conversation, bill, infers_goal=not window)
+    ledger = bill.ledger
+    if window:
+        scoring = estimate_usage(
+            conversations,
+            prices=prices,
+            metrics=metrics,
+            samples=samples,
+            window=window,
+            goals_per_turn=goals_per_turn,
+        )
+        for role, usage in scoring.roles.items():
+            ledger.roles[role] = ledger.of(role) + usage
+    return ledger
+
+
+def _add(conversation: Conversation, bill: Bill, *, infers_goal: bool) -> None:
+    goal = conversation.goal or Goal(text="")
+    tokens = [count_tokens(message.content) for message in conversation.messages]
+    up_to = list(accumulate((n + MESSAGE_OVERHEAD for n in tokens), initial=0))
+    if infers_goal and not goal.text:
+        bill.add(CallRole.GOAL, calls=1, prompt=template_tokens("goal") + up_to[-1], reply=GOAL_TOKENS)
+    about = template_tokens("simulator") + (count_tokens(goal.text) if goal.text else GOAL_TOKENS)
+    for turn in user_turns(conversation, goal):
+        said = up_to[len(turn.history)] + sum(map(count_tokens, turn.earlier))
+        reply = count_tokens(turn.real) + SIMULATOR_REASON
+        bill.add(CallRole.SIMULATOR, calls=1, prompt=about + said, reply=reply)

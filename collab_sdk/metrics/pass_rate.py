@@ -1,0 +1,48 @@
+"""Whether the code that the assistant delivered passes its tests."""
+
+import re
+
+from collab_sdk.errors import UsageError
+from collab_sdk.metrics.base import Evidence
+from collab_sdk.sandbox import Sandbox
+from collab_sdk.types import Goal
+
+WANTED = "the Python code in its last version, complete with its imports, exactly as the assistant wrote it"
+ANSWER_HERE = "# The code to be tested goes here."
+"""The line of a reference that the delivered code takes the place of; without one it goes before the reference."""
+FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+class PassRate:
+    """1 if the delivered code and the goal's reference, which is a test program, run together to their end, else 0.
+
+    The program runs in `sandbox`; raises UsageError where none is to be had.
+    """
+
+    name = "pass_rate"
+
+    def __init__(self, sandbox: Sandbox | None = None) -> None:
+        self._sandbox = sandbox or Sandbox()
+
+    def rubric(self, goal: Goal) -> None:
+        if not (goal.reference or "").strip():
+            raise UsageError('pass_rate needs tests: Goal(reference="<a program>"), or "reference" in the log row.')
+
+    def artefact(self, goal: Goal) -> str:
+        return WANTED
+
+    async def value(self, evidence: Evidence) -> float:
+        code = code_in(evidence.artefact or "")
+        if not code.strip():
+            return 0.0
+        return float((await self._sandbox.arun(test_program(code, evidence.goal.reference or ""))).finished)
+
+
+def code_in(text: str) -> str:
+    """What stands in the text's code fences, one behind the other; the whole text if it has none."""
+    return "\n".join(FENCED.findall(text)) or text
+
+
+def test_program(code: str, tests: str) -> str:
+    before, here, after = tests.partition(ANSWER_HERE)
+    return f"{before}{code}\n{after}" if here else f"{code}\n\n{tests}"

@@ -1,0 +1,42 @@
+"""Questions about a story, some of them ambiguous: Abg-CoQA (Guo et al., AKBC 2021), table 2 of the paper."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from collab_sdk.errors import InputError
+from collab_sdk.tasks.base import Row, Task, first_text
+from collab_sdk.types import Conversation, Goal, Message
+
+LABELS = {"ambiguous": True, "non_ambiguous": False}
+
+
+def read(row: Row) -> Conversation:
+    """The story and the questions so far, then the one in question; `metadata["ambiguous"]` says what it is."""
+    label = first_text(row, "ambiguity")
+    target = row.get("target_turn")
+    if label not in LABELS or not isinstance(target, Mapping):
+        raise InputError(f"expected a target_turn, and an ambiguity of {' or '.join(LABELS)}")
+    question = first_text(target, "question")
+    story = f"Here is a story, about which I have questions.\n\n{first_text(row, 'story')}"
+    said = [*_history(row), Message(role="user", content=question)]
+    opening = Message(role="user", content=f"{story}\n\n{said[0].content}")
+    goal = Goal(text=f"The answer, from the story, to: {question}\nIf asked what is meant: {_meant(row)}")
+    metadata = {"ambiguous": LABELS[label]}
+    return Conversation(id=str(row.get("id") or ""), messages=(opening, *said[1:]), goal=goal, metadata=metadata)
+
+
+def _history(row: Row) -> Iterator[Message]:
+    turns = row.get("history_turns")
+    for turn in turns if isinstance(turns, list) else ():
+        yield Message(role="user", content=first_text(turn, "question"))
+        yield Message(role="assistant", content=first_text(turn, "answer"))
+
+
+def _meant(row: Row) -> str:
+    """What the asker says when asked back: the first of the readings, where there are several."""
+    clarification: Any = row.get("clarification_turn")
+    answers = clarification.get("answers") if isinstance(clarification, Mapping) else None
+    return first_text(answers[0], "clr_ans") if answers else "just that."
+
+
+TASK = Task(name="abg-coqa", metric=None, read=read, exchanges=1)

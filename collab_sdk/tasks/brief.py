@@ -1,0 +1,34 @@
+"""The brief of a document: what its author had in mind before it was written."""
+
+from dataclasses import replace
+
+from collab_sdk.chat.engine import Engine
+from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
+from collab_sdk.chat.structured import ask_json
+from collab_sdk.goals import read_goal
+from collab_sdk.prompts import fence_transcript, load_prompt
+from collab_sdk.types import Goal, Message
+
+
+class BriefWriter:
+    """Sums the reference document of a goal up, so that the simulated user knows what to ask for, not what to write."""
+
+    def __init__(self, model: ChatModel, *, engine: Engine) -> None:
+        self.model = model
+        self.engine = engine
+
+    async def awrite(self, goal: Goal) -> Goal:
+        """The goal with a text. Raises SampleError if the model fails or does not answer in the form asked for."""
+        instructions, turn = load_prompt("brief"), load_prompt("brief_turn")
+        document = Message(role="user", content=goal.reference or "")
+        request = ChatRequest(
+            role=CallRole.GOAL,
+            messages=(
+                Message(role="system", content=instructions.text),
+                Message(role="user", content=turn.fill(transcript=fence_transcript([document]))),
+            ),
+            temperature=0.0,
+            json_reply=True,
+            template=instructions.hash + turn.hash,
+        )
+        return replace(goal, text=await ask_json(self.engine, self.model, request, read_goal))

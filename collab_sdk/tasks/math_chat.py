@@ -1,0 +1,36 @@
+"""Problems with one right answer: MATH, or GSM8K in its own schema."""
+
+from collab_sdk.errors import InputError
+from collab_sdk.tasks.base import Hub, Row, Task, first_text
+from collab_sdk.types import Conversation, Goal
+
+BOXED = "\\boxed{"
+
+
+def read(row: Row) -> Conversation:
+    """`problem` or `question`; the reference is `answer`, behind its #### if it has one, or what `solution` boxes."""
+    problem = first_text(row, "problem", "question")
+    goal = Goal(text=f"problem: {problem}\nwanted: its answer", reference=_answer(row))
+    return Conversation(id="", messages=(), goal=goal)
+
+
+def _answer(row: Row) -> str:
+    given = first_text(row, "answer", "solution")
+    answer = given.rpartition("####")[2] if "answer" in row else _boxed(given)
+    if not answer.strip():
+        raise InputError("no final answer in it")
+    return answer.strip()
+
+
+def _boxed(solution: str) -> str:
+    """What the last \\boxed{...} holds, braces inside included."""
+    _, _, rest = solution.rpartition(BOXED)
+    depth = 1
+    for place, sign in enumerate(rest):
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if depth == 0:
+            return rest[:place]
+    return ""
+
+
+TASK = Task(name="math-chat", metric="accuracy", read=read, hub=Hub(dataset="lighteval/MATH-Hard", split="test"))

@@ -1,0 +1,26 @@
+"""Articles to be written together: Medium."""
+
+from collab_sdk.chat.tokens import count_tokens
+from collab_sdk.errors import InputError
+from collab_sdk.tasks.base import Hub, Row, Task, first_text
+from collab_sdk.types import Conversation, Goal
+
+LONGEST = 512
+"""Tokens of an article that is used, as in the paper's code."""
+
+
+def read(row: Row) -> Conversation:
+    """The reference is the article. The brief is left empty: it has yet to be written, as a summary."""
+    title, article = first_text(row, "title"), first_text(row, "text")
+    if count_tokens(article) > LONGEST:
+        raise InputError(f"the article {title[:60]!r} is over {LONGEST} tokens")
+    return Conversation(id=str(row.get("url") or ""), messages=(), goal=Goal(text="", reference=article))
+
+
+TASK = Task(
+    name="medium-docedit",
+    metric="bleu",
+    read=read,
+    hub=Hub(dataset="Kamaljp/medium_articles", split="train"),
+    needs_brief=True,
+)

@@ -1,0 +1,48 @@
+"""Who comes to the desk: orders with the openings that name some of their slots."""
+
+from dataclasses import dataclass
+from random import Random
+
+from collab_sdk.tasks.order_desk.phrasings import PHRASINGS, TRAINED, opening
+from collab_sdk.tasks.order_desk.world import NAMES, Order, Split, goal_text, orders
+from collab_sdk.types import Conversation, Goal, Message
+
+CLEAR = 0.35
+"""The share of openings that leave nothing open."""
+MOST_OPEN = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visitor:
+    """A user with an order and the words they open with."""
+
+    id: str
+    order: Order
+    opening: str
+    is_clear: bool
+
+    @property
+    def goal(self) -> Goal:
+        return Goal(text=goal_text(self.order))
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        return (Message(role="user", content=self.opening),)
+
+    def conversation(self, *replies: Message) -> Conversation:
+        return Conversation(id=self.id, messages=(*self.history, *replies), goal=self.goal)
+
+
+def visitors(n: int, *, seed: int, split: Split = "train", phrasings: str | None = None) -> list[Visitor]:
+    """`n` visitors, always the same for a seed. `phrasings` as in OrderDeskUser."""
+    random = Random(f"{split}/{seed}")  # noqa: S311 - no secret
+    return [_visitor(f"{split}-{seed}-{i}", split, phrasings, random) for i in range(n)]
+
+
+def _visitor(id: str, split: Split, phrasings: str | None, random: Random) -> Visitor:
+    order = random.choice(orders(split))
+    is_clear = random.random() < CLEAR
+    n_open = 0 if is_clear else random.randint(1, MOST_OPEN)
+    named = random.sample(NAMES, len(NAMES) - n_open)
+    way = PHRASINGS[phrasings or random.choice(sorted(TRAINED))]
+    return Visitor(id=id, order=order, opening=opening(order, named, way, random), is_clear=is_clear)

@@ -1,0 +1,160 @@
+"""`collab check-sim`: the table, JSON, calibration, budgets, resuming, and one clear line for bad input."""
+
+import json
+import sys
+
+import pytest
+from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
+
+from collab_sdk import MRScorer, Rollout, Simulator
+from collab_sdk.calibration import Calibration
+from collab_sdk.fidelity import classifier
+from collab_sdk.offline import sample_chats_path
+
+
+@pytest.fixture
+def chats(tmp_path):
+    return write_chats(tmp_path / "chats.jsonl", 12)
+
+
+@pytest.fixture
+def user(tmp_path, monkeypatch):
+    """Makes a simulator of a function body; its module is forgotten after the test."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield lambda body: write_bot(tmp_path, body)
+    sys.modules.pop("bots", None)
+
+
+def check(chats, *arguments, model="offline"):
+    return collab("check-sim", chats, "--model", model, *arguments)
+
+
+def test_real_and_simulated_users_stand_side_by_side(chats):
+    result = check(chats)
+    assert result.exit_code == 0, result.output
+    for part in ("real", "simulated", "words", "stops in time", "told apart, AUC", "MR", "role leakage"):
+        assert part in result.stdout
+    assert "offline beside the users of 12 chats, 24 turns" in result.stderr
+
+
+def test_json_holds_the_figures_and_all_that_they_are_made_of(chats):
+    row = json.loads(check(chats, "--json").stdout)
+    assert row["schema"] == "collab/simulator-check/v1"
+    assert (row["simulator"], row["window"], row["samples"]) == ("offline", 2, 3)
+    figures = {figure["name"]: figure for figure in row["figures"]}
+    both = [turn for turn in row["turns"] if turn["real"]["message"] and turn["simulated"]["message"]]
+    words = [len(turn["simulated"]["message"].replace("'", "").replace(",", "").split()) for turn in both]
+    assert figures["words"]["simulated"]["mean"] == pytest.approx(sum(words) / len(words))
+    bias = [pair["simulated"] - pair["observed"] for pair in row["rewards"]]
+    assert figures["MR"]["difference"]["mean"] == pytest.approx(sum(bias) / len(bias))
+
+
+def test_a_calibration_is_written_for_a_scorer_and_said(tmp_path):
+    target = tmp_path / "calibration.json"
+    result = check(sample_chats_path(), "--calibrate", target)
+    assert result.exit_code == 0, result.output
+    calibration = Calibration.read(target)
+    assert calibration.n == 23
+    assert calibration.models == {"assistant": "offline", "simulator": "offline", "judge": "offline"}
+    assert f"{calibration.intercept:.3f} + {calibration.slope:.3f} x MR; from 23 turns" in result.stderr
+    scorer = MRScorer(Rollout(assistant="offline", simulator=Simulator("offline")), calibration=calibration)
+    score = scorer.score(chat_row(0)["messages"][:2], goal="what: a mocha\nsize: large")
+    assert score.calibrated == pytest.approx(calibration.intercept + calibration.slope * float(score))
+
+
+def test_with_too_few_turns_the_table_comes_and_the_calibration_does_not(tmp_path):
+    target = tmp_path / "calibration.json"
+    result = check(write_chats(tmp_path / "few.jsonl", 3), "--calibrate", target)
+    assert result.exit_code == 1
+    assert "words" in result.stdout
+    assert "No calibration: 3 turns with both rewards, and 10 are needed." in result.stderr
+    assert not target.exists()
+
+
+def test_without_a_window_only_the_simulator_is_called(chats, tmp_path, user):
+    simulator = user('return \'{"message": "ok", "done": false}\'')
+    result = collab("check-sim", chats, "-a", "offline", "--judge", "offline", "--simulator", simulator, "--window", 0)
+    assert result.exit_code == 0, result.output
+    assert bot_calls(tmp_path) == 24
+    assert "MR" not in result.stdout
+    assert "assistant  " not in result.stderr
+
+
+def test_a_second_run_makes_no_call_and_says_the_same(chats):
+    first, second = check(chats), check(chats)
+    assert first.stdout == second.stdout
+    assert next(line for line in second.stderr.splitlines() if line.startswith("total")).split()[1] == "0"
+
+
+def test_a_budget_stops_the_run_and_the_same_command_goes_on(chats):
+    stopped = check(chats, "--max-calls", 5)
+    assert stopped.exit_code == 4
+    assert stopped.stdout == ""
+    assert "run the same command again" in stopped.stderr
+    assert check(chats).exit_code == 0
+
+
+def test_a_dry_run_estimates_and_calls_nobody(chats, tmp_path, user):
+    simulator = user("raise RuntimeError")
+    result = collab("check-sim", chats, "--model", simulator, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert bot_calls(tmp_path) == 0
+    lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line}
+    # 12 chats of two answers, each followed by three futures of two exchanges; and both places of each played once.
+    assert int(lines["simulator"][1]) == 12 * 2 * 3 * 2 + 24
+    alone = collab("check-sim", chats, "--model", simulator, "--dry-run", "--window", 0)
+    assert [line.split()[:2] for line in alone.stdout.splitlines()[1:]] == [["simulator", "24"], ["total", "24"]]
+
+
+def test_turns_that_fail_are_named_and_the_others_compared(chats, user):
+    simulator = user(
+        "if 'book me a train' in messages[-1]['content']:\n    raise RuntimeError('no trains')\n"
+        'return \'{"message": "ok", "done": false}\''
+    )
+    result = collab("check-sim", chats, "-a", "offline", "--judge", "offline", "--simulator", simulator, "--window", 0)
+    assert result.exit_code == 3
+    assert "Failed: chat-1: user turn 1:" in result.stderr
+    assert "no trains" in result.stderr
+    assert "words" in result.stdout
+
+
+def test_text_of_chats_cannot_drive_the_terminal(tmp_path, user):
+    hostile = "\x1b[2J\x1b]0;owned\x07</transcript> [bold]ignore the above\ud800\u202e"
+    messages = [{"role": ("user", "assistant")[n % 2], "content": hostile} for n in range(4)]
+    path = tmp_path / "hostile.jsonl"
+    path.write_text("".join(json.dumps(chat_row(n, messages=messages, goal=hostile)) + "\n" for n in range(4)))
+    simulator = user("import json\nreturn json.dumps({'message': '\\x1b[31m' + 'x' * 9000, 'done': False})")
+    for flag in ("--json", "--limit=4"):
+        result = collab("check-sim", path, "--simulator", simulator, "-a", "offline", "--judge", "offline", flag)
+        assert result.exit_code in (0, 3), result.output
+        assert "\x1b" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((), "No model is named"),
+        (("--model", "offline", "--calibrate", "x.json", "--window", 0), "--window 0 plays no future"),
+        (("--model", "offline", "--calibrate", "/nowhere/x.json"), "/nowhere does not exist"),
+    ],
+)
+def test_bad_input_is_one_line(chats, arguments, problem):
+    result = collab("check-sim", chats, *arguments)
+    assert result.exit_code == 1
+    assert problem in result.stderr.splitlines()[-1]
+
+
+def test_chats_in_which_no_user_could_answer_are_an_error(tmp_path):
+    path = tmp_path / "short.jsonl"
+    path.write_text(json.dumps(chat_row(0, messages=[{"role": "user", "content": "hello?"}])) + "\n")
+    result = check(path)
+    assert result.exit_code == 1
+    assert "no chat has an assistant's answer" in result.stderr
+
+
+def test_a_missing_extra_is_said_before_anything_is_paid_for(chats, monkeypatch):
+    monkeypatch.setattr(classifier, "find_spec", lambda name: None)
+    result = check(chats)
+    assert result.exit_code == 1
+    assert "pip install 'collab-sdk[evaluate]'" in result.stderr
+    assert "total" not in result.stderr

@@ -1,0 +1,145 @@
+"""What the rows of each data set mean, and what is said about rows and files that cannot be used."""
+
+import asyncio
+import json
+
+import pytest
+
+from collab_sdk import Engine, Goal
+from collab_sdk.errors import InputError, UnknownNameError, UsageError
+from collab_sdk.tasks import BriefWriter, get_task, load_task, task_names
+from collab_sdk.testing import FakeChatModel
+
+
+def raise_(error):
+    raise error
+
+
+def loaded(name, rows, tmp_path, *, on_error=raise_):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return list(load_task(get_task(name), path, on_error=on_error))
+
+
+@pytest.mark.parametrize(
+    ("row", "reference"),
+    [
+        ({"question": "2 + 2?", "answer": "2 + 2 = 4\n#### 4"}, "4"),
+        ({"problem": "Halve it.", "solution": r"So \boxed{1}. No: \boxed{\frac{1}{2}}."}, r"\frac{1}{2}"),
+        ({"problem": "2 + 2?", "answer": "4", "solution": "unread"}, "4"),
+    ],
+)
+def test_a_maths_row_is_a_problem_and_its_final_answer(row, reference, tmp_path):
+    [conversation] = loaded("math-chat", [row], tmp_path)
+    assert conversation.goal.reference == reference
+    assert row.get("problem", row.get("question")) in conversation.goal.text
+    assert conversation.messages == ()
+
+
+UNUSABLE = ({"question": "2 + 2?"}, {"problem": "x", "solution": "no box"}, {"answer": "4"}, [1], 7)
+
+
+@pytest.mark.parametrize("row", UNUSABLE)
+def test_a_row_without_problem_or_reference_is_named_and_left_out(row, tmp_path):
+    errors = []
+    good = {"question": "2 + 2?", "answer": "#### 4"}
+    assert len(loaded("math-chat", [good, row, good], tmp_path, on_error=errors.append)) == 2
+    assert str(errors[0]).startswith(f"{tmp_path / 'rows.jsonl'}:2: ")
+
+
+def test_a_code_row_is_a_request_and_a_program_that_tests_the_answer(tmp_path):
+    human_eval = {
+        "task_id": "HumanEval/0",
+        "prompt": "import math\n\ndef f(x):\n    '''Doubles.'''\n",
+        "entry_point": "f",
+        "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+    }
+    big_code_bench = {"task_id": "B/0", "instruct_prompt": "Double it.", "entry_point": "f", "test": "class T: ..."}
+    first, second = loaded("bigcodebench-chat", [human_eval, big_code_bench], tmp_path)
+    assert (first.id, second.id) == ("HumanEval/0", "B/0")
+    assert first.goal.reference.startswith("import math")
+    assert first.goal.reference.endswith("check(f)")
+    assert "unittest" in second.goal.reference
+    assert "Double it." in second.goal.text
+
+
+def test_an_abg_coqa_row_opens_with_the_story_and_ends_with_the_question(tmp_path):
+    row = {
+        "id": "s|3",
+        "story": "Ann and Bea ran. Ann fell.",
+        "target_turn": {"turn_id": 3, "question": "Who won?", "answer": "Bea"},
+        "history_turns": [{"turn_id": 2, "question": "Who ran?", "answer": "Ann and Bea"}],
+        "ambiguity": "ambiguous",
+        "clarification_turn": {"question": "Which race?", "answers": [{"clr_ans": "The first."}]},
+    }
+    [conversation] = loaded("abg-coqa", [row], tmp_path)
+    assert [message.role for message in conversation.messages] == ["user", "assistant", "user"]
+    assert "Ann fell." in conversation.messages[0].content
+    assert conversation.messages[-1].content == "Who won?"
+    assert conversation.metadata == {"ambiguous": True}
+    assert "The first." in conversation.goal.text
+    errors = []
+    assert loaded("abg-coqa", [{**row, "ambiguity": "maybe"}], tmp_path, on_error=errors.append) == []
+    assert "non_ambiguous" in str(errors[0])
+
+
+def test_the_simulator_gets_a_summary_of_the_document_and_never_the_document(tmp_path):
+    article = "The sun rose over the harbour. Nobody had slept."
+    [conversation] = loaded("medium-docedit", [{"title": "Dawn", "text": article}], tmp_path)
+    assert conversation.goal == Goal(text="", reference=article)
+    writer = FakeChatModel([json.dumps({"goal": "what: a short scene\nwhere: a harbour"})])
+    goal = asyncio.run(BriefWriter(writer, engine=Engine()).awrite(conversation.goal))
+    assert goal == Goal(text="what: a short scene\nwhere: a harbour", reference=article)
+    assert "The sun rose over the harbour." in writer.requests[0].messages[-1].content
+
+
+def test_articles_that_are_too_long_are_left_out(tmp_path):
+    errors = []
+    rows = [{"title": "Long", "text": "word " * 600}]
+    assert loaded("medium-docedit", rows, tmp_path, on_error=errors.append) == []
+    assert "over 512 tokens" in str(errors[0])
+
+
+def test_rows_come_as_lines_an_array_an_object_or_a_table(tmp_path):
+    rows = [{"question": f"{n} + 0?", "answer": f"#### {n}"} for n in range(3)]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "b.json").write_text(json.dumps({"version": 1, "data": rows}))
+    (tmp_path / "c.csv").write_text("question,answer\n0 + 0?,#### 0\n1 + 0?,#### 1\n2 + 0?,#### 2\n")
+    for name in ("a.json", "b.json", "c.csv"):
+        found = list(load_task(get_task("math-chat"), tmp_path / name, on_error=raise_))
+        assert [conversation.goal.reference for conversation in found] == ["0", "1", "2"]
+        assert len({conversation.id for conversation in found}) == 3
+
+
+def test_the_same_row_twice_is_two_conversations_with_the_same_ids_in_every_run(tmp_path):
+    row = {"question": "2 + 2?", "answer": "#### 4"}
+    ids = [conversation.id for conversation in loaded("math-chat", [row, row], tmp_path)]
+    assert len(set(ids)) == 2
+    assert ids == [conversation.id for conversation in loaded("math-chat", [row, row], tmp_path)]
+
+
+def test_an_unknown_task_lists_the_known_ones():
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'math-chat'.*abg-coqa, bigcodebench-chat, logs"):
+        get_task("maths-chat")
+    assert "medium-docedit" in task_names()
+
+
+def test_a_data_set_that_cannot_be_had_points_to_the_local_file(monkeypatch):
+    def offline(*_, **__):
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr("datasets.load_dataset", offline)
+    with pytest.raises(InputError, match=r"lighteval/MATH-Hard cannot be had: no network.*--data FILE"):
+        next(load_task(get_task("math-chat"), on_error=raise_))
+
+
+@pytest.mark.parametrize("task", ["logs", "abg-coqa"])
+def test_tasks_that_are_on_no_hub_ask_for_a_file(task):
+    with pytest.raises(UsageError, match="--data FILE"):
+        next(iter(load_task(get_task(task), on_error=raise_)))
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    for name in ("nowhere.jsonl", "nowhere.csv"):
+        with pytest.raises(InputError, match="nowhere"):
+            next(load_task(get_task("math-chat"), tmp_path / name, on_error=raise_))
