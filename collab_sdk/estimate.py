@@ -9,6 +9,7 @@ from collab_sdk.chat.model import CallRole, Price
 from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics import Metric, as_metrics
+from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.prompts import load_prompt
 from collab_sdk.scorer import DEFAULT_METRICS
 from collab_sdk.simulator import STYLE_EXAMPLES
@@ -31,6 +32,7 @@ def estimate_usage(
     samples: int = 3,
     window: int = 2,
     candidates: int = 1,
+    goals_per_turn: int = 1,
 ) -> Ledger:
     """An upper estimate of calls, tokens and US dollars by role, of scoring every assistant turn.
 
@@ -44,19 +46,20 @@ def estimate_usage(
         samples=samples if window else 1,
         window=window,
         candidates=candidates,
+        goals_per_turn=goals_per_turn,
     )
-    bill = _Bill(prices)
+    bill = Bill(prices)
     for conversation in conversations:
         plan.estimate(conversation, bill)
     return bill.ledger
 
 
-class _Bill:
+class Bill:
     """Adds up calls and what they cost."""
 
     def __init__(self, prices: Mapping[CallRole, Price | None]) -> None:
         self.ledger = Ledger()
-        self._prices = prices
+        self.prices = prices
 
     def add(self, role: CallRole, *, calls: int, prompt: float, reply: float) -> None:
         """`prompt` and `reply` are the tokens of one call."""
@@ -64,7 +67,7 @@ class _Bill:
         usage.calls += calls
         usage.prompt_tokens += round(calls * prompt)
         usage.completion_tokens += round(calls * reply)
-        price = self._prices.get(role)
+        price = self.prices.get(role)
         if price is None:
             usage.unpriced_calls += calls
         else:
@@ -107,12 +110,13 @@ class _Plan:
     samples: int
     window: int
     candidates: int
+    goals_per_turn: int
 
-    def estimate(self, conversation: Conversation, bill: _Bill) -> None:
+    def estimate(self, conversation: Conversation, bill: Bill) -> None:
         lengths = _Lengths.of(conversation)
         goal = conversation.goal or Goal(text="")
         if not goal.text:
-            prompt = _template("goal") + lengths.up_to[-1]
+            prompt = template_tokens("goal") + lengths.up_to[-1]
             bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
         try:
             judgement = self._judgement(goal)
@@ -120,7 +124,13 @@ class _Plan:
             return
         for turn in conversation.turns():
             if self.candidates == 1 or turn.history[-1].role == "user":
-                self._turn(turn, lengths, judgement, bill)
+                alternatives = conversation.alternatives.get(turn.index, ())
+                known = len(logged_candidates(turn, alternatives)) if self.candidates > 1 else 1
+                self._turn(turn, lengths, judgement, bill, drawn=max(0, self.candidates - known))
+                if self.goals_per_turn > 1 and goal.reference is None:
+                    others = (self.goals_per_turn - 1) * lengths.goal
+                    prompt = template_tokens("goals") + lengths.goal + lengths.up_to[len(turn.history)]
+                    bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
 
     def _judgement(self, goal: Goal) -> list[int]:
         """Tokens around goal and transcript of the judge's calls for one future."""
@@ -129,23 +139,25 @@ class _Plan:
         together = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is None]
         alone = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is not None]
         asked = [sum(together), *alone] if together else alone
-        return [_template("judge") + n for n in asked] + [_template("extract") + count_tokens(what) for what in wanted]
+        return [template_tokens("judge") + n for n in asked] + [
+            template_tokens("extract") + count_tokens(what) for what in wanted
+        ]
 
-    def _turn(self, turn: Turn, lengths: _Lengths, judgement: list[int], bill: _Bill) -> None:
+    def _turn(self, turn: Turn, lengths: _Lengths, judgement: list[int], bill: Bill, *, drawn: int) -> None:
         user, assistant = lengths.user, lengths.assistant
         history = lengths.up_to[len(turn.history)]
-        drawn = self.candidates - 1
-        # Half of them are drawn under the proactive prompt; its share is spread over all.
-        proactive = self.candidates // 2 / drawn * count_tokens(load_prompt("proactive").text) if drawn else 0
+        # Half of the candidates are drawn under the proactive prompt; its share is spread over all that are drawn.
+        half = min(drawn, self.candidates // 2)
+        proactive = half / drawn * count_tokens(load_prompt("proactive").text) if drawn else 0
         bill.add(CallRole.ASSISTANT, calls=drawn, prompt=history + proactive, reply=assistant)
 
         logged = count_tokens(turn.response.content)
-        start = history + MESSAGE_OVERHEAD + (logged + drawn * assistant) / self.candidates
+        start = history + MESSAGE_OVERHEAD + (logged + (self.candidates - 1) * assistant) / self.candidates
         exchange = user + assistant + 2 * MESSAGE_OVERHEAD
         futures = self.candidates * self.samples
         for step in range(self.window):
             played = start + step * exchange
-            prompt = _template("simulator") + lengths.goal + lengths.style + played
+            prompt = template_tokens("simulator") + lengths.goal + lengths.style + played
             bill.add(CallRole.SIMULATOR, calls=futures, prompt=prompt, reply=user + SIMULATOR_REASON)
             asked = played + user + MESSAGE_OVERHEAD
             bill.add(CallRole.ASSISTANT, calls=futures, prompt=asked, reply=assistant)
@@ -155,7 +167,8 @@ class _Plan:
             bill.add(CallRole.JUDGE, calls=futures + observed, prompt=around + whole, reply=JUDGE_REPLY)
 
 
-def _template(name: str) -> int:
+def template_tokens(name: str) -> int:
+    """Tokens of a prompt before anything is filled in."""
     return count_tokens(load_prompt(name).text) + count_tokens(load_prompt(f"{name}_turn").text)
 
 

@@ -1,5 +1,6 @@
-"""The goal behind a logged conversation."""
+"""The goal behind a logged conversation, and the goals that it might have been."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,25 @@ from collab_sdk.chat.engine import Engine, default_engine
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
 from collab_sdk.chat.structured import ask_json
-from collab_sdk.prompts import fence_transcript, load_prompt
+from collab_sdk.errors import UsageError
+from collab_sdk.prompts import fence, fence_transcript, load_prompt
 from collab_sdk.types import Conversation, Goal, Message
+
+Goals = Goal | str | Sequence[Goal | str]
+"""One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
+
+
+def as_goals(goals: Goals) -> tuple[Goal, ...]:
+    """At least one goal. Raises UsageError for none, and for one that is empty."""
+    several = [goals] if isinstance(goals, Goal | str) else goals
+    if not several:
+        raise UsageError("No goal is given: say in a sentence what the user wants.")
+    return tuple(map(Goal.of, several))
+
+
+def goal_of(sample: int, goals: Sequence[Goal]) -> Goal:
+    """The goal of one sample. It depends on nothing else, so every response compared meets the same users."""
+    return goals[sample % len(goals)]
 
 
 class GoalReader:
@@ -35,6 +53,30 @@ class GoalReader:
         own_words = tuple(message.content for message in conversation.messages if message.role == "user")
         return replace(goal, style=own_words)
 
+    async def apropose(self, history: Sequence[Message], *, goal: Goal, n: int, sample: str = "") -> tuple[Goal, ...]:
+        """At most `n` goals, each that of a user who might have said what `history` holds; `goal` itself first.
+
+        `sample` tells draws apart. A goal with a reference is settled: what the right answer to another one would be,
+        nobody knows. Raises SampleError if the model fails or does not answer in the form asked for.
+        """
+        if n == 1 or goal.reference is not None:
+            return (goal,)
+        instructions, turn = load_prompt("goals"), load_prompt("goals_turn")
+        prompt = turn.fill(goal=fence("goal", goal.text), transcript=fence_transcript(history), count=str(n - 1))
+        request = ChatRequest(
+            role=CallRole.GOAL,
+            messages=(Message(role="system", content=instructions.text), Message(role="user", content=prompt)),
+            temperature=1.0,
+            json_reply=True,
+            template=instructions.hash + turn.hash,
+            sample=sample,
+        )
+        texts = await ask_json(self.engine, self.model, request, _read_several)
+        # What the user wrote later belongs to their own goal and would give it away.
+        style = tuple(message.content for message in history if message.role == "user")
+        others = [Goal(text=text, style=style) for text in dict.fromkeys(texts) if text != goal.text]
+        return (goal, *others[: n - 1])
+
     async def _ainfer(self, conversation: Conversation) -> str:
         instructions, turn = load_prompt("goal"), load_prompt("goal_turn")
         prompt = turn.fill(transcript=fence_transcript(conversation.messages))
@@ -45,11 +87,19 @@ class GoalReader:
             json_reply=True,
             template=instructions.hash + turn.hash,
         )
-        return await ask_json(self.engine, self.model, request, _read)
+        return await ask_json(self.engine, self.model, request, read_goal)
 
 
-def _read(answer: dict[str, Any]) -> str:
+def read_goal(answer: dict[str, Any]) -> str:
+    """What the model answered with; raises ValueError for another form."""
     goal = answer.get("goal")
     if not isinstance(goal, str) or not goal.strip():
         raise ValueError('"goal" must be a string that is not empty')
     return goal.strip()
+
+
+def _read_several(answer: dict[str, Any]) -> list[str]:
+    goals = answer.get("goals")
+    if not isinstance(goals, list) or not all(isinstance(goal, str) and goal.strip() for goal in goals):
+        raise ValueError('"goals" must be a list of strings that are not empty')
+    return [goal.strip() for goal in goals]

@@ -10,6 +10,7 @@ from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.simulator import Simulator
 from collab_sdk.types import End, Future, Goal, Message, as_messages
 
@@ -51,17 +52,20 @@ class Rollout:
         self.engine = engine or simulator.engine
 
     def futures(
-        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, conversation_id: str = ""
+        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
     ) -> list[Future]:
         return run_sync(self.afutures(messages, goal=goal, conversation_id=conversation_id))
 
     async def afutures(
-        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, conversation_id: str = ""
+        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
     ) -> list[Future]:
-        """`samples` futures of a conversation that ends with the response in question."""
-        start = as_messages(messages)
+        """`samples` futures of a conversation that ends with the response in question.
+
+        Of several goals, each sample has the next in turn.
+        """
+        start, goals = as_messages(messages), as_goals(goal)
         plays = (
-            self.aplay(start, goal=goal, sample=sample, conversation_id=conversation_id)
+            self.aplay(start, goal=goal_of(sample, goals), sample=sample, conversation_id=conversation_id)
             for sample in range(self.samples)
         )
         return await all_settled(plays)

@@ -24,14 +24,16 @@ def score_row(score: MRScore) -> dict[str, Any]:
     return {
         "mr": score.value,
         "stderr": score.stderr,
+        **({"mr_calibrated": score.calibrated} if score.calibrated is not None else {}),
         "n_ok": score.n_ok,
         "n": score.n,
         "metrics": dict(score.metrics),
-        "futures": [_future_row(future) for future in score.futures],
-        "observed": _future_row(score.observed) if score.observed else None,
+        "futures": [future_row(future) for future in score.futures],
+        "observed": future_row(score.observed) if score.observed else None,
     }
 
 
-def _future_row(future: Future) -> dict[str, Any]:
+def future_row(future: Future) -> dict[str, Any]:
+    """A future as JSON values."""
     row = asdict(replace(future, messages=()))
     return {**row, "messages": [message.to_dict() for message in future.messages]}

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from collab_sdk.calibration import Calibration
 from collab_sdk.chat.engine import Engine
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.concurrency import Outcome, all_settled, over_conversations
 from collab_sdk.errors import UsageError
-from collab_sdk.goals import GoalReader
+from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
 from collab_sdk.rollout import Rollout
 from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
@@ -23,6 +24,13 @@ class MRScorer:
     `metrics` maps names, or Metric objects, to weights; R* is the weighted sum of their values. `judge` is anything
     `as_chat_model` takes, by default the simulator's model. With fewer than `min_samples` futures that succeeded (by
     default two, so that there is a standard error) a response has no score. Source: arXiv 2502.00640, section 3.
+
+    With `goals_per_turn` above 1, which goes beyond the paper, MR is an expectation over goals too: the futures of a
+    logged turn are played and judged by as many goals as fit what the user had said by then. The assistant could not
+    know which; by the one true goal, a lucky guess earns more than the question that any user needs.
+
+    A `calibration`, which `collab check-sim --calibrate` makes from logs, puts into each score's `calibrated` what real
+    users would give. The value itself, and all that compares or selects by it, are left as they are.
     """
 
     def __init__(
@@ -32,6 +40,8 @@ class MRScorer:
         metrics: Mapping[Metric | str, float] | Mapping[str, float] = DEFAULT_METRICS,
         judge: Any = None,
         min_samples: int | None = None,
+        goals_per_turn: int = 1,
+        calibration: Calibration | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.rollout = rollout
@@ -40,11 +50,22 @@ class MRScorer:
         self.reward = Reward(as_metrics(metrics), self.judge)
         self.goals = GoalReader(self.judge.model, engine=self.engine)
         self.min_samples = min(2, rollout.samples) if min_samples is None else min_samples
+        self.goals_per_turn = goals_per_turn
+        self.calibration = calibration
+        if calibration is not None:
+            calibration.check(metrics=self.weights, window=rollout.window)
+        if goals_per_turn < 1:
+            raise UsageError(f"goals_per_turn is {goals_per_turn}; it must be 1 or more.")
         if not 1 <= self.min_samples <= rollout.samples:
             raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({rollout.samples}).")
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the metrics, by name."""
+        return {name: weight for name, (_, weight) in self.reward.metrics.items()}
+
     def score(
-        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, conversation_id: str = ""
+        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
     ) -> MRScore:
         return run_sync(self.ascore(messages, goal=goal, conversation_id=conversation_id))
 
@@ -52,7 +73,7 @@ class MRScorer:
         self,
         messages: Iterable[Message | Mapping[str, Any]],
         *,
-        goal: Goal | str,
+        goal: Goals,
         conversation_id: str = "",
         observed: Sequence[Message] = (),
         samples: int | None = None,
@@ -60,20 +81,25 @@ class MRScorer:
     ) -> MRScore:
         """The score of the response that `messages` end with; `observed` is what really followed it, if known.
 
+        Of several goals, each sample has the next in turn, and what was observed is judged by the first.
         Futures are added to those of `so_far` until there are `samples`, by default the rollout's. Those that fail are
         missing from the score and listed in its `errors`. Raises UsageError for messages that do not end with a
         response, RunStoppedError if the run cannot go on.
         """
-        start, goal = as_messages(messages), Goal.of(goal)
+        start, goals = as_messages(messages), as_goals(goal)
         if not start or start[-1].role != "assistant":
             raise UsageError("messages must end with the assistant's response that is to be scored.")
-        self.reward.check(goal)
+        for each in goals:
+            self.reward.check(each)
         known = so_far.futures if so_far else ()
         wanted = range(len(known), self.rollout.samples if samples is None else samples)
         played = await all_settled(
             [
-                *(self._asample(start, goal=goal, sample=number, conversation_id=conversation_id) for number in wanted),
-                *([self._aobserved(start, observed, goal=goal)] if observed else []),
+                *(
+                    self._asample(start, goal=goal_of(n, goals), sample=n, conversation_id=conversation_id)
+                    for n in wanted
+                ),
+                *([self._aobserved(start, observed, goal=goals[0])] if observed else []),
             ]
         )
         futures = (*known, *played[: len(wanted)])
@@ -86,6 +112,7 @@ class MRScorer:
             metrics=metrics,
             observed=played[-1] if observed else None,
             conversation_id=conversation_id,
+            calibrated=None if self.calibration is None or value is None else self.calibration.expected(value),
         )
 
     def rank(
@@ -93,7 +120,7 @@ class MRScorer:
         history: Iterable[Message | Mapping[str, Any]],
         responses: Sequence[str],
         *,
-        goal: Goal | str,
+        goal: Goals,
         conversation_id: str = "",
     ) -> list[MRScore]:
         return run_sync(self.arank(history, responses, goal=goal, conversation_id=conversation_id))
@@ -103,7 +130,7 @@ class MRScorer:
         history: Iterable[Message | Mapping[str, Any]],
         responses: Sequence[str],
         *,
-        goal: Goal | str,
+        goal: Goals,
         conversation_id: str = "",
     ) -> list[MRScore]:
         """Scores of `responses` to one history, best first, those without a score last."""
@@ -134,12 +161,26 @@ class MRScorer:
         Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
         goal = await self.goals.aread(conversation)
-        return await all_settled(self.ascore_turn(turn, goal, conversation.id) for turn in conversation.turns())
+
+        async def score(turn: Turn) -> MRScore:
+            return await self.ascore_turn(turn, await self.agoals(turn, goal, conversation.id), conversation.id)
+
+        return await all_settled(score(turn) for turn in conversation.turns())
+
+    async def agoals(self, turn: Turn, goal: Goal, conversation_id: str) -> tuple[Goal, ...]:
+        """The goals by which a logged turn is scored, `goal` first; others only where `goals_per_turn` asks for them.
+
+        Raises SampleError if others cannot be had.
+        """
+        self.reward.check(goal)  # before anything is paid for
+        return await self.goals.apropose(
+            turn.history, goal=goal, n=self.goals_per_turn, sample=f"{conversation_id}/{turn.index}"
+        )
 
     async def ascore_turn(
         self,
         turn: Turn,
-        goal: Goal,
+        goal: Goals,
         conversation_id: str,
         *,
         samples: int | None = None,

@@ -16,14 +16,15 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"litellm", "torch", "transformers", "langchain", "langchain_core", "langgraph", "openai", "rich", "tiktoken"}
 
 LAYERS = [
-    {"errors", "types", "registry", "sampling"},
-    {"prompts", "concurrency", "rows"},
+    {"errors", "types", "registry", "sampling", "training", "statistics", "suppression"},
+    {"prompts", "concurrency", "demos", "rows", "sandbox", "calibration"},
     {"chat"},
     {"simulator", "goals", "offline", "testing", "logs"},
-    {"rollout"},
+    {"rollout", "harvest"},
     {"metrics"},
-    {"scorer"},
-    {"preferences", "estimate"},
+    {"scorer", "asking"},
+    {"preferences", "estimate", "comparison", "tasks"},
+    {"evaluation", "fidelity"},
 ]
 """From the ground up: a module may import from its own layer and those below."""
 

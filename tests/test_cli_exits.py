@@ -59,7 +59,7 @@ def test_a_user_without_a_bot_is_told_what_is_missing(logs):
 def test_an_unknown_metric_lists_the_known_ones(logs):
     result = collab("score", logs, "--model", "offline", "--metric", "gaol=1")
     assert result.exit_code == 1
-    assert "Did you mean 'goal'? Known: accuracy, goal" in only_line(result, starts="Error:")
+    assert "Did you mean 'goal'? Known: accuracy, bleu" in only_line(result, starts="Error:")
 
 
 def test_a_metric_without_a_weight_is_a_usage_error(logs):

@@ -149,7 +149,7 @@ def test_the_doctor_names_keys_and_never_shows_them(monkeypatch):
     assert result.exit_code == 0, result.output
     assert "OPENAI_API_KEY" in result.stdout
     assert "sk-very" not in result.output
-    assert "accuracy, goal, interactivity, token_penalty" in result.stdout
+    assert all(name in result.stdout for name in ("accuracy", "token_penalty", "math-chat", "sandbox"))
     assert "offline answered in" in result.stdout
 
 

@@ -44,7 +44,7 @@ def test_scores_paid_for_are_shown_when_the_budget_ends_the_run(tmp_path):
 
 
 def test_an_interrupted_run_exits_with_130_and_goes_on_with_the_same_command(tmp_path):
-    logs = write_chats(tmp_path / "chats.jsonl")
+    logs = write_chats(tmp_path / "chats.jsonl", 6)
     bot = write_bot(tmp_path, "time.sleep(0.1)\nreturn f'{len(list(messages))} messages. What size?'")
     command = ["export-prefs", logs, "-a", bot, "--model", "offline", "-o", "prefs.jsonl", "--concurrency", "2"]
 

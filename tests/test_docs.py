@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.cli_page import page
+from support.litellm_state import forget_litellm
+from support.server import LoopbackServer
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,6 +23,19 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*collab, *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def model_server(monkeypatch):
+    """What `OPENAI_BASE_URL` leads to."""
+    with LoopbackServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.api_base)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        yield
+    forget_litellm()
+
+
+# LangChain's own message histories are deprecated, and in many apps.
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")
+@pytest.mark.usefixtures("model_server")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -57,6 +57,14 @@ def test_a_goal_that_is_not_in_the_log_costs_a_call():
     assert "goal" not in calls(conversation("hi", "hello"))
 
 
+def test_proposing_goals_costs_a_call_a_turn_unless_a_reference_settles_the_goal():
+    chatted = conversation("hi", "hello", "bye", "see you")
+    assert calls(chatted, goals_per_turn=3)["goal"] == 2
+    assert "goal" not in calls(chatted, goals_per_turn=1)
+    settled = Conversation(id="c", messages=as_messages(chat("2+2?", "4")), goal=Goal(text="a sum", reference="4"))
+    assert "goal" not in calls(settled, goals_per_turn=3)
+
+
 def test_a_conversation_that_cannot_be_measured_costs_nothing():
     assert calls(conversation("hi", "hello"), metrics={"accuracy": 1.0}) == {}
 
@@ -119,17 +127,20 @@ def test_conversations_are_read_one_by_one():
     assert open_now == 2
 
 
+@pytest.mark.parametrize("goals_per_turn", [1, 3])
 @pytest.mark.parametrize("candidates", [1, 3])
-def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates):
+def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates, goals_per_turn):
     engine = Engine()
-    scorer = MRScorer(Rollout(assistant="offline", simulator=Simulator("offline", engine=engine)))
+    rollout = Rollout(assistant="offline", simulator=Simulator("offline", engine=engine))
+    scorer = MRScorer(rollout, goals_per_turn=goals_per_turn)
     chats = list(read_conversations([sample_chats_path()]))
     if candidates > 1:
         PreferenceExporter(scorer, candidates=candidates).export(chats, tmp_path / "prefs.jsonl")
     else:
         for logged in chats:
             scorer.score_conversation(logged)
-    estimated = estimate_usage(chats, prices=FREE, candidates=candidates).by_role()
+    options = {"candidates": candidates, "goals_per_turn": goals_per_turn}
+    estimated = estimate_usage(chats, prices=FREE, **options).by_role()
     made = engine.ledger.by_role()
     assert made
     for role, usage in made.items():

@@ -14,7 +14,7 @@ from collab_sdk.prompts import fence, fence_transcript, load_prompt
 from collab_sdk.types import Message
 
 COFFEE_CHATS = Path(__file__).parents[2] / "shared" / "data" / "coffee_chats.jsonl"
-CRITERIA = "goal: Tick off what was delivered.\ninteractivity: How well it involved the user.\naccuracy: Compare."
+CRITERIA = "goal: Tick off what was delivered.\ninteractivity: How well it involved the user.\nelegance: Admire."
 GOAL = "drink: mocha\nmilk: oat milk\norder type: to go\nstrength: decaf"
 QUESTION = "Sure! For here or to go? Any milk, syrup, or decaf?"
 

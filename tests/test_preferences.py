@@ -270,7 +270,7 @@ def test_an_output_that_cannot_be_written_is_found_before_any_call(tmp_path, tar
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: openai, sft, trl"):
+    with pytest.raises(UnknownNameError, match="Known: axolotl, fireworks, kto"):
         exporter_of().export(conversations("c1"), tmp_path / "prefs.jsonl", format="csv")
 
 

@@ -1,4 +1,4 @@
-"""`--config collab.toml`: options from a file, below flags and environment."""
+"""`--config collab.toml` or `collab.yaml`: options from a file, below flags and environment."""
 
 import tomllib
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from collab_sdk.errors import InputError, UnknownNameError
+from collab_sdk.errors import InputError, MissingExtraError, UnknownNameError
 
 
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
     """Make the file's values the defaults of this command.
 
-    One file serves all commands, so a key may name an option of another one. Raises InputError for a file that is no
-    TOML, UnknownNameError for a key that no command knows.
+    One file serves all commands, so a key may name an option of another one. Raises InputError for a file that is
+    neither TOML nor YAML, UnknownNameError for a key that no command knows.
     """
     if path is None:
         return
@@ -28,11 +28,29 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return _parse_yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise InputError(f"not TOML: {error}", where=str(path)) from None
+    except ValueError as error:  # or no UTF-8
+        raise InputError(
+            f"not {'YAML' if path.suffix in ('.yaml', '.yml') else 'TOML'}: {error}", where=str(path)
+        ) from None
+
+
+def _parse_yaml(text: str) -> dict[str, Any]:
+    """Raises ValueError for what is no YAML mapping."""
+    try:
+        import yaml
+    except ImportError:
+        raise MissingExtraError.of("A YAML file needs PyYAML", "train") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ValueError("expected options and their values")
+    return values
 
 
 def _options_of_all(ctx: click.Context) -> set[str]:

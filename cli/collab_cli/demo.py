@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collab_cli.demo_train import demo_train
 from collab_cli.export_prefs import export_prefs
 from collab_cli.options import option
 from collab_cli.terminal import note, printable, show
@@ -37,18 +38,25 @@ Next, chats of your own and a model (JSON lines of OpenAI messages or ShareGPT):
     metavar="DIR",
     help="Where the files go.",
 )
+@option("--train", is_flag=True, help="Train a language model, in minutes on a CPU: it learns when to ask.")
 @click.pass_context
-def demo(ctx: click.Context, output: Path) -> None:
+def demo(ctx: click.Context, output: Path, train: bool) -> None:
     """See the main job done on twelve sample chats, with no key and no network.
 
     At every turn other responses are drawn, each is played forward with a simulated user and scored by how the
     conversation ends, and the best and the worst become a preference pair.
+
+    With --train no rules play the bot: a small language model is taught to take orders in a coffee bar, from scratch,
+    then trained on pairs of its own replies, and meets customers before and after.
     """
-    note(HONEST)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot write to {output}: {error.strerror}.") from error
+    if train:
+        demo_train(output)
+        return
+    note(HONEST)
     pairs = output / "prefs.jsonl"
     ctx.invoke(
         export_prefs, logs=(str(sample_chats_path()),), output=pairs, model="offline", cache_dir=output / "cache"

@@ -48,6 +48,7 @@ def _all_findings(models: tuple[str, ...], api_base: str | None, cache_dir: Path
     yield findings.cache(cache_dir)
     yield findings.keys(os.environ)
     yield from findings.plugins()
+    yield findings.sandbox()
     for name in models:
         try:
             yield _answers(as_chat_model(name, api_base=api_base))

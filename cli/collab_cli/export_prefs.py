@@ -21,7 +21,14 @@ from collab_sdk.preferences import PairRule, Refusal, beside
 @click.command()
 @LOGS
 @option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where the pairs go, as JSON lines.")
-@option("--format", type=click.Choice(list(WRITERS)), default="trl", show_default=True, help="The kind of rows.")
+@option(
+    "--format",
+    type=click.Choice(list(WRITERS)),
+    default="trl",
+    show_default=True,
+    metavar="FORMAT",
+    help=f"The kind of rows: {', '.join(WRITERS)}.",
+)
 @number("--eval-fraction", Number(min=0, max=1, max_open=True), 0.0, metavar="FRACTION", help="Chats to hold out.")
 @number("--candidates", count(2), 3, help="Responses to compare at each turn.")
 @number("--min-margin", Number(min=0), PairRule.min_margin, metavar="MR", help="Between chosen and rejected, at least.")

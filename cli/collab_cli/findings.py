@@ -15,6 +15,8 @@ from collab_sdk.chat.adapt import PLUGIN_GROUP
 from collab_sdk.errors import CacheError
 from collab_sdk.metrics import metric_names
 from collab_sdk.registry import registered
+from collab_sdk.sandbox.isolation import ISOLATIONS, works
+from collab_sdk.tasks import task_names
 
 DISTRIBUTION = "collab-sdk"
 REQUIREMENT = re.compile(r"(?P<package>[\w.-]+)[^;]*(?:;.*extra == ['\"](?P<extra>[\w-]+)['\"])?")
@@ -87,3 +89,12 @@ def plugins() -> Iterator[Finding]:
     models = ", ".join(sorted(registered(PLUGIN_GROUP)))
     yield Finding(what="metrics", text=", ".join(metric_names()))
     yield Finding(what="bots", text=f"any LiteLLM name, py:MODULE:FUNCTION; plugins: {models}")
+    yield Finding(what="tasks", text=", ".join(task_names()))
+
+
+def sandbox() -> Finding:
+    """What models' code would run in; found out by running a line in it."""
+    found = next((name for name, isolation in ISOLATIONS.items() if works(isolation)), None)
+    if found is None:
+        return Finding(what="sandbox", text="none: apt-get install bubblewrap, for pass_rate", status="-")
+    return Finding(what="sandbox", text=found)

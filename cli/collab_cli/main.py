@@ -11,6 +11,10 @@ from collab_cli.terminal import one_line_warnings
 COMMANDS = {
     "export-prefs": "Relabel logged chats and write preference pairs.",
     "score": "Score every assistant turn of logged chats.",
+    "evaluate": "Compare bots in whole conversations, with intervals.",
+    "check-sim": "Compare the simulated user with the real ones of logged chats.",
+    "finetune": "Fine-tune a LoRA adapter on preferences.",
+    "logs": "Look after the conversation store.",
     "demo": "See the main job done on sample chats: no key, no network.",
     "doctor": "Check the installation, the keys and the models.",
     "cache": "Look after the replies kept on disk.",

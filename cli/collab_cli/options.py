@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from collab_cli.config import read_config
+from collab_sdk.logs import FORMATS
 
 Command = Callable[..., Any]
 
@@ -24,8 +25,10 @@ class RunOptions:
     model: str | None = None
     api_base: str | None = None
     limit: int | None = None
+    log_format: str | None = None
     samples: int = 3
     window: int = 2
+    goals_per_turn: int = 1
     metric: tuple[tuple[str, float], ...] = ()
     token_rate: float | None = None
     max_usd: float | None = None
@@ -68,7 +71,7 @@ class Weight(click.ParamType[tuple[str, float]]):
         return name.strip(), Number().convert(weight, param, ctx)
 
 
-def _each_once(ctx: click.Context, param: click.Parameter, weights: tuple[tuple[str, float], ...]) -> Any:
+def each_once(ctx: click.Context, param: click.Parameter, weights: tuple[tuple[str, float], ...]) -> Any:
     names = [name for name, _ in weights]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise click.BadParameter(f"{repeated[0]!r} has more than one weight.", ctx, param)
@@ -77,7 +80,7 @@ def _each_once(ctx: click.Context, param: click.Parameter, weights: tuple[tuple[
 
 def option(*names: str, **attributes: Any) -> Callable[[Command], Command]:
     """A click option that also reads `COLLAB_` and its long name."""
-    long = next(name for name in names if name.startswith("--"))
+    long = next(name for name in names if name.startswith("--")).partition("/")[0]  # --this/--no-this
     envvar = "COLLAB_" + long.removeprefix("--").replace("-", "_").upper()
     return click.option(*names, envvar=envvar, **attributes)
 
@@ -98,27 +101,25 @@ CACHE_DIR = option(
     help="Where replies are kept.  [default: collab in the user's cache directory]",
 )
 API_BASE = option("--api-base", metavar="URL", help="An OpenAI-compatible server that serves all the models.")
+LOG_FORMAT = option(
+    "--log-format",
+    type=click.Choice([known.name for known in FORMATS]),
+    metavar="FORMAT",
+    help="What the logs are, where their content does not show it: " + ", ".join(known.name for known in FORMATS) + ".",
+)
 DEFAULTS = RunOptions()
-RUN_OPTIONS = [
-    option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
+PARTS = [
     option("--simulator", metavar="MODEL", help="Plays the user."),
     option("--judge", metavar="MODEL", help="Scores conversations.  [default: --model, or the simulator's]"),
     option("--model", metavar="MODEL", help="All three, where not named: any LiteLLM name, or offline."),
     API_BASE,
-    number("--limit", count(1), help="Stop after N conversations."),
-    number("--samples", count(1), DEFAULTS.samples, help="Futures of each response; an export needs fewer on average."),
-    number("--window", count(0), DEFAULTS.window, help="Exchanges of each future."),
-    option(
-        "--metric",
-        type=Weight(),
-        multiple=True,
-        callback=_each_once,
-        metavar="NAME=WEIGHT",
-        help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
-    ),
-    number("--token-rate", Number(min=0), metavar="RATE", help="Cost of a token in token_penalty (lambda)."),
-    number("--max-usd", Number(min=0), metavar="USD", help="Stop before more than that is spent."),
-    number("--max-calls", count(0), help="Stop before more than N calls are made."),
+]
+LIMIT = number("--limit", count(1), help="Stop after N conversations.")
+MAX_USD = number("--max-usd", Number(min=0), metavar="USD", help="Stop before more than that is spent.")
+MAX_CALLS = number("--max-calls", count(0), help="Stop before more than N calls are made.")
+SPENDING = [
+    MAX_USD,
+    MAX_CALLS,
     option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and money."),
     number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model."),
     number("--requests-per-minute", Number(min=0, min_open=True), help="A provider's limit, for each model."),
@@ -134,20 +135,45 @@ RUN_OPTIONS = [
         help="A TOML file of options.",
     ),
 ]
+RUN_OPTIONS = [
+    option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
+    *PARTS,
+    LIMIT,
+    LOG_FORMAT,
+    number("--samples", count(1), DEFAULTS.samples, help="Futures of each response; an export needs fewer on average."),
+    number("--window", count(0), DEFAULTS.window, help="Exchanges of each future."),
+    number("--goals-per-turn", count(1), DEFAULTS.goals_per_turn, help="Goals to judge by that fit what was said."),
+    option(
+        "--metric",
+        type=Weight(),
+        multiple=True,
+        callback=each_once,
+        metavar="NAME=WEIGHT",
+        help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
+    ),
+    number("--token-rate", Number(min=0), metavar="RATE", help="Cost of a token in token_penalty (lambda)."),
+    *SPENDING,
+]
 
 
-def run_options(command: Command) -> Command:
-    """Give a command the options of a run; it gets them as `options`."""
+def taking(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Give a command these options; it gets those that a run has as `options`, all others by their name."""
 
-    @functools.wraps(command)
-    def with_options(**values: Any) -> Any:
-        chosen = {field.name: values.pop(field.name) for field in fields(RunOptions)}
-        return command(options=RunOptions(**chosen), **values)
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_options(**values: Any) -> Any:
+            shared = {field.name: values.pop(field.name) for field in fields(RunOptions) if field.name in values}
+            return command(options=RunOptions(**shared), **values)
 
-    decorated: Command = with_options
-    for add in reversed(RUN_OPTIONS):
-        decorated = add(decorated)
-    return decorated
+        decorated: Command = with_options
+        for add in reversed(options):
+            decorated = add(decorated)
+        return decorated
+
+    return decorate
+
+
+run_options = taking(RUN_OPTIONS)
 
 
 LOGS = click.argument("logs", nargs=-1, required=True, metavar="LOGS...")

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from collab_cli.terminal import make_console, note
 from collab_cli.units import duration, money
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BAR_WIDTH = 16
+
+
+class Line(Protocol):
+    """What can be shown: how much is done, of how much if known, and a line that says so."""
+
+    total: int | None
+    done: int
+    on_update: Callable[[], None]
+
+    def line(self) -> str: ...
 
 
 class Progress:
@@ -53,7 +63,7 @@ class Progress:
 
 
 @contextmanager
-def shown(progress: Progress, *, streaming: bool = False) -> Iterator[Progress]:
+def shown(progress: Line, *, streaming: bool = False) -> Iterator[Line]:
     """Show progress while the block runs.
 
     `streaming` says that rows go to stdout meanwhile: in the same terminal a live line would be mixed up with them.
@@ -68,7 +78,7 @@ def shown(progress: Progress, *, streaming: bool = False) -> Iterator[Progress]:
 
 
 @contextmanager
-def _live(progress: Progress) -> Iterator[None]:
+def _live(progress: Line) -> Iterator[None]:
     from rich.live import Live
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -92,7 +102,7 @@ def _nothing() -> None:
 class _Tenths:
     """Prints the line when another tenth is done; where the total is unknown, whenever the count has doubled."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Line) -> None:
         self._progress = progress
         self._due = self._after(0)
 

@@ -8,11 +8,11 @@ from itertools import islice
 from collab_cli.failures import finish
 from collab_cli.options import RunOptions
 from collab_cli.progress import Progress
-from collab_cli.setup import chosen_metrics, chosen_models, open_scorer
+from collab_cli.setup import Models, chosen_metrics, chosen_models, open_scorer
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import Conversation, MRScorer, read_conversations
-from collab_sdk.chat.model import CallRole
+from collab_sdk.chat.model import CallRole, Price
 from collab_sdk.estimate import estimate_usage
 from collab_sdk.logs import count_conversations
 
@@ -28,8 +28,9 @@ class Run:
 def running(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> Iterator[Run]:
     """Set a run up; whatever ends it, what it cost is shown."""
     with open_scorer(options) as scorer:
-        conversations = _open(logs, options, problems)
-        totals = [total for total in (count_conversations(logs), options.limit) if total is not None]
+        conversations = open_logs(logs, options, problems)
+        count = count_conversations(logs, format=options.log_format)
+        totals = [total for total in (count, options.limit) if total is not None]
         progress = Progress(scorer.engine.ledger, total=min(totals, default=None))
         try:
             yield Run(scorer=scorer, conversations=conversations, progress=progress)
@@ -40,25 +41,30 @@ def running(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> I
 
 def dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems, *, candidates: int) -> None:
     """Show what a run would cost; ends the command where lines of the logs could not be read."""
-    models = chosen_models(options)
     ledger = estimate_usage(
-        _open(logs, options, problems),
-        prices={
-            CallRole.ASSISTANT: models.assistant.price,
-            CallRole.SIMULATOR: models.simulator.price,
-            CallRole.JUDGE: models.judge.price,
-            CallRole.GOAL: models.judge.price,
-        },
+        open_logs(logs, options, problems),
+        prices=prices_of(chosen_models(options)),
         metrics=chosen_metrics(options),
         samples=options.samples,
         window=options.window,
         candidates=candidates,
+        goals_per_turn=options.goals_per_turn,
     )
     problems.close()
     show_estimate(ledger)
     finish(problems)
 
 
-def _open(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> Iterator[Conversation]:
+def prices_of(models: Models) -> dict[CallRole, Price | None]:
+    return {
+        CallRole.ASSISTANT: models.assistant.price,
+        CallRole.SIMULATOR: models.simulator.price,
+        CallRole.JUDGE: models.judge.price,
+        CallRole.GOAL: models.judge.price,
+    }
+
+
+def open_logs(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> Iterator[Conversation]:
     """The conversations, up to the limit; lines that cannot be read are reported and skipped."""
-    return islice(read_conversations(logs, on_error=problems.report), options.limit)
+    conversations = read_conversations(logs, format=options.log_format, on_error=problems.report, notes=problems.notes)
+    return islice(conversations, options.limit)

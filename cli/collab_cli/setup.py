@@ -1,7 +1,7 @@
 """From options to the objects of a run."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +58,29 @@ def chosen_metrics(options: RunOptions) -> Mapping[Metric | str, float]:
 def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
     """The scorer of a run, its cache closed afterwards. Raises UsageError for what cannot work, before any call."""
     models, metrics = chosen_models(options), chosen_metrics(options)
+    parts = {"bot": models.assistant, "user": models.simulator, "judge": models.judge}
+    with open_engine(options, parts) as engine:
+        rollout = Rollout(
+            assistant=models.assistant,
+            simulator=Simulator(models.simulator, engine=engine),
+            window=options.window,
+            samples=options.samples,
+        )
+        yield MRScorer(rollout, metrics=metrics, judge=models.judge, goals_per_turn=options.goals_per_turn)
+
+
+@contextmanager
+def open_engine(options: RunOptions, parts: Mapping[str, ChatModel]) -> Iterator[Engine]:
+    """The engine of a run, its cache closed afterwards. `parts` says who plays which part.
+
+    Raises UsageError where the money cannot be limited as asked for.
+    """
     if options.max_usd is not None:
-        _check_prices(models)
-    _note_rules(models)
+        _check_prices(parts.values())
+    _note_rules(parts)
     cache = open_cache(options.cache_dir)
     try:
-        engine = Engine(
+        yield Engine(
             cache=cache,
             concurrency=options.concurrency,
             requests_per_minute=options.requests_per_minute,
@@ -72,13 +89,6 @@ def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
             max_usd=options.max_usd,
             timeout=options.timeout,
         )
-        rollout = Rollout(
-            assistant=models.assistant,
-            simulator=Simulator(models.simulator, engine=engine),
-            window=options.window,
-            samples=options.samples,
-        )
-        yield MRScorer(rollout, metrics=metrics, judge=models.judge)
     finally:
         cache.close()
 
@@ -89,18 +99,17 @@ def open_cache(chosen: Path | None) -> DiskCache:
 
 
 def is_rules(model: ChatModel) -> bool:
-    """Whether the model is the embedded stand-in."""
-    return model.name.partition(":")[0] == "offline"
+    """Whether the model is the embedded stand-in, under whatever instructions."""
+    return (model.fingerprint or {}).get("model") == "offline"
 
 
-def _note_rules(models: Models) -> None:
-    parts = {"bot": models.assistant, "user": models.simulator, "judge": models.judge}
+def _note_rules(parts: Mapping[str, ChatModel]) -> None:
     if played := [part for part, model in parts.items() if is_rules(model)]:
         who = f"{', '.join(played[:-1])} and {played[-1]} are rules" if played[1:] else f"the {played[0]} is rules"
         note(f"offline: {who}, not models; the numbers say nothing about a real chatbot.")
 
 
-def _check_prices(models: Models) -> None:
-    for model in (models.assistant, models.simulator, models.judge):
+def _check_prices(models: Iterable[ChatModel]) -> None:
+    for model in models:
         if model.price is None:
             raise UsageError(f"The price of {model.name} is unknown, so --max-usd cannot hold: use --max-calls.")

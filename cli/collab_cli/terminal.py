@@ -1,6 +1,7 @@
 """Text for people: notes on stderr, tables, one line for whatever came in several."""
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,14 @@ def printable(text: str) -> str:
 
 
 class Problems:
-    """What went wrong along the way, reported on stderr as it happens; after the first twenty only counted."""
+    """What went wrong along the way, reported on stderr as it happens; after the first twenty only counted.
+
+    `notes` counts what is no failure but worth a word at the end.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.notes: Counter[str] = Counter()
 
     def report(self, problem: object) -> None:
         self.count += 1
@@ -38,6 +43,8 @@ class Problems:
     def close(self) -> None:
         if self.count > PROBLEMS_SHOWN:
             note(f"... and {self.count - PROBLEMS_SHOWN:,} more")
+        for what, times in self.notes.items():
+            note(f"Note: {times:,} x {printable(what)}")
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def _code_files(module: ModuleType) -> dict[str, Path]:
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     files = {module.__name__: own}
     for name, loaded in list(sys.modules.items()):
-        source = getattr(loaded, "__file__", None)
+        source = getattr(loaded, "__dict__", {}).get("__file__")  # as an attribute, torch's lazy modules raise
         if not isinstance(source, str) or name.partition(".")[0] in NOT_THE_BOT:
             continue
         file = Path(source).resolve()

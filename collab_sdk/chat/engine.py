@@ -24,6 +24,7 @@ from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
 from collab_sdk.chat.pace import Pace
 from collab_sdk.chat.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.errors import CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError, UsageError
+from collab_sdk.suppression import suppress
 
 CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped by its provider's content filter"}
 
@@ -32,7 +33,8 @@ class Engine:
     """Makes every model call of a run: cached, bounded, retried, accounted.
 
     `cache` is a directory, a Cache, or None to keep replies in memory only. `concurrency` is the ceiling of calls in
-    flight to each model; how many there are adapts to what the endpoint bears. `timeout` is in seconds, for one try.
+    flight to each model; how many there are adapts to what the endpoint bears. `timeout` is in seconds, for one try; a
+    model may have a `timeout` of its own (None: it is waited for), such as one that runs in this process.
     One engine serves any number of scorers, from any event loop.
     """
 
@@ -180,13 +182,15 @@ class Engine:
         usage.calls += 1
         started = self._clock()
         usd = None
+        timeout = getattr(model, "timeout", self._timeout)
         flight.sent = True
         try:
-            async with asyncio.timeout(self._timeout):
-                reply = await model.achat(request)
+            with suppress():  # an app's own bot may be watched, and nobody said any of this
+                async with asyncio.timeout(timeout):
+                    reply = await model.achat(request)
             usd = reply.usd
         except TimeoutError as error:
-            failure = TimedOutError(f"{model.name} gave no answer in {self._timeout:g} s.")
+            failure = TimedOutError(f"{model.name} gave no answer in {timeout:g} s.")
             endpoint.tried(failure, started)
             raise failure from error
         except CollabError as error:

@@ -46,19 +46,18 @@ TOPICS: tuple[tuple[frozenset[str], frozenset[str]], ...] = tuple(
 )
 """Words of a fact, and words of a question that mean it."""
 
-RIVALS: tuple[frozenset[str], ...] = tuple(
-    frozenset(map(squash, group.split(",")))
-    for group in (
-        "here,to go",
-        "hot,iced",
-        "small,medium,large",
-        "formal,informal,casual",
-        "whole milk,oat milk,almond milk,soy milk,non-fat milk,2% milk",
-        "Python,JavaScript",
-        "one way,round trip",
-    )
+GROUPS = (
+    "here,to go",
+    "hot,iced",
+    "small,medium,large",
+    "formal,informal,casual",
+    "whole milk,oat milk,almond milk,soy milk,non-fat milk,2% milk",
+    "Python,JavaScript",
+    "one way,round trip",
 )
+RIVALS: tuple[frozenset[str], ...] = tuple(frozenset(map(squash, group.split(","))) for group in GROUPS)
 """Values of which one rules out the others."""
+AS_WRITTEN = {squash(value): value for group in GROUPS for value in group.split(",")}
 
 
 # Facts are looked up in sets all the time; each is equal to itself alone, which makes that cheap.

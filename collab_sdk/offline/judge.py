@@ -50,6 +50,33 @@ def _interactivity(progress: Progress) -> dict[str, Any]:
     return {"reason": reason, "score": round(min(max(score, 0.1), 1.0), 2)}
 
 
+def _clear(progress: Progress) -> dict[str, Any]:
+    return {"reason": f"{len(progress.missing)} facts unsaid", "clear": not progress.missing}
+
+
+def _asks(progress: Progress) -> dict[str, Any]:
+    asks = progress.last is not None and not progress.last.acts
+    return {"reason": "it waits for an answer" if asks else "it acts", "asks": asks}
+
+
+def _useful_questions(progress: Progress) -> dict[str, Any]:
+    """A question for each fact that the user told because they were asked, and for each that brought none."""
+    changed = [True] * progress.learnt + [False] * progress.idle_questions
+    return {"reason": "by the facts", "questions": [{"question": "", "changed": each} for each in changed]}
+
+
+def _accuracy(progress: Progress) -> dict[str, Any]:
+    """Only asked about answers that are neither the reference's words nor its number."""
+    return {"reason": "it is worded differently, and rules know no other words", "correct": False}
+
+
 RULES: Mapping[str, Callable[[Progress], dict[str, Any]]] = MappingProxyType(
-    {"goal": _goal, "interactivity": _interactivity}
+    {
+        "goal": _goal,
+        "interactivity": _interactivity,
+        "clear": _clear,
+        "asks": _asks,
+        "accuracy": _accuracy,
+        "useful_questions": _useful_questions,
+    }
 )

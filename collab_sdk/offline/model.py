@@ -1,6 +1,7 @@
 """One ChatModel that plays every part by rules."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from collab_sdk.prompts import load_prompt, unfence, unfence_transcript
 
 VERSION = 1
 """Part of the cache key: raise it whenever a rule changes."""
+WANTED_GOALS = re.compile(r"at most (\d+) other goals")
 MANNERS = ("passive", "proactive")
 
 
@@ -58,6 +60,10 @@ def _answer(request: ChatRequest) -> dict[str, Any]:
     if request.role is CallRole.SIMULATOR:
         return user.reply(unfence("goal", prompt), transcript, voice=Voice(request))
     if request.role is CallRole.GOAL:
+        if any(message.content == load_prompt("goals").text for message in request.messages):
+            count = int(WANTED_GOALS.findall(prompt)[-1])
+            goal = unfence("goal", prompt)
+            return {"goals": goal_reader.propose(goal, transcript, count=count, voice=Voice(request))}
         return {"goal": goal_reader.read(transcript)}
     if any(message.content == load_prompt("extract").text for message in request.messages):
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]

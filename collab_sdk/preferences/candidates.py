@@ -1,6 +1,6 @@
-"""Responses worth comparing: the logged one, fresh samples, and samples drawn under a proactive prompt."""
+"""Responses worth comparing: those that were logged, fresh samples, and samples drawn under a proactive prompt."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -15,6 +15,8 @@ class Source(StrEnum):
     """Where a candidate comes from."""
 
     LOGGED = "logged"
+    ALTERNATIVE = "alternative"
+    """Logged too, but the conversation did not go on from it."""
     SAMPLED = "sampled"
     PROACTIVE = "proactive"
 
@@ -35,12 +37,15 @@ class Draws:
     lost: tuple[str, ...]
 
 
-async def adraw_candidates(turn: Turn, rollout: Rollout, *, n: int, conversation_id: str) -> Draws:
-    """`n` candidates, the logged response among them; repeated texts are left out.
+async def adraw_candidates(
+    turn: Turn, rollout: Rollout, *, n: int, conversation_id: str, alternatives: Sequence[str] = ()
+) -> Draws:
+    """`n` candidates, the logged response and its alternatives first; repeated texts are left out.
 
-    Half of them are drawn under the proactive prompt, which makes contrast (section 4.1 of the paper). It is in the
-    call only: futures and exported prompts go on from the history as it was logged.
+    What is missing is drawn, half of `n` under the proactive prompt, which makes contrast (section 4.1 of the paper).
+    It is in the call only: futures and exported prompts go on from the history as it was logged.
     """
+    known = logged_candidates(turn, alternatives)[:n]
     proactive = n // 2
     sources = [Source.SAMPLED] * (n - 1 - proactive) + [Source.PROACTIVE] * proactive
     lost: list[str] = []
@@ -56,12 +61,24 @@ async def adraw_candidates(turn: Turn, rollout: Rollout, *, n: int, conversation
             return None
         return Candidate(text=text, source=source)
 
-    drawn = await all_settled(draw(source, number) for number, source in enumerate(sources, start=1))
-    distinct: dict[str, Candidate] = {}
-    for candidate in [Candidate(text=turn.response.content, source=Source.LOGGED), *drawn]:
-        if candidate is not None:
-            distinct.setdefault(" ".join(candidate.text.split()), candidate)
-    return Draws(candidates=tuple(distinct.values()), lost=tuple(sorted(lost)))
+    missing = list(enumerate(sources, start=1))[len(known) - 1 :]  # alternatives stand in for the plain samples first
+    drawn = await all_settled(draw(source, number) for number, source in missing)
+    candidates = distinct([*known, *(candidate for candidate in drawn if candidate is not None)])
+    return Draws(candidates=tuple(candidates), lost=tuple(sorted(lost)))
+
+
+def logged_candidates(turn: Turn, alternatives: Sequence[str]) -> list[Candidate]:
+    """What needs no call: the logged response and the other responses to its history."""
+    others = (Candidate(text=text, source=Source.ALTERNATIVE) for text in alternatives if text.strip())
+    return distinct([Candidate(text=turn.response.content, source=Source.LOGGED), *others])
+
+
+def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates that say different things, the first of each."""
+    by_text: dict[str, Candidate] = {}
+    for candidate in candidates:
+        by_text.setdefault(" ".join(candidate.text.split()), candidate)
+    return list(by_text.values())
 
 
 def with_instructions(history: Sequence[Message], instructions: str) -> list[Message]:

@@ -14,7 +14,7 @@ from collab_sdk.preferences.report import ExportReport, ScoredConversation, Scor
 from collab_sdk.preferences.selection import PairRule, Refusal
 from collab_sdk.sampling import SamplingRule
 from collab_sdk.scorer import MRScorer
-from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
+from collab_sdk.types import PARTIAL_TURNS, Conversation, Goal, MRScore, PreferencePair, Turn
 
 
 class PreferenceExporter:
@@ -104,11 +104,22 @@ class PreferenceExporter:
     async def _aturn(self, conversation: Conversation, goal: Goal, turn: Turn) -> ScoredTurn:
         if turn.history[-1].role != "user":
             return ScoredTurn(turn=turn, refusal=Refusal.TOOLS)
-        draws = await adraw_candidates(turn, self.scorer.rollout, n=self.candidates, conversation_id=conversation.id)
+        if turn.index in (conversation.metadata.get(PARTIAL_TURNS) or ()):
+            return ScoredTurn(turn=turn, refusal=Refusal.BROKEN_OFF)
+        draws = await adraw_candidates(
+            turn,
+            self.scorer.rollout,
+            n=self.candidates,
+            conversation_id=conversation.id,
+            alternatives=conversation.alternatives.get(turn.index, ()),
+        )
         if len(draws.candidates) < 2:  # nothing to compare: no future is paid for
             return ScoredTurn(turn=turn, lost=draws.lost, refusal=Refusal.ONE_CANDIDATE)
-        scores = await self._ascores(turn, draws.candidates, goal, conversation.id)
-        scored = ScoredTurn(turn=turn, candidates=tuple(zip(draws.candidates, scores, strict=True)), lost=draws.lost)
+        goals = await self.scorer.agoals(turn, goal, conversation.id)
+        scores = await self._ascores(turn, draws.candidates, goals, conversation.id)
+        scored = ScoredTurn(
+            turn=turn, goals=goals, candidates=tuple(zip(draws.candidates, scores, strict=True)), lost=draws.lost
+        )
         chosen = self.rule.choose(scores)
         if isinstance(chosen, Refusal):
             return replace(scored, refusal=chosen)
@@ -123,9 +134,9 @@ class PreferenceExporter:
         return replace(scored, pair=pair)
 
     async def _ascores(
-        self, turn: Turn, candidates: Sequence[Candidate], goal: Goal, conversation_id: str
+        self, turn: Turn, candidates: Sequence[Candidate], goals: Sequence[Goal], conversation_id: str
     ) -> list[MRScore]:
-        """The candidates' scores, with futures where they matter. All draw the same samples of the simulated user."""
+        """The candidates' scores, with futures where they matter. All draw the same samples of the same users."""
         samples = self.scorer.rollout.samples
         rule = SamplingRule(first=samples, ceiling=samples)
         if self.adaptive:
@@ -135,7 +146,7 @@ class PreferenceExporter:
             scores = await all_settled(
                 self.scorer.ascore_turn(
                     _as_if_answered(turn, candidate),
-                    goal,
+                    goals,
                     conversation_id,
                     samples=len(_rewards(score)) + more,
                     so_far=score,

@@ -1,13 +1,14 @@
 """The files of an export."""
 
 import hashlib
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from collab_sdk.errors import OutputError, UsageError
-from collab_sdk.logs import JsonlWriter, get_writer
+from collab_sdk.logs import Catalogue, JsonlWriter, get_writer
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.rows import score_row
 from collab_sdk.types import Conversation, Goal
@@ -31,9 +32,11 @@ class ExportFiles:
                 f"{held_out} holds out chats that would now be in {target.name} too: "
                 "delete it, or give an eval fraction (--eval-fraction) again."
             )
-        self._pair_row = get_writer(format)
+        self._format, self._writer = format, get_writer(format)
         self._eval_fraction = eval_fraction
         with ExitStack() as opening:
+            if self._writer.catalogue is not None:
+                self._catalogue = opening.enter_context(Catalogue(target.with_name(self._writer.catalogue)))
             self._pairs = opening.enter_context(_CountingWriter(target))
             self._turns = opening.enter_context(_CountingWriter(beside(target, "turns")))
             self._eval = self._pairs
@@ -42,13 +45,14 @@ class ExportFiles:
             self._open = opening.pop_all()
 
     def write(self, conversation: Conversation, scored: ScoredConversation) -> None:
-        pairs = self._eval if _is_held_out(conversation.id, self._eval_fraction) else self._pairs
+        pairs = self._eval if is_held_out(conversation.id, self._eval_fraction) else self._pairs
         for turn in scored.turns:
             # Where the pair's row is: strict formats have no room for its provenance, so this file is the way back.
             place = None
             if turn.pair is not None:
-                pairs.write(self._pair_row(turn.pair))
-                place = {"file": pairs.name, "line": pairs.lines}
+                place = {"file": pairs.name, "line": pairs.lines + 1}
+                for row in self._writer.rows(turn.pair):
+                    pairs.write(row)
             self._turns.write({**turn_row(conversation, scored.goal, turn), "written_to": place})
 
     def __enter__(self) -> Self:
@@ -57,7 +61,19 @@ class ExportFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            for file in dict.fromkeys([self._pairs, self._eval]):
+                self._end(file)
         self._open.__exit__(kind, error, trace)
+
+    def _end(self, file: "_CountingWriter") -> None:
+        if self._writer.entry is not None:
+            self._catalogue.add(file.name, self._writer.entry(file.name))
+        if file.lines < self._writer.min_rows:
+            warnings.warn(
+                f"{file.name} has {file.lines} rows, and {self._format} takes no fewer than {self._writer.min_rows}.",
+                stacklevel=3,
+            )
 
 
 class _CountingWriter(JsonlWriter):
@@ -79,6 +95,7 @@ def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict
         "conversation_id": conversation.id,
         "turn": scored.turn.index,
         "goal": goal.text,
+        **({"goals": [each.text for each in scored.goals]} if len(scored.goals) > 1 else {}),
         "history": [message.to_dict() for message in scored.turn.history],
         "candidates": [
             {"source": candidate.source, "text": candidate.text, **score_row(score)}
@@ -97,6 +114,6 @@ def beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.name.removesuffix('.jsonl')}.{what}.jsonl")
 
 
-def _is_held_out(conversation_id: str, fraction: float) -> bool:
+def is_held_out(conversation_id: str, fraction: float) -> bool:
     digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") < fraction * 2**64

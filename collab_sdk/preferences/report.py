@@ -18,6 +18,8 @@ class ScoredTurn:
     """A turn with its candidates, their scores, and the pair or why there is none."""
 
     turn: Turn
+    goals: tuple[Goal, ...] = ()
+    """Of the samples, in turn; the conversation's own first."""
     candidates: tuple[tuple[Candidate, MRScore], ...] = ()
     lost: tuple[str, ...] = ()
     """Why candidates are missing."""
