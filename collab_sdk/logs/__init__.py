@@ -1,12 +1,12 @@
 """Readers and writers of chat-log and preference formats."""
 
-from collab_sdk.logs.catalogue import Catalogue
-from collab_sdk.logs.chat_writers import CHAT_WRITERS, get_chat_writer
 from collab_sdk.logs.files import JsonlWriter
-from collab_sdk.logs.formats import FORMATS
+from collab_sdk.logs.formats.registry import FORMATS
 from collab_sdk.logs.reader import count_conversations, read_conversations
 from collab_sdk.logs.store import ConversationStore, LoggedCall
 from collab_sdk.logs.writers import WRITERS, Writer, get_writer
+from collab_sdk.logs.writers.catalogue import Catalogue
+from collab_sdk.logs.writers.chat_writers import CHAT_WRITERS, get_chat_writer
 
 __all__ = [
     "CHAT_WRITERS",

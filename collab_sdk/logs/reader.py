@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.call_row import CallFormat
-from collab_sdk.logs.formats import AnyFormat, format_of, get_format
-from collab_sdk.logs.gathered_calls import GatheredCalls
+from collab_sdk.logs.formats.call_row import CallFormat
+from collab_sdk.logs.formats.gathered_calls import GatheredCalls
+from collab_sdk.logs.formats.placeholders import count_placeholders
+from collab_sdk.logs.formats.registry import AnyFormat, format_of, get_format
 from collab_sdk.logs.ids import Ids
 from collab_sdk.logs.json_text import parse_json
-from collab_sdk.logs.placeholders import count_placeholders
 from collab_sdk.logs.rows import Report, read_rows
 from collab_sdk.logs.sources import is_sqlite, log_files
 from collab_sdk.logs.sqlite_logs import read_sqlite

@@ -9,7 +9,7 @@ from itertools import chain, dropwhile, islice
 from typing import Any, BinaryIO, cast
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats import is_row
+from collab_sdk.logs.formats.registry import is_row
 from collab_sdk.logs.json_array import BrokenArrayError, array_items
 from collab_sdk.logs.json_text import parse_json
 from collab_sdk.logs.sources import open_log, peek, reason, shown_name

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.llm_logs import is_llm_database, read_llm_database
+from collab_sdk.logs.formats.llm_logs import is_llm_database, read_llm_database
 from collab_sdk.logs.store.store_log import is_store, read_store
 from collab_sdk.types import Conversation
 

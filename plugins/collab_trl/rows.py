@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.sharegpt import sharegpt_message
+from collab_sdk.logs.formats.sharegpt import sharegpt_message
 
 Row = Mapping[str, Any]
 Messages = tuple[Mapping[str, Any], ...]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.logs.openai_messages import OPENAI_MESSAGES
+from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES
 from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.messages import ancestry
 from collab_sdk.logs.store.tree import StoredCall, Tree, as_object, read_calls

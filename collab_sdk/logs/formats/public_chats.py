@@ -5,8 +5,8 @@ from itertools import groupby
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.conversation_row import Format, Row, read_messages, text_fields, to_conversation
-from collab_sdk.logs.openai_messages import openai_message
+from collab_sdk.logs.formats.conversation_row import Format, Row, read_messages, text_fields, to_conversation
+from collab_sdk.logs.formats.openai_messages import openai_message
 from collab_sdk.types import Conversation, Message
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.json_text import parse_json, to_json
-from collab_sdk.logs.pair_parts import Row
+from collab_sdk.logs.writers.pair_parts import Row
 from collab_sdk.types import Message, PreferencePair
 
 DATASET_INFO = "dataset_info.json"

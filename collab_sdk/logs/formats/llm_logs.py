@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.llm_responses import read_responses
-from collab_sdk.logs.llm_threads import read_threads
+from collab_sdk.logs.formats.llm_responses import read_responses
+from collab_sdk.logs.formats.llm_threads import read_threads
 from collab_sdk.types import Conversation
 
 Report = Callable[[InputError], None]

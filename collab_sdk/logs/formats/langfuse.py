@@ -6,7 +6,7 @@ Input and output are JSON as text, or plain text. Definitions of tools may come 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collab_sdk.logs.call_row import (
+from collab_sdk.logs.formats.call_row import (
     CallFormat,
     call_messages,
     objects,
@@ -16,7 +16,7 @@ from collab_sdk.logs.call_row import (
     tool_list,
     unpacked,
 )
-from collab_sdk.logs.conversation_row import Row, first_text
+from collab_sdk.logs.formats.conversation_row import Row, first_text
 from collab_sdk.logs.store import LoggedCall
 
 

@@ -1,6 +1,6 @@
 """Rows for those who train as a service: OpenAI, Together and Fireworks share one form, and refuse other columns."""
 
-from collab_sdk.logs.pair_parts import Row, prompt, reply
+from collab_sdk.logs.writers.pair_parts import Row, prompt, reply
 from collab_sdk.types import PreferencePair
 
 

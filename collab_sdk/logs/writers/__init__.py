@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.logs.llama_factory_rows import DATASET_INFO, dataset_info, llama_factory_rows
-from collab_sdk.logs.trainer_rows import (
+from collab_sdk.logs.writers.llama_factory_rows import DATASET_INFO, dataset_info, llama_factory_rows
+from collab_sdk.logs.writers.trainer_rows import (
     axolotl_rows,
     kto_rows,
     sft_rows,
@@ -15,7 +15,7 @@ from collab_sdk.logs.trainer_rows import (
     trl_rows,
     ultrafeedback_rows,
 )
-from collab_sdk.logs.tuning_rows import openai_rows
+from collab_sdk.logs.writers.tuning_rows import openai_rows
 from collab_sdk.types import PreferencePair
 
 Row = dict[str, Any]

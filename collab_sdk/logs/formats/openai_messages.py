@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.conversation_row import Format, Row, read_messages, to_conversation
+from collab_sdk.logs.formats.conversation_row import Format, Row, read_messages, to_conversation
 from collab_sdk.types import Conversation, Message
 
 SCHEMA = "collab/conversation/v1"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.chatgpt_message import chatgpt_message
-from collab_sdk.logs.conversation_row import Format, Row, text_fields, to_conversation, with_alternatives
+from collab_sdk.logs.formats.chatgpt_message import chatgpt_message
+from collab_sdk.logs.formats.conversation_row import Format, Row, text_fields, to_conversation, with_alternatives
 from collab_sdk.types import Conversation, Message
 
 Nodes = Mapping[str, Mapping[str, Any]]

@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Any
 
 from collab_sdk.errors import UnknownNameError
+from collab_sdk.logs.formats.openai_messages import SCHEMA
 from collab_sdk.logs.json_text import parse_json, to_json
-from collab_sdk.logs.openai_messages import SCHEMA
 from collab_sdk.types import Conversation, Message
 
 Row = dict[str, Any]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.call_row import CallFormat, call_messages, mapping, objects, parameters, run_id, tool_list
-from collab_sdk.logs.conversation_row import Row, first_text
+from collab_sdk.logs.formats.call_row import CallFormat, call_messages, mapping, objects, parameters, run_id, tool_list
+from collab_sdk.logs.formats.conversation_row import Row, first_text
 from collab_sdk.logs.store import LoggedCall
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.conversation_row import first_text, to_conversation, with_alternatives
+from collab_sdk.logs.formats.conversation_row import first_text, to_conversation, with_alternatives
 from collab_sdk.logs.json_text import parse_json, to_json
 from collab_sdk.types import Conversation, Message
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.conversation_row import first_text, to_conversation
+from collab_sdk.logs.formats.conversation_row import first_text, to_conversation
 from collab_sdk.types import Conversation, Message
 
 _CONVERSATIONS = "SELECT coalesce(conversation_id, id) AS name FROM responses GROUP BY name ORDER BY min(id)"

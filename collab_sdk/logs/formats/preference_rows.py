@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.conversation_row import Format, Row, read_messages, text_fields, to_conversation, with_alternatives
-from collab_sdk.logs.openai_messages import openai_message
-from collab_sdk.logs.sharegpt import sharegpt_message
+from collab_sdk.logs.formats.conversation_row import (
+    Format,
+    Row,
+    read_messages,
+    text_fields,
+    to_conversation,
+    with_alternatives,
+)
+from collab_sdk.logs.formats.openai_messages import openai_message
+from collab_sdk.logs.formats.sharegpt import sharegpt_message
 from collab_sdk.types import Conversation, Message
 
 _SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("completion", None))

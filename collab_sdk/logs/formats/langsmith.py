@@ -7,8 +7,17 @@ Calls that a middleware makes for itself are no part of the conversation.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collab_sdk.logs.call_row import CallFormat, call_messages, mapping, objects, parameters, run_id, seconds, tool_list
-from collab_sdk.logs.conversation_row import Row, first_text
+from collab_sdk.logs.formats.call_row import (
+    CallFormat,
+    call_messages,
+    mapping,
+    objects,
+    parameters,
+    run_id,
+    seconds,
+    tool_list,
+)
+from collab_sdk.logs.formats.conversation_row import Row, first_text
 from collab_sdk.logs.store import LoggedCall
 
 _THREAD = ("thread_id", "session_id", "conversation_id")

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError, UnknownNameError
-from collab_sdk.logs.call_row import CallFormat
-from collab_sdk.logs.chatgpt import CHATGPT
-from collab_sdk.logs.conversation_row import Format
-from collab_sdk.logs.langfuse import LANGFUSE
-from collab_sdk.logs.langsmith import LANGSMITH
-from collab_sdk.logs.openai_batch import OPENAI_BATCH
-from collab_sdk.logs.openai_messages import OPENAI_MESSAGES
-from collab_sdk.logs.otel import OTEL
-from collab_sdk.logs.preference_rows import PREFERENCES
-from collab_sdk.logs.public_chats import LMSYS, TASKMASTER, WILDCHAT
-from collab_sdk.logs.sharegpt import SHAREGPT
+from collab_sdk.logs.formats.call_row import CallFormat
+from collab_sdk.logs.formats.chatgpt import CHATGPT
+from collab_sdk.logs.formats.conversation_row import Format
+from collab_sdk.logs.formats.langfuse import LANGFUSE
+from collab_sdk.logs.formats.langsmith import LANGSMITH
+from collab_sdk.logs.formats.openai_batch import OPENAI_BATCH
+from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES
+from collab_sdk.logs.formats.otel import OTEL
+from collab_sdk.logs.formats.preference_rows import PREFERENCES
+from collab_sdk.logs.formats.public_chats import LMSYS, TASKMASTER, WILDCHAT
+from collab_sdk.logs.formats.sharegpt import SHAREGPT
 
 AnyFormat = Format | CallFormat
 
