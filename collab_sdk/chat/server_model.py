@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 from collab_sdk.chat.connections import Connections
@@ -51,6 +50,8 @@ class ServerModel:
 
     @cached_property
     def _proxy(self) -> str | None:
+        from urllib.request import getproxies, proxy_bypass  # which takes a while, for http.client and ssl
+
         # Once: aiohttp's own trust_env looks it up in a thread for every call.
         parts = urlsplit(self._api_base)
         return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
