@@ -17,6 +17,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count as count_from
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ BLOCK = 50
 BACKLOG = 100
 TEXT = "the order of 12 items came to Ann, at her desk, before 9 in the morning; what is left of it comes on Monday. "
 
+NUMBERS = count_from()
+"""No two histories end alike."""
 History = list[dict[str, str]]
 Call = Callable[[History], Any]
 
@@ -38,7 +42,7 @@ Call = Callable[[History], Any]
 def histories(count: int) -> list[History]:
     """Conversations of which each call sees all that came before."""
     made = []
-    for number in range(count):
+    for number in islice(NUMBERS, count):
         roles = ("user", "assistant") * MESSAGES
         history = [{"role": roles[n], "content": f"{n}: {TEXT * (1 + n % 3)}"} for n in range(MESSAGES)]
         history[-1]["content"] += f"Mine is {os.getpid()}-{number}, write to a{number}@example.com"
@@ -77,19 +81,17 @@ class Backlog:
             self._recorder.record(call)
 
 
-def timed(call: Call, inputs: list[History], before: Callable[[], Any]) -> list[float]:
+def timed(call: Call, inputs: list[History]) -> list[float]:
     clock, took = Clock(), []
-    for start in range(0, len(inputs), BLOCK):
-        before()
-        for history in inputs[start : start + BLOCK]:
-            began = clock()
-            call(history)
-            took.append(clock() - began)
+    for history in inputs:
+        began = clock()
+        call(history)
+        took.append(clock() - began)
     return took
 
 
 def measured(app: Callable[[Any], Call], calls: int, folder: Path) -> dict[str, list[float]]:
-    """Seconds of each call, by what watched it."""
+    """Seconds of each call, by what watched it: a block of each in turn, so that a slow moment hits all."""
     plain = Recorder(folder / "plain.db")
     redacting = Recorder(folder / "redacted.db", redact=redact_patterns)
     watched = {
@@ -98,13 +100,17 @@ def measured(app: Callable[[Any], Call], calls: int, folder: Path) -> dict[str, 
         "recorded": (app(plain), Backlog(plain).fill),
         "recorded, redacted": (app(redacting), Backlog(redacting).fill),
     }
-    found: dict[str, list[float]] = {}
-    for name, (call, before) in watched.items():
+    for call, _ in watched.values():
         call(histories(1)[0])  # imports, connections
-        before()
-        found[name] = timed(call, histories(calls), before)
-        for recorder in (plain, redacting):
-            recorder.flush()
+    found: dict[str, list[float]] = {name: [] for name in watched}
+    for _ in range(0, calls, BLOCK):
+        for name, (call, before) in watched.items():
+            inputs = histories(BLOCK)
+            before()
+            found[name] += timed(call, inputs)
+            for recorder in (plain, redacting):
+                recorder.flush()
+        gc.collect()
     lost = [recorder.stats() for recorder in (plain, redacting)]
     assert not any(stats.dropped or stats.failed for stats in lost), lost
     return found
@@ -125,7 +131,6 @@ def main() -> None:
         for _ in range(options.rounds):
             with tempfile.TemporaryDirectory() as temporary:
                 rounds.append(measured(APPS[name], options.calls, Path(temporary)))
-            gc.collect()
         found = [row(name, kind, rounds) for kind in rounds[0]]
         rows += found
         for recorded in found[2:]:
