@@ -126,6 +126,18 @@ def test_a_prompt_from_a_file_goes_in_front_of_any_bot(tmp_path):
     assert bot.name == "prompt:p.txt@proactive:offline"
 
 
+def test_bots_under_several_instructions_are_told_apart_by_all_of_them(tmp_path):
+    a, b = tmp_path / "a.txt", tmp_path / "b.txt"
+    a.write_text("Be brief.")
+    b.write_text("Be thorough.")
+    specs = [
+        *("offline", "proactive:offline", f"prompt:{a}@offline", f"proactive:prompt:{a}@offline"),
+        *(f"proactive:prompt:{b}@offline", f"prompt:{a}@proactive:offline", f"prompt:{a}@prompt:{b}@offline"),
+    ]
+    # The cache knows bots by these: were two the same, one would be given the other's answers.
+    assert len({json.dumps(as_bot(spec).fingerprint) for spec in specs}) == len(specs)
+
+
 def test_prompts_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "empty.txt").write_text(" ")
     with pytest.raises(InputError, match="empty"):

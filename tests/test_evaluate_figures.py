@@ -65,6 +65,13 @@ def test_useful_questions_are_a_share_of_all_questions():
     assert (useful.mean, useful.n) == (0.5, 4)
 
 
+def test_shares_of_useful_questions_are_compared_over_the_conversations_of_both_bots():
+    first = result("first", played("a", 1, questions=(True, False)), played("b", 1), played("c", 1, questions=(True,)))
+    other = result("other", played("a", 1, questions=(True,)), played("b", 1, questions=(True, False, False)))
+    [difference] = by_name(first, other)["useful questions"].differences
+    assert difference.mean == 2 / 4 - 1 / 2  # c has no partner
+
+
 def test_a_figure_that_no_conversation_tells_of_is_left_out():
     found = by_name(result("bot", played("a", 1.0)))
     assert "useful questions" not in found
@@ -96,6 +103,22 @@ def test_table_2_by_hand(name):
     best = 0.0 if name == "over-asking" else 1.0
     assert perfect.mean == best
     assert found[name].differences[0].mean == pytest.approx(best - BY_HAND[name])
+
+
+def test_samples_of_one_opening_say_no_more_about_others_than_one_does():
+    def times(samples, right):
+        return result(
+            "bot",
+            *(
+                played(f"{n}", 0, sample=sample, is_ambiguous=n % 2 == 0, asks=(n % 2 == 0) == (n < right))
+                for n in range(12)
+                for sample in range(samples)
+            ),
+        )
+
+    once, often = [by_name(times(n, 6), times(n, 9))["macro accuracy"] for n in (1, 8)]
+    for single, repeated in zip((*once.means, *once.differences), (*often.means, *often.differences), strict=True):
+        assert (repeated.mean, repeated.low, repeated.high) == (single.mean, single.low, single.high)
 
 
 def test_table_2_needs_openings_of_both_kinds():

@@ -80,6 +80,7 @@ def test_no_code_is_a_failure_that_needs_no_sandbox():
     [
         ("def f(x):\n    return 2 * x", 1.0),
         ("Here it is:\n```python\ndef f(x):\n    return 2 * x\n```\nEnjoy!", 1.0),
+        ("def f(x):\n    return 2 * x\n\nif __name__ == '__main__':\n    print(f(int(input())))", 1.0),
         ("def f(x):\n    return x", 0.0),
         ("import os; os._exit(0)", 0.0),
         ("Sorry, I cannot.", 0.0),
@@ -117,6 +118,16 @@ def test_the_same_formula_in_another_notation_is_right_without_a_judge(reference
 @pytest.mark.parametrize(("reference", "answer"), [("x+1", "x-1"), ("x", "y"), ("x^2", "2x"), ("1/x", "x")])
 def test_other_formulas_are_left_to_the_judge(reference, answer):
     assert compare(reference, answer) is None
+
+
+@pytest.mark.parametrize("answer", [r"3\sqrt{3}", r"3\pi", "√3", "3x", "x^3", "3 pi", "3 + x", "3*y"])
+def test_a_number_in_a_formula_is_not_the_answer(answer):
+    assert compare("3", answer) is None
+
+
+@pytest.mark.parametrize(("reference", "answer"), [("2", r"\sqrt{4}"), ("4", "2 + 2"), ("1000", "10^3")])
+def test_a_formula_of_the_right_number_is_right_without_a_judge(reference, answer):
+    assert compare(reference, answer) == Judgement(value=1.0)
 
 
 @pytest.mark.parametrize(

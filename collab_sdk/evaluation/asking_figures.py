@@ -3,25 +3,27 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
+from typing import TypeVar
 
 from collab_sdk.statistics import Estimate
 
+Item = TypeVar("Item")
 Labelled = tuple[bool, bool]
 """Whether the opening is ambiguous, and whether the bot asks."""
 Statistic = Callable[[Sequence[Labelled]], float | None]
 
 
 def asks_when_ambiguous(labelled: Sequence[Labelled]) -> float | None:
-    return _mean([asks for ambiguous, asks in labelled if ambiguous])
+    return share([asks for ambiguous, asks in labelled if ambiguous])
 
 
 def answers_when_clear(labelled: Sequence[Labelled]) -> float | None:
-    return _mean([not asks for ambiguous, asks in labelled if not ambiguous])
+    return share([not asks for ambiguous, asks in labelled if not ambiguous])
 
 
 def over_asking(labelled: Sequence[Labelled]) -> float | None:
     """The share of clear openings at which it asks all the same."""
-    return _mean([asks for ambiguous, asks in labelled if not ambiguous])
+    return share([asks for ambiguous, asks in labelled if not ambiguous])
 
 
 def macro_accuracy(labelled: Sequence[Labelled]) -> float | None:
@@ -47,10 +49,10 @@ STATISTICS: Mapping[str, Statistic] = {
 
 
 def estimate(
-    groups: Sequence[Sequence[Labelled]],
-    statistic: Statistic,
+    groups: Sequence[Sequence[Item]],
+    statistic: Callable[[Sequence[Item]], float | None],
     *,
-    less: Sequence[Sequence[Labelled]] | None = None,
+    less: Sequence[Sequence[Item]] | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -84,7 +86,7 @@ def estimate(
     )
 
 
-def _mean(values: Sequence[bool]) -> float | None:
+def share(values: Sequence[bool]) -> float | None:
     return fmean(values) if values else None
 
 

@@ -31,7 +31,7 @@ class InstructedModel:
     def fingerprint(self) -> Mapping[str, Any] | None:
         known = self._model.fingerprint
         digest = hashlib.sha256(self._instructions.encode("utf-8", "surrogatepass")).hexdigest()
-        return None if known is None else {**known, "instructions": digest[:16]}
+        return None if known is None else {"bot": dict(known), "instructions": digest[:16]}  # they nest
 
     @property
     def price(self) -> Price | None:

@@ -4,21 +4,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeVar
 
 from collab_sdk.chat.ledger import Usage
-from collab_sdk.evaluation.asking_figures import STATISTICS, Labelled, Statistic
+from collab_sdk.evaluation.asking_figures import STATISTICS, Labelled, Statistic, share
 from collab_sdk.evaluation.asking_figures import estimate as estimate_asking
 from collab_sdk.evaluation.played import Played
 from collab_sdk.statistics import Estimate, estimate_mean
 
-Measure = Callable[[Played], Sequence[float]]
-"""What one conversation has to say to a figure; nothing where the figure does not apply."""
+Measure = Callable[[Played], float]
 MEASURES: Mapping[str, Measure] = {
-    "k tokens read": lambda played: [played.tokens("assistant") / 1000],
-    "k tokens typed": lambda played: [played.tokens("user") / 1000],
-    "exchanges": lambda played: [played.exchanges],
-    "useful questions": lambda played: played.questions,
+    "k tokens read": lambda played: played.tokens("assistant") / 1000,
+    "k tokens typed": lambda played: played.tokens("user") / 1000,
+    "exchanges": lambda played: played.exchanges,
 }
+Value = TypeVar("Value")
 Key = tuple[str, int]
 """A conversation's id and the sample's index: what pairs the bots."""
 
@@ -65,6 +65,7 @@ def figures(results: Sequence[BotResult]) -> list[Figure]:
     measures = {**{name: _metric(name) for name in _task_metric_first(metrics)}, **MEASURES}
     found = [_figure(name, measure, results) for name, measure in measures.items()]
     found = [*(_asking(name, statistic, results) for name, statistic in STATISTICS.items()), *found]
+    found.append(_useful_questions(results))
     return [figure for figure in found if any(figure.means)]
 
 
@@ -73,49 +74,63 @@ def _task_metric_first(names: Sequence[str]) -> list[str]:
 
 
 def _metric(name: str) -> Measure:
-    return lambda played: [played.future.metrics[name]]
+    return lambda played: played.future.metrics[name]
 
 
 def _figure(name: str, measure: Measure, results: Sequence[BotResult]) -> Figure:
     first, *others = results
     return Figure(
         name=name,
-        means=tuple(estimate_mean(_groups({key: measure(one) for key, one in r.done.items()})) for r in results),
+        means=tuple(estimate_mean(_groups({key: [measure(one)] for key, one in r.done.items()})) for r in results),
         differences=tuple(estimate_mean(_paired(first, other, measure)) for other in others),
     )
 
 
 def _paired(first: BotResult, other: BotResult, measure: Measure) -> list[list[float]]:
-    """Differences by conversation. Several values of one conversation, or none, have no partner."""
-    pairs = {key: (measure(first.done[key]), measure(other.done[key])) for key in first.done if key in other.done}
-    return _groups({key: [b[0] - a[0]] for key, (a, b) in pairs.items() if len(a) == len(b) == 1})
+    """Differences by conversation."""
+    shared = first.done.keys() & other.done.keys()
+    return _groups({key: [measure(other.done[key]) - measure(first.done[key])] for key in shared})
 
 
-def _groups(values: Mapping[Key, Sequence[float]]) -> list[list[float]]:
+def _groups(values: Mapping[Key, Sequence[Value]]) -> list[list[Value]]:
     """Values by conversation: its samples are alike, so they are drawn together."""
     return [
         [value for key in keys for value in values[key]] for _, keys in groupby(sorted(values), key=lambda key: key[0])
     ]
 
 
-def _asking(name: str, statistic: Statistic, results: Sequence[BotResult]) -> Figure:
-    labelled = [_labelled(result) for result in results]
-
-    def difference(other: Mapping[Key, Labelled]) -> Estimate | None:
-        shared = sorted(labelled[0].keys() & other.keys())
-        mine, less = ([[side[key]] for key in shared] for side in (other, labelled[0]))
-        return estimate_asking(mine, statistic, less=less)
-
+def _useful_questions(results: Sequence[BotResult]) -> Figure:
+    questions = [{key: one.questions for key, one in result.done.items()} for result in results]
     return Figure(
-        name=name,
-        means=tuple(estimate_asking([[one] for one in each.values()], statistic) for each in labelled),
-        differences=tuple(difference(other) for other in labelled[1:]),
+        name="useful questions",
+        means=tuple(estimate_mean(_groups(each)) for each in questions),
+        differences=tuple(_difference(questions[0], other, share) for other in questions[1:]),
     )
 
 
-def _labelled(result: BotResult) -> dict[Key, Labelled]:
+def _asking(name: str, statistic: Statistic, results: Sequence[BotResult]) -> Figure:
+    labelled = [_labelled(result) for result in results]
+    return Figure(
+        name=name,
+        means=tuple(estimate_asking(_groups(each), statistic) for each in labelled),
+        differences=tuple(_difference(labelled[0], other, statistic) for other in labelled[1:]),
+    )
+
+
+def _difference(
+    first: Mapping[Key, Sequence[Value]],
+    other: Mapping[Key, Sequence[Value]],
+    statistic: Callable[[Sequence[Value]], float | None],
+) -> Estimate | None:
+    """Of a statistic, over the conversations that both have, which may say several things to it or nothing."""
+    shared = first.keys() & other.keys()
+    mine, less = (_groups({key: side[key] for key in shared}) for side in (other, first))
+    return estimate_asking(mine, statistic, less=less)
+
+
+def _labelled(result: BotResult) -> dict[Key, list[Labelled]]:
     return {
-        key: (one.is_ambiguous, one.asks)
+        key: [(one.is_ambiguous, one.asks)]
         for key, one in result.done.items()
         if one.is_ambiguous is not None and one.asks is not None
     }

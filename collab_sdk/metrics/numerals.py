@@ -10,6 +10,10 @@ PLAIN = {ord("−"): "-", **dict.fromkeys(map(ord, SIGNS))}
 NUMERAL = re.compile(rf"(?:(?<!\w)[-+−])?(?:[{SIGNS}]\s?)?(?<![\w.,/])\.?\d[\d.,/]*(?:[eE][-+]?\d{{1,3}}(?!\d))?")
 READABLE = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?:/\d+)?")
 AROUND = re.compile(rf"\s*(?P<numeral>{NUMERAL.pattern})\s?[{SIGNS}]?\s*\.?\s*")
+FORMULA = re.compile(
+    r"\\(?!\$|%|boxed|text)|[\^√π!]|\d\s*\+|[\w)]\s*\*\s*[\w(]|\d[A-Za-z]\b|\b(?:pi|sqrt|log|ln|sin|cos|tan|exp)\b"
+)
+"""Where a number may be a part of another one: 3 is neither 3 pi nor the root of 3."""
 
 
 def whole_number(text: str) -> Fraction | None:
@@ -19,8 +23,12 @@ def whole_number(text: str) -> Fraction | None:
 
 
 def only_number(text: str) -> Fraction | None:
-    """The one number that `text` speaks of, that after the last "=" where there is one; None for none or several."""
-    numbers = {_read(numeral) for numeral in NUMERAL.findall(text.rpartition("=")[2])}
+    """The one number that `text` speaks of, that after the last "=" where there is one.
+
+    None for none or several, and for one in a formula.
+    """
+    last = text.rpartition("=")[2]
+    numbers = set() if FORMULA.search(last) else {_read(numeral) for numeral in NUMERAL.findall(last)}
     return numbers.pop() if len(numbers) == 1 else None
 
 

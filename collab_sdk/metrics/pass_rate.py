@@ -10,6 +10,8 @@ from collab_sdk.types import Goal
 WANTED = "the Python code in its last version, complete with its imports, exactly as the assistant wrote it"
 ANSWER_HERE = "# The code to be tested goes here."
 """The line of a reference that the delivered code takes the place of; without one it goes before the reference."""
+AS_SCRIPT = re.compile(r"""^if\s+__name__\s*==\s*(["'])__main__\1\s*:""", re.MULTILINE)
+"""What stands below is no part of what is tested: HumanEval's and BigCodeBench's harnesses do not run it either."""
 FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -44,5 +46,6 @@ def code_in(text: str) -> str:
 
 
 def test_program(code: str, tests: str) -> str:
+    code = AS_SCRIPT.sub("if False:", code)
     before, here, after = tests.partition(ANSWER_HERE)
     return f"{before}{code}\n{after}" if here else f"{code}\n\n{tests}"

@@ -16,11 +16,12 @@ from collab_sdk.sandbox.launch import (
     runner,
 )
 from collab_sdk.sandbox.limits import Limits
-from collab_sdk.sandbox.nobody import as_nobody
+from collab_sdk.sandbox.nobody import as_nobody, without_rights
 
 ROOT = tuple(part for name in ("SETUID", "SETGID", "SETPCAP") for part in ("--cap-add", f"CAP_{name}"))
 """What root needs to stop being root."""
-ORDINARY = ("--unshare-user", "--uid", "65534", "--gid", "65534")
+ORDINARY = ("--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-add", "CAP_SETPCAP")
+"""The right is one that the first process has and the program has not: equals could write in each other's memory."""
 
 
 @contextmanager
@@ -41,14 +42,20 @@ def bubblewrap(limits: Limits) -> Iterator[Launch]:
             *(part for name, value in ENVIRONMENT.items() for part in ("--setenv", name, value)),
             *_files(limits),
             "--",
-            *below_shell(as_nobody(program) if is_root else program),
+            *below_shell(as_nobody(program) if is_root else (*without_rights(), *program)),
         )
     )
 
 
 def _files(limits: Limits) -> Iterator[str]:
     size = ("--perms", "1777", "--size", str(limits.disk), "--tmpfs")
-    yield from ("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", "--remount-ro", "/dev", *size, BOX)  # noqa: S108
+    yield from ("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm")  # noqa: S108
+    yield from (
+        "--ro-bind",
+        "/dev/null",
+        "/dev/zero",
+    )  # cannot be opened: mapped, it is memory that nobody is charged for
+    yield from ("--remount-ro", "/dev", *size, BOX)
     folders = [Path(name) for name in readable_folders()]  # behind the box: Python may be installed below /tmp
     for parent in sorted({parent for folder in folders for parent in folder.parents} - {Path("/"), Path(BOX)}):
         yield from ("--perms", "0755", "--dir", str(parent))  # left to bubblewrap, only root could pass

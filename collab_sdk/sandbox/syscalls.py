@@ -5,18 +5,23 @@ Source: linux/filter.h, linux/seccomp.h, and the kernel's tables of system calls
 
 import errno
 import platform
+import socket
 import struct
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_SET, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
+LOAD, AND, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_SET, RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT, FOURTH_ARGUMENT = 0, 4, 16, 40
 """Offsets in struct seccomp_data; of an argument, the low half on little-endian machines."""
 ALLOW, FAIL, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
+SHARED_ANONYMOUS = 0x21
+"""MAP_SHARED and MAP_ANONYMOUS: pages that stay when no process has them resident any more."""
+FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+"""Sockets that a network namespace holds back. AF_VSOCK, for one, reaches a virtual machine's host from any."""
 X32 = 0x40000000
 """Numbers from here on are x86-64's second set of calls."""
 
@@ -27,6 +32,8 @@ class Machine:
 
     audit: int
     clone: int
+    mmap: int
+    socket: int
     denied: Mapping[str, int]
 
 
@@ -35,6 +42,8 @@ MACHINES = {
     "x86_64": Machine(
         audit=0xC000003E,
         clone=56,
+        mmap=9,
+        socket=41,
         denied={
             **{"shmget": 29, "msgget": 68, "semget": 64, "mq_open": 240, "memfd_create": 319, "memfd_secret": 447},
             **{"unshare": 272, "setns": 308, "mount": 165, "umount2": 166, "pivot_root": 155, "fsopen": 430},
@@ -47,6 +56,8 @@ MACHINES = {
     "aarch64": Machine(
         audit=0xC00000B7,
         clone=220,
+        mmap=222,
+        socket=198,
         denied={
             **{"shmget": 194, "msgget": 186, "semget": 190, "mq_open": 180, "memfd_create": 279, "memfd_secret": 447},
             **{"unshare": 97, "setns": 268, "mount": 40, "umount2": 39, "pivot_root": 41, "fsopen": 430},
@@ -72,7 +83,7 @@ def syscall_filter() -> str:
 
 def _instructions(machine: Machine) -> Iterator[tuple[int, int, int, int]]:
     """(code, jump if true, jump if false, operand); jumps count the instructions to skip."""
-    refuse = (RETURN, 0, 0, FAIL | errno.EPERM)
+    refuse, allow = (RETURN, 0, 0, FAIL | errno.EPERM), (RETURN, 0, 0, ALLOW)
     yield LOAD, 0, 0, ARCHITECTURE
     yield JUMP_EQUAL, 1, 0, machine.audit
     yield RETURN, 0, 0, KILL  # calls of another architecture have other numbers
@@ -84,8 +95,24 @@ def _instructions(machine: Machine) -> Iterator[tuple[int, int, int, int]]:
     for number in machine.denied.values():
         yield JUMP_EQUAL, 0, 1, number
         yield refuse
-    yield JUMP_EQUAL, 0, 3, machine.clone
+    yield from (
+        (JUMP_EQUAL, 0, 4, machine.clone),
+        (LOAD, 0, 0, FIRST_ARGUMENT),
+        (JUMP_SET, 0, 1, NEW_NAMESPACES),
+        refuse,
+        allow,
+    )
+    yield from (
+        (JUMP_EQUAL, 0, 5, machine.mmap),
+        (LOAD, 0, 0, FOURTH_ARGUMENT),
+        (AND, 0, 0, SHARED_ANONYMOUS),
+        (JUMP_EQUAL, 0, 1, SHARED_ANONYMOUS),
+        refuse,
+        allow,
+    )
+    yield JUMP_EQUAL, 0, len(FAMILIES) + 2, machine.socket
     yield LOAD, 0, 0, FIRST_ARGUMENT
-    yield JUMP_SET, 0, 1, NEW_NAMESPACES
+    for place, family in enumerate(FAMILIES):
+        yield JUMP_EQUAL, len(FAMILIES) - place, 0, family
     yield refuse
-    yield RETURN, 0, 0, ALLOW
+    yield allow
