@@ -252,6 +252,31 @@ def test_a_store_that_another_process_holds_for_a_while_is_waited_for(tmp_path):
     assert ids(path) == {"a", "b"}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_does_not_wait_for_a_store_that_another_process_holds(tmp_path):
+    code = """
+    import os, sqlite3, threading
+    recorder = Recorder(path)
+    recorder.record(call(1))
+    assert recorder.flush(20)
+    lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    lock.execute("BEGIN IMMEDIATE")
+    recorder.record(call(2))
+    assert not recorder.flush(0.05)  # its thread is waiting for the lock by now
+    release = threading.Timer(4, lock.execute, ["ROLLBACK"])
+    release.start()
+    if os.fork() == 0:
+        os._exit(0)
+    assert lock.in_transaction, "the fork waited"
+    release.cancel()
+    lock.execute("ROLLBACK")
+    assert os.wait()[1] == 0
+    assert recorder.flush(20)
+    """
+    finished(textwrap.dedent(code), tmp_path / "chats.db")
+    assert ids(tmp_path / "chats.db") == {"1", "2"}
+
+
 def test_the_files_are_their_owners_alone(tmp_path):
     recorder = Recorder(tmp_path / "new" / "chats.db")
     recorder.record(call("1", user("x"), replies=[assistant("y")]))

@@ -121,6 +121,23 @@ def test_with_sync_a_call_is_in_the_store_when_record_returns(tmp_path):
     recorder.close()
 
 
+def test_a_stream_that_the_garbage_collector_ends_amid_a_commit_is_recorded_after_it():
+    class Collecting(Kept):
+        def record(self, calls):
+            if not self.calls:
+                with lock:
+                    super().record(calls)
+                    recorder.record(hello("ended by the collector"))
+            else:
+                assert lock.acquire(timeout=10)
+                super().record(calls)
+
+    lock, store = threading.Lock(), Collecting()
+    recorder = Recorder(store, sync=True)
+    recorder.record(hello("1"))
+    assert [one.run_id for one in kept(recorder, store)] == ["1", "ended by the collector"]
+
+
 # What goes wrong.
 
 
@@ -170,6 +187,14 @@ def test_an_interrupt_is_the_users_and_passes():
 
     with pytest.raises(KeyboardInterrupt):
         Recorder(Kept(), redact=interrupted).record(hello("1"))
+
+
+def test_a_commit_that_is_interrupted_keeps_no_flush_waiting():
+    recorder = Recorder(Kept(KeyboardInterrupt()), sync=True)
+    with pytest.raises(KeyboardInterrupt):
+        recorder.record(hello("1"))
+    assert recorder.flush(10)
+    assert (recorder.stats().queued, recorder.stats().failed) == (0, 1)
 
 
 def test_the_app_may_change_its_messages_afterwards():

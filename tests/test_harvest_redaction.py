@@ -102,11 +102,13 @@ def test_no_part_of_a_call_escapes_the_redactor(tmp_path):
         user(f"I am {SECRET}"),
         {"role": "user", "content": [{"type": "text", "text": SECRET}, {"type": "odd", "deep": [{"er": SECRET}]}]},
         {"role": "tool", "tool_call_id": "c1", "name": SECRET, "content": SECRET},
+        {"role": "user", "content": [{"type": "odd", "keys": {SECRET: 1}}]},
+        assistant("", tool_calls=[{"id": "c2", "function": {"name": "send", "arguments": {"id": SECRET}}}]),
         replies=[assistant("", tool_calls=[tool_call])],
         error=f"ValueError: {SECRET}",
         parameters={"stop": [SECRET]},
         tools=({"type": "function", "function": {"name": "send", "description": SECRET}},),
-        metadata={"node": SECRET},
+        metadata={"node": SECRET, "id": SECRET, SECRET: 1, "deep": {"type": SECRET}},
         conversation_id=SECRET,
         user=SECRET,
     )
@@ -131,6 +133,44 @@ def test_json_stays_json_and_messages_keep_what_holds_them_together():
     assert json.loads(kept["function"]["arguments"]) == {"phone": "[phone]", "name": "Zoë", "n": 2}
     assert kept["id"] == one.messages[1]["tool_call_id"] == "4155552671"
     assert json.loads(one.replies[0]["content"]) == {"tel": "[phone]"}
+
+
+@pytest.mark.parametrize(
+    "value, kept",
+    [
+        ({"password": "hunter22222"}, {"password": "[key]"}),  # it shows only beside its name
+        ({"password": "hunter22222", "tel": 4155552671}, {"password": "[key]", "tel": "[phone]"}),
+        ({"text": "call me\n415-555-2671"}, {"text": "call me\n[phone]"}),
+        ({"text": json.dumps({"text": "from\n10.1.2.3"})}, {"text": json.dumps({"text": "from\n[ip]"})}),
+    ],
+)
+def test_neither_names_nor_escapes_hide_anything_in_json(value, kept):
+    one = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": json.dumps(value)}}
+    [recorded_call], _ = recorded(call("1", replies=[assistant("", tool_calls=[one])]), redact=redact_patterns)
+    assert json.loads(recorded_call.replies[0]["tool_calls"][0]["function"]["arguments"]) == kept
+
+
+def test_a_letter_written_as_an_escape_is_redacted_all_the_same():
+    one, _ = recorded(call("1", user('{"to": "ann\\u0040example.com"}'), replies=[]), redact=redact_patterns)
+    assert one[0].messages[0]["content"] == '{"to": "[email]"}'
+
+
+def test_a_redactor_that_fails_within_json_leaves_nothing_of_it():
+    def redact(text: str) -> str:
+        if text == "Zoë":
+            raise ValueError
+        return text
+
+    one, recorder = recorded(call("1", user('{"name": "Zo\\u00eb"}'), replies=[]), redact=redact)
+    assert one[0].messages[0]["content"] == "[redaction failed]"
+    assert recorder.stats().redaction_failures == 1
+
+
+def test_a_text_that_would_hold_up_the_app_for_seconds_is_referenced_and_not_redacted():
+    seen: list[str] = []
+    one, _ = recorded(call("1", user("x" * 2_000_000), replies=[]), redact=lambda text: seen.append(text) or text)
+    assert one[0].messages[0]["content"].startswith("[text, 2000000 bytes, sha256 ")
+    assert not seen
 
 
 def broken(text: str) -> Any:

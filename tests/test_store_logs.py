@@ -67,6 +67,7 @@ def test_a_store_is_read_like_any_other_log(tmp_path):
     folder = tmp_path / "logs"
     with ConversationStore(folder / "chats.db") as store:
         store.add(chats)
+        (folder / "chats.db-pending-123-0a1b2c3d").write_bytes(bytes(16))  # an app's that records
         assert list(read_conversations([folder])) == chats, "while it is open, with its -wal beside it"
     assert list(read_conversations([folder / "chats.db"])) == chats
     assert count_conversations([folder, logs]) == 6

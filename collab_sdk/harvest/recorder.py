@@ -155,8 +155,8 @@ class Recorder:
             error=None if call.error is None else snapshot.text(call.error),
             parameters=snapshot.mapping(call.parameters),
             tools=snapshot.messages(call.tools),
-            user=None if call.user is None or self._salt is None else salted_user(call.user, self._salt),
-            metadata=snapshot.mapping(call.metadata),
+            user=None if call.user is None or self._salt is None else salted_user(str(call.user), self._salt),
+            metadata=snapshot.details(call.metadata),
         )
 
     def _safe_id(self, conversation_id: str | None) -> str | None:

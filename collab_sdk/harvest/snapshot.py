@@ -1,11 +1,12 @@
 """Copies of what an app handed over: plain JSON values, every text redacted, media as references."""
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from collab_sdk.harvest.redacted_json import redact_text
 from collab_sdk.suppression import suppress
 
 FAILED = "[redaction failed]"
@@ -13,10 +14,13 @@ OTHER_ROLES = {"developer": "system", "function": "tool"}
 """OpenAI's newer and older names."""
 STRUCTURE = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
 """What holds a message together; a redactor that touched it would tear tool calls from their results."""
+NOTHING: frozenset[str] = frozenset()
 MEDIA = frozenset({"data", "file_data", "b64_json", "base64", "image_data"})
 DATA_URL = re.compile(r"data:([\w.+-]{1,100}/[\w.+-]{1,100})[^,]{0,200};base64,", re.IGNORECASE)
 LONG = 256
 DEPTH = 32
+LONGEST = 1_000_000
+"""Characters that are redacted while the app waits; a longer text would hold it up for seconds."""
 REMEMBERED = 8_000_000
 
 
@@ -42,18 +46,22 @@ class Snapshot:
                 row["role"] = OTHER_ROLES[row["role"]]
         return rows
 
-    def mapping(self, value: Any, depth: int = 0) -> dict[str, Any]:
+    def details(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """What is said about a call: nothing in it holds a message together, so every text is redacted."""
+        return self.mapping(value, structure=NOTHING)
+
+    def mapping(self, value: Any, depth: int = 0, structure: frozenset[str] = STRUCTURE) -> dict[str, Any]:
         """A mapping or pydantic model. Raises TypeError for anything else."""
         if type(value) is not dict and not isinstance(value, Mapping):
             if not hasattr(value, "model_dump"):
                 raise TypeError(f"{type(value).__name__} is no message")
             value = value.model_dump(exclude_unset=True, warnings=False)
         return {
-            str(key): part
-            if key in STRUCTURE and type(part) is str
+            self._key(key): part
+            if key in structure and type(part) is str
             else self.text(part)
             if type(part) is str and key not in MEDIA
-            else self._value(part, depth + 1, media=key in MEDIA)
+            else self._value(part, depth + 1, NOTHING if key == "arguments" else structure, media=key in MEDIA)
             for key, part in value.items()
         }
 
@@ -66,7 +74,11 @@ class Snapshot:
             self._remember(text, known)
         return known
 
-    def _value(self, value: Any, depth: int, *, media: bool = False) -> Any:
+    def _key(self, key: Any) -> str:
+        """A name stays as it is; what is none may be a person's address or number."""
+        return key if type(key) is str and key.isidentifier() else self.text(str(key))
+
+    def _value(self, value: Any, depth: int, structure: frozenset[str], *, media: bool = False) -> Any:
         if isinstance(value, str):
             return _reference("base64", value) if media and len(value) >= LONG else self.text(str(value))
         if value is None or isinstance(value, bool):
@@ -80,9 +92,9 @@ class Snapshot:
         if depth > DEPTH:
             return f"[{type(value).__name__}]"
         if isinstance(value, Mapping) or hasattr(value, "model_dump"):
-            return self.mapping(value, depth)
+            return self.mapping(value, depth, structure)
         if isinstance(value, Sequence | set | frozenset):
-            return [self._value(part, depth + 1) for part in value]
+            return [self._value(part, depth + 1, structure) for part in value]
         return f"[{type(value).__name__}]"
 
     def _number(self, number: int) -> int | str:
@@ -108,13 +120,10 @@ class Snapshot:
         text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be stored
         if self._redact is None:
             return text
+        if len(text) > LONGEST:
+            return _reference("text", text)
         with suppress():
-            redacted = self._redact(text)
-            if not isinstance(redacted, str):
-                raise TypeError(f"the redactor returned {type(redacted).__name__}, no text")
-            if redacted != text and text.lstrip()[:1] in ("{", "["):
-                return _redacted_json(text, self._redact) or redacted
-        return redacted
+            return redact_text(text, partial(_checked, self._redact))
 
     def _remember(self, text: str, redacted: str) -> None:
         if len(text) > REMEMBERED // 2:
@@ -125,28 +134,13 @@ class Snapshot:
         self._young[text] = redacted
 
 
+def _checked(redact: Callable[[str], str], text: str) -> str:
+    redacted = redact(text)
+    if not isinstance(redacted, str):
+        raise TypeError(f"the redactor returned {type(redacted).__name__}, no text")
+    return redacted
+
+
 def _reference(kind: str, data: str | bytes) -> str:
     content = data.encode("utf-8", "replace") if isinstance(data, str) else data
     return f"[{kind}, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}]"
-
-
-def _redacted_json(text: str, redact: Callable[[str], str]) -> str | None:
-    """JSON whose texts and numbers are redacted each by itself, so that it stays JSON; None for what is none."""
-    try:
-        return json.dumps(_redacted_part(json.loads(text), redact), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _redacted_part(value: Any, redact: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {redact(key): _redacted_part(part, redact) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_redacted_part(part, redact) for part in value]
-    if isinstance(value, str):
-        return redact(value)
-    if value is None or isinstance(value, bool):
-        return value
-    number = json.dumps(value)
-    redacted = redact(number)
-    return value if redacted == number else redacted

@@ -64,6 +64,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._hurry = threading.Event()
         self._awaited = 0
+        self._committing: set[int] = set()
         self._warn = WarnOnce()
         self.taken = self.recorded = self.failed = self.dropped = self.lost = 0
         self.skipped = self.redaction_failures = 0
@@ -72,10 +73,10 @@ class Writer:
     def settled(self) -> int:
         return self.recorded + self.failed
 
-    def put(self, call: LoggedCall, limit: int) -> None:
+    def put(self, call: LoggedCall, limit: int | None = None) -> None:
         """Queue a call, or count it as dropped if `limit` are queued already."""
         with self._changed:
-            if self.taken - self.settled >= limit:
+            if limit is not None and self.taken - self.settled >= limit:
                 self.dropped += 1
                 return
             self._queue.append(call)
@@ -88,9 +89,19 @@ class Writer:
 
     def write(self, call: LoggedCall) -> None:
         """Commit a call before returning, in the caller's thread."""
+        if threading.get_ident() in self._committing:  # the garbage collector has ended a stream amid a commit
+            self.put(call)
+            return
         with self._changed:
             self.taken += 1
-        self._settle([call], self._attempt([call]))
+        error: BaseException | None = None
+        try:
+            error = self._attempt([call])
+        except BaseException as interrupt:
+            error = interrupt
+            raise
+        finally:
+            self._settle([call], error)
 
     def count_failure(self, error: BaseException) -> None:
         """Count a call that could not even be taken."""
@@ -166,12 +177,16 @@ class Writer:
 
     def _attempt(self, calls: Sequence[LoggedCall]) -> BaseException | None:
         """Write the calls, and return what was in the way. Nothing may end this thread, or reach the app's."""
+        thread = threading.get_ident()
+        self._committing.add(thread)
         try:
             self._opened().record(calls)
         except KeyboardInterrupt:  # the user's, if this is the main thread
             raise
         except BaseException as error:
             return error
+        finally:
+            self._committing.discard(thread)
         return None
 
     def _opened(self) -> CallStore:

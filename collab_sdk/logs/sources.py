@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,8 +19,8 @@ PARTIAL = ".partial"
 _GZIP_MAGIC = b"\x1f\x8b"
 _GLANCE = 4096
 _SQLITE_MAGIC = b"SQLite format 3\0"
-_BESIDE_SQLITE = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database that is open is no log of its own."""
+_BESIDE_SQLITE = re.compile(r"-(?:wal|shm|journal|(?:pending|making)-\d+-[0-9a-f]+)$")
+"""What SQLite, and an app that records, keep beside a database that is open is no log of its own."""
 
 
 def log_files(paths: Iterable[str | Path]) -> list[str]:
@@ -52,7 +53,7 @@ def _visible_files(folder: Path) -> list[Path]:
         for file in folder.rglob("*")
         if file.is_file()
         and file.suffix != PARTIAL
-        and not file.name.endswith(_BESIDE_SQLITE)
+        and not _BESIDE_SQLITE.search(file.name)
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )
 

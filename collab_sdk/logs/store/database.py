@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ PRAGMAS = (
     "cell_size_check = ON",
     "cache_size = -16000",
 )
+BETWEEN_TRIES = 0.01
+"""Seconds before another try to begin a transaction while others hold the file."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -86,16 +89,28 @@ class Database:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._explained():
-            connection = self._connected()
+        deadline = time.monotonic() + self._patience
+        with self._explained():
+            while True:
+                with self._lock:
+                    connection = self._connected()
+                    if self._has_begun(connection, begin, deadline):
+                        yield from _to_its_end(connection)
+                        return
+                time.sleep(BETWEEN_TRIES)  # without the lock, for which a fork would have to wait
+
+    def _has_begun(self, connection: sqlite3.Connection, begin: str, deadline: float) -> bool:
+        """False while others hold the file, until the deadline."""
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
             connection.execute(begin)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:  # a full disk has ended it by itself
-                    connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            if not _is_busy(error) or time.monotonic() >= deadline:
                 raise
+            return False
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {round(self._patience * 1000)}")
+        return True
 
     def _connected(self) -> sqlite3.Connection:
         if self._closed:
@@ -153,6 +168,16 @@ class Database:
             raise StoreError(f"The store {self.path} {_problem(error)}.") from error
         except UnusableError as error:
             raise StoreError(f"The store {self.path} cannot be used: {error}.") from error
+
+
+def _to_its_end(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it by itself
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _prepare(connection: sqlite3.Connection, *, writable: bool) -> None:
