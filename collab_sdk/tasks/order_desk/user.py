@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from collab_sdk.tasks.order_desk.phrasings import FAREWELLS, PHRASINGS, REMINDERS, THANKS, VAGUE, WHAT, spoken
+from collab_sdk.tasks.order_desk.phrasings import (
+    FAREWELLS,
+    PHRASINGS,
+    REMINDERS,
+    THANKS,
+    VAGUE,
+    WHAT,
+    Phrasings,
+    spoken,
+)
 from collab_sdk.tasks.order_desk.speech import Reply, read_reply
 from collab_sdk.tasks.order_desk.world import NAMES, SLOT_OF, Order, named_in
 from collab_sdk.types import Message
@@ -56,20 +65,27 @@ def reply(order: Order, messages: Sequence[Message], *, phrasings: str, random: 
         return random.choice(THANKS), True
     if visit.is_over:
         return random.choice(FAREWELLS), True
-    way = PHRASINGS[phrasings]
-    last = visit.last or Reply()
+    way, last = PHRASINGS[phrasings], visit.last or Reply()
     if last.order is not None:
-        wrong = [name for name in NAMES if last.order[name] != order[name]]
-        if random.random() < VAGUENESS:
-            return random.choice(VAGUE), False
-        overheard = [name for name in wrong if name in visit.said]
-        corrected = (overheard or [random.choice(wrong)])[:1]
-        return random.choice(way.corrections).format(spoken(order, corrected)), False
-    if not last.asked:
-        return random.choice(WHAT), False
-    news = [name for name in NAMES if name in last.asked - visit.said]
+        return _correct(visit, last.order, way, random), False
+    return _answer(visit, last.asked, way, random) if last.asked else random.choice(WHAT), False
+
+
+def _correct(visit: Visit, got: Order, way: Phrasings, random: Random) -> str:
+    """One thing that is wrong, first of those that were said already."""
+    wrong = [name for name in NAMES if got[name] != visit.order[name]]
+    if random.random() < VAGUENESS:
+        return random.choice(VAGUE)
+    overheard = [name for name in wrong if name in visit.said]
+    corrected = (overheard or [random.choice(wrong)])[:1]
+    return random.choice(way.corrections).format(spoken(visit.order, corrected))
+
+
+def _answer(visit: Visit, asked: frozenset[str], way: Phrasings, random: Random) -> str:
+    """What was asked for and is news; now and then one thing less."""
+    news = [name for name in NAMES if name in asked - visit.said]
     if not news:
-        return random.choice(REMINDERS).format(spoken(order, sorted(last.asked, key=NAMES.index))), False
+        return random.choice(REMINDERS).format(spoken(visit.order, sorted(asked, key=NAMES.index)))
     if len(news) > 1 and random.random() < VAGUENESS:
         news.remove(random.choice(news))
-    return random.choice(way.answers).format(spoken(order, news)), False
+    return random.choice(way.answers).format(spoken(visit.order, news))

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORED = -100
+LONGEST_REPLY = 40
+"""Tokens, twice those of an order; one that runs on has lost its way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
     """Of the model and of its schooling."""
 
-    layers: int = 2
+    layers: int = 3
     hidden: int = 96
     heads: int = 4
     lessons: int = 6000
-    epochs: float = 5.0
+    epochs: float = 6.0
     batch: int = 32
     learning_rate: float = 3e-3
 
@@ -55,14 +57,16 @@ def _model(tokenizer: Any, size: Size) -> Any:
         num_hidden_layers=size.layers,
         num_attention_heads=size.heads,
         num_key_value_heads=size.heads,
-        max_position_embeddings=256,
+        max_position_embeddings=512,
         initializer_range=0.07,  # with the usual 0.02, copying from the context emerges late
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    model.generation_config.max_new_tokens = LONGEST_REPLY
+    return model
 
 
 def _tokens(lesson: Sequence[Message], tokenizer: Any) -> tuple[list[int], list[int]]:

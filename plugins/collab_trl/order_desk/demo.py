@@ -26,8 +26,8 @@ NEEDED = ("torch", "transformers", "peft", "trl", "matplotlib")
 class Scale:
     """How large the demo is."""
 
-    base: Size = field(default_factory=Size)
-    recipe: Recipe = field(default_factory=lambda: Recipe(visitors=250, epochs=7.0))
+    base: Size = field(default_factory=lambda: Size(epochs=4.5))
+    recipe: Recipe = field(default_factory=lambda: Recipe(visitors=220, epochs=7.0))
     rounds: int = 2
     evaluated: int = 200
 
