@@ -1,9 +1,11 @@
 """What a trainer plugin is given, what it says before it starts, and what it gives back."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 PLUGIN_GROUP = "collab_sdk.trainers"
 
@@ -72,7 +74,7 @@ class Preflight:
     held_out: int
     conversations: int
     trained_on: frozenset[str]
-    """The ids of the conversations whose examples are not held out."""
+    """The ids of the conversations whose examples are not held out; of those without one, their openings."""
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -133,3 +135,13 @@ class Training(Protocol):
 
 Trainer = Callable[[TrainingOptions], Training]
 """What an entry point of the group `collab_sdk.trainers` names; its name is a method. Raises CollabError."""
+
+
+def opening(messages: Iterable[Mapping[str, Any]]) -> str:
+    """What a conversation without an id goes by: a hash of all up to its first user message."""
+    said = []
+    for message in messages:
+        said.append([message["role"], message["content"]])
+        if message["role"] == "user":
+            break
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -42,9 +42,7 @@ def change(file: Path, **values: object) -> None:
 @pytest.mark.parametrize("content", ["", "\n\n"], ids=["empty", "blank"])
 def test_an_empty_file(base, tmp_path, content):
     (tmp_path / "empty.jsonl").write_text(content)
-    assert "nothing to train on with dpo: it is empty" in refused(
-        tmp_path / "empty.jsonl", "-m", base, "-o", tmp_path / "out"
-    )
+    assert "empty.jsonl: the file is empty" in refused(tmp_path / "empty.jsonl", "-m", base, "-o", tmp_path / "out")
 
 
 def test_a_file_without_a_usable_pair(base, tmp_path):
@@ -55,7 +53,9 @@ def test_a_file_without_a_usable_pair(base, tmp_path):
 
 def test_a_file_that_is_no_json(base, tmp_path):
     (tmp_path / "notes.txt").write_text("dear diary")
-    assert "notes.txt:1: not JSON" in refused(tmp_path / "notes.txt", "-m", base, "-o", tmp_path / "out")
+    assert "notes.txt: not a chat log: expected JSON or JSON lines" in refused(
+        tmp_path / "notes.txt", "-m", base, "-o", tmp_path / "out"
+    )
 
 
 def test_a_folder_that_is_no_data_set(base, tmp_path):
@@ -172,3 +172,28 @@ def test_a_config_file_that_is_wrong(prefs, base, tmp_path, text, problem):
     config = tmp_path / "finetune.yaml"
     config.write_text(text)
     assert problem in refused(prefs, "-m", base, "-o", tmp_path / "out", "--config", config)
+
+
+def test_kto_one_at_a_time(prefs, base, tmp_path):
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--method", "kto", "--micro-batch", 1)
+    assert "needs --micro-batch 2" in line
+
+
+def test_the_folder_of_the_base_as_output(prefs, base):
+    before = sorted(base.iterdir())
+    assert "the base's own folder" in refused(prefs, "-m", base, "-o", base)
+    assert sorted(base.iterdir()) == before
+
+
+def test_a_training_that_diverges_leaves_no_adapter(prefs, base, tmp_path):
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--learning-rate", "1e30", "--epochs", 1)
+    assert "smaller --learning-rate" in line
+    assert not (tmp_path / "out" / "adapter_model.safetensors").exists()
+
+
+def test_a_file_of_metrics_that_is_somebody_elses_is_no_finished_training(prefs, base, tmp_path):
+    (tmp_path / "out").mkdir()
+    for content in ("[1]", '{"loss": 1}'):
+        (tmp_path / "out" / "metrics.json").write_text(content)
+        (base / "model.safetensors").unlink(missing_ok=True)
+        assert "The weights of" in refused(prefs, "-m", base, "-o", tmp_path / "out")

@@ -89,3 +89,13 @@ def test_without_a_user_nothing_is_trained(folder):
     assert result.exit_code == 1
     assert "give --simulator" in result.stderr
     assert not (folder / "never").exists()
+
+
+def test_chats_that_were_trained_on_are_known_by_how_they_begin_where_pairs_have_no_ids(folder):
+    prefs, chats = folder / "openai.jsonl", folder / "chats.jsonl"
+    cache = ("--cache-dir", folder / "cache")
+    done("export-prefs", chats, "--model", "offline", "-o", prefs, "--format", "openai", *cache)
+    train = ("finetune", prefs, "-m", folder / "base", "-o", folder / "openai", "--epochs", 1, "--eval-fraction", 0)
+    result = collab(*train, "--evaluate", chats, "--model", "offline")
+    assert result.exit_code == 1
+    assert "every chat in it was trained on" in result.stderr

@@ -157,3 +157,38 @@ def test_a_file_that_export_prefs_held_out_is_used_as_such(base, tmp_path):
     write_rows(tmp_path / "prefs.eval.jsonl", [pair(3)])
     with pytest.raises(InputError, match=r"1 conversations are in prefs\.jsonl too"):
         prepared(data, base, tmp_path / "out")
+
+
+def test_a_file_may_be_one_json_array(base, tmp_path):
+    data = tmp_path / "prefs.json"
+    data.write_text(json.dumps([pair(number) for number in range(4)], indent=1))
+    assert prepared(data, base, tmp_path / "out", eval_fraction=0.0).preflight.examples == 4
+
+
+LOGGED = {
+    "sharegpt": [{"from": "human", "value": request(0)}, {"from": "gpt", "value": ASKS}],
+    "and the user goes on": [user(0), says(ASKS), {"role": "user", "content": "large"}],
+}
+
+
+@pytest.mark.parametrize("said", LOGGED.values(), ids=LOGGED)
+def test_sft_learns_the_last_reply_of_a_logged_chat(base, tmp_path, said):
+    data = write_rows(tmp_path / "chats.jsonl", [{"conversations" if "from" in said[0] else "conversation": said}])
+    preflight = prepared(data, base, tmp_path / "out", method="sft", eval_fraction=0.0).preflight
+    assert [text.strip() for text, counted in preflight.rendered if counted] == [f"{ASKS}<|im_end|>"]
+
+
+def test_a_margin_that_is_no_number_is_left_out(base, tmp_path):
+    from datasets import Dataset
+
+    Dataset.from_list([pair(n, score_chosen=float("nan")) for n in range(3)]).save_to_disk(tmp_path / "data")
+    assert prepared(tmp_path / "data", base, tmp_path / "out", eval_fraction=0.0).preflight.margins == ()
+
+
+def test_a_label_that_is_neither_true_nor_false_is_refused(base, tmp_path):
+    rows = [
+        {"prompt": request(n), "completion": ASKS, "label": label} for n, label in enumerate((True, 0, "bad", None))
+    ]
+    data = write_rows(tmp_path / "rows.jsonl", rows)
+    preflight = prepared(data, base, tmp_path / "out", method="kto", eval_fraction=0.0).preflight
+    assert [fault.places for fault in preflight.faults] == [("rows.jsonl:3",), ("rows.jsonl:4",)]

@@ -1,5 +1,6 @@
 """Every method trains a tiny model, and what it leaves behind is what was trained."""
 
+import gc
 import hashlib
 import json
 import os
@@ -129,6 +130,25 @@ def test_sft_first_keeps_what_sft_taught(folder):
     history = json.loads((folder / "both" / "metrics.json").read_text())["history"]
     first = next(log for log in history["dpo"] if "rewards/margins" in log)
     assert first["rewards/margins"] == pytest.approx(0, abs=1e-4), "the reference is the model that SFT left"
+
+
+def test_the_base_has_left_memory_when_the_training_is_done(folder):
+    from transformers import LlamaForCausalLM
+
+    bases = []
+
+    def look(progress):
+        if progress.step:
+            bases.append(sum(type(each) is LlamaForCausalLM for each in gc.get_objects()))
+
+    gc.collect()
+    gc.disable()
+    try:
+        prepared(folder / "prefs.jsonl", folder / "base", folder / "one", sft_first=True, epochs=0.5).run(look)
+    finally:
+        gc.enable()
+    assert max(bases) == min(bases), "one at a time"
+    assert sum(type(each) is LlamaForCausalLM for each in gc.get_objects()) < bases[0]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(folder, dpo):

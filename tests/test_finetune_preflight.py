@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.cli import collab
@@ -9,6 +10,7 @@ from support.tiny import CHATML
 from support.training import ASKS, GUESSES, pair, prepared, trained, write_base, write_pairs, write_rows
 
 from collab_sdk.errors import InputError, UsageError
+from collab_sdk.types import as_messages
 
 THINKING = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n\n</think>\n\n{% endif %}")
 
@@ -32,6 +34,11 @@ def reply(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
 
 
+def calling(arguments: str) -> dict[str, object]:
+    function = {"name": "brew", "arguments": arguments}
+    return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]}
+
+
 def faults(base: Path, data: Path, **settings: object) -> dict[str, tuple[str, ...]]:
     preflight = prepared(data, base, data.parent / "out", **settings).preflight
     return {fault.problem: fault.places for fault in preflight.faults}
@@ -44,7 +51,13 @@ def faults(base: Path, data: Path, **settings: object) -> dict[str, tuple[str, .
         ({"chosen": reply(" ")}, "an empty completion"),
         ({"rejected": reply("so " * 400)}, "longer than 300 tokens"),
         ({"chosen": reply("ok<|im_end|>\n<|im_start|>user\nthanks")}, "one of the model's own markers"),
+        ({"chosen": reply("ok<|im_start|>system\nobey")}, "one of the model's own markers"),
+        ({"chosen": [calling("<|im_end|>")]}, "one of the model's own markers"),
         ({"chosen": [{"role": "user", "content": "thanks"}]}, "a completion holds a user message"),
+        (
+            {"chosen": [calling("{}"), {"role": "tool", "content": "1"}, *reply("1")]},
+            "a completion holds a tool message",
+        ),
         ({"rejected": []}, "rows without both chosen and rejected"),
         ({"prompt": reply("hello")}, "the prompt has no user message"),
         ({"chosen": [{"role": "assistant", "content": 7}]}, "content must be text"),
@@ -138,3 +151,41 @@ def test_the_lines_of_a_faulty_file_are_named_on_the_command_line(base, tmp_path
     assert result.exit_code == 1
     line = "Refused: 5 rows, chosen and rejected are equal (prefs.jsonl:1, prefs.jsonl:2, prefs.jsonl:3, ...)"
     assert line in result.stderr.splitlines()
+
+
+def test_tool_calls_are_trained_on_as_they_will_be_asked_with(base, tmp_path):
+    from collab_trl.hf_chat_format import ChatFormat
+    from transformers import AutoTokenizer
+
+    asking = "{% for m in messages if m.tool_calls %}{{ m.tool_calls | tojson }}{% endfor %}" + CHATML
+    folder = templated(base, tmp_path / "tools", asking)
+    prompt = [*pair(0)["prompt"], calling('{"size": "large"}'), {"role": "tool", "content": "ok"}, *pair(1)["prompt"]]
+    data = write_rows(tmp_path / "prefs.jsonl", [pair(0, prompt=prompt)])
+    training = prepared(data, folder, tmp_path / "out", eval_fraction=0.0)
+    asked = ChatFormat(AutoTokenizer.from_pretrained(folder), ends=[], folder=folder).prompt(as_messages(prompt))
+    assert training.train[0].prompt == asked
+
+
+def test_a_template_that_stumbles_over_a_row_refuses_that_row(base, tmp_path):
+    stumbling = templated(base, tmp_path / "stumbling", "{{ 1 / (messages | length - 3) }}" + CHATML)
+    data = write_rows(tmp_path / "prefs.jsonl", [pair(0, prompt=[*pair(0)["prompt"] * 3]), pair(1)])
+    with pytest.raises(InputError, match="the chat template refuses it"):
+        prepared(data, stumbling, tmp_path / "out", eval_fraction=0.0).run(lambda progress: None)
+
+
+def test_what_does_not_fit_here_can_still_be_planned(base, tmp_path, monkeypatch):
+    monkeypatch.setattr("collab_trl.plan.available_bytes", lambda: 1000)
+    data = write_pairs(tmp_path / "prefs.jsonl")
+    result = collab("finetune", data, "-m", base, "-o", tmp_path / "out", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "QLoRA" in result.stdout
+
+
+def test_processes_that_start_together_come_to_the_same_plan(monkeypatch):
+    from collab_trl.memory import available_bytes
+
+    total, free = 16 * 10**9, iter(range(10**9, 10**10, 10**9))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=total, available=next(free)))
+    assert [available_bytes(), available_bytes()] == [10**9, 2 * 10**9]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert {available_bytes(), available_bytes()} == {total // 2}

@@ -16,7 +16,7 @@ from collab_sdk.comparison import Comparison, acompare_bots
 from collab_sdk.errors import InputError
 from collab_sdk.logs import JsonlWriter
 from collab_sdk.logs.sources import log_files
-from collab_sdk.training import TrainingOptions
+from collab_sdk.training import TrainingOptions, opening
 
 SCHEMA = "collab/comparison/v1"
 FILE = "comparison.jsonl"
@@ -57,7 +57,12 @@ def _with_base(training: TrainingOptions, options: RunOptions) -> RunOptions:
 
 def _held_out(logs: tuple[Path, ...], trained_on: frozenset[str], problems: Problems) -> Iterator[Conversation]:
     conversations = read_conversations(logs, on_error=problems.report, notes=problems.notes)
-    return (conversation for conversation in conversations if conversation.id not in trained_on)
+    return (conversation for conversation in conversations if trained_on.isdisjoint(_names(conversation)))
+
+
+def _names(conversation: Conversation) -> tuple[str, str]:
+    """Both that a conversation may have among those that were trained on: some formats have no room for ids."""
+    return conversation.id, opening(message.to_dict() for message in conversation.messages)
 
 
 def _write(comparison: Comparison, path: Path) -> None:

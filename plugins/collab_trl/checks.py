@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 from collab_sdk.errors import OutputError, UnknownNameError, UsageError
 from collab_sdk.training import Memory, TrainingOptions
@@ -37,6 +38,10 @@ def check_options(options: TrainingOptions) -> None:
             raise UsageError(
                 f"--report-to {tracker} needs a package that is not installed: pip install {TRACKERS[tracker]}"
             )
+    if options.method == "kto" and options.micro_batch == 1:
+        raise UsageError("kto sets each reply against another one's prompt, so it needs --micro-batch 2 at least.")
+    if Path(options.base).is_dir() and options.output.resolve() == Path(options.base).resolve():
+        raise UsageError("-o is the base's own folder, where an adapter would spoil the base: give another.")
     if options.load_in_4bit:
         check_4bit()
 
@@ -53,7 +58,7 @@ def check_memory(options: TrainingOptions, plan: Plan, memory: Sequence[Memory])
     """`memory` is for full training, LoRA and QLoRA. Raises UsageError where the one that is asked for will not fit."""
     _, lora, qlora = memory
     needed = qlora if options.load_in_4bit else lora
-    if plan.available is None or needed.total <= plan.available * HEADROOM:
+    if needed.total <= plan.available * HEADROOM:
         return
     ways = ["a smaller --max-length with --skip-bad", "a smaller base"]
     if not options.load_in_4bit and plan.device != CPU and qlora.total < lora.total:

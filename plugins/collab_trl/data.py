@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.json_text import parse_json
-from collab_sdk.logs.sources import open_log, reason
+from collab_sdk.logs.rows import read_rows
 from collab_sdk.preferences import beside
 from collab_sdk.preferences.files import is_held_out
 from collab_sdk.training import Fault
@@ -82,18 +82,17 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     if path.is_dir():
         yield from _dataset_rows(path)
         return
-    try:
-        with open_log(str(path)) as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield f"{path.name}:{number}", _parsed(line, f"{path}:{number}")
-    except (OSError, EOFError) as error:
-        raise InputError(f"cannot be read: {reason(error)}", where=str(path)) from None
+    for where, text in read_rows(str(path), _refuse):
+        yield where.replace(str(path), path.name), _parsed(text, where)
 
 
-def _parsed(line: bytes, where: str) -> Any:
+def _refuse(error: InputError) -> None:
+    raise error
+
+
+def _parsed(text: bytes, where: str) -> Any:
     try:
-        return parse_json(line)
+        return parse_json(text)
     except InputError as error:
         raise InputError(error.problem, where=where) from None
 

@@ -82,11 +82,12 @@ class ChatFormat:
 def _row(message: Message) -> dict[str, Any]:
     row = message.to_dict()
     if message.tool_calls:  # templates write the arguments as JSON themselves
-        row["tool_calls"] = [_with_arguments_read(call) for call in message.tool_calls]
+        row["tool_calls"] = [with_arguments_read(call) for call in message.tool_calls]
     return row
 
 
-def _with_arguments_read(call: Mapping[str, Any]) -> dict[str, Any]:
+def with_arguments_read(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call whose arguments are an object, as templates want them, where they are JSON text, as in logs."""
     function = call.get("function")
     if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
         return dict(call)

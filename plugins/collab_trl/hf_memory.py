@@ -8,8 +8,6 @@ from collab_trl.memory import available_bytes
 
 SHARE = 0.5
 """Of the free memory that keys and values may fill; the rest is for activations and copies."""
-UNKNOWN_FREE = 4 * 2**30
-"""Bytes taken to be free where nobody says."""
 
 
 def token_budget(model: Any) -> int:
@@ -18,7 +16,7 @@ def token_budget(model: Any) -> int:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     bytes_per_token = 2 * config.num_hidden_layers * heads * head * model.dtype.itemsize
-    return int(SHARE * (available_bytes() or UNKNOWN_FREE) / bytes_per_token)
+    return int(SHARE * available_bytes() / bytes_per_token)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

@@ -33,7 +33,7 @@ class Plan:
     """Whether the prompt of a pair is computed once for both of its replies."""
     widest: int
     """Tokens that the largest example puts through the model."""
-    available: int | None
+    available: int
 
     @property
     def precision(self) -> int:
@@ -88,7 +88,7 @@ def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
 
 
 def _fit(
-    options: TrainingOptions, base: Base, *, widest: int, share: int, bf16: bool, available: int | None
+    options: TrainingOptions, base: Base, *, widest: int, share: int, bf16: bool, available: int
 ) -> tuple[int, bool]:
     """The largest micro-batch that fits without recomputation, or else with it."""
     least = 2 if options.method == "kto" else 1  # KTO sets each reply against another one's prompt
@@ -100,6 +100,6 @@ def _fit(
             load = Load(tokens=size * widest, checkpointing=checkpointing)
             _, lora, qlora = estimates(base, rank=options.rank, load=load, precision=2 if bf16 else 4)
             needed = (qlora if options.load_in_4bit else lora).total
-            if available is None or needed <= available * HEADROOM:
+            if needed <= available * HEADROOM:
                 return size, checkpointing
     return sizes[-1], ways[-1]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base, read_base
-from collab_trl.checks import check_disk, check_memory, check_options, longest_allowed
+from collab_trl.checks import check_options, longest_allowed
 from collab_trl.data import Examples, read_examples
 from collab_trl.memory import estimates
 from collab_trl.plan import Plan, make_plan
@@ -78,8 +78,6 @@ def _preflight(
     everything = [*train, *held_out]
     longest = max(tokens.length for tokens in train)
     memory = estimates(base, rank=options.rank, load=plan.load, precision=plan.precision)
-    check_memory(options, plan, memory)
-    check_disk(options, base)
     return Preflight(
         examples=len(train),
         held_out=len(held_out),

@@ -1,16 +1,21 @@
 """Rows of every preference format, and of the formats for SFT and KTO, as examples."""
 
-import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.call_row import CallFormat
+from collab_sdk.logs.formats.registry import format_of
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
+from collab_sdk.training import opening
 
 Row = Mapping[str, Any]
 Messages = tuple[Mapping[str, Any], ...]
+
+KNOWN_BY = ("preferred_output", "chosen", "completion", "messages")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +36,7 @@ def read_example(row: Any, where: str) -> Example:
     if not isinstance(row, Mapping):
         raise InputError(f"a row must be an object, not {type(row).__name__}", where=where)
     try:
+        row = row if any(name in row for name in KNOWN_BY) else _logged(row)
         prompt, chosen, rejected = _split(row)
     except InputError as error:
         raise InputError(error.problem, where=where) from None
@@ -61,16 +67,36 @@ def _split(row: Row) -> tuple[Messages, Messages, Messages]:
         rejected = _messages(row.get("rejected"), "assistant")
         return _without_prompt(_prompt_of(row), chosen, rejected)
     if "completion" in row:
-        completion = _messages(row["completion"], "assistant")
-        good = row.get("label", True)
+        completion = _replies(_messages(row["completion"], "assistant"))
+        good = _label(row)
         return _messages(row.get("prompt"), "user"), completion if good else (), () if good else completion
-    if "messages" in row:
-        messages = _messages(row["messages"], "user")
-        return messages[:-1], _replies(messages[-1:]), ()
-    raise InputError(
-        "no known training row: expected prompt with chosen and rejected, input with preferred_output, "
-        f"prompt with completion, or messages; found {', '.join(map(repr, list(row)[:10])) or 'nothing'}"
-    )
+    messages = _messages(row["messages"], "user")
+    return messages[:-1], _replies(messages[-1:]), ()
+
+
+def _logged(row: Row) -> Row:
+    """A chat in any format of logs, up to the last thing that the assistant says."""
+    try:
+        found, row = format_of(row)
+    except InputError:
+        raise InputError(
+            "no known training row: expected prompt with chosen and rejected, input with preferred_output, prompt with "
+            f"completion, messages, or a logged chat; found {', '.join(map(repr, list(row)[:10])) or 'nothing'}"
+        ) from None
+    if isinstance(found, CallFormat):
+        raise InputError("a logged call, of which several make a chat: collab logs import gathers them")
+    chat = found.read(row)
+    messages = [message.to_dict() for message in chat.messages]
+    while messages and messages[-1]["role"] != "assistant":
+        messages.pop()
+    return {"messages": messages, "conversation_id": chat.id, "tools": list(chat.tools)}
+
+
+def _label(row: Row) -> bool:
+    label = row.get("label", True)
+    if label not in (True, False):
+        raise InputError(f"label must be true or false, not {label!r}")
+    return bool(label)
 
 
 def _prompt_of(row: Row) -> Any:
@@ -90,8 +116,10 @@ def _without_prompt(prompt: Any, chosen: Messages, rejected: Messages) -> tuple[
 
 
 def _replies(messages: Messages) -> Messages:
-    if any(message["role"] == "user" for message in messages):
-        raise InputError("a completion holds a user message; it must be what the assistant says")
+    """The loss counts all of a completion, so what others said in it would be learnt as the assistant's own words."""
+    for message in messages:
+        if message["role"] != "assistant":
+            raise InputError(f"a completion holds a {message['role']} message; it must be what the assistant says")
     return messages
 
 
@@ -121,9 +149,7 @@ def _conversation(row: Row, prompt: Messages) -> str:
     """What the held-out split must not part: the row's conversation, or else what its prompt begins with."""
     if isinstance(row.get("conversation_id"), str) and row["conversation_id"]:
         return str(row["conversation_id"])
-    first = next(position for position, message in enumerate(prompt) if message["role"] == "user")
-    opening = json.dumps(prompt[: first + 1], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(opening.encode("utf-8", "surrogatepass")).hexdigest()
+    return opening(prompt)
 
 
 def _margin(row: Row) -> float | None:
@@ -131,7 +157,7 @@ def _margin(row: Row) -> float | None:
     if margin is None and isinstance(row.get("score_chosen"), int | float):
         rejected = row.get("score_rejected")
         margin = row["score_chosen"] - rejected if isinstance(rejected, int | float) else None
-    return float(margin) if isinstance(margin, int | float) else None
+    return float(margin) if isinstance(margin, int | float) and math.isfinite(margin) else None
 
 
 def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:

@@ -12,6 +12,7 @@ from datasets import Dataset, load_from_disk
 from peft.helpers import disable_input_dtype_casting
 from transformers import PrinterCallback
 
+from collab_sdk.errors import TrainingError
 from collab_sdk.training import TrainingOptions, TrainingProgress
 from collab_trl.base import Base
 from collab_trl.methods import METHODS, Method, Row, arguments
@@ -74,7 +75,9 @@ class Stage:
         # Under autocast the casts cost time and memory and change nothing.
         with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        self._save(trainer, self._keep_best(trainer))
+        kept = self._keep_best(trainer)
+        _check_finite(trainer.model)
+        self._save(trainer, kept)
         trainer.accelerator.wait_for_everyone()
         return self._trained(resumed=checkpoint is not None)
 
@@ -151,6 +154,15 @@ class Stage:
             kept=log["kept"],
             learning_rate=self.learning_rate,
             resumed=resumed,
+        )
+
+
+def _check_finite(model: Any) -> None:
+    """Raises TrainingError for an adapter that would answer nothing: the loss shows it only in its own log."""
+    if not all(weight.isfinite().all() for weight in model.parameters() if weight.requires_grad):
+        raise TrainingError(
+            "The training diverged, and the adapter's weights are no numbers any more: take a smaller --learning-rate, "
+            "in another -o DIR."
         )
 
 

@@ -1,9 +1,11 @@
 """Examples as tokens, by the model's own chat template."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from collab_trl.hf_chat_format import with_arguments_read
 from collab_trl.rows import Example
 
 
@@ -67,16 +69,18 @@ def _check_text(example: Example, tokenizer: Any) -> None:
     for completion in (example.chosen, example.rejected):
         if completion and not any(message["content"].strip() or message.get("tool_calls") for message in completion):
             raise FaultyExampleError("an empty completion")
-    markers = tokenizer.all_special_tokens
-    for message in _messages(example):
-        if any(marker in message["content"] for marker in markers):
-            raise FaultyExampleError(
-                "a message holds one of the model's own markers as text, and would break out of its place"
-            )
+    # `all_special_tokens` leaves out those that only the vocabulary knows to be special, as Llama 3's <|eot_id|>.
+    markers = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    # As JSON, since what is in calls and tools reaches the template, too.
+    text = json.dumps(_parts(example), ensure_ascii=False, default=str)
+    if any(json.dumps(marker, ensure_ascii=False)[1:-1] in text for marker in markers):
+        raise FaultyExampleError(
+            "a message holds one of the model's own markers as text, and would break out of its place"
+        )
 
 
-def _messages(example: Example) -> Iterable[Mapping[str, Any]]:
-    return (*example.prompt, *example.chosen, *example.rejected)
+def _parts(example: Example) -> Sequence[Mapping[str, Any]]:
+    return (*example.prompt, *example.chosen, *example.rejected, *example.tools)
 
 
 def _render(
@@ -86,17 +90,20 @@ def _render(
     *,
     generation_prompt: bool = False,
 ) -> list[int]:
-    from jinja2 import TemplateError
-
     try:
         return list(
             tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
+                [_laid_out(message) for message in messages],
                 tools=[dict(tool) for tool in tools] or None,
                 add_generation_prompt=generation_prompt,
                 tokenize=True,
                 return_dict=False,
             )
         )
-    except TemplateError as error:
+    except Exception as error:  # a template is a program, and fails as it likes
         raise FaultyExampleError(f"the chat template refuses it: {str(error)[:200]}") from None
+
+
+def _laid_out(message: Mapping[str, Any]) -> dict[str, Any]:
+    calls = message.get("tool_calls")
+    return {**message, "tool_calls": [with_arguments_read(call) for call in calls]} if calls else dict(message)

@@ -9,11 +9,11 @@ from typing import Any
 from collab_sdk.errors import InputError, TrainingError
 from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
+from collab_trl.checks import check_disk, check_memory
+from collab_trl.hf_memory import free_memory, ran_out_of_memory
 from collab_trl.plan import CPU, Plan, is_main_process
 from collab_trl.tokens import Tokens
 from collab_trl.workplace import Workplace, identity
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +34,8 @@ class TrlTraining:
                 f"{count} rows cannot be trained on as they are; mend them, or leave them out with --skip-bad",
                 where=str(self.options.data),
             )
+        check_memory(self.options, self.plan, self.preflight.memory)
+        check_disk(self.options, self.base)
         examples = [tokens.example for tokens in (*self.train, *self.held_out)]
         workplace = Workplace(self.options.output, identity(self.options, self.base, examples))
         started = time.monotonic()
@@ -47,8 +49,8 @@ class TrlTraining:
                 workplace.open()
             try:
                 trained, resumed = self._stages(workplace, on_progress)
-            except RuntimeError as error:
-                if any(sign in str(error).lower() for sign in OUT_OF_MEMORY):
+            except (RuntimeError, MemoryError) as error:
+                if ran_out_of_memory(error):
                     raise TrainingError(f"Out of memory on {self.plan.device}. {self._smaller()}") from None
                 raise
             return finish(self, workplace, trained, seconds=time.monotonic() - started, resumed=resumed)
@@ -75,6 +77,7 @@ class TrlTraining:
                 workplace=workplace,
             )
             trained[name] = stage.run(adapter, on_progress)
+            free_memory()  # a trainer holds its model in circles, and what is loaded next would have to fit beside it
             adapter = trained[name].adapter
         return trained, any(stage.resumed for stage in trained.values())
 

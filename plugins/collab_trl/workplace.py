@@ -41,8 +41,8 @@ class Workplace:
     @property
     def finished(self) -> Mapping[str, Any] | None:
         """The metrics of the finished run; None if there is none."""
-        metrics: Mapping[str, Any] | None = _read(self.output / METRICS)
-        return metrics
+        metrics = _read(self.output / METRICS)
+        return metrics if metrics is not None and "run" in metrics else None
 
     def open(self) -> None:
         """Create the folder and sign it; one process does."""
@@ -98,8 +98,10 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> Mapping[str, Any] | None:
+    """A file of ours; None if it is not there, half written, or somebody else's."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return value if isinstance(value, Mapping) else None
