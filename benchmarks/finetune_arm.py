@@ -42,7 +42,7 @@ def plain(folder: Path, epochs: float, batch: int, micro_batch: int, rate: float
             **SCHEDULE,
         ),
         train_dataset=load_dataset("json", data_files=str(folder / "prefs.jsonl"), split="train"),
-        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"),
+        peft_config=LoraConfig(r=32, lora_alpha=16, target_modules="all-linear"),
     )
     trainer.train()
     return list(trainer.state.log_history)

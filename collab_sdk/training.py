@@ -32,8 +32,8 @@ class TrainingOptions:
     micro_batch: int | None = None
     """Of these, how many at once on one device."""
     max_length: int | None = None
-    rank: int = 16
-    alpha: int = 32
+    rank: int = 32
+    alpha: int = 16
     load_in_4bit: bool = False
     checkpointing: bool | None = None
     eval_fraction: float = 0.1

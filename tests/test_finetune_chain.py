@@ -44,7 +44,7 @@ def test_the_folder_says_what_the_adapter_is(folder):
     card = (adapter / "README.md").read_text()
     for said in (str(folder / "base"), "prefs.jsonl", "1 sigmoid + 1 sft", "curves.png", "convert_lora_to_gguf.py"):
         assert said in card
-    assert f"vllm serve {folder / 'base'} --enable-lora --max-lora-rank 16 --lora-modules adapter={adapter}" in card
+    assert f"vllm serve {folder / 'base'} --enable-lora --max-lora-rank 32 --lora-modules adapter={adapter}" in card
     assert (adapter / "curves.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(folder / "base")

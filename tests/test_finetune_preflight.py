@@ -113,7 +113,7 @@ def test_a_dry_run_needs_no_weights_and_shows_an_example_with_its_mask(base, tmp
         "tokens, prompt and reply",
         "margin",
         "QLoRA",
-        "LoRA, rank 16",
+        "LoRA, rank 32",
     ):
         assert shown in result.stdout
     assert not (tmp_path / "out").exists()
