@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from support.cli import bot_calls, chat_row, collab, spawn, write_bot, write_chats
 
 
@@ -43,8 +44,17 @@ def test_scores_paid_for_are_shown_when_the_budget_ends_the_run(tmp_path):
     assert {json.loads(line)["conversation_id"] for line in result.stdout.splitlines()} == {"chat-0"}
 
 
+@pytest.fixture
+def interruptible():
+    """A process that is started in the background ignores SIGINT, and so would all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_exits_with_130_and_goes_on_with_the_same_command(tmp_path):
-    logs = write_chats(tmp_path / "chats.jsonl", 6)
+    logs = write_chats(tmp_path / "chats.jsonl")
     bot = write_bot(tmp_path, "time.sleep(0.1)\nreturn f'{len(list(messages))} messages. What size?'")
     command = ["export-prefs", logs, "-a", bot, "--model", "offline", "-o", "prefs.jsonl", "--concurrency", "2"]
 
