@@ -7,10 +7,10 @@ from typing import Any
 from collab_sdk.chat.adapt import as_chat_model
 from collab_sdk.chat.engine import Engine, default_engine
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
-from collab_sdk.chat.structured import ask_json
+from collab_sdk.chat.model import CallRole, ChatModel
+from collab_sdk.chat.structured import ask_json, json_request
 from collab_sdk.errors import UsageError
-from collab_sdk.prompts import fence, fence_transcript, load_prompt
+from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.types import Conversation, Goal, Message
 
 Goals = Goal | str | Sequence[Goal | str]
@@ -61,16 +61,8 @@ class GoalReader:
         """
         if n == 1 or goal.reference is not None:
             return (goal,)
-        instructions, turn = load_prompt("goals"), load_prompt("goals_turn")
-        prompt = turn.fill(goal=fence("goal", goal.text), transcript=fence_transcript(history), count=str(n - 1))
-        request = ChatRequest(
-            role=CallRole.GOAL,
-            messages=(Message(role="system", content=instructions.text), Message(role="user", content=prompt)),
-            temperature=1.0,
-            json_reply=True,
-            template=instructions.hash + turn.hash,
-            sample=sample,
-        )
+        fields = {"goal": fence("goal", goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
+        request = json_request(CallRole.GOAL, "goals", fields, temperature=1.0, sample=sample)
         texts = await ask_json(self.engine, self.model, request, _read_several)
         # What the user wrote later belongs to their own goal and would give it away.
         style = tuple(message.content for message in history if message.role == "user")
@@ -78,15 +70,7 @@ class GoalReader:
         return (goal, *others[: n - 1])
 
     async def _ainfer(self, conversation: Conversation) -> str:
-        instructions, turn = load_prompt("goal"), load_prompt("goal_turn")
-        prompt = turn.fill(transcript=fence_transcript(conversation.messages))
-        request = ChatRequest(
-            role=CallRole.GOAL,
-            messages=(Message(role="system", content=instructions.text), Message(role="user", content=prompt)),
-            temperature=0.0,
-            json_reply=True,
-            template=instructions.hash + turn.hash,
-        )
+        request = json_request(CallRole.GOAL, "goal", {"transcript": fence_transcript(conversation.messages)})
         return await ask_json(self.engine, self.model, request, read_goal)
 
 

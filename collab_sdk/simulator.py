@@ -7,9 +7,9 @@ from typing import Any
 from collab_sdk.chat.adapt import as_chat_model
 from collab_sdk.chat.engine import Engine, default_engine
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
-from collab_sdk.chat.structured import ask_json
-from collab_sdk.prompts import fence, fence_transcript, json_line, load_prompt
+from collab_sdk.chat.model import CallRole, ChatModel
+from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.prompts import fence, fence_transcript, json_line
 from collab_sdk.types import Goal, Message, as_messages
 
 STYLE_EXAMPLES = 6
@@ -47,20 +47,12 @@ class Simulator:
         Raises SampleError if the model fails or does not answer in the form asked for.
         """
         goal = Goal.of(goal)
-        instructions, turn = load_prompt("simulator"), load_prompt("simulator_turn")
-        prompt = turn.fill(
-            goal=fence("goal", goal.text),
-            style=fence("examples", _examples(goal.style)),
-            transcript=fence_transcript(as_messages(messages)),
-        )
-        request = ChatRequest(
-            role=CallRole.SIMULATOR,
-            messages=(Message(role="system", content=instructions.text), Message(role="user", content=prompt)),
-            temperature=self.temperature,
-            json_reply=True,
-            template=instructions.hash + turn.hash,
-            sample=sample,
-        )
+        fields = {
+            "goal": fence("goal", goal.text),
+            "style": fence("examples", _examples(goal.style)),
+            "transcript": fence_transcript(as_messages(messages)),
+        }
+        request = json_request(CallRole.SIMULATOR, "simulator", fields, temperature=self.temperature, sample=sample)
         return await ask_json(self.engine, self.model, request, _read)
 
 

@@ -346,3 +346,16 @@ def test_a_price_is_per_token():
 def test_an_impossible_limit_is_refused(options):
     with pytest.raises(UsageError):
         Engine(**options)
+
+
+def test_a_model_without_a_time_limit_that_gives_up_by_itself_is_a_missing_sample():
+    model = FakeChatModel(["Hello.", TimeoutError()])
+    model.timeout = None
+    engine = Engine()
+
+    async def main() -> None:
+        await engine.call(model, ChatRequest(role=CallRole.ASSISTANT, messages=(), sample="0"))
+        with pytest.raises(TimedOutError, match="fake gave no answer in time"):
+            await engine.call(model, ChatRequest(role=CallRole.ASSISTANT, messages=(), sample="1"))
+
+    asyncio.run(main())

@@ -27,15 +27,13 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
 
 
 def _load(path: Path) -> dict[str, Any]:
+    kind, parse = ("YAML", _parse_yaml) if path.suffix in (".yaml", ".yml") else ("TOML", tomllib.loads)
     try:
-        text = path.read_text(encoding="utf-8")
-        return _parse_yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
+        return parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
     except ValueError as error:  # or no UTF-8
-        raise InputError(
-            f"not {'YAML' if path.suffix in ('.yaml', '.yml') else 'TOML'}: {error}", where=str(path)
-        ) from None
+        raise InputError(f"not {kind}: {error}", where=str(path)) from None
 
 
 def _parse_yaml(text: str) -> dict[str, Any]:

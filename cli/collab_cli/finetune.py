@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from collab_cli.config import read_config
 from collab_cli.failures import finish
 from collab_cli.finetune_gain import check_gain, show_gain
 from collab_cli.finetune_output import show_preflight, show_report
 from collab_cli.finetune_progress import training_shown
 from collab_cli.options import (
     CACHE_DIR,
+    CONFIG,
     LIMIT,
     MAX_CALLS,
     MAX_USD,
@@ -75,14 +75,7 @@ DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
     help="Then compare base and adapter on these chats, where they were not trained on; repeatable.",
 )
 @taking([*PARTS, LIMIT, MAX_USD, MAX_CALLS, CACHE_DIR])
-@option(
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=read_config,
-    help="A YAML or TOML file of options.",
-)
+@CONFIG
 def finetune(
     loss: tuple[tuple[str, float], ...], evaluate: tuple[Path, ...], options: RunOptions, **values: object
 ) -> None:

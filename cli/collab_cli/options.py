@@ -100,6 +100,14 @@ CACHE_DIR = option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Where replies are kept.  [default: collab in the user's cache directory]",
 )
+CONFIG = option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    help="A TOML or YAML file of options.",
+)
 API_BASE = option("--api-base", metavar="URL", help="An OpenAI-compatible server that serves all the models.")
 LOG_FORMAT = option(
     "--log-format",
@@ -126,14 +134,7 @@ SPENDING = [
     number("--tokens-per-minute", Number(min=0, min_open=True), help="Likewise, of prompts and replies together."),
     number("--timeout", Number(min=0, min_open=True), DEFAULTS.timeout, metavar="SECONDS", help="For one call."),
     CACHE_DIR,
-    option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        help="A TOML file of options.",
-    ),
+    CONFIG,
 ]
 RUN_OPTIONS = [
     option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),

@@ -190,7 +190,8 @@ class Engine:
                     reply = await model.achat(request)
             usd = reply.usd
         except TimeoutError as error:
-            failure = TimedOutError(f"{model.name} gave no answer in {timeout:g} s.")
+            limit = "time" if timeout is None else f"{timeout:g} s"  # without a limit, the model itself gave up
+            failure = TimedOutError(f"{model.name} gave no answer in {limit}.")
             endpoint.tried(failure, started)
             raise failure from error
         except CollabError as error:

@@ -2,18 +2,39 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
+from collab_sdk.chat.model import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.errors import UnreadableReplyError
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Message
 
 T = TypeVar("T")
 THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+
+def json_request(
+    role: CallRole, prompt: str, fields: Mapping[str, str], *, temperature: float = 0.0, sample: str = ""
+) -> ChatRequest:
+    """A request for a JSON object: the template `prompt` as instructions, and `{prompt}_turn` with `fields` filled in.
+
+    Instructions first, conversation after: providers' prefix caches hit on the fixed part. `sample` tells draws apart.
+    """
+    instructions, turn = load_prompt(prompt), load_prompt(f"{prompt}_turn")
+    return ChatRequest(
+        role=role,
+        messages=(
+            Message(role="system", content=instructions.text),
+            Message(role="user", content=turn.fill(**fields)),
+        ),
+        temperature=temperature,
+        json_reply=True,
+        template=instructions.hash + turn.hash,
+        sample=sample,
+    )
 
 
 async def ask_json(engine: Engine, model: ChatModel, request: ChatRequest, read: Callable[[dict[str, Any]], T]) -> T:

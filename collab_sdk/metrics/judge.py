@@ -5,10 +5,10 @@ from typing import Any
 
 from collab_sdk.chat.adapt import as_chat_model
 from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
-from collab_sdk.chat.structured import ask_json
+from collab_sdk.chat.model import CallRole, ChatModel
+from collab_sdk.chat.structured import ask_json, json_request
 from collab_sdk.metrics.base import Judgement, Rubric
-from collab_sdk.prompts import fence, fence_transcript, load_prompt
+from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.types import Goal, Message
 
 
@@ -32,33 +32,19 @@ class Judge:
             return {name: _read_judgement(rubric, answer[name]) for name, rubric in rubrics.items()}
 
         criteria = "\n".join(f"{name}: {rubric.criterion}" for name, rubric in rubrics.items())
-        request = _request(
-            "judge",
-            goal=fence("goal", goal.text),
-            transcript=fence_transcript(messages),
-            criteria=fence("criteria", criteria),
-        )
+        fields = {
+            "goal": fence("goal", goal.text),
+            "transcript": fence_transcript(messages),
+            "criteria": fence("criteria", criteria),
+        }
+        request = json_request(CallRole.JUDGE, "judge", fields)
         return await ask_json(self.engine, self.model, request, read)
 
     async def aextract(self, messages: tuple[Message, ...], *, wanted: str) -> str:
         """What the assistant finally delivered, empty if nothing. Raises SampleError if that cannot be found out."""
-        request = _request("extract", transcript=fence_transcript(messages), wanted=wanted)
+        fields = {"transcript": fence_transcript(messages), "wanted": wanted}
+        request = json_request(CallRole.JUDGE, "extract", fields)
         return await ask_json(self.engine, self.model, request, _read_artefact)
-
-
-def _request(name: str, **values: str) -> ChatRequest:
-    # Instructions first, conversation after: providers' prefix caches hit on the fixed part.
-    instructions, turn = load_prompt(name), load_prompt(f"{name}_turn")
-    return ChatRequest(
-        role=CallRole.JUDGE,
-        messages=(
-            Message(role="system", content=instructions.text),
-            Message(role="user", content=turn.fill(**values)),
-        ),
-        temperature=0.0,
-        json_reply=True,
-        template=instructions.hash + turn.hash,
-    )
 
 
 def _read_judgement(rubric: Rubric, answer: Any) -> Judgement:

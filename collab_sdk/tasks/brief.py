@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
-from collab_sdk.chat.structured import ask_json
+from collab_sdk.chat.model import CallRole, ChatModel
+from collab_sdk.chat.structured import ask_json, json_request
 from collab_sdk.goals import read_goal
-from collab_sdk.prompts import fence_transcript, load_prompt
+from collab_sdk.prompts import fence_transcript
 from collab_sdk.types import Goal, Message
 
 
@@ -19,16 +19,6 @@ class BriefWriter:
 
     async def awrite(self, goal: Goal) -> Goal:
         """The goal with a text. Raises SampleError if the model fails or does not answer in the form asked for."""
-        instructions, turn = load_prompt("brief"), load_prompt("brief_turn")
         document = Message(role="user", content=goal.reference or "")
-        request = ChatRequest(
-            role=CallRole.GOAL,
-            messages=(
-                Message(role="system", content=instructions.text),
-                Message(role="user", content=turn.fill(transcript=fence_transcript([document]))),
-            ),
-            temperature=0.0,
-            json_reply=True,
-            template=instructions.hash + turn.hash,
-        )
+        request = json_request(CallRole.GOAL, "brief", {"transcript": fence_transcript([document])})
         return replace(goal, text=await ask_json(self.engine, self.model, request, read_goal))
