@@ -134,6 +134,12 @@ class Conversation:
     alternatives: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """By turn index: other responses that were given to the same history."""
 
+    @property
+    def partial_turns(self) -> frozenset[int]:
+        """Turns whose response was broken off. Metadata may be anybody's: what names no turns says nothing."""
+        noted = self.metadata.get(PARTIAL_TURNS)
+        return frozenset(turn for turn in noted if isinstance(turn, int)) if isinstance(noted, list) else frozenset()
+
     def turns(self) -> Iterator[Turn]:
         """The assistant turns that can be scored: text that answers a user message, tool steps in between included."""
         index = 0

@@ -89,3 +89,10 @@ def test_a_store_of_regenerations_is_exported_from_the_command_line_with_no_call
     assert result.exit_code == 0, result.output
     assert "assistant" not in result.stderr
     assert "1 conversation" in result.stderr
+
+
+@pytest.mark.parametrize("noted", [5, "0", {"0": 1}, [[0]], ["0"]])
+def test_metadata_that_names_no_turns_breaks_nothing_off(tmp_path, noted):
+    report, *_ = export(tmp_path, replace(LOGGED, metadata={PARTIAL_TURNS: noted}), candidates=3)
+    assert report.refused[Refusal.BROKEN_OFF] == 0
+    assert not report.failed

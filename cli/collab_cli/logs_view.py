@@ -17,8 +17,8 @@ from collab_cli.terminal import show as show_text
 from collab_cli.units import of
 from collab_sdk import Conversation
 from collab_sdk.logs import ConversationStore, JsonlWriter
+from collab_sdk.logs.formats.tool_calls import called_function
 from collab_sdk.logs.store import StoredChat
-from collab_sdk.types import PARTIAL_TURNS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,13 +104,13 @@ def _lines(described: StoredChat, chat: Conversation | None, *, width: int) -> I
 
 def _messages(chat: Conversation, width: int) -> Iterator[str]:
     turn_at = {len(turn.history): turn.index for turn in chat.turns()}
-    partial = chat.metadata.get(PARTIAL_TURNS) or ()
+    partial = chat.partial_turns
     for position, message in enumerate(chat.messages):
         turn = turn_at.get(position)
         speaker = message.role if turn is None else f"{message.role}, turn {turn}"
         text = message.content
         for call in message.tool_calls:
-            function = call.get("function") or {}
+            function = called_function(call)
             text += f"\n-> {function.get('name')}({function.get('arguments')})"
         yield from _block(f"{speaker} (broken off)" if turn in partial else speaker, text, width)
         for other in () if turn is None else chat.alternatives.get(turn, ()):

@@ -14,7 +14,7 @@ from collab_sdk.preferences.report import ExportReport, ScoredConversation, Scor
 from collab_sdk.preferences.selection import PairRule, Refusal
 from collab_sdk.sampling import SamplingRule
 from collab_sdk.scorer import MRScorer
-from collab_sdk.types import PARTIAL_TURNS, Conversation, Goal, MRScore, PreferencePair, Turn
+from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 
 class PreferenceExporter:
@@ -104,7 +104,7 @@ class PreferenceExporter:
     async def _aturn(self, conversation: Conversation, goal: Goal, turn: Turn) -> ScoredTurn:
         if turn.history[-1].role != "user":
             return ScoredTurn(turn=turn, refusal=Refusal.TOOLS)
-        if turn.index in (conversation.metadata.get(PARTIAL_TURNS) or ()):
+        if turn.index in conversation.partial_turns:
             return ScoredTurn(turn=turn, refusal=Refusal.BROKEN_OFF)
         draws = await adraw_candidates(
             turn,

@@ -61,14 +61,15 @@ class ExportFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            for file in dict.fromkeys([self._pairs, self._eval]):
-                self._end(file)
-        self._open.__exit__(kind, error, trace)
-
-    def _end(self, file: "_CountingWriter") -> None:
+        files = dict.fromkeys([self._pairs, self._eval]) if kind is None else ()
         if self._writer.entry is not None:
-            self._catalogue.add(file.name, self._writer.entry(file.name))
+            for file in files:
+                self._catalogue.add(file.name, self._writer.entry(file.name))
+        self._open.__exit__(kind, error, trace)
+        for file in files:  # only now: where warnings are errors, the files are complete all the same
+            self._warn_of_few(file)
+
+    def _warn_of_few(self, file: "_CountingWriter") -> None:
         if file.lines < self._writer.min_rows:
             warnings.warn(
                 f"{file.name} has {file.lines} rows, and {self._format} takes no fewer than {self._writer.min_rows}.",

@@ -86,10 +86,10 @@ def run_id(row: Row, *keys: str) -> str:
 
 def seconds(value: Any) -> float:
     """Unix seconds of a time in ISO 8601, in UTC if it does not say, or 0 for what is no time."""
-    if isinstance(value, int | float):
-        return float(value)
     try:
+        if isinstance(value, int | float):
+            return float(value)
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -9,7 +9,9 @@ from collab_sdk.logs.formats.conversation_row import first_text, to_conversation
 from collab_sdk.types import Conversation, Message
 
 _CONVERSATIONS = "SELECT coalesce(conversation_id, id) AS name FROM responses GROUP BY name ORDER BY min(id)"
-_RESPONSES = "SELECT * FROM responses WHERE coalesce(conversation_id, id) = ? ORDER BY datetime_utc, id"
+_RESPONSES = """
+    SELECT id, model, system, prompt, response FROM responses
+    WHERE coalesce(conversation_id, id) = ? ORDER BY datetime_utc, id"""
 _BESIDE = {
     "prompt_fragments": """
         SELECT content FROM prompt_fragments JOIN fragments ON fragments.id = fragment_id
@@ -18,8 +20,8 @@ _BESIDE = {
         SELECT content FROM system_fragments JOIN fragments ON fragments.id = fragment_id
         WHERE response_id = ? ORDER BY "order" """,
     "prompt_attachments": 'SELECT 1 FROM prompt_attachments WHERE response_id = ? ORDER BY "order"',
-    "tool_calls": "SELECT * FROM tool_calls WHERE response_id = ? ORDER BY id",
-    "tool_results": "SELECT * FROM tool_results WHERE response_id = ? ORDER BY id",
+    "tool_calls": "SELECT name, arguments, tool_call_id FROM tool_calls WHERE response_id = ? ORDER BY id",
+    "tool_results": "SELECT name, output, tool_call_id FROM tool_results WHERE response_id = ? ORDER BY id",
 }
 """By the table, which older versions may not have."""
 

@@ -101,8 +101,13 @@ def _piece(database: sqlite3.Connection, piece: Any) -> str:
     if isinstance(piece, Mapping) and isinstance(piece.get("literal"), str):
         return str(piece["literal"])
     fragment = piece.get("fragment") if isinstance(piece, Mapping) else None
-    found = database.execute("SELECT content FROM fragments WHERE id = ?", [fragment]).fetchone()
+    found = database.execute("SELECT content FROM fragments WHERE id = ?", [_row_id(fragment)]).fetchone()
     return first_text(found["content"] if found else None) or ""
+
+
+def _row_id(value: Any) -> int | str | None:
+    """The id if a row may have it: what SQLite cannot hold would end the reading of all threads."""
+    return value if isinstance(value, str) or (isinstance(value, int) and abs(value) < 1 << 63) else None
 
 
 def _call(part: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 Ours has `alternatives` besides: other responses to the same history, by the index of the turn.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from collab_sdk.logs.formats.conversation_row import Format, Row, read_messages,
 from collab_sdk.types import Conversation, Message
 
 SCHEMA = "collab/conversation/v1"
+_TURN = re.compile("[0-9]{1,9}")
 
 _ROLE_ALIASES = (("developer", "system"), ("function", "tool"))
 
@@ -32,7 +34,7 @@ def _alternatives(value: Any) -> dict[int, tuple[str, ...]]:
     if not value:
         return {}
     if not isinstance(value, Mapping) or not all(
-        str(turn).isdecimal() and isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+        _TURN.fullmatch(str(turn)) and isinstance(texts, list) and all(isinstance(text, str) for text in texts)
         for turn, texts in value.items()
     ):
         raise InputError("alternatives must be lists of text by the index of their turn")

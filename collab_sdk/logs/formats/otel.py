@@ -3,6 +3,7 @@
 Spans of agents and tools are passed over: the calls within say the same.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from collab_sdk.logs.store import LoggedCall
 _INPUT, _OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 _REQUEST = "gen_ai.request."
 _OTHER_OPERATIONS = ("invoke_agent", "create_agent", "execute_tool", "embeddings", "invoke_workflow")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
 def _matches(row: Row) -> bool:
@@ -71,17 +73,23 @@ def _value(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     if isinstance(values := value.get("arrayValue"), Mapping):
-        return [_value(one) for one in values.get("values") or []]
+        items = values.get("values")
+        return [_value(one) for one in items] if isinstance(items, list) else []
     if isinstance(values := value.get("kvlistValue"), Mapping):
         return _attributes(values.get("values"))
-    if isinstance(number := value.get("intValue"), str):  # 64 bits do not fit into a JSON number
-        return int(number) if number.lstrip("-").isdecimal() else None
+    if isinstance(number := value.get("intValue"), str):
+        return _integer(number)
     return next(iter(value.values()), None)
 
 
 def _time(span: Row, iso: str, nanoseconds: str) -> float:
-    value = span.get(nanoseconds)
-    return int(value) / 1e9 if isinstance(value, str) and value.isdecimal() else seconds(span.get(iso))
+    since_1970 = _integer(span.get(nanoseconds))
+    return seconds(span.get(iso)) if since_1970 is None else since_1970 / 1e9
+
+
+def _integer(value: Any) -> int | None:
+    """The number in text, which OTLP uses since 64 bits do not fit into a JSON number."""
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else None
 
 
 OTEL = CallFormat(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.call_row import objects
 from collab_sdk.logs.json_text import to_json
 from collab_sdk.types import Message
 
@@ -27,13 +28,13 @@ def otel_text(parts: Any) -> str:
     """The text of parts; those that are no text become `[image]` and the like."""
     if isinstance(parts, str):
         return parts
-    return "\n".join(_text(part) for part in _objects(parts) if part.get("type") not in _UNSAID)
+    return "\n".join(_text(part) for part in objects(parts) if part.get("type") not in _UNSAID)
 
 
 def _messages(value: Any) -> Iterator[Message]:
     if not isinstance(value, Mapping):
         raise InputError(f"a message must be an object with role and parts, not {type(value).__name__}")
-    parts = _objects(value.get("parts"))
+    parts = objects(value.get("parts"))
     results = [part for part in parts if part.get("type") == "tool_call_response"]
     calls = [_call(part) for part in parts if part.get("type") == "tool_call"]
     for result in results:
@@ -62,7 +63,3 @@ def _text(part: Mapping[str, Any]) -> str:
 
 def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []

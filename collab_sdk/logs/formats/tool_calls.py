@@ -28,6 +28,12 @@ def link_tool_calls(messages: Iterable[Message]) -> tuple[Message, ...]:
     return tuple(linked)
 
 
+def called_function(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The name and arguments in a call; empty for one that is of no function."""
+    function = call.get("function")
+    return function if isinstance(function, Mapping) else {}
+
+
 def _complete(call: Mapping[str, Any], spare_id: str) -> Mapping[str, Any]:
     call = {"id": None, "type": "function", **call}
     if not isinstance(call["id"], str):

@@ -97,10 +97,12 @@ def _metadata(calls: Sequence[StoredCall]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for call in calls:
         said |= {"source": "" if call.source == IMPORTED else call.source, "model": call.model, "user": call.user}
-        said |= as_object(call.details).get("metadata") or {}
+        metadata = as_object(call.details).get("metadata")
+        said |= metadata if isinstance(metadata, dict) else {}
     return {key: value for key, value in said.items() if value not in (None, "")}
 
 
 def _tools(db: sqlite3.Connection, toolset: int | None) -> tuple[Mapping[str, Any], ...]:
     found = db.execute("SELECT body FROM toolsets WHERE id = ?", (toolset,)).fetchone()
-    return tuple(as_object(found[0])["tools"]) if found else ()
+    tools = as_object(found[0]).get("tools") if found else None
+    return tuple(tools) if isinstance(tools, list) else ()

@@ -1,16 +1,14 @@
 """A store as one of the logs that are read."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from collab_sdk.errors import InputError, StoreError
 from collab_sdk.logs.store import schema
-from collab_sdk.logs.store.store import ConversationStore
+from collab_sdk.logs.store.store import ConversationStore, Report
 from collab_sdk.types import Conversation
-
-Report = Callable[[InputError], None]
 
 
 def is_store(file: str) -> bool:

@@ -17,12 +17,14 @@ class Catalogue:
     """
 
     def __init__(self, path: Path) -> None:
-        self._entries = _entries(path)
+        _entries(path)  # what is no catalogue is refused before a file is made
+        self._path = path
+        self._added: dict[str, Any] = {}
         self._file = JsonlWriter(path)
 
     def add(self, file: str, entry: Mapping[str, Any]) -> None:
         """The entry of a data file, under its name without the ending; one that it has already is replaced."""
-        self._entries[Path(file).stem] = entry
+        self._added[Path(file).stem] = entry
 
     def __enter__(self) -> Self:
         return self
@@ -30,9 +32,11 @@ class Catalogue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._file.write(self._entries)
-        self._file.__exit__(kind, error, trace)
+        if kind is not None:
+            self._file.__exit__(kind, error, trace)
+            return
+        with self._file:  # read only now, as others may have added theirs since
+            self._file.write(_entries(self._path) | self._added)
 
 
 def _entries(path: Path) -> dict[str, Any]:

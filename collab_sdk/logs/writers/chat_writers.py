@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from collab_sdk.errors import UnknownNameError
+from collab_sdk.errors import InputError, UnknownNameError
 from collab_sdk.logs.formats.openai_messages import SCHEMA
+from collab_sdk.logs.formats.tool_calls import called_function
 from collab_sdk.logs.json_text import parse_json, to_json
 from collab_sdk.types import Conversation, Message
 
@@ -43,13 +44,17 @@ def _turns(message: Message) -> list[Row]:
     said = [{"from": _SPEAKERS[message.role], "value": message.content}]
     if not message.tool_calls:
         return said
-    calls = [call["function"] for call in message.tool_calls]
+    calls = [called_function(call) for call in message.tool_calls]
     made = [{"name": call.get("name"), "arguments": _arguments(call.get("arguments"))} for call in calls]
     return (said if message.content else []) + [{"from": "function_call", "value": to_json(made)}]
 
 
 def _arguments(text: Any) -> Any:
-    return parse_json(text) if isinstance(text, str) and text else text
+    """The value; text that is no JSON, a slip of the model, as it is."""
+    try:
+        return parse_json(text) if isinstance(text, str) and text else text
+    except InputError:
+        return text
 
 
 CHAT_WRITERS: Mapping[str, ChatWriter] = MappingProxyType({"collab": _collab, "openai": _openai, "sharegpt": _sharegpt})

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.tool_calls import called_function
 from collab_sdk.logs.json_text import parse_json, to_json
 from collab_sdk.logs.writers.pair_parts import Row
 from collab_sdk.types import Message, PreferencePair
@@ -57,7 +58,7 @@ def _side(messages: list[Message]) -> Row:
 
 
 def _call(call: Mapping[str, Any]) -> Row:
-    function = call.get("function") or {}
+    function = called_function(call)
     return {"name": function.get("name"), "arguments": _arguments(function.get("arguments"))}
 
 
