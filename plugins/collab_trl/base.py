@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import UsageError
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -46,7 +47,7 @@ def read_base(name: str) -> Base:
     except Exception as error:  # transformers, its hub and the files' parsers raise what they like
         raise UsageError(
             f"The base model {name!r} cannot be read: give a folder with config.json and a tokenizer, or a name on the "
-            f"Hugging Face hub. ({type(error).__name__}: {str(error).strip().splitlines()[0][:200]})"
+            f"Hugging Face hub. ({type(error).__name__}: {one_line(str(error), 200)})"
         ) from error
     _check_tokenizer(tokenizer, name)
     parameters, linear = _shape(config, name)
@@ -87,7 +88,7 @@ def _shape(config: Any, name: str) -> tuple[int, tuple[tuple[str, int, int], ...
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
     except ValueError as error:
-        raise UsageError(f"{name} is no causal language model: {str(error).splitlines()[0][:200]}") from None
+        raise UsageError(f"{name} is no causal language model: {one_line(str(error), 200)}") from None
     head = model.get_output_embeddings()
     linear = [
         (path.rpartition(".")[2], *_features(module))

@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from collab_trl.figures import series
-
-Log = Mapping[str, float]
+from collab_trl.figures import Log, series
 
 PANELS = (
     ("loss", ("loss", "eval_loss")),

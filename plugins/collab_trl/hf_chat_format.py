@@ -1,13 +1,13 @@
 """Messages to tokens and back, by a tokenizer's chat template."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.chat.structured import json_object
-from collab_sdk.errors import EndpointError, ModelCallError
+from collab_sdk.errors import EndpointError, InputError, ModelCallError
+from collab_sdk.logs.json_text import parse_json
 from collab_sdk.types import Message
 
 PROBE = "An answer."
@@ -41,7 +41,7 @@ class ChatFormat:
                 return_dict=True,
                 sanitize_control_tokens=True,  # <|im_end|> in a message is text, and ends no turn
             )
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
+        except (TemplateError, TypeError, ValueError, KeyError, RecursionError) as error:
             reason = one_line(str(error), 160)
             raise ModelCallError(f"The chat template in {self._folder} does not take this chat: {reason}") from None
         return list(encoded["input_ids"])
@@ -92,7 +92,7 @@ def with_arguments_read(call: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
         return dict(call)
     try:
-        arguments = json.loads(function["arguments"])
-    except ValueError:
+        arguments = parse_json(function["arguments"])
+    except InputError:
         return dict(call)
     return {**call, "function": {**function, "arguments": arguments}}

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.training import TrainingOptions
 from collab_trl.base import Base
@@ -39,7 +40,7 @@ def load(base: Base, plan: Plan, *, in_4bit: bool = False) -> Any:
     try:
         model = AutoModelForCausalLM.from_pretrained(base.name, **settings)
     except OSError as error:
-        raise UsageError(f"The weights of {base.name} cannot be read: {str(error).splitlines()[0][:200]}") from None
+        raise UsageError(f"The weights of {base.name} cannot be read: {one_line(str(error), 200)}") from None
     model.config.use_cache = False
     return model
 

@@ -76,6 +76,10 @@ def make_plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) 
     )
 
 
+def least_micro_batch(method: str) -> int:
+    return 2 if method == "kto" else 1  # KTO sets each reply against another one's prompt
+
+
 def is_main_process() -> bool:
     """Of those that accelerate has launched."""
     return os.environ.get("RANK", "0") == "0"
@@ -91,7 +95,7 @@ def _fit(
     options: TrainingOptions, base: Base, *, widest: int, share: int, bf16: bool, available: int
 ) -> tuple[int, bool]:
     """The largest micro-batch that fits without recomputation, or else with it."""
-    least = 2 if options.method == "kto" else 1  # KTO sets each reply against another one's prompt
+    least = least_micro_batch(options.method)
     sizes = [options.micro_batch] if options.micro_batch else [size for size in MICRO_BATCHES if least <= size <= share]
     sizes = sizes or [least]
     ways = [False, True] if options.checkpointing is None else [options.checkpointing]

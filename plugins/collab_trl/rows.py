@@ -1,6 +1,5 @@
 """Rows of every preference format, and of the formats for SFT and KTO, as examples."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.registry import format_of
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
+from collab_sdk.logs.json_text import parse_json
 from collab_sdk.training import opening
 
 Row = Mapping[str, Any]
@@ -165,8 +165,8 @@ def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:
     tools = source.get("tools") or ()  # LLaMA-Factory writes "" for none
     if isinstance(tools, str):
         try:
-            tools = json.loads(tools)
-        except ValueError:
+            tools = parse_json(tools)
+        except InputError:
             raise InputError("tools are no JSON") from None
     if not isinstance(tools, Sequence) or not all(isinstance(tool, Mapping) for tool in tools):
         raise InputError("tools must be a list of objects")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from collab_sdk.chat.openai_shape import one_line
 from collab_trl.hf_chat_format import with_arguments_read
 from collab_trl.rows import Example
 
@@ -72,7 +73,10 @@ def _check_text(example: Example, tokenizer: Any) -> None:
     # `all_special_tokens` leaves out those that only the vocabulary knows to be special, as Llama 3's <|eot_id|>.
     markers = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     # As JSON, since what is in calls and tools reaches the template, too.
-    text = json.dumps(_parts(example), ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(_parts(example), ensure_ascii=False, default=str)
+    except RecursionError:
+        raise FaultyExampleError("JSON nested too deeply") from None
     if any(json.dumps(marker, ensure_ascii=False)[1:-1] in text for marker in markers):
         raise FaultyExampleError(
             "a message holds one of the model's own markers as text, and would break out of its place"
@@ -80,7 +84,9 @@ def _check_text(example: Example, tokenizer: Any) -> None:
 
 
 def _parts(example: Example) -> Sequence[Mapping[str, Any]]:
-    return (*example.prompt, *example.chosen, *example.rejected, *example.tools)
+    """As the template gets them: an escape in the JSON text of a call's arguments would hide a marker."""
+    messages = (*example.prompt, *example.chosen, *example.rejected)
+    return (*map(_laid_out, messages), *example.tools)
 
 
 def _render(
@@ -101,9 +107,13 @@ def _render(
             )
         )
     except Exception as error:  # a template is a program, and fails as it likes
-        raise FaultyExampleError(f"the chat template refuses it: {str(error)[:200]}") from None
+        raise FaultyExampleError(f"the chat template refuses it: {one_line(str(error), 200)}") from None
 
 
 def _laid_out(message: Mapping[str, Any]) -> dict[str, Any]:
     calls = message.get("tool_calls")
-    return {**message, "tool_calls": [with_arguments_read(call) for call in calls]} if calls else dict(message)
+    if not calls:
+        return dict(message)
+    if not isinstance(calls, Sequence) or not all(isinstance(call, Mapping) for call in calls):
+        raise FaultyExampleError("tool_calls must be a list of objects")
+    return {**message, "tool_calls": [with_arguments_read(call) for call in calls]}

@@ -11,7 +11,7 @@ from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, Tr
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_memory
 from collab_trl.hf_memory import free_memory, ran_out_of_memory
-from collab_trl.plan import CPU, Plan, is_main_process
+from collab_trl.plan import CPU, Plan, is_main_process, least_micro_batch
 from collab_trl.tokens import Tokens
 from collab_trl.workplace import Workplace, identity
 
@@ -83,7 +83,7 @@ class TrlTraining:
 
     def _smaller(self) -> str:
         """The next setting to try."""
-        least = 2 if self.options.method == "kto" else 1
+        least = least_micro_batch(self.options.method)
         if self.plan.micro_batch > least:
             return f"Next: --micro-batch {max(least, self.plan.micro_batch // 2)}; the same command then goes on."
         if not self.plan.checkpointing:
