@@ -1,11 +1,13 @@
 """Means with bootstrap intervals, over turns that come in conversations."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
+from typing import TypeVar
 
 NORMAL = NormalDist()
+Group = TypeVar("Group")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +19,12 @@ class Estimate:
     high: float | None
     n: int
     """Values, all conversations together."""
+
+    def __format__(self, spec: str) -> str:
+        """`0.52 [0.41, 0.63]`, each number by `spec`."""
+        if self.low is None or self.high is None:
+            return f"{self.mean:{spec}}"
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
 def estimate_mean(
@@ -38,6 +46,25 @@ def estimate_mean(
     means = sorted(_ratio(rng.choices(sums, k=len(sums))) for _ in range(resamples))
     low, high = (means[_rank(share, resamples)] for share in _shares(mean, means, sums, level))
     return Estimate(mean=mean, low=low, high=high, n=n)
+
+
+def estimate_statistic(
+    groups: Sequence[Group], statistic: Callable[[Sequence[Group]], float | None], *, n: int, resamples: int
+) -> Estimate | None:
+    """What is no ratio of sums, with its 95 % percentile bootstrap interval; None where `statistic` is.
+
+    It is computed anew for every draw of groups. `n` is the number of values that they hold.
+    """
+    whole = statistic(groups)
+    if whole is None:
+        return None
+    rng = random.Random(0)  # noqa: S311 - no secret
+    draws = (statistic(rng.choices(groups, k=len(groups))) for _ in range(resamples))
+    drawn = sorted(value for value in draws if value is not None)
+    if len(groups) < 2 or len(drawn) < 2:
+        return Estimate(mean=whole, low=None, high=None, n=n)
+    tail = round((1 - 0.95) / 2 * (len(drawn) - 1))
+    return Estimate(mean=whole, low=drawn[tail], high=drawn[-1 - tail], n=n)
 
 
 def _ratio(sums: Sequence[tuple[float, int]]) -> float:

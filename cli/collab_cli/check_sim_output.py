@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from collab_cli.terminal import note, printable, show
 from collab_cli.units import of
 from collab_sdk.fidelity import CheckedConversation, Figure, SimulatorCheck
-from collab_sdk.statistics import Estimate
 
 WIDTH = 116
 """Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
@@ -26,8 +25,8 @@ def show_check(check: SimulatorCheck, checked: Sequence[CheckedConversation], fi
         table.add_row(
             figure.name,
             "-" if figure.real is None else f"{figure.real:.2f}",
-            _written(figure.simulated, ".2f"),
-            "" if figure.difference is None else _written(figure.difference, "+.2f"),
+            f"{figure.simulated:.2f}",
+            "" if figure.difference is None else f"{figure.difference:+.2f}",
             f"{figure.simulated.n:,}",
             figure.meaning,
         )
@@ -38,9 +37,3 @@ def show_check(check: SimulatorCheck, checked: Sequence[CheckedConversation], fi
     turns = sum(len(one.turns) for one in checked)
     who = f"{printable(check.simulator.model.name)} beside the users of {of(len(checked), 'chat')}"
     note(f"{who}, {of(turns, 'turn')}. In brackets: 95 % interval over chats.")
-
-
-def _written(estimate: Estimate, form: str) -> str:
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:{form}}"
-    return f"{estimate.mean:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"

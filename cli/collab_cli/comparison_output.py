@@ -2,7 +2,6 @@
 
 from collab_cli.terminal import note, show
 from collab_sdk.comparison import Comparison, Figure
-from collab_sdk.statistics import Estimate
 
 WIDTH = 100
 """Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
@@ -35,11 +34,5 @@ def show_comparison(comparison: Comparison) -> None:
 
 def _cells(figure: Figure) -> list[str]:
     form = UNITS.get(figure.name, ".0%")
-    difference = _written(figure.difference, f"+{form}")
-    return [figure.name, _written(figure.before, form), _written(figure.after, form), difference, str(figure.before.n)]
-
-
-def _written(estimate: Estimate, form: str) -> str:
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:{form}}"
-    return f"{estimate.mean:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+    before, after, difference = f"{figure.before:{form}}", f"{figure.after:{form}}", f"{figure.difference:+{form}}"
+    return [figure.name, before, after, difference, str(figure.before.n)]

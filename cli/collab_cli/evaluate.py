@@ -1,6 +1,6 @@
 """`collab evaluate`: bots in whole conversations with the simulated user."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -12,7 +12,7 @@ from collab_cli.failures import finish
 from collab_cli.options import LIMIT, PARTS, SPENDING, RunOptions, count, number, option, taking
 from collab_cli.terminal import Problems, note
 from collab_sdk.errors import UsageError
-from collab_sdk.evaluation import evaluation_row, figures, plot_figures
+from collab_sdk.evaluation import Figure, evaluation_row, figures, plot_figures, require_plot
 from collab_sdk.logs import JsonlWriter
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -63,10 +63,11 @@ def evaluate(
     if options.dry_run:
         dry_run(setting, problems)
         return
+    if plot is not None:
+        require_plot()
     with evaluating(setting, problems) as run:
-        evaluations = run.all() if output is None else _written(run.all(), output)
-        for evaluation in evaluations:
-            shown = figures(evaluation.results)
+        measured = ((evaluation, figures(evaluation.results)) for evaluation in run.all())
+        for evaluation, shown in measured if output is None else _written(measured, output):
             show_evaluation(evaluation, shown)
             if plot is not None and shown:
                 plot_figures(shown, [r.name for r in evaluation.results], plot, title=evaluation.evaluator.task.name)
@@ -76,9 +77,11 @@ def evaluate(
     finish(problems)
 
 
-def _written(evaluations: Iterator[Evaluation], path: Path) -> Iterator[Evaluation]:
+def _written(
+    measured: Iterable[tuple[Evaluation, list[Figure]]], path: Path
+) -> Iterator[tuple[Evaluation, list[Figure]]]:
     """Pass evaluations on, and write each as a row. The file is opened before anything is paid for."""
     with JsonlWriter(path) as file:
-        for evaluation in evaluations:
-            file.write(evaluation_row(evaluation.evaluator, evaluation.results))
-            yield evaluation
+        for evaluation, shown in measured:
+            file.write(evaluation_row(evaluation.evaluator, evaluation.results, shown))
+            yield evaluation, shown

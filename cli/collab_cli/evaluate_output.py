@@ -48,8 +48,4 @@ def _ends(result: BotResult) -> str:
 
 
 def _written(estimate: Estimate | None, form: str) -> str:
-    if estimate is None:
-        return "-"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:{form}}"
-    return f"{estimate.mean:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+    return "-" if estimate is None else format(estimate, form)

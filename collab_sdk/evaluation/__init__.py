@@ -5,7 +5,7 @@ from collab_sdk.evaluation.estimate import estimate_evaluation
 from collab_sdk.evaluation.evaluator import Evaluator
 from collab_sdk.evaluation.figures import BotResult, Figure, figures
 from collab_sdk.evaluation.played import Played
-from collab_sdk.evaluation.plot import plot_figures
+from collab_sdk.evaluation.plot import plot_figures, require_plot
 from collab_sdk.evaluation.rows import evaluation_row
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "evaluation_row",
     "figures",
     "plot_figures",
+    "require_plot",
 ]

@@ -1,11 +1,10 @@
 """Asking or answering: table 2 of the paper, of a bot's first answers to openings known to be ambiguous or clear."""
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TypeVar
 
-from collab_sdk.statistics import Estimate
+from collab_sdk.statistics import Estimate, estimate_statistic
 
 Item = TypeVar("Item")
 Labelled = tuple[bool, bool]
@@ -53,14 +52,11 @@ def estimate(
     statistic: Callable[[Sequence[Item]], float | None],
     *,
     less: Sequence[Sequence[Item]] | None = None,
-    level: float = 0.95,
     resamples: int = 2000,
-    seed: int = 0,
 ) -> Estimate | None:
-    """A statistic over all conversations with its percentile bootstrap interval, groups drawn as a whole.
+    """A statistic over all conversations with its 95 % percentile bootstrap interval, groups drawn as a whole.
 
     With `less`, groups of the same conversations in the same order, it is the paired difference to their statistic.
-    Unlike a mean, an F1 is no ratio of sums, so it is computed anew for every draw.
     """
 
     def value(chosen: Sequence[int]) -> float | None:
@@ -70,20 +66,7 @@ def estimate(
         other = statistic([item for place in chosen for item in less[place]])
         return None if other is None else one - other
 
-    places = range(len(groups))
-    whole = value(places)
-    if whole is None:
-        return None
-    rng = random.Random(seed)  # noqa: S311 - no secret
-    drawn = sorted(v for _ in range(resamples) if (v := value(rng.choices(places, k=len(places)))) is not None)
-    tail = round((1 - level) / 2 * (len(drawn) - 1)) if drawn else 0
-    spread = len(groups) > 1 and len(drawn) > 1
-    return Estimate(
-        mean=whole,
-        low=drawn[tail] if spread else None,
-        high=drawn[-1 - tail] if spread else None,
-        n=sum(map(len, groups)),
-    )
+    return estimate_statistic(range(len(groups)), value, n=sum(map(len, groups)), resamples=resamples)
 
 
 def share(values: Sequence[bool]) -> float | None:

@@ -1,6 +1,7 @@
 """The figures as a picture."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from collab_sdk.errors import MissingExtraError, OutputError
@@ -11,12 +12,17 @@ INCHES = 2.6
 """Of each figure's panel."""
 
 
+def require_plot() -> None:
+    """Raise MissingExtraError where nothing can be drawn, before anything is paid for."""
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError.of("A plot needs matplotlib", "report")
+
+
 def plot_figures(figures: Sequence[Figure], bots: Sequence[str], path: Path, *, title: str) -> None:
     """A panel for each figure, a point and its 95 % interval for each bot. Raises OutputError, MissingExtraError."""
-    try:
-        from matplotlib.figure import Figure as Canvas
-    except ImportError:
-        raise MissingExtraError.of("A plot needs matplotlib", "report") from None
+    require_plot()
+    from matplotlib.figure import Figure as Canvas
+
     canvas = Canvas(figsize=(INCHES * len(figures), 3.2), layout="constrained")
     canvas.suptitle(title, parse_math=False)  # a bot's name may have dollars in it
     for panel, figure in zip(canvas.subplots(1, len(figures), squeeze=False)[0], figures, strict=True):

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from collab_sdk.evaluation.evaluator import Evaluator
-from collab_sdk.evaluation.figures import BotResult, figures
+from collab_sdk.evaluation.figures import BotResult, Figure
 from collab_sdk.evaluation.played import Played
 from collab_sdk.rows import future_row
 from collab_sdk.statistics import Estimate
@@ -13,7 +13,7 @@ from collab_sdk.statistics import Estimate
 EVALUATION_SCHEMA = "collab/evaluation/v1"
 
 
-def evaluation_row(evaluator: Evaluator, results: Sequence[BotResult]) -> dict[str, Any]:
+def evaluation_row(evaluator: Evaluator, results: Sequence[BotResult], figures: Sequence[Figure]) -> dict[str, Any]:
     """Everything: the figures, and every conversation that they are made of. Bots are in the order given."""
     return {
         "schema": EVALUATION_SCHEMA,
@@ -29,7 +29,7 @@ def evaluation_row(evaluator: Evaluator, results: Sequence[BotResult]) -> dict[s
                 "means": [_estimate_row(mean) for mean in figure.means],
                 "differences": [_estimate_row(difference) for difference in figure.differences],
             }
-            for figure in figures(results)
+            for figure in figures
         ],
         "results": [_result_row(result) for result in results],
     }

@@ -1,38 +1,24 @@
 """Pearson's correlation of two values a turn, over turns that come in conversations."""
 
-import random
 from collections.abc import Iterable, Sequence
 
-from collab_sdk.statistics import Estimate
+from collab_sdk.statistics import Estimate, estimate_statistic
 
 Sums = tuple[float, ...]
 """n, x, y, xx, yy, xy."""
 LEAST = 3
+RESAMPLES = 1000
 
 
-def estimate_correlation(
-    groups: Sequence[Sequence[tuple[float, float]]], *, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> Estimate | None:
-    """With its percentile bootstrap interval, conversations drawn as a whole; None where one side does not vary."""
+def estimate_correlation(groups: Sequence[Sequence[tuple[float, float]]]) -> Estimate | None:
+    """With its 95 % bootstrap interval, conversations drawn as a whole; None where one side does not vary."""
     values = [pair for group in groups for pair in group]
     if len(values) < LEAST:
         return None
     # Far from zero, sums of squares would lose the little that values differ in.
     means = [sum(column) / len(values) for column in zip(*values, strict=True)]
     sums = [_sums((x - means[0], y - means[1]) for x, y in group) for group in groups if group]
-    whole = _correlation(sums)
-    if whole is None:
-        return None
-    rng = random.Random(seed)  # noqa: S311 - no secret
-    drawn = sorted(r for _ in range(resamples) if (r := _correlation(rng.choices(sums, k=len(sums)))) is not None)
-    tail = round((1 - level) / 2 * (len(drawn) - 1)) if drawn else 0
-    spread = len(sums) > 1 and len(drawn) > 1
-    return Estimate(
-        mean=whole,
-        low=drawn[tail] if spread else None,
-        high=drawn[-1 - tail] if spread else None,
-        n=len(values),
-    )
+    return estimate_statistic(sums, _correlation, n=len(values), resamples=RESAMPLES)
 
 
 def _sums(pairs: Iterable[tuple[float, float]]) -> Sums:
