@@ -8,11 +8,13 @@ from collab_sdk.harvest.presidio import presidio_redactor
 from collab_sdk.harvest.recorder import CallContext, Recorder, RecorderStats
 from collab_sdk.harvest.redaction import redact_patterns
 from collab_sdk.harvest.users import salted_user
+from collab_sdk.harvest.writer import CallStore
 from collab_sdk.suppression import suppress, suppressed
 
 __all__ = [
     "Answer",
     "CallContext",
+    "CallStore",
     "Recorder",
     "RecorderStats",
     "completion_answer",

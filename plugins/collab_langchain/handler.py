@@ -16,8 +16,7 @@ from collab_langchain.identity import NOBODY, identity
 from collab_langchain.runnable import IGNORE_TAG
 from collab_langchain.runs import Root, Run, Runs
 from collab_langchain.snapshot import openai_dicts
-from collab_sdk.harvest import CallContext, Recorder, RecorderStats, suppressed
-from collab_sdk.harvest.writer import CallStore
+from collab_sdk.harvest import CallContext, CallStore, Recorder, RecorderStats, suppressed
 from collab_sdk.logs.store import LoggedCall
 
 PENDING_LIMIT = 10_000
