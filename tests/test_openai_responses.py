@@ -155,3 +155,19 @@ def test_async_responses_are_recorded():
         asyncio.run(main(server.api_base))
     assert recorder.flush(10)
     assert [said(call.replies) for call in store] == [[("assistant", "re: one")], [("assistant", "re: two")]]
+
+
+def test_a_part_that_is_no_text_does_not_lose_the_reply():
+    from types import SimpleNamespace
+
+    from collab_openai.responses import response_answer
+
+    def item(*parts):
+        return {"type": "message", "role": "assistant", "content": list(parts)}
+
+    text, odd = {"type": "output_text", "text": "Here."}, {"type": "output_audio", "id": "a1"}
+    response = SimpleNamespace(
+        id="r1", model="m", output=[item(text), item(odd)], usage=None, incomplete_details=None, error=None
+    )
+    [reply] = response_answer(response).replies
+    assert reply["content"] == [{"type": "text", "text": "Here."}, odd]

@@ -1,7 +1,7 @@
 """Recording the calls that a running app makes, without slowing it, breaking it or leaking from it."""
 
 from collab_sdk.harvest.completion import Answer, completion_answer, token_usage
-from collab_sdk.harvest.context import conversation, conversation_id_in, current_conversation
+from collab_sdk.harvest.context import EXPLICIT_KEY, conversation, conversation_id_in, current_conversation
 from collab_sdk.harvest.errors import error_text
 from collab_sdk.harvest.parameters import kept_parameters
 from collab_sdk.harvest.presidio import presidio_redactor
@@ -9,9 +9,11 @@ from collab_sdk.harvest.recorder import CallContext, Recorder, RecorderStats
 from collab_sdk.harvest.redaction import redact_patterns
 from collab_sdk.harvest.users import salted_user
 from collab_sdk.harvest.writer import CallStore
-from collab_sdk.suppression import suppress, suppressed
+from collab_sdk.suppression import IGNORE_TAG, suppress, suppressed
 
 __all__ = [
+    "EXPLICIT_KEY",
+    "IGNORE_TAG",
     "Answer",
     "CallContext",
     "CallStore",

@@ -60,8 +60,6 @@ def _tool_call(call: Any) -> dict[str, Any]:
 
 def token_usage(usage: Any) -> dict[str, int]:
     """Tokens of the prompt and the reply, by either interface's names."""
-    found = {
-        "prompt_tokens": getattr(usage, "prompt_tokens", None) or getattr(usage, "input_tokens", None),
-        "completion_tokens": getattr(usage, "completion_tokens", None) or getattr(usage, "output_tokens", None),
-    }
-    return {name: count for name, count in found.items() if count is not None}
+    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+    found = {name: [getattr(usage, each, None) for each in (name, other)] for name, other in names.items()}
+    return {name: counts[0] for name, both in found.items() if (counts := [n for n in both if n is not None])}

@@ -11,8 +11,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from collab_langchain.identity import Identity
 from collab_langchain.marks import marks_of
 from collab_langchain.snapshot import openai_dict
-from collab_sdk.chat.openai_shape import one_line
-from collab_sdk.harvest import kept_parameters
+from collab_sdk.harvest import error_text, kept_parameters
 from collab_sdk.logs.store import LoggedCall
 
 
@@ -77,7 +76,7 @@ def ended_call(
         messages=call.messages,
         replies=tuple(reply for reply in replies if error is None or reply["content"] or "tool_calls" in reply),
         status=status,
-        error=None if error is None else one_line(f"{type(error).__name__}: {error}"),
+        error=None if error is None else error_text(error),
         source="langchain",
         model=call.model,
         parameters=call.parameters,

@@ -13,10 +13,9 @@ from langchain_core.outputs import LLMResult
 
 from collab_langchain.calls import started_call
 from collab_langchain.identity import NOBODY, identity
-from collab_langchain.runnable import IGNORE_TAG
 from collab_langchain.runs import Root, Run, Runs
 from collab_langchain.snapshot import openai_dicts
-from collab_sdk.harvest import CallContext, CallStore, Recorder, RecorderStats, suppressed
+from collab_sdk.harvest import IGNORE_TAG, CallContext, CallStore, Recorder, RecorderStats, suppressed
 from collab_sdk.logs.store import LoggedCall
 
 PENDING_LIMIT = 10_000

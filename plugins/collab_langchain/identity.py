@@ -6,9 +6,8 @@ from typing import Any
 
 from langchain_core.runnables.config import var_child_runnable_config
 
-from collab_sdk.harvest import conversation_id_in
+from collab_sdk.harvest import EXPLICIT_KEY, conversation_id_in
 
-EXPLICIT = "collab_conversation_id"
 USER_KEYS = ("user_id", "langfuse_user_id")
 
 
@@ -32,7 +31,7 @@ def identity(metadata: Mapping[str, Any], ancestor: Identity) -> Identity:
     config = var_child_runnable_config.get()
     configurable: Mapping[str, Any] = (config.get("configurable") if config else None) or {}
     conversation = (
-        conversation_id_in({EXPLICIT: configurable.get(EXPLICIT), **metadata})
+        conversation_id_in({EXPLICIT_KEY: configurable.get(EXPLICIT_KEY), **metadata})
         or conversation_id_in(configurable)
         or ancestor.conversation
     )

@@ -18,10 +18,9 @@ from collab_sdk.chat.openai_shape import one_line, translated
 from collab_sdk.chat.replies import reply_text
 from collab_sdk.chat.threads import in_thread
 from collab_sdk.errors import BotError, CollabError, UsageError
+from collab_sdk.harvest import IGNORE_TAG
 from collab_sdk.types import Message
 
-IGNORE_TAG = "collab:ignore"
-"""Keeps simulated conversations out of what is harvested from the app."""
 CUT_OFF = {"length", "max_tokens", "MAX_TOKENS"}
 CONNECTION_ERRORS = {"APIConnectionError", "TransportError"}
 """By name, as their libraries (OpenAI's and Anthropic's, httpx) need not be installed."""
@@ -72,7 +71,7 @@ class RunnableModel:
         config: RunnableConfig = {
             "configurable": dict.fromkeys(["thread_id", "session_id", *self._session_keys], thread),
             "metadata": dict(request.metadata),
-            "tags": [IGNORE_TAG],
+            "tags": [IGNORE_TAG],  # simulated conversations are not to be harvested
             "callbacks": [usage],
         }
         try:

@@ -8,11 +8,18 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from collab_litellm.begun import BegunCalls
-from collab_sdk.harvest import Answer, Recorder, completion_answer, conversation_id_in, error_text, kept_parameters
+from collab_sdk.harvest import (
+    IGNORE_TAG,
+    Answer,
+    Recorder,
+    completion_answer,
+    conversation_id_in,
+    error_text,
+    kept_parameters,
+)
 from collab_sdk.logs.store import LoggedCall
 
 CHAT = ("completion", "acompletion")
-IGNORE_TAG = "collab:ignore"
 
 
 class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without types

@@ -86,9 +86,11 @@ def response_answer(response: Any) -> Answer:
 
 def _as_one(rows: Sequence[Row]) -> Row:
     """One assistant message of what a response says in several."""
-    texts = [row["content"] for row in rows if row["content"]]
+    said = [row["content"] for row in rows if row["content"]]
     calls = [call for row in rows for call in row.get("tool_calls", ())]
-    content = "\n".join(texts) if texts else None
+    content: str | list[Row] | None = "\n".join(said) if said and all(isinstance(one, str) for one in said) else None
+    if said and content is None:  # with parts that are no text
+        content = [part for one in said for part in ([{"type": "text", "text": one}] if isinstance(one, str) else one)]
     return {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
 
 
