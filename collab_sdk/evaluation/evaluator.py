@@ -88,17 +88,8 @@ class Evaluator:
 
     async def _afuture(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Future:
         """All that follows the opening. A call that fails makes it a failed one, with what was played before it."""
-        answers = bool(start.messages)
-        rollout = Rollout(assistant=bot, simulator=self.simulator, window=self.exchanges - answers, engine=self.engine)
-        first: list[Message] = []
-        if answers:
-            try:
-                answer = await rollout.arespond(start.messages, sample=f"{start.id}/answer-{sample}")
-            except SampleError as error:
-                return Future(sample=sample).failed(error)
-            first = [Message(role="assistant", content=answer)]
-        future = await rollout.aplay([*start.messages, *first], goal=goal, sample=sample, conversation_id=start.id)
-        future = replace(future, messages=(*first, *future.messages))
+        rollout = Rollout(assistant=bot, simulator=self.simulator, window=self.exchanges, engine=self.engine)
+        future = await rollout.aconverse(start.messages, goal=goal, sample=sample, conversation_id=start.id)
         if future.error is None and not any(message.role == "assistant" for message in future.messages):
             return future.failed(SampleError("The simulated user left before the bot said anything."))
         return future
