@@ -115,6 +115,12 @@ class Rollout:
         other.assistant = as_chat_model(assistant)
         return other
 
+    def with_window(self, window: int) -> Self:
+        """The same with futures, or whole conversations, of another length."""
+        other = copy.copy(self)
+        other.window = window
+        return other
+
     async def _aplay(
         self, start: Sequence[Message], goal: Goal, window: int, sample: int, conversation_id: str
     ) -> Future:

@@ -11,6 +11,7 @@ from collab_sdk.preferences.selection import PairRule
 from collab_sdk.scorer import MRScorer
 
 PLUGIN_GROUP = "collab_sdk.trainers"
+CANDIDATES, EXCHANGES = 8, 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,9 +20,9 @@ class Play:
 
     scorer: MRScorer
     """Whose simulated user and judge take part; the model in training takes its bot's place."""
-    candidates: int = 6
+    candidates: int = CANDIDATES
     """Replies to a history that are compared."""
-    exchanges: int = 4
+    exchanges: int = EXCHANGES
     """Of a whole conversation, at most."""
     rule: PairRule = field(default_factory=PairRule)
     """Which pairs a round is trained on."""

@@ -43,8 +43,8 @@ class ProximalTrainer(GroupTrainer):
         return optimizer
 
     def _calculate_rewards(self, *inputs: Any) -> Tensor:
-        rewards: Tensor = super()._calculate_rewards(*inputs)  # of all processes, [replies, functions]
-        self._rewards = rewards[:, 0]
+        rewards: Tensor = super()._calculate_rewards(*inputs)  # [replies, functions]
+        self._rewards: Tensor = rewards[:, 0]
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -117,8 +117,8 @@ class OnlinePairTrainer(_Playing, OnlineDPOTrainer):  # type: ignore[misc]
     def _forward(self, model: Any, *inputs: Any, **settings: Any) -> Tensor:
         """Log-probabilities [rows, tokens], nothing where a reply is padded: TRL's KL counts all of them."""
         completion_mask = inputs[3]
-        logprobs: Tensor = super()._forward(model, *inputs, **settings)
-        return logprobs * completion_mask
+        logprobs: Tensor = super()._forward(model, *inputs, **settings) * completion_mask
+        return logprobs
 
     def log(self, logs: Mapping[str, float], *others: Any, **settings: Any) -> None:
         """With the KL divergence in nats a token, as the other trainers have it."""
