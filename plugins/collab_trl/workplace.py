@@ -27,9 +27,9 @@ class Workplace:
         self.output = output
         self.folder = output / WORK
         self._identity = dict(identity)
-        known = (_read(output / METRICS) or {}).get("run")
+        known = (read_json(output / METRICS) or {}).get("run")
         if known is None and self._has_progress():
-            known = _read(self.folder / RUN)
+            known = read_json(self.folder / RUN)
         if known is not None and known != self._identity:
             changed = sorted(key for key in self._identity if known.get(key) != self._identity[key])
             raise OutputError(
@@ -40,7 +40,7 @@ class Workplace:
     @property
     def finished(self) -> Mapping[str, Any] | None:
         """The metrics of the finished run; None if there is none."""
-        metrics = _read(self.output / METRICS)
+        metrics = read_json(self.output / METRICS)
         return metrics if metrics is not None and "run" in metrics else None
 
     def open(self) -> None:
@@ -65,7 +65,7 @@ class Workplace:
         """The last checkpoint that was written to its end; what a kill left half written is removed."""
         found = sorted((self.folder / stage).glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
         for path in reversed(found):
-            if _read(path / "trainer_state.json") is not None:  # written last
+            if read_json(path / "trainer_state.json") is not None:  # written last
                 return path
             shutil.rmtree(path)
         return None
@@ -112,7 +112,7 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
+def read_json(path: Path) -> Mapping[str, Any] | None:
     """A file of ours; None if it is not there, half written, or somebody else's."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -42,7 +42,7 @@ class Policy:
         job = Job(request=request, seed=seed_of(request), adapter=None)
         reply = await asyncio.wrap_future(self._worker.submit(job))
         self._spoken[request.sample] = Spoken(prompt=job.prompt, reply=job.answer)
-        return replace(reply, content=reply.content or SILENCE, finish_reason="stop")
+        return as_heard(reply)
 
     def take(self, samples: Iterable[str]) -> list[Spoken]:
         """What was said in those draws in which something was; it is told once."""
@@ -51,6 +51,11 @@ class Policy:
     def forget(self) -> None:
         """What nobody asked for."""
         self._spoken.clear()
+
+
+def as_heard(reply: ChatReply) -> ChatReply:
+    """As users get it, who cannot tell a reply without words or end from one that was meant so."""
+    return replace(reply, content=reply.content or SILENCE, finish_reason="stop")
 
 
 class LiveWeights:

@@ -66,7 +66,8 @@ class ProximalTrainer(GroupTrainer):
             clip=self.args.epsilon,
         )
         self._metrics["train"]["value_loss"].append(value_loss.item())
-        return loss + VALUE_WEIGHT * value_loss / self.current_gradient_accumulation_steps
+        together: Tensor = loss + VALUE_WEIGHT * value_loss / self.current_gradient_accumulation_steps
+        return together
 
     def _values(self, batch: dict[str, Any]) -> Tensor:
         """What is to be expected before each token of the completions, [replies, tokens]."""

@@ -58,7 +58,7 @@ def prepare_playing(options: TrainingOptions, base: Base) -> Training:
         base=base,
         plan=found.plan,
         preflight=preflight_of(options, base, found),
-        rows=[_said(history) for history in found.histories],
+        rows=[said(history) for history in found.histories],
         stage=stage,
     )
 
@@ -137,6 +137,7 @@ def _generation(base: Base) -> tuple[int | None, list[int]]:
     return config.max_new_tokens, [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
-def _said(history: History) -> list[Any]:
+def said(history: History) -> list[Any]:
+    """What tells one set of histories from another."""
     goal = history.conversation.goal
     return [[message.to_dict() for message in history.messages], goal.text if goal else None]

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.errors import InputError
+from collab_sdk.errors import InputError, OutputError
 from collab_sdk.preferences import PreferenceExporter
 from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
-from collab_sdk.types import Conversation
 from collab_trl.base import Base
-from collab_trl.online.preparing import chats_of, played_by, preflight_of
+from collab_trl.online.histories import History
+from collab_trl.online.preparing import chats_of, played_by, preflight_of, said
 from collab_trl.online.talks import Talks, atalk, read_talks, write_talks
 from collab_trl.output import MERGED
 from collab_trl.serving import merged_command
-from collab_trl.workplace import write_json
+from collab_trl.workplace import RUN, identity, read_json, write_json
 
 CHATS, PAIRS, ADAPTER, FIGURES = "chats.jsonl", "prefs.jsonl", "adapter", "figures.json"
 OnProgress = Callable[[TrainingProgress], None]
@@ -27,7 +27,7 @@ def prepare_rounds(options: TrainingOptions, base: Base) -> Training:
         options=options,
         play=played_by(options),
         base=base,
-        chats=[history.conversation for history in found.histories],
+        histories=found.histories,
         preflight=preflight_of(options, base, found),
     )
 
@@ -39,7 +39,8 @@ class RoundsTraining:
     options: TrainingOptions
     play: Play
     base: Base
-    chats: Sequence[Conversation]
+    histories: Sequence[History]
+    """The openings."""
     preflight: Preflight
 
     def run(self, on_progress: OnProgress) -> TrainingReport:
@@ -50,19 +51,35 @@ class RoundsTraining:
                 f"{count} chats cannot be used as they are; mend them, or leave them out with --skip-bad",
                 where=str(self.options.data),
             )
+        self._sign()
         model, reports = self.base.name, []
         for number in range(1, self.options.rounds + 1):
             folder = self.options.output / f"round-{number}"
             self._talk(model, folder, on_progress)
             reports.append(self._train(model, folder, number, on_progress))
             model = str(folder / ADAPTER / MERGED)
-        self._talk(model, self.options.output / "after", on_progress)
+        self._talk(
+            model, self.options.output / f"round-{self.options.rounds + 1}", on_progress
+        )  # what a next would learn
         return replace(
             reports[-1],
             steps=sum(report.steps for report in reports),
             seconds=sum(report.seconds for report in reports),
             serve=merged_command(Path(model)),
         )
+
+    def _sign(self) -> None:
+        """Raises OutputError where the folder has rounds of another training; more rounds of the same one go on."""
+        run = identity(self.options, self.base, [said(history) for history in self.histories])
+        known = read_json(self.options.output / RUN)
+        if known is not None and known != run:
+            changed = ", ".join(sorted(key for key in run if known.get(key) != run[key]))
+            raise OutputError(
+                f"{self.options.output} holds rounds of another training (it differs in {changed}): give another -o "
+                "DIR, or delete that one."
+            )
+        self.options.output.mkdir(parents=True, exist_ok=True)
+        write_json(self.options.output / RUN, run)
 
     def _talk(self, model: str, folder: Path, on_progress: OnProgress) -> Talks:
         """What the model says, and in FIGURES what that is like: reward, tokens, questions, KL to the first base."""
@@ -71,7 +88,14 @@ class RoundsTraining:
             return read_talks(path)
         folder.mkdir(parents=True, exist_ok=True)
         scorer = self.play.scorer.with_assistant(f"hf:{model}")
-        talks = run_sync(atalk(self.chats, scorer, exchanges=self.play.exchanges, draw=folder.name))
+        talks = run_sync(
+            atalk(
+                [history.conversation for history in self.histories],
+                scorer,
+                exchanges=self.play.exchanges,
+                draw=folder.name,
+            )
+        )
         if not talks.conversations:
             raise InputError("no conversation with the model could be held to its end", where=str(self.options.data))
         figures = {**talks.figures, "kl": self._kl(model, talks), "lost": float(talks.lost)}
