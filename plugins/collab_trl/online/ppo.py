@@ -17,8 +17,6 @@ EPOCHS = 4
 GAMMA, LAMBDA = 1.0, 0.95
 """Of generalised advantage estimation (arXiv 1506.02438)."""
 VALUE_WEIGHT = 0.5
-VALUE_RATE = 10.0
-"""The value head's learning rate, as a multiple of the policy's: it begins at nothing."""
 VALUE_FILE = "value_head.safetensors"
 
 
@@ -38,8 +36,7 @@ class ProximalTrainer(GroupTrainer):
     def create_optimizer(self, *inputs: Any) -> Any:
         optimizer = super().create_optimizer(*inputs)
         if not any(weight is self.value_head.weight for group in optimizer.param_groups for weight in group["params"]):
-            rate = VALUE_RATE * self.args.learning_rate
-            optimizer.add_param_group({"params": list(self.value_head.parameters()), "lr": rate, "weight_decay": 0.0})
+            optimizer.add_param_group({"params": list(self.value_head.parameters()), "weight_decay": 0.0})
         return optimizer
 
     def _calculate_rewards(self, *inputs: Any) -> Tensor:

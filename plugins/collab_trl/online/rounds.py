@@ -58,9 +58,8 @@ class RoundsTraining:
             self._talk(model, folder, on_progress)
             reports.append(self._train(model, folder, number, on_progress))
             model = str(folder / ADAPTER / MERGED)
-        self._talk(
-            model, self.options.output / f"round-{self.options.rounds + 1}", on_progress
-        )  # what a next would learn
+        after = self.options.output / f"round-{self.options.rounds + 1}"  # a next round would learn from what is there
+        self._talk(model, after, on_progress)
         return replace(
             reports[-1],
             steps=sum(report.steps for report in reports),

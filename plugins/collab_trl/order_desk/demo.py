@@ -28,7 +28,7 @@ class Scale:
     """How large the demo is."""
 
     base: Size = field(default_factory=lambda: Size(epochs=4.5))
-    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=7.0))
+    recipe: Recipe = field(default_factory=lambda: Recipe())
     visitors: int = 220
     rounds: int = 2
     evaluated: int = 200

@@ -36,10 +36,10 @@ class Recipe:
     window: int = 2
     metrics: Callable[[], Mapping[Metric | str, float]] = field(default=desk_reward)
     min_margin: float = 0.03
-    epochs: float = 4.0
-    learning_rate: float = 1e-3
-    beta: float = 0.2
-    sft: float = 1.0
+    epochs: float = 8.0
+    learning_rate: float = 3e-3
+    beta: float = 0.5
+    sft: float = 3.0
     """Weight of the SFT term, which keeps DPO from driving the chosen replies' likelihood down."""
 
 
