@@ -3,18 +3,23 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from collab_trl.online.talks import atalk
 from collab_trl.order_desk.recipe import TOKEN_RATE, Recipe, make_pairs, play_of, train, write_openings
 
 from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
+from collab_sdk.chat.loop import run_sync
 from collab_sdk.tasks.order_desk import exact_order, right_slots, visitors
 from collab_sdk.tasks.order_desk.speech import read_reply
 from collab_sdk.tasks.order_desk.world import said_by_user
 from collab_sdk.types import Conversation
 
+FEW = 200
+"""Chats that the ablations learn from, the first of those that a round learns from."""
 NEW_KIND = "syrup"
 """The slot that is always settled from the start in the training that tests whether asking generalises to it."""
 
@@ -37,10 +42,10 @@ class Trial:
         """Of what was played: arms that differ in the reward alone play nothing again."""
         return self.folder / "cache"
 
-    def openings(self, name: str = "openings", **settled: Any) -> Path:
-        path = self.folder / f"{name}.jsonl"
-        met = visitors(self.visitors, seed=self.seed, **settled)
-        return path if path.exists() else write_openings(path, met)
+    @property
+    def openings(self) -> Path:
+        path = self.folder / "openings-rounds.jsonl"
+        return path if path.exists() else write_openings(path, visitors(self.visitors, seed=self.seed))
 
 
 Arm = Callable[[Trial], str]
@@ -55,41 +60,57 @@ def proactive(trial: Trial) -> str:
     return f"proactive:hf:{trial.base}"
 
 
-def rounds(n: int, *, name: str = "rounds", **settled: Any) -> Arm:
-    """`n` rounds of DPO on the model's own conversations, with visitors who settle these slots in their openings."""
+def rounds(n: int) -> Arm:
+    """`n` rounds of DPO on the model's own conversations."""
 
     def arm(trial: Trial) -> str:
-        output = trial.folder / name
+        output = trial.folder / "rounds"
         merged = output / f"round-{n}" / "adapter" / "merged"
         if not merged.exists():
-            data = trial.openings(f"openings-{name}", **settled)
             play = play_of(trial.recipe, cache=trial.cache)
-            train(str(trial.base), data, output, trial.recipe, seed=trial.seed, on_progress=_quiet, rounds=n, play=play)
+            base, data, seed = str(trial.base), trial.openings, trial.seed
+            train(base, data, output, trial.recipe, seed=seed, on_progress=_quiet, rounds=n, play=play)
         return f"hf:{merged}"
 
     return arm
 
 
 def offline(name: str, **changes: Any) -> Arm:
-    """One round on the chats of the first, with another recipe."""
+    """One round on few chats of the first, with another recipe."""
 
     def arm(trial: Trial) -> str:
         recipe = replace(trial.recipe, **changes)
 
         def pairs(path: Path) -> None:
-            make_pairs(f"hf:{trial.base}", _chats(trial), path, recipe, play_of(recipe, cache=trial.cache))
+            few = islice(_chats(trial), FEW)
+            make_pairs(f"hf:{trial.base}", few, path, recipe, play_of(recipe, cache=trial.cache))
 
         return _trained(trial, name, pairs, recipe)
 
     return arm
 
 
+def settled(trial: Trial) -> str:
+    """As few chats, of visitors who all name the new kind in their opening: there is never anything to ask about it."""
+
+    def pairs(path: Path) -> None:
+        play = play_of(trial.recipe, cache=trial.cache)
+        met = visitors(FEW, seed=trial.seed, always=(NEW_KIND,))
+        chats = [visitor.conversation() for visitor in met]
+        bot = f"hf:{trial.base}"
+        talks = run_sync(atalk(chats, play.scorer.with_assistant(bot), exchanges=play.exchanges, draw="settled"))
+        make_pairs(bot, talks.conversations, path, trial.recipe, play)
+
+    return _trained(trial, f"settled-{NEW_KIND}", pairs, trial.recipe)
+
+
 def shuffled(trial: Trial) -> str:
     """The control: it is left to chance which side of a pair was chosen."""
 
     def pairs(path: Path) -> None:
+        reference(trial)
         random = Random(trial.seed)
-        rows = _rows(trial)
+        rows = _rows(trial.folder / "reference" / "prefs.jsonl")
         for row in rows:
             if random.random() < 0.5:
                 row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
@@ -102,7 +123,9 @@ def best(trial: Trial) -> str:
     """SFT on the chosen replies."""
 
     def pairs(path: Path) -> None:
-        path.write_text("".join(json.dumps(row) + "\n" for row in _rows(trial)))
+        rounds(1)(trial)
+        rows = _rows(trial.folder / "rounds" / "round-1" / "prefs.jsonl")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     return _trained(trial, "sft", pairs, trial.recipe, method="sft")
 
@@ -115,8 +138,7 @@ def online(method: str, **settings: Any) -> Arm:
         if not (output / "merged").exists():
             play = play_of(replace(trial.recipe, candidates=settings["candidates"]))
             options = {name: value for name, value in settings.items() if name != "candidates"}
-            data = trial.openings("openings-rounds")
-            base, seed = str(trial.base), trial.seed
+            base, data, seed = str(trial.base), trial.openings, trial.seed
             train(base, data, output, trial.recipe, seed=seed, on_progress=_quiet, method=method, play=play, **options)
         return f"hf:{output / 'merged'}"
 
@@ -169,8 +191,9 @@ MAIN: dict[str, Arm] = {
     "GRPO": online("grpo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=2.0),
     "PPO": online("ppo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=2.0),
 }
+reference = offline("reference")
 ABLATIONS: dict[str, Arm] = {
-    "offline DPO (window 2, futures 3, candidates 6)": rounds(1),
+    "window 2, futures 3, candidates 6": reference,
     "window 0": offline("window-0", window=0),
     "window 1": offline("window-1", window=1),
     "window 3": offline("window-3", window=3),
@@ -187,8 +210,8 @@ ABLATIONS: dict[str, Arm] = {
 }
 NEW_KINDS: dict[str, Arm] = {
     "base": base,
-    "offline DPO": rounds(1),
-    f"offline DPO, {NEW_KIND} never open": rounds(1, name=f"settled-{NEW_KIND}", always=(NEW_KIND,)),
+    "all kinds were open in training": reference,
+    f"{NEW_KIND} was never open in training": settled,
 }
 
 
@@ -212,9 +235,8 @@ def _chats(trial: Trial) -> Iterable[Conversation]:
     return read_conversations([trial.folder / "rounds" / "round-1" / "chats.jsonl"])
 
 
-def _rows(trial: Trial) -> list[dict[str, Any]]:
-    rounds(1)(trial)
-    return [json.loads(line) for line in (trial.folder / "rounds" / "round-1" / "prefs.jsonl").open()]
+def _rows(pairs: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in pairs.read_text().splitlines()]
 
 
 def _quiet(_: object) -> None:

@@ -144,7 +144,7 @@ def report(options: argparse.Namespace) -> None:
             print(f"\n**{part}, {setting.name}**\n\n{table(shown[setting.name])}")
         if any(shown.values()):
             draw_arms(shown, options.work / f"{part}.png")
-    for what in ("one-goal", "rounds/round-1"):
+    for what in ("one-goal", "reference"):
         files = [options.work / f"seed-{seed}" / what / "prefs.jsonl" for seed in options.seeds]
         shares = [f"{guesses_over_guesses(file):.0%}" for file in files if file.exists()]
         print(f"\n{what}: pairs that put a guess over a guess, by seed: {', '.join(shares)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from collab_sdk.errors import OutputError, UnknownNameError, UsageError
 from collab_sdk.training import Memory, TrainingOptions
 from collab_trl.base import Base
-from collab_trl.defaults import METHODS
+from collab_trl.defaults import METHODS, counts_replies
 from collab_trl.model import check_4bit
 from collab_trl.plan import CPU, HEADROOM, Plan
 
@@ -61,11 +61,14 @@ def _check_play(options: TrainingOptions) -> None:
         raise UsageError(f"{play.candidates} candidates cannot be compared: give --candidates 2 or more.")
     if plays and options.sft_first:
         raise UsageError(f"--sft-first learns preferences, and {options.method} is given chats: train twice.")
-    if plays and options.method != "online-dpo" and options.batch_size % play.candidates:
-        raise UsageError(
-            f"--batch-size {options.batch_size} is not a multiple of --candidates {play.candidates}: a step takes all "
-            "replies to a history together."
-        )
+    if counts_replies(options.method):
+        if options.batch_size % play.candidates:
+            raise UsageError(
+                f"--batch-size {options.batch_size} is not a multiple of --candidates {play.candidates}: a step takes "
+                "all replies to a history together."
+            )
+        if options.micro_batch and options.batch_size % options.micro_batch:
+            raise UsageError(f"--batch-size {options.batch_size} is not a multiple of --micro-batch.")
     if options.method == "ppo" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("ppo runs in one process: its value head is not shared between several.")
 

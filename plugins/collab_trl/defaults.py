@@ -29,6 +29,11 @@ METHODS: Mapping[str, Default] = {
 }
 
 
+def counts_replies(method: str) -> bool:
+    """Whether a batch is so many replies, all those to a history together, and not so many histories."""
+    return METHODS[method].plays and method != "online-dpo"
+
+
 def with_defaults(options: TrainingOptions) -> TrainingOptions:
     """Raises UnknownNameError for a method nobody knows."""
     if options.method not in METHODS:
@@ -36,6 +41,6 @@ def with_defaults(options: TrainingOptions) -> TrainingOptions:
     default = METHODS[options.method]
     return replace(
         options,
-        learning_rate=options.learning_rate or default.learning_rate,
-        beta=options.beta or default.beta,
+        learning_rate=default.learning_rate if options.learning_rate is None else options.learning_rate,
+        beta=default.beta if options.beta is None else options.beta,
     )

@@ -35,5 +35,5 @@ def _named(log: Log) -> dict[str, float]:
 
 def series(history: Sequence[Log], key: str) -> tuple[list[float], list[float]]:
     """Steps and values of one of the trainer's figures."""
-    found = [(float(log["step"]), float(log[key])) for log in history if key in log]
+    found = [(float(log["step"]), float(log[key])) for log in history if log.get(key) is not None]
     return [step for step, _ in found], [value for _, value in found]

@@ -52,8 +52,13 @@ def make_plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) 
     return lay_out(options, base, widest=widest, examples=len(examples), shared=shared)
 
 
-def lay_out(options: TrainingOptions, base: Base, *, widest: int, examples: int, shared: bool = False) -> Plan:
-    """For `examples` of at most `widest` tokens. Raises UsageError for GPUs that nobody has launched."""
+def lay_out(
+    options: TrainingOptions, base: Base, *, widest: int, examples: int, shared: bool = False, together: int = 1
+) -> Plan:
+    """For `examples` of at most `widest` tokens; `together` of them must be in one step.
+
+    Raises UsageError for GPUs that nobody has launched.
+    """
     import torch
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -65,8 +70,10 @@ def lay_out(options: TrainingOptions, base: Base, *, widest: int, examples: int,
         )
     bf16 = bool(gpus) and torch.cuda.is_bf16_supported()
     available = available_bytes()
-    share = max(1, min(options.batch_size, examples) // processes)
-    micro_batch, checkpointing = _fit(options, base, widest=widest, share=share, bf16=bf16, available=available)
+    share = max(1, min(options.batch_size, examples) // processes // together * together)
+    micro_batch, checkpointing = _fit(
+        options, base, widest=widest, share=share, bf16=bf16, available=available, whole=together > 1
+    )
     return Plan(
         device=torch.cuda.get_device_name() if gpus else MPS if torch.backends.mps.is_available() else CPU,
         processes=processes,
@@ -97,11 +104,13 @@ def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
 
 
 def _fit(
-    options: TrainingOptions, base: Base, *, widest: int, share: int, bf16: bool, available: int
+    options: TrainingOptions, base: Base, *, widest: int, share: int, bf16: bool, available: int, whole: bool
 ) -> tuple[int, bool]:
-    """The largest micro-batch that fits without recomputation, or else with it."""
+    """The largest micro-batch that fits without recomputation, or else with it; `whole`: with nothing left over."""
     least = least_micro_batch(options.method)
-    sizes = [options.micro_batch] if options.micro_batch else [size for size in MICRO_BATCHES if least <= size <= share]
+    sizes = [size for size in MICRO_BATCHES if least <= size <= share and not (whole and share % size)]
+    if options.micro_batch:
+        sizes = [options.micro_batch]
     sizes = sizes or [least]
     ways = [False, True] if options.checkpointing is None else [options.checkpointing]
     for checkpointing in ways:

@@ -24,8 +24,6 @@ class OnlineMethod:
     trainer: Callable[..., Any]
     config: type
     settings: Callable[[TrainingOptions, Play, int], Settings]
-    grouped: bool = True
-    """Whether a batch counts replies, those to one history together, and not histories."""
     repeats: int = 1
     """Steps of the optimizer for each batch of replies."""
 
@@ -62,5 +60,5 @@ METHODS: Mapping[str, OnlineMethod] = {
     "grpo": OnlineMethod(trainer=GroupTrainer, config=GRPOConfig, settings=_group),
     "ppo": OnlineMethod(trainer=ProximalTrainer, config=GRPOConfig, settings=_proximal, repeats=EPOCHS),
     "rloo": OnlineMethod(trainer=LeaveOneOutTrainer, config=RLOOConfig, settings=_leave_one_out),
-    "online-dpo": OnlineMethod(trainer=OnlinePairTrainer, config=OnlineDPOConfig, settings=_pair, grouped=False),
+    "online-dpo": OnlineMethod(trainer=OnlinePairTrainer, config=OnlineDPOConfig, settings=_pair),
 }

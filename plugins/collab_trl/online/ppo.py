@@ -21,7 +21,7 @@ VALUE_FILE = "value_head.safetensors"
 
 
 class ProximalTrainer(GroupTrainer):
-    """Sampling, the clipped objective and the KL term are GRPO's; the advantage is each token's own, not its group's.
+    """Sampling, the clipped objective and the KL term are GRPO's; the advantage is each token's own.
 
     The value head is linear, on the policy's last hidden states, and sends no gradient into the policy.
     """
@@ -32,12 +32,7 @@ class ProximalTrainer(GroupTrainer):
         self.value_head = torch.nn.Linear(hidden, 1, device=self.accelerator.device)
         torch.nn.init.zeros_(self.value_head.weight)
         torch.nn.init.zeros_(self.value_head.bias)
-
-    def create_optimizer(self, *inputs: Any) -> Any:
-        optimizer = super().create_optimizer(*inputs)
-        if not any(weight is self.value_head.weight for group in optimizer.param_groups for weight in group["params"]):
-            optimizer.add_param_group({"params": list(self.value_head.parameters()), "weight_decay": 0.0})
-        return optimizer
+        self.model.add_module("value_head", self.value_head)  # so that it is trained with the rest
 
     def _calculate_rewards(self, *inputs: Any) -> Tensor:
         rewards: Tensor = super()._calculate_rewards(*inputs)  # [replies, functions]
@@ -49,7 +44,8 @@ class ProximalTrainer(GroupTrainer):
         spoken = _spoken(batch) * (~self._rewards.isnan())[:, None]  # what has no reward teaches nothing
         with torch.no_grad():
             values = self._values(batch)
-        advantages, returns = advantages_and_returns(self._rewards.nan_to_num(), values, spoken)
+        rewards = centred(self._rewards, group=self.num_generations).nan_to_num()
+        advantages, returns = advantages_and_returns(rewards, values, spoken)
         batch["advantages"] = normalised(advantages, spoken)
         return batch | {"returns": returns, "values": values, "valued": spoken}
 
@@ -91,6 +87,15 @@ def _spoken(batch: dict[str, Any]) -> Tensor:
     """1 at the policy's own tokens, [replies, tokens]."""
     mask: Tensor = batch["completion_mask"] * batch["tool_mask"]
     return mask
+
+
+def centred(rewards: Tensor, *, group: int) -> Tensor:
+    """Rewards less the mean of all replies to the same history; those that are missing stay so.
+
+    How hard a history is takes a value head long to learn, and until then easy ones would be learnt from alone.
+    """
+    groups = rewards.view(-1, group)
+    return (groups - groups.nanmean(dim=1, keepdim=True)).flatten()
 
 
 def advantages_and_returns(rewards: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from collab_sdk.errors import InputError, UsageError
 from collab_sdk.training import Fault, Play, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import longest_allowed
+from collab_trl.defaults import counts_replies
 from collab_trl.hf_chat_format import ChatFormat
 from collab_trl.memory import estimates
 from collab_trl.online.histories import History, histories_of, read_chats
@@ -92,7 +93,7 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
         chat_format=chat_format,
         reply_tokens=reply_tokens,
         longest=longest,
-        plan=lay_out(options, base, widest=widest, examples=len(histories) * play.candidates),
+        plan=_plan(options, base, play, widest=widest, histories=len(histories)),
     )
 
 
@@ -123,6 +124,12 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
         device=plan.device,
         plan=described(options, plan),
     )
+
+
+def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, histories: int) -> Plan:
+    if not counts_replies(options.method):
+        return lay_out(options, base, widest=widest, examples=histories)
+    return lay_out(options, base, widest=widest, examples=histories * play.candidates, together=play.candidates)
 
 
 def _generation(base: Base) -> tuple[int | None, list[int]]:

@@ -11,6 +11,7 @@ from transformers import PrinterCallback
 
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
 from collab_trl.base import Base
+from collab_trl.defaults import counts_replies
 from collab_trl.hf_chat_format import ChatFormat
 from collab_trl.methods import arguments
 from collab_trl.model import load, lora
@@ -64,11 +65,17 @@ class OnlineStage:
 
     def _rows(self) -> list[dict[str, Any]]:
         """What the trainers deal out: places in `histories`, which know the rest."""
-        rows = [[message.to_dict() for message in history.messages] for history in self.histories]
-        return [{"prompt": prompt, "history": place} for place, prompt in enumerate(rows)]
+        return [
+            {
+                "prompt": [message.to_dict() for message in history.messages],
+                "history": place,
+                "length": history.tokens,
+            }
+            for place, history in enumerate(self.histories)
+        ]
 
     def _config(self) -> Any:
-        replies = len(self.histories) * (self.play.candidates if self.method.grouped else 1)
+        replies = len(self.histories) * (self.play.candidates if counts_replies(self.name) else 1)
         per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes
         config = arguments(
             self.method.config,
@@ -85,7 +92,7 @@ class OnlineStage:
         return config
 
     def _trainer(self, config: Any, data: Any, on_progress: Callable[[TrainingProgress], None]) -> Any:
-        own = {} if self.method.grouped else {"candidates": self.play.candidates}
+        own = {} if counts_replies(self.name) else {"candidates": self.play.candidates}
         trainer = self.method.trainer(
             model=load(self.base, self.plan, in_4bit=self.options.load_in_4bit),
             args=config,

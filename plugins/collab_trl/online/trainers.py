@@ -3,15 +3,17 @@
 This module imports TRL, which takes seconds: it is imported when training starts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Sampler
 from trl import GRPOTrainer, RLOOTrainer
 from trl.experimental.online_dpo import OnlineDPOTrainer
 
+from collab_trl.batches import LengthGroupedSampler
 from collab_trl.hf_generate import left_padded
 from collab_trl.online.player import Player, as_one_sequence
 
@@ -32,7 +34,33 @@ class _Playing:
         super().log({**logs, **self.player.figures()}, *others, **settings)  # type: ignore[misc]
 
 
-class GroupTrainer(_Playing, GRPOTrainer):  # type: ignore[misc]
+class _Grouped(_Playing):
+    """Those whose batches hold several replies to each history."""
+
+    args: Any
+
+    def _get_train_sampler(self, dataset: Any = None) -> "ByEpoch":
+        sampler = super()._get_train_sampler(dataset)  # type: ignore[misc]
+        return ByEpoch(sampler, seed=self.args.seed, epoch=lambda: int(self.state.epoch or 0))
+
+
+class ByEpoch(Sampler[int]):
+    """TRL's sampler in an order that hangs on seed and epoch alone, and not on how often it was gone through."""
+
+    def __init__(self, sampler: Any, *, seed: int, epoch: Callable[[], int]) -> None:
+        self._sampler = sampler
+        self._seed = seed
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        self._sampler.generator.manual_seed(self._seed + self._epoch())
+        return iter(self._sampler)
+
+
+class GroupTrainer(_Grouped, GRPOTrainer):  # type: ignore[misc]
     """GRPO on whole conversations: a reply and the first of its futures are one sequence, the user's part masked."""
 
     def __init__(self, **settings: Any) -> None:
@@ -61,7 +89,7 @@ def multiturn_reward(prompts: Sequence[Any], completions: Sequence[Any], mr: lis
     return mr
 
 
-class LeaveOneOutTrainer(_Playing, RLOOTrainer):  # type: ignore[misc]
+class LeaveOneOutTrainer(_Grouped, RLOOTrainer):  # type: ignore[misc]
     """RLOO on replies that TRL draws."""
 
     def __init__(self, **settings: Any) -> None:
@@ -88,6 +116,15 @@ class OnlinePairTrainer(_Playing, OnlineDPOTrainer):  # type: ignore[misc]
         self._places: list[int] = []
         self._rewards: list[float] = []
         self._lengths: list[int] = []
+
+    def _get_train_sampler(self, train_dataset: Any) -> LengthGroupedSampler:
+        """An order that does not hang on where a run was stopped."""
+        return LengthGroupedSampler(
+            train_dataset["length"],
+            batch=self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
+            seed=self.args.seed,
+            epoch=lambda: int(self.state.epoch or 0),
+        )
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: int | None = None) -> Tensor:
         self._places = inputs["history"]  # what generates is told the prompts only
