@@ -24,7 +24,7 @@ class RunOptions:
     simulator: str | None = None
     judge: str | None = None
     model: str | None = None
-    api_base: str | None = None
+    api_base: tuple[str, ...] = ()
     limit: int | None = None
     log_format: str | None = None
     samples: int = 3
@@ -136,7 +136,12 @@ CONFIG = option(
     callback=read_config,
     help="A TOML or YAML file of options.",
 )
-API_BASE = option("--api-base", metavar="URL", help="An OpenAI-compatible server that serves all the models.")
+API_BASE = option(
+    "--api-base",
+    multiple=True,
+    metavar="URL",
+    help="An OpenAI-compatible server that serves all the models; repeatable, for replicas that share the calls.",
+)
 LOG_FORMAT = option(
     "--log-format",
     type=click.Choice([known.name for known in FORMATS]),
@@ -157,7 +162,7 @@ SPENDING = [
     MAX_USD,
     MAX_CALLS,
     option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and money."),
-    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model."),
+    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model or replica."),
     number("--requests-per-minute", Number(min=0, min_open=True), help="A provider's limit, for each model."),
     number("--tokens-per-minute", Number(min=0, min_open=True), help="Likewise, of prompts and replies together."),
     number("--timeout", Number(min=0, min_open=True), DEFAULTS.timeout, metavar="SECONDS", help="For one call."),

@@ -24,6 +24,8 @@ PATIENCE = 30.0
 """Seconds that a server may be away before the run ends."""
 KEEP_EVERY = 3.0
 """Seconds after which leases are held on to."""
+TRIES = 5
+"""To write a row where another keeps writing one that is not ours."""
 AT_ONCE = 128
 """Questions a trip. More would save little, and what they wake would hold up the event loop."""
 
@@ -129,22 +131,17 @@ class SharedCache:
     def _add(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
         """What was there already by each key, readable; None where the row was added."""
         sealed = {key: self._sealed(key, row) for key, row in rows.items()}
-        there = self._writing.ask(lambda server: server.add(sealed))
         kept: dict[str, Row | None] = {}
-        odd: dict[str, bytes] = {}
-        for (key, mine), other in zip(sealed.items(), there, strict=True):
-            if other is None or other == mine:  # added, the second time by a question that was asked again
-                kept[key] = None
-                continue
-            try:
-                kept[key] = row = self._seal.open(key, other)
-                reply_in(row)
-            except UNREADABLE:
-                odd[key] = other
-        if odd:
+        for _ in range(TRIES):
+            there = dict(zip(sealed, self._writing.ask(partial(_add, sealed)), strict=True))
+            found = {key: self._readable(key, other) for key, other in there.items() if other is not None}
+            kept |= {key: found.get(key) for key in sealed}
+            odd = {key: there[key] or b"" for key, row in found.items() if row is None}
+            if not odd:
+                return kept
             self._quarantine(self._writing, odd)
-            kept |= self._add({key: rows[key] for key in odd})
-        return kept
+            sealed = {key: sealed[key] for key in odd}
+        raise CacheError(f"Somebody without the right key keeps writing to the cache at {self.where}.")
 
     def _sealed(self, key: str, row: Row) -> bytes:
         sealed = self._seal.close(key, row)
@@ -222,6 +219,10 @@ class SharedCache:
 
 def _read(keys: list[str], rows: SharedRows) -> list[bytes | None]:
     return rows.read(keys)
+
+
+def _add(sealed: Mapping[str, bytes], rows: SharedRows) -> list[bytes | None]:
+    return rows.add(sealed)
 
 
 def _scan(after: str, rows: SharedRows) -> tuple[list[str], str]:
