@@ -151,13 +151,14 @@ class Engine:
                     if replicas.take_over(endpoint, error) and attempts < self._retry.attempts:
                         usage.retries += 1
                         continue
-                    usage.failures += 1
                     stop = endpoint.failed(error)
-                    if stop is not None and not replicas.leave_out(endpoint, stop):
+                    left_out = stop is not None and replicas.leave_out(endpoint, stop)
+                    if left_out and is_retryable(error):
+                        continue
+                    usage.failures += 1
+                    if stop is not None and not left_out:
                         raise stop from error
-                    if stop is None or not is_retryable(error):
-                        raise
-                    continue
+                    raise
                 return reply if keep is None else await keep(reply)
 
     async def _persist(

@@ -30,6 +30,9 @@ def free_port() -> int:
 class Database:
     """A server that can be stopped, killed and started again on its data."""
 
+    at_once = signal.SIGKILL
+    """The signal for an end without ado."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
@@ -67,7 +70,7 @@ class Database:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.resume()
-            self.process.send_signal(signal.SIGQUIT)  # at once: nobody needs its data any more
+            self.process.send_signal(self.at_once)  # nobody needs its data any more
             self.process.wait(SECONDS)
 
 
@@ -104,6 +107,8 @@ class Redis(Database):
 
 class Postgres(Database):
     """As a user of its own, since it refuses to be root."""
+
+    at_once = signal.SIGQUIT
 
     def __init__(self, folder: Path, *options: str) -> None:
         super().__init__(folder)
