@@ -169,11 +169,7 @@ SPENDING = [
     cache_option,
     CONFIG,
 ]
-RUN_OPTIONS = [
-    option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
-    *PARTS,
-    LIMIT,
-    LOG_FORMAT,
+SCORING = [
     number("--samples", count(1), DEFAULTS.samples, help="Futures of each response; an export needs fewer on average."),
     number("--window", count(0), DEFAULTS.window, help="Exchanges of each future."),
     number("--goals-per-turn", count(1), DEFAULTS.goals_per_turn, help="Goals to judge by that fit what was said."),
@@ -186,6 +182,13 @@ RUN_OPTIONS = [
         help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
     ),
     number("--token-rate", Number(min=0), metavar="RATE", help="Cost of a token in token_penalty (lambda)."),
+]
+RUN_OPTIONS = [
+    option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
+    *PARTS,
+    LIMIT,
+    LOG_FORMAT,
+    *SCORING,
     *SPENDING,
 ]
 
