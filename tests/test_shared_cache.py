@@ -17,6 +17,7 @@ from support.databases import HMAC_KEY, PASSWORD, QUOTED, Postgres, Redis, runni
 from support.hosts import two_hosts
 
 from collab_sdk import ChatReply, Engine
+from collab_sdk.chat.address import Address
 from collab_sdk.chat.caches import open_cache
 from collab_sdk.errors import CacheError, UnknownNameError
 
@@ -180,6 +181,28 @@ def test_a_server_that_never_answers_ends_the_run(own):
         get(cache, KEY)
     one_line(error)
     own.server.resume()
+
+
+def test_a_run_that_is_over_does_not_wait_for_a_server_that_is_gone(own):
+    cache = own.open(patience=1000)
+    put(cache, KEY, "1")
+    own.server.kill()
+
+    async def main() -> None:
+        late = asyncio.create_task(cache.aput(key_of("late"), ChatReply(content="late"), request=REQUEST))
+        await asyncio.sleep(0)
+        late.cancel()
+
+    asyncio.run(main())
+    cache.close()
+
+
+def test_a_password_is_hidden_wherever_it_stands():
+    address = Address("postgresql://me@h/d?password=hidden%20pass&sslkey=abc")
+    assert "hidden" not in address.shown + repr(address)
+    assert address.said(ValueError("no use: hidden pass, postgresql://me@h/d?password=hidden%20pass&sslkey=abc")) == (
+        "no use: [secret], [secret]"
+    )
 
 
 def test_a_fork_has_connections_of_its_own(place):

@@ -1,6 +1,7 @@
 """Replies on a server: what one machine has paid for, none of them pays for again."""
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -65,12 +66,13 @@ class SharedCache:
         self._seal = seal
         self._patience = patience
         self._clock = clock
-        self._owner = uuid.uuid4().hex
+        self._instance = uuid.uuid4().hex
         self._held: dict[str, _Claim] = {}
+        self._holder = os.getpid()
         self._keep_at = 0.0
         self._looking = Line(server, patience=patience)
         self._writing = Line(server, patience=patience)
-        self._leasing = Line(server, patience=patience, greeting=lambda rows: rows.keep(list(self._held), self._owner))
+        self._leasing = Line(server, patience=patience, greeting=self._keep)
         self._reader = GroupThread(self._look_up, name="collab-cache-reader", at_most=AT_ONCE)
         self._writer = GroupThread(self._write, name="collab-cache-writer", at_most=AT_ONCE)
         self._leases = GroupThread(self._lease, name="collab-cache-leases", at_most=AT_ONCE, every=KEEP_EVERY)
@@ -151,6 +153,8 @@ class SharedCache:
 
     def _lease(self, claims: list[tuple[_Claim, bool]]) -> list[bool]:
         """Take and give up leases; which of the claims hold theirs now."""
+        if self._holder != os.getpid():  # what was held is the parent's
+            self._held, self._holder = {}, os.getpid()
         wanted: dict[str, _Claim] = {}
         for claim, taking in claims:
             if taking and claim.key not in self._held:
@@ -164,9 +168,16 @@ class SharedCache:
         if given:
             self._leasing.ask(lambda rows: rows.unlock(given, self._owner))
         if self._held and time.monotonic() >= self._keep_at:
-            self._leasing.ask(lambda rows: rows.keep(list(self._held), self._owner))
+            self._leasing.ask(self._keep)
             self._keep_at = time.monotonic() + KEEP_EVERY
         return [self._held.get(claim.key) is claim for claim, _ in claims]
+
+    def _keep(self, rows: SharedRows) -> None:
+        rows.keep(list(self._held), self._owner)
+
+    @property
+    def _owner(self) -> str:
+        return f"{self._instance}-{self._holder}"
 
     def stats(self) -> CacheStats:
         records, size = self._looking.ask(lambda rows: rows.size())
@@ -211,6 +222,8 @@ class SharedCache:
         return self._looking.ask(lambda rows: rows.clear())
 
     def close(self) -> None:
+        for line in (self._looking, self._writing, self._leasing):
+            line.give_up()
         for thread in (self._reader, self._writer, self._leases):
             thread.close(timeout=self._patience)
         for line in (self._looking, self._writing, self._leasing):
