@@ -26,7 +26,7 @@ class Gate:
         self._clock = clock
         self._busy = 0
         self.beside: Callable[[], Queue] | None = None
-        self.waiting: Queue = []
+        self.queue: Queue = []
         self._arrivals = count()
         self._next_start = float("-inf")
         self._alarm: asyncio.TimerHandle | None = None
@@ -38,7 +38,7 @@ class Gate:
     @property
     def load(self) -> int:
         """Calls that run or wait."""
-        return self._busy + len(self.waiting)
+        return self._busy + len(self.queue)
 
     @property
     def room(self) -> bool:
@@ -56,7 +56,7 @@ class Gate:
     async def enter(self) -> "Gate":
         """Wait for a turn, here or at a gate beside it; returns the one to `leave`."""
         turn: asyncio.Future[Gate] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self.waiting, (open_order.get(), next(self._arrivals), turn))
+        heapq.heappush(self.queue, (open_order.get(), next(self._arrivals), turn))
         self._wake()
         if turn.done():
             return turn.result()
@@ -86,7 +86,7 @@ class Gate:
 
     def _wake(self) -> None:
         while self._busy < int(self.limit) and self._alarm is None:
-            queue = self.waiting or (self.beside() if self.beside is not None else None)
+            queue = self.queue or (self.beside() if self.beside is not None else None)
             if not queue:
                 return
             if queue[0][2].done():  # cancelled
