@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from collab_cli.config import read_config
 from collab_sdk.logs import FORMATS
@@ -23,7 +24,7 @@ class RunOptions:
     simulator: str | None = None
     judge: str | None = None
     model: str | None = None
-    api_base: str | None = None
+    api_base: tuple[str, ...] = ()
     limit: int | None = None
     log_format: str | None = None
     samples: int = 3
@@ -38,7 +39,7 @@ class RunOptions:
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     timeout: float = 120.0
-    cache_dir: Path | None = None
+    cache: str | None = None
 
 
 class Count(click.IntRange):
@@ -95,11 +96,38 @@ def count(at_least: int) -> Count:
     return Count(min=at_least)
 
 
-CACHE_DIR = option(
-    "--cache-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where replies are kept.  [default: collab in the user's cache directory]",
-)
+def cache_option(command: Command) -> Command:
+    """Where replies are kept, by either of two names, as `cache`: a directory, a URL, or None."""
+
+    @functools.wraps(command)
+    def with_cache(*, cache: str | None, cache_dir: str | None, **values: Any) -> Any:
+        if cache is not None and cache_dir is not None:
+            named = {name: _strength(name) for name in ("cache", "cache_dir")}
+            if named["cache"] == named["cache_dir"]:
+                raise click.UsageError("--cache and --cache-dir name two caches: give one of them.")
+            cache = cache if named["cache"] < named["cache_dir"] else cache_dir
+        return command(cache=cache or cache_dir, **values)
+
+    decorated: Command = with_cache
+    for add in (
+        option("--cache-dir", type=click.Path(file_okay=False), help="The same, for a directory."),
+        option(
+            "--cache",
+            metavar="WHERE",
+            help="Where replies are kept: a directory, or redis://... or postgresql://... to share them.  "
+            "[default: collab in the user's cache directory]",
+        ),
+    ):
+        decorated = add(decorated)
+    return decorated
+
+
+def _strength(name: str) -> int:
+    """A flag before the environment before a file of options."""
+    source = click.get_current_context().get_parameter_source(name)
+    return list(ParameterSource).index(source) if source is not None else len(ParameterSource)
+
+
 CONFIG = option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -108,7 +136,12 @@ CONFIG = option(
     callback=read_config,
     help="A TOML or YAML file of options.",
 )
-API_BASE = option("--api-base", metavar="URL", help="An OpenAI-compatible server that serves all the models.")
+API_BASE = option(
+    "--api-base",
+    multiple=True,
+    metavar="URL",
+    help="An OpenAI-compatible server that serves all the models; repeatable, for replicas that share the calls.",
+)
 LOG_FORMAT = option(
     "--log-format",
     type=click.Choice([known.name for known in FORMATS]),
@@ -129,11 +162,11 @@ SPENDING = [
     MAX_USD,
     MAX_CALLS,
     option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and money."),
-    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model."),
+    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model or replica."),
     number("--requests-per-minute", Number(min=0, min_open=True), help="A provider's limit, for each model."),
     number("--tokens-per-minute", Number(min=0, min_open=True), help="Likewise, of prompts and replies together."),
     number("--timeout", Number(min=0, min_open=True), DEFAULTS.timeout, metavar="SECONDS", help="For one call."),
-    CACHE_DIR,
+    cache_option,
     CONFIG,
 ]
 SCORING = [

@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from collab_cli.options import RunOptions
 from collab_cli.terminal import note
 from collab_sdk import ChatModel, Engine, Metric, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
-from collab_sdk.chat.cache import DiskCache, default_cache_directory
+from collab_sdk.chat.cache import KeptCache
+from collab_sdk.chat.caches import default_cache, open_cache
 from collab_sdk.errors import UsageError
 from collab_sdk.scorer import DEFAULT_METRICS
 
@@ -78,7 +78,7 @@ def open_engine(options: RunOptions, parts: Mapping[str, ChatModel]) -> Iterator
     if options.max_usd is not None:
         _check_prices(parts.values())
     _note_rules(parts)
-    cache = open_cache(options.cache_dir)
+    cache = open_chosen_cache(options.cache)
     try:
         yield Engine(
             cache=cache,
@@ -93,9 +93,9 @@ def open_engine(options: RunOptions, parts: Mapping[str, ChatModel]) -> Iterator
         cache.close()
 
 
-def open_cache(chosen: Path | None) -> DiskCache:
-    """Raises CacheError if the directory cannot be used."""
-    return DiskCache(chosen or default_cache_directory(os.environ))
+def open_chosen_cache(chosen: str | None) -> KeptCache:
+    """Raises CacheError if it cannot be used."""
+    return open_cache(chosen or default_cache(os.environ))
 
 
 def is_rules(model: ChatModel) -> bool:

@@ -8,13 +8,14 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from collab_sdk.chat.budget import Budget
-from collab_sdk.chat.cache import Cache, DiskCache, MemoryCache, default_cache_directory
+from collab_sdk.chat.cache import Cache, MemoryCache
+from collab_sdk.chat.caches import default_cache, open_cache
 from collab_sdk.chat.endpoint import Endpoint
 from collab_sdk.chat.flight import Flight
 from collab_sdk.chat.gate import Gate
@@ -22,6 +23,7 @@ from collab_sdk.chat.key import call_identity, call_key
 from collab_sdk.chat.ledger import Ledger
 from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
 from collab_sdk.chat.pace import Pace
+from collab_sdk.chat.replicas import Replicas, named_replicas
 from collab_sdk.chat.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.errors import CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError, UsageError
 from collab_sdk.suppression import suppress
@@ -32,9 +34,10 @@ CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped 
 class Engine:
     """Makes every model call of a run: cached, bounded, retried, accounted.
 
-    `cache` is a directory, a Cache, or None to keep replies in memory only. `concurrency` is the ceiling of calls in
-    flight to each model; how many there are adapts to what the endpoint bears. `timeout` is in seconds, for one try; a
-    model may have a `timeout` of its own (None: it is waited for), such as one that runs in this process.
+    `cache` is a directory, the URL of a shared one, a Cache, or None to keep replies in memory only. `concurrency` is
+    the ceiling of calls in flight to each model; how many there are adapts to what the endpoint bears. `timeout` is in
+    seconds, for one try; a model may have a `timeout` of its own (None: it is waited for), such as one that runs in
+    this process.
     One engine serves any number of scorers, from any event loop.
     """
 
@@ -81,7 +84,7 @@ class Engine:
         if identity is None:
             return await self._pay(model, request)
         key = call_key(identity)
-        if (known := self._recall(key, model, request)) is not None:
+        if (known := await self._recall(key, model, request)) is not None:
             return known
         flights = self._state().flights
         flight = flights.get(key)
@@ -97,17 +100,11 @@ class Engine:
         """Wait until the calls that were sent, but that nobody waits for any more, are kept."""
         await asyncio.gather(*(flight.task for flight in self._state().flights.values()), return_exceptions=True)
 
-    def _recall(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply | None:
-        record = self.cache.get(key)
-        if record is None:
-            return None
-        try:
-            reply = ChatReply(**record["reply"])
-        except (KeyError, TypeError):  # not written by this version of the package
-            self.cache.quarantined += 1
-            return None
-        self.ledger.of(request.role).cache_hits += 1
-        self._endpoint(model).vouched_for = True
+    async def _recall(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply | None:
+        reply = await self.cache.aget(key)
+        if reply is not None:
+            self.ledger.of(request.role).cache_hits += 1
+            self._replicas(model).vouch()
         return reply
 
     async def _pay_and_keep(
@@ -120,13 +117,13 @@ class Engine:
         flight: Flight,
     ) -> ChatReply:
         async with self.cache.lease(key):
-            if (known := self._recall(key, model, request)) is not None:  # another process paid in the meantime
+            if (known := await self._recall(key, model, request)) is not None:  # another process paid in the meantime
                 return known
 
-            async def keep(reply: ChatReply) -> None:
+            async def keep(reply: ChatReply) -> ChatReply:
                 if accept is not None:
                     accept(reply)
-                await self.cache.aput(key, {"request": identity, "reply": asdict(reply)})
+                return await self.cache.aput(key, reply, request=identity)
 
             return await self._pay(model, request, flight, keep)
 
@@ -135,33 +132,43 @@ class Engine:
         model: ChatModel,
         request: ChatRequest,
         flight: Flight | None = None,
-        keep: Callable[[ChatReply], Awaitable[None]] | None = None,
+        keep: Callable[[ChatReply], Awaitable[ChatReply]] | None = None,
     ) -> ChatReply:
-        """Make the call and `keep` its reply.
+        """Make the call and `keep` its reply, or the one that another process has kept before it.
 
         The gate is held while backing off, since a slot handed on would meet the same overload, and until the reply is
         kept: a kill never loses more than the gate lets through.
         """
-        endpoint = self._endpoint(model)
-        async with endpoint.gate:
-            endpoint.check()
-            try:
-                reply = await self._persist(endpoint, model, request, flight or Flight())
-            except CollabError as error:
-                self.ledger.of(request.role).failures += 1
-                if (stop := endpoint.failed(error)) is not None:
-                    raise stop from error
-                raise
-            if keep is not None:
-                await keep(reply)
-            return reply
+        replicas, flight, usage = self._replicas(model), flight or Flight(), self.ledger.of(request.role)
+        attempts = 0
+        while True:
+            async with replicas.turn(request) as (endpoint, replica):
+                endpoint.check()
+                attempts += 1
+                try:
+                    reply = await self._persist(endpoint, replica, request, flight, replicas)
+                except CollabError as error:
+                    if replicas.take_over(endpoint, error) and attempts < self._retry.attempts:
+                        usage.retries += 1
+                        continue
+                    stop = endpoint.failed(error)
+                    left_out = stop is not None and replicas.leave_out(endpoint, stop)
+                    if left_out and is_retryable(error):
+                        continue
+                    usage.failures += 1
+                    if stop is not None and not left_out:
+                        raise stop from error
+                    raise
+                return reply if keep is None else await keep(reply)
 
-    async def _persist(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, flight: Flight) -> ChatReply:
-        """Try until it works or the retry policy gives up."""
+    async def _persist(
+        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, flight: Flight, replicas: Replicas
+    ) -> ChatReply:
+        """Try until it works, the retry policy gives up, or another replica can take over."""
         try:
             return await self._try(endpoint, model, request, flight)
         except CollabError as error:
-            if not is_retryable(error):
+            if not is_retryable(error) or replicas.take_over(endpoint, error):
                 raise
             failure: CollabError | None = error
         # tenacity costs as much CPU as the rest of this path, so it comes in when a first try has failed: that failure
@@ -210,10 +217,11 @@ class Engine:
             raise EmptyReplyError(f"{model.name} answered with nothing.")
         return reply
 
-    def _endpoint(self, model: ChatModel) -> Endpoint:
-        endpoints = self._state().endpoints
+    def _replicas(self, model: ChatModel) -> Replicas:
+        """What is known of the model in this event loop; its replicas keep to one pace, each with a gate of its own."""
+        known = self._state().replicas
         key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
-        found = endpoints.get(key)
+        found = known.get(key)
         if found is None or found.over:
             pace = Pace(
                 requests_per_minute=self._requests_per_minute,
@@ -221,8 +229,12 @@ class Engine:
                 clock=self._clock,
                 sleep=self._sleep,
             )
-            gate = Gate(self.concurrency, self._clock)
-            found = endpoints[key] = Endpoint(name=model.name, gate=gate, pace=pace, clock=self._clock)
+            found = known[key] = Replicas(
+                {
+                    Endpoint(name=name, gate=Gate(self.concurrency, self._clock), pace=pace, clock=self._clock): replica
+                    for name, replica in named_replicas(model)
+                }
+            )
         return found
 
     def _state(self) -> "_LoopState":
@@ -236,7 +248,7 @@ class Engine:
 class _LoopState:
     """Gates and flights belong to an event loop; a user's own loop and the shared one may both use an engine."""
 
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    replicas: dict[str, Replicas] = field(default_factory=dict)
     flights: dict[str, Flight] = field(default_factory=dict)
 
 
@@ -248,12 +260,10 @@ def _land(flights: dict[str, Flight], key: str, flight: Flight, _: object) -> No
 def _as_cache(cache: Cache | str | os.PathLike[str] | None) -> Cache:
     if cache is None:
         return MemoryCache()
-    if isinstance(cache, str | os.PathLike):
-        return DiskCache(cache)
-    return cache
+    return open_cache(cache) if isinstance(cache, str | os.PathLike) else cache
 
 
 @cache
 def default_engine() -> Engine:
-    """The engine of whoever passes none: one a process, with the user's cache directory."""
-    return Engine(cache=default_cache_directory(os.environ))
+    """The engine of whoever passes none: one a process, with the user's cache."""
+    return Engine(cache=default_cache(os.environ))

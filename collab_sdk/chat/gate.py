@@ -9,6 +9,7 @@ from types import TracebackType
 from collab_sdk.chat.limit import Limit
 from collab_sdk.concurrency import open_order
 
+Queue = list[tuple[int, int, "asyncio.Future[Gate]"]]
 CREDIT = 0.02
 """Seconds by which a start may be late without moving those after it."""
 
@@ -17,13 +18,15 @@ class Gate:
     """Lets as many calls to an endpoint run at a time as its Limit says, up to `ceiling`.
 
     Calls of the conversation that was opened first go first, so that conversations are finished rather than opened.
+    `beside` gives the queue of another gate, to let calls in from when nobody waits here.
     """
 
     def __init__(self, ceiling: int, clock: Callable[[], float]) -> None:
         self._limit = Limit(ceiling, clock)
         self._clock = clock
         self._busy = 0
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self.beside: Callable[[], Queue] | None = None
+        self.queue: Queue = []
         self._arrivals = count()
         self._next_start = float("-inf")
         self._alarm: asyncio.TimerHandle | None = None
@@ -32,23 +35,37 @@ class Gate:
     def limit(self) -> float:
         return self._limit.value
 
+    @property
+    def load(self) -> int:
+        """Calls that run or wait."""
+        return self._busy + len(self.queue)
+
+    @property
+    def room(self) -> bool:
+        """Whether a call would be let in that came now."""
+        return self.load < int(self.limit)
+
     async def __aenter__(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (open_order.get(), next(self._arrivals), turn))
-        self._wake()
-        if turn.done():
-            return
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # handed the slot and cancelled in the same step
-                self._release()
-            raise
+        await self.enter()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release()
+        self.leave()
+
+    async def enter(self) -> "Gate":
+        """Wait for a turn, here or at a gate beside it; returns the one to `leave`."""
+        turn: asyncio.Future[Gate] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self.queue, (open_order.get(), next(self._arrivals), turn))
+        self._wake()
+        if turn.done():
+            return turn.result()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # handed the slot and cancelled in the same step
+                turn.result().leave()
+            raise
 
     def succeeded(self, seconds: float | None = None) -> None:
         """A call was answered, in `seconds` if that is known."""
@@ -63,14 +80,17 @@ class Gate:
         """A call failed for another reason that may pass."""
         self._limit.troubled()
 
-    def _release(self) -> None:
+    def leave(self) -> None:
         self._busy -= 1
         self._wake()
 
     def _wake(self) -> None:
-        while self._waiting and self._busy < int(self.limit) and self._alarm is None:
-            if self._waiting[0][2].done():  # cancelled
-                heapq.heappop(self._waiting)
+        while self._busy < int(self.limit) and self._alarm is None:
+            queue = self.queue or (self.beside() if self.beside is not None else None)
+            if not queue:
+                return
+            if queue[0][2].done():  # cancelled
+                heapq.heappop(queue)
                 continue
             if (spacing := self._limit.spacing) > 0:
                 now = self._clock()
@@ -80,7 +100,7 @@ class Gate:
                     return
                 self._next_start = max(self._next_start, now - CREDIT) + spacing
             self._busy += 1
-            heapq.heappop(self._waiting)[2].set_result(None)
+            heapq.heappop(queue)[2].set_result(self)
 
     def _ring(self) -> None:
         self._alarm = None
