@@ -64,6 +64,19 @@ class MRScorer:
         """Of the metrics, by name."""
         return {name: weight for name, (_, weight) in self.reward.metrics.items()}
 
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """The models and settings that a score depends on, as JSON values, for the files that hold scores."""
+        return {
+            "assistant": self.rollout.assistant.name,
+            "simulator": self.rollout.simulator.model.name,
+            "judge": self.judge.model.name,
+            "metrics": self.weights,
+            "window": self.rollout.window,
+            "samples": self.rollout.samples,
+            "goals_per_turn": self.goals_per_turn,
+        }
+
     def score(
         self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
     ) -> MRScore:
@@ -112,6 +125,7 @@ class MRScorer:
             metrics=metrics,
             observed=played[-1] if observed else None,
             conversation_id=conversation_id,
+            goal=goals[0].text,
             calibrated=None if self.calibration is None or value is None else self.calibration.expected(value),
         )
 

@@ -23,6 +23,7 @@ LAYERS = [
     {"rollout", "harvest"},
     {"metrics"},
     {"scorer", "asking"},
+    {"runs"},
     {"preferences", "estimate", "comparison", "tasks"},
     {"evaluation", "fidelity"},
 ]
