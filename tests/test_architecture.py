@@ -26,6 +26,7 @@ LAYERS = [
     {"runs"},
     {"preferences", "estimate", "comparison", "tasks"},
     {"evaluation", "fidelity"},
+    {"report"},
 ]
 """From the ground up: a module may import from its own layer and those below."""
 
@@ -112,6 +113,9 @@ def test_the_wheel_installs_the_planned_packages_and_nothing_else(tmp_path):
     assert "collab_sdk/prompts/simulator.txt" in names
     assert "collab_sdk/offline/samples/chats.jsonl" in names
     assert "collab_sdk/py.typed" in names
+    assert "collab_sdk/report/page/page.html.jinja" in names
+    assert "collab_sdk/report/page/page.css" in names
+    assert "collab_sdk/report/page/js/main.js" in names
 
 
 def test_plugins_and_cli_have_no_package_at_their_top():

@@ -36,6 +36,7 @@ def _turn_row(turn: ComparedTurn) -> dict[str, Any]:
         "conversation_id": turn.conversation_id,
         "turn": turn.turn,
         "goal": turn.goal.text,
+        "history": [message.to_dict() for message in turn.history],
         "real": {"message": turn.real, "stops": turn.real_stops},
         "simulated": {"message": said.message, "stops": said.done, "reason": said.reason} if said else None,
         "error": turn.error,
