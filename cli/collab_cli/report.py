@@ -47,8 +47,9 @@ def report(file: Path, output: Path | None, decisions: Path | None) -> None:
 
 
 def page_path(file: Path) -> Path:
-    """`NAME.html` for `NAME.jsonl` or `NAME.json`."""
-    return file.with_name(f"{file.name.removesuffix('.jsonl').removesuffix('.json')}.html")
+    """`NAME.html` for `NAME.jsonl`, `NAME.turns.jsonl` or `NAME.json`."""
+    name = file.name.removesuffix(".jsonl").removesuffix(".turns").removesuffix(".json")
+    return file.with_name(f"{name}.html")
 
 
 def unknown_line(unknown: tuple[str, ...], file: Path) -> str:

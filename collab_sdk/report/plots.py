@@ -45,6 +45,10 @@ SHAPES = {
 FONT_SIZE = re.compile(r"([\d.]+)px")
 WIDTH, HEIGHT = 3.7, 2.5
 """Inches of a plot; small, so that its text can still be read on a phone."""
+LABEL = 22
+"""Characters of a name."""
+BASIC_PLANE = 0x3000
+"""From here on the fonts that matplotlib measures text with have no shapes: Asian scripts, emoji."""
 MOST_POINTS = 1500
 """Of a scatter plot; more of them are one blot, and make the page heavy."""
 
@@ -66,7 +70,7 @@ def histogram(series: Mapping[str, tuple[str, Sequence[float]]], *, x: str, zero
             axes.hist(held, bins=edges, color=PALETTE[role], alpha=0.55, label=name)
         if zero:
             axes.axvline(0, color=PALETTE["ink"], linewidth=1)
-        axes.set_xlabel(x)
+        axes.set_xlabel(_label(x, 2 * LABEL))
         axes.set_ylabel("count")
         if len(series) > 1:
             axes.legend(frameon=False, labelcolor=PALETTE["ink"])
@@ -84,7 +88,7 @@ def scatter(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str, line: f
         if line is not None:
             ends = [min(0.0, *xs), max(xs)]
             axes.plot(ends, [line * end for end in ends], color=PALETTE["ink"], linewidth=1, linestyle="--")
-        axes.set_xlabel(x)
+        axes.set_xlabel(_label(x, 2 * LABEL))
         axes.set_ylabel(y)
 
     return _svg(draw)
@@ -98,8 +102,8 @@ def bars(values: Mapping[str, float], *, x: str) -> str:
         colours = [PALETTE["good" if values[name] >= 0 else "bad"] for name in names]
         axes.barh(range(len(names)), [values[name] for name in names], color=colours, alpha=0.75, height=0.6)
         axes.axvline(0, color=PALETTE["ink"], linewidth=1)
-        axes.set_yticks(range(len(names)), names, parse_math=False)
-        axes.set_xlabel(x)
+        axes.set_yticks(range(len(names)), [_label(name) for name in names], parse_math=False)
+        axes.set_xlabel(_label(x, 2 * LABEL))
 
     return _svg(draw, height=1.0 + 0.35 * len(values))
 
@@ -114,11 +118,17 @@ def whiskers(rows: Sequence[tuple[str, str, float, float | None, float | None]],
             axes.plot([mean], [place], marker="o", markersize=6, color=PALETTE[role])
         if zero:
             axes.axvline(0, color=PALETTE["ink"], linewidth=1, linestyle="--")
-        axes.set_yticks(range(len(rows)), [row[0] for row in reversed(rows)], parse_math=False)
+        axes.set_yticks(range(len(rows)), [_label(row[0]) for row in reversed(rows)], parse_math=False)
         axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.set_xlabel(x)
+        axes.set_xlabel(_label(x, 2 * LABEL))
 
     return _svg(draw, height=1.0 + 0.32 * len(rows))
+
+
+def _label(name: str, most: int = LABEL) -> str:
+    """A name short enough to leave room for what is drawn, of characters that a font has."""
+    shown = "".join(char for char in " ".join(name.split()) if char.isprintable() and ord(char) < BASIC_PLANE)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def _svg(draw: Callable[["Axes"], None], *, height: float = HEIGHT) -> str:

@@ -23,7 +23,7 @@ function bubble(message, name) {
 }
 
 function headOf(chat) {
-  const head = h("header", { class: "chat-head" }, h("h3", { dir: "auto" }, visible(chat.id)));
+  const head = h("header", { class: "chat-head" }, h("h3", { dir: "auto" }, chat.id || "A chat without an id"));
   if (chat.goal) head.append(h("div", { class: "goal" }, h("b", {}, "The user wants"), said(chat.goal)));
   return head;
 }
@@ -128,9 +128,9 @@ function turnPanel(turn) {
   if (turn.pair) why.append(h("span", {}, `Margin ${fixed(turn.pair.margin)}.`));
   if (turn.pair && turn.held_out) why.append(h("span", { class: "chip" }, "held out"));
   if (turn.pair) why.append(h("a", { href: `#review/${turn.pair.id}` }, "Review this pair"));
-  if (turn.refused) why.append(h("span", {}, "No pair: ", visible(turn.refused), "."));
-  if (turn.review) why.append(h("span", { class: "chip" }, visible(reviewedBy(turn.review))));
-  for (const reason of turn.lost) why.append(h("span", { class: "failed" }, "A candidate is missing: ", visible(reason)));
+  if (turn.refused) why.append(h("span", {}, "No pair: ", turn.refused, "."));
+  if (turn.review) why.append(h("span", { class: "chip" }, reviewedBy(turn.review)));
+  for (const reason of turn.lost) why.append(h("span", { class: "failed" }, "A candidate is missing: ", reason));
   const panel = h("div", { class: "panel" }, why.childNodes.length ? why : null, h("div", { class: "candidates" }, cards));
   if (turn.goals.length > 1) {
     panel.append(h("div", { class: "goal" }, h("b", {}, "Goals of the futures, in turn"), turn.goals.map((goal) => said(goal))));

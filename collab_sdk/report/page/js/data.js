@@ -14,7 +14,7 @@ async function unpacked(id) {
 
 async function openIndex() {
   if (typeof DecompressionStream === "undefined") {
-    throw new Error("This browser is too old to open the conversations: any from 2023 on can.");
+    throw new Error("This browser is too old to open the conversations: any from 2024 on can.");
   }
   index = await unpacked("index");
   index.byKey = new Map(index.lines.map((line, place) => [line.key, place]));

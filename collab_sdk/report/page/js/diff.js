@@ -38,12 +38,12 @@ function differing(text, other) {
   const flags = shared(words, wordsOf(other));
   const spoken = words.filter((word) => word.trim());
   if (flags === null || words.filter((word, place) => flags[place] && word.trim()).length < LEAST_SHARED * spoken.length) {
-    return visible(text);
+    return [text];
   }
   const parts = [];
   let run = [];
   const close = () => {
-    if (run.length) parts.push(h("mark", {}, visible(run.join(""))));
+    if (run.length) parts.push(h("mark", {}, run.join("")));
     run = [];
   };
   words.forEach((word, place) => {
@@ -52,7 +52,7 @@ function differing(text, other) {
     else if (isSpace && run.length && place + 1 < words.length && !flags[place + 1]) run.push(word);
     else {
       close();
-      parts.push(...visible(word));
+      parts.push(word);
     }
   });
   close();

@@ -1,4 +1,5 @@
-// Elements are made here and nowhere else. Text is only ever set as text: what a chat says can run nothing.
+// Elements are made here and nowhere else. Text is only ever set as text, so what a chat says can run nothing, and passes
+// through `visible`, so that nothing in it is hidden.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -16,7 +17,9 @@ function filled(element, attributes, children) {
     if (typeof value === "function") element.addEventListener(name, value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  for (const child of children.flat()) {
+    if (child !== null && child !== undefined) element.append(...(typeof child === "string" ? visible(child) : [child]));
+  }
   return element;
 }
 

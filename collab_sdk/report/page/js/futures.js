@@ -10,7 +10,7 @@ function futureOf(future, name, isOpen) {
   const summary = h("summary", {}, `${name} `, h("span", { class: "reward" }, future.error ? "failed" : fixed(future.reward)));
   if (future.end && !future.error) summary.append(" ", h("span", { class: "end" }, `· ${future.end}`));
   const body = h("div", { class: "future" }, future.messages.map((message) => lineOf(message)));
-  if (future.error) body.append(h("p", { class: "failed" }, visible(future.error)));
+  if (future.error) body.append(h("p", { class: "failed" }, future.error));
   const metrics = metricsOf(future.metrics);
   if (metrics) body.append(metrics);
   const notes = Object.entries(future.notes);
@@ -19,8 +19,8 @@ function futureOf(future, name, isOpen) {
       h(
         "div",
         { class: "reasons" },
-        notes.map(([metric, note]) => h("p", { dir: "auto" }, h("b", {}, `${spoken(metric)}: `), visible(note))),
-        future.reason ? h("p", { dir: "auto" }, h("b", {}, "The user left: "), visible(future.reason)) : null,
+        notes.map(([metric, note]) => h("p", { dir: "auto" }, h("b", {}, `${spoken(metric)}: `), note)),
+        future.reason ? h("p", { dir: "auto" }, h("b", {}, "The user left: "), future.reason) : null,
       ),
     );
   }
@@ -31,7 +31,7 @@ function lineOf(message) {
   return h("div", { class: "line" }, h("span", {}, message.role), h("div", {}, said(message.content), callsOf(message)));
 }
 
-const callsOf = (message) => (message.calls ? h("div", { class: "calls" }, visible(message.calls)) : null);
+const callsOf = (message) => (message.calls ? h("div", { class: "calls" }, message.calls) : null);
 
 function branchesOf(candidate, open = 1) {
   const items = candidate.futures.map((future, place) => futureOf(future, `Future ${place + 1}`, place < open));
@@ -47,16 +47,16 @@ function candidateCard(candidate, role, against, open = 1) {
   if (candidate.stderr !== null && candidate.mr !== null) score.append(h("small", {}, ` ± ${fixed(candidate.stderr)}`));
   if (candidate.n_ok < candidate.n) score.append(h("small", {}, ` (${candidate.n_ok} of ${candidate.n})`));
   return h(
-    "section",
-    { class: `card candidate ${role}`, "aria-label": `${ROLES[role]} response` },
+    "div",
+    { role: "group", class: `card candidate ${role}`, "aria-label": `${ROLES[role]} response` },
     h(
       "header",
       {},
-      h("h4", {}, ROLES[role]),
+      h("h3", {}, ROLES[role]),
       candidate.source ? h("span", { class: "chip" }, candidate.source) : null,
       score,
     ),
-    said(candidate.text, against === null ? visible : (text) => differing(text, against)),
+    said(candidate.text, against === null ? undefined : (text) => differing(text, against)),
     metricsOf(candidate.metrics),
     branchesOf(candidate, open),
   );

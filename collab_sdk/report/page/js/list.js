@@ -92,8 +92,8 @@ function lineAt(at) {
       "aria-posinset": at + 1,
       click: () => chooseLine(place),
     },
-    h("div", { class: "first", dir: "auto" }, visible(line.title || line.id)),
-    h("div", { class: "second" }, visible([...parts, ...(pairs ? [pairs] : []), line.id].join(" · "))),
+    h("div", { class: "first", dir: "auto" }, line.title || line.id),
+    h("div", { class: "second" }, [...parts, ...(pairs ? [pairs] : []), line.id].join(" · ")),
     line.curve.length > 1 ? sparkline(line.curve) : null,
   );
   element.style.top = `${at * LINE_HEIGHT}px`;

@@ -6,9 +6,9 @@ function playsView(chat) {
     : null;
   const cards = chat.plays.map((play) =>
     h(
-      "section",
-      { class: "card candidate", "aria-label": `What ${play.bot} made of it` },
-      h("header", {}, h("h4", {}, visible(play.bot)), h("span", { class: "mr" }, play.error ? "failed" : fixed(play.reward))),
+      "div",
+      { role: "group", class: "card candidate", "aria-label": `What ${play.bot} made of it` },
+      h("header", {}, h("h3", {}, play.bot), h("span", { class: "mr" }, play.error ? "failed" : fixed(play.reward))),
       h("ol", { class: "branches" }, futureOf(play, "The conversation", true)),
       play.questions.length
         ? h("p", { class: "note" }, `${play.questions.filter(Boolean).length} of ${counted(play.questions.length, "question")} changed the outcome.`)
@@ -31,12 +31,12 @@ function usersView(chat) {
 }
 
 function userPanel(user) {
-  const real = h("section", { class: "card candidate", "aria-label": "The real user" });
-  real.append(h("header", {}, h("h4", {}, "Real user")), spokenBy(user.real.message, user.real.stops, ""));
-  const simulated = h("section", { class: "card candidate simulated", "aria-label": "The simulated user" });
-  simulated.append(h("header", {}, h("h4", {}, "Simulated user")));
+  const real = h("div", { role: "group", class: "card candidate", "aria-label": "The real user" });
+  real.append(h("header", {}, h("h3", {}, "Real user")), spokenBy(user.real.message, user.real.stops, ""));
+  const simulated = h("div", { role: "group", class: "card candidate simulated", "aria-label": "The simulated user" });
+  simulated.append(h("header", {}, h("h3", {}, "Simulated user")));
   if (user.simulated) simulated.append(spokenBy(user.simulated.message, user.simulated.stops, user.simulated.reason));
-  else simulated.append(h("p", { class: "failed" }, visible(user.error || "missing")));
+  else simulated.append(h("p", { class: "failed" }, user.error || "missing"));
   return h("div", { class: "panel" }, h("div", { class: "candidates" }, real, simulated));
 }
 
@@ -45,6 +45,6 @@ function spokenBy(message, stops, reason) {
     "div",
     {},
     message.trim() ? said(message) : h("p", { class: "note" }, "says nothing"),
-    stops ? h("p", { class: "note" }, "leaves", reason ? [": ", visible(reason)] : ".") : null,
+    stops ? h("p", { class: "note" }, "leaves", reason ? [": ", reason] : ".") : null,
   );
 }

@@ -22,7 +22,7 @@ function visible(text) {
 }
 
 // A text in full, or its beginning and a button for the rest. `marked` makes the parts of what is shown.
-function said(text, marked = visible) {
+function said(text, marked = (shown) => [shown]) {
   if (text.length <= LONG) return h("div", { class: "said", dir: "auto" }, marked(text));
   const box = h("div", { class: "said", dir: "auto" }, marked(text.slice(0, LONG)), "…");
   const more = h("button", { type: "button", class: "more" }, `Show all ${text.length.toLocaleString("en")} characters`);
