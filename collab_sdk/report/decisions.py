@@ -69,5 +69,5 @@ def _decision(row: Row, *, where: str) -> Decision:
     if not pair:
         raise InputError("it names no pair", where=where)
     if verdict not in list(Verdict):
-        raise InputError(str(UnknownNameError.of("decision", verdict, Verdict)), where=where)
+        raise InputError(str(UnknownNameError.of("decision", verdict, map(str, Verdict))), where=where)
     return Decision(pair=pair, verdict=Verdict(verdict), by=text(row.get("by")), at=text(row.get("at")))

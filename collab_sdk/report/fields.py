@@ -14,8 +14,12 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer of more digits than a float has room for
+        return None
 
 
 def count(value: Any) -> int:

@@ -62,12 +62,16 @@ def interval(groups: Iterable[Sequence[float]]) -> Estimate | None:
 
 
 def percent(estimate: Estimate | None) -> str:
-    """`62 % [55, 69]`."""
+    """`62 % [55, 69]`, in a line that does not break before the sign."""
     if estimate is None:
         return "-"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:.0%}".replace("%", " %")
-    return f"{100 * estimate.mean:.0f} % [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+        return share(estimate.mean)
+    return f"{share(estimate.mean)} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.0f}\u00a0%"
 
 
 def decimal(value: float | None, form: str = ".2f") -> str:
@@ -82,10 +86,8 @@ def counted(title: str, counts: Mapping[str, int], *, of: int, what: str, note: 
     """Reasons and how often, the most frequent first."""
     common = Counter(counts).most_common(most)
     rest = sum(counts.values()) - sum(number for _, number in common)
-    cells = [
-        (reason, f"{number:,}", f"{number / of:.0%}".replace("%", " %") if of else "-") for reason, number in common
-    ]
-    cells += [("others", f"{rest:,}", f"{rest / of:.0%}".replace("%", " %"))] if rest and of else []
+    cells = [(reason, f"{n:,}", share(n / of) if of else "-") for reason, n in common]
+    cells += [("others", f"{rest:,}", share(rest / of))] if rest and of else []
     return Table(title=title, head=(what, "count", "share"), rows=tuple(cells), note=note)
 
 

@@ -16,11 +16,14 @@ from collab_sdk.report.figures import (
     interval,
     percent,
     settings_table,
+    share,
     usage_table,
 )
 from collab_sdk.report.plots import bars, histogram, scatter
 from collab_sdk.statistics import Estimate
 
+STRONG_LEAN = 0.15
+"""Of the share of pairs in which chosen is longer, away from one half."""
 CLEAR_Z = 2.0
 """Standard errors between chosen and rejected from which on their order is hardly chance."""
 
@@ -130,10 +133,9 @@ class PairFigures:
         if longer is not None:
             leans = longer.low is not None and longer.high is not None and not longer.low <= 0.5 <= longer.high
             word = "longer" if longer.mean > 0.5 else "shorter"
-            share = longer.mean if longer.mean > 0.5 else 1 - longer.mean
-            text = f"Chosen is the longer reply in {percent(longer)} of pairs"
-            strong = leans and share > 0.65
-            text += f": training may teach to write {word}." if strong else ": length hardly tells them apart."
+            strong = leans and abs(longer.mean - 0.5) > STRONG_LEAN
+            told = f"training may teach to write {word}" if strong else f"a mild lean towards {word} replies"
+            text = f"Chosen is the longer reply in {percent(longer)} of pairs: {told if leans else 'no clear lean'}."
             found.append(Finding(text=text, mood="look" if strong else "good"))
         if asks["chosen"] is not None and asks["rejected"] is not None:
             text = (
@@ -142,7 +144,7 @@ class PairFigures:
             found.append(Finding(text=text))
         if self.noise:
             clear = sum(margin >= CLEAR_Z * error for error, margin in self.noise) / len(self.noise)
-            text = f"In {clear:.0%} of pairs the margin is at least {CLEAR_Z:g} standard errors.".replace("%", " %", 1)
+            text = f"In {share(clear)} of pairs the margin is at least {CLEAR_Z:g} standard errors."
             found.append(Finding(text=text, mood="good" if clear > 0.8 else "look"))
         return found
 
@@ -203,11 +205,12 @@ class PairFigures:
 def _shares_plot(shares: dict[str, float]) -> Plot:
     total = sum(shares.values())
     told = [
-        f"{name} {value:+.2f}" + (f" ({100 * value / total:.0f} %)" if total > 0 else "")
-        for name, value in shares.items()
+        f"{name} {value:+.2f}" + (f" ({share(value / total)})" if total > 0 else "") for name, value in shares.items()
     ]
-    svg = bars(shares, x="chosen less rejected, weighted mean")
-    return Plot(title="What the margin is made of", svg=svg, caption=f"{', '.join(told)}: together the mean margin.")
+    svg = bars(shares, x="chosen less rejected")
+    return Plot(
+        title="What the margin is made of", svg=svg, caption=f"{', '.join(told)}: weighted, together the mean margin."
+    )
 
 
 def _signed(value: float) -> str:

@@ -43,7 +43,7 @@ SHAPES = {
     "polygon",
 }
 FONT_SIZE = re.compile(r"([\d.]+)px")
-WIDTH, HEIGHT = 3.7, 2.5
+WIDTH, HEIGHT = 3.4, 2.4
 """Inches of a plot; small, so that its text can still be read on a phone."""
 LABEL = 22
 """Characters of a name."""
@@ -73,7 +73,7 @@ def histogram(series: Mapping[str, tuple[str, Sequence[float]]], *, x: str, zero
         axes.set_xlabel(_label(x, 2 * LABEL))
         axes.set_ylabel("count")
         if len(series) > 1:
-            axes.legend(frameon=False, labelcolor=PALETTE["ink"])
+            axes.legend(frameon=False, labelcolor=PALETTE["ink"], loc="lower center", bbox_to_anchor=(0.45, 1), ncols=3)
 
     return _svg(draw)
 

@@ -32,7 +32,7 @@ function chatView(chat, openTurn, onTurn) {
   const turns = new Map(chat.turns.map((turn) => [turn.at, turn]));
   const known = chat.turns.map(shownCandidate).filter((one) => one && one.mr !== null);
   const values = known.map((candidate) => candidate.mr);
-  const scale = { low: Math.min(...values), high: Math.max(...values) };
+  const scale = { low: index.low, high: index.high };
   const talk = h("div", { class: values.length ? "talk" : "talk flat" });
   if (values.length) {
     talk.append(

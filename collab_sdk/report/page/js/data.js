@@ -19,6 +19,9 @@ async function openIndex() {
   index = await unpacked("index");
   index.byKey = new Map(index.lines.map((line, place) => [line.key, place]));
   index.byPair = new Map(index.pairs.map((pair, place) => [pair[0], place]));
+  const known = index.lines.flatMap((line) => line.curve).filter((mr) => mr !== null);
+  index.low = known.reduce((a, b) => Math.min(a, b), Infinity);
+  index.high = known.reduce((a, b) => Math.max(a, b), -Infinity);
   index.firstOf = new Map();
   index.lines.forEach((line, place) => {
     if (!index.firstOf.has(line.block)) index.firstOf.set(line.block, place);

@@ -100,10 +100,9 @@ function lineAt(at) {
   return element;
 }
 
-// A glimpse of the curve that stands beside the chat.
+// A glimpse of the curve that stands beside the chat. All are on one scale, that of the file, so that they compare.
 function sparkline(curve) {
-  const known = curve.filter((mr) => mr !== null);
-  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const { low, high } = index;
   const x = (place) => 4 + (place * 48) / (curve.length - 1);
   const y = (mr) => 20 - ((mr - low) * 16) / (high - low || 1);
   const points = curve.map((mr, place) => (mr === null ? null : `${x(place)},${y(mr)}`)).filter(Boolean);
