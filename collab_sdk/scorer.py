@@ -60,11 +60,6 @@ class MRScorer:
             raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({rollout.samples}).")
 
     @property
-    def weights(self) -> dict[str, float]:
-        """Of the metrics, by name."""
-        return {name: weight for name, (_, weight) in self.reward.metrics.items()}
-
-    @property
     def made_with(self) -> dict[str, Any]:
         """The models and settings that a score depends on, as JSON values, for the files that hold scores."""
         return {
@@ -76,6 +71,11 @@ class MRScorer:
             "samples": self.rollout.samples,
             "goals_per_turn": self.goals_per_turn,
         }
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the metrics, by name."""
+        return {name: weight for name, (_, weight) in self.reward.metrics.items()}
 
     def score(
         self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""

@@ -13,7 +13,9 @@ import pytest
 import collab_sdk
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"litellm", "torch", "transformers", "langchain", "langchain_core", "langgraph", "openai", "rich", "tiktoken"}
+HEAVY = set(
+    "jinja2 langchain langchain_core langgraph litellm matplotlib openai rich tiktoken torch transformers".split()
+)
 
 LAYERS = [
     {"errors", "types", "registry", "sampling", "training", "statistics", "suppression"},

@@ -1,12 +1,14 @@
 """Values out of JSON that anybody may have written: what is not of the kind asked for is as good as absent."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from collab_sdk.logs.json_text import to_json
 
 Row = dict[str, Any]
+
+LARGEST = 1e12
+"""No score, count or price is beyond it; sums and plots of what is would overflow."""
 
 
 def text(value: Any) -> str:
@@ -16,10 +18,7 @@ def text(value: Any) -> str:
 def number(value: Any) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an integer of more digits than a float has room for
-        return None
+    return float(value) if -LARGEST < value < LARGEST else None
 
 
 def count(value: Any) -> int:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
 from collab_sdk.report.fields import Row, count, mapping, number
@@ -76,10 +75,6 @@ def share(value: float) -> str:
 
 def decimal(value: float | None, form: str = ".2f") -> str:
     return "-" if value is None else f"{value:{form}}"
-
-
-def mean(values: Sequence[float]) -> float | None:
-    return fmean(values) if values else None
 
 
 def counted(title: str, counts: Mapping[str, int], *, of: int, what: str, note: str = "", most: int = 12) -> Table:

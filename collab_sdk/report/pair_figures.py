@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from collab_sdk.evaluation.questions import MARKS
-from collab_sdk.report.fields import Row, mapping
+from collab_sdk.report.fields import Row, mapping, numbers
 from collab_sdk.report.figures import (
     Finding,
     Overview,
@@ -70,7 +70,7 @@ class PairFigures:
             lengths = [len(candidate["text"]) for candidate in sides.values()]
             if lengths[0] != lengths[1]:
                 longer.append(float(lengths[0] > lengths[1]))
-            self._add_pair(pair, sides, lengths, mapping(chat["made_with"].get("metrics")))
+            self._add_pair(pair, sides, lengths, numbers(chat["made_with"].get("metrics")))
         self.longer.append(longer)
         for side, values in asks.items():
             self.asks[side].append(values)
@@ -91,7 +91,7 @@ class PairFigures:
                 role = {pair.get("chosen"): "chosen", pair.get("rejected"): "rejected"}.get(place, "neither")
                 self.mr[role].append(candidate["mr"])
 
-    def _add_pair(self, pair: Row, sides: dict[str, Row], lengths: list[int], weights: Row) -> None:
+    def _add_pair(self, pair: Row, sides: dict[str, Row], lengths: list[int], weights: dict[str, float]) -> None:
         self.pairs += 1
         if pair["margin"] is None:
             return
@@ -102,7 +102,7 @@ class PairFigures:
             self.noise.append(((chosen["stderr"] ** 2 + rejected["stderr"] ** 2) ** 0.5, pair["margin"]))
         for name in chosen["metrics"].keys() & rejected["metrics"].keys():
             difference = chosen["metrics"][name] - rejected["metrics"][name]
-            self.metrics.setdefault(name, []).append(float(weights.get(name, 1.0)) * difference)
+            self.metrics.setdefault(name, []).append(weights.get(name, 1.0) * difference)
 
     def overview(self, run: Row) -> Overview:
         longer, asks = interval(self.longer), {side: interval(values) for side, values in self.asks.items()}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
-ROLES = ("ink", "faint", "paper", "good", "bad", "accent", "series-0", "series-1", "series-2", "series-3", "series-4")
+ROLES = ("ink", "faint", "good", "bad", "accent", "series-0", "series-1", "series-2", "series-3", "series-4")
 PALETTE: Mapping[str, str] = {role: f"#0000{place + 1:02x}" for place, role in enumerate(ROLES)}
 CLASSES: Mapping[str, str] = {colour: role for role, colour in PALETTE.items()}
 KEPT = {

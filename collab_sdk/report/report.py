@@ -60,7 +60,7 @@ def _sections(source: Source) -> tuple[Callable[[], Iterator[Section]], Iterable
     def seen() -> Iterator[Row]:
         for chat in source.conversations():
             figures.add(chat)
-            yield chat
+            yield {name: value for name, value in chat.items() if name != "made_with"}
 
     return lambda: iter([("", figures.overview(source.run))]), seen()
 

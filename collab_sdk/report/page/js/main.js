@@ -53,8 +53,7 @@ async function start() {
   try {
     await openIndex();
   } catch (error) {
-    byId("chat").append(h("p", { class: "failed" }, error.message));
-    document.addEventListener("click", () => showView(address()[0]));
+    byId("main").prepend(h("p", { class: "failed", role: "alert" }, error.message));
     return;
   }
   await startList((place) => openChat(place));
