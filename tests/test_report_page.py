@@ -157,14 +157,10 @@ def test_pairs_are_reviewed_by_keyboard_and_the_decisions_applied(browser, pages
         page.get_by_label("Your name").fill("Ada Lovelace")
         page.keyboard.press("Tab")
         page.locator("#main").focus()
-        for key, said in (
-            ("k", "Kept. "),
-            ("f", "Flipped. "),
-            ("d", "Dropped. "),
-            ("d", "Dropped. "),
-            ("u", "Undone."),
-        ):
+        steps = [("k", "Kept", 1), ("f", "Flipped", 2), ("d", "Dropped", 3), ("d", "Dropped", 4), ("u", "Undone", 3)]
+        for key, said, done in steps:
             page.keyboard.press(key)
+            report.sees(".bar", f"{done} of ")
             report.sees("#said", said)
         assert report.text(".bar").startswith("3 of ")
         page.keyboard.press("p")
@@ -189,6 +185,17 @@ def test_pairs_are_reviewed_by_keyboard_and_the_decisions_applied(browser, pages
     assert after[1]["pair"]["chosen"] == second["pair"]["rejected"]
     assert after[2]["pair"] is None
     assert json.loads((tmp_path / "decisions.json").read_text())["schema"] == "collab/decisions/v1"
+
+
+def test_a_key_held_down_decides_on_no_pair_that_nobody_has_seen(browser, pages):
+    with Opened(browser, pages["pairs"], "review") as report:
+        report.page.locator("#main").focus()
+        for _ in range(6):
+            report.page.keyboard.down("k")  # without going up in between, as a key that is held repeats
+        report.page.keyboard.up("k")
+        report.sees(".bar", "1 of ")
+        report.sees("#said", "Kept")
+        assert report.text(".bar").startswith("1 of ")
 
 
 def test_single_keys_can_be_switched_off(browser, pages):

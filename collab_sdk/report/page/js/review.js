@@ -3,7 +3,7 @@
 
 const DECISIONS = { k: "keep", f: "flip", d: "drop" };
 const DONE = { keep: "Kept", flip: "Flipped", drop: "Dropped" };
-const review = { by: "", decisions: {}, past: [], queue: [], at: 0, order: "file", hasKeys: true };
+const review = { by: "", decisions: {}, past: [], queue: [], at: 0, order: "file", hasKeys: true, shown: null, run: 0 };
 
 function startReview() {
   const saved = kept.get(facts.digest);
@@ -30,8 +30,11 @@ async function showReview(pairId) {
   if (pairId !== undefined && index.byPair.has(pairId)) review.at = review.queue.indexOf(index.byPair.get(pairId));
   else if (pairId === undefined) review.at = Math.max(0, nextOpen(0));
   const [id, chatPlace, turnPlace] = index.pairs[review.queue[review.at]];
+  const run = ++review.run;
+  review.shown = null; // until it is, nobody decides on what they cannot see
   setAddress("review", id);
   const chat = await chatAt(chatPlace);
+  if (run !== review.run) return; // another pair was asked for meanwhile
   const turn = chat.turns[turnPlace];
   const [chosen, rejected] = [turn.candidates[turn.pair.chosen], turn.candidates[turn.pair.rejected]];
   const before = chat.messages.slice(0, turn.at);
@@ -51,6 +54,7 @@ async function showReview(pairId) {
     decideBar(id),
     placeBar(chat, turn),
   );
+  review.shown = id;
 }
 
 function reviewBar() {
@@ -122,7 +126,8 @@ function nextOpen(at) {
 }
 
 async function decide(decision) {
-  const id = idAt(review.at);
+  const id = review.shown;
+  if (id === null) return;
   review.past.push([id, review.decisions[id] ?? null]);
   review.decisions[id] = { decision, by: review.by, at: new Date().toISOString() };
   const isKept = remember();
@@ -155,10 +160,10 @@ async function step(by) {
 }
 
 // The buttons are made anew for each pair; the focus stays with them.
-const focusDecision = () => byId("review").querySelector("[data-decision]").focus({ preventScroll: true });
+const focusDecision = () => byId("review").querySelector("[data-decision]")?.focus({ preventScroll: true });
 
 function onReviewKey(event) {
-  if (byId("view-review").hidden || !review.hasKeys || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (byId("view-review").hidden || !review.hasKeys || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("input[type=text], input[type=search], select, textarea")) return;
   const actions = { u: undo, n: () => step(1), p: () => step(-1), ArrowRight: () => step(1), ArrowLeft: () => step(-1) };
   const action = event.key in DECISIONS ? () => decide(DECISIONS[event.key]) : actions[event.key];
