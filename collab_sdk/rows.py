@@ -1,21 +1,25 @@
 """Scores as JSON values, for files and reports."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from collab_sdk.types import Future, MRScore
+from collab_sdk.types import Future, Message, MRScore
 
 SCORE_SCHEMA = "collab/score/v1"
 
 
-def response_row(score: MRScore) -> dict[str, Any]:
-    """The score of a logged response, as a row of its own."""
+def response_row(score: MRScore, history: Iterable[Message], made_with: Mapping[str, Any]) -> dict[str, Any]:
+    """The score of a logged response, as a row of its own, with all that a report shows beside it."""
     return {
         "schema": SCORE_SCHEMA,
         "conversation_id": score.conversation_id,
         "turn": score.turn,
+        "goal": score.goal,
+        "history": [message.to_dict() for message in history],
         "response": score.response,
         **score_row(score),
+        "made_with": dict(made_with),
     }
 
 

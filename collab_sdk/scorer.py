@@ -61,6 +61,19 @@ class MRScorer:
             raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({rollout.samples}).")
 
     @property
+    def made_with(self) -> dict[str, Any]:
+        """The models and settings that a score depends on, as JSON values, for the files that hold scores."""
+        return {
+            "assistant": self.rollout.assistant.name,
+            "simulator": self.rollout.simulator.model.name,
+            "judge": self.judge.model.name,
+            "metrics": self.weights,
+            "window": self.rollout.window,
+            "samples": self.rollout.samples,
+            "goals_per_turn": self.goals_per_turn,
+        }
+
+    @property
     def weights(self) -> dict[str, float]:
         """Of the metrics, by name."""
         return {name: weight for name, (_, weight) in self.reward.metrics.items()}
@@ -119,6 +132,7 @@ class MRScorer:
             metrics=metrics,
             observed=played[-1] if observed else None,
             conversation_id=conversation_id,
+            goal=goals[0].text,
             calibrated=None if self.calibration is None or value is None else self.calibration.expected(value),
         )
 

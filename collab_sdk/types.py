@@ -213,6 +213,8 @@ class MRScore:
     """The logged future, scored like a simulated one."""
     conversation_id: str = ""
     turn: int | None = None
+    goal: str = ""
+    """What the user wants, by which it was judged; of several goals the first."""
     calibrated: float | None = None
     """What `value` lets expect of real users, where the scorer was given a calibration; `value` stays as it was."""
 

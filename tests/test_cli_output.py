@@ -252,3 +252,34 @@ def test_numbers_are_written_as_people_read_them():
     assert [size(n) for n in (0, 999, 1000, 12_345_678)] == ["0 bytes", "999 bytes", "1.0 kB", "12.3 MB"]
     assert money(Usage(calls=2, unpriced_calls=2)) == "unknown"
     assert money(Usage(calls=2, unpriced_calls=1, usd=0.5)) == "$0.5000 + unknown"
+
+
+def test_scores_in_a_file_say_what_made_them_and_what_the_run_cost(logs, tmp_path):
+    result = collab("score", logs, "--model", "offline", "-o", tmp_path / "scores.jsonl")
+    assert result.exit_code == 0, result.output
+    assert "turn  response" in result.stdout
+    rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert {row["made_with"]["judge"] for row in rows} == {"offline"}
+    assert rows[1]["history"][-1]["content"] == "you did not ask me about the size"
+    assert rows[1]["goal"] == "what: as said\nsize: large"
+    run = json.loads((tmp_path / "scores.run.json").read_text())
+    assert run["schema"] == "collab/run/v1"
+    assert run["made_with"] == rows[0]["made_with"]
+    assert run["usage"]["assistant"]["calls"] > 0
+    assert collab("score", logs, "--model", "offline", "-o", logs).exit_code == 2, "a log is not replaced"
+
+
+def test_an_export_says_what_made_each_turn_and_what_the_run_cost(logs, tmp_path):
+    command = ["export-prefs", logs, "--model", "offline", "--max-pairs", "7", "-o", tmp_path / "p.jsonl"]
+    assert collab(*command).exit_code == 0
+    turns = (tmp_path / "p.turns.jsonl").read_text()
+    made = json.loads(turns.splitlines()[0])["made_with"]
+    assert (made["simulator"], made["window"], made["metrics"]["goal"]) == ("offline", 2, 1.0)
+    first = json.loads((tmp_path / "p.run.json").read_text())
+    assert first["export"]["max_pairs"] == 7
+    assert first["usage"]["judge"]["calls"] > 0
+    assert collab(*command).exit_code == 0
+    again = json.loads((tmp_path / "p.run.json").read_text())
+    assert again["usage"]["judge"]["calls"] == 0, "all came from the cache"
+    assert again["usage"]["judge"]["cache_hits"] > 0
+    assert (tmp_path / "p.turns.jsonl").read_text() == turns

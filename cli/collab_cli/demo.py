@@ -10,9 +10,10 @@ from collab_cli.demo_train import demo_train
 from collab_cli.export_prefs import export_prefs
 from collab_cli.options import option
 from collab_cli.terminal import note, printable, show
-from collab_sdk.errors import OutputError
+from collab_sdk.errors import MissingExtraError, OutputError
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.preferences import beside
+from collab_sdk.report import write_report
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,6 +64,17 @@ def demo(ctx: click.Context, output: Path, train: bool) -> None:
     )
     _show_best(beside(pairs, "turns"))
     click.echo(NEXT)
+    _write_page(pairs, output / "report.html")
+
+
+def _write_page(pairs: Path, page: Path) -> None:
+    """The page on the pairs, or how to get it."""
+    try:
+        write_report(pairs, page)
+    except MissingExtraError:
+        click.echo(f"For a page to look at: pip install 'collab-sdk[report]', then collab report {pairs}")
+    else:
+        click.echo(f"Report: {page} (open it in a browser)")
 
 
 def _show_best(turns: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from collab_cli.evaluate_setup import Parts, Setting, chosen_parts, chosen_tasks
 from collab_cli.failures import finish
@@ -45,9 +45,12 @@ class EvaluationRun:
             yield Evaluation(evaluator=evaluator, results=results)
 
     def _result(self, name: str, evaluator: Evaluator, conversations: tuple[Conversation, ...]) -> BotResult:
-        before = self.engine.ledger.total
+        before = {role: replace(usage) for role, usage in self.engine.ledger.by_role().items()}
         played, failed = run_sync(self._aplay(name, evaluator, conversations))
-        return BotResult(name=name, played=played, usage=_less(self.engine.ledger.total, before), failed=failed)
+        after = self.engine.ledger.by_role()
+        by_role = {role: _less(usage, before.get(role, Usage())) for role, usage in after.items()}
+        total = sum(by_role.values(), Usage())
+        return BotResult(name=name, played=played, usage=total, usage_by_role=by_role, failed=failed)
 
     async def _aplay(
         self, name: str, evaluator: Evaluator, conversations: tuple[Conversation, ...]

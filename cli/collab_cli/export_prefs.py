@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from collab_cli.apart import check_apart
 from collab_cli.failures import finish
 from collab_cli.options import LOGS, Number, RunOptions, count, number, option, run_options
 from collab_cli.progress import Progress, shown
@@ -14,8 +15,8 @@ from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
 from collab_sdk import ExportReport, PreferenceExporter
 from collab_sdk.logs import WRITERS
-from collab_sdk.logs.sources import PARTIAL, STDIN, log_files
 from collab_sdk.preferences import PairRule, Refusal, beside
+from collab_sdk.runs import run_path
 
 
 @click.command()
@@ -81,22 +82,8 @@ def _checked(output: Path | None, logs: tuple[str, ...]) -> Path:
         raise click.UsageError("Missing option '--output' / '-o': the file that the pairs go to.")
     if str(output) == "-":
         raise click.UsageError("Pairs cannot go to stdout, as a second file is written beside them: give -o FILE.")
-    _check_apart(output, logs)
+    check_apart([output, beside(output, "turns"), beside(output, "eval"), run_path(output)], logs)
     return output
-
-
-def _check_apart(output: Path, logs: tuple[str, ...]) -> None:
-    """Raises UsageError if an export to `output` would replace a log, or be a log of the next run."""
-    files = {Path(file).resolve() for file in log_files(logs) if file != STDIN}
-    folders = {Path(log).resolve() for log in logs if log != STDIN and Path(log).is_dir()}
-    for target in (output, beside(output, "turns"), beside(output, "eval")):
-        written = target.resolve()
-        if files & {written, written.with_name(written.name + PARTIAL)}:
-            raise click.UsageError(f"{target} is one of the logs and would be replaced: give another -o FILE.")
-        if folders & set(written.parents):
-            raise click.UsageError(
-                f"{target} is in a folder of logs, so the next run would read it as one: give -o FILE elsewhere."
-            )
 
 
 def _reporter(progress: Progress, problems: Problems) -> Callable[[ExportReport], None]:

@@ -1,27 +1,38 @@
 """`collab score`: the MR of every assistant turn."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
+from collab_cli.apart import check_apart
 from collab_cli.failures import finish
 from collab_cli.options import LOGS, RunOptions, option, run_options
 from collab_cli.progress import shown
 from collab_cli.run import Run, dry_run, running
-from collab_cli.score_output import json_rows, score_table
+from collab_cli.score_output import Take, json_rows, score_table
 from collab_cli.summary import show_mr
-from collab_cli.terminal import Problems
+from collab_cli.terminal import Problems, note
 from collab_sdk import MRScore
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.errors import RunStoppedError
+from collab_sdk.runs import run_path
 
 
 @click.command()
 @LOGS
 @option("--json", is_flag=True, help="JSON lines with every future, in place of the table.")
+@option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The JSON lines also to a file, for a report.",
+)
 @run_options
-def score(logs: tuple[str, ...], json: bool, options: RunOptions) -> None:
+def score(logs: tuple[str, ...], json: bool, output: Path | None, options: RunOptions) -> None:
     """Score every assistant turn of logged chats.
 
     The MR of a response is the mean reward of conversations that go on from it: how much of the user's goal they meet,
@@ -36,13 +47,19 @@ def score(logs: tuple[str, ...], json: bool, options: RunOptions) -> None:
     if options.dry_run:
         dry_run(logs, options, problems, candidates=1)
         return
-    with (
-        running(logs, options, problems) as run,
-        json_rows() if json else score_table(list(run.scorer.reward.metrics)) as take,
-        shown(run.progress, streaming=json),
-    ):
-        run_sync(ascore(run, tally, problems, take))
+    if output is not None:
+        check_apart([output, run_path(output)], logs)
+    with ExitStack() as opened:
+        run = opened.enter_context(running(logs, options, problems))
+        table = score_table(list(run.scorer.reward.metrics))
+        takes = [opened.enter_context(json_rows("-", run.scorer) if json else table)]
+        if output is not None:
+            takes.append(opened.enter_context(json_rows(output, run.scorer)))
+        opened.enter_context(shown(run.progress, streaming=json))
+        run_sync(ascore(run, tally, problems, takes))
     show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples)
+    if output is not None:
+        note(f"Details: {output}")
     finish(problems, incomplete=tally.scores < tally.turns)
 
 
@@ -70,8 +87,11 @@ class Tally:
             self.mr_sum += score.value
 
 
-async def ascore(run: Run, tally: Tally, problems: Problems, take: Callable[[MRScore], None]) -> None:
-    """Hand every score to `take`, in input order. Raises RunStoppedError once all that was paid for is handed on."""
+async def ascore(run: Run, tally: Tally, problems: Problems, takes: Sequence[Take]) -> None:
+    """Hand every score to each of `takes`, in input order.
+
+    Raises RunStoppedError once all that was paid for is handed on.
+    """
     stopped = None
     async for outcome in run.scorer.ascore_all(run.conversations):
         if isinstance(outcome.error, RunStoppedError):
@@ -79,9 +99,10 @@ async def ascore(run: Run, tally: Tally, problems: Problems, take: Callable[[MRS
             continue
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
-        for turn_score in outcome.value or ():
+        for turn, turn_score in zip(outcome.conversation.turns(), outcome.value or (), strict=False):
             tally.add(turn_score)
-            take(turn_score)
+            for take in takes:
+                take(turn_score, turn)
         tally.conversations += 1
         run.progress.update(done=tally.conversations, failed=problems.count, mean_mr=tally.mean_mr)
     if stopped is not None:

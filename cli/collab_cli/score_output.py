@@ -1,14 +1,17 @@
 """Scores on stdout: a table for people, or JSON lines."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from collab_cli.terminal import make_console, printable, show
-from collab_sdk import MRScore
+from collab_sdk import MRScore, MRScorer
 from collab_sdk.logs import JsonlWriter
 from collab_sdk.rows import response_row
+from collab_sdk.runs import run_path, run_row
+from collab_sdk.types import Turn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,15 +24,23 @@ LEAST_RESPONSE = 6
 ANY_WIDTH = 10_000
 
 
-@contextmanager
-def json_rows() -> Iterator[Callable[[MRScore], None]]:
-    """Write each score as it comes."""
-    with JsonlWriter("-") as rows:
-        yield lambda score: rows.write(response_row(score))
+Take = Callable[[MRScore, Turn], None]
+"""What is done with a score, and the turn that it is of."""
 
 
 @contextmanager
-def score_table(metrics: Sequence[str]) -> Iterator[Callable[[MRScore], None]]:
+def json_rows(path: str | Path, scorer: MRScorer) -> Iterator[Take]:
+    """Write each score as it comes; to a file, with `NAME.run.json` beside it."""
+    with ExitStack() as files:
+        rows = files.enter_context(JsonlWriter(path))
+        run = None if str(path) == "-" else files.enter_context(JsonlWriter(run_path(Path(path))))
+        yield lambda score, turn: rows.write(response_row(score, turn.history, scorer.made_with))
+        if run is not None:
+            run.write(run_row(scorer))
+
+
+@contextmanager
+def score_table(metrics: Sequence[str]) -> Iterator[Take]:
     """Gather scores, and show them when the block ends, however it ends."""
     from rich import box
     from rich.table import Table
@@ -47,7 +58,7 @@ def score_table(metrics: Sequence[str]) -> Iterator[Callable[[MRScore], None]]:
     def line(text: str, style: str = "") -> Text:
         return Text(printable(text), style=style, no_wrap=True, overflow="ellipsis")
 
-    def add(score: MRScore) -> None:
+    def add(score: MRScore, _: Turn) -> None:
         nonlocal conversation
         if score.conversation_id != conversation:
             conversation = score.conversation_id

@@ -1,7 +1,8 @@
 """Who called how often, and what it cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from collab_sdk.chat.model import CallRole, ChatReply
 
@@ -51,3 +52,7 @@ class Ledger:
     def by_role(self) -> Mapping[str, Usage]:
         """Roles in the order of the call path, those that were used."""
         return {role.value: self.roles[role] for role in CallRole if role in self.roles}
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Usage by role as JSON values."""
+        return {role: asdict(usage) for role, usage in self.by_role().items()}

@@ -32,6 +32,7 @@ class BotResult:
     usage: Usage = field(default_factory=Usage)
     failed: Mapping[str, str] = field(default_factory=dict)
     """Goals that gave no conversation at all, and why."""
+    usage_by_role: Mapping[str, Usage] = field(default_factory=dict)
 
     @property
     def done(self) -> dict[Key, Played]:

@@ -41,6 +41,7 @@ def _result_row(result: BotResult) -> dict[str, Any]:
         "ends": dict(sorted(result.ends.items())),
         "failed": dict(result.failed),
         "usage": asdict(result.usage),
+        "usage_by_role": {role: asdict(usage) for role, usage in result.usage_by_role.items()},
         "conversations": [_played_row(one) for one in result.played],
     }
 

@@ -18,12 +18,12 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-class JsonlWriter:
-    """JSON lines to a file, or to stdout for `-`; to be used with `with`.
+class TextWriter:
+    """Text to a file, or to stdout for `-`; to be used with `with`.
 
-    Rows go to `<path>.partial`, which is opened at once and flushed row by row. A clean end renames it; after an
+    It goes to `<path>.partial`, which is opened at once and flushed with each piece. A clean end renames it; after an
     exception it stays. Raises OutputError for whatever cannot be written, and where another writer is at work on the
-    same file. The same rows give the same bytes.
+    same file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -40,13 +40,9 @@ class JsonlWriter:
             self._partial = self._target.with_name(self._target.name + PARTIAL)
             self._file = _open_alone(self._partial)
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        try:
-            line = to_json(row) + "\n"
-        except (TypeError, ValueError, RecursionError) as error:
-            raise OutputError(f"Cannot write {self._name}: a row is no JSON: {error}.") from error
+    def write_text(self, text: str) -> None:
         with self._explained():
-            self._file.write(line.encode())
+            self._file.write(text.encode(errors="replace"))
             self._file.flush()
 
     def __enter__(self) -> Self:
@@ -76,6 +72,17 @@ class JsonlWriter:
             raise
         except (OSError, ValueError, RuntimeError) as error:
             raise OutputError(f"Cannot write {self._name}: {reason(error)}.") from error
+
+
+class JsonlWriter(TextWriter):
+    """JSON lines, row by row. The same rows give the same bytes."""
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        try:
+            line = to_json(row) + "\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise OutputError(f"Cannot write {self._name}: a row is no JSON: {error}.") from error
+        self.write_text(line)
 
 
 def _open_alone(partial: Path) -> BinaryIO:

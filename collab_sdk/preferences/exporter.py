@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.concurrency import Outcome, all_settled, over_conversations
@@ -12,6 +13,7 @@ from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidate
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
 from collab_sdk.preferences.selection import PairRule, Refusal
+from collab_sdk.runs import run_row
 from collab_sdk.sampling import SamplingRule
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
@@ -64,14 +66,15 @@ class PreferenceExporter:
         eval_fraction: float = 0.0,
         on_progress: Callable[[ExportReport], None] | None = None,
     ) -> ExportReport:
-        """Write `path`, and beside it `NAME.turns.jsonl` with every candidate, future and reason.
+        """Write `path`, and beside it `NAME.turns.jsonl` with every candidate, future and reason, and `NAME.run.json`.
 
         Rows come in input order. With `eval_fraction`, that share of the conversations, chosen by their id, goes to
         `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, and RunStoppedError when the
         run cannot go on: what is done by then stays in `*.partial`, and the same export goes on from the cache.
         """
         report, stopped = ExportReport(), None
-        with ExportFiles(Path(path), format=format, eval_fraction=eval_fraction) as files:
+        files = ExportFiles(Path(path), format=format, eval_fraction=eval_fraction, made_with=self.scorer.made_with)
+        with files:
             async for outcome in self.ascore_all(conversations):
                 if isinstance(outcome.error, RunStoppedError):
                     stopped = stopped or outcome.error
@@ -83,7 +86,12 @@ class PreferenceExporter:
                     on_progress(report)
             if stopped is not None:
                 raise stopped
+            files.write_run(run_row(self.scorer, export=self._settings(format, eval_fraction), failed=_failed(report)))
         return report
+
+    def _settings(self, format: str, eval_fraction: float) -> dict[str, Any]:
+        own = {"format": format, "eval_fraction": eval_fraction, "candidates": self.candidates}
+        return {**own, "adaptive": self.adaptive, **asdict(self.rule)}
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
         """Every conversation, scored, in input order."""
@@ -163,6 +171,10 @@ class PreferenceExporter:
         return [
             replace(scored, pair=None, refusal=Refusal.CAP) if scored.turn.index in over else scored for scored in turns
         ]
+
+
+def _failed(report: ExportReport) -> dict[str, str]:
+    return {conversation_id: str(error) for conversation_id, error in report.failed.items()}
 
 
 def _rewards(score: MRScore | None) -> list[float | None]:

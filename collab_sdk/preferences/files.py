@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from collab_sdk.errors import OutputError, UsageError
 from collab_sdk.logs import Catalogue, JsonlWriter, get_writer
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.rows import score_row
+from collab_sdk.runs import run_path
 from collab_sdk.types import Conversation, Goal
 
 TURN_SCHEMA = "collab/scored-turn/v1"
@@ -19,11 +21,13 @@ TURN_SCHEMA = "collab/scored-turn/v1"
 class ExportFiles:
     """`target` for the pairs and `NAME.turns.jsonl` for all that led to them; `NAME.eval.jsonl` for a held-out share.
 
+    `made_with` says in each row of the turns which models and settings scored it. `NAME.run.json` tells of the run.
+
     Conversations are held out by a hash of their id, so the split is the same in every run. Raises OutputError for a
     file that cannot be written, and for held-out chats of an earlier run that this one would train on.
     """
 
-    def __init__(self, target: Path, *, format: str, eval_fraction: float) -> None:
+    def __init__(self, target: Path, *, format: str, eval_fraction: float, made_with: Mapping[str, Any]) -> None:
         if not 0 <= eval_fraction < 1:
             raise UsageError(f"eval_fraction is {eval_fraction}; it must be from 0 to below 1.")
         held_out = beside(target, "eval")
@@ -33,12 +37,13 @@ class ExportFiles:
                 "delete it, or give an eval fraction (--eval-fraction) again."
             )
         self._format, self._writer = format, get_writer(format)
-        self._eval_fraction = eval_fraction
+        self._eval_fraction, self._made_with = eval_fraction, dict(made_with)
         with ExitStack() as opening:
             if self._writer.catalogue is not None:
                 self._catalogue = opening.enter_context(Catalogue(target.with_name(self._writer.catalogue)))
             self._pairs = opening.enter_context(_CountingWriter(target))
             self._turns = opening.enter_context(_CountingWriter(beside(target, "turns")))
+            self._run = opening.enter_context(JsonlWriter(run_path(target)))
             self._eval = self._pairs
             if eval_fraction:
                 self._eval = opening.enter_context(_CountingWriter(held_out))
@@ -53,7 +58,11 @@ class ExportFiles:
                 place = {"file": pairs.name, "line": pairs.lines + 1}
                 for row in self._writer.rows(turn.pair):
                     pairs.write(row)
-            self._turns.write({**turn_row(conversation, scored.goal, turn), "written_to": place})
+            row = turn_row(conversation, scored.goal, turn)
+            self._turns.write({**row, "written_to": place, "made_with": self._made_with})
+
+    def write_run(self, row: Mapping[str, Any]) -> None:
+        self._run.write(row)
 
     def __enter__(self) -> Self:
         return self

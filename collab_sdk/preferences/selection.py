@@ -18,6 +18,7 @@ class Refusal(StrEnum):
     MARGIN = "the margin is too small"
     NOISE = "the margin is within its standard error"
     CAP = "the conversation has enough pairs with larger margins"
+    REVIEW = "a reviewer dropped the pair"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,57 @@
+"""`collab report`: a page to look at before training, and what reviewers decided on it."""
+
+from pathlib import Path
+
+import click
+
+from collab_cli.failures import finish
+from collab_cli.options import option
+from collab_cli.report_output import show_applied, show_report
+from collab_cli.terminal import Problems
+from collab_sdk.errors import UsageError
+from collab_sdk.report import apply_decisions, read_decisions, write_report
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=FILE, metavar="FILE")
+@option("--output", "-o", type=FILE, metavar="FILE", help="The page, or the reviewed pairs.  [default: NAME.html]")
+@option("--apply", "decisions", type=FILE, metavar="DECISIONS", help="Apply what the page saved to the pairs in FILE.")
+def report(file: Path, output: Path | None, decisions: Path | None) -> None:
+    """Make a page to look at before training, and review pairs on it.
+
+    FILE holds pairs of export-prefs, or what score -o, evaluate -o or check-sim --json wrote. The page is one HTML file
+    that needs no network. On it pairs are kept, flipped or dropped; --apply takes the file of decisions that it saves.
+
+    \b
+      collab report prefs.jsonl -o report.html
+      collab report --apply prefs.decisions.json prefs.jsonl -o reviewed.jsonl
+    """
+    problems = Problems()
+    if decisions is None:
+        target = output or page_path(file)
+        if target.resolve() == file.resolve():
+            raise UsageError(f"{target} is the file to report on and would be replaced: give another -o FILE.")
+        shown = write_report(file, target, on_error=problems.report)
+        problems.close()
+        show_report(target, shown)
+    else:
+        if output is None:
+            raise click.UsageError("Missing option '--output' / '-o': the file that the reviewed pairs go to.")
+        applied = apply_decisions(read_decisions(decisions), file, output)
+        show_applied(applied, output, file)
+        if applied.unknown:
+            problems.report(f"{decisions}: {unknown_line(applied.unknown, file)}")
+    finish(problems)
+
+
+def page_path(file: Path) -> Path:
+    """`NAME.html` for `NAME.jsonl`, `NAME.turns.jsonl` or `NAME.json`."""
+    name = file.name.removesuffix(".jsonl").removesuffix(".turns").removesuffix(".json")
+    return file.with_name(f"{name}.html")
+
+
+def unknown_line(unknown: tuple[str, ...], file: Path) -> str:
+    named = ", ".join(unknown[:3]) + (" and others" if len(unknown) > 3 else "")
+    return f"{len(unknown):,} of the pairs decided on are not in {file.name}: {named}"

@@ -1,0 +1,161 @@
+"""Applies decisions to the pairs they are of, and writes down who decided what."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from collab_sdk.errors import InputError, OutputError
+from collab_sdk.logs import WRITERS, Catalogue, JsonlWriter
+from collab_sdk.preferences import Refusal, beside
+from collab_sdk.preferences.files import TURN_SCHEMA
+from collab_sdk.report.decisions import Decision, Decisions, Verdict
+from collab_sdk.report.fields import Row, count, mapping, number, text
+from collab_sdk.report.flipping import flipped, holds
+from collab_sdk.report.pair_rows import is_pair_row, turn_of_pair
+from collab_sdk.report.sources import read_objects, read_run
+from collab_sdk.report.turns import is_held_out, pair_id
+from collab_sdk.runs import RUN_SCHEMA, run_path
+
+TRAIN, HELD_OUT = "train", "eval"
+"""The file to train on, and the one with the chats that are held out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """What became of the pairs."""
+
+    verdicts: Mapping[Verdict, int]
+    undecided: int
+    """Pairs that nobody decided on; they stay as they are."""
+    unknown: tuple[str, ...]
+    """Pairs of decisions that are not in the file."""
+    by: tuple[str, ...]
+
+
+def apply_decisions(decisions: Decisions, pairs: Path, output: Path) -> Applied:
+    """Write the pairs of `pairs` to `output` as decided, those held out beside it, and `NAME.turns.jsonl`.
+
+    Raises InputError where nothing that was decided is of these pairs, and where a file is not as the export left it;
+    OutputError for what cannot be written.
+    """
+    export = _Export(pairs)
+    known = Counter(name for turn in export.turns() if (name := pair_id(turn)))
+    found = [decision for name, decision in decisions.by_pair.items() if name in known]
+    if not found:
+        of = f" (they are of {decisions.of})" if decisions.of and decisions.of != pairs.name else ""
+        raise InputError(f"none of the {len(decisions.by_pair):,} pairs decided on{of} is in it", where=str(pairs))
+    verdicts = Counter(dict.fromkeys(Verdict, 0))
+    for decision in found:
+        verdicts[decision.verdict] += known[decision.pair]
+    applied = Applied(
+        verdicts=verdicts,
+        undecided=known.total() - verdicts.total(),
+        unknown=tuple(name for name in decisions.by_pair if name not in known),
+        by=tuple(dict.fromkeys(decision.by for decision in found if decision.by)),
+    )
+    _write(export, decisions, applied, output)
+    return applied
+
+
+class _Export:
+    """The files that an export wrote. Without the sidecar, each row of `pairs` is a turn."""
+
+    def __init__(self, pairs: Path) -> None:
+        self.pairs = pairs
+        held_out = beside(pairs, HELD_OUT)
+        paths = {TRAIN: pairs, **({HELD_OUT: held_out} if held_out.is_file() else {})}
+        self.rows = {part: [row for _, row in read_objects(path, _raise)] for part, path in paths.items()}
+        self.run = read_run(run_path(pairs), _raise)
+
+    def turns(self) -> Iterator[Row]:
+        sidecar = beside(self.pairs, "turns")
+        if sidecar.is_file():
+            yield from (row for _, row in read_objects(sidecar, _raise))
+            return
+        for place, row in enumerate(self.rows[TRAIN], start=1):
+            if not is_pair_row(row):
+                raise InputError(f"no pair, and no {sidecar.name} that tells of which", where=f"{self.pairs}:{place}")
+            at = {"file": self.pairs.name, "line": place}
+            yield {"schema": TURN_SCHEMA, **turn_of_pair(row, place), "written_to": at}
+
+    def rows_of(self, turn: Row) -> tuple[str, list[Row]]:
+        """Which file a turn's pair is in, and its rows. Raises InputError if another pair is in its place."""
+        part = HELD_OUT if is_held_out(turn) else TRAIN
+        line = count(mapping(turn.get("written_to")).get("line"))
+        rows = self.rows.get(part, [])[max(line - 1, 0) :][:1]
+        if rows and "completion" in rows[0]:  # a row for either side
+            rows = self.rows[part][line - 1 :][:2]
+        pair = mapping(turn.get("pair"))
+        sides = {side: text(pair.get(side)) for side in ("chosen", "rejected")}
+        if not line or not rows or not all(holds(row, **sides) for row in rows):
+            name = beside(self.pairs, HELD_OUT).name if part == HELD_OUT else self.pairs.name
+            problem = f"line {line} is not the pair that {beside(self.pairs, 'turns').name} has there: export again"
+            raise InputError(f"{problem}, or take that file away", where=name)
+        return part, rows
+
+
+def _write(export: _Export, decisions: Decisions, applied: Applied, output: Path) -> None:
+    targets = {part: output if part == TRAIN else beside(output, HELD_OUT) for part in export.rows}
+    _check_targets(export.pairs, output, has_held_out=HELD_OUT in targets)
+    with ExitStack() as opened:
+        files = {part: opened.enter_context(JsonlWriter(path)) for part, path in targets.items()}
+        turns = opened.enter_context(JsonlWriter(beside(output, "turns")))
+        run = opened.enter_context(JsonlWriter(run_path(output)))
+        lines = Counter(dict.fromkeys(targets, 0))
+        for turn in export.turns():
+            if (name := pair_id(turn)) is None:
+                turns.write(turn)
+                continue
+            part, rows = export.rows_of(turn)
+            decision = decisions.by_pair.get(name)
+            turn, rows = _decided(turn, rows, decision)
+            if rows:
+                turn = turn | {"written_to": {"file": targets[part].name, "line": lines[part] + 1}}
+            for row in rows:
+                files[part].write(row)
+            lines[part] += len(rows)
+            turns.write(turn)
+        counts = {str(verdict): count for verdict, count in applied.verdicts.items()}
+        review = {"of": export.pairs.name, "by": list(applied.by), **counts, "undecided": applied.undecided}
+        run.write((export.run or {"schema": RUN_SCHEMA}) | {"review": review})
+    _catalogue(export, targets)
+
+
+def _decided(turn: Row, rows: list[Row], decision: Decision | None) -> tuple[Row, list[Row]]:
+    """The turn and its rows after a decision; no rows where the pair is dropped."""
+    if decision is None:
+        return turn, rows
+    turn = turn | {"review": decision.to_dict()}
+    if decision.verdict is Verdict.DROP:
+        return turn | {"pair": None, "refused": Refusal.REVIEW, "written_to": None}, []
+    if decision.verdict is Verdict.FLIP:
+        pair = mapping(turn.get("pair"))
+        rejected, margin = text(pair.get("rejected")), number(pair.get("margin"))
+        sides = {"chosen": rejected, "rejected": pair.get("chosen")}
+        turn = turn | {"pair": {**pair, **sides, "margin": None if margin is None else -margin}}
+        return turn, [flipped(row, rejected=rejected) for row in rows]
+    return turn, rows
+
+
+def _check_targets(pairs: Path, output: Path, *, has_held_out: bool) -> None:
+    if output.resolve() == pairs.resolve():
+        raise OutputError(f"{output} is the file that was reviewed and would be replaced: give another -o FILE.")
+    stale = beside(output, HELD_OUT)
+    if stale.exists() and not has_held_out:
+        raise OutputError(f"{stale} holds out chats of another file: delete it, or give another -o FILE.")
+
+
+def _catalogue(export: _Export, targets: Mapping[str, Path]) -> None:
+    """The entries of the new files, where the format keeps a catalogue of them."""
+    writer = WRITERS.get(text(mapping(export.run.get("export")).get("format")))
+    if writer is None or writer.catalogue is None or writer.entry is None:
+        return
+    for target in targets.values():
+        with Catalogue(target.with_name(writer.catalogue)) as catalogue:
+            catalogue.add(target.name, writer.entry(target.name))
+
+
+def _raise(error: InputError) -> None:
+    raise error

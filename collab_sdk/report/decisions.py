@@ -1,0 +1,73 @@
+"""What reviewers decided, as the page saves it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from collab_sdk.errors import InputError, UnknownNameError
+from collab_sdk.logs.json_text import parse_json
+from collab_sdk.report.fields import Row, mapping, rows, text
+
+DECISIONS_SCHEMA = "collab/decisions/v1"
+
+
+class Verdict(StrEnum):
+    """What is to become of a pair."""
+
+    KEEP = "keep"
+    FLIP = "flip"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What somebody decided on a pair, and when."""
+
+    pair: str
+    verdict: Verdict
+    by: str = ""
+    at: str = ""
+
+    def to_dict(self) -> Row:
+        return {"decision": self.verdict, "by": self.by, "at": self.at}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decisions:
+    """All decisions of a file, by pair."""
+
+    of: str
+    """The file that was reviewed."""
+    by_pair: Mapping[str, Decision]
+
+
+def read_decisions(path: Path) -> Decisions:
+    """Raises InputError for a file that is none, or that decides on a pair in two ways."""
+    try:
+        whole: Any = parse_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except InputError as error:
+        raise InputError(error.problem, where=str(path)) from None
+    if not isinstance(whole, dict) or whole.get("schema") != DECISIONS_SCHEMA:
+        raise InputError("no decisions: expected the file that the report page saved", where=str(path))
+    by_pair: dict[str, Decision] = {}
+    for place, row in enumerate(rows(whole.get("decisions")), start=1):
+        decision = _decision(row, where=f"{path}, decision {place}")
+        known = by_pair.setdefault(decision.pair, decision)
+        if known.verdict != decision.verdict:
+            raise InputError(f"{decision.pair} is to be {known.verdict} and {decision.verdict}", where=str(path))
+    if not by_pair:
+        raise InputError("nothing was decided", where=str(path))
+    return Decisions(of=text(mapping(whole.get("of")).get("file")), by_pair=by_pair)
+
+
+def _decision(row: Row, *, where: str) -> Decision:
+    pair, verdict = text(row.get("pair")), text(row.get("decision"))
+    if not pair:
+        raise InputError("it names no pair", where=where)
+    if verdict not in list(Verdict):
+        raise InputError(str(UnknownNameError.of("decision", verdict, map(str, Verdict))), where=where)
+    return Decision(pair=pair, verdict=Verdict(verdict), by=text(row.get("by")), at=text(row.get("at")))

@@ -1,0 +1,84 @@
+"""Values out of JSON that anybody may have written: what is not of the kind asked for is as good as absent."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from collab_sdk.logs.json_text import to_json
+
+Row = dict[str, Any]
+
+LARGEST = 1e12
+"""No score, count or price is beyond it; sums and plots of what is would overflow."""
+
+
+def text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def number(value: Any) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if -LARGEST < value < LARGEST else None
+
+
+def count(value: Any) -> int:
+    """A whole number from 0."""
+    return max(int(number(value) or 0), 0)
+
+
+def mapping(value: Any) -> Row:
+    return value if isinstance(value, dict) else {}
+
+
+def rows(value: Any) -> list[Row]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def texts(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def numbers(value: Any) -> dict[str, float]:
+    """By name."""
+    found = {name: number(item) for name, item in mapping(value).items()}
+    return {name: item for name, item in found.items() if item is not None}
+
+
+def messages(value: Any) -> list[Row]:
+    """Role and content of each, with calls of tools as text."""
+    return [_message(item) for item in rows(value)]
+
+
+def _message(row: Row) -> Row:
+    message = {"role": text(row.get("role")) or "user", "content": text(row.get("content"))}
+    if calls := rows(row.get("tool_calls")):
+        message["calls"] = "\n".join(_call(call) for call in calls)
+    return message
+
+
+def _call(call: Row) -> str:
+    function = mapping(call.get("function"))
+    arguments = function.get("arguments")
+    return f"{text(function.get('name'))}({arguments if isinstance(arguments, str) else to_json(arguments)})"
+
+
+def future(value: Any) -> Row | None:
+    """What followed a response."""
+    if not isinstance(value, dict):
+        return None
+    return {
+        "messages": messages(value.get("messages")),
+        "end": text(value.get("end")),
+        "reason": text(value.get("reason")),
+        "metrics": numbers(value.get("metrics")),
+        "notes": {name: note for name, note in mapping(value.get("notes")).items() if isinstance(note, str)},
+        "reward": number(value.get("reward")),
+        "error": text(value.get("error")) or None,
+    }
+
+
+def futures(value: Any) -> Iterator[Row]:
+    for row in rows(value):
+        found = future(row)
+        if found is not None:
+            yield found

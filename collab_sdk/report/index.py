@@ -1,0 +1,125 @@
+"""A line for each conversation: what a list shows of it, sorts by and filters by, without opening it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from collab_sdk.report.fields import Row
+
+SNIPPET = 140
+"""Characters of what a conversation begins with."""
+ORDERS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "pairs": (
+        ("file", "In file order"),
+        ("fall", "Largest fall of MR first"),
+        ("low", "Lowest MR first"),
+        ("margin", "Largest margin first"),
+        ("unsure", "Least certain pair first"),
+    ),
+    "scores": (("file", "In file order"), ("fall", "Largest fall of MR first"), ("low", "Lowest MR first")),
+    "evaluation": (("file", "In file order"), ("apart", "Furthest apart first"), ("low", "Lowest reward first")),
+    "check": (("file", "In file order"),),
+}
+"""By kind: the numbers that a list is sorted by, and what the choice says."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Index:
+    """The lines so far, and how many conversations each filter leaves."""
+
+    kind: str
+    lines: list[Row] = field(default_factory=list)
+    pairs: list[list[object]] = field(default_factory=list)
+    """Of each pair: its id, the places of its conversation and turn, its margin, and margin over standard error."""
+    tags: Counter[str] = field(default_factory=Counter)
+    _keys: Counter[str] = field(default_factory=Counter)
+
+    def add(self, chat: Row, *, block: int) -> None:
+        self._keys[chat["id"]] += 1
+        repeated = self._keys[chat["id"]]
+        chat["key"] = chat["id"] if repeated == 1 else f"{chat['id']}~{repeated}"
+        line = {"key": chat["key"], "id": chat["id"], "block": block, "title": _title(chat)}
+        line |= {"pairs": self._line_of_turns, "scores": self._line_of_turns}.get(self.kind, self._line_of_plays)(chat)
+        self.tags.update(line["tags"])
+        self.lines.append(line)
+
+    def to_dict(self) -> Row:
+        return {"lines": self.lines, "pairs": self.pairs}
+
+    def _line_of_turns(self, chat: Row) -> Row:
+        tags: dict[str, None] = {}
+        curve: list[float | None] = []
+        sizes: list[float] = []
+        for place, turn in enumerate(chat["turns"]):
+            response = shown_candidate(turn)
+            curve.append(response["mr"] if response else None)
+            tags |= dict.fromkeys(_tags(turn))
+            if turn["pair"]:
+                z = _z(turn)
+                self.pairs.append([turn["pair"]["id"], len(self.lines), place, turn["pair"]["margin"], z])
+                sizes.append(turn["pair"]["margin"] or 0.0)
+        if self.kind == "pairs":
+            tags.setdefault("pair" if sizes else "no pair")
+        known = [mr for mr in curve if mr is not None]
+        falls = [before - after for before, after in pairwise(known)]
+        return {
+            "turns": len(chat["turns"]),
+            "curve": [None if mr is None else round(mr, 3) for mr in curve],
+            "tags": list(tags),
+            "fall": max(falls, default=None),
+            "low": min(known, default=None),
+            "margin": max(sizes, default=None),
+            "unsure": min((_z(turn) or 0.0 for turn in chat["turns"] if turn["pair"]), default=None),
+        }
+
+    def _line_of_plays(self, chat: Row) -> Row:
+        plays = chat.get("plays", [])
+        rewards = [play["reward"] for play in plays if play["reward"] is not None]
+        tags = ["failed"] if any(one["error"] for one in [*plays, *chat.get("users", [])]) else []
+        if plays and chat["task"]:
+            tags.append(f"task {chat['task']}")
+        return {
+            "turns": len(plays) or len(chat.get("users", [])),
+            "curve": [],
+            "tags": tags,
+            "low": min(rewards, default=None),
+            "apart": max(rewards) - min(rewards) if rewards else None,
+        }
+
+
+def shown_candidate(turn: Row) -> Row | None:
+    """The response that was given, or else the best one."""
+    logged = [one for one in turn["candidates"] if one["source"] == "logged"]
+    scored = [one for one in turn["candidates"] if one["mr"] is not None]
+    return next(iter([*logged, *sorted(scored, key=lambda one: -one["mr"]), *turn["candidates"]]), None)
+
+
+def _tags(turn: Row) -> list[str]:
+    tags = ["failed"] if turn["lost"] or any(_failed(candidate) for candidate in turn["candidates"]) else []
+    if turn["refused"]:
+        tags.append(f"refused: {turn['refused']}")
+    if turn["held_out"] and turn["pair"]:
+        tags.append("held out")
+    if turn["review"]:
+        tags.append(f"reviewed: {turn['review'].get('decision')}")
+    return tags
+
+
+def _failed(candidate: Row) -> bool:
+    return any(future["error"] for future in candidate["futures"])
+
+
+def _z(turn: Row) -> float | None:
+    """The pair's margin over its standard error."""
+    sides = [turn["candidates"][turn["pair"][side]] for side in ("chosen", "rejected")]
+    errors = [one["stderr"] for one in sides]
+    margin = turn["pair"]["margin"]
+    if margin is None or None in errors or not any(errors):
+        return None
+    return float(margin / (errors[0] ** 2 + errors[1] ** 2) ** 0.5)
+
+
+def _title(chat: Row) -> str:
+    said = next((message["content"] for message in chat.get("messages", []) if message["role"] == "user"), "")
+    return " ".join(said[: 4 * SNIPPET].split())[:SNIPPET]

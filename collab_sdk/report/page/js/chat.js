@@ -1,0 +1,141 @@
+// A conversation with the MR of each assistant turn as a curve beside it: each point stands at the height of its message,
+// which no chart library can do, as it lays out neither the chat nor the turn that somebody opens in between.
+
+function roleOf(turn, place) {
+  if (turn.pair && turn.pair.chosen === place) return "chosen";
+  if (turn.pair && turn.pair.rejected === place) return "rejected";
+  return "other";
+}
+
+function shownCandidate(turn) {
+  const logged = turn.candidates.find((candidate) => candidate.source === "logged");
+  const scored = turn.candidates.filter((candidate) => candidate.mr !== null).sort((a, b) => b.mr - a.mr);
+  return logged || scored[0] || turn.candidates[0] || null;
+}
+
+function bubble(message, name) {
+  return h(
+    "div",
+    { class: `turn ${["user", "assistant", "system", "tool"].includes(message.role) ? message.role : "tool"}` },
+    h("p", { class: "who" }, name || message.role),
+    h("div", { class: "bubble" }, said(message.content), callsOf(message)),
+  );
+}
+
+function headOf(chat) {
+  const head = h("header", { class: "chat-head" }, h("h3", { dir: "auto" }, chat.id || "A chat without an id"));
+  if (chat.goal) head.append(h("div", { class: "goal" }, h("b", {}, "The user wants"), said(chat.goal)));
+  return head;
+}
+
+function chatView(chat, openTurn, onTurn) {
+  const turns = new Map(chat.turns.map((turn) => [turn.at, turn]));
+  const known = chat.turns.map(shownCandidate).filter((one) => one && one.mr !== null);
+  const values = known.map((candidate) => candidate.mr);
+  const scale = { low: index.low, high: index.high };
+  const talk = h("div", { class: values.length ? "talk" : "talk flat" });
+  if (values.length) {
+    talk.append(
+      h("p", { class: "scale", "aria-hidden": "true" }, h("span", {}, fixed(scale.low)), h("span", {}, "MR"), h("span", {}, fixed(scale.high))),
+    );
+  }
+  const messages = [...chat.messages];
+  for (const turn of chat.turns) {
+    const shown = shownCandidate(turn);
+    if (turn.at >= messages.length && shown) messages[turn.at] = { role: "assistant", content: shown.text };
+  }
+  const marks = [];
+  messages.forEach((message, place) => {
+    const turn = turns.get(place);
+    const element = bubble(message);
+    talk.append(element);
+    if (!turn) return;
+    const candidate = shownCandidate(turn);
+    if (candidate && candidate.mr !== null) marks.push(markOf(talk, element, candidate.mr, scale));
+    attachTurn(talk, element, turn, turn.turn === openTurn, onTurn);
+  });
+  if (marks.length > 1) drawCurve(talk, marks);
+  return [headOf(chat), talk];
+}
+
+function markOf(talk, element, mr, scale) {
+  const rail = h("div", { class: "rail", "aria-hidden": "true" });
+  const mark = h("span", { class: "mark" });
+  const value = h("span", { class: "value" }, fixed(mr));
+  const share = (mr - scale.low) / (scale.high - scale.low || 1);
+  mark.style.left = value.style.left = `${14 + 72 * (scale.high > scale.low ? share : 0.5)}%`;
+  rail.append(mark, value);
+  element.after(rail);
+  return mark;
+}
+
+// Lines between the marks, drawn again whenever the chat's layout changes.
+function drawCurve(talk, marks) {
+  const line = svg("polyline", { class: "curve" });
+  talk.append(svg("svg", { "aria-hidden": "true" }, line));
+  const draw = () => {
+    const box = talk.getBoundingClientRect();
+    const centre = (mark) => {
+      const at = mark.getBoundingClientRect();
+      return `${at.left - box.left + at.width / 2},${at.top - box.top + at.height / 2}`;
+    };
+    line.setAttribute("points", marks.map(centre).join(" "));
+  };
+  new ResizeObserver(draw).observe(talk);
+}
+
+function attachTurn(talk, element, turn, isOpen, onTurn) {
+  const candidate = shownCandidate(turn);
+  const label = [`Turn ${turn.turn}`];
+  if (candidate && candidate.mr !== null) label.push(`MR ${fixed(candidate.mr)}`);
+  const others = turn.candidates.length;
+  const button = h(
+    "button",
+    { type: "button", class: "quiet opener", "aria-expanded": "false", "data-turn": turn.turn },
+    h("span", { class: "chevron", "aria-hidden": "true" }, "›"),
+    h("span", {}, label.join(" · ")),
+    turn.pair ? h("span", { class: "chip good" }, `pair, margin ${fixed(turn.pair.margin)}`) : null,
+    !turn.pair && facts.kind === "pairs" ? h("span", { class: "chip" }, "no pair") : null,
+    others > 1 ? h("span", { class: "note" }, counted(others, "candidate")) : null,
+  );
+  element.append(button);
+  let panel = null;
+  const toggle = (open) => {
+    button.setAttribute("aria-expanded", String(open));
+    if (open && !panel) {
+      panel = turnPanel(turn);
+      (element.nextElementSibling?.classList.contains("rail") ? element.nextElementSibling : element).after(panel);
+    }
+    if (panel) panel.hidden = !open;
+    if (open) onTurn(turn.turn);
+  };
+  button.addEventListener("click", () => toggle(button.getAttribute("aria-expanded") !== "true"));
+  if (isOpen) toggle(true);
+}
+
+function turnPanel(turn) {
+  const chosen = turn.pair ? turn.candidates[turn.pair.chosen] : null;
+  const rejected = turn.pair ? turn.candidates[turn.pair.rejected] : null;
+  const rank = { chosen: 0, rejected: 1, other: 2 };
+  const cards = turn.candidates
+    .map((candidate, place) => [roleOf(turn, place), candidate])
+    .sort(([a], [b]) => rank[a] - rank[b])
+    .map(([role, candidate]) => {
+      const against = { chosen: rejected?.text, rejected: chosen?.text }[role] ?? null;
+      return candidateCard(candidate, role, against, facts.kind === "scores" ? 9 : 1);
+    });
+  const why = h("p", { class: "why" });
+  if (turn.pair) why.append(h("span", {}, `Margin ${fixed(turn.pair.margin)}.`));
+  if (turn.pair && turn.held_out) why.append(h("span", { class: "chip" }, "held out"));
+  if (turn.pair) why.append(h("a", { href: `#review/${turn.pair.id}` }, "Review this pair"));
+  if (turn.refused) why.append(h("span", {}, "No pair: ", turn.refused, "."));
+  if (turn.review) why.append(h("span", { class: "chip" }, reviewedBy(turn.review)));
+  for (const reason of turn.lost) why.append(h("span", { class: "failed" }, "A candidate is missing: ", reason));
+  const panel = h("div", { class: "panel" }, why.childNodes.length ? why : null, h("div", { class: "candidates" }, cards));
+  if (turn.goals.length > 1) {
+    panel.append(h("div", { class: "goal" }, h("b", {}, "Goals of the futures, in turn"), turn.goals.map((goal) => said(goal))));
+  }
+  return panel;
+}
+
+const reviewedBy = (review) => `${review.decision || "reviewed"}${review.by ? ` by ${review.by}` : ""}`;

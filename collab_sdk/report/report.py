@@ -1,0 +1,69 @@
+"""From a file to a page."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from collab_sdk.errors import InputError
+from collab_sdk.report.fields import Row, text
+from collab_sdk.report.figures import Overview
+from collab_sdk.report.index import Index
+from collab_sdk.report.other_figures import ScoreFigures, check_overview, evaluation_overview
+from collab_sdk.report.packing import Blocks
+from collab_sdk.report.page import Page, require_page
+from collab_sdk.report.pair_figures import PairFigures
+from collab_sdk.report.sources import Source, open_source
+
+Section = tuple[str, Overview]
+
+
+class Figures(Protocol):
+    """Gathers what conversations tell, for an overview."""
+
+    def add(self, chat: Row) -> None: ...
+
+    def overview(self, run: Row) -> Overview: ...
+
+
+def write_report(path: Path, output: Path, *, on_error: Callable[[InputError], None] | None = None) -> int:
+    """Write one HTML file on the pairs, scores, evaluation or check in `path`; how many conversations it shows.
+
+    Rows that cannot be read are handed to `on_error`, or raise. Raises InputError for a file that no report can be made
+    of, OutputError where the page cannot be written, MissingExtraError where the extra `report` is not installed.
+    """
+    require_page()
+    source = open_source(path, on_error or _raise)
+    index, blocks = Index(kind=source.kind), Blocks()
+    sections, chats = _sections(source)
+    for chat in chats:
+        index.add(chat, block=blocks.number)
+        blocks.add(chat)
+    blocks.close()
+    if not index.lines:
+        raise InputError("no conversation in it could be read", where=str(path))
+    digest = hashlib.sha256("".join(str(pair[0]) for pair in index.pairs).encode()).hexdigest()
+    page = Page(kind=source.kind, name=source.name, digest=digest, sections=tuple(sections()), index=index)
+    page.write(output, blocks.packed)
+    return len(index.lines)
+
+
+def _sections(source: Source) -> tuple[Callable[[], Iterator[Section]], Iterable[Row]]:
+    """What makes the overviews once all conversations have been read, and the conversations."""
+    if source.kind in ("evaluation", "check"):
+        known = list(source.rows)
+        make = evaluation_overview if source.kind == "evaluation" else check_overview
+        whole = Source(kind=source.kind, name=source.name, rows=iter(known), run=source.run)
+        return lambda: ((text(row.get("task")), make(row)) for row in known), whole.conversations()
+    figures: Figures = PairFigures() if source.kind == "pairs" else ScoreFigures()
+
+    def seen() -> Iterator[Row]:
+        for chat in source.conversations():
+            figures.add(chat)
+            yield {name: value for name, value in chat.items() if name != "made_with"}
+
+    return lambda: iter([("", figures.overview(source.run))]), seen()
+
+
+def _raise(error: InputError) -> None:
+    raise error
