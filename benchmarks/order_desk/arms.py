@@ -187,9 +187,9 @@ MAIN: dict[str, Arm] = {
     "SFT on best": best,
     "offline DPO": rounds(1),
     "2-round DPO": rounds(2),
-    "online DPO": online("online-dpo", candidates=6, batch_size=16, micro_batch=16, beta=0.1, epochs=2.0),
+    "online DPO": online("online-dpo", candidates=6, batch_size=32, beta=0.2, epochs=3.0, learning_rate=1e-3),
     "GRPO": online("grpo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=2.0),
-    "PPO": online("ppo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=2.0),
+    "PPO": online("ppo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=1.2, learning_rate=1e-3),
 }
 reference = offline("reference")
 ABLATIONS: dict[str, Arm] = {
