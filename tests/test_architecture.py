@@ -18,7 +18,7 @@ HEAVY = set(
 )
 
 LAYERS = [
-    {"errors", "types", "registry", "sampling", "training", "statistics", "suppression"},
+    {"errors", "types", "registry", "sampling", "statistics", "suppression"},
     {"prompts", "concurrency", "demos", "rows", "sandbox", "calibration"},
     {"chat"},
     {"simulator", "goals", "offline", "testing", "logs"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"metrics"},
     {"scorer", "asking"},
     {"runs"},
-    {"preferences", "estimate", "comparison", "tasks"},
+    {"preferences", "estimate", "comparison", "tasks", "training"},
     {"evaluation", "fidelity"},
     {"report"},
 ]

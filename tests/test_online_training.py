@@ -60,7 +60,7 @@ def test_the_model_learns_to_say_what_is_rewarded(method, settings, openings, ti
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(method, openings, tiny_base, tmp_path):
-    settings = {"epochs": 2.0, "micro_batch": 20}
+    settings = {"epochs": 2.0} | ({"batch_size": 5, "micro_batch": 5} if method == "online-dpo" else {})
 
     def stop(progress):
         if progress.step >= 2 * progress.steps // 3:
