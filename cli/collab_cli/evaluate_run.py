@@ -14,7 +14,6 @@ from collab_sdk import Conversation, Engine
 from collab_sdk.chat.ledger import Ledger, Usage
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.model import CallRole
-from collab_sdk.errors import RunStoppedError
 from collab_sdk.evaluation import BotResult, Evaluator, estimate_evaluation
 from collab_sdk.evaluation.played import Played
 
@@ -54,11 +53,7 @@ class EvaluationRun:
     ) -> tuple[tuple[Played, ...], dict[str, str]]:
         played: list[Played] = []
         failed: dict[str, str] = {}
-        stopped: RunStoppedError | None = None
         async for outcome in evaluator.aplay_all(self.parts.bots[name], conversations):
-            if isinstance(outcome.error, RunStoppedError):
-                stopped = stopped or outcome.error
-                continue
             if outcome.error is not None:
                 failed[outcome.conversation.id] = str(outcome.error)
                 self.problems.report(f"{name}, {outcome.conversation.id}: {outcome.error}")
@@ -67,8 +62,6 @@ class EvaluationRun:
                 if one.is_missing:
                     self.problems.report(f"{name}, {one.conversation_id}: {one.future.error}")
             self.progress.update(done=self.progress.done + 1, failed=self.problems.count, mean_mr=None)
-        if stopped is not None:
-            raise stopped
         return tuple(played), failed
 
 

@@ -14,7 +14,6 @@ from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems
 from collab_sdk import MRScore
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.errors import RunStoppedError
 
 
 @click.command()
@@ -72,11 +71,7 @@ class Tally:
 
 async def ascore(run: Run, tally: Tally, problems: Problems, take: Callable[[MRScore], None]) -> None:
     """Hand every score to `take`, in input order. Raises RunStoppedError once all that was paid for is handed on."""
-    stopped = None
     async for outcome in run.scorer.ascore_all(run.conversations):
-        if isinstance(outcome.error, RunStoppedError):
-            stopped = stopped or outcome.error
-            continue
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
         for turn_score in outcome.value or ():
@@ -84,5 +79,3 @@ async def ascore(run: Run, tally: Tally, problems: Problems, take: Callable[[MRS
             take(turn_score)
         tally.conversations += 1
         run.progress.update(done=tally.conversations, failed=problems.count, mean_mr=tally.mean_mr)
-    if stopped is not None:
-        raise stopped

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.concurrency import Outcome, all_settled, over_conversations
-from collab_sdk.errors import RunStoppedError, UsageError
+from collab_sdk.errors import UsageError
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
@@ -70,19 +70,14 @@ class PreferenceExporter:
         `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, and RunStoppedError when the
         run cannot go on: what is done by then stays in `*.partial`, and the same export goes on from the cache.
         """
-        report, stopped = ExportReport(), None
+        report = ExportReport()
         with ExportFiles(Path(path), format=format, eval_fraction=eval_fraction) as files:
             async for outcome in self.ascore_all(conversations):
-                if isinstance(outcome.error, RunStoppedError):
-                    stopped = stopped or outcome.error
-                    continue
                 report.count(outcome)
                 if outcome.value is not None:
                     files.write(outcome.conversation, outcome.value)
                 if on_progress is not None:
                     on_progress(report)
-            if stopped is not None:
-                raise stopped
         return report
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
