@@ -15,17 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from collab_sdk import ChatReply
 from collab_sdk.chat.cache import DiskCache
 
 TEXT = "A message of ordinary length, with some words in it. " * 20
-RECORD = {"request": {"messages": [{"role": "user", "content": TEXT}] * 4}, "reply": {"content": TEXT}}
+REQUEST = {"messages": [{"role": "user", "content": TEXT}] * 4}
+REPLY = ChatReply(content=TEXT)
 
 
 async def write(folder: Path, rate: float) -> None:
     cache, me, going = DiskCache(folder), os.getpid(), set()
     started = time.monotonic()
     for number in range(10**9):
-        going.add(task := asyncio.ensure_future(cache.aput(f"{me}-{number}", RECORD)))
+        going.add(task := asyncio.ensure_future(cache.aput(f"{me}-{number}", REPLY, request=REQUEST)))
         task.add_done_callback(going.discard)
         await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
         if number % 50 == 0:

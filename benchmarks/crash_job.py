@@ -11,12 +11,14 @@ import asyncio
 import math
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from job import chats
 
 from collab_sdk import Engine, MRScorer, PreferenceExporter, Rollout, Simulator
-from collab_sdk.chat.cache import DiskCache, Record
+from collab_sdk.chat.cache import DiskCache
 from collab_sdk.chat.key import call_identity, call_key
 from collab_sdk.chat.model import ChatReply, ChatRequest
 from collab_sdk.offline import OfflineModel
@@ -53,9 +55,10 @@ class NotedCache(DiskCache):
         super().__init__(directory)
         self._journal = journal
 
-    async def aput(self, key: str, record: Record) -> None:
-        await super().aput(key, record)
+    async def aput(self, key: str, reply: ChatReply, *, request: Mapping[str, Any]) -> ChatReply:
+        kept = await super().aput(key, reply, request=request)
         self._journal.note("kept", key)
+        return kept
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from cache_writer import TEXT, writers, written_a_second
 from table import finish, judged
@@ -60,18 +59,18 @@ class Watch:
 
 
 def timed(cache: Cache) -> list[float]:
-    """The seconds that each `get` from now on takes."""
+    """The seconds that each look-up from now on takes."""
     took: list[float] = []
-    get, watch = cache.get, Watch()
+    aget, watch = cache.aget, Watch()
 
-    def get_timed(key: str) -> Any:
+    async def aget_timed(key: str) -> ChatReply | None:
         watch()
         try:
-            return get(key)
+            return await aget(key)
         finally:
             took.append(watch())
 
-    cache.get = get_timed  # type: ignore[method-assign]
+    cache.aget = aget_timed  # type: ignore[method-assign]
     return took
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/warm.py [--rounds 3] [--chats 16] [--json warm.json]
 
-`look-ups` reads the job's own records through `DiskCache.get`, one after another; `whole job` is the export itself,
+`look-ups` reads the job's own records through `DiskCache.aget`, one after another; `whole job` is the export itself,
 with its prompts, keys, scores and files.
 """
 
@@ -36,9 +36,14 @@ def look_ups(folder: str) -> tuple[float, int]:
     with sqlite3.connect(Path(folder) / "cache.db") as database:
         keys = [key for (key,) in database.execute("SELECT key FROM Cache")]
     cache = DiskCache(folder)
-    started = time.perf_counter()
-    assert all(cache.get(key) for key in keys)
-    seconds = time.perf_counter() - started
+
+    async def look_up() -> float:
+        started = time.perf_counter()
+        for key in keys:
+            assert await cache.aget(key) is not None
+        return time.perf_counter() - started
+
+    seconds = asyncio.run(look_up())
     cache.close()
     return seconds, len(keys)
 

@@ -1,4 +1,3 @@
-import asyncio
 import os
 import pickle
 import sqlite3
@@ -7,13 +6,10 @@ import threading
 import zlib
 
 import pytest
+from support.caches import get, put
 
 from collab_sdk.chat.cache import DiskCache
 from collab_sdk.errors import CacheError
-
-
-def put(cache: DiskCache, key: str, record: dict) -> None:
-    asyncio.run(cache.aput(key, record))
 
 
 @pytest.fixture
@@ -35,9 +31,9 @@ class Bomb:
 
 
 def test_what_was_acknowledged_is_there_for_another_opener(cache):
-    put(cache, "k", {"reply": {"content": "déjà vu \ud83d\ude00 \ud800"}})
+    put(cache, "k", "déjà vu \ud83d\ude00 \ud800")
     other = DiskCache(cache.directory)
-    assert other.get("k") == {"reply": {"content": "déjà vu \ud83d\ude00 \ud800"}}
+    assert get(other, "k") == "déjà vu \ud83d\ude00 \ud800"
     other.close()
 
 
@@ -47,7 +43,7 @@ def test_nothing_is_ever_evicted(cache):
 
 
 def test_the_directory_is_private_from_the_first_byte(cache):
-    put(cache, "k", {"reply": 1})
+    put(cache, "k", "1")
     assert stat.S_IMODE(cache.directory.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in cache.directory.iterdir()} == {0o600}
 
@@ -66,22 +62,22 @@ def test_the_directory_is_private_from_the_first_byte(cache):
     ],
 )
 def test_a_hostile_row_is_a_miss_that_is_counted_and_then_overwritten(cache, column, value):
-    put(cache, "k", {"reply": "genuine"})
+    put(cache, "k", "genuine")
     rewrite(cache, f"UPDATE Cache SET {column} = ?", value)
-    assert cache.get("k") is None
+    assert get(cache, "k") is None
     assert cache.quarantined == 1
-    put(cache, "k", {"reply": "again"})
-    assert cache.get("k") == {"reply": "again"}
+    put(cache, "k", "again")
+    assert get(cache, "k") == "again"
     assert not os.path.exists("/tmp/collab-sdk-cache-executed-a-pickle")
 
 
 def test_a_file_that_a_hostile_row_names_is_neither_read_nor_deleted(cache, tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(pickle.dumps(Bomb()))
-    put(cache, "k", {"reply": "genuine"})
+    put(cache, "k", "genuine")
     rewrite(cache, "UPDATE Cache SET mode = 4, value = NULL, filename = ?", str(victim))
-    assert cache.get("k") is None
-    put(cache, "k", {"reply": "again"})
+    assert get(cache, "k") is None
+    put(cache, "k", "again")
     assert cache.prune(older_than=-1) == 1
     assert victim.exists()
     assert not os.path.exists("/tmp/collab-sdk-cache-executed-a-pickle")
@@ -90,14 +86,14 @@ def test_a_file_that_a_hostile_row_names_is_neither_read_nor_deleted(cache, tmp_
 def test_pruning_deletes_old_and_unreadable_records_and_keeps_the_rest(tmp_path):
     now = 1000.0
     cache = DiskCache(tmp_path, clock=lambda: now)
-    put(cache, "old", {"reply": 1})
-    put(cache, "broken", {"reply": 1})
+    put(cache, "old", "1")
+    put(cache, "broken", "1")
     rewrite(cache, "UPDATE Cache SET value = ? WHERE key = 'broken'", b"junk")
     now = 2000.0
-    put(cache, "new", {"reply": 1})
+    put(cache, "new", "1")
     assert cache.prune(older_than=500) == 2
-    assert cache.get("old") is None
-    assert cache.get("new") == {"reply": 1}
+    assert get(cache, "old") is None
+    assert get(cache, "new") == "1"
     assert cache.clear() == 1
     assert cache.stats().records == 0
     cache.close()
@@ -110,11 +106,11 @@ def test_a_directory_that_cannot_be_used_is_one_clear_line(tmp_path):
 
 
 def test_a_database_that_cannot_be_written_is_said_at_once(cache):
-    put(cache, "k", {"reply": 1})
+    put(cache, "k", "1")
     cache._writer.close()  # the next one opens its own connection, with these settings
     rewrite(cache, "INSERT INTO Settings VALUES ('sqlite_query_only', 1)")
     with pytest.raises(CacheError, match=r"cannot be written: .*readonly database.*--cache-dir"):
-        put(cache, "other", {"reply": 1})
+        put(cache, "other", "1")
 
 
 @pytest.fixture
@@ -129,10 +125,10 @@ def test_a_lock_that_another_process_holds_is_waited_for(impatient):
     holder.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.3, lambda: holder.execute("ROLLBACK"))
     release.start()
-    put(impatient, "k", {"reply": 1})
+    put(impatient, "k", "1")
     release.join()
     holder.close()
-    assert impatient.get("k") == {"reply": 1}
+    assert get(impatient, "k") == "1"
 
 
 def test_a_lock_that_is_never_let_go_ends_the_run(impatient, monkeypatch):
@@ -140,5 +136,5 @@ def test_a_lock_that_is_never_let_go_ends_the_run(impatient, monkeypatch):
     holder = sqlite3.connect(impatient.directory / "cache.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(CacheError, match="cannot be written: database is locked"):
-        put(impatient, "k", {"reply": 1})
+        put(impatient, "k", "1")
     holder.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collab_sdk.chat.cache import DiskCache
-from collab_sdk.chat.group_writer import GroupWriter
+from collab_sdk.chat.group_thread import GroupThread
 from collab_sdk.chat.lease import FileLeases
 
 WORKER = """
@@ -105,10 +105,16 @@ def test_a_lease_is_held_by_one_and_given_to_the_next(tmp_path):
 
 def test_what_gathers_during_a_commit_is_committed_together_and_then_acknowledged():
     groups: list[list[int]] = []
-    writer = GroupWriter(lambda group: groups.append(group), name="test")
+
+    def commit(group: list[int]) -> list[int]:
+        groups.append(group)
+        return [-number for number in group]
+
+    writer = GroupThread(commit, name="test")
 
     async def main() -> None:
-        await asyncio.gather(*(writer.write(number) for number in range(100)))
+        results = await asyncio.gather(*(writer.do(number) for number in range(100)))
+        assert results == [-number for number in range(100)]
         assert sorted(number for group in groups for number in group) == list(range(100))
 
     asyncio.run(main())
@@ -117,17 +123,18 @@ def test_what_gathers_during_a_commit_is_committed_together_and_then_acknowledge
 
 
 def test_a_commit_that_fails_is_told_to_everyone_who_waited_and_to_nobody_after():
-    def commit(group: list[int]) -> None:
+    def commit(group: list[int]) -> list[int]:
         if -1 in group:
             raise OSError("disk full")
+        return group
 
     async def main() -> None:
-        writer = GroupWriter(commit, name="test")
+        writer = GroupThread(commit, name="test")
         with pytest.raises(OSError, match="disk full"):
-            await writer.write(-1)
-        await writer.write(2)
+            await writer.do(-1)
+        await writer.do(2)
         writer.close()
-        await writer.write(3)  # a closed writer starts again
+        await writer.do(3)  # a closed writer starts again
         writer.close()
 
     asyncio.run(main())

@@ -29,7 +29,7 @@ def stats(cache_dir: Path | None) -> None:
     """Show where the cache is and how big."""
     with _opened(cache_dir) as replies:
         found = replies.stats()
-        click.echo(f"{found.directory}: {_replies(found.records)}, {size(found.bytes)}")
+        click.echo(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
 
 
 @cache.command()

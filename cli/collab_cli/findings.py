@@ -75,7 +75,7 @@ def cache(chosen: Path | None) -> Finding:
         return Finding(what="cache", text=str(error), status="BROKEN")
     stats = replies.stats()
     replies.close()
-    return Finding(what="cache", text=f"{stats.directory}, writable, {stats.records:,} replies, {size(stats.bytes)}")
+    return Finding(what="cache", text=f"{stats.where}, writable, {stats.records:,} replies, {size(stats.bytes)}")
 
 
 def keys(environ: Mapping[str, str]) -> Finding:

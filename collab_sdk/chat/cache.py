@@ -3,19 +3,20 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from collab_sdk.chat.group_writer import GroupWriter
+from collab_sdk.chat.group_thread import GroupThread
 from collab_sdk.chat.lease import FileLeases
+from collab_sdk.chat.model import ChatReply
+from collab_sdk.chat.row import Row, reply_in, row_of, written_in
 from collab_sdk.errors import CacheError
 
 T = TypeVar("T")
-Record = dict[str, Any]
 FULL = 2
 """SQLite's synchronous=FULL: a commit survives a power cut. Group commit makes it nearly free."""
 PATIENCE = 60.0
@@ -23,18 +24,51 @@ PATIENCE = 60.0
 WAY_OUT = "choose another with --cache-dir (cache=)"
 
 
+UNREADABLE = (ValueError, RecursionError)
+"""What reading a row raises that this package did not write."""
+
+
 class Cache(Protocol):
-    """Where the engine keeps replies, by key. What `aput` acknowledged, a later `get` finds."""
+    """Where the engine keeps replies, by key. What `aput` acknowledged, a later `aget` finds."""
 
     quarantined: int
     """Rows that were refused as corrupt or hostile, and counted as misses."""
 
-    def get(self, key: str) -> Record | None: ...
+    async def aget(self, key: str) -> ChatReply | None: ...
 
-    async def aput(self, key: str, record: Record) -> None: ...
+    async def aput(self, key: str, reply: ChatReply, *, request: Mapping[str, Any]) -> ChatReply:
+        """Keep `reply`, which answers `request`; returns the reply that is kept, which is the first that was put."""
 
     def lease(self, key: str) -> AbstractAsyncContextManager[None]:
         """Held by whoever makes the call of `key`; others who share the cache wait for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheStats:
+    where: str
+    """A directory, or a URL without its password."""
+    records: int
+    bytes: int
+
+
+class KeptCache(Cache, Protocol):
+    """A cache that outlives the process, with what it takes to look after it."""
+
+    def stats(self) -> CacheStats: ...
+
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        """All that can be read, by key."""
+
+    def add(self, rows: Mapping[str, Row]) -> int:
+        """Keep rows of another cache where the key is not taken; returns how many were."""
+
+    def prune(self, older_than: float) -> int:
+        """Delete records written more than `older_than` seconds ago, and unreadable ones; returns how many."""
+
+    def clear(self) -> int:
+        """Delete all records; returns how many."""
+
+    def close(self) -> None: ...
 
 
 class MemoryCache:
@@ -42,23 +76,16 @@ class MemoryCache:
 
     def __init__(self) -> None:
         self.quarantined = 0
-        self._records: dict[str, Record] = {}
+        self._replies: dict[str, ChatReply] = {}
 
-    def get(self, key: str) -> Record | None:
-        return self._records.get(key)
+    async def aget(self, key: str) -> ChatReply | None:
+        return self._replies.get(key)
 
-    async def aput(self, key: str, record: Record) -> None:
-        self._records[key] = record
+    async def aput(self, key: str, reply: ChatReply, *, request: Mapping[str, Any]) -> ChatReply:
+        return self._replies.setdefault(key, reply)
 
     def lease(self, key: str) -> AbstractAsyncContextManager[None]:
         return nullcontext()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CacheStats:
-    directory: Path
-    records: int
-    bytes: int
 
 
 class DiskCache:
@@ -85,72 +112,92 @@ class DiskCache:
             self._leases = FileLeases(self.directory / "leases")
         except Exception as error:
             raise CacheError(f"The cache directory {self.directory} cannot be used: {error}; {WAY_OUT}.") from error
-        self._writer = GroupWriter(self._commit, name="collab-cache")
+        self._writer = GroupThread(self._commit, name="collab-cache")
 
-    def get(self, key: str) -> Record | None:
+    async def aget(self, key: str) -> ChatReply | None:
+        # Here and now: a look-up takes 26 us, another thread would take longer.
         try:
             row = self._rows.get(key)
-            return None if row is None else row["record"]
-        except (ValueError, KeyError, TypeError):
+            return None if row is None else reply_in(row)
+        except UNREADABLE:
             self.quarantined += 1
             return None
         except Exception as error:
             raise self._broken("read", error) from error
 
-    async def aput(self, key: str, record: Record) -> None:
-        await self._writer.write((key, record))
+    async def aput(self, key: str, reply: ChatReply, *, request: Mapping[str, Any]) -> ChatReply:
+        there = await self._writer.do((key, row_of(request, reply, written=self._clock())))
+        return reply if there is None else reply_in(there)
 
     def lease(self, key: str) -> AbstractAsyncContextManager[None]:
         return self._leases.hold(key)
 
-    def _commit(self, group: list[tuple[str, Record]]) -> None:
-        written = self._clock()
+    def _commit(self, group: list[tuple[str, Row]]) -> list[Row | None]:
+        """What was there already, for each of them; None where there was nothing of use, so that it is kept."""
 
-        def write() -> None:
+        def write() -> list[Row | None]:
             with self._rows.transact():
-                for key, record in group:
-                    self._rows.set(key, {"written": written, "record": record})
+                return [self._add(key, row) for key, row in group]
 
-        self._patiently(write)
+        return self._patiently(write)
 
-    def _patiently(self, write: Callable[[], T]) -> T:
-        """`write`, again for as long as another process holds the lock.
+    def _add(self, key: str, row: Row) -> Row | None:
+        there = self._readable(key)
+        if there is None:
+            self._rows.set(key, row)
+        return there
+
+    def _row(self, key: str) -> Row | None:
+        return self._patiently(partial(self._readable, key), done="read")
+
+    def _readable(self, key: str) -> Row | None:
+        try:
+            row: Row | None = self._rows.get(key)
+            if row is not None:
+                reply_in(row)
+                written_in(row)
+            return row
+        except UNREADABLE:
+            return None
+
+    def _patiently(self, work: Callable[[], T], *, done: str = "written") -> T:
+        """Do `work`, again for as long as another process holds the lock.
 
         diskcache's own retry takes any failure for a lock, and tries again forever without a pause.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                return write()
+                return work()
             except Exception as error:
                 # diskcache raises a Timeout without a word in place of SQLite's error.
                 cause = error.__context__ if isinstance(error.__context__, sqlite3.OperationalError) else error
                 if not _is_locked(cause) or time.monotonic() >= deadline:
-                    raise self._broken("written", cause) from error
+                    raise self._broken(done, cause) from error
             time.sleep(0.01)
 
     def _broken(self, done: str, error: BaseException) -> CacheError:
         return CacheError(f"The cache at {self.directory} cannot be {done}: {error}. Free space, or {WAY_OUT}.")
 
     def stats(self) -> CacheStats:
-        return CacheStats(directory=self.directory, records=len(self._rows), bytes=self._rows.volume())
+        return CacheStats(where=str(self.directory), records=len(self._rows), bytes=self._rows.volume())
+
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        for key in self._rows:
+            if (row := self._row(key)) is not None:
+                yield key, row
+
+    def add(self, rows: Mapping[str, Row]) -> int:
+        return self._commit(list(rows.items())).count(None)
 
     def prune(self, older_than: float) -> int:
-        """Delete records written more than `older_than` seconds ago, and unreadable ones; returns how many."""
         limit = self._clock() - older_than
-        stale = [key for key in self._rows if self._written(key) < limit]
+        stale = [key for key in self._rows if (row := self._row(key)) is None or written_in(row) < limit]
         for key in stale:
             self._patiently(partial(self._rows.delete, key))
         return len(stale)
 
-    def _written(self, key: str) -> float:
-        try:
-            return float(self._rows.get(key)["written"])
-        except (ValueError, KeyError, TypeError):
-            return float("-inf")
-
     def clear(self) -> int:
-        """Delete all records; returns how many."""
         return int(self._patiently(self._rows.clear))
 
     def close(self) -> None:

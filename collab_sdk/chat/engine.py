@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -81,7 +81,7 @@ class Engine:
         if identity is None:
             return await self._pay(model, request)
         key = call_key(identity)
-        if (known := self._recall(key, model, request)) is not None:
+        if (known := await self._recall(key, model, request)) is not None:
             return known
         flights = self._state().flights
         flight = flights.get(key)
@@ -97,17 +97,11 @@ class Engine:
         """Wait until the calls that were sent, but that nobody waits for any more, are kept."""
         await asyncio.gather(*(flight.task for flight in self._state().flights.values()), return_exceptions=True)
 
-    def _recall(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply | None:
-        record = self.cache.get(key)
-        if record is None:
-            return None
-        try:
-            reply = ChatReply(**record["reply"])
-        except (KeyError, TypeError):  # not written by this version of the package
-            self.cache.quarantined += 1
-            return None
-        self.ledger.of(request.role).cache_hits += 1
-        self._endpoint(model).vouched_for = True
+    async def _recall(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply | None:
+        reply = await self.cache.aget(key)
+        if reply is not None:
+            self.ledger.of(request.role).cache_hits += 1
+            self._endpoint(model).vouched_for = True
         return reply
 
     async def _pay_and_keep(
@@ -120,13 +114,13 @@ class Engine:
         flight: Flight,
     ) -> ChatReply:
         async with self.cache.lease(key):
-            if (known := self._recall(key, model, request)) is not None:  # another process paid in the meantime
+            if (known := await self._recall(key, model, request)) is not None:  # another process paid in the meantime
                 return known
 
-            async def keep(reply: ChatReply) -> None:
+            async def keep(reply: ChatReply) -> ChatReply:
                 if accept is not None:
                     accept(reply)
-                await self.cache.aput(key, {"request": identity, "reply": asdict(reply)})
+                return await self.cache.aput(key, reply, request=identity)
 
             return await self._pay(model, request, flight, keep)
 
@@ -135,9 +129,9 @@ class Engine:
         model: ChatModel,
         request: ChatRequest,
         flight: Flight | None = None,
-        keep: Callable[[ChatReply], Awaitable[None]] | None = None,
+        keep: Callable[[ChatReply], Awaitable[ChatReply]] | None = None,
     ) -> ChatReply:
-        """Make the call and `keep` its reply.
+        """Make the call and `keep` its reply, or the one that another process has kept before it.
 
         The gate is held while backing off, since a slot handed on would meet the same overload, and until the reply is
         kept: a kill never loses more than the gate lets through.
@@ -152,9 +146,7 @@ class Engine:
                 if (stop := endpoint.failed(error)) is not None:
                     raise stop from error
                 raise
-            if keep is not None:
-                await keep(reply)
-            return reply
+            return reply if keep is None else await keep(reply)
 
     async def _persist(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, flight: Flight) -> ChatReply:
         """Try until it works or the retry policy gives up."""
