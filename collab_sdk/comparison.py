@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from collab_sdk.asking import aasks, ais_clear
 from collab_sdk.chat.adapt import as_chat_model
 from collab_sdk.chat.tokens import count_tokens
-from collab_sdk.concurrency import all_settled, over_conversations
+from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
+from collab_sdk.runners import run_here
 from collab_sdk.scorer import MRScorer
 from collab_sdk.statistics import Estimate, estimate_mean
 from collab_sdk.types import Conversation, Goal, Message, MRScore, Turn
@@ -138,11 +139,8 @@ async def acompare_bots(
 
     turns: list[ComparedTurn] = []
     failed: list[str] = []
-    engine, done = scorer.engine, 0
-    outcomes = over_conversations(
-        compare, conversations, open_at_once=max(2, engine.concurrency), settle=engine.asettle
-    )
-    async for outcome in outcomes:
+    done = 0
+    async for outcome in run_here(compare, conversations, engine=scorer.engine):
         if outcome.error is not None:
             failed.append(f"{outcome.conversation.id}: {outcome.error}")
         turns += outcome.value or ()

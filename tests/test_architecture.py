@@ -16,15 +16,16 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"litellm", "torch", "transformers", "langchain", "langchain_core", "langgraph", "openai", "rich", "tiktoken"}
 
 LAYERS = [
-    {"errors", "types", "registry", "sampling", "training", "statistics", "suppression"},
+    {"errors", "types", "registry", "sampling", "training", "statistics", "suppression", "wire"},
     {"prompts", "concurrency", "demos", "rows", "sandbox", "calibration"},
     {"chat"},
-    {"simulator", "goals", "offline", "testing", "logs"},
+    {"simulator", "goals", "offline", "testing", "logs", "runners"},
     {"rollout", "harvest"},
     {"metrics"},
     {"scorer", "asking"},
     {"preferences", "estimate", "comparison", "tasks"},
     {"evaluation", "fidelity"},
+    {"jobs"},
 ]
 """From the ground up: a module may import from its own layer and those below."""
 

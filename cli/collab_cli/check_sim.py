@@ -10,7 +10,7 @@ from collab_cli.failures import finish
 from collab_cli.options import LOGS, RunOptions, option, run_options
 from collab_cli.progress import shown
 from collab_cli.run import Run, open_logs, prices_of, running
-from collab_cli.setup import chosen_metrics, chosen_models
+from collab_cli.setup import score_job
 from collab_cli.summary import show_estimate
 from collab_cli.terminal import Problems, note
 from collab_cli.units import of
@@ -117,10 +117,11 @@ def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> C
 
 def _dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> None:
     """Show what a check would cost; ends the command where lines of the logs could not be read."""
+    job = score_job(options)
     ledger = estimate_check(
         tuple(open_logs(logs, options, problems)),
-        prices=prices_of(chosen_models(options)),
-        metrics=chosen_metrics(options),
+        prices=prices_of(job.cast.models()),
+        metrics=job.weights,
         samples=options.samples,
         window=options.window,
         goals_per_turn=options.goals_per_turn,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import click
 
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, RunOptions, option, run_options
+from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, RunOptions, option, taking
 from collab_cli.progress import shown
 from collab_cli.run import Run, dry_run, running
 from collab_cli.score_output import json_rows, score_table
@@ -19,7 +19,7 @@ from collab_sdk.chat.loop import run_sync
 @click.command()
 @LOGS
 @option("--json", is_flag=True, help="JSON lines with every future, in place of the table.")
-@run_options
+@taking([*RUN_OPTIONS, *RUNNER])
 def score(logs: tuple[str, ...], json: bool, options: RunOptions) -> None:
     """Score every assistant turn of logged chats.
 
@@ -71,7 +71,7 @@ class Tally:
 
 async def ascore(run: Run, tally: Tally, problems: Problems, take: Callable[[MRScore], None]) -> None:
     """Hand every score to `take`, in input order. Raises RunStoppedError once all that was paid for is handed on."""
-    async for outcome in run.scorer.ascore_all(run.conversations):
+    async for outcome in run.runner.run(run.job, run.conversations):
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
         for turn_score in outcome.value or ():

@@ -3,15 +3,15 @@
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.concurrency import Outcome, all_settled, over_conversations
+from collab_sdk.concurrency import Outcome, all_settled
 from collab_sdk.errors import UsageError
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
-from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
 from collab_sdk.preferences.selection import PairRule, Refusal
+from collab_sdk.preferences.writing import awrite_export
+from collab_sdk.runners import run_here
 from collab_sdk.sampling import SamplingRule
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
@@ -70,25 +70,13 @@ class PreferenceExporter:
         `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, and RunStoppedError when the
         run cannot go on: what is done by then stays in `*.partial`, and the same export goes on from the cache.
         """
-        report = ExportReport()
-        with ExportFiles(Path(path), format=format, eval_fraction=eval_fraction) as files:
-            async for outcome in self.ascore_all(conversations):
-                report.count(outcome)
-                if outcome.value is not None:
-                    files.write(outcome.conversation, outcome.value)
-                if on_progress is not None:
-                    on_progress(report)
-        return report
+        return await awrite_export(
+            self.ascore_all(conversations), path, format=format, eval_fraction=eval_fraction, on_progress=on_progress
+        )
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
         """Every conversation, scored, in input order."""
-        engine = self.scorer.engine
-        return over_conversations(
-            self.ascore_conversation,
-            conversations,
-            open_at_once=max(2, engine.concurrency),
-            settle=engine.asettle,
-        )
+        return run_here(self.ascore_conversation, conversations, engine=self.scorer.engine)
 
     async def ascore_conversation(self, conversation: Conversation) -> ScoredConversation:
         goal = await self.scorer.goals.aread(conversation)
