@@ -20,6 +20,7 @@ CollabError
 └── RunStoppedError            the whole run ends; what was paid for is kept
     ├── BudgetError            max_calls or max_usd is reached
     ├── CacheError             replies cannot be kept
+    │   └── LostConnectionError   a shared cache's server does not answer; it is asked again for a while
     └── EndpointError          the provider refuses the key or model, or has never answered
 """
 
@@ -136,6 +137,10 @@ class BudgetError(RunStoppedError):
 
 class CacheError(RunStoppedError):
     """The cache cannot be read or written; without it, what is paid for would be lost."""
+
+
+class LostConnectionError(CacheError):
+    """The server of a shared cache cannot be reached, or has gone in the middle of a question."""
 
 
 class EndpointError(RunStoppedError):

@@ -34,8 +34,10 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunnerOptions:
-    """Where a runner of a plugin finds its machines. None leaves the choice to it."""
+    """Where a runner of a plugin finds its machines, and they their cache. None leaves the choice to it."""
 
+    cache: str
+    """What `open_cache` takes, as in the engine that comes with it."""
     address: str | None = None
     workers: int | None = None
     dashboard: bool = False
@@ -44,7 +46,7 @@ class RunnerOptions:
 OpenRunner = Callable[[Engine, RunnerOptions], AbstractContextManager[Runner]]
 """What an entry point of the group `collab_sdk.runners` names.
 
-The engine says which cache and which limits the run has; its ledger shows what all workers together have used. Raises
+The engine says which limits the run has; its ledger shows what all workers together have used. Raises
 CollabError if there is nowhere to run.
 """
 

@@ -1,15 +1,15 @@
 """`collab cache`: the replies on disk."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager
 
 import click
 
-from collab_cli.options import CACHE_DIR, Number, option
-from collab_cli.setup import open_cache
+from collab_cli.options import Number, cache_option, option
+from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
-from collab_sdk.chat.cache import DiskCache
+from collab_sdk.chat.cache import KeptCache
+from collab_sdk.chat.caches import copy_cache, open_cache
 
 SECONDS_A_DAY = 86_400
 
@@ -24,40 +24,56 @@ def cache() -> None:
 
 
 @cache.command()
-@CACHE_DIR
-def stats(cache_dir: Path | None) -> None:
+@cache_option
+def stats(cache: str | None) -> None:
     """Show where the cache is and how big."""
-    with _opened(cache_dir) as replies:
+    with _opened(cache) as replies:
         found = replies.stats()
         click.echo(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
 
 
 @cache.command()
 @option("--older-than", type=Number(min=0), metavar="DAYS", required=True, help="Age of what goes.")
-@CACHE_DIR
-def prune(older_than: float, cache_dir: Path | None) -> None:
+@cache_option
+def prune(older_than: float, cache: str | None) -> None:
     """Delete old replies."""
-    with _opened(cache_dir) as replies:
-        deleted = replies.prune(older_than * SECONDS_A_DAY)
-        click.echo(f"Deleted {_replies(deleted)} from {replies.directory}; {replies.stats().records:,} are left.")
+    with _opened(cache) as replies:
+        deleted, left = replies.prune(older_than * SECONDS_A_DAY), replies.stats()
+        click.echo(f"Deleted {_replies(deleted)} from {left.where}; {left.records:,} are left.")
 
 
 @cache.command()
 @option("--yes", is_flag=True, help="Do not ask first.")
-@CACHE_DIR
-def clear(yes: bool, cache_dir: Path | None) -> None:
+@cache_option
+def clear(yes: bool, cache: str | None) -> None:
     """Delete all replies."""
-    with _opened(cache_dir) as replies:
-        stored = replies.stats().records
+    with _opened(cache) as replies:
+        stored = replies.stats()
         if not yes:
-            question = f"Delete {_replies(stored)} from {replies.directory}? They would have to be paid for again."
+            question = f"Delete {_replies(stored.records)} from {stored.where}? They would have to be paid for again."
             click.confirm(question, abort=True, err=True)
-        click.echo(f"Deleted {_replies(replies.clear())} from {replies.directory}.")
+        click.echo(f"Deleted {_replies(replies.clear())} from {stored.where}.")
+
+
+@cache.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def copy(source: str, target: str) -> None:
+    """Copy the replies of one cache into another.
+
+    FROM and TO are directories or URLs. What TO has already stays as it is; started again, a copy goes on.
+
+    \b
+      collab cache copy ~/.cache/collab redis://cache.example:6379/0
+    """
+    with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
+        read, added = copy_cache(replies, copies)
+        click.echo(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")
 
 
 @contextmanager
-def _opened(chosen: Path | None) -> Iterator[DiskCache]:
-    replies = open_cache(chosen)
+def _opened(chosen: str | None) -> Iterator[KeptCache]:
+    replies = open_chosen_cache(chosen)
     try:
         yield replies
     finally:

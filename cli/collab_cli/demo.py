@@ -59,7 +59,7 @@ def demo(ctx: click.Context, output: Path, train: bool) -> None:
     note(HONEST)
     pairs = output / "prefs.jsonl"
     ctx.invoke(
-        export_prefs, logs=(str(sample_chats_path()),), output=pairs, model="offline", cache_dir=output / "cache"
+        export_prefs, logs=(str(sample_chats_path()),), output=pairs, model="offline", cache_dir=str(output / "cache")
     )
     _show_best(beside(pairs, "turns"))
     click.echo(NEXT)

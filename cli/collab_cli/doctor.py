@@ -3,14 +3,13 @@
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
 from collab_cli import findings
 from collab_cli.failures import ExitCode
 from collab_cli.findings import Finding
-from collab_cli.options import API_BASE, CACHE_DIR, option
+from collab_cli.options import API_BASE, cache_option, option
 from collab_cli.setup import is_rules
 from collab_cli.terminal import note, printable
 from collab_cli.units import duration
@@ -29,23 +28,23 @@ MILLION = 1_000_000
 @click.command()
 @option("--model", multiple=True, metavar="MODEL", help="Make a tiny call to it; repeatable.")
 @API_BASE
-@CACHE_DIR
-def doctor(model: tuple[str, ...], api_base: str | None, cache_dir: Path | None) -> None:
+@cache_option
+def doctor(model: tuple[str, ...], api_base: str | None, cache: str | None) -> None:
     """Check the installation, the keys and, with --model, that a model answers.
 
     Exits with 1 if something that is needed is broken. Keys are shown by name only, so the report can be passed on.
     """
     broken = False
-    for finding in _all_findings(model, api_base, cache_dir):
+    for finding in _all_findings(model, api_base, cache):
         click.echo(f"{finding.status:<7} {finding.what:<12} {printable(finding.text)}")
         broken |= finding.status == "BROKEN"
     if broken:
         raise click.exceptions.Exit(ExitCode.ERROR)
 
 
-def _all_findings(models: tuple[str, ...], api_base: str | None, cache_dir: Path | None) -> Iterator[Finding]:
+def _all_findings(models: tuple[str, ...], api_base: str | None, cache: str | None) -> Iterator[Finding]:
     yield from findings.installation()
-    yield findings.cache(cache_dir)
+    yield findings.cache(cache)
     yield findings.keys(os.environ)
     yield from findings.plugins()
     yield findings.sandbox()

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import Literal
 
-from collab_cli.setup import open_cache
+from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
 from collab_sdk.chat.adapt import PLUGIN_GROUP
-from collab_sdk.errors import CacheError
+from collab_sdk.errors import CollabError
 from collab_sdk.metrics import metric_names
 from collab_sdk.registry import registered
 from collab_sdk.sandbox.isolation import ISOLATIONS, works
@@ -68,10 +67,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def cache(chosen: Path | None) -> Finding:
+def cache(chosen: str | None) -> Finding:
     try:
-        replies = open_cache(chosen)
-    except CacheError as error:
+        replies = open_chosen_cache(chosen)
+    except CollabError as error:
         return Finding(what="cache", text=str(error), status="BROKEN")
     stats = replies.stats()
     replies.close()

@@ -10,7 +10,6 @@ from collab_cli.finetune_gain import check_gain, show_gain
 from collab_cli.finetune_output import show_preflight, show_report
 from collab_cli.finetune_progress import training_shown
 from collab_cli.options import (
-    CACHE_DIR,
     CONFIG,
     LIMIT,
     MAX_CALLS,
@@ -19,6 +18,7 @@ from collab_cli.options import (
     Number,
     RunOptions,
     Weight,
+    cache_option,
     count,
     each_once,
     number,
@@ -74,7 +74,7 @@ DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
     metavar="LOGS",
     help="Then compare base and adapter on these chats, where they were not trained on; repeatable.",
 )
-@taking([*PARTS, LIMIT, MAX_USD, MAX_CALLS, CACHE_DIR])
+@taking([*PARTS, LIMIT, MAX_USD, MAX_CALLS, cache_option])
 @CONFIG
 def finetune(
     loss: tuple[tuple[str, float], ...], evaluate: tuple[Path, ...], options: RunOptions, **values: object

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from collab_cli.config import read_config
 from collab_sdk.logs import FORMATS
@@ -39,7 +40,7 @@ class RunOptions:
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     timeout: float = 120.0
-    cache_dir: Path | None = None
+    cache: str | None = None
     engine: str = LOCAL
     ray_address: str | None = None
     ray_workers: int | None = None
@@ -100,11 +101,38 @@ def count(at_least: int) -> Count:
     return Count(min=at_least)
 
 
-CACHE_DIR = option(
-    "--cache-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where replies are kept.  [default: collab in the user's cache directory]",
-)
+def cache_option(command: Command) -> Command:
+    """Where replies are kept, by either of two names, as `cache`: a directory, a URL, or None."""
+
+    @functools.wraps(command)
+    def with_cache(*, cache: str | None, cache_dir: str | None, **values: Any) -> Any:
+        if cache is not None and cache_dir is not None:
+            named = {name: _strength(name) for name in ("cache", "cache_dir")}
+            if named["cache"] == named["cache_dir"]:
+                raise click.UsageError("--cache and --cache-dir name two caches: give one of them.")
+            cache = cache if named["cache"] < named["cache_dir"] else cache_dir
+        return command(cache=cache or cache_dir, **values)
+
+    decorated: Command = with_cache
+    for add in (
+        option("--cache-dir", type=click.Path(file_okay=False), help="The same, for a directory."),
+        option(
+            "--cache",
+            metavar="WHERE",
+            help="Where replies are kept: a directory, or redis://... or postgresql://... to share them.  "
+            "[default: collab in the user's cache directory]",
+        ),
+    ):
+        decorated = add(decorated)
+    return decorated
+
+
+def _strength(name: str) -> int:
+    """A flag before the environment before a file of options."""
+    source = click.get_current_context().get_parameter_source(name)
+    return list(ParameterSource).index(source) if source is not None else len(ParameterSource)
+
+
 CONFIG = option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -138,7 +166,7 @@ SPENDING = [
     number("--requests-per-minute", Number(min=0, min_open=True), help="A provider's limit, for each model."),
     number("--tokens-per-minute", Number(min=0, min_open=True), help="Likewise, of prompts and replies together."),
     number("--timeout", Number(min=0, min_open=True), DEFAULTS.timeout, metavar="SECONDS", help="For one call."),
-    CACHE_DIR,
+    cache_option,
     CONFIG,
 ]
 RUN_OPTIONS = [

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from collab_cli.options import LOCAL, RunOptions
 from collab_cli.terminal import note
 from collab_sdk import ChatModel, Engine, MRScorer
-from collab_sdk.chat.cache import DiskCache, default_cache_directory
+from collab_sdk.chat.cache import KeptCache
+from collab_sdk.chat.caches import default_cache, open_cache
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.jobs import Cast, Models, ScoreJob
 from collab_sdk.registry import registered
@@ -70,7 +70,12 @@ def open_runner(options: RunOptions, engine: Engine) -> Iterator[Runner]:
     plugins = registered(PLUGIN_GROUP)
     if options.engine not in plugins:
         raise UnknownNameError.of("engine", options.engine, [LOCAL, *plugins])
-    asked = RunnerOptions(address=options.ray_address, workers=options.ray_workers, dashboard=options.ray_dashboard)
+    asked = RunnerOptions(
+        cache=str(options.cache or default_cache(os.environ)),
+        address=options.ray_address,
+        workers=options.ray_workers,
+        dashboard=options.ray_dashboard,
+    )
     with plugins[options.engine].load()(engine, asked) as runner:
         yield runner
 
@@ -84,7 +89,7 @@ def open_engine(options: RunOptions, parts: Mapping[str, ChatModel]) -> Iterator
     if options.max_usd is not None:
         _check_prices(parts.values())
     _note_rules(parts)
-    cache = open_cache(options.cache_dir)
+    cache = open_chosen_cache(options.cache)
     try:
         yield Engine(
             cache=cache,
@@ -99,9 +104,9 @@ def open_engine(options: RunOptions, parts: Mapping[str, ChatModel]) -> Iterator
         cache.close()
 
 
-def open_cache(chosen: Path | None) -> DiskCache:
-    """Raises CacheError if the directory cannot be used."""
-    return DiskCache(chosen or default_cache_directory(os.environ))
+def open_chosen_cache(chosen: str | None) -> KeptCache:
+    """Raises CacheError if it cannot be used."""
+    return open_cache(chosen or default_cache(os.environ))
 
 
 def is_rules(model: ChatModel) -> bool:

@@ -215,10 +215,3 @@ def _make_private(directory: Path) -> None:
     database = directory / "cache.db"
     # SQLite gives its -wal and -shm files the mode of the database.
     os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
-
-
-def default_cache_directory(environ: Mapping[str, str]) -> Path:
-    """`COLLAB_CACHE_DIR`, or `collab` in the user's cache directory (XDG base directories)."""
-    if chosen := environ.get("COLLAB_CACHE_DIR"):
-        return Path(chosen)
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collab"

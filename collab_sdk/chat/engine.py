@@ -13,7 +13,8 @@ from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from collab_sdk.chat.cache import Cache, DiskCache, MemoryCache, default_cache_directory
+from collab_sdk.chat.cache import Cache, MemoryCache
+from collab_sdk.chat.caches import default_cache, open_cache
 from collab_sdk.chat.endpoint import Endpoint
 from collab_sdk.chat.flight import Flight
 from collab_sdk.chat.key import call_identity, call_key
@@ -30,9 +31,10 @@ CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped 
 class Engine:
     """Makes every model call of a run: cached, bounded, retried, accounted.
 
-    `cache` is a directory, a Cache, or None to keep replies in memory only. `concurrency` is the ceiling of calls in
-    flight to each model; how many there are adapts to what the endpoint bears. `timeout` is in seconds, for one try; a
-    model may have a `timeout` of its own (None: it is waited for), such as one that runs in this process.
+    `cache` is a directory, the URL of a shared one, a Cache, or None to keep replies in memory only. `concurrency` is
+    the ceiling of calls in flight to each model; how many there are adapts to what the endpoint bears. `timeout` is in
+    seconds, for one try; a model may have a `timeout` of its own (None: it is waited for), such as one that runs in
+    this process.
     One engine serves any number of scorers, from any event loop. `quota` is for one of a fleet: it takes the place of
     all limits.
     """
@@ -235,12 +237,10 @@ def _land(flights: dict[str, Flight], key: str, flight: Flight, _: object) -> No
 def _as_cache(cache: Cache | str | os.PathLike[str] | None) -> Cache:
     if cache is None:
         return MemoryCache()
-    if isinstance(cache, str | os.PathLike):
-        return DiskCache(cache)
-    return cache
+    return open_cache(cache) if isinstance(cache, str | os.PathLike) else cache
 
 
 @cache
 def default_engine() -> Engine:
-    """The engine of whoever passes none: one a process, with the user's cache directory."""
-    return Engine(cache=default_cache_directory(os.environ))
+    """The engine of whoever passes none: one a process, with the user's cache."""
+    return Engine(cache=default_cache(os.environ))

@@ -5,19 +5,14 @@ names.
 """
 
 import hashlib
-import json
-import zlib
 from typing import Any, NoReturn
 
 import diskcache
 from diskcache.core import MODE_RAW
 
+from collab_sdk.chat.packing import HostileRowError, compress, decompress, from_json, to_json
+
 DIGEST_BYTES = 16
-MAX_RECORD_BYTES = 64 << 20
-
-
-class HostileRowError(ValueError):
-    """A row that this module did not write, or that was changed since."""
 
 
 class JSONOnlyDisk(diskcache.Disk):  # type: ignore[misc]
@@ -30,22 +25,16 @@ class JSONOnlyDisk(diskcache.Disk):  # type: ignore[misc]
         return key if raw and isinstance(key, str) else ""  # a key that no look-up of ours can hit
 
     def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, memoryview]:
-        data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        raw = data.encode("utf-8", "surrogatepass")
-        packed = _digest(raw) + zlib.compress(raw, 1)
-        return 0, MODE_RAW, None, memoryview(packed)
+        raw = to_json(value)
+        return 0, MODE_RAW, None, memoryview(_digest(raw) + compress(raw))
 
     def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
         if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
             raise HostileRowError("a row of another kind")
-        unpacker = zlib.decompressobj()
-        try:
-            raw = unpacker.decompress(value[DIGEST_BYTES:], MAX_RECORD_BYTES)
-        except zlib.error as error:
-            raise HostileRowError("a corrupt value") from error
-        if not unpacker.eof or _digest(raw) != value[:DIGEST_BYTES]:
-            raise HostileRowError("an oversized value or a wrong checksum")
-        return json.loads(raw.decode("utf-8", "surrogatepass"))
+        raw = decompress(value[DIGEST_BYTES:])
+        if _digest(raw) != value[:DIGEST_BYTES]:
+            raise HostileRowError("a wrong checksum")
+        return from_json(raw)
 
     def filename(self, key: Any = None, value: Any = None) -> NoReturn:
         raise HostileRowError("values are never stored in files")

@@ -3,12 +3,20 @@
 import asyncio
 import os
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 FIRST_POLL, LAST_POLL = 0.01, 0.2
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between one try to get a lease and the next."""
+    pause = FIRST_POLL
+    while True:
+        yield pause
+        pause = min(pause * 2, LAST_POLL)
 
 
 class FileLeases:
@@ -26,10 +34,10 @@ class FileLeases:
     async def hold(self, key: str) -> AsyncIterator[None]:
         """Wait for the lease of `key`, a hexadecimal digest, and hold it."""
         offset = int(key[:15], 16)
-        poll = FIRST_POLL
-        while not self._try_lock(offset):
-            await asyncio.sleep(poll)
-            poll = min(poll * 2, LAST_POLL)
+        for pause in pauses():
+            if self._try_lock(offset):
+                break
+            await asyncio.sleep(pause)
         try:
             yield
         finally:

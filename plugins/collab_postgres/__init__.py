@@ -1,0 +1,5 @@
+"""A shared cache in PostgreSQL: `collab_sdk.chat.caches.open_cache("postgresql://user@host/database")`."""
+
+from collab_postgres.server import open_cache
+
+__all__ = ["open_cache"]

@@ -1,0 +1,61 @@
+"""What Redis does in one step, in Lua. Bytes of a row beyond the first ARGV[1] stay where they are."""
+
+READ = """
+local rows = redis.call('HMGET', KEYS[1], unpack(ARGV, 2))
+for place, row in ipairs(rows) do
+  if row and #row > tonumber(ARGV[1]) then rows[place] = string.sub(row, 1, tonumber(ARGV[1])) end
+end
+return rows
+"""
+"""KEYS: replies. ARGV: a size, keys of rows. Returns the rows."""
+
+ADD = """
+local there = {}
+for place = 2, #ARGV, 2 do
+  local added = redis.call('HSETNX', KEYS[1], ARGV[place], ARGV[place + 1]) == 1
+  local row = not added and redis.call('HGET', KEYS[1], ARGV[place])
+  there[place / 2] = row and string.sub(row, 1, tonumber(ARGV[1]))
+end
+return there
+"""
+"""KEYS: replies. ARGV: a size, then key and row by turns. Returns what was there already."""
+
+QUARANTINE = """
+for place = 2, #ARGV, 2 do
+  local row = redis.call('HGET', KEYS[1], ARGV[place])
+  if row and string.sub(row, 1, tonumber(ARGV[1])) == ARGV[place + 1] then
+    redis.call('HSET', KEYS[2], ARGV[place], row)
+    redis.call('HDEL', KEYS[1], ARGV[place])
+  end
+end
+"""
+"""KEYS: replies, quarantine. ARGV: a size, then key and row by turns."""
+
+SCAN = """
+local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local keys = {}
+for place = 1, #page[2], 2 do keys[#keys + 1] = page[2][place] end
+return {page[1], keys}
+"""
+"""KEYS: replies. ARGV: a cursor, about how many. Returns the next cursor and keys of rows."""
+
+LOCK = """
+local got = {}
+for place, lease in ipairs(KEYS) do
+  local owner = redis.call('GET', lease)
+  got[place] = 0
+  if not owner or owner == ARGV[1] then
+    redis.call('SET', lease, ARGV[1], 'PX', ARGV[2])
+    got[place] = 1
+  end
+end
+return got
+"""
+"""KEYS: leases. ARGV: the owner's token, milliseconds. Returns 1 for each that the owner has now."""
+
+UNLOCK = """
+for _, lease in ipairs(KEYS) do
+  if redis.call('GET', lease) == ARGV[1] then redis.call('DEL', lease) end
+end
+"""
+"""KEYS: leases. ARGV: the owner's token."""

@@ -1,0 +1,184 @@
+"""Redis and PostgreSQL from Debian's packages, on loopback, with data in a folder of their own."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HMAC_KEY = "0123456789abcdef" * 4
+PASSWORD = "s3cret/pass:word"
+QUOTED = "s3cret%2Fpass%3Aword"
+SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+class Database:
+    """A server that can be stopped, killed and started again on its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def ready(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.folder)
+        wait_until(lambda: self.process.poll() is not None or self.ready())
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(SECONDS)
+
+
+class Redis(Database):
+    """With its append-only file synced before every answer, unless the options say otherwise."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__(folder)
+        self.options = options
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{QUOTED}@127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--requirepass", PASSWORD]
+        durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        return [_program("redis-server"), *fixed, *durable, *self.options]
+
+    def ready(self) -> bool:
+        import redis
+
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> Any:
+        import redis
+
+        return redis.Redis.from_url(self.url)
+
+
+class Postgres(Database):
+    """As a user of its own, since it refuses to be root."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__(folder)
+        self.options = options
+        self.databases = 0
+        self._as_user: list[str] = []
+        if os.getuid() == 0:
+            self._as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            shutil.chown(folder, "postgres", "postgres")
+        secret = folder / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        made = ["-D", str(folder / "data"), "-U", "collab", "-A", "scram-sha-256", "--pwfile", str(secret), "-N"]
+        subprocess.run([*self._as_user, _program("initdb"), *made], check=True, capture_output=True, cwd=folder)
+
+    def url_of(self, database: str, *, user: str = "collab", password: str = QUOTED) -> str:
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def command(self) -> list[str]:
+        where = ["-D", str(self.folder / "data"), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder)]
+        return [*self._as_user, _program("postgres"), *where, *self.options]
+
+    def ready(self) -> bool:
+        import psycopg
+
+        try:
+            self.run("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def run(self, sql: str, *values: object, database: str = "postgres") -> list[Any]:
+        import psycopg
+
+        with psycopg.connect(self.url_of(database), autocommit=True) as connection:
+            cursor = connection.execute(sql, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def new_database(self) -> str:
+        self.databases += 1
+        name = f"cache{self.databases}"
+        self.run(f"CREATE DATABASE {name}")
+        return name
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline, "it has not come about"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(kind: type[Redis] | type[Postgres], *options: str) -> Iterator[Any]:
+    """A server of that kind; skips the test where it is not installed."""
+    missing = {Redis: ["redis-server"], Postgres: ["initdb", "postgres"]}[kind]
+    if not all(map(_program, missing)):
+        package = {Redis: "redis-server", Postgres: "postgresql"}[kind]
+        pytest.skip(f"needs {kind.__name__}: apt-get install {package}")
+    pytest.importorskip({Redis: "redis", Postgres: "psycopg"}[kind])
+    if kind is Postgres and os.getuid() == 0 and not _has_user("postgres"):
+        pytest.skip("needs a user postgres, since PostgreSQL refuses to be root")
+    folder = Path(tempfile.mkdtemp(prefix="collab-db-"))  # a test's own folder is closed to other users
+    server = kind(folder, *options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _program(name: str) -> str:
+    """Debian keeps PostgreSQL's programs out of the path; '' if there is none."""
+    found = shutil.which(name)
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return found or (str(debian[-1]) if debian else "")
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
