@@ -1,0 +1,139 @@
+"""The cluster: one that is there, or one of our own on this machine for as long as the run lasts."""
+
+import logging
+import os
+import re
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from collab_sdk.chat.caches import URL
+from collab_sdk.errors import RunnerError, UsageError
+from collab_sdk.runners import RunnerOptions
+
+CALLS_PER_WORKER = 16
+"""In flight, for which a process more is worth its memory; it could keep up with hundreds."""
+OBJECT_STORE_BYTES = 200_000_000
+"""Of a Ray of our own: what is on its way is a few hundred chats."""
+PATIENCE = 5.0
+"""Seconds in which a cluster must take a connection."""
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+}
+"""Read by Ray when it is imported."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """Where to work."""
+
+    node: str
+    """The id of this machine's node: the chats are read here."""
+    workers: int
+
+
+def set_environment(options: RunnerOptions) -> None:
+    if _address(options) is None:
+        # Nobody from outside has to reach a Ray of our own; the variable's name says less than it does.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def connected(options: RunnerOptions, concurrency: int) -> Iterator[Cluster]:
+    """Raises RunnerError for a cluster that does not answer or has other versions, UsageError for a name of none."""
+    import ray
+
+    ours = not ray.is_initialized()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"ray\b")
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        if ours:
+            _connect(options)
+        try:
+            nodes = [node for node in ray.nodes() if node["Alive"]]
+            _check_cache(options.cache, {node["NodeManagerHostname"] for node in nodes})
+            cpus = int(ray.cluster_resources().get("CPU", 1))
+            workers = options.workers or max(1, min(cpus, concurrency // CALLS_PER_WORKER))
+            yield Cluster(node=ray.get_runtime_context().get_node_id(), workers=workers)
+        finally:
+            if ours:
+                ray.shutdown()
+
+
+def _connect(options: RunnerOptions) -> None:
+    import ray
+
+    address = _address(options)
+    quietly = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    try:
+        if address is None:
+            ray.init(
+                address="local",
+                num_cpus=max(options.workers or 1, os.cpu_count() or 1),
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=options.dashboard,
+                **quietly,
+            )
+        else:
+            _check_address(address)
+            ray.init(address=address, **quietly)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise RunnerError(_explained(address, str(error))) from None
+
+
+def _address(options: RunnerOptions) -> str | None:
+    """None for a Ray of our own. `ray job submit` names its cluster in the environment."""
+    return options.address or os.environ.get("RAY_ADDRESS")
+
+
+def _check_address(address: str) -> None:
+    """Ray itself would wait for minutes."""
+    if address == "auto":
+        return
+    if "://" in address:
+        raise UsageError(
+            f"{address}: Ray Data does not run over Ray's client protocol. Run the command on a node of the cluster, "
+            "by hand or with `ray job submit`, and leave --ray-address out or give HOST:PORT, such as 10.0.0.1:6379."
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"{address!r} must read HOST:PORT, such as 10.0.0.1:6379, or auto.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except OSError as error:
+        raise RunnerError(_nobody(address, error.strerror or str(error))) from None
+
+
+def _explained(address: str | None, problem: str) -> str:
+    where = address or "this machine"
+    versions = re.findall(r"(Ray|Python): (\S+)", problem)
+    if "Version mismatch" in problem and len(versions) >= 4:
+        there, here = (" and ".join(f"{name} {version}" for name, version in part) for part in _halves(versions[:4]))
+        return f"The cluster at {where} runs {there}, and this is {here}: use the same here and there."
+    return _nobody(where, " ".join(problem.split())[:200])
+
+
+def _halves(versions: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    return versions[:2], versions[2:]
+
+
+def _nobody(where: str, problem: str) -> str:
+    return (
+        f"No Ray cluster answers at {where}: {problem}. Start one with `ray start --head`, or leave --ray-address out "
+        "for one on this machine."
+    )
+
+
+def _check_cache(cache: str, hosts: set[str]) -> None:
+    if len(hosts) > 1 and URL.match(cache) is None:
+        raise UsageError(
+            f"The cluster has {len(hosts)} machines, and they cannot share the directory {cache}: give a cache that "
+            "they can, such as --cache redis://HOST."
+        )
