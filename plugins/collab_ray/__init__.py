@@ -1,7 +1,7 @@
 """Runs on Ray: `--engine ray` does the work on conversations in the processes of a cluster."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from collab_sdk.chat.engine import Engine
 from collab_sdk.errors import MissingExtraError
@@ -28,4 +28,5 @@ def open_runner(engine: Engine, options: RunnerOptions) -> Iterator[Runner]:
         from collab_ray.runner import RayRunner
 
         del ray
-        yield RayRunner(engine, options, cluster)
+        with closing(RayRunner(engine, options, cluster)) as runner:
+            yield runner

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ PATIENCE = 5.0
 """Seconds in which a cluster must take a connection."""
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # whatever ends a run is said in our words
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
 }
@@ -54,8 +56,11 @@ def connected(options: RunnerOptions, concurrency: int) -> Iterator[Cluster]:
         warnings.filterwarnings("ignore", module=r"ray\b")
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        address = _address(options)
+        if address is not None:
+            _check_address(address)
         if ours:
-            _connect(options)
+            _connect(address, options)
         try:
             nodes = [node for node in ray.nodes() if node["Alive"]]
             _check_cache(options.cache, {node["NodeManagerHostname"] for node in nodes})
@@ -67,25 +72,39 @@ def connected(options: RunnerOptions, concurrency: int) -> Iterator[Cluster]:
                 ray.shutdown()
 
 
-def _connect(options: RunnerOptions) -> None:
+def _connect(address: str | None, options: RunnerOptions) -> None:
     import ray
 
-    address = _address(options)
-    quietly = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    own = {
+        "num_cpus": max(options.workers or 1, os.cpu_count() or 1),
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "include_dashboard": options.dashboard,
+    }
     try:
-        if address is None:
+        with _silence():
             ray.init(
-                address="local",
-                num_cpus=max(options.workers or 1, os.cpu_count() or 1),
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=options.dashboard,
-                **quietly,
+                address=address or "local",
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                **({} if address else own),
             )
-        else:
-            _check_address(address)
-            ray.init(address=address, **quietly)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise RunnerError(_explained(address, str(error))) from None
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What Ray's C++ writes to stderr as it starts, such as that it was told to be silent, is left out."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _address(options: RunnerOptions) -> str | None:

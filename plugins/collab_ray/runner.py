@@ -49,7 +49,10 @@ class RayRunner:
         # Named, so that `ray list actors` shows it, and not detached: it ends when this process does. It is not
         # started again either: its limits would be forgotten.
         actor: Any = ray.remote(num_cpus=0, max_restarts=0, label_selector={"ray.io/node-id": cluster.node})(Desk)
-        self._desk = actor.options(name="collab-desk").remote(dumps(engine.limits))
+        self._desk = actor.options(name=f"collab-desk-{os.getpid()}-{id(self)}").remote(dumps(engine.limits))
+
+    def close(self) -> None:
+        ray.kill(self._desk)
 
     async def run(self, job: Job[T], conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[T]]:
         """As `Runner.run` says."""
