@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from support.server import LoopbackServer
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'collab-sdk[ray]'")
 
-from support.ray_cluster import Node, head, kill
+from support.ray_cluster import ENVIRONMENT, Node, head, kill
 
 CEILING = 8
 CHATS = 16
@@ -37,9 +38,8 @@ class Run:
             self.command += ["--engine", "ray", "--ray-address", address, "--ray-workers", "2"]
 
     def start(self) -> subprocess.Popen[str]:
-        environment = {**os.environ, "HOSTED_VLLM_API_KEY": "x"}
         self.before = self.server.count
-        return spawn(*self.command, cwd=self.folder, env=environment)
+        return spawn(*self.command, cwd=self.folder, env=os.environ | ENVIRONMENT)
 
     def wait_for_calls(self, process: subprocess.Popen[str], calls: int) -> None:
         while self.server.count < self.before + calls:
@@ -93,9 +93,8 @@ def test_a_killed_reader_loses_no_chat(cluster, undisturbed, tmp_path):
         run = Run(tmp_path, server, address)
         process = run.start()
         run.wait_for_calls(process, 60)
-        readers = [pid for pid in node.pids("ray::") if pid not in node.pids("ray::MapWorker") + node.pids("ray::Desk")]
-        for pid in readers:
-            kill(pid)
+        [reader] = node.pids("ray::Read")
+        kill(reader)
         run.finish(process)
         assert server.count == calls
     assert run.files == files
@@ -159,11 +158,14 @@ def test_a_cluster_of_another_version_is_one_line(cluster, tmp_path):
     _, address = cluster
     write_chats(tmp_path / "chats.jsonl", 2)
     code = "import ray; ray.__version__ = '1.2.3'; from collab_cli.main import main; main()"
-    import sys
-
     command = [sys.executable, "-c", code, "score", "chats.jsonl", "--model", "offline", "--engine", "ray"]
     result = subprocess.run(
-        [*command, "--ray-address", address], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [*command, "--ray-address", address],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | ENVIRONMENT,
     )
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ OBJECT_STORE_BYTES = 200_000_000
 """Of a Ray of our own: what is on its way is a few hundred chats."""
 PATIENCE = 5.0
 """Seconds in which a cluster must take a connection."""
+START_SECONDS = 60.0
+"""In which a node must be ready."""
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # whatever ends a run is said in our words
@@ -80,16 +83,28 @@ def _connect(address: str | None, options: RunnerOptions) -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": options.dashboard,
     }
-    try:
-        with _silence():
+    problems: list[BaseException] = []
+
+    def connect() -> None:
+        try:
             ray.init(
                 address=address or "local",
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
                 **({} if address else own),
             )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise RunnerError(_explained(address, str(error))) from None
+        except BaseException as error:  # SystemExit where a cluster is not what it seems
+            problems.append(error)
+
+    with _silence():
+        # In a thread, since Ray may wait for good for a node that it takes to be elsewhere.
+        connecting = threading.Thread(target=connect, daemon=True)
+        connecting.start()
+        connecting.join(START_SECONDS)
+    if connecting.is_alive():
+        problems.append(TimeoutError(f"it is not ready after {START_SECONDS:g} s"))
+    if problems:
+        raise RunnerError(_explained(address, str(problems[0]) or type(problems[0]).__name__))
 
 
 @contextmanager

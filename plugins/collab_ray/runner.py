@@ -36,6 +36,8 @@ SPARE = 2
 """Times as many are open in the workers as on one machine, since a parcel is open until its last one is done."""
 LOOK_SECONDS = 0.3
 """From one look at what the fleet has used to the next."""
+SILENT_SECONDS = 60.0
+"""After which a cluster that says nothing is given up."""
 UNWIND_SECONDS = 4.0
 
 
@@ -71,11 +73,11 @@ class RayRunner:
             target=_collect, args=(self._stream(job, parcels), one, asyncio.get_running_loop()), daemon=True
         )
         collecting.start()
-        chores = [asyncio.create_task(one.feed(iter(conversations))), asyncio.create_task(self._look_on())]
+        chores = [asyncio.create_task(one.feed(iter(conversations))), asyncio.create_task(self._look_on(one))]
         try:
             async for outcome in one.outcomes(chores[0]):
                 yield outcome
-        except ray.exceptions.RayError as error:
+        except (ray.exceptions.RayError, TimeoutError) as error:
             raise _explained(error) from None
         finally:
             for chore in chores:
@@ -84,7 +86,7 @@ class RayRunner:
                 if collecting.is_alive():  # whoever asked has had enough
                     await self._desk.stop.remote(("RunnerError", "The run was ended."))
                     await asyncio.wait_for(asyncio.to_thread(collecting.join), UNWIND_SECONDS)
-                await self._look()
+                await asyncio.wait_for(self._look(), UNWIND_SECONDS)
 
     def _stream(self, job: Job[Any], parcels: int) -> Iterator[Any]:
         """The data set: parcels in, outcomes out, as they come."""
@@ -124,10 +126,14 @@ class RayRunner:
         rows: Iterator[Any] = iter(outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
         return rows
 
-    async def _look_on(self) -> None:
-        while True:
-            await self._look()
-            await asyncio.sleep(LOOK_SECONDS)
+    async def _look_on(self, one: Round) -> None:
+        """Until the desk answers no more, which ends the run: Ray Data alone would wait for it."""
+        try:
+            while True:
+                await asyncio.wait_for(self._look(), SILENT_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS)
+        except (ray.exceptions.RayError, TimeoutError) as error:
+            one.over(error)
 
     async def _look(self) -> None:
         """Let the engine's ledger show what all workers have used."""

@@ -12,7 +12,11 @@ from pathlib import Path
 
 CPUS = 8
 """Ray counts them as promised, not as they are."""
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
+    "RAY_AUTH_MODE": "disabled",  # its token is in the home, which every test has anew
+}
 
 
 class Node:
@@ -60,7 +64,9 @@ def head(folder: Path) -> Iterator[tuple[Node, str]]:
     )
     try:
         node.wait_for("Ray runtime started")
-        yield node, (folder / "r" / "ray_current_cluster").read_text().strip()
+        while not (address := (folder / "r" / "ray_current_cluster").read_text().strip()):
+            time.sleep(0.1)
+        yield node, address
     finally:
         node.kill()
 
