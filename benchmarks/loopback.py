@@ -1,10 +1,13 @@
 """An OpenAI-compatible chat endpoint on 127.0.0.1, in a process of its own so that its CPU is not the client's.
 
     python benchmarks/loopback.py [--port 8000] [--median 0.3] [--sigma 0.5] [--seed 0] [--rate 50 [--burst 10]]
+        [--prefill 0.025 [--remembers 400000]]
 
 Latency is lognormal. With `--rate`, requests beyond a token bucket get 429. Replies are made from a hash of the request
 and of how often it was seen. Each carries, as `~123ms`, the longest chain of latencies that led to it: whatever a
-request quotes had to be waited for. `GET /stats` counts everything. `launch.py` starts one from a benchmark.
+request quotes had to be waited for. With `--prefill`, prompts are read one at a time, but not again what they have in
+common with an earlier one that is remembered, as vLLM's prefix cache does, in blocks. `GET /stats` counts everything.
+`launch.py` starts one from a benchmark.
 """
 
 import argparse
@@ -15,11 +18,13 @@ import math
 import random
 import re
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import Any
 
 from replies import completion
 
+BLOCK = 64
+"""Characters, about 16 tokens."""
 REFUSAL = b'{"error":{"message":"Rate limit reached for requests","type":"requests","code":"rate_limit_exceeded"}}'
 
 
@@ -35,6 +40,8 @@ class Endpoint:
         self.first = self.last = 0.0
         self.in_flight = self.peak = self.chain = 0
         self.counts: Counter[str] = Counter(calls=0, refused=0)
+        self.blocks: OrderedDict[bytes, None] = OrderedDict()
+        self.reading_until = 0.0
 
     def admit(self) -> bool:
         now = time.monotonic()
@@ -63,6 +70,25 @@ class Endpoint:
         counts["prompt_tokens"] += prompt_tokens
         counts["completion_tokens"] += completion_tokens
         return reply, latency
+
+    def prefill(self, body: bytes) -> float:
+        """Seconds until the prompt is read, behind those that came before it."""
+        if not self.options.prefill:
+            return 0.0
+        text = "\0".join(message["role"] + message["content"] for message in json.loads(body)["messages"])
+        digest, new = b"", 0
+        for start in range(0, len(text), BLOCK):
+            digest = hashlib.blake2b(digest + text[start : start + BLOCK].encode(), digest_size=8).digest()
+            new += digest not in self.blocks
+            self.blocks[digest] = None
+            self.blocks.move_to_end(digest)
+        while len(self.blocks) * BLOCK > self.options.remembers:
+            self.blocks.popitem(last=False)
+        self.counts["characters"] += len(text)
+        self.counts["characters read"] += new * BLOCK
+        now = time.monotonic()
+        self.reading_until = max(now, self.reading_until) + new * BLOCK / 1000 * self.options.prefill
+        return self.reading_until - now
 
     def stats(self) -> dict[str, float]:
         seconds, span = self.counts["latency_ms"] / 1000, self.last - self.first
@@ -101,7 +127,7 @@ class Connection(asyncio.Protocol):
             self.send(b"200 OK", json.dumps(endpoint.stats()).encode())
         elif endpoint.admit():
             reply, latency = endpoint.reply(body)
-            asyncio.get_running_loop().call_later(latency, self.finish, reply)
+            asyncio.get_running_loop().call_later(latency + endpoint.prefill(body), self.finish, reply)
         else:
             endpoint.counts["refused"] += 1
             # The header has whole seconds (RFC 9110, 10.2.3).
@@ -135,6 +161,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second; 0: no limit")
     parser.add_argument("--burst", type=float, default=0.0, help="default: a fifth of a second's worth")
     parser.add_argument("--retry-after", action="store_true")
+    parser.add_argument("--prefill", type=float, default=0.0, help="seconds to read 1,000 characters; 0: at once")
+    parser.add_argument("--remembers", type=int, default=400_000, help="characters of prompts, the last used")
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -1,6 +1,5 @@
 """Two bots on the same turns: what each would have answered, and how the conversation would have gone on from there."""
 
-import copy
 import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from collab_sdk.asking import aasks, ais_clear
-from collab_sdk.chat.adapt import as_chat_model
 from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
@@ -129,7 +127,7 @@ async def acompare_bots(
     has them, and its own assistant takes no part. `on_progress` gets the number of conversations that are done.
     Raises RunStoppedError if the run cannot go on: the same comparison then goes on from the cache.
     """
-    scorers = _with_assistant(scorer, before), _with_assistant(scorer, after)
+    scorers = scorer.with_assistant(before), scorer.with_assistant(after)
 
     async def compare(conversation: Conversation) -> list[ComparedTurn]:
         goal = await scorer.goals.aread(conversation)
@@ -149,13 +147,6 @@ async def acompare_bots(
             on_progress(done)
     names = (each.rollout.assistant.name for each in scorers)
     return Comparison(before=next(names), after=next(names), turns=tuple(turns), failed=tuple(failed))
-
-
-def _with_assistant(scorer: MRScorer, bot: Any) -> MRScorer:
-    rollout, other = copy.copy(scorer.rollout), copy.copy(scorer)
-    rollout.assistant = as_chat_model(bot)
-    other.rollout = rollout
-    return other
 
 
 async def _acompare(turn: Turn, goal: Goal, conversation_id: str, scorers: Sequence[MRScorer]) -> ComparedTurn:

@@ -36,7 +36,7 @@ class Cast:
     assistant: str
     simulator: str
     judge: str
-    api_base: str | None = None
+    api_base: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part in ("assistant", "simulator", "judge"):

@@ -1,8 +1,10 @@
 """Playing a conversation forward."""
 
+import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 from collab_sdk.chat.adapt import as_chat_model
 from collab_sdk.chat.engine import Engine
@@ -82,11 +84,50 @@ class Rollout:
 
         Raises RunStoppedError, and no other.
         """
-        start, goal = as_messages(messages), Goal.of(goal)
+        return await self._aplay(as_messages(messages), Goal.of(goal), self.window, sample, conversation_id)
+
+    async def aconverse(
+        self,
+        opening: Iterable[Message | Mapping[str, Any]],
+        *,
+        goal: Goal | str,
+        sample: int = 0,
+        conversation_id: str = "",
+    ) -> Future:
+        """A whole conversation of at most `window` exchanges: all that follows `opening`.
+
+        The opening ends with a user message, or is empty: then the user begins. Errors are those of `aplay`.
+        """
+        start, goal = as_messages(opening), Goal.of(goal)
+        if not start:
+            return await self._aplay(start, goal, self.window, sample, conversation_id)
+        try:
+            answer = await self.arespond(start, sample=f"{conversation_id}/answer-{sample}")
+        except SampleError as error:
+            return Future(sample=sample).failed(error)
+        first = Message(role="assistant", content=answer)
+        future = await self._aplay((*start, first), goal, self.window - 1, sample, conversation_id)
+        return replace(future, messages=(first, *future.messages))
+
+    def with_assistant(self, assistant: Any) -> Self:
+        """The same with another bot; `assistant` is anything `as_chat_model` takes."""
+        other = copy.copy(self)
+        other.assistant = as_chat_model(assistant)
+        return other
+
+    def with_window(self, window: int) -> Self:
+        """The same with futures, or whole conversations, of another length."""
+        other = copy.copy(self)
+        other.window = window
+        return other
+
+    async def _aplay(
+        self, start: Sequence[Message], goal: Goal, window: int, sample: int, conversation_id: str
+    ) -> Future:
         played: list[Message] = []
         end, reason = End.WINDOW, ""
         try:
-            for step in range(self.window):
+            for step in range(window):
                 draw = f"{conversation_id}/future-{sample}/{step}"
                 user = await self.simulator.areply([*start, *played], goal=goal, sample=draw)
                 if user.message:

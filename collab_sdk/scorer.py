@@ -1,9 +1,10 @@
 """The multiturn-aware reward of a response."""
 
+import copy
 import statistics
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from collab_sdk.calibration import Calibration
 from collab_sdk.chat.engine import Engine
@@ -64,6 +65,12 @@ class MRScorer:
     def weights(self) -> dict[str, float]:
         """Of the metrics, by name."""
         return {name: weight for name, (_, weight) in self.reward.metrics.items()}
+
+    def with_assistant(self, assistant: Any) -> Self:
+        """The same with another bot; `assistant` is anything `as_chat_model` takes."""
+        other = copy.copy(self)
+        other.rollout = self.rollout.with_assistant(assistant)
+        return other
 
     def score(
         self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""

@@ -7,7 +7,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from collab_sdk.preferences.selection import PairRule
+from collab_sdk.scorer import MRScorer
+
 PLUGIN_GROUP = "collab_sdk.trainers"
+CANDIDATES, EXCHANGES = 8, 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Play:
+    """How a training that lets the model talk scores what it says."""
+
+    scorer: MRScorer
+    """Whose simulated user and judge take part; the model in training takes its bot's place."""
+    candidates: int = CANDIDATES
+    """Replies to a history that are compared."""
+    exchanges: int = EXCHANGES
+    """Of a whole conversation, at most."""
+    rule: PairRule = field(default_factory=PairRule)
+    """Which pairs a round is trained on."""
+    adaptive: bool = True
+    """Whether futures are spent where they matter, as PreferenceExporter does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,15 +35,20 @@ class TrainingOptions:
     """What to train, on what, and how. None leaves the choice to the trainer."""
 
     data: Path
-    """A file of preferences, or a folder that Hugging Face datasets saved."""
+    """A file of preferences, or a folder that Hugging Face datasets saved; where the model plays, logged chats."""
     base: str
     """A folder with the base model, or its name on the Hugging Face hub."""
     output: Path
     method: str = "dpo"
+    rounds: int = 0
+    """Of DPO on the model's own conversations; 0: the data are preferences."""
+    play: Play | None = None
+    """Needed by rounds, and by methods that let the model talk."""
     sft_first: bool = False
     loss: tuple[tuple[str, float], ...] = (("sigmoid", 1.0), ("sft", 1.0))
     """Loss terms of DPO with their weights."""
-    beta: float = 0.1
+    beta: float | None = None
+    """How close to stay to the base."""
     epochs: float = 3.0
     learning_rate: float | None = None
     sft_learning_rate: float = 1e-4

@@ -135,6 +135,14 @@ class Conversation:
     """By turn index: other responses that were given to the same history."""
 
     @property
+    def opening(self) -> tuple[Message, ...]:
+        """All up to the user's first message; empty if they never said anything."""
+        for position, message in enumerate(self.messages):
+            if message.role == "user":
+                return self.messages[: position + 1]
+        return ()
+
+    @property
     def partial_turns(self) -> frozenset[int]:
         """Turns whose response was broken off. Metadata may be anybody's: what names no turns says nothing."""
         noted = self.metadata.get(PARTIAL_TURNS)

@@ -32,3 +32,21 @@ def tiny_adapter(tiny_base):
     from support.local import save_tiny_adapter
 
     return save_tiny_adapter(tiny_base.with_name("adapter"), tiny_base)
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """A Redis whose database 0 a test may use as it likes."""
+    from support.databases import Redis, running
+
+    with running(Redis) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL in which each test makes a database of its own."""
+    from support.databases import Postgres, running
+
+    with running(Postgres) as server:
+        yield server

@@ -9,7 +9,7 @@ from collab_trl.order_desk.base import Size
 from collab_trl.order_desk.demo import Scale, show
 from collab_trl.order_desk.evaluation import FIGURES, Visited, figures
 from collab_trl.order_desk.lessons import lessons
-from collab_trl.order_desk.rounds import Recipe
+from collab_trl.order_desk.recipe import Recipe
 from collab_trl.order_desk.tokenizer import make_tokenizer
 from support.cli import collab
 from support.fakes import chat
@@ -23,7 +23,8 @@ from collab_sdk.types import as_messages
 
 SMALL = Scale(
     base=Size(layers=1, hidden=48, lessons=400, epochs=6),
-    recipe=Recipe(visitors=24, candidates=3, samples=2, goals=2, epochs=1.0),
+    recipe=Recipe(candidates=3, samples=2, goals=2, epochs=1.0),
+    visitors=24,
     rounds=1,
     evaluated=20,
 )
@@ -78,8 +79,8 @@ def test_a_model_is_taught_trained_on_pairs_of_its_own_replies_and_measured_befo
     assert len(stages) == 2
     assert list(result.figures) == ["base", "round 1"]
     assert all(set(measured) == set(FIGURES) for measured in result.figures.values())
-    assert (folder / "round-1" / "adapter" / "merged" / "model.safetensors").exists()
-    assert (folder / "round-1" / "prefs.turns.jsonl").exists()
+    assert (folder / "rounds" / "round-1" / "adapter" / "merged" / "model.safetensors").exists()
+    assert (folder / "rounds" / "round-1" / "prefs.turns.jsonl").exists()
     assert result.picture.read_bytes().startswith(b"\x89PNG")
     assert list(result.conversations) == ["base", "round 1"]
     assert len({messages[0] for messages in result.conversations.values()}) == 1

@@ -1,48 +1,221 @@
 """What is compared: each arm makes, from the base of its seed, the bot that is evaluated."""
 
-from collections.abc import Callable
-from dataclasses import replace
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
-from collab_trl.order_desk.rounds import Recipe, learn
+from collab_trl.order_desk.recipe import TOKEN_RATE, Recipe, make_pairs, play_of, train, write_openings
 
-Arm = Callable[[Path, Recipe, int], str]
-"""From the seed's folder, the recipe and the seed to the name of a bot."""
+from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
+from collab_sdk.tasks.order_desk import exact_order, right_slots, visitors
+from collab_sdk.tasks.order_desk.speech import read_reply
+from collab_sdk.tasks.order_desk.world import said_by_user
+from collab_sdk.types import Conversation
 
-
-def base(folder: Path, recipe: Recipe, seed: int) -> str:
-    return f"hf:{folder / 'base'}"
-
-
-def proactive(folder: Path, recipe: Recipe, seed: int) -> str:
-    return f"proactive:hf:{folder / 'base'}"
-
-
-def one_goal(folder: Path, recipe: Recipe, seed: int) -> str:
-    """Every future is judged by the one true goal, as in the paper."""
-    fixed = replace(recipe, goals=1)
-    return f"hf:{learned(folder / 'base', folder / 'one-goal', fixed, seed)}"
+NEW_KIND = "syrup"
+"""The slot that is always settled from the start in the training that tests whether asking generalises to it."""
 
 
-def one_round(folder: Path, recipe: Recipe, seed: int) -> str:
-    return f"hf:{learned(folder / 'base', folder / 'round-1', recipe, seed)}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One seed: its base, its visitors, and where all of its arms' work lies."""
+
+    folder: Path
+    seed: int
+    visitors: int
+    recipe: Recipe
+
+    @property
+    def base(self) -> Path:
+        return self.folder / "base"
+
+    @property
+    def cache(self) -> Path:
+        """Of what was played: arms that differ in the reward alone play nothing again."""
+        return self.folder / "cache"
+
+    def openings(self, name: str = "openings", **settled: Any) -> Path:
+        path = self.folder / f"{name}.jsonl"
+        met = visitors(self.visitors, seed=self.seed, **settled)
+        return path if path.exists() else write_openings(path, met)
 
 
-def two_rounds(folder: Path, recipe: Recipe, seed: int) -> str:
-    first = learned(folder / "base", folder / "round-1", recipe, seed)
-    return f"hf:{learned(first, folder / 'round-2', recipe, seed + 1000)}"
+Arm = Callable[[Trial], str]
+"""From a trial to the name of a bot."""
 
 
-ARMS: dict[str, Arm] = {
+def base(trial: Trial) -> str:
+    return f"hf:{trial.base}"
+
+
+def proactive(trial: Trial) -> str:
+    return f"proactive:hf:{trial.base}"
+
+
+def rounds(n: int, *, name: str = "rounds", **settled: Any) -> Arm:
+    """`n` rounds of DPO on the model's own conversations, with visitors who settle these slots in their openings."""
+
+    def arm(trial: Trial) -> str:
+        output = trial.folder / name
+        merged = output / f"round-{n}" / "adapter" / "merged"
+        if not merged.exists():
+            data = trial.openings(f"openings-{name}", **settled)
+            play = play_of(trial.recipe, cache=trial.cache)
+            train(str(trial.base), data, output, trial.recipe, seed=trial.seed, on_progress=_quiet, rounds=n, play=play)
+        return f"hf:{merged}"
+
+    return arm
+
+
+def offline(name: str, **changes: Any) -> Arm:
+    """One round on the chats of the first, with another recipe."""
+
+    def arm(trial: Trial) -> str:
+        recipe = replace(trial.recipe, **changes)
+
+        def pairs(path: Path) -> None:
+            make_pairs(f"hf:{trial.base}", _chats(trial), path, recipe, play_of(recipe, cache=trial.cache))
+
+        return _trained(trial, name, pairs, recipe)
+
+    return arm
+
+
+def shuffled(trial: Trial) -> str:
+    """The control: it is left to chance which side of a pair was chosen."""
+
+    def pairs(path: Path) -> None:
+        random = Random(trial.seed)
+        rows = _rows(trial)
+        for row in rows:
+            if random.random() < 0.5:
+                row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    return _trained(trial, "shuffled", pairs, trial.recipe)
+
+
+def best(trial: Trial) -> str:
+    """SFT on the chosen replies."""
+
+    def pairs(path: Path) -> None:
+        path.write_text("".join(json.dumps(row) + "\n" for row in _rows(trial)))
+
+    return _trained(trial, "sft", pairs, trial.recipe, method="sft")
+
+
+def online(method: str, **settings: Any) -> Arm:
+    """A method that lets the model talk while it is trained."""
+
+    def arm(trial: Trial) -> str:
+        output = trial.folder / method
+        if not (output / "merged").exists():
+            play = play_of(replace(trial.recipe, candidates=settings["candidates"]))
+            options = {name: value for name, value in settings.items() if name != "candidates"}
+            data = trial.openings("openings-rounds")
+            base, seed = str(trial.base), trial.seed
+            train(base, data, output, trial.recipe, seed=seed, on_progress=_quiet, method=method, play=play, **options)
+        return f"hf:{output / 'merged'}"
+
+    return arm
+
+
+def task_only() -> Mapping[Metric | str, float]:
+    return {exact_order(): 1.0}
+
+
+def without_penalty() -> Mapping[Metric | str, float]:
+    return {exact_order(): 0.5, right_slots(): 0.5}
+
+
+def intrinsic_only() -> Mapping[Metric | str, float]:
+    return {"interactivity": 1.0, TokenPenalty(rate=TOKEN_RATE): 1.0}
+
+
+def helpfulness() -> Mapping[Metric | str, float]:
+    return {Helpfulness(): 1.0}
+
+
+@dataclass(frozen=True)
+class Helpfulness:
+    """What a judge of single replies likes: an order that keeps to all that was said, a question half as much."""
+
+    name: str = "helpfulness"
+
+    def rubric(self, goal: Any) -> None:
+        return None
+
+    def artefact(self, goal: Any) -> None:
+        return None
+
+    def value(self, evidence: Evidence) -> float:
+        *history, response = evidence.messages
+        reply = read_reply(response.content)
+        if reply.order is not None:
+            return float(said_by_user(history).items() <= reply.order.items())
+        return 0.5 if reply.asked else 0.0
+
+
+MAIN: dict[str, Arm] = {
     "base": base,
     "proactive prompt": proactive,
-    "offline DPO, one goal": one_goal,
-    "offline DPO": one_round,
-    "2-round DPO": two_rounds,
+    "SFT on best": best,
+    "offline DPO": rounds(1),
+    "2-round DPO": rounds(2),
+    "online DPO": online("online-dpo", candidates=6, batch_size=16, micro_batch=16, beta=0.1, epochs=2.0),
+    "GRPO": online("grpo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=2.0),
+    "PPO": online("ppo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=2.0),
+}
+ABLATIONS: dict[str, Arm] = {
+    "offline DPO (window 2, futures 3, candidates 6)": rounds(1),
+    "window 0": offline("window-0", window=0),
+    "window 1": offline("window-1", window=1),
+    "window 3": offline("window-3", window=3),
+    "task metric only": offline("task-only", metrics=task_only),
+    "intrinsic only": offline("intrinsic-only", metrics=intrinsic_only),
+    "single-turn helpfulness": offline("helpfulness", window=0, metrics=helpfulness),
+    "token penalty off": offline("no-penalty", metrics=without_penalty),
+    "futures 1": offline("futures-1", samples=1),
+    "futures 8": offline("futures-8", samples=8),
+    "candidates 2": offline("candidates-2", candidates=2),
+    "candidates 4": offline("candidates-4", candidates=4),
+    "one goal (the paper's MR)": offline("one-goal", goals=1),
+    "shuffled labels": shuffled,
+}
+NEW_KINDS: dict[str, Arm] = {
+    "base": base,
+    "offline DPO": rounds(1),
+    f"offline DPO, {NEW_KIND} never open": rounds(1, name=f"settled-{NEW_KIND}", always=(NEW_KIND,)),
 }
 
 
-def learned(base: Path, folder: Path, recipe: Recipe, seed: int) -> Path:
-    """The merged model of a round, which is done once."""
+def _trained(trial: Trial, name: str, pairs: Callable[[Path], None], recipe: Recipe, **options: Any) -> str:
+    folder = trial.folder / name
     merged = folder / "adapter" / "merged"
-    return merged if merged.exists() else learn(base, folder, recipe, seed=seed, on_progress=lambda _: None)
+    if not merged.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        data = folder / "prefs.jsonl"
+        if not data.exists():
+            pairs(data)
+        if not data.stat().st_size:  # a reward that tells no replies apart leaves the base as it is
+            return base(trial)
+        train(str(trial.base), data, folder / "adapter", recipe, seed=trial.seed, on_progress=_quiet, **options)
+    return f"hf:{merged}"
+
+
+def _chats(trial: Trial) -> Iterable[Conversation]:
+    """Of the base with its visitors, which the first round has made."""
+    rounds(1)(trial)
+    return read_conversations([trial.folder / "rounds" / "round-1" / "chats.jsonl"])
+
+
+def _rows(trial: Trial) -> list[dict[str, Any]]:
+    rounds(1)(trial)
+    return [json.loads(line) for line in (trial.folder / "rounds" / "round-1" / "prefs.jsonl").open()]
+
+
+def _quiet(_: object) -> None:
+    """A trial tells when it is done."""

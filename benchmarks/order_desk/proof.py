@@ -1,11 +1,13 @@
 """Does a model learn when to ask? Several seeds of a base and what is trained from it, on held-out orders.
 
-    python benchmarks/order_desk/proof.py [--seeds 0 1 2] [--visitors 500] [--work order-desk] [--json out.json]
+    python benchmarks/order_desk/proof.py [--seeds 0 1 2] [--parts main ablations kinds] [--work order-desk] [--report]
 
-For each seed a model is built and taught to speak, then trained on pairs of its own replies with the package's own
-classes; each arm then meets the same 500 visitors whose orders were in no training, greedily and at temperature 1, and
-as many who speak in phrasings it has never heard. Figures are means over seeds with 95 % intervals (Student's t over
-seeds). What is done lies in the work folder and is not done again. Set OMP_NUM_THREADS=1 on small machines.
+For each seed a model is built and taught to speak, then trained with the package's own classes on what it says itself.
+Each arm then meets the same 500 visitors whose orders were in no training, greedily and at temperature 1; those of
+`main` also meet visitors who speak in phrasings it has never heard, those of `kinds` visitors who leave open what was
+never open in their training. What is done lies in the work folder and is not done again, so that seeds can be given to
+several processes; `--report` prints the tables of all that is there, as Markdown, and draws them. Figures are means
+over seeds with 95 % intervals (Student's t). Set OMP_NUM_THREADS=1 on small machines.
 """
 
 import argparse
@@ -13,15 +15,15 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arms import ARMS
-from collab_trl.order_desk.base import make_base
+from arms import ABLATIONS, MAIN, NEW_KIND, NEW_KINDS, Arm, Trial
+from collab_trl.order_desk.base import Size, make_base
 from collab_trl.order_desk.evaluation import measure
-from collab_trl.order_desk.picture import draw
-from collab_trl.order_desk.rounds import Recipe
-from scipy.stats import t as student
+from collab_trl.order_desk.recipe import Recipe
+from plots import Figures, draw_arms, interval
 
 from collab_sdk.evaluation import as_bot
 from collab_sdk.tasks.order_desk import visitors
@@ -29,62 +31,82 @@ from collab_sdk.tasks.order_desk.speech import read_reply
 from collab_sdk.tasks.order_desk.world import NAMES, said_by_user
 from collab_sdk.types import as_messages
 
-SETTINGS: dict[str, dict[str, Any]] = {
-    "greedy": {"temperature": 0.0},
-    "T=1": {"temperature": 1.0},
-    "T=1, unseen phrasings": {"temperature": 1.0, "phrasings": "chatty"},
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How the bots are met."""
+
+    name: str
+    temperature: float
+    phrasings: str | None = None
+    settled: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Arms and the settings they are measured in."""
+
+    arms: dict[str, Arm]
+    settings: tuple[Setting, ...]
+
+
+GREEDY = Setting(name="greedy", temperature=0.0)
+DRAWN = Setting(name="temperature 1", temperature=1.0)
+UNHEARD = Setting(name="temperature 1, phrasings never heard", temperature=1.0, phrasings="chatty")
+ONLY_NEW = {"always": [name for name in NAMES if name != NEW_KIND], "never": [NEW_KIND]}
+PARTS = {
+    "main": Part(arms=MAIN, settings=(GREEDY, DRAWN, UNHEARD)),
+    "ablations": Part(arms=ABLATIONS, settings=(GREEDY, DRAWN)),
+    "kinds": Part(
+        arms=NEW_KINDS,
+        settings=tuple(
+            Setting(name=f"{NEW_KIND} alone is open, {name}", temperature=temperature, settled=ONLY_NEW)
+            for name, temperature in (("greedy", 0.0), ("temperature 1", 1.0))
+        ),
+    ),
 }
-Figures = dict[str, float]
-Results = dict[str, dict[str, list[Figures]]]
-"""By setting and arm, one for each seed."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--visitors", type=int, default=500, help="who train a round")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--arms", nargs="+", help="these alone, of the parts")
+    parser.add_argument("--visitors", type=int, default=500, help="who are trained with")
     parser.add_argument("--evaluated", type=int, default=500)
+    parser.add_argument("--smoke", action="store_true", help="a tiny model and a handful of visitors: does it run?")
     parser.add_argument("--work", type=Path, default=Path("order-desk"))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--report", action="store_true", help="print what is there, and do nothing")
     options = parser.parse_args()
-
-    results: Results = {setting: {arm: [] for arm in options.arms} for setting in SETTINGS}
+    if options.report:
+        report(options)
+        return
     for seed in options.seeds:
-        folder = options.work / f"seed-{seed}"
-        recipe = Recipe(visitors=options.visitors)
-        once(folder / "base", lambda path, seed=seed: make_base(path, seed=seed))
-        for arm in options.arms:
+        for name, arm, settings in chosen(options):
             started = time.perf_counter()
-            bot = ARMS[arm](folder, recipe, seed)
-            for setting, figures in measured(bot, options.evaluated).items():
-                results[setting][arm].append(figures)
-            print(f"seed {seed}, {arm}: {time.perf_counter() - started:.0f} s", flush=True)
-        report(results, options)
-    for what in ("one-goal", "round-1"):
-        files = [options.work / f"seed-{seed}" / what / "prefs.jsonl" for seed in options.seeds]
-        shares = [guesses_over_guesses(file) for file in files if file.exists()]
-        print(f"{what}: pairs that put a guess over a guess, by seed: {', '.join(f'{share:.0%}' for share in shares)}")
+            found = measured(trial_of(options, seed), name, arm, settings, options.evaluated)
+            if found:
+                print(f"seed {seed}, {name}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
-def guesses_over_guesses(pairs: Path) -> float:
-    """Of the pairs at which something was still unsaid: both replies are orders all the same."""
-    both = []
-    for row in map(json.loads, pairs.read_text().splitlines()):
-        if len(said_by_user(as_messages(row["prompt"]))) < len(NAMES):
-            both.append(all(read_reply(row[side][0]["content"]).order for side in ("chosen", "rejected")))
-    return statistics.fmean(both)
+def chosen(options: argparse.Namespace) -> list[tuple[str, Arm, tuple[Setting, ...]]]:
+    return [
+        (name, arm, PARTS[part].settings)
+        for part in options.parts
+        for name, arm in PARTS[part].arms.items()
+        if not options.arms or name in options.arms
+    ]
 
 
-def report(results: Results, options: argparse.Namespace) -> None:
-    """Of the seeds so far, so that a run that is stopped has something to show."""
-    for setting, arms in results.items():
-        print(f"\n{setting}\n{table(arms)}", flush=True)
-        means = {arm: {name: interval(seeds, name)[0] for name in seeds[0]} for arm, seeds in arms.items()}
-        draw(means, options.work / f"{setting.replace(', ', '-').replace(' ', '-')}.png", title=setting)
-    if options.json:
-        written = {"seeds": options.seeds, "visitors": options.visitors, "results": results}
-        options.json.write_text(json.dumps(written, indent=1) + "\n")
+def trial_of(options: argparse.Namespace, seed: int) -> Trial:
+    """With its base, which is taught once."""
+    folder = options.work / f"seed-{seed}"
+    size, recipe = Size(), Recipe()
+    if options.smoke:
+        size = Size(layers=1, hidden=48, lessons=400, epochs=4)
+        recipe = Recipe(candidates=3, samples=2, goals=2, epochs=1.0)
+    once(folder / "base", lambda path: make_base(path, seed=seed, size=size))
+    return Trial(folder=folder, seed=seed, visitors=options.visitors, recipe=recipe)
 
 
 def once(path: Path, make: Callable[[Path], object]) -> None:
@@ -94,29 +116,69 @@ def once(path: Path, make: Callable[[Path], object]) -> None:
         partial.rename(path)
 
 
-def measured(bot: str, n: int) -> dict[str, Figures]:
-    found = {}
-    for setting, options in SETTINGS.items():
-        met = visitors(n, seed=0, split="held-out", phrasings=options.get("phrasings"))
-        found[setting] = measure(as_bot(bot), met, **options)
-    return found
+def measured(trial: Trial, name: str, arm: Arm, settings: Sequence[Setting], n: int) -> bool:
+    """Write down the figures of an arm that are not there yet; whether there were any."""
+    missing = [setting for setting in settings if not result(trial.folder, setting.name, name).exists()]
+    if not missing:
+        return False
+    bot = as_bot(arm(trial))
+    for setting in missing:
+        met = visitors(n, seed=0, split="held-out", phrasings=setting.phrasings, **setting.settled)
+        figures = measure(bot, met, temperature=setting.temperature, phrasings=setting.phrasings)
+        path = result(trial.folder, setting.name, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=1) + "\n")
+    return True
 
 
-def interval(seeds: Sequence[Figures], name: str) -> tuple[float, float]:
-    """Mean and half the width of its 95 % interval; 0 for one seed."""
-    values = [figures[name] for figures in seeds]
-    if len(values) < 2:
-        return values[0], 0.0
-    return statistics.fmean(values), student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+def result(folder: Path, setting: str, arm: str) -> Path:
+    return folder / "results" / setting / f"{arm}.json"
+
+
+def report(options: argparse.Namespace) -> None:
+    for part in options.parts:
+        shown: dict[str, dict[str, list[Figures]]] = {}
+        for setting in PARTS[part].settings:
+            arms = {name: found(options, setting.name, name) for name in PARTS[part].arms}
+            shown[setting.name] = {name: seeds for name, seeds in arms.items() if seeds}
+            print(f"\n**{part}, {setting.name}**\n\n{table(shown[setting.name])}")
+        if any(shown.values()):
+            draw_arms(shown, options.work / f"{part}.png")
+    for what in ("one-goal", "rounds/round-1"):
+        files = [options.work / f"seed-{seed}" / what / "prefs.jsonl" for seed in options.seeds]
+        shares = [f"{guesses_over_guesses(file):.0%}" for file in files if file.exists()]
+        print(f"\n{what}: pairs that put a guess over a guess, by seed: {', '.join(shares)}")
+
+
+def found(options: argparse.Namespace, setting: str, arm: str) -> list[Figures]:
+    files = [result(options.work / f"seed-{seed}", setting, arm) for seed in options.seeds]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
 
 
 def table(arms: dict[str, list[Figures]]) -> str:
-    names = list(next(iter(arms.values()))[0])
-    lines = [["", *names]]
+    names = list(dict.fromkeys(name for seeds in arms.values() for name in seeds[0]))
+    lines = [f"| arm | seeds | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
     for arm, seeds in arms.items():
-        lines.append([arm, *("{:.2f} ± {:.2f}".format(*interval(seeds, name)) for name in names)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+        cells = [cell(seeds, name) for name in names]
+        lines.append(f"| {arm} | {len(seeds)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(seeds: Sequence[Figures], name: str) -> str:
+    if name not in seeds[0]:
+        return ""
+    mean, half = interval(seeds, name)
+    digits = 1 if name == "tokens" else 2
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def guesses_over_guesses(pairs: Path) -> float:
+    """Of the pairs at which something was still unsaid: both replies are orders all the same."""
+    both = []
+    for row in map(json.loads, pairs.read_text().splitlines()):
+        if len(said_by_user(as_messages(row["prompt"]))) < len(NAMES):
+            both.append(all(read_reply(row[side][0]["content"]).order for side in ("chosen", "rejected")))
+    return statistics.fmean(both) if both else 0.0
 
 
 if __name__ == "__main__":

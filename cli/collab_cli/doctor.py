@@ -29,7 +29,7 @@ MILLION = 1_000_000
 @option("--model", multiple=True, metavar="MODEL", help="Make a tiny call to it; repeatable.")
 @API_BASE
 @cache_option
-def doctor(model: tuple[str, ...], api_base: str | None, cache: str | None) -> None:
+def doctor(model: tuple[str, ...], api_base: tuple[str, ...], cache: str | None) -> None:
     """Check the installation, the keys and, with --model, that a model answers.
 
     Exits with 1 if something that is needed is broken. Keys are shown by name only, so the report can be passed on.
@@ -42,7 +42,7 @@ def doctor(model: tuple[str, ...], api_base: str | None, cache: str | None) -> N
         raise click.exceptions.Exit(ExitCode.ERROR)
 
 
-def _all_findings(models: tuple[str, ...], api_base: str | None, cache: str | None) -> Iterator[Finding]:
+def _all_findings(models: tuple[str, ...], api_base: tuple[str, ...], cache: str | None) -> Iterator[Finding]:
     yield from findings.installation()
     yield findings.cache(cache)
     yield findings.keys(os.environ)

@@ -1,12 +1,14 @@
 """`collab finetune`: from a preference file to a LoRA adapter."""
 
 import os
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from collab_cli.failures import finish
-from collab_cli.finetune_gain import check_gain, show_gain
+from collab_cli.finetune_gain import check_gain, show_gain, with_base
 from collab_cli.finetune_output import show_preflight, show_report
 from collab_cli.finetune_progress import training_shown
 from collab_cli.options import (
@@ -15,6 +17,7 @@ from collab_cli.options import (
     MAX_CALLS,
     MAX_USD,
     PARTS,
+    SCORING,
     Number,
     RunOptions,
     Weight,
@@ -25,10 +28,12 @@ from collab_cli.options import (
     option,
     taking,
 )
+from collab_cli.setup import open_scorer
+from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.registry import registered
-from collab_sdk.training import PLUGIN_GROUP, Trainer, TrainingOptions
+from collab_sdk.training import CANDIDATES, EXCHANGES, PLUGIN_GROUP, Play, Trainer, TrainingOptions
 
 DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
 
@@ -39,7 +44,14 @@ DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
 @option(
     "--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the adapter goes."
 )
-@option("--method", default=DEFAULTS.method, show_default=True, metavar="NAME", help="dpo, sft or kto.")
+@option(
+    "--method",
+    default=DEFAULTS.method,
+    show_default=True,
+    metavar="NAME",
+    help="dpo, sft or kto; or, playing: online-dpo, grpo, rloo or ppo.",
+)
+@number("--rounds", count(0), DEFAULTS.rounds, help="Of DPO, playing: talk, pair, train, merge, and again.")
 @option("--sft-first", is_flag=True, help="First learn the chosen replies, then go on from there.")
 @option(
     "--loss",
@@ -49,7 +61,7 @@ DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
     metavar="NAME=WEIGHT",
     help="A term of DPO's loss; repeatable.  [default: sigmoid=1 sft=1]",
 )
-@number("--beta", Number(min=0, min_open=True), DEFAULTS.beta, help="How close to stay to the base (dpo, kto).")
+@number("--beta", Number(min=0, min_open=True), help="How close to stay to the base.  [default: 0.1; grpo 0.04]")
 @number("--epochs", Number(min=0, min_open=True), DEFAULTS.epochs, help="Times through the data.")
 @option("--learning-rate", type=Number(min=0, min_open=True), metavar="RATE", help="[default: 1e-5; sft 1e-4]")
 @number("--sft-learning-rate", Number(min=0, min_open=True), DEFAULTS.sft_learning_rate, help="Of --sft-first.")
@@ -66,6 +78,8 @@ DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
 @option("--skip-bad", is_flag=True, help="Leave out the rows that preflight refuses.")
 @option("--merge", is_flag=True, help="Also write the base with the adapter merged in.")
 @option("--report-to", multiple=True, metavar="TRACKER", help="tensorboard, wandb, mlflow or trackio; repeatable.")
+@number("--candidates", count(2), CANDIDATES, help="Playing: replies to a history that are compared.")
+@number("--exchanges", count(1), EXCHANGES, help="Playing in rounds: of a conversation, at most.")
 @option("--dry-run", is_flag=True, help="Only check, estimate and show; no weight is loaded.")
 @option(
     "--evaluate",
@@ -74,41 +88,65 @@ DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
     metavar="LOGS",
     help="Then compare base and adapter on these chats, where they were not trained on; repeatable.",
 )
-@taking([*PARTS, LIMIT, MAX_USD, MAX_CALLS, cache_option])
+@taking([*PARTS, *SCORING, LIMIT, MAX_USD, MAX_CALLS, cache_option])
 @CONFIG
 def finetune(
-    loss: tuple[tuple[str, float], ...], evaluate: tuple[Path, ...], options: RunOptions, **values: object
+    loss: tuple[tuple[str, float], ...],
+    evaluate: tuple[Path, ...],
+    candidates: int,
+    exchanges: int,
+    options: RunOptions,
+    **values: object,
 ) -> None:
-    """Fine-tune a LoRA adapter on preferences.
+    """Fine-tune a LoRA adapter on preferences, or on what the model says while it is trained.
 
     PREFS is what export-prefs wrote, any other preference or SFT format as JSON lines, or a folder that Hugging Face
     datasets saved. All that can go wrong silently is looked for before any weight is loaded. A run that was killed goes
     on when the same command is given again.
 
+    With --rounds, or a method that plays, PREFS are chats in any format of logs, with their goals: the model answers
+    them itself, the simulated user goes on from each reply, and what that comes to is its reward.
+
     \b
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter --dry-run
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter
       collab finetune prefs.jsonl -m BASE -o adapter --evaluate held-out.jsonl --model openai/gpt-4o-mini
+      collab finetune chats.jsonl -m BASE -o adapter --method grpo --model openai/gpt-4o-mini
       accelerate launch --num_processes 4 -m collab_cli.main finetune prefs.jsonl -m BASE -o adapter
     """
     settings = TrainingOptions(loss=loss or DEFAULTS.loss, **values)  # type: ignore[arg-type]
     if evaluate:
         check_gain(evaluate, settings, options)
+    with ExitStack() as stack:
+        if options.simulator or options.judge or options.model:
+            scorer = stack.enter_context(open_scorer(with_base(settings, options)))
+            play = Play(scorer=scorer, candidates=candidates, exchanges=exchanges)
+            settings = replace(settings, play=play)
+        trained_on = _train(settings, dry_run=options.dry_run)
+    if evaluate and trained_on is not None:
+        problems = Problems()
+        show_gain(evaluate, settings, options, trained_on=trained_on, problems=problems)
+        finish(problems)
+
+
+def _train(settings: TrainingOptions, *, dry_run: bool) -> frozenset[str] | None:
+    """What the model was trained on; None where nothing was trained, or another process speaks of it."""
     training = _trainer(settings.method)(settings)
     speaks = os.environ.get("RANK", "0") == "0"  # one process of those that were launched
     if speaks:
         show_preflight(training.preflight, skip_bad=settings.skip_bad)
-    if options.dry_run:
-        return
-    with training_shown() as on_progress:
-        report = training.run(on_progress)
+    if dry_run:
+        return None
+    try:
+        with training_shown() as on_progress:
+            report = training.run(on_progress)
+    finally:
+        if speaks and settings.play is not None:
+            show_usage(settings.play.scorer.engine.ledger)
     if not speaks:
-        return
+        return None
     show_report(report)
-    if evaluate:
-        problems = Problems()
-        show_gain(evaluate, settings, options, trained_on=training.preflight.trained_on, problems=problems)
-        finish(problems)
+    return training.preflight.trained_on
 
 
 def _trainer(method: str) -> Trainer:

@@ -25,7 +25,7 @@ FILE = "comparison.jsonl"
 def check_gain(logs: tuple[Path, ...], training: TrainingOptions, options: RunOptions) -> None:
     """Raises CollabError for logs that cannot be read or a user that nobody plays: before hours of training."""
     log_files(logs)
-    chosen_models(_with_base(training, options))
+    chosen_models(with_base(training, options))
 
 
 def show_gain(
@@ -38,7 +38,7 @@ def show_gain(
 ) -> None:
     """Both bots on every turn of the chats that are not among `trained_on`; written beside the adapter, too."""
     base = f"hf:{training.base}"
-    with open_scorer(_with_base(training, options)) as scorer:
+    with open_scorer(with_base(training, options)) as scorer:
         held_out = islice(_held_out(logs, trained_on, problems), options.limit)
         try:
             comparison = run_sync(acompare_bots(held_out, base, f"{base}@{training.output}", scorer))
@@ -51,7 +51,7 @@ def show_gain(
     show_comparison(comparison)
 
 
-def _with_base(training: TrainingOptions, options: RunOptions) -> RunOptions:
+def with_base(training: TrainingOptions, options: RunOptions) -> RunOptions:
     return replace(options, assistant=f"hf:{training.base}")
 
 

@@ -26,11 +26,14 @@ def show_preflight(preflight: Preflight, *, skip_bad: bool) -> None:
         f"{of(preflight.examples, 'example')} to train on, {preflight.held_out:,} held out, "
         f"from {of(preflight.conversations, 'conversation')}."
     )
-    show(_histogram("tokens, prompt and reply", preflight.lengths))
-    show(_histogram("tokens, longest reply", preflight.completion_lengths))
+    replies = preflight.completion_lengths
+    show(_histogram("tokens, prompt and reply" if replies else "tokens, prompt", preflight.lengths))
+    if replies:
+        show(_histogram("tokens, longest reply", replies))
     if preflight.margins:
         show(_histogram("margin, chosen over rejected", preflight.margins))
-    click.echo(f"\nOne example as the model sees it ({'what the loss counts is marked'}):")
+    marked = " (what the loss counts is marked)" if replies else ""
+    click.echo(f"\nOne example as the model sees it{marked}:")
     show(_rendered(preflight.rendered))
     show(_plan(preflight))
     show(_memory(preflight))

@@ -10,6 +10,10 @@ from collab_sdk.training import TrainingProgress
 
 FIGURES = {
     "loss": "loss",
+    "reward": "reward",
+    "ask_rate": "asks",
+    "reply_tokens": "tokens",
+    "kl": "KL",
     "rewards/accuracies": "accuracy",
     "rewards/margins": "margin",
     "eval_loss": "held-out loss",

@@ -25,7 +25,7 @@ class RunOptions:
     simulator: str | None = None
     judge: str | None = None
     model: str | None = None
-    api_base: str | None = None
+    api_base: tuple[str, ...] = ()
     limit: int | None = None
     log_format: str | None = None
     samples: int = 3
@@ -141,7 +141,12 @@ CONFIG = option(
     callback=read_config,
     help="A TOML or YAML file of options.",
 )
-API_BASE = option("--api-base", metavar="URL", help="An OpenAI-compatible server that serves all the models.")
+API_BASE = option(
+    "--api-base",
+    multiple=True,
+    metavar="URL",
+    help="An OpenAI-compatible server that serves all the models; repeatable, for replicas that share the calls.",
+)
 LOG_FORMAT = option(
     "--log-format",
     type=click.Choice([known.name for known in FORMATS]),
@@ -162,18 +167,14 @@ SPENDING = [
     MAX_USD,
     MAX_CALLS,
     option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and money."),
-    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model."),
+    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model or replica."),
     number("--requests-per-minute", Number(min=0, min_open=True), help="A provider's limit, for each model."),
     number("--tokens-per-minute", Number(min=0, min_open=True), help="Likewise, of prompts and replies together."),
     number("--timeout", Number(min=0, min_open=True), DEFAULTS.timeout, metavar="SECONDS", help="For one call."),
     cache_option,
     CONFIG,
 ]
-RUN_OPTIONS = [
-    option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
-    *PARTS,
-    LIMIT,
-    LOG_FORMAT,
+SCORING = [
     number("--samples", count(1), DEFAULTS.samples, help="Futures of each response; an export needs fewer on average."),
     number("--window", count(0), DEFAULTS.window, help="Exchanges of each future."),
     number("--goals-per-turn", count(1), DEFAULTS.goals_per_turn, help="Goals to judge by that fit what was said."),
@@ -186,6 +187,13 @@ RUN_OPTIONS = [
         help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
     ),
     number("--token-rate", Number(min=0), metavar="RATE", help="Cost of a token in token_penalty (lambda)."),
+]
+RUN_OPTIONS = [
+    option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
+    *PARTS,
+    LIMIT,
+    LOG_FORMAT,
+    *SCORING,
     *SPENDING,
 ]
 

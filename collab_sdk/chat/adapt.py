@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from collab_sdk.chat.function_model import FunctionModel
 from collab_sdk.chat.litellm_model import LiteLLMModel, load_litellm
 from collab_sdk.chat.model import ChatModel
 from collab_sdk.chat.openai_shape import one_line
+from collab_sdk.chat.replicas import ReplicatedModel
 from collab_sdk.chat.server_model import ServerModel
 from collab_sdk.errors import UsageError
 from collab_sdk.registry import registered
@@ -30,13 +32,14 @@ INSTALLED = {"site-packages", "dist-packages", ".venv"}
 
 
 def as_chat_model(
-    bot: Any, *, name: str | None = None, model: str | None = None, api_base: str | None = None
+    bot: Any, *, name: str | None = None, model: str | None = None, api_base: str | Sequence[str] | None = None
 ) -> ChatModel:
     """A ChatModel from a model name, a function, a LangChain Runnable or LangGraph graph, or an OpenAI-like client.
 
     A name is any LiteLLM name, `offline`, `py:MODULE:FUNCTION`, or a plugin's scheme such as `hf:PATH`. `name` is for a
     function or Runnable: with one its replies are cached under it, so change it when the bot changes, best by an
-    `@VERSION` at its end, which people are not shown. `model` is for a client, `api_base` for a model name.
+    `@VERSION` at its end, which people are not shown. `model` is for a client, `api_base` for a model name; several
+    servers of one model share its calls, and its name in cache keys has the first.
 
     Raises UsageError for anything else.
     """
@@ -45,7 +48,7 @@ def as_chat_model(
     if (plugin := _plugin(bot, name)) is not None:
         return plugin
     if isinstance(bot, str):
-        return _named(bot, api_base)
+        return _served(bot, api_base)
     if hasattr(bot, "chat") and hasattr(bot.chat, "completions"):
         if model is None:
             raise UsageError("An OpenAI client serves many models: as_chat_model(client, model='gpt-4o-mini').")
@@ -56,6 +59,12 @@ def as_chat_model(
         f"{type(bot).__name__} is no bot: expected a model name, a function of messages, a LangChain Runnable, an "
         "OpenAI-compatible client, or an object with the ChatModel protocol."
     )
+
+
+def _served(spec: str, api_base: str | Sequence[str] | None) -> ChatModel:
+    bases: list[str | None] = [api_base] if api_base is None or isinstance(api_base, str) else [*api_base]
+    models = [_named(spec, base) for base in bases or [None]]
+    return models[0] if len(models) == 1 or spec.startswith("py:") else ReplicatedModel(models)
 
 
 def _named(spec: str, api_base: str | None) -> ChatModel:

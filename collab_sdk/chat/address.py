@@ -1,9 +1,9 @@
 """The URL of a server, which must never be seen with its password."""
 
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from collab_sdk.chat.openai_shape import one_line, without_credentials
+from collab_sdk.chat.openai_shape import SECRET_PARAMETERS, one_line, without_credentials
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,11 @@ class Address:
         return one_line(text).rstrip(".")
 
     def _secrets(self) -> list[str]:
-        credentials, _, _ = urlsplit(self.url).netloc.rpartition("@")
+        parts = urlsplit(self.url)
+        credentials, _, _ = parts.netloc.rpartition("@")
         password = credentials.partition(":")[2]
-        return [secret for secret in (self.url, credentials, password, unquote(password)) if secret]
+        asked = [value for name, value in parse_qsl(parts.query) if SECRET_PARAMETERS.search(name)]
+        return [secret for secret in (self.url, credentials, password, unquote(password), *asked) if secret]
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r})"

@@ -12,13 +12,15 @@ BROKEN_AFTER = 3
 """Failures after which a bot that never answered is given up."""
 SILENT_AFTER = 10
 """Calls in a row, each given up after all its retries, after which an endpoint that did answer is given up."""
+FIRST_REST, LONGEST_REST = 1.0, 60.0
+"""Seconds of rest after a first failure, and at most; they double in between."""
 STOPPED_SECONDS = 1.0
 """How long a stopped endpoint refuses: the run that met it ends, and the next, with the right key, is let through."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Endpoint:
-    """The state of calls to one model."""
+    """The state of calls to one model, or to one replica of it."""
 
     name: str
     gate: Gate
@@ -34,11 +36,34 @@ class Endpoint:
     """Calls in a row that no retry could save."""
     stopped: EndpointError | None = None
     retry_at: float = 0.0
+    rests: int = 0
+    """Times in a row that it was given a rest."""
+    rests_until: float = float("-inf")
 
     @property
     def over(self) -> bool:
         """Whether it stopped a run that must have ended by now."""
         return self.stopped is not None and self.clock() >= self.retry_at
+
+    @property
+    def resting(self) -> bool:
+        return self.clock() < self.rests_until
+
+    @property
+    def awake(self) -> bool:
+        """Whether it may be asked: after a rest by one call at a time, until one is answered."""
+        if self.stopped is not None or self.resting:
+            return False
+        return self.rests == 0 or self.gate.load == 0
+
+    def rest(self) -> None:
+        """It failed, and others can do its work for a while."""
+        if not self.resting:  # and so not for a call that was under way when another failed
+            self.rests_until = self.clock() + min(FIRST_REST * 2**self.rests, LONGEST_REST)
+            self.rests += 1
+
+    def give_up(self, error: EndpointError) -> None:
+        self.stopped, self.retry_at = error, self.clock() + STOPPED_SECONDS
 
     def check(self) -> None:
         """Raise for the calls that queued up behind one that ended the run."""
@@ -48,7 +73,7 @@ class Endpoint:
     def answered(self, seconds: float | None = None) -> None:
         """A call was answered, in `seconds` if that is known."""
         self.proven = True
-        self.unanswered = 0
+        self.unanswered = self.rests = 0
         self.gate.succeeded(seconds)
 
     def tried(self, error: CollabError, started: float) -> None:
@@ -79,5 +104,5 @@ class Endpoint:
         elif isinstance(error, ModelCallError):
             self.answered()  # with nothing of use for this one call, but it is there
         if stop is not None:
-            self.stopped, self.retry_at = stop, self.clock() + STOPPED_SECONDS
+            self.give_up(stop)
         return stop

@@ -21,6 +21,7 @@ from collab_sdk.chat.key import call_identity, call_key
 from collab_sdk.chat.ledger import Ledger
 from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
 from collab_sdk.chat.quota import Limits, OwnQuota, Quota, Spending
+from collab_sdk.chat.replicas import Replicas, named_replicas
 from collab_sdk.chat.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.errors import CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
 from collab_sdk.suppression import suppress
@@ -103,7 +104,7 @@ class Engine:
         reply = await self.cache.aget(key)
         if reply is not None:
             self.ledger.of(request.role).cache_hits += 1
-            self._endpoint(model).vouched_for = True
+            self._replicas(model).vouch()
         return reply
 
     async def _pay_and_keep(
@@ -138,24 +139,36 @@ class Engine:
         The gate is held while backing off, since a slot handed on would meet the same overload, and until the reply is
         kept: a kill never loses more than the gate lets through.
         """
-        endpoint = self._endpoint(model)
-        async with endpoint.gate:
-            endpoint.check()
-            try:
-                reply = await self._persist(endpoint, model, request, flight or Flight())
-            except CollabError as error:
-                self.ledger.of(request.role).failures += 1
-                if (stop := endpoint.failed(error)) is not None:
-                    raise stop from error
-                raise
-            return reply if keep is None else await keep(reply)
+        replicas, flight, usage = self._replicas(model), flight or Flight(), self.ledger.of(request.role)
+        attempts = 0
+        while True:
+            async with replicas.turn(request) as (endpoint, replica):
+                endpoint.check()
+                attempts += 1
+                try:
+                    reply = await self._persist(endpoint, replica, request, flight, replicas)
+                except CollabError as error:
+                    if replicas.take_over(endpoint, error) and attempts < self._retry.attempts:
+                        usage.retries += 1
+                        continue
+                    stop = endpoint.failed(error)
+                    left_out = stop is not None and replicas.leave_out(endpoint, stop)
+                    if left_out and is_retryable(error):
+                        continue
+                    usage.failures += 1
+                    if stop is not None and not left_out:
+                        raise stop from error
+                    raise
+                return reply if keep is None else await keep(reply)
 
-    async def _persist(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, flight: Flight) -> ChatReply:
-        """Try until it works or the retry policy gives up."""
+    async def _persist(
+        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, flight: Flight, replicas: Replicas
+    ) -> ChatReply:
+        """Try until it works, the retry policy gives up, or another replica can take over."""
         try:
             return await self._try(endpoint, model, request, flight)
         except CollabError as error:
-            if not is_retryable(error):
+            if not is_retryable(error) or replicas.take_over(endpoint, error):
                 raise
             failure: CollabError | None = error
         # tenacity costs as much CPU as the rest of this path, so it comes in when a first try has failed: that failure
@@ -204,14 +217,22 @@ class Engine:
             raise EmptyReplyError(f"{model.name} answered with nothing.")
         return reply
 
-    def _endpoint(self, model: ChatModel) -> Endpoint:
-        endpoints = self._state().endpoints
+    def _replicas(self, model: ChatModel) -> Replicas:
+        """What is known of the model in this event loop; its replicas keep to one pace, each with a gate of its own."""
+        known = self._state().replicas
         key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
-        found = endpoints.get(key)
+        found = known.get(key)
         if found is None or found.over:
             shared = key if model.fingerprint else model.name
-            gate, pace = self._quota.gate(shared), self._quota.pace(shared)
-            found = endpoints[key] = Endpoint(name=model.name, gate=gate, pace=pace, clock=self._clock)
+            pace = self._quota.pace(shared)
+            found = known[key] = Replicas(
+                {
+                    Endpoint(
+                        name=name, gate=self._quota.gate(f"{name} {shared}"), pace=pace, clock=self._clock
+                    ): replica
+                    for name, replica in named_replicas(model)
+                }
+            )
         return found
 
     def _state(self) -> "_LoopState":
@@ -225,7 +246,7 @@ class Engine:
 class _LoopState:
     """Gates and flights belong to an event loop; a user's own loop and the shared one may both use an engine."""
 
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    replicas: dict[str, Replicas] = field(default_factory=dict)
     flights: dict[str, Flight] = field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from collab_sdk.concurrency import open_order
 
+Queue = list[tuple[int, int, "asyncio.Future[Gate]"]]
 CREDIT = 0.02
 """Seconds by which a start may be late without moving those after it."""
 
@@ -34,6 +35,7 @@ class Gate:
     """Lets as many calls to an endpoint run at a time as `bound` says.
 
     Calls of the conversation that was opened first go first, so that conversations are finished rather than opened.
+    `beside` gives the queue of another gate, to let calls in from when nobody waits here.
     """
 
     def __init__(self, bound: Bound, clock: Callable[[], float]) -> None:
@@ -41,7 +43,8 @@ class Gate:
         self._clock = clock
         self.busy = 0
         """Calls that are let through and have not ended."""
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self.beside: Callable[[], Queue] | None = None
+        self.waiting: Queue = []
         self._arrivals = count()
         self._next_start = float("-inf")
         self._alarm: asyncio.TimerHandle | None = None
@@ -51,31 +54,46 @@ class Gate:
         return self._bound.value
 
     @property
-    def waiting(self) -> int:
-        return sum(not turn.done() for _, _, turn in self._waiting)
+    def queued(self) -> int:
+        """Calls that wait here."""
+        return sum(not turn.done() for _, _, turn in self.waiting)
 
     @property
-    def first_waiting(self) -> int | None:
-        """When the conversation of the call that is next was opened; None if no call waits."""
-        return self._waiting[0][0] if self._waiting else None
+    def first_queued(self) -> int:
+        """When the conversation of the call that is next was opened; 0 if no call waits."""
+        return self.waiting[0][0] if self.waiting else 0
+
+    @property
+    def load(self) -> int:
+        """Calls that run or wait."""
+        return self.busy + len(self.waiting)
+
+    @property
+    def room(self) -> bool:
+        """Whether a call would be let in that came now."""
+        return self.load < int(self.limit)
 
     async def __aenter__(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (open_order.get(), next(self._arrivals), turn))
-        self.wake()
-        if turn.done():
-            return
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # handed the slot and cancelled in the same step
-                self._release()
-            raise
+        await self.enter()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release()
+        self.leave()
+
+    async def enter(self) -> "Gate":
+        """Wait for a turn, here or at a gate beside it; returns the one to `leave`."""
+        turn: asyncio.Future[Gate] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self.waiting, (open_order.get(), next(self._arrivals), turn))
+        self.wake()
+        if turn.done():
+            return turn.result()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # handed the slot and cancelled in the same step
+                turn.result().leave()
+            raise
 
     def succeeded(self, seconds: float | None = None) -> None:
         """A call was answered, in `seconds` if that is known."""
@@ -90,15 +108,18 @@ class Gate:
         """A call failed for another reason that may pass."""
         self._bound.troubled()
 
-    def _release(self) -> None:
+    def leave(self) -> None:
         self.busy -= 1
         self.wake()
 
     def wake(self) -> None:
-        """Let through what may go now; to be called when the bound has risen by itself."""
-        while self._waiting and self.busy < int(self.limit) and self._alarm is None:
-            if self._waiting[0][2].done():  # cancelled
-                heapq.heappop(self._waiting)
+        """Let in what may go now; to be called when the bound has risen by itself."""
+        while self.busy < int(self.limit) and self._alarm is None:
+            queue = self.waiting or (self.beside() if self.beside is not None else None)
+            if not queue:
+                return
+            if queue[0][2].done():  # cancelled
+                heapq.heappop(queue)
                 continue
             if (spacing := self._bound.spacing) > 0:
                 now = self._clock()
@@ -108,7 +129,7 @@ class Gate:
                     return
                 self._next_start = max(self._next_start, now - CREDIT) + spacing
             self.busy += 1
-            heapq.heappop(self._waiting)[2].set_result(None)
+            heapq.heappop(queue)[2].set_result(self)
 
     def _ring(self) -> None:
         self._alarm = None

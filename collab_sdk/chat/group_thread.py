@@ -14,6 +14,7 @@ Asked = tuple[T, asyncio.Future[R] | None]
 """An item, and where its result goes if anybody waits for it."""
 Queue = SimpleQueue[Asked[T, R] | None]
 GROUP = 512
+AT_A_TIME = 16
 
 
 class GroupThread(Generic[T, R]):
@@ -74,7 +75,7 @@ class GroupThread(Generic[T, R]):
                     by_loop.setdefault(answer.get_loop(), []).append((answer, result))
             for loop, answers in by_loop.items():
                 if not loop.is_closed():
-                    loop.call_soon_threadsafe(partial(_answer, answers, failure))
+                    loop.call_soon_threadsafe(partial(_answer, loop, answers, failure))
 
     def _next_group(self, queue: "Queue[T, R]") -> "list[Asked[T, R]] | None":
         try:
@@ -96,8 +97,13 @@ class GroupThread(Generic[T, R]):
         return group
 
 
-def _answer(answers: "list[tuple[asyncio.Future[R], R]]", failure: Exception | None) -> None:
-    for future, result in answers:
+def _answer(
+    loop: asyncio.AbstractEventLoop, answers: "list[tuple[asyncio.Future[R], R]]", failure: Exception | None
+) -> None:
+    """A few at a time: whoever waited goes on at once, and all together would hold up the loop."""
+    if len(answers) > AT_A_TIME:
+        loop.call_soon(_answer, loop, answers[AT_A_TIME:], failure)
+    for future, result in answers[:AT_A_TIME]:
         if future.done():  # whoever waited was cancelled
             continue
         if failure is None:

@@ -28,6 +28,7 @@ class Line:
         self._busy = threading.Lock()
         self._rows: SharedRows | None = None
         self._process = 0
+        self._given_up = False
 
     def ask(self, question: Callable[[SharedRows], T]) -> T:
         """The answer, asked again if it takes that. Raises CacheError where that is in vain."""
@@ -40,6 +41,8 @@ class Line:
             except LostConnectionError as error:
                 self.close()
                 deadline = deadline or time.monotonic() + self._patience
+                if self._given_up:
+                    raise
                 if time.monotonic() + pause > deadline:
                     raise CacheError(f"{error} It was tried again for {self._patience:g} s.") from None
             time.sleep(pause)
@@ -56,6 +59,10 @@ class Line:
             self._greeting(rows)
             self._rows, self._process = rows, os.getpid()
         return self._rows
+
+    def give_up(self) -> None:
+        """Try no more when the connection is lost: the run is over."""
+        self._given_up = True
 
     def close(self) -> None:
         with self._busy:

@@ -1,6 +1,7 @@
 """Replies on a server: what one machine has paid for, none of them pays for again."""
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ PATIENCE = 30.0
 """Seconds that a server may be away before the run ends."""
 KEEP_EVERY = 3.0
 """Seconds after which leases are held on to."""
+TRIES = 5
+"""To write a row where another keeps writing one that is not ours."""
 AT_ONCE = 128
 """Questions a trip. More would save little, and what they wake would hold up the event loop."""
 
@@ -63,12 +66,13 @@ class SharedCache:
         self._seal = seal
         self._patience = patience
         self._clock = clock
-        self._owner = uuid.uuid4().hex
+        self._instance = uuid.uuid4().hex
         self._held: dict[str, _Claim] = {}
+        self._holder = os.getpid()
         self._keep_at = 0.0
         self._looking = Line(server, patience=patience)
         self._writing = Line(server, patience=patience)
-        self._leasing = Line(server, patience=patience, greeting=lambda rows: rows.keep(list(self._held), self._owner))
+        self._leasing = Line(server, patience=patience, greeting=self._keep)
         self._reader = GroupThread(self._look_up, name="collab-cache-reader", at_most=AT_ONCE)
         self._writer = GroupThread(self._write, name="collab-cache-writer", at_most=AT_ONCE)
         self._leases = GroupThread(self._lease, name="collab-cache-leases", at_most=AT_ONCE, every=KEEP_EVERY)
@@ -129,22 +133,17 @@ class SharedCache:
     def _add(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
         """What was there already by each key, readable; None where the row was added."""
         sealed = {key: self._sealed(key, row) for key, row in rows.items()}
-        there = self._writing.ask(lambda server: server.add(sealed))
         kept: dict[str, Row | None] = {}
-        odd: dict[str, bytes] = {}
-        for (key, mine), other in zip(sealed.items(), there, strict=True):
-            if other is None or other == mine:  # added, the second time by a question that was asked again
-                kept[key] = None
-                continue
-            try:
-                kept[key] = row = self._seal.open(key, other)
-                reply_in(row)
-            except UNREADABLE:
-                odd[key] = other
-        if odd:
+        for _ in range(TRIES):
+            there = dict(zip(sealed, self._writing.ask(partial(_add, sealed)), strict=True))
+            found = {key: self._readable(key, other) for key, other in there.items() if other is not None}
+            kept |= {key: found.get(key) for key in sealed}
+            odd = {key: there[key] or b"" for key, row in found.items() if row is None}
+            if not odd:
+                return kept
             self._quarantine(self._writing, odd)
-            kept |= self._add({key: rows[key] for key in odd})
-        return kept
+            sealed = {key: sealed[key] for key in odd}
+        raise CacheError(f"Somebody without the right key keeps writing to the cache at {self.where}.")
 
     def _sealed(self, key: str, row: Row) -> bytes:
         sealed = self._seal.close(key, row)
@@ -154,6 +153,8 @@ class SharedCache:
 
     def _lease(self, claims: list[tuple[_Claim, bool]]) -> list[bool]:
         """Take and give up leases; which of the claims hold theirs now."""
+        if self._holder != os.getpid():  # what was held is the parent's
+            self._held, self._holder = {}, os.getpid()
         wanted: dict[str, _Claim] = {}
         for claim, taking in claims:
             if taking and claim.key not in self._held:
@@ -167,9 +168,16 @@ class SharedCache:
         if given:
             self._leasing.ask(lambda rows: rows.unlock(given, self._owner))
         if self._held and time.monotonic() >= self._keep_at:
-            self._leasing.ask(lambda rows: rows.keep(list(self._held), self._owner))
+            self._leasing.ask(self._keep)
             self._keep_at = time.monotonic() + KEEP_EVERY
         return [self._held.get(claim.key) is claim for claim, _ in claims]
+
+    def _keep(self, rows: SharedRows) -> None:
+        rows.keep(list(self._held), self._owner)
+
+    @property
+    def _owner(self) -> str:
+        return f"{self._instance}-{self._holder}"
 
     def stats(self) -> CacheStats:
         records, size = self._looking.ask(lambda rows: rows.size())
@@ -214,6 +222,8 @@ class SharedCache:
         return self._looking.ask(lambda rows: rows.clear())
 
     def close(self) -> None:
+        for line in (self._looking, self._writing, self._leasing):
+            line.give_up()
         for thread in (self._reader, self._writer, self._leases):
             thread.close(timeout=self._patience)
         for line in (self._looking, self._writing, self._leasing):
@@ -222,6 +232,10 @@ class SharedCache:
 
 def _read(keys: list[str], rows: SharedRows) -> list[bytes | None]:
     return rows.read(keys)
+
+
+def _add(sealed: Mapping[str, bytes], rows: SharedRows) -> list[bytes | None]:
+    return rows.add(sealed)
 
 
 def _scan(after: str, rows: SharedRows) -> tuple[list[str], str]:

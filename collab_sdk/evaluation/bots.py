@@ -1,7 +1,7 @@
 """Bots under instructions: the same bot, told to be proactive, is the paper's baseline."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,18 @@ class InstructedModel:
     def price(self) -> Price | None:
         return self._model.price
 
+    @property
+    def replicas(self) -> tuple[ChatModel, ...]:
+        """The servers of the bot, where it has several, under the same instructions."""
+        replicas: tuple[ChatModel, ...] = getattr(self._model, "replicas", ())
+        return tuple(InstructedModel(replica, self._instructions, name=self._name) for replica in replicas)
+
     async def achat(self, request: ChatRequest) -> ChatReply:
         instructed = tuple(with_instructions(request.messages, self._instructions))
         return await self._model.achat(replace(request, messages=instructed))
 
 
-def as_bot(spec: str, *, api_base: str | None = None) -> ChatModel:
+def as_bot(spec: str, *, api_base: str | Sequence[str] | None = None) -> ChatModel:
     """What `as_chat_model` takes, with `proactive:` or `prompt:FILE@` in front for instructions of its own.
 
     Raises InputError for a file that cannot be read, UsageError for a bot that is none.

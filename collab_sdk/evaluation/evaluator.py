@@ -17,7 +17,7 @@ from collab_sdk.rollout import Rollout
 from collab_sdk.runners import run_here
 from collab_sdk.simulator import Simulator
 from collab_sdk.tasks import BriefWriter, Task
-from collab_sdk.types import Conversation, Future, Goal, Message
+from collab_sdk.types import Conversation, Future, Goal
 
 
 class Evaluator:
@@ -70,7 +70,7 @@ class Evaluator:
             goal = await self._briefs.awrite(goal)
         elif self.task.is_log:
             goal = await self._goals.aread(conversation)
-        opening = _until_first_request(conversation.messages) if self.task.is_log else conversation.messages
+        opening = conversation.opening if self.task.is_log else conversation.messages
         start = replace(conversation, id=f"{self.task.name}/{conversation.id}", messages=opening, goal=goal)
         samples = await all_settled(self._aplay(bot, start, goal, sample) for sample in range(self.samples))
         return tuple(replace(played, conversation_id=conversation.id) for played in samples)
@@ -87,17 +87,8 @@ class Evaluator:
 
     async def _afuture(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Future:
         """All that follows the opening. A call that fails makes it a failed one, with what was played before it."""
-        answers = bool(start.messages)
-        rollout = Rollout(assistant=bot, simulator=self.simulator, window=self.exchanges - answers, engine=self.engine)
-        first: list[Message] = []
-        if answers:
-            try:
-                answer = await rollout.arespond(start.messages, sample=f"{start.id}/answer-{sample}")
-            except SampleError as error:
-                return Future(sample=sample).failed(error)
-            first = [Message(role="assistant", content=answer)]
-        future = await rollout.aplay([*start.messages, *first], goal=goal, sample=sample, conversation_id=start.id)
-        future = replace(future, messages=(*first, *future.messages))
+        rollout = Rollout(assistant=bot, simulator=self.simulator, window=self.exchanges, engine=self.engine)
+        future = await rollout.aconverse(start.messages, goal=goal, sample=sample, conversation_id=start.id)
         if future.error is None and not any(message.role == "assistant" for message in future.messages):
             return future.failed(SampleError("The simulated user left before the bot said anything."))
         return future
@@ -125,11 +116,3 @@ class Evaluator:
 async def _together(measured: Any, questions: Any, asks: Any) -> tuple[Future, tuple[bool, ...], bool | None]:
     first, second, third = await all_settled([measured, questions, asks])
     return first, second, third
-
-
-def _until_first_request(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """What a logged chat began with: a system prompt, if there was one, and the user's first message."""
-    for position, message in enumerate(messages):
-        if message.role == "user":
-            return messages[: position + 1]
-    return ()

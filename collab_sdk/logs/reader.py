@@ -29,18 +29,20 @@ def read_conversations(
     paths: Iterable[str | Path],
     *,
     format: str | None = None,
+    unanswered: bool = False,
     on_error: Callable[[InputError], None] | None = None,
     notes: Counter[str] | None = None,
 ) -> Iterator[Conversation]:
     """The conversations in files, folders and stdin (`-`), gzipped or not; what a file is shows in its content.
 
-    `format` reads every row as of that format, whatever it looks like. A path that cannot be read raises InputError
+    `format` reads every row as of that format, whatever it looks like. A chat in which no assistant speaks is a bad row
+    unless `unanswered` ones are of use. A path that cannot be read raises InputError
     here, before anything is read. A bad row raises InputError when it is reached or, with `on_error`, is handed to it
     and skipped. What is left out without being an error is counted in `notes`, under its words. A row without an id
     gets one made from its messages. Conversations that are logged call by call come last, when all calls are known.
     """
     forced = get_format(format) if format else None
-    return _read(log_files(paths), forced, on_error or _raise, Counter() if notes is None else notes)
+    return _read(log_files(paths), forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
 
 
 def count_conversations(paths: Iterable[str | Path], *, format: str | None = None) -> int | None:
@@ -68,12 +70,14 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
 
 
 def _read(
-    files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str]
+    files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str], unanswered: bool
 ) -> Iterator[Conversation]:
     ids = Ids()
     for where, conversation in _found(files, forced, report, notes):
         try:
             _check_length(conversation)
+            if not unanswered:
+                _check_answered(conversation)
             conversation = ids.claim(conversation)
         except InputError as error:
             report(InputError(error.problem, where=where))
@@ -129,6 +133,11 @@ def _check_length(conversation: Conversation) -> None:
             raise InputError(
                 f"message {position} has {len(message.content):,} characters; at most {LONGEST:,} are read"
             )
+
+
+def _check_answered(conversation: Conversation) -> None:
+    if not any(message.role == "assistant" for message in conversation.messages):
+        raise InputError("no assistant message")
 
 
 def _logs_calls(text: bytes, forced: AnyFormat | None) -> bool:

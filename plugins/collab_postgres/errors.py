@@ -20,10 +20,10 @@ WORDS = {
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
     "pg_hba.conf": "28000",
-    "role": "28000",
-    "database": "3D000",
+    'role "': "28000",
+    'database "': "3D000",
 }
-"""While connecting there is no SQLSTATE, but a line with one of these and FATAL in it."""
+"""While connecting there is no SQLSTATE, but a line with one of these in it."""
 MAY_PASS = ("08", "40", "53300", "55", "57", "58")
 """Connections, deadlocks, too many clients, locks, shutdowns and timeouts, trouble of the system."""
 
@@ -57,9 +57,4 @@ def explained(address: Address, *, connecting: bool = False) -> Iterator[None]:
 
 
 def _state(text: str) -> str | None:
-    if "FATAL" not in text and "no password supplied" not in text:
-        return None
-    lost = ("starting up", "shutting down", "too many", "in recovery", "remaining connection slots")
-    if any(words in text for words in lost):
-        return None
     return next((state for words, state in WORDS.items() if words in text), None)

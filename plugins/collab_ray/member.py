@@ -183,7 +183,7 @@ class Member:
     @property
     def _at_work(self) -> bool:
         gates = (endpoint.gate for endpoint in self._endpoints.values())
-        return any(gate.busy or gate.waiting for gate in gates)
+        return any(gate.busy or gate.queued for gate in gates)
 
     def _report(self, now: float) -> Report:
         budget = self.budget
@@ -208,8 +208,8 @@ class Member:
         bound, gate, pace = endpoint.bound, endpoint.gate, endpoint.pace
         report = EndpointReport(
             busy=gate.busy,
-            waiting=gate.waiting,
-            first=gate.first_waiting or 0,
+            waiting=gate.queued,
+            first=gate.first_queued,
             answered=bound.answered,
             seconds=bound.seconds / bound.timed if bound.timed else None,
             refused=tuple(now - started for started in bound.refusals),

@@ -8,18 +8,17 @@ from collab_sdk.chat.address import Address
 from collab_sdk.errors import CacheError, LostConnectionError, MissingExtraError
 
 REFUSALS = {
-    "WRONGPASS": "refuses the user or password of its URL",
-    "NOAUTH": "asks for a password: write it into the URL, redis://:PASSWORD@HOST:PORT",
-    "READONLY": "is a replica that takes no writes: give the URL of its primary",
-    "OOM": "is full, and keeps what it has: raise its maxmemory, or delete old replies with `collab cache prune`",
+    "Authentication required": "asks for a password: write it into the URL, redis://:PASSWORD@HOST:PORT",
+    "AuthenticationError": "refuses the user or password of its URL",
+    "ReadOnlyError": "is a replica that takes no writes: give the URL of its primary",
+    "OutOfMemoryError": "is full, and keeps what it has: raise its maxmemory, or delete with `collab cache prune`",
     "MISCONF": "cannot write to its disk: free space there, or see its log",
-    "NOPERM": "does not let this user do what a cache needs: give it ~collab:* +@all",
-    "WRONGTYPE": "holds something else under the names that begin with collab: give another database, such as redis://HOST/1",
+    "NoPermissionError": "does not let this user do what a cache needs: give it ~collab:* +@all",
+    "WRONGTYPE": "holds something else under names that begin with collab: give another database, as redis://HOST/1",
     "MOVED": "is one node of a cluster: give a Redis that stands for itself",
-    "invalid password": "refuses the password of its URL",
     "out of range": "has no database of that number: give a smaller one, such as redis://HOST/0",
 }
-"""By a word in the answer."""
+"""By the name of the client's error, or a word in what it says."""
 
 
 def load_redis() -> Any:
@@ -38,8 +37,8 @@ def explained(address: Address) -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        said = address.said(error)
-        if (refusal := next((text for word, text in REFUSALS.items() if word in str(error)), None)) is not None:
+        said, known = address.said(error), f"{type(error).__name__} {error}"
+        if (refusal := next((text for word, text in REFUSALS.items() if word in known), None)) is not None:
             raise CacheError(f"The cache at {address.shown} {refusal}. It said: {said}.") from None
         if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
             raise LostConnectionError(

@@ -51,8 +51,9 @@ class RedisServer:
                 socket_timeout=ANSWER_SECONDS,
                 retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # another try is the cache's to make
                 client_name="collab-sdk",
+                protocol=2,  # the other begins with a HELLO, whose refusal says nothing of passwords
             )
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise UsageError(
                 f"{self.where!r} is no address of a Redis ({self._address.said(error)}): write it like "
                 "redis://:PASSWORD@localhost:6379/0."

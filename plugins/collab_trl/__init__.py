@@ -1,4 +1,4 @@
-"""LoRA fine-tuning with TRL: DPO, SFT and KTO behind `collab finetune`."""
+"""LoRA fine-tuning with TRL behind `collab finetune`: on preferences, and on what the model says meanwhile."""
 
 import os
 
@@ -14,6 +14,7 @@ def prepare(options: TrainingOptions) -> Training:
     The entry points of all methods lead here, as `options` names the method.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read once, when the hub's client is imported
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # that some of it may change is not the user's concern
     try:
         import accelerate
         import datasets

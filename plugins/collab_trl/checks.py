@@ -1,5 +1,6 @@
 """What can be refused of a training by its options, the base's shape and the machine."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -8,10 +9,10 @@ from pathlib import Path
 from collab_sdk.errors import OutputError, UnknownNameError, UsageError
 from collab_sdk.training import Memory, TrainingOptions
 from collab_trl.base import Base
+from collab_trl.defaults import METHODS
 from collab_trl.model import check_4bit
 from collab_trl.plan import CPU, HEADROOM, Plan
 
-METHODS = ("dpo", "sft", "kto")
 LOSSES = (
     "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero apo_down discopop sft "
     "sigmoid_norm"
@@ -24,11 +25,10 @@ CHECKPOINTS = 3
 
 def check_options(options: TrainingOptions) -> None:
     """Raises UsageError for names nobody knows and for what is not installed."""
-    if options.method not in METHODS:
-        raise UnknownNameError.of("method", options.method, METHODS)
     for name, _ in options.loss:
         if name not in LOSSES:
             raise UnknownNameError.of("loss", name, LOSSES)
+    _check_play(options)
     if options.sft_first and options.method == "sft":
         raise UsageError("--sft-first goes before dpo or kto; sft alone is --method sft.")
     for tracker in options.report_to:
@@ -44,6 +44,30 @@ def check_options(options: TrainingOptions) -> None:
         raise UsageError("-o is the base's own folder, where an adapter would spoil the base: give another.")
     if options.load_in_4bit:
         check_4bit()
+
+
+def _check_play(options: TrainingOptions) -> None:
+    plays, play = METHODS[options.method].plays, options.play
+    if options.rounds and options.method != "dpo":
+        raise UsageError(f"--rounds are rounds of dpo; {options.method} goes once through the data.")
+    if not plays and not options.rounds:
+        return
+    if play is None:
+        what = "--rounds" if options.rounds else f"--method {options.method}"
+        raise UsageError(
+            f"{what} lets the model talk with a simulated user: give --simulator, or --model for all parts."
+        )
+    if play.candidates < 2:
+        raise UsageError(f"{play.candidates} candidates cannot be compared: give --candidates 2 or more.")
+    if plays and options.sft_first:
+        raise UsageError(f"--sft-first learns preferences, and {options.method} is given chats: train twice.")
+    if plays and options.method != "online-dpo" and options.batch_size % play.candidates:
+        raise UsageError(
+            f"--batch-size {options.batch_size} is not a multiple of --candidates {play.candidates}: a step takes all "
+            "replies to a history together."
+        )
+    if options.method == "ppo" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("ppo runs in one process: its value head is not shared between several.")
 
 
 def longest_allowed(options: TrainingOptions, base: Base) -> int:

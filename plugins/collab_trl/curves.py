@@ -6,6 +6,10 @@ from pathlib import Path
 from collab_trl.figures import Log, series
 
 PANELS = (
+    ("reward", ("reward",)),
+    ("tokens of a reply", ("reply_tokens",)),
+    ("KL to the base, nats a token", ("kl",)),
+    ("share of replies that ask", ("ask_rate",)),
     ("loss", ("loss", "eval_loss")),
     ("reward accuracy", ("rewards/accuracies", "eval_rewards/accuracies")),
     ("reward margin", ("rewards/margins", "eval_rewards/margins")),
@@ -17,10 +21,12 @@ def draw_curves(stages: Mapping[str, Sequence[Log]], target: Path) -> None:
     """One row of panels for each stage; held-out figures are dashed."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4 * len(PANELS), 3 * len(stages)), layout="constrained")
-    axes = figure.subplots(len(stages), len(PANELS), squeeze=False)
+    logged = {key for history in stages.values() for log in history for key in log}
+    panels = [(title, keys) for title, keys in PANELS if not logged.isdisjoint(keys)]
+    figure = Figure(figsize=(4 * len(panels), 3 * len(stages)), layout="constrained")
+    axes = figure.subplots(len(stages), len(panels), squeeze=False)
     for row, (stage, history) in zip(axes, stages.items(), strict=True):
-        for axis, (title, keys) in zip(row, PANELS, strict=True):
+        for axis, (title, keys) in zip(row, panels, strict=True):
             for key in keys:
                 steps, values = series(history, key)
                 if steps:

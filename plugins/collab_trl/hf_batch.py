@@ -1,24 +1,47 @@
 """Which requests are answered together, and what becomes of them."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any, Protocol
 
 from collab_sdk.chat.model import ChatReply
 from collab_sdk.errors import ModelCallError
 from collab_trl.hf_chat_format import ChatFormat
+from collab_trl.hf_files import Folder
 from collab_trl.hf_generate import Row, generate
 from collab_trl.hf_memory import free_memory, ran_out_of_memory, token_budget
-from collab_trl.hf_weights import Weights
+from collab_trl.hf_sampling import Truncation
 from collab_trl.hf_worker import Job
 
 REPLY_TOKENS = 2048
 """The longest reply where neither the request nor the model's generation config sets a limit."""
 
 
+class AnyWeights(Protocol):
+    """A model in memory, and the adapters it can wear."""
+
+    @property
+    def truncation(self) -> Truncation: ...
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and reply together."""
+
+    @property
+    def reply_limit(self) -> int | None:
+        """Tokens of a reply, where the request sets no limit."""
+
+    def adapted(self, adapter: Folder | None) -> AbstractContextManager[Any]:
+        """The model with that adapter, or with none."""
+
+    def chat_format(self, adapter: Folder | None) -> ChatFormat: ...
+
+
 class Batcher:
     """Answers jobs in batches that fit into memory. Once `is_ending`, nobody waits for any of them."""
 
-    def __init__(self, weights: Weights, *, is_ending: Callable[[], bool]) -> None:
+    def __init__(self, weights: AnyWeights, *, is_ending: Callable[[], bool]) -> None:
         self._weights = weights
         self._is_ending = is_ending
         with weights.adapted(None) as model:
@@ -65,6 +88,7 @@ class Batcher:
             with self._weights.adapted(adapter) as model:
                 ends, truncation = chat_format.ends, self._weights.truncation
                 for row in generate(model, list(rows), ends=ends, truncation=truncation):
+                    rows[row].answer = row.tokens
                     rows[row].settle(_reply(row, chat_format))
         except Exception as error:
             if ran_out_of_memory(error):

@@ -1,14 +1,17 @@
 """Generation for a batch of prompts, each row as if it were alone."""
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from collab_trl.hf_sampling import Truncation, draws, next_tokens
 
+CACHE = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
+"""What models call their keys and values; renamed in transformers 5.24."""
 COMPACT = 0.75
 """Ended rows are taken out of the batch when no more than this share of it goes on: it copies the key-value cache."""
 
@@ -52,11 +55,11 @@ def generate(model: Any, rows: Sequence[Row], *, ends: Set[int], truncation: Tru
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{CACHE: cache},
         )
-        cache = output.past_key_values
+        cache = output[CACHE]
         chosen = next_tokens(output.logits[:, -1].float(), temperatures, numbers[:, step], truncation)
         for row, token in zip(batch, chosen.tolist(), strict=True):
             if not row.finish_reason:

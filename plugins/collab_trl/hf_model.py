@@ -5,13 +5,16 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from collab_sdk.chat.model import ChatReply, ChatRequest, Price
 from collab_sdk.errors import MissingExtraError
 from collab_trl.hf_files import Folder, LocalFiles
 from collab_trl.hf_worker import Job, Worker
+
+if TYPE_CHECKING:
+    from collab_trl.hf_batch import AnyWeights
 
 VERSION = 1
 """Part of the cache key: raise it whenever the same request may come to another answer."""
@@ -34,7 +37,7 @@ class HFModel:
     def __init__(self, files: LocalFiles, *, name: str) -> None:
         self._files = files
         self._name = name
-        self._worker = _workers.get(files.base) or _workers.setdefault(files.base, Worker(files.base))
+        self._worker = _workers.get(files.base) or _workers.setdefault(files.base, _worker(files.base))
 
     @classmethod
     def named(cls, spec: str) -> Self:
@@ -53,11 +56,20 @@ class HFModel:
         return {"hf": self._files.base.content, "adapter": adapter.content if adapter else None, "version": VERSION}
 
     async def achat(self, request: ChatRequest) -> ChatReply:
-        job = Job(request=request, seed=_seed(request), adapter=self._files.adapter)
+        job = Job(request=request, seed=seed_of(request), adapter=self._files.adapter)
         return await asyncio.wrap_future(self._worker.submit(job))
 
 
-def _seed(request: ChatRequest) -> int:
+def _worker(folder: Folder) -> Worker:
+    def load() -> "AnyWeights":
+        from collab_trl.hf_weights import Weights
+
+        return Weights(folder.path)
+
+    return Worker(load, name=f"The model in {folder.path}")
+
+
+def seed_of(request: ChatRequest) -> int:
     """The same for two models, so that comparing them compares like with like."""
     drawn = json.dumps([request.sample, *(message.to_dict() for message in request.messages)])
     return int.from_bytes(hashlib.sha256(drawn.encode()).digest()[:8]) >> 1  # torch's seeds are signed

@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from collab_sdk.errors import CollabError, EndpointError
 from collab_trl.hf_files import Folder
 
 if TYPE_CHECKING:
-    from collab_trl.hf_batch import Batcher
+    from collab_trl.hf_batch import AnyWeights, Batcher
 
 GATHER_SECONDS = 0.005
 """A batch starts when for so long no further request has come: those of one moment come one after another."""
@@ -33,6 +33,8 @@ class Job:
     reply: "Future[ChatReply]" = field(default_factory=Future)
     prompt: Sequence[int] = ()
     """The request as tokens, once the worker has seen it."""
+    answer: Sequence[int] = ()
+    """The reply as tokens, once there is one."""
 
     def settle(self, outcome: ChatReply | CollabError) -> None:
         with suppress(InvalidStateError):  # given up by whoever waited
@@ -46,12 +48,15 @@ Jobs = SimpleQueue[Job | None]
 
 
 class Worker:
-    """Loads the model in `folder` at its first job. The thread, and the model with it, go when the worker does."""
+    """Loads its model at its first job. The thread, and the model with it, go when the worker does.
 
-    def __init__(self, folder: Folder) -> None:
+    `name` is what errors call the model.
+    """
+
+    def __init__(self, load: "Callable[[], AnyWeights]", *, name: str) -> None:
         self._jobs: Jobs = SimpleQueue()
         ending = threading.Event()
-        arguments = (folder, self._jobs, ending)
+        arguments = (load, name, self._jobs, ending)
         thread = threading.Thread(target=_work, args=arguments, name="collab-hf", daemon=True)
         thread.start()
         weakref.finalize(self, _end, self._jobs, ending, thread)
@@ -68,29 +73,28 @@ def _end(jobs: Jobs, ending: threading.Event, thread: threading.Thread) -> None:
         thread.join(UNWIND_SECONDS)
 
 
-def _work(folder: Folder, jobs: Jobs, ending: threading.Event) -> None:
+def _work(load: "Callable[[], AnyWeights]", name: str, jobs: Jobs, ending: threading.Event) -> None:
     batcher: Batcher | None = None
     waiting: list[Job] = []
     while not ending.is_set():
         _gather(jobs, waiting)
         try:
             if batcher is None and waiting:
-                batcher = _load(folder, ending)
+                batcher = _batcher(load, ending)
             if batcher is not None:
                 batcher.answer(waiting)
         except Exception as error:  # of a model's own code, or of a device that is gone
             reason = f"{type(error).__name__}: {one_line(str(error), 200)}"
-            failure = EndpointError(f"The model in {folder.path} failed: {reason}")
+            failure = EndpointError(f"{name} failed: {reason}")
             for job in waiting:
                 job.settle(error if isinstance(error, CollabError) else failure)
         waiting = [job for job in waiting if not job.reply.done()]
 
 
-def _load(folder: Folder, ending: threading.Event) -> "Batcher":
+def _batcher(load: "Callable[[], AnyWeights]", ending: threading.Event) -> "Batcher":
     from collab_trl.hf_batch import Batcher
-    from collab_trl.hf_weights import Weights
 
-    return Batcher(Weights(folder.path), is_ending=ending.is_set)
+    return Batcher(load(), is_ending=ending.is_set)
 
 
 def _gather(jobs: Jobs, waiting: list[Job]) -> None:

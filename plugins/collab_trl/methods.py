@@ -34,7 +34,6 @@ class Method:
     config: type
     rows: Callable[[Sequence[Tokens], Plan, int], list[Row]]
     settings: Callable[[TrainingOptions, Plan], Settings]
-    learning_rate: float
     metric: str
     falling: bool = False
 
@@ -98,14 +97,11 @@ def _judged_settings(options: TrainingOptions, plan: Plan) -> Settings:
 
 
 METHODS: Mapping[str, Method] = {
-    # A tenth of what LoRA takes in SFT: DPO's gradient does not vanish on what the model can do already, and ten times
-    # TRL's own 1e-6, which is meant for all weights.
     "dpo": Method(
         trainer=PairTrainer,
         config=DPOConfig,
         rows=_pair_rows,
         settings=_pair_settings,
-        learning_rate=1e-5,
         metric="eval_rewards/accuracies",
     ),
     "sft": Method(
@@ -113,7 +109,6 @@ METHODS: Mapping[str, Method] = {
         config=SFTConfig,
         rows=_completion_rows,
         settings=_completion_settings,
-        learning_rate=1e-4,
         metric="eval_loss",
         falling=True,
     ),
@@ -122,14 +117,14 @@ METHODS: Mapping[str, Method] = {
         config=KTOConfig,
         rows=_judged_rows,
         settings=_judged_settings,
-        learning_rate=1e-5,
         metric="eval_rewards/margins",
     ),
 }
 
 
 def arguments(
-    method: Method,
+    config: type,
+    settings: Settings,
     options: TrainingOptions,
     plan: Plan,
     *,
@@ -138,12 +133,12 @@ def arguments(
     steps: int,
     evaluate: bool,
 ) -> Any:
-    """TRL's configuration of one stage."""
+    """TRL's configuration of one stage; `settings` are the method's own."""
     every = max(1, steps // EVALUATIONS)
     # Renamed in transformers 5.23.
-    names = {field.name for field in fields(method.config)}
+    names = {field.name for field in fields(config)}
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
-    return method.config(
+    return config(
         output_dir=str(folder),
         num_train_epochs=options.epochs,
         per_device_train_batch_size=plan.micro_batch,
@@ -166,5 +161,5 @@ def arguments(
         dataloader_pin_memory=plan.device not in (CPU, MPS),
         disable_tqdm=True,
         **{checkpointing: plan.checkpointing},
-        **method.settings(options, plan),
+        **settings,
     )

@@ -12,13 +12,20 @@ from collab_trl.plan import Plan
 
 def adapted(base: Base, options: TrainingOptions, plan: Plan, *, adapter: Path | None) -> Any:
     """The base with a fresh adapter, or with one that an earlier stage has trained, which goes on being trained."""
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import PeftModel, get_peft_model
     from transformers import set_seed
 
     model = load(base, plan, in_4bit=options.load_in_4bit)
     if adapter is not None:
         return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
     set_seed(options.seed)  # the adapter's first matrices are random
+    return get_peft_model(model, lora(base, options))
+
+
+def lora(base: Base, options: TrainingOptions) -> Any:
+    """PEFT's configuration of a fresh adapter."""
+    from peft import LoraConfig
+
     config = LoraConfig(
         r=options.rank,
         lora_alpha=options.alpha,
@@ -27,7 +34,7 @@ def adapted(base: Base, options: TrainingOptions, plan: Plan, *, adapter: Path |
         task_type="CAUSAL_LM",
     )
     config.base_model_name_or_path = base.name
-    return get_peft_model(model, config)
+    return config
 
 
 def load(base: Base, plan: Plan, *, in_4bit: bool = False) -> Any:

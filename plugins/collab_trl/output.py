@@ -100,7 +100,7 @@ def _settings(training: "TrlTraining", stages: Mapping[str, "Trained"]) -> dict[
 
 
 def _warnings(history: Sequence[Mapping[str, float]], options: TrainingOptions) -> list[str]:
-    fall = chosen_fall(history, beta=options.beta)
+    fall = chosen_fall(history, beta=options.beta) if options.beta else None
     return [fall] if fall else []
 
 

@@ -46,7 +46,14 @@ class Plan:
 
 
 def make_plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
-    """Raises UsageError for GPUs that nobody has launched."""
+    """For examples that are there. Raises UsageError for GPUs that nobody has launched."""
+    shared = options.method == "dpo" and can_share(base.config)
+    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
+    return lay_out(options, base, widest=widest, examples=len(examples), shared=shared)
+
+
+def lay_out(options: TrainingOptions, base: Base, *, widest: int, examples: int, shared: bool = False) -> Plan:
+    """For `examples` of at most `widest` tokens. Raises UsageError for GPUs that nobody has launched."""
     import torch
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -58,9 +65,7 @@ def make_plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) 
         )
     bf16 = bool(gpus) and torch.cuda.is_bf16_supported()
     available = available_bytes()
-    shared = options.method == "dpo" and can_share(base.config)
-    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
-    share = max(1, min(options.batch_size, len(examples)) // processes)
+    share = max(1, min(options.batch_size, examples) // processes)
     micro_batch, checkpointing = _fit(options, base, widest=widest, share=share, bf16=bf16, available=available)
     return Plan(
         device=torch.cuda.get_device_name() if gpus else MPS if torch.backends.mps.is_available() else CPU,

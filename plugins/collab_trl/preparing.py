@@ -2,23 +2,39 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base, read_base
 from collab_trl.checks import check_options, longest_allowed
 from collab_trl.data import Examples, read_examples
+from collab_trl.defaults import METHODS, with_defaults
 from collab_trl.memory import estimates
 from collab_trl.plan import Plan, make_plan
 from collab_trl.rows import Example
 from collab_trl.tokens import FaultyExampleError, Tokens, tokenize
-from collab_trl.training import TrlTraining
+from collab_trl.training import AnyStage, TrlTraining
+from collab_trl.workplace import Workplace
 
 
 def prepare(options: TrainingOptions) -> Training:
-    _quiet()
+    quiet()
+    options = with_defaults(options)
     check_options(options)
     base = read_base(options.base)
+    if options.rounds:
+        from collab_trl.online.rounds import prepare_rounds
+
+        return prepare_rounds(options, base)
+    if METHODS[options.method].plays:
+        from collab_trl.online.preparing import prepare_playing
+
+        return prepare_playing(options, base)
+    return _prepare_examples(options, base)
+
+
+def _prepare_examples(options: TrainingOptions, base: Base) -> Training:
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
@@ -27,18 +43,37 @@ def prepare(options: TrainingOptions) -> Training:
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+
+    def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
+        from collab_trl.stages import Stage
+
+        return Stage(
+            name=name,
+            learning_rate=rate,
+            options=options,
+            plan=training.plan,
+            base=base,
+            train=train,
+            held_out=held_out,
+            workplace=workplace,
+        )
+
     plan = make_plan(options, base, train)
     return TrlTraining(
         options=options,
         base=base,
         plan=plan,
-        train=tuple(train),
-        held_out=tuple(held_out),
         preflight=_preflight(options, base, plan, found, train, held_out, faults, max_length),
+        rows=[_said(tokens.example) for tokens in (*train, *held_out)],
+        stage=stage,
     )
 
 
-def _quiet() -> None:
+def _said(example: Example) -> list[Any]:
+    return [example.prompt, example.chosen, example.rejected, example.tools]
+
+
+def quiet() -> None:
     """Libraries that print bars and advice for the script they think they are in."""
     import datasets
     import transformers
@@ -95,7 +130,7 @@ def _preflight(
         memory=memory,
         available=plan.available,
         device=plan.device,
-        plan=_described(options, plan),
+        plan=described(options, plan),
     )
 
 
@@ -116,12 +151,13 @@ def _rendered(base: Base, tokens: Tokens) -> tuple[tuple[str, bool], ...]:
     return ((decode(tokens.prompt), False), *((decode(completion), True) for completion in completions))
 
 
-def _described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
+def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
     loss = " + ".join(f"{weight:g} {name}" for name, weight in options.loss)
     whole = plan.micro_batch * plan.accumulation * plan.processes
     return {
         "method": ("sft, then " if options.sft_first else "") + options.method,
         **({"loss": f"{loss}, beta {options.beta:g}"} if options.method == "dpo" else {}),
+        **({"beta": f"{options.beta:g}"} if METHODS[options.method].plays else {}),
         "adapter": f"LoRA, rank {options.rank}, alpha {options.alpha}, all linear layers",
         "batch": f"{whole} = {plan.processes} x {plan.micro_batch} at once x {plan.accumulation} accumulated",
         "precision": "4-bit base" if options.load_in_4bit else "bf16" if plan.bf16 else "fp32",

@@ -63,23 +63,22 @@ class Stage:
     def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> Trained:
         """Train from an adapter, or a fresh one; a stage that is done is not done again."""
         if (self.folder / ADAPTER).exists():
-            return self._trained(resumed=True)
+            return trained(self.folder, learning_rate=self.learning_rate, resumed=True)
         train = self._rows(self.train)
         held_out = self._rows(sorted(self.held_out, key=lambda tokens: tokens.length))
         config = self._config(steps=self._steps(len(train)), evaluate=bool(held_out))
         with config.main_process_first(local=False):  # which alone writes and clears away
             checkpoint = self.workplace.checkpoint(self.name)
-            data = [_on_disk(rows, self.folder / name) for name, rows in (("train", train), ("held-out", held_out))]
+            data = [on_disk(rows, self.folder / name) for name, rows in (("train", train), ("held-out", held_out))]
         config.eval_on_start = bool(held_out) and checkpoint is None
         trainer = self._trainer(config, *data, adapter=adapter, on_progress=on_progress)
         # Under autocast the casts cost time and memory and change nothing.
         with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         kept = self._keep_best(trainer)
-        _check_finite(trainer.model)
-        self._save(trainer, kept)
-        trainer.accelerator.wait_for_everyone()
-        return self._trained(resumed=checkpoint is not None)
+        check_finite(trainer.model)
+        save(trainer, self.folder, kept=kept)
+        return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
 
     def _rows(self, examples: Sequence[Tokens]) -> list[Row]:
         return self.method.rows(examples, self.plan, self.options.seed)
@@ -90,7 +89,8 @@ class Stage:
 
     def _config(self, *, steps: int, evaluate: bool) -> Any:
         return arguments(
-            self.method,
+            self.method.config,
+            self.method.settings(self.options, self.plan),
             self.options,
             self.plan,
             folder=self.folder,
@@ -137,27 +137,32 @@ class Stage:
         trainer.model.load_adapter(f"{self.folder}/checkpoint-{best}", "default", is_trainable=True)
         return best
 
-    def _save(self, trainer: Any, kept: int) -> None:
-        partial = self.folder / f"{ADAPTER}.partial"
-        trainer.save_model(str(partial))  # by all processes, since under FSDP each holds a part
-        if trainer.is_world_process_zero():
-            shutil.rmtree(partial / "ref", ignore_errors=True)  # DPO's frozen copy of the adapter it began with
-            log = {"history": trainer.state.log_history, "kept": kept}
-            (partial / HISTORY).write_text(json.dumps(log), encoding="utf-8")
-            partial.rename(self.folder / ADAPTER)
 
-    def _trained(self, *, resumed: bool) -> Trained:
-        log = json.loads((self.folder / ADAPTER / HISTORY).read_text(encoding="utf-8"))
-        return Trained(
-            adapter=self.folder / ADAPTER,
-            history=tuple(log["history"]),
-            kept=log["kept"],
-            learning_rate=self.learning_rate,
-            resumed=resumed,
-        )
+def save(trainer: Any, folder: Path, *, kept: int) -> None:
+    """The trainer's adapter, and all it logged, into the folder of its stage."""
+    partial = folder / f"{ADAPTER}.partial"
+    trainer.save_model(str(partial))  # by all processes, since under FSDP each holds a part
+    if trainer.is_world_process_zero():
+        shutil.rmtree(partial / "ref", ignore_errors=True)  # DPO's frozen copy of the adapter it began with
+        log = {"history": trainer.state.log_history, "kept": kept}
+        (partial / HISTORY).write_text(json.dumps(log), encoding="utf-8")
+        partial.rename(folder / ADAPTER)
+    trainer.accelerator.wait_for_everyone()
 
 
-def _check_finite(model: Any) -> None:
+def trained(folder: Path, *, learning_rate: float, resumed: bool) -> Trained:
+    """What `save` has put into a stage's folder."""
+    log = json.loads((folder / ADAPTER / HISTORY).read_text(encoding="utf-8"))
+    return Trained(
+        adapter=folder / ADAPTER,
+        history=tuple(log["history"]),
+        kept=log["kept"],
+        learning_rate=learning_rate,
+        resumed=resumed,
+    )
+
+
+def check_finite(model: Any) -> None:
     """Raises TrainingError for an adapter that would answer nothing: the loss shows it only in its own log."""
     if not all(weight.isfinite().all() for weight in model.parameters() if weight.requires_grad):
         raise TrainingError(
@@ -166,7 +171,7 @@ def _check_finite(model: Any) -> None:
         )
 
 
-def _on_disk(rows: Sequence[Row], folder: Path) -> Dataset | None:
+def on_disk(rows: Sequence[Row], folder: Path) -> Dataset | None:
     """The rows as a data set, where every process finds what one of them has computed about it."""
     if not rows:
         return None

@@ -2,18 +2,29 @@
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from collab_sdk.errors import InputError, TrainingError
 from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_memory
+from collab_trl.defaults import METHODS
 from collab_trl.hf_memory import free_memory, ran_out_of_memory
 from collab_trl.plan import CPU, Plan, is_main_process, least_micro_batch
-from collab_trl.tokens import Tokens
 from collab_trl.workplace import Workplace, identity
+
+if TYPE_CHECKING:
+    from collab_trl.stages import Trained
+
+
+class AnyStage(Protocol):
+    """A method on its data, in a workplace."""
+
+    def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> "Trained":
+        """Train from an adapter, or a fresh one; a stage that is done is not done again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,9 +34,11 @@ class TrlTraining:
     options: TrainingOptions
     base: Base
     plan: Plan
-    train: tuple[Tokens, ...]
-    held_out: tuple[Tokens, ...]
     preflight: Preflight
+    rows: Sequence[Any]
+    """What is learnt from, as far as it decides what the adapter becomes."""
+    stage: Callable[["TrlTraining", str, float, Workplace], AnyStage]
+    """The stage of a method, with its learning rate."""
 
     def run(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
         if self.preflight.faults and not self.options.skip_bad:
@@ -36,8 +49,7 @@ class TrlTraining:
             )
         check_memory(self.options, self.plan, self.preflight.memory)
         check_disk(self.options, self.base)
-        examples = [tokens.example for tokens in (*self.train, *self.held_out)]
-        workplace = Workplace(self.options.output, identity(self.options, self.base, examples))
+        workplace = Workplace(self.options.output, identity(self.options, self.base, self.rows))
         started = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for who trains
@@ -58,24 +70,12 @@ class TrlTraining:
     def _stages(
         self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
     ) -> tuple[Mapping[str, Any], bool]:
-        from collab_trl.methods import METHODS
-        from collab_trl.stages import Stage
-
         rates = {"sft": self.options.sft_learning_rate} if self.options.sft_first else {}
         rates[self.options.method] = self.options.learning_rate or METHODS[self.options.method].learning_rate
         trained: dict[str, Any] = {}
         adapter = None
         for name, rate in rates.items():
-            stage = Stage(
-                name=name,
-                learning_rate=rate,
-                options=self.options,
-                plan=self.plan,
-                base=self.base,
-                train=self.train,
-                held_out=self.held_out,
-                workplace=workplace,
-            )
+            stage = self.stage(self, name, rate, workplace)
             trained[name] = stage.run(adapter, on_progress)
             free_memory()  # a trainer holds its model in circles, and what is loaded next would have to fit beside it
             adapter = trained[name].adapter

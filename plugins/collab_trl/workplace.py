@@ -4,20 +4,19 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import OutputError
 from collab_sdk.logs.sources import reason
-from collab_sdk.training import TrainingOptions
+from collab_sdk.training import Play, TrainingOptions
 from collab_trl.base import Base
-from collab_trl.rows import Example
 
 WORK = "checkpoints"
 RUN = "run.json"
 METRICS = "metrics.json"
-WITHOUT_EFFECT = {"output", "data", "report_to", "merge", "micro_batch", "checkpointing"}
+WITHOUT_EFFECT = {"output", "data", "report_to", "merge", "micro_batch", "checkpointing", "rounds", "play"}
 """Options that change where or how fast a run works, and not what it learns; what the data say is hashed."""
 
 
@@ -28,9 +27,9 @@ class Workplace:
         self.output = output
         self.folder = output / WORK
         self._identity = dict(identity)
-        known = (_read(output / METRICS) or {}).get("run")
+        known = (read_json(output / METRICS) or {}).get("run")
         if known is None and self._has_progress():
-            known = _read(self.folder / RUN)
+            known = read_json(self.folder / RUN)
         if known is not None and known != self._identity:
             changed = sorted(key for key in self._identity if known.get(key) != self._identity[key])
             raise OutputError(
@@ -41,7 +40,7 @@ class Workplace:
     @property
     def finished(self) -> Mapping[str, Any] | None:
         """The metrics of the finished run; None if there is none."""
-        metrics = _read(self.output / METRICS)
+        metrics = read_json(self.output / METRICS)
         return metrics if metrics is not None and "run" in metrics else None
 
     def open(self) -> None:
@@ -66,24 +65,39 @@ class Workplace:
         """The last checkpoint that was written to its end; what a kill left half written is removed."""
         found = sorted((self.folder / stage).glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
         for path in reversed(found):
-            if _read(path / "trainer_state.json") is not None:  # written last
+            if read_json(path / "trainer_state.json") is not None:  # written last
                 return path
             shutil.rmtree(path)
         return None
 
 
-def identity(options: TrainingOptions, base: Base, examples: Sequence[Example]) -> dict[str, Any]:
+def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[str, Any]:
     """What a run is: two with the same give the same adapter, so one may go on where the other stopped.
 
-    Messages are hashed and not their tokens, as some chat templates write today's date.
+    `rows` are what it learns from, in messages and not in tokens, as some chat templates write today's date.
     """
-    rows = [[example.prompt, example.chosen, example.rejected, example.tools] for example in examples]
-    settings = {name: value for name, value in asdict(options).items() if name not in WITHOUT_EFFECT}
-    return settings | {
+    settings = {field.name: getattr(options, field.name) for field in fields(options)}
+    run = {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT} | {
         "base": base.name,
-        "loss": [list(term) for term in options.loss],
         "data": _digest(rows),
         "template": _digest(base.tokenizer.chat_template),
+        **({"play": _played(options.play)} if options.play else {}),
+    }
+    written: dict[str, Any] = json.loads(json.dumps(run, default=str))
+    return written
+
+
+def _played(play: Play) -> dict[str, Any]:
+    scorer = play.scorer
+    return {
+        "simulator": scorer.rollout.simulator.model.fingerprint,
+        "judge": scorer.judge.model.fingerprint,
+        "metrics": scorer.weights,
+        "window": scorer.rollout.window,
+        "samples": scorer.rollout.samples,
+        "temperature": scorer.rollout.temperature,
+        "goals": scorer.goals_per_turn,
+        "candidates": play.candidates,
     }
 
 
@@ -98,7 +112,7 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
+def read_json(path: Path) -> Mapping[str, Any] | None:
     """A file of ours; None if it is not there, half written, or somebody else's."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

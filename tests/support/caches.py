@@ -1,11 +1,28 @@
-"""Putting texts into a cache and getting them back."""
+"""Caches of every kind: opening them, putting texts in and getting them back, and tampering with their rows."""
 
 import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from collab_postgres.server import PostgresServer
+from collab_redis.server import RedisServer
 
 from collab_sdk import ChatReply
-from collab_sdk.chat.cache import Cache
+from collab_sdk.chat.cache import Cache, DiskCache, KeptCache
+from collab_sdk.chat.json_disk import _digest
+from collab_sdk.chat.packing import compress
+from collab_sdk.chat.seal import Seal
+from collab_sdk.chat.shared_cache import PATIENCE, SharedCache
+from support.databases import HMAC_KEY, Postgres, Redis
 
 REQUEST = {"messages": [{"role": "user", "content": "Hello!"}]}
+SERVERS = {"redis": RedisServer, "postgresql": PostgresServer}
+
+
+def key_of(name: object) -> str:
+    return hashlib.sha256(str(name).encode()).hexdigest()
 
 
 def put(cache: Cache, key: str, text: str) -> str:
@@ -16,3 +33,111 @@ def put(cache: Cache, key: str, text: str) -> str:
 def get(cache: Cache, key: str) -> str | None:
     reply = asyncio.run(cache.aget(key))
     return None if reply is None else reply.content
+
+
+def shared(url: str, *, patience: float = PATIENCE, secret: str = HMAC_KEY, **options: Any) -> SharedCache:
+    return SharedCache(SERVERS[url.partition(":")[0]](url), Seal(secret), patience=patience, **options)
+
+
+class Place:
+    """Somewhere to keep a cache, which any number of openers may share."""
+
+    def __init__(self) -> None:
+        self._opened: list[KeptCache] = []
+
+    def open(self, **options: Any) -> KeptCache:
+        cache = self._open(options)
+        self._opened.append(cache)
+        return cache
+
+    def close(self) -> None:
+        for cache in self._opened:
+            cache.close()
+
+    def _open(self, options: Mapping[str, Any]) -> KeptCache:
+        raise NotImplementedError
+
+    def write(self, key: str, raw: bytes) -> None:
+        """Put `raw` in the place of a row, past the cache."""
+        raise NotImplementedError
+
+    def read(self, key: str) -> bytes | None:
+        raise NotImplementedError
+
+    def sealed(self, key: str, value: bytes) -> bytes:
+        """A row as a colleague with the key might have written it, whose JSON is `value`."""
+        seal = Seal(HMAC_KEY)
+        body = b"\x01" + compress(value)
+        return body[:1] + seal._digest(key, body) + body[1:]
+
+
+class DiskPlace(Place):
+    def __init__(self, folder: Any) -> None:
+        super().__init__()
+        self.where = str(folder)
+
+    def _open(self, options: Mapping[str, Any]) -> KeptCache:
+        return DiskCache(self.where, **options)
+
+    def _run(self, sql: str, *values: object) -> list[Any]:
+        with sqlite3.connect(f"{self.where}/cache.db") as database:
+            rows = database.execute(sql, values).fetchall()
+        database.close()
+        return rows
+
+    def write(self, key: str, raw: bytes) -> None:
+        self._run("UPDATE Cache SET value = ? WHERE key = ?", raw, key)
+
+    def read(self, key: str) -> bytes | None:
+        return next((row for (row,) in self._run("SELECT value FROM Cache WHERE key = ?", key)), None)
+
+    def sealed(self, key: str, value: bytes) -> bytes:
+        return _digest(value) + compress(value)
+
+
+class RedisPlace(Place):
+    def __init__(self, server: Redis) -> None:
+        super().__init__()
+        self.server, self.where = server, server.url
+        with server.client() as client:
+            client.flushall()
+
+    def _open(self, options: Mapping[str, Any]) -> KeptCache:
+        return shared(self.where, **options)
+
+    def write(self, key: str, raw: bytes) -> None:
+        with self.server.client() as client:
+            client.hset("collab:replies:v1", key, raw)
+
+    def read(self, key: str) -> bytes | None:
+        with self.server.client() as client:
+            return client.hget("collab:replies:v1", key)
+
+
+class PostgresPlace(Place):
+    def __init__(self, server: Postgres) -> None:
+        super().__init__()
+        self.server, self.database = server, server.new_database()
+        self.where = server.url_of(self.database)
+
+    def _open(self, options: Mapping[str, Any]) -> KeptCache:
+        return shared(self.where, **options)
+
+    def run(self, sql: str, *values: object) -> list[Any]:
+        return self.server.run(sql, *values, database=self.database)
+
+    def write(self, key: str, raw: bytes) -> None:
+        self.run(
+            "INSERT INTO collab_replies VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET row = excluded.row", key, raw
+        )
+
+    def read(self, key: str) -> bytes | None:
+        return next((row for (row,) in self.run("SELECT row FROM collab_replies WHERE key = %s", key)), None)
+
+
+def place_of(kind: str, request: Any, folder: Any) -> Place:
+    """`request` is pytest's, of a test or fixture."""
+    if kind == "disk":
+        return DiskPlace(folder)
+    server = request.getfixturevalue(f"{kind}_server")
+    return RedisPlace(server) if kind == "redis" else PostgresPlace(server)

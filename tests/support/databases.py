@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ def free_port() -> int:
 class Database:
     """A server that can be stopped, killed and started again on its data."""
 
+    at_once = signal.SIGKILL
+    """The signal for an end without ado."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
@@ -48,19 +51,26 @@ class Database:
         assert self.process.poll() is None, (self.folder / "log").read_text()
 
     def kill(self) -> None:
-        self.process.kill()
+        """SIGKILL, to all of it: what a server of several processes leaves behind would not let it start again."""
+        self._signal_all(signal.SIGKILL)
         self.process.wait()
 
     def pause(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        """It is there, and says nothing."""
+        self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for pid in [*_children(self.process.pid), self.process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.send_signal(signal.SIGINT)
+            self.resume()
+            self.process.send_signal(self.at_once)  # nobody needs its data any more
             self.process.wait(SECONDS)
 
 
@@ -97,6 +107,8 @@ class Redis(Database):
 
 class Postgres(Database):
     """As a user of its own, since it refuses to be root."""
+
+    at_once = signal.SIGQUIT
 
     def __init__(self, folder: Path, *options: str) -> None:
         super().__init__(folder)
@@ -167,6 +179,10 @@ def running(kind: type[Redis] | type[Postgres], *options: str) -> Iterator[Any]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _program(name: str) -> str:

@@ -38,11 +38,9 @@ def read_messages(values: Any, read: Callable[[Any], Message]) -> tuple[Message,
 
 
 def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
-    """The messages, with whatever the row says about them. Raises InputError for a chat that cannot be scored."""
+    """The messages, with whatever the row says about them. Raises InputError for an empty one."""
     if not messages:
         raise InputError("no messages")
-    if not any(message.role == "assistant" for message in messages):
-        raise InputError("no assistant message")
     metadata = row.get("metadata")
     return Conversation(
         id=_id(row.get("id")),

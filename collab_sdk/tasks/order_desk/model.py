@@ -16,7 +16,7 @@ from collab_sdk.tasks.order_desk.speech import read_reply
 from collab_sdk.tasks.order_desk.world import consistent_orders, goal_text, read_order, said_by_user
 from collab_sdk.types import Message
 
-VERSION = 1
+VERSION = 2
 """Part of the cache key: raise it whenever the user behaves otherwise."""
 WANTED_GOALS = re.compile(r"at most (\d+) other goals")
 

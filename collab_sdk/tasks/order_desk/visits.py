@@ -1,9 +1,10 @@
 """Who comes to the desk: orders with the openings that name some of their slots."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
-from collab_sdk.tasks.order_desk.phrasings import PHRASINGS, TRAINED, opening
+from collab_sdk.tasks.order_desk.phrasings import PHRASINGS, TRAINED, Phrasings, opening
 from collab_sdk.tasks.order_desk.world import NAMES, Order, Split, goal_text, orders
 from collab_sdk.types import Conversation, Goal, Message
 
@@ -33,16 +34,34 @@ class Visitor:
         return Conversation(id=self.id, messages=(*self.history, *replies), goal=self.goal)
 
 
-def visitors(n: int, *, seed: int, split: Split = "train", phrasings: str | None = None) -> list[Visitor]:
-    """`n` visitors, always the same for a seed. `phrasings` as in OrderDeskUser."""
+def visitors(
+    n: int,
+    *,
+    seed: int,
+    split: Split = "train",
+    phrasings: str | None = None,
+    always: Collection[str] = (),
+    never: Collection[str] = (),
+) -> list[Visitor]:
+    """`n` visitors, always the same for a seed. `phrasings` as in OrderDeskUser.
+
+    The slots `always` are named in every opening, whatever else is, and the slots `never` in none.
+    """
     random = Random(f"{split}/{seed}")  # noqa: S311 - no secret
-    return [_visitor(f"{split}-{seed}-{i}", split, phrasings, random) for i in range(n)]
+    drawn = (_drawn(split, phrasings, random) for _ in range(n))
+    return [
+        _visitor(f"{split}-{seed}-{i}", order, (named | set(always)) - set(never), way, random)
+        for i, (order, named, way) in enumerate(drawn)
+    ]
 
 
-def _visitor(id: str, split: Split, phrasings: str | None, random: Random) -> Visitor:
+def _drawn(split: Split, phrasings: str | None, random: Random) -> tuple[Order, set[str], Phrasings]:
     order = random.choice(orders(split))
-    is_clear = random.random() < CLEAR
-    n_open = 0 if is_clear else random.randint(1, MOST_OPEN)
+    n_open = 0 if random.random() < CLEAR else random.randint(1, MOST_OPEN)
     named = random.sample(NAMES, len(NAMES) - n_open)
-    way = PHRASINGS[phrasings or random.choice(sorted(TRAINED))]
-    return Visitor(id=id, order=order, opening=opening(order, named, way, random), is_clear=is_clear)
+    return order, set(named), PHRASINGS[phrasings or random.choice(sorted(TRAINED))]
+
+
+def _visitor(id: str, order: Order, named: set[str], way: Phrasings, random: Random) -> Visitor:
+    is_clear = len(named) == len(NAMES)
+    return Visitor(id=id, order=order, opening=opening(order, sorted(named), way, random), is_clear=is_clear)

@@ -16,6 +16,8 @@ Order = Mapping[str, str]
 Split = Literal["train", "held-out"]
 HELD_OUT = 0.2
 """The share of all orders that no training conversation is about."""
+SPLIT = "2026-11"
+"""Names the draw of these orders: it was drawn anew when everything else was settled, and nothing was chosen by it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +54,7 @@ def orders(split: Split) -> Sequence[Order]:
 
 def is_held_out(order: Order) -> bool:
     """Whether the order is for evaluation only: decided by its combination of values, each of which is trained on."""
-    digest = hashlib.sha256(goal_text(order).encode()).digest()
+    digest = hashlib.sha256(f"{SPLIT}\n{goal_text(order)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < HELD_OUT * 2**64
 
 

@@ -12,11 +12,12 @@ from collab_sdk.chat.loop import run_sync
 from collab_sdk.demos import Shown
 from collab_sdk.errors import MissingExtraError
 from collab_sdk.tasks.order_desk import Visitor, visitors
+from collab_sdk.training import TrainingProgress
 from collab_sdk.types import Message
 from collab_trl.order_desk.base import Size, make_base
 from collab_trl.order_desk.evaluation import Visited, avisit, figures
 from collab_trl.order_desk.picture import draw
-from collab_trl.order_desk.rounds import Recipe, learn
+from collab_trl.order_desk.recipe import Recipe, play_of, train, write_openings
 
 SEED = 0
 NEEDED = ("torch", "transformers", "peft", "trl", "matplotlib")
@@ -27,7 +28,8 @@ class Scale:
     """How large the demo is."""
 
     base: Size = field(default_factory=lambda: Size(epochs=4.5))
-    recipe: Recipe = field(default_factory=lambda: Recipe(visitors=220, epochs=7.0))
+    recipe: Recipe = field(default_factory=lambda: Recipe())
+    visitors: int = 220
     rounds: int = 2
     evaluated: int = 200
 
@@ -42,12 +44,14 @@ def show(folder: Path, *, on_stage: Callable[[str], None], scale: Scale = Scale(
     model = folder / "base"
     make_base(model, seed=SEED, size=scale.base)
     visits = {"base": _visits(model, held_out)}
+    work = folder / "rounds"
+    shutil.rmtree(work, ignore_errors=True)  # rounds of an earlier demo would be taken for some to go on with
+    openings = write_openings(folder / "openings.jsonl", visitors(scale.visitors, seed=SEED + 1))
+    play = play_of(scale.recipe)
     for number in range(1, scale.rounds + 1):
         on_stage(f"round {number}: its own chats, other replies, futures, pairs, DPO")
-        work = folder / f"round-{number}"
-        shutil.rmtree(work, ignore_errors=True)  # an adapter of an earlier demo would be taken for one to go on with
-        model = learn(model, work, scale.recipe, seed=number, on_progress=lambda _: None)
-        visits[f"round {number}"] = _visits(model, held_out)
+        train(str(model), openings, work, scale.recipe, seed=SEED, on_progress=_unseen, rounds=number, play=play)
+        visits[f"round {number}"] = _visits(work / f"round-{number}" / "adapter" / "merged", held_out)
     measured = {name: figures(visited) for name, visited in visits.items()}
     picture = folder / "order-desk.png"
     note = f"{scale.evaluated} visitors whose orders were in no training, each model at temperature 1."
@@ -59,6 +63,10 @@ def show(folder: Path, *, on_stage: Callable[[str], None], scale: Scale = Scale(
         picture=picture,
         note=note,
     )
+
+
+def _unseen(progress: TrainingProgress) -> None:
+    """Seconds of training, in a demo of minutes."""
 
 
 def _visits(model: Path, held_out: Sequence[Visitor]) -> list[Visited]:

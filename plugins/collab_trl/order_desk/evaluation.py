@@ -5,14 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collab_sdk import Engine, Message, Rollout, Simulator
+from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, Message, Rollout, Simulator, as_chat_model
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
-from collab_sdk.errors import EmptyReplyError, TruncatedReplyError
+from collab_sdk.errors import SampleError
 from collab_sdk.tasks.order_desk import OrderDeskUser, Visitor
 from collab_sdk.tasks.order_desk.speech import Reply, read_reply
 from collab_sdk.tasks.order_desk.user import visit_of
+from collab_trl.online.policy import as_heard
 
 EXCHANGES = 4
 """After which the bar closes."""
@@ -59,33 +60,36 @@ FIGURES: dict[str, Figure] = {
 """What is measured of a conversation; None where the figure is not about it."""
 
 
-async def avisit(
-    bot: Any, visitors: Sequence[Visitor], *, temperature: float, phrasings: str | None = None, name: str = "evaluation"
-) -> list[Visited]:
-    """Let every visitor talk to the bot. `phrasings` as in OrderDeskUser, `name` tells draws apart.
+class AsHeard:
+    """A bot as its users hear it: what has no words or no end is said all the same, and is malformed."""
 
-    A reply that is empty or never ends is a malformed one, and the end of its conversation. Raises SampleError for
-    other failures: figures over what is left would say too much.
+    def __init__(self, bot: ChatModel) -> None:
+        self._bot = bot
+        self.name, self.fingerprint, self.price = bot.name, bot.fingerprint, bot.price
+        self.timeout = None
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        return as_heard(await self._bot.achat(request))
+
+
+async def avisit(
+    bot: Any, visitors: Sequence[Visitor], *, temperature: float, phrasings: str | None = None
+) -> list[Visited]:
+    """Let every visitor talk to the bot. `phrasings` as in OrderDeskUser.
+
+    Raises SampleError for what fails: figures over what is left would say too much.
     """
     engine = Engine(concurrency=CONCURRENCY)
     simulator = Simulator(OrderDeskUser(phrasings=phrasings), engine=engine)
-    rollout = Rollout(assistant=bot, simulator=simulator, temperature=temperature)
+    rollout = Rollout(
+        assistant=AsHeard(as_chat_model(bot)), simulator=simulator, window=EXCHANGES, temperature=temperature
+    )
 
     async def visit(visitor: Visitor) -> Visited:
-        messages = list(visitor.history)
-        for step in range(EXCHANGES):
-            draw = f"{name}/{visitor.id}/{step}"
-            try:
-                text = await rollout.arespond(messages, sample=draw)
-            except (EmptyReplyError, TruncatedReplyError):
-                messages.append(Message(role="assistant", content=""))
-                break
-            messages.append(Message(role="assistant", content=text))
-            user = await simulator.areply(messages, goal=visitor.goal, sample=draw)
-            messages.append(Message(role="user", content=user.message))
-            if user.done:
-                break
-        return Visited(visitor=visitor, messages=tuple(messages))
+        future = await rollout.aconverse(visitor.history, goal=visitor.goal, conversation_id=visitor.id)
+        if future.error is not None:
+            raise SampleError(f"{visitor.id}: {future.error}")
+        return Visited(visitor=visitor, messages=(*visitor.history, *future.messages))
 
     return await all_settled(visit(visitor) for visitor in visitors)
 

@@ -1,0 +1,41 @@
+"""The methods, and what they take where nothing is chosen. What they do is in methods.py, which imports TRL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from collab_sdk.errors import UnknownNameError
+from collab_sdk.training import TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Default:
+    """`plays` is whether the model talks while it is trained."""
+
+    learning_rate: float
+    beta: float
+    plays: bool = False
+
+
+METHODS: Mapping[str, Default] = {
+    # A tenth of what LoRA takes in SFT: DPO's gradient does not vanish on what the model can do already, and ten times
+    # TRL's own 1e-6, which is meant for all weights.
+    "dpo": Default(learning_rate=1e-5, beta=0.1),
+    "sft": Default(learning_rate=1e-4, beta=0.1),
+    "kto": Default(learning_rate=1e-5, beta=0.1),
+    "grpo": Default(learning_rate=1e-5, beta=0.04, plays=True),
+    "online-dpo": Default(learning_rate=1e-5, beta=0.1, plays=True),
+    "rloo": Default(learning_rate=1e-5, beta=0.05, plays=True),
+    "ppo": Default(learning_rate=1e-5, beta=0.05, plays=True),
+}
+
+
+def with_defaults(options: TrainingOptions) -> TrainingOptions:
+    """Raises UnknownNameError for a method nobody knows."""
+    if options.method not in METHODS:
+        raise UnknownNameError.of("method", options.method, METHODS)
+    default = METHODS[options.method]
+    return replace(
+        options,
+        learning_rate=options.learning_rate or default.learning_rate,
+        beta=options.beta or default.beta,
+    )

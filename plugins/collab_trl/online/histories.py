@@ -1,0 +1,67 @@
+"""What the model is to answer while it is trained: every user message of logged chats."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from collab_sdk.errors import InputError, ModelCallError
+from collab_sdk.logs import read_conversations
+from collab_sdk.types import Conversation, Message, Turn
+from collab_trl.hf_chat_format import ChatFormat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """A chat up to a user message; the response of `turn` is what was answered, and is not looked at."""
+
+    conversation: Conversation
+    turn: Turn
+    tokens: int
+    """Of the prompt, by the model's own chat template."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return self.turn.history
+
+    @property
+    def id(self) -> str:
+        return f"{self.conversation.id}/{self.turn.index}"
+
+
+def read_chats(path: Path) -> tuple[list[Conversation], dict[str, list[str]]]:
+    """The chats in logs of any format, and the rows that are none: where, by problem."""
+    faults: dict[str, list[str]] = {}
+
+    def refuse(error: InputError) -> None:
+        faults.setdefault(error.problem, []).append(error.where or str(path))
+
+    return list(read_conversations([path], unanswered=True, on_error=refuse)), faults
+
+
+def histories_of(
+    chats: Iterable[Conversation], chat_format: ChatFormat, *, longest: int, faults: dict[str, list[str]]
+) -> list[History]:
+    """What ends with a user message in the chats, and where it is too long or cannot be laid out, a fault."""
+    found = []
+    for conversation in chats:
+        for turn in _turns(conversation):
+            try:
+                tokens = len(chat_format.prompt(turn.history))
+            except ModelCallError as error:
+                faults.setdefault(str(error), []).append(f"{conversation.id}, turn {turn.index}")
+                continue
+            if tokens >= longest:
+                problem = f"longer than {longest:,} tokens (--max-length), so there is no room for a reply"
+                faults.setdefault(problem, []).append(f"{conversation.id}, turn {turn.index}")
+                continue
+            found.append(History(conversation=conversation, turn=turn, tokens=tokens))
+    return found
+
+
+def _turns(conversation: Conversation) -> Iterable[Turn]:
+    """Those that answer a user message, and the one that is still to come."""
+    turns = [turn for turn in conversation.turns() if turn.history[-1].role == "user"]
+    yield from turns
+    if conversation.messages and conversation.messages[-1].role == "user":
+        unanswered = Message(role="assistant", content="")
+        yield Turn(index=len(turns), history=conversation.messages, response=unanswered)

@@ -1,0 +1,153 @@
+"""Replies of the policy, and the multiturn-aware reward of each: futures played with the policy as it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.concurrency import all_settled
+from collab_sdk.errors import SampleError
+from collab_sdk.scorer import MRScorer
+from collab_sdk.types import Message
+from collab_trl.online.histories import History
+from collab_trl.online.policy import SILENCE, Policy, Spoken
+
+QUESTION_MARKS = "?？؟"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Played:
+    """A reply and what it earned."""
+
+    turns: tuple[Spoken, ...]
+    """The reply as tokens, then what the policy said in the first of its futures."""
+    reward: float | None
+    """MR; None where it could not be found out."""
+
+
+class Player:
+    """Lets the policy answer histories, and `scorer` play on from every answer with the policy itself."""
+
+    def __init__(self, policy: Policy, scorer: MRScorer, histories: Sequence[History]) -> None:
+        self._policy = policy
+        self._scorer = scorer.with_assistant(policy)
+        self._histories = histories
+        self._seen: list[tuple[str, int, float | None]] = []
+
+    def play(self, places: Sequence[int], *, draw: str) -> list[Played]:
+        """A reply to the history at each of `places`. `draw` tells times apart."""
+        return run_sync(self._aplay_all(places, draw))
+
+    def best_and_worst(self, places: Sequence[int], *, candidates: int, draw: str) -> list[tuple[Played, Played]]:
+        """The best and the worst of `candidates` replies to each history.
+
+        It is one reply twice where fewer than two different ones have a score, or none is better than another.
+        """
+        return run_sync(self._abest_and_worst(places, candidates, draw))
+
+    def score(
+        self, places: Sequence[int], texts: Sequence[str], tokens: Sequence[int], *, draw: str
+    ) -> list[float | None]:
+        """The rewards of replies that somebody else drew from the policy; `tokens` are their lengths."""
+        return run_sync(self._ascore_all(places, texts, tokens, draw))
+
+    def figures(self) -> dict[str, float]:
+        """Of the replies since this was last asked: mean reward, tokens, and the shares that ask or have no score."""
+        seen, self._seen = self._seen, []
+        if not seen:
+            return {}
+        rewards = [reward for _, _, reward in seen if reward is not None]
+        return {
+            **({"reward": fmean(rewards)} if rewards else {}),
+            "reply_tokens": fmean(tokens for _, tokens, _ in seen),
+            "ask_rate": fmean(asks(text) for text, _, _ in seen),
+            "unscored": 1 - len(rewards) / len(seen),
+        }
+
+    async def _aplay_all(self, places: Sequence[int], draw: str) -> list[Played]:
+        played = await all_settled(self._aplay(place, f"{draw}/{n}") for n, place in enumerate(places))
+        self._policy.forget()
+        return played
+
+    async def _aplay(self, place: int, draw: str) -> Played:
+        history = self._histories[place]
+        text, reply = await self._areply(history, draw)
+        reward = await self._areward(history, text, len(reply.reply), draw)
+        steps = range(self._scorer.rollout.window)
+        future = self._policy.take(f"{history.id}/{draw}/future-0/{step}" for step in steps)
+        return Played(turns=(reply, *future), reward=reward)
+
+    async def _abest_and_worst(self, places: Sequence[int], candidates: int, draw: str) -> list[tuple[Played, Played]]:
+        pairs = await all_settled(self._apair(place, candidates, f"{draw}/{n}") for n, place in enumerate(places))
+        self._policy.forget()
+        return pairs
+
+    async def _apair(self, place: int, candidates: int, draw: str) -> tuple[Played, Played]:
+        history = self._histories[place]
+        replies: dict[str, Spoken] = {}
+        for text, reply in await all_settled(self._areply(history, f"{draw}/{n}") for n in range(candidates)):
+            replies.setdefault(text, reply)
+        # All under one draw, so that they meet the same users.
+        rewards = await all_settled(
+            self._areward(history, text, len(reply.reply), draw) for text, reply in replies.items()
+        )
+        played = [
+            Played(turns=(reply,), reward=reward) for reply, reward in zip(replies.values(), rewards, strict=True)
+        ]
+        scored = sorted((each for each in played if each.reward is not None), key=lambda each: each.reward or 0.0)
+        if len(scored) < 2 or scored[0].reward == scored[-1].reward:
+            return played[0], played[0]
+        return scored[-1], scored[0]
+
+    async def _ascore_all(
+        self, places: Sequence[int], texts: Sequence[str], tokens: Sequence[int], draw: str
+    ) -> list[float | None]:
+        rewards = await all_settled(
+            self._areward(self._histories[place], text.strip() or SILENCE, length, f"{draw}/{n}")
+            for n, (place, text, length) in enumerate(zip(places, texts, tokens, strict=True))
+        )
+        self._policy.forget()
+        return rewards
+
+    async def _areply(self, history: History, draw: str) -> tuple[str, Spoken]:
+        sample = f"{history.id}/{draw}/reply"
+        text = await self._scorer.rollout.arespond(history.messages, sample=sample)
+        [reply] = self._policy.take([sample])
+        return text, reply
+
+    async def _areward(self, history: History, text: str, tokens: int, draw: str) -> float | None:
+        """MR. A sample that failed is missing: no reply's reward is made up."""
+        try:
+            goal = await self._scorer.goals.aread(history.conversation)
+            goals = await self._scorer.agoals(history.turn, goal, history.conversation.id)
+        except SampleError:
+            reward = None
+        else:
+            messages = [*history.messages, Message(role="assistant", content=text)]
+            score = await self._scorer.ascore(messages, goal=goals, conversation_id=f"{history.id}/{draw}")
+            reward = score.value
+        self._seen.append((text, tokens, reward))
+        return reward
+
+
+def as_one_sequence(turns: Sequence[Spoken]) -> tuple[list[int], list[int], list[int]]:
+    """Prompt, completion and mask (1 where the policy spoke, 0 where the user or the template did) of a conversation.
+
+    It ends before a turn whose prompt does not go on from what was said, token by token: some templates leave earlier
+    thinking out, and a reply may read back as other tokens than those that were drawn.
+    """
+    prompt = list(turns[0].prompt)
+    completion = list(turns[0].reply)
+    mask = [1] * len(completion)
+    for turn in turns[1:]:
+        so_far = [*prompt, *completion]
+        if list(turn.prompt[: len(so_far)]) != so_far:
+            break
+        between = turn.prompt[len(so_far) :]
+        completion += [*between, *turn.reply]
+        mask += [0] * len(between) + [1] * len(turn.reply)
+    return prompt, completion, mask
+
+
+def asks(text: str) -> bool:
+    return any(mark in text for mark in QUESTION_MARKS)

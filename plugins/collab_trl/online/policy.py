@@ -1,0 +1,83 @@
+"""The model that is being trained, as a bot: it talks as it is at that moment, and remembers in which tokens."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from collab_sdk.chat.model import ChatReply, ChatRequest, Price
+from collab_trl.hf_chat_format import ChatFormat
+from collab_trl.hf_files import Folder
+from collab_trl.hf_model import seed_of
+from collab_trl.hf_sampling import Truncation
+from collab_trl.hf_worker import Job, Worker
+
+SILENCE = "…"
+"""What a user sees of a reply without words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spoken:
+    """A reply as tokens, and the prompt that it answers."""
+
+    prompt: Sequence[int]
+    reply: Sequence[int]
+
+
+class Policy:
+    """Implements ChatModel. A reply that has no words or no end is no failure but the policy's own: users see it."""
+
+    name = "the model in training"
+    fingerprint = None  # another model after every step
+    price = Price(prompt=0.0, completion=0.0)
+    timeout = None
+
+    def __init__(self, model: Any, chat_format: ChatFormat, *, reply_limit: int | None) -> None:
+        weights = LiveWeights(model, chat_format, reply_limit=reply_limit)
+        self._worker = Worker(lambda: weights, name=self.name)
+        self._spoken: dict[str, Spoken] = {}
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        job = Job(request=request, seed=seed_of(request), adapter=None)
+        reply = await asyncio.wrap_future(self._worker.submit(job))
+        self._spoken[request.sample] = Spoken(prompt=job.prompt, reply=job.answer)
+        return as_heard(reply)
+
+    def take(self, samples: Iterable[str]) -> list[Spoken]:
+        """What was said in those draws in which something was; it is told once."""
+        return [self._spoken.pop(sample) for sample in samples if sample in self._spoken]
+
+    def forget(self) -> None:
+        """What nobody asked for."""
+        self._spoken.clear()
+
+
+def as_heard(reply: ChatReply) -> ChatReply:
+    """As users get it, who cannot tell a reply without words or end from one that was meant so."""
+    return replace(reply, content=reply.content or SILENCE, finish_reason="stop")
+
+
+class LiveWeights:
+    """A model in training, behind what generates with it. Implements AnyWeights."""
+
+    truncation = Truncation()
+    """None: what is learnt from is drawn from the policy itself."""
+
+    def __init__(self, model: Any, chat_format: ChatFormat, *, reply_limit: int | None) -> None:
+        self._model = model
+        self._chat_format = chat_format
+        self.context: int = model.config.get_text_config().max_position_embeddings
+        self.reply_limit = reply_limit
+
+    @contextmanager
+    def adapted(self, adapter: Folder | None) -> Iterator[Any]:
+        trains = self._model.training
+        self._model.eval()
+        try:
+            yield self._model
+        finally:
+            self._model.train(trains)
+
+    def chat_format(self, adapter: Folder | None) -> ChatFormat:
+        return self._chat_format

@@ -1,0 +1,133 @@
+"""Rounds of DPO: the model talks, what it might have said is scored and paired, it learns that, and talks again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.errors import InputError, OutputError
+from collab_sdk.preferences import PreferenceExporter
+from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
+from collab_trl.base import Base
+from collab_trl.online.histories import History
+from collab_trl.online.preparing import chats_of, played_by, preflight_of, said
+from collab_trl.online.talks import Talks, atalk, read_talks, write_talks
+from collab_trl.output import MERGED
+from collab_trl.serving import merged_command
+from collab_trl.workplace import RUN, identity, read_json, write_json
+
+CHATS, PAIRS, ADAPTER, FIGURES = "chats.jsonl", "prefs.jsonl", "adapter", "figures.json"
+OnProgress = Callable[[TrainingProgress], None]
+
+
+def prepare_rounds(options: TrainingOptions, base: Base) -> Training:
+    """Raises InputError if no chat in the logs has an opening that the model could answer."""
+    found = chats_of(options, base, openings=True)
+    return RoundsTraining(
+        options=options,
+        play=played_by(options),
+        base=base,
+        histories=found.histories,
+        preflight=preflight_of(options, base, found),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundsTraining:
+    """Implements collab_sdk.training.Training. A round is a folder, with what was said, the pairs, and the adapter."""
+
+    options: TrainingOptions
+    play: Play
+    base: Base
+    histories: Sequence[History]
+    """The openings."""
+    preflight: Preflight
+
+    def run(self, on_progress: OnProgress) -> TrainingReport:
+        """All rounds; what is done is not done again. Raises CollabError, as exporter and trainer do."""
+        if self.preflight.faults and not self.options.skip_bad:
+            count = sum(len(fault.places) for fault in self.preflight.faults)
+            raise InputError(
+                f"{count} chats cannot be used as they are; mend them, or leave them out with --skip-bad",
+                where=str(self.options.data),
+            )
+        self._sign()
+        model, reports = self.base.name, []
+        for number in range(1, self.options.rounds + 1):
+            folder = self.options.output / f"round-{number}"
+            self._talk(model, folder, on_progress)
+            reports.append(self._train(model, folder, number, on_progress))
+            model = str(folder / ADAPTER / MERGED)
+        after = self.options.output / f"round-{self.options.rounds + 1}"  # a next round would learn from what is there
+        self._talk(model, after, on_progress)
+        return replace(
+            reports[-1],
+            steps=sum(report.steps for report in reports),
+            seconds=sum(report.seconds for report in reports),
+            serve=merged_command(Path(model)),
+        )
+
+    def _sign(self) -> None:
+        """Raises OutputError where the folder has rounds of another training; more rounds of the same one go on."""
+        run = identity(self.options, self.base, [said(history) for history in self.histories])
+        known = read_json(self.options.output / RUN)
+        if known is not None and known != run:
+            changed = ", ".join(sorted(key for key in run if known.get(key) != run[key]))
+            raise OutputError(
+                f"{self.options.output} holds rounds of another training (it differs in {changed}): give another -o "
+                "DIR, or delete that one."
+            )
+        self.options.output.mkdir(parents=True, exist_ok=True)
+        write_json(self.options.output / RUN, run)
+
+    def _talk(self, model: str, folder: Path, on_progress: OnProgress) -> Talks:
+        """What the model says, and in FIGURES what that is like: reward, tokens, questions, KL to the first base."""
+        path = folder / CHATS
+        if path.exists():
+            return read_talks(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        scorer = self.play.scorer.with_assistant(f"hf:{model}")
+        talks = run_sync(
+            atalk(
+                [history.conversation for history in self.histories],
+                scorer,
+                exchanges=self.play.exchanges,
+                draw=folder.name,
+            )
+        )
+        if not talks.conversations:
+            raise InputError("no conversation with the model could be held to its end", where=str(self.options.data))
+        figures = {**talks.figures, "kl": self._kl(model, talks), "lost": float(talks.lost)}
+        write_json(folder / FIGURES, figures)
+        write_talks(talks, path)
+        on_progress(TrainingProgress(stage=folder.name, step=0, steps=0, metrics=figures))
+        return talks
+
+    def _kl(self, model: str, talks: Talks) -> float:
+        from collab_trl.online.divergence import kl_per_token
+
+        return kl_per_token(model, self.base.name, talks.conversations)
+
+    def _train(self, model: str, folder: Path, number: int, on_progress: OnProgress) -> TrainingReport:
+        from collab_trl.preparing import prepare
+
+        pairs = folder / PAIRS
+        if not pairs.exists():
+            scorer = self.play.scorer.with_assistant(f"hf:{model}")
+            exporter = PreferenceExporter(
+                scorer,
+                candidates=self.play.candidates,
+                min_margin=self.play.rule.min_margin,
+                min_z=self.play.rule.min_z,
+                max_pairs=self.play.rule.max_pairs,
+                adaptive=self.play.adaptive,
+            )
+            exporter.export(read_talks(folder / CHATS).conversations, pairs, eval_fraction=self.options.eval_fraction)
+        options = replace(
+            self.options, data=pairs, base=model, output=folder / ADAPTER, rounds=0, play=None, merge=True
+        )
+
+        def on_step(progress: TrainingProgress) -> None:
+            on_progress(replace(progress, stage=f"round {number}, {progress.stage}"))
+
+        return prepare(options).run(on_step)

@@ -1,0 +1,80 @@
+"""Whole conversations of the model with the simulated user, and what they were like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+from collab_sdk.chat.tokens import count_tokens
+from collab_sdk.concurrency import all_settled
+from collab_sdk.errors import SampleError
+from collab_sdk.logs import JsonlWriter, get_chat_writer, read_conversations
+from collab_sdk.rollout import Rollout
+from collab_sdk.scorer import MRScorer
+from collab_sdk.types import Conversation, Future
+from collab_trl.online.player import asks
+
+REWARD = "reward"
+"""Where a conversation's metadata has its R*."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Talks:
+    """Conversations that were held to their end; others are `lost`."""
+
+    conversations: tuple[Conversation, ...]
+    lost: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Mean reward R* of the conversations, tokens a reply, the share of first replies that ask."""
+        replies = [
+            [message.content for message in conversation.messages if message.role == "assistant"]
+            for conversation in self.conversations
+        ]
+        if not replies:
+            return {}
+        return {
+            "reward": fmean(float(conversation.metadata[REWARD]) for conversation in self.conversations),
+            "reply_tokens": fmean(count_tokens(text) for texts in replies for text in texts),
+            "ask_rate": fmean(asks(texts[0]) for texts in replies),
+        }
+
+
+async def atalk(chats: Sequence[Conversation], scorer: MRScorer, *, exchanges: int, draw: str) -> Talks:
+    """From the opening of every chat that has one, with the scorer's bot. `draw` tells times apart."""
+    rollout = scorer.rollout.with_window(exchanges)
+    openings = [chat for chat in chats if chat.opening]
+    held = await all_settled(_atalk(chat, rollout, scorer, draw) for chat in openings)
+    conversations = tuple(conversation for conversation in held if conversation is not None)
+    return Talks(conversations=conversations, lost=len(held) - len(conversations))
+
+
+async def _atalk(chat: Conversation, rollout: Rollout, scorer: MRScorer, draw: str) -> Conversation | None:
+    try:
+        goal = await scorer.goals.aread(chat)
+    except SampleError:
+        return None
+    future = await rollout.aconverse(chat.opening, goal=goal, conversation_id=f"{draw}/{chat.id}")
+    if future.error is None:
+        future = await scorer.reward.agive(chat.opening, future, goal=goal)
+    if future.reward is None:
+        return None
+    return _held(replace(chat, goal=goal), future)
+
+
+def _held(chat: Conversation, future: Future) -> Conversation:
+    messages = (*chat.opening, *future.messages)
+    return replace(chat, messages=messages, alternatives={}, metadata={REWARD: future.reward})
+
+
+def write_talks(talks: Talks, path: Path) -> None:
+    row = get_chat_writer("collab")
+    with JsonlWriter(path) as file:
+        for conversation in talks.conversations:
+            file.write(row(conversation))
+
+
+def read_talks(path: Path) -> Talks:
+    """What `write_talks` has written; how many were lost is not told."""
+    return Talks(conversations=tuple(read_conversations([path])), lost=0)
