@@ -3,7 +3,7 @@
     python benchmarks/ray_scale.py [--chats 100000] [--workers 2] [--json ray_scale.json]
 
 Each chat is scored with one future of one exchange, by token_penalty alone: two calls of the stand-in, kept in a cache
-on disk. A tenth and three tenths of the chats are scored on one machine and on Ray, which gives what a further chat
+on disk. A twentieth and three of them are scored on one machine and on Ray, which gives what a further chat
 costs there without start-up; then all of them on Ray, while the resident memory of the command and of every process
 that it started is sampled, less pages of files and of shared memory, of each quarter of the run the median.
 """
@@ -81,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
 
     ray = ["--engine", "ray", "--ray-workers", str(options.workers)]
-    few, more = options.chats // 10, options.chats * 3 // 10
+    few, more = options.chats // 20, options.chats * 3 // 20
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_chats(folder / "chats.jsonl", options.chats)

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 import warnings
@@ -21,13 +22,14 @@ OBJECT_STORE_BYTES = 200_000_000
 """Of a Ray of our own: what is on its way is a few hundred chats."""
 PATIENCE = 5.0
 """Seconds in which a cluster must take a connection."""
-START_SECONDS = 60.0
+TRIES = 3
+"""To start, each given up by Ray after half a minute, which a busy machine may need."""
+START_SECONDS = 120.0
 """In which a node must be ready."""
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # whatever ends a run is said in our words
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
 }
 """Read by Ray when it is imported."""
 
@@ -62,6 +64,8 @@ def connected(options: RunnerOptions, concurrency: int) -> Iterator[Cluster]:
         address = _address(options)
         if address is not None:
             _check_address(address)
+            if ours:
+                _probe(address)
         if ours:
             _connect(address, options)
         try:
@@ -86,15 +90,18 @@ def _connect(address: str | None, options: RunnerOptions) -> None:
     problems: list[BaseException] = []
 
     def connect() -> None:
-        try:
-            ray.init(
-                address=address or "local",
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                **({} if address else own),
-            )
-        except BaseException as error:  # SystemExit where a cluster is not what it seems
-            problems.append(error)
+        for _ in range(TRIES):
+            problems.clear()
+            try:
+                ray.init(
+                    address=address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    **({} if address else own),
+                )
+                return
+            except BaseException as error:  # SystemExit where a cluster is not what it seems
+                problems.append(error)
 
     with _silence():
         # In a thread, since Ray may wait for good for a node that it takes to be elsewhere.
@@ -105,6 +112,19 @@ def _connect(address: str | None, options: RunnerOptions) -> None:
         problems.append(TimeoutError(f"it is not ready after {START_SECONDS:g} s"))
     if problems:
         raise RunnerError(_explained(address, str(problems[0]) or type(problems[0]).__name__))
+
+
+def _probe(address: str) -> None:
+    """Connect in another process first: where a cluster will not have it, Ray ends the process without a word."""
+    code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS)  # noqa: S603 - ourselves
+    except subprocess.TimeoutExpired:
+        raise RunnerError(_nobody(address, f"it was not ready after {START_SECONDS:g} s")) from None
+    if done.returncode:
+        refused = "it did not let us in; is RAY_AUTH_TOKEN its token?"
+        raise RunnerError(_explained(address, done.stderr if "Version mismatch" in done.stderr else refused))
 
 
 @contextmanager
@@ -146,12 +166,13 @@ def _check_address(address: str) -> None:
 
 
 def _explained(address: str | None, problem: str) -> str:
-    where = address or "this machine"
+    if address is None:
+        return f"Ray cannot start on this machine: {' '.join(problem.split())[:200]}"
     versions = re.findall(r"(Ray|Python): (\S+)", problem)
     if "Version mismatch" in problem and len(versions) >= 4:
         there, here = (" and ".join(f"{name} {version}" for name, version in part) for part in _halves(versions[:4]))
-        return f"The cluster at {where} runs {there}, and this is {here}: use the same here and there."
-    return _nobody(where, " ".join(problem.split())[:200])
+        return f"The cluster at {address} runs {there}, and this is {here}: use the same here and there."
+    return _nobody(address, " ".join(problem.split())[:200])
 
 
 def _halves(versions: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
