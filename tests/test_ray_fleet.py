@@ -1,4 +1,4 @@
-"""The limits that the workers of a fleet share, with members in one process and no Ray."""
+"""What the workers of a fleet share, with members in one process and no Ray."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("collab_ray")
 
+from collab_ray.desk import DONE, Desk
 from collab_ray.fleet import LEASE_SECONDS, EndpointReport, Fleet, Grant, Report
 from collab_ray.member import Member
 
@@ -264,3 +265,35 @@ def test_an_endpoint_that_refuses_costs_the_fleet_one_call():
     _, ended = asyncio.run(together(Limits(), refusing, members=3, calls=5))
     assert len(refusing.requests) <= 3
     assert all(isinstance(error, EndpointError) for error in ended)
+
+
+def test_a_reader_that_starts_over_is_given_the_same_but_for_what_is_done():
+    async def main() -> None:
+        desk = Desk(dumps(Limits()))
+        await desk.begin()
+        for number, done in enumerate([[], [], [0]]):
+            await desk.put(f"[{number}]", done)
+        await desk.end()
+        assert [await desk.take(number) for number in range(4)] == [DONE, "[1]", "[2]", None]
+        assert [await desk.take(number) for number in range(4)] == [DONE, "[1]", "[2]", None]
+
+    asyncio.run(main())
+
+
+def test_a_reader_waits_for_the_next_parcel_and_hears_of_a_stop():
+    async def main() -> None:
+        desk = Desk(dumps(Limits()))
+        await desk.begin()
+        taking = asyncio.create_task(desk.take(0))
+        await asyncio.sleep(0)
+        assert not taking.done()
+        await desk.put("[0]", [])
+        assert await taking == "[0]"
+        taking = asyncio.create_task(desk.take(1))
+        await asyncio.sleep(0)
+        await desk.stop(("BudgetError", "spent"))
+        await desk.stop(("EndpointError", "too late"))
+        assert await taking is None
+        assert loads(Grant, await desk.report("a", "1", dumps(Report()))).stop == ("BudgetError", "spent")
+
+    asyncio.run(main())

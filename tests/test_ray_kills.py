@@ -86,20 +86,6 @@ def test_a_killed_worker_costs_what_it_had_in_flight(cluster, undisturbed, tmp_p
     assert len(ids) == 2 * len(set(ids)) == 2 * CHATS
 
 
-def test_a_killed_reader_loses_no_chat(cluster, undisturbed, tmp_path):
-    node, address = cluster
-    files, calls = undisturbed
-    with LoopbackServer(latency=slowly) as server:
-        run = Run(tmp_path, server, address)
-        process = run.start()
-        run.wait_for_calls(process, 60)
-        [reader] = node.pids("ray::Read")
-        kill(reader)
-        run.finish(process)
-        assert server.count == calls
-    assert run.files == files
-
-
 def test_without_the_desk_the_run_ends_and_the_same_command_goes_on(cluster, undisturbed, tmp_path):
     node, address = cluster
     files, calls = undisturbed
