@@ -44,7 +44,7 @@ class Gate:
         self.busy = 0
         """Calls that are let through and have not ended."""
         self.beside: Callable[[], Queue] | None = None
-        self.waiting: Queue = []
+        self.queue: Queue = []
         self._arrivals = count()
         self._next_start = float("-inf")
         self._alarm: asyncio.TimerHandle | None = None
@@ -56,17 +56,17 @@ class Gate:
     @property
     def queued(self) -> int:
         """Calls that wait here."""
-        return sum(not turn.done() for _, _, turn in self.waiting)
+        return sum(not turn.done() for _, _, turn in self.queue)
 
     @property
     def first_queued(self) -> int:
         """When the conversation of the call that is next was opened; 0 if no call waits."""
-        return self.waiting[0][0] if self.waiting else 0
+        return self.queue[0][0] if self.queue else 0
 
     @property
     def load(self) -> int:
         """Calls that run or wait."""
-        return self.busy + len(self.waiting)
+        return self.busy + len(self.queue)
 
     @property
     def room(self) -> bool:
@@ -84,7 +84,7 @@ class Gate:
     async def enter(self) -> "Gate":
         """Wait for a turn, here or at a gate beside it; returns the one to `leave`."""
         turn: asyncio.Future[Gate] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self.waiting, (open_order.get(), next(self._arrivals), turn))
+        heapq.heappush(self.queue, (open_order.get(), next(self._arrivals), turn))
         self.wake()
         if turn.done():
             return turn.result()
@@ -115,7 +115,7 @@ class Gate:
     def wake(self) -> None:
         """Let in what may go now; to be called when the bound has risen by itself."""
         while self.busy < int(self.limit) and self._alarm is None:
-            queue = self.waiting or (self.beside() if self.beside is not None else None)
+            queue = self.queue or (self.beside() if self.beside is not None else None)
             if not queue:
                 return
             if queue[0][2].done():  # cancelled

@@ -115,7 +115,7 @@ class Replicas:
         """The longest queue at another, for `endpoint` to help out with."""
         if not endpoint.awake:
             return []
-        return max((other.gate.waiting for other in self._model_of if other is not endpoint), key=len)
+        return max((other.gate.queue for other in self._model_of if other is not endpoint), key=len)
 
     def take_over(self, endpoint: Endpoint, error: CollabError) -> bool:
         """Whether others make the call that `endpoint` failed; it rests, or is left out if it refuses."""
