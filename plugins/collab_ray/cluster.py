@@ -86,7 +86,7 @@ def _connect(address: str | None, options: RunnerOptions) -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": options.dashboard,
     }
-    problem: BaseException | None = None
+    problem: Exception | None = None
     for _ in range(TRIES):
         try:
             # In this thread: when the one that started them ends, Linux ends Ray's processes.
@@ -98,7 +98,7 @@ def _connect(address: str | None, options: RunnerOptions) -> None:
                     **({} if address else own),
                 )
             return
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             problem = error
     raise RunnerError(_explained(address, str(problem) or type(problem).__name__))
 
