@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from collab_sdk.asking import aasks, ais_clear
 from collab_sdk.chat.tokens import count_tokens
-from collab_sdk.concurrency import all_settled, over_conversations
-from collab_sdk.errors import RunStoppedError, SampleError
+from collab_sdk.concurrency import all_settled
+from collab_sdk.errors import SampleError
+from collab_sdk.runners import run_here
 from collab_sdk.scorer import MRScorer
 from collab_sdk.statistics import Estimate, estimate_mean
 from collab_sdk.types import Conversation, Goal, Message, MRScore, Turn
@@ -136,23 +137,14 @@ async def acompare_bots(
 
     turns: list[ComparedTurn] = []
     failed: list[str] = []
-    stopped: RunStoppedError | None = None
-    engine, done = scorer.engine, 0
-    outcomes = over_conversations(
-        compare, conversations, open_at_once=max(2, engine.concurrency), settle=engine.asettle
-    )
-    async for outcome in outcomes:
-        if isinstance(outcome.error, RunStoppedError):
-            stopped = stopped or outcome.error
-            continue
+    done = 0
+    async for outcome in run_here(compare, conversations, engine=scorer.engine):
         if outcome.error is not None:
             failed.append(f"{outcome.conversation.id}: {outcome.error}")
         turns += outcome.value or ()
         done += 1
         if on_progress is not None:
             on_progress(done)
-    if stopped is not None:
-        raise stopped
     names = (each.rollout.assistant.name for each in scorers)
     return Comparison(before=next(names), after=next(names), turns=tuple(turns), failed=tuple(failed))
 

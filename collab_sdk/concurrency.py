@@ -45,9 +45,10 @@ async def over_conversations(
     """Do `work` on every conversation, `open_at_once` at a time; outcomes come in input order, as soon as they can.
 
     Memory stays flat: at most `HELD_BACK` times as many are open or wait for one before them. An error of one
-    conversation is its outcome. After a RunStoppedError none is opened any more. Those open are seen to their end if a
-    budget is spent, since they may do without further calls; otherwise they are cancelled, with it as their outcome.
-    However it ends, `settle` waits for what is still under way.
+    conversation is its outcome, but for a RunStoppedError: after one, no other is opened any more. Those open are seen
+    to their end if a budget is spent, since they may do without further calls; otherwise they are cancelled. What was
+    done has its outcome still, and then the first such error is raised. However it ends, `settle` waits for what is
+    still under way.
     """
     reader = iter(conversations)
     running: deque[tuple[Conversation, asyncio.Task[T]]] = deque()
@@ -71,11 +72,14 @@ async def over_conversations(
                 for _, other in running:
                     other.cancel()
 
-    def outcome(conversation: Conversation, task: asyncio.Task[T]) -> Outcome[T]:
+    def outcome(conversation: Conversation, task: asyncio.Task[T]) -> Outcome[T] | None:
+        """None for one that the end of the run has cut short."""
         if task.cancelled():
-            return Outcome(conversation=conversation, error=stop)
+            return None
         try:
             return Outcome(conversation=conversation, value=task.result())
+        except RunStoppedError:
+            return None
         except CollabError as error:
             return Outcome(conversation=conversation, error=error)
 
@@ -92,14 +96,15 @@ async def over_conversations(
                     running.append((conversation, task))
                     order += 1
             while running and running[0][1].done():
-                yield outcome(*running.popleft())
+                if (one := outcome(*running.popleft())) is not None:
+                    yield one
             may_open = at_work < open_at_once and len(running) < HELD_BACK * open_at_once
             if pull is None and may_open and stop is None and not exhausted:
                 # In a thread: the next chat may be a while in coming, from a pipe or a slow disk.
                 pull = asyncio.create_task(asyncio.to_thread(next, reader, None))
                 pull.add_done_callback(lambda _: changed.set())
             if not running and (pull is None or stop is not None):
-                return
+                break
             await changed.wait()
     finally:
         for _, task in running:
@@ -107,3 +112,5 @@ async def over_conversations(
         if pull is not None:
             pull.cancel()
         await settle()
+    if stop is not None:
+        raise stop

@@ -19,6 +19,7 @@ CollabError
 ├── TrainingError              a training cannot go on with these settings; names the next to try
 └── RunStoppedError            the whole run ends; what was paid for is kept
     ├── BudgetError            max_calls or max_usd is reached
+    ├── RunnerError            the machines that do the work cannot be had, or are lost
     ├── CacheError             replies cannot be kept
     │   └── LostConnectionError   a shared cache's server does not answer; it is asked again for a while
     └── EndpointError          the provider refuses the key or model, or has never answered
@@ -133,6 +134,10 @@ class RunStoppedError(CollabError):
 
 class BudgetError(RunStoppedError):
     """`max_calls` or `max_usd` is reached."""
+
+
+class RunnerError(RunStoppedError):
+    """The machines that do the work cannot be had, or are lost; what was paid for is in the cache."""
 
 
 class CacheError(RunStoppedError):

@@ -9,11 +9,12 @@ from typing import Any, Self
 from collab_sdk.calibration import Calibration
 from collab_sdk.chat.engine import Engine
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.concurrency import Outcome, all_settled, over_conversations
+from collab_sdk.concurrency import Outcome, all_settled
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
 from collab_sdk.rollout import Rollout
+from collab_sdk.runners import run_here
 from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
 
 DEFAULT_METRICS: Mapping[str, float] = {"goal": 1.0, "interactivity": 1.0, "token_penalty": 1.0}
@@ -166,12 +167,7 @@ class MRScorer:
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[list[MRScore]]]:
         """The scores of every conversation, in input order."""
-        return over_conversations(
-            self.ascore_conversation,
-            conversations,
-            open_at_once=max(2, self.engine.concurrency),
-            settle=self.engine.asettle,
-        )
+        return run_here(self.ascore_conversation, conversations, engine=self.engine)
 
     def score_conversation(self, conversation: Conversation) -> list[MRScore]:
         return run_sync(self.ascore_conversation(conversation))

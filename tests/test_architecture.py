@@ -18,17 +18,17 @@ HEAVY = set(
 )
 
 LAYERS = [
-    {"errors", "types", "registry", "sampling", "statistics", "suppression"},
+    {"errors", "types", "registry", "sampling", "statistics", "suppression", "wire"},
     {"prompts", "concurrency", "demos", "rows", "sandbox", "calibration"},
     {"chat"},
-    {"simulator", "goals", "offline", "testing", "logs"},
+    {"simulator", "goals", "offline", "testing", "logs", "runners"},
     {"rollout", "harvest"},
     {"metrics"},
     {"scorer", "asking"},
     {"runs"},
     {"preferences", "estimate", "comparison", "tasks", "training"},
     {"evaluation", "fidelity"},
-    {"report"},
+    {"jobs", "report"},
 ]
 """From the ground up: a module may import from its own layer and those below."""
 

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -16,12 +17,16 @@ def chats(count: int) -> list[Conversation]:
 async def settled() -> None: ...
 
 
-def outcomes(work, conversations, *, open_at_once: int = 3) -> list[Outcome]:
-    async def main() -> list[Outcome]:
-        run = over_conversations(work, conversations, open_at_once=open_at_once, settle=settled)
-        return [outcome async for outcome in run]
+def outcomes(work, conversations, *, open_at_once: int = 3, stopped_by: type | None = None) -> list[Outcome]:
+    seen: list[Outcome] = []
 
-    return asyncio.run(asyncio.wait_for(main(), timeout=20))
+    async def main() -> None:
+        async for outcome in over_conversations(work, conversations, open_at_once=open_at_once, settle=settled):
+            seen.append(outcome)
+
+    with pytest.raises(stopped_by) if stopped_by else nullcontext():
+        asyncio.run(asyncio.wait_for(main(), timeout=20))
+    return seen
 
 
 def test_outcomes_come_in_input_order_whatever_ends_first():
@@ -70,9 +75,7 @@ def test_a_dead_endpoint_ends_the_others_at_once_and_opens_no_more():
             raise EndpointError("refused")
         await asyncio.Event().wait()
 
-    results = outcomes(work, chats(100))
-    assert len(results) <= 4
-    assert {str(outcome.error) for outcome in results} == {"refused"}
+    assert outcomes(work, chats(100), stopped_by=EndpointError) == []
 
 
 def test_a_spent_budget_lets_those_open_end():
@@ -89,9 +92,10 @@ def test_a_spent_budget_lets_those_open_end():
             await asyncio.sleep(0)
         return "done"
 
-    results = outcomes(work, chats(100))
-    assert [str(outcome.error or outcome.value) for outcome in results[:3]] == ["done", "spent", "done"]
-    assert len(results) <= 5
+    results = outcomes(work, chats(100), stopped_by=BudgetError)
+    assert [outcome.conversation.id for outcome in results[:2]] == ["0", "2"]
+    assert {outcome.value for outcome in results} == {"done"}
+    assert opened <= 5
 
 
 def test_a_chat_that_is_slow_in_coming_holds_up_nobody():

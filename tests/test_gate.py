@@ -5,7 +5,7 @@ import pytest
 
 from collab_sdk import Engine
 from collab_sdk.chat.gate import Gate
-from collab_sdk.chat.limit import CUT, FIRST_ROUND
+from collab_sdk.chat.limit import CUT, FIRST_ROUND, Limit
 from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
 from collab_sdk.chat.pace import Pace
 from collab_sdk.concurrency import open_order
@@ -26,14 +26,15 @@ class Clock:
 
 
 def warmed(ceiling: int, successes: int, clock: Clock | None = None) -> Gate:
-    gate = Gate(ceiling, clock or Clock())
+    clock = clock or Clock()
+    gate = Gate(Limit(ceiling, clock), clock)
     for _ in range(successes):
         gate.succeeded()
     return gate
 
 
 def test_one_call_goes_first_and_its_success_opens_the_gate():
-    gate = Gate(64, Clock())
+    gate = Gate(Limit(64, Clock()), Clock())
     assert gate.limit == 1
     gate.succeeded()
     assert gate.limit == FIRST_ROUND
@@ -95,7 +96,7 @@ def test_what_a_cut_took_is_won_back_slowly_then_ever_faster():
 def test_after_a_refusal_calls_start_evenly():
     async def starts() -> list[float]:
         loop = asyncio.get_running_loop()
-        gate = Gate(64, loop.time)
+        gate = Gate(Limit(64, loop.time), loop.time)
         gate.succeeded(0.2)
         gate.refused(started=loop.time())
         times: list[float] = []
@@ -141,7 +142,7 @@ def test_calls_of_the_conversation_opened_first_go_first():
             await asyncio.sleep(0)
 
     async def main() -> None:
-        gate = Gate(1, Clock())
+        gate = Gate(Limit(1, Clock()), Clock())
         await asyncio.gather(*(call(gate, order) for order in (9, 3, 7, 1, 5)))
 
     asyncio.run(main())
@@ -154,7 +155,7 @@ def test_a_waiter_that_is_cancelled_leaves_its_place_to_the_next():
             await release.wait()
 
     async def main() -> bool:
-        gate, release = Gate(1, Clock()), asyncio.Event()
+        gate, release = Gate(Limit(1, Clock()), Clock()), asyncio.Event()
         holder = asyncio.create_task(hold(gate, release))
         await asyncio.sleep(0)
         given_up = asyncio.create_task(hold(gate, release))

@@ -10,13 +10,13 @@ from collab_cli.failures import finish
 from collab_cli.options import LOGS, RunOptions, option, run_options
 from collab_cli.progress import shown
 from collab_cli.run import Run, open_logs, prices_of, running
-from collab_cli.setup import chosen_metrics, chosen_models
+from collab_cli.setup import score_job
 from collab_cli.summary import show_estimate
 from collab_cli.terminal import Problems, note
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.errors import InputError, RunStoppedError, UsageError
+from collab_sdk.errors import InputError, UsageError
 from collab_sdk.fidelity import (
     CheckedConversation,
     SimulatorCheck,
@@ -82,11 +82,8 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, options
 async def acheck(check: SimulatorCheck, run: Run, problems: Problems) -> list[CheckedConversation]:
     """Every conversation that could be checked. Raises RunStoppedError if the run cannot go on."""
     checked: list[CheckedConversation] = []
-    stopped, done = None, 0
+    done = 0
     async for outcome in check.acheck_all(run.conversations):
-        if isinstance(outcome.error, RunStoppedError):
-            stopped = stopped or outcome.error
-            continue
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
         if outcome.value is not None:
@@ -95,8 +92,6 @@ async def acheck(check: SimulatorCheck, run: Run, problems: Problems) -> list[Ch
                 problems.report(f"{outcome.conversation.id}: {reason}")
         done += 1
         run.progress.update(done=done, failed=problems.count, mean_mr=None)
-    if stopped is not None:
-        raise stopped
     return checked
 
 
@@ -122,10 +117,11 @@ def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> C
 
 def _dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> None:
     """Show what a check would cost; ends the command where lines of the logs could not be read."""
+    job = score_job(options)
     ledger = estimate_check(
         tuple(open_logs(logs, options, problems)),
-        prices=prices_of(chosen_models(options)),
-        metrics=chosen_metrics(options),
+        prices=prices_of(job.cast.models()),
+        metrics=job.weights,
         samples=options.samples,
         window=options.window,
         goals_per_turn=options.goals_per_turn,

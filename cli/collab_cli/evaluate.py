@@ -9,7 +9,7 @@ from collab_cli.evaluate_output import show_evaluation
 from collab_cli.evaluate_run import Evaluation, dry_run, evaluating
 from collab_cli.evaluate_setup import Setting
 from collab_cli.failures import finish
-from collab_cli.options import LIMIT, PARTS, SPENDING, RunOptions, count, number, option, taking
+from collab_cli.options import LIMIT, PARTS, RUNNER, SPENDING, RunOptions, count, number, option, taking
 from collab_cli.terminal import Problems, note
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import Figure, evaluation_row, figures, plot_figures, require_plot
@@ -34,7 +34,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @option("--output", "-o", type=FILE, metavar="FILE", help="Everything as JSON: figures and conversations.")
 @option("--plot", type=FILE, metavar="PNG", help="The figures as a picture.")
 @option("--unsafe-exec", is_flag=True, help="Run models' code unprotected where there is no sandbox.")
-@taking([*PARTS, LIMIT, *SPENDING])
+@taking([*PARTS, LIMIT, *SPENDING, *RUNNER])
 def evaluate(
     bots: tuple[str, ...],
     tasks: tuple[str, ...],

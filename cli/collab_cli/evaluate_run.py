@@ -1,22 +1,22 @@
 """An evaluation: which bots on which tasks, one after the other, so that each one's money is known."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 
-from collab_cli.evaluate_setup import Parts, Setting, chosen_parts, chosen_tasks
+from collab_cli.evaluate_setup import Parts, Setting, TaskRun, chosen_parts, chosen_tasks
 from collab_cli.failures import finish
 from collab_cli.progress import Progress, shown
-from collab_cli.setup import open_engine
+from collab_cli.setup import open_engine, open_runner
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems
-from collab_sdk import Conversation, Engine
+from collab_sdk import Engine
 from collab_sdk.chat.ledger import Ledger, Usage
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.model import CallRole
-from collab_sdk.errors import RunStoppedError
 from collab_sdk.evaluation import BotResult, Evaluator, estimate_evaluation
 from collab_sdk.evaluation.played import Played
+from collab_sdk.runners import Runner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,35 +33,30 @@ class EvaluationRun:
 
     parts: Parts
     engine: Engine
-    tasks: tuple[tuple[Evaluator, tuple[Conversation, ...]], ...]
+    runner: Runner
+    tasks: tuple[TaskRun, ...]
     problems: Problems
     progress: Progress
 
     def all(self) -> Iterator[Evaluation]:
         """Task by task. Raises RunStoppedError if the run cannot go on."""
-        for evaluator, conversations in self.tasks:
+        for task in self.tasks:
             with shown(self.progress):  # and not while a table is printed
-                results = tuple(self._result(name, evaluator, conversations) for name in self.parts.bots)
-            yield Evaluation(evaluator=evaluator, results=results)
+                results = tuple(self._result(name, task) for name in self.parts.bots)
+            yield Evaluation(evaluator=task.evaluator, results=results)
 
-    def _result(self, name: str, evaluator: Evaluator, conversations: tuple[Conversation, ...]) -> BotResult:
+    def _result(self, name: str, task: TaskRun) -> BotResult:
         before = {role: replace(usage) for role, usage in self.engine.ledger.by_role().items()}
-        played, failed = run_sync(self._aplay(name, evaluator, conversations))
+        played, failed = run_sync(self._aplay(name, task))
         after = self.engine.ledger.by_role()
         by_role = {role: _less(usage, before.get(role, Usage())) for role, usage in after.items()}
         total = sum(by_role.values(), Usage())
         return BotResult(name=name, played=played, usage=total, usage_by_role=by_role, failed=failed)
 
-    async def _aplay(
-        self, name: str, evaluator: Evaluator, conversations: tuple[Conversation, ...]
-    ) -> tuple[tuple[Played, ...], dict[str, str]]:
+    async def _aplay(self, name: str, task: TaskRun) -> tuple[tuple[Played, ...], dict[str, str]]:
         played: list[Played] = []
         failed: dict[str, str] = {}
-        stopped: RunStoppedError | None = None
-        async for outcome in evaluator.aplay_all(self.parts.bots[name], conversations):
-            if isinstance(outcome.error, RunStoppedError):
-                stopped = stopped or outcome.error
-                continue
+        async for outcome in self.runner.run(task.jobs[name], task.conversations):
             if outcome.error is not None:
                 failed[outcome.conversation.id] = str(outcome.error)
                 self.problems.report(f"{name}, {outcome.conversation.id}: {outcome.error}")
@@ -70,8 +65,6 @@ class EvaluationRun:
                 if one.is_missing:
                     self.problems.report(f"{name}, {one.conversation_id}: {one.future.error}")
             self.progress.update(done=self.progress.done + 1, failed=self.problems.count, mean_mr=None)
-        if stopped is not None:
-            raise stopped
         return tuple(played), failed
 
 
@@ -79,12 +72,16 @@ class EvaluationRun:
 def evaluating(setting: Setting, problems: Problems) -> Iterator[EvaluationRun]:
     """Set an evaluation up; whatever ends it, what it cost is shown. Bad input is met here, before any call."""
     parts = chosen_parts(setting)
-    with open_engine(setting.options, parts.by_role) as engine:
+    with ExitStack() as opened:
+        engine = opened.enter_context(open_engine(setting.options, parts.by_role))
         tasks = tuple(chosen_tasks(setting, parts, engine, problems))
-        total = len(parts.bots) * sum(len(conversations) for _, conversations in tasks)
+        runner = opened.enter_context(open_runner(setting.options, engine))  # it may take seconds
+        total = len(parts.bots) * sum(len(task.conversations) for task in tasks)
         progress = Progress(engine.ledger, total=total)
         try:
-            yield EvaluationRun(parts=parts, engine=engine, tasks=tasks, problems=problems, progress=progress)
+            yield EvaluationRun(
+                parts=parts, engine=engine, runner=runner, tasks=tasks, problems=problems, progress=progress
+            )
         finally:
             problems.close()
             show_usage(engine.ledger)
@@ -99,8 +96,8 @@ def dry_run(setting: Setting, problems: Problems) -> None:
         CallRole.GOAL: parts.judge.price,
     }
     bots = [bot.price for bot in parts.bots.values()]
-    for evaluator, conversations in chosen_tasks(setting, parts, Engine(cache=None), problems):
-        estimated = estimate_evaluation(conversations, evaluator, bots, prices=prices)
+    for task in chosen_tasks(setting, parts, Engine(cache=None), problems):
+        estimated = estimate_evaluation(task.conversations, task.evaluator, bots, prices=prices)
         for role, usage in estimated.roles.items():
             ledger.roles[role] = ledger.of(role) + usage
     problems.close()

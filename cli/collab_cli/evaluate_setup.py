@@ -1,19 +1,19 @@
 """What an evaluation is made of, from what was asked for: bots, user, judge, tasks and their rows."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from collab_cli.options import RunOptions
 from collab_cli.setup import NO_MODEL
 from collab_cli.terminal import Problems, note
-from collab_sdk import ChatModel, Conversation, Engine, Simulator, as_chat_model
+from collab_sdk import ChatModel, Conversation, Engine, as_chat_model
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.evaluation import Evaluator, as_bot
+from collab_sdk.jobs import Cast, EvaluateJob
 from collab_sdk.metrics.pass_rate import PassRate
-from collab_sdk.sandbox import Sandbox, find_isolation
-from collab_sdk.tasks import Task, get_task, load_task
+from collab_sdk.tasks import get_task, load_task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,8 @@ class Setting:
 class Parts:
     """Who plays."""
 
+    cast: Cast
+    """With the first bot."""
     bots: Mapping[str, ChatModel]
     simulator: ChatModel
     judge: ChatModel
@@ -57,36 +59,42 @@ def chosen_parts(setting: Setting) -> Parts:
     if repeated := [spec for spec in specs if specs.count(spec) > 1]:
         raise UsageError(f"The bot {repeated[0]!r} is given twice.")
     return Parts(
+        cast=Cast(assistant=specs[0], simulator=simulator, judge=judge, api_base=options.api_base),
         bots={spec: as_bot(spec, api_base=options.api_base) for spec in specs},
         simulator=as_chat_model(simulator, api_base=options.api_base),
         judge=as_chat_model(judge, api_base=options.api_base),
     )
 
 
-def chosen_tasks(
-    setting: Setting, parts: Parts, engine: Engine, problems: Problems
-) -> Iterator[tuple[Evaluator, tuple[Conversation, ...]]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRun:
+    """A task with its rows, and what is done with each of them, by bot."""
+
+    evaluator: Evaluator
+    conversations: tuple[Conversation, ...]
+    jobs: Mapping[str, EvaluateJob]
+
+
+def chosen_tasks(setting: Setting, parts: Parts, engine: Engine, problems: Problems) -> Iterator[TaskRun]:
     """The tasks with their rows. Raises UsageError or InputError for one that cannot be had."""
+    options = setting.options
     for task in [get_task(name) for name in dict.fromkeys(setting.tasks)]:
         rows = load_task(task, setting.data, on_error=problems.report)
-        conversations = tuple(islice(rows, setting.options.limit))
+        conversations = tuple(islice(rows, options.limit))
         if not conversations:
             raise InputError(f"no row of it can be used for the task {task.name}", where=str(setting.data or task.hub))
-        evaluator = Evaluator(
-            task,
-            simulator=Simulator(parts.simulator, engine=engine),
-            judge=parts.judge,
-            metric=_metric(task, setting),
-            exchanges=setting.exchanges,
-            samples=setting.options.samples,
-        )
-        yield evaluator, conversations
+        if setting.unsafe_exec and task.metric == PassRate.name and not options.dry_run:
+            note("--unsafe-exec: where there is no sandbox, models' code runs unprotected.")
+        jobs = {bot: _job(setting, parts, bot, task.name) for bot in parts.bots}
+        evaluator = next(iter(jobs.values())).evaluator(engine, estimating=options.dry_run)
+        yield TaskRun(evaluator=evaluator, conversations=conversations, jobs=jobs)
 
 
-def _metric(task: Task, setting: Setting) -> PassRate | None:
-    """The task's metric where it needs a sandbox. Raises UsageError if none is to be had."""
-    if task.metric != PassRate.name or setting.options.dry_run:
-        return None
-    if setting.unsafe_exec:
-        note("--unsafe-exec: where there is no sandbox, models' code runs unprotected.")
-    return PassRate(Sandbox(isolation=find_isolation(unsafe_allowed=setting.unsafe_exec)))
+def _job(setting: Setting, parts: Parts, bot: str, task: str) -> EvaluateJob:
+    return EvaluateJob(
+        cast=replace(parts.cast, assistant=bot),
+        task=task,
+        exchanges=setting.exchanges,
+        samples=setting.options.samples,
+        unsafe_exec=setting.unsafe_exec,
+    )

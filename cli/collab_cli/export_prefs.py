@@ -8,12 +8,14 @@ import click
 
 from collab_cli.apart import check_apart
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, Number, RunOptions, count, number, option, run_options
+from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, Number, RunOptions, count, number, option, taking
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
-from collab_sdk import ExportReport, PreferenceExporter
+from collab_sdk import ExportReport
+from collab_sdk.chat.loop import run_sync
+from collab_sdk.jobs import ExportJob
 from collab_sdk.logs import WRITERS
 from collab_sdk.preferences import PairRule, Refusal, beside
 from collab_sdk.runs import run_path
@@ -35,7 +37,7 @@ from collab_sdk.runs import run_path
 @number("--min-margin", Number(min=0), PairRule.min_margin, metavar="MR", help="Between chosen and rejected, at least.")
 @number("--max-pairs", count(1), PairRule.max_pairs, help="Of one conversation.")
 @option("--fixed-samples", is_flag=True, help="Play exactly --samples futures of each response, as the paper does.")
-@run_options
+@taking([*RUN_OPTIONS, *RUNNER])
 def export_prefs(
     logs: tuple[str, ...],
     output: Path | None,
@@ -62,16 +64,22 @@ def export_prefs(
         return
     target = _checked(output, logs)
     with running(logs, options, problems) as run:
-        exporter = PreferenceExporter(
-            run.scorer, candidates=candidates, min_margin=min_margin, max_pairs=max_pairs, adaptive=not fixed_samples
+        job = ExportJob(
+            score=run.job,
+            candidates=candidates,
+            min_margin=min_margin,
+            max_pairs=max_pairs,
+            adaptive=not fixed_samples,
         )
         with shown(run.progress):
-            report = exporter.export(
-                run.conversations,
-                target,
-                format=format,
-                eval_fraction=eval_fraction,
-                on_progress=_reporter(run.progress, problems),
+            report = run_sync(
+                job.exporter(run.scorer).awrite(
+                    run.runner.run(job, run.conversations),
+                    target,
+                    format=format,
+                    eval_fraction=eval_fraction,
+                    on_progress=_reporter(run.progress, problems),
+                )
             )
     show_export(report, target, held_out=eval_fraction > 0, seconds=run.progress.seconds)
     finish(problems, incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0)

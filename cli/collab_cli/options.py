@@ -14,6 +14,7 @@ from collab_cli.config import read_config
 from collab_sdk.logs import FORMATS
 
 Command = Callable[..., Any]
+LOCAL = "local"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,10 @@ class RunOptions:
     tokens_per_minute: float | None = None
     timeout: float = 120.0
     cache: str | None = None
+    engine: str = LOCAL
+    ray_address: str | None = None
+    ray_workers: int | None = None
+    ray_dashboard: bool = False
 
 
 class Count(click.IntRange):
@@ -211,6 +216,14 @@ def taking(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command
 
 
 run_options = taking(RUN_OPTIONS)
+
+
+RUNNER = [
+    option("--engine", metavar="ENGINE", default=DEFAULTS.engine, show_default=True, help="Where to work: local, ray."),
+    option("--ray-address", metavar="HOST:PORT", help="A Ray cluster, or auto.  [default: Ray on this machine]"),
+    number("--ray-workers", count(1), help="Processes to work in.  [default: by CPUs and --concurrency]"),
+    option("--ray-dashboard", is_flag=True, help="Start Ray's dashboard with it."),
+]
 
 
 LOGS = click.argument("logs", nargs=-1, required=True, metavar="LOGS...")

@@ -9,7 +9,7 @@ import click
 
 from collab_cli.apart import check_apart
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, RunOptions, option, run_options
+from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, RunOptions, option, taking
 from collab_cli.progress import shown
 from collab_cli.run import Run, dry_run, running
 from collab_cli.score_output import Take, json_rows, score_table
@@ -17,7 +17,6 @@ from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems, note
 from collab_sdk import MRScore
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.errors import RunStoppedError
 from collab_sdk.runs import run_path
 
 
@@ -31,7 +30,7 @@ from collab_sdk.runs import run_path
     metavar="FILE",
     help="The JSON lines also to a file, for a report.",
 )
-@run_options
+@taking([*RUN_OPTIONS, *RUNNER])
 def score(logs: tuple[str, ...], json: bool, output: Path | None, options: RunOptions) -> None:
     """Score every assistant turn of logged chats.
 
@@ -92,11 +91,7 @@ async def ascore(run: Run, tally: Tally, problems: Problems, takes: Sequence[Tak
 
     Raises RunStoppedError once all that was paid for is handed on.
     """
-    stopped = None
-    async for outcome in run.scorer.ascore_all(run.conversations):
-        if isinstance(outcome.error, RunStoppedError):
-            stopped = stopped or outcome.error
-            continue
+    async for outcome in run.runner.run(run.job, run.conversations):
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
         for turn, turn_score in zip(outcome.conversation.turns(), outcome.value or (), strict=False):
@@ -105,5 +100,3 @@ async def ascore(run: Run, tally: Tally, problems: Problems, takes: Sequence[Tak
                 take(turn_score, turn)
         tally.conversations += 1
         run.progress.update(done=tally.conversations, failed=problems.count, mean_mr=tally.mean_mr)
-    if stopped is not None:
-        raise stopped

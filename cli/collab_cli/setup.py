@@ -3,14 +3,16 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from collab_cli.options import RunOptions
+from collab_cli.options import LOCAL, RunOptions
 from collab_cli.terminal import note
-from collab_sdk import ChatModel, Engine, Metric, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
+from collab_sdk import ChatModel, Engine, MRScorer
 from collab_sdk.chat.cache import KeptCache
 from collab_sdk.chat.caches import default_cache, open_cache
-from collab_sdk.errors import UsageError
+from collab_sdk.errors import UnknownNameError, UsageError
+from collab_sdk.jobs import Cast, Models, ScoreJob
+from collab_sdk.registry import registered
+from collab_sdk.runners import PLUGIN_GROUP, LocalRunner, Runner, RunnerOptions
 from collab_sdk.scorer import DEFAULT_METRICS
 
 NO_MODEL = (
@@ -19,17 +21,24 @@ NO_MODEL = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Models:
-    """Who plays which part."""
-
-    assistant: ChatModel
-    simulator: ChatModel
-    judge: ChatModel
+def score_job(options: RunOptions) -> ScoreJob:
+    """Raises UsageError where a part has no model."""
+    return ScoreJob(
+        cast=_cast(options),
+        metrics=tuple(options.metric or DEFAULT_METRICS.items()),
+        token_rate=options.token_rate,
+        window=options.window,
+        samples=options.samples,
+        goals_per_turn=options.goals_per_turn,
+    )
 
 
 def chosen_models(options: RunOptions) -> Models:
     """Raises UsageError where a part has no model."""
+    return _cast(options).models()
+
+
+def _cast(options: RunOptions) -> Cast:
     assistant = options.assistant or options.model
     simulator = options.simulator or options.model
     judge = options.judge or options.model or simulator
@@ -39,34 +48,36 @@ def chosen_models(options: RunOptions) -> Models:
         raise UsageError("The bot is not named: give --assistant, or --model for all parts.")
     if not simulator or not judge:
         raise UsageError("The bot has no user to talk to: give --simulator, or --model for all other parts.")
-    model_of = {spec: as_chat_model(spec, api_base=options.api_base) for spec in (assistant, simulator, judge)}
-    return Models(assistant=model_of[assistant], simulator=model_of[simulator], judge=model_of[judge])
-
-
-def chosen_metrics(options: RunOptions) -> Mapping[Metric | str, float]:
-    """Raises UsageError for a token rate without the metric it belongs to."""
-    weights: dict[Metric | str, float] = dict(options.metric or DEFAULT_METRICS.items())
-    if options.token_rate is not None:
-        penalty = TokenPenalty(rate=options.token_rate)
-        if penalty.name not in weights:
-            raise UsageError(f"--token-rate belongs to {penalty.name}, which is not among the metrics.")
-        weights[penalty] = weights.pop(penalty.name)
-    return weights
+    return Cast(assistant=assistant, simulator=simulator, judge=judge, api_base=options.api_base)
 
 
 @contextmanager
 def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
     """The scorer of a run, its cache closed afterwards. Raises UsageError for what cannot work, before any call."""
-    models, metrics = chosen_models(options), chosen_metrics(options)
+    job = score_job(options)
+    models = job.cast.models()
     parts = {"bot": models.assistant, "user": models.simulator, "judge": models.judge}
     with open_engine(options, parts) as engine:
-        rollout = Rollout(
-            assistant=models.assistant,
-            simulator=Simulator(models.simulator, engine=engine),
-            window=options.window,
-            samples=options.samples,
-        )
-        yield MRScorer(rollout, metrics=metrics, judge=models.judge, goals_per_turn=options.goals_per_turn)
+        yield job.scorer(engine)
+
+
+@contextmanager
+def open_runner(options: RunOptions, engine: Engine) -> Iterator[Runner]:
+    """Where the work is done. Raises CollabError if that is not to be had."""
+    if options.engine == LOCAL:
+        yield LocalRunner(engine)
+        return
+    plugins = registered(PLUGIN_GROUP)
+    if options.engine not in plugins:
+        raise UnknownNameError.of("engine", options.engine, [LOCAL, *plugins])
+    asked = RunnerOptions(
+        cache=str(options.cache or default_cache(os.environ)),
+        address=options.ray_address,
+        workers=options.ray_workers,
+        dashboard=options.ray_dashboard,
+    )
+    with plugins[options.engine].load()(engine, asked) as runner:
+        yield runner
 
 
 @contextmanager

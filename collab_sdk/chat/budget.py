@@ -1,6 +1,6 @@
 """Limits on what a run may spend."""
 
-from collab_sdk.errors import BudgetError, UsageError
+from collab_sdk.errors import BudgetError
 
 
 class Budget:
@@ -11,10 +11,6 @@ class Budget:
     """
 
     def __init__(self, *, max_calls: int | None = None, max_usd: float | None = None) -> None:
-        if max_calls is not None and max_calls < 0:
-            raise UsageError(f"max_calls is {max_calls}; it must be 0 or more.")
-        if max_usd is not None and not max_usd >= 0:
-            raise UsageError(f"max_usd is {max_usd}; it must be 0 or more.")
         self.max_calls = max_calls
         self.max_usd = max_usd
         self.calls = 0
@@ -22,7 +18,7 @@ class Budget:
         self._priced = 0
         self._in_flight = 0
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Count one call about to be made. Raises BudgetError if it would pass a limit."""
         if self.max_calls is not None and self.calls >= self.max_calls:
             raise BudgetError(f"The limit of {self.max_calls} calls is reached.")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from collab_sdk.chat.gate import Gate
-from collab_sdk.chat.pace import Pace
+from collab_sdk.chat.quota import Pacing
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import BotError, CollabError, EndpointError, ModelCallError, TimedOutError
 
@@ -24,7 +24,7 @@ class Endpoint:
 
     name: str
     gate: Gate
-    pace: Pace
+    pace: Pacing
     clock: Callable[[], float]
     proven: bool = False
     vouched_for: bool = False

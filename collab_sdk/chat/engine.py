@@ -13,19 +13,17 @@ from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from collab_sdk.chat.budget import Budget
 from collab_sdk.chat.cache import Cache, MemoryCache
 from collab_sdk.chat.caches import default_cache, open_cache
 from collab_sdk.chat.endpoint import Endpoint
 from collab_sdk.chat.flight import Flight
-from collab_sdk.chat.gate import Gate
 from collab_sdk.chat.key import call_identity, call_key
 from collab_sdk.chat.ledger import Ledger
 from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
-from collab_sdk.chat.pace import Pace
+from collab_sdk.chat.quota import Limits, OwnQuota, Quota, Spending
 from collab_sdk.chat.replicas import Replicas, named_replicas
 from collab_sdk.chat.retry import RetryPolicy, Sleep, is_retryable
-from collab_sdk.errors import CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError, UsageError
+from collab_sdk.errors import CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
 from collab_sdk.suppression import suppress
 
 CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped by its provider's content filter"}
@@ -38,7 +36,8 @@ class Engine:
     the ceiling of calls in flight to each model; how many there are adapts to what the endpoint bears. `timeout` is in
     seconds, for one try; a model may have a `timeout` of its own (None: it is waited for), such as one that runs in
     this process.
-    One engine serves any number of scorers, from any event loop.
+    One engine serves any number of scorers, from any event loop. `quota` is for one of a fleet: it takes the place of
+    all limits.
     """
 
     def __init__(
@@ -51,22 +50,23 @@ class Engine:
         max_calls: int | None = None,
         max_usd: float | None = None,
         timeout: float = 120.0,
+        quota: Quota | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if concurrency < 1:
-            raise UsageError(f"concurrency is {concurrency}; it must be 1 or more.")
-        for limit in (requests_per_minute, tokens_per_minute):
-            if limit is not None and not limit > 0:
-                raise UsageError(f"A limit of {limit} per minute lets nothing through; give a number above 0.")
+        self.limits = Limits(
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            max_calls=max_calls,
+            max_usd=max_usd,
+        )
         self.cache: Cache = _as_cache(cache)
-        self.concurrency = concurrency
-        self.budget = Budget(max_calls=max_calls, max_usd=max_usd)
         self.ledger = Ledger()
-        self._requests_per_minute = requests_per_minute
-        self._tokens_per_minute = tokens_per_minute
-        self._timeout = timeout
+        self.timeout = timeout
+        self._quota = quota or OwnQuota(self.limits, clock=clock, sleep=sleep)
+        self.budget: Spending = self._quota.budget
         self._retry = retry
         self._sleep = sleep
         self._clock = clock
@@ -184,12 +184,12 @@ class Engine:
 
     async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, flight: Flight) -> ChatReply:
         await endpoint.pace.wait()
-        self.budget.start()
+        await self.budget.start()
         usage = self.ledger.of(request.role)
         usage.calls += 1
         started = self._clock()
         usd = None
-        timeout = getattr(model, "timeout", self._timeout)
+        timeout = getattr(model, "timeout", self.timeout)
         flight.sent = True
         try:
             with suppress():  # an app's own bot may be watched, and nobody said any of this
@@ -223,15 +223,13 @@ class Engine:
         key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
         found = known.get(key)
         if found is None or found.over:
-            pace = Pace(
-                requests_per_minute=self._requests_per_minute,
-                tokens_per_minute=self._tokens_per_minute,
-                clock=self._clock,
-                sleep=self._sleep,
-            )
+            shared = key if model.fingerprint else model.name
+            pace = self._quota.pace(shared)
             found = known[key] = Replicas(
                 {
-                    Endpoint(name=name, gate=Gate(self.concurrency, self._clock), pace=pace, clock=self._clock): replica
+                    Endpoint(
+                        name=name, gate=self._quota.gate(f"{name} {shared}"), pace=pace, clock=self._clock
+                    ): replica
                     for name, replica in named_replicas(model)
                 }
             )

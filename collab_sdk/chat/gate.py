@@ -5,8 +5,8 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 from types import TracebackType
+from typing import Protocol
 
-from collab_sdk.chat.limit import Limit
 from collab_sdk.concurrency import open_order
 
 Queue = list[tuple[int, int, "asyncio.Future[Gate]"]]
@@ -14,17 +14,35 @@ CREDIT = 0.02
 """Seconds by which a start may be late without moving those after it."""
 
 
+class Bound(Protocol):
+    """How many calls there may be at a time, and how it follows from what became of them; Limit is one."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def spacing(self) -> float:
+        """Seconds from the start of a call to the next."""
+
+    def succeeded(self, seconds: float | None = None) -> None: ...
+
+    def refused(self, started: float) -> None: ...
+
+    def troubled(self) -> None: ...
+
+
 class Gate:
-    """Lets as many calls to an endpoint run at a time as its Limit says, up to `ceiling`.
+    """Lets as many calls to an endpoint run at a time as `bound` says.
 
     Calls of the conversation that was opened first go first, so that conversations are finished rather than opened.
     `beside` gives the queue of another gate, to let calls in from when nobody waits here.
     """
 
-    def __init__(self, ceiling: int, clock: Callable[[], float]) -> None:
-        self._limit = Limit(ceiling, clock)
+    def __init__(self, bound: Bound, clock: Callable[[], float]) -> None:
+        self._bound = bound
         self._clock = clock
-        self._busy = 0
+        self.busy = 0
+        """Calls that are let through and have not ended."""
         self.beside: Callable[[], Queue] | None = None
         self.queue: Queue = []
         self._arrivals = count()
@@ -33,12 +51,22 @@ class Gate:
 
     @property
     def limit(self) -> float:
-        return self._limit.value
+        return self._bound.value
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait here."""
+        return sum(not turn.done() for _, _, turn in self.queue)
+
+    @property
+    def first_queued(self) -> int:
+        """When the conversation of the call that is next was opened; 0 if no call waits."""
+        return self.queue[0][0] if self.queue else 0
 
     @property
     def load(self) -> int:
         """Calls that run or wait."""
-        return self._busy + len(self.queue)
+        return self.busy + len(self.queue)
 
     @property
     def room(self) -> bool:
@@ -57,7 +85,7 @@ class Gate:
         """Wait for a turn, here or at a gate beside it; returns the one to `leave`."""
         turn: asyncio.Future[Gate] = asyncio.get_running_loop().create_future()
         heapq.heappush(self.queue, (open_order.get(), next(self._arrivals), turn))
-        self._wake()
+        self.wake()
         if turn.done():
             return turn.result()
         try:
@@ -69,40 +97,41 @@ class Gate:
 
     def succeeded(self, seconds: float | None = None) -> None:
         """A call was answered, in `seconds` if that is known."""
-        self._limit.succeeded(seconds)
-        self._wake()
+        self._bound.succeeded(seconds)
+        self.wake()
 
     def refused(self, started: float) -> None:
         """A call that began at `started` met a rate limit."""
-        self._limit.refused(started)
+        self._bound.refused(started)
 
     def troubled(self) -> None:
         """A call failed for another reason that may pass."""
-        self._limit.troubled()
+        self._bound.troubled()
 
     def leave(self) -> None:
-        self._busy -= 1
-        self._wake()
+        self.busy -= 1
+        self.wake()
 
-    def _wake(self) -> None:
-        while self._busy < int(self.limit) and self._alarm is None:
+    def wake(self) -> None:
+        """Let in what may go now; to be called when the bound has risen by itself."""
+        while self.busy < int(self.limit) and self._alarm is None:
             queue = self.queue or (self.beside() if self.beside is not None else None)
             if not queue:
                 return
             if queue[0][2].done():  # cancelled
                 heapq.heappop(queue)
                 continue
-            if (spacing := self._limit.spacing) > 0:
+            if (spacing := self._bound.spacing) > 0:
                 now = self._clock()
                 if now < self._next_start:
                     loop = asyncio.get_running_loop()
                     self._alarm = loop.call_later(self._next_start - now, self._ring)
                     return
                 self._next_start = max(self._next_start, now - CREDIT) + spacing
-            self._busy += 1
+            self.busy += 1
             heapq.heappop(queue)[2].set_result(self)
 
     def _ring(self) -> None:
         self._alarm = None
         self._next_start = min(self._next_start, self._clock())
-        self._wake()
+        self.wake()

@@ -7,13 +7,14 @@ from typing import Any
 from collab_sdk.asking import aasks
 from collab_sdk.chat.engine import Engine
 from collab_sdk.chat.model import ChatModel
-from collab_sdk.concurrency import Outcome, all_settled, over_conversations
+from collab_sdk.concurrency import Outcome, all_settled
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.evaluation.played import Played
 from collab_sdk.evaluation.questions import auseful_questions
 from collab_sdk.goals import GoalReader
 from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
 from collab_sdk.rollout import Rollout
+from collab_sdk.runners import run_here
 from collab_sdk.simulator import Simulator
 from collab_sdk.tasks import BriefWriter, Task
 from collab_sdk.types import Conversation, Future, Goal
@@ -59,9 +60,7 @@ class Evaluator:
         async def play(conversation: Conversation) -> tuple[Played, ...]:
             return await self.aplay_samples(bot, conversation)
 
-        return over_conversations(
-            play, conversations, open_at_once=max(2, self.engine.concurrency), settle=self.engine.asettle
-        )
+        return run_here(play, conversations, engine=self.engine)
 
     async def aplay_samples(self, bot: ChatModel, conversation: Conversation) -> tuple[Played, ...]:
         """Every sample of one goal. Raises SampleError without a brief, UsageError if it cannot be measured."""

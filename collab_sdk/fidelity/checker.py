@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.calibration import RewardPair
-from collab_sdk.concurrency import Outcome, all_settled, over_conversations
+from collab_sdk.concurrency import Outcome, all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.fidelity.user_turns import ComparedTurn, user_turns
+from collab_sdk.runners import run_here
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Conversation, Goal, MRScore, Turn
 
@@ -58,9 +59,7 @@ class SimulatorCheck:
 
     def acheck_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[CheckedConversation]]:
         """Every conversation, in input order."""
-        return over_conversations(
-            self.acheck, conversations, open_at_once=max(2, self.engine.concurrency), settle=self.engine.asettle
-        )
+        return run_here(self.acheck, conversations, engine=self.engine)
 
     async def acheck(self, conversation: Conversation) -> CheckedConversation:
         """One conversation; a turn whose call fails is missing, with its reason.

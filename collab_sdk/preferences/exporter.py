@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.concurrency import Outcome, all_settled, over_conversations
-from collab_sdk.errors import RunStoppedError, UsageError
+from collab_sdk.concurrency import Outcome, all_settled
+from collab_sdk.errors import UsageError
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
 from collab_sdk.preferences.selection import PairRule, Refusal
+from collab_sdk.runners import run_here
 from collab_sdk.runs import run_row
 from collab_sdk.sampling import SamplingRule
 from collab_sdk.scorer import MRScorer
@@ -72,20 +73,29 @@ class PreferenceExporter:
         `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, and RunStoppedError when the
         run cannot go on: what is done by then stays in `*.partial`, and the same export goes on from the cache.
         """
-        report, stopped = ExportReport(), None
+        return await self.awrite(
+            self.ascore_all(conversations), path, format=format, eval_fraction=eval_fraction, on_progress=on_progress
+        )
+
+    async def awrite(
+        self,
+        outcomes: AsyncIterator[Outcome[ScoredConversation]],
+        path: str | os.PathLike[str],
+        *,
+        format: str = "trl",
+        eval_fraction: float = 0.0,
+        on_progress: Callable[[ExportReport], None] | None = None,
+    ) -> ExportReport:
+        """Write what `aexport` does, whoever scored the conversations."""
+        report = ExportReport()
         files = ExportFiles(Path(path), format=format, eval_fraction=eval_fraction, made_with=self.scorer.made_with)
         with files:
-            async for outcome in self.ascore_all(conversations):
-                if isinstance(outcome.error, RunStoppedError):
-                    stopped = stopped or outcome.error
-                    continue
+            async for outcome in outcomes:
                 report.count(outcome)
                 if outcome.value is not None:
                     files.write(outcome.conversation, outcome.value)
                 if on_progress is not None:
                     on_progress(report)
-            if stopped is not None:
-                raise stopped
             files.write_run(run_row(self.scorer, export=self._settings(format, eval_fraction), failed=_failed(report)))
         return report
 
@@ -95,13 +105,7 @@ class PreferenceExporter:
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
         """Every conversation, scored, in input order."""
-        engine = self.scorer.engine
-        return over_conversations(
-            self.ascore_conversation,
-            conversations,
-            open_at_once=max(2, engine.concurrency),
-            settle=engine.asettle,
-        )
+        return run_here(self.ascore_conversation, conversations, engine=self.scorer.engine)
 
     async def ascore_conversation(self, conversation: Conversation) -> ScoredConversation:
         goal = await self.scorer.goals.aread(conversation)

@@ -1,0 +1,102 @@
+"""Ray on this machine, for tests: one of this process, or nodes in processes of their own that can be killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CPUS = 8
+"""Ray counts them as promised, not as they are."""
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
+    "RAY_AUTH_MODE": "disabled",  # its token is in the home, which every test has anew
+}
+
+
+class Node:
+    """A node in a process of its own, with all that it starts."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        ray = Path(sys.executable).with_name("ray")
+        command = [str(ray), "start", "--block", "--disable-usage-stats", "--num-cpus", "2", *flags]
+        self._log = (folder / f"node-{'-'.join(flags).replace('/', '_')}").open("w+")
+        environment = {**os.environ, **ENVIRONMENT}
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=environment)
+
+    def wait_for(self, what: str) -> str:
+        """Until its output matches; the match."""
+        while self.process.poll() is None:
+            self._log.seek(0)
+            if found := re.search(what, self._log.read()):
+                return found[0]
+            time.sleep(0.1)
+        self._log.seek(0)
+        raise AssertionError(f"the node ended: {self._log.read()}")
+
+    def pids(self, title: str = "") -> list[int]:
+        """Its processes whose title begins so."""
+        return [pid for pid in descendants(self.process.pid) if title_of(pid).startswith(title)]
+
+    def kill(self) -> None:
+        """As if its machine lost power."""
+        for pid in [self.process.pid, *descendants(self.process.pid)]:
+            kill(pid)
+        self.process.wait()
+        self._log.close()
+
+
+@contextmanager
+def head(folder: Path) -> Iterator[tuple[Node, str]]:
+    """The first node of a cluster, and its address."""
+    node = Node(
+        folder,
+        "--head",
+        "--port=0",
+        "--include-dashboard=false",
+        "--object-store-memory=100000000",
+        f"--temp-dir={folder / 'r'}",
+    )
+    try:
+        node.wait_for("Ray runtime started")
+        while not (address := (folder / "r" / "ray_current_cluster").read_text().strip()):
+            time.sleep(0.1)
+        yield node, address
+    finally:
+        node.kill()
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def title_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def descendants(pid: int) -> list[int]:
+    """All that this process has started, and they, as far as they still run."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    found, to_see = [], [pid]
+    while to_see:
+        for child in children.get(to_see.pop(), []):
+            found.append(child)
+            to_see.append(child)
+    return found
