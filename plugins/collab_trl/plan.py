@@ -111,6 +111,8 @@ def _fit(
     sizes = [size for size in MICRO_BATCHES if least <= size <= share and not (whole and share % size)]
     if options.micro_batch:
         sizes = [options.micro_batch]
+        if whole:  # or the next smaller one that leaves nothing over
+            sizes = [next(size for size in range(min(options.micro_batch, share), 0, -1) if not share % size)]
     sizes = sizes or [least]
     ways = [False, True] if options.checkpointing is None else [options.checkpointing]
     for checkpointing in ways:

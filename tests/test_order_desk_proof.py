@@ -1,0 +1,39 @@
+"""The proof in small: every arm of docs/proof.md is made and measured, whatever it comes to."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from collab_sdk.tasks.order_desk import visitors
+from collab_sdk.tasks.order_desk.world import NAMES, named_in
+
+PROOF = Path(__file__).parents[1] / "benchmarks" / "order_desk" / "proof.py"
+ARMS = ["base", "proactive prompt", "SFT on best", "offline DPO", "2-round DPO", "online DPO", "GRPO", "PPO"]
+
+
+def proof(*arguments):
+    done = subprocess.run([sys.executable, PROOF, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_smoke_version_makes_and_measures_every_arm(tmp_path):
+    settings = ("--work", tmp_path, "--seeds", 0, "--parts", "main")
+    first = proof(*settings, "--smoke", "--visitors", 10, "--evaluated", 8)
+    assert [line.partition(", ")[2].partition(":")[0] for line in first.splitlines()] == ARMS
+    assert proof(*settings, "--smoke", "--visitors", 10, "--evaluated", 8) == ""  # what is done is not done again
+    tables = proof(*settings, "--report")
+    for arm in ARMS:
+        assert tables.count(f"| {arm} | 1 |") == 3, arm
+    assert (tmp_path / "main.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("slot", NAMES)
+def test_a_slot_that_is_always_or_never_named_is_so_in_every_opening(slot):
+    value_of = [(visitor.order[slot], named_in(visitor.opening)) for visitor in visitors(60, seed=3, always=(slot,))]
+    assert all(value in named for value, named in value_of)
+    unnamed = visitors(60, seed=3, never=(slot,))
+    assert not any(visitor.order[slot] in named_in(visitor.opening) for visitor in unnamed)
+    assert not any(visitor.is_clear for visitor in unnamed)
