@@ -12,6 +12,8 @@ from collab_sdk.scorer import MRScorer
 
 PLUGIN_GROUP = "collab_sdk.trainers"
 CANDIDATES, EXCHANGES = 8, 4
+PLAYING = frozenset({"online-dpo", "grpo", "rloo", "ppo"})
+"""Methods that let the model talk while it is trained."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -133,20 +133,21 @@ def test_the_turns_of_a_conversation_are_held_out_together(base, tmp_path, with_
     rows = [row for number in range(40) for row in turns(number)]
     if not with_ids:
         rows = [{key: value for key, value in row.items() if key != "conversation_id"} for row in rows]
-    training = prepared(write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path / "out")
-    trained_on = {tokens.example.conversation for tokens in training.train}
-    held_out = {tokens.example.conversation for tokens in training.held_out}
-    assert held_out
-    assert not trained_on & held_out
-    assert training.preflight.examples + training.preflight.held_out == 80
+    preflight = prepared(write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path / "out").preflight
+    trained_on = len(preflight.trained_on)
+    assert 0 < trained_on < preflight.conversations == 40
+    assert preflight.examples == 2 * trained_on
+    assert preflight.held_out == 2 * (40 - trained_on)
 
 
 def test_what_is_held_out_does_not_change_when_chats_are_added(base, tmp_path):
     before = prepared(write_pairs(tmp_path / "less.jsonl", 20), base, tmp_path / "out")
     after = prepared(write_pairs(tmp_path / "more.jsonl", 40), base, tmp_path / "out")
-    held_out = [{tokens.example.conversation for tokens in training.held_out} for training in (before, after)]
-    assert held_out[0] < held_out[1]
-    assert not held_out[1] & {tokens.example.conversation for tokens in before.train}
+    few, many = before.preflight.trained_on, after.preflight.trained_on
+    assert few < many
+    held_out = {pair(number)["conversation_id"] for number in range(20)} - few
+    assert held_out
+    assert not held_out & many
 
 
 def test_a_file_that_export_prefs_held_out_is_used_as_such(base, tmp_path):

@@ -164,8 +164,9 @@ def test_tool_calls_are_trained_on_as_they_will_be_asked_with(base, tmp_path):
     prompt = [*pair(0)["prompt"], calling('{"size": "large"}'), {"role": "tool", "content": "ok"}, *pair(1)["prompt"]]
     data = write_rows(tmp_path / "prefs.jsonl", [pair(0, prompt=prompt)])
     training = prepared(data, folder, tmp_path / "out", eval_fraction=0.0)
-    asked = ChatFormat(AutoTokenizer.from_pretrained(folder), ends=[], folder=folder).prompt(as_messages(prompt))
-    assert training.train[0].prompt == asked
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    asked = ChatFormat(tokenizer, ends=[], folder=folder).prompt(as_messages(prompt))
+    assert training.preflight.rendered[0][0] == tokenizer.decode(asked)
 
 
 def test_a_template_that_stumbles_over_a_row_refuses_that_row(base, tmp_path):

@@ -12,6 +12,8 @@ from support.server import LoopbackServer
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'collab-sdk[ray]'")
+if os.environ.get("COLLAB_TEST_RAY") != "1":
+    pytest.skip("Starting clusters takes minutes: set COLLAB_TEST_RAY=1", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

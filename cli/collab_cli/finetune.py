@@ -33,7 +33,7 @@ from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.registry import registered
-from collab_sdk.training import CANDIDATES, EXCHANGES, PLUGIN_GROUP, Play, Trainer, TrainingOptions
+from collab_sdk.training import CANDIDATES, EXCHANGES, PLAYING, PLUGIN_GROUP, Play, Trainer, TrainingOptions
 
 DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
 
@@ -118,7 +118,8 @@ def finetune(
     if evaluate:
         check_gain(evaluate, settings, options)
     with ExitStack() as stack:
-        if options.simulator or options.judge or options.model:
+        plays = settings.rounds > 0 or settings.method in PLAYING
+        if plays and (options.simulator or options.judge or options.model):
             scorer = stack.enter_context(open_scorer(with_base(settings, options)))
             play = Play(scorer=scorer, candidates=candidates, exchanges=exchanges)
             settings = replace(settings, play=play)

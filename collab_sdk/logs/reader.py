@@ -8,6 +8,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.call_row import CallFormat
+from collab_sdk.logs.formats.conversation_row import check_answered
 from collab_sdk.logs.formats.gathered_calls import GatheredCalls
 from collab_sdk.logs.formats.placeholders import count_placeholders
 from collab_sdk.logs.formats.registry import AnyFormat, format_of, get_format
@@ -77,7 +78,7 @@ def _read(
         try:
             _check_length(conversation)
             if not unanswered:
-                _check_answered(conversation)
+                check_answered(conversation)
             conversation = ids.claim(conversation)
         except InputError as error:
             report(InputError(error.problem, where=where))
@@ -133,11 +134,6 @@ def _check_length(conversation: Conversation) -> None:
             raise InputError(
                 f"message {position} has {len(message.content):,} characters; at most {LONGEST:,} are read"
             )
-
-
-def _check_answered(conversation: Conversation) -> None:
-    if not any(message.role == "assistant" for message in conversation.messages):
-        raise InputError("no assistant message")
 
 
 def _logs_calls(text: bytes, forced: AnyFormat | None) -> bool:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from collab_sdk.errors import OutputError, UsageError
@@ -18,6 +18,9 @@ from collab_sdk.types import Conversation, Goal
 TURN_SCHEMA = "collab/scored-turn/v1"
 
 
+UNKNOWN: Mapping[str, Any] = MappingProxyType({})
+
+
 class ExportFiles:
     """`target` for the pairs and `NAME.turns.jsonl` for all that led to them; `NAME.eval.jsonl` for a held-out share.
 
@@ -27,7 +30,9 @@ class ExportFiles:
     file that cannot be written, and for held-out chats of an earlier run that this one would train on.
     """
 
-    def __init__(self, target: Path, *, format: str, eval_fraction: float, made_with: Mapping[str, Any]) -> None:
+    def __init__(
+        self, target: Path, *, format: str, eval_fraction: float, made_with: Mapping[str, Any] = UNKNOWN
+    ) -> None:
         if not 0 <= eval_fraction < 1:
             raise UsageError(f"eval_fraction is {eval_fraction}; it must be from 0 to below 1.")
         held_out = beside(target, "eval")

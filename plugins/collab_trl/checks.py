@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from collab_sdk.errors import OutputError, UnknownNameError, UsageError
-from collab_sdk.training import Memory, TrainingOptions
+from collab_sdk.training import PLAYING, Memory, TrainingOptions
 from collab_trl.base import Base
-from collab_trl.defaults import METHODS, counts_replies
+from collab_trl.defaults import counts_replies
 from collab_trl.model import check_4bit
 from collab_trl.plan import CPU, HEADROOM, Plan
 
@@ -47,7 +47,7 @@ def check_options(options: TrainingOptions) -> None:
 
 
 def _check_play(options: TrainingOptions) -> None:
-    plays, play = METHODS[options.method].plays, options.play
+    plays, play = options.method in PLAYING, options.play
     if options.rounds and options.method != "dpo":
         raise UsageError(f"--rounds are rounds of dpo; {options.method} goes once through the data.")
     if not plays and not options.rounds:

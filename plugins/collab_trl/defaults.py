@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.training import TrainingOptions
+from collab_sdk.training import PLAYING, TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Default:
-    """`plays` is whether the model talks while it is trained."""
+    """What a method takes."""
 
     learning_rate: float
     beta: float
-    plays: bool = False
 
 
 METHODS: Mapping[str, Default] = {
@@ -22,16 +21,16 @@ METHODS: Mapping[str, Default] = {
     "dpo": Default(learning_rate=1e-5, beta=0.1),
     "sft": Default(learning_rate=1e-4, beta=0.1),
     "kto": Default(learning_rate=1e-5, beta=0.1),
-    "grpo": Default(learning_rate=1e-5, beta=0.04, plays=True),
-    "online-dpo": Default(learning_rate=1e-5, beta=0.1, plays=True),
-    "rloo": Default(learning_rate=1e-5, beta=0.05, plays=True),
-    "ppo": Default(learning_rate=1e-5, beta=0.05, plays=True),
+    "grpo": Default(learning_rate=1e-5, beta=0.04),
+    "online-dpo": Default(learning_rate=1e-5, beta=0.1),
+    "rloo": Default(learning_rate=1e-5, beta=0.05),
+    "ppo": Default(learning_rate=1e-5, beta=0.05),
 }
 
 
 def counts_replies(method: str) -> bool:
     """Whether a batch is so many replies, all those to a history together, and not so many histories."""
-    return METHODS[method].plays and method != "online-dpo"
+    return method in PLAYING and method != "online-dpo"
 
 
 def with_defaults(options: TrainingOptions) -> TrainingOptions:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
+from collab_sdk.training import PLAYING, Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base, read_base
 from collab_trl.checks import check_options, longest_allowed
 from collab_trl.data import Examples, read_examples
-from collab_trl.defaults import METHODS, with_defaults
+from collab_trl.defaults import with_defaults
 from collab_trl.memory import estimates
 from collab_trl.plan import Plan, make_plan
 from collab_trl.rows import Example
@@ -27,7 +27,7 @@ def prepare(options: TrainingOptions) -> Training:
         from collab_trl.online.rounds import prepare_rounds
 
         return prepare_rounds(options, base)
-    if METHODS[options.method].plays:
+    if options.method in PLAYING:
         from collab_trl.online.preparing import prepare_playing
 
         return prepare_playing(options, base)
@@ -157,7 +157,7 @@ def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
     return {
         "method": ("sft, then " if options.sft_first else "") + options.method,
         **({"loss": f"{loss}, beta {options.beta:g}"} if options.method == "dpo" else {}),
-        **({"beta": f"{options.beta:g}"} if METHODS[options.method].plays else {}),
+        **({"beta": f"{options.beta:g}"} if options.method in PLAYING else {}),
         "adapter": f"LoRA, rank {options.rank}, alpha {options.alpha}, all linear layers",
         "batch": f"{whole} = {plan.processes} x {plan.micro_batch} at once x {plan.accumulation} accumulated",
         "precision": "4-bit base" if options.load_in_4bit else "bf16" if plan.bf16 else "fp32",

@@ -51,6 +51,13 @@ def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
     )
 
 
+def check_answered(conversation: Conversation) -> Conversation:
+    """The conversation. Raises InputError where no assistant speaks in it."""
+    if not any(message.role == "assistant" for message in conversation.messages):
+        raise InputError("no assistant message")
+    return conversation
+
+
 def with_alternatives(conversation: Conversation, others: Mapping[int, Sequence[str]]) -> Conversation:
     """The conversation with other responses to the same histories, given by the positions of messages."""
     turns = {len(turn.history): turn for turn in conversation.turns()} if others else {}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.conversation_row import first_text, to_conversation
+from collab_sdk.logs.formats.conversation_row import check_answered, first_text, to_conversation
 from collab_sdk.types import Conversation, Message
 
 _CONVERSATIONS = "SELECT coalesce(conversation_id, id) AS name FROM responses GROUP BY name ORDER BY min(id)"
@@ -49,7 +49,7 @@ def read_responses(
         models = [row["model"] for row in rows if isinstance(row["model"], str)]
         about = {"id": name, "metadata": {"model": models[-1]} if models else {}}
         try:
-            yield to_conversation(about, tuple(messages))
+            yield check_answered(to_conversation(about, tuple(messages)))
         except InputError as error:
             report(InputError(error.problem, where=f"{file}, conversation {name}"))
 

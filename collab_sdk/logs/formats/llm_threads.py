@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.conversation_row import first_text, to_conversation, with_alternatives
+from collab_sdk.logs.formats.conversation_row import check_answered, first_text, to_conversation, with_alternatives
 from collab_sdk.logs.json_text import parse_json, to_json
 from collab_sdk.types import Conversation, Message
 
@@ -37,7 +37,7 @@ def _conversation(database: sqlite3.Connection, thread: sqlite3.Row) -> Conversa
     ).fetchone()
     title, model = first_text(thread["name"]), first_text(turn["model"] if turn else None)
     metadata = ({"title": title} if title else {}) | ({"model": model} if model else {})
-    conversation = to_conversation({"id": thread["id"], "metadata": metadata}, tuple(messages))
+    conversation = check_answered(to_conversation({"id": thread["id"], "metadata": metadata}, tuple(messages)))
     return with_alternatives(conversation, {position: texts for position, texts in others.items() if texts})
 
 
