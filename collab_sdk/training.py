@@ -136,6 +136,8 @@ class TrainingProgress:
 class TrainingReport:
     """What a training gave."""
 
+    bot: str
+    """The trained model by the name that `as_chat_model` takes."""
     output: Path
     steps: int
     kept_step: int

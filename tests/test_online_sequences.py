@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from collab_trl.online.player import as_one_sequence, asks
+from collab_trl.online.player import as_one_sequence
 from collab_trl.online.policy import Spoken
 from collab_trl.online.ppo import GAMMA, LAMBDA, advantages_and_returns, clipped_value_loss, normalised
 from hypothesis import given
 from hypothesis import strategies as st
+
+from collab_sdk.evaluation.questions import has_question_mark
 
 TOKENS = st.lists(st.integers(0, 50), min_size=1, max_size=6)
 
@@ -82,4 +84,4 @@ def test_a_value_that_runs_ahead_of_the_clip_gains_nothing_by_it():
 
 @pytest.mark.parametrize(("text", "is_question"), [("Which size?", True), ("哪种？", True), ("Sure; done.", False)])
 def test_a_reply_asks_if_it_has_a_question_mark_of_any_script(text, is_question):
-    assert asks(text) is is_question
+    assert has_question_mark(text) is is_question

@@ -47,7 +47,7 @@ def test_the_model_learns_to_say_what_is_rewarded(method, settings, openings, ti
     output = tmp_path / "out"
     slow = {"learning_rate": 6e-3, "batch_size": 50, "micro_batch": 50, "play": play(window=0, candidates=10)}
     report = prepared(method, openings, tiny_base, output, **{**slow, **settings}).run(lambda progress: None)
-    assert share_of_wanted(f"hf:{tiny_base}@{output}") > share_of_wanted(f"hf:{tiny_base}") + 0.04
+    assert share_of_wanted(report.bot) > share_of_wanted(f"hf:{tiny_base}") + 0.04
     log = history(output, method)
     for figure in ("reward", "kl", "reply_tokens", "ask_rate", "unscored"):
         assert logged(log, figure), f"{figure} is not logged"
@@ -128,6 +128,7 @@ def test_two_rounds_learn_from_what_the_model_says_in_each(openings, tiny_base, 
     assert all({"reply_tokens", "ask_rate", "lost"} <= figure.keys() for figure in figures)
     assert (output / "round-2" / "adapter" / "merged" / "model.safetensors").exists()
     assert "round-2/adapter/merged" in next(iter(report.serve.values()))
+    assert share_of_wanted(report.bot) > share_of_wanted(f"hf:{tiny_base}")
 
 
 def test_rounds_that_were_stopped_go_on_and_more_can_be_asked_for(openings, tiny_base, tmp_path):

@@ -123,15 +123,16 @@ def finetune(
             scorer = stack.enter_context(open_scorer(with_base(settings, options)))
             play = Play(scorer=scorer, candidates=candidates, exchanges=exchanges)
             settings = replace(settings, play=play)
-        trained_on = _train(settings, dry_run=options.dry_run)
-    if evaluate and trained_on is not None:
+        trained = _train(settings, dry_run=options.dry_run)
+    if evaluate and trained is not None:
+        bot, trained_on = trained
         problems = Problems()
-        show_gain(evaluate, settings, options, trained_on=trained_on, problems=problems)
+        show_gain(evaluate, settings, options, bot=bot, trained_on=trained_on, problems=problems)
         finish(problems)
 
 
-def _train(settings: TrainingOptions, *, dry_run: bool) -> frozenset[str] | None:
-    """What the model was trained on; None where nothing was trained, or another process speaks of it."""
+def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, frozenset[str]] | None:
+    """The trained model, and the chats it was trained on; None without one, or where another process speaks of it."""
     training = _trainer(settings.method)(settings)
     speaks = os.environ.get("RANK", "0") == "0"  # one process of those that were launched
     if speaks:
@@ -147,7 +148,7 @@ def _train(settings: TrainingOptions, *, dry_run: bool) -> frozenset[str] | None
     if not speaks:
         return None
     show_report(report)
-    return training.preflight.trained_on
+    return report.bot, training.preflight.trained_on
 
 
 def _trainer(method: str) -> Trainer:

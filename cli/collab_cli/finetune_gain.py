@@ -33,15 +33,16 @@ def show_gain(
     training: TrainingOptions,
     options: RunOptions,
     *,
+    bot: str,
     trained_on: frozenset[str],
     problems: Problems,
 ) -> None:
-    """Both bots on every turn of the chats that are not among `trained_on`; written beside the adapter, too."""
+    """Base and trained `bot` on every turn of the chats that are not among `trained_on`; written to the output, too."""
     base = f"hf:{training.base}"
     with open_scorer(with_base(training, options)) as scorer:
         held_out = islice(_held_out(logs, trained_on, problems), options.limit)
         try:
-            comparison = run_sync(acompare_bots(held_out, base, f"{base}@{training.output}", scorer))
+            comparison = run_sync(acompare_bots(held_out, base, bot, scorer))
         finally:
             problems.close()
             show_usage(scorer.engine.ledger)

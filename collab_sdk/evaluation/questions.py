@@ -8,8 +8,11 @@ from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Goal, Message
 
 NAME = "useful_questions"
-MARKS = "?？؟;՞"
-"""Without any of these no question was asked, in most scripts; the judge tells the rest from rhetoric."""
+QUESTION_MARKS = "?\uff1f\u061f\u037e\u055e"
+"""Latin, full-width, Arabic, Greek and Armenian."""
+MARKS = QUESTION_MARKS + ";"
+"""Without any of these no question was asked, in most scripts (Greek is often written with a semicolon); the judge
+tells the rest from rhetoric."""
 
 
 async def auseful_questions(judge: Judge, messages: Sequence[Message], *, goal: Goal) -> tuple[bool, ...]:
@@ -24,6 +27,11 @@ async def auseful_questions(judge: Judge, messages: Sequence[Message], *, goal: 
     rubric = Rubric(criterion=load_prompt(f"criterion_{NAME}").text, read=_read)
     judgements = await judge.ajudge(tuple(messages), goal=goal, rubrics={NAME: rubric})
     return tuple(map(bool, judgements[NAME].items))
+
+
+def has_question_mark(text: str) -> bool:
+    """Of any script."""
+    return any(mark in text for mark in QUESTION_MARKS)
 
 
 def _read(answer: Any) -> Judgement:

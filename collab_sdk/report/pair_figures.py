@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
-from collab_sdk.evaluation.questions import MARKS
+from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.report.fields import Row, mapping, numbers
 from collab_sdk.report.figures import (
     Finding,
@@ -66,7 +66,7 @@ class PairFigures:
                 continue
             sides = {side: turn["candidates"][pair[side]] for side in asks}
             for side, candidate in sides.items():
-                asks[side].append(float(any(mark in candidate["text"] for mark in MARKS)))
+                asks[side].append(float(has_question_mark(candidate["text"])))
             lengths = [len(candidate["text"]) for candidate in sides.values()]
             if lengths[0] != lengths[1]:
                 longer.append(float(lengths[0] > lengths[1]))

@@ -54,18 +54,19 @@ def finish(
         card = model_card(metrics, output=output, local=Path(training.base.name).is_dir())
         (output / "README.md").write_text(card, encoding="utf-8")
         workplace.close(metrics)
-    return _report(options, metrics, resumed=resumed)
+    return _report(options, training.base, metrics, resumed=resumed)
 
 
 def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any]) -> TrainingReport:
     """The report of a training that was finished before; what is asked for on top is made up for."""
     if is_main_process():
         _merge_if_asked(options, base)
-    return _report(options, metrics, resumed=True)
+    return _report(options, base, metrics, resumed=True)
 
 
-def _report(options: TrainingOptions, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
+def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
     return TrainingReport(
+        bot=f"hf:{base.name}@{options.output}",
         output=options.output,
         steps=metrics["steps"],
         kept_step=metrics["kept_step"],

@@ -7,12 +7,11 @@ from statistics import fmean
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
+from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Message
 from collab_trl.online.histories import History
 from collab_trl.online.policy import SILENCE, Policy, Spoken
-
-QUESTION_MARKS = "?？؟"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +59,7 @@ class Player:
         return {
             **({"reward": fmean(rewards)} if rewards else {}),
             "reply_tokens": fmean(tokens for _, tokens, _ in seen),
-            "ask_rate": fmean(asks(text) for text, _, _ in seen),
+            "ask_rate": fmean(has_question_mark(text) for text, _, _ in seen),
             "unscored": 1 - len(rewards) / len(seen),
         }
 
@@ -147,7 +146,3 @@ def as_one_sequence(turns: Sequence[Spoken]) -> tuple[list[int], list[int], list
         completion += [*between, *turn.reply]
         mask += [0] * len(between) + [1] * len(turn.reply)
     return prompt, completion, mask
-
-
-def asks(text: str) -> bool:
-    return any(mark in text for mark in QUESTION_MARKS)

@@ -62,6 +62,7 @@ class RoundsTraining:
         self._talk(model, after, on_progress)
         return replace(
             reports[-1],
+            bot=f"hf:{model}",
             steps=sum(report.steps for report in reports),
             seconds=sum(report.seconds for report in reports),
             serve=merged_command(Path(model)),

@@ -8,11 +8,11 @@ from statistics import fmean
 from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
+from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.logs import JsonlWriter, get_chat_writer, read_conversations
 from collab_sdk.rollout import Rollout
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Conversation, Future
-from collab_trl.online.player import asks
 
 REWARD = "reward"
 """Where a conversation's metadata has its R*."""
@@ -37,7 +37,7 @@ class Talks:
         return {
             "reward": fmean(float(conversation.metadata[REWARD]) for conversation in self.conversations),
             "reply_tokens": fmean(count_tokens(text) for texts in replies for text in texts),
-            "ask_rate": fmean(asks(texts[0]) for texts in replies),
+            "ask_rate": fmean(has_question_mark(texts[0]) for texts in replies),
         }
 
 
