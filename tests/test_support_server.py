@@ -46,6 +46,10 @@ def hi(body: dict[str, Any]) -> str:
     return "hi you"
 
 
+REWORDED = {("NotFoundError", 403): "APIError", ("ContentPolicyViolationError", 400): "BadRequestError"}
+"""What LiteLLM calls an OpenAI server's answer since 1.110; the status is what counts here."""
+
+
 @pytest.mark.parametrize("provider", ["hosted_vllm", "openai"])
 def test_a_request_is_answered_and_recorded(provider):
     with LoopbackServer(hi) as server:
@@ -85,7 +89,9 @@ def test_the_peak_counts_requests_in_flight_together():
 def test_a_fault_reaches_the_caller_as_litellm_words_it(fault, exception, status, provider):
     with LoopbackServer(hi, faults=always(fault)) as server:
         [error] = ask(server, provider=provider)
-    assert (type(error).__name__, error.status_code) == (exception, status)
+    worded = {exception, REWORDED.get((exception, status), exception)} if provider == "openai" else {exception}
+    assert type(error).__name__ in worded
+    assert error.status_code == status
     assert server.count == 1
 
 

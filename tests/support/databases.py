@@ -52,8 +52,11 @@ class Database:
 
     def kill(self) -> None:
         """SIGKILL, to all of it: what a server of several processes leaves behind would not let it start again."""
+        os.kill(self.process.pid, signal.SIGSTOP)  # or it would start new ones in place of those that are killed
+        children = _children(self.process.pid)
         self._signal_all(signal.SIGKILL)
         self.process.wait()
+        wait_until(lambda: not any(map(_runs, children)))
 
     def pause(self) -> None:
         """It is there, and says nothing."""
@@ -198,3 +201,12 @@ def _has_user(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _runs(pid: int) -> bool:
+    """Whether it is there, and not only its exit status."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

@@ -126,12 +126,25 @@ def check(connection: sqlite3.Connection) -> None:
 
 def read_version(connection: sqlite3.Connection) -> int:
     """0 for an empty database. Raises UnusableError for one that is no store, or a newer one's."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if not is_store(connection) and (version or _objects(connection)):
+    version, is_ours, is_empty = _seen_at_once(connection)
+    if not is_ours and (version or not is_empty):
         raise UnusableError("it is a database, but no conversation store")
     if version > len(MIGRATIONS):
         raise UnusableError(f"it was written by a newer collab-sdk (version {version}): pip install -U collab-sdk")
     return version
+
+
+def _seen_at_once(connection: sqlite3.Connection) -> tuple[int, bool, bool]:
+    """Version, whether it is a store, and whether nothing is in it: before another process makes it one, or after."""
+    alone = not connection.in_transaction
+    if alone:
+        connection.execute("BEGIN")
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        return version, is_store(connection), not _objects(connection)
+    finally:
+        if alone:
+            connection.execute("COMMIT")
 
 
 def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
