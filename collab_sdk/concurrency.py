@@ -58,19 +58,22 @@ async def over_conversations(
     order, at_work, exhausted = 0, 0, False
 
     async def in_order(order: int, conversation: Conversation) -> T:
+        nonlocal stop
         open_order.set(order)
-        return await work(conversation)
+        try:
+            return await work(conversation)
+        except RunStoppedError as error:  # noted here: a callback of the task may come after its outcome was looked at
+            if stop is None:
+                stop = error
+                if not isinstance(error, BudgetError):
+                    for _, other in running:
+                        other.cancel()
+            raise
 
-    def ended(task: asyncio.Task[T]) -> None:
-        nonlocal at_work, stop
+    def ended(_: asyncio.Task[T]) -> None:
+        nonlocal at_work
         at_work -= 1
         changed.set()
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, RunStoppedError) and stop is None:
-            stop = error
-            if not isinstance(error, BudgetError):
-                for _, other in running:
-                    other.cancel()
 
     def outcome(conversation: Conversation, task: asyncio.Task[T]) -> Outcome[T] | None:
         """None for one that the end of the run has cut short."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 import pytest
@@ -28,6 +29,17 @@ def test_what_one_opener_put_another_gets(place):
     assert put(first, KEY, "déjà vu \ud83d\ude00 \ud800 \0") == "déjà vu \ud83d\ude00 \ud800 \0"
     assert get(second, KEY) == "déjà vu \ud83d\ude00 \ud800 \0"
     assert get(second, key_of("other")) is None
+
+
+def test_many_may_be_the_first_to_open_it(place):
+    first = threading.Barrier(8)
+
+    def opened(number: int) -> str:
+        first.wait()
+        return put(place.open(), key_of(number), str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(opened, range(8))) == [str(number) for number in range(8)]
 
 
 def test_a_reply_comes_back_with_all_its_figures(place):

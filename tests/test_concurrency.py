@@ -98,6 +98,34 @@ def test_a_spent_budget_lets_those_open_end():
     assert opened <= 5
 
 
+@pytest.mark.parametrize("rounds", range(6))
+def test_a_run_that_stops_at_its_very_last_conversation_says_so(rounds):
+    """However many rounds of the loop that one ends after the one before it."""
+    read, first_ends = threading.Event(), asyncio.Event()
+
+    def reader() -> Iterator[Conversation]:
+        yield from chats(2)
+        read.set()
+
+    def reading() -> bool:
+        return not read.is_set() or any(task.get_coro().__name__ == "to_thread" for task in asyncio.all_tasks())
+
+    async def work(conversation: Conversation) -> str:
+        if conversation.id == "0":
+            while reading():
+                await asyncio.sleep(0)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            first_ends.set()
+            return "done"
+        await first_ends.wait()
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        raise BudgetError("spent")
+
+    assert [outcome.value for outcome in outcomes(work, reader(), stopped_by=BudgetError)] == ["done"]
+
+
 def test_a_chat_that_is_slow_in_coming_holds_up_nobody():
     finished = threading.Event()
 

@@ -14,6 +14,10 @@ ALTER TABLE collab_replies ALTER COLUMN row SET STORAGE EXTERNAL; -- compressed 
 COMMENT ON TABLE collab_replies IS '{VERSION}';
 CREATE TABLE collab_quarantine (key text, row bytea, since timestamptz DEFAULT now());
 """
+MARK = """
+SELECT coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class
+WHERE relname = 'collab_replies' AND pg_table_is_visible(oid)
+"""
 RIGHTS = {"collab_replies": ("SELECT", "INSERT", "DELETE"), "collab_quarantine": ("INSERT",)}
 
 
@@ -42,7 +46,9 @@ def prepare(connection: Any, address: Address) -> None:
 
 
 def _version(connection: Any) -> str | None:
-    """None where there is no table, '' where it has no mark."""
-    found = "SELECT coalesce(obj_description(to_regclass('collab_replies'), 'pg_class'), '') "
-    row = connection.execute(found + "WHERE to_regclass('collab_replies') IS NOT NULL").fetchone()
+    """None where there is no table, '' where it has no mark.
+
+    From the catalogue, which is seen at one moment: to_regclass would know a table made since, and not yet its mark.
+    """
+    row = connection.execute(MARK).fetchone()
     return None if row is None else str(row[0])
