@@ -12,8 +12,8 @@ from support.server import LoopbackServer
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'collab-sdk[ray]'")
-if os.environ.get("COLLAB_TEST_RAY") != "1":
-    pytest.skip("Starting clusters takes minutes: set COLLAB_TEST_RAY=1", allow_module_level=True)
+
+pytestmark = pytest.mark.xdist_group("ray")  # one cluster at a time
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ def cluster():
     os.environ.update(ENVIRONMENT | {"RAY_BACKEND_LOG_LEVEL": "fatal"})
     ray.init(
         address="local",
+        _node_ip_address="127.0.0.1",
         num_cpus=CPUS,
         object_store_memory=100_000_000,
         include_dashboard=False,

@@ -13,11 +13,10 @@ from support.server import LoopbackServer
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'collab-sdk[ray]'")
-if os.environ.get("COLLAB_TEST_RAY") != "1":
-    pytest.skip("Starting clusters takes minutes: set COLLAB_TEST_RAY=1", allow_module_level=True)
 
 from support.ray_cluster import ENVIRONMENT, Node, head, kill
 
+pytestmark = pytest.mark.xdist_group("ray")  # one cluster at a time
 CEILING = 8
 CHATS = 16
 

@@ -100,7 +100,7 @@ class Round:
         """In order, as they come. Raises what ended the run, the reader, or Ray."""
         feeding.add_done_callback(lambda _: self._news.set())
         following = 0
-        while not self._ended or self._back:
+        while True:
             self._news.clear()
             if feeding.done():
                 feeding.result()
@@ -113,8 +113,9 @@ class Round:
                     yield outcome
             if self._end is not None:
                 raise self._end
-            if not self._ended:
-                await self._news.wait()
+            if self._ended:
+                break
+            await self._news.wait()
         if self._stop is not None:
             raise self._stop
         if self._out:

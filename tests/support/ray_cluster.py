@@ -14,7 +14,6 @@ CPUS = 8
 """Ray counts them as promised, not as they are."""
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
     "RAY_AUTH_MODE": "disabled",  # its token is in the home, which every test has anew
 }
 
@@ -24,7 +23,8 @@ class Node:
 
     def __init__(self, folder: Path, *flags: str) -> None:
         ray = Path(sys.executable).with_name("ray")
-        command = [str(ray), "start", "--block", "--disable-usage-stats", "--num-cpus", "2", *flags]
+        options = ["--block", "--disable-usage-stats", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
+        command = [str(ray), "start", *options, *flags]
         self._log = (folder / f"node-{'-'.join(flags).replace('/', '_')}").open("w+")
         environment = {**os.environ, **ENVIRONMENT}
         self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=environment)
