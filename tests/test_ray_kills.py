@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from support.cli import spawn, write_chats
@@ -38,9 +39,9 @@ class Run:
         if address is not None:
             self.command += ["--engine", "ray", "--ray-address", address, "--ray-workers", "2"]
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, **options: Any) -> subprocess.Popen[str]:
         self.before = self.server.count
-        return spawn(*self.command, cwd=self.folder, env=os.environ | ENVIRONMENT)
+        return spawn(*self.command, cwd=self.folder, env=os.environ | ENVIRONMENT, **options)
 
     def wait_for_calls(self, process: subprocess.Popen[str], calls: int) -> None:
         while self.server.count < self.before + calls:
@@ -85,6 +86,25 @@ def test_a_killed_worker_costs_what_it_had_in_flight(cluster, undisturbed, tmp_p
     assert run.files == files
     ids = [json.loads(line)["conversation_id"] for line in files[1].splitlines()]
     assert len(ids) == 2 * len(set(ids)) == 2 * CHATS
+
+
+def test_a_killed_reader_starts_over_and_nothing_is_done_twice(cluster, undisturbed, tmp_path):
+    node, address = cluster
+    files, calls = undisturbed
+    with LoopbackServer() as server:
+        run = Run(tmp_path, server, address)
+        chats = (tmp_path / "chats.jsonl").read_text().splitlines(keepends=True)
+        run.command[1] = "-"
+        process = run.start(stdin=subprocess.PIPE)
+        process.stdin.writelines(chats[:4])
+        process.stdin.flush()
+        run.wait_for_calls(process, 60)
+        [reader] = node.pids("ray::ReadParcelSource")
+        kill(reader)
+        process.stdin.writelines(chats[4:])
+        run.finish(process)
+        assert server.count == calls
+    assert run.files == files
 
 
 def test_without_the_desk_the_run_ends_and_the_same_command_goes_on(cluster, undisturbed, tmp_path):
