@@ -4,12 +4,14 @@ from collections.abc import Callable
 import pytest
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
+from collab_sdk.chat.cache import MemoryCache
 from collab_sdk.chat.key import call_identity, call_key
 from collab_sdk.chat.model import CallRole, Price
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import (
     BotError,
     BudgetError,
+    CacheError,
     EmptyReplyError,
     EndpointError,
     ModelCallError,
@@ -359,3 +361,22 @@ def test_a_model_without_a_time_limit_that_gives_up_by_itself_is_a_missing_sampl
             await engine.call(model, ChatRequest(role=CallRole.ASSISTANT, messages=(), sample="1"))
 
     asyncio.run(main())
+
+
+def test_when_a_reply_cannot_be_kept_what_queued_up_behind_it_is_not_asked_for():
+    class Full(MemoryCache):
+        full = True
+
+        async def aput(self, key, reply, *, request):
+            if self.full:
+                await asyncio.sleep(0)
+                raise CacheError("no space left")
+            return await super().aput(key, reply, request=request)
+
+    cache, model = Full(), FakeChatModel(lambda request: "yes")
+    engine = Engine(cache=cache, concurrency=2)
+    ended = answer_all(engine, model, [ask(str(number)) for number in range(20)])
+    assert {str(error) for error in ended} == {"no space left"}
+    assert len(model.requests) <= 2, "no more than were in flight"
+    cache.full = False
+    assert [reply.content for reply in answer_all(engine, model, [ask("again")])] == ["yes"]

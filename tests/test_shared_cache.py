@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from collab_redis.server import RedisServer
 from support.caches import REQUEST, PostgresPlace, RedisPlace, get, key_of, place_of, put, shared
 from support.cli import collab, spawn, write_bot, write_chats
-from support.databases import HMAC_KEY, PASSWORD, QUOTED, Postgres, Redis, running
+from support.databases import HMAC_KEY, PASSWORD, QUOTED, Postgres, Redis, free_port, pooled, running
 from support.hosts import two_hosts
 
 from collab_sdk import ChatReply, Engine
@@ -153,6 +154,19 @@ def test_a_server_that_stays_away_ends_the_run_with_one_line(own):
         put(cache, key_of("other"), "2")
 
 
+def test_a_server_that_stayed_away_is_not_waited_for_again_until_it_is_back(own, monkeypatch):
+    cache = own.open(patience=0.2)
+    own.server.kill()
+    with pytest.raises(CacheError, match="does not answer"):
+        get(cache, KEY)
+    with monkeypatch.context() as patched:
+        patched.setattr("collab_sdk.chat.line.time.sleep", lambda _: pytest.fail("it was waited for again"))
+        with pytest.raises(CacheError, match="does not answer"):
+            get(cache, KEY)
+    own.server.start()
+    assert put(cache, KEY, "back") == get(cache, KEY) == "back"
+
+
 def test_a_server_that_hangs_holds_up_nothing_but_its_own_answers(own):
     cache = own.open()
     put(cache, KEY, "1")
@@ -255,6 +269,22 @@ def test_somebody_else_at_the_address_is_one_line(scheme, options):
     assert "127.0.0.1" in line
 
 
+def test_a_server_whose_certificate_is_signed_by_somebody_unknown_is_refused_with_the_way_out(tmp_path):
+    key, certificate, port = tmp_path / "key.pem", tmp_path / "certificate.pem", free_port()
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2"]
+    made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    subprocess.run(["openssl", *made], check=True, capture_output=True)
+    files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no"]
+    with running(Redis, "--tls-port", str(port), *map(str, files), "--tls-ca-cert-file", str(certificate)):
+        url = f"rediss://:{QUOTED}@127.0.0.1:{port}/0"
+        assert "not trusted here: name who signed it with ?ssl_ca_certs=FILE" in stats(url)
+        cache = shared(f"{url}?ssl_ca_certs={certificate}")
+        assert put(cache, KEY, "sealed twice") == get(cache, KEY) == "sealed twice"
+        cache.close()
+
+
 def test_a_redis_that_evicts_is_refused(redis_server):
     with redis_server.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
@@ -341,6 +371,19 @@ def test_what_postgres_refuses_is_said_with_the_way_out(postgres_server):
     for user in ("reader", "nobody"):
         place.run(f"DROP OWNED BY {user}")
         server.run(f"DROP USER {user}")
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_pooler_may_not_share_the_connections_out(postgres_server, tmp_path, mode):
+    logs = write_chats(tmp_path / "chats.jsonl", 2)
+    with pooled(postgres_server, mode) as pooler:
+        url = pooler.url_of(postgres_server.new_database())
+        result = collab("score", logs, "--model", "offline", "--cache", url)
+    if mode == "session":
+        assert result.exit_code == 0, result.output
+    else:
+        assert result.exit_code == 1
+        assert "is behind a pooler that shares its connections out" in result.stderr.splitlines()[-1]
 
 
 def test_a_postgres_whose_disk_is_full_says_so_and_keeps_what_it_has(own):

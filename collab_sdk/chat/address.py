@@ -20,7 +20,7 @@ class Address:
         text = str(error) or type(error).__name__
         for secret in self._secrets():
             text = text.replace(secret, "[secret]")
-        return one_line(text).rstrip(".")
+        return one_line(text).rstrip(".?")
 
     def _secrets(self) -> list[str]:
         parts = urlsplit(self.url)

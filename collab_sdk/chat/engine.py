@@ -23,7 +23,7 @@ from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
 from collab_sdk.chat.quota import Limits, OwnQuota, Quota, Spending
 from collab_sdk.chat.replicas import Replicas, named_replicas
 from collab_sdk.chat.retry import RetryPolicy, Sleep, is_retryable
-from collab_sdk.errors import CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
+from collab_sdk.errors import CacheError, CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
 from collab_sdk.suppression import suppress
 
 CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped by its provider's content filter"}
@@ -71,6 +71,8 @@ class Engine:
         self._sleep = sleep
         self._clock = clock
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
+        self._unkept: CacheError | None = None
+        """Why the last reply that could not be kept was not."""
 
     async def call(
         self, model: ChatModel, request: ChatRequest, *, accept: Callable[[ChatReply], object] | None = None
@@ -123,7 +125,11 @@ class Engine:
             async def keep(reply: ChatReply) -> ChatReply:
                 if accept is not None:
                     accept(reply)
-                return await self.cache.aput(key, reply, request=identity)
+                try:
+                    return await self.cache.aput(key, reply, request=identity)
+                except CacheError as error:
+                    self._unkept = error
+                    raise
 
             return await self._pay(model, request, flight, keep)
 
@@ -137,13 +143,17 @@ class Engine:
         """Make the call and `keep` its reply, or the one that another process has kept before it.
 
         The gate is held while backing off, since a slot handed on would meet the same overload, and until the reply is
-        kept: a kill never loses more than the gate lets through.
+        kept: a kill never loses more than the gate lets through. Nor does a cache that fails: what queued up behind
+        a reply that could not be kept is not asked for.
         """
         replicas, flight, usage = self._replicas(model), flight or Flight(), self.ledger.of(request.role)
+        unkept = self._unkept
         attempts = 0
         while True:
             async with replicas.turn(request) as (endpoint, replica):
                 endpoint.check()
+                if self._unkept is not unkept:
+                    raise CacheError(str(self._unkept))
                 attempts += 1
                 try:
                     reply = await self._persist(endpoint, replica, request, flight, replicas)

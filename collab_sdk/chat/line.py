@@ -14,7 +14,7 @@ FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 
 
 class Line:
-    """Connects when first asked, and again for `patience` seconds when the connection is lost.
+    """Connects when first asked, and again when the connection is lost: for `patience` seconds, then once a question.
 
     `greeting` is said on every new connection. For any number of threads, one question at a time.
     """
@@ -28,22 +28,27 @@ class Line:
         self._busy = threading.Lock()
         self._rows: SharedRows | None = None
         self._process = 0
+        self._deadline: float | None = None
+        """Until when it is tried again; None while the last question was answered."""
         self._given_up = False
 
     def ask(self, question: Callable[[SharedRows], T]) -> T:
         """The answer, asked again if it takes that. Raises CacheError where that is in vain."""
-        deadline: float | None = None
         pause = FIRST_PAUSE
         while True:
             try:
                 with self._busy:
-                    return question(self._connected())
+                    answer = question(self._connected())
+                    self._deadline = None
+                    return answer
             except LostConnectionError as error:
                 self.close()
-                deadline = deadline or time.monotonic() + self._patience
+                now = time.monotonic()
+                self._deadline = self._deadline or now + self._patience
                 if self._given_up:
                     raise
-                if time.monotonic() + pause > deadline:
+                if now + pause > self._deadline:
+                    self._deadline = now
                     raise CacheError(f"{error} It was tried again for {self._patience:g} s.") from None
             time.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)

@@ -7,19 +7,26 @@ from typing import Any
 from collab_sdk.chat.address import Address
 from collab_sdk.errors import CacheError, LostConnectionError, MissingExtraError
 
+POOLED = (
+    "is behind a pooler that shares its connections out (pgbouncer in transaction mode), which leases cannot bear: "
+    "give its own address, or a pool in session mode"
+)
 REFUSALS = {
     "28P01": "refuses the user or password of its URL",
     "28000": "refuses this user: see its pg_hba.conf",
     "3D000": "has no such database: create it with `createdb NAME`, or mend the URL",
     "42501": "does not let this user do what a cache needs: GRANT USAGE, CREATE ON SCHEMA public TO the user",
     "25006": "takes no writes, as a replica does: give the URL of its primary",
+    "certificate": "has a certificate not trusted here: name who signed it with ?sslrootcert=FILE",
+    **dict.fromkeys(("26000", "42P05"), POOLED),  # a prepared statement is gone, or is another connection's
     "53100": "is full: free space on its disk, or delete old replies with `collab cache prune`",
 }
-"""By SQLSTATE (PostgreSQL's manual, appendix A)."""
+"""By SQLSTATE (PostgreSQL's manual, appendix A), or a name of ours for what has none."""
 WORDS = {
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
     "pg_hba.conf": "28000",
+    "certificate": "certificate",
     'role "': "28000",
     'database "': "3D000",
 }

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collab_postgres.errors import explained, load_psycopg
+from collab_postgres.errors import POOLED, explained, load_psycopg
 from collab_sdk.chat.address import Address
 from collab_sdk.chat.shared_rows import LARGEST
 from collab_sdk.errors import CacheError
@@ -100,10 +100,7 @@ class PostgresRows:
     def _check_backend(self, backends: set[int]) -> None:
         self._backend = self._backend or next(iter(backends), None)
         if backends - {self._backend}:
-            raise CacheError(
-                f"The cache at {self._address.shown} is behind a pooler that shares its connections out (pgbouncer in "
-                "transaction mode), which leases cannot bear: give its own address, or a pool in session mode."
-            )
+            raise CacheError(f"The cache at {self._address.shown} {POOLED}.")
 
 
 def _number(key: str) -> int:

@@ -16,6 +16,7 @@ REFUSALS = {
     "NoPermissionError": "does not let this user do what a cache needs: give it ~collab:* +@all",
     "WRONGTYPE": "holds something else under names that begin with collab: give another database, as redis://HOST/1",
     "MOVED": "is one node of a cluster: give a Redis that stands for itself",
+    "CERTIFICATE_VERIFY_FAILED": "has a certificate not trusted here: name who signed it with ?ssl_ca_certs=FILE",
     "out of range": "has no database of that number: give a smaller one, such as redis://HOST/0",
 }
 """By the name of the client's error, or a word in what it says."""

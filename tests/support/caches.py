@@ -18,7 +18,7 @@ from collab_sdk.chat.shared_cache import PATIENCE, SharedCache
 from support.databases import HMAC_KEY, Postgres, Redis
 
 REQUEST = {"messages": [{"role": "user", "content": "Hello!"}]}
-SERVERS = {"redis": RedisServer, "postgresql": PostgresServer}
+SERVERS = {"redis": RedisServer, "rediss": RedisServer, "postgresql": PostgresServer}
 
 
 def key_of(name: object) -> str:

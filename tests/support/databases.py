@@ -117,22 +117,22 @@ class Postgres(Database):
         super().__init__(folder)
         self.options = options
         self.databases = 0
-        self._as_user: list[str] = []
+        self.as_user: list[str] = []
         if os.getuid() == 0:
-            self._as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            self.as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
             shutil.chown(folder, "postgres", "postgres")
         secret = folder / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
         made = ["-D", str(folder / "data"), "-U", "collab", "-A", "scram-sha-256", "--pwfile", str(secret), "-N"]
-        subprocess.run([*self._as_user, _program("initdb"), *made], check=True, capture_output=True, cwd=folder)
+        subprocess.run([*self.as_user, _program("initdb"), *made], check=True, capture_output=True, cwd=folder)
 
     def url_of(self, database: str, *, user: str = "collab", password: str = QUOTED) -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def command(self) -> list[str]:
         where = ["-D", str(self.folder / "data"), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder)]
-        return [*self._as_user, _program("postgres"), *where, *self.options]
+        return [*self.as_user, _program("postgres"), *where, *self.options]
 
     def ready(self) -> bool:
         import psycopg
@@ -155,6 +155,43 @@ class Postgres(Database):
         name = f"cache{self.databases}"
         self.run(f"CREATE DATABASE {name}")
         return name
+
+
+class PgBouncer(Database):
+    """A pooler in front of `postgres`, with a single connection to it."""
+
+    at_once = signal.SIGTERM
+
+    def __init__(self, folder: Path, postgres: Postgres, mode: str) -> None:
+        super().__init__(folder)
+        self.postgres = postgres
+        (folder / "users").write_text(f'"collab" "{PASSWORD}"\n')
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": self.port,
+            "unix_socket_dir": "",
+            "auth_type": "plain",
+            "auth_file": folder / "users",
+            "pool_mode": mode,
+            "default_pool_size": 1 if mode == "transaction" else 9,
+        }
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        behind = f"[databases]\n* = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\n"
+        (folder / "settings.ini").write_text(behind + "\n".join(lines) + "\n")
+        if os.getuid() == 0:
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, "postgres", "postgres")
+
+    def url_of(self, database: str) -> str:
+        return self.postgres.url_of(database).replace(f":{self.postgres.port}/", f":{self.port}/")
+
+    def command(self) -> list[str]:
+        return [*self.postgres.as_user, _program("pgbouncer"), str(self.folder / "settings.ini")]
+
+    def ready(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -181,6 +218,21 @@ def running(kind: type[Redis] | type[Postgres], *options: str) -> Iterator[Any]:
         yield server
     finally:
         server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def pooled(postgres: Postgres, mode: str) -> Iterator[PgBouncer]:
+    """A pooler in front of that server; skips the test where it is not installed."""
+    if not _program("pgbouncer"):
+        pytest.skip("needs a pooler: apt-get install pgbouncer")
+    folder = Path(tempfile.mkdtemp(prefix="collab-db-"))
+    pooler = PgBouncer(folder, postgres, mode)
+    try:
+        pooler.start()
+        yield pooler
+    finally:
+        pooler.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
