@@ -1,7 +1,10 @@
 """The commands' jobs in names and numbers, of which any process, here or on another machine, makes the same work."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 from collab_sdk.chat.adapt import as_chat_model
@@ -9,7 +12,7 @@ from collab_sdk.chat.engine import Engine
 from collab_sdk.chat.model import ChatModel
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import Evaluator, Played, as_bot
-from collab_sdk.metrics import Metric, TokenPenalty
+from collab_sdk.metrics import Metric, TokenPenalty, as_metrics
 from collab_sdk.metrics.pass_rate import PassRate
 from collab_sdk.preferences import PairRule, PreferenceExporter, ScoredConversation
 from collab_sdk.rollout import Rollout
@@ -18,6 +21,7 @@ from collab_sdk.scorer import DEFAULT_METRICS, MRScorer
 from collab_sdk.simulator import Simulator
 from collab_sdk.tasks import get_task
 from collab_sdk.types import Conversation, MRScore
+from collab_sdk.wire import dumps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +94,21 @@ class ScoreJob:
     def work(self, engine: Engine) -> Callable[[Conversation], Awaitable[list[MRScore]]]:
         return self.scorer(engine).ascore_conversation
 
+    def identity(self) -> Mapping[str, Any] | None:
+        """All that decides an outcome but the conversation; None where a part is unknown: a bot, a foreign metric."""
+        models = self.cast.models()
+        fingerprints = [model.fingerprint for model in (models.assistant, models.simulator, models.judge)]
+        metrics = (metric for metric, _ in as_metrics(self.weights).values())
+        if None in fingerprints or not all(type(metric).__module__.startswith("collab_sdk.") for metric in metrics):
+            return None
+        return {"job": type(self).__name__, "settings": dumps(self), "models": fingerprints, "code": _code()}
+
+    @staticmethod
+    def is_whole(scores: Iterable[MRScore]) -> bool:
+        """Whether no sample is missing that a later run would ask for again."""
+        futures = (future for score in scores for future in (*score.futures, score.observed))
+        return not any(future is not None and future.error for future in futures)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportJob:
@@ -114,6 +133,14 @@ class ExportJob:
 
     def work(self, engine: Engine) -> Callable[[Conversation], Awaitable[ScoredConversation]]:
         return self.exporter(self.score.scorer(engine)).ascore_conversation
+
+    def identity(self) -> Mapping[str, Any] | None:
+        known = self.score.identity()
+        return None if known is None else {**known, "job": type(self).__name__, "settings": dumps(self)}
+
+    def is_whole(self, scored: ScoredConversation) -> bool:
+        scores = [score for turn in scored.turns for _, score in turn.candidates]
+        return not any(turn.lost for turn in scored.turns) and self.score.is_whole(scores)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,8 +178,25 @@ class EvaluateJob:
 
         return play
 
+    def identity(self) -> None:
+        """Not known: a task may be anybody's code."""
+
+    @staticmethod
+    def is_whole(samples: Iterable[Played]) -> bool:
+        return not any(played.is_missing for played in samples)
+
 
 JOBS: Mapping[str, type[ScoreJob] | type[ExportJob] | type[EvaluateJob]] = {
     job.__name__: job for job in (ScoreJob, ExportJob, EvaluateJob)
 }
 """By the name under which they travel."""
+
+
+@cache
+def _code() -> str:
+    """A digest of this package: its rules and prompts decide outcomes too."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in (".py", ".txt"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

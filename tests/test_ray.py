@@ -61,12 +61,16 @@ def test_the_same_job_gives_the_same_bytes_here_and_on_1_2_and_4_workers(tmp_pat
         first = collab(*command, "-o", "two.jsonl", "--cache", "b", *on_ray(2))
         assert first.exit_code == 0, first.output
         assert server.count == 2 * paid, "every call was made once"
+        looked_up = {}
         for workers, cache in ((4, "b"), (1, "a")):
             again = collab(*command, "-o", f"warm{workers}.jsonl", "--cache", cache, *on_ray(workers))
             assert again.exit_code == 0, again.output
+            looked_up[workers] = usage_of(again)
         assert server.count == 2 * paid, "a warm cache answers everything"
     assert files(tmp_path, "two") == files(tmp_path, "local")
     assert files(tmp_path, "warm4") == files(tmp_path, "warm1") == files(tmp_path, "local")
+    assert looked_up[4] == [], "what was finished on Ray is not even looked up again"
+    assert [line[1] for line in looked_up[1]] == ["0"] * len(looked_up[1]) != []
     assert first.stdout == local.stdout == ""
     assert usage_of(first) == usage_of(local)
     assert "12/12" in first.stderr

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 pytest.importorskip("collab_ray")
 
 from collab_ray.desk import DONE, Desk
+from collab_ray.finished import LARGEST, Finished
 from collab_ray.fleet import LEASE_SECONDS, EndpointReport, Fleet, Grant, Report
 from collab_ray.member import Member
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
+from collab_sdk.chat.cache import MemoryCache
 from collab_sdk.chat.ledger import Usage
 from collab_sdk.chat.model import CallRole
 from collab_sdk.chat.quota import Limits
@@ -295,5 +297,28 @@ def test_a_reader_waits_for_the_next_parcel_and_hears_of_a_stop():
         await desk.stop(("EndpointError", "too late"))
         assert await taking is None
         assert loads(Grant, await desk.report("a", "1", dumps(Report()))).stop == ("BudgetError", "spent")
+
+    asyncio.run(main())
+
+
+def test_a_finished_conversation_is_found_by_the_same_job_and_by_no_other():
+    async def main() -> None:
+        cache, chat = MemoryCache(), '{"id":"chat-1"}'
+        job = Finished(cache, {"job": "one"})
+        assert await job.find(chat) is None
+        await job.keep(chat, "its outcome")
+        assert await Finished(cache, {"job": "one"}).find(chat) == "its outcome"
+        assert await job.find('{"id":"chat-2"}') is None
+        assert await Finished(cache, {"job": "another"}).find(chat) is None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("identity", "outcome"), [(None, "small"), ({"job": "one"}, "x" * (LARGEST + 1))])
+def test_what_cannot_be_known_again_or_is_too_large_is_not_kept(identity, outcome):
+    async def main() -> None:
+        cache = MemoryCache()
+        await Finished(cache, identity).keep("chat", outcome)
+        assert await Finished(cache, identity).find("chat") is None
 
     asyncio.run(main())

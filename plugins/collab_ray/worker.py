@@ -13,6 +13,7 @@ import pyarrow
 import ray
 
 import collab_sdk
+from collab_ray.finished import Finished
 from collab_ray.fleet import Grant, Report
 from collab_ray.member import Member
 from collab_ray.source import OUTCOMES, PARCEL
@@ -90,7 +91,8 @@ async def _open(setup: Setup, desk: Any) -> "_Bench":
     engine = Engine(cache=open_cache(setup.cache), concurrency=setup.concurrency, timeout=setup.timeout, quota=member)
     member.ledger = engine.ledger
     job = loads(JOBS[setup.kind], setup.job)
-    bench = _Bench(engine=engine, member=member, desk=desk, work=job.work(engine))
+    finished = Finished(engine.cache, job.identity())
+    bench = _Bench(engine=engine, member=member, desk=desk, job=job, work=job.work(engine), finished=finished)
     await member.report()
     bench.keeping_up = asyncio.create_task(member.keep_up(bench.stop))
     return bench
@@ -103,7 +105,9 @@ class _Bench:
     engine: Engine
     member: Member
     desk: Any
+    job: Any
     work: Any
+    finished: Finished
     keeping_up: "asyncio.Task[None] | None" = None
     running: set["asyncio.Task[list[Any]]"] = field(default_factory=set)
 
@@ -127,7 +131,12 @@ class _Bench:
             return [STOP, self.member.stop]
         open_order.set(order)
         try:
-            return [VALUE, dumps(await self.work(loads(Conversation, text)))]
+            if (outcome := await self.finished.find(text)) is None:
+                result = await self.work(loads(Conversation, text))
+                outcome = dumps(result)
+                if self.job.is_whole(result):
+                    await self.finished.keep(text, outcome)
+            return [VALUE, outcome]
         except Exception as error:
             if isinstance(error, RunStoppedError):
                 await self.desk.stop.remote(tuple(error_row(error)))
