@@ -17,8 +17,14 @@ def dumps(value: Any) -> str:
 
 
 def loads(kind: Any, text: str | bytes) -> Any:
-    """What `dumps` was given, of the type `kind`; frozen dataclasses, tuples and enums come back as such."""
-    return _read(kind, json.loads(text))
+    """What `dumps` was given, of the type `kind`; frozen dataclasses, tuples and enums come back as such.
+
+    Raises ValueError for what is no such value.
+    """
+    try:
+        return _read(kind, json.loads(text))
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no value of {kind}") from error
 
 
 def error_row(error: CollabError) -> list[str]:
@@ -52,7 +58,11 @@ def _types(kind: type) -> dict[str, Any]:
 
 
 def _read(kind: Any, value: Any) -> Any:
-    if value is None or kind in (Any, NoneType, str, int, float, bool):
+    if value is None or kind in (Any, NoneType):
+        return value
+    if kind in _PLAIN:
+        if type(value) not in _PLAIN[kind]:
+            raise TypeError(f"{kind} cannot be {type(value)}")
         return value
     if isinstance(kind, type) and is_dataclass(kind):
         return kind(**{name: _read(of, value[name]) for name, of in _types(kind).items()})
@@ -69,3 +79,6 @@ def _read(kind: Any, value: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {(int(key) if of[0] is int else key): _read(of[1], item) for key, item in value.items()}
     raise TypeError(f"{kind} cannot come back from JSON")
+
+
+_PLAIN: Mapping[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (float, int)}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from support.cli import collab, write_chats
-from support.training import write_base
+from support.local import save_tiny_model
 
 from collab_sdk.preferences.files import is_held_out
 from collab_sdk.training import TrainingOptions
@@ -16,7 +16,7 @@ from collab_sdk.training import TrainingOptions
 def folder(tmp_path_factory) -> Path:
     """Chats, the pairs that were made of them, and an adapter that was trained on those, by their commands."""
     folder = tmp_path_factory.mktemp("chain")
-    write_base(folder / "base")
+    save_tiny_model(folder / "base")
     write_chats(folder / "chats.jsonl", 8)
     prefs = folder / "prefs.jsonl"
     done("export-prefs", folder / "chats.jsonl", "--model", "offline", "-o", prefs, "--cache-dir", folder / "cache")

@@ -14,12 +14,13 @@ from collab_ray.finished import LARGEST, Finished
 from collab_ray.fleet import LEASE_SECONDS, EndpointReport, Fleet, Grant, Report
 from collab_ray.member import Member
 
-from collab_sdk import ChatReply, ChatRequest, Engine, Message
+from collab_sdk import ChatReply, ChatRequest, Engine, Message, MRScore
 from collab_sdk.chat.cache import MemoryCache
 from collab_sdk.chat.ledger import Usage
 from collab_sdk.chat.model import CallRole
 from collab_sdk.chat.quota import Limits
 from collab_sdk.errors import BudgetError
+from collab_sdk.jobs import ScoreJob
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.wire import dumps, loads
 
@@ -301,24 +302,41 @@ def test_a_reader_waits_for_the_next_parcel_and_hears_of_a_stop():
     asyncio.run(main())
 
 
+OUTCOME = dumps([MRScore(response="hi", futures=(), value=0.5, stderr=None)])
+
+
 def test_a_finished_conversation_is_found_by_the_same_job_and_by_no_other():
     async def main() -> None:
         cache, chat = MemoryCache(), '{"id":"chat-1"}'
-        job = Finished(cache, {"job": "one"})
-        assert await job.find(chat) is None
-        await job.keep(chat, "its outcome")
-        assert await Finished(cache, {"job": "one"}).find(chat) == "its outcome"
-        assert await job.find('{"id":"chat-2"}') is None
-        assert await Finished(cache, {"job": "another"}).find(chat) is None
+
+        def job(name: str) -> Finished:
+            return Finished(cache, ScoreJob.result, {"job": name})
+
+        assert await job("one").find(chat) is None
+        await job("one").keep(chat, OUTCOME)
+        assert await job("one").find(chat) == OUTCOME
+        assert await job("one").find('{"id":"chat-2"}') is None
+        assert await job("another").find(chat) is None
 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("identity", "outcome"), [(None, "small"), ({"job": "one"}, "x" * (LARGEST + 1))])
-def test_what_cannot_be_known_again_or_is_too_large_is_not_kept(identity, outcome):
+@pytest.mark.parametrize(
+    ("identity", "outcome"),
+    [
+        (None, OUTCOME),
+        ({"job": "one"}, dumps([MRScore(response="x" * LARGEST, futures=(), value=0.5, stderr=None)])),
+        ({"job": "one"}, OUTCOME.replace("hi", '"')),
+        ({"job": "one"}, OUTCOME.replace('"hi"', "1")),
+        ({"job": "one"}, "null"),
+        ({"job": "one"}, "[" * 100_000),
+    ],
+    ids=["of nothing known", "too large", "no JSON", "of other types", "nothing", "nested"],
+)
+def test_what_cannot_be_used_again_is_not_found(identity, outcome):
     async def main() -> None:
-        cache = MemoryCache()
-        await Finished(cache, identity).keep("chat", outcome)
-        assert await Finished(cache, identity).find("chat") is None
+        finished = Finished(MemoryCache(), ScoreJob.result, identity)
+        await finished.keep("chat", outcome)
+        assert await finished.find("chat") is None
 
     asyncio.run(main())

@@ -119,5 +119,6 @@ def test_totals_by_role_come_back():
 def test_what_is_no_value_of_ours_is_refused():
     with pytest.raises(TypeError, match="object cannot travel"):
         dumps({"report": object()})
-    with pytest.raises(TypeError, match="cannot come back"):
-        loads(set[int], "[1]")
+    for kind, text in ((set[int], "[1]"), (Goal, "{}"), (Goal, "[]"), (Goal, '{"text":1,"reference":null,"style":[]}')):
+        with pytest.raises(ValueError, match="no value of"):
+            loads(kind, text)

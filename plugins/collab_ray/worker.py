@@ -91,7 +91,7 @@ async def _open(setup: Setup, desk: Any) -> "_Bench":
     engine = Engine(cache=open_cache(setup.cache), concurrency=setup.concurrency, timeout=setup.timeout, quota=member)
     member.ledger = engine.ledger
     job = loads(JOBS[setup.kind], setup.job)
-    finished = Finished(engine.cache, job.identity())
+    finished = Finished(engine.cache, job.result, job.identity())
     bench = _Bench(engine=engine, member=member, desk=desk, job=job, work=job.work(engine), finished=finished)
     await member.report()
     bench.keeping_up = asyncio.create_task(member.keep_up(bench.stop))

@@ -15,6 +15,7 @@ CPUS = 8
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # whatever a run in this process has set, a second node may join
+    "RAY_worker_niceness": "0",  # or a busy machine starves them
     "RAY_AUTH_MODE": "disabled",  # its token is in the home, which every test has anew
 }
 
