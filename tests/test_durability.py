@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from collab_sdk import ChatReply
 from collab_sdk.chat.cache import DiskCache
 from collab_sdk.chat.group_thread import GroupThread
 from collab_sdk.chat.lease import FileLeases
@@ -80,6 +81,18 @@ def test_a_killed_process_loses_nothing_it_acknowledged_and_repeats_only_what_wa
     assert kills >= 2
     repeated = sum(times - 1 for times in upstream(tmp_path).values())
     assert repeated <= 8 * kills
+
+
+def test_a_second_opener_in_the_process_does_not_let_go_of_what_the_first_holds(tmp_path):
+    """Or another process that closes the cache would take it for the last, and clear away what is still written to."""
+    first, second = DiskCache(tmp_path), DiskCache(tmp_path)
+    asyncio.run(first.aput("ab" * 32, ChatReply(content="one"), request={}))
+    other = "import sys; from collab_sdk.chat.cache import DiskCache; DiskCache(sys.argv[1]).close()"
+    subprocess.run([sys.executable, "-c", other, str(tmp_path)], check=True)
+    asyncio.run(first.aput("cd" * 32, ChatReply(content="two"), request={}))
+    assert asyncio.run(DiskCache(tmp_path).aget("cd" * 32)) == ChatReply(content="two")
+    first.close()
+    second.close()
 
 
 def test_a_lease_is_held_by_one_and_given_to_the_next(tmp_path):

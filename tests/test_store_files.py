@@ -10,6 +10,7 @@ import threading
 import pytest
 from support.calls import assistant, call, user
 
+from collab_sdk import read_conversations
 from collab_sdk.errors import StoreError
 from collab_sdk.logs import ConversationStore
 from collab_sdk.logs.store import database, schema
@@ -51,6 +52,19 @@ def test_nobody_else_can_read_the_file_or_what_is_beside_it_whatever_the_umask(t
         store.record([recorded()])
         assert modes(folder) == {"chats.db": 0o600, "chats.db-wal": 0o600, "chats.db-shm": 0o600}
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_reading_its_own_store_does_not_let_go_of_what_a_process_holds(tmp_path):
+    """Or another process that closes the store would take it for the last, and clear away what is still written to."""
+    path = tmp_path / "chats.db"
+    code = "import sys; from collab_sdk.logs import ConversationStore; ConversationStore(sys.argv[1]).close()"
+    with ConversationStore(path) as store:
+        store.record([recorded(0)])
+        assert len(list(read_conversations([path]))) == 1
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+        store.record([recorded(1)])
+        assert (tmp_path / "chats.db-wal").exists()
+    assert {chat.id for chat in read_conversations([path])} == {"c0", "c1"}
 
 
 def test_the_file_is_private_before_sqlite_opens_it(tmp_path, any_mode, monkeypatch):

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -213,5 +213,7 @@ def _is_locked(error: BaseException) -> bool:
 def _make_private(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = directory / "cache.db"
-    # SQLite gives its -wal and -shm files the mode of the database.
-    os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
+    # SQLite gives its -wal and -shm files the mode of the database. One that is there must not be opened: closing it
+    # would drop the locks that SQLite holds in this process, and what another process then deletes is lost.
+    with suppress(FileExistsError):
+        os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

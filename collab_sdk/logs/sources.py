@@ -4,9 +4,10 @@ import gzip
 import io
 import os
 import re
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -75,14 +76,22 @@ def peek(log: BinaryIO) -> bytes:
 
 
 def is_sqlite(file: str) -> bool:
-    """Whether the file is an SQLite database; a pipe is not opened to see."""
-    if file == STDIN or not Path(file).is_file():
+    """Whether the file is an SQLite database, be it a broken one; a pipe is not opened to see.
+
+    SQLite looks first: closing the file here would drop the locks of a store that this process has open.
+    """
+    path = Path(file)
+    if file == STDIN or not path.is_file() or not path.stat().st_size or not os.access(path, os.R_OK):
         return False
-    try:
-        with Path(file).open("rb") as log:
-            return log.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
-    except OSError:
-        return False
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        try:
+            database.execute("PRAGMA schema_version")
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+                return True
+            with path.open("rb") as log:
+                return log.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    return True
 
 
 def shown_name(file: str) -> str:
