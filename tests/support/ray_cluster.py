@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,21 +57,22 @@ class Node:
 @contextmanager
 def head(folder: Path) -> Iterator[tuple[Node, str]]:
     """The first node of a cluster, and its address."""
-    node = Node(
-        folder,
-        "--head",
-        "--port=0",
-        "--include-dashboard=false",
-        "--object-store-memory=100000000",
-        f"--temp-dir={folder / 'r'}",
-    )
-    try:
-        node.wait_for("Ray runtime started")
-        while not (address := (folder / "r" / "ray_current_cluster").read_text().strip()):
-            time.sleep(0.1)
-        yield node, address
-    finally:
-        node.kill()
+    with tempfile.TemporaryDirectory(prefix="ray") as short:  # the path of a socket has at most 107 bytes
+        node = Node(
+            folder,
+            "--head",
+            "--port=0",
+            "--include-dashboard=false",
+            "--object-store-memory=100000000",
+            f"--temp-dir={short}",
+        )
+        try:
+            node.wait_for("Ray runtime started")
+            while not (address := Path(short, "ray_current_cluster").read_text().strip()):
+                time.sleep(0.1)
+            yield node, address
+        finally:
+            node.kill()
 
 
 def kill(pid: int) -> None:
