@@ -10,7 +10,7 @@ demo: .venv/ready
 
 test: .venv/dev-ready
 	$(MAKE) --no-print-directory lint
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
 lint: .venv/dev-ready
 	$(BIN)/ruff check .

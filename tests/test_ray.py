@@ -13,8 +13,6 @@ from support.server import LoopbackServer
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
 pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'collab-sdk[ray]'")
 
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster at a time
-
 
 @pytest.fixture(scope="module")
 def cluster():

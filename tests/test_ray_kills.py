@@ -17,7 +17,6 @@ pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install '
 
 from support.ray_cluster import ENVIRONMENT, Node, head, kill
 
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster at a time
 CEILING = 8
 CHATS = 16
 
