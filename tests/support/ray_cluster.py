@@ -57,7 +57,8 @@ class Node:
 @contextmanager
 def head(folder: Path) -> Iterator[tuple[Node, str]]:
     """The first node of a cluster, and its address."""
-    with tempfile.TemporaryDirectory(prefix="ray") as short:  # the path of a socket has at most 107 bytes
+    # In a folder with a short name: the path of a socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short:
         node = Node(
             folder,
             "--head",
@@ -67,9 +68,7 @@ def head(folder: Path) -> Iterator[tuple[Node, str]]:
             f"--temp-dir={short}",
         )
         try:
-            node.wait_for("Ray runtime started")
-            while not (address := Path(short, "ray_current_cluster").read_text().strip()):
-                time.sleep(0.1)
+            address = node.wait_for("(?<=--address=')[^']+")  # how another node may join
             yield node, address
         finally:
             node.kill()
