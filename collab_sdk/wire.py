@@ -58,7 +58,7 @@ def _types(kind: type) -> dict[str, Any]:
 
 
 def _read(kind: Any, value: Any) -> Any:
-    if value is None or kind in (Any, NoneType):
+    if kind is Any:
         return value
     if kind in _PLAIN:
         if type(value) not in _PLAIN[kind]:
@@ -70,6 +70,8 @@ def _read(kind: Any, value: Any) -> Any:
         return kind(value)
     origin, of = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
+        if value is None and NoneType in of:
+            return None
         return _read(next(each for each in of if each is not NoneType), value)
     if origin is list:
         return [_read(of[0], item) for item in value]

@@ -18,7 +18,7 @@ HEAVY = set(
 )
 
 LAYERS = [
-    {"errors", "types", "registry", "sampling", "statistics", "suppression", "wire"},
+    {"errors", "private_file", "types", "registry", "sampling", "statistics", "suppression", "wire"},
     {"prompts", "concurrency", "demos", "rows", "sandbox", "calibration"},
     {"chat"},
     {"simulator", "goals", "offline", "testing", "logs", "runners"},

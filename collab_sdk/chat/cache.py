@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from collab_sdk.chat.lease import FileLeases
 from collab_sdk.chat.model import ChatReply
 from collab_sdk.chat.row import Row, reply_in, row_of, written_in
 from collab_sdk.errors import CacheError
+from collab_sdk.private_file import create_private
 
 T = TypeVar("T")
 FULL = 2
@@ -101,7 +102,7 @@ class DiskCache:
         from collab_sdk.chat.json_disk import JSONOnlyDisk
 
         try:
-            _make_private(self.directory)
+            create_private(self.directory / "cache.db")
             self._rows = diskcache.Cache(
                 str(self.directory),
                 disk=JSONOnlyDisk,
@@ -208,12 +209,3 @@ class DiskCache:
 
 def _is_locked(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))
-
-
-def _make_private(directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = directory / "cache.db"
-    # SQLite gives its -wal and -shm files the mode of the database. One that is there must not be opened: closing it
-    # would drop the locks that SQLite holds in this process, and what another process then deletes is lost.
-    with suppress(FileExistsError):
-        os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -20,6 +20,8 @@ PARTIAL = ".partial"
 _GZIP_MAGIC = b"\x1f\x8b"
 _GLANCE = 4096
 _SQLITE_MAGIC = b"SQLite format 3\0"
+_NONE_OF_SQLITE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite says of a file that it does not have open."""
 _BESIDE_SQLITE = re.compile(r"-(?:wal|shm|journal|(?:pending|making)-\d+-[0-9a-f]+)$")
 """What SQLite, and an app that records, keep beside a database that is open is no log of its own."""
 
@@ -81,17 +83,24 @@ def is_sqlite(file: str) -> bool:
     SQLite looks first: closing the file here would drop the locks of a store that this process has open.
     """
     path = Path(file)
-    if file == STDIN or not path.is_file() or not path.stat().st_size or not os.access(path, os.R_OK):
-        return False
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        try:
+    try:
+        if file == STDIN or not path.is_file() or not path.stat().st_size or not os.access(path, os.R_OK):
+            return False
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=0)) as database:
             database.execute("PRAGMA schema_version")
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
-                return True
-            with path.open("rb") as log:
-                return log.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    except sqlite3.Error as error:
+        return error.sqlite_errorcode & 0xFF not in _NONE_OF_SQLITE or _begins_as_sqlite(path)
+    except OSError:
+        return False
     return True
+
+
+def _begins_as_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as log:
+            return log.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    except OSError:
+        return False
 
 
 def shown_name(file: str) -> str:

@@ -26,7 +26,8 @@ WORDS = {
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
     "pg_hba.conf": "28000",
-    "certificate": "certificate",
+    "certificate verify failed": "certificate",
+    "root certificate file": "certificate",
     'role "': "28000",
     'database "': "3D000",
 }

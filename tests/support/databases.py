@@ -158,7 +158,7 @@ class Postgres(Database):
 
 
 class PgBouncer(Database):
-    """A pooler in front of `postgres`, with a single connection to it."""
+    """A pooler in front of `postgres`; in transaction mode all share one connection to it."""
 
     at_once = signal.SIGTERM
 
@@ -211,14 +211,8 @@ def running(kind: type[Redis] | type[Postgres], *options: str) -> Iterator[Any]:
     pytest.importorskip({Redis: "redis", Postgres: "psycopg"}[kind])
     if kind is Postgres and os.getuid() == 0 and not _has_user("postgres"):
         pytest.skip("needs a user postgres, since PostgreSQL refuses to be root")
-    folder = Path(tempfile.mkdtemp(prefix="collab-db-"))  # a test's own folder is closed to other users
-    server = kind(folder, *options)
-    try:
-        server.start()
+    with _served(lambda folder: kind(folder, *options)) as server:
         yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -226,13 +220,19 @@ def pooled(postgres: Postgres, mode: str) -> Iterator[PgBouncer]:
     """A pooler in front of that server; skips the test where it is not installed."""
     if not _program("pgbouncer"):
         pytest.skip("needs a pooler: apt-get install pgbouncer")
-    folder = Path(tempfile.mkdtemp(prefix="collab-db-"))
-    pooler = PgBouncer(folder, postgres, mode)
-    try:
-        pooler.start()
+    with _served(lambda folder: PgBouncer(folder, postgres, mode)) as pooler:
         yield pooler
+
+
+@contextmanager
+def _served(make: Callable[[Path], Any]) -> Iterator[Any]:
+    folder = Path(tempfile.mkdtemp(prefix="collab-db-"))  # a test's own folder is closed to other users
+    server = make(folder)
+    try:
+        server.start()
+        yield server
     finally:
-        pooler.stop()
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

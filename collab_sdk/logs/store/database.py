@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from collab_sdk.errors import StoreError
 from collab_sdk.logs.sources import reason
-from collab_sdk.logs.store.private_file import create_private
 from collab_sdk.logs.store.schema import UnusableError, check, migrate, read_version
+from collab_sdk.private_file import create_private
 
 T = TypeVar("T")
 

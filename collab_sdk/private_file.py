@@ -9,7 +9,8 @@ from pathlib import Path
 def create_private(path: Path) -> None:
     """Create the file, 0600, and its folder, 0700, where they are missing; what exists is left as it is.
 
-    Raises OSError. SQLite gives its -wal and -shm files the mode of the database, so they follow.
+    Raises OSError. SQLite gives its -wal and -shm files the mode of the database, so they follow. One that is there
+    must not even be opened: closing it would drop the locks that SQLite holds on it in this process.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
