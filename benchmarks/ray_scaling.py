@@ -20,7 +20,7 @@ from job import chats
 from launch import Loopback
 from table import finish, judged
 
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import to_json
 from collab_sdk.wire import dumps
 
 CEILING, RATE = 64, 50

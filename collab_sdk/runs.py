@@ -1,16 +1,10 @@
 """What a run was and what it cost, beside the file that it wrote."""
 
-from pathlib import Path
 from typing import Any
 
 from collab_sdk.scorer import MRScorer
 
 RUN_SCHEMA = "collab/run/v1"
-
-
-def run_path(target: Path) -> Path:
-    """`NAME.run.json` for `NAME.jsonl`."""
-    return target.with_name(f"{target.name.removesuffix('.jsonl')}.run.json")
 
 
 def run_row(scorer: MRScorer, **details: Any) -> dict[str, Any]:

@@ -18,7 +18,9 @@ HEAVY = set(
 )
 
 LAYERS = [
-    {"errors", "private_file", "types", "registry", "sampling", "statistics", "suppression", "wire"},
+    {"errors"},
+    {"files"},
+    {"types", "registry", "sampling", "statistics", "suppression", "wire"},
     {"prompts", "concurrency", "demos", "rows", "sandbox", "calibration"},
     {"chat"},
     {"simulator", "goals", "offline", "testing", "logs", "runners"},

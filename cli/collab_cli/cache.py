@@ -5,7 +5,8 @@ from contextlib import closing, contextmanager
 
 import click
 
-from collab_cli.options import Number, cache_option, option
+from collab_cli.options import CACHE, Number, cache_option, option
+from collab_cli.paths import Group, ReadPath
 from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
 from collab_sdk.chat.cache import KeptCache
@@ -14,7 +15,7 @@ from collab_sdk.chat.caches import copy_cache, open_cache
 SECONDS_A_DAY = 86_400
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """Look after the replies kept on disk.
 
@@ -56,8 +57,8 @@ def clear(yes: bool, cache: str | None) -> None:
 
 
 @cache.command()
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
+@click.argument("source", type=ReadPath(path_type=str), metavar="FROM")
+@click.argument("target", type=CACHE, metavar="TO")
 def copy(source: str, target: str) -> None:
     """Copy the replies of one cache into another.
 

@@ -8,6 +8,7 @@ import click
 from collab_cli.check_sim_output import show_check
 from collab_cli.failures import finish
 from collab_cli.options import LOGS, RunOptions, option, run_options
+from collab_cli.paths import Command, WrittenPath, just
 from collab_cli.progress import shown
 from collab_cli.run import Run, open_logs, prices_of, running
 from collab_cli.setup import score_job
@@ -25,14 +26,14 @@ from collab_sdk.fidelity import (
     figures,
     require_classifier,
 )
-from collab_sdk.logs import JsonlWriter
+from collab_sdk.files import JsonlWriter
 
 
-@click.command("check-sim")
+@click.command("check-sim", cls=Command)
 @LOGS
 @option(
     "--calibrate",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=WrittenPath(files=just, dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Write what corrects MR by what really followed, for MRScorer(calibration=...).",
 )

@@ -10,6 +10,7 @@ from collab_cli import findings
 from collab_cli.failures import ExitCode
 from collab_cli.findings import Finding
 from collab_cli.options import API_BASE, cache_option, option
+from collab_cli.paths import Command
 from collab_cli.setup import is_rules
 from collab_cli.terminal import note, printable
 from collab_cli.units import duration
@@ -25,7 +26,7 @@ MODEL_TRIES = 2
 MILLION = 1_000_000
 
 
-@click.command()
+@click.command(cls=Command)
 @option("--model", multiple=True, metavar="MODEL", help="Make a tiny call to it; repeatable.")
 @API_BASE
 @cache_option

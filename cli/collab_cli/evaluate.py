@@ -10,29 +10,48 @@ from collab_cli.evaluate_run import Evaluation, dry_run, evaluating
 from collab_cli.evaluate_setup import Setting
 from collab_cli.failures import finish
 from collab_cli.options import LIMIT, PARTS, RUNNER, SPENDING, RunOptions, count, number, option, taking
+from collab_cli.paths import Command, ReadPath, WrittenPath, just, note_read
 from collab_cli.terminal import Problems, note
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import Figure, evaluation_row, figures, plot_figures, require_plot
-from collab_sdk.logs import JsonlWriter
+from collab_sdk.evaluation.bots import prompt_file
+from collab_sdk.files import JsonlWriter
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
 
 
-@click.command()
+class _Bot(click.ParamType[str]):
+    """The name of a bot, which may hold the name of a file with its instructions."""
+
+    name = "bot"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if file := prompt_file(value):
+            note_read(ctx, file)
+        return value
+
+
+@click.command(cls=Command)
 @option(
     "--assistant",
     "-a",
     "bots",
+    type=_Bot(),
     multiple=True,
     metavar="BOT",
     help="A bot; repeatable. Others are compared with the first. proactive:BOT and prompt:FILE@BOT instruct it.",
 )
 @option("--task", "-t", "tasks", multiple=True, required=True, metavar="TASK", help="A benchmark; repeatable.")
-@option("--data", type=FILE, metavar="FILE", help="The task's rows, in the data set's own schema; or chats, for logs.")
+@option(
+    "--data",
+    type=ReadPath(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The task's rows, in the data set's own schema; or chats, for logs.",
+)
 @number("--exchanges", count(1), help="Of each conversation, at most.  [default: the task's]")
 @number("--samples", count(1), 1, help="Conversations for each goal.")
-@option("--output", "-o", type=FILE, metavar="FILE", help="Everything as JSON: figures and conversations.")
-@option("--plot", type=FILE, metavar="PNG", help="The figures as a picture.")
+@option("--output", "-o", type=WRITTEN, metavar="FILE", help="Everything as JSON: figures and conversations.")
+@option("--plot", type=WRITTEN, metavar="PNG", help="The figures as a picture.")
 @option("--unsafe-exec", is_flag=True, help="Run models' code unprotected where there is no sandbox.")
 @taking([*PARTS, LIMIT, *SPENDING, *RUNNER])
 def evaluate(

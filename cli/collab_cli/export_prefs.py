@@ -6,24 +6,35 @@ from pathlib import Path
 
 import click
 
-from collab_cli.apart import check_apart
 from collab_cli.failures import finish
 from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, Number, RunOptions, count, number, option, taking
+from collab_cli.paths import Command, WrittenPath
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
 from collab_sdk import ExportReport
 from collab_sdk.chat.loop import run_sync
+from collab_sdk.files import export_files
 from collab_sdk.jobs import ExportJob
 from collab_sdk.logs import WRITERS
-from collab_sdk.preferences import PairRule, Refusal, beside
-from collab_sdk.runs import run_path
+from collab_sdk.preferences import PairRule, Refusal
 
 
-@click.command()
+def _files(output: Path) -> list[Path]:
+    catalogues = {writer.catalogue for writer in WRITERS.values() if writer.catalogue}
+    return [*export_files(output), *(output.parent / name for name in catalogues)]
+
+
+@click.command(cls=Command)
 @LOGS
-@option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where the pairs go, as JSON lines.")
+@option(
+    "--output",
+    "-o",
+    type=WrittenPath(files=_files, path_type=Path),
+    metavar="FILE",
+    help="Where the pairs go, as JSON lines.",
+)
 @option(
     "--format",
     type=click.Choice(list(WRITERS)),
@@ -62,7 +73,7 @@ def export_prefs(
     if options.dry_run:
         dry_run(logs, options, problems, candidates=candidates)
         return
-    target = _checked(output, logs)
+    target = _checked(output)
     with running(logs, options, problems) as run:
         job = ExportJob(
             score=run.job,
@@ -85,12 +96,11 @@ def export_prefs(
     finish(problems, incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0)
 
 
-def _checked(output: Path | None, logs: tuple[str, ...]) -> Path:
+def _checked(output: Path | None) -> Path:
     if output is None:
         raise click.UsageError("Missing option '--output' / '-o': the file that the pairs go to.")
     if str(output) == "-":
         raise click.UsageError("Pairs cannot go to stdout, as a second file is written beside them: give -o FILE.")
-    check_apart([output, beside(output, "turns"), beside(output, "eval"), run_path(output)], logs)
     return output
 
 

@@ -28,6 +28,7 @@ from collab_cli.options import (
     option,
     taking,
 )
+from collab_cli.paths import Command, ReadPath, WrittenPath
 from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
@@ -38,11 +39,22 @@ from collab_sdk.training import CANDIDATES, EXCHANGES, PLAYING, PLUGIN_GROUP, Pl
 DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
 
 
-@click.command()
-@click.argument("data", type=click.Path(exists=True, path_type=Path), metavar="PREFS")
-@option("--base", "-m", required=True, metavar="BASE", help="The base model: a folder, or a name on the hub.")
+@click.command(cls=Command)
+@click.argument("data", type=ReadPath(exists=True, path_type=Path), metavar="PREFS")
 @option(
-    "--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the adapter goes."
+    "--base",
+    "-m",
+    required=True,
+    type=ReadPath(path_type=str),
+    metavar="BASE",
+    help="The base model: a folder, or a name on the hub.",
+)
+@option(
+    "--output",
+    "-o",
+    required=True,
+    type=WrittenPath(folder=True, file_okay=False, path_type=Path),
+    help="Where the adapter goes.",
 )
 @option(
     "--method",
@@ -83,7 +95,7 @@ DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())
 @option("--dry-run", is_flag=True, help="Only check, estimate and show; no weight is loaded.")
 @option(
     "--evaluate",
-    type=click.Path(exists=True, path_type=Path),
+    type=ReadPath(exists=True, path_type=Path),
     multiple=True,
     metavar="LOGS",
     help="Then compare base and adapter on these chats, where they were not trained on; repeatable.",

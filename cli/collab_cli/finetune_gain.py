@@ -14,7 +14,7 @@ from collab_sdk import Conversation, read_conversations
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.comparison import Comparison, acompare_bots
 from collab_sdk.errors import InputError
-from collab_sdk.logs import JsonlWriter
+from collab_sdk.files import JsonlWriter
 from collab_sdk.logs.sources import log_files
 from collab_sdk.training import TrainingOptions, opening
 

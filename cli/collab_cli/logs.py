@@ -7,19 +7,21 @@ import click
 
 from collab_cli.failures import finish
 from collab_cli.logs_purge import purge
-from collab_cli.logs_store import STORE, existing_store
+from collab_cli.logs_store import STORE, STORES
 from collab_cli.logs_view import list_, show
 from collab_cli.options import LOG_FORMAT, LOGS, count, number, option
+from collab_cli.paths import Group, WrittenPath, just
 from collab_cli.terminal import Problems, note
 from collab_cli.units import of
 from collab_sdk import read_conversations
-from collab_sdk.logs import CHAT_WRITERS, ConversationStore, JsonlWriter, get_chat_writer
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import CHAT_WRITERS, ConversationStore, get_chat_writer
 
 BATCH = 200
 """Chats to a transaction."""
 
 
-@click.group()
+@click.group(cls=Group)
 def logs() -> None:
     """Look after the conversation store, the file that apps record into.
 
@@ -41,8 +43,8 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
       collab logs import chats.jsonl conversations.json --store chats.db
     """
     problems = Problems()
-    chats = read_conversations(logs, format=log_format, on_error=problems.report, notes=problems.notes)
-    chats = islice(chats, limit)
+    logged = read_conversations(logs, format=log_format, on_error=problems.report, notes=problems.notes)
+    chats = islice(logged, limit)
     with ConversationStore(store) as target:
         before, added = len(target), 0
         while batch := list(islice(chats, BATCH)):
@@ -54,8 +56,16 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
 
 
 @logs.command()
-@click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=existing_store())
-@option("--output", "-o", default="-", show_default=True, metavar="FILE", help="Where the rows go; - is stdout.")
+@click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=STORES)
+@option(
+    "--output",
+    "-o",
+    type=WrittenPath(files=just, path_type=str, allow_dash=True),
+    default="-",
+    show_default=True,
+    metavar="FILE",
+    help="Where the rows go; - is stdout.",
+)
 @option(
     "--format", type=click.Choice(list(CHAT_WRITERS)), default="collab", show_default=True, help="The kind of rows."
 )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from collab_cli.logs_store import EXISTING_STORE
+from collab_cli.logs_store import CHANGED_STORE
 from collab_cli.options import Number, option
+from collab_cli.paths import Command
 from collab_cli.terminal import printable
 from collab_cli.units import of
 from collab_sdk.harvest import salted_user
@@ -16,8 +17,8 @@ from collab_sdk.logs.store import Purge
 SECONDS_A_DAY = 86_400
 
 
-@click.command()
-@EXISTING_STORE
+@click.command(cls=Command)
+@CHANGED_STORE
 @option("--older-than", type=Number(min=0), metavar="DAYS", help="Chats whose last call is that old.")
 @option("--conversation", metavar="ID", help="The chat with this id.")
 @option("--user", metavar="ID", help="Chats of this user, by the id that list shows or, with --salt, their own.")

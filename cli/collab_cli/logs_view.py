@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from collab_cli.failures import finish
-from collab_cli.logs_store import EXISTING_STORE
+from collab_cli.logs_store import READ_STORE
 from collab_cli.options import count, number, option
+from collab_cli.paths import Command
 from collab_cli.terminal import Problems, make_console, note, printable
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
 from collab_sdk import Conversation
-from collab_sdk.logs import ConversationStore, JsonlWriter
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import ConversationStore
 from collab_sdk.logs.formats.tool_calls import called_function
 from collab_sdk.logs.store import StoredChat
 
@@ -31,8 +33,8 @@ LONGEST_ID = 64
 OTHER_COLUMNS = 45
 
 
-@click.command("list")
-@EXISTING_STORE
+@click.command("list", cls=Command)
+@READ_STORE
 @number("--limit", count(1), help=f"Show N chats.  [default: {LISTED}; with --json, all]")
 @option("--json", is_flag=True, help="JSON lines in place of the table.")
 def list_(store: Path, limit: int | None, json: bool) -> None:
@@ -52,9 +54,9 @@ def list_(store: Path, limit: int | None, json: bool) -> None:
     finish(problems)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("id")
-@EXISTING_STORE
+@READ_STORE
 def show(id: str, store: Path) -> None:
     """Show a chat, and the other responses that were given along it."""
     with ConversationStore(store) as chats:

@@ -11,6 +11,8 @@ import click
 from click.core import ParameterSource
 
 from collab_cli.config import read_config
+from collab_cli.paths import ReadPath, WrittenPath
+from collab_sdk.files import database_files
 from collab_sdk.logs import FORMATS
 
 Command = Callable[..., Any]
@@ -101,6 +103,14 @@ def count(at_least: int) -> Count:
     return Count(min=at_least)
 
 
+def _cache_files(where: Path) -> list[Path]:
+    return database_files(where / "cache.db")
+
+
+CACHE = WrittenPath(in_place=_cache_files, path_type=str)
+CACHE_DIRECTORY = WrittenPath(in_place=_cache_files, file_okay=False)
+
+
 def cache_option(command: Command) -> Command:
     """Where replies are kept, by either of two names, as `cache`: a directory, a URL, or None."""
 
@@ -115,9 +125,10 @@ def cache_option(command: Command) -> Command:
 
     decorated: Command = with_cache
     for add in (
-        option("--cache-dir", type=click.Path(file_okay=False), help="The same, for a directory."),
+        option("--cache-dir", type=CACHE_DIRECTORY, help="The same, for a directory."),
         option(
             "--cache",
+            type=CACHE,
             metavar="WHERE",
             help="Where replies are kept: a directory, or redis://... or postgresql://... to share them.  "
             "[default: collab in the user's cache directory]",
@@ -135,7 +146,7 @@ def _strength(name: str) -> int:
 
 CONFIG = option(
     "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=ReadPath(dir_okay=False, path_type=Path),
     is_eager=True,
     expose_value=False,
     callback=read_config,
@@ -226,5 +237,5 @@ RUNNER = [
 ]
 
 
-LOGS = click.argument("logs", nargs=-1, required=True, metavar="LOGS...")
+LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
 """Files, folders, or `-` for stdin. That they exist is checked by the reader, which knows them all."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from collab_cli.apart import check_apart
 from collab_cli.failures import finish
 from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, RunOptions, option, taking
+from collab_cli.paths import Command, WrittenPath
 from collab_cli.progress import shown
 from collab_cli.run import Run, dry_run, running
 from collab_cli.score_output import Take, json_rows, score_table
@@ -17,16 +17,20 @@ from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems, note
 from collab_sdk import MRScore
 from collab_sdk.chat.loop import run_sync
-from collab_sdk.runs import run_path
+from collab_sdk.files import run_path
 
 
-@click.command()
+def _files(output: Path) -> list[Path]:
+    return [output, run_path(output)]
+
+
+@click.command(cls=Command)
 @LOGS
 @option("--json", is_flag=True, help="JSON lines with every future, in place of the table.")
 @option(
     "--output",
     "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=WrittenPath(files=_files, dir_okay=False, path_type=Path),
     metavar="FILE",
     help="The JSON lines also to a file, for a report.",
 )
@@ -46,8 +50,6 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, options: RunOp
     if options.dry_run:
         dry_run(logs, options, problems, candidates=1)
         return
-    if output is not None:
-        check_apart([output, run_path(output)], logs)
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, options, problems))
         table = score_table(list(run.scorer.reward.metrics))

@@ -65,6 +65,12 @@ def as_bot(spec: str, *, api_base: str | Sequence[str] | None = None) -> ChatMod
     return as_chat_model(spec, api_base=api_base)
 
 
+def prompt_file(spec: str) -> str:
+    """The file that a bot's instructions come from; empty without one."""
+    spec = spec.removeprefix(PROACTIVE)
+    return spec.removeprefix(PROMPT).partition("@")[0] if spec.startswith(PROMPT) else ""
+
+
 def _instructions(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,8 +1,7 @@
 """Readers and writers of chat-log and preference formats."""
 
-from collab_sdk.logs.files import JsonlWriter
 from collab_sdk.logs.formats.registry import FORMATS
-from collab_sdk.logs.reader import count_conversations, read_conversations
+from collab_sdk.logs.reader import LoggedConversations, count_conversations, read_conversations
 from collab_sdk.logs.store import ConversationStore, LoggedCall
 from collab_sdk.logs.writers import WRITERS, Writer, get_writer
 from collab_sdk.logs.writers.catalogue import Catalogue
@@ -14,8 +13,8 @@ __all__ = [
     "WRITERS",
     "Catalogue",
     "ConversationStore",
-    "JsonlWriter",
     "LoggedCall",
+    "LoggedConversations",
     "Writer",
     "count_conversations",
     "get_chat_writer",

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk import Engine, Metric, MRScorer, PreferenceExporter, Rollout, Simulator, TokenPenalty
-from collab_sdk.logs import JsonlWriter, get_chat_writer
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import get_chat_writer
 from collab_sdk.preferences import PairRule
 from collab_sdk.tasks.order_desk import POLICIES, OrderDeskUser, Visitor, exact_order, right_slots
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
