@@ -1,7 +1,7 @@
 """Logged chats as conversations, from any files, in any known format."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,17 @@ LONGEST = 10_000_000
 class LoggedConversations(Iterator[Conversation]):
     """The conversations of some files, one after the other."""
 
-    def __init__(self, files: Iterable[str], conversations: Iterator[Conversation]) -> None:
+    def __init__(self, files: Iterable[str], conversations: Generator[Conversation, None, None]) -> None:
         self.files = tuple(files)
         """Those that are read; an export of these conversations never replaces one."""
         self._conversations = conversations
 
     def __next__(self) -> Conversation:
         return next(self._conversations)
+
+    def close(self) -> None:
+        """Stop reading; temporary files go."""
+        self._conversations.close()
 
 
 def read_conversations(
@@ -86,7 +90,7 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
 
 def _read(
     files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str], unanswered: bool
-) -> Iterator[Conversation]:
+) -> Generator[Conversation, None, None]:
     ids = Ids()
     for where, conversation in _found(files, forced, report, notes):
         try:
