@@ -34,8 +34,12 @@ def goal_of(sample: int, goals: Sequence[Goal]) -> Goal:
 class GoalReader:
     """Finds out what the user of a logged chat wanted, and how they write, from the whole chat."""
 
-    def __init__(self, model: Any, *, engine: Engine | None = None) -> None:
+    def __init__(self, model: ModelLike, *, engine: Engine | None = None) -> None:
         self.model: ChatModel = as_chat_model(model)
+        self.settings = settings_for(self.model, ROLE_DEFAULTS["judge"])
+        # Goals that differ take a temperature, unless the server takes none.
+        drawn = None if self.settings.temperature is None else 1.0
+        self._several = replace(self.settings, temperature=drawn)
         self.engine = engine or default_engine()
 
     def read(self, conversation: Conversation) -> Goal:
@@ -63,7 +67,7 @@ class GoalReader:
         if n == 1 or goal.reference is not None:
             return (goal,)
         fields = {"goal": fence("goal", goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
-        request = json_request(CallRole.GOAL, "goals", fields, temperature=1.0, sample=sample)
+        request = json_request(CallRole.GOAL, "goals", fields, settings=self._several, sample=sample)
         texts = await ask_json(self.engine, self.model, request, _read_several)
         # What the user wrote later belongs to their own goal and would give it away.
         style = tuple(message.content for message in history if message.role == "user")
@@ -71,7 +75,7 @@ class GoalReader:
         return (goal, *others[: n - 1])
 
     async def _ainfer(self, conversation: Conversation) -> str:
-        request = json_request(CallRole.GOAL, "goal", {"transcript": fence_transcript(conversation.messages)})
+        request = json_request(CallRole.GOAL, "goal", {"transcript": fence_transcript(conversation.messages)}, settings=self.settings)
         return await ask_json(self.engine, self.model, request, read_goal)
 
 

@@ -28,30 +28,35 @@ class Rollout:
     """Plays futures of a conversation: the simulated user and the assistant in turn, at most `window` exchanges.
 
     `assistant` is anything `as_chat_model` takes; `samples` is how many futures make one estimate. The paper uses
-    window 2, 3 samples and temperature 0.8 (section 4).
+    window 2, 3 samples and temperature 0.8 (section 4), which a ModelSpec's settings, or `temperature`, replace.
     """
 
     def __init__(
         self,
         *,
-        assistant: Any,
-        simulator: Simulator,
+        assistant: ModelLike,
+        simulator: Simulator | ModelLike,
         window: int = 2,
         samples: int = 3,
-        temperature: float = 0.8,
+        temperature: float | None = None,
         max_tokens: int | None = None,
         engine: Engine | None = None,
     ) -> None:
         if window < 0 or samples < 1:
             raise UsageError(f"window is {window} and samples {samples}; they must be at least 0 and 1.")
         self.assistant: ChatModel = as_chat_model(assistant)
-        self.simulator = simulator
+        self.simulator = simulator if isinstance(simulator, Simulator) else Simulator(simulator, engine=engine)
         self.window = window
         # Without a window nothing is played, so every future would be the same one.
         self.samples = samples if window else 1
-        self.temperature = temperature
-        self.max_tokens = max_tokens
-        self.engine = engine or simulator.engine
+        self._given = {"temperature": temperature, "max_tokens": max_tokens}
+        self.engine = engine or self.simulator.engine
+
+    @property
+    def settings(self) -> ModelSettings:
+        """How the assistant is asked."""
+        given = {name: value for name, value in self._given.items() if value is not None}
+        return replace(settings_for(self.assistant, ROLE_DEFAULTS["assistant"]), **given)
 
     def futures(
         self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
@@ -109,7 +114,7 @@ class Rollout:
         future = await self._aplay((*start, first), goal, self.window - 1, sample, conversation_id)
         return replace(future, messages=(first, *future.messages))
 
-    def with_assistant(self, assistant: Any) -> Self:
+    def with_assistant(self, assistant: ModelLike) -> Self:
         """The same with another bot; `assistant` is anything `as_chat_model` takes."""
         other = copy.copy(self)
         other.assistant = as_chat_model(assistant)
@@ -149,8 +154,7 @@ class Rollout:
         request = ChatRequest(
             role=CallRole.ASSISTANT,
             messages=tuple(history),
-            temperature=self.temperature,
-            max_tokens=self.max_tokens,
+            settings=self.settings,
             sample=sample,
             metadata={"simulated": True, "sample": sample},
         )

@@ -1,7 +1,7 @@
 """The user, played by a model."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.engine.asking import ask_json
@@ -29,12 +29,15 @@ class UserTurn:
 class Simulator:
     """Plays the user of a conversation: sees the goal and how the real user writes; the assistant sees neither.
 
-    `model` is anything `as_chat_model` takes. The paper simulates users at temperature 1.0 (section 4).
+    `model` is anything `as_chat_model` takes. The paper simulates users at temperature 1.0 (section 4), which `settings`
+    of a ModelSpec, or `temperature`, replace.
     """
 
-    def __init__(self, model: Any, *, temperature: float = 1.0, engine: Engine | None = None) -> None:
+    def __init__(self, model: ModelLike, *, temperature: float | None = None, engine: Engine | None = None) -> None:
         self.model: ChatModel = as_chat_model(model)
-        self.temperature = temperature
+        self.settings = settings_for(self.model, ROLE_DEFAULTS["simulator"])
+        if temperature is not None:
+            self.settings = replace(self.settings, temperature=temperature)
         self.engine = engine or default_engine()
 
     def reply(self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, sample: str = "") -> UserTurn:
@@ -53,7 +56,7 @@ class Simulator:
             "style": fence("examples", _examples(goal.style)),
             "transcript": fence_transcript(as_messages(messages)),
         }
-        request = json_request(CallRole.SIMULATOR, "simulator", fields, temperature=self.temperature, sample=sample)
+        request = json_request(CallRole.SIMULATOR, "simulator", fields, settings=self.settings, sample=sample)
         return await ask_json(self.engine, self.model, request, _read)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.models.base import ChatModel, ChatRequest
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 
 
 def call_identity(model: ChatModel, request: ChatRequest) -> dict[str, Any] | None:
@@ -18,8 +18,7 @@ def call_identity(model: ChatModel, request: ChatRequest) -> dict[str, Any] | No
         "model": dict(model.fingerprint),
         "role": request.role,
         "messages": [message.to_dict() for message in request.messages],
-        "temperature": request.temperature,
-        "max_tokens": request.max_tokens,
+        "settings": request.settings.sent(),
         "json_reply": request.json_reply,
         "template": request.template,
         "sample": request.sample,

@@ -6,21 +6,13 @@ Every repetition is bounded or begins where a token begins, so that time grows w
 import re
 from ipaddress import AddressValueError, IPv6Address
 
+from collab_sdk.secrets import KEYS
+
 WORTH_A_LOOK = re.compile(r"[\d@]")
 FOUR_DIGITS = re.compile(r"\d(?:[ .()/-]{0,2}\d){3}")
 """Without these there is neither card, phone nor IPv4 address, and most messages are without."""
 SECRET_WORDS = ("key", "secret", "token", "pass", "pwd", "bearer")
 EMAIL = re.compile(r"[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
-KEYS = re.compile(
-    r"(?<![\w-])(?:"
-    r"(?:sk|pk|rk|hf|gsk|xai|npm|glpat|shpat|dop_v1|xox[abeoprs]|gh[oprsu]|github_pat|key)[-_][\w-]{16,}"
-    r"|A(?:KIA|SIA)[0-9A-Z]{16}"
-    r"|AIza[\w-]{30,}"
-    r"|SG\.[\w-]{16,64}\.[\w-]{16,64}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
-    r")"
-    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{1,16384}-----END [A-Z ]{0,30}PRIVATE KEY-----"
-)
 NAMED_SECRET = re.compile(
     r"(?<![^\W_])(api[_-]?key|access[_-]?key|secret|token|passw(?:or)?d|pwd|bearer)"
     r"(\"?\s{0,3}(?:[:=]\s{0,3}|\bis\s|(?<=bearer)\s)[\"']?)(?=[^\s\"',;]{0,199}\d)[^\s\"',;]{8,200}",

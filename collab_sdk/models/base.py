@@ -1,10 +1,11 @@
 """The one narrow interface between this project and whatever answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
+from collab_sdk.spec import ModelSettings, ModelSpec, Price
 from collab_sdk.types import Message
 
 
@@ -23,8 +24,7 @@ class ChatRequest:
 
     role: CallRole
     messages: tuple[Message, ...]
-    temperature: float = 1.0
-    max_tokens: int | None = None
+    settings: ModelSettings = ModelSettings()
     json_reply: bool = False
     """Ask for a JSON object, where the provider can be told."""
     template: str = ""
@@ -44,17 +44,6 @@ class ChatReply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     usd: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Price:
-    """US dollars per token."""
-
-    prompt: float
-    completion: float
-
-    def of(self, prompt_tokens: float, completion_tokens: float) -> float:
-        return self.prompt * prompt_tokens + self.completion * completion_tokens
 
 
 @runtime_checkable
@@ -79,3 +68,18 @@ class ChatModel(Protocol):
         Raises ModelCallError for a failed call (`retryable` where another try may help), BotError for a bot at fault,
         EndpointError where no further call can succeed.
         """
+
+
+def settings_for(model: ChatModel, default: ModelSettings) -> ModelSettings:
+    """How `model` is asked in a role: as `default` says, but for what the model was made with (`overrides`)."""
+    overrides: Mapping[str, Any] = getattr(model, "overrides", {})
+    return replace(default, **overrides) if overrides else default
+
+
+def spec_of(model: ChatModel, settings: ModelSettings) -> ModelSpec:
+    """The model as data, as it is asked in a role. What it was made of is in its fingerprint."""
+    known: Mapping[str, Any] = model.fingerprint or {}
+    while isinstance(known.get("bot"), Mapping):  # under instructions
+        known = known["bot"]
+    base = known.get("api_base")
+    return ModelSpec(name=model.name, api_base=(base,) if base else (), settings=settings)

@@ -1,11 +1,14 @@
 """Requests, replies and errors in the shape of OpenAI's SDK, which LiteLLM and many clients share."""
 
+import os
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError
 from collab_sdk.models.base import ChatReply, ChatRequest, Price
+from collab_sdk.spec import ENVIRONMENT
 from collab_sdk.secrets import one_line
 
 # 200: a body that is no JSON, from a proxy in between.
@@ -26,16 +29,29 @@ RETRY_HINT = re.compile(r"retry in|retry ?after|retry_?delay|try again in", re.I
 
 
 def request_arguments(request: ChatRequest) -> dict[str, Any]:
-    """Keyword arguments of a chat-completions call, the model's name left out."""
+    """Keyword arguments of a chat-completions call, the model's name left out.
+
+    Raises EndpointError for a setting that names an environment variable which is not set.
+    """
     arguments: dict[str, Any] = {
         "messages": [message.to_dict() for message in request.messages],
-        "temperature": request.temperature,
+        **_from_environment(request.settings.sent()),
     }
-    if request.max_tokens is not None:
-        arguments["max_tokens"] = request.max_tokens
     if request.json_reply:
         arguments["response_format"] = {"type": "json_object"}
     return arguments
+
+
+def _from_environment(value: Any) -> Any:
+    """The value with the contents of variables for `env:NAME`."""
+    if isinstance(value, str) and value.startswith(ENVIRONMENT):
+        name = value.removeprefix(ENVIRONMENT)
+        if not (found := os.environ.get(name)):
+            raise EndpointError(f"A setting is read from the environment variable {name}, which is not set.")
+        return found
+    if isinstance(value, Mapping):
+        return {name: _from_environment(item) for name, item in value.items()}
+    return [_from_environment(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:

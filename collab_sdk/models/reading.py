@@ -7,13 +7,14 @@ from typing import Any
 
 from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.prompts import load_prompt
+from collab_sdk.spec import ModelSettings
 from collab_sdk.types import Message
 
 THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
 def json_request(
-    role: CallRole, prompt: str, fields: Mapping[str, str], *, temperature: float = 0.0, sample: str = ""
+    role: CallRole, prompt: str, fields: Mapping[str, str], *, settings: ModelSettings, sample: str = ""
 ) -> ChatRequest:
     """A request for a JSON object: the template `prompt` as instructions, and `{prompt}_turn` with `fields` filled in.
 
@@ -26,7 +27,7 @@ def json_request(
             Message(role="system", content=instructions.text),
             Message(role="user", content=turn.fill(**fields)),
         ),
-        temperature=temperature,
+        settings=settings,
         json_reply=True,
         template=instructions.hash + turn.hash,
         sample=sample,

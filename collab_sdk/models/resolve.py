@@ -1,137 +1,179 @@
 """Whatever the user brings, converted once, at the edge."""
 
-import hashlib
-import importlib
 import os
-import re
-import sys
-import sysconfig
-from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol
 
 from collab_sdk.errors import UsageError
 from collab_sdk.models.base import ChatModel
 from collab_sdk.models.client import ClientModel
 from collab_sdk.models.function import FunctionModel
-from collab_sdk.models.litellm import LiteLLMModel, load_litellm
+from collab_sdk.models.imported import import_named
+from collab_sdk.models.instructed import instructions_in, InstructedModel
+from collab_sdk.models.litellm import LiteLLMModel, litellm_price
+from collab_sdk.models.providers import OPENAI_ADDRESS, ApiKey, has_own_address, provider_of
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.server import ServerModel
-from collab_sdk.plugins import registered
-from collab_sdk.secrets import one_line
+from collab_sdk.plugins import load, registered
+from collab_sdk.spec import ModelSettings, ModelSpec, Price
 
-OPENAI_COMPATIBLE = ("openai", "hosted_vllm")
-PROVIDER = re.compile(r"[a-z0-9_]+")
-"""How LiteLLM writes the names of providers."""
 PLUGIN_GROUP = "collab_sdk.chat_models"
-OURS = {"sdk", "cli", "langchain", "litellm", "openai", "postgres", "ray", "redis", "trl"}
-NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
-"""Modules that may lie beside a bot and be loaded or not, without being part of it."""
-INSTALLED = {"site-packages", "dist-packages", ".venv"}
+SETTINGS = frozenset(each.name for each in fields(ModelSettings))
+
+
+class Invocable(Protocol):
+    """A LangChain Runnable or a LangGraph graph."""
+
+    def invoke(self, input: Any) -> Any: ...
+
+
+class OpenAIClient(Protocol):
+    """`OpenAI()`, `AsyncOpenAI()`, or anything shaped like them."""
+
+    @property
+    def chat(self) -> Any: ...
+
+
+Bot = ChatModel | Callable[..., Any] | Invocable | OpenAIClient
+"""A chatbot as an object: a ChatModel, a function of messages, a Runnable, a client."""
+ModelLike = str | ModelSpec | Bot
+"""What is taken wherever a model is wanted: a name, a ModelSpec, or a Bot."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Served:
+    """How a named model is reached and asked."""
+
+    api_base: tuple[str, ...] = ()
+    api_key: str | None = field(default=None, repr=False)
+    api_key_env: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    price: Price | None = None
 
 
 def as_chat_model(
-    bot: Any, *, name: str | None = None, model: str | None = None, api_base: str | Sequence[str] | None = None
+    bot: ModelLike,
+    *,
+    name: str | None = None,
+    model: str | None = None,
+    api_base: str | Sequence[str] | None = None,
+    api_key: str | None = None,
+    api_key_env: str | None = None,
+    temperature: float | Literal["default"] | None = None,
+    max_tokens: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    stop: Sequence[str] | None = None,
+    reasoning_effort: str | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    price: Price | None = None,
 ) -> ChatModel:
-    """A ChatModel from a model name, a function, a LangChain Runnable or LangGraph graph, or an OpenAI-like client.
+    """A ChatModel from a model name, a ModelSpec, a function, a LangChain Runnable, or an OpenAI-like client.
 
-    A name is any LiteLLM name, `offline`, `py:MODULE:FUNCTION`, or a plugin's scheme such as `hf:PATH`. `name` is for a
-    function or Runnable: with one its replies are cached under it, so change it when the bot changes, best by an
-    `@VERSION` at its end, which people are not shown. `model` is for a client, `api_base` for a model name; several
-    servers of one model share its calls, and its name in cache keys has the first.
+    A name is `openai/NAME`, a name that the server at `api_base` knows, any other name of LiteLLM (extra `litellm`),
+    `offline`, `py:MODULE:NAME`, or a plugin's scheme such as `hf:PATH`; `proactive:` or `prompt:FILE@` in front of one
+    gives it instructions of its own. Several `api_base` are servers of one model that share its calls.
 
-    Raises UsageError for anything else.
+    `name` is for a function or Runnable: with one its replies are cached under it, so change it when the bot changes,
+    best by an `@VERSION` at its end, which people are not shown. `model` is for a client.
+
+    `api_key` never stands in a file or cache key; without it, the variable `api_key_env` or the provider's own is read.
+    The settings replace those of the role that the model plays (see ROLE_DEFAULTS); None leaves them, and a temperature
+    of "default" is not sent. Raises UsageError for anything else.
     """
-    if isinstance(bot, ChatModel):
-        return bot
-    if (plugin := _plugin(bot, name)) is not None:
-        return plugin
+    given = {
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "top_p": top_p,
+        "seed": seed,
+        "stop": None if stop is None else tuple(stop),
+        "reasoning_effort": reasoning_effort,
+        "extra_body": extra_body,
+        "extra_headers": extra_headers,
+    }
+    settings = {each: None if value == "default" else value for each, value in given.items() if value is not None}
+    ModelSettings(**settings)  # checked before it is used
+    bases = (api_base,) if isinstance(api_base, str) else tuple(api_base or ())
+    if isinstance(bot, ModelSpec):
+        return _of_spec(bot, api_key)
+    served = _Served(api_base=bases, api_key=api_key, api_key_env=api_key_env, settings=settings, price=price)
     if isinstance(bot, str):
-        return _served(bot, api_base)
+        return _named(bot, served)
+    if isinstance(bot, ChatModel):
+        return _with_settings(bot, settings)
+    if (plugin := _plugin(bot, name)) is not None:
+        return _with_settings(plugin, settings)
     if hasattr(bot, "chat") and hasattr(bot.chat, "completions"):
         if model is None:
             raise UsageError("An OpenAI client serves many models: as_chat_model(client, model='gpt-4o-mini').")
-        return ClientModel(bot, model=model)
+        return _with_settings(ClientModel(bot, model=model, price=price), settings)
     if callable(bot):
-        return FunctionModel(bot, name=name)
+        return _with_settings(FunctionModel(bot, name=name), settings)
     raise UsageError(
         f"{type(bot).__name__} is no bot: expected a model name, a function of messages, a LangChain Runnable, an "
         "OpenAI-compatible client, or an object with the ChatModel protocol."
     )
 
 
-def _served(spec: str, api_base: str | Sequence[str] | None) -> ChatModel:
-    bases: list[str | None] = [api_base] if api_base is None or isinstance(api_base, str) else [*api_base]
-    models = [_named(spec, base) for base in bases or [None]]
-    return models[0] if len(models) == 1 or spec.startswith("py:") else ReplicatedModel(models)
+def _of_spec(spec: ModelSpec, api_key: str | None) -> ChatModel:
+    settings = {} if spec.settings is None else {each: getattr(spec.settings, each) for each in SETTINGS}
+    served = _Served(
+        api_base=spec.api_base, api_key=api_key, api_key_env=spec.api_key_env, settings=settings, price=spec.price
+    )
+    return _named(spec.name, served)
 
 
-def _named(spec: str, api_base: str | None) -> ChatModel:
-    if not spec.strip():
-        raise UsageError("The model name is empty: give a LiteLLM name such as openai/gpt-4o-mini, or 'offline'.")
-    if spec.startswith("py:"):
-        return _imported(spec)
-    if api_base is not None and (served := _served_name(spec)) is not None:
-        key = os.environ.get("OPENAI_API_KEY" if spec.startswith("openai/") else "HOSTED_VLLM_API_KEY")
-        return ServerModel(spec, served=served, api_base=api_base, api_key=key)
-    return LiteLLMModel(spec, api_base=api_base)
+def _named(name: str, served: _Served) -> ChatModel:
+    if not name.strip():
+        raise UsageError("The model name is empty: give one such as openai/gpt-4o-mini, or 'offline'.")
+    if (found := instructions_in(name)) is not None:
+        prefix, instructions, inner = found
+        model = _named(inner, served)
+        return InstructedModel(model, instructions, name=f"{prefix}{model.name}")
+    if (plugin := _plugin(name, None)) is not None:
+        return _with_settings(plugin, served.settings)
+    if name.startswith("py:"):
+        bot, versioned = import_named(name)
+        return _with_settings(as_chat_model(bot, name=versioned), served.settings)
+    bases = served.api_base or _default_bases(name)
+    models = [_at(name, base, served) for base in bases]
+    model = models[0] if len(models) == 1 else ReplicatedModel(models)
+    return model
 
 
-def _served_name(spec: str) -> str | None:
-    """The name by which an OpenAI-compatible server knows the model; None if LiteLLM must speak another API to it."""
-    provider, _, rest = spec.partition("/")
-    if not rest:
-        return spec
-    if provider in OPENAI_COMPATIBLE:
-        return rest
-    # LiteLLM takes seconds to import, and `Qwen/Qwen3-8B` need not wait for it.
-    may_be_provider = PROVIDER.fullmatch(provider) is not None
-    return None if may_be_provider and provider in load_litellm().provider_list else spec
+def _default_bases(name: str) -> Sequence[str | None]:
+    """The address of a model for which none is given; None where LiteLLM knows it."""
+    if provider_of(name) == "openai":
+        return [os.environ.get("OPENAI_BASE_URL") or OPENAI_ADDRESS]
+    if provider_of(name) == "hosted_vllm":
+        return [os.environ.get("HOSTED_VLLM_API_BASE") or None]
+    return [None]
 
 
-def _imported(spec: str) -> ChatModel:
-    """`py:MODULE:FUNCTION`. Its replies are cached under that name and a hash of its code."""
-    module_name, _, attribute = spec.removeprefix("py:").partition(":")
-    if not module_name or not attribute:
-        raise UsageError(f"{spec!r} must read py:MODULE:FUNCTION, such as py:my_app.bots:support_bot.")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` does: a bot lives beside where the command is typed
-    try:
-        module = importlib.import_module(module_name)
-        bot = getattr(module, attribute)
-    except (Exception, SystemExit) as error:  # a module may raise anything
-        raise UsageError(f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.") from error
-    return as_chat_model(bot, name=f"{spec}@{_code_hash(module)}")
+def _at(name: str, base: str | None, served: _Served) -> ChatModel:
+    """The model at one server. Only a provider's own address gets the key in that provider's variable."""
+    key = ApiKey.of(name, base, given=served.api_key, variable=served.api_key_env)
+    provider = provider_of(name)
+    if base is None or (has_own_address(name) and provider != "openai"):
+        model = LiteLLMModel(name, api_base=base, api_key=key, price=served.price)
+        return _with_settings(model, served.settings)
+    bare = name.partition("/")[2] if provider in ("openai", "hosted_vllm") else name
+    price = served.price or (litellm_price(name) if base == OPENAI_ADDRESS else None)
+    return _with_settings(ServerModel(name, served=bare, api_base=base, api_key=key, price=price), served.settings)
 
 
-def _code_hash(module: ModuleType) -> str:
-    """Of the bot's module and of all that is loaded from its package, or else from its folder."""
-    digest = hashlib.sha256()
-    for file, name in sorted((file, name) for name, file in _code_files(module).items()):
-        digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:12]
-
-
-def _code_files(module: ModuleType) -> dict[str, Path]:
-    """By module name. What is installed there, and the standard library, are left out."""
-    if not module.__file__:
-        return {}
-    own = Path(module.__file__).resolve()
-    top = sys.modules.get(module.__name__.partition(".")[0], module)
-    folder = Path(next(iter(top.__path__))).resolve() if hasattr(top, "__path__") else own.parent
-    stdlib = Path(sysconfig.get_path("stdlib")).resolve()
-    files = {module.__name__: own}
-    for name, loaded in list(sys.modules.items()):
-        source = getattr(loaded, "__dict__", {}).get("__file__")  # as an attribute, torch's lazy modules raise
-        if not isinstance(source, str) or name.partition(".")[0] in NOT_THE_BOT:
-            continue
-        file = Path(source).resolve()
-        if not file.is_relative_to(folder) or file.is_relative_to(stdlib):
-            continue
-        if not INSTALLED.intersection(file.relative_to(folder.parent).parts):
-            files[name] = file
-    return {name: file for name, file in files.items() if file.is_file()}
+def _with_settings(model: ChatModel, settings: Mapping[str, Any]) -> ChatModel:
+    """The model, which will be asked so. Raises UsageError for a setting that it does not take."""
+    if not settings:
+        return model
+    takes: frozenset[str] = getattr(type(model), "takes", frozenset())
+    if ignored := [each for each, value in settings.items() if value is not None and each not in takes]:
+        known = f"it takes {', '.join(sorted(takes))}" if takes else "it takes none"
+        raise UsageError(f"{model.name} does not take the setting {ignored[0]}: {known}.")
+    model.overrides = dict(settings)  # type: ignore[attr-defined]
+    return model
 
 
 def _plugin(bot: Any, name: str | None) -> ChatModel | None:
@@ -144,7 +186,7 @@ def _plugin(bot: Any, name: str | None) -> ChatModel | None:
     else:
         names = {kind.__module__.partition(".")[0] for kind in type(bot).__mro__}
     for known in names & registered(PLUGIN_GROUP).keys():
-        convert = registered(PLUGIN_GROUP)[known].load()
+        convert = load(PLUGIN_GROUP, known)
         model: ChatModel = convert(bot) if isinstance(bot, str) else convert(bot, name=name)
         return model
     return None

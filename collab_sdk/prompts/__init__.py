@@ -39,6 +39,15 @@ def load_prompt(name: str) -> Prompt:
     return Prompt(text=text, hash=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
+@cache
+def prompts_digest() -> str:
+    """A hash of all templates: with another, any prompt may be another."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.txt")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def fence(tag: Tag, text: str) -> str:
     """`text` between `<tag>` lines. What could be read as a fence in it gets a backslash, and code stays as it is."""
     harmless = FENCE_LIKE.sub(r"<\\", text)

@@ -17,9 +17,10 @@ class BriefWriter:
     def __init__(self, model: ChatModel, *, engine: Engine) -> None:
         self.model = model
         self.engine = engine
+        self.settings = settings_for(model, ROLE_DEFAULTS["judge"])
 
     async def awrite(self, goal: Goal) -> Goal:
         """The goal with a text. Raises SampleError if the model fails or does not answer in the form asked for."""
         document = Message(role="user", content=goal.reference or "")
-        request = json_request(CallRole.GOAL, "brief", {"transcript": fence_transcript([document])})
+        request = json_request(CallRole.GOAL, "brief", {"transcript": fence_transcript([document])}, settings=self.settings)
         return replace(goal, text=await ask_json(self.engine, self.model, request, read_goal))
