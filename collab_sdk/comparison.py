@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from collab_sdk.asking import aasks, ais_clear
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.runners import run_here
 from collab_sdk.scorer import MRScorer
 from collab_sdk.statistics import Estimate, estimate_mean
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal, Message, MRScore, Turn
 
 T = TypeVar("T")

@@ -6,13 +6,13 @@ from itertools import accumulate
 
 from collab_sdk.chat.ledger import Ledger
 from collab_sdk.chat.model import CallRole, Price
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics import Metric, as_metrics
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.prompts import load_prompt
 from collab_sdk.scorer import DEFAULT_METRICS
 from collab_sdk.simulator import STYLE_EXAMPLES
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal, Turn
 
 MESSAGE_OVERHEAD = 10

@@ -32,9 +32,9 @@ from collab_sdk import Conversation, Engine, Goal, MRScorer, Rollout, Simulator,
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
 from collab_sdk.chat.retry import RetryPolicy
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.errors import EndpointError, NotEnoughSamplesError, UsageError
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import as_messages
 
 # LangChain's own message histories are deprecated, and in many apps.

@@ -11,7 +11,7 @@ from collab_sdk.chat.cache import KeptCache
 from collab_sdk.chat.caches import default_cache, open_cache
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.jobs import Cast, Models, ScoreJob
-from collab_sdk.registry import registered
+from collab_sdk.registry import load, registered
 from collab_sdk.runners import PLUGIN_GROUP, LocalRunner, Runner, RunnerOptions
 from collab_sdk.scorer import DEFAULT_METRICS
 
@@ -76,7 +76,7 @@ def open_runner(options: RunOptions, engine: Engine) -> Iterator[Runner]:
         workers=options.ray_workers,
         dashboard=options.ray_dashboard,
     )
-    with plugins[options.engine].load()(engine, asked) as runner:
+    with load(PLUGIN_GROUP, options.engine)(engine, asked) as runner:
         yield runner
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from collab_sdk.chat.client_model import ClientModel
 from collab_sdk.chat.function_model import FunctionModel
-from collab_sdk.chat.litellm_model import LiteLLMModel, load_litellm
+from collab_sdk.chat.litellm_model import LiteLLMModel, litellm_folder, load_litellm, provider_of
 from collab_sdk.chat.model import ChatModel
 from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.chat.replicas import ReplicatedModel
 from collab_sdk.chat.server_model import ServerModel
 from collab_sdk.errors import UsageError
-from collab_sdk.registry import registered
+from collab_sdk.registry import load, registered
 
 OPENAI_COMPATIBLE = ("openai", "hosted_vllm")
 PROVIDER = re.compile(r"[a-z0-9_]+")
@@ -85,9 +85,13 @@ def _served_name(spec: str) -> str | None:
         return spec
     if provider in OPENAI_COMPATIBLE:
         return rest
-    # LiteLLM takes seconds to import, and `Qwen/Qwen3-8B` need not wait for it.
-    may_be_provider = PROVIDER.fullmatch(provider) is not None
-    return None if may_be_provider and provider in load_litellm().provider_list else spec
+    return None if provider_of(spec) is not None or _is_new_provider(provider) else spec
+
+
+def _is_new_provider(provider: str) -> bool:
+    """Whether the installed LiteLLM knows it; that takes seconds, for which `Qwen/Qwen3-8B` need not wait."""
+    may_be = PROVIDER.fullmatch(provider) is not None and litellm_folder() is not None
+    return may_be and provider in load_litellm().provider_list
 
 
 def _imported(spec: str) -> ChatModel:
@@ -144,7 +148,7 @@ def _plugin(bot: Any, name: str | None) -> ChatModel | None:
     else:
         names = {kind.__module__.partition(".")[0] for kind in type(bot).__mro__}
     for known in names & registered(PLUGIN_GROUP).keys():
-        convert = registered(PLUGIN_GROUP)[known].load()
+        convert = load(PLUGIN_GROUP, known)
         model: ChatModel = convert(bot) if isinstance(bot, str) else convert(bot, name=name)
         return model
     return None

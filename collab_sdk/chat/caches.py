@@ -8,7 +8,7 @@ from pathlib import Path
 
 from collab_sdk.chat.cache import DiskCache, KeptCache
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.registry import registered
+from collab_sdk.registry import load, registered
 
 GROUP = "collab_sdk.caches"
 URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -26,7 +26,7 @@ def open_cache(where: str | os.PathLike[str]) -> KeptCache:
     schemes, scheme = registered(GROUP), url["scheme"].lower()
     if scheme not in schemes:
         raise UnknownNameError.of("kind of cache", scheme, schemes)
-    cache: KeptCache = schemes[scheme].load()(where)
+    cache: KeptCache = load(GROUP, scheme)(where)
     return cache
 
 

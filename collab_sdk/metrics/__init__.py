@@ -8,7 +8,7 @@ from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.metrics.reward import Reward
 from collab_sdk.metrics.token_penalty import TokenPenalty
-from collab_sdk.registry import registered
+from collab_sdk.registry import load, registered
 
 PLUGIN_GROUP = "collab_sdk.metrics"
 
@@ -21,10 +21,9 @@ def as_metric(metric: Metric | str) -> Metric:
     """A metric from its name. Raises UnknownNameError, listing the known ones."""
     if not isinstance(metric, str):
         return metric
-    point = registered(PLUGIN_GROUP).get(metric)
-    if point is None:
+    if metric not in registered(PLUGIN_GROUP):
         raise UnknownNameError.of("metric", metric, metric_names())
-    return cast(Metric, point.load()())
+    return cast(Metric, load(PLUGIN_GROUP, metric)())
 
 
 def as_metrics(weights: Mapping[Metric | str, float] | Mapping[str, float]) -> Mapping[str, tuple[Metric, float]]:
