@@ -12,12 +12,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-INSTALL = re.compile(r"pip install ((?:'[^']+'|[\w.\[\],-]+)(?: (?:'[^']+'|[\w.\[\],-]+))*)")
+INSTALL = re.compile(r"^pip install (.+)$", re.MULTILINE)
 
 
 def installed_by(text: str) -> frozenset[str]:
-    """The requirements of all `pip install` lines of a page."""
-    return frozenset(word for line in INSTALL.findall(text) for word in shlex.split(line))
+    """The requirements of all lines of a page that begin with `pip install`."""
+    return frozenset(word for line in INSTALL.findall(text) for word in shlex.split(line, comments=True))
 
 
 @cache
