@@ -1,17 +1,19 @@
 """What a run would cost, found out without a call."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics import Metric, as_metrics
-from collab_sdk.models.base import CallRole, Price
+from collab_sdk.metrics.base import artefact_of, check_goal, rubric_of
+from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.prompts import load_prompt
-from collab_sdk.scorer import DEFAULT_METRICS
 from collab_sdk.simulator import STYLE_EXAMPLES
+from collab_sdk.spec import Price, RunSpec
+from collab_sdk.tasks import Task
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal, Turn
 
@@ -20,33 +22,32 @@ MESSAGE_OVERHEAD = 10
 GOAL_TOKENS = 80
 """Of a goal that is still to be inferred."""
 JUDGE_REPLY = 120
+ANSWER, REQUEST = 250, 40
+"""Tokens of a bot's and of a user's message, which nobody has written yet: about those of the paper's tasks."""
 SIMULATOR_REASON = 40
 """What the simulator writes beside its message."""
 
 
-def estimate_usage(
-    conversations: Iterable[Conversation],
-    *,
-    prices: Mapping[CallRole, Price | None],
-    metrics: Mapping[Metric | str, float] | Mapping[str, float] = DEFAULT_METRICS,
-    samples: int = 3,
-    window: int = 2,
-    candidates: int = 1,
-    goals_per_turn: int = 1,
+Prices = Mapping[CallRole, Price | None]
+"""Of a token, by the role of a call; None where nobody knows."""
+
+
+def estimate_scoring(
+    conversations: Iterable[Conversation], spec: RunSpec, prices: Prices, *, with_pairs: bool = False
 ) -> Ledger:
     """An upper estimate of calls, tokens and US dollars by role, of scoring every assistant turn.
 
-    With `candidates` that many responses are compared at each turn, as PreferenceExporter does; with one, the logged
-    response is scored. Every future is taken to its full window with messages as long as the conversation's are on
-    average; nothing is taken to be cached. Left out are retries and repairs of unreadable replies. Conversations are
-    read one by one and not kept.
+    With `with_pairs` the spec's number of candidates is compared at each turn, as PreferenceExporter does; without, the
+    logged response is scored. Every future is taken to its full window, with messages as long as the conversation's
+    are on average; nothing is taken to be cached. Left out are retries and repairs of unreadable replies.
+    Conversations are read one by one and not kept.
     """
     plan = _Plan(
-        metrics=tuple(metric for metric, _ in as_metrics(metrics).values()),
-        samples=samples if window else 1,
-        window=window,
-        candidates=candidates,
-        goals_per_turn=goals_per_turn,
+        metrics=tuple(metric for metric, _ in as_metrics(spec.metrics).values()),
+        samples=spec.samples if spec.window else 1,
+        window=spec.window,
+        candidates=spec.pairs.candidates if with_pairs else 1,
+        goals_per_turn=spec.goals_per_turn,
     )
     bill = Bill(prices)
     for conversation in conversations:
@@ -54,10 +55,55 @@ def estimate_usage(
     return bill.ledger
 
 
+def estimate_evaluation(
+    conversations: Iterable[Conversation],
+    spec: RunSpec,
+    task: Task,
+    prices: Prices,
+    *,
+    bots: Sequence[Price | None],
+) -> Ledger:
+    """An upper estimate of calls, tokens and US dollars by role, of whole conversations of a task with each bot.
+
+    Every conversation is taken to need all its exchanges.
+    """
+    known = list(conversations)
+    bill = Bill(prices)
+    for conversation in known:
+        if conversation.goal is None or not conversation.goal.text:
+            material = conversation.goal.reference if conversation.goal else ""
+            text = (material or "") + "".join(message.content for message in conversation.messages)
+            bill.add(CallRole.GOAL, calls=1, prompt=template_tokens("goal") + count_tokens(text), reply=GOAL_TOKENS)
+    for price in bots:
+        bill.prices = {**prices, CallRole.ASSISTANT: price}
+        for conversation in known:
+            _add_conversation(conversation, spec, task, bill)
+    return bill.ledger
+
+
+def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bill: "Bill") -> None:
+    exchanges = spec.evaluation.exchanges or task.exchanges
+    goal = conversation.goal or Goal(text="")
+    about = count_tokens(goal.text) if goal.text else GOAL_TOKENS
+    opening = sum(count_tokens(message.content) + MESSAGE_OVERHEAD for message in conversation.messages)
+    opening = 0 if task.is_log else opening
+    for step in range(exchanges):
+        said = opening + step * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD)
+        if step or not opening:
+            prompt = template_tokens("simulator") + about + said
+            bill.add(CallRole.SIMULATOR, calls=spec.samples, prompt=prompt, reply=REQUEST + SIMULATOR_REASON)
+        bill.add(CallRole.ASSISTANT, calls=spec.samples, prompt=said + REQUEST, reply=ANSWER)
+    whole = opening + exchanges * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD) + about
+    # One call for the rubrics, one for the artefact, one for the artefact's verdict, one for the questions, at most.
+    verdicts = 4 if task.metric else 1
+    prompt = template_tokens("judge") + whole
+    bill.add(CallRole.JUDGE, calls=verdicts * spec.samples, prompt=prompt, reply=JUDGE_REPLY)
+
+
 class Bill:
     """Adds up calls and what they cost."""
 
-    def __init__(self, prices: Mapping[CallRole, Price | None]) -> None:
+    def __init__(self, prices: Prices) -> None:
         self.ledger = Ledger()
         self.prices = prices
 
@@ -134,8 +180,10 @@ class _Plan:
 
     def _judgement(self, goal: Goal) -> list[int]:
         """Tokens around goal and transcript of the judge's calls for one future."""
-        rubrics = [rubric for metric in self.metrics if (rubric := metric.rubric(goal)) is not None]
-        wanted = {what for metric in self.metrics if (what := metric.artefact(goal)) is not None}
+        for metric in self.metrics:
+            check_goal(metric, goal)
+        rubrics = [rubric for metric in self.metrics if (rubric := rubric_of(metric, goal)) is not None]
+        wanted = {what for metric in self.metrics if (what := artefact_of(metric, goal)) is not None}
         together = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is None]
         alone = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is not None]
         asked = [sum(together), *alone] if together else alone

@@ -50,8 +50,8 @@ class UnknownNameError(UsageError):
         return cls(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
 
 
-class MissingExtraError(UsageError):
-    """An optional dependency is not installed."""
+class MissingExtraError(UsageError, ImportError):
+    """An optional dependency is not installed. An ImportError too, since importing a plugin may raise it."""
 
     @classmethod
     def of(cls, what: str, extra: str) -> Self:

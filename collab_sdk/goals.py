@@ -8,21 +8,22 @@ from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import UsageError
-from collab_sdk.models.base import CallRole, ChatModel
+from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.reading import json_request
-from collab_sdk.models.resolve import as_chat_model
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
+from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Goal, Message
 
 Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
 
 
-def as_goals(goals: Goals) -> tuple[Goal, ...]:
+def as_goals(goals: Goals | None) -> tuple[Goal, ...]:
     """At least one goal. Raises UsageError for none, and for one that is empty."""
     several = [goals] if isinstance(goals, Goal | str) else goals
     if not several:
-        raise UsageError("No goal is given: say in a sentence what the user wants.")
+        raise UsageError('No goal is given: say in a sentence what the user wants, with goal="...".')
     return tuple(map(Goal.of, several))
 
 
@@ -75,7 +76,8 @@ class GoalReader:
         return (goal, *others[: n - 1])
 
     async def _ainfer(self, conversation: Conversation) -> str:
-        request = json_request(CallRole.GOAL, "goal", {"transcript": fence_transcript(conversation.messages)}, settings=self.settings)
+        fields = {"transcript": fence_transcript(conversation.messages)}
+        request = json_request(CallRole.GOAL, "goal", fields, settings=self.settings)
         return await ask_json(self.engine, self.model, request, read_goal)
 
 

@@ -11,9 +11,10 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
-from collab_sdk.models.base import CallRole, ChatModel, ChatRequest
-from collab_sdk.models.resolve import as_chat_model
+from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
+from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Future, Goal, Message, as_messages
 
 FAREWELL_WORDS = frozenset(
@@ -49,14 +50,10 @@ class Rollout:
         self.window = window
         # Without a window nothing is played, so every future would be the same one.
         self.samples = samples if window else 1
-        self._given = {"temperature": temperature, "max_tokens": max_tokens}
+        given: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        self._given = {name: value for name, value in given.items() if value is not None}
+        self.settings = self._settings()
         self.engine = engine or self.simulator.engine
-
-    @property
-    def settings(self) -> ModelSettings:
-        """How the assistant is asked."""
-        given = {name: value for name, value in self._given.items() if value is not None}
-        return replace(settings_for(self.assistant, ROLE_DEFAULTS["assistant"]), **given)
 
     def futures(
         self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
@@ -118,6 +115,7 @@ class Rollout:
         """The same with another bot; `assistant` is anything `as_chat_model` takes."""
         other = copy.copy(self)
         other.assistant = as_chat_model(assistant)
+        other.settings = other._settings()
         return other
 
     def with_window(self, window: int) -> Self:
@@ -125,6 +123,11 @@ class Rollout:
         other = copy.copy(self)
         other.window = window
         return other
+
+    def _settings(self) -> ModelSettings:
+        """How the assistant is asked."""
+        settings = settings_for(self.assistant, ROLE_DEFAULTS["assistant"])
+        return replace(settings, **self._given) if self._given else settings
 
     async def _aplay(
         self, start: Sequence[Message], goal: Goal, window: int, sample: int, conversation_id: str

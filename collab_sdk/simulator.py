@@ -7,10 +7,11 @@ from typing import Any
 from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.engine.loop import run_sync
-from collab_sdk.models.base import CallRole, ChatModel
+from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.reading import json_request
-from collab_sdk.models.resolve import as_chat_model
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript, json_line
+from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message, as_messages
 
 STYLE_EXAMPLES = 6
@@ -29,8 +30,8 @@ class UserTurn:
 class Simulator:
     """Plays the user of a conversation: sees the goal and how the real user writes; the assistant sees neither.
 
-    `model` is anything `as_chat_model` takes. The paper simulates users at temperature 1.0 (section 4), which `settings`
-    of a ModelSpec, or `temperature`, replace.
+    `model` is anything `as_chat_model` takes. The paper simulates users at temperature 1.0 (section 4); the settings of
+    a ModelSpec, or `temperature`, replace that.
     """
 
     def __init__(self, model: ModelLike, *, temperature: float | None = None, engine: Engine | None = None) -> None:

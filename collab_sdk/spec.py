@@ -17,9 +17,11 @@ from collab_sdk.values import read_value
 from collab_sdk.version import __version__
 
 __all__ = [
+    "DEFAULT_METRICS",
     "ENVIRONMENT",
+    "LOCAL",
     "ROLE_DEFAULTS",
-    "Evaluation",
+    "EvaluationSpec",
     "Limits",
     "MetricSpec",
     "ModelSettings",
@@ -27,10 +29,11 @@ __all__ = [
     "PairRule",
     "Price",
     "RunSpec",
-    "Runner",
+    "RunnerSpec",
     "Setting",
     "difference",
     "made_with",
+    "setting",
     "setting_of",
 ]
 
@@ -60,6 +63,8 @@ class Setting:
     at_least: float | None
     above: float | None
     """Exclusive."""
+    below: float | None
+    """Exclusive."""
 
 
 def setting(
@@ -72,10 +77,11 @@ def setting(
     metavar: str = "N",
     at_least: float | None = None,
     above: float | None = None,
+    below: float | None = None,
 ) -> Any:
     """A dataclass field that is also an option."""
     declared = Setting(
-        help=help, group=group, decides=decides, flag=flag, metavar=metavar, at_least=at_least, above=above
+        help=help, group=group, decides=decides, flag=flag, metavar=metavar, at_least=at_least, above=above, below=below
     )
     return field(default=default, metadata={"setting": declared})
 
@@ -228,7 +234,7 @@ class MetricSpec:
 DEFAULT_METRICS = tuple(MetricSpec(name=name) for name in ("goal", "interactivity", "token_penalty"))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, so that its defaults can be read from the class
 class PairRule:
     """Which candidates of a turn become a pair: best against worst, if they are far enough apart.
 
@@ -252,7 +258,7 @@ class PairRule:
         _check_bounds(self)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What a run may spend, and how hard it may press. None is no limit."""
 
@@ -287,7 +293,7 @@ LOCAL = "local"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Runner:
+class RunnerSpec:
     """Where the work is done."""
 
     name: str = setting(
@@ -318,7 +324,7 @@ class Runner:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluation:
+class EvaluationSpec:
     """Whole conversations of tasks, for `collab evaluate`."""
 
     tasks: tuple[str, ...] = ()
@@ -359,9 +365,9 @@ class RunSpec:
         at_least=1,
     )
     pairs: PairRule = PairRule()
-    evaluation: Evaluation = Evaluation()
+    evaluation: EvaluationSpec = EvaluationSpec()
     limits: Limits = Limits()
-    runner: Runner = Runner()
+    runner: RunnerSpec = RunnerSpec()
 
     def __post_init__(self) -> None:
         _check_bounds(self)

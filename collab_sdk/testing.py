@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from collab_sdk.models.base import ChatReply, ChatRequest, Price
+from collab_sdk.models.base import ChatReply, ChatRequest
+from collab_sdk.spec import Price
 
 Answer = str | ChatReply | Exception
 

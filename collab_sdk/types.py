@@ -78,6 +78,11 @@ def _part_text(part: Any) -> str:
 
 def as_messages(values: Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
     """Messages from dicts or Messages. Raises InputError naming the place of the first that is none."""
+    if isinstance(values, str | Mapping):
+        raise UsageError(
+            f"messages must be a list of messages with role and content, not {type(values).__name__}: "
+            '[{"role": "user", "content": "..."}].'
+        )
     messages = []
     for position, value in enumerate(values, start=1):
         try:

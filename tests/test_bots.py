@@ -33,6 +33,7 @@ from collab_sdk.engine.loop import run_sync
 from collab_sdk.engine.retry import RetryPolicy
 from collab_sdk.errors import EndpointError, NotEnoughSamplesError, UsageError
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
+from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import as_messages
@@ -696,7 +697,7 @@ def test_a_bot_that_blocks_forever_is_a_missing_sample(wrap):
             forever.wait()
         return answer_to(texts)
 
-    engine = Engine(timeout=0.1, retry=RetryPolicy(attempts=1))
+    engine = Engine(retry=RetryPolicy(attempts=1), limits=Limits(timeout=0.1))
     try:
         score = scorer_of(wrap(bot), engine=engine).score(CHAT, goal=GOAL)
     finally:

@@ -1,53 +1,30 @@
-"""Every Python and console block of the docs runs as it stands, page by page, in a directory of its own."""
+"""Every Python and console block of the docs runs as it stands, page by page, with what the page tells to install."""
 
+import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.cli_page import page
-from support.litellm_state import forget_litellm
+from support.installed import installed_by, installed_only
 from support.server import LoopbackServer
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUNNER = Path(__file__).with_name("support") / "doc_page.py"
 
 
-def run(command: str) -> subprocess.CompletedProcess[str]:
-    program, *arguments = shlex.split(command)
-    assert program == "collab", f"only collab is run from the docs, not {program}"
-    collab = [sys.executable, "-m", "collab_cli.main"]
-    return subprocess.run([*collab, *arguments], capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def model_server(monkeypatch):
-    """What `OPENAI_BASE_URL` leads to."""
-    with LoopbackServer() as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.api_base)
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-        yield
-    forget_litellm()
-
-
-# LangChain's own message histories are deprecated, and in many apps.
-@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")
-@pytest.mark.usefixtures("model_server")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "docs"}
-    for language, block in BLOCK.findall(page.read_text()):
-        if language == "python":
-            exec(compile(block, str(page), "exec"), names)
-            continue
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                done = run(line.removeprefix("$ "))
-                assert done.returncode == 0, f"{line}\n{done.stderr}"
+def test_the_examples_of_a_page_run_with_what_the_page_installs(page, tmp_path):
+    requirements = installed_by(page.read_text()) or {"collab-sdk"}
+    with LoopbackServer() as server:
+        endpoint = {"OPENAI_BASE_URL": server.api_base, "OPENAI_API_KEY": "sk-test"}
+        environment = {**os.environ, **installed_only(frozenset(requirements)), **endpoint}
+        run = [sys.executable, RUNNER, page]
+        done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -20,6 +20,7 @@ from collab_sdk.errors import (
     UsageError,
 )
 from collab_sdk.models.base import CallRole, Price
+from collab_sdk.spec import Limits
 from collab_sdk.testing import Answer, FakeChatModel
 
 
@@ -117,21 +118,23 @@ def test_a_retryable_failure_is_retried_after_the_time_the_server_names():
 
 def test_a_failure_that_no_retry_can_mend_is_not_retried():
     model = after_success(ModelCallError("400 context window exceeded"))
-    replies = answer_all(Engine(concurrency=1), model, [ask("a"), ask("b")])
+    replies = answer_all(Engine(limits=Limits(concurrency=1)), model, [ask("a"), ask("b")])
     assert isinstance(replies[1], ModelCallError)
     assert len(model.requests) == 2
 
 
 def test_a_call_is_given_up_after_six_tries():
     model = after_success(*[overloaded()] * 6)
-    replies = answer_all(Engine(sleep=NoWait(), concurrency=1), model, [ask("a"), ask("b")])
+    replies = answer_all(Engine(sleep=NoWait(), limits=Limits(concurrency=1)), model, [ask("a"), ask("b")])
     assert isinstance(replies[1], ModelCallError)
     assert len(model.requests) == 7
 
 
 def test_an_empty_reply_is_tried_once_more_and_never_cached(tmp_path):
     model = after_success("", "  ")
-    replies = answer_all(Engine(cache=tmp_path, sleep=NoWait(), concurrency=1), model, [ask("a"), ask("b")])
+    replies = answer_all(
+        Engine(cache=tmp_path, sleep=NoWait(), limits=Limits(concurrency=1)), model, [ask("a"), ask("b")]
+    )
     assert isinstance(replies[1], EmptyReplyError)
     assert len(model.requests) == 3
     [healed] = answer_all(Engine(cache=tmp_path), FakeChatModel(["now"]), [ask("b")])
@@ -141,7 +144,7 @@ def test_an_empty_reply_is_tried_once_more_and_never_cached(tmp_path):
 def test_a_truncated_reply_is_lost_not_redrawn_and_never_cached(tmp_path):
     cut = ChatReply(content="It was the best of", finish_reason="length")
     model = after_success(cut)
-    replies = answer_all(Engine(cache=tmp_path, concurrency=1), model, [ask("a"), ask("b")])
+    replies = answer_all(Engine(cache=tmp_path, limits=Limits(concurrency=1)), model, [ask("a"), ask("b")])
     assert isinstance(replies[1], TruncatedReplyError)
     assert len(model.requests) == 2
     [healed] = answer_all(Engine(cache=tmp_path), FakeChatModel(["whole"]), [ask("b")])
@@ -151,17 +154,17 @@ def test_a_truncated_reply_is_lost_not_redrawn_and_never_cached(tmp_path):
 def test_max_calls_is_exact_and_a_resumed_run_spends_only_on_what_is_missing(tmp_path):
     requests = [ask(str(number)) for number in range(10)]
     model = FakeChatModel(lambda request: request.messages[0].content)
-    replies = answer_all(Engine(cache=tmp_path, max_calls=6), model, requests)
+    replies = answer_all(Engine(cache=tmp_path, limits=Limits(max_calls=6)), model, requests)
     assert sum(isinstance(reply, BudgetError) for reply in replies) == 4
     assert len(model.requests) == 6
-    resumed = answer_all(Engine(cache=tmp_path, max_calls=4), model, requests)
+    resumed = answer_all(Engine(cache=tmp_path, limits=Limits(max_calls=4)), model, requests)
     assert [reply.content for reply in resumed] == [str(number) for number in range(10)]
     assert len(model.requests) == 10
 
 
 def test_max_usd_stops_before_the_limit_is_passed():
     model = FakeChatModel(lambda _: ChatReply(content="ok", usd=0.3))
-    engine = Engine(max_usd=1.0, concurrency=8)
+    engine = Engine(limits=Limits(max_usd=1.0, concurrency=8))
     replies = answer_all(engine, model, [ask(str(number)) for number in range(10)])
     assert sum(isinstance(reply, BudgetError) for reply in replies) == 7
     assert engine.budget.usd == pytest.approx(0.9)
@@ -169,7 +172,7 @@ def test_max_usd_stops_before_the_limit_is_passed():
 
 def test_a_refused_key_stops_a_hundred_calls_after_one():
     model = FakeChatModel(lambda _: EndpointError("refused"))
-    replies = answer_all(Engine(concurrency=50), model, [ask(str(number)) for number in range(100)])
+    replies = answer_all(Engine(limits=Limits(concurrency=50)), model, [ask(str(number)) for number in range(100)])
     assert all(isinstance(reply, EndpointError) for reply in replies)
     assert len(model.requests) == 1
 
@@ -198,7 +201,7 @@ def test_an_endpoint_that_never_answered_stops_the_run_instead_of_failing_every_
 
 def test_an_endpoint_that_stops_answering_stops_the_run_and_what_it_answered_is_kept(tmp_path):
     model = FakeChatModel(lambda request: "ok" if int(request.messages[0].content) < 5 else overloaded())
-    engine = Engine(cache=tmp_path, sleep=NoWait(), concurrency=1)
+    engine = Engine(cache=tmp_path, sleep=NoWait(), limits=Limits(concurrency=1))
     replies = answer_all(engine, model, [ask(str(number)) for number in range(100)])
     assert "has stopped answering" in str(replies[-1])
     assert len(model.requests) == 5 + 10 * 6
@@ -269,7 +272,7 @@ class Crowd:
 def test_calls_go_one_by_one_until_the_first_success_and_then_up_to_the_ceiling():
     rounds = iter(range(1000))
     model = Crowd(until=lambda _: next(rounds) % 40 == 39)
-    answer_all(Engine(concurrency=5), model, [ask(str(number)) for number in range(20)])
+    answer_all(Engine(limits=Limits(concurrency=5)), model, [ask(str(number)) for number in range(20)])
     assert model.peak == 5
 
 
@@ -297,7 +300,7 @@ def test_a_call_that_nobody_waits_for_is_kept_if_it_was_sent_and_dropped_if_it_w
 
     async def main() -> Engine:
         nonlocal release
-        engine = Engine(cache=tmp_path, concurrency=1)
+        engine = Engine(cache=tmp_path, limits=Limits(concurrency=1))
         sent = asyncio.create_task(engine.call(model, ask("sent")))
         queued = asyncio.create_task(engine.call(model, ask("queued")))
         while not model.waiting:  # noqa: ASYNC110 - rounds of the loop, not time
@@ -316,7 +319,7 @@ def test_a_call_that_nobody_waits_for_is_kept_if_it_was_sent_and_dropped_if_it_w
 
 def test_a_timeout_is_a_missing_sample_and_is_not_asked_again():
     model = Crowd(until=lambda crowd: crowd.served == 1)
-    replies = answer_all(Engine(timeout=0.02, concurrency=1), model, [ask("a"), ask("b")])
+    replies = answer_all(Engine(limits=Limits(timeout=0.02, concurrency=1)), model, [ask("a"), ask("b")])
     assert replies[0].content == "ok"
     assert isinstance(replies[1], TimedOutError)
     assert model.served == 2
@@ -324,7 +327,7 @@ def test_a_timeout_is_a_missing_sample_and_is_not_asked_again():
 
 def test_a_model_that_never_answers_is_a_timeout():
     model = Crowd(until=lambda _: False)
-    [reply] = answer_all(Engine(timeout=0.01, sleep=NoWait()), model, [ask()])
+    [reply] = answer_all(Engine(sleep=NoWait(), limits=Limits(timeout=0.01)), model, [ask()])
     assert isinstance(reply, EndpointError)
     assert "gave no answer in 0.01 s" in str(reply)
 
@@ -374,7 +377,7 @@ def test_when_a_reply_cannot_be_kept_what_queued_up_behind_it_is_not_asked_for()
             return await super().aput(key, reply, request=request)
 
     cache, model = Full(), FakeChatModel(lambda request: "yes")
-    engine = Engine(cache=cache, concurrency=2)
+    engine = Engine(cache=cache, limits=Limits(concurrency=2))
     ended = answer_all(engine, model, [ask(str(number)) for number in range(20)])
     assert {str(error) for error in ended} == {"no space left"}
     assert len(model.requests) <= 2, "no more than were in flight"

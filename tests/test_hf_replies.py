@@ -11,6 +11,7 @@ from collab_sdk import ChatRequest, Engine, Simulator, as_chat_model
 from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import ModelCallError
 from collab_sdk.models.base import Price
+from collab_sdk.spec import Limits
 
 
 def mixed(n: int = 24) -> list[ChatRequest]:
@@ -168,13 +169,13 @@ def test_a_call_that_nobody_waits_for_any_more_leaves_the_others_alone(tiny_base
 
 
 def test_an_engine_waits_for_a_local_model_however_long_it_loads(tiny_base):
-    engine = Engine(timeout=1e-9)
+    engine = Engine(limits=Limits(timeout=1e-9))
     reply = run_sync(engine.call(as_chat_model(f"hf:{tiny_base}"), asked(temperature=0.0)))
     assert reply.content in REPLIES
 
 
 def test_an_engine_lets_enough_calls_in_to_fill_batches(tiny_base, batches):
-    engine, model = Engine(concurrency=32), as_chat_model(f"hf:{tiny_base}")
+    engine, model = Engine(limits=Limits(concurrency=32)), as_chat_model(f"hf:{tiny_base}")
 
     async def many():
         call = partial(engine.call, model)

@@ -40,19 +40,12 @@ from support.faults import (
 )
 from support.server import LoopbackServer
 
-from collab_sdk import (
-    Engine,
-    ExportReport,
-    MRScorer,
-    PreferenceExporter,
-    Rollout,
-    Simulator,
-    as_chat_model,
-    read_conversations,
-)
+from collab_sdk import Engine, MRScorer, PreferenceExporter, Rollout, Simulator, as_chat_model, read_conversations
 from collab_sdk.errors import EndpointError, ModelCallError, UsageError
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import sample_chats_path
+from collab_sdk.preferences import ExportReport
+from collab_sdk.spec import Limits
 from collab_sdk.types import Message
 
 
@@ -71,7 +64,7 @@ def key_of_the_proxy(monkeypatch):
 
 
 def exporter(server: LoopbackServer, *, cache: Path | None = None, timeout: float = 5.0, model=STRAIGHT):
-    engine = Engine(cache=cache, sleep=no_wait, timeout=timeout, concurrency=8)
+    engine = Engine(cache=cache, sleep=no_wait, limits=Limits(timeout=timeout, concurrency=8))
     bot = as_chat_model(model, api_base=server.api_base)
     scorer = MRScorer(Rollout(assistant=bot, simulator=Simulator(bot, engine=engine)))
     return PreferenceExporter(scorer)

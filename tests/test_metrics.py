@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from support.fakes import chat, judged, scorer_of
 
-from collab_sdk import Evidence, Goal, Judgement, MRScore, Rubric
+from collab_sdk import Evidence, Goal, MRScore
 from collab_sdk.errors import BudgetError, ModelCallError, UsageError
+from collab_sdk.metrics import Judgement, Rubric
 from collab_sdk.metrics.accuracy import Accuracy
 from collab_sdk.metrics.goal import GoalCoverage
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from support.cli import collab
 from support.fakes import chat
 
-from collab_sdk import Conversation, Engine, Goal, GoalReader, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
+from collab_sdk import Conversation, Engine, Goal, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
 from collab_sdk.errors import ModelCallError, UnknownNameError, UsageError
+from collab_sdk.goals import GoalReader
 from collab_sdk.metrics import as_metric
 from collab_sdk.tasks import get_task, load_task
 from collab_sdk.tasks.order_desk import POLICIES, OrderDeskUser, exact_order, right_slots, user, visitors

@@ -16,6 +16,7 @@ from collab_sdk.errors import (
 )
 from collab_sdk.preferences import Refusal
 from collab_sdk.prompts import load_prompt
+from collab_sdk.spec import Limits
 from collab_sdk.types import as_messages
 
 PROACTIVE = load_prompt("proactive").text
@@ -105,7 +106,7 @@ def test_a_run_stopped_by_its_budget_keeps_what_is_done_and_goes_on_from_there(t
     exporter_of().export(logged, tmp_path / "whole.jsonl")
     stops = 0
     for _ in range(100):
-        engine = Engine(cache=tmp_path / "cache", max_calls=40, concurrency=4)
+        engine = Engine(cache=tmp_path / "cache", limits=Limits(max_calls=40, concurrency=4))
         try:
             exporter_of(engine=engine).export(logged, tmp_path / "prefs.jsonl")
             break
@@ -124,7 +125,7 @@ def test_what_is_done_when_a_run_stops_can_be_read_in_the_partial_file(tmp_path)
         return EndpointError("quota used up") if len(seen) > 20 else prefers_questions(request)
 
     with pytest.raises(EndpointError, match="quota used up"):
-        exporter_of(judge=judge, engine=Engine(concurrency=1)).export(
+        exporter_of(judge=judge, engine=Engine(limits=Limits(concurrency=1))).export(
             conversations("c1", "c2", "c3", "c4"), tmp_path / "prefs.jsonl"
         )
     done = rows(tmp_path / "prefs.jsonl.partial")

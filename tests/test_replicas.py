@@ -14,6 +14,7 @@ from collab_sdk.concurrency import open_order
 from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.evaluation import as_bot
 from collab_sdk.models.base import CallRole
+from collab_sdk.spec import Limits
 
 
 async def no_wait(seconds: float) -> None:
@@ -26,7 +27,7 @@ def ask(number: object) -> ChatRequest:
 
 
 def answers(model, requests, engine: Engine | None = None, *, conversation=lambda n: n) -> list[ChatReply]:
-    engine = engine or Engine(sleep=no_wait, concurrency=8)
+    engine = engine or Engine(sleep=no_wait, limits=Limits(concurrency=8))
 
     async def one(number: int, request: ChatRequest) -> ChatReply:
         open_order.set(conversation(number))
@@ -65,7 +66,7 @@ def test_the_calls_are_shared_about_evenly():
 
 def test_a_conversation_stays_with_one_replica_while_that_one_has_room():
     with server("one") as one, server("two") as two:
-        engine, model = Engine(concurrency=8), both(one, two)
+        engine, model = Engine(limits=Limits(concurrency=8)), both(one, two)
         told: dict[int, set[str]] = {}
         for conversation in range(12):
             for turn in range(3):
@@ -106,7 +107,7 @@ def test_a_replica_that_dies_in_the_middle_costs_no_sample(fault):
         server(faults=lambda number, body: fault if number >= 10 else None) as dying,
         server() as healthy,
     ):
-        engine = Engine(sleep=no_wait, concurrency=8)
+        engine = Engine(sleep=no_wait, limits=Limits(concurrency=8))
         replies = answers(both(dying, healthy), map(ask, range(100)), engine)
         assert dying.count + healthy.count >= 100
         assert healthy.count >= 80
@@ -122,7 +123,7 @@ def test_one_that_has_rested_is_tried_again_with_a_single_call_and_then_trusted(
         server() as two,
         pytest.warns(UserWarning, match="has not answered yet"),
     ):
-        engine, model = Engine(sleep=no_wait, concurrency=8, clock=lambda: now), both(one, two)
+        engine, model = Engine(sleep=no_wait, clock=lambda: now, limits=Limits(concurrency=8)), both(one, two)
         answers_of = iter(range(1000))
 
         async def crowd(n: int) -> int:
@@ -179,7 +180,7 @@ def test_if_none_is_there_the_run_stops(nobody):
 
 def test_a_rate_limit_of_one_replica_is_waited_for_there_and_does_not_narrow_the_other():
     with server(faults=lambda number, body: rate_limited(0) if number % 3 == 2 else None) as limited, server() as free:
-        engine, model = Engine(sleep=no_wait, concurrency=32), both(limited, free)
+        engine, model = Engine(sleep=no_wait, limits=Limits(concurrency=32)), both(limited, free)
 
         async def main() -> dict[str, float]:
             await asyncio.gather(*(engine.call(model, ask(number)) for number in range(200)))

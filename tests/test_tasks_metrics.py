@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from support.sandboxes import as_this_user
 
-from collab_sdk import Evidence, Goal, Judgement
+from collab_sdk import Evidence, Goal
 from collab_sdk.errors import SandboxError, UsageError
-from collab_sdk.metrics import as_metric
+from collab_sdk.metrics import Judgement, as_metric
 from collab_sdk.metrics.accuracy import compare
 from collab_sdk.metrics.expressions import same_function
 from collab_sdk.metrics.pass_rate import ANSWER_HERE, PassRate, code_in

@@ -5,7 +5,8 @@ from contextlib import closing, contextmanager
 
 import click
 
-from collab_cli.options import Number, cache_option, option
+from collab_cli.options import cache_option
+from collab_cli.params import Group, Number, option
 from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
 from collab_sdk.cache import KeptCache, copy_cache, open_cache
@@ -13,7 +14,7 @@ from collab_sdk.cache import KeptCache, copy_cache, open_cache
 SECONDS_A_DAY = 86_400
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """Look after the replies kept on disk.
 

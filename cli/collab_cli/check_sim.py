@@ -7,10 +7,11 @@ import click
 
 from collab_cli.check_sim_output import show_check
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, RunOptions, option, run_options
+from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, SCORING, Work, run_options
+from collab_cli.params import OUTPUT, Command, option
 from collab_cli.progress import shown
-from collab_cli.run import Run, open_logs, prices_of, running
-from collab_cli.setup import score_job
+from collab_cli.run import Run, open_logs, running
+from collab_cli.setup import prices_of
 from collab_cli.summary import show_estimate
 from collab_cli.terminal import Problems, note
 from collab_cli.units import of
@@ -25,20 +26,23 @@ from collab_sdk.fidelity import (
     figures,
     require_classifier,
 )
+from collab_sdk.jobs import roles_of
 from collab_sdk.logs import JsonlWriter
+from collab_sdk.spec import RunSpec
 
 
-@click.command("check-sim")
+@click.command("check-sim", cls=Command)
 @LOGS
 @option(
     "--calibrate",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write what corrects MR by what really followed, for MRScorer(calibration=...).",
+    group=OUTPUT,
+    help="Write a correction of MR by what really followed, for MRScorer(calibration=...).",
 )
-@option("--json", is_flag=True, help="The figures and every turn as one JSON object, in place of the table.")
-@run_options
-def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, options: RunOptions) -> None:
+@option("--json", is_flag=True, group=OUTPUT, help="Print statistics and turns as a JSON object instead of the table.")
+@run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
+def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, spec: RunSpec, work: Work) -> None:
     """Compare the simulated user with the real ones of logged chats.
 
     At every turn of a real user after the first, the simulator gets the same history and goal, and what it says is set
@@ -50,15 +54,15 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, options
       collab check-sim chats.jsonl --model offline
       collab check-sim chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini --calibrate calibration.json
     """
-    if calibrate is not None and not options.window:
+    if calibrate is not None and not spec.window:
         raise UsageError("--calibrate compares MR with what followed, and --window 0 plays no future for it.")
     problems = Problems()
-    if options.dry_run:
-        _dry_run(logs, options, problems)
+    if work.dry_run:
+        _dry_run(logs, spec, work, problems)
         return
     require_classifier()
     with ExitStack() as opened:
-        run = opened.enter_context(running(logs, options, problems))
+        run = opened.enter_context(running(logs, spec, work, problems))
         # Before anything is paid for: a file that cannot be written is said now.
         file = None if calibrate is None else opened.enter_context(JsonlWriter(calibrate))
         check = SimulatorCheck(run.scorer)
@@ -97,16 +101,8 @@ async def acheck(check: SimulatorCheck, run: Run, problems: Problems) -> list[Ch
 
 def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> Calibration:
     """Says what it found; raises NotEnoughSamplesError where there is nothing to correct by."""
-    scorer = check.scorer
     calibration = fit_calibration(
-        [pair for one in checked for pair in one.reward_pairs],
-        metrics=scorer.weights,
-        window=scorer.rollout.window,
-        models={
-            "assistant": scorer.rollout.assistant.name,
-            "simulator": check.simulator.model.name,
-            "judge": scorer.judge.model.name,
-        },
+        [pair for one in checked for pair in one.reward_pairs], made_with=check.scorer.made_with
     )
     note(
         f"Of real users, expect {calibration.intercept:.3f} + {calibration.slope:.3f} x MR; "
@@ -115,17 +111,10 @@ def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> C
     return calibration
 
 
-def _dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> None:
+def _dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems) -> None:
     """Show what a check would cost; ends the command where lines of the logs could not be read."""
-    job = score_job(options)
-    ledger = estimate_check(
-        tuple(open_logs(logs, options, problems)),
-        prices=prices_of(job.cast.models()),
-        metrics=job.weights,
-        samples=options.samples,
-        window=options.window,
-        goals_per_turn=options.goals_per_turn,
-    )
+    prices = prices_of(roles_of(spec))
+    ledger = estimate_check(tuple(open_logs(logs, work, problems)), spec, prices)
     problems.close()
     show_estimate(ledger)
     finish(problems)

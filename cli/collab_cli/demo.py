@@ -8,7 +8,7 @@ import click
 
 from collab_cli.demo_train import demo_train
 from collab_cli.export_prefs import export_prefs
-from collab_cli.options import option
+from collab_cli.params import Command, option
 from collab_cli.terminal import note, printable, show
 from collab_sdk.errors import MissingExtraError, OutputError
 from collab_sdk.offline import sample_chats_path
@@ -29,7 +29,7 @@ Next, chats of your own and a model (JSON lines of OpenAI messages or ShareGPT):
 """
 
 
-@click.command()
+@click.command(cls=Command)
 @option(
     "--output",
     "-o",

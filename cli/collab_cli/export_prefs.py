@@ -8,46 +8,68 @@ import click
 
 from collab_cli.apart import check_apart
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, Number, RunOptions, count, number, option, taking
+from collab_cli.options import (
+    CACHE_OPTIONS,
+    DRY_RUN,
+    LIMITS,
+    LOGS,
+    READING,
+    ROLES,
+    RUNNER,
+    SCORING,
+    Work,
+    declared_options,
+    run_options,
+)
+from collab_cli.params import OUTPUT, Command, Number, option
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
-from collab_sdk import ExportReport
 from collab_sdk.engine import run_sync
 from collab_sdk.jobs import ExportJob
 from collab_sdk.logs import WRITERS
-from collab_sdk.preferences import PairRule, Refusal, beside
+from collab_sdk.preferences import ExportReport, Refusal, beside
 from collab_sdk.score_rows import run_path
+from collab_sdk.spec import PairRule, RunSpec
 
 
-@click.command()
+@click.command(cls=Command)
 @LOGS
-@option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where the pairs go, as JSON lines.")
+@option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    group=OUTPUT,
+    help="File for the pairs, as JSON lines.",
+)
 @option(
     "--format",
     type=click.Choice(list(WRITERS)),
     default="trl",
     show_default=True,
     metavar="FORMAT",
-    help=f"The kind of rows: {', '.join(WRITERS)}.",
+    group=OUTPUT,
+    help=f"Kind of rows: {', '.join(WRITERS)}.",
 )
-@number("--eval-fraction", Number(min=0, max=1, max_open=True), 0.0, metavar="FRACTION", help="Chats to hold out.")
-@number("--candidates", count(2), 3, help="Responses to compare at each turn.")
-@number("--min-margin", Number(min=0), PairRule.min_margin, metavar="MR", help="Between chosen and rejected, at least.")
-@number("--max-pairs", count(1), PairRule.max_pairs, help="Of one conversation.")
-@option("--fixed-samples", is_flag=True, help="Play exactly --samples futures of each response, as the paper does.")
-@taking([*RUN_OPTIONS, *RUNNER])
+@option(
+    "--eval-fraction",
+    type=Number(min=0, max=1, max_open=True),
+    default=0.0,
+    show_default=True,
+    metavar="FRACTION",
+    group=OUTPUT,
+    help="Share of the chats to hold out.",
+)
+@run_options(*READING, *ROLES, *SCORING, *declared_options(PairRule), *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def export_prefs(
     logs: tuple[str, ...],
     output: Path | None,
     format: str,
     eval_fraction: float,
-    candidates: int,
-    min_margin: float,
-    max_pairs: int,
-    fixed_samples: bool,
-    options: RunOptions,
+    spec: RunSpec,
+    work: Work,
 ) -> None:
     """Relabel logged chats and write preference pairs.
 
@@ -59,18 +81,12 @@ def export_prefs(
       collab export-prefs chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini -o prefs.jsonl
     """
     problems = Problems()
-    if options.dry_run:
-        dry_run(logs, options, problems, candidates=candidates)
+    if work.dry_run:
+        dry_run(logs, spec, work, problems, with_pairs=True)
         return
     target = _checked(output, logs)
-    with running(logs, options, problems) as run:
-        job = ExportJob(
-            score=run.job,
-            candidates=candidates,
-            min_margin=min_margin,
-            max_pairs=max_pairs,
-            adaptive=not fixed_samples,
-        )
+    with running(logs, spec, work, problems) as run:
+        job = ExportJob(spec=spec)
         with shown(run.progress):
             report = run_sync(
                 job.exporter(run.scorer).awrite(

@@ -9,7 +9,8 @@ from collab_cli.failures import finish
 from collab_cli.logs_purge import purge
 from collab_cli.logs_store import STORE, existing_store
 from collab_cli.logs_view import list_, show
-from collab_cli.options import LOG_FORMAT, LOGS, count, number, option
+from collab_cli.options import LIMIT, LOG_FORMAT, LOGS
+from collab_cli.params import OUTPUT, Group, option
 from collab_cli.terminal import Problems, note
 from collab_cli.units import of
 from collab_sdk import read_conversations
@@ -19,7 +20,7 @@ BATCH = 200
 """Chats to a transaction."""
 
 
-@click.group()
+@click.group(cls=Group)
 def logs() -> None:
     """Look after the conversation store, the file that apps record into.
 
@@ -31,7 +32,7 @@ def logs() -> None:
 @LOGS
 @STORE
 @LOG_FORMAT
-@number("--limit", count(1), help="Stop after N conversations.")
+@LIMIT
 def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: int | None) -> None:
     """Put logged chats into a store.
 
@@ -55,11 +56,19 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
 
 @logs.command()
 @click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=existing_store())
-@option("--output", "-o", default="-", show_default=True, metavar="FILE", help="Where the rows go; - is stdout.")
+@option(
+    "--output",
+    "-o",
+    group=OUTPUT,
+    default="-",
+    show_default=True,
+    metavar="FILE",
+    help="File for the rows; - is stdout.",
+)
 @option(
     "--format", type=click.Choice(list(CHAT_WRITERS)), default="collab", show_default=True, help="The kind of rows."
 )
-@number("--limit", count(1), help="Stop after N conversations.")
+@LIMIT
 def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None) -> None:
     """Write stored chats as JSON lines.
 

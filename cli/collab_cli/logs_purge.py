@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from collab_cli.logs_store import EXISTING_STORE
-from collab_cli.options import Number, option
+from collab_cli.params import Command, Number, option
 from collab_cli.terminal import printable
 from collab_cli.units import of
 from collab_sdk.harvest import salted_user
@@ -15,7 +15,7 @@ from collab_sdk.logs import ConversationStore, Purge
 SECONDS_A_DAY = 86_400
 
 
-@click.command()
+@click.command(cls=Command)
 @EXISTING_STORE
 @option("--older-than", type=Number(min=0), metavar="DAYS", help="Chats whose last call is that old.")
 @option("--conversation", metavar="ID", help="The chat with this id.")

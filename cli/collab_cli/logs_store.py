@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from collab_cli.options import option
+from collab_cli.params import option
 
 
 def existing_store() -> click.Path:

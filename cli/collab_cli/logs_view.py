@@ -11,7 +11,7 @@ import click
 
 from collab_cli.failures import finish
 from collab_cli.logs_store import EXISTING_STORE
-from collab_cli.options import count, number, option
+from collab_cli.params import Command, Count, option
 from collab_cli.terminal import Problems, make_console, note, printable
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
@@ -29,9 +29,9 @@ LONGEST_ID = 64
 OTHER_COLUMNS = 45
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @EXISTING_STORE
-@number("--limit", count(1), help=f"Show N chats.  [default: {LISTED}; with --json, all]")
+@option("--limit", type=Count(min=1), metavar="N", help=f"Show N chats.  [default: {LISTED}; with --json, all]")
 @option("--json", is_flag=True, help="JSON lines in place of the table.")
 def list_(store: Path, limit: int | None, json: bool) -> None:
     """List the chats of a store, the latest first."""
@@ -50,7 +50,7 @@ def list_(store: Path, limit: int | None, json: bool) -> None:
     finish(problems)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("id")
 @EXISTING_STORE
 def show(id: str, store: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from collab_cli.failures import finish
-from collab_cli.options import option
+from collab_cli.params import Command, option
 from collab_cli.report_output import show_applied, show_report
 from collab_cli.terminal import Problems
 from collab_sdk.errors import UsageError
@@ -14,11 +14,11 @@ from collab_sdk.report import apply_decisions, read_decisions, write_report
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=FILE, metavar="FILE")
 @option("--output", "-o", type=FILE, metavar="FILE", help="The page, or the reviewed pairs.  [default: NAME.html]")
-@option("--apply", "decisions", type=FILE, metavar="DECISIONS", help="Apply what the page saved to the pairs in FILE.")
-def report(file: Path, output: Path | None, decisions: Path | None) -> None:
+@option("--apply", type=FILE, metavar="DECISIONS", help="Apply what the page saved to the pairs in FILE.")
+def report(file: Path, output: Path | None, apply: Path | None) -> None:
     """Make a page to look at before training, and review pairs on it.
 
     FILE holds pairs of export-prefs, or what score -o, evaluate -o or check-sim --json wrote. The page is one HTML file
@@ -29,7 +29,7 @@ def report(file: Path, output: Path | None, decisions: Path | None) -> None:
       collab report --apply prefs.decisions.json prefs.jsonl -o reviewed.jsonl
     """
     problems = Problems()
-    if decisions is None:
+    if apply is None:
         target = output or page_path(file)
         if target.resolve() == file.resolve():
             raise UsageError(f"{target} is the file to report on and would be replaced: give another -o FILE.")
@@ -39,10 +39,10 @@ def report(file: Path, output: Path | None, decisions: Path | None) -> None:
     else:
         if output is None:
             raise click.UsageError("Missing option '--output' / '-o': the file that the reviewed pairs go to.")
-        applied = apply_decisions(read_decisions(decisions), file, output)
+        applied = apply_decisions(read_decisions(apply), file, output)
         show_applied(applied, output, file)
         if applied.unknown:
-            problems.report(f"{decisions}: {unknown_line(applied.unknown, file)}")
+            problems.report(f"{apply}: {unknown_line(applied.unknown, file)}")
     finish(problems)
 
 

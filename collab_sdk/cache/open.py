@@ -9,7 +9,7 @@ from pathlib import Path
 from collab_sdk.cache.base import KeptCache
 from collab_sdk.cache.disk import DiskCache
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.plugins import registered
+from collab_sdk.plugins import load, registered
 
 GROUP = "collab_sdk.caches"
 URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -27,7 +27,7 @@ def open_cache(where: str | os.PathLike[str]) -> KeptCache:
     schemes, scheme = registered(GROUP), url["scheme"].lower()
     if scheme not in schemes:
         raise UnknownNameError.of("kind of cache", scheme, schemes)
-    cache: KeptCache = schemes[scheme].load()(where)
+    cache: KeptCache = load(GROUP, scheme)(where)
     return cache
 
 

@@ -4,7 +4,7 @@ from collab_sdk.engine.adaptive import AdaptiveLimit
 from collab_sdk.engine.admission import Admission
 from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.engine.limits import Budget, Limiter, Limits, LocalLimiter, RateLimiting, Spending
+from collab_sdk.engine.limits import Budget, Limiter, LocalLimiter, RateLimiting, Spending
 from collab_sdk.engine.loop import run_sync
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger, Usage
@@ -16,7 +16,6 @@ __all__ = [
     "Engine",
     "Ledger",
     "Limiter",
-    "Limits",
     "LocalLimiter",
     "RateLimiting",
     "RetryPolicy",

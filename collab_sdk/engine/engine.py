@@ -17,7 +17,7 @@ from collab_sdk.cache.base import Cache, MemoryCache
 from collab_sdk.cache.key import call_identity, call_key
 from collab_sdk.cache.open import default_cache, open_cache
 from collab_sdk.engine.endpoint import Endpoint
-from collab_sdk.engine.limits import Limiter, Limits, LocalLimiter, Spending
+from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
 from collab_sdk.engine.replicas import Replicas
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.shared_call import SharedCall
@@ -25,6 +25,7 @@ from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import CacheError, CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.replicated import named_replicas
+from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
 CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped by its provider's content filter"}
@@ -33,10 +34,9 @@ CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped 
 class Engine:
     """Makes every model call of a run: cached, bounded, retried, accounted.
 
-    `cache` is a directory, the URL of a shared one, a Cache, or None to keep replies in memory only. `concurrency` is
-    the ceiling of calls in flight to each model; how many there are adapts to what the endpoint bears. `timeout` is in
-    seconds, for one try; a model may have a `timeout` of its own (None: it is waited for), such as one that runs in
-    this process.
+    `cache` is a directory, the URL of a shared one, a Cache, or None to keep replies in memory only. How many calls are
+    in flight to a model adapts to what its endpoint bears, up to `limits.concurrency`. `limits.timeout` is in seconds,
+    for one try; a model that runs in this process may have a `timeout` of its own (None: it is waited for).
     One engine serves any number of scorers, from any event loop. `limiter` replaces all limits, where several
     processes share them.
     """
@@ -45,27 +45,15 @@ class Engine:
         self,
         *,
         cache: Cache | str | os.PathLike[str] | None = None,
-        concurrency: int = 64,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
-        max_calls: int | None = None,
-        max_usd: float | None = None,
-        timeout: float = 120.0,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
         limiter: Limiter | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limits = Limits(
-            concurrency=concurrency,
-            requests_per_minute=requests_per_minute,
-            tokens_per_minute=tokens_per_minute,
-            max_calls=max_calls,
-            max_usd=max_usd,
-        )
+        self.limits = limits
         self.cache: Cache = _as_cache(cache)
         self.ledger = Ledger()
-        self.timeout = timeout
         self._limiter = limiter or LocalLimiter(self.limits, clock=clock, sleep=sleep)
         self.budget: Spending = self._limiter.budget
         self._retry = retry
@@ -200,7 +188,7 @@ class Engine:
         usage.calls += 1
         started = self._clock()
         usd = None
-        timeout = getattr(model, "timeout", self.timeout)
+        timeout = getattr(model, "timeout", self.limits.timeout)
         shared.sent = True
         try:
             with suppress():  # an app's own bot may be watched, and nobody said any of this

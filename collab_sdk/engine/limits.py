@@ -1,35 +1,13 @@
 """What calls a run may make, and who says so: its own process, or a fleet of processes that shares the limits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from collab_sdk.engine.adaptive import AdaptiveLimit
 from collab_sdk.engine.admission import Admission
 from collab_sdk.engine.retry import Sleep
-from collab_sdk.errors import BudgetError, UsageError
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """Calls in flight to each model and a provider's limits per minute, likewise; calls and US dollars in all."""
-
-    concurrency: int = 64
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    max_calls: int | None = None
-    max_usd: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise UsageError(f"concurrency is {self.concurrency}; it must be 1 or more.")
-        for limit in (self.requests_per_minute, self.tokens_per_minute):
-            if limit is not None and not limit > 0:
-                raise UsageError(f"A limit of {limit} per minute lets nothing through; give a number above 0.")
-        if self.max_calls is not None and self.max_calls < 0:
-            raise UsageError(f"max_calls is {self.max_calls}; it must be 0 or more.")
-        if self.max_usd is not None and not self.max_usd >= 0:
-            raise UsageError(f"max_usd is {self.max_usd}; it must be 0 or more.")
+from collab_sdk.errors import BudgetError
+from collab_sdk.spec import Limits
 
 
 class RateLimiting(Protocol):

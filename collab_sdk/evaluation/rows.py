@@ -1,6 +1,6 @@
 """An evaluation as JSON values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,9 @@ from collab_sdk.stats.bootstrap import Estimate
 EVALUATION_SCHEMA = "collab/evaluation/v1"
 
 
-def evaluation_row(evaluator: Evaluator, results: Sequence[BotResult], figures: Sequence[Figure]) -> dict[str, Any]:
+def evaluation_row(
+    evaluator: Evaluator, results: Sequence[BotResult], figures: Sequence[Figure], *, made_with: Mapping[str, Any]
+) -> dict[str, Any]:
     """Everything: the figures, and every conversation that they are made of. Bots are in the order given."""
     return {
         "schema": EVALUATION_SCHEMA,
@@ -31,6 +33,7 @@ def evaluation_row(evaluator: Evaluator, results: Sequence[BotResult], figures: 
             }
             for figure in figures
         ],
+        "made_with": dict(made_with),
         "results": [_result_row(result) for result in results],
     }
 

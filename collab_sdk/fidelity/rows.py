@@ -23,6 +23,7 @@ def check_row(
         "judge": check.scorer.judge.model.name,
         "window": rollout.window,
         "samples": rollout.samples,
+        "made_with": check.scorer.made_with,
         "usage": check.engine.ledger.to_dict(),
         "figures": [asdict(figure) for figure in figures],
         "turns": [_turn_row(turn) for one in checked for turn in one.turns],

@@ -1,17 +1,19 @@
-"""What travels to another machine: the commands' jobs in names and numbers, and values as JSON."""
+"""What travels to another machine: the commands' jobs as data, values as JSON, errors by their name."""
 
-from collab_sdk.jobs.jobs import JOBS, Cast, EvaluateJob, ExportJob, Models, ScoreJob
-from collab_sdk.jobs.wire import dumps, error_of, error_row, loads
+from collab_sdk.jobs.jobs import JOBS, EvaluateJob, ExportJob, Roles, ScoreJob, build_scorer, roles_of
+from collab_sdk.jobs.wire import error_of, error_row
+from collab_sdk.values import dumps, loads
 
 __all__ = [
     "JOBS",
-    "Cast",
     "EvaluateJob",
     "ExportJob",
-    "Models",
+    "Roles",
     "ScoreJob",
+    "build_scorer",
     "dumps",
     "error_of",
     "error_row",
     "loads",
+    "roles_of",
 ]

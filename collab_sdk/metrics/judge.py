@@ -6,10 +6,11 @@ from typing import Any
 from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine
 from collab_sdk.metrics.base import Judgement, Rubric
-from collab_sdk.models.base import CallRole, ChatModel
+from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.reading import json_request
-from collab_sdk.models.resolve import as_chat_model
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
+from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message
 
 

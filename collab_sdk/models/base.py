@@ -1,12 +1,21 @@
 """The one narrow interface between this project and whatever answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
 from collab_sdk.types import Message
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+SETTINGS = frozenset(each.name for each in fields(ModelSettings))
+"""All that a model may be asked with; what a kind of model takes of them is its `takes`."""
+
+
+SERVERS_OWN = ModelSettings()
+"""Nothing is sent: the server decides."""
 
 
 class CallRole(StrEnum):
@@ -24,7 +33,7 @@ class ChatRequest:
 
     role: CallRole
     messages: tuple[Message, ...]
-    settings: ModelSettings = ModelSettings()
+    settings: ModelSettings = SERVERS_OWN
     json_reply: bool = False
     """Ask for a JSON object, where the provider can be told."""
     template: str = ""

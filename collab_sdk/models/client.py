@@ -5,18 +5,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.concurrency import in_thread
-from collab_sdk.models.base import ChatReply, ChatRequest, Price
+from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
 from collab_sdk.models.openai_shape import reply_of, request_arguments, translated
 from collab_sdk.secrets import without_credentials
+from collab_sdk.spec import Price
 
 
 class ClientModel:
     """`client` is an `OpenAI()`, an `AsyncOpenAI()`, or anything shaped like them."""
 
-    def __init__(self, client: Any, *, model: str) -> None:
+    takes = SETTINGS
+    overrides: Mapping[str, Any] = NOTHING
+
+    def __init__(self, client: Any, *, model: str, price: Price | None = None) -> None:
         # Retries are the engine's; the client's own would multiply them.
         self._client = client.with_options(max_retries=0) if hasattr(client, "with_options") else client
         self._model = model
+        self.price = price
 
     @property
     def name(self) -> str:
@@ -28,10 +33,6 @@ class ClientModel:
             "client": without_credentials(str(getattr(self._client, "base_url", type(self._client).__name__))),
             "model": self._model,
         }
-
-    @property
-    def price(self) -> Price | None:
-        return None
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         create = self._client.chat.completions.create

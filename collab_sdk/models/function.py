@@ -9,9 +9,10 @@ from typing import Any, SupportsIndex
 
 from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import BotError, CollabError, UsageError
-from collab_sdk.models.base import ChatReply, ChatRequest, Price
+from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.models.replies import finish_reason_of, reply_text
 from collab_sdk.secrets import one_line
+from collab_sdk.spec import Price
 
 MessageDicts = list[dict[str, Any]]
 

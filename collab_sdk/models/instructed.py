@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest, Price
-from collab_sdk.models.resolve import as_chat_model
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.prompts import load_prompt
+from collab_sdk.spec import Price
 from collab_sdk.types import Message
 
 PROACTIVE, PROMPT = "proactive:", "prompt:"
@@ -38,6 +38,12 @@ class InstructedModel:
         return self._model.price
 
     @property
+    def overrides(self) -> Mapping[str, Any]:
+        """The settings that the bot was made with."""
+        known: Mapping[str, Any] = getattr(self._model, "overrides", {})
+        return known
+
+    @property
     def replicas(self) -> tuple[ChatModel, ...]:
         """The servers of the bot, where it has several, under the same instructions."""
         replicas: tuple[ChatModel, ...] = getattr(self._model, "replicas", ())
@@ -48,21 +54,19 @@ class InstructedModel:
         return await self._model.achat(replace(request, messages=instructed))
 
 
-def as_bot(spec: str, *, api_base: str | Sequence[str] | None = None) -> ChatModel:
-    """What `as_chat_model` takes, with `proactive:` or `prompt:FILE@` in front for instructions of its own.
+def instructions_in(name: str) -> tuple[str, str, str] | None:
+    """What `proactive:` or `prompt:FILE@` in front of a model's name means: how to show it, instructions, inner name.
 
-    Raises InputError for a file that cannot be read, UsageError for a bot that is none.
+    None for a name without either. Raises InputError for a file that cannot be read, UsageError for half a name.
     """
-    if spec.startswith(PROACTIVE):
-        inner = as_bot(spec.removeprefix(PROACTIVE), api_base=api_base)
-        return InstructedModel(inner, load_prompt("proactive").text, name=f"{PROACTIVE}{inner.name}")
-    if spec.startswith(PROMPT):
-        file, _, bot = spec.removeprefix(PROMPT).partition("@")
-        if not file or not bot:
-            raise UsageError(f"{spec!r} must read prompt:FILE@BOT, such as prompt:polite.txt@openai/gpt-4o-mini.")
-        inner = as_bot(bot, api_base=api_base)
-        return InstructedModel(inner, _instructions(Path(file)), name=f"{PROMPT}{Path(file).name}@{inner.name}")
-    return as_chat_model(spec, api_base=api_base)
+    if name.startswith(PROACTIVE):
+        return PROACTIVE, load_prompt("proactive").text, name.removeprefix(PROACTIVE)
+    if name.startswith(PROMPT):
+        file, _, inner = name.removeprefix(PROMPT).partition("@")
+        if not file or not inner:
+            raise UsageError(f"{name!r} must read prompt:FILE@BOT, such as prompt:polite.txt@openai/gpt-4o-mini.")
+        return f"{PROMPT}{Path(file).name}@", _instructions(Path(file)), inner
+    return None
 
 
 def _instructions(path: Path) -> str:

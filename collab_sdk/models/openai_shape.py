@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError
-from collab_sdk.models.base import ChatReply, ChatRequest, Price
-from collab_sdk.spec import ENVIRONMENT
+from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.secrets import one_line
+from collab_sdk.spec import ENVIRONMENT, Price
 
 # 200: a body that is no JSON, from a proxy in between.
 RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -71,7 +71,7 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
     )
 
 
-def translated(name: str, error: Exception) -> CollabError:
+def translated(name: str, error: Exception, *, advice: str = "") -> CollabError:
     """An SDK's exception as ours: run-ending where the provider refuses, retryable where another try may help."""
     status = getattr(error, "status_code", None)
     said = one_line(str(error))
@@ -79,7 +79,7 @@ def translated(name: str, error: Exception) -> CollabError:
     retry_after = parse_retry_after(headers.get("retry-after"), datetime.now(UTC))
     if _is_refusal(status, str(error)) or _is_out_of_quota(error, retry_after):
         return EndpointError(
-            f"{name} refuses the request. Check the key, the model name and the quota. It said: {said}"
+            f"{name} refuses the request. {advice or 'Check the key, the model name and the quota.'} It said: {said}"
         )
     return ModelCallError(
         f"{name}: {said}",

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.errors import UsageError
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest, Price
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.spec import Price
 
 
 class ReplicatedModel:
@@ -27,6 +28,12 @@ class ReplicatedModel:
     @property
     def price(self) -> Price | None:
         return self.replicas[0].price
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """The settings that the replicas were made with."""
+        known: Mapping[str, Any] = getattr(self.replicas[0], "overrides", {})
+        return known
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         """The first replica's answer; an engine chooses among all."""

@@ -1,25 +1,22 @@
 """Whatever the user brings, converted once, at the edge."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from collab_sdk.errors import UsageError
-from collab_sdk.models.base import ChatModel
+from collab_sdk.models.base import SETTINGS, ChatModel
 from collab_sdk.models.client import ClientModel
 from collab_sdk.models.function import FunctionModel
-from collab_sdk.models.imported import import_named
-from collab_sdk.models.instructed import instructions_in, InstructedModel
+from collab_sdk.models.instructed import InstructedModel, instructions_in
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
-from collab_sdk.models.providers import OPENAI_ADDRESS, ApiKey, has_own_address, provider_of
+from collab_sdk.models.providers import OPENAI_ADDRESS, ApiKey, default_base, has_own_address, provider_of
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.server import ServerModel
-from collab_sdk.plugins import load, registered
+from collab_sdk.plugins import import_named, load, registered
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
 
 PLUGIN_GROUP = "collab_sdk.chat_models"
-SETTINGS = frozenset(each.name for each in fields(ModelSettings))
 
 
 class Invocable(Protocol):
@@ -83,7 +80,7 @@ def as_chat_model(
     The settings replace those of the role that the model plays (see ROLE_DEFAULTS); None leaves them, and a temperature
     of "default" is not sent. Raises UsageError for anything else.
     """
-    given = {
+    given: dict[str, Any] = {
         "temperature": temperature,
         "max_tokens": max_tokens,
         "top_p": top_p,
@@ -137,19 +134,8 @@ def _named(name: str, served: _Served) -> ChatModel:
     if name.startswith("py:"):
         bot, versioned = import_named(name)
         return _with_settings(as_chat_model(bot, name=versioned), served.settings)
-    bases = served.api_base or _default_bases(name)
-    models = [_at(name, base, served) for base in bases]
-    model = models[0] if len(models) == 1 else ReplicatedModel(models)
-    return model
-
-
-def _default_bases(name: str) -> Sequence[str | None]:
-    """The address of a model for which none is given; None where LiteLLM knows it."""
-    if provider_of(name) == "openai":
-        return [os.environ.get("OPENAI_BASE_URL") or OPENAI_ADDRESS]
-    if provider_of(name) == "hosted_vllm":
-        return [os.environ.get("HOSTED_VLLM_API_BASE") or None]
-    return [None]
+    models = [_at(name, base, served) for base in served.api_base or [default_base(name)]]
+    return models[0] if len(models) == 1 else ReplicatedModel(models)
 
 
 def _at(name: str, base: str | None, served: _Served) -> ChatModel:

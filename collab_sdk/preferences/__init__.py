@@ -4,15 +4,15 @@ from collab_sdk.preferences.exporter import PreferenceExporter
 from collab_sdk.preferences.files import beside, is_held_out
 from collab_sdk.preferences.report import ExportReport, ScoredConversation
 from collab_sdk.preferences.sampling import SamplingRule
-from collab_sdk.preferences.selection import PairRule, Refusal
+from collab_sdk.preferences.selection import Refusal, choose_pair
 
 __all__ = [
     "ExportReport",
-    "PairRule",
     "PreferenceExporter",
     "Refusal",
     "SamplingRule",
     "ScoredConversation",
     "beside",
+    "choose_pair",
     "is_held_out",
 ]

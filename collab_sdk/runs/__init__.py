@@ -1,7 +1,7 @@
 """Many conversations at once: here, or wherever a plugin has the work done."""
 
 from collab_sdk.runs.local import HELD_BACK, LocalRunner, over_conversations, run_here
-from collab_sdk.runs.runner import PLUGIN_GROUP, Job, OpenRunner, Outcome, Runner, RunnerOptions
+from collab_sdk.runs.runner import PLUGIN_GROUP, Job, OpenRunner, Outcome, Runner
 
 __all__ = [
     "HELD_BACK",
@@ -11,7 +11,6 @@ __all__ = [
     "OpenRunner",
     "Outcome",
     "Runner",
-    "RunnerOptions",
     "over_conversations",
     "run_here",
 ]

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import CollabError
+from collab_sdk.spec import RunnerSpec
 from collab_sdk.types import Conversation
 
 PLUGIN_GROUP = "collab_sdk.runners"
@@ -41,20 +42,9 @@ class Runner(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunnerOptions:
-    """Where a runner of a plugin finds its machines, and they their cache. None leaves the choice to it."""
-
-    cache: str
-    """What `open_cache` takes, as in the engine that comes with it."""
-    address: str | None = None
-    workers: int | None = None
-    dashboard: bool = False
-
-
-OpenRunner = Callable[[Engine, RunnerOptions], AbstractContextManager[Runner]]
+OpenRunner = Callable[[Engine, RunnerSpec, str], AbstractContextManager[Runner]]
 """What an entry point of the group `collab_sdk.runners` names.
 
-The engine says which limits the run has; its ledger shows what all workers together have used. Raises
-CollabError if there is nowhere to run.
+It is called with the engine, the spec, and where replies are kept, as `open_cache` takes it. The engine says which
+limits the run has; its ledger shows what all workers together have used. Raises CollabError if there is nowhere to run.
 """

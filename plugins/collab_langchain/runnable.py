@@ -16,8 +16,9 @@ from collab_langchain.schema import AnyRunnable
 from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import BotError, CollabError, UsageError
 from collab_sdk.harvest import IGNORE_TAG
-from collab_sdk.models import ChatModel, ChatReply, ChatRequest, Price, reply_text, translated
+from collab_sdk.models import ChatModel, ChatReply, ChatRequest, reply_text, translated
 from collab_sdk.secrets import one_line
+from collab_sdk.spec import Price
 from collab_sdk.types import Message
 
 CUT_OFF = {"length", "max_tokens", "MAX_TOKENS"}

@@ -22,6 +22,7 @@ from collab_sdk.cache import open_cache
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
 from collab_sdk.jobs import JOBS, dumps, error_row, loads
+from collab_sdk.spec import Limits
 
 VALUE, ERROR, STOP, BROKEN = "value", "error", "stop", "broken"
 """What an outcome is: a result, this conversation's error, one that ends the run, or a fault of the program."""
@@ -87,7 +88,11 @@ async def _open(setup: Setup, desk: Any) -> "_Bench":
         return grant
 
     member = Member(ask, paced=setup.paced, limited=setup.limited, clock=time.monotonic)
-    engine = Engine(cache=open_cache(setup.cache), concurrency=setup.concurrency, timeout=setup.timeout, limiter=member)
+    engine = Engine(
+        cache=open_cache(setup.cache),
+        limiter=member,
+        limits=Limits(concurrency=setup.concurrency, timeout=setup.timeout),
+    )
     member.ledger = engine.ledger
     job = loads(JOBS[setup.kind], setup.job)
     finished = Finished(engine.cache, job.result, job.identity())

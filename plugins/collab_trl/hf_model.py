@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.models import ChatReply, ChatRequest, Price
+from collab_sdk.models import ChatReply, ChatRequest
+from collab_sdk.spec import Price
 from collab_trl.hf_files import Folder, LocalFiles
 from collab_trl.hf_worker import Job, Worker
 

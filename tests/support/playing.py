@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk import ChatRequest, Engine, Evidence, MRScorer, Rollout, Simulator
 from collab_sdk.errors import ModelCallError
-from collab_sdk.plugins import registered
+from collab_sdk.plugins import load
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.training import PLUGIN_GROUP, Play, Training, TrainingOptions
 from support.fakes import judged, user_says
@@ -74,7 +74,7 @@ def opening(number: int, **fields: Any) -> dict[str, Any]:
 
 def prepared(method: str, data: Path, base: Path, output: Path, **settings: Any) -> Training:
     options = {"data": data, "base": str(base), "output": output, "method": method, "play": play(), **FAST, **settings}
-    training: Training = registered(PLUGIN_GROUP)[method].load()(TrainingOptions(**options))
+    training: Training = load(PLUGIN_GROUP, method)(TrainingOptions(**options))
     return training
 
 

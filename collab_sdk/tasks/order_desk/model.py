@@ -8,8 +8,9 @@ from random import Random
 from typing import Any, Self
 
 from collab_sdk.errors import ModelCallError, UnknownNameError
-from collab_sdk.models.base import CallRole, ChatReply, ChatRequest, Price
+from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.prompts import unfence, unfence_transcript
+from collab_sdk.spec import Price
 from collab_sdk.tasks.order_desk import judging, user
 from collab_sdk.tasks.order_desk.phrasings import PHRASINGS, TRAINED
 from collab_sdk.tasks.order_desk.speech import read_reply

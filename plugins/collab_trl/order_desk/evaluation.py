@@ -9,6 +9,7 @@ from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, Message, Rollo
 from collab_sdk.concurrency import all_settled
 from collab_sdk.engine import run_sync
 from collab_sdk.errors import SampleError
+from collab_sdk.spec import Limits
 from collab_sdk.tasks.order_desk import OrderDeskUser, Visitor
 from collab_sdk.tasks.order_desk.speech import Reply, read_reply
 from collab_sdk.tasks.order_desk.user import visit_of
@@ -79,7 +80,7 @@ async def avisit(
 
     Raises SampleError for what fails: figures over what is left would say too much.
     """
-    engine = Engine(concurrency=CONCURRENCY)
+    engine = Engine(limits=Limits(concurrency=CONCURRENCY))
     simulator = Simulator(OrderDeskUser(phrasings=phrasings), engine=engine)
     rollout = Rollout(
         assistant=AsHeard(as_chat_model(bot)), simulator=simulator, window=EXCHANGES, temperature=temperature

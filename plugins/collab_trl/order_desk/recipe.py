@@ -10,6 +10,7 @@ from typing import Any
 from collab_sdk import Engine, Metric, MRScorer, PreferenceExporter, Rollout, Simulator, TokenPenalty
 from collab_sdk.logs import JsonlWriter, get_chat_writer
 from collab_sdk.preferences import PairRule
+from collab_sdk.spec import Limits
 from collab_sdk.tasks.order_desk import POLICIES, OrderDeskUser, Visitor, exact_order, right_slots
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
 from collab_sdk.types import Conversation
@@ -45,7 +46,7 @@ class Recipe:
 
 def play_of(recipe: Recipe, *, cache: Path | None = None) -> Play:
     """With a cache, what one reward has made played is not played again for another."""
-    engine, user = Engine(cache=cache, concurrency=CONCURRENCY), OrderDeskUser()
+    engine, user = Engine(cache=cache, limits=Limits(concurrency=CONCURRENCY)), OrderDeskUser()
     rollout = Rollout(
         assistant=POLICIES["never-ask"],  # until there is a model in its place
         simulator=Simulator(user, engine=engine),

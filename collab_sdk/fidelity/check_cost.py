@@ -1,40 +1,37 @@
 """What a check would cost, found out without a call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 
-from collab_sdk.cost import GOAL_TOKENS, MESSAGE_OVERHEAD, SIMULATOR_REASON, Bill, estimate_usage, template_tokens
+from collab_sdk.cost import (
+    GOAL_TOKENS,
+    MESSAGE_OVERHEAD,
+    SIMULATOR_REASON,
+    Bill,
+    Prices,
+    estimate_scoring,
+    template_tokens,
+)
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.fidelity.user_turns import user_turns
-from collab_sdk.metrics import Metric
-from collab_sdk.models.base import CallRole, Price
+from collab_sdk.models.base import CallRole
+from collab_sdk.spec import RunSpec
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal
 
 
 def estimate_check(
     conversations: Sequence[Conversation],
-    *,
-    prices: Mapping[CallRole, Price | None],
-    metrics: Mapping[Metric | str, float],
-    samples: int,
-    window: int,
-    goals_per_turn: int = 1,
+    spec: RunSpec,
+    prices: Prices,
 ) -> Ledger:
     """An upper estimate of calls, tokens and US dollars by role: every turn compared, and every response scored."""
     bill = Bill(prices)
     for conversation in conversations:
-        _add(conversation, bill, infers_goal=not window)
+        _add(conversation, bill, infers_goal=not spec.window)
     ledger = bill.ledger
-    if window:
-        scoring = estimate_usage(
-            conversations,
-            prices=prices,
-            metrics=metrics,
-            samples=samples,
-            window=window,
-            goals_per_turn=goals_per_turn,
-        )
+    if spec.window:
+        scoring = estimate_scoring(conversations, spec, prices)
         for role, usage in scoring.roles.items():
             ledger.roles[role] = ledger.of(role) + usage
     return ledger
