@@ -62,9 +62,7 @@ def litellm_price(name: str) -> Price | None:
         return None
     if "input_cost_per_token" not in entry:
         entry = next(iter(entry.get("tiered_pricing") or ()), entry)
-    price = Price(
-        prompt=entry.get("input_cost_per_token") or 0.0, completion=entry.get("output_cost_per_token") or 0.0
-    )
+    price = Price(prompt=entry.get("input_cost_per_token") or 0.0, completion=entry.get("output_cost_per_token") or 0.0)
     return price if price.prompt or price.completion else None
 
 
