@@ -2,9 +2,10 @@
 
     python benchmarks/startup.py [--runs 15] [--json startup.json]
 
-Megabytes and distributions are those beyond an empty venv; pip and setuptools count in neither. The bytecode that pip
-compiles is counted, and shown by itself. Times are of commands in that venv, beside a bare interpreter, in turn. In the end
-the plain install does its work: it scores by rules and by a server on this machine, records chats and looks after them.
+Megabytes and distributions are those beyond an empty venv; pip and setuptools count in neither. The bytecode that
+pip compiles is counted, and shown by itself. Times are of commands in that venv, beside a bare interpreter, in turn.
+In the end the plain install does its work: it scores by rules and by a server on this machine, records chats, looks
+after them and exports pairs.
 """
 
 import argparse

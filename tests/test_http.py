@@ -50,8 +50,9 @@ from collab_sdk import (
     as_chat_model,
     read_conversations,
 )
-from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
 from collab_sdk.errors import EndpointError, ModelCallError, UsageError
+from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
+from collab_sdk.models.litellm import load_litellm
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.types import Message
 
@@ -67,6 +68,7 @@ both_ways = pytest.mark.parametrize("model", [STRAIGHT, THROUGH_LITELLM], ids=["
 
 @pytest.fixture(autouse=True)
 def key_of_the_proxy(monkeypatch):
+    load_litellm()  # so that no call with a short timeout waits for it
     monkeypatch.setenv("LITELLM_PROXY_API_KEY", "sk-of-the-proxy")
 
 

@@ -18,10 +18,10 @@ from support.installed import closure, installed_only
 from support.server import LoopbackServer
 
 from collab_sdk import as_chat_model
-from collab_sdk.chat.litellm_model import PROVIDERS, litellm_price, load_litellm, provider_of
-from collab_sdk.chat.server_model import ServerModel
 from collab_sdk.errors import MissingExtraError, UsageError
-from collab_sdk.registry import EXTRAS, load, registered
+from collab_sdk.models.litellm import PROVIDERS, litellm_price, load_litellm, provider_of
+from collab_sdk.models.server import ServerModel
+from collab_sdk.plugins import EXTRAS, load, registered
 
 ROOT = Path(__file__).parents[1]
 PLAIN = frozenset({"collab-sdk"})
@@ -42,7 +42,7 @@ with ConversationStore("chats.db") as store:
 LOAD_ALL = """
 import json, sys
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.registry import load, registered
+from collab_sdk.plugins import load, registered
 for group in json.loads(sys.argv[1]):
     for name in registered(group):
         try:
@@ -120,11 +120,12 @@ def test_a_plugin_is_imported_or_names_its_extra(package, tmp_path):
 
 KEY = {"COLLAB_CACHE_HMAC_KEY": "0" * 64}
 OFFLINE = ["--model", "offline"]
+EVALUATE = ["evaluate", "-a", "offline", *OFFLINE, "-t"]
 LACKING = {
     "demo --train": (["demo", "--train"], "train"),
     "report": (["report", "prefs.jsonl"], "report"),
-    "evaluate": (["evaluate", "-a", "offline", "-t", "math-chat", *OFFLINE], "evaluate"),
-    "evaluate --plot": (["evaluate", "-a", "offline", "-t", "logs", "--data", "chats.jsonl", *OFFLINE, "--plot", "x.png"], "report"),
+    "evaluate": ([*EVALUATE, "math-chat"], "evaluate"),
+    "evaluate --plot": ([*EVALUATE, "logs", "--data", "chats.jsonl", "--plot", "x.png"], "report"),
     "check-sim": (["check-sim", "chats.jsonl", *OFFLINE], "evaluate"),
     "finetune": (["finetune", "prefs.jsonl", "-m", "base", "-o", "adapter"], "train"),
     "hf:": (["score", "chats.jsonl", "--model", "hf:base"], "train"),
@@ -132,10 +133,10 @@ LACKING = {
     "redis": (["score", "chats.jsonl", *OFFLINE, "--cache", "redis://127.0.0.1:1"], "redis"),
     "postgres": (["score", "chats.jsonl", *OFFLINE, "--cache", "postgresql://127.0.0.1:1/x"], "postgres"),
     "a provider": (["score", "chats.jsonl", "--model", "anthropic/claude-opus-4-5"], "litellm"),
-    "a provider's API elsewhere": (["score", "chats.jsonl", "--model", "gemini/x", "--api-base", "http://x/v1"], "litellm"),
+    "its API elsewhere": (["score", "chats.jsonl", "--model", "gemini/x", "--api-base", "http://x/v1"], "litellm"),
     "a bare name": (["score", "chats.jsonl", "--model", "claude-opus-4-5"], "litellm"),
     "a judge": (["score", "chats.jsonl", *OFFLINE, "--judge", "bedrock/x"], "litellm"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", LACKING)
@@ -164,7 +165,7 @@ def test_somebody_elses_plugin_that_cannot_be_imported_is_one_line(monkeypatch):
     group = "collab_sdk.metrics"
     [point] = entry_points(group=group, name="goal")
     points = {"theirs": type(point)(name="theirs", value="no_such_plugin.metric:Theirs", group=group)}
-    monkeypatch.setattr("collab_sdk.registry.registered", lambda group: points)
+    monkeypatch.setattr("collab_sdk.plugins.registered", lambda group: points)
     with pytest.raises(UsageError, match=r"^'theirs' of collab_sdk.metrics cannot be loaded .*No module named"):
         load(group, "theirs")
     assert "goal" in registered(group)
@@ -207,7 +208,7 @@ def test_a_price_is_the_one_that_litellm_reckons_with(name):
 def test_a_price_is_read_without_importing_litellm():
     script = """
 import sys
-from collab_sdk.chat.litellm_model import litellm_price
+from collab_sdk.models.litellm import litellm_price
 assert litellm_price("openai/gpt-4o-mini").prompt == 0.15e-6
 assert "litellm" not in sys.modules
 """
@@ -215,6 +216,6 @@ assert "litellm" not in sys.modules
 
 
 def test_without_litellm_no_price_is_known(tmp_path):
-    script = "from collab_sdk.chat.litellm_model import litellm_price; assert litellm_price('gpt-4o-mini') is None"
+    script = "from collab_sdk.models.litellm import litellm_price; assert litellm_price('gpt-4o-mini') is None"
     done = plain("-c", script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

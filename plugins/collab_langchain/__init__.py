@@ -1,6 +1,6 @@
 """LangChain and LangGraph apps: as bots, and as sources of conversations."""
 
-from collab_sdk.registry import needs_extra
+from collab_sdk.plugins import needs_extra
 
 with needs_extra("collab_langchain"):
     from collab_langchain.handler import CollabCallbackHandler
