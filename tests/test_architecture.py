@@ -118,6 +118,8 @@ def test_the_wheel_installs_the_planned_packages_and_nothing_else(tmp_path):
     assert "collab_sdk/prompts/simulator.txt" in names
     assert "collab_sdk/offline/samples/chats.jsonl" in names
     assert "collab_sdk/py.typed" in names
+    assert "collab_sdk/tokens/cl100k_base.txt.gz" in names
+    assert "collab_sdk/tokens/LICENSE.tiktoken" in names
     assert "collab_sdk/report/page/page.html.jinja" in names
     assert "collab_sdk/report/page/page.css" in names
     assert "collab_sdk/report/page/js/main.js" in names

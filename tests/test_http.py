@@ -43,6 +43,7 @@ from support.server import LoopbackServer
 from collab_sdk import Engine, MRScorer, PreferenceExporter, Rollout, Simulator, as_chat_model, read_conversations
 from collab_sdk.errors import EndpointError, ModelCallError, UsageError
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
+from collab_sdk.models.litellm import load_litellm
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.preferences import ExportReport
 from collab_sdk.spec import Limits
@@ -60,6 +61,7 @@ both_ways = pytest.mark.parametrize("model", [STRAIGHT, THROUGH_LITELLM], ids=["
 
 @pytest.fixture(autouse=True)
 def key_of_the_proxy(monkeypatch):
+    load_litellm()  # so that no call with a short timeout waits for it
     monkeypatch.setenv("LITELLM_PROXY_API_KEY", "sk-of-the-proxy")
 
 
