@@ -25,7 +25,7 @@ OPENAI_COMPATIBLE = ("openai", "hosted_vllm")
 PROVIDER = re.compile(r"[a-z0-9_]+")
 """How LiteLLM writes the names of providers."""
 PLUGIN_GROUP = "collab_sdk.chat_models"
-OURS = {"sdk", "cli", "langchain", "litellm", "openai", "postgres", "ray", "redis", "trl"}
+OURS = {"sdk", "cli", "langchain", "litellm", "openai", "order_desk", "postgres", "ray", "redis", "trl"}
 NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
 """Modules that may lie beside a bot and be loaded or not, without being part of it."""
 INSTALLED = {"site-packages", "dist-packages", ".venv"}

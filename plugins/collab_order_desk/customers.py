@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
-from collab_sdk.tasks.order_desk.phrasings import PHRASINGS, TRAINED, Phrasings, opening
-from collab_sdk.tasks.order_desk.world import NAMES, Order, Split, goal_text, orders
+from collab_order_desk.phrasings import PHRASINGS, TRAINED, Phrasings, opening
+from collab_order_desk.world import NAMES, Order, Split, goal_text, orders
 from collab_sdk.types import Conversation, Goal, Message
 
 CLEAR = 0.35
@@ -14,7 +14,7 @@ MOST_OPEN = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Visitor:
+class Customer:
     """A user with an order and the words they open with."""
 
     id: str
@@ -34,7 +34,7 @@ class Visitor:
         return Conversation(id=self.id, messages=(*self.history, *replies), goal=self.goal)
 
 
-def visitors(
+def customers(
     n: int,
     *,
     seed: int,
@@ -42,15 +42,15 @@ def visitors(
     phrasings: str | None = None,
     always: Collection[str] = (),
     never: Collection[str] = (),
-) -> list[Visitor]:
-    """`n` visitors, always the same for a seed. `phrasings` as in OrderDeskUser.
+) -> list[Customer]:
+    """`n` customers, always the same for a seed. `phrasings` as in OrderDeskUser.
 
     The slots `always` are named in every opening, whatever else is, and the slots `never` in none.
     """
     random = Random(f"{split}/{seed}")  # noqa: S311 - no secret
     drawn = (_drawn(split, phrasings, random) for _ in range(n))
     return [
-        _visitor(f"{split}-{seed}-{i}", order, (named | set(always)) - set(never), way, random)
+        _customer(f"{split}-{seed}-{i}", order, (named | set(always)) - set(never), way, random)
         for i, (order, named, way) in enumerate(drawn)
     ]
 
@@ -62,6 +62,6 @@ def _drawn(split: Split, phrasings: str | None, random: Random) -> tuple[Order, 
     return order, set(named), PHRASINGS[phrasings or random.choice(sorted(TRAINED))]
 
 
-def _visitor(id: str, order: Order, named: set[str], way: Phrasings, random: Random) -> Visitor:
+def _customer(id: str, order: Order, named: set[str], way: Phrasings, random: Random) -> Customer:
     is_clear = len(named) == len(NAMES)
-    return Visitor(id=id, order=order, opening=opening(order, sorted(named), way, random), is_clear=is_clear)
+    return Customer(id=id, order=order, opening=opening(order, sorted(named), way, random), is_clear=is_clear)

@@ -1,19 +1,21 @@
-"""How a bot does at the desk: whole conversations with visitors whose orders it was not trained on."""
+"""How a bot does at the desk: whole conversations with customers whose orders it was not trained on."""
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
+from collab_trl import as_heard
+
+from collab_order_desk.customers import Customer
+from collab_order_desk.model import OrderDeskUser
+from collab_order_desk.speech import Reply, read_reply
+from collab_order_desk.user import visit_of
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, Message, Rollout, Simulator, as_chat_model
 from collab_sdk.chat.loop import run_sync
 from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
-from collab_sdk.tasks.order_desk import OrderDeskUser, Visitor
-from collab_sdk.tasks.order_desk.speech import Reply, read_reply
-from collab_sdk.tasks.order_desk.user import visit_of
-from collab_trl.online.policy import as_heard
 
 EXCHANGES = 4
 """After which the bar closes."""
@@ -21,10 +23,10 @@ CONCURRENCY = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Visited:
-    """A conversation as it went."""
+class Episode:
+    """A conversation with a customer, from the opening to its end."""
 
-    visitor: Visitor
+    customer: Customer
     messages: tuple[Message, ...]
 
     @property
@@ -33,7 +35,7 @@ class Visited:
 
     @property
     def is_success(self) -> bool:
-        return visit_of(self.visitor.order, self.messages).was_served
+        return visit_of(self.customer.order, self.messages).was_served
 
     @property
     def asks_first(self) -> bool:
@@ -42,22 +44,22 @@ class Visited:
     @property
     def tokens(self) -> int:
         """Of both sides, from the first reply on."""
-        said = self.messages[len(self.visitor.history) :]
+        said = self.messages[len(self.customer.history) :]
         return sum(count_tokens(message.content) for message in said)
 
 
-Figure = Callable[[Visited], float | None]
-FIGURES: dict[str, Figure] = {
-    "success": lambda visited: visited.is_success,
-    "success, ambiguous": lambda visited: None if visited.visitor.is_clear else visited.is_success,
-    "success, clear": lambda visited: visited.is_success if visited.visitor.is_clear else None,
-    "asks when ambiguous": lambda visited: None if visited.visitor.is_clear else visited.asks_first,
-    "over-asks when clear": lambda visited: visited.asks_first if visited.visitor.is_clear else None,
-    "malformed replies": lambda visited: statistics.fmean(reply.is_malformed for reply in visited.replies),
-    "exchanges": lambda visited: len(visited.replies),
-    "tokens": lambda visited: visited.tokens,
+Statistic = Callable[[Episode], float | None]
+STATISTICS: dict[str, Statistic] = {
+    "success": lambda episode: episode.is_success,
+    "success, ambiguous": lambda episode: None if episode.customer.is_clear else episode.is_success,
+    "success, clear": lambda episode: episode.is_success if episode.customer.is_clear else None,
+    "asks when ambiguous": lambda episode: None if episode.customer.is_clear else episode.asks_first,
+    "over-asks when clear": lambda episode: episode.asks_first if episode.customer.is_clear else None,
+    "malformed replies": lambda episode: fmean(reply.is_malformed for reply in episode.replies),
+    "exchanges": lambda episode: len(episode.replies),
+    "tokens": lambda episode: episode.tokens,
 }
-"""What is measured of a conversation; None where the figure is not about it."""
+"""What is measured of a conversation; None where the statistic does not apply to it."""
 
 
 class AsHeard:
@@ -72,12 +74,12 @@ class AsHeard:
         return as_heard(await self._bot.achat(request))
 
 
-async def avisit(
-    bot: Any, visitors: Sequence[Visitor], *, temperature: float, phrasings: str | None = None
-) -> list[Visited]:
-    """Let every visitor talk to the bot. `phrasings` as in OrderDeskUser.
+async def aevaluate(
+    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None
+) -> list[Episode]:
+    """Let every customer talk to the bot. `phrasings` as in OrderDeskUser.
 
-    Raises SampleError for what fails: figures over what is left would say too much.
+    Raises SampleError for what fails: statistics over what is left would say too much.
     """
     engine = Engine(concurrency=CONCURRENCY)
     simulator = Simulator(OrderDeskUser(phrasings=phrasings), engine=engine)
@@ -85,26 +87,27 @@ async def avisit(
         assistant=AsHeard(as_chat_model(bot)), simulator=simulator, window=EXCHANGES, temperature=temperature
     )
 
-    async def visit(visitor: Visitor) -> Visited:
-        future = await rollout.aconverse(visitor.history, goal=visitor.goal, conversation_id=visitor.id)
+    async def play(customer: Customer) -> Episode:
+        future = await rollout.aconverse(customer.history, goal=customer.goal, conversation_id=customer.id)
         if future.error is not None:
-            raise SampleError(f"{visitor.id}: {future.error}")
-        return Visited(visitor=visitor, messages=(*visitor.history, *future.messages))
+            raise SampleError(f"{customer.id}: {future.error}")
+        return Episode(customer=customer, messages=(*customer.history, *future.messages))
 
-    return await all_settled(visit(visitor) for visitor in visitors)
+    return await all_settled(play(customer) for customer in customers)
 
 
 def measure(
-    bot: Any, visitors: Sequence[Visitor], *, temperature: float, phrasings: str | None = None
+    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None
 ) -> dict[str, float]:
-    """The mean of every figure over `visitors`."""
-    return figures(run_sync(avisit(bot, visitors, temperature=temperature, phrasings=phrasings)))
+    """The mean of every statistic over `customers`."""
+    return statistics(run_sync(aevaluate(bot, customers, temperature=temperature, phrasings=phrasings)))
 
 
-def figures(visits: Sequence[Visited]) -> dict[str, float]:
+def statistics(episodes: Sequence[Episode]) -> dict[str, float]:
+    """The mean of each over the episodes that it applies to."""
     means = {}
-    for name, figure in FIGURES.items():
-        values = [value for visited in visits if (value := figure(visited)) is not None]
+    for name, statistic in STATISTICS.items():
+        values = [value for episode in episodes if (value := statistic(episode)) is not None]
         if values:
-            means[name] = statistics.fmean(values)
+            means[name] = fmean(values)
     return means

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from collab_order_desk.speech import last_order
+from collab_order_desk.world import NAMES, Order, read_order
 from collab_sdk.errors import UsageError
-from collab_sdk.metrics.base import Evidence
-from collab_sdk.tasks.order_desk.speech import last_order
-from collab_sdk.tasks.order_desk.world import NAMES, Order, read_order
+from collab_sdk.metrics import Evidence
 from collab_sdk.types import Goal
 
 

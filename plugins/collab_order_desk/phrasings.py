@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from collab_sdk.tasks.order_desk.speech import listed
-from collab_sdk.tasks.order_desk.world import NAMES, Order
+from collab_order_desk.speech import listed
+from collab_order_desk.world import NAMES, Order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

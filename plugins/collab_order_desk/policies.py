@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from collab_sdk.tasks.order_desk.speech import write_order, write_question
-from collab_sdk.tasks.order_desk.world import NAMES, SLOTS, said_by_user
+from collab_order_desk.speech import write_order, write_question
+from collab_order_desk.world import NAMES, SLOTS, said_by_user
 from collab_sdk.types import Message, as_messages
 
 Policy = Callable[[Sequence[Mapping[str, Any]]], str]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from collab_sdk.tasks.order_desk.world import NAMES, SLOT_OF, SLOTS, Order, named_in
+from collab_order_desk.world import NAMES, SLOT_OF, SLOTS, Order, named_in
 from collab_sdk.types import Message
 
 ASKED = re.compile(r"\b(?:" + "|".join(slot.asked for slot in SLOTS) + r")\b", re.IGNORECASE)

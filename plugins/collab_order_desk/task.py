@@ -1,20 +1,20 @@
-"""The order desk as a benchmark: visitors whose orders no training conversation was about."""
+"""The order desk as a benchmark: customers whose orders no training conversation was about."""
 
 from collections.abc import Iterator
 
+from collab_order_desk.customers import customers
+from collab_order_desk.world import NAMES, goal_text, named_in, read_order
 from collab_sdk.errors import InputError
-from collab_sdk.tasks.base import Row, Task
-from collab_sdk.tasks.order_desk.visits import visitors
-from collab_sdk.tasks.order_desk.world import NAMES, goal_text, named_in, read_order
+from collab_sdk.tasks import Row, Task
 from collab_sdk.types import Conversation, Goal, Message
 
-VISITORS = 500
+CUSTOMERS = 500
 
 
 def rows() -> Iterator[Row]:
-    """`{"id", "goal", "opening"}` of held-out visitors."""
-    for visitor in visitors(VISITORS, seed=0, split="held-out"):
-        yield {"id": visitor.id, "goal": goal_text(visitor.order), "opening": visitor.opening}
+    """`{"id", "goal", "opening"}` of held-out customers."""
+    for customer in customers(CUSTOMERS, seed=0, split="held-out"):
+        yield {"id": customer.id, "goal": goal_text(customer.order), "opening": customer.opening}
 
 
 def read(row: Row) -> Conversation:

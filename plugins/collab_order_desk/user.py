@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from collab_sdk.tasks.order_desk.phrasings import (
+from collab_order_desk.phrasings import (
     FAREWELLS,
     PHRASINGS,
     REMINDERS,
@@ -14,8 +14,8 @@ from collab_sdk.tasks.order_desk.phrasings import (
     Phrasings,
     spoken,
 )
-from collab_sdk.tasks.order_desk.speech import Reply, read_reply
-from collab_sdk.tasks.order_desk.world import NAMES, SLOT_OF, Order, named_in
+from collab_order_desk.speech import Reply, read_reply
+from collab_order_desk.world import NAMES, SLOT_OF, Order, named_in
 from collab_sdk.types import Message
 
 PATIENCE = 2

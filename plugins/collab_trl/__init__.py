@@ -4,8 +4,9 @@ import os
 
 from collab_sdk.errors import MissingExtraError
 from collab_sdk.training import Training, TrainingOptions
+from collab_trl.online.heard import as_heard
 
-__all__ = ["prepare"]
+__all__ = ["as_heard", "prepare"]
 
 
 def prepare(options: TrainingOptions) -> Training:

@@ -5,14 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collab_sdk.tasks.order_desk import visitors
+from collab_order_desk.customers import customers
+from collab_order_desk.learning.lessons import lessons
+from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Message
-from collab_trl.order_desk.lessons import lessons
-from collab_trl.order_desk.tokenizer import make_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+UNKNOWN, START, END, PAD = "<unk>", "<|im_start|>", "<|im_end|>", "<pad>"
+ROLES = ("system", "user", "assistant")
 IGNORED = -100
 LONGEST_REPLY = 40
 """Tokens, twice those of an order; one that runs on has lost its way."""
@@ -38,13 +44,36 @@ def make_base(folder: Path, *, seed: int, size: Size = Size()) -> None:
 
     transformers.logging.disable_progress_bar()
     taught = list(lessons(size.lessons, seed=seed))
-    unseen = [visitor.opening for visitor in visitors(200, seed=seed, phrasings="chatty")]
+    unseen = [customer.opening for customer in customers(200, seed=seed, phrasings="chatty")]
     tokenizer = make_tokenizer([*(message.content for lesson in taught for message in lesson), *unseen])
     torch.manual_seed(seed)
     model = _model(tokenizer, size)
     _teach(model, [_tokens(lesson, tokenizer) for lesson in taught], size, seed=seed)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def make_tokenizer(texts: Iterable[str]) -> Any:
+    """A word-level tokenizer, in ChatML, that knows the words of `texts`.
+
+    The whole proactive prompt is one token: its words are used nowhere else.
+    """
+    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    splitter = pre_tokenizers.Whitespace()
+    words = {word for text in texts for word, _ in splitter.pre_tokenize_str(text.lower())}
+    vocabulary = [PAD, UNKNOWN, START, END, *ROLES, *sorted(words - set(ROLES))]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in (PAD, START, END)])
+    tokenizer.add_tokens([AddedToken(load_prompt("proactive").text, normalized=False)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, unk_token=UNKNOWN, clean_up_tokenization_spaces=False
+    )
+    fast.chat_template = CHATML
+    return fast
 
 
 def _model(tokenizer: Any, size: Size) -> Any:

@@ -7,12 +7,12 @@ missing when told to be proactive.
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 
+from collab_order_desk.customers import Customer, customers
+from collab_order_desk.phrasings import TRAINED
+from collab_order_desk.speech import read_reply, write_order, write_question
+from collab_order_desk.user import reply
+from collab_order_desk.world import NAMES, SLOTS, Order, said_by_user
 from collab_sdk.prompts import load_prompt
-from collab_sdk.tasks.order_desk import user, visitors
-from collab_sdk.tasks.order_desk.phrasings import TRAINED
-from collab_sdk.tasks.order_desk.speech import read_reply, write_order, write_question
-from collab_sdk.tasks.order_desk.visits import Visitor
-from collab_sdk.tasks.order_desk.world import NAMES, SLOTS, Order, said_by_user
 from collab_sdk.types import Message
 
 PROACTIVE = 0.15
@@ -26,20 +26,20 @@ ASKS_ALL, ASKS_SOME = 0.5, 0.85
 def lessons(n: int, *, seed: int) -> Iterator[list[Message]]:
     """`n` conversations about training orders, some under the proactive prompt."""
     random = Random(f"lessons/{seed}")  # noqa: S311 - no secret
-    for visitor in visitors(n, seed=seed):
-        yield _lesson(visitor, random)
+    for customer in customers(n, seed=seed):
+        yield _lesson(customer, random)
 
 
-def _lesson(visitor: Visitor, random: Random) -> list[Message]:
+def _lesson(customer: Customer, random: Random) -> list[Message]:
     proactive = random.random() < PROACTIVE
-    messages = list(visitor.history)
+    messages = list(customer.history)
     guess: Order = {slot.name: random.choice(slot.values) for slot in SLOTS}
     phrasings, done = random.choice(sorted(TRAINED)), False
     while not done:
         text = _answer(messages, guess, proactive=proactive, random=random)
         guess = read_reply(text).order or guess
         messages.append(Message(role="assistant", content=text))
-        text, done = user.reply(visitor.order, messages, phrasings=phrasings, random=random)
+        text, done = reply(customer.order, messages, phrasings=phrasings, random=random)
         messages.append(Message(role="user", content=text))
     spoken = messages[:-1]  # nobody answers a user who has left
     return [Message(role="system", content=load_prompt("proactive").text), *spoken] if proactive else spoken

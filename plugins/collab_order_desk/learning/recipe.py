@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from collab_trl import prepare
+
+from collab_order_desk.customers import Customer
+from collab_order_desk.evaluation import CONCURRENCY, EXCHANGES
+from collab_order_desk.metrics import exact_order, right_slots
+from collab_order_desk.model import OrderDeskUser
+from collab_order_desk.policies import POLICIES
 from collab_sdk import Engine, Metric, MRScorer, PreferenceExporter, Rollout, Simulator, TokenPenalty
 from collab_sdk.logs import JsonlWriter, get_chat_writer
 from collab_sdk.preferences import PairRule
-from collab_sdk.tasks.order_desk import POLICIES, OrderDeskUser, Visitor, exact_order, right_slots
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
 from collab_sdk.types import Conversation
-from collab_trl import prepare
-from collab_trl.order_desk.evaluation import CONCURRENCY, EXCHANGES
 
 TOKEN_RATE = 0.01
 OnProgress = Callable[[TrainingProgress], None]
@@ -62,13 +66,13 @@ def play_of(recipe: Recipe, *, cache: Path | None = None) -> Play:
     )
 
 
-def write_openings(path: Path, met: Iterable[Visitor]) -> Path:
-    """What visitors say first and what they want, as chats that a model is to answer."""
+def write_openings(path: Path, met: Iterable[Customer]) -> Path:
+    """What customers say first and what they want, as chats that a model is to answer."""
     row = get_chat_writer("collab")
     path.parent.mkdir(parents=True, exist_ok=True)
     with JsonlWriter(path) as file:
-        for visitor in met:
-            file.write(row(visitor.conversation()))
+        for customer in met:
+            file.write(row(customer.conversation()))
     return path
 
 

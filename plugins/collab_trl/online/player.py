@@ -10,8 +10,9 @@ from collab_sdk.errors import SampleError
 from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Message
+from collab_trl.online.heard import SILENCE
 from collab_trl.online.histories import History
-from collab_trl.online.policy import SILENCE, Policy, Spoken
+from collab_trl.online.policy import Policy, Spoken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.chat.model import ChatReply, ChatRequest, Price
@@ -12,9 +12,7 @@ from collab_trl.hf_files import Folder
 from collab_trl.hf_model import seed_of
 from collab_trl.hf_sampling import Truncation
 from collab_trl.hf_worker import Job, Worker
-
-SILENCE = "…"
-"""What a user sees of a reply without words."""
+from collab_trl.online.heard import as_heard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +49,6 @@ class Policy:
     def forget(self) -> None:
         """What nobody asked for."""
         self._spoken.clear()
-
-
-def as_heard(reply: ChatReply) -> ChatReply:
-    """As users get it, who cannot tell a reply without words or end from one that was meant so."""
-    return replace(reply, content=reply.content or SILENCE, finish_reason="stop")
 
 
 class LiveWeights:
