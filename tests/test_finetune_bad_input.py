@@ -126,7 +126,7 @@ def test_running_out_of_memory_names_the_next_setting(prefs, base, tmp_path, mon
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("collab_trl.stages.adapted", full)
+    monkeypatch.setattr("collab_trl.preference.stage.adapted", full)
     line = refused(prefs, "-m", base, "-o", tmp_path / "out")
     assert line == "Error: Out of memory on CPU. Next: --micro-batch 4; the same command then goes on."
 

@@ -12,7 +12,7 @@ from collab_order_desk import customers, exact_order, right_slots
 from collab_order_desk.learning.recipe import TOKEN_RATE, Recipe, make_pairs, play_of, train, write_openings
 from collab_order_desk.speech import read_reply
 from collab_order_desk.world import said_by_user
-from collab_trl.online.talks import atalk
+from collab_trl.online.rollouts import aroll_out
 
 from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
 from collab_sdk.chat.loop import run_sync
@@ -98,8 +98,8 @@ def settled(trial: Trial) -> str:
         met = customers(FEW, seed=trial.seed, always=(NEW_KIND,))
         chats = [customer.conversation() for customer in met]
         bot = f"hf:{trial.base}"
-        talks = run_sync(atalk(chats, play.scorer.with_assistant(bot), exchanges=play.exchanges, draw="settled"))
-        make_pairs(bot, talks.conversations, path, trial.recipe, play)
+        rollouts = run_sync(aroll_out(chats, play.scorer.with_assistant(bot), exchanges=play.exchanges, draw="settled"))
+        make_pairs(bot, rollouts.conversations, path, trial.recipe, play)
 
     return _trained(trial, f"settled-{NEW_KIND}", pairs, trial.recipe)
 

@@ -6,6 +6,7 @@ from collab_sdk.evaluation.evaluator import Evaluator
 from collab_sdk.evaluation.figures import BotResult, Figure, figures
 from collab_sdk.evaluation.played import Played
 from collab_sdk.evaluation.plot import plot_figures, require_plot
+from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.evaluation.rows import evaluation_row
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "estimate_evaluation",
     "evaluation_row",
     "figures",
+    "has_question_mark",
     "plot_figures",
     "require_plot",
 ]

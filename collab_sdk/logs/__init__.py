@@ -1,8 +1,13 @@
 """Readers and writers of chat-log and preference formats."""
 
 from collab_sdk.logs.files import JsonlWriter
-from collab_sdk.logs.formats.registry import FORMATS
+from collab_sdk.logs.formats.call_row import CallFormat
+from collab_sdk.logs.formats.registry import FORMATS, format_of
+from collab_sdk.logs.formats.sharegpt import sharegpt_message
+from collab_sdk.logs.json_text import parse_json
 from collab_sdk.logs.reader import count_conversations, read_conversations
+from collab_sdk.logs.rows import read_rows
+from collab_sdk.logs.sources import reason
 from collab_sdk.logs.store import ConversationStore, LoggedCall
 from collab_sdk.logs.writers import WRITERS, Writer, get_writer
 from collab_sdk.logs.writers.catalogue import Catalogue
@@ -12,13 +17,19 @@ __all__ = [
     "CHAT_WRITERS",
     "FORMATS",
     "WRITERS",
+    "CallFormat",
     "Catalogue",
     "ConversationStore",
     "JsonlWriter",
     "LoggedCall",
     "Writer",
     "count_conversations",
+    "format_of",
     "get_chat_writer",
     "get_writer",
+    "parse_json",
     "read_conversations",
+    "read_rows",
+    "reason",
+    "sharegpt_message",
 ]

@@ -10,7 +10,7 @@ from collab_sdk.errors import OutputError, UnknownNameError, UsageError
 from collab_sdk.training import PLAYING, Memory, TrainingOptions
 from collab_trl.base import Base
 from collab_trl.defaults import counts_replies
-from collab_trl.model import check_4bit
+from collab_trl.loading import check_4bit
 from collab_trl.plan import CPU, HEADROOM, Plan
 
 LOSSES = (

@@ -1,22 +1,24 @@
-"""How much fits into memory, and whether it was too much."""
+"""The memory of the device: how much of it is free, and whether it was too much that was asked of it."""
 
-from typing import Any
+import os
 
 import torch
 
-from collab_trl.memory import available_bytes
 
-SHARE = 0.5
-"""Of the free memory that keys and values may fill; the rest is for activations and copies."""
+def available_bytes() -> int:
+    """Free memory of the device that training would use.
 
+    Of several processes each takes its share of all there is: they must come to the same plan, and free memory changes
+    while they start.
+    """
+    import psutil
 
-def token_budget(model: Any) -> int:
-    """Tokens, padding included, whose keys and values a batch of `model` may hold."""
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    bytes_per_token = 2 * config.num_hidden_layers * heads * head * model.dtype.itemsize
-    return int(SHARE * available_bytes() / bytes_per_token)
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if torch.cuda.is_available():
+        alone = processes == 1
+        return int(torch.cuda.mem_get_info()[0] if alone else torch.cuda.get_device_properties(0).total_memory)
+    memory = psutil.virtual_memory()  # what the kernel caches of files counts as free
+    return int(memory.available if processes == 1 else memory.total // processes)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

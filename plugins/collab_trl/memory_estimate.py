@@ -1,6 +1,5 @@
 """How much memory a way to train needs, estimated from the model's shape."""
 
-import os
 from dataclasses import dataclass
 
 from collab_sdk.training import Memory
@@ -54,20 +53,3 @@ def activation_bytes(base: Base, load: Load, precision: int) -> int:
     layer = precision * linear + NORMS * hidden
     kept = layers * precision * hidden + layer if load.checkpointing else layers * layer
     return int(load.tokens * kept) + HEAD_CHUNK * int(config.vocab_size) * 4 * 2
-
-
-def available_bytes() -> int:
-    """Free memory of the device that training would use.
-
-    Of several processes each takes its share of all there is: they must come to the same plan, and free memory changes
-    while they start.
-    """
-    import psutil
-    import torch
-
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if torch.cuda.is_available():
-        alone = processes == 1
-        return int(torch.cuda.mem_get_info()[0] if alone else torch.cuda.get_device_properties(0).total_memory)
-    memory = psutil.virtual_memory()  # what the kernel caches of files counts as free
-    return int(memory.available if processes == 1 else memory.total // processes)

@@ -7,15 +7,17 @@ from typing import Any, Protocol
 
 from collab_sdk.chat.model import ChatReply
 from collab_sdk.errors import ModelCallError
-from collab_trl.hf_chat_format import ChatFormat
-from collab_trl.hf_files import Folder
-from collab_trl.hf_generate import Row, generate
-from collab_trl.hf_memory import free_memory, ran_out_of_memory, token_budget
-from collab_trl.hf_sampling import Truncation
-from collab_trl.hf_worker import Job
+from collab_trl.device_memory import available_bytes, free_memory, ran_out_of_memory
+from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.folders import Folder
+from collab_trl.hf.generation import BatchRow, generate
+from collab_trl.hf.pending import PendingReply
+from collab_trl.hf.sampling import Truncation
 
 REPLY_TOKENS = 2048
 """The longest reply where neither the request nor the model's generation config sets a limit."""
+KEY_VALUE_SHARE = 0.5
+"""Of the free memory that keys and values may fill; the rest is for activations and copies."""
 
 
 class AnyWeights(Protocol):
@@ -39,7 +41,7 @@ class AnyWeights(Protocol):
 
 
 class Batcher:
-    """Answers jobs in batches that fit into memory. Once `is_ending`, nobody waits for any of them."""
+    """Answers requests in batches that fit into memory. Once `is_ending`, nobody waits for any of them."""
 
     def __init__(self, weights: AnyWeights, *, is_ending: Callable[[], bool]) -> None:
         self._weights = weights
@@ -47,12 +49,12 @@ class Batcher:
         with weights.adapted(None) as model:
             self._budget = token_budget(model)
 
-    def answer(self, jobs: Sequence[Job]) -> None:
-        """Settle one batch of `jobs`, the first of them in it. What memory did not hold stays for a smaller batch."""
-        for job in jobs:
-            if not job.prompt and not job.reply.done():
-                self._read(job)
-        ready = [job for job in jobs if not job.reply.done()]
+    def answer(self, waiting: Sequence[PendingReply]) -> None:
+        """Settle one batch of `waiting`, with the first in it; what memory cannot hold waits for a smaller batch."""
+        for pending in waiting:
+            if not pending.prompt and not pending.reply.done():
+                self._read(pending)
+        ready = [pending for pending in waiting if not pending.reply.done()]
         if not ready:
             return
         batch = next_batch(ready, self._budget, size=self._size)
@@ -60,30 +62,31 @@ class Batcher:
             free_memory()  # outside of the handler, whose traceback holds the tensors
             self._shrink(batch)
 
-    def _read(self, job: Job) -> None:
-        """Turn a job into tokens; one that cannot be answered is settled."""
+    def _read(self, pending: PendingReply) -> None:
+        """Turn a request into tokens; one that cannot be answered is settled."""
         try:
-            prompt = self._weights.chat_format(job.adapter).prompt(job.request.messages)
+            prompt = self._weights.chat_format(pending.adapter).prompt(pending.request.messages)
         except ModelCallError as error:
-            job.settle(error)
+            pending.settle(error)
             return
         if len(prompt) >= self._weights.context:
-            job.settle(ModelCallError(f"A chat of {len(prompt):,} tokens; the model takes {self._weights.context:,}."))
-        job.prompt = prompt
+            tokens, context = len(prompt), self._weights.context
+            pending.settle(ModelCallError(f"A chat of {tokens:,} tokens; the model takes {context:,}."))
+        pending.prompt = prompt
 
-    def _limit(self, job: Job) -> int:
+    def _limit(self, pending: PendingReply) -> int:
         """Tokens of the reply: what was asked for, or else a bound, and what the prompt leaves of the context."""
-        limit = job.request.max_tokens or self._weights.reply_limit or REPLY_TOKENS
-        return min(limit, self._weights.context - len(job.prompt))
+        limit = pending.request.max_tokens or self._weights.reply_limit or REPLY_TOKENS
+        return min(limit, self._weights.context - len(pending.prompt))
 
-    def _size(self, batch: Sequence[Job]) -> int:
+    def _size(self, batch: Sequence[PendingReply]) -> int:
         """Tokens whose keys and values the batch may come to hold."""
-        return len(batch) * (max(len(job.prompt) for job in batch) + max(map(self._limit, batch)))
+        return len(batch) * (max(len(pending.prompt) for pending in batch) + max(map(self._limit, batch)))
 
-    def _runs_out_of_memory(self, batch: Sequence[Job]) -> bool:
+    def _runs_out_of_memory(self, batch: Sequence[PendingReply]) -> bool:
         adapter = batch[0].adapter
         chat_format = self._weights.chat_format(adapter)
-        rows = {self._row(job, chat_format): job for job in batch}
+        rows = {self._row(pending, chat_format): pending for pending in batch}
         try:
             with self._weights.adapted(adapter) as model:
                 ends, truncation = chat_format.ends, self._weights.truncation
@@ -96,39 +99,50 @@ class Batcher:
             raise
         return False
 
-    def _row(self, job: Job, chat_format: ChatFormat) -> Row:
-        return Row(
-            prompt=job.prompt,
-            temperature=job.request.temperature,
-            seed=job.seed,
-            limit=self._limit(job),
-            is_complete=partial(self._is_complete, job, chat_format),
+    def _row(self, pending: PendingReply, chat_format: ChatFormat) -> BatchRow:
+        return BatchRow(
+            prompt=pending.prompt,
+            temperature=pending.request.temperature,
+            seed=pending.seed,
+            limit=self._limit(pending),
+            is_complete=partial(self._is_complete, pending, chat_format),
         )
 
-    def _is_complete(self, job: Job, chat_format: ChatFormat, row: Row) -> bool:
-        if self._is_ending() or job.reply.cancelled():
+    def _is_complete(self, pending: PendingReply, chat_format: ChatFormat, row: BatchRow) -> bool:
+        if self._is_ending() or pending.reply.cancelled():
             return True
-        return job.request.json_reply and chat_format.is_json(row.tokens)
+        return pending.request.json_reply and chat_format.is_json(row.tokens)
 
-    def _shrink(self, batch: Sequence[Job]) -> None:
-        """Make the next batches half as large; a job that fails alone cannot be answered here."""
+    def _shrink(self, batch: Sequence[PendingReply]) -> None:
+        """Make the next batches half as large; a request that fails alone cannot be answered here."""
         self._budget = self._size(batch) // 2
         if len(batch) == 1:
             batch[0].settle(ModelCallError(f"A chat of {len(batch[0].prompt):,} tokens does not fit into memory."))
 
 
-def next_batch(jobs: Sequence[Job], budget: int, *, size: Callable[[Sequence[Job]], int]) -> Sequence[Job]:
-    """The first job, and as many as the budget holds of those that are nearest to it in length, for little padding."""
-    first = jobs[0]
-    alike = [job for job in jobs if job.adapter == first.adapter]
-    alike.sort(key=lambda job: abs(len(job.prompt) - len(first.prompt)))
+def next_batch(
+    waiting: Sequence[PendingReply], budget: int, *, size: Callable[[Sequence[PendingReply]], int]
+) -> Sequence[PendingReply]:
+    """The first, and as many as the budget holds of those that are nearest to it in length, for little padding."""
+    first = waiting[0]
+    alike = [pending for pending in waiting if pending.adapter == first.adapter]
+    alike.sort(key=lambda pending: abs(len(pending.prompt) - len(first.prompt)))
     n = 1
     while n < len(alike) and size(alike[: n + 1]) <= budget:
         n += 1
     return alike[:n]
 
 
-def _reply(row: Row, chat_format: ChatFormat) -> ChatReply:
+def token_budget(model: Any) -> int:
+    """Tokens, padding included, whose keys and values a batch of `model` may hold."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    bytes_per_token = 2 * config.num_hidden_layers * heads * head * model.dtype.itemsize
+    return int(KEY_VALUE_SHARE * available_bytes() / bytes_per_token)
+
+
+def _reply(row: BatchRow, chat_format: ChatFormat) -> ChatReply:
     return ChatReply(
         content=chat_format.text(row.tokens),
         finish_reason=row.finish_reason,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from collab_trl.hf_sampling import Truncation, draws, next_tokens
+from collab_trl.hf.sampling import Truncation, draws, next_tokens
 
 CACHE = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
 """What models call their keys and values; renamed in transformers 5.24."""
@@ -17,15 +17,15 @@ COMPACT = 0.75
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class Row:
-    """One answer in the making."""
+class BatchRow:
+    """One answer in the making, as a row of the batch."""
 
     prompt: Sequence[int]
     temperature: float
     seed: int
     limit: int
     """Tokens, the one that ends the answer included."""
-    is_complete: Callable[["Row"], bool]
+    is_complete: Callable[["BatchRow"], bool]
     """Whether the answer may end here, though no end token came, or is not waited for any more."""
     tokens: list[int] = field(default_factory=list)
     finish_reason: str = ""
@@ -39,7 +39,7 @@ class Row:
 
 
 @torch.inference_mode()
-def generate(model: Any, rows: Sequence[Row], *, ends: Set[int], truncation: Truncation) -> Iterator[Row]:
+def generate(model: Any, rows: Sequence[BatchRow], *, ends: Set[int], truncation: Truncation) -> Iterator[BatchRow]:
     """Each row as soon as it has ended. All rows attend to their own tokens only, at positions counted from their own
     first, and draw with their own random numbers: what else is in the batch changes no more than last bits of logits.
     """

@@ -10,11 +10,12 @@ from weakref import WeakValueDictionary
 
 from collab_sdk.chat.model import ChatReply, ChatRequest, Price
 from collab_sdk.errors import MissingExtraError
-from collab_trl.hf_files import Folder, LocalFiles
-from collab_trl.hf_worker import Job, Worker
+from collab_trl.hf.folders import Folder, LocalFiles
+from collab_trl.hf.pending import PendingReply
+from collab_trl.hf.worker import Worker
 
 if TYPE_CHECKING:
-    from collab_trl.hf_batch import AnyWeights
+    from collab_trl.hf.batch import AnyWeights
 
 VERSION = 1
 """Part of the cache key: raise it whenever the same request may come to another answer."""
@@ -56,13 +57,13 @@ class HFModel:
         return {"hf": self._files.base.content, "adapter": adapter.content if adapter else None, "version": VERSION}
 
     async def achat(self, request: ChatRequest) -> ChatReply:
-        job = Job(request=request, seed=seed_of(request), adapter=self._files.adapter)
-        return await asyncio.wrap_future(self._worker.submit(job))
+        pending = PendingReply(request=request, seed=seed_of(request), adapter=self._files.adapter)
+        return await asyncio.wrap_future(self._worker.submit(pending))
 
 
 def _worker(folder: Folder) -> Worker:
     def load() -> "AnyWeights":
-        from collab_trl.hf_weights import Weights
+        from collab_trl.hf.weights import Weights
 
         return Weights(folder.path)
 

@@ -10,9 +10,9 @@ import torch
 
 from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import EndpointError
-from collab_trl.hf_chat_format import ChatFormat
-from collab_trl.hf_files import Folder
-from collab_trl.hf_sampling import Truncation
+from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.folders import Folder
+from collab_trl.hf.sampling import Truncation
 
 
 class Weights:

@@ -13,8 +13,7 @@ from trl.experimental.online_dpo import OnlineDPOConfig
 from collab_sdk.training import Play, TrainingOptions
 from collab_trl.online.ppo import EPOCHS, ProximalTrainer
 from collab_trl.online.trainers import GroupTrainer, LeaveOneOutTrainer, OnlinePairTrainer
-
-Settings = dict[str, Any]
+from collab_trl.stages import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

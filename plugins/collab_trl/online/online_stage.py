@@ -12,17 +12,15 @@ from transformers import PrinterCallback
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
 from collab_trl.base import Base
 from collab_trl.defaults import counts_replies
-from collab_trl.hf_chat_format import ChatFormat
-from collab_trl.methods import arguments
-from collab_trl.model import load, lora
+from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.loading import load, lora
 from collab_trl.online.histories import History
-from collab_trl.online.methods import METHODS, OnlineMethod
+from collab_trl.online.online_methods import METHODS, OnlineMethod
 from collab_trl.online.player import Player
 from collab_trl.online.policy import Policy
+from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan
-from collab_trl.stages import ADAPTER, Trained, check_finite, on_disk, save, trained
-from collab_trl.watch import Reporter
-from collab_trl.workplace import Workplace
+from collab_trl.stages import ADAPTER, Reporter, Trained, TrainingRow, arguments, check_finite, on_disk, save, trained
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +61,7 @@ class OnlineStage:
         save(trainer, self.folder, kept=int(trainer.state.global_step))
         return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _rows(self) -> list[TrainingRow]:
         """What the trainers deal out: places in `histories`, which know the rest."""
         return [
             {

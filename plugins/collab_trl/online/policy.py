@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.chat.model import ChatReply, ChatRequest, Price
-from collab_trl.hf_chat_format import ChatFormat
-from collab_trl.hf_files import Folder
-from collab_trl.hf_model import seed_of
-from collab_trl.hf_sampling import Truncation
-from collab_trl.hf_worker import Job, Worker
+from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.folders import Folder
+from collab_trl.hf.model import seed_of
+from collab_trl.hf.pending import PendingReply
+from collab_trl.hf.sampling import Truncation
+from collab_trl.hf.worker import Worker
 from collab_trl.online.heard import as_heard
 
 
@@ -37,9 +38,9 @@ class Policy:
         self._spoken: dict[str, Spoken] = {}
 
     async def achat(self, request: ChatRequest) -> ChatReply:
-        job = Job(request=request, seed=seed_of(request), adapter=None)
-        reply = await asyncio.wrap_future(self._worker.submit(job))
-        self._spoken[request.sample] = Spoken(prompt=job.prompt, reply=job.answer)
+        pending = PendingReply(request=request, seed=seed_of(request), adapter=None)
+        reply = await asyncio.wrap_future(self._worker.submit(pending))
+        self._spoken[request.sample] = Spoken(prompt=pending.prompt, reply=pending.answer)
         return as_heard(reply)
 
     def take(self, samples: Iterable[str]) -> list[Spoken]:

@@ -9,13 +9,12 @@ from collab_sdk.training import Fault, Play, Preflight, Training, TrainingOption
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import longest_allowed
 from collab_trl.defaults import counts_replies
-from collab_trl.hf_chat_format import ChatFormat
-from collab_trl.memory import estimates
+from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.memory_estimate import estimates
 from collab_trl.online.histories import History, histories_of, read_chats
-from collab_trl.plan import Plan, lay_out
-from collab_trl.preparing import described
-from collab_trl.training import AnyStage, TrlTraining
-from collab_trl.workplace import Workplace
+from collab_trl.output.training import AnyStage, TrlTraining
+from collab_trl.output.workplace import Workplace
+from collab_trl.plan import Plan, described, make_plan
 
 REPLY_TOKENS = 512
 """The longest reply where neither the scorer nor the base's generation config sets a limit."""
@@ -39,7 +38,7 @@ def prepare_playing(options: TrainingOptions, base: Base) -> Training:
     found = chats_of(options, base)
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
-        from collab_trl.online.stage import OnlineStage
+        from collab_trl.online.online_stage import OnlineStage
 
         return OnlineStage(
             name=name,
@@ -128,8 +127,8 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
 
 def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, histories: int) -> Plan:
     if not counts_replies(options.method):
-        return lay_out(options, base, widest=widest, examples=histories)
-    return lay_out(options, base, widest=widest, examples=histories * play.candidates, together=play.candidates)
+        return make_plan(options, base, widest=widest, examples=histories)
+    return make_plan(options, base, widest=widest, examples=histories * play.candidates, together=play.candidates)
 
 
 def _generation(base: Base) -> tuple[int | None, list[int]]:

@@ -8,7 +8,7 @@ from statistics import fmean
 from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
-from collab_sdk.evaluation.questions import has_question_mark
+from collab_sdk.evaluation import has_question_mark
 from collab_sdk.logs import JsonlWriter, get_chat_writer, read_conversations
 from collab_sdk.rollout import Rollout
 from collab_sdk.scorer import MRScorer
@@ -19,14 +19,14 @@ REWARD = "reward"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Talks:
-    """Conversations that were held to their end; others are `lost`."""
+class Rollouts:
+    """Conversations that were held to their end; the others `failed`."""
 
     conversations: tuple[Conversation, ...]
-    lost: int
+    failed: int
 
     @property
-    def figures(self) -> dict[str, float]:
+    def statistics(self) -> dict[str, float]:
         """Mean reward R* of the conversations, tokens a reply, the share of first replies that ask."""
         replies = [
             [message.content for message in conversation.messages if message.role == "assistant"]
@@ -41,16 +41,16 @@ class Talks:
         }
 
 
-async def atalk(chats: Sequence[Conversation], scorer: MRScorer, *, exchanges: int, draw: str) -> Talks:
+async def aroll_out(chats: Sequence[Conversation], scorer: MRScorer, *, exchanges: int, draw: str) -> Rollouts:
     """From the opening of every chat that has one, with the scorer's bot. `draw` tells times apart."""
     rollout = scorer.rollout.with_window(exchanges)
     openings = [chat for chat in chats if chat.opening]
-    held = await all_settled(_atalk(chat, rollout, scorer, draw) for chat in openings)
+    held = await all_settled(_aroll_out(chat, rollout, scorer, draw) for chat in openings)
     conversations = tuple(conversation for conversation in held if conversation is not None)
-    return Talks(conversations=conversations, lost=len(held) - len(conversations))
+    return Rollouts(conversations=conversations, failed=len(held) - len(conversations))
 
 
-async def _atalk(chat: Conversation, rollout: Rollout, scorer: MRScorer, draw: str) -> Conversation | None:
+async def _aroll_out(chat: Conversation, rollout: Rollout, scorer: MRScorer, draw: str) -> Conversation | None:
     try:
         goal = await scorer.goals.aread(chat)
     except SampleError:
@@ -68,13 +68,13 @@ def _held(chat: Conversation, future: Future) -> Conversation:
     return replace(chat, messages=messages, alternatives={}, metadata={REWARD: future.reward})
 
 
-def write_talks(talks: Talks, path: Path) -> None:
+def write_rollouts(rollouts: Rollouts, path: Path) -> None:
     row = get_chat_writer("collab")
     with JsonlWriter(path) as file:
-        for conversation in talks.conversations:
+        for conversation in rollouts.conversations:
             file.write(row(conversation))
 
 
-def read_talks(path: Path) -> Talks:
-    """What `write_talks` has written; how many were lost is not told."""
-    return Talks(conversations=tuple(read_conversations([path])), lost=0)
+def read_rollouts(path: Path) -> Rollouts:
+    """What `write_rollouts` has written; how many failed is not told."""
+    return Rollouts(conversations=tuple(read_conversations([path])), failed=0)

@@ -13,8 +13,8 @@ from torch.utils.data import Sampler
 from trl import GRPOTrainer, RLOOTrainer
 from trl.experimental.online_dpo import OnlineDPOTrainer
 
-from collab_trl.batches import LengthGroupedSampler
-from collab_trl.hf_generate import left_padded
+from collab_trl.hf.generation import left_padded
+from collab_trl.length_grouping import LengthGroupedSampler
 from collab_trl.online.player import Player, as_one_sequence
 
 
@@ -30,8 +30,8 @@ class _Playing:
         return f"step-{self.state.global_step}/{self.accelerator.process_index}"
 
     def log(self, logs: Mapping[str, float], *others: Any, **settings: Any) -> None:
-        """With the player's figures of the same steps."""
-        super().log({**logs, **self.player.figures()}, *others, **settings)  # type: ignore[misc]
+        """With the player's statistics of the same steps."""
+        super().log({**logs, **self.player.statistics()}, *others, **settings)  # type: ignore[misc]
 
 
 class _Grouped(_Playing):
@@ -74,14 +74,14 @@ class GroupTrainer(_Grouped, GRPOTrainer):  # type: ignore[misc]
 
 
 def _played(prompts: Sequence[Any], trainer: GroupTrainer) -> dict[str, Any]:
-    played = trainer.player.play(trainer.places, draw=trainer.draw)
-    prompt_ids, completion_ids, masks = zip(*(as_one_sequence(each.turns) for each in played), strict=True)
+    episodes = trainer.player.play(trainer.places, draw=trainer.draw)
+    prompt_ids, completion_ids, masks = zip(*(as_one_sequence(each.turns) for each in episodes), strict=True)
     return {
         "prompt_ids": list(prompt_ids),
         "completion_ids": list(completion_ids),
         "env_mask": list(masks),
         "logprobs": None,  # the trainer computes its own
-        "mr": [each.reward for each in played],
+        "mr": [each.reward for each in episodes],
     }
 
 

@@ -9,19 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collab_sdk import __version__
-from collab_sdk.training import TrainingOptions, TrainingReport
+from collab_sdk.training import Preflight, TrainingOptions, TrainingReport
 from collab_trl.base import ADAPTER_CONFIG, Base
-from collab_trl.card import model_card
-from collab_trl.curves import draw_curves
-from collab_trl.figures import held_out_figures
+from collab_trl.output.card import merged_command, model_card, serving_commands
+from collab_trl.output.training_log import chosen_fall, draw_curves, held_out_statistics
+from collab_trl.output.workplace import Workplace, write_json
 from collab_trl.plan import is_main_process
-from collab_trl.serving import merged_command, serving_commands
-from collab_trl.watch import chosen_fall
-from collab_trl.workplace import Workplace, write_json
 
 if TYPE_CHECKING:
     from collab_trl.stages import Trained
-    from collab_trl.training import TrlTraining
 
 WEIGHTS = "adapter_model.safetensors"
 MERGED = "merged"
@@ -29,32 +25,39 @@ PACKAGES = ("trl", "peft", "transformers", "torch")
 
 
 def finish(
-    training: "TrlTraining", workplace: Workplace, stages: Mapping[str, "Trained"], *, seconds: float, resumed: bool
+    options: TrainingOptions,
+    base: Base,
+    preflight: Preflight,
+    workplace: Workplace,
+    stages: Mapping[str, "Trained"],
+    *,
+    seconds: float,
+    resumed: bool,
 ) -> TrainingReport:
     """Write the folder and say what is in it. Of several processes one writes."""
-    options, output = training.options, training.options.output
+    output = options.output
     last = stages[options.method]
     metrics = {
-        "base": training.base.name,
-        "data": _data(training),
-        "settings": dict(training.preflight.plan) | _settings(training, stages),
-        "held_out": held_out_figures(last.history, kept=last.kept),
+        "base": base.name,
+        "data": _data(options, preflight),
+        "settings": dict(preflight.plan) | _settings(options, preflight, stages),
+        "held_out": held_out_statistics(last.history, kept=last.kept),
         "warnings": _warnings(last.history, options),
         "steps": int(last.history[-1]["step"]),
         "kept_step": last.kept,
         "seconds": round(seconds, 1),
-        "serve": serving_commands(base=training.base.name, output=output, rank=options.rank),
+        "serve": serving_commands(base=base.name, output=output, rank=options.rank),
         "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
     if is_main_process():
-        _save_adapter(last.adapter, output, training.base)
-        _merge_if_asked(options, training.base)
+        _save_adapter(last.adapter, output, base)
+        _merge_if_asked(options, base)
         draw_curves({name: stage.history for name, stage in stages.items()}, output / "curves.png")
-        card = model_card(metrics, output=output, local=Path(training.base.name).is_dir())
+        card = model_card(metrics, output=output, local=Path(base.name).is_dir())
         (output / "README.md").write_text(card, encoding="utf-8")
         workplace.close(metrics)
-    return _report(options, training.base, metrics, resumed=resumed)
+    return _report(options, base, metrics, resumed=resumed)
 
 
 def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any]) -> TrainingReport:
@@ -78,9 +81,8 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
     )
 
 
-def _data(training: "TrlTraining") -> dict[str, Any]:
-    preflight = training.preflight
-    source = training.options.data
+def _data(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
+    source = options.data
     data = {
         "file": source.name,
         "examples": preflight.examples,
@@ -94,10 +96,9 @@ def _data(training: "TrlTraining") -> dict[str, Any]:
     return data
 
 
-def _settings(training: "TrlTraining", stages: Mapping[str, "Trained"]) -> dict[str, Any]:
-    options = training.options
+def _settings(options: TrainingOptions, preflight: Preflight, stages: Mapping[str, "Trained"]) -> dict[str, Any]:
     rates = {f"learning rate, {name}": stage.learning_rate for name, stage in stages.items()}
-    return {**rates, "epochs": options.epochs, "seed": options.seed, "max length": training.preflight.max_length}
+    return {**rates, "epochs": options.epochs, "seed": options.seed, "max length": preflight.max_length}
 
 
 def _warnings(history: Sequence[Mapping[str, float]], options: TrainingOptions) -> list[str]:

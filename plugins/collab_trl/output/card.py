@@ -1,10 +1,12 @@
-"""The model card: what the adapter is, what it learnt from, and how well that went."""
+"""The model card: what the adapter is, what it learnt from, how well that went, and the commands that serve it."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collab_trl.serving import gguf_commands
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM takes for --max-lora-rank."""
 
 
 def model_card(metrics: Mapping[str, Any], *, output: Path, local: bool) -> str:
@@ -23,20 +25,20 @@ def model_card(metrics: Mapping[str, Any], *, output: Path, local: bool) -> str:
         "## Method",
         _table(("setting", "value"), settings.items()),
         "## Held-out figures",
-        _figures(metrics["held_out"]),
+        _statistics(metrics["held_out"]),
         *(f"**{warning}**" for warning in metrics["warnings"]),
         "![curves](curves.png)",
         "## Serve it",
         f"```bash\n{serve}\n```",
         "For llama.cpp:",
-        f"```bash\n{gguf_commands(base=metrics['base'], output=output)}\n```",
+        f"```bash\n{_gguf_commands(base=metrics['base'], output=output)}\n```",
         "## Versions",
         _table(("package", "version"), metrics["versions"].items()),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _figures(held_out: Mapping[str, Mapping[str, float]]) -> str:
+def _statistics(held_out: Mapping[str, Mapping[str, float]]) -> str:
     if not held_out:
         return "No conversation was held out, so it is not known whether the adapter generalises."
     before, after = held_out["before"], held_out["after"]
@@ -52,3 +54,27 @@ def _table(head: tuple[str, ...], rows: Any) -> str:
 
 def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def serving_commands(*, base: str, output: Path, rank: int) -> dict[str, str]:
+    """By server. Paths are absolute, as the server is rarely started from here."""
+    adapter = output.resolve()
+    vllm_rank = next((allowed for allowed in VLLM_RANKS if allowed >= rank), VLLM_RANKS[-1])
+    return {
+        "vLLM": f"vllm serve {shlex.quote(base)} --enable-lora --max-lora-rank {vllm_rank} "
+        f"--lora-modules {shlex.quote(f'{adapter.name}={adapter}')}",
+        "in process": shlex.join(["collab", "score", "LOGS", "--assistant", f"hf:{base}@{adapter}"]),
+    }
+
+
+def merged_command(folder: Path) -> dict[str, str]:
+    return {"vLLM, merged": f"vllm serve {shlex.quote(str(folder.resolve()))}"}
+
+
+def _gguf_commands(*, base: str, output: Path) -> str:
+    """llama.cpp's own converter does it; it wants the base as a folder, for its shape alone."""
+    adapter = shlex.quote(str(output.resolve()))
+    return (
+        f"python convert_lora_to_gguf.py {adapter} --base {shlex.quote(base)} --outfile adapter.gguf\n"
+        "llama-server -m base.gguf --lora adapter.gguf"
+    )

@@ -11,10 +11,11 @@ from collab_sdk.errors import InputError, TrainingError
 from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_memory
-from collab_trl.defaults import METHODS
-from collab_trl.hf_memory import free_memory, ran_out_of_memory
+from collab_trl.defaults import DEFAULTS
+from collab_trl.device_memory import free_memory, ran_out_of_memory
+from collab_trl.output.adapter import finish, known_report
+from collab_trl.output.workplace import Workplace, identity
 from collab_trl.plan import CPU, Plan, is_main_process, least_micro_batch
-from collab_trl.workplace import Workplace, identity
 
 if TYPE_CHECKING:
     from collab_trl.stages import Trained
@@ -53,8 +54,6 @@ class TrlTraining:
         started = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for who trains
-            from collab_trl.output import finish, known_report
-
             if workplace.finished:
                 return known_report(self.options, self.base, workplace.finished)
             if is_main_process():
@@ -65,13 +64,14 @@ class TrlTraining:
                 if ran_out_of_memory(error):
                     raise TrainingError(f"Out of memory on {self.plan.device}. {self._smaller()}") from None
                 raise
-            return finish(self, workplace, trained, seconds=time.monotonic() - started, resumed=resumed)
+            seconds = time.monotonic() - started
+            return finish(self.options, self.base, self.preflight, workplace, trained, seconds=seconds, resumed=resumed)
 
     def _stages(
         self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
     ) -> tuple[Mapping[str, Any], bool]:
         rates = {"sft": self.options.sft_learning_rate} if self.options.sft_first else {}
-        rates[self.options.method] = self.options.learning_rate or METHODS[self.options.method].learning_rate
+        rates[self.options.method] = self.options.learning_rate or DEFAULTS[self.options.method].learning_rate
         trained: dict[str, Any] = {}
         adapter = None
         for name, rate in rates.items():

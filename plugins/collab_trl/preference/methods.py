@@ -1,29 +1,60 @@
-"""What differs from method to method: rows, settings, and the figure that says whether it goes well.
+"""What differs from method to method: TRL's trainer, its rows and settings, and the metric that early stopping goes by.
 
 This module imports TRL, which takes seconds: it is imported when training starts.
 """
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from trl import DPOConfig, KTOConfig, SFTConfig
+from datasets import Dataset
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 from collab_sdk.training import TrainingOptions
-from collab_trl.plan import CPU, MPS, Plan
-from collab_trl.tokens import Tokens
-from collab_trl.trainers import CompletionTrainer, JudgedTrainer, PairTrainer
+from collab_trl.length_grouping import LengthGroupedSampler
+from collab_trl.plan import Plan
+from collab_trl.preference.tokens import Tokens
+from collab_trl.stages import Settings, TrainingRow
 
-Row = dict[str, Any]
-Settings = dict[str, Any]
-
-EVALUATIONS = 10
-"""Times in a run that held-out examples are looked at, and a checkpoint is written."""
-LOGS = 100
 EXO_SMOOTHING = 1e-3
 """The paper's value (arXiv 2402.00856); the loss is undefined without."""
+
+
+class _Tokenized:
+    """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped."""
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+
+class _Grouped(_Tokenized):
+    """Draws examples of about one length together."""
+
+    args: Any
+    state: Any
+
+    def _get_train_sampler(self, train_dataset: Dataset) -> LengthGroupedSampler:
+        return LengthGroupedSampler(
+            train_dataset["length"],
+            # A whole step's examples: the order then does not hang on how many are computed at once, and processes,
+            # which take batches in turn, get equal shares.
+            batch=self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
+            seed=self.args.seed,
+            epoch=lambda: int(self.state.epoch or 0),
+        )
+
+
+class PairTrainer(_Grouped, DPOTrainer):  # type: ignore[misc]
+    """DPO."""
+
+
+class CompletionTrainer(_Grouped, SFTTrainer):  # type: ignore[misc]
+    """SFT whose loss counts completions only."""
+
+
+class JudgedTrainer(_Tokenized, KTOTrainer):  # type: ignore[misc]
+    """KTO, in the order of the data set, as its KL term sets each reply against its neighbour's prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,13 +63,13 @@ class Method:
 
     trainer: type
     config: type
-    rows: Callable[[Sequence[Tokens], Plan, int], list[Row]]
+    rows: Callable[[Sequence[Tokens], Plan, int], list[TrainingRow]]
     settings: Callable[[TrainingOptions, Plan], Settings]
     metric: str
     falling: bool = False
 
 
-def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[Row]:
+def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
     return [
         {
             "prompt_ids": tokens.prompt,
@@ -50,7 +81,7 @@ def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[Row]:
     ]
 
 
-def _completion_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[Row]:
+def _completion_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
     return [
         {
             "input_ids": tokens.prompt + tokens.chosen,
@@ -62,7 +93,7 @@ def _completion_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[
     ]
 
 
-def _judged_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[Row]:
+def _judged_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
     """Shuffled once, so that a reply rarely meets its own prompt in the KL term; each batch's replies are rotated."""
     order = random.Random(seed).sample(list(examples), len(examples))  # noqa: S311
     rows = []
@@ -120,46 +151,3 @@ METHODS: Mapping[str, Method] = {
         metric="eval_rewards/margins",
     ),
 }
-
-
-def arguments(
-    config: type,
-    settings: Settings,
-    options: TrainingOptions,
-    plan: Plan,
-    *,
-    folder: Path,
-    learning_rate: float,
-    steps: int,
-    evaluate: bool,
-) -> Any:
-    """TRL's configuration of one stage; `settings` are the method's own."""
-    every = max(1, steps // EVALUATIONS)
-    # Renamed in transformers 5.23.
-    names = {field.name for field in fields(config)}
-    checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
-    return config(
-        output_dir=str(folder),
-        num_train_epochs=options.epochs,
-        per_device_train_batch_size=plan.micro_batch,
-        per_device_eval_batch_size=plan.micro_batch,
-        gradient_accumulation_steps=plan.accumulation,
-        learning_rate=learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.1,
-        eval_strategy="steps" if evaluate else "no",
-        eval_steps=every,
-        save_steps=every,
-        save_total_limit=2,
-        logging_steps=max(1, steps // LOGS),
-        bf16=plan.bf16,
-        use_cpu=plan.device == CPU,
-        ddp_find_unused_parameters=False,
-        report_to=list(options.report_to) or "none",
-        seed=options.seed,
-        remove_unused_columns=False,  # "length" is none of the model's inputs, but the sampler's
-        dataloader_pin_memory=plan.device not in (CPU, MPS),
-        disable_tqdm=True,
-        **{checkpointing: plan.checkpointing},
-        **settings,
-    )

@@ -1,40 +1,24 @@
-"""All that can be found out before any weight is loaded."""
+"""All that can be found out of a training on examples before any weight is loaded."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.training import PLAYING, Fault, Preflight, Training, TrainingOptions
-from collab_trl.base import UNLIMITED, Base, read_base
-from collab_trl.checks import check_options, longest_allowed
-from collab_trl.data import Examples, read_examples
-from collab_trl.defaults import with_defaults
-from collab_trl.memory import estimates
-from collab_trl.plan import Plan, make_plan
-from collab_trl.rows import Example
-from collab_trl.tokens import FaultyExampleError, Tokens, tokenize
-from collab_trl.training import AnyStage, TrlTraining
-from collab_trl.workplace import Workplace
+from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
+from collab_trl.base import UNLIMITED, Base
+from collab_trl.checks import longest_allowed
+from collab_trl.memory_estimate import estimates
+from collab_trl.output.training import AnyStage, TrlTraining
+from collab_trl.output.workplace import Workplace
+from collab_trl.plan import Plan, described, make_plan
+from collab_trl.preference.examples import Examples, read_examples
+from collab_trl.preference.prefix_sharing import can_share
+from collab_trl.preference.row_formats import Example
+from collab_trl.preference.tokens import FaultyExampleError, Tokens, tokenize
 
 
-def prepare(options: TrainingOptions) -> Training:
-    quiet()
-    options = with_defaults(options)
-    check_options(options)
-    base = read_base(options.base)
-    if options.rounds:
-        from collab_trl.online.rounds import prepare_rounds
-
-        return prepare_rounds(options, base)
-    if options.method in PLAYING:
-        from collab_trl.online.preparing import prepare_playing
-
-        return prepare_playing(options, base)
-    return _prepare_examples(options, base)
-
-
-def _prepare_examples(options: TrainingOptions, base: Base) -> Training:
+def prepare_examples(options: TrainingOptions, base: Base) -> Training:
+    """Raises InputError if there is no example in the data that the method could be trained on."""
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
@@ -45,9 +29,9 @@ def _prepare_examples(options: TrainingOptions, base: Base) -> Training:
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
-        from collab_trl.stages import Stage
+        from collab_trl.preference.stage import PreferenceStage
 
-        return Stage(
+        return PreferenceStage(
             name=name,
             learning_rate=rate,
             options=options,
@@ -58,7 +42,7 @@ def _prepare_examples(options: TrainingOptions, base: Base) -> Training:
             workplace=workplace,
         )
 
-    plan = make_plan(options, base, train)
+    plan = _plan(options, base, train)
     return TrlTraining(
         options=options,
         base=base,
@@ -69,20 +53,20 @@ def _prepare_examples(options: TrainingOptions, base: Base) -> Training:
     )
 
 
+def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
+    shared = options.method == "dpo" and can_share(base.config)
+    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
+    return make_plan(options, base, widest=widest, examples=len(examples), shared=shared)
+
+
+def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
+    if method == "sft" or shared:
+        return tokens.together
+    return 2 * tokens.length  # KTO's second is its KL term's
+
+
 def _said(example: Example) -> list[Any]:
     return [example.prompt, example.chosen, example.rejected, example.tools]
-
-
-def quiet() -> None:
-    """Libraries that print bars and advice for the script they think they are in."""
-    import datasets
-    import transformers
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
 
 
 def _tokenized(examples: Sequence[Example], base: Base, max_length: int, faults: dict[str, list[str]]) -> list[Tokens]:
@@ -149,18 +133,3 @@ def _rendered(base: Base, tokens: Tokens) -> tuple[tuple[str, bool], ...]:
     decode = base.tokenizer.decode
     completions = [completion for completion in (tokens.chosen, tokens.rejected) if completion]
     return ((decode(tokens.prompt), False), *((decode(completion), True) for completion in completions))
-
-
-def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
-    loss = " + ".join(f"{weight:g} {name}" for name, weight in options.loss)
-    whole = plan.micro_batch * plan.accumulation * plan.processes
-    return {
-        "method": ("sft, then " if options.sft_first else "") + options.method,
-        **({"loss": f"{loss}, beta {options.beta:g}"} if options.method == "dpo" else {}),
-        **({"beta": f"{options.beta:g}"} if options.method in PLAYING else {}),
-        "adapter": f"LoRA, rank {options.rank}, alpha {options.alpha}, all linear layers",
-        "batch": f"{whole} = {plan.processes} x {plan.micro_batch} at once x {plan.accumulation} accumulated",
-        "precision": "4-bit base" if options.load_in_4bit else "bf16" if plan.bf16 else "fp32",
-        "recomputed": "activations (slower, smaller)" if plan.checkpointing else "nothing",
-        **({"prompts": "computed once for both replies"} if plan.shared else {}),
-    }

@@ -1,47 +1,40 @@
-"""One stage of a training: a method, from an adapter to an adapter."""
+"""One stage of a training on examples: a method, from an adapter to an adapter."""
 
-import json
 import math
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from peft.helpers import disable_input_dtype_casting
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
-from collab_sdk.errors import TrainingError
 from collab_sdk.training import TrainingOptions, TrainingProgress
 from collab_trl.base import Base
-from collab_trl.methods import METHODS, Method, Row, arguments
-from collab_trl.model import adapted
+from collab_trl.loading import adapted
+from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan
-from collab_trl.prefix_sharing import PairCollator, share_prefixes
-from collab_trl.tokens import Tokens
-from collab_trl.watch import EarlyStop, Reporter, standing
-from collab_trl.workplace import Workplace
-
-ADAPTER = "adapter"
-HISTORY = "history.json"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
-    """What a stage gave: the folder with its adapter, and all it logged."""
-
-    adapter: Path
-    history: tuple[Mapping[str, float], ...]
-    kept: int
-    """The step whose adapter was kept."""
-    learning_rate: float
-    resumed: bool
+from collab_trl.preference.methods import METHODS, Method
+from collab_trl.preference.prefix_sharing import PairCollator, share_prefixes
+from collab_trl.preference.tokens import Tokens
+from collab_trl.stages import (
+    ADAPTER,
+    Log,
+    Reporter,
+    Trained,
+    TrainingRow,
+    arguments,
+    check_finite,
+    on_disk,
+    save,
+    trained,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """A method on its data, in a workplace."""
+class PreferenceStage:
+    """A method on its examples, in a workplace. Implements AnyStage."""
 
     name: str
     learning_rate: float
@@ -80,7 +73,7 @@ class Stage:
         save(trainer, self.folder, kept=kept)
         return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
 
-    def _rows(self, examples: Sequence[Tokens]) -> list[Row]:
+    def _rows(self, examples: Sequence[Tokens]) -> list[TrainingRow]:
         return self.method.rows(examples, self.plan, self.options.seed)
 
     def _steps(self, examples: int) -> int:
@@ -138,46 +131,39 @@ class Stage:
         return best
 
 
-def save(trainer: Any, folder: Path, *, kept: int) -> None:
-    """The trainer's adapter, and all it logged, into the folder of its stage."""
-    partial = folder / f"{ADAPTER}.partial"
-    trainer.save_model(str(partial))  # by all processes, since under FSDP each holds a part
-    if trainer.is_world_process_zero():
-        shutil.rmtree(partial / "ref", ignore_errors=True)  # DPO's frozen copy of the adapter it began with
-        log = {"history": trainer.state.log_history, "kept": kept}
-        (partial / HISTORY).write_text(json.dumps(log), encoding="utf-8")
-        partial.rename(folder / ADAPTER)
-    trainer.accelerator.wait_for_everyone()
+class EarlyStop(TrainerCallback):  # type: ignore[misc]
+    """Ends a training whose held-out figure has stayed below its best for `patience` looks.
+
+    Staying level at the best is no reason to stop: accuracy is soon full, while margins still grow.
+    """
+
+    def __init__(self, method: Method, patience: int) -> None:
+        self._method = method
+        self._patience = patience
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True  # transformers saves the last step, but looks at it only by chance
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        best, since = standing(state.log_history, self._method)
+        # The best checkpoint is kept when older ones are deleted.
+        state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{best}"
+        if self._patience and since >= self._patience:
+            control.should_training_stop = True
 
 
-def trained(folder: Path, *, learning_rate: float, resumed: bool) -> Trained:
-    """What `save` has put into a stage's folder."""
-    log = json.loads((folder / ADAPTER / HISTORY).read_text(encoding="utf-8"))
-    return Trained(
-        adapter=folder / ADAPTER,
-        history=tuple(log["history"]),
-        kept=log["kept"],
-        learning_rate=learning_rate,
-        resumed=resumed,
-    )
+def standing(history: Sequence[Log], method: Method) -> tuple[int, int]:
+    """The step of the best held-out figure, the later one of equals, and how many looks there were since.
 
-
-def check_finite(model: Any) -> None:
-    """Raises TrainingError for an adapter that would answer nothing: the loss shows it only in its own log."""
-    if not all(weight.isfinite().all() for weight in model.parameters() if weight.requires_grad):
-        raise TrainingError(
-            "The training diverged, and the adapter's weights are no numbers any more: take a smaller --learning-rate, "
-            "in another -o DIR."
-        )
-
-
-def on_disk(rows: Sequence[Row], folder: Path) -> Dataset | None:
-    """The rows as a data set, where every process finds what one of them has computed about it."""
-    if not rows:
-        return None
-    if not folder.exists():
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        Dataset.from_list(list(rows)).save_to_disk(str(partial))
-        partial.rename(folder)
-    return load_from_disk(str(folder))
+    What was seen before the first step is left out: rewards are all zero then.
+    """
+    looks = [(log["step"], log[method.metric]) for log in history if method.metric in log and log["step"]]
+    best_step, best, since = 0, None, 0
+    for step, figure in looks:
+        worth = -figure if method.falling else figure
+        if best is None or worth >= best:
+            best_step, best, since = int(step), worth, 0
+        else:
+            since += 1
+    return best_step, since

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.chat.openai_shape import one_line
-from collab_trl.hf_chat_format import with_arguments_read
-from collab_trl.rows import Example
+from collab_trl.hf.chat_format import with_arguments_read
+from collab_trl.preference.row_formats import Example
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
