@@ -6,7 +6,7 @@ import sys
 import pytest
 from collab_cli import demo_train
 from collab_order_desk import customers
-from collab_order_desk.evaluation import STATISTICS, Episode, statistics
+from collab_order_desk.evaluation import STATISTICS, DeskConversation, statistics
 from collab_order_desk.learning.base_model import Size, make_tokenizer
 from collab_order_desk.learning.demo import Scale, show
 from collab_order_desk.learning.lessons import lessons
@@ -54,10 +54,10 @@ def test_the_tokenizer_gives_back_what_was_said():
     assert len(proactive) == 1
 
 
-def test_an_episode_tells_its_statistics():
+def test_a_conversation_tells_its_statistics():
     customer = next(customer for customer in customers(20, seed=0) if not customer.is_clear)
     messages = as_messages(chat(customer.opening, "what milk ?", "oat milk", "hm"))
-    measured = statistics([Episode(customer=customer, messages=messages)])
+    measured = statistics([DeskConversation(customer=customer, messages=messages)])
     assert measured["success"] == 0
     assert measured["asks when ambiguous"] == 1
     assert measured["malformed replies"] == 0.5

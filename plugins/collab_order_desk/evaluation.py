@@ -23,7 +23,7 @@ CONCURRENCY = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Episode:
+class DeskConversation:
     """A conversation with a customer, from the opening to its end."""
 
     customer: Customer
@@ -48,16 +48,16 @@ class Episode:
         return sum(count_tokens(message.content) for message in said)
 
 
-Statistic = Callable[[Episode], float | None]
+Statistic = Callable[[DeskConversation], float | None]
 STATISTICS: dict[str, Statistic] = {
-    "success": lambda episode: episode.is_success,
-    "success, ambiguous": lambda episode: None if episode.customer.is_clear else episode.is_success,
-    "success, clear": lambda episode: episode.is_success if episode.customer.is_clear else None,
-    "asks when ambiguous": lambda episode: None if episode.customer.is_clear else episode.asks_first,
-    "over-asks when clear": lambda episode: episode.asks_first if episode.customer.is_clear else None,
-    "malformed replies": lambda episode: fmean(reply.is_malformed for reply in episode.replies),
-    "exchanges": lambda episode: len(episode.replies),
-    "tokens": lambda episode: episode.tokens,
+    "success": lambda conversation: conversation.is_success,
+    "success, ambiguous": lambda conversation: None if conversation.customer.is_clear else conversation.is_success,
+    "success, clear": lambda conversation: conversation.is_success if conversation.customer.is_clear else None,
+    "asks when ambiguous": lambda conversation: None if conversation.customer.is_clear else conversation.asks_first,
+    "over-asks when clear": lambda conversation: conversation.asks_first if conversation.customer.is_clear else None,
+    "malformed replies": lambda conversation: fmean(reply.is_malformed for reply in conversation.replies),
+    "exchanges": lambda conversation: len(conversation.replies),
+    "tokens": lambda conversation: conversation.tokens,
 }
 """What is measured of a conversation; None where the statistic does not apply to it."""
 
@@ -76,7 +76,7 @@ class AsHeard:
 
 async def aevaluate(
     bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None
-) -> list[Episode]:
+) -> list[DeskConversation]:
     """Let every customer talk to the bot. `phrasings` as in OrderDeskUser.
 
     Raises SampleError for what fails: statistics over what is left would say too much.
@@ -87,11 +87,11 @@ async def aevaluate(
         assistant=AsHeard(as_chat_model(bot)), simulator=simulator, window=EXCHANGES, temperature=temperature
     )
 
-    async def play(customer: Customer) -> Episode:
+    async def play(customer: Customer) -> DeskConversation:
         future = await rollout.aconverse(customer.history, goal=customer.goal, conversation_id=customer.id)
         if future.error is not None:
             raise SampleError(f"{customer.id}: {future.error}")
-        return Episode(customer=customer, messages=(*customer.history, *future.messages))
+        return DeskConversation(customer=customer, messages=(*customer.history, *future.messages))
 
     return await all_settled(play(customer) for customer in customers)
 
@@ -103,11 +103,11 @@ def measure(
     return statistics(run_sync(aevaluate(bot, customers, temperature=temperature, phrasings=phrasings)))
 
 
-def statistics(episodes: Sequence[Episode]) -> dict[str, float]:
-    """The mean of each over the episodes that it applies to."""
+def statistics(conversations: Sequence[DeskConversation]) -> dict[str, float]:
+    """The mean of each over the conversations that it applies to."""
     means = {}
     for name, statistic in STATISTICS.items():
-        values = [value for episode in episodes if (value := statistic(episode)) is not None]
+        values = [value for conversation in conversations if (value := statistic(conversation)) is not None]
         if values:
             means[name] = fmean(values)
     return means

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collab_order_desk.customers import Customer, customers
-from collab_order_desk.evaluation import Episode, aevaluate, statistics
+from collab_order_desk.evaluation import DeskConversation, aevaluate, statistics
 from collab_order_desk.learning.base_model import Size, make_base
 from collab_order_desk.learning.recipe import Recipe, play_of, train, write_openings
 from collab_sdk.chat.adapt import as_chat_model
@@ -44,7 +44,7 @@ def show(folder: Path, *, on_stage: Callable[[str], None], scale: Scale = Scale(
     on_stage("teaching a language model to speak, from scratch")
     model = folder / "base"
     make_base(model, seed=SEED, size=scale.base)
-    episodes = {"base": _evaluated(model, held_out)}
+    conversations = {"base": _evaluated(model, held_out)}
     work = folder / "rounds"
     shutil.rmtree(work, ignore_errors=True)  # rounds of an earlier demo would be taken for some to go on with
     openings = write_openings(folder / "openings.jsonl", customers(scale.customers, seed=SEED + 1))
@@ -52,15 +52,15 @@ def show(folder: Path, *, on_stage: Callable[[str], None], scale: Scale = Scale(
     for number in range(1, scale.rounds + 1):
         on_stage(f"round {number}: its own chats, other replies, futures, pairs, DPO")
         train(str(model), openings, work, scale.recipe, seed=SEED, on_progress=_unseen, rounds=number, play=play)
-        episodes[f"round {number}"] = _evaluated(work / f"round-{number}" / "adapter" / "merged", held_out)
-    measured = {name: statistics(each) for name, each in episodes.items()}
+        conversations[f"round {number}"] = _evaluated(work / f"round-{number}" / "adapter" / "merged", held_out)
+    measured = {name: statistics(each) for name, each in conversations.items()}
     picture = folder / "order-desk.png"
     note = f"{scale.evaluated} customers whose orders were in no training, each model at temperature 1."
     _draw(measured, picture, title=note)
-    last = list(episodes)[-1]
+    last = list(conversations)[-1]
     return Shown(
         figures=measured,
-        conversations=_contrast({name: episodes[name] for name in ("base", last)}),
+        conversations=_contrast({name: conversations[name] for name in ("base", last)}),
         picture=picture,
         note=note,
     )
@@ -70,20 +70,20 @@ def _unseen(progress: TrainingProgress) -> None:
     """Seconds of training, in a demo of minutes."""
 
 
-def _evaluated(model: Path, held_out: Sequence[Customer]) -> list[Episode]:
+def _evaluated(model: Path, held_out: Sequence[Customer]) -> list[DeskConversation]:
     return run_sync(aevaluate(as_chat_model(f"hf:{model}"), held_out, temperature=1.0))
 
 
-def _contrast(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, tuple[Message, ...]]:
+def _contrast(conversations: Mapping[str, Sequence[DeskConversation]]) -> dict[str, tuple[Message, ...]]:
     """The first customer whom the first model sends away and the last one serves after a question."""
-    first, *_, last = episodes.values()
+    first, *_, last = conversations.values()
     lost_and_won = (
         place
         for place, (before, after) in enumerate(zip(first, last, strict=True))
         if not before.is_success and not before.asks_first and after.is_success and after.asks_first
     )
     place = next(lost_and_won, 0)
-    return {name: each[place].messages for name, each in episodes.items()}
+    return {name: each[place].messages for name, each in conversations.items()}
 
 
 def _draw(measured: Mapping[str, Mapping[str, float]], path: Path, *, title: str) -> None:

@@ -34,7 +34,7 @@ class _Playing:
         super().log({**logs, **self.player.statistics()}, *others, **settings)  # type: ignore[misc]
 
 
-class _Grouped(_Playing):
+class _ReplyGroups(_Playing):
     """Those whose batches hold several replies to each history."""
 
     args: Any
@@ -60,7 +60,7 @@ class ByEpoch(Sampler[int]):
         return iter(self._sampler)
 
 
-class GroupTrainer(_Grouped, GRPOTrainer):  # type: ignore[misc]
+class GroupTrainer(_ReplyGroups, GRPOTrainer):  # type: ignore[misc]
     """GRPO on whole conversations: a reply and the first of its futures are one sequence, the user's part masked."""
 
     def __init__(self, **settings: Any) -> None:
@@ -89,7 +89,7 @@ def multiturn_reward(prompts: Sequence[Any], completions: Sequence[Any], mr: lis
     return mr
 
 
-class LeaveOneOutTrainer(_Grouped, RLOOTrainer):  # type: ignore[misc]
+class LeaveOneOutTrainer(_ReplyGroups, RLOOTrainer):  # type: ignore[misc]
     """RLOO on replies that TRL draws."""
 
     def __init__(self, **settings: Any) -> None:

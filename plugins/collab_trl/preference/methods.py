@@ -28,7 +28,7 @@ class _Tokenized:
         return dataset
 
 
-class _Grouped(_Tokenized):
+class _LengthGrouped(_Tokenized):
     """Draws examples of about one length together."""
 
     args: Any
@@ -45,11 +45,11 @@ class _Grouped(_Tokenized):
         )
 
 
-class PairTrainer(_Grouped, DPOTrainer):  # type: ignore[misc]
+class PairTrainer(_LengthGrouped, DPOTrainer):  # type: ignore[misc]
     """DPO."""
 
 
-class CompletionTrainer(_Grouped, SFTTrainer):  # type: ignore[misc]
+class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
     """SFT whose loss counts completions only."""
 
 

@@ -122,7 +122,7 @@ class PreferenceStage:
         return trainer
 
     def _keep_best(self, trainer: Any) -> int:
-        """Go back to the step whose held-out figure was best, unless that is where training ended."""
+        """Go back to the step whose held-out metric was best, unless that is where training ended."""
         state = trainer.state
         best, _ = standing(state.log_history, self.method)
         if not best or best == state.global_step or not self.options.patience:
@@ -132,7 +132,7 @@ class PreferenceStage:
 
 
 class EarlyStop(TrainerCallback):  # type: ignore[misc]
-    """Ends a training whose held-out figure has stayed below its best for `patience` looks.
+    """Ends a training whose held-out metric has stayed below its best for `patience` looks.
 
     Staying level at the best is no reason to stop: accuracy is soon full, while margins still grow.
     """
@@ -154,14 +154,14 @@ class EarlyStop(TrainerCallback):  # type: ignore[misc]
 
 
 def standing(history: Sequence[Log], method: Method) -> tuple[int, int]:
-    """The step of the best held-out figure, the later one of equals, and how many looks there were since.
+    """The step of the best held-out metric, the later one of equals, and how many looks there were since.
 
     What was seen before the first step is left out: rewards are all zero then.
     """
     looks = [(log["step"], log[method.metric]) for log in history if method.metric in log and log["step"]]
     best_step, best, since = 0, None, 0
-    for step, figure in looks:
-        worth = -figure if method.falling else figure
+    for step, value in looks:
+        worth = -value if method.falling else value
         if best is None or worth >= best:
             best_step, best, since = int(step), worth, 0
         else:
