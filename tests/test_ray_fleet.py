@@ -15,14 +15,14 @@ from collab_ray.fleet import LEASE_SECONDS, EndpointReport, Fleet, Grant, Report
 from collab_ray.member import Member
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, MRScore
-from collab_sdk.chat.cache import MemoryCache
-from collab_sdk.chat.ledger import Usage
-from collab_sdk.chat.model import CallRole
-from collab_sdk.chat.quota import Limits
+from collab_sdk.cache.base import MemoryCache
+from collab_sdk.engine.limits import Limits
+from collab_sdk.engine.usage import Usage
 from collab_sdk.errors import BudgetError
-from collab_sdk.jobs import ScoreJob
+from collab_sdk.jobs.jobs import ScoreJob
+from collab_sdk.jobs.wire import dumps, loads
+from collab_sdk.models.base import CallRole
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.wire import dumps, loads
 
 
 class Clock:

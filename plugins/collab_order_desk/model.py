@@ -11,8 +11,8 @@ from collab_order_desk.phrasings import PHRASINGS, TRAINED
 from collab_order_desk.speech import read_reply
 from collab_order_desk.user import reply, visit_of
 from collab_order_desk.world import NAMES, Order, consistent_orders, goal_text, read_order, said_by_user
-from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest, Price
 from collab_sdk.errors import ModelCallError, UnknownNameError
+from collab_sdk.models import CallRole, ChatReply, ChatRequest, Price
 from collab_sdk.prompts import unfence, unfence_transcript
 from collab_sdk.types import Message
 

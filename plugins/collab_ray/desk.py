@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable
 
 from collab_ray.fleet import Fleet, Report
-from collab_sdk.chat.quota import Limits
-from collab_sdk.wire import dumps, loads
+from collab_sdk.engine import Limits
+from collab_sdk.jobs import dumps, loads
 
 DONE = "[]"
 """In place of a parcel whose outcomes are all there, for a reader that was killed and starts over."""

@@ -8,9 +8,7 @@ that is heard of no more, it is taken.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from collab_sdk.chat.ledger import Usage
-from collab_sdk.chat.limit import Limit
-from collab_sdk.chat.quota import Limits
+from collab_sdk.engine import AdaptiveLimit, Limits, Usage
 
 LEASE_SECONDS = 15.0
 """After which a member that says nothing is taken for dead."""
@@ -38,7 +36,7 @@ class EndpointReport:
     troubled: int = 0
     tokens: int = 0
     starts: int = 0
-    """Calls that wait for the pace."""
+    """Calls that wait for the rate_limit."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -193,11 +191,11 @@ class _Held:
 
 
 class _Endpoint:
-    """One model: the calls that it bears, found out from everybody's answers, and the pace of all starts."""
+    """One model: the calls that it bears, found out from everybody's answers, and the rate_limit of all starts."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.held: dict[str, _Held] = {}
-        self._limit = Limit(limits.concurrency, clock)
+        self._limit = AdaptiveLimit(limits.concurrency, clock)
         self._seconds_per_request = 60 / limits.requests_per_minute if limits.requests_per_minute else 0.0
         self._seconds_per_token = 60 / limits.tokens_per_minute if limits.tokens_per_minute else 0.0
         self._next_start = 0.0

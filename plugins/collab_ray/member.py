@@ -1,4 +1,4 @@
-"""One process's part of a fleet's limits: the quota of its engine, and the reports that renew it."""
+"""One process's part of a fleet's limits: the limiter of its engine, and the reports that renew it."""
 
 import asyncio
 from collections import deque
@@ -6,9 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from collab_ray.fleet import LATER, LEASE_SECONDS, SOON, EndpointReport, Grant, Report
-from collab_sdk.chat.gate import Gate
-from collab_sdk.chat.ledger import Ledger
-from collab_sdk.chat.retry import Sleep
+from collab_sdk.engine import Admission, Ledger, Sleep
 from collab_sdk.errors import BudgetError
 
 STALE_SECONDS = LEASE_SECONDS / 3
@@ -18,7 +16,7 @@ GRACE = 0.05
 
 
 class FleetBound:
-    """What this member was lent of a model's slots, in the place of a Limit of its own."""
+    """What this member was lent of a model's slots, in the place of a AdaptiveLimit of its own."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.slots = 0
@@ -47,7 +45,7 @@ class FleetBound:
 
 
 class FleetPace:
-    """Starts that this member was handed, in the place of a Pace of its own."""
+    """Starts that this member was handed, in the place of a RateLimit of its own."""
 
     def __init__(self, clock: Callable[[], float], sleep: Sleep, *, limited: bool) -> None:
         self.tokens = 0
@@ -121,12 +119,12 @@ class FleetBudget:
 @dataclass(kw_only=True, slots=True)
 class _Endpoint:
     bound: FleetBound
-    gate: Gate
-    pace: FleetPace
+    admission: Admission
+    rate_limit: FleetPace
 
 
 class Member:
-    """The Quota of one engine of a fleet. `ask` sends a report and brings the grant; `keep_up` must run meanwhile."""
+    """The Limiter of one engine of a fleet. `ask` sends a report and brings the grant; `keep_up` must run meanwhile."""
 
     def __init__(
         self,
@@ -140,7 +138,7 @@ class Member:
         self.budget = FleetBudget(limited=limited)
         self.stop: tuple[str, str] | None = None
         self.ledger = Ledger()
-        """Of the engine whose quota this is, to be set once there is one."""
+        """Of the engine whose limiter this is, to be set once there is one."""
         self._ask = ask
         self._paced = paced
         self._clock = clock
@@ -150,11 +148,11 @@ class Member:
         self._calls_before = 0
         self._next = SOON
 
-    def gate(self, endpoint: str) -> Gate:
-        return self._endpoint(endpoint).gate
+    def admission(self, endpoint: str) -> Admission:
+        return self._endpoint(endpoint).admission
 
-    def pace(self, endpoint: str) -> FleetPace:
-        return self._endpoint(endpoint).pace
+    def rate_limit(self, endpoint: str) -> FleetPace:
+        return self._endpoint(endpoint).rate_limit
 
     async def keep_up(self, on_stop: Callable[[], None]) -> None:
         """Report for as long as this runs; `on_stop` is called once if the run has been ended elsewhere."""
@@ -175,15 +173,15 @@ class Member:
                 endpoint, now = self._endpoints[key], self._clock()
                 bound = endpoint.bound
                 bound.slots, bound.spacing, bound.good_until = granted.slots, granted.spacing, asked + STALE_SECONDS
-                endpoint.pace.hand_out(now + start for start in granted.starts)
-                endpoint.gate.wake()
+                endpoint.rate_limit.hand_out(now + start for start in granted.starts)
+                endpoint.admission.wake()
             self.budget.renew(grant.lent, grant.spent)
             self._next, self.stop = grant.next, grant.stop
 
     @property
     def _at_work(self) -> bool:
-        gates = (endpoint.gate for endpoint in self._endpoints.values())
-        return any(gate.busy or gate.queued for gate in gates)
+        gates = (endpoint.admission for endpoint in self._endpoints.values())
+        return any(admission.busy or admission.queued for admission in gates)
 
     def _report(self, now: float) -> Report:
         budget = self.budget
@@ -205,25 +203,27 @@ class Member:
         )
 
     def _endpoint_report(self, endpoint: _Endpoint, now: float) -> EndpointReport:
-        bound, gate, pace = endpoint.bound, endpoint.gate, endpoint.pace
+        bound, admission, rate_limit = endpoint.bound, endpoint.admission, endpoint.rate_limit
         report = EndpointReport(
-            busy=gate.busy,
-            waiting=gate.queued,
-            first=gate.first_queued,
+            busy=admission.busy,
+            waiting=admission.queued,
+            first=admission.first_queued,
             answered=bound.answered,
             seconds=bound.seconds / bound.timed if bound.timed else None,
             refused=tuple(now - started for started in bound.refusals),
             troubled=bound.troubles,
-            tokens=pace.tokens,
-            starts=pace.starts,
+            tokens=rate_limit.tokens,
+            starts=rate_limit.starts,
         )
         bound.answered, bound.troubles, bound.seconds, bound.timed = 0, 0, 0.0, 0
-        bound.refusals, pace.tokens = [], 0
+        bound.refusals, rate_limit.tokens = [], 0
         return report
 
     def _endpoint(self, key: str) -> _Endpoint:
         if key not in self._endpoints:
             bound = FleetBound(self._clock)
-            pace = FleetPace(self._clock, self._sleep, limited=self._paced)
-            self._endpoints[key] = _Endpoint(bound=bound, gate=Gate(bound, self._clock), pace=pace)
+            rate_limit = FleetPace(self._clock, self._sleep, limited=self._paced)
+            self._endpoints[key] = _Endpoint(
+                bound=bound, admission=Admission(bound, self._clock), rate_limit=rate_limit
+            )
         return self._endpoints[key]

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from collab_ray.worker import BROKEN, ERROR, VALUE
-from collab_sdk.concurrency import Outcome
 from collab_sdk.errors import CollabError, RunnerError
+from collab_sdk.jobs import dumps, error_of, loads
+from collab_sdk.runs import Outcome
 from collab_sdk.types import Conversation
-from collab_sdk.wire import dumps, error_of, loads
 
 LINGER_SECONDS = 0.05
 """How long a parcel waits to be full."""

@@ -18,16 +18,13 @@ from collab_ray.desk import Desk
 from collab_ray.round import Round
 from collab_ray.source import OUTCOMES, ParcelSource
 from collab_ray.worker import Setup, Worker
-from collab_sdk.chat.caches import URL
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.ledger import Usage
-from collab_sdk.chat.model import CallRole
-from collab_sdk.concurrency import HELD_BACK, Outcome
+from collab_sdk.cache import URL
+from collab_sdk.engine import Engine, Usage
 from collab_sdk.errors import CollabError, RunnerError, UsageError
-from collab_sdk.jobs import JOBS
-from collab_sdk.runners import Job, RunnerOptions
+from collab_sdk.jobs import JOBS, dumps, loads
+from collab_sdk.models import CallRole
+from collab_sdk.runs import HELD_BACK, Job, Outcome, RunnerOptions
 from collab_sdk.types import Conversation
-from collab_sdk.wire import dumps, loads
 
 T = TypeVar("T")
 PARCEL = 8

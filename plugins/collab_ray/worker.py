@@ -18,11 +18,10 @@ from collab_ray.fleet import Grant, Report
 from collab_ray.member import Member
 from collab_ray.source import OUTCOMES, PARCEL
 from collab_sdk import Conversation, Engine
-from collab_sdk.chat.caches import open_cache
+from collab_sdk.cache import open_cache
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
-from collab_sdk.jobs import JOBS
-from collab_sdk.wire import dumps, error_row, loads
+from collab_sdk.jobs import JOBS, dumps, error_row, loads
 
 VALUE, ERROR, STOP, BROKEN = "value", "error", "stop", "broken"
 """What an outcome is: a result, this conversation's error, one that ends the run, or a fault of the program."""
@@ -88,7 +87,7 @@ async def _open(setup: Setup, desk: Any) -> "_Bench":
         return grant
 
     member = Member(ask, paced=setup.paced, limited=setup.limited, clock=time.monotonic)
-    engine = Engine(cache=open_cache(setup.cache), concurrency=setup.concurrency, timeout=setup.timeout, quota=member)
+    engine = Engine(cache=open_cache(setup.cache), concurrency=setup.concurrency, timeout=setup.timeout, limiter=member)
     member.ledger = engine.ledger
     job = loads(JOBS[setup.kind], setup.job)
     finished = Finished(engine.cache, job.result, job.identity())

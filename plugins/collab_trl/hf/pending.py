@@ -5,8 +5,8 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from collab_sdk.chat.model import ChatReply, ChatRequest
 from collab_sdk.errors import CollabError
+from collab_sdk.models import ChatReply, ChatRequest
 from collab_trl.hf.folders import Folder
 
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from collab_sdk.chat.model import ChatReply
-from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import CollabError, EndpointError
+from collab_sdk.models import ChatReply
+from collab_sdk.secrets import one_line
 from collab_trl.hf.pending import PendingReply
 
 if TYPE_CHECKING:

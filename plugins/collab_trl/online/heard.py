@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from collab_sdk.chat.model import ChatReply
+from collab_sdk.models import ChatReply
 
 SILENCE = "…"
 """What a user sees of a reply without words."""
