@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--json", dest="path")
     options = parser.parse_args()
 
-    ray = ["--engine", "ray", "--ray-workers", str(options.workers)]
+    ray = ["--runner", "ray", "--ray-workers", str(options.workers)]
     few, more = options.chats // 20, options.chats * 3 // 20
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
 
     def on_ray(workers: int) -> list[str]:
-        return ["--engine", "ray", "--ray-workers", str(workers)]
+        return ["--runner", "ray", "--ray-workers", str(workers)]
 
     with tempfile.TemporaryDirectory() as temporary:
         log = Path(temporary) / "chats.jsonl"

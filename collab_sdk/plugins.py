@@ -29,7 +29,7 @@ EXTRAS = {
 """The extra that brings what each of the project's plugins imports."""
 
 
-OURS = {"sdk", "cli", "langchain", "litellm", "openai", "postgres", "ray", "redis", "trl"}
+OURS = {"sdk", "cli", "langchain", "litellm", "openai", "order_desk", "postgres", "ray", "redis", "trl"}
 NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
 """Modules that may lie beside a bot and be loaded or not, without being part of it."""
 INSTALLED = {"site-packages", "dist-packages", ".venv"}

@@ -126,9 +126,9 @@ def test_running_out_of_memory_names_the_next_setting(prefs, base, tmp_path, mon
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("collab_trl.stages.adapted", full)
+    monkeypatch.setattr("collab_trl.preference.stage.adapted", full)
     line = refused(prefs, "-m", base, "-o", tmp_path / "out")
-    assert line == "Error: Out of memory on CPU. Next: --micro-batch 4; the same command then goes on."
+    assert line == "Error: Out of memory on CPU. Next: --per-device-batch-size 4; the same command then goes on."
 
 
 def test_not_enough_disk(prefs, base, tmp_path, monkeypatch):
@@ -157,9 +157,9 @@ def test_without_the_extra_the_pip_command_is_named(prefs, base, tmp_path, monke
 
 def test_a_config_file_sets_options_and_flags_win(prefs, base, tmp_path):
     config = tmp_path / "finetune.yaml"
-    config.write_text("rank: 4\nalpha: 8\nloss: [sigmoid=1, sft=0.5]\nlearning-rate: 1e-5\nsft-first: yes\n")
+    config.write_text("lora-r: 4\nlora-alpha: 8\nloss: [sigmoid=1, sft=0.5]\nlearning-rate: 1e-5\nsft-first: yes\n")
     result = collab(
-        "finetune", prefs, "-m", base, "-o", tmp_path / "out", "--config", config, "--alpha", 16, "--dry-run"
+        "finetune", prefs, "-m", base, "-o", tmp_path / "out", "--config", config, "--lora-alpha", 16, "--dry-run"
     )
     assert result.exit_code == 0, result.output
     assert "LoRA, rank 4, alpha 16" in result.stdout
@@ -167,7 +167,7 @@ def test_a_config_file_sets_options_and_flags_win(prefs, base, tmp_path):
     assert "sft, then dpo" in result.stdout
 
 
-@pytest.mark.parametrize(("text", "problem"), [("rank: [", "not YAML"), ("rnak: 4", "Did you mean 'rank'?")])
+@pytest.mark.parametrize(("text", "problem"), [("lora-r: [", "not YAML"), ("lora-x: 4", "Did you mean 'lora-r'?")])
 def test_a_config_file_that_is_wrong(prefs, base, tmp_path, text, problem):
     config = tmp_path / "finetune.yaml"
     config.write_text(text)
@@ -175,8 +175,8 @@ def test_a_config_file_that_is_wrong(prefs, base, tmp_path, text, problem):
 
 
 def test_kto_one_at_a_time(prefs, base, tmp_path):
-    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--method", "kto", "--micro-batch", 1)
-    assert "needs --micro-batch 2" in line
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--method", "kto", "--per-device-batch-size", 1)
+    assert "needs --per-device-batch-size 2" in line
 
 
 def test_the_folder_of_the_base_as_output(prefs, base):

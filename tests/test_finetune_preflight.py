@@ -156,7 +156,7 @@ def test_the_lines_of_a_faulty_file_are_named_on_the_command_line(base, tmp_path
 
 
 def test_tool_calls_are_trained_on_as_they_will_be_asked_with(base, tmp_path):
-    from collab_trl.hf_chat_format import ChatFormat
+    from collab_trl.hf.chat_format import ChatFormat
     from transformers import AutoTokenizer
 
     asking = "{% for m in messages if m.tool_calls %}{{ m.tool_calls | tojson }}{% endfor %}" + CHATML
@@ -185,7 +185,7 @@ def test_what_does_not_fit_here_can_still_be_planned(base, tmp_path, monkeypatch
 
 
 def test_processes_that_start_together_come_to_the_same_plan(monkeypatch):
-    from collab_trl.memory import available_bytes
+    from collab_trl.device_memory import available_bytes
 
     total, free = 16 * 10**9, iter(range(10**9, 10**10, 10**9))
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=total, available=next(free)))

@@ -24,7 +24,7 @@ SHAPE = {
 def batch() -> dict[str, Any]:
     """Pairs of very different lengths."""
     import torch
-    from collab_trl.prefix_sharing import PairCollator
+    from collab_trl.preference.prefix_sharing import PairCollator
 
     torch.manual_seed(0)
     rows = [
@@ -47,7 +47,7 @@ def log_probs_and_gradient(model, inputs):
 
 
 def test_every_model_type_that_shares_prompts_is_tested():
-    from collab_trl.prefix_sharing import SHARING as KNOWN
+    from collab_trl.preference.prefix_sharing import SHARING as KNOWN
 
     assert set(SHARING) == KNOWN
 
@@ -55,7 +55,7 @@ def test_every_model_type_that_shares_prompts_is_tested():
 @pytest.mark.parametrize("model_type", SHARING)
 def test_a_prompt_computed_once_gives_what_computing_it_twice_gives(model_type):
     import torch
-    from collab_trl.prefix_sharing import can_share, share_prefixes
+    from collab_trl.preference.prefix_sharing import can_share, share_prefixes
     from transformers import AutoConfig, AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
 
@@ -82,7 +82,7 @@ def test_a_prompt_computed_once_gives_what_computing_it_twice_gives(model_type):
     ],
 )
 def test_models_that_do_not_attend_to_everything_compute_both(model_type, changes):
-    from collab_trl.prefix_sharing import can_share
+    from collab_trl.preference.prefix_sharing import can_share
     from transformers import AutoConfig
 
     shape = {**SHAPE, **changes, "max_window_layers": 0} if changes else {}
@@ -94,15 +94,15 @@ def test_sharing_the_prompt_trains_the_same_adapter(tmp_path, monkeypatch):
     said = {"role": "assistant", "content": "Of course! Anything else?"}
     rows = [pair(n, prompt=[*pair(n + 3)["prompt"], said, *pair(n)["prompt"]]) for n in range(24)]
     data = write_rows(tmp_path / "prefs.jsonl", rows)
-    once = trained(data, base, tmp_path / "once", batch_size=8, micro_batch=4, patience=0)
-    monkeypatch.setattr("collab_trl.plan.can_share", lambda config: False)
-    monkeypatch.setattr("collab_trl.tokens.Tokens.together", property(lambda tokens: tokens.length))
-    twice = trained(data, base, tmp_path / "twice", batch_size=8, micro_batch=4, patience=0)
+    once = trained(data, base, tmp_path / "once", batch_size=8, per_device_batch_size=4, patience=0)
+    monkeypatch.setattr("collab_trl.preference.preflight.can_share", lambda config: False)
+    monkeypatch.setattr("collab_trl.preference.tokens.Tokens.together", property(lambda tokens: tokens.length))
+    twice = trained(data, base, tmp_path / "twice", batch_size=8, per_device_batch_size=4, patience=0)
     assert once.held_out["after"] == pytest.approx(twice.held_out["after"], abs=2e-2)
 
 
 def test_batches_are_of_like_length_and_in_no_order():
-    from collab_trl.batches import grouped
+    from collab_trl.length_grouping import grouped
 
     lengths = [(7 * n) % 101 for n in range(400)]
     order = grouped(lengths, batch=8, seed="0/0")
@@ -115,7 +115,7 @@ def test_batches_are_of_like_length_and_in_no_order():
 
 
 def test_every_epoch_has_an_order_of_its_own_and_every_run_the_same():
-    from collab_trl.batches import grouped
+    from collab_trl.length_grouping import grouped
 
     lengths = [n % 17 for n in range(100)]
     assert grouped(lengths, batch=8, seed="0/0") == grouped(lengths, batch=8, seed="0/0")

@@ -73,17 +73,17 @@ def test_a_model_that_was_trained_again_is_another_model(base, adapter):
 
 
 def test_a_large_model_is_identified_without_reading_it_whole(tmp_path, monkeypatch):
-    from collab_trl import hf_files
+    from collab_trl.hf import folders
 
-    monkeypatch.setattr(hf_files, "WHOLE", 1_000_000)
+    monkeypatch.setattr(folders, "WHOLE", 1_000_000)
     folder = tmp_path / "large"
     folder.mkdir()
     weights = {"a": torch.rand(2_000_000), "b": torch.rand(500)}
     save_file(weights, folder / "model.safetensors")
-    first = hf_files.content_hash(folder)
-    assert hf_files.content_hash(folder) == first
+    first = folders.content_hash(folder)
+    assert folders.content_hash(folder) == first
     save_file({name: weight + 1e-3 for name, weight in weights.items()}, folder / "model.safetensors")
-    assert hf_files.content_hash(folder) != first
+    assert folders.content_hash(folder) != first
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from collab_trl.hf_chat_format import ChatFormat
-from collab_trl.hf_sampling import Truncation, draws, next_tokens
+from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.sampling import Truncation, draws, next_tokens
 
 from collab_sdk import Message
 from collab_sdk.errors import EndpointError, ModelCallError

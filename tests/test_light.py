@@ -129,7 +129,7 @@ LACKING = {
     "check-sim": (["check-sim", "chats.jsonl", *OFFLINE], "evaluate"),
     "finetune": (["finetune", "prefs.jsonl", "-m", "base", "-o", "adapter"], "train"),
     "hf:": (["score", "chats.jsonl", "--model", "hf:base"], "train"),
-    "ray": (["score", "chats.jsonl", *OFFLINE, "--engine", "ray"], "ray"),
+    "ray": (["score", "chats.jsonl", *OFFLINE, "--runner", "ray"], "ray"),
     "redis": (["score", "chats.jsonl", *OFFLINE, "--cache", "redis://127.0.0.1:1"], "redis"),
     "postgres": (["score", "chats.jsonl", *OFFLINE, "--cache", "postgresql://127.0.0.1:1/x"], "postgres"),
     "a provider": (["score", "chats.jsonl", "--model", "anthropic/claude-opus-4-5"], "litellm"),

@@ -40,12 +40,12 @@ def share_of_wanted(bot):
         ("grpo", {"epochs": 12.0}),
         ("rloo", {"epochs": 12.0}),
         ("ppo", {"epochs": 6.0, "learning_rate": 3e-3}),
-        ("online-dpo", {"epochs": 30.0, "batch_size": 10, "micro_batch": 10, "beta": 1.0}),
+        ("online-dpo", {"epochs": 30.0, "batch_size": 10, "per_device_batch_size": 10, "beta": 1.0}),
     ],
 )
 def test_the_model_learns_to_say_what_is_rewarded(method, settings, openings, tiny_base, tmp_path):
     output = tmp_path / "out"
-    slow = {"learning_rate": 6e-3, "batch_size": 50, "micro_batch": 50, "play": play(window=0, candidates=10)}
+    slow = {"learning_rate": 6e-3, "batch_size": 50, "per_device_batch_size": 50, "play": play(window=0, candidates=10)}
     report = prepared(method, openings, tiny_base, output, **{**slow, **settings}).run(lambda progress: None)
     assert share_of_wanted(report.bot) > share_of_wanted(f"hf:{tiny_base}") + 0.04
     log = history(output, method)
@@ -60,7 +60,7 @@ def test_the_model_learns_to_say_what_is_rewarded(method, settings, openings, ti
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(method, openings, tiny_base, tmp_path):
-    settings = {"epochs": 2.0} | ({"batch_size": 5, "micro_batch": 5} if method == "online-dpo" else {})
+    settings = {"epochs": 2.0} | ({"batch_size": 5, "per_device_batch_size": 5} if method == "online-dpo" else {})
 
     def stop(progress):
         if progress.step >= 2 * progress.steps // 3:

@@ -5,6 +5,22 @@ import json
 from random import Random
 
 import pytest
+from collab_order_desk import POLICIES, OrderDeskUser, customers, exact_order, right_slots, user
+from collab_order_desk.model import judge
+from collab_order_desk.phrasings import FAREWELLS, PHRASINGS, TRAINED, UNSEEN, VAGUE
+from collab_order_desk.speech import read_reply, write_order, write_question
+from collab_order_desk.world import (
+    NAMES,
+    SLOTS,
+    consistent_orders,
+    goal_text,
+    is_held_out,
+    read_order,
+    said_by_user,
+)
+from collab_order_desk.world import (
+    orders as orders_of,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from support.cli import collab
@@ -15,27 +31,11 @@ from collab_sdk.errors import ModelCallError, UnknownNameError, UsageError
 from collab_sdk.goals import GoalReader
 from collab_sdk.metrics import as_metric
 from collab_sdk.tasks import get_task, load_task
-from collab_sdk.tasks.order_desk import POLICIES, OrderDeskUser, exact_order, right_slots, user, visitors
-from collab_sdk.tasks.order_desk.judging import judge
-from collab_sdk.tasks.order_desk.phrasings import FAREWELLS, PHRASINGS, TRAINED, UNSEEN, VAGUE
-from collab_sdk.tasks.order_desk.speech import read_reply, write_order, write_question
-from collab_sdk.tasks.order_desk.world import (
-    NAMES,
-    SLOTS,
-    consistent_orders,
-    goal_text,
-    is_held_out,
-    read_order,
-    said_by_user,
-)
-from collab_sdk.tasks.order_desk.world import (
-    orders as orders_of,
-)
 from collab_sdk.types import Message, as_messages
 
 WANTED = {"drink": "mocha", "size": "large", "milk": "oat", "syrup": "honey", "service": "to go"}
 GOAL = goal_text(WANTED)
-POLICIES_MODULE = "collab_sdk.tasks.order_desk.policies"
+POLICIES_MODULE = "collab_order_desk.policies"
 orders = st.fixed_dictionaries({slot.name: st.sampled_from(slot.values) for slot in SLOTS})
 
 
@@ -74,23 +74,23 @@ def test_held_out_orders_are_a_fifth_and_of_values_that_all_are_trained_on():
         assert {order[slot.name] for order in trained} == set(slot.values)
 
 
-def test_visitors_are_the_same_every_time_and_training_never_meets_a_held_out_order():
-    assert visitors(50, seed=3) == visitors(50, seed=3) != visitors(50, seed=4)
-    assert not any(is_held_out(visitor.order) for visitor in visitors(200, seed=0))
-    assert all(is_held_out(visitor.order) for visitor in visitors(200, seed=0, split="held-out"))
+def test_customers_are_the_same_every_time_and_training_never_meets_a_held_out_order():
+    assert customers(50, seed=3) == customers(50, seed=3) != customers(50, seed=4)
+    assert not any(is_held_out(customer.order) for customer in customers(200, seed=0))
+    assert all(is_held_out(customer.order) for customer in customers(200, seed=0, split="held-out"))
 
 
 @pytest.mark.parametrize("phrasings", PHRASINGS)
 def test_an_opening_says_what_it_names_and_nothing_else(phrasings):
-    for visitor in visitors(300, seed=1, phrasings=phrasings):
-        said = said_by_user(visitor.history)
-        assert said.items() <= visitor.order.items()
-        assert (len(said) == len(NAMES)) == visitor.is_clear
+    for customer in customers(300, seed=1, phrasings=phrasings):
+        said = said_by_user(customer.history)
+        assert said.items() <= customer.order.items()
+        assert (len(said) == len(NAMES)) == customer.is_clear
         assert said
 
 
 def test_about_a_third_of_the_openings_are_clear():
-    assert 0.3 < sum(visitor.is_clear for visitor in visitors(1000, seed=0)) / 1000 < 0.4
+    assert 0.3 < sum(customer.is_clear for customer in customers(1000, seed=0)) / 1000 < 0.4
 
 
 def test_the_user_says_what_is_asked_for():
@@ -208,7 +208,7 @@ def test_the_metrics_and_the_user_have_names_for_the_command_line():
     assert as_chat_model("order-desk:chatty").name == "order-desk:chatty"
 
 
-def test_the_task_is_held_out_visitors_and_says_which_openings_are_ambiguous():
+def test_the_task_is_held_out_customers_and_says_which_openings_are_ambiguous():
     rows = list(load_task(get_task("order-desk"), on_error=pytest.fail))
     assert len(rows) == 500
     assert all(is_held_out(read_order(row.goal.text)) for row in rows)
@@ -220,12 +220,12 @@ async def _served(policy, n: int) -> list[tuple[bool, bool]]:
         assistant=policy, simulator=Simulator(OrderDeskUser(), engine=Engine()), window=3, samples=1, temperature=1.0
     )
     outcomes = []
-    for visitor in visitors(n, seed=0):
-        first = await rollout.arespond(visitor.history, sample=visitor.id)
-        start = [*visitor.history, Message(role="assistant", content=first)]
-        future = await rollout.aplay(start, goal=visitor.goal, conversation_id=visitor.id)
-        served = user.visit_of(visitor.order, [*start, *future.messages]).was_served
-        outcomes.append((visitor.is_clear, served))
+    for customer in customers(n, seed=0):
+        first = await rollout.arespond(customer.history, sample=customer.id)
+        start = [*customer.history, Message(role="assistant", content=first)]
+        future = await rollout.aplay(start, goal=customer.goal, conversation_id=customer.id)
+        served = user.visit_of(customer.order, [*start, *future.messages]).was_served
+        outcomes.append((customer.is_clear, served))
     return outcomes
 
 
@@ -263,9 +263,9 @@ def test_verdicts_on_a_visit_are_rules_too():
 
 
 def test_conversations_know_their_goal():
-    visitor = visitors(1, seed=0)[0]
-    assert isinstance(visitor.conversation(), Conversation)
-    assert visitor.conversation().goal == visitor.goal
+    customer = customers(1, seed=0)[0]
+    assert isinstance(customer.conversation(), Conversation)
+    assert customer.conversation().goal == customer.goal
 
 
 def test_the_evaluation_command_has_the_desk_as_a_task():

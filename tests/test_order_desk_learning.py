@@ -5,26 +5,25 @@ import sys
 
 import pytest
 from collab_cli import demo_train
-from collab_trl.order_desk.base import Size
-from collab_trl.order_desk.demo import Scale, show
-from collab_trl.order_desk.evaluation import FIGURES, Visited, figures
-from collab_trl.order_desk.lessons import lessons
-from collab_trl.order_desk.recipe import Recipe
-from collab_trl.order_desk.tokenizer import make_tokenizer
+from collab_order_desk import customers
+from collab_order_desk.evaluation import STATISTICS, DeskConversation, statistics
+from collab_order_desk.learning.base_model import Size, make_tokenizer
+from collab_order_desk.learning.demo import Scale, show
+from collab_order_desk.learning.lessons import lessons
+from collab_order_desk.learning.recipe import Recipe
+from collab_order_desk.speech import read_reply
+from collab_order_desk.world import NAMES, said_by_user
 from support.cli import collab
 from support.fakes import chat
 
 from collab_sdk.demos import Shown
 from collab_sdk.prompts import load_prompt
-from collab_sdk.tasks.order_desk import visitors
-from collab_sdk.tasks.order_desk.speech import read_reply
-from collab_sdk.tasks.order_desk.world import NAMES, said_by_user
 from collab_sdk.types import as_messages
 
 SMALL = Scale(
     base=Size(layers=1, hidden=48, lessons=400, epochs=6),
     recipe=Recipe(candidates=3, samples=2, goals=2, epochs=1.0),
-    visitors=24,
+    customers=24,
     rounds=1,
     evaluated=20,
 )
@@ -55,10 +54,10 @@ def test_the_tokenizer_gives_back_what_was_said():
     assert len(proactive) == 1
 
 
-def test_a_visit_tells_its_figures():
-    visitor = next(visitor for visitor in visitors(20, seed=0) if not visitor.is_clear)
-    messages = as_messages(chat(visitor.opening, "what milk ?", "oat milk", "hm"))
-    measured = figures([Visited(visitor=visitor, messages=messages)])
+def test_a_conversation_tells_its_statistics():
+    customer = next(customer for customer in customers(20, seed=0) if not customer.is_clear)
+    messages = as_messages(chat(customer.opening, "what milk ?", "oat milk", "hm"))
+    measured = statistics([DeskConversation(customer=customer, messages=messages)])
     assert measured["success"] == 0
     assert measured["asks when ambiguous"] == 1
     assert measured["malformed replies"] == 0.5
@@ -78,7 +77,7 @@ def test_a_model_is_taught_trained_on_pairs_of_its_own_replies_and_measured_befo
     folder, result, stages = shown
     assert len(stages) == 2
     assert list(result.figures) == ["base", "round 1"]
-    assert all(set(measured) == set(FIGURES) for measured in result.figures.values())
+    assert all(set(measured) == set(STATISTICS) for measured in result.figures.values())
     assert (folder / "rounds" / "round-1" / "adapter" / "merged" / "model.safetensors").exists()
     assert (folder / "rounds" / "round-1" / "prefs.turns.jsonl").exists()
     assert result.picture.read_bytes().startswith(b"\x89PNG")

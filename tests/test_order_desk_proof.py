@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from collab_sdk.tasks.order_desk import visitors
-from collab_sdk.tasks.order_desk.world import NAMES, named_in
+from collab_order_desk import customers
+from collab_order_desk.world import NAMES, named_in
 
 PROOF = Path(__file__).parents[1] / "benchmarks" / "order_desk" / "proof.py"
 ARMS = ["base", "proactive prompt", "SFT on best", "offline DPO", "2-round DPO", "online DPO", "GRPO", "PPO"]
@@ -21,9 +20,9 @@ def proof(*arguments):
 
 def test_the_smoke_version_makes_and_measures_every_arm(tmp_path):
     settings = ("--work", tmp_path, "--seeds", 0, "--parts", "main")
-    first = proof(*settings, "--smoke", "--visitors", 10, "--evaluated", 8)
+    first = proof(*settings, "--smoke", "--customers", 10, "--evaluated", 8)
     assert [line.partition(", ")[2].partition(":")[0] for line in first.splitlines()] == ARMS
-    assert proof(*settings, "--smoke", "--visitors", 10, "--evaluated", 8) == ""  # what is done is not done again
+    assert proof(*settings, "--smoke", "--customers", 10, "--evaluated", 8) == ""  # what is done is not done again
     tables = proof(*settings, "--report")
     for arm in ARMS:
         assert tables.count(f"| {arm} | 1 |") == 3, arm
@@ -32,8 +31,10 @@ def test_the_smoke_version_makes_and_measures_every_arm(tmp_path):
 
 @pytest.mark.parametrize("slot", NAMES)
 def test_a_slot_that_is_always_or_never_named_is_so_in_every_opening(slot):
-    value_of = [(visitor.order[slot], named_in(visitor.opening)) for visitor in visitors(60, seed=3, always=(slot,))]
+    value_of = [
+        (customer.order[slot], named_in(customer.opening)) for customer in customers(60, seed=3, always=(slot,))
+    ]
     assert all(value in named for value, named in value_of)
-    unnamed = visitors(60, seed=3, never=(slot,))
-    assert not any(visitor.order[slot] in named_in(visitor.opening) for visitor in unnamed)
-    assert not any(visitor.is_clear for visitor in unnamed)
+    unnamed = customers(60, seed=3, never=(slot,))
+    assert not any(customer.order[slot] in named_in(customer.opening) for customer in unnamed)
+    assert not any(customer.is_clear for customer in unnamed)

@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch):
 
 
 def on_ray(workers: int) -> list[str]:
-    return ["--engine", "ray", "--ray-workers", str(workers)]
+    return ["--runner", "ray", "--ray-workers", str(workers)]
 
 
 def files(tmp_path, name: str) -> list[bytes]:
@@ -197,7 +197,7 @@ def test_a_directory_as_cache_is_refused_on_several_machines(tmp_path, monkeypat
 )
 def test_an_address_that_cannot_be_used_is_one_line(address, said, tmp_path):
     logs = write_chats(tmp_path / "chats.jsonl", 2)
-    result = collab("score", logs, "--model", "offline", "--engine", "ray", "--ray-address", address)
+    result = collab("score", logs, "--model", "offline", "--runner", "ray", "--ray-address", address)
     assert result.exit_code == 1
     assert said in result.stderr.splitlines()[-1]
 
@@ -205,13 +205,13 @@ def test_an_address_that_cannot_be_used_is_one_line(address, said, tmp_path):
 def test_a_missing_ray_names_the_extra(tmp_path, monkeypatch):
     logs = write_chats(tmp_path / "chats.jsonl", 2)
     monkeypatch.setitem(sys.modules, "ray", None)
-    result = collab("score", logs, "--model", "offline", "--engine", "ray")
+    result = collab("score", logs, "--model", "offline", "--runner", "ray")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "Error: --engine ray needs ray: pip install 'collab-sdk[ray]'"
+    assert result.stderr.splitlines()[-1] == "Error: --runner ray needs ray: pip install 'collab-sdk[ray]'"
 
 
 def test_an_unknown_engine_lists_those_there_are(tmp_path):
     logs = write_chats(tmp_path / "chats.jsonl", 2)
-    result = collab("score", logs, "--model", "offline", "--engine", "spark")
+    result = collab("score", logs, "--model", "offline", "--runner", "spark")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == "Error: Unknown engine 'spark'. Known: local, ray."

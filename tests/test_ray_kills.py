@@ -36,7 +36,7 @@ class Run:
         self.command = ["export-prefs", "chats.jsonl", "--model", "hosted_vllm/x", "--api-base", server.api_base]
         self.command += ["--samples", "2", "--concurrency", str(CEILING), "--cache", "cache", "-o", "prefs.jsonl"]
         if address is not None:
-            self.command += ["--engine", "ray", "--ray-address", address, "--ray-workers", "2"]
+            self.command += ["--runner", "ray", "--ray-address", address, "--ray-workers", "2"]
 
     def start(self, **options: Any) -> subprocess.Popen[str]:
         self.before = self.server.count
@@ -164,7 +164,7 @@ def test_a_cluster_of_another_version_is_one_line(cluster, tmp_path):
     _, address = cluster
     write_chats(tmp_path / "chats.jsonl", 2)
     code = "import ray; ray.__version__ = '1.2.3'; from collab_cli.main import main; main()"
-    command = [sys.executable, "-c", code, "score", "chats.jsonl", "--model", "offline", "--engine", "ray"]
+    command = [sys.executable, "-c", code, "score", "chats.jsonl", "--model", "offline", "--runner", "ray"]
     result = subprocess.run(
         [*command, "--ray-address", address],
         cwd=tmp_path,

@@ -1,7 +1,9 @@
 """Whatever answers: models by name, servers, clients, functions, behind one narrow interface."""
 
 from collab_sdk.models.base import (
+    NOTHING,
     SERVERS_OWN,
+    SETTINGS,
     CallRole,
     ChatModel,
     ChatReply,
@@ -21,8 +23,10 @@ from collab_sdk.models.server import ServerModel
 from collab_sdk.spec import Price
 
 __all__ = [
+    "NOTHING",
     "PLUGIN_GROUP",
     "SERVERS_OWN",
+    "SETTINGS",
     "ApiKey",
     "Bot",
     "CallRole",

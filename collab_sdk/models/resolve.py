@@ -9,7 +9,7 @@ from collab_sdk.models.base import SETTINGS, ChatModel
 from collab_sdk.models.client import ClientModel
 from collab_sdk.models.function import FunctionModel
 from collab_sdk.models.instructed import InstructedModel, instructions_in
-from collab_sdk.models.litellm import LiteLLMModel, litellm_price, provider_of
+from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.providers import OPENAI_ADDRESS, ApiKey, default_base, has_own_address, provider_of
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.server import ServerModel

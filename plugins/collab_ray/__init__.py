@@ -1,4 +1,4 @@
-"""Runs on Ray: `--engine ray` does the work on conversations in the processes of a cluster."""
+"""Runs on Ray: `--runner ray` does the work on conversations in the processes of a cluster."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +23,7 @@ def open_runner(engine: Engine, options: RunnerOptions) -> Iterator[Runner]:
     try:
         import ray.data
     except ImportError as error:
-        raise MissingExtraError.of(f"--engine ray needs {error.name}", "ray") from None
+        raise MissingExtraError.of(f"--runner ray needs {error.name}", "ray") from None
     with connected(options, engine.limits.concurrency) as cluster:
         from collab_ray.runner import RayRunner
 

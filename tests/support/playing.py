@@ -19,9 +19,9 @@ WANTED = "Which size?"
 FAST: dict[str, Any] = {
     "learning_rate": 2e-2,
     "batch_size": 20,
-    "micro_batch": 20,
-    "rank": 8,
-    "alpha": 16,
+    "per_device_batch_size": 20,
+    "lora_r": 8,
+    "lora_alpha": 16,
     "epochs": 4.0,
     "beta": 0.02,
 }
