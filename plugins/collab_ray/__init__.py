@@ -12,7 +12,7 @@ __all__ = ["open_runner"]
 
 @contextmanager
 def open_runner(engine: Engine, options: RunnerOptions) -> Iterator[Runner]:
-    """A runner on the cluster at `options.address`, or on a Ray of its own on this machine, which ends with it.
+    """Opens a runner on the cluster at `options.address`, or on a Ray of its own on this machine, which ends with it.
 
     Raises RunnerError where there is no cluster, or one of other versions; UsageError for a cache that its machines
     cannot share.
@@ -21,12 +21,11 @@ def open_runner(engine: Engine, options: RunnerOptions) -> Iterator[Runner]:
 
     set_environment(options)
     try:
-        import ray.data
-    except ImportError as error:
-        raise MissingExtraError.of(f"--engine ray needs {error.name}", "ray") from None
-    with connected(options, engine.limits.concurrency) as cluster:
-        from collab_ray.runner import RayRunner
+        import ray
+    except ImportError:
+        raise MissingExtraError.of("--engine ray needs Ray", "ray") from None
+    del ray
+    from collab_ray.runner import RayRunner
 
-        del ray
-        with closing(RayRunner(engine, options, cluster)) as runner:
-            yield runner
+    with connected(options, engine.limits.concurrency) as cluster, closing(RayRunner(engine, cluster)) as runner:
+        yield runner

@@ -1,24 +1,24 @@
-"""One process's part of a fleet's limits: the quota of its engine, and the reports that renew it."""
+"""A worker's part of the limits that all share: the quota of its engine, and the reports that renew it."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from collab_ray.fleet import LATER, LEASE_SECONDS, SOON, EndpointReport, Grant, Report
+from collab_ray.broker import LEASE_SECONDS, MAX_INTERVAL, MIN_INTERVAL, EndpointReport, Grant, Report
 from collab_sdk.chat.gate import Gate
 from collab_sdk.chat.ledger import Ledger
 from collab_sdk.chat.retry import Sleep
 from collab_sdk.errors import BudgetError
 
 STALE_SECONDS = LEASE_SECONDS / 3
-"""After which, unless it is renewed, nothing new is begun on a grant: others may soon have it."""
-GRACE = 0.05
+"""Seconds after which no call is started on a grant that was not renewed: others may soon have it."""
+MAX_START_DELAY = 0.05
 """Seconds by which a start may be late; a later one would crowd those after it."""
 
 
-class FleetBound:
-    """What this member was lent of a model's slots, in the place of a Limit of its own."""
+class LeasedConcurrency:
+    """What this client was lent of a model's slots, in the place of a Limit of its own."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.slots = 0
@@ -46,8 +46,8 @@ class FleetBound:
         self.troubles += 1
 
 
-class FleetPace:
-    """Starts that this member was handed, in the place of a Pace of its own."""
+class LeasedStarts:
+    """When calls of this client may start, in the place of a Pace of its own."""
 
     def __init__(self, clock: Callable[[], float], sleep: Sleep, *, limited: bool) -> None:
         self.tokens = 0
@@ -64,7 +64,7 @@ class FleetPace:
             now = self._clock()
             if start > now:
                 await self._sleep(start - now)
-            if self._clock() <= start + GRACE:
+            if self._clock() <= start + MAX_START_DELAY:
                 return
 
     def charge(self, tokens: int) -> None:
@@ -72,10 +72,10 @@ class FleetPace:
 
     @property
     def starts(self) -> int:
-        """Calls that wait for theirs."""
+        """How many calls wait for theirs."""
         return sum(not turn.done() for turn in self._waiting)
 
-    def hand_out(self, starts: Iterable[float]) -> None:
+    def assign(self, starts: Iterable[float]) -> None:
         for start in starts:
             while self._waiting and self._waiting[0].done():  # cancelled
                 self._waiting.popleft()
@@ -83,8 +83,8 @@ class FleetPace:
                 self._waiting.popleft().set_result(start)
 
 
-class FleetBudget:
-    """Calls that this member was lent, in the place of a Budget of its own."""
+class LeasedBudget:
+    """Calls that this client was lent, in the place of a Budget of its own."""
 
     def __init__(self, *, limited: bool) -> None:
         self.calls, self.finished, self.priced, self.lent = 0, 0, 0, 0
@@ -106,7 +106,7 @@ class FleetBudget:
             self.priced += 1
 
     def renew(self, lent: int, spent: str | None) -> None:
-        """Wake whoever waits, with calls or with why there are none."""
+        """Wakes the calls that wait: they may start, or fail since the budget is `spent`."""
         self.lent = lent
         waiting, self.waiting = self.waiting, deque()
         for turn in waiting:
@@ -120,68 +120,62 @@ class FleetBudget:
 
 @dataclass(kw_only=True, slots=True)
 class _Endpoint:
-    bound: FleetBound
+    concurrency: LeasedConcurrency
     gate: Gate
-    pace: FleetPace
+    pace: LeasedStarts
 
 
-class Member:
-    """The Quota of one engine of a fleet. `ask` sends a report and brings the grant; `keep_up` must run meanwhile."""
+class RateClient:
+    """The Quota of a worker's engine. `send` brings a report to the broker; `keep_reporting` must run meanwhile."""
 
     def __init__(
         self,
-        ask: Callable[[Report], Awaitable[Grant]],
+        send: Callable[[Report], Awaitable[Grant]],
         *,
         paced: bool,
         limited: bool,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self.budget = FleetBudget(limited=limited)
-        self.stop: tuple[str, str] | None = None
+        self.budget = LeasedBudget(limited=limited)
         self.ledger = Ledger()
         """Of the engine whose quota this is, to be set once there is one."""
-        self._ask = ask
+        self._send = send
         self._paced = paced
         self._clock = clock
         self._sleep = sleep
         self._endpoints: dict[str, _Endpoint] = {}
-        self._turn = asyncio.Lock()
+        self._one_report = asyncio.Lock()
         self._calls_before = 0
-        self._next = SOON
+        self._interval = MIN_INTERVAL
 
     def gate(self, endpoint: str) -> Gate:
         return self._endpoint(endpoint).gate
 
-    def pace(self, endpoint: str) -> FleetPace:
+    def pace(self, endpoint: str) -> LeasedStarts:
         return self._endpoint(endpoint).pace
 
-    async def keep_up(self, on_stop: Callable[[], None]) -> None:
-        """Report for as long as this runs; `on_stop` is called once if the run has been ended elsewhere."""
-        told = False
+    async def keep_reporting(self) -> None:
         while True:
             await self.report()
-            if self.stop is not None and not told:
-                told = True
-                on_stop()
-            await self._sleep(self._next if self._at_work else LATER)
+            await self._sleep(self._interval if self._is_busy else MAX_INTERVAL)
 
     async def report(self) -> None:
-        """Say what was done, and take what may be done next."""
-        async with self._turn:
-            asked = self._clock()
-            grant = await self._ask(self._report(asked))
+        """Reports what was done, and takes in what may be done next."""
+        async with self._one_report:
+            sent = self._clock()
+            grant = await self._send(self._report(sent))
             for key, granted in grant.endpoints.items():
                 endpoint, now = self._endpoints[key], self._clock()
-                bound = endpoint.bound
-                bound.slots, bound.spacing, bound.good_until = granted.slots, granted.spacing, asked + STALE_SECONDS
-                endpoint.pace.hand_out(now + start for start in granted.starts)
+                lent = endpoint.concurrency
+                lent.slots, lent.spacing, lent.good_until = granted.slots, granted.spacing, sent + STALE_SECONDS
+                endpoint.pace.assign(now + start for start in granted.starts)
                 endpoint.gate.wake()
             self.budget.renew(grant.lent, grant.spent)
-            self._next, self.stop = grant.next, grant.stop
+            self._interval = grant.interval
 
     @property
-    def _at_work(self) -> bool:
+    def _is_busy(self) -> bool:
         gates = (endpoint.gate for endpoint in self._endpoints.values())
         return any(gate.busy or gate.queued for gate in gates)
 
@@ -205,25 +199,25 @@ class Member:
         )
 
     def _endpoint_report(self, endpoint: _Endpoint, now: float) -> EndpointReport:
-        bound, gate, pace = endpoint.bound, endpoint.gate, endpoint.pace
+        lent, gate, pace = endpoint.concurrency, endpoint.gate, endpoint.pace
         report = EndpointReport(
             busy=gate.busy,
             waiting=gate.queued,
-            first=gate.first_queued,
-            answered=bound.answered,
-            seconds=bound.seconds / bound.timed if bound.timed else None,
-            refused=tuple(now - started for started in bound.refusals),
-            troubled=bound.troubles,
+            oldest=gate.first_queued,
+            answered=lent.answered,
+            seconds=lent.seconds / lent.timed if lent.timed else None,
+            refused=tuple(now - started for started in lent.refusals),
+            troubled=lent.troubles,
             tokens=pace.tokens,
             starts=pace.starts,
         )
-        bound.answered, bound.troubles, bound.seconds, bound.timed = 0, 0, 0.0, 0
-        bound.refusals, pace.tokens = [], 0
+        lent.answered, lent.troubles, lent.seconds, lent.timed = 0, 0, 0.0, 0
+        lent.refusals, pace.tokens = [], 0
         return report
 
     def _endpoint(self, key: str) -> _Endpoint:
         if key not in self._endpoints:
-            bound = FleetBound(self._clock)
-            pace = FleetPace(self._clock, self._sleep, limited=self._paced)
-            self._endpoints[key] = _Endpoint(bound=bound, gate=Gate(bound, self._clock), pace=pace)
+            lent = LeasedConcurrency(self._clock)
+            pace = LeasedStarts(self._clock, self._sleep, limited=self._paced)
+            self._endpoints[key] = _Endpoint(concurrency=lent, gate=Gate(lent, self._clock), pace=pace)
         return self._endpoints[key]
