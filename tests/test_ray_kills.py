@@ -159,6 +159,21 @@ def test_a_killed_command_goes_on_where_it_was(cluster, undisturbed, tmp_path):
     assert run.files == files
 
 
+def test_an_interrupted_run_keeps_every_reply_and_goes_on(cluster, undisturbed, tmp_path):
+    _, address = cluster
+    files, calls = undisturbed
+    with LoopbackServer(latency=slowly) as server:
+        run = Run(tmp_path, server, address)
+        process = run.start()
+        run.wait_for_calls(process, 60)
+        process.send_signal(signal.SIGINT)
+        said = run.finish(process, code=130)
+        assert "Traceback" not in said
+        run.finish(run.start())
+        assert server.count == calls
+    assert run.files == files
+
+
 def test_a_cluster_of_another_version_is_one_line(cluster, tmp_path):
     _, address = cluster
     write_chats(tmp_path / "chats.jsonl", 2)
