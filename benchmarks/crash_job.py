@@ -18,9 +18,8 @@ from typing import Any
 from job import chats
 
 from collab_sdk import Engine, MRScorer, PreferenceExporter, Rollout, Simulator
-from collab_sdk.chat.cache import DiskCache
-from collab_sdk.chat.key import call_identity, call_key
-from collab_sdk.chat.model import ChatReply, ChatRequest
+from collab_sdk.cache import DiskCache, call_identity, call_key
+from collab_sdk.models import ChatReply, ChatRequest
 from collab_sdk.offline import OfflineModel
 
 CEILING = 16

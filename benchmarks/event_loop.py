@@ -23,9 +23,9 @@ from cache_writer import TEXT, writers, written_a_second
 from table import finish, judged
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
-from collab_sdk.chat.cache import Cache, DiskCache, MemoryCache
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole
+from collab_sdk.cache import Cache, DiskCache, MemoryCache
+from collab_sdk.engine import run_sync
+from collab_sdk.models import CallRole
 from collab_sdk.testing import FakeChatModel
 
 CALLERS = 64

@@ -20,9 +20,8 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import ChatModel, Engine, as_chat_model
-from collab_sdk.chat.litellm_model import LiteLLMModel, load_litellm
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.openai_shape import request_arguments
+from collab_sdk.engine import run_sync
+from collab_sdk.models import LiteLLMModel, load_litellm, request_arguments
 
 CEILING = 64
 Sent = list[dict[str, Any]]

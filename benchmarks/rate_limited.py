@@ -17,9 +17,8 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import ChatRequest, CollabError, Engine, Message
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.model import CallRole
-from collab_sdk.chat.retry import RetryPolicy, is_retryable
+from collab_sdk.engine import RetryPolicy, is_retryable
+from collab_sdk.models import CallRole, as_chat_model
 
 SECONDS = 30
 Call = Callable[[ChatRequest], Awaitable[Any]]

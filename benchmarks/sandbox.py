@@ -5,9 +5,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from collab_sdk.sandbox import Limits, Sandbox
-from collab_sdk.sandbox.isolation import ISOLATIONS, works
-from collab_sdk.sandbox.unsafe import unsafe
+from collab_sdk.sandbox import ISOLATIONS, Limits, Sandbox, unsafe, works
 
 PROGRAMS = 200
 PROGRAM = "def f(x):\n    return 2 * x\n\nassert f(2) == 4"

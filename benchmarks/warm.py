@@ -19,7 +19,7 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import Engine, as_chat_model
-from collab_sdk.chat.cache import DiskCache
+from collab_sdk.cache import DiskCache
 
 
 def job(api_base: str, folder: str, n: int) -> tuple[float, int]:

@@ -1,12 +1,12 @@
 """Make an existing chatbot a better collaborator: score replies by how the conversation ends, and train on it."""
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
+from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import CollabError
 from collab_sdk.goals import GoalReader
 from collab_sdk.logs import read_conversations
 from collab_sdk.metrics import Evidence, Judgement, Metric, Rubric, TokenPenalty
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.preferences import ExportReport, PreferenceExporter
 from collab_sdk.rollout import Rollout
 from collab_sdk.scorer import MRScorer

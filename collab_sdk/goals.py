@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine, default_engine
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatModel
-from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.engine import Engine, default_engine
+from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import UsageError
+from collab_sdk.models.base import CallRole, ChatModel
+from collab_sdk.models.reading import json_request
+from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.types import Conversation, Goal, Message
 

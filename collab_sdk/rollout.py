@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
 from collab_sdk.concurrency import all_settled
+from collab_sdk.engine.engine import Engine
+from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
+from collab_sdk.models.base import CallRole, ChatModel, ChatRequest
+from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.simulator import Simulator
 from collab_sdk.types import End, Future, Goal, Message, as_messages
 

@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Any, Self
 
 from collab_sdk.calibration import Calibration
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.concurrency import Outcome, all_settled
+from collab_sdk.concurrency import all_settled
+from collab_sdk.engine.engine import Engine
+from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
 from collab_sdk.rollout import Rollout
-from collab_sdk.runners import run_here
+from collab_sdk.runs.local import run_here
+from collab_sdk.runs.runner import Outcome
 from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
 
 DEFAULT_METRICS: Mapping[str, float] = {"goal": 1.0, "interactivity": 1.0, "token_penalty": 1.0}

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine, default_engine
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatModel
-from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.engine import Engine, default_engine
+from collab_sdk.engine.loop import run_sync
+from collab_sdk.models.base import CallRole, ChatModel
+from collab_sdk.models.reading import json_request
+from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.prompts import fence, fence_transcript, json_line
 from collab_sdk.types import Goal, Message, as_messages
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from collab_sdk.chat.model import ChatReply, ChatRequest, Price
+from collab_sdk.models.base import ChatReply, ChatRequest, Price
 
 Answer = str | ChatReply | Exception
 

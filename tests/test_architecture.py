@@ -18,15 +18,18 @@ HEAVY = set(
 )
 
 LAYERS = [
-    {"errors", "private_file", "types", "registry", "sampling", "statistics", "suppression", "wire"},
-    {"prompts", "concurrency", "demos", "rows", "sandbox", "calibration"},
-    {"chat"},
-    {"simulator", "goals", "offline", "testing", "logs", "runners"},
-    {"rollout", "harvest"},
+    {"errors", "types", "plugins", "suppression", "secrets", "tokens", "private_file"},
+    {"concurrency", "prompts", "stats", "sandbox", "demos"},
+    {"models"},
+    {"cache", "offline", "testing"},
+    {"engine"},
+    {"logs", "runs", "score_rows"},
+    {"harvest", "goals", "simulator"},
+    {"rollout"},
     {"metrics"},
-    {"scorer", "asking"},
-    {"runs"},
-    {"preferences", "estimate", "comparison", "tasks", "training"},
+    {"calibration", "scorer"},
+    {"preferences", "training", "tasks"},
+    {"cost"},
     {"evaluation", "fidelity"},
     {"jobs", "report"},
 ]

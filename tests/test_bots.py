@@ -29,12 +29,12 @@ from pydantic import BaseModel
 from support.fakes import chat, user_says
 
 from collab_sdk import Conversation, Engine, Goal, MRScorer, Rollout, Simulator, as_chat_model
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
-from collab_sdk.chat.retry import RetryPolicy
-from collab_sdk.chat.tokens import count_tokens
+from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.retry import RetryPolicy
 from collab_sdk.errors import EndpointError, NotEnoughSamplesError, UsageError
+from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import as_messages
 
 # LangChain's own message histories are deprecated, and in many apps.
@@ -709,7 +709,7 @@ BLOCKING = """
 import threading
 from langchain_core.runnables import RunnableLambda
 from collab_sdk import Engine, MRScorer, Rollout, Simulator
-from collab_sdk.chat.retry import RetryPolicy
+from collab_sdk.engine.retry import RetryPolicy
 from collab_sdk.errors import EndpointError
 from collab_sdk.testing import FakeChatModel
 

@@ -8,7 +8,7 @@ import zlib
 import pytest
 from support.caches import get, put
 
-from collab_sdk.chat.cache import DiskCache
+from collab_sdk.cache.disk import DiskCache
 from collab_sdk.errors import CacheError
 
 
@@ -132,7 +132,7 @@ def test_a_lock_that_another_process_holds_is_waited_for(impatient):
 
 
 def test_a_lock_that_is_never_let_go_ends_the_run(impatient, monkeypatch):
-    monkeypatch.setattr("collab_sdk.chat.cache.PATIENCE", 0.1)
+    monkeypatch.setattr("collab_sdk.cache.disk.PATIENCE", 0.1)
     holder = sqlite3.connect(impatient.directory / "cache.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(CacheError, match="cannot be written: database is locked"):

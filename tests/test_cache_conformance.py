@@ -10,7 +10,7 @@ import pytest
 from support.caches import REQUEST, Place, get, key_of, place_of, put
 
 from collab_sdk import ChatReply
-from collab_sdk.chat.caches import copy_cache
+from collab_sdk.cache.open import copy_cache
 
 KINDS = ("disk", "redis", "postgres")
 KEY = key_of("k")

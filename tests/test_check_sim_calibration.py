@@ -7,7 +7,7 @@ from support.fakes import chat, scorer_of
 
 from collab_sdk.calibration import Calibration, RewardPair, fit_calibration
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
-from collab_sdk.rows import score_row
+from collab_sdk.score_rows import score_row
 
 
 def pairs(values):

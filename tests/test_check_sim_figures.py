@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from support.fakes import chat, judged, scorer_of, user_says
 
 from collab_sdk import ChatRequest, Conversation, Goal
-from collab_sdk.chat.loop import run_sync
+from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import ModelCallError
 from collab_sdk.fidelity import SimulatorCheck, check_row, figures, user_turns
-from collab_sdk.fidelity.auc import estimate_auc
-from collab_sdk.fidelity.correlation import estimate_correlation
 from collab_sdk.prompts import unfence
+from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.stats.correlation import estimate_correlation
 from collab_sdk.types import as_messages
 
 

@@ -11,8 +11,8 @@ from collab_cli.summary import show_usage
 from collab_cli.units import dollars, duration, money, size
 from support.cli import chat_row, collab, write_bot, write_chats
 
-from collab_sdk.chat.ledger import Ledger, Usage
-from collab_sdk.chat.model import CallRole
+from collab_sdk.engine.usage import Ledger, Usage
+from collab_sdk.models.base import CallRole
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from support.fakes import chat, judged, scorer_of, user_says
 
 from collab_sdk import ChatRequest, Conversation, Engine, Goal, Simulator, as_chat_model
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.comparison import acompare_bots
+from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import EndpointError, ModelCallError
+from collab_sdk.evaluation.comparison import acompare_bots
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import as_messages
 
@@ -40,7 +40,7 @@ def compare(before, after, chats=None, *, judge=judge, **options):
 
 
 def figures(comparison):
-    return {figure.name: figure for figure in comparison.figures}
+    return {figure.name: figure for figure in comparison.statistics}
 
 
 def test_a_comparison_tells_reward_length_and_questions_of_both():
@@ -68,7 +68,7 @@ def test_each_bot_plays_its_own_futures_with_the_same_user():
 
 def test_a_bot_compared_with_itself_differs_in_nothing():
     comparison = compare(bot("A good mocha."), bot("A good mocha."))
-    assert all(figure.difference.mean == 0 for figure in comparison.figures)
+    assert all(figure.difference.mean == 0 for figure in comparison.statistics)
 
 
 def test_what_one_bot_cannot_answer_is_missing_from_both():
@@ -113,7 +113,7 @@ def test_progress_counts_conversations():
 
 
 def test_nothing_to_compare_gives_no_figures():
-    assert compare(bot("a"), bot("b"), []).figures == ()
+    assert compare(bot("a"), bot("b"), []).statistics == ()
 
 
 def test_rules_that_ask_first_ask_more_than_rules_that_do_not(capsys):

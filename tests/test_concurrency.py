@@ -6,8 +6,10 @@ from contextlib import nullcontext
 import pytest
 
 from collab_sdk import Conversation
-from collab_sdk.concurrency import HELD_BACK, Outcome, all_settled, over_conversations
+from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import BudgetError, EndpointError, InputError, SampleError
+from collab_sdk.runs.local import HELD_BACK, over_conversations
+from collab_sdk.runs.runner import Outcome
 
 
 def chats(count: int) -> list[Conversation]:

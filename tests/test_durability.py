@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from collab_sdk import ChatReply
-from collab_sdk.chat.cache import DiskCache
-from collab_sdk.chat.group_thread import GroupThread
-from collab_sdk.chat.lease import FileLeases
+from collab_sdk.cache.batching import BatchThread
+from collab_sdk.cache.disk import DiskCache
+from collab_sdk.cache.lease import FileLeases
 
 WORKER = """
 import asyncio, os, sys
@@ -87,7 +87,7 @@ def test_a_second_opener_in_the_process_does_not_let_go_of_what_the_first_holds(
     """Or another process that closes the cache would take it for the last, and clear away what is still written to."""
     first, second = DiskCache(tmp_path), DiskCache(tmp_path)
     asyncio.run(first.aput("ab" * 32, ChatReply(content="one"), request={}))
-    other = "import sys; from collab_sdk.chat.cache import DiskCache; DiskCache(sys.argv[1]).close()"
+    other = "import sys; from collab_sdk.cache.disk import DiskCache; DiskCache(sys.argv[1]).close()"
     subprocess.run([sys.executable, "-c", other, str(tmp_path)], check=True)
     asyncio.run(first.aput("cd" * 32, ChatReply(content="two"), request={}))
     assert asyncio.run(DiskCache(tmp_path).aget("cd" * 32)) == ChatReply(content="two")
@@ -123,7 +123,7 @@ def test_what_gathers_during_a_commit_is_committed_together_and_then_acknowledge
         groups.append(group)
         return [-number for number in group]
 
-    writer = GroupThread(commit, name="test")
+    writer = BatchThread(commit, name="test")
 
     async def main() -> None:
         results = await asyncio.gather(*(writer.do(number) for number in range(100)))
@@ -142,7 +142,7 @@ def test_a_commit_that_fails_is_told_to_everyone_who_waited_and_to_nobody_after(
         return group
 
     async def main() -> None:
-        writer = GroupThread(commit, name="test")
+        writer = BatchThread(commit, name="test")
         with pytest.raises(OSError, match="disk full"):
             await writer.do(-1)
         await writer.do(2)

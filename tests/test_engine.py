@@ -4,9 +4,8 @@ from collections.abc import Callable
 import pytest
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
-from collab_sdk.chat.cache import MemoryCache
-from collab_sdk.chat.key import call_identity, call_key
-from collab_sdk.chat.model import CallRole, Price
+from collab_sdk.cache.base import MemoryCache
+from collab_sdk.cache.key import call_identity, call_key
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import (
     BotError,
@@ -20,6 +19,7 @@ from collab_sdk.errors import (
     TruncatedReplyError,
     UsageError,
 )
+from collab_sdk.models.base import CallRole, Price
 from collab_sdk.testing import Answer, FakeChatModel
 
 

@@ -14,8 +14,8 @@ from collab_sdk import (
     TokenPenalty,
     read_conversations,
 )
-from collab_sdk.chat.model import CallRole, Price
-from collab_sdk.estimate import estimate_usage
+from collab_sdk.cost import estimate_usage
+from collab_sdk.models.base import CallRole, Price
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.types import as_messages
 

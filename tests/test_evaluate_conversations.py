@@ -9,7 +9,7 @@ from support.fakes import user_says
 from collab_sdk import Conversation, Engine, Goal, Message, Simulator
 from collab_sdk.errors import BotError, InputError, UsageError
 from collab_sdk.evaluation import Evaluator, as_bot
-from collab_sdk.evaluation.bots import InstructedModel
+from collab_sdk.models.instructed import InstructedModel
 from collab_sdk.prompts import load_prompt
 from collab_sdk.tasks import Task, get_task
 from collab_sdk.testing import FakeChatModel

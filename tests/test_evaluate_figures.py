@@ -7,7 +7,7 @@ import pytest
 from collab_sdk import Future, Message
 from collab_sdk.evaluation import BotResult, Played, figures
 from collab_sdk.evaluation.asking_figures import STATISTICS, estimate, macro_accuracy
-from collab_sdk.statistics import estimate_mean
+from collab_sdk.stats.bootstrap import estimate_mean
 
 
 def played(goal, value, *, sample=0, said=("hello there", "hi"), error=None, **fields):

@@ -4,11 +4,11 @@ from itertools import pairwise
 import pytest
 
 from collab_sdk import Engine
-from collab_sdk.chat.gate import Gate
-from collab_sdk.chat.limit import CUT, FIRST_ROUND, Limit
-from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
-from collab_sdk.chat.pace import Pace
 from collab_sdk.concurrency import open_order
+from collab_sdk.engine.adaptive import CUT, FIRST_ROUND, AdaptiveLimit
+from collab_sdk.engine.admission import Admission
+from collab_sdk.engine.limits import RateLimit
+from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.testing import FakeChatModel
 
 
@@ -25,16 +25,16 @@ class Clock:
         self.now += seconds
 
 
-def warmed(ceiling: int, successes: int, clock: Clock | None = None) -> Gate:
+def warmed(ceiling: int, successes: int, clock: Clock | None = None) -> Admission:
     clock = clock or Clock()
-    gate = Gate(Limit(ceiling, clock), clock)
+    gate = Admission(AdaptiveLimit(ceiling, clock), clock)
     for _ in range(successes):
         gate.succeeded()
     return gate
 
 
 def test_one_call_goes_first_and_its_success_opens_the_gate():
-    gate = Gate(Limit(64, Clock()), Clock())
+    gate = Admission(AdaptiveLimit(64, Clock()), Clock())
     assert gate.limit == 1
     gate.succeeded()
     assert gate.limit == FIRST_ROUND
@@ -46,7 +46,7 @@ def test_without_refusals_the_limit_doubles_each_round_trip_up_to_the_ceiling():
     assert warmed(4, 1000).limit == 4
 
 
-def refused_once(clock: Clock) -> Gate:
+def refused_once(clock: Clock) -> Admission:
     """A gate of 100 whose endpoint takes a second a call, and which has met a first refusal."""
     gate = warmed(150, 85, clock)
     gate.succeeded(1.0)
@@ -96,7 +96,7 @@ def test_what_a_cut_took_is_won_back_slowly_then_ever_faster():
 def test_after_a_refusal_calls_start_evenly():
     async def starts() -> list[float]:
         loop = asyncio.get_running_loop()
-        gate = Gate(Limit(64, loop.time), loop.time)
+        gate = Admission(AdaptiveLimit(64, loop.time), loop.time)
         gate.succeeded(0.2)
         gate.refused(started=loop.time())
         times: list[float] = []
@@ -135,14 +135,14 @@ def test_the_limit_never_falls_below_one():
 def test_calls_of_the_conversation_opened_first_go_first():
     done: list[int] = []
 
-    async def call(gate: Gate, order: int) -> None:
+    async def call(gate: Admission, order: int) -> None:
         open_order.set(order)
         async with gate:
             done.append(order)
             await asyncio.sleep(0)
 
     async def main() -> None:
-        gate = Gate(Limit(1, Clock()), Clock())
+        gate = Admission(AdaptiveLimit(1, Clock()), Clock())
         await asyncio.gather(*(call(gate, order) for order in (9, 3, 7, 1, 5)))
 
     asyncio.run(main())
@@ -150,12 +150,12 @@ def test_calls_of_the_conversation_opened_first_go_first():
 
 
 def test_a_waiter_that_is_cancelled_leaves_its_place_to_the_next():
-    async def hold(gate: Gate, release: asyncio.Event) -> None:
+    async def hold(gate: Admission, release: asyncio.Event) -> None:
         async with gate:
             await release.wait()
 
     async def main() -> bool:
-        gate, release = Gate(Limit(1, Clock()), Clock()), asyncio.Event()
+        gate, release = Admission(AdaptiveLimit(1, Clock()), Clock()), asyncio.Event()
         holder = asyncio.create_task(hold(gate, release))
         await asyncio.sleep(0)
         given_up = asyncio.create_task(hold(gate, release))
@@ -169,9 +169,9 @@ def test_a_waiter_that_is_cancelled_leaves_its_place_to_the_next():
     assert asyncio.run(asyncio.wait_for(main(), timeout=5))
 
 
-def paced(clock: Clock, **limits: float) -> Pace:
+def paced(clock: Clock, **limits: float) -> RateLimit:
     options = {"requests_per_minute": None, "tokens_per_minute": None} | limits
-    return Pace(**options, clock=clock, sleep=clock.sleep)
+    return RateLimit(**options, clock=clock, sleep=clock.sleep)
 
 
 def test_requests_are_spread_over_the_minute():

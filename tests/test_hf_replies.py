@@ -8,9 +8,9 @@ import torch
 from support.local import REPLIES, asked, replies
 
 from collab_sdk import ChatRequest, Engine, Simulator, as_chat_model
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import Price
+from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import ModelCallError
+from collab_sdk.models.base import Price
 
 
 def mixed(n: int = 24) -> list[ChatRequest]:

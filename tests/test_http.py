@@ -50,8 +50,8 @@ from collab_sdk import (
     as_chat_model,
     read_conversations,
 )
-from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest
 from collab_sdk.errors import EndpointError, ModelCallError, UsageError
+from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.types import Message
 

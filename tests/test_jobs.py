@@ -4,7 +4,7 @@ import pytest
 from support.cli import write_bot
 
 from collab_sdk import Future, Goal, Message, MRScore
-from collab_sdk.jobs import Cast, EvaluateJob, ExportJob, ScoreJob
+from collab_sdk.jobs.jobs import Cast, EvaluateJob, ExportJob, ScoreJob
 from collab_sdk.preferences import ScoredConversation
 from collab_sdk.preferences.candidates import Candidate
 from collab_sdk.preferences.report import ScoredTurn
@@ -41,7 +41,7 @@ def test_what_anybody_may_have_written_has_no_identity(monkeypatch):
         name = "goal"
 
     assert EvaluateJob(cast=OFFLINE, task="order-desk").identity() is None
-    monkeypatch.setattr("collab_sdk.jobs.as_metrics", lambda weights: {"goal": (Kindness(), 1.0)})
+    monkeypatch.setattr("collab_sdk.jobs.jobs.as_metrics", lambda weights: {"goal": (Kindness(), 1.0)})
     assert ScoreJob(cast=OFFLINE).identity() is None
     assert ExportJob(score=ScoreJob(cast=OFFLINE)).identity() is None
 

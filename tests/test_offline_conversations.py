@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collab_sdk.chat.model import CallRole, ChatRequest
+from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.offline import OfflineModel, sample_chats_path
 from collab_sdk.prompts import fence, fence_transcript, load_prompt
 from collab_sdk.types import Message

@@ -14,14 +14,12 @@ from collab_ray.client import RateClient
 from collab_ray.outcomes import LARGEST, OutcomeCache
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, MRScore
-from collab_sdk.chat.cache import MemoryCache
-from collab_sdk.chat.ledger import Usage
-from collab_sdk.chat.model import CallRole
-from collab_sdk.chat.quota import Limits
+from collab_sdk.cache import MemoryCache
+from collab_sdk.engine import Limits, Usage
 from collab_sdk.errors import BudgetError
-from collab_sdk.jobs import ScoreJob
+from collab_sdk.jobs import ScoreJob, dumps, loads
+from collab_sdk.models import CallRole
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.wire import dumps, loads
 
 
 class Clock:
@@ -83,11 +81,11 @@ async def together(limits: Limits, server: Server, *, clients: int, calls: int) 
 
         one = RateClient(
             send,
-            paced=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
+            rate_limited=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
             limited=limits.max_calls is not None or limits.max_usd is not None,
             clock=time.monotonic,
         )
-        engine = Engine(quota=one)
+        engine = Engine(limiter=one)
         one.ledger = engine.ledger
         return one, engine
 
@@ -250,12 +248,12 @@ def test_a_client_that_hears_nothing_begins_nothing_new():
         async def send(report: Report) -> Grant:
             return warmed(clock=clock).report("a", "1", report)
 
-        client = RateClient(send, paced=False, limited=False, clock=clock)
-        gate = client.gate("model")
+        client = RateClient(send, rate_limited=False, limited=False, clock=clock)
+        admission = client.admission("model")
         await client.report()
-        assert gate.limit > 1
+        assert admission.limit > 1
         clock.now += LEASE_SECONDS
-        assert gate.limit == 0
+        assert admission.limit == 0
 
     asyncio.run(main())
 

@@ -10,10 +10,10 @@ from support.faults import BAD_KEY, DROP, SERVER_ERROR, always, rate_limited
 from support.server import LoopbackServer
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, as_chat_model
-from collab_sdk.chat.model import CallRole
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.evaluation import as_bot
+from collab_sdk.models.base import CallRole
 
 
 async def no_wait(seconds: float) -> None:
@@ -183,7 +183,7 @@ def test_a_rate_limit_of_one_replica_is_waited_for_there_and_does_not_narrow_the
 
         async def main() -> dict[str, float]:
             await asyncio.gather(*(engine.call(model, ask(number)) for number in range(200)))
-            return {endpoint.name: endpoint.gate.limit for endpoint in engine._replicas(model)._model_of}
+            return {endpoint.name: endpoint.admission.limit for endpoint in engine._replicas(model)._model_of}
 
         limits = asyncio.run(main())
         assert limits[f"hosted_vllm/x at {free.api_base}"] == 32

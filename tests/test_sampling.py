@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collab_sdk.errors import UsageError
-from collab_sdk.sampling import SamplingRule
+from collab_sdk.preferences.sampling import SamplingRule
 
 REWARD = st.none() | st.sampled_from([0.0, 0.5, 1.0]) | st.floats(-2, 2)
 RULES = st.builds(

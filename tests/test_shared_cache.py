@@ -18,9 +18,9 @@ from support.databases import HMAC_KEY, PASSWORD, QUOTED, Postgres, Redis, free_
 from support.hosts import two_hosts
 
 from collab_sdk import ChatReply, Engine
-from collab_sdk.chat.address import Address
-from collab_sdk.chat.caches import open_cache
+from collab_sdk.cache.open import open_cache
 from collab_sdk.errors import CacheError, UnknownNameError
+from collab_sdk.secrets import Address
 
 KEY = key_of("k")
 SERVERS = {"redis": Redis, "postgres": Postgres}
@@ -160,7 +160,7 @@ def test_a_server_that_stayed_away_is_not_waited_for_again_until_it_is_back(own,
     with pytest.raises(CacheError, match="does not answer"):
         get(cache, KEY)
     with monkeypatch.context() as patched:
-        patched.setattr("collab_sdk.chat.line.time.sleep", lambda _: pytest.fail("it was waited for again"))
+        patched.setattr("collab_sdk.cache.connection.time.sleep", lambda _: pytest.fail("it was waited for again"))
         with pytest.raises(CacheError, match="does not answer"):
             get(cache, KEY)
     own.server.start()

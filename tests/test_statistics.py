@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collab_sdk.statistics import estimate_mean
+from collab_sdk.stats.bootstrap import estimate_mean
 
 values = st.floats(-1e6, 1e6)
 

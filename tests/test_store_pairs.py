@@ -9,7 +9,7 @@ from support.cli import collab
 from support.fakes import judged, scorer_of
 
 from collab_sdk import Conversation, Goal, PreferenceExporter
-from collab_sdk.estimate import estimate_usage
+from collab_sdk.cost import estimate_usage
 from collab_sdk.logs import ConversationStore
 from collab_sdk.preferences import Refusal
 from collab_sdk.types import PARTIAL_TURNS, as_messages

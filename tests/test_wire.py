@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collab_sdk import Conversation, Future, Goal, Message, MRScore
-from collab_sdk.chat.ledger import Usage
+from collab_sdk.engine.usage import Usage
 from collab_sdk.errors import BudgetError, CollabError, InputError, ModelCallError, SampleError
-from collab_sdk.jobs import JOBS, Cast, EvaluateJob, ExportJob, ScoreJob
+from collab_sdk.jobs.jobs import JOBS, Cast, EvaluateJob, ExportJob, ScoreJob
+from collab_sdk.jobs.wire import dumps, error_of, error_row, loads
 from collab_sdk.preferences import PreferenceExporter, ScoredConversation
 from collab_sdk.types import End
-from collab_sdk.wire import dumps, error_of, error_row, loads
 
 texts = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
 json_values = st.recursive(
@@ -69,7 +69,7 @@ def test_whatever_an_export_makes_of_a_conversation_comes_back_and_is_written_al
     from support.cli import chat_row
 
     from collab_sdk import MRScorer, Rollout, Simulator
-    from collab_sdk.chat.loop import run_sync
+    from collab_sdk.engine.loop import run_sync
     from collab_sdk.logs.formats.registry import format_of
 
     found, row = format_of(chat_row(1), None)

@@ -12,7 +12,7 @@ from collab_trl.online.talks import atalk
 from collab_trl.order_desk.recipe import TOKEN_RATE, Recipe, make_pairs, play_of, train, write_openings
 
 from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
-from collab_sdk.chat.loop import run_sync
+from collab_sdk.engine import run_sync
 from collab_sdk.tasks.order_desk import exact_order, right_slots, visitors
 from collab_sdk.tasks.order_desk.speech import read_reply
 from collab_sdk.tasks.order_desk.world import said_by_user

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from collab_sdk.logs.sources import PARTIAL, STDIN, log_files
+from collab_sdk.logs import PARTIAL, STDIN, log_files
 
 
 def check_apart(targets: Iterable[Path], logs: tuple[str, ...]) -> None:

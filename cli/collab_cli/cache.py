@@ -8,8 +8,7 @@ import click
 from collab_cli.options import Number, cache_option, option
 from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
-from collab_sdk.chat.cache import KeptCache
-from collab_sdk.chat.caches import copy_cache, open_cache
+from collab_sdk.cache import KeptCache, copy_cache, open_cache
 
 SECONDS_A_DAY = 86_400
 

@@ -9,7 +9,7 @@ from collab_cli.terminal import note, printable, show
 from collab_cli.units import duration
 from collab_sdk.demos import PLUGIN_GROUP, Demo, Shown
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.registry import registered
+from collab_sdk.plugins import registered
 
 NAME = "train"
 AVERAGES = ("exchanges", "tokens")

@@ -14,10 +14,9 @@ from collab_cli.setup import is_rules
 from collab_cli.terminal import note, printable
 from collab_cli.units import duration
 from collab_sdk import ChatModel, ChatRequest, Engine, as_chat_model
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole
-from collab_sdk.chat.retry import RetryPolicy
+from collab_sdk.engine import RetryPolicy, run_sync
 from collab_sdk.errors import CollabError
+from collab_sdk.models import CallRole
 from collab_sdk.types import Message
 
 MODEL_SECONDS = 30.0

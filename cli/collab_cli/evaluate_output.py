@@ -6,7 +6,7 @@ from collab_cli.evaluate_run import Evaluation
 from collab_cli.terminal import note, printable, show
 from collab_cli.units import money
 from collab_sdk.evaluation import BotResult, Figure
-from collab_sdk.statistics import Estimate
+from collab_sdk.stats import Estimate
 
 NAME, CELL, DIFFERENCE = 20, 24, 26
 """Columns that a figure's name, a mean and a difference need, intervals included."""

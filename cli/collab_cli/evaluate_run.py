@@ -11,12 +11,10 @@ from collab_cli.setup import open_engine, open_runner
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import Engine
-from collab_sdk.chat.ledger import Ledger, Usage
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole
-from collab_sdk.evaluation import BotResult, Evaluator, estimate_evaluation
-from collab_sdk.evaluation.played import Played
-from collab_sdk.runners import Runner
+from collab_sdk.engine import Ledger, Usage, run_sync
+from collab_sdk.evaluation import BotResult, Evaluator, Played, estimate_evaluation
+from collab_sdk.models import CallRole
+from collab_sdk.runs import Runner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from collab_sdk import ChatModel, Conversation, Engine, as_chat_model
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.evaluation import Evaluator, as_bot
 from collab_sdk.jobs import Cast, EvaluateJob
-from collab_sdk.metrics.pass_rate import PassRate
+from collab_sdk.metrics import PassRate
 from collab_sdk.tasks import get_task, load_task
 
 

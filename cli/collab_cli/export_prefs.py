@@ -14,11 +14,11 @@ from collab_cli.run import dry_run, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
 from collab_sdk import ExportReport
-from collab_sdk.chat.loop import run_sync
+from collab_sdk.engine import run_sync
 from collab_sdk.jobs import ExportJob
 from collab_sdk.logs import WRITERS
 from collab_sdk.preferences import PairRule, Refusal, beside
-from collab_sdk.runs import run_path
+from collab_sdk.score_rows import run_path
 
 
 @click.command()

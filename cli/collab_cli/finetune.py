@@ -32,7 +32,7 @@ from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.registry import registered
+from collab_sdk.plugins import registered
 from collab_sdk.training import CANDIDATES, EXCHANGES, PLAYING, PLUGIN_GROUP, Play, Trainer, TrainingOptions
 
 DEFAULTS = TrainingOptions(data=Path(), base="", output=Path())

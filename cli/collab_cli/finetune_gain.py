@@ -11,11 +11,10 @@ from collab_cli.setup import chosen_models, open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import Conversation, read_conversations
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.comparison import Comparison, acompare_bots
+from collab_sdk.engine import run_sync
 from collab_sdk.errors import InputError
-from collab_sdk.logs import JsonlWriter
-from collab_sdk.logs.sources import log_files
+from collab_sdk.evaluation import Comparison, acompare_bots
+from collab_sdk.logs import JsonlWriter, log_files
 from collab_sdk.training import TrainingOptions, opening
 
 SCHEMA = "collab/comparison/v1"
@@ -68,6 +67,6 @@ def _names(conversation: Conversation) -> tuple[str, str]:
 
 def _write(comparison: Comparison, path: Path) -> None:
     with JsonlWriter(path) as file:
-        for figure in comparison.figures:
-            row = {"before_bot": comparison.before, "after_bot": comparison.after, **asdict(figure)}
+        for statistic in comparison.statistics:
+            row = {"before_bot": comparison.before, "after_bot": comparison.after, **asdict(statistic)}
             file.write({"schema": SCHEMA, **row})

@@ -16,9 +16,7 @@ from collab_cli.terminal import Problems, make_console, note, printable
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
 from collab_sdk import Conversation
-from collab_sdk.logs import ConversationStore, JsonlWriter
-from collab_sdk.logs.formats.tool_calls import called_function
-from collab_sdk.logs.store import StoredChat
+from collab_sdk.logs import ConversationStore, JsonlWriter, StoredChat, called_function
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,11 +12,11 @@ from collab_cli.setup import open_runner, open_scorer, score_job
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import Conversation, MRScorer, read_conversations
-from collab_sdk.chat.model import CallRole, Price
-from collab_sdk.estimate import estimate_usage
+from collab_sdk.cost import estimate_usage
 from collab_sdk.jobs import Models, ScoreJob
 from collab_sdk.logs import count_conversations
-from collab_sdk.runners import Runner
+from collab_sdk.models import CallRole, Price
+from collab_sdk.runs import Runner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,8 +16,8 @@ from collab_cli.score_output import Take, json_rows, score_table
 from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems, note
 from collab_sdk import MRScore
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.runs import run_path
+from collab_sdk.engine import run_sync
+from collab_sdk.score_rows import run_path
 
 
 @click.command()

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from collab_cli.terminal import make_console, printable, show
 from collab_sdk import MRScore, MRScorer
 from collab_sdk.logs import JsonlWriter
-from collab_sdk.rows import response_row
-from collab_sdk.runs import run_path, run_row
+from collab_sdk.score_rows import response_row, run_path, run_row
 from collab_sdk.types import Turn
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def json_rows(path: str | Path, scorer: MRScorer) -> Iterator[Take]:
         run = None if str(path) == "-" else files.enter_context(JsonlWriter(run_path(Path(path))))
         yield lambda score, turn: rows.write(response_row(score, turn.history, scorer.made_with))
         if run is not None:
-            run.write(run_row(scorer))
+            run.write(run_row(scorer.made_with, scorer.engine.ledger.to_dict()))
 
 
 @contextmanager

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from collab_cli.options import LOCAL, RunOptions
 from collab_cli.terminal import note
 from collab_sdk import ChatModel, Engine, MRScorer
-from collab_sdk.chat.cache import KeptCache
-from collab_sdk.chat.caches import default_cache, open_cache
+from collab_sdk.cache import KeptCache, default_cache, open_cache
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.jobs import Cast, Models, ScoreJob
-from collab_sdk.registry import registered
-from collab_sdk.runners import PLUGIN_GROUP, LocalRunner, Runner, RunnerOptions
+from collab_sdk.plugins import registered
+from collab_sdk.runs import PLUGIN_GROUP, LocalRunner, Runner, RunnerOptions
 from collab_sdk.scorer import DEFAULT_METRICS
 
 NO_MODEL = (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TypeVar
 
-from collab_sdk.statistics import Estimate, estimate_statistic
+from collab_sdk.stats.bootstrap import Estimate, estimate_statistic
 
 Item = TypeVar("Item")
 Labelled = tuple[bool, bool]

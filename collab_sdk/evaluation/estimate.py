@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from collab_sdk.chat.ledger import Ledger
-from collab_sdk.chat.model import CallRole, Price
-from collab_sdk.chat.tokens import count_tokens
-from collab_sdk.estimate import GOAL_TOKENS, JUDGE_REPLY, MESSAGE_OVERHEAD, SIMULATOR_REASON, Bill, template_tokens
+from collab_sdk.cost import GOAL_TOKENS, JUDGE_REPLY, MESSAGE_OVERHEAD, SIMULATOR_REASON, Bill, template_tokens
+from collab_sdk.engine.usage import Ledger
 from collab_sdk.evaluation.evaluator import Evaluator
+from collab_sdk.models.base import CallRole, Price
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal
 
 ANSWER, REQUEST = 250, 40

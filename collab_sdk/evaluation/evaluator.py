@@ -4,17 +4,18 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.asking import aasks
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import ChatModel
-from collab_sdk.concurrency import Outcome, all_settled
+from collab_sdk.concurrency import all_settled
+from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.evaluation.asking import judge_asks_question
 from collab_sdk.evaluation.played import Played
 from collab_sdk.evaluation.questions import auseful_questions
 from collab_sdk.goals import GoalReader
 from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
+from collab_sdk.models.base import ChatModel
 from collab_sdk.rollout import Rollout
-from collab_sdk.runners import run_here
+from collab_sdk.runs.local import run_here
+from collab_sdk.runs.runner import Outcome
 from collab_sdk.simulator import Simulator
 from collab_sdk.tasks import BriefWriter, Task
 from collab_sdk.types import Conversation, Future, Goal
@@ -100,17 +101,17 @@ class Evaluator:
             measured, questions, asks = await _together(
                 self.reward.agive(messages[:1], whole, goal=goal),
                 auseful_questions(self.judge, messages, goal=goal),
-                self._aasks(played, goal),
+                self._judge_asks_question(played, goal),
             )
         except SampleError as error:
             return replace(played, future=played.future.failed(error))
         future = replace(measured, messages=played.future.messages)
         return replace(played, future=future, questions=questions, asks=asks)
 
-    async def _aasks(self, played: Played, goal: Goal) -> bool | None:
+    async def _judge_asks_question(self, played: Played, goal: Goal) -> bool | None:
         if played.is_ambiguous is None:
             return None
-        return await aasks(self.judge, (*played.opening, played.future.messages[0]), goal=goal)
+        return await judge_asks_question(self.judge, (*played.opening, played.future.messages[0]), goal=goal)
 
 
 async def _together(measured: Any, questions: Any, asks: Any) -> tuple[Future, tuple[bool, ...], bool | None]:

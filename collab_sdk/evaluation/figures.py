@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeVar
 
-from collab_sdk.chat.ledger import Usage
+from collab_sdk.engine.usage import Usage
 from collab_sdk.evaluation.asking_figures import STATISTICS, Labelled, Statistic, share
 from collab_sdk.evaluation.asking_figures import estimate as estimate_asking
 from collab_sdk.evaluation.played import Played
-from collab_sdk.statistics import Estimate, estimate_mean
+from collab_sdk.stats.bootstrap import Estimate, estimate_mean
 
 Measure = Callable[[Played], float]
 MEASURES: Mapping[str, Measure] = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from collab_sdk.chat.tokens import count_tokens
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Future, Message
 
 

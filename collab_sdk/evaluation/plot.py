@@ -6,7 +6,7 @@ from pathlib import Path
 
 from collab_sdk.errors import MissingExtraError, OutputError
 from collab_sdk.evaluation.figures import Figure
-from collab_sdk.statistics import Estimate
+from collab_sdk.stats.bootstrap import Estimate
 
 INCHES = 2.6
 """Of each figure's panel."""

@@ -7,8 +7,8 @@ from typing import Any
 from collab_sdk.evaluation.evaluator import Evaluator
 from collab_sdk.evaluation.figures import BotResult, Figure
 from collab_sdk.evaluation.played import Played
-from collab_sdk.rows import future_row
-from collab_sdk.statistics import Estimate
+from collab_sdk.score_rows import future_row
+from collab_sdk.stats.bootstrap import Estimate
 
 EVALUATION_SCHEMA = "collab/evaluation/v1"
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from collab_sdk.chat.ledger import Ledger
-from collab_sdk.chat.model import CallRole, Price
-from collab_sdk.chat.tokens import count_tokens
-from collab_sdk.estimate import GOAL_TOKENS, MESSAGE_OVERHEAD, SIMULATOR_REASON, Bill, estimate_usage, template_tokens
+from collab_sdk.cost import GOAL_TOKENS, MESSAGE_OVERHEAD, SIMULATOR_REASON, Bill, estimate_usage, template_tokens
+from collab_sdk.engine.usage import Ledger
 from collab_sdk.fidelity.user_turns import user_turns
 from collab_sdk.metrics import Metric
+from collab_sdk.models.base import CallRole, Price
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal
 
 

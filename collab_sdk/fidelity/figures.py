@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from collab_sdk.fidelity.checker import CheckedConversation
-from collab_sdk.fidelity.correlation import estimate_correlation
 from collab_sdk.fidelity.measures import Described, measures
 from collab_sdk.fidelity.telling_apart import (
     RESAMPLES,
@@ -14,7 +13,8 @@ from collab_sdk.fidelity.telling_apart import (
     written_pairs,
 )
 from collab_sdk.fidelity.words import vocabulary
-from collab_sdk.statistics import Estimate, estimate_mean
+from collab_sdk.stats.bootstrap import Estimate, estimate_mean
+from collab_sdk.stats.correlation import estimate_correlation
 
 Groups = Sequence[Sequence[tuple[float, float]]]
 """By conversation: a value of the real user and one of the simulated user, at the same turn."""

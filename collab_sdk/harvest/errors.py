@@ -1,6 +1,6 @@
 """What is kept of an error in an app."""
 
-from collab_sdk.chat.openai_shape import one_line
+from collab_sdk.secrets import one_line
 
 
 def error_text(error: BaseException) -> str:

@@ -6,9 +6,10 @@ from typing import cast
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric
 from collab_sdk.metrics.judge import Judge
+from collab_sdk.metrics.pass_rate import PassRate
 from collab_sdk.metrics.reward import Reward
 from collab_sdk.metrics.token_penalty import TokenPenalty
-from collab_sdk.registry import registered
+from collab_sdk.plugins import registered
 
 PLUGIN_GROUP = "collab_sdk.metrics"
 
@@ -45,6 +46,7 @@ __all__ = [
     "Judge",
     "Judgement",
     "Metric",
+    "PassRate",
     "Reward",
     "Rubric",
     "TokenPenalty",

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import CallRole, ChatModel
-from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.engine import Engine
 from collab_sdk.metrics.base import Judgement, Rubric
+from collab_sdk.models.base import CallRole, ChatModel
+from collab_sdk.models.reading import json_request
+from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.types import Goal, Message
 

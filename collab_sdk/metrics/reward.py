@@ -8,11 +8,11 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import RunStoppedError, SampleError
 from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric
 from collab_sdk.metrics.judge import Judge
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Future, Goal, Message
 
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Self
 
-from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest, Price
 from collab_sdk.errors import UnknownNameError
+from collab_sdk.models.base import CallRole, ChatReply, ChatRequest, Price
 from collab_sdk.offline import assistant, goal_reader, judge, user
 from collab_sdk.offline.voice import Voice
 from collab_sdk.prompts import load_prompt, unfence, unfence_transcript

@@ -6,16 +6,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.concurrency import Outcome, all_settled
+from collab_sdk.concurrency import all_settled
+from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
+from collab_sdk.preferences.sampling import SamplingRule
 from collab_sdk.preferences.selection import PairRule, Refusal
-from collab_sdk.runners import run_here
-from collab_sdk.runs import run_row
-from collab_sdk.sampling import SamplingRule
+from collab_sdk.runs.local import run_here
+from collab_sdk.runs.runner import Outcome
+from collab_sdk.score_rows import run_row
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
@@ -96,7 +97,14 @@ class PreferenceExporter:
                     files.write(outcome.conversation, outcome.value)
                 if on_progress is not None:
                     on_progress(report)
-            files.write_run(run_row(self.scorer, export=self._settings(format, eval_fraction), failed=_failed(report)))
+            files.write_run(
+                run_row(
+                    self.scorer.made_with,
+                    self.scorer.engine.ledger.to_dict(),
+                    export=self._settings(format, eval_fraction),
+                    failed=_failed(report),
+                )
+            )
         return report
 
     def _settings(self, format: str, eval_fraction: float) -> dict[str, Any]:

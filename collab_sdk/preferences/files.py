@@ -11,8 +11,7 @@ from typing import Any, Self
 from collab_sdk.errors import OutputError, UsageError
 from collab_sdk.logs import Catalogue, JsonlWriter, get_writer
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
-from collab_sdk.rows import score_row
-from collab_sdk.runs import run_path
+from collab_sdk.score_rows import run_path, score_row
 from collab_sdk.types import Conversation, Goal
 
 TURN_SCHEMA = "collab/scored-turn/v1"

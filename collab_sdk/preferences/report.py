@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from collab_sdk.concurrency import Outcome
 from collab_sdk.errors import CollabError
 from collab_sdk.preferences.candidates import Candidate
 from collab_sdk.preferences.selection import Refusal
+from collab_sdk.runs.runner import Outcome
 from collab_sdk.types import Goal, MRScore, PreferencePair, Turn
 
 REASONS = 100

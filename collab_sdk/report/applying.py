@@ -16,7 +16,7 @@ from collab_sdk.report.flipping import flipped, holds
 from collab_sdk.report.pair_rows import is_pair_row, turn_of_pair
 from collab_sdk.report.sources import read_objects, read_run
 from collab_sdk.report.turns import is_held_out, pair_id
-from collab_sdk.runs import RUN_SCHEMA, run_path
+from collab_sdk.score_rows import RUN_SCHEMA, run_path
 
 TRAIN, HELD_OUT = "train", "eval"
 """The file to train on, and the one with the chats that are held out."""

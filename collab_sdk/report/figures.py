@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collab_sdk.report.fields import Row, count, mapping, number
-from collab_sdk.statistics import Estimate, estimate_mean
+from collab_sdk.stats.bootstrap import Estimate, estimate_mean
 
 RESAMPLES = 200_000
 """Draws of one conversation for an interval, in all: the more conversations, the less a further resample tells."""

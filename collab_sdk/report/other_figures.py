@@ -18,7 +18,7 @@ from collab_sdk.report.figures import (
     usage_table,
 )
 from collab_sdk.report.plots import histogram, scatter, whiskers
-from collab_sdk.statistics import Estimate
+from collab_sdk.stats.bootstrap import Estimate
 
 Interval = tuple[float, float | None, float | None, int]
 CHANCE = 0.5

@@ -20,7 +20,7 @@ from collab_sdk.report.figures import (
     usage_table,
 )
 from collab_sdk.report.plots import bars, histogram, scatter
-from collab_sdk.statistics import Estimate
+from collab_sdk.stats.bootstrap import Estimate
 
 STRONG_LEAN = 0.15
 """Of the share of pairs in which chosen is longer, away from one half."""

@@ -18,8 +18,7 @@ from collab_sdk.report.fields import Row
 from collab_sdk.report.pair_rows import is_pair_row, turn_of_pair
 from collab_sdk.report.played import check_conversations, evaluation_conversations
 from collab_sdk.report.turns import conversations_of
-from collab_sdk.rows import SCORE_SCHEMA
-from collab_sdk.runs import run_path
+from collab_sdk.score_rows import SCORE_SCHEMA, run_path
 
 Report = Callable[[InputError], None]
 KNOWN = "pairs of collab export-prefs, or what score --json, evaluate -o or check-sim --json wrote"

@@ -3,7 +3,7 @@
 from typing import cast
 
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.registry import registered
+from collab_sdk.plugins import registered
 from collab_sdk.tasks.base import Hub, Row, Task, first_text
 from collab_sdk.tasks.brief import BriefWriter
 from collab_sdk.tasks.loader import load_task

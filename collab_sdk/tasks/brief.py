@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import CallRole, ChatModel
-from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.engine import Engine
 from collab_sdk.goals import read_goal
+from collab_sdk.models.base import CallRole, ChatModel
+from collab_sdk.models.reading import json_request
 from collab_sdk.prompts import fence_transcript
 from collab_sdk.types import Goal, Message
 

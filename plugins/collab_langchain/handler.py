@@ -16,7 +16,7 @@ from collab_langchain.identity import NOBODY, identity
 from collab_langchain.runs import Root, Run, Runs
 from collab_langchain.snapshot import openai_dicts
 from collab_sdk.harvest import IGNORE_TAG, CallContext, CallStore, Recorder, RecorderStats, suppressed
-from collab_sdk.logs.store import LoggedCall
+from collab_sdk.logs import LoggedCall
 
 PENDING_LIMIT = 10_000
 INTERNAL_MARKS = ("lc_source", "lc_internal_call")

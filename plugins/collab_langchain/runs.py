@@ -14,7 +14,7 @@ from collab_langchain.calls import EndedCall, StartedCall, ended_call
 from collab_langchain.identity import Identity
 from collab_langchain.marks import marks_of
 from collab_langchain.outcome import is_control_flow, status_after
-from collab_sdk.logs.store import LoggedCall
+from collab_sdk.logs import LoggedCall
 
 CALLS_OF_A_ROOT = 64
 """How many calls back the answer of a root run is looked for."""

@@ -17,7 +17,7 @@ from collab_sdk.harvest import (
     error_text,
     kept_parameters,
 )
-from collab_sdk.logs.store import LoggedCall
+from collab_sdk.logs import LoggedCall
 
 CHAT = ("completion", "acompletion")
 

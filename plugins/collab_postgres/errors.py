@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from collab_sdk.chat.address import Address
 from collab_sdk.errors import CacheError, LostConnectionError, MissingExtraError
+from collab_sdk.secrets import Address
 
 POOLED = (
     "is behind a pooler that shares its connections out (pgbouncer in transaction mode), which leases cannot bear: "

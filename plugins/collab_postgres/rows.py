@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_postgres.errors import POOLED, explained, load_psycopg
-from collab_sdk.chat.address import Address
-from collab_sdk.chat.shared_rows import LARGEST
+from collab_sdk.cache import LARGEST
 from collab_sdk.errors import CacheError
+from collab_sdk.secrets import Address
 
 PAGE = 500
 READ = "SELECT key, substring(row FOR %s) FROM collab_replies WHERE key = ANY(%s)"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from collab_sdk.chat.address import Address
 from collab_sdk.errors import CacheError
+from collab_sdk.secrets import Address
 
 VERSION = "collab/cache/v1"
 SETUP = 0x636F6C6C6162

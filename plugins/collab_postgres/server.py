@@ -6,10 +6,9 @@ from typing import Any
 from collab_postgres.errors import explained, load_psycopg
 from collab_postgres.rows import PostgresRows
 from collab_postgres.schema import prepare
-from collab_sdk.chat.address import Address
-from collab_sdk.chat.seal import seal_of
-from collab_sdk.chat.shared_cache import SharedCache
+from collab_sdk.cache import SharedCache, signer_of
 from collab_sdk.errors import CacheError, UsageError
+from collab_sdk.secrets import Address
 
 DEFAULTS = {
     "connect_timeout": "5",
@@ -32,7 +31,7 @@ def open_cache(url: str) -> SharedCache:
     Raises UsageError for what is no URL or has no HMAC key beside it, CacheError where the database cannot hold one.
     """
     server = PostgresServer(url)
-    return SharedCache(server, seal_of(os.environ, server.where))
+    return SharedCache(server, signer_of(os.environ, server.where))
 
 
 class PostgresServer:

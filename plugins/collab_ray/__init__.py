@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from collab_sdk.chat.engine import Engine
+from collab_sdk.engine import Engine
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.runners import Runner, RunnerOptions
+from collab_sdk.runs import Runner, RunnerOptions
 
 __all__ = ["open_runner"]
 

@@ -9,10 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from collab_sdk.chat.ledger import Usage
-from collab_sdk.chat.limit import Limit
-from collab_sdk.chat.quota import Limits
-from collab_sdk.wire import dumps, loads
+from collab_sdk.engine import AdaptiveLimit, Limits, Usage
+from collab_sdk.jobs import dumps, loads
 
 LEASE_SECONDS = 15.0
 """Seconds after which a client that does not report is taken for dead."""
@@ -213,7 +211,7 @@ class _Endpoint:
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.leases: dict[str, _Lease] = {}
-        self._limit = Limit(limits.concurrency, clock)
+        self._limit = AdaptiveLimit(limits.concurrency, clock)
         self._seconds_per_request = 60 / limits.requests_per_minute if limits.requests_per_minute else 0.0
         self._seconds_per_token = 60 / limits.tokens_per_minute if limits.tokens_per_minute else 0.0
         self._next_start = 0.0

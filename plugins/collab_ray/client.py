@@ -1,4 +1,4 @@
-"""A worker's part of the limits that all share: the quota of its engine, and the reports that renew it."""
+"""A worker's part of the limits that all share: the limiter of its engine, and the reports that renew it."""
 
 import asyncio
 from collections import deque
@@ -6,9 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from collab_ray.broker import LEASE_SECONDS, MAX_INTERVAL, MIN_INTERVAL, EndpointReport, Grant, Report
-from collab_sdk.chat.gate import Gate
-from collab_sdk.chat.ledger import Ledger
-from collab_sdk.chat.retry import Sleep
+from collab_sdk.engine import Admission, Ledger, Sleep
 from collab_sdk.errors import BudgetError
 
 STALE_SECONDS = LEASE_SECONDS / 3
@@ -18,7 +16,7 @@ MAX_START_DELAY = 0.05
 
 
 class LeasedConcurrency:
-    """What this client was lent of a model's slots, in the place of a Limit of its own."""
+    """What this client was lent of a model's slots, in place of an AdaptiveLimit of its own."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.slots = 0
@@ -46,8 +44,8 @@ class LeasedConcurrency:
         self.troubles += 1
 
 
-class LeasedStarts:
-    """When calls of this client may start, in the place of a Pace of its own."""
+class LeasedRateLimit:
+    """When calls of this client may start, in place of a RateLimit of its own."""
 
     def __init__(self, clock: Callable[[], float], sleep: Sleep, *, limited: bool) -> None:
         self.tokens = 0
@@ -84,7 +82,7 @@ class LeasedStarts:
 
 
 class LeasedBudget:
-    """Calls that this client was lent, in the place of a Budget of its own."""
+    """Calls that this client was lent, in place of a Budget of its own."""
 
     def __init__(self, *, limited: bool) -> None:
         self.calls, self.finished, self.priced, self.lent = 0, 0, 0, 0
@@ -121,27 +119,27 @@ class LeasedBudget:
 @dataclass(kw_only=True, slots=True)
 class _Endpoint:
     concurrency: LeasedConcurrency
-    gate: Gate
-    pace: LeasedStarts
+    admission: Admission
+    rate_limit: LeasedRateLimit
 
 
 class RateClient:
-    """The Quota of a worker's engine. `send` brings a report to the broker; `keep_reporting` must run meanwhile."""
+    """The Limiter of a worker's engine. `send` brings a report to the broker; `keep_reporting` must run meanwhile."""
 
     def __init__(
         self,
         send: Callable[[Report], Awaitable[Grant]],
         *,
-        paced: bool,
+        rate_limited: bool,
         limited: bool,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.budget = LeasedBudget(limited=limited)
         self.ledger = Ledger()
-        """Of the engine whose quota this is, to be set once there is one."""
+        """Of the engine whose limiter this is, to be set once there is one."""
         self._send = send
-        self._paced = paced
+        self._rate_limited = rate_limited
         self._clock = clock
         self._sleep = sleep
         self._endpoints: dict[str, _Endpoint] = {}
@@ -149,11 +147,11 @@ class RateClient:
         self._calls_before = 0
         self._interval = MIN_INTERVAL
 
-    def gate(self, endpoint: str) -> Gate:
-        return self._endpoint(endpoint).gate
+    def admission(self, endpoint: str) -> Admission:
+        return self._endpoint(endpoint).admission
 
-    def pace(self, endpoint: str) -> LeasedStarts:
-        return self._endpoint(endpoint).pace
+    def rate_limit(self, endpoint: str) -> LeasedRateLimit:
+        return self._endpoint(endpoint).rate_limit
 
     async def keep_reporting(self) -> None:
         while True:
@@ -169,15 +167,15 @@ class RateClient:
                 endpoint, now = self._endpoints[key], self._clock()
                 lent = endpoint.concurrency
                 lent.slots, lent.spacing, lent.good_until = granted.slots, granted.spacing, sent + STALE_SECONDS
-                endpoint.pace.assign(now + start for start in granted.starts)
-                endpoint.gate.wake()
+                endpoint.rate_limit.assign(now + start for start in granted.starts)
+                endpoint.admission.wake()
             self.budget.renew(grant.lent, grant.spent)
             self._interval = grant.interval
 
     @property
     def _is_busy(self) -> bool:
-        gates = (endpoint.gate for endpoint in self._endpoints.values())
-        return any(gate.busy or gate.queued for gate in gates)
+        admissions = (endpoint.admission for endpoint in self._endpoints.values())
+        return any(admission.busy or admission.queued for admission in admissions)
 
     def _report(self, now: float) -> Report:
         budget = self.budget
@@ -199,25 +197,27 @@ class RateClient:
         )
 
     def _endpoint_report(self, endpoint: _Endpoint, now: float) -> EndpointReport:
-        lent, gate, pace = endpoint.concurrency, endpoint.gate, endpoint.pace
+        lent, admission, rate_limit = endpoint.concurrency, endpoint.admission, endpoint.rate_limit
         report = EndpointReport(
-            busy=gate.busy,
-            waiting=gate.queued,
-            oldest=gate.first_queued,
+            busy=admission.busy,
+            waiting=admission.queued,
+            oldest=admission.first_queued,
             answered=lent.answered,
             seconds=lent.seconds / lent.timed if lent.timed else None,
             refused=tuple(now - started for started in lent.refusals),
             troubled=lent.troubles,
-            tokens=pace.tokens,
-            starts=pace.starts,
+            tokens=rate_limit.tokens,
+            starts=rate_limit.starts,
         )
         lent.answered, lent.troubles, lent.seconds, lent.timed = 0, 0, 0.0, 0
-        lent.refusals, pace.tokens = [], 0
+        lent.refusals, rate_limit.tokens = [], 0
         return report
 
     def _endpoint(self, key: str) -> _Endpoint:
         if key not in self._endpoints:
             lent = LeasedConcurrency(self._clock)
-            pace = LeasedStarts(self._clock, self._sleep, limited=self._paced)
-            self._endpoints[key] = _Endpoint(concurrency=lent, gate=Gate(lent, self._clock), pace=pace)
+            rate_limit = LeasedRateLimit(self._clock, self._sleep, limited=self._rate_limited)
+            self._endpoints[key] = _Endpoint(
+                concurrency=lent, admission=Admission(lent, self._clock), rate_limit=rate_limit
+            )
         return self._endpoints[key]

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from collab_sdk.chat.caches import URL
+from collab_sdk.cache import URL
 from collab_sdk.errors import RunnerError, UsageError
-from collab_sdk.runners import RunnerOptions
+from collab_sdk.runs import RunnerOptions
 
 CALLS_PER_WORKER = 16
 """Calls in flight for which another process is worth its memory; one could keep up with hundreds."""

@@ -6,12 +6,11 @@ Without them a run that goes on would look up every reply again: a billion for t
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.chat.cache import Cache
-from collab_sdk.chat.key import call_key
-from collab_sdk.chat.model import ChatReply
-from collab_sdk.chat.shared_rows import LARGEST as LARGEST_ROW
+from collab_sdk.cache import LARGEST as LARGEST_ROW
+from collab_sdk.cache import Cache, call_key
 from collab_sdk.errors import CollabError
-from collab_sdk.wire import loads
+from collab_sdk.jobs import loads
+from collab_sdk.models import ChatReply
 
 LARGEST = LARGEST_ROW // 2
 """Characters of an outcome that is kept: quoted in a row they may be more. A larger one is made again."""

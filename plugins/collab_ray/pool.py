@@ -10,7 +10,7 @@ from ray.exceptions import ObjectLostError, RayActorError
 
 from collab_ray.worker import Worker
 from collab_sdk.errors import CollabError
-from collab_sdk.wire import error_of
+from collab_sdk.jobs import error_of
 
 MAX_DEATHS = 3
 """Of processes, after which the conversation that they were working on is given up, or the worker that never starts."""

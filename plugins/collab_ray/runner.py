@@ -15,15 +15,13 @@ from collab_ray.broker import Coordinator
 from collab_ray.cluster import Cluster
 from collab_ray.pool import WorkerPool
 from collab_ray.worker import BROKEN, VALUE, Setup
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.ledger import Usage
-from collab_sdk.chat.model import CallRole
-from collab_sdk.concurrency import Outcome, open_order, over_conversations
+from collab_sdk.concurrency import open_order
+from collab_sdk.engine import Engine, Usage
 from collab_sdk.errors import RunnerError, UsageError
-from collab_sdk.jobs import JOBS
-from collab_sdk.runners import Job
+from collab_sdk.jobs import JOBS, dumps, error_of, loads
+from collab_sdk.models import CallRole
+from collab_sdk.runs import Job, Outcome, over_conversations
 from collab_sdk.types import Conversation
-from collab_sdk.wire import dumps, error_of, loads
 
 T = TypeVar("T")
 SPARE = 2
@@ -104,7 +102,7 @@ class RayRunner:
             cache=self._cluster.cache,
             concurrency=limits.concurrency,
             timeout=self._engine.timeout,
-            paced=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
+            rate_limited=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
             limited=limits.max_calls is not None or limits.max_usd is not None,
             folder=os.getcwd(),  # noqa: PTH109
         )

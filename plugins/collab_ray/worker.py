@@ -15,11 +15,10 @@ from collab_ray.broker import Grant, Report
 from collab_ray.client import RateClient
 from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
-from collab_sdk.chat.caches import open_cache
+from collab_sdk.cache import open_cache
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
-from collab_sdk.jobs import JOBS
-from collab_sdk.wire import dumps, error_row, loads
+from collab_sdk.jobs import JOBS, dumps, error_row, loads
 
 VALUE, ERROR, BROKEN = "value", "error", "broken"
 """The status of an outcome: a result, an error of the conversation or of the whole run, or a fault of the program."""
@@ -36,7 +35,7 @@ class Setup:
     cache: str
     concurrency: int
     timeout: float
-    paced: bool
+    rate_limited: bool
     limited: bool
     folder: str
     """Where the command was typed: a bot may lie beside it."""
@@ -91,9 +90,9 @@ class Worker:
             grant = await self._coordinator.report.remote(self._name, incarnation, dumps(report))
             return loads(Grant, grant)  # type: ignore[no-any-return]
 
-        self._client = RateClient(send, paced=setup.paced, limited=setup.limited, clock=time.monotonic)
+        self._client = RateClient(send, rate_limited=setup.rate_limited, limited=setup.limited, clock=time.monotonic)
         self._engine = Engine(
-            cache=open_cache(setup.cache), concurrency=setup.concurrency, timeout=setup.timeout, quota=self._client
+            cache=open_cache(setup.cache), concurrency=setup.concurrency, timeout=setup.timeout, limiter=self._client
         )
         self._client.ledger = self._engine.ledger
         self._job = loads(JOBS[setup.kind], setup.job)

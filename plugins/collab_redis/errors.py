@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from collab_sdk.chat.address import Address
 from collab_sdk.errors import CacheError, LostConnectionError, MissingExtraError
+from collab_sdk.secrets import Address
 
 REFUSALS = {
     "Authentication required": "asks for a password: write it into the URL, redis://:PASSWORD@HOST:PORT",

@@ -5,8 +5,8 @@ from typing import Any
 
 from collab_redis import scripts
 from collab_redis.errors import explained
-from collab_sdk.chat.address import Address
-from collab_sdk.chat.shared_rows import LARGEST
+from collab_sdk.cache import LARGEST
+from collab_sdk.secrets import Address
 
 REPLIES, QUARANTINE, LEASE = "collab:replies:v1", "collab:quarantine:v1", "collab:lease:v1:"
 LEASE_MS = 10_000

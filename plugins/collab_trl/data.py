@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.json_text import parse_json
-from collab_sdk.logs.rows import read_rows
-from collab_sdk.preferences import beside
-from collab_sdk.preferences.files import is_held_out
+from collab_sdk.logs import parse_json, read_rows
+from collab_sdk.preferences import beside, is_held_out
 from collab_sdk.training import Fault
 from collab_trl.rows import Example, read_example
 

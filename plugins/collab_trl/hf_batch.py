@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
 
-from collab_sdk.chat.model import ChatReply
 from collab_sdk.errors import ModelCallError
+from collab_sdk.models import ChatReply
 from collab_trl.hf_chat_format import ChatFormat
 from collab_trl.hf_files import Folder
 from collab_trl.hf_generate import Row, generate

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.chat.openai_shape import one_line
-from collab_sdk.chat.structured import json_object
 from collab_sdk.errors import EndpointError, InputError, ModelCallError
-from collab_sdk.logs.json_text import parse_json
+from collab_sdk.logs import parse_json
+from collab_sdk.models import json_object
+from collab_sdk.secrets import one_line
 from collab_sdk.types import Message
 
 PROBE = "An answer."

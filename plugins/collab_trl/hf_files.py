@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import MissingExtraError, UsageError
+from collab_sdk.secrets import one_line
 
 SCHEME = "hf:"
 PARTS = ("*.safetensors", "*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "vocab.*", "*.txt")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
-from collab_sdk.chat.model import ChatReply, ChatRequest, Price
 from collab_sdk.errors import MissingExtraError
+from collab_sdk.models import ChatReply, ChatRequest, Price
 from collab_trl.hf_files import Folder, LocalFiles
 from collab_trl.hf_worker import Job, Worker
 

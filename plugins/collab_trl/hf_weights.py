@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import EndpointError
+from collab_sdk.secrets import one_line
 from collab_trl.hf_chat_format import ChatFormat
 from collab_trl.hf_files import Folder
 from collab_trl.hf_sampling import Truncation

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from collab_sdk.chat.model import ChatReply, ChatRequest
-from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import CollabError, EndpointError
+from collab_sdk.models import ChatReply, ChatRequest
+from collab_sdk.secrets import one_line
 from collab_trl.hf_files import Folder
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import MissingExtraError, UsageError
+from collab_sdk.secrets import one_line
 from collab_sdk.training import TrainingOptions
 from collab_trl.base import Base
 from collab_trl.plan import Plan

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import CallFormat
-from collab_sdk.logs.formats.registry import format_of
-from collab_sdk.logs.formats.sharegpt import sharegpt_message
-from collab_sdk.logs.json_text import parse_json
+from collab_sdk.logs import CallFormat, format_of, parse_json, sharegpt_message
 from collab_sdk.training import opening
 
 Row = Mapping[str, Any]

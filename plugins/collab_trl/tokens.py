@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collab_sdk.chat.openai_shape import one_line
+from collab_sdk.secrets import one_line
 from collab_trl.hf_chat_format import with_arguments_read
 from collab_trl.rows import Example
 

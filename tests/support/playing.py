@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk import ChatRequest, Engine, Evidence, MRScorer, Rollout, Simulator
 from collab_sdk.errors import ModelCallError
-from collab_sdk.registry import registered
+from collab_sdk.plugins import registered
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.training import PLUGIN_GROUP, Play, Training, TrainingOptions
 from support.fakes import judged, user_says

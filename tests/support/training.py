@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.registry import registered
+from collab_sdk.plugins import registered
 from collab_sdk.training import PLUGIN_GROUP, Training, TrainingOptions, TrainingReport
 from support.tiny import tiny_llama, tiny_tokenizer
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Self
 
-from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest, Price
 from collab_sdk.errors import ModelCallError, UnknownNameError
+from collab_sdk.models.base import CallRole, ChatReply, ChatRequest, Price
 from collab_sdk.prompts import unfence, unfence_transcript
 from collab_sdk.tasks.order_desk import judging, user
 from collab_sdk.tasks.order_desk.phrasings import PHRASINGS, TRAINED

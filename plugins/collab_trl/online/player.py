@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from collab_sdk.chat.loop import run_sync
 from collab_sdk.concurrency import all_settled
+from collab_sdk.engine import run_sync
 from collab_sdk.errors import SampleError
-from collab_sdk.evaluation.questions import has_question_mark
+from collab_sdk.evaluation import has_question_mark
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Message
 from collab_trl.online.histories import History

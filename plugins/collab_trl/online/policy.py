@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from collab_sdk.chat.model import ChatReply, ChatRequest, Price
+from collab_sdk.models import ChatReply, ChatRequest, Price
 from collab_trl.hf_chat_format import ChatFormat
 from collab_trl.hf_files import Folder
 from collab_trl.hf_model import seed_of

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
-from collab_sdk.evaluation.questions import has_question_mark
+from collab_sdk.evaluation import has_question_mark
 from collab_sdk.logs import JsonlWriter, get_chat_writer, read_conversations
 from collab_sdk.rollout import Rollout
 from collab_sdk.scorer import MRScorer
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Future
 
 REWARD = "reward"

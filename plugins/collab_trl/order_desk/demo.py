@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.loop import run_sync
 from collab_sdk.demos import Shown
+from collab_sdk.engine import run_sync
 from collab_sdk.errors import MissingExtraError
+from collab_sdk.models import as_chat_model
 from collab_sdk.tasks.order_desk import Visitor, visitors
 from collab_sdk.training import TrainingProgress
 from collab_sdk.types import Message

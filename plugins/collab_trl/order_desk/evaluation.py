@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, Message, Rollout, Simulator, as_chat_model
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
+from collab_sdk.engine import run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.tasks.order_desk import OrderDeskUser, Visitor
 from collab_sdk.tasks.order_desk.speech import Reply, read_reply
 from collab_sdk.tasks.order_desk.user import visit_of
+from collab_sdk.tokens import count_tokens
 from collab_trl.online.policy import as_heard
 
 EXCHANGES = 4
