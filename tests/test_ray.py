@@ -11,7 +11,6 @@ from support.faults import Fault
 from support.server import LoopbackServer
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
-pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'collab-sdk[ray]'")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,7 @@ def usage_of(result) -> list[list[str]]:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_the_fleet_keeps_to_one_rate_limit(tmp_path):
+def test_all_workers_keep_to_one_rate_limit(tmp_path):
     rate, burst = 40.0, 4.0
     bucket = {"tokens": burst, "at": time.monotonic()}
 
@@ -190,7 +189,7 @@ def test_a_directory_as_cache_is_refused_on_several_machines(tmp_path, monkeypat
     ("address", "said"),
     [
         ("127.0.0.1:1", "No Ray cluster answers at 127.0.0.1:1: Connection refused. Start one with `ray start --head`"),
-        ("ray://127.0.0.1:10001", "Ray Data does not run over Ray's client protocol. Run the command on a node"),
+        ("ray://127.0.0.1:10001", "Ray's client protocol is not supported. Run the command on a node"),
         ("somewhere", "'somewhere' must read HOST:PORT, such as 10.0.0.1:6379, or auto."),
     ],
     ids=["nobody there", "client protocol", "no port"],
@@ -207,7 +206,7 @@ def test_a_missing_ray_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     result = collab("score", logs, "--model", "offline", "--runner", "ray")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "Error: --runner ray needs ray: pip install 'collab-sdk[ray]'"
+    assert result.stderr.splitlines()[-1] == "Error: --runner ray needs Ray: pip install 'collab-sdk[ray]'"
 
 
 def test_an_unknown_engine_lists_those_there_are(tmp_path):

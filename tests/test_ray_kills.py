@@ -9,11 +9,10 @@ import time
 from typing import Any
 
 import pytest
-from support.cli import spawn, write_chats
+from support.cli import chat_row, spawn, write_bot, write_chats
 from support.server import LoopbackServer
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'collab-sdk[ray]'")
-pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'collab-sdk[ray]'")
 
 from support.ray_cluster import ENVIRONMENT, Node, head, kill
 
@@ -77,7 +76,7 @@ def test_a_killed_worker_costs_what_it_had_in_flight(cluster, undisturbed, tmp_p
         run = Run(tmp_path, server, address)
         process = run.start()
         run.wait_for_calls(process, 60)
-        workers = node.pids("ray::MapWorker")
+        workers = node.pids("ray::Worker")
         assert len(workers) == 2
         kill(workers[0])
         run.finish(process)
@@ -87,34 +86,34 @@ def test_a_killed_worker_costs_what_it_had_in_flight(cluster, undisturbed, tmp_p
     assert len(ids) == 2 * len(set(ids)) == 2 * CHATS
 
 
-def test_a_killed_reader_starts_over_and_nothing_is_done_twice(cluster, undisturbed, tmp_path):
-    node, address = cluster
-    files, calls = undisturbed
-    with LoopbackServer() as server:
-        run = Run(tmp_path, server, address)
-        chats = (tmp_path / "chats.jsonl").read_text().splitlines(keepends=True)
-        run.command[1] = "-"
-        process = run.start(stdin=subprocess.PIPE)
-        process.stdin.writelines(chats[:4])
-        process.stdin.flush()
-        run.wait_for_calls(process, 60)
-        [reader] = node.pids("ray::ReadParcelSource")
-        kill(reader)
-        process.stdin.writelines(chats[4:])
-        run.finish(process)
-        assert server.count == calls
-    assert run.files == files
+def test_a_chat_that_kills_its_process_fails_and_the_others_go_on(cluster, tmp_path):
+    _, address = cluster
+    rows = [chat_row(number) for number in range(12)]
+    deadly = [row["id"] for row in rows if "toast" in row["messages"][0]["content"]]
+    for name, kept in (("all", rows), ("harmless", [row for row in rows if row["id"] not in deadly])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    body = "import os\nif 'toast' in messages[0]['content']:\n    os._exit(1)\nreturn f'{len(messages)}. What size?'"
+    options = ["-a", write_bot(tmp_path, body), "--model", "offline", "--samples", "1", "--json", "--cache"]
+    on_ray = ["--engine", "ray", "--ray-address", address, "--ray-workers", "2"]
+    local = spawn("score", "harmless.jsonl", *options, "a", cwd=tmp_path)
+    there = spawn("score", "all.jsonl", *options, "b", *on_ray, cwd=tmp_path, env=os.environ | ENVIRONMENT)
+    stdout, stderr = there.communicate(timeout=240)
+    assert there.returncode == 3, stderr
+    failed = [line for line in stderr.splitlines() if line.startswith("Failed")]
+    assert len(failed) == len(deadly) == 3
+    assert all("The process that worked on it died, 3 times." in line for line in failed)
+    assert stdout == local.communicate()[0]
 
 
-def test_without_the_desk_the_run_ends_and_the_same_command_goes_on(cluster, undisturbed, tmp_path):
+def test_without_the_coordinator_the_run_ends_and_the_same_command_goes_on(cluster, undisturbed, tmp_path):
     node, address = cluster
     files, calls = undisturbed
     with LoopbackServer(latency=slowly) as server:
         run = Run(tmp_path, server, address)
         process = run.start()
         run.wait_for_calls(process, 60)
-        [desk] = node.pids("ray::Desk")
-        kill(desk)
+        [coordinator] = node.pids("ray::Coordinator")
+        kill(coordinator)
         said = run.finish(process, code=1)
         assert said.splitlines()[-1].startswith("Error: Ray lost a part of the run")
         assert "Traceback" not in said
@@ -133,7 +132,7 @@ def test_a_lost_machine_costs_what_it_had_in_flight(cluster, undisturbed, tmp_pa
             run = Run(tmp_path, server, address)
             run.command += ["--ray-workers", "3"]  # more than the first has room for
             process = run.start()
-            while not second.pids("ray::MapWorker"):
+            while not second.pids("ray::Worker"):
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.05)
             run.wait_for_calls(process, 60)
@@ -157,6 +156,21 @@ def test_a_killed_command_goes_on_where_it_was(cluster, undisturbed, tmp_path):
         assert not (tmp_path / "prefs.jsonl").exists()
         run.finish(run.start())
         assert server.count - calls <= CEILING
+    assert run.files == files
+
+
+def test_an_interrupted_run_keeps_every_reply_and_goes_on(cluster, undisturbed, tmp_path):
+    _, address = cluster
+    files, calls = undisturbed
+    with LoopbackServer(latency=slowly) as server:
+        run = Run(tmp_path, server, address)
+        process = run.start()
+        run.wait_for_calls(process, 60)
+        process.send_signal(signal.SIGINT)
+        said = run.finish(process, code=130)
+        assert "Traceback" not in said
+        run.finish(run.start())
+        assert server.count == calls
     assert run.files == files
 
 

@@ -1,4 +1,4 @@
-"""The call path: cache -> single flight -> lease -> admission -> rate limit -> budget -> model -> commit.
+"""The call path: cache -> single shared -> lease -> admission -> rate limit -> budget -> model -> commit.
 
 The budget comes behind the cache, so that a resumed run spends its new budget on what is missing.
 """
@@ -35,7 +35,7 @@ class Engine:
     """Makes every model call of a run: cached, bounded, retried, accounted.
 
     `cache` is a directory, the URL of a shared one, a Cache, or None to keep replies in memory only. How many calls are
-    in flight to a model adapts to what its endpoint bears, up to `limits.concurrency`. `limits.timeout` is in seconds,
+    in shared to a model adapts to what its endpoint bears, up to `limits.concurrency`. `limits.timeout` is in seconds,
     for one try; a model that runs in this process may have a `timeout` of its own (None: it is waited for).
     One engine serves any number of scorers, from any event loop. `limiter` replaces all limits, where several
     processes share them.

@@ -1,22 +1,22 @@
-"""One process's part of a fleet's limits: the limiter of its engine, and the reports that renew it."""
+"""A worker's part of the limits that all share: the limiter of its engine, and the reports that renew it."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from collab_ray.fleet import LATER, LEASE_SECONDS, SOON, EndpointReport, Grant, Report
+from collab_ray.broker import LEASE_SECONDS, MAX_INTERVAL, MIN_INTERVAL, EndpointReport, Grant, Report
 from collab_sdk.engine import Admission, Ledger, Sleep
 from collab_sdk.errors import BudgetError
 
 STALE_SECONDS = LEASE_SECONDS / 3
-"""After which, unless it is renewed, nothing new is begun on a grant: others may soon have it."""
-GRACE = 0.05
+"""Seconds after which no call is started on a grant that was not renewed: others may soon have it."""
+MAX_START_DELAY = 0.05
 """Seconds by which a start may be late; a later one would crowd those after it."""
 
 
-class FleetBound:
-    """What this member was lent of a model's slots, in the place of a AdaptiveLimit of its own."""
+class LeasedConcurrency:
+    """What this client was lent of a model's slots, in place of an AdaptiveLimit of its own."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.slots = 0
@@ -44,8 +44,8 @@ class FleetBound:
         self.troubles += 1
 
 
-class FleetPace:
-    """Starts that this member was handed, in the place of a RateLimit of its own."""
+class LeasedRateLimit:
+    """When calls of this client may start, in place of a RateLimit of its own."""
 
     def __init__(self, clock: Callable[[], float], sleep: Sleep, *, limited: bool) -> None:
         self.tokens = 0
@@ -62,7 +62,7 @@ class FleetPace:
             now = self._clock()
             if start > now:
                 await self._sleep(start - now)
-            if self._clock() <= start + GRACE:
+            if self._clock() <= start + MAX_START_DELAY:
                 return
 
     def charge(self, tokens: int) -> None:
@@ -70,10 +70,10 @@ class FleetPace:
 
     @property
     def starts(self) -> int:
-        """Calls that wait for theirs."""
+        """How many calls wait for theirs."""
         return sum(not turn.done() for turn in self._waiting)
 
-    def hand_out(self, starts: Iterable[float]) -> None:
+    def assign(self, starts: Iterable[float]) -> None:
         for start in starts:
             while self._waiting and self._waiting[0].done():  # cancelled
                 self._waiting.popleft()
@@ -81,8 +81,8 @@ class FleetPace:
                 self._waiting.popleft().set_result(start)
 
 
-class FleetBudget:
-    """Calls that this member was lent, in the place of a Budget of its own."""
+class LeasedBudget:
+    """Calls that this client was lent, in place of a Budget of its own."""
 
     def __init__(self, *, limited: bool) -> None:
         self.calls, self.finished, self.priced, self.lent = 0, 0, 0, 0
@@ -104,7 +104,7 @@ class FleetBudget:
             self.priced += 1
 
     def renew(self, lent: int, spent: str | None) -> None:
-        """Wake whoever waits, with calls or with why there are none."""
+        """Wakes the calls that wait: they may start, or fail since the budget is `spent`."""
         self.lent = lent
         waiting, self.waiting = self.waiting, deque()
         for turn in waiting:
@@ -118,70 +118,64 @@ class FleetBudget:
 
 @dataclass(kw_only=True, slots=True)
 class _Endpoint:
-    bound: FleetBound
+    concurrency: LeasedConcurrency
     admission: Admission
-    rate_limit: FleetPace
+    rate_limit: LeasedRateLimit
 
 
-class Member:
-    """The Limiter of one engine of a fleet. `ask` sends a report and brings the grant; `keep_up` must run meanwhile."""
+class RateClient:
+    """The Limiter of a worker's engine. `send` brings a report to the broker; `keep_reporting` must run meanwhile."""
 
     def __init__(
         self,
-        ask: Callable[[Report], Awaitable[Grant]],
+        send: Callable[[Report], Awaitable[Grant]],
         *,
-        paced: bool,
+        rate_limited: bool,
         limited: bool,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self.budget = FleetBudget(limited=limited)
-        self.stop: tuple[str, str] | None = None
+        self.budget = LeasedBudget(limited=limited)
         self.ledger = Ledger()
         """Of the engine whose limiter this is, to be set once there is one."""
-        self._ask = ask
-        self._paced = paced
+        self._send = send
+        self._rate_limited = rate_limited
         self._clock = clock
         self._sleep = sleep
         self._endpoints: dict[str, _Endpoint] = {}
-        self._turn = asyncio.Lock()
+        self._one_report = asyncio.Lock()
         self._calls_before = 0
-        self._next = SOON
+        self._interval = MIN_INTERVAL
 
     def admission(self, endpoint: str) -> Admission:
         return self._endpoint(endpoint).admission
 
-    def rate_limit(self, endpoint: str) -> FleetPace:
+    def rate_limit(self, endpoint: str) -> LeasedRateLimit:
         return self._endpoint(endpoint).rate_limit
 
-    async def keep_up(self, on_stop: Callable[[], None]) -> None:
-        """Report for as long as this runs; `on_stop` is called once if the run has been ended elsewhere."""
-        told = False
+    async def keep_reporting(self) -> None:
         while True:
             await self.report()
-            if self.stop is not None and not told:
-                told = True
-                on_stop()
-            await self._sleep(self._next if self._at_work else LATER)
+            await self._sleep(self._interval if self._is_busy else MAX_INTERVAL)
 
     async def report(self) -> None:
-        """Say what was done, and take what may be done next."""
-        async with self._turn:
-            asked = self._clock()
-            grant = await self._ask(self._report(asked))
+        """Reports what was done, and takes in what may be done next."""
+        async with self._one_report:
+            sent = self._clock()
+            grant = await self._send(self._report(sent))
             for key, granted in grant.endpoints.items():
                 endpoint, now = self._endpoints[key], self._clock()
-                bound = endpoint.bound
-                bound.slots, bound.spacing, bound.good_until = granted.slots, granted.spacing, asked + STALE_SECONDS
-                endpoint.rate_limit.hand_out(now + start for start in granted.starts)
+                lent = endpoint.concurrency
+                lent.slots, lent.spacing, lent.good_until = granted.slots, granted.spacing, sent + STALE_SECONDS
+                endpoint.rate_limit.assign(now + start for start in granted.starts)
                 endpoint.admission.wake()
             self.budget.renew(grant.lent, grant.spent)
-            self._next, self.stop = grant.next, grant.stop
+            self._interval = grant.interval
 
     @property
-    def _at_work(self) -> bool:
-        gates = (endpoint.admission for endpoint in self._endpoints.values())
-        return any(admission.busy or admission.queued for admission in gates)
+    def _is_busy(self) -> bool:
+        admissions = (endpoint.admission for endpoint in self._endpoints.values())
+        return any(admission.busy or admission.queued for admission in admissions)
 
     def _report(self, now: float) -> Report:
         budget = self.budget
@@ -203,27 +197,27 @@ class Member:
         )
 
     def _endpoint_report(self, endpoint: _Endpoint, now: float) -> EndpointReport:
-        bound, admission, rate_limit = endpoint.bound, endpoint.admission, endpoint.rate_limit
+        lent, admission, rate_limit = endpoint.concurrency, endpoint.admission, endpoint.rate_limit
         report = EndpointReport(
             busy=admission.busy,
             waiting=admission.queued,
-            first=admission.first_queued,
-            answered=bound.answered,
-            seconds=bound.seconds / bound.timed if bound.timed else None,
-            refused=tuple(now - started for started in bound.refusals),
-            troubled=bound.troubles,
+            oldest=admission.first_queued,
+            answered=lent.answered,
+            seconds=lent.seconds / lent.timed if lent.timed else None,
+            refused=tuple(now - started for started in lent.refusals),
+            troubled=lent.troubles,
             tokens=rate_limit.tokens,
             starts=rate_limit.starts,
         )
-        bound.answered, bound.troubles, bound.seconds, bound.timed = 0, 0, 0.0, 0
-        bound.refusals, rate_limit.tokens = [], 0
+        lent.answered, lent.troubles, lent.seconds, lent.timed = 0, 0, 0.0, 0
+        lent.refusals, rate_limit.tokens = [], 0
         return report
 
     def _endpoint(self, key: str) -> _Endpoint:
         if key not in self._endpoints:
-            bound = FleetBound(self._clock)
-            rate_limit = FleetPace(self._clock, self._sleep, limited=self._paced)
+            lent = LeasedConcurrency(self._clock)
+            rate_limit = LeasedRateLimit(self._clock, self._sleep, limited=self._rate_limited)
             self._endpoints[key] = _Endpoint(
-                bound=bound, admission=Admission(bound, self._clock), rate_limit=rate_limit
+                concurrency=lent, admission=Admission(lent, self._clock), rate_limit=rate_limit
             )
         return self._endpoints[key]

@@ -1,6 +1,6 @@
-"""What is finished: outcomes of whole conversations, kept in the cache beside the replies that they were made of.
+"""Outcomes of whole conversations, kept in the cache beside the replies that they were made of.
 
-A run that goes on would else look up every reply again: of ten million chats a billion, which takes a server days.
+Without them a run that goes on would look up every reply again: a billion for ten million chats, which takes days.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from collab_sdk.jobs import loads
 from collab_sdk.models import ChatReply
 
 LARGEST = LARGEST_ROW // 2
-"""Characters of an outcome that is kept: quoted in a row they may be more. A larger one is worked off again."""
+"""Characters of an outcome that is kept: quoted in a row they may be more. A larger one is made again."""
 
 
-class Finished:
+class OutcomeCache:
     """Outcomes as JSON text of the type `result`, by the conversation's JSON text.
 
-    `identity` is all else that they depend on: without one nothing is kept, and nothing found.
+    `identity` is all else that they depend on: without it nothing is kept, and nothing found.
     """
 
     def __init__(self, cache: Cache, result: Any, identity: Mapping[str, Any] | None) -> None:
@@ -34,7 +34,7 @@ class Finished:
             return None
         try:
             loads(self._result, reply.content)
-        except (ValueError, CollabError):  # whoever wrote that
+        except (ValueError, CollabError):  # another version wrote it
             return None
         return reply.content
 
@@ -43,7 +43,7 @@ class Finished:
             await self._cache.aput(key, ChatReply(content=outcome), request={})
 
     def _key(self, conversation: str) -> str | None:
-        """Never that of a call, whose identity has other names."""
+        """Never the key of a call, whose identity has other names."""
         if self._identity is None:
             return None
-        return call_key({"finished": dict(self._identity), "conversation": conversation})
+        return call_key({"outcome_of": dict(self._identity), "conversation": conversation})
