@@ -20,8 +20,8 @@ from job import chats
 from launch import Loopback
 from table import finish, judged
 
+from collab_sdk.files import to_json
 from collab_sdk.jobs import dumps
-from collab_sdk.logs import to_json
 
 CEILING, RATE = 64, 50
 COMMAND = [sys.executable, "-m", "collab_cli.main", "export-prefs", "--model", "hosted_vllm/bench", "--fixed-samples"]

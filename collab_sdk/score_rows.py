@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from collab_sdk.types import Future, Message, MRScore
@@ -43,11 +42,6 @@ def future_row(future: Future) -> dict[str, Any]:
     """A future as JSON values."""
     row = asdict(replace(future, messages=()))
     return {**row, "messages": [message.to_dict() for message in future.messages]}
-
-
-def run_path(target: Path) -> Path:
-    """`NAME.run.json` for `NAME.jsonl`."""
-    return target.with_name(f"{target.name.removesuffix('.jsonl')}.run.json")
 
 
 def run_row(made_with: Mapping[str, Any], usage: Mapping[str, Any], **details: Any) -> dict[str, Any]:

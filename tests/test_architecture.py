@@ -18,8 +18,11 @@ HEAVY = set(
 )
 
 LAYERS = [
-    {"errors", "types", "plugins", "suppression", "secrets", "tokens", "private_file"},
-    {"concurrency", "prompts", "stats", "sandbox", "demos"},
+    {"errors", "suppression", "tokens", "version"},
+    {"files", "secrets"},
+    {"types", "plugins", "values"},
+    {"prompts"},
+    {"spec", "concurrency", "stats", "sandbox", "demos"},
     {"models"},
     {"cache", "offline", "testing"},
     {"engine"},

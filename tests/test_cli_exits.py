@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
 
-from collab_sdk.logs import JsonlWriter
+from collab_sdk.files import JsonlWriter
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_log_is_never_replaced_by_any_file_of_an_export(tmp_path, log, output)
     for more in ([], ["--eval-fraction", "0.1"]):
         result = collab("export-prefs", logs, "--model", "offline", "-o", tmp_path / output, *more)
         assert result.exit_code == 2
-        assert "is one of the logs" in only_line(result, starts="Error:")
+        assert "is an input of this run" in only_line(result, starts="Error:")
         assert logs.read_text() == before
 
 
@@ -161,7 +161,7 @@ def test_an_export_into_a_folder_of_logs_is_refused_as_the_next_run_would_read_i
     output = tmp_path / "logs" / "deeper" / "p.jsonl"
     result = collab("export-prefs", tmp_path / "logs", "--model", "offline", "-o", output, "--format", "sft")
     assert result.exit_code == 2
-    assert "in a folder of logs" in only_line(result, starts="Error:")
+    assert "a folder of inputs" in only_line(result, starts="Error:")
     assert list((tmp_path / "logs" / "deeper").iterdir()) == []
 
 

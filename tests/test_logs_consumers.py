@@ -8,7 +8,8 @@ import pytest
 from support.tiny import tiny_llama, tiny_tokenizer
 
 from collab_sdk.errors import OutputError
-from collab_sdk.logs import WRITERS, JsonlWriter, get_writer
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import WRITERS, get_writer
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn, as_messages

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collab_sdk.logs import JsonlWriter, get_chat_writer, read_conversations
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import get_chat_writer, read_conversations
 
 OLD = """
 CREATE TABLE conversations (id TEXT PRIMARY KEY, name TEXT, model TEXT);

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs import JsonlWriter, count_conversations, read_conversations
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import count_conversations, read_conversations
 from collab_sdk.types import Goal, Message
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.logs import CHAT_WRITERS, FORMATS, WRITERS, JsonlWriter, get_chat_writer, get_writer, read_conversations
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import CHAT_WRITERS, FORMATS, WRITERS, get_chat_writer, get_writer, read_conversations
 from collab_sdk.types import Conversation, Goal, Message, MRScore, PreferencePair
 
 USER, REPLY, OTHER = (

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from collab_sdk.errors import NotEnoughSamplesError, OutputError, UnknownNameError
-from collab_sdk.logs import WRITERS, JsonlWriter, get_writer, read_conversations
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import WRITERS, get_writer, read_conversations
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.types import MRScore, PreferencePair, as_messages
 
@@ -322,19 +323,19 @@ def test_what_a_failed_writer_left_is_replaced_whole(tmp_path):
 
 def test_a_writer_that_comes_while_another_finishes_leaves_its_file_alone(tmp_path, monkeypatch):
     """It has opened the partial file of the first, which is renamed before it can be locked."""
-    from collab_sdk.logs import files
+    from collab_sdk.files import writing
 
-    flock = files.fcntl.flock
+    flock = writing.fcntl.flock
     path = tmp_path / "out"
     first = JsonlWriter(path)
     first.write({"n": 1})
 
     def finish_first(file, how):
-        monkeypatch.setattr(files.fcntl, "flock", flock)
+        monkeypatch.setattr(writing.fcntl, "flock", flock)
         first.__exit__(None, None, None)
         flock(file, how)
 
-    monkeypatch.setattr(files.fcntl, "flock", finish_first)
+    monkeypatch.setattr(writing.fcntl, "flock", finish_first)
     with JsonlWriter(path) as second:
         assert written(path) == [{"n": 1}]
         second.write({"n": 2})

@@ -161,7 +161,7 @@ def test_nothing_that_is_read_is_replaced(tmp_path):
     decisions = decided(tmp_path / "d.json", (pair_id(first), "keep", "Ada"))
     for command in (["report", path, "-o", path], ["report", "--apply", decisions, path, "-o", path]):
         result = collab(*command)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "would be replaced" in result.stderr
     assert collab("report", "--apply", decisions, path).exit_code == 2, "it is not said where to"
     assert path.read_bytes() == before

@@ -9,6 +9,7 @@ from collab_cli.check_sim_output import show_check
 from collab_cli.failures import finish
 from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, SCORING, Work, run_options
 from collab_cli.params import OUTPUT, Command, option
+from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import shown
 from collab_cli.run import Run, open_logs, running
 from collab_cli.setup import prices_of
@@ -26,8 +27,8 @@ from collab_sdk.fidelity import (
     figures,
     require_classifier,
 )
+from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
-from collab_sdk.logs import JsonlWriter
 from collab_sdk.spec import RunSpec
 
 
@@ -35,7 +36,7 @@ from collab_sdk.spec import RunSpec
 @LOGS
 @option(
     "--calibrate",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=WrittenPath(files=just, dir_okay=False, path_type=Path),
     metavar="FILE",
     group=OUTPUT,
     help="Write a correction of MR by what really followed, for MRScorer(calibration=...).",

@@ -9,10 +9,11 @@ import click
 from collab_cli.demo_train import demo_train
 from collab_cli.export_prefs import export_prefs
 from collab_cli.params import Command, option
+from collab_cli.paths import WrittenPath
 from collab_cli.terminal import note, printable, show
 from collab_sdk.errors import MissingExtraError, OutputError
+from collab_sdk.files import beside, export_files
 from collab_sdk.offline import sample_chats_path
-from collab_sdk.preferences import beside
 from collab_sdk.report import write_report
 
 if TYPE_CHECKING:
@@ -29,11 +30,15 @@ Next, chats of your own and a model (JSON lines of OpenAI messages or ShareGPT):
 """
 
 
+def _files(folder: Path) -> list[Path]:
+    return [*export_files(folder / "prefs.jsonl"), folder / "report.html"]
+
+
 @click.command(cls=Command)
 @option(
     "--output",
     "-o",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=WrittenPath(files=_files, file_okay=False, path_type=Path),
     default="collab-demo",
     show_default=True,
     metavar="DIR",

@@ -21,22 +21,31 @@ from collab_cli.options import (
     run_options,
 )
 from collab_cli.params import INPUT, OUTPUT, Command, option
+from collab_cli.paths import ReadPath, WrittenPath, just
 from collab_cli.terminal import Problems, note
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import Figure, evaluation_row, figures, plot_figures, require_plot
-from collab_sdk.logs import JsonlWriter
+from collab_sdk.files import JsonlWriter
 from collab_sdk.spec import EvaluationSpec
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
 [SAMPLES] = declared_options(RunSpec, only=("samples",), samples=1)
 
 
 @click.command(cls=Command)
 @option("--task", "-t", multiple=True, required=True, metavar="TASK", group=INPUT, help="A benchmark; repeatable.")
-@option("--data", type=FILE, metavar="FILE", group=INPUT, help="The task's rows, in the data set's schema, or chats.")
-@option("--output", "-o", type=FILE, metavar="FILE", group=OUTPUT, help="Write statistics and conversations as JSON.")
-@option("--plot", type=FILE, metavar="PNG", group=OUTPUT, help="Draw the statistics as a picture.")
+@option(
+    "--data",
+    type=ReadPath(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    group=INPUT,
+    help="The task's rows, in the data set's schema, or chats.",
+)
+@option(
+    "--output", "-o", type=WRITTEN, metavar="FILE", group=OUTPUT, help="Write statistics and conversations as JSON."
+)
+@option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics as a picture.")
 @run_options(
     LIMIT,
     *SEVERAL_BOTS,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from collab_cli.apart import check_apart
 from collab_cli.failures import finish
 from collab_cli.options import (
     CACHE_OPTIONS,
@@ -22,16 +21,22 @@ from collab_cli.options import (
     run_options,
 )
 from collab_cli.params import OUTPUT, Command, Number, option
+from collab_cli.paths import WrittenPath
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
 from collab_sdk.engine import run_sync
+from collab_sdk.files import export_files
 from collab_sdk.jobs import ExportJob
 from collab_sdk.logs import WRITERS
-from collab_sdk.preferences import ExportReport, Refusal, beside
-from collab_sdk.score_rows import run_path
+from collab_sdk.preferences import ExportReport, Refusal
 from collab_sdk.spec import PairRule, RunSpec
+
+
+def _files(output: Path) -> list[Path]:
+    catalogues = {writer.catalogue for writer in WRITERS.values() if writer.catalogue}
+    return [*export_files(output), *(output.parent / name for name in catalogues)]
 
 
 @click.command(cls=Command)
@@ -39,7 +44,7 @@ from collab_sdk.spec import PairRule, RunSpec
 @option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=WrittenPath(files=_files, path_type=Path),
     metavar="FILE",
     group=OUTPUT,
     help="File for the pairs, as JSON lines.",
@@ -84,7 +89,7 @@ def export_prefs(
     if work.dry_run:
         dry_run(logs, spec, work, problems, with_pairs=True)
         return
-    target = _checked(output, logs)
+    target = _checked(output)
     with running(logs, spec, work, problems) as run:
         job = ExportJob(spec=spec)
         with shown(run.progress):
@@ -101,12 +106,11 @@ def export_prefs(
     finish(problems, incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0)
 
 
-def _checked(output: Path | None, logs: tuple[str, ...]) -> Path:
+def _checked(output: Path | None) -> Path:
     if output is None:
         raise click.UsageError("Missing option '--output' / '-o': the file that the pairs go to.")
     if str(output) == "-":
         raise click.UsageError("Pairs cannot go to stdout, as a second file is written beside them: give -o FILE.")
-    check_apart([output, beside(output, "turns"), beside(output, "eval"), run_path(output)], logs)
     return output
 
 

@@ -24,6 +24,7 @@ from collab_cli.options import (
     taking,
 )
 from collab_cli.params import INPUT, OUTPUT, Command, Weight, each_once, option
+from collab_cli.paths import ReadPath, WrittenPath
 from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
@@ -46,13 +47,21 @@ PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
 
 
 @click.command(cls=Command)
-@click.argument("data", type=click.Path(exists=True, path_type=Path), metavar="PREFS")
-@option("--base", "-m", required=True, metavar="BASE", group=INPUT, help="The base model: a folder, or a hub name.")
+@click.argument("data", type=ReadPath(exists=True, path_type=Path), metavar="PREFS")
+@option(
+    "--base",
+    "-m",
+    required=True,
+    type=ReadPath(path_type=str),
+    metavar="BASE",
+    group=INPUT,
+    help="The base model: a folder, or a name on the hub.",
+)
 @option(
     "--output",
     "-o",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=WrittenPath(folder=True, file_okay=False, path_type=Path),
     metavar="DIR",
     group=OUTPUT,
     help="Folder for the adapter.",
@@ -69,7 +78,7 @@ PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
 @option("--dry-run", is_flag=True, group=SPENDING, help="Only check, estimate and show; no weight is loaded.")
 @option(
     "--evaluate",
-    type=click.Path(exists=True, path_type=Path),
+    type=ReadPath(exists=True, path_type=Path),
     multiple=True,
     metavar="LOGS",
     group=INPUT,

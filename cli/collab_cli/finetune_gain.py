@@ -14,8 +14,9 @@ from collab_sdk import Conversation, RunSpec, read_conversations
 from collab_sdk.engine import run_sync
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.evaluation import Comparison, acompare_bots
+from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
-from collab_sdk.logs import JsonlWriter, log_files
+from collab_sdk.logs import log_files
 from collab_sdk.training import TrainingOptions, opening
 
 SCHEMA = "collab/comparison/v1"

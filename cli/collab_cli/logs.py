@@ -7,14 +7,16 @@ import click
 
 from collab_cli.failures import finish
 from collab_cli.logs_purge import purge
-from collab_cli.logs_store import STORE, existing_store
+from collab_cli.logs_store import STORE, STORES
 from collab_cli.logs_view import list_, show
 from collab_cli.options import LIMIT, LOG_FORMAT, LOGS
 from collab_cli.params import OUTPUT, Group, option
+from collab_cli.paths import WrittenPath, just
 from collab_cli.terminal import Problems, note
 from collab_cli.units import of
 from collab_sdk import read_conversations
-from collab_sdk.logs import CHAT_WRITERS, ConversationStore, JsonlWriter, get_chat_writer
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import CHAT_WRITERS, ConversationStore, get_chat_writer
 
 BATCH = 200
 """Chats to a transaction."""
@@ -42,8 +44,8 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
       collab logs import chats.jsonl conversations.json --store chats.db
     """
     problems = Problems()
-    chats = read_conversations(logs, format=log_format, on_error=problems.report, notes=problems.notes)
-    chats = islice(chats, limit)
+    logged = read_conversations(logs, format=log_format, on_error=problems.report, notes=problems.notes)
+    chats = islice(logged, limit)
     with ConversationStore(store) as target:
         before, added = len(target), 0
         while batch := list(islice(chats, BATCH)):
@@ -55,14 +57,15 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
 
 
 @logs.command()
-@click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=existing_store())
+@click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=STORES)
 @option(
     "--output",
     "-o",
-    group=OUTPUT,
+    type=WrittenPath(files=just, path_type=str, allow_dash=True),
     default="-",
     show_default=True,
     metavar="FILE",
+    group=OUTPUT,
     help="File for the rows; - is stdout.",
 )
 @option(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from collab_cli.logs_store import EXISTING_STORE
+from collab_cli.logs_store import CHANGED_STORE
 from collab_cli.params import Command, Number, option
 from collab_cli.terminal import printable
 from collab_cli.units import of
@@ -16,7 +16,7 @@ SECONDS_A_DAY = 86_400
 
 
 @click.command(cls=Command)
-@EXISTING_STORE
+@CHANGED_STORE
 @option("--older-than", type=Number(min=0), metavar="DAYS", help="Chats whose last call is that old.")
 @option("--conversation", metavar="ID", help="The chat with this id.")
 @option("--user", metavar="ID", help="Chats of this user, by the id that list shows or, with --salt, their own.")

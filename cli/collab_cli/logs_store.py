@@ -2,21 +2,24 @@
 
 from pathlib import Path
 
-import click
-
 from collab_cli.params import option
-
-
-def existing_store() -> click.Path:
-    """The file of a store; what else is wrong with it, the store says."""
-    return click.Path(exists=True, dir_okay=False, path_type=Path)
-
+from collab_cli.paths import ReadPath, WrittenPath
+from collab_sdk.files import database_files
 
 STORE = option(
     "--store",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=WrittenPath(in_place=database_files, dir_okay=False, path_type=Path),
     required=True,
     metavar="FILE",
     help="The store; made if there is none.",
 )
-EXISTING_STORE = option("--store", type=existing_store(), required=True, metavar="FILE", help="The store.")
+STORES = ReadPath(exists=True, dir_okay=False, path_type=Path)
+"""Files of stores that are read; what else is wrong with them, the store says."""
+READ_STORE = option("--store", type=STORES, required=True, metavar="FILE", help="The store.")
+CHANGED_STORE = option(
+    "--store",
+    type=WrittenPath(in_place=database_files, exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="The store.",
+)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from collab_cli.failures import finish
-from collab_cli.logs_store import EXISTING_STORE
+from collab_cli.logs_store import READ_STORE
 from collab_cli.params import Command, Count, option
 from collab_cli.terminal import Problems, make_console, note, printable
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
 from collab_sdk import Conversation
-from collab_sdk.logs import ConversationStore, JsonlWriter, StoredChat, called_function
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import ConversationStore, StoredChat, called_function
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +31,7 @@ OTHER_COLUMNS = 45
 
 
 @click.command("list", cls=Command)
-@EXISTING_STORE
+@READ_STORE
 @option("--limit", type=Count(min=1), metavar="N", help=f"Show N chats.  [default: {LISTED}; with --json, all]")
 @option("--json", is_flag=True, help="JSON lines in place of the table.")
 def list_(store: Path, limit: int | None, json: bool) -> None:
@@ -52,7 +53,7 @@ def list_(store: Path, limit: int | None, json: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("id")
-@EXISTING_STORE
+@READ_STORE
 def show(id: str, store: Path) -> None:
     """Show a chat, and the other responses that were given along it."""
     with ConversationStore(store) as chats:

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -19,9 +20,11 @@ from collab_cli.params import (
     model_settings,
     option,
 )
+from collab_cli.paths import ReadPath, WrittenPath, note_read
 from collab_sdk.errors import UsageError
+from collab_sdk.files import database_files
 from collab_sdk.logs import FORMATS
-from collab_sdk.models import has_own_address
+from collab_sdk.models import has_own_address, prompt_file
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     ROLE_DEFAULTS,
@@ -49,7 +52,7 @@ ROLE_HELP = {
     "judge": "The model that scores conversations.  [default: --model, or the simulator]",
     MODEL: "Default model for assistant, simulator and judge: openai/gpt-4o-mini, or offline for rules.",
 }
-LOGS = click.argument("logs", nargs=-1, required=True, metavar="LOGS...")
+LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
 """Files, folders, or `-` for stdin. That they exist is checked by the reader, which knows them all."""
 
 
@@ -72,15 +75,29 @@ LOG_FORMAT = option(
     help="Format of the logs, where their content does not show it: " + ", ".join(known.name for known in FORMATS),
 )
 DRY_RUN = option("--dry-run", is_flag=True, group=SPENDING, help="Only estimate the calls, tokens and cost.")
+
+
+def _cache_files(where: Path) -> list[Path]:
+    return database_files(where / "cache.db")
+
+
+CACHE_PLACE = WrittenPath(in_place=_cache_files, path_type=str)
 CACHE_OPTIONS = [
     option(
         "--cache",
+        type=CACHE_PLACE,
         metavar="WHERE",
         group=CACHE,
         help="Where replies are kept: a directory, or redis://... or postgresql://... to share them.  "
         "[default: collab in the user's cache directory]",
     ),
-    option("--cache-dir", type=click.Path(file_okay=False), group=CACHE, help="The same, for a directory."),
+    option(
+        "--cache-dir",
+        type=WrittenPath(in_place=_cache_files, file_okay=False),
+        metavar="DIRECTORY",
+        group=CACHE,
+        help="The same, for a directory.",
+    ),
 ]
 
 
@@ -167,6 +184,17 @@ def declared_names(kind: type) -> dict[str, str]:
     }
 
 
+class BotName(click.ParamType[str]):
+    """The name of a bot, which may hold the name of a file with its instructions."""
+
+    name = "bot"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if file := prompt_file(value):
+            note_read(ctx, file)
+        return value
+
+
 def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
     prefix = "" if role == MODEL else f"{role}-"
     short = ["-a"] if role == "assistant" else []
@@ -182,6 +210,7 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
         option(
             f"--{role}",
             *short,
+            type=BotName(),
             metavar="BOT" if role == "assistant" else "MODEL",
             multiple=several,
             group=WHO,

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from collab_cli import paths
 from collab_cli.config import read_config
 from collab_sdk.errors import UsageError
 from collab_sdk.spec import MetricSpec, ModelSettings, Price
@@ -164,15 +165,15 @@ def option(*names: str, **attributes: Any) -> Decorator:
     return click.option(*names, cls=Option, envvar=envvar, **attributes)
 
 
-class Command(click.Command):
-    """Shows options under headings, and takes `--config FILE`."""
+class Command(paths.Command):
+    """A command that shows its options under headings, and takes `--config FILE`."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         config = Option(
             ["--config"],
             envvar=f"{PREFIX}CONFIG",
-            type=click.Path(dir_okay=False),
+            type=paths.ReadPath(dir_okay=False),
             is_eager=True,
             expose_value=False,
             callback=read_config,

@@ -6,17 +6,24 @@ import click
 
 from collab_cli.failures import finish
 from collab_cli.params import Command, option
+from collab_cli.paths import ReadPath, WrittenPath
 from collab_cli.report_output import show_applied, show_report
 from collab_cli.terminal import Problems
-from collab_sdk.errors import UsageError
+from collab_sdk.files import export_files
 from collab_sdk.report import apply_decisions, read_decisions, write_report
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = ReadPath(dir_okay=False, path_type=Path)
 
 
 @click.command(cls=Command)
 @click.argument("file", type=FILE, metavar="FILE")
-@option("--output", "-o", type=FILE, metavar="FILE", help="The page, or the reviewed pairs.  [default: NAME.html]")
+@option(
+    "--output",
+    "-o",
+    type=WrittenPath(files=export_files, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The page, or the reviewed pairs.  [default: NAME.html]",
+)
 @option("--apply", type=FILE, metavar="DECISIONS", help="Apply what the page saved to the pairs in FILE.")
 def report(file: Path, output: Path | None, apply: Path | None) -> None:
     """Make a page to look at before training, and review pairs on it.
@@ -31,8 +38,6 @@ def report(file: Path, output: Path | None, apply: Path | None) -> None:
     problems = Problems()
     if apply is None:
         target = output or page_path(file)
-        if target.resolve() == file.resolve():
-            raise UsageError(f"{target} is the file to report on and would be replaced: give another -o FILE.")
         shown = write_report(file, target, on_error=problems.report)
         problems.close()
         show_report(target, shown)

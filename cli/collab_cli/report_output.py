@@ -4,7 +4,7 @@ from pathlib import Path
 
 from collab_cli.terminal import note, printable
 from collab_cli.units import of, size
-from collab_sdk.preferences import beside
+from collab_sdk.files import beside
 from collab_sdk.report import Applied, Verdict
 
 PAST = {Verdict.KEEP: "kept", Verdict.FLIP: "flipped", Verdict.DROP: "dropped"}

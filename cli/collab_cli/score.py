@@ -7,21 +7,10 @@ from pathlib import Path
 
 import click
 
-from collab_cli.apart import check_apart
 from collab_cli.failures import finish
-from collab_cli.options import (
-    CACHE_OPTIONS,
-    DRY_RUN,
-    LIMITS,
-    LOGS,
-    READING,
-    ROLES,
-    RUNNER,
-    SCORING,
-    Work,
-    run_options,
-)
+from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, RUNNER, SCORING, Work, run_options
 from collab_cli.params import OUTPUT, Command, option
+from collab_cli.paths import WrittenPath
 from collab_cli.progress import shown
 from collab_cli.run import Run, dry_run, running
 from collab_cli.score_output import Take, json_rows, score_table
@@ -29,8 +18,12 @@ from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems, note
 from collab_sdk import MRScore, RunSpec
 from collab_sdk.engine import run_sync
+from collab_sdk.files import run_path
 from collab_sdk.jobs import ScoreJob
-from collab_sdk.score_rows import run_path
+
+
+def _files(output: Path) -> list[Path]:
+    return [output, run_path(output)]
 
 
 @click.command(cls=Command)
@@ -39,7 +32,7 @@ from collab_sdk.score_rows import run_path
 @option(
     "--output",
     "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=WrittenPath(files=_files, dir_okay=False, path_type=Path),
     metavar="FILE",
     group=OUTPUT,
     help="Write the JSON lines to a file, for a report.",
@@ -60,8 +53,6 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
     if work.dry_run:
         dry_run(logs, spec, work, problems)
         return
-    if output is not None:
-        check_apart([output, run_path(output)], logs)
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
         table = score_table(list(run.scorer.reward.metrics))

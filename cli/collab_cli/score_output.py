@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from collab_cli.terminal import make_console, printable, show
 from collab_sdk import MRScore, MRScorer
-from collab_sdk.logs import JsonlWriter
-from collab_sdk.score_rows import response_row, run_path, run_row
+from collab_sdk.files import JsonlWriter, run_path
+from collab_sdk.score_rows import response_row, run_row
 from collab_sdk.types import Turn
 
 if TYPE_CHECKING:

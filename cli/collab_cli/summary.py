@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from collab_cli.terminal import note, show
 from collab_cli.units import duration, money, of
 from collab_sdk.engine import Ledger, Usage
-from collab_sdk.preferences import ExportReport, beside
+from collab_sdk.files import beside
+from collab_sdk.preferences import ExportReport
 
 if TYPE_CHECKING:
     from rich.table import Table

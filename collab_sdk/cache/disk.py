@@ -14,8 +14,8 @@ from collab_sdk.cache.batching import BatchThread
 from collab_sdk.cache.lease import FileLeases
 from collab_sdk.cache.row import Row, reply_in, row_of, written_in
 from collab_sdk.errors import CacheError
+from collab_sdk.files import create_private, is_out_of_files, reason
 from collab_sdk.models.base import ChatReply
-from collab_sdk.private_file import create_private
 
 T = TypeVar("T")
 FULL = 2
@@ -38,7 +38,7 @@ class DiskCache:
         from collab_sdk.cache.json_disk import JSONOnlyDisk
 
         try:
-            create_private(self.directory / "cache.db")
+            create_private(self.directory / "cache.db", own_folder=True)
             self._rows = diskcache.Cache(
                 str(self.directory),
                 disk=JSONOnlyDisk,
@@ -48,7 +48,10 @@ class DiskCache:
             )
             self._leases = FileLeases(self.directory / "leases")
         except Exception as error:
-            raise CacheError(f"The cache directory {self.directory} cannot be used: {error}; {WAY_OUT}.") from error
+            advice = "" if is_out_of_files(error) else f"; {WAY_OUT}"
+            raise CacheError(
+                f"The cache directory {self.directory} cannot be used: {reason(error)}{advice}."
+            ) from error
         self._writer = BatchThread(self._commit, name="collab-cache")
 
     async def aget(self, key: str) -> ChatReply | None:
@@ -114,7 +117,8 @@ class DiskCache:
             time.sleep(0.01)
 
     def _broken(self, done: str, error: BaseException) -> CacheError:
-        return CacheError(f"The cache at {self.directory} cannot be {done}: {error}. Free space, or {WAY_OUT}.")
+        advice = "" if is_out_of_files(error) else f" Free space, or {WAY_OUT}."
+        return CacheError(f"The cache at {self.directory} cannot be {done}: {reason(error)}.{advice}")
 
     def stats(self) -> CacheStats:
         return CacheStats(where=str(self.directory), records=len(self._rows), bytes=self._rows.volume())

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
-from collab_sdk.errors import MissingExtraError, OutputError
+from collab_sdk.errors import MissingExtraError
 from collab_sdk.evaluation.figures import Figure
+from collab_sdk.files import TextWriter
 from collab_sdk.stats.bootstrap import Estimate
 
 INCHES = 2.6
@@ -32,10 +34,10 @@ def plot_figures(figures: Sequence[Figure], bots: Sequence[str], path: Path, *, 
         panel.set_title(figure.name, fontsize="medium")
         panel.set_xticks(range(len(bots)), bots, rotation=20, ha="right", fontsize="small", parse_math=False)
         panel.set_xlim(-0.5, len(bots) - 0.5)
-    try:
-        canvas.savefig(path, dpi=150, format="png")
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}.") from error
+    picture = BytesIO()
+    canvas.savefig(picture, dpi=150, format="png")
+    with TextWriter(path) as file:
+        file.write_bytes(picture.getvalue())
 
 
 def _whiskers(estimate: Estimate) -> list[list[float]] | None:

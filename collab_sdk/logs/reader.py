@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import is_sqlite, parse_json
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import check_answered
 from collab_sdk.logs.formats.gathered_calls import GatheredCalls
 from collab_sdk.logs.formats.placeholders import count_placeholders
 from collab_sdk.logs.formats.registry import AnyFormat, format_of, get_format
 from collab_sdk.logs.ids import Ids
-from collab_sdk.logs.json_text import parse_json
 from collab_sdk.logs.rows import Report, read_rows
-from collab_sdk.logs.sources import is_sqlite, log_files
+from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.sqlite_logs import read_sqlite
 from collab_sdk.logs.store.store_log import count_store
 from collab_sdk.types import Conversation
@@ -26,6 +26,18 @@ LONGEST = 10_000_000
 """Characters of a message; models take a tenth of that, and what is longer is no chat."""
 
 
+class LoggedConversations(Iterator[Conversation]):
+    """The conversations of some files, one after the other."""
+
+    def __init__(self, files: Iterable[str], conversations: Iterator[Conversation]) -> None:
+        self.files = tuple(files)
+        """Those that are read; an export of these conversations never replaces one."""
+        self._conversations = conversations
+
+    def __next__(self) -> Conversation:
+        return next(self._conversations)
+
+
 def read_conversations(
     paths: Iterable[str | Path],
     *,
@@ -33,7 +45,7 @@ def read_conversations(
     unanswered: bool = False,
     on_error: Callable[[InputError], None] | None = None,
     notes: Counter[str] | None = None,
-) -> Iterator[Conversation]:
+) -> LoggedConversations:
     """The conversations in files, folders and stdin (`-`), gzipped or not; what a file is shows in its content.
 
     `format` reads every row as of that format, whatever it looks like. A chat in which no assistant speaks is a bad row
@@ -43,7 +55,9 @@ def read_conversations(
     gets one made from its messages. Conversations that are logged call by call come last, when all calls are known.
     """
     forced = get_format(format) if format else None
-    return _read(log_files(paths), forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
+    files = log_files(paths)
+    read = _read(files, forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
+    return LoggedConversations(files, read)
 
 
 def count_conversations(paths: Iterable[str | Path], *, format: str | None = None) -> int | None:

@@ -9,10 +9,10 @@ from itertools import chain, dropwhile, islice
 from typing import Any, BinaryIO, cast
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json, reason
 from collab_sdk.logs.formats.registry import is_row
 from collab_sdk.logs.json_array import BrokenArrayError, array_items
-from collab_sdk.logs.json_text import parse_json
-from collab_sdk.logs.sources import open_log, peek, reason, shown_name
+from collab_sdk.logs.sources import open_log, peek, shown_name
 
 Report = Callable[[InputError], None]
 Line = tuple[int, bytes]

@@ -4,24 +4,17 @@ import gzip
 import io
 import os
 import re
-import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from collab_sdk.errors import InputError
-
-STDIN = "-"
-PARTIAL = ".partial"
-"""Ends the name of a file still being written; such files in a folder are not read."""
+from collab_sdk.files import PARTIAL, STDIN, reason
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GLANCE = 4096
-_SQLITE_MAGIC = b"SQLite format 3\0"
-_NONE_OF_SQLITE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN)
-"""What SQLite says of a file that it does not have open."""
 _BESIDE_SQLITE = re.compile(r"-(?:wal|shm|journal|(?:pending|making)-\d+-[0-9a-f]+)$")
 """What SQLite, and an app that records, keep beside a database that is open is no log of its own."""
 
@@ -77,32 +70,6 @@ def peek(log: BinaryIO) -> bytes:
     return cast("io.BufferedReader[Any]", log).peek(_GLANCE)
 
 
-def is_sqlite(file: str) -> bool:
-    """Whether the file is an SQLite database, be it a broken one; a pipe is not opened to see.
-
-    SQLite looks first: closing the file here would drop the locks of a store that this process has open.
-    """
-    path = Path(file)
-    try:
-        if file == STDIN or not path.is_file() or not path.stat().st_size or not os.access(path, os.R_OK):
-            return False
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=0)) as database:
-            database.execute("PRAGMA schema_version")
-    except sqlite3.Error as error:
-        return error.sqlite_errorcode & 0xFF not in _NONE_OF_SQLITE or _begins_as_sqlite(path)
-    except OSError:
-        return False
-    return True
-
-
-def _begins_as_sqlite(path: Path) -> bool:
-    try:
-        with path.open("rb") as log:
-            return log.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
-    except OSError:
-        return False
-
-
 def shown_name(file: str) -> str:
     """What messages call a file."""
     return "stdin" if file == STDIN else file
@@ -116,8 +83,3 @@ def _open_stdin(stack: ExitStack) -> "io.BufferedReader[Any]":
     log = io.BufferedReader(cast(io.RawIOBase, stdin))  # replaced by something simpler, which cannot peek
     stack.callback(log.detach)
     return log
-
-
-def reason(error: Exception) -> str:
-    """What the system says is wrong, without the error number and the path."""
-    return getattr(error, "strerror", None) or str(error)

@@ -11,7 +11,7 @@ from collab_sdk.models.base import (
     settings_for,
     spec_of,
 )
-from collab_sdk.models.instructed import InstructedModel
+from collab_sdk.models.instructed import InstructedModel, prompt_file
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import request_arguments, translated
 from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
@@ -44,6 +44,7 @@ __all__ = [
     "json_object",
     "litellm_price",
     "load_litellm",
+    "prompt_file",
     "reply_text",
     "request_arguments",
     "settings_for",

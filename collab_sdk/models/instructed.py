@@ -69,6 +69,12 @@ def instructions_in(name: str) -> tuple[str, str, str] | None:
     return None
 
 
+def prompt_file(spec: str) -> str:
+    """The file that a bot's instructions come from; empty without one."""
+    spec = spec.removeprefix(PROACTIVE)
+    return spec.removeprefix(PROMPT).partition("@")[0] if spec.startswith(PROMPT) else ""
+
+
 def _instructions(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """From logged conversations to preference pairs."""
 
 from collab_sdk.preferences.exporter import PreferenceExporter
-from collab_sdk.preferences.files import beside, is_held_out
+from collab_sdk.preferences.files import is_held_out
 from collab_sdk.preferences.report import ExportReport, ScoredConversation
 from collab_sdk.preferences.sampling import SamplingRule
 from collab_sdk.preferences.selection import Refusal, choose_pair
@@ -12,7 +12,6 @@ __all__ = [
     "Refusal",
     "SamplingRule",
     "ScoredConversation",
-    "beside",
     "choose_pair",
     "is_held_out",
 ]

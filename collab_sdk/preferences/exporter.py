@@ -8,6 +8,8 @@ from typing import Any
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.engine.loop import run_sync
+from collab_sdk.files import NO_INPUTS, Inputs
+from collab_sdk.logs import LoggedConversations
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
@@ -85,11 +87,17 @@ class PreferenceExporter:
         """Write `path`, and beside it `NAME.turns.jsonl` with every candidate, future and reason, and `NAME.run.json`.
 
         Rows come in input order. With `eval_fraction`, that share of the conversations, chosen by their id, goes to
-        `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, and RunStoppedError when the
-        run cannot go on: what is done by then stays in `*.partial`, and the same export goes on from the cache.
+        `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, or is one of those that
+        `read_conversations` takes the conversations from; RunStoppedError when the run cannot go on: what is done by
+        then stays in `*.partial`, and the same export goes on from the cache.
         """
         return await self.awrite(
-            self.ascore_all(conversations), path, format=format, eval_fraction=eval_fraction, on_progress=on_progress
+            self.ascore_all(conversations),
+            path,
+            format=format,
+            eval_fraction=eval_fraction,
+            on_progress=on_progress,
+            inputs=Inputs(conversations.files) if isinstance(conversations, LoggedConversations) else NO_INPUTS,
         )
 
     async def awrite(
@@ -100,10 +108,17 @@ class PreferenceExporter:
         format: str = "trl",
         eval_fraction: float = 0.0,
         on_progress: Callable[[ExportReport], None] | None = None,
+        inputs: Inputs = NO_INPUTS,
     ) -> ExportReport:
-        """Write what `aexport` does, whoever scored the conversations."""
+        """Write what `aexport` does, whoever scored the conversations, and never onto one of `inputs`."""
         report = ExportReport()
-        files = ExportFiles(Path(path), format=format, eval_fraction=eval_fraction, made_with=self.made_with)
+        files = ExportFiles(
+            Path(path),
+            format=format,
+            eval_fraction=eval_fraction,
+            made_with=self.made_with,
+            inputs=inputs,
+        )
         with files:
             async for outcome in outcomes:
                 report.count(outcome)

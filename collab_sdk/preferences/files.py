@@ -9,9 +9,10 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from collab_sdk.errors import OutputError, UsageError
-from collab_sdk.logs import Catalogue, JsonlWriter, get_writer
+from collab_sdk.files import NO_INPUTS, Inputs, JsonlWriter, beside, export_files, run_path
+from collab_sdk.logs import Catalogue, get_writer
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
-from collab_sdk.score_rows import run_path, score_row
+from collab_sdk.score_rows import score_row
 from collab_sdk.types import Conversation, Goal
 
 TURN_SCHEMA = "collab/scored-turn/v1"
@@ -26,14 +27,22 @@ class ExportFiles:
     `made_with` says in each row of the turns which models and settings scored it. `NAME.run.json` tells of the run.
 
     Conversations are held out by a hash of their id, so the split is the same in every run. Raises OutputError for a
-    file that cannot be written, and for held-out chats of an earlier run that this one would train on.
+    file that cannot be written or is one of `inputs`, and for held-out chats of an earlier run that this one would
+    train on.
     """
 
     def __init__(
-        self, target: Path, *, format: str, eval_fraction: float, made_with: Mapping[str, Any] = UNKNOWN
+        self,
+        target: Path,
+        *,
+        format: str,
+        eval_fraction: float,
+        made_with: Mapping[str, Any] = UNKNOWN,
+        inputs: Inputs = NO_INPUTS,
     ) -> None:
         if not 0 <= eval_fraction < 1:
             raise UsageError(f"eval_fraction is {eval_fraction}; it must be from 0 to below 1.")
+        inputs.check(export_files(target))
         held_out = beside(target, "eval")
         if not eval_fraction and held_out.exists():
             raise OutputError(
@@ -121,11 +130,6 @@ def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict
         else None,
         "refused": scored.refusal,
     }
-
-
-def beside(path: Path, what: str) -> Path:
-    """`NAME.what.jsonl` for `NAME.jsonl`."""
-    return path.with_name(f"{path.name.removesuffix('.jsonl')}.{what}.jsonl")
 
 
 def is_held_out(conversation_id: str, fraction: float) -> bool:

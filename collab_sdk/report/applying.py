@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collab_sdk.errors import InputError, OutputError
-from collab_sdk.logs import WRITERS, Catalogue, JsonlWriter
-from collab_sdk.preferences import Refusal, beside
+from collab_sdk.files import Inputs, JsonlWriter, beside, export_files, run_path
+from collab_sdk.logs import WRITERS, Catalogue
+from collab_sdk.preferences import Refusal
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.decisions import Decision, Decisions, Verdict
 from collab_sdk.report.fields import Row, count, mapping, number, text
@@ -16,7 +17,7 @@ from collab_sdk.report.flipping import flipped, holds
 from collab_sdk.report.pair_rows import is_pair_row, turn_of_pair
 from collab_sdk.report.sources import read_objects, read_run
 from collab_sdk.report.turns import is_held_out, pair_id
-from collab_sdk.score_rows import RUN_SCHEMA, run_path
+from collab_sdk.score_rows import RUN_SCHEMA
 
 TRAIN, HELD_OUT = "train", "eval"
 """The file to train on, and the one with the chats that are held out."""
@@ -98,7 +99,11 @@ class _Export:
 
 def _write(export: _Export, decisions: Decisions, applied: Applied, output: Path) -> None:
     targets = {part: output if part == TRAIN else beside(output, HELD_OUT) for part in export.rows}
-    _check_targets(export.pairs, output, has_held_out=HELD_OUT in targets)
+    inputs = Inputs([export.pairs, *([decisions.path] if decisions.path else [])])
+    inputs.check(export_files(output))
+    stale = beside(output, HELD_OUT)
+    if stale.exists() and HELD_OUT not in targets:
+        raise OutputError(f"{stale} holds out chats of another file: delete it, or give another -o FILE.")
     with ExitStack() as opened:
         files = {part: opened.enter_context(JsonlWriter(path)) for part, path in targets.items()}
         turns = opened.enter_context(JsonlWriter(beside(output, "turns")))
@@ -137,14 +142,6 @@ def _decided(turn: Row, rows: list[Row], decision: Decision | None) -> tuple[Row
         turn = turn | {"pair": {**pair, **sides, "margin": None if margin is None else -margin}}
         return turn, [flipped(row, rejected=rejected) for row in rows]
     return turn, rows
-
-
-def _check_targets(pairs: Path, output: Path, *, has_held_out: bool) -> None:
-    if output.resolve() == pairs.resolve():
-        raise OutputError(f"{output} is the file that was reviewed and would be replaced: give another -o FILE.")
-    stale = beside(output, HELD_OUT)
-    if stale.exists() and not has_held_out:
-        raise OutputError(f"{stale} holds out chats of another file: delete it, or give another -o FILE.")
 
 
 def _catalogue(export: _Export, targets: Mapping[str, Path]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError, UnknownNameError
-from collab_sdk.logs.json_text import parse_json
+from collab_sdk.files import parse_json
 from collab_sdk.report.fields import Row, mapping, rows, text
 
 DECISIONS_SCHEMA = "collab/decisions/v1"
@@ -41,6 +41,8 @@ class Decisions:
     of: str
     """The file that was reviewed."""
     by_pair: Mapping[str, Decision]
+    path: Path | None = None
+    """The file that they were read from."""
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -61,7 +63,7 @@ def read_decisions(path: Path) -> Decisions:
             raise InputError(f"{decision.pair} is to be {known.verdict} and {decision.verdict}", where=str(path))
     if not by_pair:
         raise InputError("nothing was decided", where=str(path))
-    return Decisions(of=text(mapping(whole.get("of")).get("file")), by_pair=by_pair)
+    return Decisions(of=text(mapping(whole.get("of")).get("file")), by_pair=by_pair, path=path)
 
 
 def _decision(row: Row, *, where: str) -> Decision:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import to_json
 
 Row = dict[str, Any]
 

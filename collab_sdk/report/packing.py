@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import to_json
 from collab_sdk.report.fields import Row
 
 BLOCK_BYTES = 1_000_000

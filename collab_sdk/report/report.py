@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import Inputs
 from collab_sdk.report.fields import Row, text
 from collab_sdk.report.figures import Overview
 from collab_sdk.report.index import Index
@@ -30,7 +31,8 @@ def write_report(path: Path, output: Path, *, on_error: Callable[[InputError], N
     """Write one HTML file on the pairs, scores, evaluation or check in `path`; how many conversations it shows.
 
     Rows that cannot be read are handed to `on_error`, or raise. Raises InputError for a file that no report can be made
-    of, OutputError where the page cannot be written, MissingExtraError where the extra `report` is not installed.
+    of, OutputError where the page cannot be written or would replace `path` or a file beside it, MissingExtraError
+    where the extra `report` is not installed.
     """
     require_page()
     source = open_source(path, on_error or _raise)
@@ -44,7 +46,7 @@ def write_report(path: Path, output: Path, *, on_error: Callable[[InputError], N
         raise InputError("no conversation in it could be read", where=str(path))
     digest = hashlib.sha256("".join(str(pair[0]) for pair in index.pairs).encode()).hexdigest()
     page = Page(kind=source.kind, name=source.name, digest=digest, sections=tuple(sections()), index=index)
-    page.write(output, blocks.packed)
+    page.write(output, blocks.packed, inputs=Inputs([path]))
     return len(index.lines)
 
 

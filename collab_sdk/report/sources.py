@@ -10,15 +10,14 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.evaluation.rows import EVALUATION_SCHEMA
 from collab_sdk.fidelity.rows import CHECK_SCHEMA
-from collab_sdk.logs.json_text import parse_json
+from collab_sdk.files import beside, parse_json, run_path
 from collab_sdk.logs.rows import read_rows
-from collab_sdk.preferences import beside
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.fields import Row
 from collab_sdk.report.pair_rows import is_pair_row, turn_of_pair
 from collab_sdk.report.played import check_conversations, evaluation_conversations
 from collab_sdk.report.turns import conversations_of
-from collab_sdk.score_rows import SCORE_SCHEMA, run_path
+from collab_sdk.score_rows import SCORE_SCHEMA
 
 Report = Callable[[InputError], None]
 KNOWN = "pairs of collab export-prefs, or what score --json, evaluate -o or check-sim --json wrote"

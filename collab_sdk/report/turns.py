@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import to_json
 from collab_sdk.report.fields import Row, count, future, futures, mapping, messages, number, numbers, rows, text, texts
 
 ID_LENGTH = 16

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError, MissingExtraError, UsageError
+from collab_sdk.files import parse_json
 from collab_sdk.logs import read_conversations
-from collab_sdk.logs.json_text import parse_json
 from collab_sdk.tasks.base import Task
 from collab_sdk.types import Conversation
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.conversation_row import Row, read_messages
 from collab_sdk.logs.formats.langchain_message import any_message
-from collab_sdk.logs.json_text import parse_json
 from collab_sdk.logs.store import LoggedCall
 
 _PARAMETERS = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.json_text import parse_json, to_json
+from collab_sdk.files import parse_json, to_json
 from collab_sdk.types import Message
 
 _EVERYBODY = "all"

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.tool_calls import link_tool_calls
-from collab_sdk.logs.json_text import parse_json
 from collab_sdk.types import Conversation, Goal, Message
 
 Row = Mapping[str, Any]

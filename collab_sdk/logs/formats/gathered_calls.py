@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.json_text import parse_json, to_json
+from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.store import ConversationStore, LoggedCall
 from collab_sdk.types import Conversation
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import to_json
 from collab_sdk.logs.formats.openai_messages import openai_message
-from collab_sdk.logs.json_text import to_json
 from collab_sdk.types import Message
 
 _ROLES = {

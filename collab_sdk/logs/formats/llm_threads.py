@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.conversation_row import check_answered, first_text, to_conversation, with_alternatives
-from collab_sdk.logs.json_text import parse_json, to_json
 from collab_sdk.types import Conversation, Message
 
 _PARTS = "SELECT type, tool_name, text, payload FROM parts WHERE message_hash = ? ORDER BY position"

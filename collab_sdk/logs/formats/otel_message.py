@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import to_json
 from collab_sdk.logs.formats.call_row import objects
-from collab_sdk.logs.json_text import to_json
 from collab_sdk.types import Message
 
 _UNSAID = ("reasoning", "tool_call", "tool_call_response")

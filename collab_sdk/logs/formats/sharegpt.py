@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.conversation_row import Format, Row, read_messages, to_conversation
-from collab_sdk.logs.json_text import parse_json
 from collab_sdk.types import Conversation, Message
 
 _ROLES = {

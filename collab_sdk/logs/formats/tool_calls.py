@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import to_json
 from collab_sdk.types import Message
 
 

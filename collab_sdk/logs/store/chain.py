@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.json_text import parse_json, to_json
+from collab_sdk.files import parse_json, to_json
 from collab_sdk.types import text_of
 
 _KEPT = ("role", "content", "name", "tool_calls", "tool_call_id", "function_call")

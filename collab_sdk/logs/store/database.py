@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from collab_sdk.errors import StoreError
-from collab_sdk.logs.sources import reason
+from collab_sdk.files import create_private, reason
 from collab_sdk.logs.store.schema import UnusableError, check, migrate, read_version
-from collab_sdk.private_file import create_private
 
 T = TypeVar("T")
 
@@ -210,7 +209,7 @@ def _problem(error: sqlite3.Error) -> str:
         return f"is damaged or no database ({error}): move it away, or restore a copy"
     if code == sqlite3.SQLITE_READONLY:
         return "cannot be written: permission denied"
-    return f"cannot be used: {error}"
+    return f"cannot be used: {reason(error)}"
 
 
 _open_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.errors import StoreError
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import to_json
 from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.chain import Node, canonical, chain
 from collab_sdk.logs.store.merge import STATUSES

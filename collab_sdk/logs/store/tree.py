@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.json_text import parse_json
+from collab_sdk.files import parse_json
 from collab_sdk.logs.store.messages import branches
 from collab_sdk.logs.store.rows import Order
 

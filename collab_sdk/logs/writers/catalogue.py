@@ -6,8 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from collab_sdk.errors import InputError, OutputError
-from collab_sdk.logs.files import JsonlWriter
-from collab_sdk.logs.json_text import parse_json
+from collab_sdk.files import JsonlWriter, parse_json
 
 
 class Catalogue:

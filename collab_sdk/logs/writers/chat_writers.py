@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from collab_sdk.errors import InputError, UnknownNameError
+from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.openai_messages import SCHEMA
 from collab_sdk.logs.formats.tool_calls import called_function
-from collab_sdk.logs.json_text import parse_json, to_json
 from collab_sdk.types import Conversation, Message
 
 Row = dict[str, Any]

@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.tool_calls import called_function
-from collab_sdk.logs.json_text import parse_json, to_json
 from collab_sdk.logs.writers.pair_parts import Row
 from collab_sdk.types import Message, PreferencePair
 

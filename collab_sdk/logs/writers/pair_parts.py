@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import to_json
 from collab_sdk.types import PreferencePair
 
 Row = dict[str, Any]

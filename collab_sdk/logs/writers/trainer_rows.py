@@ -2,7 +2,7 @@
 
 import hashlib
 
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import to_json
 from collab_sdk.logs.writers.pair_parts import Row, origin, prompt, reply, scores, tools_as_text
 from collab_sdk.types import PreferencePair
 

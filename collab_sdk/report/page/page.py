@@ -10,8 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.logs.files import TextWriter
-from collab_sdk.logs.json_text import to_json
+from collab_sdk.files import Inputs, TextWriter, to_json
 from collab_sdk.report.figures import Overview
 from collab_sdk.report.index import ORDERS, Index
 from collab_sdk.report.packing import csp_hash, packed, script_json
@@ -48,9 +47,9 @@ class Page:
     sections: Sequence[tuple[str, Overview]]
     index: Index
 
-    def write(self, output: Path, blocks: Sequence[str]) -> None:
+    def write(self, output: Path, blocks: Sequence[str], *, inputs: Inputs) -> None:
         """Raises OutputError."""
-        with TextWriter(output) as file:
+        with TextWriter(output, inputs=inputs) as file:
             for part in self.parts(blocks):
                 file.write_text(part)
 

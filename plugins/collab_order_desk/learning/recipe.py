@@ -15,7 +15,8 @@ from collab_order_desk.metrics import exact_order, right_slots
 from collab_order_desk.model import OrderDeskUser
 from collab_order_desk.policies import POLICIES
 from collab_sdk import Engine, Metric, MRScorer, PreferenceExporter, Rollout, Simulator, TokenPenalty
-from collab_sdk.logs import JsonlWriter, get_chat_writer
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import get_chat_writer
 from collab_sdk.spec import Limits, PairRule
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
 from collab_sdk.types import Conversation

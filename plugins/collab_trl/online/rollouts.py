@@ -8,7 +8,8 @@ from statistics import fmean
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.evaluation import has_question_mark
-from collab_sdk.logs import JsonlWriter, get_chat_writer, read_conversations
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import get_chat_writer, read_conversations
 from collab_sdk.rollout import Rollout
 from collab_sdk.scorer import MRScorer
 from collab_sdk.tokens import count_tokens

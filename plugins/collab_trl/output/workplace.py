@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import OutputError
-from collab_sdk.logs import reason
+from collab_sdk.files import reason
 from collab_sdk.training import Play, TrainingOptions
 from collab_trl.base import Base
 

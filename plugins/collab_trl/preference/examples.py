@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs import parse_json, read_rows
-from collab_sdk.preferences import beside, is_held_out
+from collab_sdk.files import beside, parse_json
+from collab_sdk.logs import read_rows
+from collab_sdk.preferences import is_held_out
 from collab_sdk.training import Fault
 from collab_trl.preference.row_formats import Example, read_example
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs import CallFormat, format_of, parse_json, sharegpt_message
+from collab_sdk.files import parse_json
+from collab_sdk.logs import CallFormat, format_of, sharegpt_message
 from collab_sdk.training import opening
 
 Row = Mapping[str, Any]

@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from collab_sdk.errors import OutputError
-from collab_sdk.logs.json_text import to_json
-from collab_sdk.logs.sources import PARTIAL, reason
+from collab_sdk.files.inputs import NO_INPUTS, Inputs
+from collab_sdk.files.json_text import to_json
+from collab_sdk.files.names import PARTIAL
+from collab_sdk.files.system import reason
 
 try:
     import fcntl
@@ -22,17 +24,19 @@ class TextWriter:
     """Text to a file, or to stdout for `-`; to be used with `with`.
 
     It goes to `<path>.partial`, which is opened at once and flushed with each piece. A clean end renames it; after an
-    exception it stays. Raises OutputError for whatever cannot be written, and where another writer is at work on the
-    same file.
+    exception it stays. Only its owner can read it (0600), whatever the mode of a file that it replaces. Raises
+    OutputError for whatever cannot be written, for one of `inputs`, for an SQLite database, and where another writer is
+    at work on the same file.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, inputs: Inputs = NO_INPUTS) -> None:
         self._name = str(path)
         self._partial: Path | None = None
         if self._name == "-":
             sys.stdout.flush()  # text printed so far comes first
             self._file: BinaryIO = sys.stdout.buffer
             return
+        inputs.check([Path(path)])
         with self._explained():
             self._target = Path(path).resolve()  # through a link, to the file that is to be replaced
             if problem := _obstacle(self._target):
@@ -41,8 +45,11 @@ class TextWriter:
             self._file = _open_alone(self._partial)
 
     def write_text(self, text: str) -> None:
+        self.write_bytes(text.encode(errors="replace"))
+
+    def write_bytes(self, data: bytes) -> None:
         with self._explained():
-            self._file.write(text.encode(errors="replace"))
+            self._file.write(data)
             self._file.flush()
 
     def __enter__(self) -> Self:
@@ -88,12 +95,13 @@ class JsonlWriter(TextWriter):
 def _open_alone(partial: Path) -> BinaryIO:
     """The file, emptied once no other writer can have it. Raises BlockingIOError if one has."""
     while True:
-        file = os.fdopen(os.open(partial, os.O_CREAT | os.O_RDWR, 0o666), "wb")  # of a descriptor, wb empties nothing
+        file = os.fdopen(os.open(partial, os.O_CREAT | os.O_RDWR, 0o600), "wb")  # of a descriptor, wb empties nothing
         try:
             if _lock(file) and not _is_at(partial, file):
                 file.close()  # its writer has just finished and renamed it
                 continue
             file.truncate()
+            _make_private(file)
         except BaseException:
             file.close()
             raise
@@ -111,6 +119,13 @@ def _lock(file: BinaryIO) -> bool:
     except OSError:  # a file system without locks
         return False
     return True
+
+
+def _make_private(file: BinaryIO) -> None:
+    """What an earlier run left may have had another mode."""
+    if hasattr(os, "fchmod"):  # not on Windows
+        with suppress(OSError):  # a file system without modes
+            os.fchmod(file.fileno(), 0o600)
 
 
 def _is_at(path: Path, file: BinaryIO) -> bool:

@@ -1,0 +1,50 @@
+"""The names of the files that belong to another file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+STDIN = "-"
+PARTIAL = ".partial"
+"""Ends the name of a file still being written; such files in a folder are not read."""
+PARTS = ("turns", "eval")
+"""What an export writes beside the pairs."""
+_OF_SQLITE = ("-wal", "-shm", "-journal")
+
+
+def beside(path: Path, what: str) -> Path:
+    """`NAME.what.jsonl` for `NAME.jsonl`."""
+    return path.with_name(f"{path.name.removesuffix('.jsonl')}.{what}.jsonl")
+
+
+def run_path(target: Path) -> Path:
+    """`NAME.run.json` for `NAME.jsonl`."""
+    return target.with_name(f"{target.name.removesuffix('.jsonl')}.run.json")
+
+
+def export_files(pairs: Path) -> list[Path]:
+    """The pairs and every file that an export may write beside them."""
+    return [pairs, *(beside(pairs, part) for part in PARTS), run_path(pairs)]
+
+
+def database_files(path: Path) -> list[Path]:
+    """An SQLite file and those that SQLite keeps beside it."""
+    return [path, *(path.with_name(path.name + ending) for ending in _OF_SQLITE)]
+
+
+def database_of(path: Path) -> Path:
+    """The SQLite file that a file with such a name would belong to; `path` itself if it has another name."""
+    for ending in _OF_SQLITE:
+        if path.name.endswith(ending) and path.name != ending:
+            return path.with_name(path.name.removesuffix(ending))
+    return path
+
+
+def family(path: Path) -> Iterator[Path]:
+    """A file that is read, and what may lie beside it: the files of its export and of SQLite."""
+    yield path
+    yield from database_files(path)[1:]
+    for part in PARTS:
+        if path.name.endswith(f".{part}.jsonl"):
+            path = path.with_name(path.name.removesuffix(f".{part}.jsonl") + ".jsonl")
+            yield path
+    yield from export_files(path)[1:]
