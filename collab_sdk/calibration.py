@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
 
+__all__ = ["CALIBRATION_SCHEMA", "Calibration", "RewardPair", "fit_calibration"]
+
 CALIBRATION_SCHEMA = "collab/calibration/v1"
 LEAST = 10
 """Turns. A line through fewer would be noise."""

@@ -14,6 +14,8 @@ from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.types import Conversation, Goal, Message
 
+__all__ = ["GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
+
 Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
 

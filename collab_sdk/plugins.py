@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+__all__ = ["registered"]
+
 
 @cache
 def registered(group: str) -> "Mapping[str, EntryPoint]":

@@ -16,6 +16,8 @@ from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.simulator import Simulator
 from collab_sdk.types import End, Future, Goal, Message, as_messages
 
+__all__ = ["Rollout"]
+
 FAREWELL_WORDS = frozenset(
     """a again and any anytime awesome bye care cheers day enjoy evening good goodbye great have is it later lot lots
     luck many much my nice no night ok okay one perfect pleasure problem rest see so soon take thank thanks that that's

@@ -18,6 +18,8 @@ from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
 
+__all__ = ["DEFAULT_METRICS", "MRScorer"]
+
 DEFAULT_METRICS: Mapping[str, float] = {"goal": 1.0, "interactivity": 1.0, "token_penalty": 1.0}
 
 

@@ -13,6 +13,8 @@ from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.prompts import fence, fence_transcript, json_line
 from collab_sdk.types import Goal, Message, as_messages
 
+__all__ = ["Simulator", "UserTurn"]
+
 STYLE_EXAMPLES = 6
 STYLE_CHARACTERS = 300
 

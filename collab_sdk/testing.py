@@ -5,6 +5,8 @@ from typing import Any
 
 from collab_sdk.models.base import ChatReply, ChatRequest, Price
 
+__all__ = ["Answer", "FakeChatModel"]
+
 Answer = str | ChatReply | Exception
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
+__all__ = ["count_tokens"]
+
 
 @lru_cache(maxsize=8192)
 def count_tokens(text: str) -> int:

@@ -10,6 +10,23 @@ from typing import Any, Protocol
 from collab_sdk.preferences.selection import PairRule
 from collab_sdk.scorer import MRScorer
 
+__all__ = [
+    "CANDIDATES",
+    "EXCHANGES",
+    "PLAYING",
+    "PLUGIN_GROUP",
+    "Fault",
+    "Memory",
+    "Play",
+    "Preflight",
+    "Trainer",
+    "Training",
+    "TrainingOptions",
+    "TrainingProgress",
+    "TrainingReport",
+    "opening",
+]
+
 PLUGIN_GROUP = "collab_sdk.trainers"
 CANDIDATES, EXCHANGES = 8, 4
 PLAYING = frozenset({"online-dpo", "grpo", "rloo", "ppo"})

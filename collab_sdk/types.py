@@ -7,6 +7,22 @@ from typing import Any, Literal
 
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
 
+__all__ = [
+    "PARTIAL_TURNS",
+    "ROLES",
+    "Conversation",
+    "End",
+    "Future",
+    "Goal",
+    "MRScore",
+    "Message",
+    "PreferencePair",
+    "Role",
+    "Turn",
+    "as_messages",
+    "text_of",
+]
+
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
 
