@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.models.base import CallRole, ChatModel
 from collab_sdk.models.reading import json_request
@@ -33,6 +33,7 @@ def goal_of(sample: int, goals: Sequence[Goal]) -> Goal:
     return goals[sample % len(goals)]
 
 
+@sync_twins
 class GoalReader:
     """Finds out what the user of a logged chat wanted, and how they write, from the whole chat."""
 

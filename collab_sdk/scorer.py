@@ -9,7 +9,7 @@ from typing import Any, Self
 from collab_sdk.calibration import Calibration
 from collab_sdk.concurrency import all_settled
 from collab_sdk.engine.engine import Engine
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
@@ -23,6 +23,7 @@ __all__ = ["DEFAULT_METRICS", "MRScorer"]
 DEFAULT_METRICS: Mapping[str, float] = {"goal": 1.0, "interactivity": 1.0, "token_penalty": 1.0}
 
 
+@sync_twins
 class MRScorer:
     """Scores responses by how well the conversation ends: MR(m | history, g) = mean of R* over sampled futures.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.models.base import CallRole, ChatModel
 from collab_sdk.models.reading import json_request
 from collab_sdk.models.resolve import as_chat_model
@@ -28,6 +28,7 @@ class UserTurn:
     reason: str
 
 
+@sync_twins
 class Simulator:
     """Plays the user of a conversation: sees the goal and how the real user writes; the assistant sees neither.
 

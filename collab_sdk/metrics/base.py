@@ -59,7 +59,8 @@ class Metric(Protocol):
     """One number about a conversation. Adding one: a class like those beside this file, and an entry point."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What rows, tables and `--metric` call it."""
 
     def rubric(self, goal: Goal) -> Rubric | None:
         """What to ask the judge, if anything. Raises UsageError if this goal cannot be measured."""

@@ -19,12 +19,13 @@ class TokenPenalty:
     name: str = "token_penalty"
 
     def rubric(self, goal: Goal) -> None:
-        return None
+        """None, as nothing is asked of the judge."""
 
     def artefact(self, goal: Goal) -> None:
-        return None
+        """None, as nothing is pulled out of the conversation."""
 
     def value(self, evidence: Evidence) -> float:
+        """In [-1, 0]; warns where a future costs more than the cap."""
         cost = self.rate * sum(evidence.tokens.get(role, 0) for role in self.roles)
         if cost > 1:
             warnings.warn(

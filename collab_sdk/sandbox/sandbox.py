@@ -22,9 +22,10 @@ class Sandbox:
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="collab-sandbox")
 
     def run(self, program: str) -> ProgramRun:
-        """Raises SandboxError if the program was not even started."""
+        """Run one program to its end. Raises SandboxError if it was not even started."""
         with self._isolation(self.limits) as launch:
             return run_program(launch, program, self.limits)
 
     async def arun(self, program: str) -> ProgramRun:
+        """Run one program to its end. Raises SandboxError if it was not even started."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.run, program)
