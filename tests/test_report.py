@@ -9,12 +9,12 @@ from support.cli import collab, write_chats
 from support.reports import rows_of, write_rows
 
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.logs import WRITERS
+from collab_sdk.logs import preference_format_names
 from collab_sdk.report import fields, write_report
 from collab_sdk.report.packing import script_json
 from collab_sdk.report.turns import pair_id
 
-FORMATS = sorted(WRITERS)
+FORMATS = sorted(preference_format_names())
 
 
 def exported(folder, *options, chats=4):

@@ -8,6 +8,7 @@ import click
 
 from collab_cli.apart import check_apart
 from collab_cli.failures import finish
+from collab_cli.one_of import OneOf
 from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, Number, RunOptions, count, number, option, taking
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, running
@@ -16,7 +17,7 @@ from collab_cli.terminal import Problems
 from collab_sdk import ExportReport
 from collab_sdk.engine import run_sync
 from collab_sdk.jobs import ExportJob
-from collab_sdk.logs import WRITERS
+from collab_sdk.logs import preference_format_names
 from collab_sdk.preferences import PairRule, Refusal, beside
 from collab_sdk.score_rows import run_path
 
@@ -26,11 +27,12 @@ from collab_sdk.score_rows import run_path
 @option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where the pairs go, as JSON lines.")
 @option(
     "--format",
-    type=click.Choice(list(WRITERS)),
+    cls=OneOf,
+    names=preference_format_names,
     default="trl",
     show_default=True,
     metavar="FORMAT",
-    help=f"The kind of rows: {', '.join(WRITERS)}.",
+    help="The kind of rows",
 )
 @number("--eval-fraction", Number(min=0, max=1, max_open=True), 0.0, metavar="FRACTION", help="Chats to hold out.")
 @number("--candidates", count(2), 3, help="Responses to compare at each turn.")

@@ -11,7 +11,8 @@ import click
 from click.core import ParameterSource
 
 from collab_cli.config import read_config
-from collab_sdk.logs import FORMATS
+from collab_cli.one_of import OneOf
+from collab_sdk.logs import log_format_names
 
 Command = Callable[..., Any]
 LOCAL = "local"
@@ -149,9 +150,10 @@ API_BASE = option(
 )
 LOG_FORMAT = option(
     "--log-format",
-    type=click.Choice([known.name for known in FORMATS]),
+    cls=OneOf,
+    names=log_format_names,
     metavar="FORMAT",
-    help="What the logs are, where their content does not show it: " + ", ".join(known.name for known in FORMATS) + ".",
+    help="What the logs are, where their content does not show it",
 )
 DEFAULTS = RunOptions()
 PARTS = [

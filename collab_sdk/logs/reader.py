@@ -11,7 +11,7 @@ from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import check_answered
 from collab_sdk.logs.formats.gathered_calls import GatheredCalls
 from collab_sdk.logs.formats.placeholders import count_placeholders
-from collab_sdk.logs.formats.registry import AnyFormat, format_of, get_format
+from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format
 from collab_sdk.logs.ids import Ids
 from collab_sdk.logs.json_text import parse_json
 from collab_sdk.logs.rows import Report, read_rows
@@ -42,7 +42,7 @@ def read_conversations(
     and skipped. What is left out without being an error is counted in `notes`, under its words. A row without an id
     gets one made from its messages. Conversations that are logged call by call come last, when all calls are known.
     """
-    forced = get_format(format) if format else None
+    forced = get_log_format(format) if format else None
     return _read(log_files(paths), forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
 
 
@@ -52,7 +52,7 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
     None where counting would use them up, and where rows are no conversations but calls.
     """
     files = log_files(paths)
-    forced = get_format(format) if format else None
+    forced = get_log_format(format) if format else None
     if not all(Path(file).is_file() for file in files):  # stdin, a pipe
         return None
     total = 0
@@ -71,7 +71,7 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
 
 
 def _read(
-    files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str], unanswered: bool
+    files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str], unanswered: bool
 ) -> Iterator[Conversation]:
     ids = Ids()
     for where, conversation in _found(files, forced, report, notes):
@@ -90,7 +90,7 @@ def _read(
 
 
 def _found(
-    files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str]
+    files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str]
 ) -> Iterator[tuple[str, Conversation]]:
     """Every conversation with its place, before anything is known of the others."""
     with closing(GatheredCalls()) as calls:
@@ -136,7 +136,7 @@ def _check_length(conversation: Conversation) -> None:
             )
 
 
-def _logs_calls(text: bytes, forced: AnyFormat | None) -> bool:
+def _logs_calls(text: bytes, forced: LogFormat | None) -> bool:
     try:
         return isinstance(format_of(parse_json(text), forced)[0], CallFormat)
     except InputError:

@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from collab_sdk.errors import OutputError, UsageError
-from collab_sdk.logs import Catalogue, JsonlWriter, get_writer
+from collab_sdk.logs import Catalogue, JsonlWriter, get_preference_format
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.score_rows import run_path, score_row
 from collab_sdk.types import Conversation, Goal
@@ -40,7 +40,7 @@ class ExportFiles:
                 f"{held_out} holds out chats that would now be in {target.name} too: "
                 "delete it, or give an eval fraction (--eval-fraction) again."
             )
-        self._format, self._writer = format, get_writer(format)
+        self._format, self._writer = format, get_preference_format(format)
         self._eval_fraction, self._made_with = eval_fraction, dict(made_with)
         with ExitStack() as opening:
             if self._writer.catalogue is not None:

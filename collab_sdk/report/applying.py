@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collab_sdk.errors import InputError, OutputError
-from collab_sdk.logs import WRITERS, Catalogue, JsonlWriter
+from collab_sdk.logs import Catalogue, JsonlWriter, get_preference_format, preference_format_names
 from collab_sdk.preferences import Refusal, beside
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.decisions import Decision, Decisions, Verdict
@@ -149,12 +149,15 @@ def _check_targets(pairs: Path, output: Path, *, has_held_out: bool) -> None:
 
 def _catalogue(export: _Export, targets: Mapping[str, Path]) -> None:
     """The entries of the new files, where the format keeps a catalogue of them."""
-    writer = WRITERS.get(text(mapping(export.run.get("export")).get("format")))
-    if writer is None or writer.catalogue is None or writer.entry is None:
+    name = text(mapping(export.run.get("export")).get("format"))
+    if name not in preference_format_names():
+        return
+    format = get_preference_format(name)
+    if format.catalogue is None or format.entry is None:
         return
     for target in targets.values():
-        with Catalogue(target.with_name(writer.catalogue)) as catalogue:
-            catalogue.add(target.name, writer.entry(target.name))
+        with Catalogue(target.with_name(format.catalogue)) as catalogue:
+            catalogue.add(target.name, format.entry(target.name))
 
 
 def _raise(error: InputError) -> None:
