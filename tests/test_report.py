@@ -233,13 +233,13 @@ PARTS = st.dictionaries(st.sampled_from(NAMES), ANY_JSON, max_size=8)
 @given(rows=st.lists(PARTS, min_size=1, max_size=4))
 def test_odd_rows_of_turns_still_make_conversations(rows):
     from collab_sdk.report.index import Index
-    from collab_sdk.report.pair_figures import PairFigures
+    from collab_sdk.report.pair_statistics import PairStatistics
     from collab_sdk.report.turns import conversations_of
 
-    index, figures = Index(kind="pairs"), PairFigures()
+    index, statistics = Index(kind="pairs"), PairStatistics()
     for chat in conversations_of(rows):
         index.add(chat, block=0)
-        figures.add(chat)
+        statistics.add(chat)
         json.dumps(chat, allow_nan=False)
     assert sum(line["turns"] for line in index.lines) == len(rows)
 

@@ -12,7 +12,7 @@ from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import Engine
 from collab_sdk.engine import Ledger, Usage, run_sync
-from collab_sdk.evaluation import BotResult, Evaluator, Played, estimate_evaluation
+from collab_sdk.evaluation import BotResult, Episode, Evaluator, estimate_evaluation
 from collab_sdk.models import CallRole
 from collab_sdk.runs import Runner
 
@@ -51,8 +51,8 @@ class EvaluationRun:
         total = sum(by_role.values(), Usage())
         return BotResult(name=name, played=played, usage=total, usage_by_role=by_role, failed=failed)
 
-    async def _aplay(self, name: str, task: TaskRun) -> tuple[tuple[Played, ...], dict[str, str]]:
-        played: list[Played] = []
+    async def _aplay(self, name: str, task: TaskRun) -> tuple[tuple[Episode, ...], dict[str, str]]:
+        played: list[Episode] = []
         failed: dict[str, str] = {}
         async for outcome in self.runner.run(task.jobs[name], task.conversations):
             if outcome.error is not None:

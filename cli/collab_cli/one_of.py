@@ -9,10 +9,10 @@ import click
 class OneOf(click.Option):
     """Takes one of `names`, which are looked up only when the option is given, and to list them behind its help."""
 
-    def __init__(self, *args: Any, names: Callable[[], Sequence[str]], help: str, **attributes: Any) -> None:
-        super().__init__(*args, help=help, **attributes)
+    def __init__(self, declarations: Sequence[str], *, names: Callable[[], Sequence[str]], **attributes: Any) -> None:
+        super().__init__(declarations, **attributes)
         self._names = names
-        self._purpose = help
+        self._purpose = self.help
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         if value is not None and value not in (names := self._names()):

@@ -6,12 +6,14 @@ import click
 
 from collab_cli.failures import finish
 from collab_cli.options import option
-from collab_cli.report_output import show_applied, show_report
-from collab_cli.terminal import Problems
+from collab_cli.terminal import Problems, note, printable
+from collab_cli.units import of, size
 from collab_sdk.errors import UsageError
-from collab_sdk.report import apply_decisions, read_decisions, write_report
+from collab_sdk.preferences import beside
+from collab_sdk.report import Applied, Verdict, apply_decisions, read_decisions, write_report
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+PAST = {Verdict.KEEP: "kept", Verdict.FLIP: "flipped", Verdict.DROP: "dropped"}
 
 
 @click.command()
@@ -35,15 +37,31 @@ def report(file: Path, output: Path | None, decisions: Path | None) -> None:
             raise UsageError(f"{target} is the file to report on and would be replaced: give another -o FILE.")
         shown = write_report(file, target, on_error=problems.report)
         problems.close()
-        show_report(target, shown)
+        _show_report(target, shown)
     else:
         if output is None:
             raise click.UsageError("Missing option '--output' / '-o': the file that the reviewed pairs go to.")
         applied = apply_decisions(read_decisions(decisions), file, output)
-        show_applied(applied, output, file)
+        _show_applied(applied, output, file)
         if applied.unknown:
             problems.report(f"{decisions}: {unknown_line(applied.unknown, file)}")
     finish(problems)
+
+
+def _show_report(page: Path, conversations: int) -> None:
+    note(f"{of(conversations, 'conversation')}, {size(page.stat().st_size)}.")
+    note(f"Report: {page} (open it in a browser; it needs no network)")
+
+
+def _show_applied(applied: Applied, output: Path, pairs: Path) -> None:
+    """What became of the pairs, who decided it, and where the files are."""
+    done = ", ".join(f"{count:,} {PAST[verdict]}" for verdict, count in applied.verdicts.items())
+    who = f" by {printable(', '.join(applied.by))}" if applied.by else ""
+    note(f"Of {pairs.name}: {done}{who}.")
+    if applied.undecided:
+        note(f"{of(applied.undecided, 'pair')} without a decision stay as they are.")
+    note(f"Pairs:    {output}")
+    note(f"Details:  {beside(output, 'turns')} (with who decided what)")
 
 
 def page_path(file: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
-from collab_sdk.evaluation import Evaluator, Played, as_bot
+from collab_sdk.evaluation import Episode, Evaluator, as_bot
 from collab_sdk.jobs.wire import dumps
 from collab_sdk.metrics import Metric, TokenPenalty, as_metrics
 from collab_sdk.metrics.pass_rate import PassRate
@@ -147,7 +147,7 @@ class ExportJob:
 class EvaluateJob:
     """Whole conversations of one bot, as `Evaluator.aplay_samples` gives them. The bot is what `as_bot` takes."""
 
-    result: ClassVar[Any] = tuple[Played, ...]
+    result: ClassVar[Any] = tuple[Episode, ...]
 
     cast: Cast
     task: str
@@ -170,10 +170,10 @@ class EvaluateJob:
             samples=self.samples,
         )
 
-    def work(self, engine: Engine) -> Callable[[Conversation], Awaitable[tuple[Played, ...]]]:
+    def work(self, engine: Engine) -> Callable[[Conversation], Awaitable[tuple[Episode, ...]]]:
         evaluator, bot = self.evaluator(engine), as_bot(self.cast.assistant, api_base=self.cast.api_base)
 
-        async def play(conversation: Conversation) -> tuple[Played, ...]:
+        async def play(conversation: Conversation) -> tuple[Episode, ...]:
             return await evaluator.aplay_samples(bot, conversation)
 
         return play
@@ -182,7 +182,7 @@ class EvaluateJob:
         """Not known: a task may be anybody's code."""
 
     @staticmethod
-    def is_whole(samples: Iterable[Played]) -> bool:
+    def is_whole(samples: Iterable[Episode]) -> bool:
         return not any(played.is_missing for played in samples)
 
 

@@ -7,8 +7,8 @@ from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_forma
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
 from collab_sdk.logs.formats.tool_calls import called_function
 from collab_sdk.logs.json_text import parse_json, to_json
+from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.logs.reader import count_conversations, read_conversations
-from collab_sdk.logs.rows import read_rows
 from collab_sdk.logs.sources import PARTIAL, STDIN, log_files, reason
 from collab_sdk.logs.store import ConversationStore, LoggedCall, Purge, StoredChat
 from collab_sdk.logs.writers import get_preference_format, preference_format_names

@@ -12,8 +12,7 @@ from collab_sdk.preferences import Refusal, beside
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.decisions import Decision, Decisions, Verdict
 from collab_sdk.report.fields import Row, count, mapping, number, text
-from collab_sdk.report.flipping import flipped, holds
-from collab_sdk.report.pair_rows import is_pair_row, turn_of_pair
+from collab_sdk.report.pair_rows import flipped, holds, is_pair_row, turn_of_pair
 from collab_sdk.report.sources import read_objects, read_run
 from collab_sdk.report.turns import is_held_out, pair_id
 from collab_sdk.score_rows import RUN_SCHEMA, run_path

@@ -5,7 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from collab_sdk.sandbox.isolation import Isolation, find_isolation
-from collab_sdk.sandbox.limits import Limits
+from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.process import ProgramRun, run_program
 
 
@@ -16,7 +16,7 @@ class Sandbox:
     installed. Raises UsageError where no isolation is to be had.
     """
 
-    def __init__(self, *, limits: Limits = Limits(), isolation: Isolation | None = None) -> None:  # noqa: B008 - frozen
+    def __init__(self, *, limits: ProgramLimits = ProgramLimits(), isolation: Isolation | None = None) -> None:  # noqa: B008 - frozen
         self.limits = limits
         self._isolation = isolation or find_isolation()
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="collab-sandbox")

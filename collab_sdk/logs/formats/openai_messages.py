@@ -60,4 +60,11 @@ def openai_message(value: Any) -> Message:
     return Message.of(message)
 
 
+def plain_message(value: Any) -> Message:
+    """A message by its role and text alone. Raises InputError."""
+    if not isinstance(value, Mapping):
+        return openai_message(value)
+    return openai_message({"role": value.get("role"), "content": value.get("content")})
+
+
 OPENAI_MESSAGES = ConversationFormat(name="openai", priority=20, known_by="messages", matches=_matches, read=_read)

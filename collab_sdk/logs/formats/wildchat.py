@@ -7,7 +7,7 @@ from collab_sdk.logs.formats.conversation_row import (
     text_fields,
     to_conversation,
 )
-from collab_sdk.logs.formats.lmsys import plain_message
+from collab_sdk.logs.formats.openai_messages import plain_message
 from collab_sdk.types import Conversation
 
 

@@ -4,17 +4,19 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluator import Evaluator
-from collab_sdk.evaluation.figures import BotResult, Figure
-from collab_sdk.evaluation.played import Played
+from collab_sdk.evaluation.statistics import BotResult, BotStatistic
 from collab_sdk.score_rows import future_row
 from collab_sdk.stats.bootstrap import Estimate
 
 EVALUATION_SCHEMA = "collab/evaluation/v1"
 
 
-def evaluation_row(evaluator: Evaluator, results: Sequence[BotResult], figures: Sequence[Figure]) -> dict[str, Any]:
-    """Everything: the figures, and every conversation that they are made of. Bots are in the order given."""
+def evaluation_row(
+    evaluator: Evaluator, results: Sequence[BotResult], statistics: Sequence[BotStatistic]
+) -> dict[str, Any]:
+    """Everything: the statistics, and every conversation that they are made of. Bots are in the order given."""
     return {
         "schema": EVALUATION_SCHEMA,
         "task": evaluator.task.name,
@@ -25,11 +27,11 @@ def evaluation_row(evaluator: Evaluator, results: Sequence[BotResult], figures: 
         "bots": [result.name for result in results],
         "figures": [
             {
-                "name": figure.name,
-                "means": [_estimate_row(mean) for mean in figure.means],
-                "differences": [_estimate_row(difference) for difference in figure.differences],
+                "name": statistic.name,
+                "means": [_estimate_row(mean) for mean in statistic.means],
+                "differences": [_estimate_row(difference) for difference in statistic.differences],
             }
-            for figure in figures
+            for statistic in statistics
         ],
         "results": [_result_row(result) for result in results],
     }
@@ -46,7 +48,7 @@ def _result_row(result: BotResult) -> dict[str, Any]:
     }
 
 
-def _played_row(played: Played) -> dict[str, Any]:
+def _played_row(played: Episode) -> dict[str, Any]:
     return {
         "conversation_id": played.conversation_id,
         "opening": [message.to_dict() for message in played.opening],
