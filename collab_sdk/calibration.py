@@ -11,6 +11,8 @@ from typing import Any, Self
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
 from collab_sdk.spec import difference
 
+__all__ = ["CALIBRATION_SCHEMA", "Calibration", "RewardPair", "fit_calibration"]
+
 CALIBRATION_SCHEMA = "collab/calibration/v2"
 LEAST = 10
 """Turns. A line through fewer would be noise."""

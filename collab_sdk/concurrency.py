@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from collab_sdk.errors import RunStoppedError
 
+__all__ = ["DaemonThreads", "all_settled", "in_thread", "open_order"]
+
 T = TypeVar("T")
 open_order: ContextVar[int] = ContextVar("open_order", default=0)
 """When the conversation that is being worked on was opened: calls for the first opened go first."""

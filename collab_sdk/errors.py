@@ -29,6 +29,32 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Self
 
+__all__ = [
+    "BotError",
+    "BudgetError",
+    "CacheError",
+    "CollabError",
+    "EmptyReplyError",
+    "EndpointError",
+    "InputError",
+    "LostConnectionError",
+    "MissingExtraError",
+    "ModelCallError",
+    "NotEnoughSamplesError",
+    "OutputError",
+    "RunStoppedError",
+    "RunnerError",
+    "SampleError",
+    "SandboxError",
+    "StoreError",
+    "TimedOutError",
+    "TrainingError",
+    "TruncatedReplyError",
+    "UnknownNameError",
+    "UnreadableReplyError",
+    "UsageError",
+]
+
 
 class CollabError(Exception):
     """Base of every error raised on purpose by this package."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.reading import json_request
@@ -14,6 +14,8 @@ from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Goal, Message
+
+__all__ = ["GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
 
 Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
@@ -32,6 +34,7 @@ def goal_of(sample: int, goals: Sequence[Goal]) -> Goal:
     return goals[sample % len(goals)]
 
 
+@sync_twins
 class GoalReader:
     """Finds out what the user of a logged chat wanted, and how they write, from the whole chat."""
 

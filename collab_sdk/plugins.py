@@ -17,6 +17,8 @@ from collab_sdk.secrets import one_line
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+__all__ = ["import_named", "load", "needs_extra", "registered"]
+
 EXTRAS = {
     "collab_langchain": "langchain",
     "collab_litellm": "litellm",

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.engine.engine import Engine
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
@@ -16,6 +16,8 @@ from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Future, Goal, Message, as_messages
+
+__all__ = ["Rollout"]
 
 FAREWELL_WORDS = frozenset(
     """a again and any anytime awesome bye care cheers day enjoy evening good goodbye great have is it later lot lots
@@ -25,6 +27,7 @@ FAREWELL_WORDS = frozenset(
 FAREWELL_CHARACTERS = 120
 
 
+@sync_twins
 class Rollout:
     """Plays futures of a conversation: the simulated user and the assistant in turn, at most `window` exchanges.
 

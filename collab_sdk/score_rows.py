@@ -6,6 +6,8 @@ from typing import Any
 
 from collab_sdk.types import Future, Message, MRScore
 
+__all__ = ["RUN_SCHEMA", "SCORE_SCHEMA", "future_row", "response_row", "run_row", "score_row"]
+
 SCORE_SCHEMA = "collab/score/v1"
 RUN_SCHEMA = "collab/run/v1"
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from collab_sdk.calibration import Calibration
 from collab_sdk.concurrency import all_settled
 from collab_sdk.engine.engine import Engine
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, metric_specs
@@ -22,6 +22,7 @@ from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
 from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
 
 
+@sync_twins
 class MRScorer:
     """Scores responses by how well the conversation ends: MR(m | history, g) = mean of R* over sampled futures.
 

@@ -6,13 +6,15 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.reading import json_request
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript, json_line
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message, as_messages
+
+__all__ = ["Simulator", "UserTurn"]
 
 STYLE_EXAMPLES = 6
 STYLE_CHARACTERS = 300
@@ -27,6 +29,7 @@ class UserTurn:
     reason: str
 
 
+@sync_twins
 class Simulator:
     """Plays the user of a conversation: sees the goal and how the real user writes; the assistant sees neither.
 

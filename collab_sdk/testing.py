@@ -6,6 +6,8 @@ from typing import Any
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.spec import Price
 
+__all__ = ["Answer", "FakeChatModel"]
+
 Answer = str | ChatReply | Exception
 
 

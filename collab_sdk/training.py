@@ -10,6 +10,23 @@ from typing import Any, Protocol
 from collab_sdk.scorer import MRScorer
 from collab_sdk.spec import PairRule, setting
 
+__all__ = [
+    "CANDIDATES",
+    "EXCHANGES",
+    "PLAYING",
+    "PLUGIN_GROUP",
+    "Fault",
+    "Memory",
+    "Play",
+    "Preflight",
+    "Trainer",
+    "Training",
+    "TrainingOptions",
+    "TrainingProgress",
+    "TrainingReport",
+    "opening",
+]
+
 PLUGIN_GROUP = "collab_sdk.trainers"
 TRAINING = "Training"
 """The heading of these options in `--help`."""

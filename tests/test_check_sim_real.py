@@ -9,7 +9,7 @@ from support.fakes import scorer_of, user_says
 from collab_sdk import ChatRequest, Conversation, read_conversations
 from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import ModelCallError
-from collab_sdk.fidelity import SimulatorCheck, figures
+from collab_sdk.fidelity import SimulatorCheck, user_statistics
 from collab_sdk.fidelity.telling_apart import two_sample_test
 from collab_sdk.prompts import unfence_transcript
 
@@ -33,7 +33,7 @@ def checked(user, chats: list[Conversation]):
     async def every():
         return [outcome.value async for outcome in check.acheck_all(chats) if outcome.value]
 
-    return {figure.name: figure for figure in figures(run_sync(every()))}
+    return {figure.name: figure for figure in user_statistics(run_sync(every()))}
 
 
 def test_real_users_held_out_look_like_real_users():

@@ -5,6 +5,7 @@ import pytest
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
 from collab_sdk.cache.base import MemoryCache
+from collab_sdk.cache.disk import DiskCache
 from collab_sdk.cache.key import call_identity, call_key
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import (
@@ -19,8 +20,8 @@ from collab_sdk.errors import (
     TruncatedReplyError,
     UsageError,
 )
-from collab_sdk.models.base import CallRole, Price
-from collab_sdk.spec import Limits
+from collab_sdk.models.base import CallRole
+from collab_sdk.spec import Limits, Price
 from collab_sdk.testing import Answer, FakeChatModel
 
 
@@ -383,3 +384,51 @@ def test_when_a_reply_cannot_be_kept_what_queued_up_behind_it_is_not_asked_for()
     assert len(model.requests) <= 2, "no more than were in flight"
     cache.full = False
     assert [reply.content for reply in answer_all(engine, model, [ask("again")])] == ["yes"]
+
+
+def test_an_engine_closes_the_cache_that_it_opened(tmp_path):
+    with Engine(cache=tmp_path / "cache") as engine:
+        asyncio.run(engine.call(FakeChatModel(["hello"]), ask()))
+    engine.close()  # once more, which is harmless
+    with Engine(cache=tmp_path / "cache") as again:
+        assert asyncio.run(again.call(FakeChatModel([]), ask())).content == "hello"
+
+
+def test_an_engine_leaves_a_cache_open_that_was_passed_in(tmp_path):
+    closed: list[str] = []
+
+    class Watched(DiskCache):
+        def close(self) -> None:
+            closed.append("closed")
+            super().close()
+
+    cache = Watched(tmp_path)
+    with Engine(cache=cache):
+        pass
+    assert closed == []
+    cache.close()
+
+
+def test_an_engine_that_closes_waits_for_the_calls_that_nobody_waits_for(tmp_path):
+    class Slow(FakeChatModel):
+        async def achat(self, request: ChatRequest) -> ChatReply:
+            await asyncio.sleep(0.05)
+            return await super().achat(request)
+
+    async def main() -> None:
+        async with Engine(cache=tmp_path) as engine:
+            call = asyncio.ensure_future(engine.call(Slow(["paid for"]), ask()))
+            await asyncio.sleep(0.01)
+            call.cancel()
+
+    asyncio.run(main())
+    with Engine(cache=tmp_path) as again:
+        assert asyncio.run(again.call(FakeChatModel([]), ask())).content == "paid for"
+
+
+def test_closing_an_engine_inside_an_event_loop_names_what_to_await():
+    async def main() -> None:
+        Engine().close()
+
+    with pytest.raises(UsageError, match=r"await Engine\.aclose"):
+        asyncio.run(main())

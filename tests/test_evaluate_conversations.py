@@ -6,9 +6,9 @@ import json
 import pytest
 from support.fakes import user_says
 
-from collab_sdk import Conversation, Engine, Goal, Message, Simulator
+from collab_sdk import Conversation, Engine, Goal, Message, Simulator, as_chat_model
 from collab_sdk.errors import BotError, InputError, UsageError
-from collab_sdk.evaluation import Evaluator, as_bot
+from collab_sdk.evaluation import Evaluator
 from collab_sdk.models.instructed import InstructedModel
 from collab_sdk.prompts import load_prompt
 from collab_sdk.tasks import Task, get_task
@@ -112,8 +112,8 @@ def test_a_bot_told_to_be_proactive_gets_the_instructions_and_a_fingerprint_of_i
     [played], _ = asyncio.run(asked(bot)), None
     assert played[0].future.messages[1].content == "Ask first."
     assert bot.fingerprint != inner.fingerprint
-    assert as_bot("proactive:offline").name == "proactive:offline"
-    assert as_bot("proactive:offline").fingerprint != as_bot("offline").fingerprint
+    assert as_chat_model("proactive:offline").name == "proactive:offline"
+    assert as_chat_model("proactive:offline").fingerprint != as_chat_model("offline").fingerprint
 
 
 async def asked(bot):
@@ -122,7 +122,7 @@ async def asked(bot):
 
 def test_a_prompt_from_a_file_goes_in_front_of_any_bot(tmp_path):
     (tmp_path / "p.txt").write_text("Be brief.\n")
-    bot = as_bot(f"prompt:{tmp_path / 'p.txt'}@proactive:offline")
+    bot = as_chat_model(f"prompt:{tmp_path / 'p.txt'}@proactive:offline")
     assert bot.name == "prompt:p.txt@proactive:offline"
 
 
@@ -135,14 +135,14 @@ def test_bots_under_several_instructions_are_told_apart_by_all_of_them(tmp_path)
         *(f"proactive:prompt:{b}@offline", f"prompt:{a}@proactive:offline", f"prompt:{a}@prompt:{b}@offline"),
     ]
     # The cache knows bots by these: were two the same, one would be given the other's answers.
-    assert len({json.dumps(as_bot(spec).fingerprint) for spec in specs}) == len(specs)
+    assert len({json.dumps(as_chat_model(spec).fingerprint) for spec in specs}) == len(specs)
 
 
 def test_prompts_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "empty.txt").write_text(" ")
     with pytest.raises(InputError, match="empty"):
-        as_bot(f"prompt:{tmp_path / 'empty.txt'}@offline")
+        as_chat_model(f"prompt:{tmp_path / 'empty.txt'}@offline")
     with pytest.raises(InputError, match=r"nowhere\.txt"):
-        as_bot("prompt:nowhere.txt@offline")
+        as_chat_model("prompt:nowhere.txt@offline")
     with pytest.raises(UsageError, match="prompt:FILE@BOT"):
-        as_bot("prompt:only.txt")
+        as_chat_model("prompt:only.txt")

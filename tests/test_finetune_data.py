@@ -9,7 +9,7 @@ from support.training import ASKS, GUESSES, pair, prepared, request, write_base,
 
 from collab_sdk import MRScore, PreferencePair
 from collab_sdk.errors import InputError
-from collab_sdk.logs import WRITERS
+from collab_sdk.logs import get_preference_format, preference_format_names
 from collab_sdk.types import as_messages
 
 
@@ -58,9 +58,9 @@ def scored_pair(number: int) -> PreferencePair:
     return PreferencePair(conversation_id=f"chat-{number}", turn=1, prompt=prompt, chosen=chosen, rejected=rejected)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", preference_format_names())
 def test_every_format_that_is_exported_is_read(base, tmp_path, name):
-    rows = [row for number in range(4) for row in WRITERS[name].rows(scored_pair(number))]
+    rows = [row for number in range(4) for row in get_preference_format(name).rows(scored_pair(number))]
     data = write_rows(tmp_path / "prefs.jsonl", rows)
     method = name if name in ("sft", "kto") else "dpo"
     preflight = prepared(data, base, tmp_path / "out", method=method, eval_fraction=0.0).preflight

@@ -10,8 +10,7 @@ from support.local import REPLIES, asked, replies
 from collab_sdk import ChatRequest, Engine, Simulator, as_chat_model
 from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import ModelCallError
-from collab_sdk.models.base import Price
-from collab_sdk.spec import Limits
+from collab_sdk.spec import Limits, Price
 
 
 def mixed(n: int = 24) -> list[ChatRequest]:

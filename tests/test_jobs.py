@@ -2,28 +2,29 @@
 
 import pytest
 from support.cli import write_bot
+from support.specs import run_spec
 
 from collab_sdk import Future, Goal, Message, MRScore
-from collab_sdk.jobs.jobs import Cast, EvaluateJob, ExportJob, ScoreJob
+from collab_sdk.jobs.jobs import EvaluateJob, ExportJob, ScoreJob
 from collab_sdk.preferences import ScoredConversation
 from collab_sdk.preferences.candidates import Candidate
 from collab_sdk.preferences.report import ScoredTurn
 from collab_sdk.types import End, Turn
 
-OFFLINE = Cast(assistant="offline", simulator="offline", judge="offline")
+OFFLINE = run_spec()
 
 
 def test_an_identity_is_the_same_for_the_same_job_and_another_for_another():
     jobs = [
-        ScoreJob(cast=OFFLINE),
-        ScoreJob(cast=OFFLINE, window=1),
-        ScoreJob(cast=OFFLINE, metrics=(("goal", 1.0),)),
-        ScoreJob(cast=Cast(assistant="offline:proactive", simulator="offline", judge="offline")),
-        ExportJob(score=ScoreJob(cast=OFFLINE)),
-        ExportJob(score=ScoreJob(cast=OFFLINE), candidates=2),
+        ScoreJob(spec=OFFLINE),
+        ScoreJob(spec=run_spec(window=1)),
+        ScoreJob(spec=run_spec(metrics="goal")),
+        ScoreJob(spec=run_spec("offline:proactive")),
+        ExportJob(spec=OFFLINE),
+        ExportJob(spec=run_spec(candidates=2)),
     ]
     assert len({str(job.identity()) for job in jobs}) == len(jobs)
-    assert ScoreJob(cast=OFFLINE).identity() == jobs[0].identity()
+    assert ScoreJob(spec=OFFLINE).identity() == jobs[0].identity()
 
 
 def test_a_bot_whose_code_is_another_is_another_job(tmp_path, monkeypatch):
@@ -31,19 +32,19 @@ def test_a_bot_whose_code_is_another_is_another_job(tmp_path, monkeypatch):
     identities = []
     for name, answer in (("one_bot", "What size?"), ("other_bot", "Done.")):
         bot = write_bot(tmp_path, f"return {answer!r}", name=name)
-        identities.append(ScoreJob(cast=Cast(assistant=bot, simulator="offline", judge="offline")).identity())
+        identities.append(ScoreJob(spec=run_spec(bot)).identity())
     assert None not in identities
-    assert identities[0]["models"] != identities[1]["models"]
+    assert identities[0]["made_with"]["models"] != identities[1]["made_with"]["models"]
 
 
 def test_what_anybody_may_have_written_has_no_identity(monkeypatch):
     class Kindness:
         name = "goal"
 
-    assert EvaluateJob(cast=OFFLINE, task="order-desk").identity() is None
+    assert EvaluateJob(spec=OFFLINE, task="order-desk").identity() is None
     monkeypatch.setattr("collab_sdk.jobs.jobs.as_metrics", lambda weights: {"goal": (Kindness(), 1.0)})
-    assert ScoreJob(cast=OFFLINE).identity() is None
-    assert ExportJob(score=ScoreJob(cast=OFFLINE)).identity() is None
+    assert ScoreJob(spec=OFFLINE).identity() is None
+    assert ExportJob(spec=OFFLINE).identity() is None
 
 
 def future(error: str | None = None) -> Future:
@@ -69,6 +70,6 @@ def test_an_outcome_is_whole_if_nothing_in_it_is_missing(lost, scores, whole):
     turn = Turn(index=0, history=(), response=Message(role="assistant", content="hi"))
     candidates = tuple((Candidate(source="sampled", text=""), each) for each in scores)
     scored = ScoredConversation(goal=Goal(text=""), turns=(ScoredTurn(turn=turn, candidates=candidates, lost=lost),))
-    assert ExportJob(score=ScoreJob(cast=OFFLINE)).is_whole(scored) is whole
+    assert ExportJob(spec=OFFLINE).is_whole(scored) is whole
     if not lost:
-        assert ScoreJob(cast=OFFLINE).is_whole(scores) is whole
+        assert ScoreJob(spec=OFFLINE).is_whole(scores) is whole

@@ -19,7 +19,8 @@ from support.server import LoopbackServer
 
 from collab_sdk import as_chat_model
 from collab_sdk.errors import MissingExtraError, UsageError
-from collab_sdk.models.litellm import PROVIDERS, litellm_price, load_litellm, provider_of
+from collab_sdk.models.litellm import litellm_price
+from collab_sdk.models.providers import PROVIDERS, load_litellm, provider_of
 from collab_sdk.models.server import ServerModel
 from collab_sdk.plugins import EXTRAS, load, registered
 

@@ -9,7 +9,7 @@ from support.tiny import tiny_llama, tiny_tokenizer
 
 from collab_sdk.errors import OutputError
 from collab_sdk.files import JsonlWriter
-from collab_sdk.logs import WRITERS, get_writer
+from collab_sdk.logs import get_preference_format, preference_format_names
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn, as_messages
@@ -221,7 +221,7 @@ def test_too_few_rows_for_fireworks_are_warned_of(tmp_path):
 # All
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", preference_format_names())
 def test_the_way_back_from_every_row_is_in_the_file_of_turns(format, tmp_path):
     path = export(tmp_path, format)
     lines = path.read_text().splitlines()
@@ -229,13 +229,13 @@ def test_the_way_back_from_every_row_is_in_the_file_of_turns(format, tmp_path):
         assert turn["written_to"]["file"] == "prefs.jsonl"
         row = json.loads(lines[turn["written_to"]["line"] - 1])
         number = int(turn["conversation_id"].removeprefix("chat-"))
-        assert row == get_writer(format).rows(pair(number))[0]
+        assert row == get_preference_format(format).rows(pair(number))[0]
 
 
 def test_a_writer_never_changes_the_pair(tmp_path):
     one = pair(2)
     before = json.dumps([message.to_dict() for message in one.prompt])
-    for writer in WRITERS.values():
+    for writer in map(get_preference_format, preference_format_names()):
         with JsonlWriter(tmp_path / "out") as out:
             for row in writer.rows(one):
                 out.write(row)

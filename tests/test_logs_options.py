@@ -4,7 +4,7 @@ import json
 
 from support.cli import chat_row, collab, write_chats
 
-from collab_sdk.logs import FORMATS, WRITERS
+from collab_sdk.logs import log_format_names, preference_format_names
 
 
 def test_log_format_reads_the_logs_as_of_that_format(tmp_path):
@@ -18,7 +18,7 @@ def test_log_format_reads_the_logs_as_of_that_format(tmp_path):
 def test_an_unknown_log_format_is_a_usage_error_that_lists_the_known_ones(tmp_path):
     result = collab("score", write_chats(tmp_path / "chats.jsonl"), "--model", "offline", "--log-format", "csv")
     assert result.exit_code == 2
-    assert all(f"'{known.name}'" in result.stderr for known in FORMATS)
+    assert all(f"'{name}'" in result.stderr for name in log_format_names())
 
 
 def test_what_was_left_out_is_said_once_at_the_end(tmp_path):
@@ -35,7 +35,7 @@ def test_what_was_left_out_is_said_once_at_the_end(tmp_path):
 
 def test_every_preference_format_can_be_asked_for(tmp_path):
     chats = write_chats(tmp_path / "chats.jsonl")
-    for format in WRITERS:
+    for format in preference_format_names():
         target = tmp_path / format / "prefs.jsonl"
         target.parent.mkdir()
         result = collab(

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.files import JsonlWriter
-from collab_sdk.logs import CHAT_WRITERS, FORMATS, WRITERS, get_chat_writer, get_writer, read_conversations
+from collab_sdk.logs import (
+    CHAT_WRITERS,
+    get_chat_writer,
+    get_preference_format,
+    log_format_names,
+    preference_format_names,
+    read_conversations,
+)
 from collab_sdk.types import Conversation, Goal, Message, MRScore, PreferencePair
 
 USER, REPLY, OTHER = (
@@ -68,7 +75,7 @@ def written_and_read(folder, rows, **options):
 
 
 def test_there_is_a_sample_of_every_format():
-    assert SAMPLES.keys() == {known.name for known in FORMATS}
+    assert SAMPLES.keys() == set(log_format_names())
 
 
 @pytest.mark.parametrize("forced", [False, True], ids=["detected", "forced"])
@@ -170,9 +177,11 @@ def pairs(draw):
 
 @settings(max_examples=30)
 @given(pair=pairs())
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", preference_format_names())
 def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tmp_path_factory):
-    [chat, *rest] = written_and_read(tmp_path_factory.mktemp("wild"), get_writer(format).rows(pair), on_error=print)
+    [chat, *rest] = written_and_read(
+        tmp_path_factory.mktemp("wild"), get_preference_format(format).rows(pair), on_error=print
+    )
     assert chat.messages[-1].content == pair.chosen.response
     if format == "llama-factory":  # merges what a side says in a row
         assert sum(map(len, (m.content for m in pair.prompt))) <= sum(map(len, (m.content for m in chat.messages)))

@@ -10,7 +10,7 @@ import pytest
 
 from collab_sdk.errors import NotEnoughSamplesError, OutputError, UnknownNameError
 from collab_sdk.files import JsonlWriter
-from collab_sdk.logs import WRITERS, get_writer, read_conversations
+from collab_sdk.logs import get_preference_format, preference_format_names, read_conversations
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.types import MRScore, PreferencePair, as_messages
 
@@ -42,7 +42,7 @@ def pair(*, prompt=QUESTION, chosen=0.75, rejected=0.5, tools=()) -> PreferenceP
 
 def row_of(format: str, one: PreferencePair | None = None) -> dict:
     """The only row of a pair."""
-    [row] = get_writer(format).rows(one or pair())
+    [row] = get_preference_format(format).rows(one or pair())
     return row
 
 
@@ -81,7 +81,7 @@ def test_a_trl_implicit_row_has_the_prompt_in_both_sides_and_no_margin_for_the_l
 
 
 def test_kto_rows_label_each_response():
-    better, worse = get_writer("kto").rows(pair())
+    better, worse = get_preference_format("kto").rows(pair())
     assert better == {
         "prompt": QUESTION,
         "completion": [{"role": "assistant", "content": "It rains."}],
@@ -131,7 +131,12 @@ def test_an_sft_row_is_the_prompt_with_the_better_reply_and_reads_back_as_a_chat
 
 
 def test_only_rows_for_trl_say_where_they_come_from():
-    saying = {name for name in WRITERS for row in get_writer(name).rows(pair()) if "conversation_id" in row}
+    saying = {
+        name
+        for name in preference_format_names()
+        for row in get_preference_format(name).rows(pair())
+        if "conversation_id" in row
+    }
     assert saying == {"trl", "trl-implicit", "kto"}
 
 
@@ -141,12 +146,12 @@ def test_the_tools_of_a_chat_go_with_its_rows():
 
 def test_an_unknown_format_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match=r"Did you mean 'trl'\? Known: axolotl, fireworks, kto"):
-        get_writer("trll")
+        get_preference_format("trll")
 
 
 def test_a_pair_without_a_score_becomes_no_row():
     with pytest.raises(NotEnoughSamplesError):
-        get_writer("trl").rows(pair(rejected=None))
+        get_preference_format("trl").rows(pair(rejected=None))
 
 
 def test_datasets_loads_trl_rows_with_and_without_tools(tmp_path, monkeypatch):

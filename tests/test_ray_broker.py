@@ -15,11 +15,13 @@ from collab_ray.outcomes import LARGEST, OutcomeCache
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, MRScore
 from collab_sdk.cache import MemoryCache
-from collab_sdk.engine import Limits, Usage
+from collab_sdk.engine import Usage
 from collab_sdk.errors import BudgetError
-from collab_sdk.jobs.jobs import ScoreJob, dumps, loads
+from collab_sdk.jobs.jobs import ScoreJob
 from collab_sdk.models import CallRole
+from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.values import dumps, loads
 
 
 class Clock:

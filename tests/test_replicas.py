@@ -12,7 +12,6 @@ from support.server import LoopbackServer
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, as_chat_model
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import EndpointError, UsageError
-from collab_sdk.evaluation import as_bot
 from collab_sdk.models.base import CallRole
 from collab_sdk.spec import Limits
 
@@ -205,7 +204,7 @@ def test_a_single_address_in_a_list_is_that_address():
 
 def test_a_bot_under_instructions_has_its_replicas_too():
     with server() as one, server() as two:
-        bot = as_bot("proactive:hosted_vllm/x", api_base=[one.api_base, two.api_base])
+        bot = as_chat_model("proactive:hosted_vllm/x", api_base=[one.api_base, two.api_base])
         answers(bot, map(ask, range(40)))
         assert min(one.count, two.count) >= 8
         systems = Counter(request.body["messages"][0]["role"] for each in (one, two) for request in each.requests)

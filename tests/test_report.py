@@ -9,12 +9,12 @@ from support.cli import collab, write_chats
 from support.reports import rows_of, write_rows
 
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.logs import WRITERS
+from collab_sdk.logs import preference_format_names
 from collab_sdk.report import fields, write_report
 from collab_sdk.report.packing import script_json
 from collab_sdk.report.turns import pair_id
 
-FORMATS = sorted(WRITERS)
+FORMATS = sorted(preference_format_names())
 
 
 def exported(folder, *options, chats=4):
@@ -233,13 +233,13 @@ PARTS = st.dictionaries(st.sampled_from(NAMES), ANY_JSON, max_size=8)
 @given(rows=st.lists(PARTS, min_size=1, max_size=4))
 def test_odd_rows_of_turns_still_make_conversations(rows):
     from collab_sdk.report.index import Index
-    from collab_sdk.report.pair_figures import PairFigures
+    from collab_sdk.report.pair_statistics import PairStatistics
     from collab_sdk.report.turns import conversations_of
 
-    index, figures = Index(kind="pairs"), PairFigures()
+    index, statistics = Index(kind="pairs"), PairStatistics()
     for chat in conversations_of(rows):
         index.add(chat, block=0)
-        figures.add(chat)
+        statistics.add(chat)
         json.dumps(chat, allow_nan=False)
     assert sum(line["turns"] for line in index.lines) == len(rows)
 

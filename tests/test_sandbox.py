@@ -10,10 +10,10 @@ import pytest
 from support.sandboxes import as_this_user
 
 from collab_sdk.errors import SandboxError, UsageError
-from collab_sdk.sandbox import Limits, ProgramEnd, Sandbox, find_isolation
+from collab_sdk.sandbox import ProgramEnd, ProgramLimits, Sandbox, find_isolation
 from collab_sdk.sandbox.docker import docker
+from collab_sdk.sandbox.isolation import unsafe
 from collab_sdk.sandbox.launch import Launch
-from collab_sdk.sandbox.unsafe import unsafe
 
 PROBLEMS = Path(__file__).parents[2] / "shared" / "data" / "human_eval.jsonl"
 
@@ -115,7 +115,7 @@ def test_unsafe_execution_has_to_be_asked_for(nothing_here, monkeypatch):
     result = Sandbox(isolation=chosen).run("import os; print(dict(os.environ)); open('x', 'w').write('x')")
     assert result.finished
     assert "very secret" not in result.output
-    assert Sandbox(isolation=chosen, limits=Limits(seconds=0.5)).run("while True: pass").end is ProgramEnd.TIME
+    assert Sandbox(isolation=chosen, limits=ProgramLimits(seconds=0.5)).run("while True: pass").end is ProgramEnd.TIME
 
 
 def test_docker_is_told_every_limit_and_its_container_is_ended(tmp_path, monkeypatch):
@@ -124,7 +124,7 @@ def test_docker_is_told_every_limit_and_its_container_is_ended(tmp_path, monkeyp
     fake.write_text(f"#!/bin/sh\necho $@ >> {calls}")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with docker(Limits(memory=2**30, processes=7)) as launch:
+    with docker(ProgramLimits(memory=2**30, processes=7)) as launch:
         command = launch.command
     for walls in (
         "--network none",

@@ -318,7 +318,8 @@ def test_a_sandbox_ends_with_the_process_that_opened_it():
         pytest.skip(str(error))
     marker = secrets.token_hex(8)
     program = f"import os; print('up', flush=True); os.execv('/bin/sleep', ['{marker}', '1000'])"
-    code = f"from collab_sdk.sandbox import Sandbox, Limits; Sandbox(limits=Limits(seconds=100)).run({program!r})"
+    imports = "from collab_sdk.sandbox import ProgramLimits, Sandbox"
+    code = f"{imports}; Sandbox(limits=ProgramLimits(seconds=100)).run({program!r})"
     with subprocess.Popen([sys.executable, "-c", code]) as owner:
         while not (pids := [pid for pid in processes_with(marker) if _is_sleep(pid)]):
             assert owner.poll() is None

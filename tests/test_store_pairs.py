@@ -7,9 +7,9 @@ import pytest
 from support.calls import assistant, call, user
 from support.cli import collab
 from support.fakes import judged, scorer_of
+from support.specs import estimate
 
 from collab_sdk import Conversation, Goal, PreferenceExporter
-from collab_sdk.cost import estimate_usage
 from collab_sdk.logs import ConversationStore
 from collab_sdk.preferences import Refusal
 from collab_sdk.types import PARTIAL_TURNS, as_messages
@@ -65,7 +65,7 @@ def test_a_regeneration_becomes_a_pair_without_resampling(tmp_path):
 
 def test_the_estimate_knows_that_alternatives_cost_no_call():
     def assistant_calls(conversation, window):
-        ledger = estimate_usage([conversation], prices={}, candidates=3, samples=2, window=window)
+        ledger = estimate([conversation], prices={}, candidates=3, samples=2, window=window)
         return sum(usage.calls for role, usage in ledger.by_role().items() if role == "assistant")
 
     plain = replace(LOGGED, alternatives={})

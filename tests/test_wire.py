@@ -3,14 +3,16 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.specs import run_spec
 
-from collab_sdk import Conversation, Future, Goal, Message, MRScore
+from collab_sdk import Conversation, Future, Goal, Message, ModelSpec, MRScore, TokenPenalty
 from collab_sdk.engine.usage import Usage
 from collab_sdk.errors import BudgetError, CollabError, InputError, ModelCallError, SampleError
-from collab_sdk.jobs.jobs import JOBS, Cast, EvaluateJob, ExportJob, ScoreJob
-from collab_sdk.jobs.wire import dumps, error_of, error_row, loads
+from collab_sdk.jobs.jobs import JOBS, EvaluateJob, ExportJob, ScoreJob
+from collab_sdk.jobs.wire import error_of, error_row
 from collab_sdk.preferences import PreferenceExporter, ScoredConversation
 from collab_sdk.types import End
+from collab_sdk.values import dumps, loads
 
 texts = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
 json_values = st.recursive(
@@ -83,9 +85,9 @@ def test_whatever_an_export_makes_of_a_conversation_comes_back_and_is_written_al
 @pytest.mark.parametrize(
     "job",
     [
-        ScoreJob(cast=Cast(assistant="a", simulator="b", judge="c"), metrics=(("goal", 1.0),), token_rate=0.1),
-        ExportJob(score=ScoreJob(cast=Cast(assistant="a", simulator="b", judge="c")), candidates=4, adaptive=False),
-        EvaluateJob(cast=Cast(assistant="proactive:a", simulator="b", judge="c"), task="order-desk", exchanges=None),
+        ScoreJob(spec=run_spec("a", "b", "c", metrics={TokenPenalty(rate=0.1): 1.0})),
+        ExportJob(spec=run_spec("a", "b", "c", candidates=4, fixed_samples=True)),
+        EvaluateJob(spec=run_spec("proactive:a", "b", "c"), task="order-desk"),
     ],
     ids=lambda job: type(job).__name__,
 )
@@ -94,8 +96,8 @@ def test_a_job_comes_back_by_its_name(job):
 
 
 def test_a_function_cannot_travel_and_is_told_how_to():
-    with pytest.raises(CollabError, match=r"^The assistant of a job must be a name.*py:MODULE:FUNCTION"):
-        Cast(assistant=lambda messages: "hi", simulator="offline", judge="offline")
+    with pytest.raises(CollabError, match=r"^A model in a RunSpec is a name.*py:MODULE:NAME"):
+        ModelSpec(name=lambda messages: "hi")
 
 
 @pytest.mark.parametrize(

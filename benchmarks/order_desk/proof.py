@@ -28,7 +28,7 @@ from collab_order_desk.speech import read_reply
 from collab_order_desk.world import NAMES, said_by_user
 from plots import Figures, draw_arms, interval
 
-from collab_sdk.evaluation import as_bot
+from collab_sdk import as_chat_model
 from collab_sdk.types import as_messages
 
 
@@ -121,7 +121,7 @@ def measured(trial: Trial, name: str, arm: Arm, settings: Sequence[Setting], n: 
     missing = [setting for setting in settings if not result(trial.folder, setting.name, name).exists()]
     if not missing:
         return False
-    bot = as_bot(arm(trial))
+    bot = as_chat_model(arm(trial))
     for setting in missing:
         met = customers(n, seed=0, split="held-out", phrasings=setting.phrasings, **setting.settled)
         figures = measure(bot, met, temperature=setting.temperature, phrasings=setting.phrasings)

@@ -1,11 +1,11 @@
 """`collab check-sim`: the simulated user beside the real ones."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from collab_cli.check_sim_output import show_check
 from collab_cli.failures import finish
 from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, SCORING, Work, run_options
 from collab_cli.params import OUTPUT, Command, option
@@ -14,7 +14,7 @@ from collab_cli.progress import shown
 from collab_cli.run import Run, open_logs, running
 from collab_cli.setup import prices_of
 from collab_cli.summary import show_estimate
-from collab_cli.terminal import Problems, note
+from collab_cli.terminal import Problems, note, printable, show
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.engine import run_sync
@@ -22,14 +22,18 @@ from collab_sdk.errors import InputError, UsageError
 from collab_sdk.fidelity import (
     CheckedConversation,
     SimulatorCheck,
+    UserStatistic,
     check_row,
     estimate_check,
-    figures,
     require_classifier,
+    user_statistics,
 )
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.spec import RunSpec
+
+WIDTH = 116
+"""Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
 
 
 @click.command("check-sim", cls=Command)
@@ -71,12 +75,12 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, spec: R
             checked = run_sync(acheck(check, run, problems))
         if not any(one.turns for one in checked):
             raise InputError("no chat has an assistant's answer to which a user could have replied", where=logs[0])
-        found = figures(checked)
+        found = user_statistics(checked)
         if json:
             with JsonlWriter("-") as rows:
                 rows.write(check_row(check, checked, found))
         else:
-            show_check(check, checked, found)
+            _show_check(check, checked, found)
         if file is not None:
             file.write(_calibration(check, checked).to_dict())
     if calibrate is not None:
@@ -119,3 +123,34 @@ def _dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problem
     problems.close()
     show_estimate(ledger)
     finish(problems)
+
+
+def _show_check(
+    check: SimulatorCheck, checked: Sequence[CheckedConversation], statistics: Sequence[UserStatistic]
+) -> None:
+    """The statistics and what they mean, and on stderr who was compared."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in ("real", "simulated", "difference"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("meaning")
+    for statistic in statistics:
+        table.add_row(
+            statistic.name,
+            "-" if statistic.real is None else f"{statistic.real:.2f}",
+            f"{statistic.simulated:.2f}",
+            "" if statistic.difference is None else f"{statistic.difference:+.2f}",
+            f"{statistic.simulated.n:,}",
+            statistic.meaning,
+        )
+    if table.row_count:
+        show(table, at_least=WIDTH)
+    else:
+        note("Nothing could be compared.")
+    turns = sum(len(one.turns) for one in checked)
+    who = f"{printable(check.simulator.model.name)} beside the users of {of(len(checked), 'chat')}"
+    note(f"{who}, {of(turns, 'turn')}. In brackets: 95 % interval over chats.")

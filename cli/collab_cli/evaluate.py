@@ -25,7 +25,13 @@ from collab_cli.paths import ReadPath, WrittenPath, just
 from collab_cli.terminal import Problems, note
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
-from collab_sdk.evaluation import Figure, evaluation_row, figures, plot_figures, require_plot
+from collab_sdk.evaluation import (
+    BotStatistic,
+    bot_statistics,
+    evaluation_row,
+    plot_statistics,
+    require_plot,
+)
 from collab_sdk.files import JsonlWriter
 from collab_sdk.spec import EvaluationSpec
 
@@ -82,11 +88,11 @@ def evaluate(
     if plot is not None:
         require_plot()
     with evaluating(asked, problems) as run:
-        measured = ((evaluation, figures(evaluation.results)) for evaluation in run.all())
+        measured = ((evaluation, bot_statistics(evaluation.results)) for evaluation in run.all())
         for evaluation, shown in measured if output is None else _written(measured, output):
             show_evaluation(evaluation, shown)
             if plot is not None and shown:
-                plot_figures(shown, [r.name for r in evaluation.results], plot, title=evaluation.evaluator.task.name)
+                plot_statistics(shown, [r.name for r in evaluation.results], plot, title=evaluation.evaluator.task.name)
     for what, path in (("Details:", output), ("Plot:", plot)):
         if path is not None:
             note(f"{what:<9} {path}")
@@ -94,8 +100,8 @@ def evaluate(
 
 
 def _written(
-    measured: Iterable[tuple[Evaluation, list[Figure]]], path: Path
-) -> Iterator[tuple[Evaluation, list[Figure]]]:
+    measured: Iterable[tuple[Evaluation, list[BotStatistic]]], path: Path
+) -> Iterator[tuple[Evaluation, list[BotStatistic]]]:
     """Pass evaluations on, and write each as a row. The file is opened before anything is paid for."""
     with JsonlWriter(path) as file:
         for evaluation, shown in measured:

@@ -17,7 +17,7 @@ from collab_sdk import ChatModel, Conversation, Engine, RunSpec, as_chat_model
 from collab_sdk.cost import estimate_evaluation
 from collab_sdk.engine import Ledger, Usage, run_sync
 from collab_sdk.errors import InputError
-from collab_sdk.evaluation import BotResult, Evaluator, Played
+from collab_sdk.evaluation import BotResult, Episode, Evaluator
 from collab_sdk.jobs import EvaluateJob, roles_of
 from collab_sdk.metrics import PassRate
 from collab_sdk.runs import Runner
@@ -86,8 +86,8 @@ class EvaluationRun:
         total = sum(by_role.values(), Usage())
         return BotResult(name=name, played=played, usage=total, usage_by_role=by_role, failed=failed)
 
-    async def _aplay(self, name: str, task: TaskRun) -> tuple[tuple[Played, ...], dict[str, str]]:
-        played: list[Played] = []
+    async def _aplay(self, name: str, task: TaskRun) -> tuple[tuple[Episode, ...], dict[str, str]]:
+        played: list[Episode] = []
         failed: dict[str, str] = {}
         async for outcome in self.runner.run(task.jobs[name], task.conversations):
             if outcome.error is not None:

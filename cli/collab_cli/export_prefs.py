@@ -20,7 +20,7 @@ from collab_cli.options import (
     declared_options,
     run_options,
 )
-from collab_cli.params import OUTPUT, Command, Number, option
+from collab_cli.params import OUTPUT, Command, Number, OneOf, option
 from collab_cli.paths import WrittenPath
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, running
@@ -29,13 +29,14 @@ from collab_cli.terminal import Problems
 from collab_sdk.engine import run_sync
 from collab_sdk.files import export_files
 from collab_sdk.jobs import ExportJob
-from collab_sdk.logs import WRITERS
+from collab_sdk.logs import get_preference_format, preference_format_names
 from collab_sdk.preferences import ExportReport, Refusal
 from collab_sdk.spec import PairRule, RunSpec
 
 
 def _files(output: Path) -> list[Path]:
-    catalogues = {writer.catalogue for writer in WRITERS.values() if writer.catalogue}
+    formats = map(get_preference_format, preference_format_names())
+    catalogues = {format.catalogue for format in formats if format.catalogue}
     return [*export_files(output), *(output.parent / name for name in catalogues)]
 
 
@@ -51,12 +52,13 @@ def _files(output: Path) -> list[Path]:
 )
 @option(
     "--format",
-    type=click.Choice(list(WRITERS)),
+    cls=OneOf,
+    names=preference_format_names,
     default="trl",
     show_default=True,
     metavar="FORMAT",
     group=OUTPUT,
-    help=f"Kind of rows: {', '.join(WRITERS)}.",
+    help="Kind of rows",
 )
 @option(
     "--eval-fraction",

@@ -17,13 +17,14 @@ from collab_cli.params import (
     MetricParam,
     ModelOption,
     Number,
+    OneOf,
     model_settings,
     option,
 )
 from collab_cli.paths import ReadPath, WrittenPath, note_read
 from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
-from collab_sdk.logs import FORMATS
+from collab_sdk.logs import log_format_names
 from collab_sdk.models import has_own_address, prompt_file
 from collab_sdk.spec import (
     DEFAULT_METRICS,
@@ -69,10 +70,11 @@ class Work:
 LIMIT = option("--limit", type=Count(min=1), metavar="N", group=INPUT, help="Stop after N conversations.")
 LOG_FORMAT = option(
     "--log-format",
-    type=click.Choice([known.name for known in FORMATS]),
+    cls=OneOf,
+    names=log_format_names,
     metavar="FORMAT",
     group=INPUT,
-    help="Format of the logs, where their content does not show it: " + ", ".join(known.name for known in FORMATS),
+    help="Format of the logs, where their content does not show it",
 )
 DRY_RUN = option("--dry-run", is_flag=True, group=SPENDING, help="Only estimate the calls, tokens and cost.")
 

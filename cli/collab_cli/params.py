@@ -158,11 +158,29 @@ class Option(click.Option):
         return super().resolve_envvar_value(ctx)
 
 
-def option(*names: str, **attributes: Any) -> Decorator:
-    """A click option that also reads `COLLAB_` and its long name."""
+class OneOf(Option):
+    """Takes one of `names`, which are looked up only when the option is given, and to list them behind its help."""
+
+    def __init__(self, *args: Any, names: Callable[[], Sequence[str]], **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._names = names
+        self._purpose = self.help
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        if value is not None and value not in (names := self._names()):
+            raise click.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.", ctx, self)
+        return value
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        self.help = f"{self._purpose}: {', '.join(self._names())}."
+        return super().get_help_record(ctx)
+
+
+def option(*names: str, cls: type[Option] = Option, **attributes: Any) -> Decorator:
+    """An option that also reads `COLLAB_` and its long name."""
     long = next(name for name in names if name.startswith("--")).partition("/")[0]  # --this/--no-this
     envvar = PREFIX + long.removeprefix("--").replace("-", "_").upper()
-    return click.option(*names, cls=Option, envvar=envvar, **attributes)
+    return click.option(*names, cls=cls, envvar=envvar, **attributes)
 
 
 class Command(paths.Command):

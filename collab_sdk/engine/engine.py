@@ -10,14 +10,15 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
-from collab_sdk.cache.base import Cache, MemoryCache
+from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
 from collab_sdk.cache.key import call_identity, call_key
 from collab_sdk.cache.open import default_cache, open_cache
 from collab_sdk.engine.endpoint import Endpoint
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.engine.replicas import Replicas
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.shared_call import SharedCall
@@ -31,6 +32,7 @@ from collab_sdk.suppression import suppress
 CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped by its provider's content filter"}
 
 
+@sync_twins
 class Engine:
     """Makes every model call of a run: cached, bounded, retried, accounted.
 
@@ -52,7 +54,10 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits
-        self.cache: Cache = _as_cache(cache)
+        self._to_close: KeptCache | None = None
+        if isinstance(cache, str | os.PathLike):
+            cache = self._to_close = open_cache(cache)
+        self.cache: Cache = MemoryCache() if cache is None else cache
         self.ledger = Ledger()
         self._limiter = limiter or LocalLimiter(self.limits, clock=clock, sleep=sleep)
         self.budget: Spending = self._limiter.budget
@@ -90,6 +95,31 @@ class Engine:
     async def asettle(self) -> None:
         """Wait until the calls that were sent, but that nobody waits for any more, are kept."""
         await asyncio.gather(*(shared.task for shared in self._state().shared_calls.values()), return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Wait as `asettle` does, then close the cache if this engine opened it; one that was passed in stays open.
+
+        Closing twice is harmless. No call is made afterwards. `async with` and `with` close at their end.
+        """
+        await self.asettle()
+        if self._to_close is not None:
+            self._to_close.close()
+            self._to_close = None
+
+    def close(self) -> None:
+        run_sync(self.aclose())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     async def _recall(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply | None:
         reply = await self.cache.aget(key)
@@ -255,12 +285,6 @@ class _LoopState:
 def _forget(shared_calls: dict[str, SharedCall], key: str, shared: SharedCall, _: object) -> None:
     if shared_calls.get(key) is shared:  # and not one that started when this was cancelled
         del shared_calls[key]
-
-
-def _as_cache(cache: Cache | str | os.PathLike[str] | None) -> Cache:
-    if cache is None:
-        return MemoryCache()
-    return open_cache(cache) if isinstance(cache, str | os.PathLike) else cache
 
 
 @cache

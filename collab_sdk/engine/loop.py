@@ -5,12 +5,14 @@ import os
 import threading
 from collections.abc import Coroutine
 from functools import cache
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
 from collab_sdk.concurrency import DaemonThreads
 from collab_sdk.errors import UsageError
 
 T = TypeVar("T")
+C = TypeVar("C", bound=type)
 UNWIND_SECONDS = 5.0
 
 
@@ -61,3 +63,13 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         if future.cancel():  # Ctrl-C: let files be closed before the caller goes on
             unwound.wait(UNWIND_SECONDS)
         raise
+
+
+def sync_twins(cls: C) -> C:
+    """Decorates a class: each method that has an async twin, such as `score` of `ascore`, gets its docstring."""
+    methods = vars(cls)
+    for name, method in methods.items():
+        twin = methods.get(f"a{name}")
+        if iscoroutinefunction(twin) and not method.__doc__:
+            method.__doc__ = twin.__doc__
+    return cls

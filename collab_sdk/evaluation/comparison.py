@@ -82,7 +82,7 @@ class Comparison:
     def statistics(self) -> tuple[PairedStatistic, ...]:
         """MR, tokens, and how often each asks where the request was clear and where it was open.
 
-        With 95 % bootstrap intervals over conversations. A figure that no turn tells of is left out.
+        With 95 % bootstrap intervals over conversations. A statistic that no turn tells of is left out.
         """
         measured: dict[str, Callable[[TurnComparison, Answered], float | None]] = {
             "MR": lambda turn, answered: answered.mr,
@@ -90,15 +90,17 @@ class Comparison:
             "over-asking": lambda turn, answered: answered.asks if turn.clear is True else None,
             "asks when open": lambda turn, answered: answered.asks if turn.clear is False else None,
         }
-        figures = (self._figure(name, value) for name, value in measured.items())
-        return tuple(figure for figure in figures if figure is not None)
+        statistics = (self._statistic(name, value) for name, value in measured.items())
+        return tuple(one for one in statistics if one is not None)
 
     @property
     def lost(self) -> Counter[str]:
         """Why something is missing, and how often."""
         return Counter(reason for turn in self.turns for reason in turn.lost)
 
-    def _figure(self, name: str, value: Callable[[TurnComparison, Answered], float | None]) -> PairedStatistic | None:
+    def _statistic(
+        self, name: str, value: Callable[[TurnComparison, Answered], float | None]
+    ) -> PairedStatistic | None:
         by_conversation: dict[str, list[tuple[float, float]]] = {}
         for turn in self.turns:
             before, after = value(turn, turn.before), value(turn, turn.after)

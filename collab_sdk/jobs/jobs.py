@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from collab_sdk.engine.engine import Engine
-from collab_sdk.evaluation.evaluator import Evaluator
-from collab_sdk.evaluation.played import Played
+from collab_sdk.evaluation import Episode, Evaluator
 from collab_sdk.metrics import PassRate, as_metrics
 from collab_sdk.models.base import ChatModel
 from collab_sdk.models.resolve import as_chat_model
@@ -113,7 +112,7 @@ class ExportJob:
 class EvaluateJob:
     """Whole conversations of the spec's assistant, as `Evaluator.aplay_samples` gives them."""
 
-    result: ClassVar[Any] = tuple[Played, ...]
+    result: ClassVar[Any] = tuple[Episode, ...]
 
     spec: RunSpec
     task: str
@@ -134,10 +133,10 @@ class EvaluateJob:
             samples=self.spec.samples,
         )
 
-    def work(self, engine: Engine) -> Callable[[Conversation], Awaitable[tuple[Played, ...]]]:
+    def work(self, engine: Engine) -> Callable[[Conversation], Awaitable[tuple[Episode, ...]]]:
         evaluator, bot = self.evaluator(engine), as_chat_model(self.spec.assistant)
 
-        async def play(conversation: Conversation) -> tuple[Played, ...]:
+        async def play(conversation: Conversation) -> tuple[Episode, ...]:
             return await evaluator.aplay_samples(bot, conversation)
 
         return play
@@ -146,7 +145,7 @@ class EvaluateJob:
         """Not known: a task may be anybody's code."""
 
     @staticmethod
-    def is_whole(samples: Iterable[Played]) -> bool:
+    def is_whole(samples: Iterable[Episode]) -> bool:
         return not any(played.is_missing for played in samples)
 
 

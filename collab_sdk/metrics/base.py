@@ -65,7 +65,8 @@ class Metric(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What rows, tables and `--metric` call it."""
 
     def value(self, evidence: Evidence) -> float | Awaitable[float]:
         """In [0, 1]; costs are negative, in [-1, 0]. Async where it has to wait, as for tests that run."""

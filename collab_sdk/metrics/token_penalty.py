@@ -18,6 +18,7 @@ class TokenPenalty:
     name: str = "token_penalty"
 
     def value(self, evidence: Evidence) -> float:
+        """In [-1, 0]; warns where a future costs more than the cap."""
         cost = self.rate * sum(evidence.tokens.get(role, 0) for role in self.roles)
         if cost > 1:
             warnings.warn(

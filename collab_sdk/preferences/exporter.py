@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.concurrency import all_settled
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.files import NO_INPUTS, Inputs
-from collab_sdk.logs import LoggedConversations
+from collab_sdk.logs.reader import LoggedConversations
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
@@ -23,6 +23,7 @@ from collab_sdk.spec import PairRule, RunSpec
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 
+@sync_twins
 class PreferenceExporter:
     """Draws candidates for every turn of logged conversations, scores them, and writes the pairs worth training on.
 
@@ -142,6 +143,10 @@ class PreferenceExporter:
         return run_here(self.ascore_conversation, conversations, engine=self.scorer.engine)
 
     async def ascore_conversation(self, conversation: Conversation) -> ScoredConversation:
+        """Candidates, scores and the pair of every turn; pairs beyond the cap are refused.
+
+        Raises SampleError if the chat's goal has to be inferred and cannot be.
+        """
         goal = await self.scorer.goals.aread(conversation)
         self.scorer.reward.check(goal)
         turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.turns())

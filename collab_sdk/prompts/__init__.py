@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 
 from collab_sdk.types import Message
 
+__all__ = ["Prompt", "Tag", "fence", "fence_transcript", "json_line", "load_prompt", "unfence", "unfence_transcript"]
+
 Tag = Literal["goal", "examples", "transcript", "criteria"]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)

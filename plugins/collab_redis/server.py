@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from collab_redis.errors import explained, load_redis
-from collab_redis.rows import RedisRows
+from collab_redis.redis_errors import explained, load_redis
+from collab_redis.redis_rows import RedisRows
 from collab_sdk.cache import SharedCache, signer_of
 from collab_sdk.errors import CacheError, UsageError
 from collab_sdk.secrets import Address

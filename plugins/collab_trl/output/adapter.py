@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collab_sdk import __version__
 from collab_sdk.training import Preflight, TrainingOptions, TrainingReport
+from collab_sdk.version import __version__
 from collab_trl.base import ADAPTER_CONFIG, Base
 from collab_trl.output.card import merged_command, model_card, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves, held_out_statistics

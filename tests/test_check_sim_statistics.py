@@ -1,4 +1,4 @@
-"""The figures of a check of the simulator, recomputed by hand."""
+"""The statistics of a check of the simulator, recomputed by hand."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from support.fakes import chat, judged, scorer_of, user_says
 from collab_sdk import ChatRequest, Conversation, Goal
 from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import ModelCallError
-from collab_sdk.fidelity import SimulatorCheck, check_row, figures, user_turns
+from collab_sdk.fidelity import SimulatorCheck, check_row, user_statistics, user_turns
 from collab_sdk.prompts import unfence
 from collab_sdk.stats.auc import estimate_auc
 from collab_sdk.stats.correlation import estimate_correlation
@@ -88,7 +88,7 @@ def test_several_messages_of_a_user_in_a_row_are_one_turn():
     ],
 )
 def test_a_figure_is_what_one_counts_by_hand(name, real, simulated):
-    figure = by_name(figures(checked(ASKED, LEFT)))[name]
+    figure = by_name(user_statistics(checked(ASKED, LEFT)))[name]
     assert (figure.real, figure.simulated.mean) == (pytest.approx(real), pytest.approx(simulated))
     assert figure.difference.mean == pytest.approx(simulated - real)
 
@@ -135,7 +135,7 @@ def test_the_two_sample_test_is_that_of_scikit_learn_on_other_chats_than_those_f
         fitted, others = tfidf.fit_transform(texts[folds != fold]), tfidf.transform(texts[folds == fold])
         scores[folds == fold] = LogisticRegression().fit(fitted, labels[folds != fold]).decision_function(others)
 
-    found = by_name(figures(conversations))
+    found = by_name(user_statistics(conversations))
     assert found["told apart, AUC"].simulated.mean == pytest.approx(roc_auc_score(labels, scores))
     assert found["told apart, accuracy"].simulated.mean == pytest.approx(accuracy_score(labels, scores > 0))
     assert found["told apart, AUC"].real == 0.5
@@ -146,7 +146,7 @@ def test_a_simulator_that_talks_like_the_assistant_is_taken_for_it():
     def helper(request: ChatRequest) -> str:
         return user_says("Which milk, number 3?")
 
-    found = by_name(figures(checked(*logs(10), user=helper)))
+    found = by_name(user_statistics(checked(*logs(10), user=helper)))
     assert (found["like assistant"].real, found["like assistant"].simulated.mean) == (0, 1)
 
 
@@ -161,7 +161,9 @@ def test_mr_is_set_beside_the_reward_of_what_really_followed():
             goal={(True, True): 0.9, (True, False): 0.6, (False, True): 0.5, (False, False): 0.4}[first, simulated]
         )
 
-    found = by_name(figures(checked(*logs(2), user=lambda _: user_says("more"), judge=judge, window=1, samples=2)))
+    found = by_name(
+        user_statistics(checked(*logs(2), user=lambda _: user_says("more"), judge=judge, window=1, samples=2))
+    )
     assert (found["MR"].real, found["MR"].simulated.mean) == (pytest.approx(0.5), pytest.approx(0.7))
     assert found["MR"].difference.mean == pytest.approx(0.2)
     assert found["MR"].difference.n == 2
@@ -173,11 +175,11 @@ def test_a_turn_whose_call_fails_is_missing_and_says_why():
 
     [one] = checked(ASKED, user=fails_once)
     assert one.lost == ["user turn 1: overloaded"]
-    assert by_name(figures([one]))["words"].simulated.n == 1
+    assert by_name(user_statistics([one]))["words"].simulated.n == 1
 
 
 def test_with_one_chat_there_is_nothing_to_fit_a_classifier_to():
-    names = by_name(figures(checked(ASKED)))
+    names = by_name(user_statistics(checked(ASKED)))
     assert "told apart, AUC" not in names
     assert "words" in names
 
@@ -221,4 +223,4 @@ def test_whatever_is_said_can_be_compared_and_written_down(texts):
     several = [conversation(f"c{n}", texts[0] + "x", "hi", texts[-1] + "?", *texts[:1]) for n in range(3)]
     check = SimulatorCheck(scorer_of(window=0))
     found = checked(*several, user=lambda request: user_says(texts[1], done=True))
-    assert json.dumps(check_row(check, found, figures(found)))
+    assert json.dumps(check_row(check, found, user_statistics(found)))

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: a mean and an interval for each bot, and each bot less the first."""
+"""The statistics of an evaluation: a mean and an interval for each bot, and each bot less the first."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import TypeVar
 
 from collab_sdk.engine.usage import Usage
-from collab_sdk.evaluation.asking_figures import STATISTICS, Labelled, Statistic, share
-from collab_sdk.evaluation.asking_figures import estimate as estimate_asking
-from collab_sdk.evaluation.played import Played
+from collab_sdk.evaluation.asking_statistics import STATISTICS, Labelled, Statistic, share
+from collab_sdk.evaluation.asking_statistics import estimate as estimate_asking
+from collab_sdk.evaluation.episode import Episode
 from collab_sdk.stats.bootstrap import Estimate, estimate_mean
 
-Measure = Callable[[Played], float]
+Measure = Callable[[Episode], float]
 MEASURES: Mapping[str, Measure] = {
     "k tokens read": lambda played: played.tokens("assistant") / 1000,
     "k tokens typed": lambda played: played.tokens("user") / 1000,
@@ -28,14 +28,14 @@ class BotResult:
     """All conversations of one bot, and what they cost in this run."""
 
     name: str
-    played: tuple[Played, ...]
+    played: tuple[Episode, ...]
     usage: Usage = field(default_factory=Usage)
     failed: Mapping[str, str] = field(default_factory=dict)
     """Goals that gave no conversation at all, and why."""
     usage_by_role: Mapping[str, Usage] = field(default_factory=dict)
 
     @property
-    def done(self) -> dict[Key, Played]:
+    def done(self) -> dict[Key, Episode]:
         return {(one.conversation_id, one.future.sample): one for one in self.played if not one.is_missing}
 
     @property
@@ -50,7 +50,7 @@ class BotResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
+class BotStatistic:
     """One thing measured. None where a bot has no conversation that tells of it."""
 
     name: str
@@ -60,14 +60,14 @@ class Figure:
     """Each bot but the first, less the first: over the conversations that both have."""
 
 
-def figures(results: Sequence[BotResult]) -> list[Figure]:
-    """With 95 % bootstrap intervals over conversations; figures that no conversation tells of are left out."""
+def bot_statistics(results: Sequence[BotResult]) -> list[BotStatistic]:
+    """With 95 % bootstrap intervals over conversations; those that no conversation tells of are left out."""
     metrics = sorted({name for result in results for one in result.done.values() for name in one.future.metrics})
     measures = {**{name: _metric(name) for name in _task_metric_first(metrics)}, **MEASURES}
-    found = [_figure(name, measure, results) for name, measure in measures.items()]
+    found = [_of_measure(name, measure, results) for name, measure in measures.items()]
     found = [*(_asking(name, statistic, results) for name, statistic in STATISTICS.items()), *found]
     found.append(_useful_questions(results))
-    return [figure for figure in found if any(figure.means)]
+    return [one for one in found if any(one.means)]
 
 
 def _task_metric_first(names: Sequence[str]) -> list[str]:
@@ -78,9 +78,9 @@ def _metric(name: str) -> Measure:
     return lambda played: played.future.metrics[name]
 
 
-def _figure(name: str, measure: Measure, results: Sequence[BotResult]) -> Figure:
+def _of_measure(name: str, measure: Measure, results: Sequence[BotResult]) -> BotStatistic:
     first, *others = results
-    return Figure(
+    return BotStatistic(
         name=name,
         means=tuple(estimate_mean(_groups({key: [measure(one)] for key, one in r.done.items()})) for r in results),
         differences=tuple(estimate_mean(_paired(first, other, measure)) for other in others),
@@ -100,18 +100,18 @@ def _groups(values: Mapping[Key, Sequence[Value]]) -> list[list[Value]]:
     ]
 
 
-def _useful_questions(results: Sequence[BotResult]) -> Figure:
+def _useful_questions(results: Sequence[BotResult]) -> BotStatistic:
     questions = [{key: one.questions for key, one in result.done.items()} for result in results]
-    return Figure(
+    return BotStatistic(
         name="useful questions",
         means=tuple(estimate_mean(_groups(each)) for each in questions),
         differences=tuple(_difference(questions[0], other, share) for other in questions[1:]),
     )
 
 
-def _asking(name: str, statistic: Statistic, results: Sequence[BotResult]) -> Figure:
+def _asking(name: str, statistic: Statistic, results: Sequence[BotResult]) -> BotStatistic:
     labelled = [_labelled(result) for result in results]
-    return Figure(
+    return BotStatistic(
         name=name,
         means=tuple(estimate_asking(_groups(each), statistic) for each in labelled),
         differences=tuple(_difference(labelled[0], other, statistic) for other in labelled[1:]),

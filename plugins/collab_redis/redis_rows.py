@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_redis import scripts
-from collab_redis.errors import explained
+from collab_redis.redis_errors import explained
 from collab_sdk.cache import LARGEST
 from collab_sdk.secrets import Address
 

@@ -1,10 +1,10 @@
 """Rows for those who train as a service: OpenAI, Together and Fireworks share one form, and refuse other columns."""
 
-from collab_sdk.logs.writers.pair_parts import Row, prompt, reply
+from collab_sdk.logs.writers.base import PreferenceFormat, Row, prompt, reply
 from collab_sdk.types import PreferencePair
 
 
-def openai_rows(pair: PreferencePair) -> list[Row]:
+def _rows(pair: PreferencePair) -> list[Row]:
     """Text only, and one assistant message an output."""
     tools = [dict(tool) for tool in pair.tools]
     return [
@@ -14,3 +14,7 @@ def openai_rows(pair: PreferencePair) -> list[Row]:
             "non_preferred_output": [reply(pair.rejected.response)],
         }
     ]
+
+
+OPENAI = PreferenceFormat(rows=_rows)
+FIREWORKS = PreferenceFormat(rows=_rows, min_rows=3)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collab_postgres.errors import POOLED, explained, load_psycopg
+from collab_postgres.postgres_errors import POOLED, explained, load_psycopg
 from collab_sdk.cache import LARGEST
 from collab_sdk.errors import CacheError
 from collab_sdk.secrets import Address

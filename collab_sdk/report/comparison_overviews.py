@@ -1,23 +1,11 @@
-"""The overviews of scores, of evaluations and of checks of the simulator."""
+"""The overviews of comparisons: bots with each other, and the simulated user with the real ones."""
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from statistics import fmean
 
 from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
-from collab_sdk.report.figures import (
-    Finding,
-    Overview,
-    Plot,
-    Table,
-    counted,
-    decimal,
-    interval,
-    settings_table,
-    usage_table,
-)
-from collab_sdk.report.plots import histogram, scatter, whiskers
+from collab_sdk.report.overview import Overview, Plot, Remark, Table, decimal, settings_table, usage_table
+from collab_sdk.report.plots import scatter, whiskers
 from collab_sdk.stats.bootstrap import Estimate
 
 Interval = tuple[float, float | None, float | None, int]
@@ -26,85 +14,24 @@ SERIES = 5
 """Bots that have a colour of their own."""
 
 
-@dataclass(kw_only=True, slots=True)
-class ScoreFigures:
-    """Gathers what scored conversations tell."""
-
-    turns: int = 0
-    mr: list[list[float]] = field(default_factory=list)
-    """By conversation."""
-    observed: list[tuple[float, float]] = field(default_factory=list)
-    """MR and observed reward of the turns that have both."""
-    metrics: dict[str, list[list[float]]] = field(default_factory=dict)
-    failures: Counter[str] = field(default_factory=Counter)
-    samples: int = 0
-    made_with: list[Row] = field(default_factory=list)
-
-    def add(self, chat: Row) -> None:
-        if chat["made_with"] and chat["made_with"] not in self.made_with:
-            self.made_with.append(chat["made_with"])
-        candidates = [turn["candidates"][0] for turn in chat["turns"] if turn["candidates"]]
-        self.turns += len(chat["turns"])
-        self.mr.append([one["mr"] for one in candidates if one["mr"] is not None])
-        for one in candidates:
-            self.samples += one["n"]
-            self.failures.update(future["error"] for future in one["futures"] if future["error"])
-            if one["observed"] and one["observed"]["reward"] is not None and one["mr"] is not None:
-                self.observed.append((one["mr"], one["observed"]["reward"]))
-        for name in dict.fromkeys(name for one in candidates for name in one["metrics"]):
-            values = [one["metrics"][name] for one in candidates if name in one["metrics"]]
-            self.metrics.setdefault(name, []).append(values)
-
-    def overview(self, run: Row) -> Overview:
-        values = [value for group in self.mr for value in group]
-        mean = interval(self.mr)
-        found = Overview(tiles=[(f"{self.turns:,}", "turns"), (f"{len(self.mr):,}", "conversations")])
-        if mean is not None:
-            found.tiles.append((f"{mean.mean:.2f}", "mean MR"))
-            svg = histogram({"turns": ("accent", values)}, x="MR")
-            found.plots.append(Plot(title="MR of turns", svg=svg, caption=f"Mean {mean:.2f}; {len(values):,} turns."))
-        if self.observed:
-            simulated, really = zip(*self.observed, strict=True)
-            svg = scatter(simulated, really, x="MR, of simulated futures", y="observed reward", line=1)
-            bias = fmean(simulated) - fmean(really)
-            caption = f"A point is a turn. MR is {bias:+.2f} beside what really followed, on average."
-            found.plots.append(Plot(title="MR beside what really followed", svg=svg, caption=caption))
-        unscored = self.turns - len(values)
-        found.findings = [Finding(text=f"{unscored:,} turns have no score.", mood="look")] if unscored else []
-        if self.samples and not self.failures:
-            found.findings.append(
-                Finding(text=f"All {self.samples:,} futures could be played and judged.", mood="good")
-            )
-        cells = [
-            (name, "-" if (of := interval(groups)) is None else f"{of:.2f}") for name, groups in self.metrics.items()
-        ]
-        note = "In brackets: 95 % bootstrap interval over conversations."
-        found.tables = [Table(title="Metrics", head=("metric", "mean"), rows=tuple(cells), note=note)]
-        found.tables.append(counted("What failed", self.failures, of=self.samples, what="reason"))
-        found.tables = [table for table in found.tables if table.rows]
-        details = [usage_table(mapping(run.get("usage"))), settings_table(self.made_with, {})]
-        found.details = [table for table in details if table is not None]
-        return found
-
-
 def evaluation_overview(evaluation: Row) -> Overview:
     """Bots side by side on one task."""
-    bots, figures, results = (
+    bots, statistics, results = (
         texts(evaluation.get("bots")),
         rows(evaluation.get("figures")),
         rows(evaluation.get("results")),
     )
-    name = text(evaluation.get("task")) or "evaluation"
     found = Overview(tiles=[(f"{len(bots):,}", "bots")])
     played = [rows(result.get("conversations")) for result in results]
     found.tiles.append((f"{sum(map(len, played)):,}", "conversations"))
     if missing := sum(one.get("error") is not None for chats in played for one in chats):
-        found.findings.append(Finding(text=f"{missing:,} conversations failed and are in no figure.", mood="look"))
-    head = (name, *bots, *(f"{bot} less {bots[0]}" for bot in bots[1:]))
+        found.remarks.append(Remark(text=f"{missing:,} conversations failed and are in no statistic.", mood="look"))
+    head = (text(evaluation.get("task")) or "evaluation", *bots, *(f"{bot} less {bots[0]}" for bot in bots[1:]))
     cells = []
-    for figure in figures:
-        means, differences = (_estimates(figure.get(part)) for part in ("means", "differences"))
-        cells.append((text(figure.get("name")), *map(_written, means), *(_written(one, "+.3f") for one in differences)))
+    for statistic in statistics:
+        means, differences = (_estimates(statistic.get(part)) for part in ("means", "differences"))
+        name = text(statistic.get("name"))
+        cells.append((name, *map(_written, means), *(_written(one, "+.3f") for one in differences)))
         points = [
             (bot, f"series-{place % SERIES}", *one[:3])
             for place, (bot, one) in enumerate(zip(bots, means, strict=False))
@@ -112,8 +39,8 @@ def evaluation_overview(evaluation: Row) -> Overview:
         ]
         if points:
             caption = "; ".join(f"{point[0]} {_written((*point[2:], 0))}" for point in points)
-            svg = whiskers(points, x=text(figure.get("name")))
-            found.plots.append(Plot(title=text(figure.get("name")), svg=svg, caption=f"{caption}."))
+            svg = whiskers(points, x=name)
+            found.plots.append(Plot(title=name, svg=svg, caption=f"{caption}."))
     ends = [Counter({end: count(n) for end, n in mapping(result.get("ends")).items()}) for result in results]
     for end in dict.fromkeys(end for counts in ends for end in counts):
         cells.append((f"ends: {end}", *(f"{counts[end]:,}" for counts in ends), *("" for _ in bots[1:])))
@@ -139,16 +66,16 @@ def _evaluation_details(evaluation: Row, results: list[Row]) -> Iterator[Table]:
 
 def check_overview(check: Row) -> Overview:
     """The simulated user beside the real ones."""
-    figures, turns = rows(check.get("figures")), rows(check.get("turns"))
+    statistics, turns = rows(check.get("figures")), rows(check.get("turns"))
     found = Overview(tiles=[(f"{len({text(turn.get('conversation_id')) for turn in turns}):,}", "conversations")])
     found.tiles.append((f"{len(turns):,}", "turns compared"))
     cells, points = [], []
-    for figure in figures:
-        simulated, difference = _estimate(figure.get("simulated")), _estimate(figure.get("difference"))
-        name, real = text(figure.get("name")), number(figure.get("real"))
+    for statistic in statistics:
+        simulated, difference = _estimate(statistic.get("simulated")), _estimate(statistic.get("difference"))
+        name, real = text(statistic.get("name")), number(statistic.get("real"))
         shown = "" if difference is None else _written(difference, "+.2f")
         written = (name, decimal(real), _written(simulated, ".2f"), shown)
-        cells.append((*written, f"{simulated[3]:,}" if simulated else "-", text(figure.get("meaning"))))
+        cells.append((*written, f"{simulated[3]:,}" if simulated else "-", text(statistic.get("meaning"))))
         if difference is not None and name != "words":  # counted in words, it would dwarf the shares
             points.append((name, "accent", *difference[:3]))
         if name == "told apart, AUC" and simulated is not None:
@@ -157,7 +84,7 @@ def check_overview(check: Row) -> Overview:
                 "can be told from the real ones" if told else "cannot be told from the real ones, by this classifier"
             )
             said = f"Simulated messages {claim}: AUC {_written(simulated, '.2f')}, where {CHANCE} is perfect."
-            found.findings.append(Finding(text=said, mood="look" if told else "good"))
+            found.remarks.append(Remark(text=said, mood="look" if told else "good"))
     if points:
         svg = whiskers(points, x="simulated less real", zero=True)
         caption = "With 95 % intervals over chats; an interval that leaves out 0 is a difference that is hardly chance."

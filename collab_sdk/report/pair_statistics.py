@@ -6,10 +6,10 @@ from statistics import fmean, median
 
 from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.report.fields import Row, mapping, numbers
-from collab_sdk.report.figures import (
-    Finding,
+from collab_sdk.report.overview import (
     Overview,
     Plot,
+    Remark,
     Table,
     counted,
     decimal,
@@ -29,7 +29,7 @@ CLEAR_Z = 2.0
 
 
 @dataclass(kw_only=True, slots=True)
-class PairFigures:
+class PairStatistics:
     """Gathers what conversations tell, one after the other."""
 
     conversations: int = 0
@@ -107,7 +107,7 @@ class PairFigures:
     def overview(self, run: Row) -> Overview:
         longer, asks = interval(self.longer), {side: interval(values) for side, values in self.asks.items()}
         found = Overview(tiles=self._tiles())
-        found.findings = [*self._findings(longer, asks), *self._trouble(run)]
+        found.remarks = [*self._remarks(longer, asks), *self._trouble(run)]
         found.plots = list(self._plots(longer))
         found.tables = [table for table in self._tables(asks, longer) if table.rows]
         details = [usage_table(mapping(run.get("usage"))), settings_table(self.made_with, mapping(run.get("export")))]
@@ -128,7 +128,7 @@ class PairFigures:
             tiles.append((f"{sum(self.reviewed.values()):,}", "pairs reviewed"))
         return tiles
 
-    def _findings(self, longer: Estimate | None, asks: dict[str, Estimate | None]) -> list[Finding]:
+    def _remarks(self, longer: Estimate | None, asks: dict[str, Estimate | None]) -> list[Remark]:
         found = []
         if longer is not None:
             leans = longer.low is not None and longer.high is not None and not longer.low <= 0.5 <= longer.high
@@ -136,28 +136,28 @@ class PairFigures:
             strong = leans and abs(longer.mean - 0.5) > STRONG_LEAN
             told = f"training may teach to write {word}" if strong else f"a mild lean towards {word} replies"
             text = f"Chosen is the longer reply in {percent(longer)} of pairs: {told if leans else 'no clear lean'}."
-            found.append(Finding(text=text, mood="look" if strong else "good"))
+            found.append(Remark(text=text, mood="look" if strong else "good"))
         if asks["chosen"] is not None and asks["rejected"] is not None:
             text = (
                 f"Chosen asks something in {percent(asks['chosen'])} of pairs, rejected in {percent(asks['rejected'])}."
             )
-            found.append(Finding(text=text))
+            found.append(Remark(text=text))
         if self.noise:
             clear = sum(margin >= CLEAR_Z * error for error, margin in self.noise) / len(self.noise)
             text = f"In {share(clear)} of pairs the margin is at least {CLEAR_Z:g} standard errors."
-            found.append(Finding(text=text, mood="good" if clear > 0.8 else "look"))
+            found.append(Remark(text=text, mood="good" if clear > 0.8 else "look"))
         return found
 
-    def _trouble(self, run: Row) -> list[Finding]:
+    def _trouble(self, run: Row) -> list[Remark]:
         failed = mapping(run.get("failed"))
         found = []
         if self.failures:
             text = f"{sum(self.failures.values()):,} samples or candidates failed and are missing from the scores."
-            found.append(Finding(text=text, mood="look"))
+            found.append(Remark(text=text, mood="look"))
         if failed:
-            found.append(Finding(text=f"{len(failed):,} conversations failed and are not in the file.", mood="look"))
+            found.append(Remark(text=f"{len(failed):,} conversations failed and are not in the file.", mood="look"))
         if not self.failures and not failed and self.samples:
-            found.append(Finding(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
+            found.append(Remark(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
         return found
 
     def _plots(self, longer: Estimate | None) -> list[Plot]:

@@ -1,4 +1,4 @@
-"""What an overview shows: tables, lists of facts, plots and findings, ready for the template."""
+"""What an overview shows: tables, lists of facts, plots and remarks, ready for the template."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ class Plot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Remark:
     """One thing to know before training; `mood` is good, look or plain."""
 
     text: str
@@ -47,7 +47,7 @@ class Overview:
 
     tiles: list[tuple[str, str]] = field(default_factory=list)
     """A number and what it counts."""
-    findings: list[Finding] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     details: list[Table] = field(default_factory=list)

@@ -7,7 +7,7 @@ from collab_sdk.types import Future, Message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Played:
+class Episode:
     """A conversation with a bot, one sample of one goal. If `future.error` is set it is missing, never a zero."""
 
     conversation_id: str

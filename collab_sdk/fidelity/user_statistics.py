@@ -1,4 +1,4 @@
-"""The figures of a check: the real users beside the simulated ones."""
+"""The statistics of a check: the real users beside the simulated ones."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Groups = Sequence[Sequence[tuple[float, float]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
+class UserStatistic:
     """One thing compared."""
 
     name: str
@@ -33,13 +33,13 @@ class Figure:
     """Simulated less real, in pairs, with its 95 % interval over conversations."""
 
 
-def figures(checked: Sequence[CheckedConversation]) -> list[Figure]:
-    """All that the conversations tell of; figures that they tell nothing of are left out."""
+def user_statistics(checked: Sequence[CheckedConversation]) -> list[UserStatistic]:
+    """All that the conversations tell of; those that they tell nothing of are left out."""
     rows = [*_message_rows(checked), *_assistant_rows(checked), *_stop_rows(checked), *_test_rows(checked)]
     return [*rows, *_reward_rows(checked)]
 
 
-def _message_rows(checked: Sequence[CheckedConversation]) -> Iterable[Figure]:
+def _message_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     """What can be counted about messages, over the turns where both wrote one."""
     for name, described in measures(_known_words(checked)).items():
         yield from _paired(name, described.meaning, [_values(one, described) for one in checked])
@@ -55,12 +55,12 @@ def _values(one: CheckedConversation, described: Described) -> list[tuple[float,
     return values
 
 
-def _assistant_rows(checked: Sequence[CheckedConversation]) -> Iterable[Figure]:
+def _assistant_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     taken = taken_for_assistant(checked, written_pairs(checked))
     yield from _paired("like assistant", "role leakage: share like assistant's", taken or [])
 
 
-def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[Figure]:
+def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     for name, meaning, stops in (
         ("stops in time", "leaves where the user had left", True),
         ("stops too early", "leaves where the user went on", False),
@@ -79,31 +79,31 @@ def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[Figure]:
         )
 
 
-def _test_rows(checked: Sequence[CheckedConversation]) -> Iterable[Figure]:
+def _test_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     found = two_sample_test(written_pairs(checked))
     if found is not None:
         meaning = "two-sample test; 0.5: look the same"
-        yield Figure(name="told apart, AUC", meaning=meaning, real=0.5, simulated=found[0], difference=None)
+        yield UserStatistic(name="told apart, AUC", meaning=meaning, real=0.5, simulated=found[0], difference=None)
         meaning = "share put on the right side"
-        yield Figure(name="told apart, accuracy", meaning=meaning, real=0.5, simulated=found[1], difference=None)
+        yield UserStatistic(name="told apart, accuracy", meaning=meaning, real=0.5, simulated=found[1], difference=None)
 
 
-def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[Figure]:
+def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     rewards = [[(pair.observed, pair.simulated) for pair in one.reward_pairs] for one in checked]
     yield from _paired("MR", "observed reward, beside MR: the bias", rewards)
     correlation = estimate_correlation(rewards)
     if correlation is not None:
         meaning = "of MR with observed reward"
-        yield Figure(name="MR correlation", meaning=meaning, real=None, simulated=correlation, difference=None)
+        yield UserStatistic(name="MR correlation", meaning=meaning, real=None, simulated=correlation, difference=None)
 
 
-def _paired(name: str, meaning: str, groups: Groups) -> Iterable[Figure]:
-    """The figure of paired values; none where there is no pair."""
+def _paired(name: str, meaning: str, groups: Groups) -> Iterable[UserStatistic]:
+    """The statistic of paired values; none where there is no pair."""
     values = [pair for group in groups for pair in group]
     if not values:
         return
     real, simulated = (fmean(column) for column in zip(*values, strict=True))
-    yield Figure(
+    yield UserStatistic(
         name=name,
         meaning=meaning,
         real=real,

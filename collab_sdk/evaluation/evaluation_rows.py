@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluator import Evaluator
-from collab_sdk.evaluation.figures import BotResult, Figure
-from collab_sdk.evaluation.played import Played
+from collab_sdk.evaluation.statistics import BotResult, BotStatistic
 from collab_sdk.score_rows import future_row
 from collab_sdk.stats.bootstrap import Estimate
 
@@ -14,9 +14,13 @@ EVALUATION_SCHEMA = "collab/evaluation/v1"
 
 
 def evaluation_row(
-    evaluator: Evaluator, results: Sequence[BotResult], figures: Sequence[Figure], *, made_with: Mapping[str, Any]
+    evaluator: Evaluator,
+    results: Sequence[BotResult],
+    statistics: Sequence[BotStatistic],
+    *,
+    made_with: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything: the figures, and every conversation that they are made of. Bots are in the order given."""
+    """Everything: the statistics, and every conversation that they are made of. Bots are in the order given."""
     return {
         "schema": EVALUATION_SCHEMA,
         "task": evaluator.task.name,
@@ -27,11 +31,11 @@ def evaluation_row(
         "bots": [result.name for result in results],
         "figures": [
             {
-                "name": figure.name,
-                "means": [_estimate_row(mean) for mean in figure.means],
-                "differences": [_estimate_row(difference) for difference in figure.differences],
+                "name": statistic.name,
+                "means": [_estimate_row(mean) for mean in statistic.means],
+                "differences": [_estimate_row(difference) for difference in statistic.differences],
             }
-            for figure in figures
+            for statistic in statistics
         ],
         "made_with": dict(made_with),
         "results": [_result_row(result) for result in results],
@@ -49,7 +53,7 @@ def _result_row(result: BotResult) -> dict[str, Any]:
     }
 
 
-def _played_row(played: Played) -> dict[str, Any]:
+def _played_row(played: Episode) -> dict[str, Any]:
     return {
         "conversation_id": played.conversation_id,
         "opening": [message.to_dict() for message in played.opening],

@@ -5,16 +5,16 @@ from dataclasses import asdict
 from typing import Any
 
 from collab_sdk.fidelity.checker import CheckedConversation, SimulatorCheck
-from collab_sdk.fidelity.figures import Figure
+from collab_sdk.fidelity.user_statistics import UserStatistic
 from collab_sdk.fidelity.user_turns import ComparedTurn
 
 CHECK_SCHEMA = "collab/simulator-check/v1"
 
 
 def check_row(
-    check: SimulatorCheck, checked: Sequence[CheckedConversation], figures: Sequence[Figure]
+    check: SimulatorCheck, checked: Sequence[CheckedConversation], statistics: Sequence[UserStatistic]
 ) -> dict[str, Any]:
-    """Everything: the figures, and the turns and rewards that they are made of."""
+    """Everything: the statistics, and the turns and rewards that they are made of."""
     rollout = check.scorer.rollout
     return {
         "schema": CHECK_SCHEMA,
@@ -25,7 +25,7 @@ def check_row(
         "samples": rollout.samples,
         "made_with": check.scorer.made_with,
         "usage": check.engine.ledger.to_dict(),
-        "figures": [asdict(figure) for figure in figures],
+        "figures": [asdict(statistic) for statistic in statistics],
         "turns": [_turn_row(turn) for one in checked for turn in one.turns],
         "rewards": [asdict(pair) for one in checked for pair in one.reward_pairs],
     }

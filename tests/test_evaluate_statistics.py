@@ -1,12 +1,12 @@
-"""The figures of an evaluation, worked out by hand, and intervals that hold."""
+"""The statistics of an evaluation, worked out by hand, and intervals that hold."""
 
 import random
 
 import pytest
 
 from collab_sdk import Future, Message
-from collab_sdk.evaluation import BotResult, Played, figures
-from collab_sdk.evaluation.asking_figures import STATISTICS, estimate, macro_accuracy
+from collab_sdk.evaluation import BotResult, Episode, bot_statistics
+from collab_sdk.evaluation.asking_statistics import STATISTICS, estimate, macro_accuracy
 from collab_sdk.stats.bootstrap import estimate_mean
 
 
@@ -15,7 +15,7 @@ def played(goal, value, *, sample=0, said=("hello there", "hi"), error=None, **f
     messages = tuple(Message(role=roles[n % 2], content=text) for n, text in enumerate(said))
     future = Future(sample=sample, messages=messages, metrics={"accuracy": value, "interactivity": 0.5})
     future = future.failed(ValueError(error)) if error else future
-    return Played(conversation_id=goal, opening=(), future=future, **fields)
+    return Episode(conversation_id=goal, opening=(), future=future, **fields)
 
 
 def result(name, *conversations):
@@ -23,7 +23,7 @@ def result(name, *conversations):
 
 
 def by_name(*results):
-    return {figure.name: figure for figure in figures(results)}
+    return {figure.name: figure for figure in bot_statistics(results)}
 
 
 def test_a_mean_is_over_conversations_and_a_difference_over_pairs_of_them():

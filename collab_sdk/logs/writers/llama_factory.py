@@ -10,15 +10,13 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.tool_calls import called_function
-from collab_sdk.logs.writers.pair_parts import Row
+from collab_sdk.logs.writers.base import PreferenceFormat, Row
 from collab_sdk.types import Message, PreferencePair
-
-DATASET_INFO = "dataset_info.json"
 
 _BETWEEN = "\n\n"
 
 
-def llama_factory_rows(pair: PreferencePair) -> list[Row]:
+def _rows(pair: PreferencePair) -> list[Row]:
     system = [message.content for message in pair.prompt if message.role == "system"]
     said = [message for message in pair.prompt if message.role != "system"]
     head = [_turn("system", _BETWEEN.join(system))] if system else []
@@ -32,7 +30,7 @@ def llama_factory_rows(pair: PreferencePair) -> list[Row]:
     ]
 
 
-def dataset_info(file: str) -> Mapping[str, Any]:
+def _entry(file: str) -> Mapping[str, Any]:
     """The entry for a file of these rows."""
     columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected", "tools": "tools"}
     return {"file_name": file, "formatting": "sharegpt", "ranking": True, "columns": columns}
@@ -78,3 +76,6 @@ def _definition(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _turn(speaker: str, text: str) -> Row:
     return {"from": speaker, "value": text}
+
+
+LLAMA_FACTORY = PreferenceFormat(rows=_rows, catalogue="dataset_info.json", entry=_entry)
