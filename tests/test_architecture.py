@@ -9,10 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 import collab_sdk
 
-ROOT = Path(__file__).parents[1]
 HEAVY = set(
     "jinja2 langchain langchain_core langgraph litellm matplotlib openai rich tiktoken torch transformers".split()
 )

@@ -1,17 +1,16 @@
 """The benchmark over real questions, problems and programs, with rules, over HTTP and with a tiny local model."""
 
 import json
-from pathlib import Path
 
 import pytest
 from support.cli import collab
 from support.local import save_tiny_model
+from support.paths import DATA
 from support.sandboxes import as_this_user
 from support.server import LoopbackServer
 
 from collab_sdk.errors import SandboxError
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"the real data is not at {DATA}")
 FILES = {
     "abg-coqa": "abg_coqa_sample.json",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.paths import TESTS
 from support.training import (
     ASKS,
     GUESSES,
@@ -108,7 +109,7 @@ def test_other_losses_of_trl_run(folder, loss):
 def test_the_adapter_gives_the_trained_logits_in_a_fresh_process_elsewhere(folder, dpo, tmp_path):
     model, tokenizer = loaded(folder / "base", folder / "dpo")
     here = [log_probability(model, tokenizer, number, reply) for number in (0, 1) for reply in (ASKS, GUESSES)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     command = [sys.executable, "-c", RELOAD, str(folder / "dpo")]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == pytest.approx(here, abs=1e-3)

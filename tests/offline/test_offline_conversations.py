@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.paths import DATA
 
 from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.offline import OfflineModel, sample_chats_path
 from collab_sdk.prompts import fence, fence_transcript, load_prompt
 from collab_sdk.types import Message
 
-COFFEE_CHATS = Path(__file__).parents[2] / "shared" / "data" / "coffee_chats.jsonl"
+COFFEE_CHATS = DATA / "coffee_chats.jsonl"
 CRITERIA = "goal: Tick off what was delivered.\ninteractivity: How well it involved the user.\nelegance: Admire."
 GOAL = "drink: mocha\nmilk: oat milk\norder type: to go\nstrength: decaf"
 QUESTION = "Sure! For here or to go? Any milk, syrup, or decaf?"

@@ -1,10 +1,10 @@
 """On real chats: users held out are hard to tell from real ones, a parrot of the assistant is not."""
 
 import random
-from pathlib import Path
 
 import pytest
 from support.fakes import scorer_of, user_says
+from support.paths import DATA
 
 from collab_sdk import ChatRequest, Conversation, read_conversations
 from collab_sdk.engine.loop import run_sync
@@ -13,7 +13,7 @@ from collab_sdk.fidelity import SimulatorCheck, figures
 from collab_sdk.fidelity.telling_apart import two_sample_test
 from collab_sdk.prompts import unfence_transcript
 
-CHATS = Path(__file__).parents[2] / "shared" / "data" / "coffee_chats.jsonl"
+CHATS = DATA / "coffee_chats.jsonl"
 pytestmark = pytest.mark.skipif(not CHATS.exists(), reason=f"the real chats are not at {CHATS}")
 
 

@@ -4,9 +4,9 @@ import ast
 import asyncio
 import json
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
+from support.paths import DATA
 from support.sandboxes import as_this_user
 
 from collab_sdk.errors import SandboxError, UsageError
@@ -15,7 +15,7 @@ from collab_sdk.sandbox.docker import docker
 from collab_sdk.sandbox.launch import Launch
 from collab_sdk.sandbox.unsafe import unsafe
 
-PROBLEMS = Path(__file__).parents[2] / "shared" / "data" / "human_eval.jsonl"
+PROBLEMS = DATA / "human_eval.jsonl"
 
 
 @pytest.fixture(scope="module")

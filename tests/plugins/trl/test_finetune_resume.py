@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.paths import TESTS
 from support.training import prepared, trained, write_base, write_pairs
 
 from collab_sdk.errors import OutputError
@@ -43,7 +44,7 @@ def undisturbed(folder):
 def killed(folder, undisturbed) -> Path:
     """What a kill in the second epoch of the last stage left behind."""
     output = folder / "killed"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
     arguments = [folder / "prefs.jsonl", folder / "base", output, "dpo", undisturbed.steps - 2]
     command = [sys.executable, "-c", KILLED, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

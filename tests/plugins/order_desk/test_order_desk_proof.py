@@ -2,14 +2,14 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 from collab_sdk.tasks.order_desk import visitors
 from collab_sdk.tasks.order_desk.world import NAMES, named_in
 
-PROOF = Path(__file__).parents[1] / "benchmarks" / "order_desk" / "proof.py"
+PROOF = ROOT / "benchmarks" / "order_desk" / "proof.py"
 ARMS = ["base", "proactive prompt", "SFT on best", "offline DPO", "2-round DPO", "online DPO", "GRPO", "PPO"]
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import DATA
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs import JsonlWriter, count_conversations, read_conversations
 from collab_sdk.types import Goal, Message
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 HELLO = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
 
@@ -496,9 +495,9 @@ def test_stdin_and_pipes_are_not_counted_as_that_would_use_them_up(log, tmp_path
 # Anything at all
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not beside this checkout")
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data is not beside this checkout")
 def test_real_chats_are_read_whole():
-    path = SHARED / "coffee_chats.jsonl"
+    path = DATA / "coffee_chats.jsonl"
     conversations = list(read_conversations([path]))
     assert len(conversations) == count_conversations([path]) == 300
     assert all(conversation.goal and any(conversation.turns()) for conversation in conversations)
