@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 import pytest
-from support.caches import REQUEST, Place, get, key_of, place_of, put
+from support.caches import REQUEST, SERVED, Place, get, key_of, place_of, put
 
 from collab_sdk import ChatReply
 from collab_sdk.cache.open import copy_cache
 
-KINDS = ("disk", "redis", "postgres")
+KINDS = ["disk", *SERVED]
 KEY = key_of("k")
 
 

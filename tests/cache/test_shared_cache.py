@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 from collab_redis.server import RedisServer
-from support.caches import REQUEST, PostgresPlace, RedisPlace, get, key_of, place_of, put, shared
+from support.caches import REQUEST, SERVED, PostgresPlace, RedisPlace, get, key_of, place_of, put, shared
 from support.cli import collab, spawn, write_bot, write_chats
 from support.databases import HMAC_KEY, PASSWORD, QUOTED, Postgres, Redis, free_port, pooled, running
 from support.hosts import two_hosts
@@ -31,7 +31,7 @@ def hmac_key(monkeypatch):
     monkeypatch.setenv("COLLAB_CACHE_HMAC_KEY", HMAC_KEY)
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=SERVED)
 def place(request, tmp_path):
     """In a server that other tests use too."""
     place = place_of(request.param, request, tmp_path)
@@ -39,7 +39,7 @@ def place(request, tmp_path):
     place.close()
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=SERVED)
 def own(request):
     """In a server that the test may kill."""
     with running(SERVERS[request.param]) as server:
@@ -91,6 +91,7 @@ def test_a_row_that_was_mended_in_the_meantime_is_not_moved_aside(place):
     assert get(cache, KEY) == "genuine"
 
 
+@pytest.mark.server
 def test_a_lease_whose_time_is_up_goes_to_the_next_and_is_not_given_up_by_its_old_holder(redis_server):
     place = RedisPlace(redis_server)
     rows = RedisServer(redis_server.url).connect()
@@ -269,6 +270,7 @@ def test_somebody_else_at_the_address_is_one_line(scheme, options):
     assert "127.0.0.1" in line
 
 
+@pytest.mark.server
 def test_a_server_whose_certificate_is_signed_by_somebody_unknown_is_refused_with_the_way_out(tmp_path):
     key, certificate, port = tmp_path / "key.pem", tmp_path / "certificate.pem", free_port()
     made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2"]
@@ -285,6 +287,7 @@ def test_a_server_whose_certificate_is_signed_by_somebody_unknown_is_refused_wit
         cache.close()
 
 
+@pytest.mark.server
 def test_a_redis_that_evicts_is_refused(redis_server):
     with redis_server.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
@@ -294,6 +297,7 @@ def test_a_redis_that_evicts_is_refused(redis_server):
             client.config_set("maxmemory-policy", "noeviction")
 
 
+@pytest.mark.server
 def test_a_redis_that_is_full_keeps_what_it_has_and_says_so(redis_server):
     place = RedisPlace(redis_server)
     cache = place.open()
@@ -311,6 +315,7 @@ def test_a_redis_that_is_full_keeps_what_it_has_and_says_so(redis_server):
     place.close()
 
 
+@pytest.mark.server
 def test_a_redis_whose_disk_takes_nothing_says_so(tmp_path):
     with running(Redis, "--appendonly", "no", "--save", "1 1", "--enable-protected-configs", "yes") as server:
         cache = shared(server.url)
@@ -329,11 +334,13 @@ def test_a_redis_whose_disk_takes_nothing_says_so(tmp_path):
         cache.close()
 
 
+@pytest.mark.server
 def test_a_replica_is_refused(redis_server):
     with running(Redis, "--replicaof", "127.0.0.1", str(redis_server.port), "--masterauth", PASSWORD) as replica:
         assert "is a replica that takes no writes: give the URL of its primary" in stats(replica.url)
 
 
+@pytest.mark.server
 def test_what_redis_refuses_is_said_with_the_way_out(redis_server):
     place, port = RedisPlace(redis_server), redis_server.port
     with redis_server.client() as client:
@@ -350,6 +357,7 @@ def test_what_redis_refuses_is_said_with_the_way_out(redis_server):
     place.close()
 
 
+@pytest.mark.server
 def test_what_postgres_refuses_is_said_with_the_way_out(postgres_server):
     place, server = PostgresPlace(postgres_server), postgres_server
     for user in ("reader", "nobody"):
@@ -373,6 +381,7 @@ def test_what_postgres_refuses_is_said_with_the_way_out(postgres_server):
         server.run(f"DROP USER {user}")
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_a_pooler_may_not_share_the_connections_out(postgres_server, tmp_path, mode):
     logs = write_chats(tmp_path / "chats.jsonl", 2)
@@ -516,7 +525,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", SERVED)
 def test_eight_processes_on_two_hosts_pay_for_each_call_once(kind, tmp_path):
     log = tmp_path / "upstream.log"
     with two_hosts() as hosts, running(SERVERS[kind], *hosts.options[kind]) as server:
