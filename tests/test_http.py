@@ -62,7 +62,8 @@ async def no_wait(seconds: float) -> None:
 
 waits: list[float] = []
 STRAIGHT, THROUGH_LITELLM = "hosted_vllm/tiny", "litellm_proxy/tiny"
-both_ways = pytest.mark.parametrize("model", [STRAIGHT, THROUGH_LITELLM], ids=["straight", "litellm"])
+SLOWLY = pytest.param(THROUGH_LITELLM, marks=pytest.mark.slow, id="litellm")
+both_ways = pytest.mark.parametrize("model", [pytest.param(STRAIGHT, id="straight"), SLOWLY])
 
 
 @pytest.fixture(autouse=True)
@@ -214,7 +215,7 @@ UNKNOWN_MODEL = refusal(400, "The model `x` does not exist or is not supported")
 
 
 @pytest.mark.parametrize("fault", [BAD_KEY, QUOTA, NO_SUCH_MODEL, FORBIDDEN, NO_CREDITS, UNKNOWN_MODEL])
-@pytest.mark.parametrize("model", [STRAIGHT, THROUGH_LITELLM, "openai/tiny", "tiny"])
+@pytest.mark.parametrize("model", [STRAIGHT, SLOWLY, "openai/tiny", "tiny"])
 def test_a_key_or_model_that_is_refused_stops_the_run_after_one_call(fault, model, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-key")
     with LoopbackServer(faults=always(fault)) as server, pytest.raises(EndpointError, match="refuses the request"):

@@ -53,6 +53,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_exits_with_130_and_goes_on_with_the_same_command(tmp_path):
     logs = write_chats(tmp_path / "chats.jsonl")

@@ -5,6 +5,8 @@ from support.cli import collab
 from support.playing import opening, write_openings
 from support.training import write_rows
 
+pytestmark = pytest.mark.slow
+
 PLAYING = ("--method", "grpo", "--model", "offline", "--batch-size", "8", "--candidates", "4")
 
 

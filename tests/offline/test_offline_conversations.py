@@ -338,6 +338,7 @@ def both_ways(chat: dict) -> list[tuple[float, float]]:
     return margins
 
 
+@pytest.mark.slow
 def test_real_chats_play_on_and_asking_pays_in_most_first_turns():
     if not COFFEE_CHATS.exists():
         pytest.skip(f"{COFFEE_CHATS} is absent: the real chats are no part of the project")

@@ -87,6 +87,7 @@ def rows(path):
     return counts
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_any_order_and_any_repetition_give_the_same_conversations(data):

@@ -72,6 +72,7 @@ def tokenizer():
     return tiny_tokenizer(message["content"] for prompt in PROMPTS for message in prompt)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # transformers and TRL, of their own settings
 @pytest.mark.parametrize(
     ("format", "trainer"),
@@ -184,6 +185,7 @@ def test_a_catalogue_that_is_none_is_refused_before_the_first_row_and_left_alone
 # Axolotl: what `chat_template.default` (0.19.0, prompt_strategies/dpo/chat_template.py) does with a row
 
 
+@pytest.mark.slow
 def test_axolotl_renders_every_row(tokenizer, tmp_path):
     for row in rows_of(export(tmp_path, "axolotl")):
         for message in [*row["messages"], row["chosen"], row["rejected"]]:

@@ -73,6 +73,7 @@ def shown(tmp_path_factory):
     return folder, show(folder, on_stage=stages.append, scale=SMALL), stages
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_a_model_is_taught_trained_on_pairs_of_its_own_replies_and_measured_before_and_after(shown):
     folder, result, stages = shown
@@ -86,6 +87,7 @@ def test_a_model_is_taught_trained_on_pairs_of_its_own_replies_and_measured_befo
     assert len({messages[0] for messages in result.conversations.values()}) == 1
 
 
+@pytest.mark.slow
 def test_the_demo_prints_a_table_and_the_conversations_before_and_after(tmp_path, monkeypatch):
     def fake(folder, *, on_stage):
         on_stage("teaching")

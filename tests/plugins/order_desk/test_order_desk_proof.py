@@ -19,6 +19,7 @@ def proof(*arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_smoke_version_makes_and_measures_every_arm(tmp_path):
     settings = ("--work", tmp_path, "--seeds", 0, "--parts", "main")
     first = proof(*settings, "--smoke", "--visitors", 10, "--evaluated", 8)

@@ -17,6 +17,8 @@ pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install '
 
 from support.ray_cluster import ENVIRONMENT, Node, head, kill
 
+pytestmark = pytest.mark.slow
+
 CEILING = 8
 CHATS = 16
 

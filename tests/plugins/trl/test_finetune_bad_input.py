@@ -10,6 +10,8 @@ import pytest
 from support.cli import collab
 from support.training import write_base, write_pairs, write_rows
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shared_base(tmp_path_factory) -> Path:

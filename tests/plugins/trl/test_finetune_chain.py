@@ -11,6 +11,8 @@ from support.local import save_tiny_model
 from collab_sdk.preferences.files import is_held_out
 from collab_sdk.training import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:

@@ -22,7 +22,10 @@ from support.training import (
     write_rows,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),
+]
 """What PEFT's present release asks of transformers' when these tests load an adapter."""
 
 RELOAD = """

@@ -12,6 +12,8 @@ from support.training import ASKS, GUESSES, pair, prepared, trained, write_base,
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.types import as_messages
 
+pytestmark = pytest.mark.slow
+
 THINKING = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n\n</think>\n\n{% endif %}")
 
 

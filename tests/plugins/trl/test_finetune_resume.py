@@ -14,6 +14,8 @@ from support.training import prepared, trained, write_base, write_pairs
 
 from collab_sdk.errors import OutputError
 
+pytestmark = pytest.mark.slow
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

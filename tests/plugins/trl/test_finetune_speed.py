@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from support.training import pair, trained, write_base, write_rows
 
+pytestmark = pytest.mark.slow
+
 SHARING = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
 SHAPE = {
     "vocab_size": 50,

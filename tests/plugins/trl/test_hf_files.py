@@ -12,6 +12,8 @@ from support.local import asked, replies
 from collab_sdk import as_chat_model
 from collab_sdk.errors import EndpointError, UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def base(tiny_base, tmp_path):

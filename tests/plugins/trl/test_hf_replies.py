@@ -12,6 +12,8 @@ from collab_sdk.engine.loop import run_sync
 from collab_sdk.errors import ModelCallError
 from collab_sdk.models.base import Price
 
+pytestmark = pytest.mark.slow
+
 
 def mixed(n: int = 24) -> list[ChatRequest]:
     """Requests of different lengths, limits and temperatures."""

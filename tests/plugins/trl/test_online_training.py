@@ -12,7 +12,10 @@ from collab_sdk import as_chat_model
 from collab_sdk.errors import ModelCallError, OutputError
 
 METHODS = ["grpo", "online-dpo", "rloo", "ppo"]
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning"),
+]
 
 
 @pytest.fixture(scope="module")
