@@ -14,7 +14,7 @@ from collab_sdk import read_conversations
 from collab_sdk.prompts import load_prompt
 
 CHATS = DATA / "coffee_chats.jsonl"
-pytestmark = pytest.mark.skipif(not CHATS.exists(), reason=f"the real chats are not at {CHATS}")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHATS.exists(), reason=f"the real chats are not at {CHATS}")]
 
 
 def export(folder: Path, name: str) -> tuple[Path, str]:

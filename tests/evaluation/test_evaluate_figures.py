@@ -128,6 +128,7 @@ def test_table_2_needs_openings_of_both_kinds():
     assert values["asks when ambiguous"] is values["macro accuracy"] is values["macro F1"] is None
 
 
+@pytest.mark.slow
 def test_paired_intervals_cover_a_known_difference_as_often_as_they_say():
     """Two bots on the same 50 goals, two samples of each: goals differ a lot, the second bot is better by 0.1."""
     rng, trials, covered, narrower = random.Random(7), 500, 0, 0
@@ -143,6 +144,7 @@ def test_paired_intervals_cover_a_known_difference_as_often_as_they_say():
     assert narrower == trials  # unpaired it would be above 0.2
 
 
+@pytest.mark.slow
 def test_intervals_of_the_macro_accuracy_cover_the_truth_as_often_as_they_say():
     rng, trials, covered = random.Random(11), 300, 0
     truth = (0.5 + 0.8) / 2

@@ -11,7 +11,7 @@ from support.server import LoopbackServer
 
 from collab_sdk.errors import SandboxError
 
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"the real data is not at {DATA}")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not DATA.exists(), reason=f"the real data is not at {DATA}")]
 FILES = {
     "abg-coqa": "abg_coqa_sample.json",
     "math-chat": "gsm8k_sample.jsonl",

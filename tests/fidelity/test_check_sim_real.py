@@ -14,7 +14,7 @@ from collab_sdk.fidelity.telling_apart import two_sample_test
 from collab_sdk.prompts import unfence_transcript
 
 CHATS = DATA / "coffee_chats.jsonl"
-pytestmark = pytest.mark.skipif(not CHATS.exists(), reason=f"the real chats are not at {CHATS}")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHATS.exists(), reason=f"the real chats are not at {CHATS}")]
 
 
 def halves(seed: int = 0) -> tuple[list[Conversation], list[Conversation]]:

@@ -21,6 +21,7 @@ os.environ["LITELLM_MODE"] = "PRODUCTION"
 
 # LiteLLM's own doing: types that pydantic remarks on, loops and sockets that nobody closes.
 pytestmark = [
+    pytest.mark.slow,  # since it loads LiteLLM
     pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
