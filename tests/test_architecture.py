@@ -10,11 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.imports import circles, imports_of, package_files
+from support.paths import ROOT
 
 import collab_sdk
 import collab_sdk.errors
 
-ROOT = Path(__file__).parents[1]
 HEAVY = set(
     "jinja2 langchain langchain_core langgraph litellm matplotlib openai rich tiktoken torch transformers".split()
 )
@@ -73,6 +74,10 @@ def test_imports_run_one_way(path):
         assert not package.startswith("collab_") or package == "collab_sdk", f"the core imports {name}"
         if package == "collab_sdk":
             assert layer_of(rest.partition(".")[0]) <= layer_of(part), f"{part} imports {name}"
+
+
+def test_no_files_import_each_other():
+    assert circles(imports_of(package_files(ROOT))) == []
 
 
 def test_every_module_is_in_a_layer():

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import pytest
 from support.cli import write_chats
 from support.installed import closure, installed_only
+from support.paths import ROOT
 from support.server import LoopbackServer
 
 from collab_sdk import as_chat_model
@@ -24,7 +24,6 @@ from collab_sdk.models.providers import PROVIDERS, load_litellm, provider_of
 from collab_sdk.models.server import ServerModel
 from collab_sdk.plugins import EXTRAS, load, registered
 
-ROOT = Path(__file__).parents[1]
 PLAIN = frozenset({"collab-sdk"})
 PIP = re.compile(r"pip install 'collab-sdk\[(\w+)\]'")
 GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]

@@ -18,6 +18,8 @@ from support.server import LoopbackServer
 from collab_sdk.models.base import CallRole
 from collab_sdk.prompts import load_prompt
 
+pytestmark = pytest.mark.slow
+
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["LITELLM_MODE"] = "PRODUCTION"
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from collab_postgres.server import PostgresServer
 from collab_redis.server import RedisServer
 
@@ -94,6 +95,10 @@ class DiskPlace(Place):
 
     def sealed(self, key: str, value: bytes) -> bytes:
         return _digest(value) + compress(value)
+
+
+SERVED = [pytest.param(kind, marks=pytest.mark.server) for kind in ("redis", "postgres")]
+"""The kinds of place that take a server, to parametrize with."""
 
 
 class RedisPlace(Place):

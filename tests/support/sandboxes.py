@@ -8,14 +8,13 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, Self
 
 from collab_sdk.errors import SandboxError
 from collab_sdk.sandbox import ProgramEnd, ProgramLimits, ProgramRun, Sandbox
 from collab_sdk.sandbox.isolation import ISOLATIONS, works
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env")
 """`env` last, as what setpriv itself starts is still found with root's rights."""
 Run = Callable[..., ProgramRun]
