@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
 
-.PHONY: demo test lint clean
+.PHONY: demo test quick lint clean
 
 demo: .venv/ready
 	$(BIN)/collab demo
@@ -11,6 +11,9 @@ demo: .venv/ready
 test: .venv/dev-ready
 	$(MAKE) --no-print-directory lint
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+quick: .venv/dev-ready
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m "not slow and not server and not browser and not gpu"
 
 lint: .venv/dev-ready
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ from typing import Any
 
 from table import finish, judged
 
-from collab_sdk.sampling import SamplingRule
+from collab_sdk.preferences import SamplingRule
 
 SCENES = {"documents": ((0.312, 0.104), (0.246, 0.113)), "code": ((0.494, 0.621), (0.207, 0.763))}
 """Mean and deviation of the best candidate and of the worst."""

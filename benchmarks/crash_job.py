@@ -18,10 +18,10 @@ from typing import Any
 from job import chats
 
 from collab_sdk import Engine, MRScorer, PreferenceExporter, Rollout, Simulator
-from collab_sdk.chat.cache import DiskCache
-from collab_sdk.chat.key import call_identity, call_key
-from collab_sdk.chat.model import ChatReply, ChatRequest
+from collab_sdk.cache import DiskCache, call_identity, call_key
+from collab_sdk.models import ChatReply, ChatRequest
 from collab_sdk.offline import OfflineModel
+from collab_sdk.spec import Limits
 
 CEILING = 16
 
@@ -71,7 +71,7 @@ def main() -> None:
     journal = Journal(options.cache.with_suffix(".journal"))
     journal.note("began", str(os.getpid()))
     model = NotedModel(journal)
-    engine = Engine(cache=NotedCache(options.cache, journal), concurrency=CEILING)
+    engine = Engine(cache=NotedCache(options.cache, journal), limits=Limits(concurrency=CEILING))
     rollout = Rollout(assistant=model, simulator=Simulator(model, engine=engine), window=1, samples=2)
     PreferenceExporter(MRScorer(rollout)).export(chats(options.chats, turns=2), options.folder / "prefs.jsonl")
 

@@ -23,9 +23,10 @@ from cache_writer import TEXT, writers, written_a_second
 from table import finish, judged
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
-from collab_sdk.chat.cache import Cache, DiskCache, MemoryCache
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole
+from collab_sdk.cache import Cache, DiskCache, MemoryCache
+from collab_sdk.engine import run_sync
+from collab_sdk.models import CallRole
+from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
 
 CALLERS = 64
@@ -84,7 +85,7 @@ async def lags(until: float) -> list[float]:
 
 
 async def load(cache: Cache, seconds: float, label: str) -> dict[str, float]:
-    engine, model = Engine(cache=cache, concurrency=CALLERS), SlowModel([])
+    engine, model = Engine(cache=cache, limits=Limits(concurrency=CALLERS)), SlowModel([])
     await asyncio.gather(*(engine.call(model, request(f"known-{n}")) for n in range(KNOWN)))
     in_get = timed(cache)
     until = time.perf_counter() + seconds

@@ -21,7 +21,7 @@ from typing import Any
 from table import finish, judged
 
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Message, as_chat_model
-from collab_sdk.chat.model import CallRole
+from collab_sdk.models import CallRole
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 

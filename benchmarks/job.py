@@ -29,6 +29,7 @@ from collab_sdk import (
     as_chat_model,
 )
 from collab_sdk.concurrency import all_settled
+from collab_sdk.spec import Limits
 
 TOPICS = "a speech for my sister's wedding|a week in Lisbon with two children|a cover letter for a lab job".split("|")
 GOAL = "topic: {topic}\nlength: about 400 words\ntone: warm, not formal\nmust have: a concrete first step\nnumber: {n}"
@@ -97,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
 
     model = as_chat_model("hosted_vllm/bench", api_base=options.api_base)
-    scorer = scorer_of(model, Engine(cache=options.cache, concurrency=options.concurrency))
+    scorer = scorer_of(model, Engine(cache=options.cache, limits=Limits(concurrency=options.concurrency)))
 
     async def work() -> int:
         if options.grow:

@@ -20,9 +20,9 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import ChatModel, Engine, as_chat_model
-from collab_sdk.chat.litellm_model import LiteLLMModel, load_litellm
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.openai_shape import request_arguments
+from collab_sdk.engine import run_sync
+from collab_sdk.models import LiteLLMModel, load_litellm, request_arguments
+from collab_sdk.spec import Limits
 
 CEILING = 64
 Sent = list[dict[str, Any]]
@@ -30,7 +30,7 @@ Sent = list[dict[str, Any]]
 
 async def ours(model: ChatModel, n: int, sent: Sent | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        engine = Engine(cache=folder, concurrency=CEILING)
+        engine = Engine(cache=folder, limits=Limits(concurrency=CEILING))
         if sent is not None:
             record(model, sent)
         assert await export(scorer_of(model, engine), chats(n)) == 0

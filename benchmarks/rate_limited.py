@@ -17,16 +17,16 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import ChatRequest, CollabError, Engine, Message
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.model import CallRole
-from collab_sdk.chat.retry import RetryPolicy, is_retryable
+from collab_sdk.engine import RetryPolicy, is_retryable
+from collab_sdk.models import CallRole, as_chat_model
+from collab_sdk.spec import Limits
 
 SECONDS = 30
 Call = Callable[[ChatRequest], Awaitable[Any]]
 
 
 def adaptive(api_base: str) -> Call:
-    engine, model = Engine(concurrency=256), as_chat_model("hosted_vllm/bench", api_base=api_base)
+    engine, model = Engine(limits=Limits(concurrency=256)), as_chat_model("hosted_vllm/bench", api_base=api_base)
     return lambda request: engine.call(model, request)
 
 

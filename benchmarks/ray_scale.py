@@ -40,7 +40,7 @@ def memory(pid: int) -> dict[str, float]:
         title = TITLE.match(title_of(each))
         what = "driver" if each == pid else title[1] if title else ""
         try:
-            if what in ("driver", "Desk", "MapWorker") and (size := resident_mb(each)) is not None:
+            if what in ("driver", "Coordinator", "Worker") and (size := resident_mb(each)) is not None:
                 found[what] += size
         except OSError:
             continue  # it has just ended
@@ -65,7 +65,7 @@ def measure(what: str, chats: int, folder: Path, *options: str) -> dict[str, Any
         if process.returncode or len(ids) != chats or len(set(ids)) != chats:
             raise SystemExit(f"{what} failed, {len(ids)} rows:\n{said.read()}")
     row = {"what": what, "chats": chats, "seconds": seconds, "a further chat, ms": "-"}
-    for name in ("driver", "MapWorker", "Desk"):
+    for name in ("driver", "Worker", "Coordinator"):
         values = sampled.get(name, [])
         cuts = [round(len(values) * quarter / 4) for quarter in range(5)]
         quarters = [statistics.median(values[start:end] or [0.0]) for start, end in pairwise(cuts)]
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--json", dest="path")
     options = parser.parse_args()
 
-    ray = ["--engine", "ray", "--ray-workers", str(options.workers)]
+    ray = ["--runner", "ray", "--ray-workers", str(options.workers)]
     few, more = options.chats // 20, options.chats * 3 // 20
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -94,7 +94,7 @@ def main() -> None:
     last = rows[-1]
     verdicts = [
         judged(f"{name}: MB grown from quarter 2 to 4", last[f"{name} MB, q4"] - last[f"{name} MB, q2"], at_most=30)
-        for name in ("driver", "MapWorker", "Desk")
+        for name in ("driver", "Worker", "Coordinator")
     ]
     finish(rows, verdicts, options.path, cpus=os.cpu_count())
 

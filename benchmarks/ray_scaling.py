@@ -1,11 +1,11 @@
-"""One job on one machine and on 1, 2 and 4 workers of Ray, and what a fleet makes of a rate limit.
+"""One job on one machine and on 1, 2 and 4 workers of Ray, and how workers share a rate limit.
 
     python benchmarks/ray_scaling.py [--chats 32] [--json ray_scaling.json]
 
 Every call goes to a loopback endpoint with lognormal latency (median 0.3 s), at most 64 at a time. Seconds are from the
 endpoint's first request to its last, so that start-up is left out, and stand beside the floor: max(sum of latencies /
 64, longest chain of calls that wait for each other). Then the same endpoint bears 50 requests a second, and nobody has
-told the fleet: goodput is the share of it that was put to use, refused what was answered 429.
+told the workers: goodput is the share of it that was put to use, refused what was answered 429.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk.files import to_json
-from collab_sdk.wire import dumps
+from collab_sdk.jobs import dumps
 
 CEILING, RATE = 64, 50
 COMMAND = [sys.executable, "-m", "collab_cli.main", "export-prefs", "--model", "hosted_vllm/bench", "--fixed-samples"]
@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
 
     def on_ray(workers: int) -> list[str]:
-        return ["--engine", "ray", "--ray-workers", str(workers)]
+        return ["--runner", "ray", "--ray-workers", str(workers)]
 
     with tempfile.TemporaryDirectory() as temporary:
         log = Path(temporary) / "chats.jsonl"
@@ -75,8 +75,8 @@ def main() -> None:
     verdicts = [
         judged("ray's most in flight", max(row["in flight, most"] for row in rows[1:]), at_most=CEILING),
         judged("calls more than on one machine", rows[3]["calls"] - rows[0]["calls"], at_most=0),
-        judged("goodput of a fleet under a rate limit", rows[-1]["goodput"], at_least=0.9),
-        judged("refused, of a fleet", rows[-1]["refused"], at_most=0.1),
+        judged("goodput of 4 workers under a rate limit", rows[-1]["goodput"], at_least=0.9),
+        judged("refused, of 4 workers", rows[-1]["refused"], at_most=0.1),
     ]
     finish(rows, verdicts, options.path)
 

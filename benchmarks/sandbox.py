@@ -5,9 +5,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from collab_sdk.sandbox import Limits, Sandbox
-from collab_sdk.sandbox.isolation import ISOLATIONS, works
-from collab_sdk.sandbox.unsafe import unsafe
+from collab_sdk.sandbox import ISOLATIONS, ProgramLimits, Sandbox, works
+from collab_sdk.sandbox.isolation import unsafe
 
 PROGRAMS = 200
 PROGRAM = "def f(x):\n    return 2 * x\n\nassert f(2) == 4"
@@ -26,7 +25,7 @@ def programs_a_second(sandbox: Sandbox, at_once: int) -> float:
 def main() -> None:
     offered = {name: isolation for name, isolation in ISOLATIONS.items() if works(isolation)}
     for name, isolation in {**offered, "none (--unsafe-exec)": unsafe}.items():
-        sandbox = Sandbox(limits=Limits(), isolation=isolation)
+        sandbox = Sandbox(limits=ProgramLimits(), isolation=isolation)
         for at_once in (1, os.cpu_count() or 1):
             print(f"{name:<22} {at_once} at once: {programs_a_second(sandbox, at_once):6.1f} programs a second")
 

@@ -27,9 +27,8 @@ from cache_writer import REPLY, REQUEST
 from event_loop import load
 from table import finish, judged
 
-from collab_sdk.chat.cache import Cache, KeptCache, MemoryCache
-from collab_sdk.chat.caches import open_cache
-from collab_sdk.chat.loop import run_sync
+from collab_sdk.cache import Cache, KeptCache, MemoryCache, open_cache
+from collab_sdk.engine import run_sync
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.databases import HMAC_KEY, Database, Postgres, Redis, running

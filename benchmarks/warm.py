@@ -19,12 +19,16 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import Engine, as_chat_model
-from collab_sdk.chat.cache import DiskCache
+from collab_sdk.cache import DiskCache
+from collab_sdk.spec import Limits
 
 
 def job(api_base: str, folder: str, n: int) -> tuple[float, int]:
     """Seconds, and how many calls were answered from the cache."""
-    engine, model = Engine(cache=folder, concurrency=256), as_chat_model("hosted_vllm/bench", api_base=api_base)
+    engine, model = (
+        Engine(cache=folder, limits=Limits(concurrency=256)),
+        as_chat_model("hosted_vllm/bench", api_base=api_base),
+    )
     started = time.perf_counter()
     assert asyncio.run(export(scorer_of(model, engine), chats(n))) == 0
     seconds = time.perf_counter() - started

@@ -1,19 +1,18 @@
 """Make an existing chatbot a better collaborator: score replies by how the conversation ends, and train on it."""
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest
+from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import CollabError
-from collab_sdk.goals import GoalReader
 from collab_sdk.logs import read_conversations
-from collab_sdk.metrics import Evidence, Judgement, Metric, Rubric, TokenPenalty
-from collab_sdk.preferences import ExportReport, PreferenceExporter
+from collab_sdk.metrics import Evidence, Metric, TokenPenalty
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.resolve import as_chat_model
+from collab_sdk.preferences import PreferenceExporter
 from collab_sdk.rollout import Rollout
 from collab_sdk.scorer import MRScorer
 from collab_sdk.simulator import Simulator
+from collab_sdk.spec import Limits, ModelSettings, ModelSpec, RunSpec
 from collab_sdk.types import Conversation, Future, Goal, Message, MRScore, PreferencePair, Turn
-
-__version__ = "0.1.0"
+from collab_sdk.version import __version__ as __version__
 
 __all__ = [
     "ChatModel",
@@ -23,19 +22,19 @@ __all__ = [
     "Conversation",
     "Engine",
     "Evidence",
-    "ExportReport",
     "Future",
     "Goal",
-    "GoalReader",
-    "Judgement",
+    "Limits",
     "MRScore",
     "MRScorer",
     "Message",
     "Metric",
+    "ModelSettings",
+    "ModelSpec",
     "PreferenceExporter",
     "PreferencePair",
     "Rollout",
-    "Rubric",
+    "RunSpec",
     "Simulator",
     "TokenPenalty",
     "Turn",

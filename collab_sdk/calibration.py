@@ -9,8 +9,11 @@ from statistics import linear_regression
 from typing import Any, Self
 
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
+from collab_sdk.spec import difference
 
-CALIBRATION_SCHEMA = "collab/calibration/v1"
+__all__ = ["CALIBRATION_SCHEMA", "Calibration", "RewardPair", "fit_calibration"]
+
+CALIBRATION_SCHEMA = "collab/calibration/v2"
 LEAST = 10
 """Turns. A line through fewer would be noise."""
 
@@ -29,17 +32,14 @@ class RewardPair:
 class Calibration:
     """The reward to expect of real users where simulated ones gave an MR: `intercept + slope * MR`.
 
-    It holds for the metrics, window and models that it was made with; `data` are the turns it was fitted to. The slope
-    is positive, so no order among responses is changed by it; their distances are.
+    It holds for the provenance that it was made with, which is that of the scores it was fitted to: models, settings,
+    metrics and versions. `data` are the turns. The slope is positive, so no order among responses is changed by it;
+    their distances are.
     """
 
     intercept: float
     slope: float
-    metrics: Mapping[str, float]
-    """Weights by name."""
-    window: int
-    models: Mapping[str, str]
-    """Names by the part they played."""
+    made_with: Mapping[str, Any]
     data: tuple[RewardPair, ...]
 
     @property
@@ -49,11 +49,10 @@ class Calibration:
     def expected(self, mr: float) -> float:
         return self.intercept + self.slope * mr
 
-    def check(self, *, metrics: Mapping[str, float], window: int) -> None:
-        """Raise UsageError if scores by these metrics and this window are not what it was fitted to."""
-        for what, made, used in (("metrics", dict(self.metrics), dict(metrics)), ("window", self.window, window)):
-            if made != used:
-                raise UsageError(f"The calibration was made with {what} {made}, not {used}: make one for these.")
+    def check(self, made_with: Mapping[str, Any]) -> None:
+        """Raise UsageError if scores of this provenance are not what it was fitted to, naming the first difference."""
+        if (found := difference(made_with, self.made_with)) is not None:
+            raise UsageError(f"The calibration is of other scores: its {found}. Make one with collab check-sim.")
 
     def to_dict(self) -> dict[str, Any]:
         return {"schema": CALIBRATION_SCHEMA, "n": self.n, **asdict(self)}
@@ -68,9 +67,7 @@ class Calibration:
             calibration = cls(
                 intercept=float(row["intercept"]),
                 slope=float(row["slope"]),
-                metrics={str(name): float(weight) for name, weight in row["metrics"].items()},
-                window=int(row["window"]),
-                models={str(part): str(name) for part, name in row["models"].items()},
+                made_with=dict(row["made_with"]),
                 data=tuple(RewardPair(**pair) for pair in row["data"]),
             )
             if not (math.isfinite(calibration.intercept) and 0 < calibration.slope < math.inf):
@@ -84,10 +81,8 @@ class Calibration:
         return calibration
 
 
-def fit_calibration(
-    pairs: Sequence[RewardPair], *, metrics: Mapping[str, float], window: int, models: Mapping[str, str]
-) -> Calibration:
-    """The least-squares line of observed rewards over simulated MR.
+def fit_calibration(pairs: Sequence[RewardPair], *, made_with: Mapping[str, Any]) -> Calibration:
+    """The least-squares line of observed rewards over simulated MR; `made_with` is the scorer's.
 
     Raises NotEnoughSamplesError where the turns are too few for one, or simulated MR says nothing about what followed.
     """
@@ -102,6 +97,4 @@ def fit_calibration(
             f"No calibration: over {len(pairs)} turns the observed reward does not rise with simulated MR "
             f"(slope {slope:.3f}), so there is nothing in it to correct. Try another simulator or more logs."
         )
-    return Calibration(
-        intercept=intercept, slope=slope, metrics=metrics, window=window, models=models, data=tuple(pairs)
-    )
+    return Calibration(intercept=intercept, slope=slope, made_with=dict(made_with), data=tuple(pairs))

@@ -1,19 +1,21 @@
-"""Waiting for many things at once without one failure hiding the others."""
+"""Waiting for many things at once, and calling what blocks from the event loop."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
-from collab_sdk.errors import BudgetError, CollabError, RunStoppedError
-from collab_sdk.types import Conversation
+from collab_sdk.errors import RunStoppedError
+
+__all__ = ["DaemonThreads", "all_settled", "in_thread", "open_order"]
 
 T = TypeVar("T")
 open_order: ContextVar[int] = ContextVar("open_order", default=0)
 """When the conversation that is being worked on was opened: calls for the first opened go first."""
-HELD_BACK = 4
 
 
 async def all_settled(awaitables: Iterable[Awaitable[T]]) -> list[T]:
@@ -26,94 +28,70 @@ async def all_settled(awaitables: Iterable[Awaitable[T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome(Generic[T]):
-    """What became of one conversation: a value or an error."""
+async def in_thread(function: Callable[[], Any]) -> Any:
+    """Run a sync bot in a thread of its own: the gate bounds them, and one that hangs cannot keep the process alive."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
 
-    conversation: Conversation
-    value: T | None = None
-    error: CollabError | None = None
+    def settle(value: Any, error: BaseException | None) -> None:
+        if future.done():  # timed out or cancelled
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        value: Any = None
+        failure: BaseException | None = None
+        try:
+            value = context.run(function)
+        except StopIteration as error:  # a Future cannot carry it
+            failure = RuntimeError(f"StopIteration: {error}")
+        except BaseException as error:
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, value, failure)
+
+    threading.Thread(target=run, name="collab-bot", daemon=True).start()
+    return await future
 
 
-async def over_conversations(
-    work: Callable[[Conversation], Awaitable[T]],
-    conversations: Iterable[Conversation],
-    *,
-    open_at_once: int,
-    settle: Callable[[], Awaitable[None]],
-) -> AsyncIterator[Outcome[T]]:
-    """Do `work` on every conversation, `open_at_once` at a time; outcomes come in input order, as soon as they can.
+Job = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-    Memory stays flat: at most `HELD_BACK` times as many are open or wait for one before them. An error of one
-    conversation is its outcome, but for a RunStoppedError: after one, no other is opened any more. Those open are seen
-    to their end if a budget is spent, since they may do without further calls; otherwise they are cancelled. What was
-    done has its outcome still, and then the first such error is raised. However it ends, `settle` waits for what is
-    still under way.
+
+class DaemonThreads(ThreadPoolExecutor):
+    """A thread for each call in progress, used again: for libraries that use the loop's executor (LangChain, LiteLLM).
+
+    LiteLLM goes through it for every call; to start a thread each time halves the calls a second.
     """
-    reader = iter(conversations)
-    running: deque[tuple[Conversation, asyncio.Task[T]]] = deque()
-    changed = asyncio.Event()
-    pull: asyncio.Task[Conversation | None] | None = None
-    stop: RunStoppedError | None = None
-    order, at_work, exhausted = 0, 0, False
 
-    async def in_order(order: int, conversation: Conversation) -> T:
-        nonlocal stop
-        open_order.set(order)
+    def __init__(self) -> None:
+        super().__init__()
+        self._resting: list[SimpleQueue[Job]] = []
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
         try:
-            return await work(conversation)
-        except RunStoppedError as error:  # noted here: a callback of the task may come after its outcome was looked at
-            if stop is None:
-                stop = error
-                if not isinstance(error, BudgetError):
-                    for _, other in running:
-                        other.cancel()
-            raise
+            jobs = self._resting.pop()
+        except IndexError:
+            jobs = SimpleQueue()
+            threading.Thread(target=self._work, args=(jobs,), name="collab-bot", daemon=True).start()
+        jobs.put((future, function, args, kwargs))
+        return future
 
-    def ended(_: asyncio.Task[T]) -> None:
-        nonlocal at_work
-        at_work -= 1
-        changed.set()
-
-    def outcome(conversation: Conversation, task: asyncio.Task[T]) -> Outcome[T] | None:
-        """None for one that the end of the run has cut short."""
-        if task.cancelled():
-            return None
-        try:
-            return Outcome(conversation=conversation, value=task.result())
-        except RunStoppedError:
-            return None
-        except CollabError as error:
-            return Outcome(conversation=conversation, error=error)
-
-    try:
+    def _work(self, jobs: "SimpleQueue[Job]") -> None:
         while True:
-            changed.clear()
-            if pull is not None and pull.done():
-                conversation, pull = pull.result(), None
-                exhausted = conversation is None
-                if conversation is not None and stop is None:
-                    at_work += 1
-                    task = asyncio.create_task(in_order(order, conversation))
-                    task.add_done_callback(ended)
-                    running.append((conversation, task))
-                    order += 1
-            while running and running[0][1].done():
-                if (one := outcome(*running.popleft())) is not None:
-                    yield one
-            may_open = at_work < open_at_once and len(running) < HELD_BACK * open_at_once
-            if pull is None and may_open and stop is None and not exhausted:
-                # In a thread: the next chat may be a while in coming, from a pipe or a slow disk.
-                pull = asyncio.create_task(asyncio.to_thread(next, reader, None))
-                pull.add_done_callback(lambda _: changed.set())
-            if not running and (pull is None or stop is not None):
-                break
-            await changed.wait()
-    finally:
-        for _, task in running:
-            task.cancel()
-        if pull is not None:
-            pull.cancel()
-        await settle()
-    if stop is not None:
-        raise stop
+            _run(*jobs.get())
+            self._resting.append(jobs)
+
+
+def _run(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            value = function(*args, **kwargs)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(value)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from collab_sdk.types import Message
 
+__all__ = ["PLUGIN_GROUP", "Demo", "Shown"]
+
 PLUGIN_GROUP = "collab_sdk.demos"
 
 

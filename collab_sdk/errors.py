@@ -29,6 +29,32 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Self
 
+__all__ = [
+    "BotError",
+    "BudgetError",
+    "CacheError",
+    "CollabError",
+    "EmptyReplyError",
+    "EndpointError",
+    "InputError",
+    "LostConnectionError",
+    "MissingExtraError",
+    "ModelCallError",
+    "NotEnoughSamplesError",
+    "OutputError",
+    "RunStoppedError",
+    "RunnerError",
+    "SampleError",
+    "SandboxError",
+    "StoreError",
+    "TimedOutError",
+    "TrainingError",
+    "TruncatedReplyError",
+    "UnknownNameError",
+    "UnreadableReplyError",
+    "UsageError",
+]
+
 
 class CollabError(Exception):
     """Base of every error raised on purpose by this package."""
@@ -50,8 +76,8 @@ class UnknownNameError(UsageError):
         return cls(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
 
 
-class MissingExtraError(UsageError):
-    """An optional dependency is not installed."""
+class MissingExtraError(UsageError, ImportError):
+    """An optional dependency is not installed. An ImportError too, since importing a plugin may raise it."""
 
     @classmethod
     def of(cls, what: str, extra: str) -> Self:

@@ -4,24 +4,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine, default_engine
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatModel
-from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.engine import Engine, default_engine
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
+from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.reading import json_request
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
+from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Goal, Message
+
+__all__ = ["GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
 
 Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
 
 
-def as_goals(goals: Goals) -> tuple[Goal, ...]:
+def as_goals(goals: Goals | None) -> tuple[Goal, ...]:
     """At least one goal. Raises UsageError for none, and for one that is empty."""
     several = [goals] if isinstance(goals, Goal | str) else goals
     if not several:
-        raise UsageError("No goal is given: say in a sentence what the user wants.")
+        raise UsageError('No goal is given: say in a sentence what the user wants, with goal="...".')
     return tuple(map(Goal.of, several))
 
 
@@ -30,11 +34,16 @@ def goal_of(sample: int, goals: Sequence[Goal]) -> Goal:
     return goals[sample % len(goals)]
 
 
+@sync_twins
 class GoalReader:
     """Finds out what the user of a logged chat wanted, and how they write, from the whole chat."""
 
-    def __init__(self, model: Any, *, engine: Engine | None = None) -> None:
+    def __init__(self, model: ModelLike, *, engine: Engine | None = None) -> None:
         self.model: ChatModel = as_chat_model(model)
+        self.settings = settings_for(self.model, ROLE_DEFAULTS["judge"])
+        # Goals that differ take a temperature, unless the server takes none.
+        drawn = None if self.settings.temperature is None else 1.0
+        self._several = replace(self.settings, temperature=drawn)
         self.engine = engine or default_engine()
 
     def read(self, conversation: Conversation) -> Goal:
@@ -62,7 +71,7 @@ class GoalReader:
         if n == 1 or goal.reference is not None:
             return (goal,)
         fields = {"goal": fence("goal", goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
-        request = json_request(CallRole.GOAL, "goals", fields, temperature=1.0, sample=sample)
+        request = json_request(CallRole.GOAL, "goals", fields, settings=self._several, sample=sample)
         texts = await ask_json(self.engine, self.model, request, _read_several)
         # What the user wrote later belongs to their own goal and would give it away.
         style = tuple(message.content for message in history if message.role == "user")
@@ -70,7 +79,8 @@ class GoalReader:
         return (goal, *others[: n - 1])
 
     async def _ainfer(self, conversation: Conversation) -> str:
-        request = json_request(CallRole.GOAL, "goal", {"transcript": fence_transcript(conversation.messages)})
+        fields = {"transcript": fence_transcript(conversation.messages)}
+        request = json_request(CallRole.GOAL, "goal", fields, settings=self.settings)
         return await ask_json(self.engine, self.model, request, read_goal)
 
 

@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatModel, ChatRequest
 from collab_sdk.concurrency import all_settled
+from collab_sdk.engine.engine import Engine
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
+from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
+from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Future, Goal, Message, as_messages
+
+__all__ = ["Rollout"]
 
 FAREWELL_WORDS = frozenset(
     """a again and any anytime awesome bye care cheers day enjoy evening good goodbye great have is it later lot lots
@@ -24,34 +27,36 @@ FAREWELL_WORDS = frozenset(
 FAREWELL_CHARACTERS = 120
 
 
+@sync_twins
 class Rollout:
     """Plays futures of a conversation: the simulated user and the assistant in turn, at most `window` exchanges.
 
     `assistant` is anything `as_chat_model` takes; `samples` is how many futures make one estimate. The paper uses
-    window 2, 3 samples and temperature 0.8 (section 4).
+    window 2, 3 samples and temperature 0.8 (section 4), which a ModelSpec's settings, or `temperature`, replace.
     """
 
     def __init__(
         self,
         *,
-        assistant: Any,
-        simulator: Simulator,
+        assistant: ModelLike,
+        simulator: Simulator | ModelLike,
         window: int = 2,
         samples: int = 3,
-        temperature: float = 0.8,
+        temperature: float | None = None,
         max_tokens: int | None = None,
         engine: Engine | None = None,
     ) -> None:
         if window < 0 or samples < 1:
             raise UsageError(f"window is {window} and samples {samples}; they must be at least 0 and 1.")
         self.assistant: ChatModel = as_chat_model(assistant)
-        self.simulator = simulator
+        self.simulator = simulator if isinstance(simulator, Simulator) else Simulator(simulator, engine=engine)
         self.window = window
         # Without a window nothing is played, so every future would be the same one.
         self.samples = samples if window else 1
-        self.temperature = temperature
-        self.max_tokens = max_tokens
-        self.engine = engine or simulator.engine
+        given: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        self._given = {name: value for name, value in given.items() if value is not None}
+        self.settings = self._settings()
+        self.engine = engine or self.simulator.engine
 
     def futures(
         self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
@@ -109,10 +114,11 @@ class Rollout:
         future = await self._aplay((*start, first), goal, self.window - 1, sample, conversation_id)
         return replace(future, messages=(first, *future.messages))
 
-    def with_assistant(self, assistant: Any) -> Self:
+    def with_assistant(self, assistant: ModelLike) -> Self:
         """The same with another bot; `assistant` is anything `as_chat_model` takes."""
         other = copy.copy(self)
         other.assistant = as_chat_model(assistant)
+        other.settings = other._settings()
         return other
 
     def with_window(self, window: int) -> Self:
@@ -120,6 +126,11 @@ class Rollout:
         other = copy.copy(self)
         other.window = window
         return other
+
+    def _settings(self) -> ModelSettings:
+        """How the assistant is asked."""
+        settings = settings_for(self.assistant, ROLE_DEFAULTS["assistant"])
+        return replace(settings, **self._given) if self._given else settings
 
     async def _aplay(
         self, start: Sequence[Message], goal: Goal, window: int, sample: int, conversation_id: str
@@ -149,8 +160,7 @@ class Rollout:
         request = ChatRequest(
             role=CallRole.ASSISTANT,
             messages=tuple(history),
-            temperature=self.temperature,
-            max_tokens=self.max_tokens,
+            settings=self.settings,
             sample=sample,
             metadata={"simulated": True, "sample": sample},
         )

@@ -7,23 +7,27 @@ from dataclasses import replace
 from typing import Any, Self
 
 from collab_sdk.calibration import Calibration
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.concurrency import Outcome, all_settled
+from collab_sdk.concurrency import all_settled
+from collab_sdk.engine.engine import Engine
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
-from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
+from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, metric_specs
+from collab_sdk.models.base import spec_of
+from collab_sdk.models.resolve import ModelLike
 from collab_sdk.rollout import Rollout
-from collab_sdk.runners import run_here
+from collab_sdk.runs.local import run_here
+from collab_sdk.runs.runner import Outcome
+from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
 from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
 
-DEFAULT_METRICS: Mapping[str, float] = {"goal": 1.0, "interactivity": 1.0, "token_penalty": 1.0}
 
-
+@sync_twins
 class MRScorer:
     """Scores responses by how well the conversation ends: MR(m | history, g) = mean of R* over sampled futures.
 
-    `metrics` maps names, or Metric objects, to weights; R* is the weighted sum of their values. `judge` is anything
+    `metrics` are names, functions of the evidence or Metric objects, as one, a list (of weight 1 each) or a mapping to
+    weights; R* is the weighted sum of their values. `judge` is anything
     `as_chat_model` takes, by default the simulator's model. With fewer than `min_samples` futures that succeeded (by
     default two, so that there is a standard error) a response has no score. Source: arXiv 2502.00640, section 3.
 
@@ -39,8 +43,8 @@ class MRScorer:
         self,
         rollout: Rollout,
         *,
-        metrics: Mapping[Metric | str, float] | Mapping[str, float] = DEFAULT_METRICS,
-        judge: Any = None,
+        metrics: Metrics = DEFAULT_METRICS,
+        judge: ModelLike | None = None,
         min_samples: int | None = None,
         goals_per_turn: int = 1,
         calibration: Calibration | None = None,
@@ -54,39 +58,54 @@ class MRScorer:
         self.min_samples = min(2, rollout.samples) if min_samples is None else min_samples
         self.goals_per_turn = goals_per_turn
         self.calibration = calibration
-        if calibration is not None:
-            calibration.check(metrics=self.weights, window=rollout.window)
         if goals_per_turn < 1:
             raise UsageError(f"goals_per_turn is {goals_per_turn}; it must be 1 or more.")
         if not 1 <= self.min_samples <= rollout.samples:
             raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({rollout.samples}).")
+        if calibration is not None:
+            calibration.check(self.made_with)
+
+    @property
+    def spec(self) -> RunSpec:
+        """All that decides a score, as data: the models as they are asked, the metrics with all their options."""
+        rollout, simulator = self.rollout, self.rollout.simulator
+        return RunSpec(
+            assistants=(spec_of(rollout.assistant, rollout.settings),),
+            simulator=spec_of(simulator.model, simulator.settings),
+            judge=spec_of(self.judge.model, self.judge.settings),
+            metrics=metric_specs(self.reward.metrics),
+            samples=rollout.samples,
+            window=rollout.window,
+            goals_per_turn=self.goals_per_turn,
+            min_samples=self.min_samples,
+            limits=self.engine.limits,
+        )
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """The models and settings that a score depends on, as JSON values, for the files that hold scores."""
-        return {
-            "assistant": self.rollout.assistant.name,
-            "simulator": self.rollout.simulator.model.name,
-            "judge": self.judge.model.name,
-            "metrics": self.weights,
-            "window": self.rollout.window,
-            "samples": self.rollout.samples,
-            "goals_per_turn": self.goals_per_turn,
+        """The provenance of a score as JSON values, for the files that hold scores."""
+        models = {
+            "assistant": self.rollout.assistant,
+            "simulator": self.rollout.simulator.model,
+            "judge": self.judge.model,
         }
+        return made_with(self.spec, {role: model.fingerprint for role, model in models.items()})
 
     @property
     def weights(self) -> dict[str, float]:
         """Of the metrics, by name."""
         return {name: weight for name, (_, weight) in self.reward.metrics.items()}
 
-    def with_assistant(self, assistant: Any) -> Self:
+    def with_assistant(self, assistant: ModelLike) -> Self:
         """The same with another bot; `assistant` is anything `as_chat_model` takes."""
         other = copy.copy(self)
         other.rollout = self.rollout.with_assistant(assistant)
+        if other.calibration is not None:
+            other.calibration.check(other.made_with)
         return other
 
     def score(
-        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
+        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals | None = None, conversation_id: str = ""
     ) -> MRScore:
         return run_sync(self.ascore(messages, goal=goal, conversation_id=conversation_id))
 
@@ -94,7 +113,7 @@ class MRScorer:
         self,
         messages: Iterable[Message | Mapping[str, Any]],
         *,
-        goal: Goals,
+        goal: Goals | None = None,
         conversation_id: str = "",
         observed: Sequence[Message] = (),
         samples: int | None = None,
@@ -142,7 +161,7 @@ class MRScorer:
         history: Iterable[Message | Mapping[str, Any]],
         responses: Sequence[str],
         *,
-        goal: Goals,
+        goal: Goals | None = None,
         conversation_id: str = "",
     ) -> list[MRScore]:
         return run_sync(self.arank(history, responses, goal=goal, conversation_id=conversation_id))
@@ -152,7 +171,7 @@ class MRScorer:
         history: Iterable[Message | Mapping[str, Any]],
         responses: Sequence[str],
         *,
-        goal: Goals,
+        goal: Goals | None = None,
         conversation_id: str = "",
     ) -> list[MRScore]:
         """Scores of `responses` to one history, best first, those without a score last."""

@@ -1,16 +1,20 @@
 """The user, played by a model."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine, default_engine
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole, ChatModel
-from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.engine import Engine, default_engine
+from collab_sdk.engine.loop import run_sync, sync_twins
+from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.reading import json_request
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript, json_line
+from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message, as_messages
+
+__all__ = ["Simulator", "UserTurn"]
 
 STYLE_EXAMPLES = 6
 STYLE_CHARACTERS = 300
@@ -25,15 +29,19 @@ class UserTurn:
     reason: str
 
 
+@sync_twins
 class Simulator:
     """Plays the user of a conversation: sees the goal and how the real user writes; the assistant sees neither.
 
-    `model` is anything `as_chat_model` takes. The paper simulates users at temperature 1.0 (section 4).
+    `model` is anything `as_chat_model` takes. The paper simulates users at temperature 1.0 (section 4); the settings of
+    a ModelSpec, or `temperature`, replace that.
     """
 
-    def __init__(self, model: Any, *, temperature: float = 1.0, engine: Engine | None = None) -> None:
+    def __init__(self, model: ModelLike, *, temperature: float | None = None, engine: Engine | None = None) -> None:
         self.model: ChatModel = as_chat_model(model)
-        self.temperature = temperature
+        self.settings = settings_for(self.model, ROLE_DEFAULTS["simulator"])
+        if temperature is not None:
+            self.settings = replace(self.settings, temperature=temperature)
         self.engine = engine or default_engine()
 
     def reply(self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, sample: str = "") -> UserTurn:
@@ -52,7 +60,7 @@ class Simulator:
             "style": fence("examples", _examples(goal.style)),
             "transcript": fence_transcript(as_messages(messages)),
         }
-        request = json_request(CallRole.SIMULATOR, "simulator", fields, temperature=self.temperature, sample=sample)
+        request = json_request(CallRole.SIMULATOR, "simulator", fields, settings=self.settings, sample=sample)
         return await ask_json(self.engine, self.model, request, _read)
 
 

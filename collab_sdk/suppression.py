@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+__all__ = ["IGNORE_TAG", "suppress", "suppressed"]
+
 IGNORE_TAG = "collab:ignore"
 """Says the same of one call, where a framework has tags."""
 _suppressed: ContextVar[bool] = ContextVar("collab_suppressed", default=False)

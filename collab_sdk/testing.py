@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from collab_sdk.chat.model import ChatReply, ChatRequest, Price
+from collab_sdk.models.base import ChatReply, ChatRequest
+from collab_sdk.spec import Price
+
+__all__ = ["Answer", "FakeChatModel"]
 
 Answer = str | ChatReply | Exception
 

@@ -7,11 +7,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from collab_sdk.preferences.selection import PairRule
 from collab_sdk.scorer import MRScorer
+from collab_sdk.spec import PairRule, setting
+
+__all__ = [
+    "CANDIDATES",
+    "EXCHANGES",
+    "PLAYING",
+    "PLUGIN_GROUP",
+    "Fault",
+    "Memory",
+    "Play",
+    "Preflight",
+    "Trainer",
+    "Training",
+    "TrainingOptions",
+    "TrainingProgress",
+    "TrainingReport",
+    "opening",
+]
 
 PLUGIN_GROUP = "collab_sdk.trainers"
+TRAINING = "Training"
+"""The heading of these options in `--help`."""
 CANDIDATES, EXCHANGES = 8, 4
+RULE = PairRule(candidates=CANDIDATES)
 PLAYING = frozenset({"online-dpo", "grpo", "rloo", "ppo"})
 """Methods that let the model talk while it is trained."""
 
@@ -22,14 +42,10 @@ class Play:
 
     scorer: MRScorer
     """Whose simulated user and judge take part; the model in training takes its bot's place."""
-    candidates: int = CANDIDATES
-    """Replies to a history that are compared."""
     exchanges: int = EXCHANGES
     """Of a whole conversation, at most."""
-    rule: PairRule = field(default_factory=PairRule)
-    """Which pairs a round is trained on."""
-    adaptive: bool = True
-    """Whether futures are spent where they matter, as PreferenceExporter does."""
+    rule: PairRule = RULE
+    """How many replies to a history are compared, and which pairs a round is trained on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,34 +57,59 @@ class TrainingOptions:
     base: str
     """A folder with the base model, or its name on the Hugging Face hub."""
     output: Path
-    method: str = "dpo"
-    rounds: int = 0
-    """Of DPO on the model's own conversations; 0: the data are preferences."""
     play: Play | None = None
     """Needed by rounds, and by methods that let the model talk."""
-    sft_first: bool = False
     loss: tuple[tuple[str, float], ...] = (("sigmoid", 1.0), ("sft", 1.0))
     """Loss terms of DPO with their weights."""
-    beta: float | None = None
-    """How close to stay to the base."""
-    epochs: float = 3.0
-    learning_rate: float | None = None
-    sft_learning_rate: float = 1e-4
-    batch_size: int = 16
-    """Pairs, or examples, for one step of the optimizer, over all devices."""
-    micro_batch: int | None = None
-    """Of these, how many at once on one device."""
-    max_length: int | None = None
-    rank: int = 32
-    alpha: int = 16
-    load_in_4bit: bool = False
-    checkpointing: bool | None = None
-    eval_fraction: float = 0.1
-    patience: int = 3
-    seed: int = 0
-    skip_bad: bool = False
-    merge: bool = False
-    report_to: tuple[str, ...] = ()
+    method: str = setting(
+        "dpo",
+        "Training method: dpo, sft or kto on preferences; online-dpo, grpo, rloo or ppo on the model's own replies.",
+        group=TRAINING,
+        metavar="NAME",
+    )
+    rounds: int = setting(
+        0, "Rounds of DPO on the model's own conversations: talk, pair, train, merge.", group=TRAINING, at_least=0
+    )
+    sft_first: bool = setting(False, "First learn the chosen replies with SFT, then go on from there.", group=TRAINING)
+    beta: float | None = setting(
+        None,
+        "How close to stay to the base.  [default: 0.1; grpo 0.04]",
+        group=TRAINING,
+        metavar="BETA",
+        above=0,
+    )
+    epochs: float = setting(3.0, "Number of passes over the data.", group=TRAINING, above=0)
+    learning_rate: float | None = setting(
+        None, "Learning rate.  [default: 1e-5; sft 1e-4]", group=TRAINING, metavar="RATE", above=0
+    )
+    sft_learning_rate: float = setting(1e-4, "Learning rate of --sft-first.", group=TRAINING, metavar="RATE", above=0)
+    batch_size: int = setting(16, "Examples for one optimizer step, over all devices.", group=TRAINING, at_least=1)
+    per_device_batch_size: int | None = setting(
+        None, "Examples at once on one device.  [default: what fits]", group=TRAINING, at_least=1
+    )
+    max_length: int | None = setting(
+        None, "Most tokens of prompt and reply.  [default: what the base can read]", group=TRAINING, at_least=1
+    )
+    lora_r: int = setting(32, "Rank of the LoRA matrices.", group=TRAINING, at_least=1)
+    lora_alpha: int = setting(16, "LoRA scaling: the adapter counts alpha / r.", group=TRAINING, at_least=1)
+    load_in_4bit: bool = setting(
+        False, "Keep the base in 4 bits (QLoRA; needs bitsandbytes and a GPU).", group=TRAINING
+    )
+    gradient_checkpointing: bool | None = setting(
+        None, "Recompute activations to save memory.  [default: if needed]", group=TRAINING
+    )
+    eval_fraction: float = setting(
+        0.1, "Share of the chats to hold out.", group=TRAINING, metavar="FRACTION", at_least=0, below=1
+    )
+    patience: int = setting(
+        3, "Evaluations without improvement before stopping; 0 disables.", group=TRAINING, at_least=0
+    )
+    seed: int = setting(0, "Random seed: on a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
+    skip_bad: bool = setting(False, "Leave out the rows that the preflight check refuses.", group=TRAINING)
+    merge: bool = setting(False, "Also write the base with the adapter merged in.", group=TRAINING)
+    report_to: tuple[str, ...] = setting(
+        (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,26 @@ from typing import Any, Literal
 
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
 
+__all__ = [
+    "PARTIAL_TURNS",
+    "ROLES",
+    "Conversation",
+    "End",
+    "Future",
+    "Goal",
+    "MRScore",
+    "Message",
+    "PreferencePair",
+    "Role",
+    "Turn",
+    "as_messages",
+    "text_of",
+]
+
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
+SHOWN = 60
+"""Characters of a text in the repr of a score or a future."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +96,11 @@ def _part_text(part: Any) -> str:
 
 def as_messages(values: Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
     """Messages from dicts or Messages. Raises InputError naming the place of the first that is none."""
+    if isinstance(values, str | Mapping):
+        raise UsageError(
+            f"messages must be a list of messages with role and content, not {type(values).__name__}: "
+            '[{"role": "user", "content": "..."}].'
+        )
     messages = []
     for position, value in enumerate(values, start=1):
         try:
@@ -101,6 +124,7 @@ class Goal:
 
     @classmethod
     def of(cls, value: "Goal | str") -> "Goal":
+        """A goal from its text. Raises UsageError for one that is empty."""
         goal = cls(text=value) if isinstance(value, str) else value
         if not goal.text.strip():
             raise UsageError("The goal is empty: say in a sentence what the user wants.")
@@ -191,6 +215,10 @@ class Future:
     """R*, the weighted sum of the metrics over the whole conversation."""
     error: str | None = None
 
+    def __repr__(self) -> str:
+        end = f"error={_beginning(self.error)}" if self.error else f"reward={_number(self.reward)}"
+        return f"Future(sample={self.sample}, {len(self.messages)} messages, end={self.end.value!r}, {end})"
+
     def failed(self, error: Exception) -> "Future":
         """This future as a missing sample."""
         return replace(self, end=End.FAILED, error=str(error), reward=None)
@@ -218,12 +246,19 @@ class MRScore:
     calibrated: float | None = None
     """What `value` lets expect of real users, where the scorer was given a calibration; `value` stays as it was."""
 
+    def __repr__(self) -> str:
+        error = "" if self.stderr is None else f" ± {self.stderr:.3g}"
+        value = f"value={_number(self.value)}{error}"
+        return f"MRScore({value}, {self.n_ok}/{self.n} samples, response={_beginning(self.response)})"
+
     @property
     def n(self) -> int:
+        """How many futures were sampled."""
         return len(self.futures)
 
     @property
     def n_ok(self) -> int:
+        """How many of them have a reward."""
         return sum(future.reward is not None for future in self.futures)
 
     @property
@@ -236,6 +271,16 @@ class MRScore:
             reason = f" First failure: {self.errors[0]}" if self.errors else ""
             raise NotEnoughSamplesError(f"No score: {self.n_ok} of {self.n} samples succeeded.{reason}")
         return float(self.value)
+
+
+def _number(value: float | None) -> str:
+    return "None" if value is None else f"{value:.4g}"
+
+
+def _beginning(text: str) -> str:
+    """At most `SHOWN` characters of a text, as a repr has it."""
+    shown = repr(text[: SHOWN + 1])
+    return shown if len(shown) <= SHOWN + 2 else f"{shown[: SHOWN + 1]}…{shown[0]}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,4 +296,5 @@ class PreferencePair:
 
     @property
     def margin(self) -> float:
+        """By how much the chosen response scored higher."""
         return float(self.chosen) - float(self.rejected)

@@ -1,6 +1,7 @@
 """The house stands as it was planned: import direction, top-level names, light imports."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -9,26 +10,32 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.imports import circles, imports_of, package_files
+from support.paths import ROOT
 
 import collab_sdk
+import collab_sdk.errors
 
-ROOT = Path(__file__).parents[1]
 HEAVY = set(
     "jinja2 langchain langchain_core langgraph litellm matplotlib openai rich tiktoken torch transformers".split()
 )
 
 LAYERS = [
-    {"errors"},
-    {"files"},
-    {"types", "registry", "sampling", "statistics", "suppression", "wire"},
-    {"prompts", "concurrency", "demos", "rows", "sandbox", "calibration"},
-    {"chat"},
-    {"simulator", "goals", "offline", "testing", "logs", "runners"},
-    {"rollout", "harvest"},
+    {"errors", "suppression", "tokens", "version"},
+    {"files", "secrets"},
+    {"types", "plugins", "values"},
+    {"prompts"},
+    {"spec", "concurrency", "stats", "sandbox", "demos"},
+    {"models"},
+    {"cache", "offline", "testing"},
+    {"engine"},
+    {"logs", "runs", "score_rows"},
+    {"harvest", "goals", "simulator"},
+    {"rollout"},
     {"metrics"},
-    {"scorer", "asking"},
-    {"runs"},
-    {"preferences", "estimate", "comparison", "tasks", "training"},
+    {"calibration", "scorer"},
+    {"preferences", "training", "tasks"},
+    {"cost"},
     {"evaluation", "fidelity"},
     {"jobs", "report"},
 ]
@@ -69,6 +76,10 @@ def test_imports_run_one_way(path):
             assert layer_of(rest.partition(".")[0]) <= layer_of(part), f"{part} imports {name}"
 
 
+def test_no_files_import_each_other():
+    assert circles(imports_of(package_files(ROOT))) == []
+
+
 def test_every_module_is_in_a_layer():
     parts = {path.relative_to(ROOT / "collab_sdk").parts[0].removesuffix(".py") for path in modules("collab_sdk")}
     assert parts - {"__init__"} == set().union(*LAYERS)
@@ -78,6 +89,54 @@ def test_every_module_is_in_a_layer():
 def test_the_cli_reaches_plugins_only_through_entry_points(path):
     packages = {name.partition(".")[0] for name in imported_names(path)}
     assert not {name for name in packages if name.startswith("collab_")} - {"collab_sdk", "collab_cli"}
+
+
+PLUGINS = ["collab_langchain", "collab_litellm", "collab_openai", "collab_postgres", "collab_ray", "collab_redis"]
+"""Held to the doors of the core, beside the CLI."""
+NO_DOOR_YET = {"collab_sdk.cost"}
+
+
+def from_the_core(path: Path) -> set[tuple[str, str]]:
+    """What a file imports from the core: modules, each with a name."""
+    found: set[tuple[str, str]] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {(str(node.module), alias.name) for alias in node.names}
+    return {(module, name) for module, name in found if module.partition(".")[0] == "collab_sdk"}
+
+
+@pytest.mark.parametrize("folder", ["cli/collab_cli", *(f"plugins/{plugin}" for plugin in PLUGINS)])
+def test_plugins_and_the_cli_import_from_the_doors_of_the_core_and_nothing_deeper(folder):
+    deep = {
+        f"{path.name}: {module}.{name}"
+        for path in modules(folder)
+        for module, name in from_the_core(path)
+        if module not in NO_DOOR_YET and not is_public(module, name)
+    }
+    assert not deep
+
+
+def is_public(module: str, name: str) -> bool:
+    """Whether the name is in the `__all__` of the core itself, or of a module or package right below it."""
+    if module.count(".") > 1:
+        return False
+    public = getattr(importlib.import_module(module), "__all__", ())
+    return name in public or (module, name) == ("collab_sdk", "__version__") or not name
+
+
+@pytest.mark.parametrize("part", sorted(set().union(*LAYERS) - {"cost", "private_file"}))
+def test_every_room_says_what_is_public_in_it_and_has_it(part):
+    room = importlib.import_module(f"collab_sdk.{part}")
+    assert len(room.__all__) == len(set(room.__all__))
+    assert all(hasattr(room, name) for name in room.__all__)
+
+
+def test_every_error_is_public():
+    errors = collab_sdk.errors
+    of_its_own = {name for name, value in vars(errors).items() if getattr(value, "__module__", "") == errors.__name__}
+    assert of_its_own == set(errors.__all__)
 
 
 def test_the_front_door_is_small_and_complete():
@@ -117,6 +176,8 @@ def test_the_wheel_installs_the_planned_packages_and_nothing_else(tmp_path):
     assert "collab_sdk/prompts/simulator.txt" in names
     assert "collab_sdk/offline/samples/chats.jsonl" in names
     assert "collab_sdk/py.typed" in names
+    assert "collab_sdk/tokens/cl100k_base.txt.gz" in names
+    assert "collab_sdk/tokens/LICENSE.tiktoken" in names
     assert "collab_sdk/report/page/page.html.jinja" in names
     assert "collab_sdk/report/page/page.css" in names
     assert "collab_sdk/report/page/js/main.js" in names

@@ -2,6 +2,7 @@
 
 import pytest
 from support.fakes import chat
+from support.specs import estimate
 
 from collab_sdk import (
     Conversation,
@@ -14,9 +15,9 @@ from collab_sdk import (
     TokenPenalty,
     read_conversations,
 )
-from collab_sdk.chat.model import CallRole, Price
-from collab_sdk.estimate import estimate_usage
+from collab_sdk.models.base import CallRole
 from collab_sdk.offline import sample_chats_path
+from collab_sdk.spec import Price
 from collab_sdk.types import as_messages
 
 FREE = {role: Price(prompt=0.0, completion=0.0) for role in CallRole}
@@ -27,7 +28,7 @@ def conversation(*texts, goal="a red bike"):
 
 
 def calls(*conversations, **options):
-    usage = estimate_usage(conversations, prices=FREE, **options).by_role()
+    usage = estimate(conversations, prices=FREE, **options).by_role()
     return {role: usage[role].calls for role in usage}
 
 
@@ -98,7 +99,7 @@ def test_a_turn_after_a_tool_result_gives_no_pair_and_costs_none():
 
 def test_a_price_that_nobody_knows_stays_unknown():
     prices = {**FREE, CallRole.JUDGE: None, CallRole.ASSISTANT: Price(prompt=0.5, completion=1.0)}
-    usage = estimate_usage([conversation("hi", "hello")], prices=prices).by_role()
+    usage = estimate([conversation("hi", "hello")], prices=prices).by_role()
     assert usage["judge"].unpriced_calls == usage["judge"].calls == 3
     assert usage["assistant"].usd == pytest.approx(
         0.5 * usage["assistant"].prompt_tokens + usage["assistant"].completion_tokens, rel=0.01
@@ -106,8 +107,8 @@ def test_a_price_that_nobody_knows_stays_unknown():
 
 
 def test_longer_messages_and_longer_histories_cost_more_tokens():
-    short = estimate_usage([conversation("hi", "hello")], prices=FREE).total
-    long = estimate_usage([conversation("hi " * 50, "hello " * 50)], prices=FREE).total
+    short = estimate([conversation("hi", "hello")], prices=FREE).total
+    long = estimate([conversation("hi " * 50, "hello " * 50)], prices=FREE).total
     assert long.calls == short.calls
     assert long.prompt_tokens > short.prompt_tokens
     assert long.completion_tokens > short.completion_tokens
@@ -123,7 +124,7 @@ def test_conversations_are_read_one_by_one():
             yield conversation("hi", "hello")
 
     source = logs()
-    estimate_usage((next(source) for _ in range(2)), prices=FREE)
+    estimate((next(source) for _ in range(2)), prices=FREE)
     assert open_now == 2
 
 
@@ -140,7 +141,7 @@ def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates, goals_p
         for logged in chats:
             scorer.score_conversation(logged)
     options = {"candidates": candidates, "goals_per_turn": goals_per_turn}
-    estimated = estimate_usage(chats, prices=FREE, **options).by_role()
+    estimated = estimate(chats, prices=FREE, **options).by_role()
     made = engine.ledger.by_role()
     assert made
     for role, usage in made.items():

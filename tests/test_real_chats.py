@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.paths import DATA
 from support.tiny import tiny_llama, tiny_tokenizer
 
 from collab_sdk import read_conversations
 from collab_sdk.prompts import load_prompt
 
-CHATS = Path(__file__).parents[2] / "shared" / "data" / "coffee_chats.jsonl"
-pytestmark = pytest.mark.skipif(not CHATS.exists(), reason=f"the real chats are not at {CHATS}")
+CHATS = DATA / "coffee_chats.jsonl"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHATS.exists(), reason=f"the real chats are not at {CHATS}")]
 
 
 def export(folder: Path, name: str) -> tuple[Path, str]:

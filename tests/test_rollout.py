@@ -5,6 +5,7 @@ from support.fakes import chat, user_says
 
 from collab_sdk import ChatRequest, Engine, Goal, Rollout, Simulator
 from collab_sdk.errors import BudgetError, EmptyReplyError, ModelCallError, UnreadableReplyError, UsageError
+from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End
 
@@ -143,7 +144,7 @@ def test_a_call_that_fails_ends_its_future_and_keeps_what_was_played(failure):
 
 def test_a_spent_budget_ends_the_run_not_just_the_future():
     with pytest.raises(BudgetError):
-        play(rollout_of(["Done."], lambda _: user_says("oat"), engine=Engine(max_calls=1)))
+        play(rollout_of(["Done."], lambda _: user_says("oat"), engine=Engine(limits=Limits(max_calls=1))))
 
 
 def test_the_sync_form_inside_a_running_loop_names_what_to_await():

@@ -5,9 +5,9 @@ import pytest
 from support.fakes import chat, judged, scorer_of, user_says
 
 from collab_sdk import Conversation, Goal, Message, MRScorer, Rollout, Simulator, TokenPenalty
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.errors import EndpointError, ModelCallError, NotEnoughSamplesError, UnknownNameError, UsageError
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import End, as_messages
 
 CHAT = chat("a coffee", "Which one?")

@@ -15,8 +15,10 @@ from support.brain import role_of
 from support.faults import Fault, Script, always, either, every, first, http_date, rate_limited, when
 from support.server import LoopbackServer
 
-from collab_sdk.chat.model import CallRole
+from collab_sdk.models.base import CallRole
 from collab_sdk.prompts import load_prompt
+
+pytestmark = pytest.mark.slow
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["LITELLM_MODE"] = "PRODUCTION"

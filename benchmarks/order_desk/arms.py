@@ -8,14 +8,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from collab_trl.online.talks import atalk
-from collab_trl.order_desk.recipe import TOKEN_RATE, Recipe, make_pairs, play_of, train, write_openings
+from collab_order_desk import customers, exact_order, right_slots
+from collab_order_desk.learning.recipe import TOKEN_RATE, Recipe, make_pairs, play_of, train, write_openings
+from collab_order_desk.speech import read_reply
+from collab_order_desk.world import said_by_user
+from collab_trl.online.rollouts import aroll_out
 
 from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.tasks.order_desk import exact_order, right_slots, visitors
-from collab_sdk.tasks.order_desk.speech import read_reply
-from collab_sdk.tasks.order_desk.world import said_by_user
+from collab_sdk.engine import run_sync
 from collab_sdk.types import Conversation
 
 FEW = 200
@@ -26,11 +26,11 @@ NEW_KIND = "syrup"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """One seed: its base, its visitors, and where all of its arms' work lies."""
+    """One seed: its base, its customers, and where all of its arms' work lies."""
 
     folder: Path
     seed: int
-    visitors: int
+    customers: int
     recipe: Recipe
 
     @property
@@ -45,7 +45,7 @@ class Trial:
     @property
     def openings(self) -> Path:
         path = self.folder / "openings-rounds.jsonl"
-        return path if path.exists() else write_openings(path, visitors(self.visitors, seed=self.seed))
+        return path if path.exists() else write_openings(path, customers(self.customers, seed=self.seed))
 
 
 Arm = Callable[[Trial], str]
@@ -91,15 +91,15 @@ def offline(name: str, **changes: Any) -> Arm:
 
 
 def settled(trial: Trial) -> str:
-    """As few chats, of visitors who all name the new kind in their opening: there is never anything to ask about it."""
+    """As few chats, of customers who all name the new kind in their opening, so that nobody has to ask about it."""
 
     def pairs(path: Path) -> None:
         play = play_of(trial.recipe, cache=trial.cache)
-        met = visitors(FEW, seed=trial.seed, always=(NEW_KIND,))
-        chats = [visitor.conversation() for visitor in met]
+        met = customers(FEW, seed=trial.seed, always=(NEW_KIND,))
+        chats = [customer.conversation() for customer in met]
         bot = f"hf:{trial.base}"
-        talks = run_sync(atalk(chats, play.scorer.with_assistant(bot), exchanges=play.exchanges, draw="settled"))
-        make_pairs(bot, talks.conversations, path, trial.recipe, play)
+        rollouts = run_sync(aroll_out(chats, play.scorer.with_assistant(bot), exchanges=play.exchanges, draw="settled"))
+        make_pairs(bot, rollouts.conversations, path, trial.recipe, play)
 
     return _trained(trial, f"settled-{NEW_KIND}", pairs, trial.recipe)
 
@@ -230,7 +230,7 @@ def _trained(trial: Trial, name: str, pairs: Callable[[Path], None], recipe: Rec
 
 
 def _chats(trial: Trial) -> Iterable[Conversation]:
-    """Of the base with its visitors, which the first round has made."""
+    """Of the base with its customers, which the first round has made."""
     rounds(1)(trial)
     return read_conversations([trial.folder / "rounds" / "round-1" / "chats.jsonl"])
 

@@ -3,8 +3,8 @@
     python benchmarks/order_desk/proof.py [--seeds 0 1 2] [--parts main ablations kinds] [--work order-desk] [--report]
 
 For each seed a model is built and taught to speak, then trained with the package's own classes on what it says itself.
-Each arm then meets the same 500 visitors whose orders were in no training, greedily and at temperature 1; those of
-`main` also meet visitors who speak in phrasings it has never heard, those of `kinds` visitors who leave open what was
+Each arm then meets the same 500 customers whose orders were in no training, greedily and at temperature 1; those of
+`main` also meet customers who speak in phrasings it has never heard, those of `kinds` customers who leave open what was
 never open in their training. What is done lies in the work folder and is not done again, so that seeds can be given to
 several processes; `--report` prints the tables of all that is there, as Markdown, and draws them. Figures are means
 over seeds with 95 % intervals (Student's t). Set OMP_NUM_THREADS=1 on small machines.
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from arms import ABLATIONS, MAIN, NEW_KIND, NEW_KINDS, Arm, Trial
-from collab_trl.order_desk.base import Size, make_base
-from collab_trl.order_desk.evaluation import measure
-from collab_trl.order_desk.recipe import Recipe
+from collab_order_desk import customers
+from collab_order_desk.evaluation import measure
+from collab_order_desk.learning.base_model import Size, make_base
+from collab_order_desk.learning.recipe import Recipe
+from collab_order_desk.speech import read_reply
+from collab_order_desk.world import NAMES, said_by_user
 from plots import Figures, draw_arms, interval
 
-from collab_sdk.evaluation import as_bot
-from collab_sdk.tasks.order_desk import visitors
-from collab_sdk.tasks.order_desk.speech import read_reply
-from collab_sdk.tasks.order_desk.world import NAMES, said_by_user
+from collab_sdk import as_chat_model
 from collab_sdk.types import as_messages
 
 
@@ -72,9 +72,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--arms", nargs="+", help="these alone, of the parts")
-    parser.add_argument("--visitors", type=int, default=500, help="who are trained with")
+    parser.add_argument("--customers", type=int, default=500, help="who are trained with")
     parser.add_argument("--evaluated", type=int, default=500)
-    parser.add_argument("--smoke", action="store_true", help="a tiny model and a handful of visitors: does it run?")
+    parser.add_argument("--smoke", action="store_true", help="a tiny model and a handful of customers: does it run?")
     parser.add_argument("--work", type=Path, default=Path("order-desk"))
     parser.add_argument("--report", action="store_true", help="print what is there, and do nothing")
     options = parser.parse_args()
@@ -106,7 +106,7 @@ def trial_of(options: argparse.Namespace, seed: int) -> Trial:
         size = Size(layers=1, hidden=48, lessons=400, epochs=4)
         recipe = Recipe(candidates=3, samples=2, goals=2, epochs=1.0)
     once(folder / "base", lambda path: make_base(path, seed=seed, size=size))
-    return Trial(folder=folder, seed=seed, visitors=options.visitors, recipe=recipe)
+    return Trial(folder=folder, seed=seed, customers=options.customers, recipe=recipe)
 
 
 def once(path: Path, make: Callable[[Path], object]) -> None:
@@ -121,9 +121,9 @@ def measured(trial: Trial, name: str, arm: Arm, settings: Sequence[Setting], n: 
     missing = [setting for setting in settings if not result(trial.folder, setting.name, name).exists()]
     if not missing:
         return False
-    bot = as_bot(arm(trial))
+    bot = as_chat_model(arm(trial))
     for setting in missing:
-        met = visitors(n, seed=0, split="held-out", phrasings=setting.phrasings, **setting.settled)
+        met = customers(n, seed=0, split="held-out", phrasings=setting.phrasings, **setting.settled)
         figures = measure(bot, met, temperature=setting.temperature, phrasings=setting.phrasings)
         path = result(trial.folder, setting.name, name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,12 +5,12 @@ from contextlib import closing, contextmanager
 
 import click
 
-from collab_cli.options import CACHE, Number, cache_option, option
-from collab_cli.paths import Group, ReadPath
+from collab_cli.options import CACHE_PLACE, cache_option
+from collab_cli.params import Group, Number, option
+from collab_cli.paths import ReadPath
 from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
-from collab_sdk.chat.cache import KeptCache
-from collab_sdk.chat.caches import copy_cache, open_cache
+from collab_sdk.cache import KeptCache, copy_cache, open_cache
 
 SECONDS_A_DAY = 86_400
 
@@ -58,7 +58,7 @@ def clear(yes: bool, cache: str | None) -> None:
 
 @cache.command()
 @click.argument("source", type=ReadPath(path_type=str), metavar="FROM")
-@click.argument("target", type=CACHE, metavar="TO")
+@click.argument("target", type=CACHE_PLACE, metavar="TO")
 def copy(source: str, target: str) -> None:
     """Copy the replies of one cache into another.
 

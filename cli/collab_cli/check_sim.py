@@ -1,32 +1,39 @@
 """`collab check-sim`: the simulated user beside the real ones."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from collab_cli.check_sim_output import show_check
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, RunOptions, option, run_options
-from collab_cli.paths import Command, WrittenPath, just
+from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, SCORING, Work, run_options
+from collab_cli.params import OUTPUT, Command, option
+from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import shown
-from collab_cli.run import Run, open_logs, prices_of, running
-from collab_cli.setup import score_job
+from collab_cli.run import Run, open_logs, running
+from collab_cli.setup import prices_of
 from collab_cli.summary import show_estimate
-from collab_cli.terminal import Problems, note
+from collab_cli.terminal import Problems, note, printable, show
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
-from collab_sdk.chat.loop import run_sync
+from collab_sdk.engine import run_sync
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.fidelity import (
     CheckedConversation,
     SimulatorCheck,
+    UserStatistic,
     check_row,
     estimate_check,
-    figures,
     require_classifier,
+    user_statistics,
 )
 from collab_sdk.files import JsonlWriter
+from collab_sdk.jobs import roles_of
+from collab_sdk.spec import RunSpec
+
+WIDTH = 116
+"""Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
 
 
 @click.command("check-sim", cls=Command)
@@ -35,11 +42,12 @@ from collab_sdk.files import JsonlWriter
     "--calibrate",
     type=WrittenPath(files=just, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write what corrects MR by what really followed, for MRScorer(calibration=...).",
+    group=OUTPUT,
+    help="Write a correction of MR by what really followed, for MRScorer(calibration=...).",
 )
-@option("--json", is_flag=True, help="The figures and every turn as one JSON object, in place of the table.")
-@run_options
-def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, options: RunOptions) -> None:
+@option("--json", is_flag=True, group=OUTPUT, help="Print statistics and turns as a JSON object instead of the table.")
+@run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
+def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, spec: RunSpec, work: Work) -> None:
     """Compare the simulated user with the real ones of logged chats.
 
     At every turn of a real user after the first, the simulator gets the same history and goal, and what it says is set
@@ -51,15 +59,15 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, options
       collab check-sim chats.jsonl --model offline
       collab check-sim chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini --calibrate calibration.json
     """
-    if calibrate is not None and not options.window:
+    if calibrate is not None and not spec.window:
         raise UsageError("--calibrate compares MR with what followed, and --window 0 plays no future for it.")
     problems = Problems()
-    if options.dry_run:
-        _dry_run(logs, options, problems)
+    if work.dry_run:
+        _dry_run(logs, spec, work, problems)
         return
     require_classifier()
     with ExitStack() as opened:
-        run = opened.enter_context(running(logs, options, problems))
+        run = opened.enter_context(running(logs, spec, work, problems))
         # Before anything is paid for: a file that cannot be written is said now.
         file = None if calibrate is None else opened.enter_context(JsonlWriter(calibrate))
         check = SimulatorCheck(run.scorer)
@@ -67,12 +75,12 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, options
             checked = run_sync(acheck(check, run, problems))
         if not any(one.turns for one in checked):
             raise InputError("no chat has an assistant's answer to which a user could have replied", where=logs[0])
-        found = figures(checked)
+        found = user_statistics(checked)
         if json:
             with JsonlWriter("-") as rows:
                 rows.write(check_row(check, checked, found))
         else:
-            show_check(check, checked, found)
+            _show_check(check, checked, found)
         if file is not None:
             file.write(_calibration(check, checked).to_dict())
     if calibrate is not None:
@@ -98,16 +106,8 @@ async def acheck(check: SimulatorCheck, run: Run, problems: Problems) -> list[Ch
 
 def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> Calibration:
     """Says what it found; raises NotEnoughSamplesError where there is nothing to correct by."""
-    scorer = check.scorer
     calibration = fit_calibration(
-        [pair for one in checked for pair in one.reward_pairs],
-        metrics=scorer.weights,
-        window=scorer.rollout.window,
-        models={
-            "assistant": scorer.rollout.assistant.name,
-            "simulator": check.simulator.model.name,
-            "judge": scorer.judge.model.name,
-        },
+        [pair for one in checked for pair in one.reward_pairs], made_with=check.scorer.made_with
     )
     note(
         f"Of real users, expect {calibration.intercept:.3f} + {calibration.slope:.3f} x MR; "
@@ -116,17 +116,41 @@ def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> C
     return calibration
 
 
-def _dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> None:
+def _dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems) -> None:
     """Show what a check would cost; ends the command where lines of the logs could not be read."""
-    job = score_job(options)
-    ledger = estimate_check(
-        tuple(open_logs(logs, options, problems)),
-        prices=prices_of(job.cast.models()),
-        metrics=job.weights,
-        samples=options.samples,
-        window=options.window,
-        goals_per_turn=options.goals_per_turn,
-    )
+    prices = prices_of(roles_of(spec))
+    ledger = estimate_check(tuple(open_logs(logs, work, problems)), spec, prices)
     problems.close()
     show_estimate(ledger)
     finish(problems)
+
+
+def _show_check(
+    check: SimulatorCheck, checked: Sequence[CheckedConversation], statistics: Sequence[UserStatistic]
+) -> None:
+    """The statistics and what they mean, and on stderr who was compared."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in ("real", "simulated", "difference"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("meaning")
+    for statistic in statistics:
+        table.add_row(
+            statistic.name,
+            "-" if statistic.real is None else f"{statistic.real:.2f}",
+            f"{statistic.simulated:.2f}",
+            "" if statistic.difference is None else f"{statistic.difference:+.2f}",
+            f"{statistic.simulated.n:,}",
+            statistic.meaning,
+        )
+    if table.row_count:
+        show(table, at_least=WIDTH)
+    else:
+        note("Nothing could be compared.")
+    turns = sum(len(one.turns) for one in checked)
+    who = f"{printable(check.simulator.model.name)} beside the users of {of(len(checked), 'chat')}"
+    note(f"{who}, {of(turns, 'turn')}. In brackets: 95 % interval over chats.")

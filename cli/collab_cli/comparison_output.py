@@ -1,16 +1,16 @@
 """Two bots beside each other, as a table on stdout."""
 
 from collab_cli.terminal import note, show
-from collab_sdk.comparison import Comparison, Figure
+from collab_sdk.evaluation import Comparison, PairedStatistic
 
 WIDTH = 100
 """Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
 UNITS = {"MR": ".3f", "tokens": ".1f"}
-"""How a figure is written; the others are shares."""
+"""How a statistic is written; the others are shares."""
 
 
 def show_comparison(comparison: Comparison) -> None:
-    """The figures with their intervals, and on stderr what is missing from them."""
+    """The statistics with their intervals, and on stderr what is missing from them."""
     from rich import box
     from rich.table import Table
 
@@ -19,8 +19,8 @@ def show_comparison(comparison: Comparison) -> None:
     for name in ("before", "after", "difference"):
         table.add_column(name, no_wrap=True)
     table.add_column("turns", justify="right", no_wrap=True)
-    for figure in comparison.figures:
-        table.add_row(*_cells(figure))
+    for statistic in comparison.statistics:
+        table.add_row(*_cells(statistic))
     if table.row_count:
         show(table, at_least=WIDTH)
     else:
@@ -32,7 +32,11 @@ def show_comparison(comparison: Comparison) -> None:
         note(f"{count:>7,} missing: {reason}")
 
 
-def _cells(figure: Figure) -> list[str]:
-    form = UNITS.get(figure.name, ".0%")
-    before, after, difference = f"{figure.before:{form}}", f"{figure.after:{form}}", f"{figure.difference:+{form}}"
-    return [figure.name, before, after, difference, str(figure.before.n)]
+def _cells(statistic: PairedStatistic) -> list[str]:
+    form = UNITS.get(statistic.name, ".0%")
+    before, after, difference = (
+        f"{statistic.before:{form}}",
+        f"{statistic.after:{form}}",
+        f"{statistic.difference:+{form}}",
+    )
+    return [statistic.name, before, after, difference, str(statistic.before.n)]

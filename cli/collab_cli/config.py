@@ -1,29 +1,160 @@
-"""`--config collab.toml` or `collab.yaml`: options from a file, below flags and environment."""
+"""`--config FILE`: options from a TOML or YAML file, below flags and environment.
+
+What stands at the top of the file holds for every command that has it, a table named like a command for that one alone.
+"""
 
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from collab_sdk.errors import InputError, MissingExtraError, UnknownNameError
+from collab_sdk.errors import InputError, MissingExtraError, UnknownNameError, UsageError
+from collab_sdk.spec import MetricSpec
+
+ROLES = ("assistant", "simulator", "judge", "model")
+METRICS = "metrics"
+OptionsOf = Mapping[str, Mapping[str, click.Option]]
+"""Options by their long flag, by the path of their command, such as `logs export`."""
 
 
-def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+def read_config(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     """Make the file's values the defaults of this command.
 
-    One file serves all commands, so a key may name an option of another one. Raises InputError for a file that is
-    neither TOML nor YAML, UnknownNameError for a key that no command knows.
+    Raises InputError for a file that is neither TOML nor YAML, UsageError for a key that no command has, that stands in
+    the wrong table, or whose value is of the wrong kind.
     """
     if path is None:
         return
-    values = {name.replace("-", "_"): value for name, value in _load(path).items()}
-    known = _options_of_all(ctx)
-    if unknown := sorted(values.keys() - known):
-        names = (name.replace("_", "-") for name in known)
-        raise UnknownNameError(f"{path}: {UnknownNameError.of('option', unknown[0], names)}")
-    mine = {option.name: option for option in ctx.command.params if isinstance(option, click.Option)}
-    ctx.default_map = {name: _as_typed(mine[name], value) for name, value in values.items() if name in mine}
+    options = {name: _by_flag(command) for name, command in _commands(ctx.find_root().command, ctx)}
+    own = ctx.command_path.partition(" ")[2]
+    values = _File(path, options, own).values(_load(Path(path)))
+    mine = options.get(own) or _by_flag(ctx.command)
+    ctx.default_map = {mine[flag].name or flag: value for flag, value in values.items() if flag in mine}
+
+
+class _File:
+    """A file of options, read for the command `own`."""
+
+    def __init__(self, path: str, options: OptionsOf, own: str) -> None:
+        self._path, self._options, self._own = path, options, own
+        self._all = {flag: option for each in options.values() for flag, option in each.items()}
+
+    def values(self, rows: Mapping[str, Any]) -> dict[str, Any]:
+        """By long flag. All of the file is checked, also what is for other commands."""
+        found = self._flat(rows, self._all, "")
+        for path, table in _tables(rows, {name.partition(" ")[0] for name in self._options}):
+            known = {
+                flag: option
+                for name, each in self._options.items()
+                if name == path or name.startswith(f"{path} ")
+                for flag, option in each.items()
+            }
+            if not known:
+                raise UnknownNameError(f"{self._path}: {UnknownNameError.of('command', path, self._options)}")
+            values = self._flat(table, known, path)
+            if self._own == path or self._own.startswith(f"{path} "):
+                found |= values
+        return found
+
+    def _flat(self, table: Mapping[str, Any], known: Mapping[str, click.Option], where: str) -> dict[str, Any]:
+        """The options in one table, by long flag; tables of commands are left out."""
+        found: dict[str, Any] = {}
+        for name, value in table.items():
+            key = name.replace("_", "-")
+            if self._is_command(f"{where} {key}".strip()) and isinstance(value, Mapping):
+                continue
+            if key == METRICS and "metric" in known:
+                found["metric"] = self._metrics(value)
+            elif key in ROLES and key in known and isinstance(value, Mapping):
+                found |= self._role(key, value)
+            elif key in known and key != "config":
+                found[key] = self._typed(key, known[key], value)
+            else:
+                raise self._unknown(key, known, where)
+        return found
+
+    def _is_command(self, path: str) -> bool:
+        return any(name == path or name.startswith(f"{path} ") for name in self._options)
+
+    def _unknown(self, key: str, known: Mapping[str, click.Option], where: str) -> UsageError:
+        if homes := [name for name, each in self._options.items() if key in each]:
+            tables = " or ".join(f"[{name.replace(' ', '.')}]" for name in homes)
+            return UsageError(f"{self._path}: {key!r} is no option of {where}: it belongs at the top, or in {tables}.")
+        place = f" in [{where}]" if where else ""
+        names = {*known} - {"config"} | ({METRICS} if "metric" in known else set())
+        return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of('option', key, names)}")
+
+    def _typed(self, key: str, option: click.Option, value: Any) -> Any:
+        """The value as it would be typed, so that click checks it alike: 2.5 is no whole number, in a file either."""
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(item, dict | list) for item in values) or (isinstance(value, list) and not option.multiple):
+            raise self._wrong(key, value, "a list of values" if option.multiple else "one value")
+        is_truth = option.is_flag or isinstance(option.type, click.types.BoolParamType)
+        if any(isinstance(item, bool) is not is_truth for item in values):
+            raise self._wrong(key, value, "true or false" if is_truth else "a value that is not true or false")
+        typed = [item if isinstance(item, bool) else str(item) for item in values]
+        return typed if option.multiple else typed[0]
+
+    def _wrong(self, key: str, value: Any, expected: str) -> UsageError:
+        kind = {dict: "a table", list: "a list", bool: str(value).lower()}.get(type(value), repr(value))
+        return UsageError(f"{self._path}: {key!r} must be {expected}, not {kind}.")
+
+    def _role(self, role: str, table: Mapping[str, Any]) -> dict[str, Any]:
+        """A table such as [judge]: the model's name, its server, and its settings by name."""
+        prefix = "" if role == "model" else f"{role}-"
+        found: dict[str, Any] = {}
+        settings = []
+        for name, value in table.items():
+            key = name.replace("_", "-")
+            flag = role if key == "name" else f"{prefix}{key}" if key in ("api-base", "api-key-env") else None
+            if flag is None:
+                settings.append((name, value))
+            elif flag in self._all:
+                found[flag] = self._typed(f"{role}.{key}", self._all[flag], value)
+        return {**found, f"{role}-option": settings} if settings else found
+
+    def _metrics(self, table: Any) -> list[MetricSpec]:
+        """The table [metrics]: a weight by name, or a table with a weight and the metric's own options."""
+        if not isinstance(table, Mapping):
+            raise self._wrong(METRICS, table, "a table of names and weights")
+        specs = []
+        for name, value in table.items():
+            options = dict(value) if isinstance(value, Mapping) else {"weight": value}
+            weight = options.pop("weight", 1.0)
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise self._wrong(f"{METRICS}.{name}", weight, "a number")
+            specs.append(MetricSpec(name=name, weight=float(weight), options=options))
+        return specs
+
+
+def _tables(rows: Mapping[str, Any], commands: set[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The tables of commands, by their path; those of subcommands lie in that of their group."""
+    for name, table in rows.items():
+        if name in commands and isinstance(table, Mapping):
+            yield name, table
+            for below, inner in table.items():
+                if isinstance(inner, Mapping) and below not in (*ROLES, METRICS):
+                    yield f"{name} {below}", inner
+
+
+def _commands(command: click.Command, ctx: click.Context, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """All commands below this one, by path."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(ctx):
+        if (below := command.get_command(ctx, name)) is not None:
+            yield from _commands(below, ctx, f"{path} {name}".strip())
+
+
+def _by_flag(command: click.Command) -> dict[str, click.Option]:
+    return {_flag(param): param for param in command.params if isinstance(param, click.Option)}
+
+
+def _flag(option: click.Option) -> str:
+    return next(name for name in option.opts if name.startswith("--")).removeprefix("--")
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -49,24 +180,3 @@ def _parse_yaml(text: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ValueError("expected options and their values")
     return values
-
-
-def _options_of_all(ctx: click.Context) -> set[str]:
-    """Names of the options that a file may set: those of every command that takes a file."""
-    root = ctx.find_root().command
-    commands = [ctx.command]
-    if isinstance(root, click.Group):
-        commands += filter(None, (root.get_command(ctx, name) for name in root.list_commands(ctx)))
-    options = [
-        [param.name or "" for param in command.params if isinstance(param, click.Option)] for command in commands
-    ]
-    return {name for names in options if "config" in names for name in names} - {"config"}
-
-
-def _as_typed(option: click.Option, value: Any) -> Any:
-    """The value as it would be typed, so that click checks it alike: 2.5 is no whole number, in a file either."""
-    values = value if isinstance(value, list) else [value]
-    if any(isinstance(item, dict | list) for item in values) or (isinstance(value, list) and not option.multiple):
-        raise click.BadParameter("the file holds a table or a list where one value belongs.", param=option)
-    typed = [str(item) for item in values]
-    return typed if option.multiple else typed[0]

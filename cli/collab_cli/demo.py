@@ -8,8 +8,8 @@ import click
 
 from collab_cli.demo_train import demo_train
 from collab_cli.export_prefs import export_prefs
-from collab_cli.options import option
-from collab_cli.paths import Command, WrittenPath
+from collab_cli.params import Command, option
+from collab_cli.paths import WrittenPath
 from collab_cli.terminal import note, printable, show
 from collab_sdk.errors import MissingExtraError, OutputError
 from collab_sdk.files import beside, export_files

@@ -9,7 +9,7 @@ from collab_cli.terminal import note, printable, show
 from collab_cli.units import duration
 from collab_sdk.demos import PLUGIN_GROUP, Demo, Shown
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.registry import registered
+from collab_sdk.plugins import load, registered
 
 NAME = "train"
 AVERAGES = ("exchanges", "tokens")
@@ -20,7 +20,7 @@ def demo_train(output: Path) -> None:
     """Train in the folder `output`, and show what came of it."""
     if NAME not in registered(PLUGIN_GROUP):
         raise UnknownNameError.of("demo", NAME, registered(PLUGIN_GROUP))
-    demo: Demo = registered(PLUGIN_GROUP)[NAME].load()
+    demo: Demo = load(PLUGIN_GROUP, NAME)
     started = time.monotonic()
 
     def on_stage(what: str) -> None:

@@ -2,23 +2,24 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
 
 from collab_cli import findings
 from collab_cli.failures import ExitCode
 from collab_cli.findings import Finding
-from collab_cli.options import API_BASE, cache_option, option
-from collab_cli.paths import Command
+from collab_cli.options import cache_option
+from collab_cli.params import Command, ModelOption, model_settings, option
 from collab_cli.setup import is_rules
 from collab_cli.terminal import note, printable
 from collab_cli.units import duration
-from collab_sdk import ChatModel, ChatRequest, Engine, as_chat_model
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole
-from collab_sdk.chat.retry import RetryPolicy
+from collab_sdk import ChatModel, ChatRequest, Engine, ModelSettings, ModelSpec, as_chat_model
+from collab_sdk.engine import RetryPolicy, run_sync
 from collab_sdk.errors import CollabError
+from collab_sdk.models import SERVERS_OWN, ApiKey, CallRole, settings_for
+from collab_sdk.spec import Limits
 from collab_sdk.types import Message
 
 MODEL_SECONDS = 30.0
@@ -27,42 +28,81 @@ MILLION = 1_000_000
 
 
 @click.command(cls=Command)
-@option("--model", multiple=True, metavar="MODEL", help="Make a tiny call to it; repeatable.")
-@API_BASE
+@option("--model", multiple=True, metavar="MODEL", help="Make a tiny call to this model; repeatable.")
+@option("--api-base", multiple=True, metavar="URL", help="Address of the OpenAI-compatible server of these models.")
+@option("--api-key-env", metavar="NAME", help="Environment variable that holds the key for that server.")
+@option(
+    "--model-option",
+    type=ModelOption(),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of these models, such as temperature=default; repeatable.",
+)
 @cache_option
-def doctor(model: tuple[str, ...], api_base: tuple[str, ...], cache: str | None) -> None:
+def doctor(
+    model: tuple[str, ...],
+    api_base: tuple[str, ...],
+    api_key_env: str | None,
+    model_option: tuple[tuple[str, Any], ...],
+    cache: str | None,
+) -> None:
     """Check the installation, the keys and, with --model, that a model answers.
 
     Exits with 1 if something that is needed is broken. Keys are shown by name only, so the report can be passed on.
     """
     broken = False
-    for finding in _all_findings(model, api_base, cache):
+    settings, price = model_settings(model_option, "--model-option")
+    specs = [
+        ModelSpec(
+            name=name,
+            api_base=api_base,
+            api_key_env=api_key_env,
+            settings=ModelSettings(**settings) if settings else None,
+            price=price,
+        )
+        for name in model
+    ]
+    for finding in _all_findings(specs, cache):
         click.echo(f"{finding.status:<7} {finding.what:<12} {printable(finding.text)}")
         broken |= finding.status == "BROKEN"
     if broken:
         raise click.exceptions.Exit(ExitCode.ERROR)
 
 
-def _all_findings(models: tuple[str, ...], api_base: tuple[str, ...], cache: str | None) -> Iterator[Finding]:
+def _all_findings(models: Sequence[ModelSpec], cache: str | None) -> Iterator[Finding]:
     yield from findings.installation()
     yield findings.cache(cache)
     yield findings.keys(os.environ)
     yield from findings.plugins()
     yield findings.sandbox()
-    for name in models:
+    for spec in models:
         try:
-            yield _answers(as_chat_model(name, api_base=api_base))
+            model = as_chat_model(spec)
+            yield from _key_of(model)
+            yield _answers(model)
         except CollabError as error:
             yield Finding(what="model", text=str(error), status="BROKEN")
+
+
+def _key_of(model: ChatModel) -> Iterator[Finding]:
+    """Where the model is, and which variable its key is read from."""
+    for replica in getattr(model, "replicas", (model,)):
+        address = (replica.fingerprint or {}).get("api_base")
+        key: ApiKey | None = getattr(replica, "api_key", None)
+        if key is not None:
+            yield Finding(what="model", text=f"{model.name} is at {address or 'its own address'}; {key.state}")
 
 
 def _answers(model: ChatModel) -> Finding:
     """Raises CollabError if the model does not answer."""
     # In memory: an answer from the disk would prove nothing.
-    engine = Engine(cache=None, max_calls=MODEL_TRIES, timeout=MODEL_SECONDS, retry=RetryPolicy(attempts=MODEL_TRIES))
+    engine = Engine(
+        cache=None, retry=RetryPolicy(attempts=MODEL_TRIES), limits=Limits(max_calls=MODEL_TRIES, timeout=MODEL_SECONDS)
+    )
     question = Message(role="user", content="Reply with the word ok.")
     started = time.monotonic()
-    run_sync(engine.call(model, ChatRequest(role=CallRole.ASSISTANT, messages=(question,))))
+    request = ChatRequest(role=CallRole.ASSISTANT, messages=(question,), settings=settings_for(model, SERVERS_OWN))
+    run_sync(engine.call(model, request))
     seconds = time.monotonic() - started
     if is_rules(model):
         note(f"{model.name}: rules, not a model; its answers say nothing about a real chatbot.")

@@ -1,68 +1,69 @@
 """`collab evaluate`: bots in whole conversations with the simulated user."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from collab_cli.evaluate_output import show_evaluation
-from collab_cli.evaluate_run import Evaluation, dry_run, evaluating
-from collab_cli.evaluate_setup import Setting
+from collab_cli.evaluate_run import Asked, Evaluation, dry_run, evaluating
 from collab_cli.failures import finish
-from collab_cli.options import LIMIT, PARTS, RUNNER, SPENDING, RunOptions, count, number, option, taking
-from collab_cli.paths import Command, ReadPath, WrittenPath, just, note_read
+from collab_cli.options import (
+    CACHE_OPTIONS,
+    DRY_RUN,
+    LIMIT,
+    LIMITS,
+    RUNNER,
+    SEVERAL_BOTS,
+    Work,
+    declared_options,
+    run_options,
+)
+from collab_cli.params import INPUT, OUTPUT, Command, option
+from collab_cli.paths import ReadPath, WrittenPath, just
 from collab_cli.terminal import Problems, note
+from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
-from collab_sdk.evaluation import Figure, evaluation_row, figures, plot_figures, require_plot
-from collab_sdk.evaluation.bots import prompt_file
+from collab_sdk.evaluation import (
+    BotStatistic,
+    bot_statistics,
+    evaluation_row,
+    plot_statistics,
+    require_plot,
+)
 from collab_sdk.files import JsonlWriter
+from collab_sdk.spec import EvaluationSpec
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
-
-
-class _Bot(click.ParamType[str]):
-    """The name of a bot, which may hold the name of a file with its instructions."""
-
-    name = "bot"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if file := prompt_file(value):
-            note_read(ctx, file)
-        return value
+[SAMPLES] = declared_options(RunSpec, only=("samples",), samples=1)
 
 
 @click.command(cls=Command)
-@option(
-    "--assistant",
-    "-a",
-    "bots",
-    type=_Bot(),
-    multiple=True,
-    metavar="BOT",
-    help="A bot; repeatable. Others are compared with the first. proactive:BOT and prompt:FILE@BOT instruct it.",
-)
-@option("--task", "-t", "tasks", multiple=True, required=True, metavar="TASK", help="A benchmark; repeatable.")
+@option("--task", "-t", multiple=True, required=True, metavar="TASK", group=INPUT, help="A benchmark; repeatable.")
 @option(
     "--data",
     type=ReadPath(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The task's rows, in the data set's own schema; or chats, for logs.",
+    group=INPUT,
+    help="The task's rows, in the data set's schema, or chats.",
 )
-@number("--exchanges", count(1), help="Of each conversation, at most.  [default: the task's]")
-@number("--samples", count(1), 1, help="Conversations for each goal.")
-@option("--output", "-o", type=WRITTEN, metavar="FILE", help="Everything as JSON: figures and conversations.")
-@option("--plot", type=WRITTEN, metavar="PNG", help="The figures as a picture.")
-@option("--unsafe-exec", is_flag=True, help="Run models' code unprotected where there is no sandbox.")
-@taking([*PARTS, LIMIT, *SPENDING, *RUNNER])
+@option(
+    "--output", "-o", type=WRITTEN, metavar="FILE", group=OUTPUT, help="Write statistics and conversations as JSON."
+)
+@option("--plot", type=WRITTEN, metavar="PNG", group=OUTPUT, help="Draw the statistics as a picture.")
+@run_options(
+    LIMIT,
+    *SEVERAL_BOTS,
+    *declared_options(EvaluationSpec),
+    SAMPLES,
+    *LIMITS,
+    DRY_RUN,
+    *CACHE_OPTIONS,
+    *RUNNER,
+)
 def evaluate(
-    bots: tuple[str, ...],
-    tasks: tuple[str, ...],
-    data: Path | None,
-    exchanges: int | None,
-    output: Path | None,
-    plot: Path | None,
-    unsafe_exec: bool,
-    options: RunOptions,
+    task: tuple[str, ...], data: Path | None, output: Path | None, plot: Path | None, spec: RunSpec, work: Work
 ) -> None:
     """Play whole conversations of bots with the simulated user, and compare what they came to.
 
@@ -73,23 +74,25 @@ def evaluate(
       collab evaluate -a openai/gpt-4o-mini -a proactive:openai/gpt-4o-mini -t math-chat --model openai/gpt-4o-mini
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl --model openai/gpt-4o-mini -o result.json
     """
-    if data is not None and len(tasks) > 1:
+    if data is not None and len(task) > 1:
         raise UsageError("One --data file belongs to one --task: run the command once for each.")
-    if plot is not None and len(tasks) > 1:
+    if plot is not None and len(task) > 1:
         raise UsageError("One --plot shows one --task: run the command once for each.")
     problems = Problems()
-    setting = Setting(bots=bots, tasks=tasks, data=data, exchanges=exchanges, unsafe_exec=unsafe_exec, options=options)
-    if options.dry_run:
-        dry_run(setting, problems)
+    asked = Asked(
+        spec=replace(spec, evaluation=replace(spec.evaluation, tasks=tuple(dict.fromkeys(task)))), work=work, data=data
+    )
+    if work.dry_run:
+        dry_run(asked, problems)
         return
     if plot is not None:
         require_plot()
-    with evaluating(setting, problems) as run:
-        measured = ((evaluation, figures(evaluation.results)) for evaluation in run.all())
+    with evaluating(asked, problems) as run:
+        measured = ((evaluation, bot_statistics(evaluation.results)) for evaluation in run.all())
         for evaluation, shown in measured if output is None else _written(measured, output):
             show_evaluation(evaluation, shown)
             if plot is not None and shown:
-                plot_figures(shown, [r.name for r in evaluation.results], plot, title=evaluation.evaluator.task.name)
+                plot_statistics(shown, [r.name for r in evaluation.results], plot, title=evaluation.evaluator.task.name)
     for what, path in (("Details:", output), ("Plot:", plot)):
         if path is not None:
             note(f"{what:<9} {path}")
@@ -97,10 +100,10 @@ def evaluate(
 
 
 def _written(
-    measured: Iterable[tuple[Evaluation, list[Figure]]], path: Path
-) -> Iterator[tuple[Evaluation, list[Figure]]]:
+    measured: Iterable[tuple[Evaluation, list[BotStatistic]]], path: Path
+) -> Iterator[tuple[Evaluation, list[BotStatistic]]]:
     """Pass evaluations on, and write each as a row. The file is opened before anything is paid for."""
     with JsonlWriter(path) as file:
         for evaluation, shown in measured:
-            file.write(evaluation_row(evaluation.evaluator, evaluation.results, shown))
+            file.write(evaluation_row(evaluation.evaluator, evaluation.results, shown, made_with=evaluation.made_with))
             yield evaluation, shown

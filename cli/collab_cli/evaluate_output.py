@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from collab_cli.evaluate_run import Evaluation
 from collab_cli.terminal import note, printable, show
 from collab_cli.units import money
-from collab_sdk.evaluation import BotResult, Figure
-from collab_sdk.statistics import Estimate
+from collab_sdk.evaluation import BotResult, BotStatistic
+from collab_sdk.stats import Estimate
 
 NAME, CELL, DIFFERENCE = 20, 24, 26
 """Columns that a figure's name, a mean and a difference need, intervals included."""
 
 
-def show_evaluation(evaluation: Evaluation, figures: Sequence[Figure]) -> None:
+def show_evaluation(evaluation: Evaluation, figures: Sequence[BotStatistic]) -> None:
     """Figures with their intervals, how conversations ended, and money; on stderr why some are missing."""
     from rich import box
     from rich.table import Table

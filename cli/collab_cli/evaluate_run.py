@@ -1,37 +1,70 @@
-"""An evaluation: which bots on which tasks, one after the other, so that each one's money is known."""
+"""An evaluation: which bots on which tasks, one after the other, so that each one's cost is known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
-from collab_cli.evaluate_setup import Parts, Setting, TaskRun, chosen_parts, chosen_tasks
 from collab_cli.failures import finish
+from collab_cli.options import Work
 from collab_cli.progress import Progress, shown
-from collab_cli.setup import open_engine, open_runner
+from collab_cli.setup import open_engine, open_runner, prices_of
 from collab_cli.summary import show_estimate, show_usage
-from collab_cli.terminal import Problems
-from collab_sdk import Engine
-from collab_sdk.chat.ledger import Ledger, Usage
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole
-from collab_sdk.evaluation import BotResult, Evaluator, estimate_evaluation
-from collab_sdk.evaluation.played import Played
-from collab_sdk.runners import Runner
+from collab_cli.terminal import Problems, note
+from collab_sdk import ChatModel, Conversation, Engine, RunSpec, as_chat_model
+from collab_sdk.cost import estimate_evaluation
+from collab_sdk.engine import Ledger, Usage, run_sync
+from collab_sdk.errors import InputError
+from collab_sdk.evaluation import BotResult, Episode, Evaluator
+from collab_sdk.jobs import EvaluateJob, roles_of
+from collab_sdk.metrics import PassRate
+from collab_sdk.runs import Runner
+from collab_sdk.spec import made_with
+from collab_sdk.tasks import get_task, load_task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What an evaluation is asked for."""
+
+    spec: RunSpec
+    work: Work
+    data: Path | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRun:
+    """A task with its rows, and what is done with each of them, by bot."""
+
+    evaluator: Evaluator
+    conversations: tuple[Conversation, ...]
+    jobs: Mapping[str, EvaluateJob]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
     """One task, done."""
 
+    spec: RunSpec
     evaluator: Evaluator
+    bots: Mapping[str, ChatModel]
     results: tuple[BotResult, ...]
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """The provenance of these results."""
+        models = {**self.bots, "simulator": self.evaluator.simulator.model, "judge": self.evaluator.judge.model}
+        return made_with(self.spec, {name: model.fingerprint for name, model in models.items()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationRun:
-    """Bots and rows are known and could be had; nothing has been called yet."""
+    """Bots and rows are known and can be had; nothing has been called yet."""
 
-    parts: Parts
+    spec: RunSpec
+    bots: Mapping[str, ChatModel]
     engine: Engine
     runner: Runner
     tasks: tuple[TaskRun, ...]
@@ -42,19 +75,19 @@ class EvaluationRun:
         """Task by task. Raises RunStoppedError if the run cannot go on."""
         for task in self.tasks:
             with shown(self.progress):  # and not while a table is printed
-                results = tuple(self._result(name, task) for name in self.parts.bots)
-            yield Evaluation(evaluator=task.evaluator, results=results)
+                results = tuple(self._result(name, task) for name in self.bots)
+            yield Evaluation(spec=self.spec, evaluator=task.evaluator, bots=self.bots, results=results)
 
     def _result(self, name: str, task: TaskRun) -> BotResult:
         before = {role: replace(usage) for role, usage in self.engine.ledger.by_role().items()}
         played, failed = run_sync(self._aplay(name, task))
         after = self.engine.ledger.by_role()
-        by_role = {role: _less(usage, before.get(role, Usage())) for role, usage in after.items()}
+        by_role = {role: _minus(usage, before.get(role, Usage())) for role, usage in after.items()}
         total = sum(by_role.values(), Usage())
         return BotResult(name=name, played=played, usage=total, usage_by_role=by_role, failed=failed)
 
-    async def _aplay(self, name: str, task: TaskRun) -> tuple[tuple[Played, ...], dict[str, str]]:
-        played: list[Played] = []
+    async def _aplay(self, name: str, task: TaskRun) -> tuple[tuple[Episode, ...], dict[str, str]]:
+        played: list[Episode] = []
         failed: dict[str, str] = {}
         async for outcome in self.runner.run(task.jobs[name], task.conversations):
             if outcome.error is not None:
@@ -69,35 +102,40 @@ class EvaluationRun:
 
 
 @contextmanager
-def evaluating(setting: Setting, problems: Problems) -> Iterator[EvaluationRun]:
+def evaluating(asked: Asked, problems: Problems) -> Iterator[EvaluationRun]:
     """Set an evaluation up; whatever ends it, what it cost is shown. Bad input is met here, before any call."""
-    parts = chosen_parts(setting)
+    spec, cache = asked.spec, asked.work.cache
+    bots = {bot.name: as_chat_model(bot) for bot in spec.assistants}
+    roles = roles_of(spec)
+    named = bots if len(bots) > 1 else {"bot": roles.assistant}
     with ExitStack() as opened:
-        engine = opened.enter_context(open_engine(setting.options, parts.by_role))
-        tasks = tuple(chosen_tasks(setting, parts, engine, problems))
-        runner = opened.enter_context(open_runner(setting.options, engine))  # it may take seconds
-        total = len(parts.bots) * sum(len(task.conversations) for task in tasks)
-        progress = Progress(engine.ledger, total=total)
+        parts = {**named, "user": roles.simulator, "judge": roles.judge}
+        engine = opened.enter_context(open_engine(spec, cache, parts))
+        tasks = tuple(chosen_tasks(asked, engine, problems))
+        runner = opened.enter_context(open_runner(spec, cache, engine))  # it may take seconds
+        progress = Progress(engine.ledger, total=len(bots) * sum(len(task.conversations) for task in tasks))
         try:
             yield EvaluationRun(
-                parts=parts, engine=engine, runner=runner, tasks=tasks, problems=problems, progress=progress
+                spec=spec,
+                bots=bots,
+                engine=engine,
+                runner=runner,
+                tasks=tasks,
+                problems=problems,
+                progress=progress,
             )
         finally:
             problems.close()
             show_usage(engine.ledger)
 
 
-def dry_run(setting: Setting, problems: Problems) -> None:
+def dry_run(asked: Asked, problems: Problems) -> None:
     """Show what an evaluation would cost; ends the command where rows could not be read."""
-    parts, ledger = chosen_parts(setting), Ledger()
-    prices = {
-        CallRole.SIMULATOR: parts.simulator.price,
-        CallRole.JUDGE: parts.judge.price,
-        CallRole.GOAL: parts.judge.price,
-    }
-    bots = [bot.price for bot in parts.bots.values()]
-    for task in chosen_tasks(setting, parts, Engine(cache=None), problems):
-        estimated = estimate_evaluation(task.conversations, task.evaluator, bots, prices=prices)
+    spec, ledger = asked.spec, Ledger()
+    prices = prices_of(roles_of(spec))
+    bots = [as_chat_model(bot).price for bot in spec.assistants]
+    for task in chosen_tasks(asked, Engine(cache=None), problems):
+        estimated = estimate_evaluation(task.conversations, spec, task.evaluator.task, prices, bots=bots)
         for role, usage in estimated.roles.items():
             ledger.roles[role] = ledger.of(role) + usage
     problems.close()
@@ -105,5 +143,20 @@ def dry_run(setting: Setting, problems: Problems) -> None:
     finish(problems)
 
 
-def _less(after: Usage, before: Usage) -> Usage:
+def chosen_tasks(asked: Asked, engine: Engine, problems: Problems) -> Iterator[TaskRun]:
+    """The tasks with their rows. Raises UsageError or InputError for one that cannot be had."""
+    spec, work = asked.spec, asked.work
+    for task in [get_task(name) for name in spec.evaluation.tasks]:
+        rows = load_task(task, asked.data, on_error=problems.report)
+        conversations = tuple(islice(rows, work.limit))
+        if not conversations:
+            raise InputError(f"no row of it can be used for the task {task.name}", where=str(asked.data or task.hub))
+        if spec.evaluation.unsafe_exec and task.metric == PassRate.name and not work.dry_run:
+            note("--unsafe-exec: where there is no sandbox, models' code runs unprotected.")
+        jobs = {bot.name: EvaluateJob(spec=spec.with_assistant(bot), task=task.name) for bot in spec.assistants}
+        evaluator = next(iter(jobs.values())).evaluator(engine, estimating=work.dry_run)
+        yield TaskRun(evaluator=evaluator, conversations=conversations, jobs=jobs)
+
+
+def _minus(after: Usage, before: Usage) -> Usage:
     return Usage(**{field.name: getattr(after, field.name) - getattr(before, field.name) for field in fields(Usage)})

@@ -7,22 +7,36 @@ from pathlib import Path
 import click
 
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, Number, RunOptions, count, number, option, taking
-from collab_cli.paths import Command, WrittenPath
+from collab_cli.options import (
+    CACHE_OPTIONS,
+    DRY_RUN,
+    LIMITS,
+    LOGS,
+    READING,
+    ROLES,
+    RUNNER,
+    SCORING,
+    Work,
+    declared_options,
+    run_options,
+)
+from collab_cli.params import OUTPUT, Command, Number, OneOf, option
+from collab_cli.paths import WrittenPath
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
-from collab_sdk import ExportReport
-from collab_sdk.chat.loop import run_sync
+from collab_sdk.engine import run_sync
 from collab_sdk.files import export_files
 from collab_sdk.jobs import ExportJob
-from collab_sdk.logs import WRITERS
-from collab_sdk.preferences import PairRule, Refusal
+from collab_sdk.logs import get_preference_format, preference_format_names
+from collab_sdk.preferences import ExportReport, Refusal
+from collab_sdk.spec import PairRule, RunSpec
 
 
 def _files(output: Path) -> list[Path]:
-    catalogues = {writer.catalogue for writer in WRITERS.values() if writer.catalogue}
+    formats = map(get_preference_format, preference_format_names())
+    catalogues = {format.catalogue for format in formats if format.catalogue}
     return [*export_files(output), *(output.parent / name for name in catalogues)]
 
 
@@ -33,32 +47,36 @@ def _files(output: Path) -> list[Path]:
     "-o",
     type=WrittenPath(files=_files, path_type=Path),
     metavar="FILE",
-    help="Where the pairs go, as JSON lines.",
+    group=OUTPUT,
+    help="File for the pairs, as JSON lines.",
 )
 @option(
     "--format",
-    type=click.Choice(list(WRITERS)),
+    cls=OneOf,
+    names=preference_format_names,
     default="trl",
     show_default=True,
     metavar="FORMAT",
-    help=f"The kind of rows: {', '.join(WRITERS)}.",
+    group=OUTPUT,
+    help="Kind of rows",
 )
-@number("--eval-fraction", Number(min=0, max=1, max_open=True), 0.0, metavar="FRACTION", help="Chats to hold out.")
-@number("--candidates", count(2), 3, help="Responses to compare at each turn.")
-@number("--min-margin", Number(min=0), PairRule.min_margin, metavar="MR", help="Between chosen and rejected, at least.")
-@number("--max-pairs", count(1), PairRule.max_pairs, help="Of one conversation.")
-@option("--fixed-samples", is_flag=True, help="Play exactly --samples futures of each response, as the paper does.")
-@taking([*RUN_OPTIONS, *RUNNER])
+@option(
+    "--eval-fraction",
+    type=Number(min=0, max=1, max_open=True),
+    default=0.0,
+    show_default=True,
+    metavar="FRACTION",
+    group=OUTPUT,
+    help="Share of the chats to hold out.",
+)
+@run_options(*READING, *ROLES, *SCORING, *declared_options(PairRule), *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def export_prefs(
     logs: tuple[str, ...],
     output: Path | None,
     format: str,
     eval_fraction: float,
-    candidates: int,
-    min_margin: float,
-    max_pairs: int,
-    fixed_samples: bool,
-    options: RunOptions,
+    spec: RunSpec,
+    work: Work,
 ) -> None:
     """Relabel logged chats and write preference pairs.
 
@@ -70,18 +88,12 @@ def export_prefs(
       collab export-prefs chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini -o prefs.jsonl
     """
     problems = Problems()
-    if options.dry_run:
-        dry_run(logs, options, problems, candidates=candidates)
+    if work.dry_run:
+        dry_run(logs, spec, work, problems, with_pairs=True)
         return
     target = _checked(output)
-    with running(logs, options, problems) as run:
-        job = ExportJob(
-            score=run.job,
-            candidates=candidates,
-            min_margin=min_margin,
-            max_pairs=max_pairs,
-            adaptive=not fixed_samples,
-        )
+    with running(logs, spec, work, problems) as run:
+        job = ExportJob(spec=spec)
         with shown(run.progress):
             report = run_sync(
                 job.exporter(run.scorer).awrite(

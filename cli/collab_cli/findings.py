@@ -10,11 +10,11 @@ from typing import Literal
 
 from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
-from collab_sdk.chat.adapt import PLUGIN_GROUP
 from collab_sdk.errors import CollabError
 from collab_sdk.metrics import metric_names
-from collab_sdk.registry import registered
-from collab_sdk.sandbox.isolation import ISOLATIONS, works
+from collab_sdk.models import PLUGIN_GROUP
+from collab_sdk.plugins import registered
+from collab_sdk.sandbox import ISOLATIONS, works
 from collab_sdk.tasks import task_names
 
 DISTRIBUTION = "collab-sdk"

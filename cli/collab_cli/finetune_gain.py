@@ -1,48 +1,51 @@
 """`collab finetune --evaluate`: did it help, on chats that it was not trained on?"""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 from collab_cli.comparison_output import show_comparison
-from collab_cli.options import RunOptions
-from collab_cli.setup import chosen_models, open_scorer
+from collab_cli.options import NO_MODEL, Work
+from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
-from collab_sdk import Conversation, read_conversations
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.comparison import Comparison, acompare_bots
-from collab_sdk.errors import InputError
+from collab_sdk import Conversation, RunSpec, read_conversations
+from collab_sdk.engine import run_sync
+from collab_sdk.errors import InputError, UsageError
+from collab_sdk.evaluation import Comparison, acompare_bots
 from collab_sdk.files import JsonlWriter
-from collab_sdk.logs.sources import log_files
+from collab_sdk.jobs import roles_of
+from collab_sdk.logs import log_files
 from collab_sdk.training import TrainingOptions, opening
 
 SCHEMA = "collab/comparison/v1"
 FILE = "comparison.jsonl"
 
 
-def check_gain(logs: tuple[Path, ...], training: TrainingOptions, options: RunOptions) -> None:
+def check_gain(logs: tuple[Path, ...], spec: RunSpec | None) -> None:
     """Raises CollabError for logs that cannot be read or a user that nobody plays: before hours of training."""
     log_files(logs)
-    chosen_models(with_base(training, options))
+    if spec is None:
+        raise UsageError(NO_MODEL)
+    roles_of(spec)
 
 
 def show_gain(
     logs: tuple[Path, ...],
     training: TrainingOptions,
-    options: RunOptions,
+    spec: RunSpec,
+    work: Work,
     *,
     bot: str,
     trained_on: frozenset[str],
     problems: Problems,
 ) -> None:
     """Base and trained `bot` on every turn of the chats that are not among `trained_on`; written to the output, too."""
-    base = f"hf:{training.base}"
-    with open_scorer(with_base(training, options)) as scorer:
-        held_out = islice(_held_out(logs, trained_on, problems), options.limit)
+    with open_scorer(spec, work.cache) as scorer:
+        held_out = islice(_held_out(logs, trained_on, problems), work.limit)
         try:
-            comparison = run_sync(acompare_bots(held_out, base, bot, scorer))
+            comparison = run_sync(acompare_bots(held_out, spec.assistant, bot, scorer))
         finally:
             problems.close()
             show_usage(scorer.engine.ledger)
@@ -50,10 +53,6 @@ def show_gain(
         raise InputError("every chat in it was trained on; give others to --evaluate", where=", ".join(map(str, logs)))
     _write(comparison, training.output / FILE)
     show_comparison(comparison)
-
-
-def with_base(training: TrainingOptions, options: RunOptions) -> RunOptions:
-    return replace(options, assistant=f"hf:{training.base}")
 
 
 def _held_out(logs: tuple[Path, ...], trained_on: frozenset[str], problems: Problems) -> Iterator[Conversation]:
@@ -68,6 +67,6 @@ def _names(conversation: Conversation) -> tuple[str, str]:
 
 def _write(comparison: Comparison, path: Path) -> None:
     with JsonlWriter(path) as file:
-        for figure in comparison.figures:
-            row = {"before_bot": comparison.before, "after_bot": comparison.after, **asdict(figure)}
+        for statistic in comparison.statistics:
+            row = {"before_bot": comparison.before, "after_bot": comparison.after, **asdict(statistic)}
             file.write({"schema": SCHEMA, **row})

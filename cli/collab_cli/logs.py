@@ -9,8 +9,9 @@ from collab_cli.failures import finish
 from collab_cli.logs_purge import purge
 from collab_cli.logs_store import STORE, STORES
 from collab_cli.logs_view import list_, show
-from collab_cli.options import LOG_FORMAT, LOGS, count, number, option
-from collab_cli.paths import Group, WrittenPath, just
+from collab_cli.options import LIMIT, LOG_FORMAT, LOGS
+from collab_cli.params import OUTPUT, Group, option
+from collab_cli.paths import WrittenPath, just
 from collab_cli.terminal import Problems, note
 from collab_cli.units import of
 from collab_sdk import read_conversations
@@ -33,7 +34,7 @@ def logs() -> None:
 @LOGS
 @STORE
 @LOG_FORMAT
-@number("--limit", count(1), help="Stop after N conversations.")
+@LIMIT
 def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: int | None) -> None:
     """Put logged chats into a store.
 
@@ -64,12 +65,13 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
     default="-",
     show_default=True,
     metavar="FILE",
-    help="Where the rows go; - is stdout.",
+    group=OUTPUT,
+    help="File for the rows; - is stdout.",
 )
 @option(
     "--format", type=click.Choice(list(CHAT_WRITERS)), default="collab", show_default=True, help="The kind of rows."
 )
-@number("--limit", count(1), help="Stop after N conversations.")
+@LIMIT
 def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None) -> None:
     """Write stored chats as JSON lines.
 

@@ -6,13 +6,11 @@ from pathlib import Path
 import click
 
 from collab_cli.logs_store import CHANGED_STORE
-from collab_cli.options import Number, option
-from collab_cli.paths import Command
+from collab_cli.params import Command, Number, option
 from collab_cli.terminal import printable
 from collab_cli.units import of
 from collab_sdk.harvest import salted_user
-from collab_sdk.logs import ConversationStore
-from collab_sdk.logs.store import Purge
+from collab_sdk.logs import ConversationStore, Purge
 
 SECONDS_A_DAY = 86_400
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from collab_cli.options import option
+from collab_cli.params import option
 from collab_cli.paths import ReadPath, WrittenPath
 from collab_sdk.files import database_files
 

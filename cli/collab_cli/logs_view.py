@@ -11,16 +11,13 @@ import click
 
 from collab_cli.failures import finish
 from collab_cli.logs_store import READ_STORE
-from collab_cli.options import count, number, option
-from collab_cli.paths import Command
+from collab_cli.params import Command, Count, option
 from collab_cli.terminal import Problems, make_console, note, printable
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
 from collab_sdk import Conversation
 from collab_sdk.files import JsonlWriter
-from collab_sdk.logs import ConversationStore
-from collab_sdk.logs.formats.tool_calls import called_function
-from collab_sdk.logs.store import StoredChat
+from collab_sdk.logs import ConversationStore, StoredChat, called_function
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +32,7 @@ OTHER_COLUMNS = 45
 
 @click.command("list", cls=Command)
 @READ_STORE
-@number("--limit", count(1), help=f"Show N chats.  [default: {LISTED}; with --json, all]")
+@option("--limit", type=Count(min=1), metavar="N", help=f"Show N chats.  [default: {LISTED}; with --json, all]")
 @option("--json", is_flag=True, help="JSON lines in place of the table.")
 def list_(store: Path, limit: int | None, json: bool) -> None:
     """List the chats of a store, the latest first."""

@@ -23,11 +23,11 @@ COMMANDS = {
 """In the order of use; the module of a command has its name."""
 
 EPILOG = """\
-Every option of every command also reads COLLAB_<OPTION>, such as COLLAB_MODEL or COLLAB_MAX_USD, and the commands that
-call models take a file of options: --config collab.toml. Flags win over the environment, which wins over the file.
+Every option of every command also reads COLLAB_<OPTION>, such as COLLAB_MODEL or COLLAB_MAX_USD, and stands in a file
+of options by its long name: --config collab.toml. Flags win over the environment, which wins over the file.
 
-Exit codes: 0 done, 1 error, 2 usage, 3 done but some conversations or input lines failed, 4 budget reached, 130
-interrupted. After 4 and 130 the same command goes on where it stopped.
+Exit codes: 0 done, 1 error or no result, 2 usage, 3 finished but some conversations or input lines failed, 4 budget
+reached, 130 interrupted. After 4 and 130 the same command resumes where it stopped.
 """
 
 
@@ -53,7 +53,12 @@ class Commands(click.Group):
             return super().invoke(ctx)
 
 
-@click.group("collab", cls=Commands, epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.group(
+    "collab",
+    cls=Commands,
+    epilog=EPILOG,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="collab-sdk")
 def main() -> None:
     """Make an existing chatbot a better collaborator: score its replies by how the conversation ends, and train on it.

@@ -1,241 +1,365 @@
-"""The options that the commands share."""
+"""The options that the commands share: those of a RunSpec, made from its declarations, and those of the work itself."""
 
 import functools
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
-from click.core import ParameterSource
 
-from collab_cli.config import read_config
-from collab_cli.paths import ReadPath, WrittenPath
+from collab_cli.params import (
+    CACHE,
+    INPUT,
+    Count,
+    Decorator,
+    MetricParam,
+    ModelOption,
+    Number,
+    OneOf,
+    model_settings,
+    option,
+)
+from collab_cli.paths import ReadPath, WrittenPath, note_read
+from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
-from collab_sdk.logs import FORMATS
+from collab_sdk.logs import log_format_names
+from collab_sdk.models import has_own_address, prompt_file
+from collab_sdk.spec import (
+    DEFAULT_METRICS,
+    ROLE_DEFAULTS,
+    SPENDING,
+    WHO,
+    EvaluationSpec,
+    Limits,
+    ModelSettings,
+    ModelSpec,
+    PairRule,
+    RunnerSpec,
+    RunSpec,
+    Setting,
+    setting_of,
+)
 
-Command = Callable[..., Any]
-LOCAL = "local"
+NO_MODEL = (
+    "No model is named: give --model and a name such as openai/gpt-4o-mini, or --model offline for rules in a "
+    "model's place."
+)
+MODEL = "model"
+ROLE_HELP = {
+    "assistant": "The bot: a model's name, or a function of yours as py:MODULE:FUNCTION.",
+    "simulator": "The model that plays the user.",
+    "judge": "The model that scores conversations.  [default: --model, or the simulator]",
+    MODEL: "Default model for assistant, simulator and judge: openai/gpt-4o-mini, or offline for rules.",
+}
+LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
+"""Files, folders, or `-` for stdin. That they exist is checked by the reader, which knows them all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
-    """How a run is set up: models, sampling, limits."""
+class Work:
+    """What a command reads, and where replies are kept: what decides no score."""
 
-    assistant: str | None = None
-    simulator: str | None = None
-    judge: str | None = None
-    model: str | None = None
-    api_base: tuple[str, ...] = ()
     limit: int | None = None
     log_format: str | None = None
-    samples: int = 3
-    window: int = 2
-    goals_per_turn: int = 1
-    metric: tuple[tuple[str, float], ...] = ()
-    token_rate: float | None = None
-    max_usd: float | None = None
-    max_calls: int | None = None
     dry_run: bool = False
-    concurrency: int = 64
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    timeout: float = 120.0
     cache: str | None = None
-    engine: str = LOCAL
-    ray_address: str | None = None
-    ray_workers: int | None = None
-    ray_dashboard: bool = False
 
 
-class Count(click.IntRange):
-    name = "whole number"
-
-
-class Number(click.FloatRange):
-    """inf and nan are in no range."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a valid number.", param, ctx)
-        return number
-
-
-class Weight(click.ParamType[tuple[str, float]]):
-    """`NAME=WEIGHT`."""
-
-    name = "name=weight"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
-        if isinstance(value, tuple):  # converted before
-            return value
-        name, separator, weight = value.partition("=")
-        if not name or not separator:
-            self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
-        return name.strip(), Number().convert(weight, param, ctx)
-
-
-def each_once(ctx: click.Context, param: click.Parameter, weights: tuple[tuple[str, float], ...]) -> Any:
-    names = [name for name, _ in weights]
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise click.BadParameter(f"{repeated[0]!r} has more than one weight.", ctx, param)
-    return weights
-
-
-def option(*names: str, **attributes: Any) -> Callable[[Command], Command]:
-    """A click option that also reads `COLLAB_` and its long name."""
-    long = next(name for name in names if name.startswith("--")).partition("/")[0]  # --this/--no-this
-    envvar = "COLLAB_" + long.removeprefix("--").replace("-", "_").upper()
-    return click.option(*names, envvar=envvar, **attributes)
-
-
-def number(
-    name: str, type: click.ParamType[Any], default: float | None = None, *, metavar: str = "N", help: str
-) -> Callable[[Command], Command]:
-    return option(name, type=type, default=default, show_default=default is not None, metavar=metavar, help=help)
-
-
-def count(at_least: int) -> Count:
-    return Count(min=at_least)
+LIMIT = option("--limit", type=Count(min=1), metavar="N", group=INPUT, help="Stop after N conversations.")
+LOG_FORMAT = option(
+    "--log-format",
+    cls=OneOf,
+    names=log_format_names,
+    metavar="FORMAT",
+    group=INPUT,
+    help="Format of the logs, where their content does not show it",
+)
+DRY_RUN = option("--dry-run", is_flag=True, group=SPENDING, help="Only estimate the calls, tokens and cost.")
 
 
 def _cache_files(where: Path) -> list[Path]:
     return database_files(where / "cache.db")
 
 
-CACHE = WrittenPath(in_place=_cache_files, path_type=str)
-CACHE_DIRECTORY = WrittenPath(in_place=_cache_files, file_okay=False)
+CACHE_PLACE = WrittenPath(in_place=_cache_files, path_type=str)
+CACHE_OPTIONS = [
+    option(
+        "--cache",
+        type=CACHE_PLACE,
+        metavar="WHERE",
+        group=CACHE,
+        help="Where replies are kept: a directory, or redis://... or postgresql://... to share them.  "
+        "[default: collab in the user's cache directory]",
+    ),
+    option(
+        "--cache-dir",
+        type=WrittenPath(in_place=_cache_files, file_okay=False),
+        metavar="DIRECTORY",
+        group=CACHE,
+        help="The same, for a directory.",
+    ),
+]
 
 
-def cache_option(command: Command) -> Command:
+def cache_option(command: Any) -> Any:
     """Where replies are kept, by either of two names, as `cache`: a directory, a URL, or None."""
 
     @functools.wraps(command)
-    def with_cache(*, cache: str | None, cache_dir: str | None, **values: Any) -> Any:
-        if cache is not None and cache_dir is not None:
-            named = {name: _strength(name) for name in ("cache", "cache_dir")}
-            if named["cache"] == named["cache_dir"]:
-                raise click.UsageError("--cache and --cache-dir name two caches: give one of them.")
-            cache = cache if named["cache"] < named["cache_dir"] else cache_dir
-        return command(cache=cache or cache_dir, **values)
+    def with_cache(**values: Any) -> Any:
+        return command(cache=_chosen_cache(values), **values)
 
-    decorated: Command = with_cache
-    for add in (
-        option("--cache-dir", type=CACHE_DIRECTORY, help="The same, for a directory."),
-        option(
-            "--cache",
-            type=CACHE,
-            metavar="WHERE",
-            help="Where replies are kept: a directory, or redis://... or postgresql://... to share them.  "
-            "[default: collab in the user's cache directory]",
-        ),
-    ):
-        decorated = add(decorated)
-    return decorated
+    return _decorated(with_cache, CACHE_OPTIONS)
+
+
+def _chosen_cache(values: dict[str, Any]) -> str | None:
+    cache: str | None = values.pop("cache")
+    directory: str | None = values.pop("cache_dir")
+    if cache is not None and directory is not None:
+        named = {name: _strength(name) for name in ("cache", "cache_dir")}
+        if named["cache"] == named["cache_dir"]:
+            raise click.UsageError("--cache and --cache-dir name two caches: give one of them.")
+        return cache if named["cache"] < named["cache_dir"] else directory
+    return cache or directory
 
 
 def _strength(name: str) -> int:
     """A flag before the environment before a file of options."""
     source = click.get_current_context().get_parameter_source(name)
-    return list(ParameterSource).index(source) if source is not None else len(ParameterSource)
+    order = list(click.core.ParameterSource)
+    return order.index(source) if source is not None else len(order)
 
 
-CONFIG = option(
-    "--config",
-    type=ReadPath(dir_okay=False, path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=read_config,
-    help="A TOML or YAML file of options.",
-)
-API_BASE = option(
-    "--api-base",
+def declared_options(kind: type, *, only: Sequence[str] = (), **defaults: Any) -> list[Decorator]:
+    """An option for each field of a dataclass that is declared as one, or for `only` some of them.
+
+    `defaults` are those of this command, where they are others.
+    """
+    return [make for name, make in _declared(kind, defaults) if not only or name in only]
+
+
+def _declared(kind: type, defaults: Mapping[str, Any]) -> Iterator[tuple[str, Decorator]]:
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        known = setting_of(field)
+        if known is None:
+            continue
+        flag = f"--{(known.flag or field.name).replace('_', '-')}"
+        default = defaults.get(field.name, field.default)
+        attributes: dict[str, Any] = {"help": known.help, "group": known.group, "default": default}
+        of = _without_none(hints[field.name])
+        if of is bool:
+            if default is None:
+                flag = f"{flag}/--no-{flag.removeprefix('--')}"
+            else:
+                attributes["is_flag"] = True
+        else:
+            attributes["metavar"] = known.metavar
+            attributes["show_default"] = default not in (None, ())
+            if get_origin(of) is tuple:
+                attributes["multiple"] = True
+            elif of in (int, float):
+                attributes["type"] = _range(of, known)
+        yield field.name, option(flag, **attributes)
+
+
+def _range(kind: type, known: Setting) -> click.ParamType[Any]:
+    if kind is int:
+        return Count(min=None if known.at_least is None else int(known.at_least))
+    low = known.at_least if known.at_least is not None else known.above
+    return Number(min=low, min_open=known.above is not None, max=known.below, max_open=known.below is not None)
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) is UnionType:
+        return next(each for each in get_args(hint) if each is not NoneType)
+    return hint
+
+
+def declared_names(kind: type) -> dict[str, str]:
+    """By the name of its parameter, the field of a dataclass that an option sets."""
+    return {
+        (known.flag or field.name).replace("-", "_"): field.name
+        for field in fields(kind)
+        if (known := setting_of(field)) is not None
+    }
+
+
+class BotName(click.ParamType[str]):
+    """The name of a bot, which may hold the name of a file with its instructions."""
+
+    name = "bot"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if file := prompt_file(value):
+            note_read(ctx, file)
+        return value
+
+
+def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
+    prefix = "" if role == MODEL else f"{role}-"
+    short = ["-a"] if role == "assistant" else []
+    who = "--model" if role == MODEL else f"the {role}"
+    more = "; repeatable: others are compared with the first" if several else ""
+    base = (
+        "Address of an OpenAI-compatible server for --model, and for each role whose name has no address of its own; "
+        "repeatable, for replicas that share the calls."
+        if role == MODEL
+        else f"Address of an OpenAI-compatible server for {who} alone; repeatable, for replicas."
+    )
+    return [
+        option(
+            f"--{role}",
+            *short,
+            type=BotName(),
+            metavar="BOT" if role == "assistant" else "MODEL",
+            multiple=several,
+            group=WHO,
+            help=ROLE_HELP[role].rstrip(".") + more + ("" if ROLE_HELP[role].endswith("]") else "."),
+        ),
+        option(f"--{prefix}api-base", multiple=True, metavar="URL", group=WHO, help=base),
+        option(
+            f"--{prefix}api-key-env",
+            metavar="NAME",
+            group=WHO,
+            help=f"Environment variable that holds the key for {who}'s server.",
+        ),
+        option(
+            f"--{role}-option",
+            type=ModelOption(),
+            multiple=True,
+            metavar="KEY=VALUE",
+            callback=_over_file,
+            group=WHO,
+            help="A setting of --model, such as temperature=0.2, extra_body.KEY=VALUE or price=IN/OUT (USD for a "
+            "million tokens); the value 'default' leaves it to the server; repeatable."
+            if role == MODEL
+            else f"A setting of {who} alone, as for --model-option; repeatable.",
+        ),
+    ]
+
+
+def _over_file(ctx: click.Context, param: click.Parameter, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Settings from a flag over those from a file, one by one."""
+    return (*(ctx.default_map or {}).get(param.name or "", ()), *value)
+
+
+METRIC = option(
+    "--metric",
+    type=MetricParam(),
     multiple=True,
-    metavar="URL",
-    help="An OpenAI-compatible server that serves all the models; repeatable, for replicas that share the calls.",
+    metavar="NAME=WEIGHT[,OPTION=VALUE]",
+    group="What is scored",
+    help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
 )
-LOG_FORMAT = option(
-    "--log-format",
-    type=click.Choice([known.name for known in FORMATS]),
-    metavar="FORMAT",
-    help="What the logs are, where their content does not show it: " + ", ".join(known.name for known in FORMATS) + ".",
-)
-DEFAULTS = RunOptions()
-PARTS = [
-    option("--simulator", metavar="MODEL", help="Plays the user."),
-    option("--judge", metavar="MODEL", help="Scores conversations.  [default: --model, or the simulator's]"),
-    option("--model", metavar="MODEL", help="All three, where not named: any LiteLLM name, or offline."),
-    API_BASE,
-]
-LIMIT = number("--limit", count(1), help="Stop after N conversations.")
-MAX_USD = number("--max-usd", Number(min=0), metavar="USD", help="Stop before more than that is spent.")
-MAX_CALLS = number("--max-calls", count(0), help="Stop before more than N calls are made.")
-SPENDING = [
-    MAX_USD,
-    MAX_CALLS,
-    option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and money."),
-    number("--concurrency", count(1), DEFAULTS.concurrency, help="Calls at once, at most, to each model or replica."),
-    number("--requests-per-minute", Number(min=0, min_open=True), help="A provider's limit, for each model."),
-    number("--tokens-per-minute", Number(min=0, min_open=True), help="Likewise, of prompts and replies together."),
-    number("--timeout", Number(min=0, min_open=True), DEFAULTS.timeout, metavar="SECONDS", help="For one call."),
-    cache_option,
-    CONFIG,
-]
-SCORING = [
-    number("--samples", count(1), DEFAULTS.samples, help="Futures of each response; an export needs fewer on average."),
-    number("--window", count(0), DEFAULTS.window, help="Exchanges of each future."),
-    number("--goals-per-turn", count(1), DEFAULTS.goals_per_turn, help="Goals to judge by that fit what was said."),
-    option(
-        "--metric",
-        type=Weight(),
-        multiple=True,
-        callback=each_once,
-        metavar="NAME=WEIGHT",
-        help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
-    ),
-    number("--token-rate", Number(min=0), metavar="RATE", help="Cost of a token in token_penalty (lambda)."),
-]
-RUN_OPTIONS = [
-    option("--assistant", "-a", metavar="BOT", help="The bot: a model, or a function of yours as py:MODULE:FUNCTION."),
-    *PARTS,
-    LIMIT,
-    LOG_FORMAT,
-    *SCORING,
-    *SPENDING,
-]
+DEFAULT_MODEL = _role_options(MODEL)
+USER_AND_JUDGE = [each for role in ("simulator", "judge") for each in _role_options(role)]
+ROLES = [*DEFAULT_MODEL, *_role_options("assistant"), *USER_AND_JUDGE]
+SEVERAL_BOTS = [*DEFAULT_MODEL, *_role_options("assistant", several=True), *USER_AND_JUDGE]
+READING = [LIMIT, LOG_FORMAT]
+SCORING = [METRIC, *declared_options(RunSpec)]
+LIMITS = declared_options(Limits)
+RUNNER = declared_options(RunnerSpec)
+NESTED: Mapping[str, type] = {"pairs": PairRule, "evaluation": EvaluationSpec, "limits": Limits, "runner": RunnerSpec}
+"""The parts of a RunSpec that have options of their own."""
 
 
-def taking(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
-    """Give a command these options; it gets those that a run has as `options`, all others by their name."""
+def run_options(*options: Decorator, needs_model: bool = True) -> Decorator:
+    """Give a command these options. It gets a RunSpec as `spec`, a Work as `work`, and all others by their name.
 
-    def decorate(command: Command) -> Command:
+    With `needs_model` False, `spec` is None where no model is named.
+    """
+
+    def decorate(command: Any) -> Any:
         @functools.wraps(command)
-        def with_options(**values: Any) -> Any:
-            shared = {field.name: values.pop(field.name) for field in fields(RunOptions) if field.name in values}
-            return command(options=RunOptions(**shared), **values)
+        def with_spec(**values: Any) -> Any:
+            if "cache_dir" in values:
+                values["cache"] = _chosen_cache(values)
+            given = {name: values.pop(name) for name in ("limit", "log_format", "dry_run", "cache") if name in values}
+            work = Work(**given)
+            return command(spec=_spec(values, needed=needs_model), work=work, **values)
 
-        decorated: Command = with_options
-        for add in reversed(options):
-            decorated = add(decorated)
-        return decorated
+        return _decorated(with_spec, options)
 
     return decorate
 
 
-run_options = taking(RUN_OPTIONS)
+def taking(options: Sequence[Decorator]) -> Decorator:
+    """Give a command these options, each by its name."""
+    return lambda command: _decorated(command, options)
 
 
-RUNNER = [
-    option("--engine", metavar="ENGINE", default=DEFAULTS.engine, show_default=True, help="Where to work: local, ray."),
-    option("--ray-address", metavar="HOST:PORT", help="A Ray cluster, or auto.  [default: Ray on this machine]"),
-    number("--ray-workers", count(1), help="Processes to work in.  [default: by CPUs and --concurrency]"),
-    option("--ray-dashboard", is_flag=True, help="Start Ray's dashboard with it."),
-]
+def _decorated(command: Any, options: Sequence[Decorator]) -> Any:
+    for add in reversed(options):
+        command = add(command)
+    return command
 
 
-LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
-"""Files, folders, or `-` for stdin. That they exist is checked by the reader, which knows them all."""
+def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
+    """The RunSpec of a command's values, which are taken out. Raises UsageError where a role has no model."""
+    parts: dict[str, Any] = {}
+    for part, kind in NESTED.items():
+        given = {field: values.pop(name) for name, field in declared_names(kind).items() if name in values}
+        parts[part] = kind(**given)
+    parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
+    parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
+    roles = _Roles(values)
+    if not roles.any_named:
+        if needed:
+            raise UsageError(NO_MODEL)
+        return None
+    return RunSpec(assistants=roles.assistants(), simulator=roles.simulator(), judge=roles.judge(), **parts)
+
+
+class _Roles:
+    """Who plays what, from a command's values."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values: dict[str, Any] = {}
+        for role in (*ROLE_DEFAULTS, MODEL):
+            prefix = "" if role == MODEL else f"{role}_"
+            for name, key in ((role, ""), (f"{prefix}api_base", "base"), (f"{prefix}api_key_env", "key")):
+                self._values[f"{role}.{key}"] = values.pop(name, None)
+            self._values[f"{role}.option"] = values.pop(f"{role}_option", ())
+        named = self._values["assistant."]
+        self._bots: tuple[str, ...] = named if isinstance(named, tuple) else (named,) if named else ()
+
+    @property
+    def any_named(self) -> bool:
+        return bool(self._bots or any(self._values[f"{role}."] for role in ("simulator", "judge", MODEL)))
+
+    def assistants(self) -> tuple[ModelSpec, ...]:
+        if repeated := [name for name in self._bots if self._bots.count(name) > 1]:
+            raise UsageError(f"The bot {repeated[0]!r} is given twice.")
+        if not self._bots and not self._values[f"{MODEL}."]:
+            raise UsageError("The bot is not named: give --assistant, or --model for all roles.")
+        return tuple(self._model("assistant", name) for name in self._bots or (None,))
+
+    def simulator(self) -> ModelSpec:
+        if not self._values["simulator."] and not self._values[f"{MODEL}."]:
+            raise UsageError("The bot has no user to talk to: give --simulator, or --model for all other roles.")
+        return self._model("simulator", self._values["simulator."])
+
+    def judge(self) -> ModelSpec:
+        name = self._values["judge."]
+        if name or self._values[f"{MODEL}."]:
+            return self._model("judge", name)
+        settings, price = self._settings("judge", from_model=False)
+        return replace(self.simulator(), settings=settings, **({} if price is None else {"price": price}))
+
+    def _model(self, role: str, own: str | None) -> ModelSpec:
+        """The model of a role: its own, or --model. A provider's model goes to its provider, whatever --api-base is."""
+        name = own or self._values[f"{MODEL}."]
+        base, key = self._values[f"{role}.base"], self._values[f"{role}.key"]
+        shared = self._values[f"{MODEL}.base"]
+        if not base and (not own or not has_own_address(name)):
+            base, key = shared, key or self._values[f"{MODEL}.key"]
+        settings, price = self._settings(role, from_model=not own)
+        return ModelSpec(name=name, api_base=tuple(base or ()), api_key_env=key, settings=settings, price=price)
+
+    def _settings(self, role: str, *, from_model: bool) -> tuple[ModelSettings | None, Any]:
+        """What was asked for, over the role's own defaults; None where nothing was."""
+        pairs = [*(self._values[f"{MODEL}.option"] if from_model else ()), *self._values[f"{role}.option"]]
+        given, price = model_settings(pairs, f"--{role}-option")
+        return (replace(ROLE_DEFAULTS[role], **given) if given else None), price

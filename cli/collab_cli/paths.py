@@ -62,12 +62,6 @@ class Command(click.Command):
         return super().invoke(ctx)
 
 
-class Group(click.Group):
-    """A group of such commands."""
-
-    command_class = Command
-
-
 def note_read(ctx: click.Context | None, path: str | Path) -> None:
     """Count a file among the inputs of the command."""
     if ctx is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from collab_cli.terminal import make_console, note
 from collab_cli.units import duration, money
-from collab_sdk.chat.ledger import Ledger
+from collab_sdk.engine import Ledger
 
 if TYPE_CHECKING:
     from rich.table import Table

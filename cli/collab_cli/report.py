@@ -5,14 +5,15 @@ from pathlib import Path
 import click
 
 from collab_cli.failures import finish
-from collab_cli.options import option
-from collab_cli.paths import Command, ReadPath, WrittenPath
-from collab_cli.report_output import show_applied, show_report
-from collab_cli.terminal import Problems
-from collab_sdk.files import export_files
-from collab_sdk.report import apply_decisions, read_decisions, write_report
+from collab_cli.params import Command, option
+from collab_cli.paths import ReadPath, WrittenPath
+from collab_cli.terminal import Problems, note, printable
+from collab_cli.units import of, size
+from collab_sdk.files import beside, export_files
+from collab_sdk.report import Applied, Verdict, apply_decisions, read_decisions, write_report
 
 FILE = ReadPath(dir_okay=False, path_type=Path)
+PAST = {Verdict.KEEP: "kept", Verdict.FLIP: "flipped", Verdict.DROP: "dropped"}
 
 
 @click.command(cls=Command)
@@ -24,8 +25,8 @@ FILE = ReadPath(dir_okay=False, path_type=Path)
     metavar="FILE",
     help="The page, or the reviewed pairs.  [default: NAME.html]",
 )
-@option("--apply", "decisions", type=FILE, metavar="DECISIONS", help="Apply what the page saved to the pairs in FILE.")
-def report(file: Path, output: Path | None, decisions: Path | None) -> None:
+@option("--apply", type=FILE, metavar="DECISIONS", help="Apply what the page saved to the pairs in FILE.")
+def report(file: Path, output: Path | None, apply: Path | None) -> None:
     """Make a page to look at before training, and review pairs on it.
 
     FILE holds pairs of export-prefs, or what score -o, evaluate -o or check-sim --json wrote. The page is one HTML file
@@ -36,19 +37,35 @@ def report(file: Path, output: Path | None, decisions: Path | None) -> None:
       collab report --apply prefs.decisions.json prefs.jsonl -o reviewed.jsonl
     """
     problems = Problems()
-    if decisions is None:
+    if apply is None:
         target = output or page_path(file)
         shown = write_report(file, target, on_error=problems.report)
         problems.close()
-        show_report(target, shown)
+        _show_report(target, shown)
     else:
         if output is None:
             raise click.UsageError("Missing option '--output' / '-o': the file that the reviewed pairs go to.")
-        applied = apply_decisions(read_decisions(decisions), file, output)
-        show_applied(applied, output, file)
+        applied = apply_decisions(read_decisions(apply), file, output)
+        _show_applied(applied, output, file)
         if applied.unknown:
-            problems.report(f"{decisions}: {unknown_line(applied.unknown, file)}")
+            problems.report(f"{apply}: {unknown_line(applied.unknown, file)}")
     finish(problems)
+
+
+def _show_report(page: Path, conversations: int) -> None:
+    note(f"{of(conversations, 'conversation')}, {size(page.stat().st_size)}.")
+    note(f"Report: {page} (open it in a browser; it needs no network)")
+
+
+def _show_applied(applied: Applied, output: Path, pairs: Path) -> None:
+    """What became of the pairs, who decided it, and where the files are."""
+    done = ", ".join(f"{count:,} {PAST[verdict]}" for verdict, count in applied.verdicts.items())
+    who = f" by {printable(', '.join(applied.by))}" if applied.by else ""
+    note(f"Of {pairs.name}: {done}{who}.")
+    if applied.undecided:
+        note(f"{of(applied.undecided, 'pair')} without a decision stay as they are.")
+    note(f"Pairs:    {output}")
+    note(f"Details:  {beside(output, 'turns')} (with who decided what)")
 
 
 def page_path(file: Path) -> Path:

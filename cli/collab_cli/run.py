@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from itertools import islice
 
 from collab_cli.failures import finish
-from collab_cli.options import RunOptions
+from collab_cli.options import Work
 from collab_cli.progress import Progress
-from collab_cli.setup import open_runner, open_scorer, score_job
+from collab_cli.setup import open_runner, open_scorer, prices_of
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems
-from collab_sdk import Conversation, MRScorer, read_conversations
-from collab_sdk.chat.model import CallRole, Price
-from collab_sdk.estimate import estimate_usage
-from collab_sdk.jobs import Models, ScoreJob
+from collab_sdk import Conversation, MRScorer, RunSpec, read_conversations
+from collab_sdk.cost import estimate_scoring
+from collab_sdk.jobs import roles_of
 from collab_sdk.logs import count_conversations
-from collab_sdk.runners import Runner
+from collab_sdk.runs import Runner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    job: ScoreJob
+    spec: RunSpec
     scorer: MRScorer
     runner: Runner
     conversations: Iterator[Conversation]
@@ -29,55 +28,32 @@ class Run:
 
 
 @contextmanager
-def running(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> Iterator[Run]:
+def running(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems) -> Iterator[Run]:
     """Set a run up; whatever ends it, what it cost is shown."""
     with ExitStack() as opened:
-        scorer = opened.enter_context(open_scorer(options))
-        conversations = open_logs(logs, options, problems)
-        count = count_conversations(logs, format=options.log_format)
-        runner = opened.enter_context(open_runner(options, scorer.engine))  # it may take seconds
-        totals = [total for total in (count, options.limit) if total is not None]
+        scorer = opened.enter_context(open_scorer(spec, work.cache))
+        conversations = open_logs(logs, work, problems)
+        count = count_conversations(logs, format=work.log_format)
+        runner = opened.enter_context(open_runner(spec, work.cache, scorer.engine))  # it may take seconds
+        totals = [total for total in (count, work.limit) if total is not None]
         progress = Progress(scorer.engine.ledger, total=min(totals, default=None))
         try:
-            yield Run(
-                job=score_job(options),
-                scorer=scorer,
-                runner=runner,
-                conversations=conversations,
-                progress=progress,
-            )
+            yield Run(spec=spec, scorer=scorer, runner=runner, conversations=conversations, progress=progress)
         finally:
             problems.close()
             show_usage(scorer.engine.ledger)
 
 
-def dry_run(logs: tuple[str, ...], options: RunOptions, problems: Problems, *, candidates: int) -> None:
+def dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems, *, with_pairs: bool = False) -> None:
     """Show what a run would cost; ends the command where lines of the logs could not be read."""
-    job = score_job(options)
-    ledger = estimate_usage(
-        open_logs(logs, options, problems),
-        prices=prices_of(job.cast.models()),
-        metrics=job.weights,
-        samples=options.samples,
-        window=options.window,
-        candidates=candidates,
-        goals_per_turn=options.goals_per_turn,
-    )
+    prices = prices_of(roles_of(spec))
+    ledger = estimate_scoring(open_logs(logs, work, problems), spec, prices, with_pairs=with_pairs)
     problems.close()
     show_estimate(ledger)
     finish(problems)
 
 
-def prices_of(models: Models) -> dict[CallRole, Price | None]:
-    return {
-        CallRole.ASSISTANT: models.assistant.price,
-        CallRole.SIMULATOR: models.simulator.price,
-        CallRole.JUDGE: models.judge.price,
-        CallRole.GOAL: models.judge.price,
-    }
-
-
-def open_logs(logs: tuple[str, ...], options: RunOptions, problems: Problems) -> Iterator[Conversation]:
+def open_logs(logs: tuple[str, ...], work: Work, problems: Problems) -> Iterator[Conversation]:
     """The conversations, up to the limit; lines that cannot be read are reported and skipped."""
-    conversations = read_conversations(logs, format=options.log_format, on_error=problems.report, notes=problems.notes)
-    return islice(conversations, options.limit)
+    conversations = read_conversations(logs, format=work.log_format, on_error=problems.report, notes=problems.notes)
+    return islice(conversations, work.limit)

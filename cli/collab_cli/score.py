@@ -8,16 +8,18 @@ from pathlib import Path
 import click
 
 from collab_cli.failures import finish
-from collab_cli.options import LOGS, RUN_OPTIONS, RUNNER, RunOptions, option, taking
-from collab_cli.paths import Command, WrittenPath
+from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, RUNNER, SCORING, Work, run_options
+from collab_cli.params import OUTPUT, Command, option
+from collab_cli.paths import WrittenPath
 from collab_cli.progress import shown
 from collab_cli.run import Run, dry_run, running
 from collab_cli.score_output import Take, json_rows, score_table
 from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems, note
-from collab_sdk import MRScore
-from collab_sdk.chat.loop import run_sync
+from collab_sdk import MRScore, RunSpec
+from collab_sdk.engine import run_sync
 from collab_sdk.files import run_path
+from collab_sdk.jobs import ScoreJob
 
 
 def _files(output: Path) -> list[Path]:
@@ -26,16 +28,17 @@ def _files(output: Path) -> list[Path]:
 
 @click.command(cls=Command)
 @LOGS
-@option("--json", is_flag=True, help="JSON lines with every future, in place of the table.")
+@option("--json", is_flag=True, group=OUTPUT, help="Print JSON lines with every future instead of the table.")
 @option(
     "--output",
     "-o",
     type=WrittenPath(files=_files, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The JSON lines also to a file, for a report.",
+    group=OUTPUT,
+    help="Write the JSON lines to a file, for a report.",
 )
-@taking([*RUN_OPTIONS, *RUNNER])
-def score(logs: tuple[str, ...], json: bool, output: Path | None, options: RunOptions) -> None:
+@run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
+def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec, work: Work) -> None:
     """Score every assistant turn of logged chats.
 
     The MR of a response is the mean reward of conversations that go on from it: how much of the user's goal they meet,
@@ -47,11 +50,11 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, options: RunOp
       collab score chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini --json > scores.jsonl
     """
     problems, tally = Problems(), Tally()
-    if options.dry_run:
-        dry_run(logs, options, problems, candidates=1)
+    if work.dry_run:
+        dry_run(logs, spec, work, problems)
         return
     with ExitStack() as opened:
-        run = opened.enter_context(running(logs, options, problems))
+        run = opened.enter_context(running(logs, spec, work, problems))
         table = score_table(list(run.scorer.reward.metrics))
         takes = [opened.enter_context(json_rows("-", run.scorer) if json else table)]
         if output is not None:
@@ -93,7 +96,7 @@ async def ascore(run: Run, tally: Tally, problems: Problems, takes: Sequence[Tak
 
     Raises RunStoppedError once all that was paid for is handed on.
     """
-    async for outcome in run.runner.run(run.job, run.conversations):
+    async for outcome in run.runner.run(ScoreJob(spec=run.spec), run.conversations):
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
         for turn, turn_score in zip(outcome.conversation.turns(), outcome.value or (), strict=False):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from collab_cli.terminal import make_console, printable, show
 from collab_sdk import MRScore, MRScorer
 from collab_sdk.files import JsonlWriter, run_path
-from collab_sdk.rows import response_row
-from collab_sdk.runs import run_row
+from collab_sdk.score_rows import response_row, run_row
 from collab_sdk.types import Turn
 
 if TYPE_CHECKING:
@@ -34,9 +33,10 @@ def json_rows(path: str | Path, scorer: MRScorer) -> Iterator[Take]:
     with ExitStack() as files:
         rows = files.enter_context(JsonlWriter(path))
         run = None if str(path) == "-" else files.enter_context(JsonlWriter(run_path(Path(path))))
-        yield lambda score, turn: rows.write(response_row(score, turn.history, scorer.made_with))
+        made_with = scorer.made_with
+        yield lambda score, turn: rows.write(response_row(score, turn.history, made_with))
         if run is not None:
-            run.write(run_row(scorer))
+            run.write(run_row(made_with, scorer.engine.ledger.to_dict(), spec=scorer.spec.to_dict()))
 
 
 @contextmanager

@@ -1,112 +1,72 @@
-"""From options to the objects of a run."""
+"""From a RunSpec to the objects of a run."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from collab_cli.options import LOCAL, RunOptions
 from collab_cli.terminal import note
-from collab_sdk import ChatModel, Engine, MRScorer
-from collab_sdk.chat.cache import KeptCache
-from collab_sdk.chat.caches import default_cache, open_cache
+from collab_sdk import ChatModel, Engine, MRScorer, RunSpec
+from collab_sdk.cache import KeptCache, default_cache, open_cache
 from collab_sdk.errors import UnknownNameError, UsageError
-from collab_sdk.jobs import Cast, Models, ScoreJob
-from collab_sdk.registry import registered
-from collab_sdk.runners import PLUGIN_GROUP, LocalRunner, Runner, RunnerOptions
-from collab_sdk.scorer import DEFAULT_METRICS
-
-NO_MODEL = (
-    "No model is named: give --model and a name that LiteLLM knows, such as openai/gpt-4o-mini, "
-    "or --model offline for rules in a model's place."
-)
-
-
-def score_job(options: RunOptions) -> ScoreJob:
-    """Raises UsageError where a part has no model."""
-    return ScoreJob(
-        cast=_cast(options),
-        metrics=tuple(options.metric or DEFAULT_METRICS.items()),
-        token_rate=options.token_rate,
-        window=options.window,
-        samples=options.samples,
-        goals_per_turn=options.goals_per_turn,
-    )
-
-
-def chosen_models(options: RunOptions) -> Models:
-    """Raises UsageError where a part has no model."""
-    return _cast(options).models()
-
-
-def _cast(options: RunOptions) -> Cast:
-    assistant = options.assistant or options.model
-    simulator = options.simulator or options.model
-    judge = options.judge or options.model or simulator
-    if not (options.assistant or options.simulator or options.judge or options.model):
-        raise UsageError(NO_MODEL)
-    if not assistant:
-        raise UsageError("The bot is not named: give --assistant, or --model for all parts.")
-    if not simulator or not judge:
-        raise UsageError("The bot has no user to talk to: give --simulator, or --model for all other parts.")
-    return Cast(assistant=assistant, simulator=simulator, judge=judge, api_base=options.api_base)
+from collab_sdk.jobs import Roles, build_scorer, roles_of
+from collab_sdk.models import CallRole, Price
+from collab_sdk.plugins import load, registered
+from collab_sdk.runs import PLUGIN_GROUP, LocalRunner, Runner
+from collab_sdk.spec import LOCAL
 
 
 @contextmanager
-def open_scorer(options: RunOptions) -> Iterator[MRScorer]:
+def open_scorer(spec: RunSpec, cache: str | None) -> Iterator[MRScorer]:
     """The scorer of a run, its cache closed afterwards. Raises UsageError for what cannot work, before any call."""
-    job = score_job(options)
-    models = job.cast.models()
-    parts = {"bot": models.assistant, "user": models.simulator, "judge": models.judge}
-    with open_engine(options, parts) as engine:
-        yield job.scorer(engine)
+    roles = roles_of(spec)
+    parts = {"bot": roles.assistant, "user": roles.simulator, "judge": roles.judge}
+    with open_engine(spec, cache, parts) as engine:
+        yield build_scorer(spec, engine, roles)
 
 
 @contextmanager
-def open_runner(options: RunOptions, engine: Engine) -> Iterator[Runner]:
-    """Where the work is done. Raises CollabError if that is not to be had."""
-    if options.engine == LOCAL:
+def open_runner(spec: RunSpec, cache: str | None, engine: Engine) -> Iterator[Runner]:
+    """Where the work is done. Raises CollabError if that cannot be had."""
+    name = spec.runner.name
+    if name == LOCAL:
         yield LocalRunner(engine)
         return
     plugins = registered(PLUGIN_GROUP)
-    if options.engine not in plugins:
-        raise UnknownNameError.of("engine", options.engine, [LOCAL, *plugins])
-    asked = RunnerOptions(
-        cache=str(options.cache or default_cache(os.environ)),
-        address=options.ray_address,
-        workers=options.ray_workers,
-        dashboard=options.ray_dashboard,
-    )
-    with plugins[options.engine].load()(engine, asked) as runner:
+    if name not in plugins:
+        raise UnknownNameError.of("runner", name, [LOCAL, *plugins])
+    with load(PLUGIN_GROUP, name)(engine, spec.runner, str(cache or default_cache(os.environ))) as runner:
         yield runner
 
 
 @contextmanager
-def open_engine(options: RunOptions, parts: Mapping[str, ChatModel]) -> Iterator[Engine]:
-    """The engine of a run, its cache closed afterwards. `parts` says who plays which part.
+def open_engine(spec: RunSpec, cache: str | None, parts: Mapping[str, ChatModel]) -> Iterator[Engine]:
+    """The engine of a run, its cache closed afterwards. `parts` says who plays what.
 
-    Raises UsageError where the money cannot be limited as asked for.
+    Raises UsageError where the cost cannot be limited as asked for.
     """
-    if options.max_usd is not None:
-        _check_prices(parts.values())
+    if spec.limits.max_usd is not None:
+        _check_prices(parts)
     _note_rules(parts)
-    cache = open_chosen_cache(options.cache)
+    replies = open_chosen_cache(cache)
     try:
-        yield Engine(
-            cache=cache,
-            concurrency=options.concurrency,
-            requests_per_minute=options.requests_per_minute,
-            tokens_per_minute=options.tokens_per_minute,
-            max_calls=options.max_calls,
-            max_usd=options.max_usd,
-            timeout=options.timeout,
-        )
+        yield Engine(cache=replies, limits=spec.limits)
     finally:
-        cache.close()
+        replies.close()
 
 
 def open_chosen_cache(chosen: str | None) -> KeptCache:
     """Raises CacheError if it cannot be used."""
     return open_cache(chosen or default_cache(os.environ))
+
+
+def prices_of(roles: Roles) -> dict[CallRole, Price | None]:
+    """What a token of each role costs."""
+    return {
+        CallRole.ASSISTANT: roles.assistant.price,
+        CallRole.SIMULATOR: roles.simulator.price,
+        CallRole.JUDGE: roles.judge.price,
+        CallRole.GOAL: roles.judge.price,
+    }
 
 
 def is_rules(model: ChatModel) -> bool:
@@ -120,7 +80,14 @@ def _note_rules(parts: Mapping[str, ChatModel]) -> None:
         note(f"offline: {who}, not models; the numbers say nothing about a real chatbot.")
 
 
-def _check_prices(models: Iterable[ChatModel]) -> None:
-    for model in models:
+OPTION_OF = {"user": "simulator", "judge": "judge"}
+
+
+def _check_prices(parts: Mapping[str, ChatModel]) -> None:
+    for part, model in parts.items():
         if model.price is None:
-            raise UsageError(f"The price of {model.name} is unknown, so --max-usd cannot hold: use --max-calls.")
+            role = OPTION_OF.get(part, "assistant")
+            raise UsageError(
+                f"The price of {model.name} is unknown, so --max-usd cannot hold: give it, such as "
+                f"--{role}-option price=0.15/0.60 (USD for a million tokens in/out), or use --max-calls."
+            )

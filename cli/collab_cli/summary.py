@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from collab_cli.terminal import note, show
 from collab_cli.units import duration, money, of
-from collab_sdk.chat.ledger import Ledger, Usage
+from collab_sdk.engine import Ledger, Usage
 from collab_sdk.files import beside
 from collab_sdk.preferences import ExportReport
 

@@ -1,6 +1,6 @@
 """Numbers as people read them."""
 
-from collab_sdk.chat.ledger import Usage
+from collab_sdk.engine import Usage
 
 
 def money(usage: Usage) -> str:

@@ -1,22 +1,24 @@
-"""Whole conversations with the simulated user, what they came to, and how far the bots' difference is to be trusted."""
+"""Whole conversations with the simulated user, their statistics, and how far the bots' difference is to be trusted."""
 
-from collab_sdk.evaluation.bots import as_bot
-from collab_sdk.evaluation.estimate import estimate_evaluation
+from collab_sdk.evaluation.comparison import Comparison, PairedStatistic, acompare_bots
+from collab_sdk.evaluation.episode import Episode
+from collab_sdk.evaluation.evaluation_rows import evaluation_row
 from collab_sdk.evaluation.evaluator import Evaluator
-from collab_sdk.evaluation.figures import BotResult, Figure, figures
-from collab_sdk.evaluation.played import Played
-from collab_sdk.evaluation.plot import plot_figures, require_plot
-from collab_sdk.evaluation.rows import evaluation_row
+from collab_sdk.evaluation.plot import plot_statistics, require_plot
+from collab_sdk.evaluation.questions import has_question_mark
+from collab_sdk.evaluation.statistics import BotResult, BotStatistic, bot_statistics
 
 __all__ = [
     "BotResult",
+    "BotStatistic",
+    "Comparison",
+    "Episode",
     "Evaluator",
-    "Figure",
-    "Played",
-    "as_bot",
-    "estimate_evaluation",
+    "PairedStatistic",
+    "acompare_bots",
+    "bot_statistics",
     "evaluation_row",
-    "figures",
-    "plot_figures",
+    "has_question_mark",
+    "plot_statistics",
     "require_plot",
 ]

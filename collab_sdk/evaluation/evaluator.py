@@ -4,17 +4,18 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.asking import aasks
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import ChatModel
-from collab_sdk.concurrency import Outcome, all_settled
+from collab_sdk.concurrency import all_settled
+from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, UsageError
-from collab_sdk.evaluation.played import Played
+from collab_sdk.evaluation.asking import judge_asks_question
+from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.questions import auseful_questions
 from collab_sdk.goals import GoalReader
 from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
+from collab_sdk.models.base import ChatModel
 from collab_sdk.rollout import Rollout
-from collab_sdk.runners import run_here
+from collab_sdk.runs.local import run_here
+from collab_sdk.runs.runner import Outcome
 from collab_sdk.simulator import Simulator
 from collab_sdk.tasks import BriefWriter, Task
 from collab_sdk.types import Conversation, Future, Goal
@@ -54,15 +55,15 @@ class Evaluator:
 
     def aplay_all(
         self, bot: ChatModel, conversations: Iterable[Conversation]
-    ) -> AsyncIterator[Outcome[tuple[Played, ...]]]:
+    ) -> AsyncIterator[Outcome[tuple[Episode, ...]]]:
         """The conversations of one bot, in the order of their goals."""
 
-        async def play(conversation: Conversation) -> tuple[Played, ...]:
+        async def play(conversation: Conversation) -> tuple[Episode, ...]:
             return await self.aplay_samples(bot, conversation)
 
         return run_here(play, conversations, engine=self.engine)
 
-    async def aplay_samples(self, bot: ChatModel, conversation: Conversation) -> tuple[Played, ...]:
+    async def aplay_samples(self, bot: ChatModel, conversation: Conversation) -> tuple[Episode, ...]:
         """Every sample of one goal. Raises SampleError without a brief, UsageError if it cannot be measured."""
         goal = conversation.goal or Goal(text="")
         self.reward.check(goal)  # before anything is paid for
@@ -75,9 +76,9 @@ class Evaluator:
         samples = await all_settled(self._aplay(bot, start, goal, sample) for sample in range(self.samples))
         return tuple(replace(played, conversation_id=conversation.id) for played in samples)
 
-    async def _aplay(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Played:
+    async def _aplay(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Episode:
         future = await self._afuture(bot, start, goal, sample)
-        played = Played(
+        played = Episode(
             conversation_id=start.id,
             opening=start.messages,
             future=future,
@@ -93,24 +94,24 @@ class Evaluator:
             return future.failed(SampleError("The simulated user left before the bot said anything."))
         return future
 
-    async def _ameasure(self, played: Played, goal: Goal) -> Played:
+    async def _ameasure(self, played: Episode, goal: Goal) -> Episode:
         messages = (*played.opening, *played.future.messages)
         whole = replace(played.future, messages=messages[1:])
         try:
             measured, questions, asks = await _together(
                 self.reward.agive(messages[:1], whole, goal=goal),
                 auseful_questions(self.judge, messages, goal=goal),
-                self._aasks(played, goal),
+                self._judge_asks_question(played, goal),
             )
         except SampleError as error:
             return replace(played, future=played.future.failed(error))
         future = replace(measured, messages=played.future.messages)
         return replace(played, future=future, questions=questions, asks=asks)
 
-    async def _aasks(self, played: Played, goal: Goal) -> bool | None:
+    async def _judge_asks_question(self, played: Episode, goal: Goal) -> bool | None:
         if played.is_ambiguous is None:
             return None
-        return await aasks(self.judge, (*played.opening, played.future.messages[0]), goal=goal)
+        return await judge_asks_question(self.judge, (*played.opening, played.future.messages[0]), goal=goal)
 
 
 async def _together(measured: Any, questions: Any, asks: Any) -> tuple[Future, tuple[bool, ...], bool | None]:

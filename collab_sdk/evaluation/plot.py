@@ -1,4 +1,4 @@
-"""The figures as a picture."""
+"""The statistics as a picture."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -6,12 +6,12 @@ from io import BytesIO
 from pathlib import Path
 
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.evaluation.figures import Figure
+from collab_sdk.evaluation.statistics import BotStatistic
 from collab_sdk.files import TextWriter
-from collab_sdk.statistics import Estimate
+from collab_sdk.stats.bootstrap import Estimate
 
 INCHES = 2.6
-"""Of each figure's panel."""
+"""Of each statistic's panel."""
 
 
 def require_plot() -> None:
@@ -20,18 +20,18 @@ def require_plot() -> None:
         raise MissingExtraError.of("A plot needs matplotlib", "report")
 
 
-def plot_figures(figures: Sequence[Figure], bots: Sequence[str], path: Path, *, title: str) -> None:
-    """A panel for each figure, a point and its 95 % interval for each bot. Raises OutputError, MissingExtraError."""
+def plot_statistics(statistics: Sequence[BotStatistic], bots: Sequence[str], path: Path, *, title: str) -> None:
+    """A panel for each statistic, a point and its 95 % interval for each bot. Raises OutputError, MissingExtraError."""
     require_plot()
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(INCHES * len(figures), 3.2), layout="constrained")
+    canvas = Canvas(figsize=(INCHES * len(statistics), 3.2), layout="constrained")
     canvas.suptitle(title, parse_math=False)  # a bot's name may have dollars in it
-    for panel, figure in zip(canvas.subplots(1, len(figures), squeeze=False)[0], figures, strict=True):
-        for place, mean in enumerate(figure.means):
+    for panel, statistic in zip(canvas.subplots(1, len(statistics), squeeze=False)[0], statistics, strict=True):
+        for place, mean in enumerate(statistic.means):
             if mean is not None:
                 panel.errorbar([place], [mean.mean], yerr=_whiskers(mean), fmt="o", capsize=4, color=f"C{place}")
-        panel.set_title(figure.name, fontsize="medium")
+        panel.set_title(statistic.name, fontsize="medium")
         panel.set_xticks(range(len(bots)), bots, rotation=20, ha="right", fontsize="small", parse_math=False)
         panel.set_xlim(-0.5, len(bots) - 0.5)
     picture = BytesIO()

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.calibration import RewardPair
-from collab_sdk.concurrency import Outcome, all_settled
+from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.fidelity.user_turns import ComparedTurn, user_turns
-from collab_sdk.runners import run_here
+from collab_sdk.runs.local import run_here
+from collab_sdk.runs.runner import Outcome
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Conversation, Goal, MRScore, Turn
 

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from collab_sdk.fidelity.auc import estimate_auc
 from collab_sdk.fidelity.checker import CheckedConversation
 from collab_sdk.fidelity.classifier import FOLDS, Labelled, held_out_scores
-from collab_sdk.statistics import Estimate, estimate_mean
+from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.stats.bootstrap import Estimate, estimate_mean
 
 Pair = tuple[str, str]
 """The real user's and the simulated user's message at one turn."""

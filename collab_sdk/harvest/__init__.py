@@ -2,8 +2,7 @@
 
 from collab_sdk.harvest.completion import Answer, completion_answer, token_usage
 from collab_sdk.harvest.context import EXPLICIT_KEY, conversation, conversation_id_in, current_conversation
-from collab_sdk.harvest.errors import error_text
-from collab_sdk.harvest.parameters import kept_parameters
+from collab_sdk.harvest.kept import error_text, kept_parameters
 from collab_sdk.harvest.presidio import presidio_redactor
 from collab_sdk.harvest.recorder import CallContext, Recorder, RecorderStats
 from collab_sdk.harvest.redaction import redact_patterns

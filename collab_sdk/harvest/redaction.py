@@ -1,26 +1,25 @@
-"""The built-in redactor: e-mail addresses, phone and card numbers, keys and IP addresses, by their patterns.
+"""Redaction: of text that may be JSON, by any redactor, and the built-in one.
 
-Every repetition is bounded or begins where a token begins, so that time grows with the length of the text alone.
+That one knows e-mail addresses, phone and card numbers, keys and IP addresses by their patterns. Every
+repetition is bounded or begins where a token begins, so that time grows with the length of the text alone.
 """
 
+import json
 import re
+from collections.abc import Callable
 from ipaddress import AddressValueError, IPv6Address
+from typing import Any
+
+from collab_sdk.secrets import KEYS
+
+Redact = Callable[[str], str]
+
 
 WORTH_A_LOOK = re.compile(r"[\d@]")
 FOUR_DIGITS = re.compile(r"\d(?:[ .()/-]{0,2}\d){3}")
 """Without these there is neither card, phone nor IPv4 address, and most messages are without."""
 SECRET_WORDS = ("key", "secret", "token", "pass", "pwd", "bearer")
 EMAIL = re.compile(r"[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
-KEYS = re.compile(
-    r"(?<![\w-])(?:"
-    r"(?:sk|pk|rk|hf|gsk|xai|npm|glpat|shpat|dop_v1|xox[abeoprs]|gh[oprsu]|github_pat|key)[-_][\w-]{16,}"
-    r"|A(?:KIA|SIA)[0-9A-Z]{16}"
-    r"|AIza[\w-]{30,}"
-    r"|SG\.[\w-]{16,64}\.[\w-]{16,64}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
-    r")"
-    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{1,16384}-----END [A-Z ]{0,30}PRIVATE KEY-----"
-)
 NAMED_SECRET = re.compile(
     r"(?<![^\W_])(api[_-]?key|access[_-]?key|secret|token|passw(?:or)?d|pwd|bearer)"
     r"(\"?\s{0,3}(?:[:=]\s{0,3}|\bis\s|(?<=bearer)\s)[\"']?)(?=[^\s\"',;]{0,199}\d)[^\s\"',;]{8,200}",
@@ -92,3 +91,38 @@ def _without_ipv6(found: re.Match[str]) -> str:
     except AddressValueError:  # a time, a ratio
         return found[0]
     return "[ip]"
+
+
+def redact_text(text: str, redact: Redact) -> str:
+    """The text redacted as a whole and, if it is JSON, by its values, which escapes hide from what reads the whole."""
+    redacted = redact(text)
+    if text.lstrip()[:1] not in ("{", "[") or (redacted == text and "\\" not in text):
+        return redacted
+    value = _parsed(text)
+    if value is None or ("\\" not in text and _parsed(redacted) is not None):
+        return redacted
+    by_value = _redacted_part(value, redact)
+    if by_value == value:
+        return redacted
+    return redact(json.dumps(by_value, ensure_ascii=False))  # a password shows only beside its name
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _redacted_part(value: Any, redact: Redact) -> Any:
+    if isinstance(value, dict):
+        return {redact(key): _redacted_part(part, redact) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_redacted_part(part, redact) for part in value]
+    if isinstance(value, str):
+        return redact_text(value, redact)
+    if value is None or isinstance(value, bool):
+        return value
+    number = json.dumps(value)
+    redacted = redact(number)
+    return value if redacted == number else redacted

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from collab_sdk.harvest.redacted_json import redact_text
+from collab_sdk.harvest.redaction import redact_text
 from collab_sdk.suppression import suppress
 
 FAILED = "[redaction failed]"

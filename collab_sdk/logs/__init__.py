@@ -1,23 +1,41 @@
 """Readers and writers of chat-log and preference formats."""
 
-from collab_sdk.logs.formats.registry import FORMATS
+from collab_sdk.logs.formats.call_row import CallFormat
+from collab_sdk.logs.formats.conversation_row import ConversationFormat
+from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
+from collab_sdk.logs.formats.sharegpt import sharegpt_message
+from collab_sdk.logs.formats.tool_calls import called_function
+from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.logs.reader import LoggedConversations, count_conversations, read_conversations
-from collab_sdk.logs.store import ConversationStore, LoggedCall
-from collab_sdk.logs.writers import WRITERS, Writer, get_writer
+from collab_sdk.logs.sources import log_files
+from collab_sdk.logs.store import ConversationStore, LoggedCall, Purge, StoredChat
+from collab_sdk.logs.writers import get_preference_format, preference_format_names
+from collab_sdk.logs.writers.base import PreferenceFormat
 from collab_sdk.logs.writers.catalogue import Catalogue
 from collab_sdk.logs.writers.chat_writers import CHAT_WRITERS, get_chat_writer
 
 __all__ = [
     "CHAT_WRITERS",
-    "FORMATS",
-    "WRITERS",
+    "CallFormat",
     "Catalogue",
+    "ConversationFormat",
     "ConversationStore",
+    "LogFormat",
     "LoggedCall",
     "LoggedConversations",
-    "Writer",
+    "PreferenceFormat",
+    "Purge",
+    "StoredChat",
+    "called_function",
     "count_conversations",
+    "format_of",
     "get_chat_writer",
-    "get_writer",
+    "get_log_format",
+    "get_preference_format",
+    "log_files",
+    "log_format_names",
+    "preference_format_names",
     "read_conversations",
+    "read_rows",
+    "sharegpt_message",
 ]

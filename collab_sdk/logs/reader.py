@@ -1,8 +1,11 @@
 """Logged chats as conversations, from any files, in any known format."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,12 @@ from collab_sdk.files import is_sqlite, parse_json
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import check_answered
 from collab_sdk.logs.formats.gathered_calls import GatheredCalls
+from collab_sdk.logs.formats.llm_logs import is_llm_database, read_llm_database
 from collab_sdk.logs.formats.placeholders import count_placeholders
-from collab_sdk.logs.formats.registry import AnyFormat, format_of, get_format
-from collab_sdk.logs.ids import Ids
-from collab_sdk.logs.rows import Report, read_rows
+from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format
+from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.sources import log_files
-from collab_sdk.logs.sqlite_logs import read_sqlite
-from collab_sdk.logs.store.store_log import count_store
+from collab_sdk.logs.store.store_log import count_store, is_store, read_store
 from collab_sdk.types import Conversation
 
 NO_CALL = "entries that log no call of a chat model, left out"
@@ -58,7 +60,7 @@ def read_conversations(
     and skipped. What is left out without being an error is counted in `notes`, under its words. A row without an id
     gets one made from its messages. Conversations that are logged call by call come last, when all calls are known.
     """
-    forced = get_format(format) if format else None
+    forced = get_log_format(format) if format else None
     files = log_files(paths)
     read = _read(files, forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
     return LoggedConversations(files, read)
@@ -70,7 +72,7 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
     None where counting would use them up, and where rows are no conversations but calls.
     """
     files = log_files(paths)
-    forced = get_format(format) if format else None
+    forced = get_log_format(format) if format else None
     if not all(Path(file).is_file() for file in files):  # stdin, a pipe
         return None
     total = 0
@@ -89,9 +91,9 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
 
 
 def _read(
-    files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str], unanswered: bool
+    files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str], unanswered: bool
 ) -> Generator[Conversation, None, None]:
-    ids = Ids()
+    ids = _Ids()
     for where, conversation in _found(files, forced, report, notes):
         try:
             _check_length(conversation)
@@ -108,13 +110,13 @@ def _read(
 
 
 def _found(
-    files: Iterable[str], forced: AnyFormat | None, report: Report, notes: Counter[str]
+    files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str]
 ) -> Iterator[tuple[str, Conversation]]:
     """Every conversation with its place, before anything is known of the others."""
     with closing(GatheredCalls()) as calls:
         for file in files:
             if is_sqlite(file):
-                yield from ((file, conversation) for conversation in read_sqlite(file, report))
+                yield from ((file, conversation) for conversation in _read_sqlite(file, report))
                 continue
             for where, text in read_rows(file, report):
                 try:
@@ -129,6 +131,23 @@ def _found(
                     report(InputError("JSON nested too deeply", where=where))
         for conversation in calls.conversations(report, notes):
             yield conversation.id, conversation
+
+
+def _read_sqlite(file: str, report: Report) -> Iterator[Conversation]:
+    """The conversations in a database of a known kind; for any other, one error."""
+    try:
+        if is_store(file):
+            yield from read_store(file, report)
+        elif is_llm_database(file):
+            yield from read_llm_database(file, report)
+        else:
+            report(
+                InputError(
+                    "an SQLite database, but no chat log: expected a conversation store or llm's logs.db", where=file
+                )
+            )
+    except InputError as error:
+        report(error)
 
 
 def _gather(
@@ -154,7 +173,7 @@ def _check_length(conversation: Conversation) -> None:
             )
 
 
-def _logs_calls(text: bytes, forced: AnyFormat | None) -> bool:
+def _logs_calls(text: bytes, forced: LogFormat | None) -> bool:
     try:
         return isinstance(format_of(parse_json(text), forced)[0], CallFormat)
     except InputError:
@@ -167,3 +186,29 @@ def _raise(error: InputError) -> None:
 
 def _ignore(error: InputError) -> None:
     pass
+
+
+class _Ids:
+    """Sees to it that no two conversations share an id, as ids key the cache and the train/eval split."""
+
+    def __init__(self) -> None:
+        self._uses: Counter[str] = Counter()
+
+    def claim(self, conversation: Conversation) -> Conversation:
+        """The conversation under an id of its own. Raises InputError if its row names one that is taken."""
+        if not conversation.id:
+            conversation = replace(conversation, id=self._derive(conversation))
+        elif conversation.id in self._uses:
+            raise InputError(f"duplicate id {conversation.id!r}; an earlier chat has it")
+        self._uses[conversation.id] += 1
+        return conversation
+
+    def _derive(self, conversation: Conversation) -> str:
+        """A hash of the messages, so stable from run to run; the same chat logged twice is two conversations."""
+        messages = [message.to_dict() for message in conversation.messages]
+        canonical = json.dumps(messages, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        base = candidate = f"chat-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+        while candidate in self._uses:
+            self._uses[base] += 1
+            candidate = f"{base}-{self._uses[base]}"
+        return candidate

@@ -25,11 +25,13 @@ class Accuracy:
 
     name: str = "accuracy"
 
-    def rubric(self, goal: Goal) -> Rubric:
+    def check(self, goal: Goal) -> None:
         if not (goal.reference or "").strip():
             raise UsageError(
                 'accuracy needs a reference answer: Goal(text=..., reference=...), or "reference" in the log row.'
             )
+
+    def rubric(self, goal: Goal) -> Rubric:
         return Rubric(
             criterion=load_prompt("criterion_accuracy").fill(reference=json_line(goal.reference)),
             read=_read_verdict,

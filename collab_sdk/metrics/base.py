@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from collab_sdk.errors import SampleError
@@ -56,19 +57,37 @@ class Evidence:
 
 
 class Metric(Protocol):
-    """One number about a conversation. Adding one: a class like those beside this file, and an entry point."""
+    """One number about a conversation. Adding one: a function of the evidence, or a class like those beside this file.
+
+    A class may have three more methods, each a function of the goal: `check`, which raises UsageError if this goal
+    cannot be measured; `rubric`, what to ask the judge (a Rubric or None); `artefact`, what to pull out of the
+    conversation, in a few words (text or None).
+    """
 
     @property
-    def name(self) -> str: ...
-
-    def rubric(self, goal: Goal) -> Rubric | None:
-        """What to ask the judge, if anything. Raises UsageError if this goal cannot be measured."""
-
-    def artefact(self, goal: Goal) -> str | None:
-        """What to pull out of the conversation, in a few words, if anything."""
+    def name(self) -> str:
+        """What rows, tables and `--metric` call it."""
 
     def value(self, evidence: Evidence) -> float | Awaitable[float]:
         """In [0, 1]; costs are negative, in [-1, 0]. Async where it has to wait, as for tests that run."""
+
+
+def check_goal(metric: Metric, goal: Goal) -> None:
+    """Raise UsageError if the metric cannot measure this goal."""
+    check: Callable[[Goal], object] = getattr(metric, "check", partial(rubric_of, metric))
+    check(goal)
+
+
+def rubric_of(metric: Metric, goal: Goal) -> Rubric | None:
+    """What the metric asks the judge, if anything."""
+    rubric: Callable[[Goal], Rubric | None] | None = getattr(metric, "rubric", None)
+    return None if rubric is None else rubric(goal)
+
+
+def artefact_of(metric: Metric, goal: Goal) -> str | None:
+    """What the metric pulls out of the conversation, if anything."""
+    artefact: Callable[[Goal], str | None] | None = getattr(metric, "artefact", None)
+    return None if artefact is None else artefact(goal)
 
 
 def read_score(answer: Any) -> Judgement:

@@ -19,7 +19,7 @@ class Bleu:
 
     name: str = "bleu"
 
-    def rubric(self, goal: Goal) -> None:
+    def check(self, goal: Goal) -> None:
         if find_spec("sacrebleu") is None:
             raise MissingExtraError.of("BLEU needs sacrebleu", "evaluate")
         if not (goal.reference or "").strip():

@@ -3,20 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.chat.adapt import as_chat_model
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import CallRole, ChatModel
-from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.engine import Engine
 from collab_sdk.metrics.base import Judgement, Rubric
+from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.reading import json_request
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
+from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message
 
 
 class Judge:
-    """Judges at temperature 0, on a transcript fenced so that nothing said in it can steer the judgement."""
+    """Judges at temperature 0 unless its model has other settings.
 
-    def __init__(self, model: Any, *, engine: Engine) -> None:
+    The transcript is fenced so that nothing said in it can steer the judgement.
+    """
+
+    def __init__(self, model: ModelLike, *, engine: Engine) -> None:
         self.model: ChatModel = as_chat_model(model)
+        self.settings = settings_for(self.model, ROLE_DEFAULTS["judge"])
         self.engine = engine
 
     async def ajudge(
@@ -37,13 +43,13 @@ class Judge:
             "transcript": fence_transcript(messages),
             "criteria": fence("criteria", criteria),
         }
-        request = json_request(CallRole.JUDGE, "judge", fields)
+        request = json_request(CallRole.JUDGE, "judge", fields, settings=self.settings)
         return await ask_json(self.engine, self.model, request, read)
 
     async def aextract(self, messages: tuple[Message, ...], *, wanted: str) -> str:
         """What the assistant finally delivered, empty if nothing. Raises SampleError if that cannot be found out."""
         fields = {"transcript": fence_transcript(messages), "wanted": wanted}
-        request = json_request(CallRole.JUDGE, "extract", fields)
+        request = json_request(CallRole.JUDGE, "extract", fields, settings=self.settings)
         return await ask_json(self.engine, self.model, request, _read_artefact)
 
 

@@ -20,8 +20,5 @@ class Judged:
     def rubric(self, goal: Goal) -> Rubric:
         return Rubric(criterion=load_prompt(self.criterion).text, read=self.read)
 
-    def artefact(self, goal: Goal) -> None:
-        return None
-
     def value(self, evidence: Evidence) -> float:
         return evidence.judged

@@ -26,7 +26,7 @@ class PassRate:
     def __init__(self, sandbox: Sandbox | None = None) -> None:
         self._sandbox = sandbox or Sandbox()
 
-    def rubric(self, goal: Goal) -> None:
+    def check(self, goal: Goal) -> None:
         if not (goal.reference or "").strip():
             raise UsageError('pass_rate needs tests: Goal(reference="<a program>"), or "reference" in the log row.')
 

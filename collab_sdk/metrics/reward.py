@@ -8,11 +8,11 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import RunStoppedError, SampleError
-from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric
+from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric, artefact_of, check_goal, rubric_of
 from collab_sdk.metrics.judge import Judge
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Future, Goal, Message
 
 
@@ -30,7 +30,7 @@ class Reward:
     def check(self, goal: Goal) -> None:
         """Raise UsageError if a metric cannot measure this goal: before anything is paid for."""
         for metric, _ in self.metrics.values():
-            metric.rubric(goal)
+            check_goal(metric, goal)
 
     async def agive(self, start: tuple[Message, ...], future: Future, *, goal: Goal) -> Future:
         """The future of `start` with its metrics and reward, or as a failed one."""
@@ -63,8 +63,8 @@ class Reward:
 
     async def _afind(self, messages: tuple[Message, ...], goal: Goal) -> tuple[dict[str, Judgement], dict[str, str]]:
         """Judgements and artefacts, by metric. Raises SampleError if even one cannot be had."""
-        rubrics = {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := metric.rubric(goal))}
-        wanted = {name: what for name, (metric, _) in self.metrics.items() if (what := metric.artefact(goal))}
+        rubrics = {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := rubric_of(metric, goal))}
+        wanted = {name: what for name, (metric, _) in self.metrics.items() if (what := artefact_of(metric, goal))}
         about_artefact = {name: rubric for name, rubric in rubrics.items() if rubric.compare and name in wanted}
         about_all = {name: rubric for name, rubric in rubrics.items() if name not in about_artefact}
         kinds = sorted(set(wanted.values()))

@@ -4,7 +4,6 @@ import warnings
 from dataclasses import dataclass
 
 from collab_sdk.metrics.base import Evidence
-from collab_sdk.types import Goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +17,13 @@ class TokenPenalty:
     roles: tuple[str, ...] = ("user", "assistant")
     name: str = "token_penalty"
 
-    def rubric(self, goal: Goal) -> None:
-        return None
-
-    def artefact(self, goal: Goal) -> None:
-        return None
-
     def value(self, evidence: Evidence) -> float:
+        """In [-1, 0]; warns where a future costs more than the cap."""
         cost = self.rate * sum(evidence.tokens.get(role, 0) for role in self.roles)
         if cost > 1:
             warnings.warn(
                 f"token_penalty is at its cap: at {self.rate:g} a token, futures over {1 / self.rate:.0f} tokens all "
-                "cost the same. Lower the rate: TokenPenalty(rate=...), --token-rate.",
+                "cost the same. Lower the rate: TokenPenalty(rate=...), --metric token_penalty=1,rate=....",
                 stacklevel=2,
             )
         return -min(cost, 1.0)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from collab_sdk.offline.facts import parse_goal
-from collab_sdk.offline.progress import Progress, follow
+from collab_sdk.offline.progress import GoalProgress, follow
 from collab_sdk.offline.reading import read_assistant
 from collab_sdk.types import Message
 
@@ -30,7 +30,7 @@ def extract(transcript: Sequence[Message], *, wanted: str) -> str:
     return ""
 
 
-def _goal(progress: Progress) -> dict[str, Any]:
+def _goal(progress: GoalProgress) -> dict[str, Any]:
     checklist = [{"requirement": fact.line, "met": fact in progress.delivered} for fact in progress.facts]
     if not checklist:
         checklist = [{"requirement": "the assistant did what it was asked", "met": progress.acted}]
@@ -38,7 +38,7 @@ def _goal(progress: Progress) -> dict[str, Any]:
     return {"reason": f"{met} of {len(checklist)} delivered", "checklist": checklist}
 
 
-def _interactivity(progress: Progress) -> dict[str, Any]:
+def _interactivity(progress: GoalProgress) -> dict[str, Any]:
     """0.5, plus what the user could tell because they were asked, less idle questions and corrections."""
     score = 0.5 + 0.2 * progress.learnt - 0.2 * progress.idle_questions - 0.15 * progress.corrections
     if progress.last and not progress.last.acts and not progress.missing:
@@ -50,27 +50,27 @@ def _interactivity(progress: Progress) -> dict[str, Any]:
     return {"reason": reason, "score": round(min(max(score, 0.1), 1.0), 2)}
 
 
-def _clear(progress: Progress) -> dict[str, Any]:
+def _clear(progress: GoalProgress) -> dict[str, Any]:
     return {"reason": f"{len(progress.missing)} facts unsaid", "clear": not progress.missing}
 
 
-def _asks(progress: Progress) -> dict[str, Any]:
+def _asks(progress: GoalProgress) -> dict[str, Any]:
     asks = progress.last is not None and not progress.last.acts
     return {"reason": "it waits for an answer" if asks else "it acts", "asks": asks}
 
 
-def _useful_questions(progress: Progress) -> dict[str, Any]:
+def _useful_questions(progress: GoalProgress) -> dict[str, Any]:
     """A question for each fact that the user told because they were asked, and for each that brought none."""
     changed = [True] * progress.learnt + [False] * progress.idle_questions
     return {"reason": "by the facts", "questions": [{"question": "", "changed": each} for each in changed]}
 
 
-def _accuracy(progress: Progress) -> dict[str, Any]:
+def _accuracy(progress: GoalProgress) -> dict[str, Any]:
     """Only asked about answers that are neither the reference's words nor its number."""
     return {"reason": "it is worded differently, and rules know no other words", "correct": False}
 
 
-RULES: Mapping[str, Callable[[Progress], dict[str, Any]]] = MappingProxyType(
+RULES: Mapping[str, Callable[[GoalProgress], dict[str, Any]]] = MappingProxyType(
     {
         "goal": _goal,
         "interactivity": _interactivity,

@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Self
 
-from collab_sdk.chat.model import CallRole, ChatReply, ChatRequest, Price
 from collab_sdk.errors import UnknownNameError
+from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import assistant, goal_reader, judge, user
 from collab_sdk.offline.voice import Voice
 from collab_sdk.prompts import load_prompt, unfence, unfence_transcript
+from collab_sdk.spec import Price
 
 VERSION = 1
 """Part of the cache key: raise it whenever a rule changes."""
@@ -26,6 +27,8 @@ class OfflineModel:
     """
 
     price = Price(prompt=0.0, completion=0.0)
+    takes = SETTINGS  # and rules do not heed them
+    overrides: Mapping[str, Any] = NOTHING
 
     def __init__(self, *, manner: str = "passive") -> None:
         if manner not in MANNERS:

@@ -10,7 +10,7 @@ from collab_sdk.types import Message
 
 
 @dataclass(slots=True)
-class Progress:
+class GoalProgress:
     """Facts said and delivered, and what the assistant's questions and mistakes cost or earned on the way.
 
     An assistant message that acts delivers every fact said so far, unless it names a value that rules the fact out: the
@@ -63,8 +63,8 @@ class Progress:
         return [fact for fact in self.facts if fact in self.wrong] + lacking
 
 
-def follow(facts: tuple[Fact, ...], transcript: Iterable[Message]) -> Progress:
-    progress = Progress(facts)
+def follow(facts: tuple[Fact, ...], transcript: Iterable[Message]) -> GoalProgress:
+    progress = GoalProgress(facts)
     for message in transcript:
         if message.role == "user":
             progress.hear_user(message.content)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collab_sdk.offline.facts import Fact, parse_goal
-from collab_sdk.offline.progress import Progress, follow
+from collab_sdk.offline.progress import GoalProgress, follow
 from collab_sdk.offline.reading import Reading
 from collab_sdk.offline.voice import Voice
 from collab_sdk.offline.words import squash, tokens_of
@@ -36,7 +36,7 @@ def reply(goal: str, transcript: Sequence[Message], *, voice: Voice) -> dict[str
     }
 
 
-def _message(progress: Progress, voice: Voice) -> str:
+def _message(progress: GoalProgress, voice: Voice) -> str:
     """What the user still has to say; empty when they have got everything."""
     last, next_missing = progress.last, progress.missing[:1]
     if last is None:
@@ -52,7 +52,7 @@ def _message(progress: Progress, voice: Voice) -> str:
     return _phrase(next_missing, voice, CORRECTIONS) if next_missing else ""
 
 
-def _asked_for(progress: Progress, reading: Reading) -> list[Fact]:
+def _asked_for(progress: GoalProgress, reading: Reading) -> list[Fact]:
     words = set(tokens_of(reading.questions))
     asked = [fact for fact in progress.facts if not fact.cues.isdisjoint(words)]
     if not asked and reading.open_ended:

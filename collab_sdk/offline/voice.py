@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
-from collab_sdk.chat.model import ChatRequest
+from collab_sdk.models.base import ChatRequest
 
 
 class Voice:

@@ -1,11 +1,12 @@
 """Responses worth comparing: those that were logged, fresh samples, and samples drawn under a proactive prompt."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
+from collab_sdk.models.instructed import with_instructions
 from collab_sdk.prompts import load_prompt
 from collab_sdk.rollout import Rollout
 from collab_sdk.types import Message, Turn
@@ -79,10 +80,3 @@ def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
     for candidate in candidates:
         by_text.setdefault(" ".join(candidate.text.split()), candidate)
     return list(by_text.values())
-
-
-def with_instructions(history: Sequence[Message], instructions: str) -> list[Message]:
-    """The history with `instructions` behind its system prompt, or as its system prompt if it has none."""
-    if history and history[0].role == "system":
-        return [replace(history[0], content=f"{history[0].content}\n\n{instructions}"), *history[1:]]
-    return [Message(role="system", content=instructions), *history]

@@ -6,46 +6,62 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.concurrency import Outcome, all_settled
-from collab_sdk.errors import UsageError
+from collab_sdk.concurrency import all_settled
+from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.files import NO_INPUTS, Inputs
-from collab_sdk.logs import LoggedConversations
+from collab_sdk.logs.reader import LoggedConversations
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
-from collab_sdk.preferences.selection import PairRule, Refusal
-from collab_sdk.runners import run_here
-from collab_sdk.runs import run_row
-from collab_sdk.sampling import SamplingRule
+from collab_sdk.preferences.sampling import SamplingRule
+from collab_sdk.preferences.selection import Refusal, choose_pair
+from collab_sdk.runs.local import run_here
+from collab_sdk.runs.runner import Outcome
+from collab_sdk.score_rows import run_row
 from collab_sdk.scorer import MRScorer
+from collab_sdk.spec import PairRule, RunSpec
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 
+@sync_twins
 class PreferenceExporter:
     """Draws candidates for every turn of logged conversations, scores them, and writes the pairs worth training on.
 
-    `adaptive` spends futures where best and worst candidate are not yet apart: as reliable as the rollout's `samples`
-    for every candidate, with fewer of them on average. Without it each candidate gets exactly `samples`, as in the
-    paper.
+    Unless `fixed_samples`, futures are spent where best and worst candidate are not yet apart: as reliable as the
+    rollout's `samples` for every candidate, with fewer of them on average. With it each candidate gets exactly
+    `samples`, as in the paper. The options are those of PairRule.
     """
 
     def __init__(
         self,
         scorer: MRScorer,
         *,
-        candidates: int = 3,
+        candidates: int = PairRule.candidates,
         min_margin: float = PairRule.min_margin,
         min_z: float = PairRule.min_z,
         max_pairs: int = PairRule.max_pairs,
-        adaptive: bool = True,
+        fixed_samples: bool = PairRule.fixed_samples,
     ) -> None:
-        if candidates < 2:
-            raise UsageError(f"candidates is {candidates}; a pair takes at least 2.")
         self.scorer = scorer
-        self.candidates = candidates
-        self.adaptive = adaptive
-        self.rule = PairRule(min_margin=min_margin, min_z=min_z, max_pairs=max_pairs)
+        self.rule = PairRule(
+            candidates=candidates,
+            min_margin=min_margin,
+            min_z=min_z,
+            max_pairs=max_pairs,
+            fixed_samples=fixed_samples,
+        )
+        if scorer.calibration is not None:
+            scorer.calibration.check(self.made_with)
+
+    @property
+    def spec(self) -> RunSpec:
+        """All that decides a pair, as data."""
+        return replace(self.scorer.spec, pairs=self.rule)
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """The provenance of a pair as JSON values."""
+        return {**self.scorer.made_with, "pairs": asdict(self.rule)}
 
     def export(
         self,
@@ -101,7 +117,7 @@ class PreferenceExporter:
             Path(path),
             format=format,
             eval_fraction=eval_fraction,
-            made_with=self.scorer.made_with,
+            made_with=self.made_with,
             inputs=inputs,
         )
         with files:
@@ -111,18 +127,26 @@ class PreferenceExporter:
                     files.write(outcome.conversation, outcome.value)
                 if on_progress is not None:
                     on_progress(report)
-            files.write_run(run_row(self.scorer, export=self._settings(format, eval_fraction), failed=_failed(report)))
+            files.write_run(
+                run_row(
+                    self.made_with,
+                    self.scorer.engine.ledger.to_dict(),
+                    spec=self.spec.to_dict(),
+                    export={"format": format, "eval_fraction": eval_fraction},
+                    failed=_failed(report),
+                )
+            )
         return report
-
-    def _settings(self, format: str, eval_fraction: float) -> dict[str, Any]:
-        own = {"format": format, "eval_fraction": eval_fraction, "candidates": self.candidates}
-        return {**own, "adaptive": self.adaptive, **asdict(self.rule)}
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
         """Every conversation, scored, in input order."""
         return run_here(self.ascore_conversation, conversations, engine=self.scorer.engine)
 
     async def ascore_conversation(self, conversation: Conversation) -> ScoredConversation:
+        """Candidates, scores and the pair of every turn; pairs beyond the cap are refused.
+
+        Raises SampleError if the chat's goal has to be inferred and cannot be.
+        """
         goal = await self.scorer.goals.aread(conversation)
         self.scorer.reward.check(goal)
         turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.turns())
@@ -136,7 +160,7 @@ class PreferenceExporter:
         draws = await adraw_candidates(
             turn,
             self.scorer.rollout,
-            n=self.candidates,
+            n=self.rule.candidates,
             conversation_id=conversation.id,
             alternatives=conversation.alternatives.get(turn.index, ()),
         )
@@ -147,7 +171,7 @@ class PreferenceExporter:
         scored = ScoredTurn(
             turn=turn, goals=goals, candidates=tuple(zip(draws.candidates, scores, strict=True)), lost=draws.lost
         )
-        chosen = self.rule.choose(scores)
+        chosen = choose_pair(scores, self.rule)
         if isinstance(chosen, Refusal):
             return replace(scored, refusal=chosen)
         pair = PreferencePair(
@@ -166,7 +190,7 @@ class PreferenceExporter:
         """The candidates' scores, with futures where they matter. All draw the same samples of the same users."""
         samples = self.scorer.rollout.samples
         rule = SamplingRule(first=samples, ceiling=samples)
-        if self.adaptive:
+        if not self.rule.fixed_samples:
             rule = SamplingRule.like(samples, candidates=len(candidates))
         scores: Sequence[MRScore | None] = [None] * len(candidates)
         while any(batch := rule.next_batch([_rewards(score) for score in scores])):

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from collab_sdk.errors import OutputError, UsageError
 from collab_sdk.files import NO_INPUTS, Inputs, JsonlWriter, beside, export_files, run_path
-from collab_sdk.logs import Catalogue, get_writer
+from collab_sdk.logs import Catalogue, get_preference_format
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
-from collab_sdk.rows import score_row
+from collab_sdk.score_rows import score_row
 from collab_sdk.types import Conversation, Goal
 
 TURN_SCHEMA = "collab/scored-turn/v1"
@@ -49,7 +49,7 @@ class ExportFiles:
                 f"{held_out} holds out chats that would now be in {target.name} too: "
                 "delete it, or give an eval fraction (--eval-fraction) again."
             )
-        self._format, self._writer = format, get_writer(format)
+        self._format, self._writer = format, get_preference_format(format)
         self._eval_fraction, self._made_with = eval_fraction, dict(made_with)
         with ExitStack() as opening:
             if self._writer.catalogue is not None:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from collab_sdk.concurrency import Outcome
 from collab_sdk.errors import CollabError
 from collab_sdk.preferences.candidates import Candidate
 from collab_sdk.preferences.selection import Refusal
+from collab_sdk.runs.runner import Outcome
 from collab_sdk.types import Goal, MRScore, PreferencePair, Turn
 
 REASONS = 100
@@ -34,6 +34,10 @@ class ScoredConversation:
     goal: Goal
     turns: tuple[ScoredTurn, ...]
 
+    def __repr__(self) -> str:
+        pairs = sum(turn.pair is not None for turn in self.turns)
+        return f"ScoredConversation({len(self.turns)} turns, {pairs} pairs)"
+
 
 @dataclass(kw_only=True, slots=True)
 class ExportReport:
@@ -55,9 +59,11 @@ class ExportReport:
 
     @property
     def mean_mr(self) -> float | None:
+        """Of all candidates that have a score; None before there is one."""
         return self.mr_sum / self.scores if self.scores else None
 
     def count(self, outcome: Outcome[ScoredConversation]) -> None:
+        """Add what one conversation gave."""
         self.conversations += 1
         if outcome.error is not None:
             self.failed[outcome.conversation.id] = outcome.error

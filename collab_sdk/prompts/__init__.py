@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 
 from collab_sdk.types import Message
 
+__all__ = ["Prompt", "Tag", "fence", "fence_transcript", "json_line", "load_prompt", "unfence", "unfence_transcript"]
+
 Tag = Literal["goal", "examples", "transcript", "criteria"]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
@@ -37,6 +39,15 @@ def load_prompt(name: str) -> Prompt:
     """The template in `prompts/{name}.txt`."""
     text = Path(__file__).with_name(f"{name}.txt").read_text(encoding="utf-8").strip()
     return Prompt(text=text, hash=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+@cache
+def prompts_digest() -> str:
+    """A hash of all templates: with another, any prompt may be another."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.txt")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def fence(tag: Tag, text: str) -> str:

@@ -8,16 +8,15 @@ from pathlib import Path
 
 from collab_sdk.errors import InputError, OutputError
 from collab_sdk.files import Inputs, JsonlWriter, beside, export_files, run_path
-from collab_sdk.logs import WRITERS, Catalogue
+from collab_sdk.logs import Catalogue, get_preference_format, preference_format_names
 from collab_sdk.preferences import Refusal
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.decisions import Decision, Decisions, Verdict
 from collab_sdk.report.fields import Row, count, mapping, number, text
-from collab_sdk.report.flipping import flipped, holds
-from collab_sdk.report.pair_rows import is_pair_row, turn_of_pair
+from collab_sdk.report.pair_rows import flipped, holds, is_pair_row, turn_of_pair
 from collab_sdk.report.sources import read_objects, read_run
 from collab_sdk.report.turns import is_held_out, pair_id
-from collab_sdk.runs import RUN_SCHEMA
+from collab_sdk.score_rows import RUN_SCHEMA
 
 TRAIN, HELD_OUT = "train", "eval"
 """The file to train on, and the one with the chats that are held out."""
@@ -146,12 +145,15 @@ def _decided(turn: Row, rows: list[Row], decision: Decision | None) -> tuple[Row
 
 def _catalogue(export: _Export, targets: Mapping[str, Path]) -> None:
     """The entries of the new files, where the format keeps a catalogue of them."""
-    writer = WRITERS.get(text(mapping(export.run.get("export")).get("format")))
-    if writer is None or writer.catalogue is None or writer.entry is None:
+    name = text(mapping(export.run.get("export")).get("format"))
+    if name not in preference_format_names():
+        return
+    format = get_preference_format(name)
+    if format.catalogue is None or format.entry is None:
         return
     for target in targets.values():
-        with Catalogue(target.with_name(writer.catalogue)) as catalogue:
-            catalogue.add(target.name, writer.entry(target.name))
+        with Catalogue(target.with_name(format.catalogue)) as catalogue:
+            catalogue.add(target.name, format.entry(target.name))
 
 
 def _raise(error: InputError) -> None:

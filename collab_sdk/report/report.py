@@ -7,19 +7,20 @@ from typing import Protocol
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import Inputs
+from collab_sdk.report.comparison_overviews import check_overview, evaluation_overview
 from collab_sdk.report.fields import Row, text
-from collab_sdk.report.figures import Overview
 from collab_sdk.report.index import Index
-from collab_sdk.report.other_figures import ScoreFigures, check_overview, evaluation_overview
+from collab_sdk.report.overview import Overview
 from collab_sdk.report.packing import Blocks
 from collab_sdk.report.page import Page, require_page
-from collab_sdk.report.pair_figures import PairFigures
-from collab_sdk.report.sources import Source, open_source
+from collab_sdk.report.pair_statistics import PairStatistics
+from collab_sdk.report.score_statistics import ScoreStatistics
+from collab_sdk.report.sources import ReportSource, open_source
 
 Section = tuple[str, Overview]
 
 
-class Figures(Protocol):
+class Statistics(Protocol):
     """Gathers what conversations tell, for an overview."""
 
     def add(self, chat: Row) -> None: ...
@@ -50,21 +51,21 @@ def write_report(path: Path, output: Path, *, on_error: Callable[[InputError], N
     return len(index.lines)
 
 
-def _sections(source: Source) -> tuple[Callable[[], Iterator[Section]], Iterable[Row]]:
+def _sections(source: ReportSource) -> tuple[Callable[[], Iterator[Section]], Iterable[Row]]:
     """What makes the overviews once all conversations have been read, and the conversations."""
     if source.kind in ("evaluation", "check"):
         known = list(source.rows)
         make = evaluation_overview if source.kind == "evaluation" else check_overview
-        whole = Source(kind=source.kind, name=source.name, rows=iter(known), run=source.run)
+        whole = ReportSource(kind=source.kind, name=source.name, rows=iter(known), run=source.run)
         return lambda: ((text(row.get("task")), make(row)) for row in known), whole.conversations()
-    figures: Figures = PairFigures() if source.kind == "pairs" else ScoreFigures()
+    statistics: Statistics = PairStatistics() if source.kind == "pairs" else ScoreStatistics()
 
     def seen() -> Iterator[Row]:
         for chat in source.conversations():
-            figures.add(chat)
+            statistics.add(chat)
             yield {name: value for name, value in chat.items() if name != "made_with"}
 
-    return lambda: iter([("", figures.overview(source.run))]), seen()
+    return lambda: iter([("", statistics.overview(source.run))]), seen()
 
 
 def _raise(error: InputError) -> None:

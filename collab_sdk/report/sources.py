@@ -8,16 +8,16 @@ from types import MappingProxyType
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.evaluation.rows import EVALUATION_SCHEMA
-from collab_sdk.fidelity.rows import CHECK_SCHEMA
+from collab_sdk.evaluation.evaluation_rows import EVALUATION_SCHEMA
+from collab_sdk.fidelity.check_rows import CHECK_SCHEMA
 from collab_sdk.files import beside, parse_json, run_path
-from collab_sdk.logs.rows import read_rows
+from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.fields import Row
 from collab_sdk.report.pair_rows import is_pair_row, turn_of_pair
 from collab_sdk.report.played import check_conversations, evaluation_conversations
 from collab_sdk.report.turns import conversations_of
-from collab_sdk.rows import SCORE_SCHEMA
+from collab_sdk.score_rows import SCORE_SCHEMA
 
 Report = Callable[[InputError], None]
 KNOWN = "pairs of collab export-prefs, or what score --json, evaluate -o or check-sim --json wrote"
@@ -28,7 +28,7 @@ TURNS_ENDING = ".turns.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class ReportSource:
     """A file of a kind, with what lies beside it."""
 
     kind: str
@@ -47,7 +47,7 @@ class Source:
         return conversations_of(self.rows)
 
 
-def open_source(path: Path, report: Report) -> Source:
+def open_source(path: Path, report: Report) -> ReportSource:
     """Raises InputError for a file that no report can be made of; rows of it that are of no use are reported."""
     target = path.with_name(path.name.removesuffix(TURNS_ENDING) + ".jsonl") if is_turns(path) else path
     turns = beside(target, "turns")
@@ -59,10 +59,10 @@ def open_source(path: Path, report: Report) -> Source:
     schema = str(first[1].get("schema"))
     if schema in KINDS:
         of_kind = _of_schema(chain([first], found), schema, report)
-        return Source(kind=KINDS[schema], name=target.name, rows=of_kind, run=run)
+        return ReportSource(kind=KINDS[schema], name=target.name, rows=of_kind, run=run)
     if is_pair_row(first[1]):
         turns_of = (turn_of_pair(row, number) for number, row in _pairs(chain([first], found), report))
-        return Source(kind="pairs", name=target.name, rows=turns_of, run=run)
+        return ReportSource(kind="pairs", name=target.name, rows=turns_of, run=run)
     raise InputError(
         f"no report can be made of rows with {', '.join(map(repr, list(first[1])[:6])) or 'nothing in them'}: "
         f"expected {KNOWN}. Rows without both sides need the {turns.name} that the export wrote",

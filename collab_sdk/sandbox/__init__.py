@@ -1,8 +1,8 @@
 """Running code that a model wrote: away from the network, the files, the keys and the processes of this machine."""
 
-from collab_sdk.sandbox.isolation import Isolation, find_isolation
-from collab_sdk.sandbox.limits import Limits
+from collab_sdk.sandbox.isolation import ISOLATIONS, Isolation, find_isolation, works
+from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.process import ProgramEnd, ProgramRun
 from collab_sdk.sandbox.sandbox import Sandbox
 
-__all__ = ["Isolation", "Limits", "ProgramEnd", "ProgramRun", "Sandbox", "find_isolation"]
+__all__ = ["ISOLATIONS", "Isolation", "ProgramEnd", "ProgramLimits", "ProgramRun", "Sandbox", "find_isolation", "works"]

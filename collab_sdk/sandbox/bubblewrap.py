@@ -15,7 +15,7 @@ from collab_sdk.sandbox.launch import (
     readable_folders,
     runner,
 )
-from collab_sdk.sandbox.limits import Limits
+from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.nobody import as_nobody, without_rights
 
 ROOT = tuple(part for name in ("SETUID", "SETGID", "SETPCAP") for part in ("--cap-add", f"CAP_{name}"))
@@ -25,7 +25,7 @@ ORDINARY = ("--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-add", "
 
 
 @contextmanager
-def bubblewrap(limits: Limits) -> Iterator[Launch]:
+def bubblewrap(limits: ProgramLimits) -> Iterator[Launch]:
     """Namespaces of its own, a file system that only has what is needed, read-only.
 
     Root becomes a user that nobody else is, since the kernel holds root to no number of processes.
@@ -47,7 +47,7 @@ def bubblewrap(limits: Limits) -> Iterator[Launch]:
     )
 
 
-def _files(limits: Limits) -> Iterator[str]:
+def _files(limits: ProgramLimits) -> Iterator[str]:
     size = ("--perms", "1777", "--size", str(limits.disk), "--tmpfs")
     yield from ("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm")  # noqa: S108
     yield from (

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from collab_sdk.sandbox.launch import BOX, ENVIRONMENT, Launch, installed, runner
-from collab_sdk.sandbox.limits import Limits
+from collab_sdk.sandbox.limits import ProgramLimits
 
 IMAGE = "python:3.12-slim"
 """Never pulled: a program that is to be judged must not start a download."""
 
 
 @contextmanager
-def docker(limits: Limits) -> Iterator[Launch]:
+def docker(limits: ProgramLimits) -> Iterator[Launch]:
     """A container of its own. What is installed on this machine is not in it."""
     executable = installed("docker")
     name = f"collab-{secrets.token_hex(8)}"

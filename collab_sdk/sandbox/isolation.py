@@ -1,20 +1,20 @@
 """Which isolation this machine offers: found out by running a program in it."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from types import MappingProxyType
 
 from collab_sdk.errors import SandboxError, UsageError
 from collab_sdk.sandbox.bubblewrap import bubblewrap
 from collab_sdk.sandbox.docker import IMAGE, docker
-from collab_sdk.sandbox.launch import Launch
-from collab_sdk.sandbox.limits import Limits
+from collab_sdk.sandbox.launch import ENVIRONMENT, Launch, package_folders, runner
+from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.namespaces import namespaces
 from collab_sdk.sandbox.process import run_program
-from collab_sdk.sandbox.unsafe import unsafe
 
-Isolation = Callable[[Limits], AbstractContextManager[Launch]]
+Isolation = Callable[[ProgramLimits], AbstractContextManager[Launch]]
 ISOLATIONS: Mapping[str, Isolation] = MappingProxyType(
     {"bubblewrap": bubblewrap, "namespaces": namespaces, "docker": docker}
 )
@@ -39,9 +39,26 @@ def find_isolation(*, unsafe_allowed: bool = False) -> Isolation:
 
 def works(isolation: Isolation) -> bool:
     """Whether a harmless program comes to its end in it."""
-    limits = Limits()
+    limits = ProgramLimits()
     try:
         with isolation(limits) as launch:
             return run_program(launch, PROBE, limits).finished
     except (SandboxError, OSError):  # what it needs is not installed, or not permitted
         return False
+
+
+@contextmanager
+def unsafe(limits: ProgramLimits) -> Iterator[Launch]:
+    """No isolation: limits, a clean environment and a directory of its own, and the whole machine within reach.
+
+    For code that is trusted, or a machine that is thrown away afterwards.
+    """
+    with tempfile.TemporaryDirectory(prefix="collab-") as box:
+        environment = ENVIRONMENT | {"HOME": box, "TMPDIR": box}
+        yield Launch(
+            command=(
+                *("/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items())),
+                *runner(limits, packages=package_folders()),
+            ),
+            cwd=box,
+        )

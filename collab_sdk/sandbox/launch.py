@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from collab_sdk.errors import SandboxError
-from collab_sdk.sandbox.limits import Limits
+from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.syscalls import syscall_filter
 
 BOX = "/tmp"  # noqa: S108 - inside the sandbox, where it is nobody else's
@@ -34,7 +34,7 @@ class Launch:
     cwd: str = "/"
 
 
-def runner(limits: Limits, *, python: str = "", packages: tuple[str, ...] = ()) -> tuple[str, ...]:
+def runner(limits: ProgramLimits, *, python: str = "", packages: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The runner as a command. `packages` are folders to import from, behind the standard library."""
     numbers = (limits.cpu_seconds, limits.memory, limits.processes, limits.file_size, limits.open_files)
     # Without `site`, which takes as long as the rest of the start, and would run what .pth files say.

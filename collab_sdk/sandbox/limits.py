@@ -6,7 +6,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class ProgramLimits:
     """Sizes are in bytes. The defaults are ample for a benchmark's tests, and for a hostile program little."""
 
     seconds: float = 20.0

@@ -15,7 +15,7 @@ from collab_sdk.sandbox.launch import (
     readable_folders,
     runner,
 )
-from collab_sdk.sandbox.limits import Limits
+from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.nobody import as_nobody, without_rights
 
 NEW_ROOT = "/sys"
@@ -43,7 +43,7 @@ exec chroot $root "$@"
 
 
 @contextmanager
-def namespaces(limits: Limits) -> Iterator[Launch]:
+def namespaces(limits: ProgramLimits) -> Iterator[Launch]:
     """The same walls as bubblewrap's, put up by a shell script, which takes longer."""
     is_root = os.geteuid() == 0
     program = runner(limits, packages=package_folders())

@@ -14,7 +14,7 @@ from enum import StrEnum
 from collab_sdk.errors import SandboxError
 from collab_sdk.sandbox.family import children, kill, resident_memory
 from collab_sdk.sandbox.launch import Launch
-from collab_sdk.sandbox.limits import Limits
+from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.runner import READY
 
 POLL = 0.05
@@ -50,7 +50,7 @@ class ProgramRun:
         return self.end is ProgramEnd.FINISHED
 
 
-def run_program(launch: Launch, program: str, limits: Limits) -> ProgramRun:
+def run_program(launch: Launch, program: str, limits: ProgramLimits) -> ProgramRun:
     """Raises SandboxError if the program was not even started."""
     token = secrets.token_hex(16).encode()
     started = time.monotonic()
@@ -87,7 +87,7 @@ def run_program(launch: Launch, program: str, limits: Limits) -> ProgramRun:
 class _Watch:
     """Reads what a process writes, and looks at the clock and its memory."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", limits: Limits, *, deadline: float) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", limits: ProgramLimits, *, deadline: float) -> None:
         self.report, self.output = bytearray(), bytearray()
         self._process, self._limits, self._deadline = process, limits, deadline
         self._written = 0

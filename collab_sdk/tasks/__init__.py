@@ -3,7 +3,7 @@
 from typing import cast
 
 from collab_sdk.errors import UnknownNameError
-from collab_sdk.registry import registered
+from collab_sdk.plugins import load, registered
 from collab_sdk.tasks.base import Hub, Row, Task, first_text
 from collab_sdk.tasks.brief import BriefWriter
 from collab_sdk.tasks.loader import load_task
@@ -17,10 +17,9 @@ def task_names() -> list[str]:
 
 def get_task(name: str) -> Task:
     """The task of that name. Raises UnknownNameError, listing the known ones."""
-    point = registered(PLUGIN_GROUP).get(name)
-    if point is None:
+    if name not in registered(PLUGIN_GROUP):
         raise UnknownNameError.of("task", name, task_names())
-    return cast(Task, point.load())
+    return cast(Task, load(PLUGIN_GROUP, name))
 
 
 __all__ = ["BriefWriter", "Hub", "Row", "Task", "first_text", "get_task", "load_task", "task_names"]

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.model import CallRole, ChatModel
-from collab_sdk.chat.structured import ask_json, json_request
+from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.engine import Engine
 from collab_sdk.goals import read_goal
+from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.reading import json_request
 from collab_sdk.prompts import fence_transcript
+from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message
 
 
@@ -16,9 +18,11 @@ class BriefWriter:
     def __init__(self, model: ChatModel, *, engine: Engine) -> None:
         self.model = model
         self.engine = engine
+        self.settings = settings_for(model, ROLE_DEFAULTS["judge"])
 
     async def awrite(self, goal: Goal) -> Goal:
         """The goal with a text. Raises SampleError if the model fails or does not answer in the form asked for."""
         document = Message(role="user", content=goal.reference or "")
-        request = json_request(CallRole.GOAL, "brief", {"transcript": fence_transcript([document])})
+        fields = {"transcript": fence_transcript([document])}
+        request = json_request(CallRole.GOAL, "brief", fields, settings=self.settings)
         return replace(goal, text=await ask_json(self.engine, self.model, request, read_goal))

@@ -1,8 +1,8 @@
 """Articles to be written together: Medium."""
 
-from collab_sdk.chat.tokens import count_tokens
 from collab_sdk.errors import InputError
 from collab_sdk.tasks.base import Hub, Row, Task, first_text
+from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal
 
 LONGEST = 512

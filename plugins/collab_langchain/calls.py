@@ -12,7 +12,7 @@ from collab_langchain.identity import Identity
 from collab_langchain.marks import marks_of
 from collab_langchain.snapshot import openai_dict
 from collab_sdk.harvest import error_text, kept_parameters
-from collab_sdk.logs.store import LoggedCall
+from collab_sdk.logs import LoggedCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from langchain_core.outputs import LLMResult
 
 from collab_langchain.calls import started_call
 from collab_langchain.identity import NOBODY, identity
-from collab_langchain.runs import Root, Run, Runs
+from collab_langchain.runs import AppRun, Root, Runs
 from collab_langchain.snapshot import openai_dicts
 from collab_sdk.harvest import IGNORE_TAG, CallContext, CallStore, Recorder, RecorderStats, suppressed
-from collab_sdk.logs.store import LoggedCall
+from collab_sdk.logs import LoggedCall
 
 PENDING_LIMIT = 10_000
 INTERNAL_MARKS = ("lc_source", "lc_internal_call")
@@ -157,7 +157,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
 
     def _enter(self, run_id: UUID, parent_run_id: UUID | None, metadata: Mapping[str, Any], name: str | None) -> None:
         above = self._runs.get(parent_run_id)
-        run = Run(
+        run = AppRun(
             root=above.root if above else Root(),
             is_root=above is None,
             identity=identity(metadata, above.identity if above else NOBODY),
@@ -190,7 +190,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
         )
         self._runs.start(call, above.root if above else None)
 
-    def _is_wanted(self, above: Run | None, metadata: Mapping[str, Any], name: str | None) -> bool:
+    def _is_wanted(self, above: AppRun | None, metadata: Mapping[str, Any], name: str | None) -> bool:
         if not self._only or (above is not None and above.wanted):
             return True
         return name in self._only or metadata.get("langgraph_node") in self._only

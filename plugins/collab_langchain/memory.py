@@ -12,7 +12,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from collab_langchain.messages import before_and_last, langchain_messages
 from collab_langchain.schema import AnyRunnable, front
-from collab_sdk.chat.threads import in_thread
+from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import UsageError
 from collab_sdk.types import Message
 

@@ -13,12 +13,12 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from collab_langchain.forms import input_form
 from collab_langchain.memory import has_sync_checkpoints, own_memory, session_keys
 from collab_langchain.schema import AnyRunnable
-from collab_sdk.chat.model import ChatModel, ChatReply, ChatRequest, Price
-from collab_sdk.chat.openai_shape import one_line, translated
-from collab_sdk.chat.replies import reply_text
-from collab_sdk.chat.threads import in_thread
+from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import BotError, CollabError, UsageError
 from collab_sdk.harvest import IGNORE_TAG
+from collab_sdk.models import ChatModel, ChatReply, ChatRequest, reply_text, translated
+from collab_sdk.secrets import one_line
+from collab_sdk.spec import Price
 from collab_sdk.types import Message
 
 CUT_OFF = {"length", "max_tokens", "MAX_TOKENS"}

@@ -1,20 +1,20 @@
 """The runs of an app that are going on, and what of them is to be recorded when they end."""
 
+import asyncio
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
 from langchain_core.outputs import LLMResult
 
-from collab_langchain.answers import answers
 from collab_langchain.calls import EndedCall, StartedCall, ended_call
 from collab_langchain.identity import Identity
 from collab_langchain.marks import marks_of
-from collab_langchain.outcome import is_control_flow, status_after
-from collab_sdk.logs.store import LoggedCall
+from collab_sdk.logs import LoggedCall
 
 CALLS_OF_A_ROOT = 64
 """How many calls back the answer of a root run is looked for."""
@@ -33,7 +33,7 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class AppRun:
     """A chain, graph, node, tool or retriever."""
 
     root: Root
@@ -53,7 +53,7 @@ class _Pending:
         return self.call.started
 
 
-Started = TypeVar("Started", Run, _Pending)
+Started = TypeVar("Started", AppRun, _Pending)
 
 
 class Runs:
@@ -67,14 +67,14 @@ class Runs:
     def __init__(self, *, time_limit: float, limit: int) -> None:
         self._time_limit = time_limit
         self._limit = limit
-        self._runs: dict[UUID, Run] = {}
+        self._runs: dict[UUID, AppRun] = {}
         self._calls: dict[UUID, _Pending] = {}
         self._process = os.getpid()
 
-    def get(self, run_id: UUID | None) -> Run | None:
+    def get(self, run_id: UUID | None) -> AppRun | None:
         return None if run_id is None else self._runs.get(run_id)
 
-    def enter(self, run_id: UUID, run: Run) -> None:
+    def enter(self, run_id: UUID, run: AppRun) -> None:
         self._runs[run_id] = run
 
     def start(self, call: StartedCall, root: Root | None) -> None:
@@ -91,9 +91,9 @@ class Runs:
         pending = self._calls.pop(run_id, None)
         if pending is None:
             return []
-        if error is not None and is_control_flow(error):
+        if error is not None and _is_control_flow(error):
             return _settled(pending, None)
-        status = "ok" if error is None else status_after(error)
+        status = "ok" if error is None else _status_after(error)
         return _settled(pending, ended_call(pending.call, result, now, status=status, error=error))
 
     def leave(
@@ -104,7 +104,7 @@ class Runs:
         if run is None or not run.is_root:
             return []
         root, shown = run.root, marks_of(output)
-        if error is not None and status_after(error) != "partial":
+        if error is not None and _status_after(error) != "partial":
             self._cancel(root, now)
         if root.pending and not any(call.marks & shown for call in list(root.calls)):
             root.over = True
@@ -158,4 +158,37 @@ def _settled(pending: _Pending, ended: EndedCall | None) -> list[LoggedCall]:
 
 def _told(root: Root, shown: frozenset[str]) -> list[LoggedCall]:
     root.told = True
-    return [answer.record for answer in answers(list(root.calls), shown)]
+    return [answer.record for answer in _answers(list(root.calls), shown)]
+
+
+def _answers(calls: Sequence[EndedCall], shown: frozenset[str]) -> list[EndedCall]:
+    """One for each conversation: a root run is nearly always in one, but may be a loop over many.
+
+    `shown` are the marks of what the root run returned.
+    """
+    by_conversation: dict[str | None, list[EndedCall]] = {}
+    for call in calls:
+        by_conversation.setdefault(call.record.conversation_id, []).append(call)
+    return [_answer(group, shown) for group in by_conversation.values()]
+
+
+def _answer(calls: Sequence[EndedCall], shown: frozenset[str]) -> EndedCall:
+    """The last whose reply is shown; where the app reworks replies, the last that was no tool step.
+
+    Titles, guardrails and follow-up questions are often asked for after the answer.
+    """
+    outputs = [call for call in calls if not call.is_tool_step] or calls
+    return next((call for call in reversed(outputs) if call.marks & shown), outputs[-1])
+
+
+def _is_control_flow(error: BaseException) -> bool:
+    """Whether a graph pauses or hands over; LangGraph need not be installed."""
+    return any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__)
+
+
+def _status_after(error: BaseException) -> str:
+    """The status of a model call. A stream that its reader breaks off is closed, which raises GeneratorExit in it."""
+    if isinstance(error, GeneratorExit):
+        return "partial"
+    stopped = isinstance(error, asyncio.CancelledError | CancelledError | KeyboardInterrupt | SystemExit)
+    return "cancelled" if stopped else "failed"

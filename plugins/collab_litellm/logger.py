@@ -1,25 +1,30 @@
 """The callback that records what LiteLLM does, as an SDK or as a proxy."""
 
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from collab_litellm.begun import BegunCalls
 from collab_sdk.harvest import (
     IGNORE_TAG,
     Answer,
     Recorder,
     completion_answer,
     conversation_id_in,
+    current_conversation,
     error_text,
     kept_parameters,
+    suppressed,
 )
-from collab_sdk.logs.store import LoggedCall
+from collab_sdk.logs import LoggedCall
 
 CHAT = ("completion", "acompletion")
+LIMIT = 10_000
+"""Calls that are cancelled never end: of more than this, the oldest are forgotten."""
 
 
 class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without types
@@ -32,7 +37,7 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
     def __init__(self, store: Recorder | str | os.PathLike[str]) -> None:
         super().__init__()
         self.recorder = store if isinstance(store, Recorder) else Recorder(store)
-        self._begun = BegunCalls()
+        self._begun = _BegunCalls()
 
     def log_pre_api_call(self, model: str, messages: Any, kwargs: Mapping[str, Any]) -> None:
         with self.recorder.quietly():
@@ -104,3 +109,33 @@ def _metadata(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def _user(kwargs: Mapping[str, Any]) -> str | None:
     logged = kwargs.get("standard_logging_object") or {}
     return kwargs.get("user") or logged.get("end_user") or None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Begun:
+    conversation: str | None
+    suppressed: bool
+
+    @classmethod
+    def now(cls) -> "_Begun":
+        return cls(conversation=current_conversation(), suppressed=suppressed())
+
+
+class _BegunCalls:
+    """The surroundings of calls by their id. A stream ends in another context than it began in."""
+
+    def __init__(self) -> None:
+        # Without a lock, which a fork could leave held: each step is one of the interpreter's own.
+        self._calls: OrderedDict[str, _Begun] = OrderedDict()
+
+    def note(self, call_id: str | None) -> None:
+        begun = _Begun.now()
+        if call_id is None or begun == _Begun(conversation=None, suppressed=False):
+            return
+        self._calls[call_id] = begun
+        if len(self._calls) > LIMIT:
+            self._calls.popitem(last=False)
+
+    def end(self, call_id: str) -> _Begun:
+        """What was noted; for a call that reached no endpoint, what holds now."""
+        return self._calls.get(call_id) or _Begun.now()

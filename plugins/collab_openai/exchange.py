@@ -10,7 +10,7 @@ from collab_openai.chat import PartialCompletion
 from collab_openai.responses import PartialResponse, request_messages, response_answer, tools_of
 from collab_openai.threads import Threads
 from collab_sdk.harvest import Answer, Recorder, completion_answer, conversation_id_in, error_text, kept_parameters
-from collab_sdk.logs.store import LoggedCall
+from collab_sdk.logs import LoggedCall
 
 STOPPED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 

@@ -1,4 +1,4 @@
-"""A shared cache in PostgreSQL: `collab_sdk.chat.caches.open_cache("postgresql://user@host/database")`."""
+"""A shared cache in PostgreSQL: `collab_sdk.cache.open.open_cache("postgresql://user@host/database")`."""
 
 from collab_postgres.server import open_cache
 

@@ -1,32 +1,32 @@
-"""Runs on Ray: `--engine ray` does the work on conversations in the processes of a cluster."""
+"""Runs on Ray: `--runner ray` does the work on conversations in the processes of a cluster."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from collab_sdk.chat.engine import Engine
+from collab_sdk.engine import Engine
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.runners import Runner, RunnerOptions
+from collab_sdk.runs import Runner
+from collab_sdk.spec import RunnerSpec
 
 __all__ = ["open_runner"]
 
 
 @contextmanager
-def open_runner(engine: Engine, options: RunnerOptions) -> Iterator[Runner]:
-    """A runner on the cluster at `options.address`, or on a Ray of its own on this machine, which ends with it.
+def open_runner(engine: Engine, spec: RunnerSpec, cache: str) -> Iterator[Runner]:
+    """Opens a runner on the cluster at `spec.address`, or on a Ray of its own on this machine, which ends with it.
 
     Raises RunnerError where there is no cluster, or one of other versions; UsageError for a cache that its machines
     cannot share.
     """
     from collab_ray.cluster import connected, set_environment
 
-    set_environment(options)
+    set_environment(spec)
     try:
-        import ray.data
-    except ImportError as error:
-        raise MissingExtraError.of(f"--engine ray needs {error.name}", "ray") from None
-    with connected(options, engine.limits.concurrency) as cluster:
-        from collab_ray.runner import RayRunner
+        import ray
+    except ImportError:
+        raise MissingExtraError.of("--runner ray needs Ray", "ray") from None
+    del ray
+    from collab_ray.runner import RayRunner
 
-        del ray
-        with closing(RayRunner(engine, options, cluster)) as runner:
-            yield runner
+    with connected(spec, cache, engine.limits.concurrency) as cluster, closing(RayRunner(engine, cluster)) as runner:
+        yield runner

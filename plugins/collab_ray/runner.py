@@ -1,160 +1,138 @@
-"""The side of a run on Ray where the command was typed: conversations go out, outcomes come in, in order."""
+"""The driver of a run on Ray: conversations go out to the workers, outcomes come back in input order."""
 
 import asyncio
 import os
-import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing, suppress
 from math import ceil
 from typing import Any, TypeVar
 
 import ray
-import ray.data
-from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
 
 import collab_sdk
+from collab_ray.broker import Coordinator
 from collab_ray.cluster import Cluster
-from collab_ray.desk import Desk
-from collab_ray.round import Round
-from collab_ray.source import OUTCOMES, ParcelSource
-from collab_ray.worker import Setup, Worker
-from collab_sdk.chat.caches import URL
-from collab_sdk.chat.engine import Engine
-from collab_sdk.chat.ledger import Usage
-from collab_sdk.chat.model import CallRole
-from collab_sdk.concurrency import HELD_BACK, Outcome
-from collab_sdk.errors import CollabError, RunnerError, UsageError
-from collab_sdk.jobs import JOBS
-from collab_sdk.runners import Job, RunnerOptions
+from collab_ray.pool import WorkerPool
+from collab_ray.worker import BROKEN, VALUE, WorkerSetup
+from collab_sdk.concurrency import open_order
+from collab_sdk.engine import Engine, Usage
+from collab_sdk.errors import RunnerError, UsageError
+from collab_sdk.jobs import JOBS, dumps, error_of, loads
+from collab_sdk.models import CallRole
+from collab_sdk.runs import Job, Outcome, over_conversations
 from collab_sdk.types import Conversation
-from collab_sdk.wire import dumps, loads
 
 T = TypeVar("T")
-PARCEL = 8
-"""Conversations a row of the data set, at most: Ray Data's own work for a row is milliseconds."""
 SPARE = 2
-"""Times as many are open in the workers as on one machine, since a parcel is open until its last one is done."""
-LOOK_SECONDS = 0.3
-"""From one look at what the fleet has used to the next."""
-SILENT_SECONDS = 60.0
-"""After which a cluster that says nothing is given up."""
-UNWIND_SECONDS = 4.0
+"""Times as many conversations are open as on one machine: half of the workers can keep all calls in flight."""
+USAGE_INTERVAL = 0.3
+"""Seconds between two readings of what all workers have used."""
+SILENCE_TIMEOUT = 60.0
+"""Seconds after which a coordinator that does not answer is given up."""
+SETTLE_TIMEOUT = 4.0
+"""Seconds that workers have at the end of a run to keep the replies that are still on their way."""
 
 
 class RayRunner:
-    """Does jobs on a cluster. Workers take conversations by the parcel, and calls by leave of the one Desk."""
+    """Does jobs on a cluster. This process hands out the conversations, one Coordinator the calls."""
 
-    def __init__(self, engine: Engine, options: RunnerOptions, cluster: Cluster) -> None:
+    def __init__(self, engine: Engine, cluster: Cluster) -> None:
         self._engine = engine
         self._cluster = cluster
-        self._cache = options.cache if URL.match(options.cache) else os.path.abspath(options.cache)  # noqa: PTH100
         # Named, so that `ray list actors` shows it, and not detached: it ends when this process does. It is not
-        # started again either: its limits would be forgotten.
-        actor: Any = ray.remote(num_cpus=0, max_restarts=0, label_selector={"ray.io/node-id": cluster.node})(Desk)
-        self._desk = actor.options(name=f"collab-desk-{os.getpid()}-{id(self)}").remote(dumps(engine.limits))
+        # restarted either: the new one would not know what was spent.
+        actor: Any = ray.remote(num_cpus=0, max_restarts=0, label_selector={"ray.io/node-id": cluster.node})(
+            Coordinator
+        )
+        self._coordinator = actor.options(name=f"collab-coordinator-{os.getpid()}-{id(self)}").remote(
+            dumps(engine.limits)
+        )
 
     def close(self) -> None:
-        ray.kill(self._desk)
+        ray.kill(self._coordinator)
 
     async def run(self, job: Job[T], conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[T]]:
-        """As `Runner.run` says."""
+        """Yields outcomes as `Runner.run` says."""
         kind = type(job).__name__
         if kind not in JOBS:
-            raise UsageError(f"{kind} is no job that can travel to Ray's workers. Known: {', '.join(JOBS)}.")
-        at_once = max(2, self._engine.limits.concurrency)
-        workers = self._cluster.workers
-        size = max(1, min(PARCEL, at_once // (4 * workers)))
-        parcels = ceil(SPARE * at_once / workers / size)
-        one = Round(
-            self._desk, JOBS[kind].result, size=size, room=max(HELD_BACK * at_once, 2 * workers * parcels * size)
-        )
-        await one.begin()
-        collecting = threading.Thread(
-            target=_collect, args=(self._stream(job, parcels), one, asyncio.get_running_loop()), daemon=True
-        )
-        collecting.start()
-        chores = [asyncio.create_task(one.feed(iter(conversations))), asyncio.create_task(self._look_on(one))]
-        try:
-            async for outcome in one.outcomes(chores[0]):
-                yield outcome
-        except (ray.exceptions.RayError, TimeoutError) as error:
-            raise _explained(error) from None
-        finally:
-            for chore in chores:
-                chore.cancel()
-            with suppress(ray.exceptions.RayError, TimeoutError):
-                if collecting.is_alive():  # whoever asked has had enough
-                    await self._desk.stop.remote(("RunnerError", "The run was ended."))
-                    await asyncio.wait_for(asyncio.to_thread(collecting.join), UNWIND_SECONDS)
-                await asyncio.wait_for(self._look(), UNWIND_SECONDS)
+            raise UsageError(f"Ray's workers do not know the job {kind}. Known: {', '.join(JOBS)}.")
+        open_at_once = SPARE * max(2, self._engine.limits.concurrency)
+        capacity = ceil(open_at_once / self._cluster.workers)
+        pool = WorkerPool(dumps(self._setup(job)), self._coordinator, capacity=capacity)
+        supervision = asyncio.create_task(self._supervise(pool))
 
-    def _stream(self, job: Job[Any], parcels: int) -> Iterator[Any]:
-        """The data set: parcels in, outcomes out, as they come."""
-        limits = self._engine.limits
-        setup = Setup(
+        async def work(conversation: Conversation) -> T:
+            reply = asyncio.create_task(pool.work(open_order.get(), dumps(conversation)))
+            try:
+                await asyncio.wait({reply, supervision}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                reply.cancel()
+            if not reply.done():
+                supervision.result()  # raises what ended it
+            try:
+                status, content = reply.result()
+            except RayError as error:
+                raise _explained(error) from None
+            if status == VALUE:
+                return loads(JOBS[kind].result, content)  # type: ignore[no-any-return]
+            raise RuntimeError(content) if status == BROKEN else error_of(content)
+
+        async def settle() -> None:
+            with suppress(RayError, TimeoutError):
+                await asyncio.wait_for(pool.settle(), SETTLE_TIMEOUT)
+
+        outcomes: Any = over_conversations(work, conversations, open_at_once=open_at_once, settle=settle)
+        try:
+            async with aclosing(outcomes):
+                async for outcome in outcomes:
+                    yield outcome
+        finally:
+            supervision.cancel()
+            await asyncio.wait({supervision})  # until the workers are killed
+            with suppress(RayError, TimeoutError):
+                await asyncio.wait_for(self._release(), SETTLE_TIMEOUT)
+
+    def _setup(self, job: Job[Any]) -> WorkerSetup:
+        return WorkerSetup(
             version=collab_sdk.__version__,
             kind=type(job).__name__,
             job=dumps(job),
-            cache=self._cache,
-            concurrency=limits.concurrency,
-            timeout=self._engine.timeout,
-            paced=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
-            limited=limits.max_calls is not None or limits.max_usd is not None,
+            cache=self._cluster.cache,
+            limits=self._engine.limits,
             folder=os.getcwd(),  # noqa: PTH109
         )
-        context = DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        context.target_max_block_size = 1  # a row goes on its way at once, and waits for no others
-        parts = ray.data.read_datasource(
-            ParcelSource(self._desk),
-            override_num_blocks=1,
-            num_cpus=0,
-            label_selector={"ray.io/node-id": self._cluster.node},
-        )
-        outcomes = parts.map_batches(
-            Worker,
-            fn_constructor_args=(dumps(setup), self._desk),
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=1,
-            compute=ActorPoolStrategy(
-                size=self._cluster.workers,
-                max_tasks_in_flight_per_actor=2 * parcels,
-                max_concurrent_calls_per_actor=parcels,
-            ),
-        )
-        rows: Iterator[Any] = iter(outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
-        return rows
 
-    async def _look_on(self, one: Round) -> None:
-        """Until the desk answers no more, which ends the run: Ray Data alone would wait for it."""
+    async def _supervise(self, pool: WorkerPool) -> None:
+        """Keeps workers running. Ends only with the error that ends the run."""
         try:
-            while True:
-                await asyncio.wait_for(self._look(), SILENT_SECONDS)
-                await asyncio.sleep(LOOK_SECONDS)
-        except (ray.exceptions.RayError, TimeoutError) as error:
-            one.over(error)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow_usage())
+                tasks.create_task(pool.keep_quarantine())
+                for number in range(self._cluster.workers):
+                    tasks.create_task(pool.keep_running(number))
+        except ExceptionGroup as group:
+            raise _explained(group.exceptions[0]) from None
 
-    async def _look(self) -> None:
-        """Let the engine's ledger show what all workers have used."""
-        usage: dict[str, Usage] = loads(dict[str, Usage], await self._desk.usage.remote())
+    async def _follow_usage(self) -> None:
+        while True:
+            await asyncio.wait_for(self._update_usage(), SILENCE_TIMEOUT)
+            await asyncio.sleep(USAGE_INTERVAL)
+
+    async def _update_usage(self) -> None:
+        """Lets the engine's ledger show what all workers have used."""
+        usage: dict[str, Usage] = loads(dict[str, Usage], await self._coordinator.usage.remote())
         self._engine.ledger.roles = {CallRole(role): used for role, used in usage.items()}
 
-
-def _collect(rows: Iterator[Any], one: Round, loop: asyncio.AbstractEventLoop) -> None:
-    """In a thread of its own, since Ray Data's iterators block."""
-    end: Exception | None = None
-    try:
-        for row in rows:
-            for outcomes in row.column(OUTCOMES).to_pylist():
-                loop.call_soon_threadsafe(one.arrived, outcomes)
-    except Exception as error:
-        end = error
-    loop.call_soon_threadsafe(one.over, end)
+    async def _release(self) -> None:
+        await self._coordinator.release_all.remote()
+        await self._update_usage()
 
 
-def _explained(error: Exception) -> CollabError:
+def _explained(error: Exception) -> Exception:
     """Ray's error in a line."""
+    if not isinstance(error, RayError | TimeoutError):
+        return error
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = next((line for line in reversed(lines) if "No module named" in line), lines[0] if lines else "")
     if "collab_" in text and "No module named" in text:

@@ -5,165 +5,114 @@ import json
 import os
 import sys
 import time
-import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import pyarrow
 import ray
 
 import collab_sdk
-from collab_ray.finished import Finished
-from collab_ray.fleet import Grant, Report
-from collab_ray.member import Member
-from collab_ray.source import OUTCOMES, PARCEL
+from collab_ray.broker import Grant, Report
+from collab_ray.client import RateClient
+from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
-from collab_sdk.chat.caches import open_cache
+from collab_sdk.cache import open_cache
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
-from collab_sdk.jobs import JOBS
-from collab_sdk.wire import dumps, error_row, loads
+from collab_sdk.jobs import JOBS, dumps, error_row, loads
+from collab_sdk.spec import Limits
 
-VALUE, ERROR, STOP, BROKEN = "value", "error", "stop", "broken"
-"""What an outcome is: a result, this conversation's error, one that ends the run, or a fault of the program."""
+VALUE, ERROR, BROKEN = "value", "error", "broken"
+"""The status of an outcome: a result, an error of the conversation or of the whole run, or a fault of the program."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Setup:
-    """What a worker needs to know. Ray pickles what it sends itself; of ours it is given JSON text, and no objects."""
+class WorkerSetup:
+    """What a worker needs to know. It travels as JSON text, so that no object of ours is pickled."""
 
     version: str
     """Of this package, where the command was typed."""
     kind: str
     job: str
     cache: str
-    concurrency: int
-    timeout: float
-    paced: bool
-    limited: bool
+    limits: Limits
     folder: str
     """Where the command was typed: a bot may lie beside it."""
 
 
 class Worker:
-    """A callable of Ray Data: a parcel of conversations in, their outcomes out."""
+    """An actor. Its methods are coroutines, so that it works on many conversations at once."""
 
-    def __init__(self, setup: str, desk: Any) -> None:
-        self._setup = loads(Setup, setup)
-        self._desk = desk
-        self._bench: asyncio.Task[_Bench] | None = None
+    def __init__(self, setup: str, coordinator: Any, name: str) -> None:
+        self._setup = setup
+        self._coordinator = coordinator
+        self._name = name
+        self._running: set[asyncio.Task[str]] = set()
 
-    async def __call__(self, parcels: pyarrow.Table) -> pyarrow.Table:
-        if self._bench is None:  # and not in __init__, which runs in another thread than Ray's event loop
-            self._bench = asyncio.create_task(_open(self._setup, self._desk))
-        outcomes = []
-        for parcel in parcels.column(PARCEL).to_pylist():
-            numbered = json.loads(parcel)
-            try:
-                bench = await self._bench
-            except Exception as error:
-                failure = _failure(_at_start(error))
-                await self._desk.stop.remote(tuple(failure[1]))
-                outcomes.append(json.dumps([[order, *failure] for order, _ in numbered]))
-                continue
-            outcomes.append(json.dumps(await bench.work_off(numbered)))
-        return pyarrow.table({OUTCOMES: outcomes})
+    async def open(self) -> list[str] | None:
+        """Gets ready for `work`. Returns the error that ends the run where this machine cannot do the job."""
+        try:
+            await self._open(loads(WorkerSetup, self._setup))
+        except RunStoppedError as error:
+            return error_row(error)
+        except Exception as error:
+            what = str(error) if isinstance(error, CollabError) else f"{type(error).__name__}: {error}"
+            return error_row(RunnerError(f"A worker on {os.uname().nodename} cannot start: {what}"))
+        return None
 
+    async def work(self, order: int, conversation: str) -> str:
+        """Returns status and content of the conversation's outcome."""
+        task = asyncio.create_task(self._outcome(order, conversation))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await task
 
-async def _open(setup: Setup, desk: Any) -> "_Bench":
-    """Raises CollabError where this machine cannot do the job."""
-    if collab_sdk.__version__ != setup.version:
-        raise RunnerError(
-            f"{_here()} has collab-sdk {collab_sdk.__version__}, and the command is {setup.version}: "
-            f"pip install 'collab-sdk[ray]=={setup.version}' on every node."
+    async def settle(self) -> None:
+        """Ends what is running, keeps the replies that are still on their way, and reports them."""
+        for task in self._running:
+            task.cancel()
+        await self._engine.asettle()
+        await self._client.report()
+
+    async def _open(self, setup: WorkerSetup) -> None:
+        if collab_sdk.__version__ != setup.version:
+            raise RunnerError(
+                f"{os.uname().nodename} has collab-sdk {collab_sdk.__version__}, and the command is {setup.version}: "
+                f"pip install 'collab-sdk[ray]=={setup.version}' on every node."
+            )
+        if os.path.isdir(setup.folder):  # noqa: PTH112, ASYNC240 - once, before anything else is done
+            os.chdir(setup.folder)
+            sys.path.insert(0, setup.folder)
+        incarnation = ray.get_runtime_context().get_actor_id()
+
+        async def send(report: Report) -> Grant:
+            grant = await self._coordinator.report.remote(self._name, incarnation, dumps(report))
+            return loads(Grant, grant)  # type: ignore[no-any-return]
+
+        limits = setup.limits
+        self._client = RateClient(
+            send,
+            rate_limited=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
+            limited=limits.max_calls is not None or limits.max_usd is not None,
+            clock=time.monotonic,
         )
-    if os.path.isdir(setup.folder):  # noqa: PTH112, ASYNC240 - once, before anything else is done
-        os.chdir(setup.folder)
-        sys.path.insert(0, setup.folder)
-    # A restarted actor has the id of the one that died, by which the fleet knows whose leases are free.
-    name, life = ray.get_runtime_context().get_actor_id(), uuid.uuid4().hex
+        self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
+        self._client.ledger = self._engine.ledger
+        self._job = loads(JOBS[setup.kind], setup.job)
+        self._do = self._job.work(self._engine)
+        self._outcomes = OutcomeCache(self._engine.cache, self._job.result, self._job.identity())
+        await self._client.report()
+        self._reporting = asyncio.create_task(self._client.keep_reporting())
 
-    async def ask(report: Report) -> Grant:
-        grant: Grant = loads(Grant, await desk.report.remote(name, life, dumps(report)))
-        return grant
-
-    member = Member(ask, paced=setup.paced, limited=setup.limited, clock=time.monotonic)
-    engine = Engine(cache=open_cache(setup.cache), concurrency=setup.concurrency, timeout=setup.timeout, quota=member)
-    member.ledger = engine.ledger
-    job = loads(JOBS[setup.kind], setup.job)
-    finished = Finished(engine.cache, job.result, job.identity())
-    bench = _Bench(engine=engine, member=member, desk=desk, job=job, work=job.work(engine), finished=finished)
-    await member.report()
-    bench.keeping_up = asyncio.create_task(member.keep_up(bench.stop))
-    return bench
-
-
-@dataclass(kw_only=True, slots=True)
-class _Bench:
-    """Where a worker does its work."""
-
-    engine: Engine
-    member: Member
-    desk: Any
-    job: Any
-    work: Any
-    finished: Finished
-    keeping_up: "asyncio.Task[None] | None" = None
-    running: set["asyncio.Task[list[Any]]"] = field(default_factory=set)
-
-    async def work_off(self, parcel: list[tuple[int, str]]) -> list[list[Any]]:
-        """The outcome of every conversation of a parcel, with its number."""
-        tasks = [asyncio.create_task(self._outcome(order, text)) for order, text in parcel]
-        self.running.update(tasks)
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        self.running.difference_update(tasks)
-        if self.member.stop is not None:
-            await self.engine.asettle()
-        await self.member.report()  # so that the totals are right before the outcomes are seen
-        stopped = self.member.stop or error_row(RunnerError("The run was ended."))
-        return [
-            [order, *([STOP, stopped] if isinstance(one, BaseException) else one)]
-            for (order, _), one in zip(parcel, ended, strict=True)
-        ]
-
-    async def _outcome(self, order: int, text: str) -> list[Any]:
-        if self.member.stop is not None:
-            return [STOP, self.member.stop]
+    async def _outcome(self, order: int, conversation: str) -> str:
         open_order.set(order)
         try:
-            if (outcome := await self.finished.find(text)) is None:
-                result = await self.work(loads(Conversation, text))
+            if (outcome := await self._outcomes.find(conversation)) is None:
+                result = await self._do(loads(Conversation, conversation))
                 outcome = dumps(result)
-                if self.job.is_whole(result):
-                    await self.finished.keep(text, outcome)
-            return [VALUE, outcome]
+                if self._job.is_whole(result):
+                    await self._outcomes.keep(conversation, outcome)
+        except CollabError as error:
+            return json.dumps([ERROR, error_row(error)])
         except Exception as error:
-            if isinstance(error, RunStoppedError):
-                await self.desk.stop.remote(tuple(error_row(error)))
-            return _failure(error)
-
-    def stop(self) -> None:
-        """The run has been ended. With a spent budget, what is open may do without further calls."""
-        if self.member.stop is not None and self.member.stop[0] != "BudgetError":
-            for task in self.running:
-                task.cancel()
-
-
-def _failure(error: Exception) -> list[Any]:
-    if isinstance(error, RunStoppedError):
-        return [STOP, error_row(error)]
-    if isinstance(error, CollabError):
-        return [ERROR, error_row(error)]
-    return [BROKEN, f"{type(error).__name__}: {error}"]
-
-
-def _at_start(error: Exception) -> Exception:
-    """Whatever keeps a worker from its work ends the run."""
-    if isinstance(error, RunStoppedError):
-        return error
-    what = str(error) if isinstance(error, CollabError) else f"{type(error).__name__}: {error}"
-    return RunnerError(f"A worker on {_here()} cannot start: {what}")
-
-
-def _here() -> str:
-    return os.uname().nodename
+            return json.dumps([BROKEN, f"{type(error).__name__}: {error}"])
+        return json.dumps([VALUE, outcome])

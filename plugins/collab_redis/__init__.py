@@ -1,4 +1,4 @@
-"""A shared cache in Redis: `collab_sdk.chat.caches.open_cache("redis://host:6379/0")`."""
+"""A shared cache in Redis: `collab_sdk.cache.open.open_cache("redis://host:6379/0")`."""
 
 from collab_redis.server import open_cache
 

@@ -3,12 +3,11 @@
 import os
 from typing import Any
 
-from collab_redis.errors import explained, load_redis
-from collab_redis.rows import RedisRows
-from collab_sdk.chat.address import Address
-from collab_sdk.chat.seal import seal_of
-from collab_sdk.chat.shared_cache import SharedCache
+from collab_redis.redis_errors import explained, load_redis
+from collab_redis.redis_rows import RedisRows
+from collab_sdk.cache import SharedCache, signer_of
 from collab_sdk.errors import CacheError, UsageError
+from collab_sdk.secrets import Address
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 25.0
 TELLS_SYNCED = (7, 2)
@@ -21,7 +20,7 @@ def open_cache(url: str) -> SharedCache:
     Raises UsageError for what is no URL or has no HMAC key beside it, CacheError where Redis cannot hold a cache.
     """
     server = RedisServer(url)
-    return SharedCache(server, seal_of(os.environ, server.where))
+    return SharedCache(server, signer_of(os.environ, server.where))
 
 
 class RedisServer:

@@ -3,9 +3,10 @@
 import os
 
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.training import Training, TrainingOptions
+from collab_sdk.training import PLAYING, Training, TrainingOptions
+from collab_trl.online.heard import as_heard
 
-__all__ = ["prepare"]
+__all__ = ["as_heard", "prepare"]
 
 
 def prepare(options: TrainingOptions) -> Training:
@@ -24,6 +25,34 @@ def prepare(options: TrainingOptions) -> Training:
     except ImportError as error:
         raise MissingExtraError.of(f"Fine-tuning needs {error.name}", "train") from None
     del accelerate, datasets, peft, torch, trl
-    from collab_trl.preparing import prepare
+    from collab_trl.base import read_base
+    from collab_trl.checks import check_options
+    from collab_trl.defaults import with_defaults
 
-    return prepare(options)
+    _quiet()
+    options = with_defaults(options)
+    check_options(options)
+    base = read_base(options.base)
+    if options.rounds:
+        from collab_trl.online.rounds import prepare_rounds
+
+        return prepare_rounds(options, base)
+    if options.method in PLAYING:
+        from collab_trl.online.preparation import prepare_playing
+
+        return prepare_playing(options, base)
+    from collab_trl.preference.preflight import prepare_examples
+
+    return prepare_examples(options, base)
+
+
+def _quiet() -> None:
+    """Silence libraries that print bars and advice for the script they think they are in."""
+    import datasets
+    import transformers
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.chat.openai_shape import one_line
 from collab_sdk.errors import UsageError
+from collab_sdk.secrets import one_line
 
 ADAPTER_CONFIG = "adapter_config.json"
 UNLIMITED = 10**9

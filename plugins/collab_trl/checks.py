@@ -10,7 +10,7 @@ from collab_sdk.errors import OutputError, UnknownNameError, UsageError
 from collab_sdk.training import PLAYING, Memory, TrainingOptions
 from collab_trl.base import Base
 from collab_trl.defaults import counts_replies
-from collab_trl.model import check_4bit
+from collab_trl.loading import check_4bit
 from collab_trl.plan import CPU, HEADROOM, Plan
 
 LOSSES = (
@@ -38,8 +38,10 @@ def check_options(options: TrainingOptions) -> None:
             raise UsageError(
                 f"--report-to {tracker} needs a package that is not installed: pip install {TRACKERS[tracker]}"
             )
-    if options.method == "kto" and options.micro_batch == 1:
-        raise UsageError("kto sets each reply against another one's prompt, so it needs --micro-batch 2 at least.")
+    if options.method == "kto" and options.per_device_batch_size == 1:
+        raise UsageError(
+            "kto sets each reply against another one's prompt: it needs --per-device-batch-size 2 at least."
+        )
     if Path(options.base).is_dir() and options.output.resolve() == Path(options.base).resolve():
         raise UsageError("-o is the base's own folder, where an adapter would spoil the base: give another.")
     if options.load_in_4bit:
@@ -57,18 +59,18 @@ def _check_play(options: TrainingOptions) -> None:
         raise UsageError(
             f"{what} lets the model talk with a simulated user: give --simulator, or --model for all parts."
         )
-    if play.candidates < 2:
-        raise UsageError(f"{play.candidates} candidates cannot be compared: give --candidates 2 or more.")
+    if play.rule.candidates < 2:
+        raise UsageError(f"{play.rule.candidates} candidates cannot be compared: give --candidates 2 or more.")
     if plays and options.sft_first:
         raise UsageError(f"--sft-first learns preferences, and {options.method} is given chats: train twice.")
     if counts_replies(options.method):
-        if options.batch_size % play.candidates:
+        if options.batch_size % play.rule.candidates:
             raise UsageError(
-                f"--batch-size {options.batch_size} is not a multiple of --candidates {play.candidates}: a step takes "
-                "all replies to a history together."
+                f"--batch-size {options.batch_size} is not a multiple of --candidates {play.rule.candidates}: a step "
+                "takes all replies to a history together."
             )
-        if options.micro_batch and options.batch_size % options.micro_batch:
-            raise UsageError(f"--batch-size {options.batch_size} is not a multiple of --micro-batch.")
+        if options.per_device_batch_size and options.batch_size % options.per_device_batch_size:
+            raise UsageError(f"--batch-size {options.batch_size} is not a multiple of --per-device-batch-size.")
     if options.method == "ppo" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("ppo runs in one process: its value head is not shared between several.")
 
@@ -90,8 +92,8 @@ def check_memory(options: TrainingOptions, plan: Plan, memory: Sequence[Memory])
     ways = ["a smaller --max-length with --skip-bad", "a smaller base"]
     if not options.load_in_4bit and plan.device != CPU and qlora.total < lora.total:
         ways.insert(0, f"--load-in-4bit (about {qlora.total / 1e9:.1f} GB)")
-    if options.micro_batch and options.micro_batch > 1:
-        ways.insert(0, "--micro-batch 1")
+    if options.per_device_batch_size and options.per_device_batch_size > 1:
+        ways.insert(0, "--per-device-batch-size 1")
     raise UsageError(
         f"Not enough memory on {plan.device}: about {needed.total / 1e9:.1f} GB are needed and "
         f"{plan.available / 1e9:.1f} GB are free. Way out: {', or '.join(ways)}."
@@ -103,7 +105,7 @@ def check_disk(options: TrainingOptions, base: Base) -> None:
     folder = options.output.absolute()
     while not folder.exists():
         folder = folder.parent
-    needed = base.trainable(options.rank) * 12 * CHECKPOINTS + (base.parameters * 2 if options.merge else 0)
+    needed = base.trainable(options.lora_r) * 12 * CHECKPOINTS + (base.parameters * 2 if options.merge else 0)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OutputError(

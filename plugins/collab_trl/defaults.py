@@ -1,4 +1,4 @@
-"""The methods, and what they take where nothing is chosen. What they do is in methods.py, which imports TRL."""
+"""The methods, and what they take where nothing is chosen. What they do is in the rooms, whose modules import TRL."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ class Default:
     beta: float
 
 
-METHODS: Mapping[str, Default] = {
+DEFAULTS: Mapping[str, Default] = {
     # A tenth of what LoRA takes in SFT: DPO's gradient does not vanish on what the model can do already, and ten times
     # TRL's own 1e-6, which is meant for all weights.
     "dpo": Default(learning_rate=1e-5, beta=0.1),
@@ -35,9 +35,9 @@ def counts_replies(method: str) -> bool:
 
 def with_defaults(options: TrainingOptions) -> TrainingOptions:
     """Raises UnknownNameError for a method nobody knows."""
-    if options.method not in METHODS:
-        raise UnknownNameError.of("method", options.method, METHODS)
-    default = METHODS[options.method]
+    if options.method not in DEFAULTS:
+        raise UnknownNameError.of("method", options.method, DEFAULTS)
+    default = DEFAULTS[options.method]
     return replace(
         options,
         learning_rate=default.learning_rate if options.learning_rate is None else options.learning_rate,

@@ -1,15 +1,13 @@
 """How a training is laid out on the device: precision, micro-batches, what is recomputed and what computed ahead."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collab_sdk.errors import UsageError
-from collab_sdk.training import TrainingOptions
+from collab_sdk.training import PLAYING, TrainingOptions
 from collab_trl.base import Base
-from collab_trl.memory import Load, available_bytes, estimates
-from collab_trl.prefix_sharing import can_share
-from collab_trl.tokens import Tokens
+from collab_trl.device_memory import available_bytes
+from collab_trl.memory_estimate import Load, estimates
 
 CPU, MPS = "CPU", "Apple GPU"
 MICRO_BATCHES = (8, 4, 2, 1)
@@ -45,14 +43,7 @@ class Plan:
         return Load(tokens=self.micro_batch * self.widest, checkpointing=self.checkpointing)
 
 
-def make_plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
-    """For examples that are there. Raises UsageError for GPUs that nobody has launched."""
-    shared = options.method == "dpo" and can_share(base.config)
-    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
-    return lay_out(options, base, widest=widest, examples=len(examples), shared=shared)
-
-
-def lay_out(
+def make_plan(
     options: TrainingOptions, base: Base, *, widest: int, examples: int, shared: bool = False, together: int = 1
 ) -> Plan:
     """For `examples` of at most `widest` tokens; `together` of them must be in one step.
@@ -97,29 +88,39 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
-    if method == "sft" or shared:
-        return tokens.together
-    return 2 * tokens.length  # KTO's second is its KL term's
-
-
 def _fit(
     options: TrainingOptions, base: Base, *, widest: int, share: int, bf16: bool, available: int, whole: bool
 ) -> tuple[int, bool]:
     """The largest micro-batch that fits without recomputation, or else with it; `whole`: with nothing left over."""
     least = least_micro_batch(options.method)
     sizes = [size for size in MICRO_BATCHES if least <= size <= share and not (whole and share % size)]
-    if options.micro_batch:
-        sizes = [options.micro_batch]
+    if options.per_device_batch_size:
+        sizes = [options.per_device_batch_size]
         if whole:  # or the next smaller one that leaves nothing over
-            sizes = [next(size for size in range(min(options.micro_batch, share), 0, -1) if not share % size)]
+            sizes = [next(size for size in range(min(options.per_device_batch_size, share), 0, -1) if not share % size)]
     sizes = sizes or [least]
-    ways = [False, True] if options.checkpointing is None else [options.checkpointing]
+    ways = [False, True] if options.gradient_checkpointing is None else [options.gradient_checkpointing]
     for checkpointing in ways:
         for size in sizes:
             load = Load(tokens=size * widest, checkpointing=checkpointing)
-            _, lora, qlora = estimates(base, rank=options.rank, load=load, precision=2 if bf16 else 4)
+            _, lora, qlora = estimates(base, rank=options.lora_r, load=load, precision=2 if bf16 else 4)
             needed = (qlora if options.load_in_4bit else lora).total
             if needed <= available * HEADROOM:
                 return size, checkpointing
     return sizes[-1], ways[-1]
+
+
+def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
+    """How it will be trained, in words, by setting."""
+    loss = " + ".join(f"{weight:g} {name}" for name, weight in options.loss)
+    whole = plan.micro_batch * plan.accumulation * plan.processes
+    return {
+        "method": ("sft, then " if options.sft_first else "") + options.method,
+        **({"loss": f"{loss}, beta {options.beta:g}"} if options.method == "dpo" else {}),
+        **({"beta": f"{options.beta:g}"} if options.method in PLAYING else {}),
+        "adapter": f"LoRA, rank {options.lora_r}, alpha {options.lora_alpha}, all linear layers",
+        "batch": f"{whole} = {plan.processes} x {plan.micro_batch} at once x {plan.accumulation} accumulated",
+        "precision": "4-bit base" if options.load_in_4bit else "bf16" if plan.bf16 else "fp32",
+        "recomputed": "activations (slower, smaller)" if plan.checkpointing else "nothing",
+        **({"prompts": "computed once for both replies"} if plan.shared else {}),
+    }

@@ -1,30 +1,29 @@
-"""One stage of a training: a method, from an adapter to an adapter."""
+"""What the stages of every method share: TRL's settings, data on disk, progress, and the adapter that is kept."""
 
 import json
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, load_from_disk
-from peft.helpers import disable_input_dtype_casting
-from transformers import PrinterCallback
+from transformers import TrainerCallback
 
 from collab_sdk.errors import TrainingError
 from collab_sdk.training import TrainingOptions, TrainingProgress
-from collab_trl.base import Base
-from collab_trl.methods import METHODS, Method, Row, arguments
-from collab_trl.model import adapted
-from collab_trl.plan import Plan
-from collab_trl.prefix_sharing import PairCollator, share_prefixes
-from collab_trl.tokens import Tokens
-from collab_trl.watch import EarlyStop, Reporter, standing
-from collab_trl.workplace import Workplace
+from collab_trl.plan import CPU, MPS, Plan
 
 ADAPTER = "adapter"
 HISTORY = "history.json"
+EVALUATIONS = 10
+"""Times in a run that held-out examples are looked at, and a checkpoint is written."""
+LOGS = 100
+"""Log lines of a run."""
+Log = Mapping[str, float]
+TrainingRow = dict[str, Any]
+"""An example as TRL's trainers take it."""
+Settings = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,103 +38,62 @@ class Trained:
     resumed: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """A method on its data, in a workplace."""
+def arguments(
+    config: type,
+    settings: Settings,
+    options: TrainingOptions,
+    plan: Plan,
+    *,
+    folder: Path,
+    learning_rate: float,
+    steps: int,
+    evaluate: bool,
+) -> Any:
+    """TRL's configuration of one stage; `settings` are the method's own."""
+    every = max(1, steps // EVALUATIONS)
+    # Renamed in transformers 5.23.
+    names = {field.name for field in fields(config)}
+    checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+    return config(
+        output_dir=str(folder),
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=plan.micro_batch,
+        per_device_eval_batch_size=plan.micro_batch,
+        gradient_accumulation_steps=plan.accumulation,
+        learning_rate=learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.1,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=every,
+        save_steps=every,
+        save_total_limit=2,
+        logging_steps=max(1, steps // LOGS),
+        bf16=plan.bf16,
+        use_cpu=plan.device == CPU,
+        ddp_find_unused_parameters=False,
+        report_to=list(options.report_to) or "none",
+        seed=options.seed,
+        remove_unused_columns=False,  # "length" is none of the model's inputs, but the sampler's
+        dataloader_pin_memory=plan.device not in (CPU, MPS),
+        disable_tqdm=True,
+        **{checkpointing: plan.checkpointing},
+        **settings,
+    )
 
-    name: str
-    learning_rate: float
-    options: TrainingOptions
-    plan: Plan
-    base: Base
-    train: Sequence[Tokens]
-    held_out: Sequence[Tokens]
-    workplace: Workplace
 
-    @property
-    def folder(self) -> Path:
-        return self.workplace.folder / self.name
+class Reporter(TrainerCallback):  # type: ignore[misc]
+    """Passes on every log line."""
 
-    @property
-    def method(self) -> Method:
-        return METHODS[self.name]
+    def __init__(self, stage: str, on_progress: Callable[[TrainingProgress], None]) -> None:
+        self._stage = stage
+        self._on_progress = on_progress
 
-    def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> Trained:
-        """Train from an adapter, or a fresh one; a stage that is done is not done again."""
-        if (self.folder / ADAPTER).exists():
-            return trained(self.folder, learning_rate=self.learning_rate, resumed=True)
-        train = self._rows(self.train)
-        held_out = self._rows(sorted(self.held_out, key=lambda tokens: tokens.length))
-        config = self._config(steps=self._steps(len(train)), evaluate=bool(held_out))
-        with config.main_process_first(local=False):  # which alone writes and clears away
-            checkpoint = self.workplace.checkpoint(self.name)
-            data = [on_disk(rows, self.folder / name) for name, rows in (("train", train), ("held-out", held_out))]
-        config.eval_on_start = bool(held_out) and checkpoint is None
-        trainer = self._trainer(config, *data, adapter=adapter, on_progress=on_progress)
-        # Under autocast the casts cost time and memory and change nothing.
-        with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        kept = self._keep_best(trainer)
-        check_finite(trainer.model)
-        save(trainer, self.folder, kept=kept)
-        return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
-
-    def _rows(self, examples: Sequence[Tokens]) -> list[Row]:
-        return self.method.rows(examples, self.plan, self.options.seed)
-
-    def _steps(self, examples: int) -> int:
-        per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes
-        return math.ceil(examples / per_step * self.options.epochs)
-
-    def _config(self, *, steps: int, evaluate: bool) -> Any:
-        return arguments(
-            self.method.config,
-            self.method.settings(self.options, self.plan),
-            self.options,
-            self.plan,
-            folder=self.folder,
-            learning_rate=self.learning_rate,
-            steps=steps,
-            evaluate=evaluate,
-        )
-
-    def _trainer(
-        self,
-        config: Any,
-        train: Dataset,
-        held_out: Dataset | None,
-        *,
-        adapter: Path | None,
-        on_progress: Callable[[TrainingProgress], None],
-    ) -> Any:
-        model = adapted(self.base, self.options, self.plan, adapter=adapter)
-        collator = None  # TRL's own
-        if self.plan.shared and self.name == "dpo":
-            share_prefixes(model.get_base_model())
-            collator = PairCollator(pad_token_id=self.base.tokenizer.pad_token_id)
-        callbacks: list[Any] = [Reporter(self.name, on_progress)]
-        if held_out is not None:
-            callbacks.append(EarlyStop(self.method, self.options.patience))
-        trainer = self.method.trainer(
-            model=model,
-            args=config,
-            data_collator=collator,
-            train_dataset=train,
-            eval_dataset=held_out,
-            processing_class=self.base.tokenizer,
-            callbacks=callbacks,
-        )
-        trainer.remove_callback(PrinterCallback)  # it prints log lines to stdout
-        return trainer
-
-    def _keep_best(self, trainer: Any) -> int:
-        """Go back to the step whose held-out figure was best, unless that is where training ended."""
-        state = trainer.state
-        best, _ = standing(state.log_history, self.method)
-        if not best or best == state.global_step or not self.options.patience:
-            return int(state.global_step)
-        trainer.model.load_adapter(f"{self.folder}/checkpoint-{best}", "default", is_trainable=True)
-        return best
+    def on_log(self, args: Any, state: Any, control: Any, logs: Log | None = None, **_: Any) -> None:
+        if state.is_world_process_zero and logs:
+            numbers = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
+            self._on_progress(
+                TrainingProgress(stage=self._stage, step=state.global_step, steps=state.max_steps, metrics=numbers)
+            )
 
 
 def save(trainer: Any, folder: Path, *, kept: int) -> None:
@@ -171,7 +129,7 @@ def check_finite(model: Any) -> None:
         )
 
 
-def on_disk(rows: Sequence[Row], folder: Path) -> Dataset | None:
+def on_disk(rows: Sequence[TrainingRow], folder: Path) -> Dataset | None:
     """The rows as a data set, where every process finds what one of them has computed about it."""
     if not rows:
         return None

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from collab_sdk.chat.model import CallRole, ChatRequest
+from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.offline import OfflineModel
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import as_messages

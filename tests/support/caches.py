@@ -6,15 +6,17 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from collab_postgres.server import PostgresServer
 from collab_redis.server import RedisServer
 
 from collab_sdk import ChatReply
-from collab_sdk.chat.cache import Cache, DiskCache, KeptCache
-from collab_sdk.chat.json_disk import _digest
-from collab_sdk.chat.packing import compress
-from collab_sdk.chat.seal import Seal
-from collab_sdk.chat.shared_cache import PATIENCE, SharedCache
+from collab_sdk.cache.base import Cache, KeptCache
+from collab_sdk.cache.disk import DiskCache
+from collab_sdk.cache.encoding import compress
+from collab_sdk.cache.json_disk import _digest
+from collab_sdk.cache.shared import PATIENCE, SharedCache
+from collab_sdk.cache.signing import Signer
 from support.databases import HMAC_KEY, Postgres, Redis
 
 REQUEST = {"messages": [{"role": "user", "content": "Hello!"}]}
@@ -36,7 +38,7 @@ def get(cache: Cache, key: str) -> str | None:
 
 
 def shared(url: str, *, patience: float = PATIENCE, secret: str = HMAC_KEY, **options: Any) -> SharedCache:
-    return SharedCache(SERVERS[url.partition(":")[0]](url), Seal(secret), patience=patience, **options)
+    return SharedCache(SERVERS[url.partition(":")[0]](url), Signer(secret), patience=patience, **options)
 
 
 class Place:
@@ -66,7 +68,7 @@ class Place:
 
     def sealed(self, key: str, value: bytes) -> bytes:
         """A row as a colleague with the key might have written it, whose JSON is `value`."""
-        seal = Seal(HMAC_KEY)
+        seal = Signer(HMAC_KEY)
         body = b"\x01" + compress(value)
         return body[:1] + seal._digest(key, body) + body[1:]
 
@@ -93,6 +95,10 @@ class DiskPlace(Place):
 
     def sealed(self, key: str, value: bytes) -> bytes:
         return _digest(value) + compress(value)
+
+
+SERVED = [pytest.param(kind, marks=pytest.mark.server) for kind in ("redis", "postgres")]
+"""The kinds of place that take a server, to parametrize with."""
 
 
 class RedisPlace(Place):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Message
-from collab_sdk.chat.loop import run_sync
-from collab_sdk.chat.model import CallRole
+from collab_sdk.engine.loop import run_sync
+from collab_sdk.models.base import CallRole
 from support.tiny import tiny_llama, tiny_tokenizer
 
 REPLIES = ("Sure, done.", "Which size?", "For here or to go?", "All set.", "Anything else for you?")

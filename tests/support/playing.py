@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk import ChatRequest, Engine, Evidence, MRScorer, Rollout, Simulator
 from collab_sdk.errors import ModelCallError
-from collab_sdk.registry import registered
+from collab_sdk.plugins import load
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.training import PLUGIN_GROUP, Play, Training, TrainingOptions
 from support.fakes import judged, user_says
@@ -19,9 +19,9 @@ WANTED = "Which size?"
 FAST: dict[str, Any] = {
     "learning_rate": 2e-2,
     "batch_size": 20,
-    "micro_batch": 20,
-    "rank": 8,
-    "alpha": 16,
+    "per_device_batch_size": 20,
+    "lora_r": 8,
+    "lora_alpha": 16,
     "epochs": 4.0,
     "beta": 0.02,
 }
@@ -74,7 +74,7 @@ def opening(number: int, **fields: Any) -> dict[str, Any]:
 
 def prepared(method: str, data: Path, base: Path, output: Path, **settings: Any) -> Training:
     options = {"data": data, "base": str(base), "output": output, "method": method, "play": play(), **FAST, **settings}
-    training: Training = registered(PLUGIN_GROUP)[method].load()(TrainingOptions(**options))
+    training: Training = load(PLUGIN_GROUP, method)(TrainingOptions(**options))
     return training
 
 

@@ -8,26 +8,25 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, Self
 
 from collab_sdk.errors import SandboxError
-from collab_sdk.sandbox import Limits, ProgramEnd, ProgramRun, Sandbox
+from collab_sdk.sandbox import ProgramEnd, ProgramLimits, ProgramRun, Sandbox
 from collab_sdk.sandbox.isolation import ISOLATIONS, works
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env")
 """`env` last, as what setpriv itself starts is still found with root's rights."""
 Run = Callable[..., ProgramRun]
 WORKER = """
 import json, sys
-from collab_sdk.sandbox import Limits, Sandbox
+from collab_sdk.sandbox import ProgramLimits, Sandbox
 from collab_sdk.sandbox.isolation import ISOLATIONS, works
 isolation = ISOLATIONS[sys.argv[1]]
 print(json.dumps(works(isolation)), flush=True)
 for line in sys.stdin:
     job = json.loads(line)
-    run = Sandbox(isolation=isolation, limits=Limits(**job["limits"])).run(job["program"])
+    run = Sandbox(isolation=isolation, limits=ProgramLimits(**job["limits"])).run(job["program"])
     print(json.dumps({"end": run.end, "output": run.output, "seconds": run.seconds}), flush=True)
 """
 """Kept simple: it may run under the system's own Python."""
@@ -37,7 +36,8 @@ def as_this_user(isolation: str) -> Run:
     """Raises SandboxError if the isolation does not work here."""
     if not works(ISOLATIONS[isolation]):
         raise SandboxError(f"{isolation} does not work here")
-    return lambda program, **limits: Sandbox(isolation=ISOLATIONS[isolation], limits=Limits(**limits)).run(program)
+    walls = ISOLATIONS[isolation]
+    return lambda program, **limits: Sandbox(isolation=walls, limits=ProgramLimits(**limits)).run(program)
 
 
 class OrdinaryUser:

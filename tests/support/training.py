@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.registry import registered
+from collab_sdk.plugins import load
 from collab_sdk.training import PLUGIN_GROUP, Training, TrainingOptions, TrainingReport
 from support.tiny import tiny_llama, tiny_tokenizer
 
@@ -62,7 +62,7 @@ def write_pairs(path: Path, n: int = 40) -> Path:
 
 def prepared(data: Path, base: Path, output: Path, **settings: Any) -> Training:
     options = TrainingOptions(data=data, base=str(base), output=output, **{**FAST, **settings})
-    training: Training = registered(PLUGIN_GROUP)[options.method].load()(options)
+    training: Training = load(PLUGIN_GROUP, options.method)(options)
     return training
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.conversation_row import Row, read_messages
+from collab_sdk.logs.formats.conversation_row import LAST, Row, read_messages
 from collab_sdk.logs.formats.langchain_message import any_message
 from collab_sdk.logs.store import LoggedCall
 
@@ -29,11 +29,13 @@ _PARAMETERS = (
 class CallFormat:
     """A log of calls. `read` gives the call, None where something else is logged, and raises InputError.
 
-    A call may come in two halves, without replies and without messages, in two rows of one run id.
+    A call may come in two halves, without replies and without messages, in two rows of one run id. `name`, `known_by`
+    and `priority` are those of a `ConversationFormat`.
     """
 
     name: str
     known_by: str
+    priority: int = LAST
     matches: Callable[[Row], bool]
     read: Callable[[Row], LoggedCall | None]
     unwrapped: Callable[[Row], Sequence[Row]] = lambda row: [row]

@@ -10,10 +10,20 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.chatgpt_message import chatgpt_message
-from collab_sdk.logs.formats.conversation_row import Format, Row, text_fields, to_conversation, with_alternatives
+from collab_sdk.logs.formats.conversation_row import (
+    ConversationFormat,
+    Row,
+    text_fields,
+    to_conversation,
+    with_alternatives,
+)
 from collab_sdk.types import Conversation, Message
 
 Nodes = Mapping[str, Mapping[str, Any]]
+
+
+def _matches(row: Row) -> bool:
+    return "mapping" in row
 
 
 def _read(row: Row) -> Conversation:
@@ -95,4 +105,4 @@ def _metadata(row: Row, path: list[str], nodes: Nodes) -> Mapping[str, Any]:
     return text_fields(row, "title", "create_time") | ({"model": known[-1]} if known else {})
 
 
-CHATGPT = Format(name="chatgpt", known_by="mapping", matches=lambda row: "mapping" in row, read=_read)
+CHATGPT = ConversationFormat(name="chatgpt", priority=40, known_by="mapping", matches=_matches, read=_read)

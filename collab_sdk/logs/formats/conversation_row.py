@@ -10,16 +10,23 @@ from collab_sdk.logs.formats.tool_calls import link_tool_calls
 from collab_sdk.types import Conversation, Goal, Message
 
 Row = Mapping[str, Any]
+LAST = 200
+"""The priority of a format that does not say: after all of this package."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Format:
-    """A chat-log format. `read` raises InputError; an empty id in its conversation means that the row has none."""
+class ConversationFormat:
+    """A log with a chat in each row.
+
+    `read` raises InputError; an empty id in its conversation means that the row has none.
+    """
 
     name: str
     """As `--log-format` has it."""
     known_by: str
     """The keys that it is known by, for people."""
+    priority: int = LAST
+    """Formats are tried from the lowest number up; those of this package have 10 to 110."""
     matches: Callable[[Row], bool]
     read: Callable[[Row], Conversation]
 

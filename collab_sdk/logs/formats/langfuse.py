@@ -89,6 +89,7 @@ def _replies(value: Any) -> tuple[Mapping[str, Any], ...]:
 
 LANGFUSE = CallFormat(
     name="langfuse",
+    priority=90,
     known_by="type and trace_id",
     matches=_matches,
     read=_read,

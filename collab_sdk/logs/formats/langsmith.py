@@ -92,6 +92,7 @@ def _generated(generation: Any) -> Any:
 
 LANGSMITH = CallFormat(
     name="langsmith",
+    priority=80,
     known_by="run_type",
     matches=_matches,
     read=_read,

@@ -38,4 +38,4 @@ def _replies(response: Any) -> tuple[Mapping[str, Any], ...]:
     return call_messages([choice.get("message") for choice in objects(choices)])
 
 
-OPENAI_BATCH = CallFormat(name="openai-batch", known_by="custom_id", matches=_matches, read=_read)
+OPENAI_BATCH = CallFormat(name="openai-batch", priority=100, known_by="custom_id", matches=_matches, read=_read)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.conversation_row import Format, Row, read_messages, to_conversation
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, read_messages, to_conversation
 from collab_sdk.types import Conversation, Message
 
 SCHEMA = "collab/conversation/v1"
@@ -60,4 +60,11 @@ def openai_message(value: Any) -> Message:
     return Message.of(message)
 
 
-OPENAI_MESSAGES = Format(name="openai", known_by="messages", matches=_matches, read=_read)
+def plain_message(value: Any) -> Message:
+    """A message by its role and text alone. Raises InputError."""
+    if not isinstance(value, Mapping):
+        return openai_message(value)
+    return openai_message({"role": value.get("role"), "content": value.get("content")})
+
+
+OPENAI_MESSAGES = ConversationFormat(name="openai", priority=20, known_by="messages", matches=_matches, read=_read)

@@ -94,6 +94,7 @@ def _integer(value: Any) -> int | None:
 
 OTEL = CallFormat(
     name="otel",
+    priority=110,
     known_by="gen_ai.*",
     matches=_matches,
     read=_read,

@@ -8,7 +8,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.conversation_row import (
-    Format,
+    ConversationFormat,
     Row,
     read_messages,
     text_fields,
@@ -80,8 +80,9 @@ def _id(row: Row) -> str | None:
     return f"{known['conversation_id']}#{known['turn']}" if len(known) == 2 else None
 
 
-PREFERENCES = Format(
+PREFERENCES = ConversationFormat(
     name="preferences",
+    priority=10,
     known_by="chosen and rejected",
     matches=_matches,
     read=_read,

@@ -1,46 +1,50 @@
-"""The chat-log formats, tried in order. A new one is a file with a `Format` or `CallFormat`, and its name here."""
+"""The formats of chat logs by name, and which of them a row is in.
+
+Each is an entry point of `collab_sdk.log_formats` with the format's own name: a `ConversationFormat` or a `CallFormat`.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
-from collab_sdk.errors import InputError, UnknownNameError
+from collab_sdk.errors import InputError, UnknownNameError, UsageError
 from collab_sdk.logs.formats.call_row import CallFormat
-from collab_sdk.logs.formats.chatgpt import CHATGPT
-from collab_sdk.logs.formats.conversation_row import Format
-from collab_sdk.logs.formats.langfuse import LANGFUSE
-from collab_sdk.logs.formats.langsmith import LANGSMITH
-from collab_sdk.logs.formats.openai_batch import OPENAI_BATCH
-from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES
-from collab_sdk.logs.formats.otel import OTEL
-from collab_sdk.logs.formats.preference_rows import PREFERENCES
-from collab_sdk.logs.formats.public_chats import LMSYS, TASKMASTER, WILDCHAT
-from collab_sdk.logs.formats.sharegpt import SHAREGPT
+from collab_sdk.logs.formats.conversation_row import ConversationFormat
+from collab_sdk.plugins import registered
 
-AnyFormat = Format | CallFormat
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
-FORMATS: tuple[AnyFormat, ...] = (
-    PREFERENCES,  # before the formats of chats, which some of its rows have keys of
-    OPENAI_MESSAGES,
-    SHAREGPT,
-    CHATGPT,
-    LMSYS,
-    WILDCHAT,
-    TASKMASTER,
-    LANGSMITH,
-    LANGFUSE,
-    OPENAI_BATCH,
-    OTEL,
-)
+PLUGIN_GROUP = "collab_sdk.log_formats"
+LogFormat = ConversationFormat | CallFormat
 
 _KEYS_SHOWN = 10
 
 
-def get_format(name: str) -> AnyFormat:
-    """The format of that name. Raises UnknownNameError listing them."""
-    for known in FORMATS:
-        if known.name == name:
-            return known
-    raise UnknownNameError.of("log format", name, [known.name for known in FORMATS])
+def log_format_names() -> list[str]:
+    return sorted(registered(PLUGIN_GROUP))
+
+
+def get_log_format(name: str) -> LogFormat:
+    """The format of that name. Raises UnknownNameError listing them, UsageError for one that cannot be loaded."""
+    points = registered(PLUGIN_GROUP)
+    if name not in points:
+        raise UnknownNameError.of("log format", name, log_format_names())
+    return _load(points[name])
+
+
+@cache
+def log_formats() -> tuple[LogFormat, ...]:
+    """All formats, in the order in which a row is tried: by their priority, then by name."""
+    formats = [_load(point) for point in registered(PLUGIN_GROUP).values()]
+    return tuple(sorted(formats, key=lambda format: (format.priority, format.name)))
+
+
+def _load(point: "EntryPoint") -> LogFormat:
+    try:
+        return cast(LogFormat, point.load())
+    except Exception as error:  # whatever somebody else's module raises
+        raise UsageError(f"The log format {point.name!r} cannot be loaded from {point.value}: {error}.") from error
 
 
 def is_row(value: Any) -> bool:
@@ -48,19 +52,19 @@ def is_row(value: Any) -> bool:
     return _format_of(value) is not None
 
 
-def format_of(row: Any, forced: AnyFormat | None = None) -> tuple[AnyFormat, Mapping[str, Any]]:
+def format_of(row: Any, forced: LogFormat | None = None) -> tuple[LogFormat, Mapping[str, Any]]:
     """The format of a row, and the row. Raises InputError."""
     found = forced if isinstance(row, Mapping) and forced else _format_of(row)
     if found is None:
-        known = ", ".join(f"{known.name} ({known.known_by})" for known in FORMATS)
+        known = ", ".join(f"{known.name} ({known.known_by})" for known in log_formats())
         raise InputError(f"no known chat format: found {_describe(row)}; known: {known}")
     return found, row
 
 
-def _format_of(value: Any) -> AnyFormat | None:
+def _format_of(value: Any) -> LogFormat | None:
     if not isinstance(value, Mapping):
         return None
-    return next((known for known in FORMATS if known.matches(value)), None)
+    return next((known for known in log_formats() if known.matches(value)), None)
 
 
 def _describe(row: Any) -> str:

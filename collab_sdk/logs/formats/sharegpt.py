@@ -5,7 +5,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.conversation_row import Format, Row, read_messages, to_conversation
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, read_messages, to_conversation
 from collab_sdk.types import Conversation, Message
 
 _ROLES = {
@@ -50,4 +50,4 @@ def _calls(text: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple({"function": {"name": call["name"], "arguments": call.get("arguments")}} for call in calls)
 
 
-SHAREGPT = Format(name="sharegpt", known_by="conversations", matches=_matches, read=_read)
+SHAREGPT = ConversationFormat(name="sharegpt", priority=30, known_by="conversations", matches=_matches, read=_read)

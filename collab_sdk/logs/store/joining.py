@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from collab_sdk.logs.store.conversations import move, orphanage
 from collab_sdk.logs.store.messages import upward
-from collab_sdk.logs.store.rows import Order
+from collab_sdk.logs.store.store_rows import Order
 
 _GOING_ON = "SELECT id FROM calls WHERE anchor = ? AND user IS ? AND (ended, depth, tie) >= (?, ?, ?)"
 _IS_GIVEN = """

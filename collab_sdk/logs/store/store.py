@@ -13,7 +13,7 @@ from collab_sdk.logs.store.database import Database
 from collab_sdk.logs.store.imports import as_calls, check_same_chat
 from collab_sdk.logs.store.purging import Purge, Purged, count_purge, delete
 from collab_sdk.logs.store.reading import read_conversation
-from collab_sdk.logs.store.rows import to_rows
+from collab_sdk.logs.store.store_rows import to_rows
 from collab_sdk.logs.store.tree import Tree, read_tree
 from collab_sdk.logs.store.writing import write_call
 from collab_sdk.types import Conversation

@@ -9,7 +9,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs.store.messages import branches
-from collab_sdk.logs.store.rows import Order
+from collab_sdk.logs.store.store_rows import Order
 
 _CALLS = """
     SELECT calls.id, run, conversations.name, named, history, ended, depth, tie, started, status, error, source, model,

@@ -7,7 +7,7 @@ from collab_sdk.logs.store.joining import Claimant, announce, detach, going_on_f
 from collab_sdk.logs.store.merge import merged
 from collab_sdk.logs.store.messages import ancestry, drop_unused, drop_unused_tools, keep, keep_tools
 from collab_sdk.logs.store.reading import read_call
-from collab_sdk.logs.store.rows import CallRows, to_rows
+from collab_sdk.logs.store.store_rows import CallRows, to_rows
 
 _INSERT_CALL = """
     INSERT INTO calls (run, conversation, named, history, ended, depth, tie, started, status,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from collab_sdk.errors import MissingExtraError
 from collab_sdk.files import Inputs, TextWriter, to_json
-from collab_sdk.report.figures import Overview
 from collab_sdk.report.index import ORDERS, Index
+from collab_sdk.report.overview import Overview
 from collab_sdk.report.packing import csp_hash, packed, script_json
 from collab_sdk.report.plots import require_plots
 

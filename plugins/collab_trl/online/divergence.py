@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from collab_sdk.types import Conversation
-from collab_trl.hf_chat_format import ChatFormat
+from collab_trl.hf.chat_format import ChatFormat
 
 BATCH = 64
 IGNORED = -100
@@ -25,11 +25,11 @@ def kl_per_token(model: str, reference: str, conversations: Sequence[Conversatio
     return (ours - theirs) / spoken if spoken else 0.0
 
 
-Row = tuple[list[int], list[int]]
-"""A prompt and a reply, as tokens."""
+PromptAndReply = tuple[list[int], list[int]]
+"""As tokens."""
 
 
-def _rows(conversation: Conversation, chat_format: ChatFormat, tokenizer: Any) -> list[Row]:
+def _rows(conversation: Conversation, chat_format: ChatFormat, tokenizer: Any) -> list[PromptAndReply]:
     rows = []
     for turn in conversation.turns():
         prompt = chat_format.prompt(turn.history)
@@ -45,7 +45,7 @@ def _loaded(name: str) -> Any:
 
 
 @torch.inference_mode()
-def _log_probability(model: Any, rows: Sequence[Row]) -> float:
+def _log_probability(model: Any, rows: Sequence[PromptAndReply]) -> float:
     """Of all replies together, in nats."""
     total = 0.0
     by_length = sorted(rows, key=lambda row: len(row[0]) + len(row[1]))

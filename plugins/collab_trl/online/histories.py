@@ -7,7 +7,7 @@ from pathlib import Path
 from collab_sdk.errors import InputError, ModelCallError
 from collab_sdk.logs import read_conversations
 from collab_sdk.types import Conversation, Message, Turn
-from collab_trl.hf_chat_format import ChatFormat
+from collab_trl.hf.chat_format import ChatFormat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

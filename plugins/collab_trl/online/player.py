@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from collab_sdk.chat.loop import run_sync
 from collab_sdk.concurrency import all_settled
+from collab_sdk.engine import run_sync
 from collab_sdk.errors import SampleError
-from collab_sdk.evaluation.questions import has_question_mark
+from collab_sdk.evaluation import has_question_mark
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Message
+from collab_trl.online.heard import SILENCE
 from collab_trl.online.histories import History
-from collab_trl.online.policy import SILENCE, Policy, Spoken
+from collab_trl.online.policy import Policy, Spoken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Played:
+class Episode:
     """A reply and what it earned."""
 
     turns: tuple[Spoken, ...]
@@ -33,11 +34,11 @@ class Player:
         self._histories = histories
         self._seen: list[tuple[str, int, float | None]] = []
 
-    def play(self, places: Sequence[int], *, draw: str) -> list[Played]:
+    def play(self, places: Sequence[int], *, draw: str) -> list[Episode]:
         """A reply to the history at each of `places`. `draw` tells times apart."""
         return run_sync(self._aplay_all(places, draw))
 
-    def best_and_worst(self, places: Sequence[int], *, candidates: int, draw: str) -> list[tuple[Played, Played]]:
+    def best_and_worst(self, places: Sequence[int], *, candidates: int, draw: str) -> list[tuple[Episode, Episode]]:
         """The best and the worst of `candidates` replies to each history.
 
         It is one reply twice where fewer than two different ones have a score, or none is better than another.
@@ -50,7 +51,7 @@ class Player:
         """The rewards of replies that somebody else drew from the policy; `tokens` are their lengths."""
         return run_sync(self._ascore_all(places, texts, tokens, draw))
 
-    def figures(self) -> dict[str, float]:
+    def statistics(self) -> dict[str, float]:
         """Of the replies since this was last asked: mean reward, tokens, and the shares that ask or have no score."""
         seen, self._seen = self._seen, []
         if not seen:
@@ -63,25 +64,27 @@ class Player:
             "unscored": 1 - len(rewards) / len(seen),
         }
 
-    async def _aplay_all(self, places: Sequence[int], draw: str) -> list[Played]:
-        played = await all_settled(self._aplay(place, f"{draw}/{n}") for n, place in enumerate(places))
+    async def _aplay_all(self, places: Sequence[int], draw: str) -> list[Episode]:
+        episodes = await all_settled(self._aplay(place, f"{draw}/{n}") for n, place in enumerate(places))
         self._policy.forget()
-        return played
+        return episodes
 
-    async def _aplay(self, place: int, draw: str) -> Played:
+    async def _aplay(self, place: int, draw: str) -> Episode:
         history = self._histories[place]
         text, reply = await self._areply(history, draw)
         reward = await self._areward(history, text, len(reply.reply), draw)
         steps = range(self._scorer.rollout.window)
         future = self._policy.take(f"{history.id}/{draw}/future-0/{step}" for step in steps)
-        return Played(turns=(reply, *future), reward=reward)
+        return Episode(turns=(reply, *future), reward=reward)
 
-    async def _abest_and_worst(self, places: Sequence[int], candidates: int, draw: str) -> list[tuple[Played, Played]]:
+    async def _abest_and_worst(
+        self, places: Sequence[int], candidates: int, draw: str
+    ) -> list[tuple[Episode, Episode]]:
         pairs = await all_settled(self._apair(place, candidates, f"{draw}/{n}") for n, place in enumerate(places))
         self._policy.forget()
         return pairs
 
-    async def _apair(self, place: int, candidates: int, draw: str) -> tuple[Played, Played]:
+    async def _apair(self, place: int, candidates: int, draw: str) -> tuple[Episode, Episode]:
         history = self._histories[place]
         replies: dict[str, Spoken] = {}
         for text, reply in await all_settled(self._areply(history, f"{draw}/{n}") for n in range(candidates)):
@@ -90,12 +93,12 @@ class Player:
         rewards = await all_settled(
             self._areward(history, text, len(reply.reply), draw) for text, reply in replies.items()
         )
-        played = [
-            Played(turns=(reply,), reward=reward) for reply, reward in zip(replies.values(), rewards, strict=True)
+        episodes = [
+            Episode(turns=(reply,), reward=reward) for reply, reward in zip(replies.values(), rewards, strict=True)
         ]
-        scored = sorted((each for each in played if each.reward is not None), key=lambda each: each.reward or 0.0)
+        scored = sorted((each for each in episodes if each.reward is not None), key=lambda each: each.reward or 0.0)
         if len(scored) < 2 or scored[0].reward == scored[-1].reward:
-            return played[0], played[0]
+            return episodes[0], episodes[0]
         return scored[-1], scored[0]
 
     async def _ascore_all(

@@ -4,19 +4,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from collab_sdk.chat.loop import run_sync
+from collab_sdk.engine import run_sync
 from collab_sdk.errors import InputError, OutputError
 from collab_sdk.preferences import PreferenceExporter
 from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
-from collab_trl.base import Base
+from collab_trl.base import Base, read_base
 from collab_trl.online.histories import History
-from collab_trl.online.preparing import chats_of, played_by, preflight_of, said
-from collab_trl.online.talks import Talks, atalk, read_talks, write_talks
-from collab_trl.output import MERGED
-from collab_trl.serving import merged_command
-from collab_trl.workplace import RUN, identity, read_json, write_json
+from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
+from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
+from collab_trl.output.adapter import MERGED
+from collab_trl.output.card import merged_command
+from collab_trl.output.workplace import RUN, identity, read_json, write_json
+from collab_trl.preference.preflight import prepare_examples
 
-CHATS, PAIRS, ADAPTER, FIGURES = "chats.jsonl", "prefs.jsonl", "adapter", "figures.json"
+CHATS, PAIRS, ADAPTER, STATISTICS = "chats.jsonl", "prefs.jsonl", "adapter", "figures.json"
 OnProgress = Callable[[TrainingProgress], None]
 
 
@@ -55,11 +56,11 @@ class RoundsTraining:
         model, reports = self.base.name, []
         for number in range(1, self.options.rounds + 1):
             folder = self.options.output / f"round-{number}"
-            self._talk(model, folder, on_progress)
+            self._roll_out(model, folder, on_progress)
             reports.append(self._train(model, folder, number, on_progress))
             model = str(folder / ADAPTER / MERGED)
         after = self.options.output / f"round-{self.options.rounds + 1}"  # a next round would learn from what is there
-        self._talk(model, after, on_progress)
+        self._roll_out(model, after, on_progress)
         return replace(
             reports[-1],
             bot=f"hf:{model}",
@@ -81,49 +82,48 @@ class RoundsTraining:
         self.options.output.mkdir(parents=True, exist_ok=True)
         write_json(self.options.output / RUN, run)
 
-    def _talk(self, model: str, folder: Path, on_progress: OnProgress) -> Talks:
-        """What the model says, and in FIGURES what that is like: reward, tokens, questions, KL to the first base."""
+    def _roll_out(self, model: str, folder: Path, on_progress: OnProgress) -> Rollouts:
+        """What the model says, and in STATISTICS what that is like: reward, tokens, questions, KL to the first base."""
         path = folder / CHATS
         if path.exists():
-            return read_talks(path)
+            return read_rollouts(path)
         folder.mkdir(parents=True, exist_ok=True)
         scorer = self.play.scorer.with_assistant(f"hf:{model}")
-        talks = run_sync(
-            atalk(
+        rollouts = run_sync(
+            aroll_out(
                 [history.conversation for history in self.histories],
                 scorer,
                 exchanges=self.play.exchanges,
                 draw=folder.name,
             )
         )
-        if not talks.conversations:
+        if not rollouts.conversations:
             raise InputError("no conversation with the model could be held to its end", where=str(self.options.data))
-        figures = {**talks.figures, "kl": self._kl(model, talks), "lost": float(talks.lost)}
-        write_json(folder / FIGURES, figures)
-        write_talks(talks, path)
-        on_progress(TrainingProgress(stage=folder.name, step=0, steps=0, metrics=figures))
-        return talks
+        statistics = {**rollouts.statistics, "kl": self._kl(model, rollouts), "lost": float(rollouts.failed)}
+        write_json(folder / STATISTICS, statistics)
+        write_rollouts(rollouts, path)
+        on_progress(TrainingProgress(stage=folder.name, step=0, steps=0, metrics=statistics))
+        return rollouts
 
-    def _kl(self, model: str, talks: Talks) -> float:
+    def _kl(self, model: str, rollouts: Rollouts) -> float:
         from collab_trl.online.divergence import kl_per_token
 
-        return kl_per_token(model, self.base.name, talks.conversations)
+        return kl_per_token(model, self.base.name, rollouts.conversations)
 
     def _train(self, model: str, folder: Path, number: int, on_progress: OnProgress) -> TrainingReport:
-        from collab_trl.preparing import prepare
-
         pairs = folder / PAIRS
         if not pairs.exists():
             scorer = self.play.scorer.with_assistant(f"hf:{model}")
             exporter = PreferenceExporter(
                 scorer,
-                candidates=self.play.candidates,
+                candidates=self.play.rule.candidates,
                 min_margin=self.play.rule.min_margin,
                 min_z=self.play.rule.min_z,
                 max_pairs=self.play.rule.max_pairs,
-                adaptive=self.play.adaptive,
+                fixed_samples=self.play.rule.fixed_samples,
             )
-            exporter.export(read_talks(folder / CHATS).conversations, pairs, eval_fraction=self.options.eval_fraction)
+            rollouts = read_rollouts(folder / CHATS)
+            exporter.export(rollouts.conversations, pairs, eval_fraction=self.options.eval_fraction)
         options = replace(
             self.options, data=pairs, base=model, output=folder / ADAPTER, rounds=0, play=None, merge=True
         )
@@ -131,4 +131,4 @@ class RoundsTraining:
         def on_step(progress: TrainingProgress) -> None:
             on_progress(replace(progress, stage=f"round {number}, {progress.stage}"))
 
-        return prepare(options).run(on_step)
+        return prepare_examples(options, read_base(model)).run(on_step)

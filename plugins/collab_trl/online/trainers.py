@@ -13,8 +13,8 @@ from torch.utils.data import Sampler
 from trl import GRPOTrainer, RLOOTrainer
 from trl.experimental.online_dpo import OnlineDPOTrainer
 
-from collab_trl.batches import LengthGroupedSampler
-from collab_trl.hf_generate import left_padded
+from collab_trl.hf.generation import left_padded
+from collab_trl.length_grouping import LengthGroupedSampler
 from collab_trl.online.player import Player, as_one_sequence
 
 
@@ -30,11 +30,11 @@ class _Playing:
         return f"step-{self.state.global_step}/{self.accelerator.process_index}"
 
     def log(self, logs: Mapping[str, float], *others: Any, **settings: Any) -> None:
-        """With the player's figures of the same steps."""
-        super().log({**logs, **self.player.figures()}, *others, **settings)  # type: ignore[misc]
+        """With the player's statistics of the same steps."""
+        super().log({**logs, **self.player.statistics()}, *others, **settings)  # type: ignore[misc]
 
 
-class _Grouped(_Playing):
+class _ReplyGroups(_Playing):
     """Those whose batches hold several replies to each history."""
 
     args: Any
@@ -60,7 +60,7 @@ class ByEpoch(Sampler[int]):
         return iter(self._sampler)
 
 
-class GroupTrainer(_Grouped, GRPOTrainer):  # type: ignore[misc]
+class GroupTrainer(_ReplyGroups, GRPOTrainer):  # type: ignore[misc]
     """GRPO on whole conversations: a reply and the first of its futures are one sequence, the user's part masked."""
 
     def __init__(self, **settings: Any) -> None:
@@ -74,14 +74,14 @@ class GroupTrainer(_Grouped, GRPOTrainer):  # type: ignore[misc]
 
 
 def _played(prompts: Sequence[Any], trainer: GroupTrainer) -> dict[str, Any]:
-    played = trainer.player.play(trainer.places, draw=trainer.draw)
-    prompt_ids, completion_ids, masks = zip(*(as_one_sequence(each.turns) for each in played), strict=True)
+    episodes = trainer.player.play(trainer.places, draw=trainer.draw)
+    prompt_ids, completion_ids, masks = zip(*(as_one_sequence(each.turns) for each in episodes), strict=True)
     return {
         "prompt_ids": list(prompt_ids),
         "completion_ids": list(completion_ids),
         "env_mask": list(masks),
         "logprobs": None,  # the trainer computes its own
-        "mr": [each.reward for each in played],
+        "mr": [each.reward for each in episodes],
     }
 
 
@@ -89,7 +89,7 @@ def multiturn_reward(prompts: Sequence[Any], completions: Sequence[Any], mr: lis
     return mr
 
 
-class LeaveOneOutTrainer(_Grouped, RLOOTrainer):  # type: ignore[misc]
+class LeaveOneOutTrainer(_ReplyGroups, RLOOTrainer):  # type: ignore[misc]
     """RLOO on replies that TRL draws."""
 
     def __init__(self, **settings: Any) -> None:

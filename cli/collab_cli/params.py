@@ -1,0 +1,216 @@
+"""Parameter types, and commands whose options are grouped, read the environment, and may stand in a file."""
+
+import json
+import math
+import os
+import tomllib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from collab_cli import paths
+from collab_cli.config import read_config
+from collab_sdk.errors import UsageError
+from collab_sdk.spec import MetricSpec, ModelSettings, Price
+from collab_sdk.values import read_value
+
+Decorator = Callable[[Any], Any]
+INPUT, OUTPUT, CACHE, OTHER = "Input", "Output", "Cache", "Other options"
+GROUPS = (INPUT, "Who plays", "What is scored", "Which pairs", "Training", OUTPUT, "Money and limits", CACHE, "Cluster")
+"""The headings of `--help`, in their order."""
+PREFIX = "COLLAB_"
+MILLION = 1_000_000
+
+
+class Count(click.IntRange):
+    name = "whole number"
+
+
+class Number(click.FloatRange):
+    """inf and nan are in no range."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
+
+
+class Weight(click.ParamType[tuple[str, float]]):
+    """`NAME=WEIGHT`."""
+
+    name = "name=weight"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):  # converted before
+            return value
+        name, separator, weight = value.partition("=")
+        if not name or not separator:
+            self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
+        return name.strip(), Number().convert(weight, param, ctx)
+
+
+def each_once(ctx: click.Context, param: click.Parameter, weights: tuple[tuple[str, float], ...]) -> Any:
+    names = [name for name, _ in weights]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise click.BadParameter(f"{repeated[0]!r} has more than one weight.", ctx, param)
+    return weights
+
+
+class MetricParam(click.ParamType[MetricSpec]):
+    """`NAME`, `NAME=WEIGHT`, or `NAME=WEIGHT,OPTION=VALUE`."""
+
+    name = "metric"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MetricSpec:
+        if isinstance(value, MetricSpec):
+            return value
+        first, *others = value.split(",")
+        name, separator, weight = first.partition("=")
+        options = dict(_key_and_value(other, self, param, ctx) for other in others)
+        if not name.strip():
+            self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
+        weighed = Number().convert(weight, param, ctx) if separator else 1.0
+        return MetricSpec(name=name.strip(), weight=weighed, options=options)
+
+
+class ModelOption(click.ParamType[tuple[str, Any]]):
+    """`KEY=VALUE`: a setting of a model, or its price."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        pair: tuple[str, Any] = value if isinstance(value, tuple) else _key_and_value(value, self, param, ctx)
+        return pair
+
+
+def _key_and_value(
+    text: str, kind: click.ParamType[Any], param: click.Parameter | None, ctx: click.Context | None
+) -> tuple[str, Any]:
+    """A value as TOML or JSON has it; what is neither is text."""
+    key, separator, value = text.partition("=")
+    if not key.strip() or not separator:
+        kind.fail(f"{text!r} must read KEY=VALUE, such as temperature=0.2.", param, ctx)
+    for read in (json.loads, lambda text: tomllib.loads(f"value = {text}")["value"]):
+        try:
+            return key.strip(), read(value)
+        except ValueError:
+            continue
+    return key.strip(), value
+
+
+def model_settings(pairs: Sequence[tuple[str, Any]], where: str) -> tuple[dict[str, Any], Price | None]:
+    """The settings that were given by name, and the price. A value of "default" is not sent, so it becomes None.
+
+    Raises UsageError, naming `where`, for a key or value that is none.
+    """
+    given: dict[str, Any] = {}
+    price = None
+    for key, value in pairs:
+        if key == "price":
+            price = _price(value, where)
+        elif (name := key.replace("-", "_")).startswith(("extra_body.", "extra_headers.")):
+            table, *path = name.split(".") if name.startswith("extra_body") else key.split(".", 1)
+            _put(given.setdefault(table.replace("-", "_"), {}), path, value)
+        else:
+            given[name] = None if value == "default" else value
+    if isinstance(given.get("stop"), str):
+        given["stop"] = [given["stop"]]
+    try:
+        settings: ModelSettings = read_value(ModelSettings, given)
+    except (ValueError, UsageError) as error:
+        raise UsageError(f"{where}: {error}".rstrip(".") + ".") from None
+    return {name: getattr(settings, name) for name in given}, price
+
+
+def _put(table: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for name in path[:-1]:
+        table = table.setdefault(name, {})
+    table[path[-1]] = value
+
+
+def _price(value: Any, where: str) -> Price:
+    """`0.15/0.60`: US dollars for a million tokens, in and out."""
+    try:
+        prompt, completion = (float(part) / MILLION for part in str(value).split("/"))
+        if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
+            raise ValueError
+    except ValueError:
+        raise UsageError(
+            f"{where}: price is {value!r}; it must read IN/OUT in USD for a million tokens, such as 0.15/0.60."
+        ) from None
+    return Price(prompt=prompt, completion=completion)
+
+
+class Option(click.Option):
+    """An option under a heading of `--help`, which also reads `COLLAB_` and its long name."""
+
+    def __init__(self, *args: Any, group: str = OTHER, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.group = group
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        if isinstance(self.envvar, str) and os.environ.get(self.envvar) == "":
+            raise click.UsageError(f"{self.envvar} is set to nothing: give it a value, or unset it.", ctx)
+        return super().resolve_envvar_value(ctx)
+
+
+class OneOf(Option):
+    """Takes one of `names`, which are looked up only when the option is given, and to list them behind its help."""
+
+    def __init__(self, *args: Any, names: Callable[[], Sequence[str]], **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._names = names
+        self._purpose = self.help
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        if value is not None and value not in (names := self._names()):
+            raise click.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.", ctx, self)
+        return value
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        self.help = f"{self._purpose}: {', '.join(self._names())}."
+        return super().get_help_record(ctx)
+
+
+def option(*names: str, cls: type[Option] = Option, **attributes: Any) -> Decorator:
+    """An option that also reads `COLLAB_` and its long name."""
+    long = next(name for name in names if name.startswith("--")).partition("/")[0]  # --this/--no-this
+    envvar = PREFIX + long.removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, cls=cls, envvar=envvar, **attributes)
+
+
+class Command(paths.Command):
+    """A command that shows its options under headings, and takes `--config FILE`."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        config = Option(
+            ["--config"],
+            envvar=f"{PREFIX}CONFIG",
+            type=paths.ReadPath(dir_okay=False),
+            is_eager=True,
+            expose_value=False,
+            callback=read_config,
+            metavar="FILE",
+            help="Read options from a TOML or YAML file. Flags win over the environment, which wins over the file.",
+        )
+        self.params.append(config)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        by_group: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
+                by_group.setdefault(getattr(param, "group", OTHER), []).append(record)
+        for group in sorted(by_group, key=lambda name: GROUPS.index(name) if name in GROUPS else len(GROUPS)):
+            with formatter.section(group):
+                formatter.write_dl(by_group[group])
+
+
+class Group(click.Group):
+    """A group whose commands are of this kind."""
+
+    command_class = Command

@@ -1,0 +1,27 @@
+"""What was paid for: replies kept in memory, on disk, or on a server that machines share."""
+
+from collab_sdk.cache.backend import LARGEST, CacheServer, SharedRows
+from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
+from collab_sdk.cache.disk import DiskCache
+from collab_sdk.cache.key import call_identity, call_key
+from collab_sdk.cache.open import URL, copy_cache, default_cache, open_cache
+from collab_sdk.cache.shared import SharedCache
+from collab_sdk.cache.signing import signer_of
+
+__all__ = [
+    "LARGEST",
+    "URL",
+    "Cache",
+    "CacheServer",
+    "DiskCache",
+    "KeptCache",
+    "MemoryCache",
+    "SharedCache",
+    "SharedRows",
+    "call_identity",
+    "call_key",
+    "copy_cache",
+    "default_cache",
+    "open_cache",
+    "signer_of",
+]

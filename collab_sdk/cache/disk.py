@@ -1,0 +1,151 @@
+"""Replies on disk: nothing that was paid for is paid for twice."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from collab_sdk.cache.base import UNREADABLE, CacheStats
+from collab_sdk.cache.batching import BatchThread
+from collab_sdk.cache.lease import FileLeases
+from collab_sdk.cache.row import Row, reply_in, row_of, written_in
+from collab_sdk.errors import CacheError
+from collab_sdk.files import create_private, is_out_of_files, reason
+from collab_sdk.models.base import ChatReply
+
+T = TypeVar("T")
+FULL = 2
+"""SQLite's synchronous=FULL: a commit survives a power cut. Group commit makes it nearly free."""
+PATIENCE = 60.0
+"""Seconds to wait for another process's lock."""
+WAY_OUT = "choose another with --cache-dir (cache=)"
+
+
+class DiskCache:
+    """A directory, 0700, that any number of processes may share. Never evicts: it is also the journal of a run."""
+
+    def __init__(self, directory: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
+        """Raises CacheError if the directory cannot be used."""
+        self.directory = Path(directory).expanduser()
+        self.quarantined = 0
+        self._clock = clock
+        import diskcache
+
+        from collab_sdk.cache.json_disk import JSONOnlyDisk
+
+        try:
+            create_private(self.directory / "cache.db", own_folder=True)
+            self._rows = diskcache.Cache(
+                str(self.directory),
+                disk=JSONOnlyDisk,
+                eviction_policy="none",
+                cull_limit=0,
+                sqlite_synchronous=FULL,
+            )
+            self._leases = FileLeases(self.directory / "leases")
+        except Exception as error:
+            advice = "" if is_out_of_files(error) else f"; {WAY_OUT}"
+            raise CacheError(
+                f"The cache directory {self.directory} cannot be used: {reason(error)}{advice}."
+            ) from error
+        self._writer = BatchThread(self._commit, name="collab-cache")
+
+    async def aget(self, key: str) -> ChatReply | None:
+        # Here and now: a look-up takes 26 us, another thread would take longer.
+        try:
+            row = self._rows.get(key)
+            return None if row is None else reply_in(row)
+        except UNREADABLE:
+            self.quarantined += 1
+            return None
+        except Exception as error:
+            raise self._broken("read", error) from error
+
+    async def aput(self, key: str, reply: ChatReply, *, request: Mapping[str, Any]) -> ChatReply:
+        there = await self._writer.do((key, row_of(request, reply, written=self._clock())))
+        return reply if there is None else reply_in(there)
+
+    def lease(self, key: str) -> AbstractAsyncContextManager[None]:
+        return self._leases.hold(key)
+
+    def _commit(self, group: list[tuple[str, Row]]) -> list[Row | None]:
+        """What was there already, for each of them; None where there was nothing of use, so that it is kept."""
+
+        def write() -> list[Row | None]:
+            with self._rows.transact():
+                return [self._add(key, row) for key, row in group]
+
+        return self._patiently(write)
+
+    def _add(self, key: str, row: Row) -> Row | None:
+        there = self._readable(key)
+        if there is None:
+            self._rows.set(key, row)
+        return there
+
+    def _row(self, key: str) -> Row | None:
+        return self._patiently(partial(self._readable, key), done="read")
+
+    def _readable(self, key: str) -> Row | None:
+        try:
+            row: Row | None = self._rows.get(key)
+            if row is not None:
+                reply_in(row)
+                written_in(row)
+            return row
+        except UNREADABLE:
+            return None
+
+    def _patiently(self, work: Callable[[], T], *, done: str = "written") -> T:
+        """Do `work`, again for as long as another process holds the lock.
+
+        diskcache's own retry takes any failure for a lock, and tries again forever without a pause.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                # diskcache raises a Timeout without a word in place of SQLite's error.
+                cause = error.__context__ if isinstance(error.__context__, sqlite3.OperationalError) else error
+                if not _is_locked(cause) or time.monotonic() >= deadline:
+                    raise self._broken(done, cause) from error
+            time.sleep(0.01)
+
+    def _broken(self, done: str, error: BaseException) -> CacheError:
+        advice = "" if is_out_of_files(error) else f" Free space, or {WAY_OUT}."
+        return CacheError(f"The cache at {self.directory} cannot be {done}: {reason(error)}.{advice}")
+
+    def stats(self) -> CacheStats:
+        return CacheStats(where=str(self.directory), records=len(self._rows), bytes=self._rows.volume())
+
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        for key in self._rows:
+            if (row := self._row(key)) is not None:
+                yield key, row
+
+    def add(self, rows: Mapping[str, Row]) -> int:
+        return self._commit(list(rows.items())).count(None)
+
+    def prune(self, older_than: float) -> int:
+        limit = self._clock() - older_than
+        stale = [key for key in self._rows if (row := self._row(key)) is None or written_in(row) < limit]
+        for key in stale:
+            self._patiently(partial(self._rows.delete, key))
+        return len(stale)
+
+    def clear(self) -> int:
+        return int(self._patiently(self._rows.clear))
+
+    def close(self) -> None:
+        self._writer.close()
+        self._leases.close()
+        self._rows.close()
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))

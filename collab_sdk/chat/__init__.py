@@ -1,1 +1,0 @@
-"""Everything that talks to a model. Nothing else in the project calls one."""

@@ -1,0 +1,293 @@
+"""The call path: cache -> single shared -> lease -> admission -> rate limit -> budget -> model -> commit.
+
+The budget comes behind the cache, so that a resumed run spends its new budget on what is missing.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
+from collab_sdk.cache.key import call_identity, call_key
+from collab_sdk.cache.open import default_cache, open_cache
+from collab_sdk.engine.endpoint import Endpoint
+from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
+from collab_sdk.engine.loop import run_sync, sync_twins
+from collab_sdk.engine.replicas import Replicas
+from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
+from collab_sdk.engine.shared_call import SharedCall
+from collab_sdk.engine.usage import Ledger
+from collab_sdk.errors import CacheError, CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.replicated import named_replicas
+from collab_sdk.spec import Limits
+from collab_sdk.suppression import suppress
+
+CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped by its provider's content filter"}
+
+
+@sync_twins
+class Engine:
+    """Makes every model call of a run: cached, bounded, retried, accounted.
+
+    `cache` is a directory, the URL of a shared one, a Cache, or None to keep replies in memory only. How many calls are
+    in shared to a model adapts to what its endpoint bears, up to `limits.concurrency`. `limits.timeout` is in seconds,
+    for one try; a model that runs in this process may have a `timeout` of its own (None: it is waited for).
+    One engine serves any number of scorers, from any event loop. `limiter` replaces all limits, where several
+    processes share them.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: Cache | str | os.PathLike[str] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limiter: Limiter | None = None,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits
+        self._to_close: KeptCache | None = None
+        if isinstance(cache, str | os.PathLike):
+            cache = self._to_close = open_cache(cache)
+        self.cache: Cache = MemoryCache() if cache is None else cache
+        self.ledger = Ledger()
+        self._limiter = limiter or LocalLimiter(self.limits, clock=clock, sleep=sleep)
+        self.budget: Spending = self._limiter.budget
+        self._retry = retry
+        self._sleep = sleep
+        self._clock = clock
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
+        self._unkept: CacheError | None = None
+        """Why the last reply that could not be kept was not."""
+
+    async def call(
+        self, model: ChatModel, request: ChatRequest, *, accept: Callable[[ChatReply], object] | None = None
+    ) -> ChatReply:
+        """Answer `request`, from the cache where it was answered before.
+
+        A reply for which `accept` raises is not kept, so that a later run asks again; what it raises passes through.
+        Raises SampleError if this one call is lost, RunStoppedError if no further call can be made.
+        """
+        identity = call_identity(model, request)
+        if identity is None:
+            return await self._pay(model, request)
+        key = call_key(identity)
+        if (known := await self._recall(key, model, request)) is not None:
+            return known
+        shared_calls = self._state().shared_calls
+        shared = shared_calls.get(key)
+        if shared is None or shared.task.cancelling():
+            shared = shared_calls[key] = SharedCall()
+            shared.start(self._pay_and_keep(key, identity, model, request, accept, shared))
+            shared.task.add_done_callback(partial(_forget, shared_calls, key, shared))
+        else:
+            self.ledger.of(request.role).cache_hits += 1
+        return await shared.result()
+
+    async def asettle(self) -> None:
+        """Wait until the calls that were sent, but that nobody waits for any more, are kept."""
+        await asyncio.gather(*(shared.task for shared in self._state().shared_calls.values()), return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Wait as `asettle` does, then close the cache if this engine opened it; one that was passed in stays open.
+
+        Closing twice is harmless. No call is made afterwards. `async with` and `with` close at their end.
+        """
+        await self.asettle()
+        if self._to_close is not None:
+            self._to_close.close()
+            self._to_close = None
+
+    def close(self) -> None:
+        run_sync(self.aclose())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _recall(self, key: str, model: ChatModel, request: ChatRequest) -> ChatReply | None:
+        reply = await self.cache.aget(key)
+        if reply is not None:
+            self.ledger.of(request.role).cache_hits += 1
+            self._replicas(model).vouch()
+        return reply
+
+    async def _pay_and_keep(
+        self,
+        key: str,
+        identity: dict[str, Any],
+        model: ChatModel,
+        request: ChatRequest,
+        accept: Callable[[ChatReply], object] | None,
+        shared: SharedCall,
+    ) -> ChatReply:
+        async with self.cache.lease(key):
+            if (known := await self._recall(key, model, request)) is not None:  # another process paid in the meantime
+                return known
+
+            async def keep(reply: ChatReply) -> ChatReply:
+                if accept is not None:
+                    accept(reply)
+                try:
+                    return await self.cache.aput(key, reply, request=identity)
+                except CacheError as error:
+                    self._unkept = error
+                    raise
+
+            return await self._pay(model, request, shared, keep)
+
+    async def _pay(
+        self,
+        model: ChatModel,
+        request: ChatRequest,
+        shared: SharedCall | None = None,
+        keep: Callable[[ChatReply], Awaitable[ChatReply]] | None = None,
+    ) -> ChatReply:
+        """Make the call and `keep` its reply, or the one that another process has kept before it.
+
+        The slot is held while backing off, since another call would meet the same overload, and until the reply is
+        kept: a kill never loses more calls than were admitted. Nor does a cache that fails: what queued up behind a
+        reply that could not be kept is not asked for.
+        """
+        replicas, shared, usage = self._replicas(model), shared or SharedCall(), self.ledger.of(request.role)
+        unkept = self._unkept
+        attempts = 0
+        while True:
+            async with replicas.turn(request) as (endpoint, replica):
+                endpoint.check()
+                if self._unkept is not unkept:
+                    raise CacheError(str(self._unkept))
+                attempts += 1
+                try:
+                    reply = await self._persist(endpoint, replica, request, shared, replicas)
+                except CollabError as error:
+                    if replicas.take_over(endpoint, error) and attempts < self._retry.attempts:
+                        usage.retries += 1
+                        continue
+                    stop = endpoint.failed(error)
+                    left_out = stop is not None and replicas.leave_out(endpoint, stop)
+                    if left_out and is_retryable(error):
+                        continue
+                    usage.failures += 1
+                    if stop is not None and not left_out:
+                        raise stop from error
+                    raise
+                return reply if keep is None else await keep(reply)
+
+    async def _persist(
+        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall, replicas: Replicas
+    ) -> ChatReply:
+        """Try until it works, the retry policy gives up, or another replica can take over."""
+        try:
+            return await self._try(endpoint, model, request, shared)
+        except CollabError as error:
+            if not is_retryable(error) or replicas.take_over(endpoint, error):
+                raise
+            failure: CollabError | None = error
+        # tenacity costs as much CPU as the rest of this path, so it comes in when a first try has failed: that failure
+        # is its first attempt.
+        async for attempt in self._retry.retrying(self._sleep):
+            with attempt:
+                if failure is not None:
+                    replayed, failure = failure, None
+                    raise replayed
+                self.ledger.of(request.role).retries += 1
+                reply = await self._try(endpoint, model, request, shared)
+        return reply
+
+    async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall) -> ChatReply:
+        await endpoint.rate_limit.wait()
+        await self.budget.start()
+        usage = self.ledger.of(request.role)
+        usage.calls += 1
+        started = self._clock()
+        usd = None
+        timeout = getattr(model, "timeout", self.limits.timeout)
+        shared.sent = True
+        try:
+            with suppress():  # an app's own bot may be watched, and nobody said any of this
+                async with asyncio.timeout(timeout):
+                    reply = await model.achat(request)
+            usd = reply.usd
+        except TimeoutError as error:
+            limit = "time" if timeout is None else f"{timeout:g} s"  # without a limit, the model itself gave up
+            failure = TimedOutError(f"{model.name} gave no answer in {limit}.")
+            endpoint.tried(failure, started)
+            raise failure from error
+        except CollabError as error:
+            shared.sent = False
+            endpoint.tried(error, started)
+            raise
+        finally:
+            self.budget.finish(usd)
+        seconds = self._clock() - started
+        endpoint.answered(seconds)
+        self.ledger.answered(request.role, reply, seconds)
+        endpoint.rate_limit.charge((reply.prompt_tokens or 0) + (reply.completion_tokens or 0))
+        if reply.finish_reason in CUT_OFF:
+            raise TruncatedReplyError(f"{model.name} {CUT_OFF[reply.finish_reason]}; its reply is cut off.")
+        if not reply.content.strip():
+            raise EmptyReplyError(f"{model.name} answered with nothing.")
+        return reply
+
+    def _replicas(self, model: ChatModel) -> Replicas:
+        """What is known of the model in this event loop; replicas share a rate limit, not their admission."""
+        known = self._state().replicas
+        key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
+        found = known.get(key)
+        if found is None or found.over:
+            endpoint = key if model.fingerprint else model.name
+            rate_limit = self._limiter.rate_limit(endpoint)
+            found = known[key] = Replicas(
+                {
+                    Endpoint(
+                        name=name,
+                        admission=self._limiter.admission(f"{name} {endpoint}"),
+                        rate_limit=rate_limit,
+                        clock=self._clock,
+                    ): replica
+                    for name, replica in named_replicas(model)
+                }
+            )
+        return found
+
+    def _state(self) -> "_LoopState":
+        loop = asyncio.get_running_loop()
+        if (state := self._loops.get(loop)) is None:
+            state = self._loops[loop] = _LoopState()
+        return state
+
+
+@dataclass(slots=True)
+class _LoopState:
+    """What belongs to one event loop: a user's own loop and the shared one may both use an engine."""
+
+    replicas: dict[str, Replicas] = field(default_factory=dict)
+    shared_calls: dict[str, SharedCall] = field(default_factory=dict)
+
+
+def _forget(shared_calls: dict[str, SharedCall], key: str, shared: SharedCall, _: object) -> None:
+    if shared_calls.get(key) is shared:  # and not one that started when this was cancelled
+        del shared_calls[key]
+
+
+@cache
+def default_engine() -> Engine:
+    """The engine of whoever passes none: one a process, with the user's cache."""
+    return Engine(cache=default_cache(os.environ))

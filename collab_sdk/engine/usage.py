@@ -1,0 +1,58 @@
+"""Who called how often, and what it cost."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from collab_sdk.models.base import CallRole, ChatReply
+
+
+@dataclass(kw_only=True, slots=True)
+class Usage:
+    """Totals of one role: calls made and answered from the cache, tokens, US dollars, seconds spent waiting."""
+
+    calls: int = 0
+    cache_hits: int = 0
+    retries: int = 0
+    failures: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    unpriced_calls: int = 0
+    """Calls whose price nobody knows; `usd` leaves them out."""
+    seconds: float = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Usage)})
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Usage by role."""
+
+    roles: dict[CallRole, Usage] = field(default_factory=dict)
+
+    def of(self, role: CallRole) -> Usage:
+        return self.roles.setdefault(role, Usage())
+
+    def answered(self, role: CallRole, reply: ChatReply, seconds: float) -> None:
+        usage = self.of(role)
+        usage.prompt_tokens += reply.prompt_tokens or 0
+        usage.completion_tokens += reply.completion_tokens or 0
+        usage.seconds += seconds
+        if reply.usd is None:
+            usage.unpriced_calls += 1
+        else:
+            usage.usd += reply.usd
+
+    @property
+    def total(self) -> Usage:
+        return sum(list(self.roles.values()), Usage())  # a copy: progress reads it from another thread
+
+    def by_role(self) -> Mapping[str, Usage]:
+        """Roles in the order of the call path, those that were used."""
+        return {role.value: self.roles[role] for role in CallRole if role in self.roles}
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Usage by role as JSON values."""
+        return {role: asdict(usage) for role, usage in self.by_role().items()}

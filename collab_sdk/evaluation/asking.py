@@ -1,0 +1,38 @@
+"""Over-asking: questions to a user whose request was clear."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from collab_sdk.metrics.base import Judgement, Rubric
+from collab_sdk.metrics.judge import Judge
+from collab_sdk.prompts import load_prompt
+from collab_sdk.types import Goal, Message
+
+
+async def judge_request_is_clear(judge: Judge, history: Sequence[Message], *, goal: Goal) -> bool:
+    """Whether a history that ends with a user message leaves nothing open that would take a question.
+
+    Raises SampleError if the judge fails or does not answer in the form asked for.
+    """
+    return await _ajudge(judge, history, goal=goal, question="clear")
+
+
+async def judge_asks_question(judge: Judge, messages: Sequence[Message], *, goal: Goal) -> bool:
+    """Whether the response that `messages` end with asks in place of delivering.
+
+    Raises SampleError if the judge fails or does not answer in the form asked for.
+    """
+    return await _ajudge(judge, messages, goal=goal, question="asks")
+
+
+async def _ajudge(judge: Judge, messages: Sequence[Message], *, goal: Goal, question: str) -> bool:
+    rubric = Rubric(criterion=load_prompt(f"criterion_{question}").text, read=partial(_read, question))
+    judgements = await judge.ajudge(tuple(messages), goal=goal, rubrics={question: rubric})
+    return judgements[question].value == 1
+
+
+def _read(question: str, answer: Any) -> Judgement:
+    if not isinstance(answer, dict) or not isinstance(answer.get(question), bool):
+        raise ValueError(f'"{question}" must be an object with "{question}": true or false')
+    return Judgement(value=float(answer[question]), note=str(answer.get("reason", "")))

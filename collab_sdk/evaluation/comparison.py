@@ -1,0 +1,185 @@
+"""Two bots on the same turns: what each would have answered, and how the conversation would have gone on from there."""
+
+import statistics
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from collab_sdk.concurrency import all_settled
+from collab_sdk.errors import SampleError
+from collab_sdk.evaluation.asking import judge_asks_question, judge_request_is_clear
+from collab_sdk.runs.local import run_here
+from collab_sdk.scorer import MRScorer
+from collab_sdk.stats.bootstrap import Estimate, estimate_mean
+from collab_sdk.tokens import count_tokens
+from collab_sdk.types import Conversation, Goal, Message, MRScore, Turn
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """A bot's own response to a logged turn; what could not be found out is None."""
+
+    response: str | None = None
+    score: MRScore | None = None
+    asks: bool | None = None
+    """Whether it asks in place of delivering."""
+
+    @property
+    def mr(self) -> float | None:
+        return self.score.value if self.score else None
+
+    @property
+    def tokens(self) -> float | None:
+        """What the bot wrote from here on: its response, and its part of the futures that succeeded, on average."""
+        if self.score is None or self.mr is None:
+            return None
+        written = [
+            sum(count_tokens(message.content) for message in future.messages if message.role == "assistant")
+            for future in self.score.futures
+            if future.reward is not None
+        ]
+        return count_tokens(self.score.response) + statistics.fmean(written)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnComparison:
+    """One turn of a logged conversation, answered by both bots."""
+
+    conversation_id: str
+    turn: int
+    clear: bool | None
+    """Whether the request needed no question; None if the judge could not say."""
+    before: Answered
+    after: Answered
+    lost: tuple[str, ...]
+    """Why something is missing here."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairedStatistic:
+    """One thing measured on both bots. `difference` is after less before, on the turns that both have it for."""
+
+    name: str
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """`before` and `after` are the bots' names."""
+
+    before: str
+    after: str
+    turns: tuple[TurnComparison, ...]
+    failed: tuple[str, ...]
+    """Conversations that could not be compared at all, and why."""
+
+    @property
+    def statistics(self) -> tuple[PairedStatistic, ...]:
+        """MR, tokens, and how often each asks where the request was clear and where it was open.
+
+        With 95 % bootstrap intervals over conversations. A statistic that no turn tells of is left out.
+        """
+        measured: dict[str, Callable[[TurnComparison, Answered], float | None]] = {
+            "MR": lambda turn, answered: answered.mr,
+            "tokens": lambda turn, answered: answered.tokens,
+            "over-asking": lambda turn, answered: answered.asks if turn.clear is True else None,
+            "asks when open": lambda turn, answered: answered.asks if turn.clear is False else None,
+        }
+        statistics = (self._statistic(name, value) for name, value in measured.items())
+        return tuple(one for one in statistics if one is not None)
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Why something is missing, and how often."""
+        return Counter(reason for turn in self.turns for reason in turn.lost)
+
+    def _statistic(
+        self, name: str, value: Callable[[TurnComparison, Answered], float | None]
+    ) -> PairedStatistic | None:
+        by_conversation: dict[str, list[tuple[float, float]]] = {}
+        for turn in self.turns:
+            before, after = value(turn, turn.before), value(turn, turn.after)
+            if before is not None and after is not None:
+                by_conversation.setdefault(turn.conversation_id, []).append((before, after))
+        groups = list(by_conversation.values())
+        before_mean = estimate_mean([[before for before, _ in pairs] for pairs in groups])
+        after_mean = estimate_mean([[after for _, after in pairs] for pairs in groups])
+        difference = estimate_mean([[after - before for before, after in pairs] for pairs in groups])
+        if before_mean is None or after_mean is None or difference is None:
+            return None
+        return PairedStatistic(name=name, before=before_mean, after=after_mean, difference=difference)
+
+
+async def acompare_bots(
+    conversations: Iterable[Conversation],
+    before: Any,
+    after: Any,
+    scorer: MRScorer,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> Comparison:
+    """Let both bots answer every user message of logged conversations, and play on from each answer with that bot.
+
+    Goals, simulated user, judge and sample indices are the same for both, so that the difference is paired; `scorer`
+    has them, and its own assistant takes no part. `on_progress` gets the number of conversations that are done.
+    Raises RunStoppedError if the run cannot go on: the same comparison then goes on from the cache.
+    """
+    scorers = scorer.with_assistant(before), scorer.with_assistant(after)
+
+    async def compare(conversation: Conversation) -> list[TurnComparison]:
+        goal = await scorer.goals.aread(conversation)
+        scorer.reward.check(goal)
+        turns = (turn for turn in conversation.turns() if turn.history[-1].role == "user")
+        return await all_settled(_acompare(turn, goal, conversation.id, scorers) for turn in turns)
+
+    turns: list[TurnComparison] = []
+    failed: list[str] = []
+    done = 0
+    async for outcome in run_here(compare, conversations, engine=scorer.engine):
+        if outcome.error is not None:
+            failed.append(f"{outcome.conversation.id}: {outcome.error}")
+        turns += outcome.value or ()
+        done += 1
+        if on_progress is not None:
+            on_progress(done)
+    names = (each.rollout.assistant.name for each in scorers)
+    return Comparison(before=next(names), after=next(names), turns=tuple(turns), failed=tuple(failed))
+
+
+async def _acompare(turn: Turn, goal: Goal, conversation_id: str, scorers: Sequence[MRScorer]) -> TurnComparison:
+    lost: list[str] = []
+    clear = await _unless_lost(judge_request_is_clear(scorers[0].judge, turn.history, goal=goal), lost)
+    before, after = await all_settled(_aanswer(turn, goal, conversation_id, scorer, lost) for scorer in scorers)
+    return TurnComparison(
+        conversation_id=conversation_id,
+        turn=turn.index,
+        clear=clear,
+        before=before,
+        after=after,
+        lost=tuple(sorted(lost)),
+    )
+
+
+async def _aanswer(turn: Turn, goal: Goal, conversation_id: str, scorer: MRScorer, lost: list[str]) -> Answered:
+    response = await _unless_lost(scorer.rollout.arespond(turn.history, sample=f"{conversation_id}/response"), lost)
+    if response is None:
+        return Answered()
+    messages = [*turn.history, Message(role="assistant", content=response)]
+    asks = await _unless_lost(judge_asks_question(scorer.judge, messages, goal=goal), lost)
+    score = await scorer.ascore(messages, goal=goal, conversation_id=conversation_id)
+    lost += score.errors
+    return Answered(response=response, score=score, asks=asks)
+
+
+async def _unless_lost(finding: Awaitable[T], lost: list[str]) -> T | None:
+    """What is found out; None if that one sample is lost."""
+    try:
+        return await finding
+    except SampleError as error:
+        lost.append(str(error))
+        return None

@@ -1,0 +1,50 @@
+"""What a check would cost, found out without a call."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from collab_sdk.cost import (
+    GOAL_TOKENS,
+    MESSAGE_OVERHEAD,
+    SIMULATOR_REASON,
+    Bill,
+    Prices,
+    estimate_scoring,
+    template_tokens,
+)
+from collab_sdk.engine.usage import Ledger
+from collab_sdk.fidelity.user_turns import user_turns
+from collab_sdk.models.base import CallRole
+from collab_sdk.spec import RunSpec
+from collab_sdk.tokens import count_tokens
+from collab_sdk.types import Conversation, Goal
+
+
+def estimate_check(
+    conversations: Sequence[Conversation],
+    spec: RunSpec,
+    prices: Prices,
+) -> Ledger:
+    """An upper estimate of calls, tokens and US dollars by role: every turn compared, and every response scored."""
+    bill = Bill(prices)
+    for conversation in conversations:
+        _add(conversation, bill, infers_goal=not spec.window)
+    ledger = bill.ledger
+    if spec.window:
+        scoring = estimate_scoring(conversations, spec, prices)
+        for role, usage in scoring.roles.items():
+            ledger.roles[role] = ledger.of(role) + usage
+    return ledger
+
+
+def _add(conversation: Conversation, bill: Bill, *, infers_goal: bool) -> None:
+    goal = conversation.goal or Goal(text="")
+    tokens = [count_tokens(message.content) for message in conversation.messages]
+    up_to = list(accumulate((n + MESSAGE_OVERHEAD for n in tokens), initial=0))
+    if infers_goal and not goal.text:
+        bill.add(CallRole.GOAL, calls=1, prompt=template_tokens("goal") + up_to[-1], reply=GOAL_TOKENS)
+    about = template_tokens("simulator") + (count_tokens(goal.text) if goal.text else GOAL_TOKENS)
+    for turn in user_turns(conversation, goal):
+        said = up_to[len(turn.history)] + sum(map(count_tokens, turn.earlier))
+        reply = count_tokens(turn.real) + SIMULATOR_REASON
+        bill.add(CallRole.SIMULATOR, calls=1, prompt=about + said, reply=reply)

@@ -1,0 +1,124 @@
+"""The statistics of a check: the real users beside the simulated ones."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from collab_sdk.fidelity.checker import CheckedConversation
+from collab_sdk.fidelity.measures import Described, measures
+from collab_sdk.fidelity.telling_apart import (
+    RESAMPLES,
+    taken_for_assistant,
+    two_sample_test,
+    written_pairs,
+)
+from collab_sdk.fidelity.words import vocabulary
+from collab_sdk.stats.bootstrap import Estimate, estimate_mean
+from collab_sdk.stats.correlation import estimate_correlation
+
+Groups = Sequence[Sequence[tuple[float, float]]]
+"""By conversation: a value of the real user and one of the simulated user, at the same turn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserStatistic:
+    """One thing compared."""
+
+    name: str
+    meaning: str
+    real: float | None
+    """Of the real users, or what a perfect simulator would give; None where there is no such value."""
+    simulated: Estimate
+    difference: Estimate | None
+    """Simulated less real, in pairs, with its 95 % interval over conversations."""
+
+
+def user_statistics(checked: Sequence[CheckedConversation]) -> list[UserStatistic]:
+    """All that the conversations tell of; those that they tell nothing of are left out."""
+    rows = [*_message_rows(checked), *_assistant_rows(checked), *_stop_rows(checked), *_test_rows(checked)]
+    return [*rows, *_reward_rows(checked)]
+
+
+def _message_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
+    """What can be counted about messages, over the turns where both wrote one."""
+    for name, described in measures(_known_words(checked)).items():
+        yield from _paired(name, described.meaning, [_values(one, described) for one in checked])
+
+
+def _values(one: CheckedConversation, described: Described) -> list[tuple[float, float]]:
+    values = []
+    for turn in one.turns:
+        if turn.written is not None:
+            real, simulated = (described.measure(message, turn) for message in turn.written)
+            if real is not None and simulated is not None:
+                values.append((float(real), float(simulated)))
+    return values
+
+
+def _assistant_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
+    taken = taken_for_assistant(checked, written_pairs(checked))
+    yield from _paired("like assistant", "role leakage: share like assistant's", taken or [])
+
+
+def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
+    for name, meaning, stops in (
+        ("stops in time", "leaves where the user had left", True),
+        ("stops too early", "leaves where the user went on", False),
+    ):
+        yield from _paired(
+            name,
+            meaning,
+            [
+                [
+                    (float(stops), float(turn.simulated.done))
+                    for turn in one.turns
+                    if turn.simulated and turn.real_stops is stops
+                ]
+                for one in checked
+            ],
+        )
+
+
+def _test_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
+    found = two_sample_test(written_pairs(checked))
+    if found is not None:
+        meaning = "two-sample test; 0.5: look the same"
+        yield UserStatistic(name="told apart, AUC", meaning=meaning, real=0.5, simulated=found[0], difference=None)
+        meaning = "share put on the right side"
+        yield UserStatistic(name="told apart, accuracy", meaning=meaning, real=0.5, simulated=found[1], difference=None)
+
+
+def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
+    rewards = [[(pair.observed, pair.simulated) for pair in one.reward_pairs] for one in checked]
+    yield from _paired("MR", "observed reward, beside MR: the bias", rewards)
+    correlation = estimate_correlation(rewards)
+    if correlation is not None:
+        meaning = "of MR with observed reward"
+        yield UserStatistic(name="MR correlation", meaning=meaning, real=None, simulated=correlation, difference=None)
+
+
+def _paired(name: str, meaning: str, groups: Groups) -> Iterable[UserStatistic]:
+    """The statistic of paired values; none where there is no pair."""
+    values = [pair for group in groups for pair in group]
+    if not values:
+        return
+    real, simulated = (fmean(column) for column in zip(*values, strict=True))
+    yield UserStatistic(
+        name=name,
+        meaning=meaning,
+        real=real,
+        simulated=Estimate(mean=simulated, low=None, high=None, n=len(values)),
+        difference=estimate_mean([[b - a for a, b in group] for group in groups], resamples=RESAMPLES),
+    )
+
+
+def _known_words(checked: Iterable[CheckedConversation]) -> frozenset[str]:
+    """Those of assistants, who are taken to spell, and of goals: a product's name is no typo."""
+    return vocabulary(
+        text
+        for one in checked
+        for text in (
+            *(message.content for message in one.conversation.messages if message.role == "assistant"),
+            *(turn.goal.text for turn in one.turns[:1]),
+        )
+    )

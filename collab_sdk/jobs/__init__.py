@@ -1,0 +1,19 @@
+"""What travels to another machine: the commands' jobs as data, values as JSON, errors by their name."""
+
+from collab_sdk.jobs.jobs import JOBS, EvaluateJob, ExportJob, Roles, ScoreJob, build_scorer, roles_of
+from collab_sdk.jobs.wire import error_of, error_row
+from collab_sdk.values import dumps, loads
+
+__all__ = [
+    "JOBS",
+    "EvaluateJob",
+    "ExportJob",
+    "Roles",
+    "ScoreJob",
+    "build_scorer",
+    "dumps",
+    "error_of",
+    "error_row",
+    "loads",
+    "roles_of",
+]

@@ -1,0 +1,20 @@
+"""TRL's preference type with the prompt by itself: DPO, ORPO, CPO."""
+
+from collab_sdk.logs.writers.base import SCHEMA, PreferenceFormat, Row, origin, prompt, reply, scores, tools_as_text
+from collab_sdk.types import PreferencePair
+
+
+def _rows(pair: PreferencePair) -> list[Row]:
+    row = {
+        "schema": SCHEMA,
+        "prompt": prompt(pair),
+        "chosen": [reply(pair.chosen.response)],
+        "rejected": [reply(pair.rejected.response)],
+        **scores(pair),
+        "margin": pair.margin,
+        **origin(pair),
+    }
+    return [row | tools_as_text(pair)]
+
+
+TRL = PreferenceFormat(rows=_rows)

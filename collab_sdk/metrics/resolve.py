@@ -1,0 +1,144 @@
+"""Metrics by name, by function or by object, with their weights; and as data."""
+
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from functools import partial
+from typing import Any, cast
+
+from collab_sdk.errors import UnknownNameError, UsageError
+from collab_sdk.metrics.base import Evidence, Metric
+from collab_sdk.plugins import import_named, load, registered
+from collab_sdk.spec import MetricSpec
+from collab_sdk.values import read_value
+
+PLUGIN_GROUP = "collab_sdk.metrics"
+MetricFunction = Callable[..., float | Awaitable[float]]
+"""A metric as a plain function of the evidence, or of parts of it by their names: `def short(messages): ...`."""
+MetricLike = str | Metric | MetricFunction
+Metrics = MetricLike | Iterable[MetricLike | MetricSpec] | Mapping[str, float] | Mapping[MetricLike, float]
+"""One metric or several, each of weight 1 unless a mapping says otherwise."""
+PARTS = tuple(each.name for each in fields(Evidence))
+
+
+def metric_names() -> list[str]:
+    return sorted(registered(PLUGIN_GROUP))
+
+
+class FunctionMetric:
+    """A metric that is a function: of parts of the evidence, by its parameters' names, or of the whole evidence."""
+
+    def __init__(self, function: MetricFunction, options: Mapping[str, Any]) -> None:
+        self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+        self.options = {**options, "function": f"{function.__module__}.{self.name}", "code": _code_of(function)}
+        self._function = partial(function, **options) if options else function
+        parameters = [name for name in inspect.signature(function).parameters if name not in options]
+        self._parts = [name for name in parameters if name in PARTS]
+        if not self._parts and len(parameters) != 1:
+            raise UsageError(
+                f"The metric {self.name}{inspect.signature(function)} cannot be called: a function takes the evidence, "
+                f"or parts of it by name: {', '.join(PARTS)}."
+            )
+
+    def value(self, evidence: Evidence) -> float | Awaitable[float]:
+        if not self._parts:
+            return self._function(evidence)
+        return self._function(**{name: getattr(evidence, name) for name in self._parts})
+
+
+def as_metric(metric: MetricLike | MetricSpec) -> Metric:
+    """A metric from its name, a function, a MetricSpec, or an object with the Metric protocol.
+
+    Raises UnknownNameError, listing the known names, and UsageError for an option that the metric does not have.
+    """
+    if isinstance(metric, str):
+        metric = MetricSpec(name=metric)
+    if isinstance(metric, MetricSpec):
+        return _named(metric)
+    if hasattr(metric, "value") and hasattr(metric, "name"):
+        return cast(Metric, metric)
+    if callable(metric):
+        return FunctionMetric(metric, {})
+    raise UsageError(
+        f"{type(metric).__name__} is no metric: expected a name, a function of the evidence, or an object with a name "
+        "and a value(evidence)."
+    )
+
+
+def _named(spec: MetricSpec) -> Metric:
+    if spec.name.startswith("py:"):
+        found, _ = import_named(spec.name)
+    elif spec.name in registered(PLUGIN_GROUP):
+        found = load(PLUGIN_GROUP, spec.name)
+    else:
+        raise UnknownNameError.of("metric", spec.name, metric_names())
+    if isinstance(found, type):
+        return cast(Metric, _made(spec, found))
+    if not callable(found):
+        if spec.options:
+            raise UsageError(f"The metric {spec.name} takes no options.")
+        return as_metric(found)
+    needed = [each for each in inspect.signature(found).parameters.values() if each.default is each.empty]
+    return FunctionMetric(found, spec.options) if needed else cast(Metric, _made(spec, found))
+
+
+def _made(spec: MetricSpec, make: Callable[..., Any]) -> Any:
+    """The metric with its options, which are checked where their types are known."""
+    known = [name for name in inspect.signature(make).parameters if name != "name"]
+    if unknown := [name for name in spec.options if name not in known]:
+        has = f"it has {', '.join(known)}" if known else "it has none"
+        raise UsageError(f"The metric {spec.name} has no option {unknown[0]!r}: {has}.")
+    if not is_dataclass(make):
+        return make(**spec.options)
+    try:
+        return read_value(make, spec.options, spec.name)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+
+
+def as_metrics(metrics: Metrics) -> Mapping[str, tuple[Metric, float]]:
+    """Metrics with their weights, by name. Raises UsageError for none at all, and for one that is given twice."""
+    chosen: dict[str, tuple[Metric, float]] = {}
+    for given, weight in _weighted(metrics):
+        metric = as_metric(given)
+        if metric.name in chosen:
+            raise UsageError(f"The metric {metric.name!r} is given twice. Keep one, or give yours another name.")
+        chosen[metric.name] = (metric, float(weight))
+    if not chosen:
+        raise UsageError(f"No metric is given. Known: {', '.join(metric_names())}.")
+    return chosen
+
+
+def _weighted(metrics: Metrics) -> list[tuple[Any, float]]:
+    if isinstance(metrics, Mapping):
+        return list(metrics.items())
+    one = isinstance(metrics, str | MetricSpec) or hasattr(metrics, "value") or not isinstance(metrics, Iterable)
+    several: Iterable[Any] = [metrics] if one else cast(Iterable[Any], metrics)
+    return [(each, each.weight if isinstance(each, MetricSpec) else 1.0) for each in several]
+
+
+def metric_specs(metrics: Mapping[str, tuple[Metric, float]]) -> tuple[MetricSpec, ...]:
+    """Metrics as data, with every option that decides a value."""
+    return tuple(
+        MetricSpec(name=name, weight=weight, options=_options_of(metric)) for name, (metric, weight) in metrics.items()
+    )
+
+
+def _options_of(metric: Metric) -> dict[str, Any]:
+    given = getattr(metric, "options", None)
+    if isinstance(given, Mapping):
+        return dict(given)
+    if is_dataclass(metric) and not isinstance(metric, type):
+        named = {name: value for name, value in asdict(metric).items() if name != "name" and not callable(value)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+    return {}
+
+
+def _code_of(function: Any) -> str:
+    """A hash of the function's source: with other code it is another metric."""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = repr(getattr(getattr(function, "__code__", None), "co_code", type(function).__qualname__))
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:12]

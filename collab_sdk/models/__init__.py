@@ -1,0 +1,53 @@
+"""Whatever answers: models by name, servers, clients, functions, behind one narrow interface."""
+
+from collab_sdk.models.base import (
+    NOTHING,
+    SERVERS_OWN,
+    SETTINGS,
+    CallRole,
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    settings_for,
+    spec_of,
+)
+from collab_sdk.models.instructed import InstructedModel, prompt_file
+from collab_sdk.models.litellm import LiteLLMModel, litellm_price
+from collab_sdk.models.openai_shape import request_arguments, translated
+from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
+from collab_sdk.models.reading import json_object
+from collab_sdk.models.replicated import ReplicatedModel
+from collab_sdk.models.replies import reply_text
+from collab_sdk.models.resolve import PLUGIN_GROUP, Bot, ModelLike, as_chat_model
+from collab_sdk.models.server import ServerModel
+from collab_sdk.spec import Price
+
+__all__ = [
+    "NOTHING",
+    "PLUGIN_GROUP",
+    "SERVERS_OWN",
+    "SETTINGS",
+    "ApiKey",
+    "Bot",
+    "CallRole",
+    "ChatModel",
+    "ChatReply",
+    "ChatRequest",
+    "InstructedModel",
+    "LiteLLMModel",
+    "ModelLike",
+    "Price",
+    "ReplicatedModel",
+    "ServerModel",
+    "as_chat_model",
+    "has_own_address",
+    "json_object",
+    "litellm_price",
+    "load_litellm",
+    "prompt_file",
+    "reply_text",
+    "request_arguments",
+    "settings_for",
+    "spec_of",
+    "translated",
+]

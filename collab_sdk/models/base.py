@@ -1,0 +1,94 @@
+"""The one narrow interface between this project and whatever answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+from collab_sdk.spec import ModelSettings, ModelSpec, Price
+from collab_sdk.types import Message
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+SETTINGS = frozenset(each.name for each in fields(ModelSettings))
+"""All that a model may be asked with; what a kind of model takes of them is its `takes`."""
+
+
+SERVERS_OWN = ModelSettings()
+"""Nothing is sent: the server decides."""
+
+
+class CallRole(StrEnum):
+    """On whose behalf a model is called; tokens, money and time are accounted by it."""
+
+    ASSISTANT = "assistant"
+    SIMULATOR = "simulator"
+    JUDGE = "judge"
+    GOAL = "goal"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatRequest:
+    """One call. Everything here but `metadata` is part of the cache key."""
+
+    role: CallRole
+    messages: tuple[Message, ...]
+    settings: ModelSettings = SERVERS_OWN
+    json_reply: bool = False
+    """Ask for a JSON object, where the provider can be told."""
+    template: str = ""
+    """Hash of the prompt template, so that a changed prompt is a new call."""
+    sample: str = ""
+    """Which draw this is (conversation, candidate, future, step): repeated draws stay distinct."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Handed to the user's own bot if its signature asks for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatReply:
+    """What came back. `usd` is None where the price is unknown; tokens are None where nobody counted."""
+
+    content: str
+    finish_reason: str = "stop"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    usd: float | None = None
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """Anything that answers a conversation."""
+
+    @property
+    def name(self) -> str:
+        """For people: tables, errors, progress."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        """What identifies the model in cache keys (never a secret); None: its replies are not kept."""
+
+    @property
+    def price(self) -> Price | None:
+        """None where it is unknown."""
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        """Answer once, without retrying.
+
+        Raises ModelCallError for a failed call (`retryable` where another try may help), BotError for a bot at fault,
+        EndpointError where no further call can succeed.
+        """
+
+
+def settings_for(model: ChatModel, default: ModelSettings) -> ModelSettings:
+    """How `model` is asked in a role: as `default` says, but for what the model was made with (`overrides`)."""
+    overrides: Mapping[str, Any] = getattr(model, "overrides", {})
+    return replace(default, **overrides) if overrides else default
+
+
+def spec_of(model: ChatModel, settings: ModelSettings) -> ModelSpec:
+    """The model as data, as it is asked in a role. What it was made of is in its fingerprint."""
+    known: Mapping[str, Any] = model.fingerprint or {}
+    while isinstance(known.get("bot"), Mapping):  # under instructions
+        known = known["bot"]
+    base = known.get("api_base")
+    return ModelSpec(name=model.name, api_base=(base,) if base else (), settings=settings)

@@ -1,0 +1,94 @@
+"""Bots under instructions: the same bot, told to be proactive, is the paper's baseline."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from collab_sdk.errors import InputError, UsageError
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.prompts import load_prompt
+from collab_sdk.spec import Price
+from collab_sdk.types import Message
+
+PROACTIVE, PROMPT = "proactive:", "prompt:"
+
+
+class InstructedModel:
+    """A chat model with instructions behind its system prompt."""
+
+    def __init__(self, model: ChatModel, instructions: str, *, name: str) -> None:
+        self._model = model
+        self._instructions = instructions
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        known = self._model.fingerprint
+        digest = hashlib.sha256(self._instructions.encode("utf-8", "surrogatepass")).hexdigest()
+        return None if known is None else {"bot": dict(known), "instructions": digest[:16]}  # they nest
+
+    @property
+    def price(self) -> Price | None:
+        return self._model.price
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """The settings that the bot was made with."""
+        known: Mapping[str, Any] = getattr(self._model, "overrides", {})
+        return known
+
+    @property
+    def replicas(self) -> tuple[ChatModel, ...]:
+        """The servers of the bot, where it has several, under the same instructions."""
+        replicas: tuple[ChatModel, ...] = getattr(self._model, "replicas", ())
+        return tuple(InstructedModel(replica, self._instructions, name=self._name) for replica in replicas)
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        instructed = tuple(with_instructions(request.messages, self._instructions))
+        return await self._model.achat(replace(request, messages=instructed))
+
+
+def instructions_in(name: str) -> tuple[str, str, str] | None:
+    """What `proactive:` or `prompt:FILE@` in front of a model's name means: how to show it, instructions, inner name.
+
+    None for a name without either. Raises InputError for a file that cannot be read, UsageError for half a name.
+    """
+    if name.startswith(PROACTIVE):
+        return PROACTIVE, load_prompt("proactive").text, name.removeprefix(PROACTIVE)
+    if name.startswith(PROMPT):
+        file, _, inner = name.removeprefix(PROMPT).partition("@")
+        if not file or not inner:
+            raise UsageError(f"{name!r} must read prompt:FILE@BOT, such as prompt:polite.txt@openai/gpt-4o-mini.")
+        return f"{PROMPT}{Path(file).name}@", _instructions(Path(file)), inner
+    return None
+
+
+def prompt_file(spec: str) -> str:
+    """The file that a bot's instructions come from; empty without one."""
+    spec = spec.removeprefix(PROACTIVE)
+    return spec.removeprefix(PROMPT).partition("@")[0] if spec.startswith(PROMPT) else ""
+
+
+def _instructions(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("not UTF-8 text", where=str(path)) from None
+    if not text.strip():
+        raise InputError("the file is empty", where=str(path))
+    return text.strip()
+
+
+def with_instructions(history: Sequence[Message], instructions: str) -> list[Message]:
+    """The history with `instructions` behind its system prompt, or as its system prompt if it has none."""
+    if history and history[0].role == "system":
+        return [replace(history[0], content=f"{history[0].content}\n\n{instructions}"), *history[1:]]
+    return [Message(role="system", content=instructions), *history]

@@ -1,0 +1,128 @@
+"""Requests, replies and errors in the shape of OpenAI's SDK, which LiteLLM and many clients share."""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from collab_sdk.errors import CollabError, EndpointError, ModelCallError
+from collab_sdk.models.base import ChatReply, ChatRequest
+from collab_sdk.secrets import one_line
+from collab_sdk.spec import ENVIRONMENT, Price
+
+# 200: a body that is no JSON, from a proxy in between.
+RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}
+REFUSED = {401, 402, 403, 404}
+FLAGGED = re.compile(r"flag|moderat|content(?!-type)|safety|policy", re.IGNORECASE)
+"""What a 403 says that is about this one chat (OpenRouter, Azure), not about the key."""
+NO_MODEL = re.compile(
+    r"\bmodel(?!')(\W+[^\s`'\"]+){0,2}?\W+(does not exist|(was |is |could )?not (be )?found|is not supported)"
+    r"|unknown model|invalid model|not a valid model",
+    re.IGNORECASE,
+)
+NO_KEY = re.compile(
+    r"missing credentials|missing \w* ?api key|api_key client option|api key not (found|valid)", re.IGNORECASE
+)
+NO_QUOTA = re.compile(r"check your plan and billing", re.IGNORECASE)
+RETRY_HINT = re.compile(r"retry in|retry ?after|retry_?delay|try again in", re.IGNORECASE)
+
+
+def request_arguments(request: ChatRequest) -> dict[str, Any]:
+    """Keyword arguments of a chat-completions call, the model's name left out.
+
+    Raises EndpointError for a setting that names an environment variable which is not set.
+    """
+    arguments: dict[str, Any] = {
+        "messages": [message.to_dict() for message in request.messages],
+        **_from_environment(request.settings.sent()),
+    }
+    if request.json_reply:
+        arguments["response_format"] = {"type": "json_object"}
+    return arguments
+
+
+def _from_environment(value: Any) -> Any:
+    """The value with the contents of variables for `env:NAME`."""
+    if isinstance(value, str) and value.startswith(ENVIRONMENT):
+        name = value.removeprefix(ENVIRONMENT)
+        if not (found := os.environ.get(name)):
+            raise EndpointError(f"A setting is read from the environment variable {name}, which is not set.")
+        return found
+    if isinstance(value, Mapping):
+        return {name: _from_environment(item) for name, item in value.items()}
+    return [_from_environment(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
+    """The first choice of a chat completion."""
+    if not getattr(completion, "choices", None):
+        raise ModelCallError(f"{name} answered without choices.", retryable=True)
+    choice = completion.choices[0]
+    usage = getattr(completion, "usage", None)
+    prompt_tokens = getattr(usage, "prompt_tokens", None)
+    completion_tokens = getattr(usage, "completion_tokens", None)
+    return ChatReply(
+        content=choice.message.content or "",
+        finish_reason=choice.finish_reason or "stop",
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        usd=price.of(prompt_tokens or 0, completion_tokens or 0) if price and usage else None,
+    )
+
+
+def translated(name: str, error: Exception, *, advice: str = "") -> CollabError:
+    """An SDK's exception as ours: run-ending where the provider refuses, retryable where another try may help."""
+    status = getattr(error, "status_code", None)
+    said = one_line(str(error))
+    headers = getattr(error, "litellm_response_headers", None) or _headers(error) or {}
+    retry_after = parse_retry_after(headers.get("retry-after"), datetime.now(UTC))
+    if _is_refusal(status, str(error)) or _is_out_of_quota(error, retry_after):
+        return EndpointError(
+            f"{name} refuses the request. {advice or 'Check the key, the model name and the quota.'} It said: {said}"
+        )
+    return ModelCallError(
+        f"{name}: {said}",
+        retryable=status in RETRYABLE or status is None,
+        retry_after=retry_after,
+        rate_limited=status == 429,
+    )
+
+
+def _headers(error: Exception) -> Any:
+    response = getattr(error, "response", None)
+    return getattr(error if response is None else response, "headers", None)
+
+
+def _is_refusal(status: int | None, text: str) -> bool:
+    """Whether every other call would be refused as well."""
+    if NO_KEY.search(text):
+        return True
+    if status == 403:
+        return not FLAGGED.search(text)
+    return status in REFUSED or (status == 400 and bool(NO_MODEL.search(text)))
+
+
+def _is_out_of_quota(error: Exception, retry_after: float | None) -> bool:
+    """Gemini words a limit per minute like OpenAI an empty account, but says when to come back."""
+    text = f"{error} {getattr(error, 'code', '')} {getattr(error, 'type', '')} {getattr(error, 'body', '')}"
+    if "insufficient_quota" in text:
+        return True
+    return bool(NO_QUOTA.search(text)) and retry_after is None and not RETRY_HINT.search(text)
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds from a Retry-After header: a number or an HTTP date (RFC 9110, 10.2.3). None if it is neither."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    import email.utils
+
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (date - now).total_seconds())

@@ -1,0 +1,125 @@
+"""The overviews of comparisons: bots with each other, and the simulated user with the real ones."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
+from collab_sdk.report.overview import Overview, Plot, Remark, Table, decimal, settings_table, usage_table
+from collab_sdk.report.plots import scatter, whiskers
+from collab_sdk.stats.bootstrap import Estimate
+
+Interval = tuple[float, float | None, float | None, int]
+CHANCE = 0.5
+SERIES = 5
+"""Bots that have a colour of their own."""
+
+
+def evaluation_overview(evaluation: Row) -> Overview:
+    """Bots side by side on one task."""
+    bots, statistics, results = (
+        texts(evaluation.get("bots")),
+        rows(evaluation.get("figures")),
+        rows(evaluation.get("results")),
+    )
+    found = Overview(tiles=[(f"{len(bots):,}", "bots")])
+    played = [rows(result.get("conversations")) for result in results]
+    found.tiles.append((f"{sum(map(len, played)):,}", "conversations"))
+    if missing := sum(one.get("error") is not None for chats in played for one in chats):
+        found.remarks.append(Remark(text=f"{missing:,} conversations failed and are in no statistic.", mood="look"))
+    head = (text(evaluation.get("task")) or "evaluation", *bots, *(f"{bot} less {bots[0]}" for bot in bots[1:]))
+    cells = []
+    for statistic in statistics:
+        means, differences = (_estimates(statistic.get(part)) for part in ("means", "differences"))
+        name = text(statistic.get("name"))
+        cells.append((name, *map(_written, means), *(_written(one, "+.3f") for one in differences)))
+        points = [
+            (bot, f"series-{place % SERIES}", *one[:3])
+            for place, (bot, one) in enumerate(zip(bots, means, strict=False))
+            if one is not None
+        ]
+        if points:
+            caption = "; ".join(f"{point[0]} {_written((*point[2:], 0))}" for point in points)
+            svg = whiskers(points, x=name)
+            found.plots.append(Plot(title=name, svg=svg, caption=f"{caption}."))
+    ends = [Counter({end: count(n) for end, n in mapping(result.get("ends")).items()}) for result in results]
+    for end in dict.fromkeys(end for counts in ends for end in counts):
+        cells.append((f"ends: {end}", *(f"{counts[end]:,}" for counts in ends), *("" for _ in bots[1:])))
+    note = "In brackets: 95 % bootstrap interval over conversations; of differences, over pairs with the same goal."
+    found.tables.append(Table(title="Bots side by side", head=head, rows=tuple(cells), note=note))
+    found.details = list(_evaluation_details(evaluation, results))
+    return found
+
+
+def _evaluation_details(evaluation: Row, results: list[Row]) -> Iterator[Table]:
+    for result in results:
+        usage = mapping(result.get("usage_by_role")) or {"all roles": mapping(result.get("usage"))}
+        table = usage_table(usage, title=f"Calls and money: {text(result.get('bot'))}")
+        if table is not None:
+            yield table
+    used: Row = {
+        name: evaluation[name] for name in ("simulator", "judge", "exchanges", "samples") if name in evaluation
+    }
+    settings = settings_table([used], {})
+    if settings is not None:
+        yield settings
+
+
+def check_overview(check: Row) -> Overview:
+    """The simulated user beside the real ones."""
+    statistics, turns = rows(check.get("figures")), rows(check.get("turns"))
+    found = Overview(tiles=[(f"{len({text(turn.get('conversation_id')) for turn in turns}):,}", "conversations")])
+    found.tiles.append((f"{len(turns):,}", "turns compared"))
+    cells, points = [], []
+    for statistic in statistics:
+        simulated, difference = _estimate(statistic.get("simulated")), _estimate(statistic.get("difference"))
+        name, real = text(statistic.get("name")), number(statistic.get("real"))
+        shown = "" if difference is None else _written(difference, "+.2f")
+        written = (name, decimal(real), _written(simulated, ".2f"), shown)
+        cells.append((*written, f"{simulated[3]:,}" if simulated else "-", text(statistic.get("meaning"))))
+        if difference is not None and name != "words":  # counted in words, it would dwarf the shares
+            points.append((name, "accent", *difference[:3]))
+        if name == "told apart, AUC" and simulated is not None:
+            told = simulated[1] is not None and simulated[1] > CHANCE
+            claim = (
+                "can be told from the real ones" if told else "cannot be told from the real ones, by this classifier"
+            )
+            said = f"Simulated messages {claim}: AUC {_written(simulated, '.2f')}, where {CHANCE} is perfect."
+            found.remarks.append(Remark(text=said, mood="look" if told else "good"))
+    if points:
+        svg = whiskers(points, x="simulated less real", zero=True)
+        caption = "With 95 % intervals over chats; an interval that leaves out 0 is a difference that is hardly chance."
+        found.plots.append(Plot(title="How the simulated user differs", svg=svg, caption=caption))
+    rewards = [(number(row.get("simulated")), number(row.get("observed"))) for row in rows(check.get("rewards"))]
+    known = [(mr, observed) for mr, observed in rewards if mr is not None and observed is not None]
+    if known:
+        simulated_rewards, observed_rewards = zip(*known, strict=True)
+        svg = scatter(simulated_rewards, observed_rewards, x="MR", y="observed reward", line=1)
+        caption = "A point is a turn; on the dashed line, MR is what real users gave."
+        found.plots.append(Plot(title="MR beside what really followed", svg=svg, caption=caption))
+    head = ("", "real", "simulated", "difference", "n", "meaning")
+    note = "In brackets: 95 % interval over chats."
+    found.tables.append(Table(title="Simulated and real users", head=head, rows=tuple(cells), note=note, words=(5,)))
+    names = ("simulator", "assistant", "judge", "window", "samples")
+    details = [
+        usage_table(mapping(check.get("usage"))),
+        settings_table([{name: check[name] for name in names if name in check}], {}),
+    ]
+    found.details = [table for table in details if table is not None]
+    return found
+
+
+def _estimates(value: object) -> list[Interval | None]:
+    return [_estimate(item) for item in value] if isinstance(value, list) else []
+
+
+def _estimate(value: object) -> Interval | None:
+    row = mapping(value)
+    mean = number(row.get("mean"))
+    return None if mean is None else (mean, number(row.get("low")), number(row.get("high")), count(row.get("n")))
+
+
+def _written(estimate: Interval | None, form: str = ".3f") -> str:
+    if estimate is None:
+        return "-"
+    mean, low, high, n = estimate
+    return f"{Estimate(mean=mean, low=low, high=high, n=n):{form}}"

@@ -1,0 +1,137 @@
+"""What an overview shows: tables, lists of facts, plots and remarks, ready for the template."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from collab_sdk.report.fields import Row, count, mapping, number
+from collab_sdk.stats.bootstrap import Estimate, estimate_mean
+
+RESAMPLES = 200_000
+"""Draws of one conversation for an interval, in all: the more conversations, the less a further resample tells."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """`rows` as they are shown; all but the first column hold numbers."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    words: tuple[int, ...] = ()
+    """Further columns that hold text."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plot:
+    """An SVG with what it shows, in a sentence for those who cannot see it."""
+
+    title: str
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remark:
+    """One thing to know before training; `mood` is good, look or plain."""
+
+    text: str
+    mood: str = "plain"
+
+
+@dataclass(kw_only=True, slots=True)
+class Overview:
+    """All of it."""
+
+    tiles: list[tuple[str, str]] = field(default_factory=list)
+    """A number and what it counts."""
+    remarks: list[Remark] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    details: list[Table] = field(default_factory=list)
+    """Models, settings, money."""
+
+
+def interval(groups: Iterable[Sequence[float]]) -> Estimate | None:
+    """The mean with its 95 % interval over conversations."""
+    filled = [group for group in groups if group]
+    return estimate_mean(filled, resamples=max(200, min(2000, RESAMPLES // max(len(filled), 1))))
+
+
+def percent(estimate: Estimate | None) -> str:
+    """`62 % [55, 69]`, in a line that does not break before the sign."""
+    if estimate is None:
+        return "-"
+    if estimate.low is None or estimate.high is None:
+        return share(estimate.mean)
+    return f"{share(estimate.mean)} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.0f}\u00a0%"
+
+
+def decimal(value: float | None, form: str = ".2f") -> str:
+    return "-" if value is None else f"{value:{form}}"
+
+
+def counted(title: str, counts: Mapping[str, int], *, of: int, what: str, note: str = "", most: int = 12) -> Table:
+    """Reasons and how often, the most frequent first."""
+    common = Counter(counts).most_common(most)
+    rest = sum(counts.values()) - sum(number for _, number in common)
+    cells = [(reason, f"{n:,}", share(n / of) if of else "-") for reason, n in common]
+    cells += [("others", f"{rest:,}", share(rest / of))] if rest and of else []
+    return Table(title=title, head=(what, "count", "share"), rows=tuple(cells), note=note)
+
+
+def usage_table(usage: Row, *, title: str = "Calls and money by role") -> Table | None:
+    """None where no call is known of."""
+    if not usage:
+        return None
+    cells = [(role, *_usage_cells(mapping(spent))) for role, spent in usage.items()]
+    if len(cells) > 1:
+        names = {name for spent in usage.values() for name in mapping(spent)}
+        total = {name: sum(number(mapping(spent).get(name)) or 0.0 for spent in usage.values()) for name in names}
+        cells.append(("total", *_usage_cells(total)))
+    note = "Of the run that wrote the file. What it found in the cache had been paid for before, and cost nothing."
+    head = ("role", "calls", "from cache", "tried again", "given up", "tokens in", "tokens out", "money")
+    return Table(title=title, head=head, rows=tuple(cells), note=note)
+
+
+def _usage_cells(spent: Mapping[str, Any]) -> tuple[str, ...]:
+    counts = [count(spent.get(name)) for name in ("calls", "cache_hits", "retries", "failures")]
+    tokens = [count(spent.get(name)) for name in ("prompt_tokens", "completion_tokens")]
+    # Rules and functions do not count tokens; 0 would claim that they did.
+    return (*(f"{n:,}" for n in counts), *(f"{n:,}" if n else "-" for n in tokens), _money(spent))
+
+
+def _money(spent: Mapping[str, Any]) -> str:
+    usd, unpriced = number(spent.get("usd")) or 0.0, count(spent.get("unpriced_calls"))
+    known = f"${usd:,.2f}" if usd >= 10 or not usd else f"${usd:.4f}"
+    if not unpriced:
+        return known
+    return f"{known} + unknown" if usd else "unknown"
+
+
+def settings_table(made_with: Sequence[Row], export: Row) -> Table | None:
+    """Who played which part, and by which settings; None where nothing is known."""
+    names = list(dict.fromkeys(name for made in [*made_with, export] for name in made))
+    cells = [
+        (name.replace("_", " "), _different([made[name] for made in [*made_with, export] if name in made]))
+        for name in names
+    ]
+    return Table(title="Models and settings", head=("what", "used"), rows=tuple(cells), words=(1,)) if cells else None
+
+
+def _different(values: Sequence[Any]) -> str:
+    return "; ".join(dict.fromkeys(map(_setting, values)))
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_setting(item)}" for name, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

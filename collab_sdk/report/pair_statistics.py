@@ -1,0 +1,217 @@
+"""The overview of pairs: how many, how far apart, and whether they are about collaboration or about length."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+from collab_sdk.evaluation.questions import has_question_mark
+from collab_sdk.report.fields import Row, mapping, numbers
+from collab_sdk.report.overview import (
+    Overview,
+    Plot,
+    Remark,
+    Table,
+    counted,
+    decimal,
+    interval,
+    percent,
+    settings_table,
+    share,
+    usage_table,
+)
+from collab_sdk.report.plots import bars, histogram, scatter
+from collab_sdk.stats.bootstrap import Estimate
+
+STRONG_LEAN = 0.15
+"""Of the share of pairs in which chosen is longer, away from one half."""
+CLEAR_Z = 2.0
+"""Standard errors between chosen and rejected from which on their order is hardly chance."""
+
+
+@dataclass(kw_only=True, slots=True)
+class PairStatistics:
+    """Gathers what conversations tell, one after the other."""
+
+    conversations: int = 0
+    turns: int = 0
+    held_out: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    reviewed: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    samples: int = 0
+    mr: dict[str, list[float]] = field(default_factory=lambda: {"chosen": [], "rejected": [], "neither": []})
+    margins: list[float] = field(default_factory=list)
+    noise: list[tuple[float, float]] = field(default_factory=list)
+    """Standard error and margin of each pair that has both."""
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    """By name, weighted: chosen less rejected, of each pair."""
+    more: list[tuple[float, ...]] = field(default_factory=list)
+    """Of each pair: characters of chosen and of rejected, and its margin."""
+    longer: list[list[float]] = field(default_factory=list)
+    asks: dict[str, list[list[float]]] = field(default_factory=lambda: {"chosen": [], "rejected": []})
+    """By conversation: whether a reply asks something."""
+    made_with: list[Row] = field(default_factory=list)
+    pairs: int = 0
+
+    def add(self, chat: Row) -> None:
+        self.conversations += 1
+        if chat["made_with"] and chat["made_with"] not in self.made_with:
+            self.made_with.append(chat["made_with"])
+        longer: list[float] = []
+        asks: dict[str, list[float]] = {"chosen": [], "rejected": []}
+        for turn in chat["turns"]:
+            self._add_turn(turn)
+            pair = turn["pair"]
+            if pair is None:
+                continue
+            sides = {side: turn["candidates"][pair[side]] for side in asks}
+            for side, candidate in sides.items():
+                asks[side].append(float(has_question_mark(candidate["text"])))
+            lengths = [len(candidate["text"]) for candidate in sides.values()]
+            if lengths[0] != lengths[1]:
+                longer.append(float(lengths[0] > lengths[1]))
+            self._add_pair(pair, sides, lengths, numbers(chat["made_with"].get("metrics")))
+        self.longer.append(longer)
+        for side, values in asks.items():
+            self.asks[side].append(values)
+
+    def _add_turn(self, turn: Row) -> None:
+        self.turns += 1
+        self.held_out += turn["held_out"] and turn["pair"] is not None
+        if turn["refused"]:
+            self.refused[turn["refused"]] += 1
+        if turn["review"]:
+            self.reviewed[str(turn["review"].get("decision"))] += 1
+        self.failures.update(turn["lost"])
+        pair = turn["pair"] or {}
+        for place, candidate in enumerate(turn["candidates"]):
+            self.samples += candidate["n"]
+            self.failures.update(future["error"] for future in candidate["futures"] if future["error"])
+            if candidate["mr"] is not None:
+                role = {pair.get("chosen"): "chosen", pair.get("rejected"): "rejected"}.get(place, "neither")
+                self.mr[role].append(candidate["mr"])
+
+    def _add_pair(self, pair: Row, sides: dict[str, Row], lengths: list[int], weights: dict[str, float]) -> None:
+        self.pairs += 1
+        if pair["margin"] is None:
+            return
+        chosen, rejected = sides.values()
+        self.margins.append(pair["margin"])
+        self.more.append((*lengths, pair["margin"]))
+        if chosen["stderr"] is not None and rejected["stderr"] is not None:
+            self.noise.append(((chosen["stderr"] ** 2 + rejected["stderr"] ** 2) ** 0.5, pair["margin"]))
+        for name in chosen["metrics"].keys() & rejected["metrics"].keys():
+            difference = chosen["metrics"][name] - rejected["metrics"][name]
+            self.metrics.setdefault(name, []).append(weights.get(name, 1.0) * difference)
+
+    def overview(self, run: Row) -> Overview:
+        longer, asks = interval(self.longer), {side: interval(values) for side, values in self.asks.items()}
+        found = Overview(tiles=self._tiles())
+        found.remarks = [*self._remarks(longer, asks), *self._trouble(run)]
+        found.plots = list(self._plots(longer))
+        found.tables = [table for table in self._tables(asks, longer) if table.rows]
+        details = [usage_table(mapping(run.get("usage"))), settings_table(self.made_with, mapping(run.get("export")))]
+        found.details = [table for table in details if table is not None]
+        return found
+
+    def _tiles(self) -> list[tuple[str, str]]:
+        tiles = [
+            (f"{self.pairs:,}", "pairs"),
+            (f"{self.turns:,}", "turns"),
+            (f"{self.conversations:,}", "conversations"),
+        ]
+        if self.margins:
+            tiles.append((f"{median(self.margins):.2f}", "median margin"))
+        if self.held_out:
+            tiles.append((f"{self.held_out:,}", "pairs held out"))
+        if self.reviewed:
+            tiles.append((f"{sum(self.reviewed.values()):,}", "pairs reviewed"))
+        return tiles
+
+    def _remarks(self, longer: Estimate | None, asks: dict[str, Estimate | None]) -> list[Remark]:
+        found = []
+        if longer is not None:
+            leans = longer.low is not None and longer.high is not None and not longer.low <= 0.5 <= longer.high
+            word = "longer" if longer.mean > 0.5 else "shorter"
+            strong = leans and abs(longer.mean - 0.5) > STRONG_LEAN
+            told = f"training may teach to write {word}" if strong else f"a mild lean towards {word} replies"
+            text = f"Chosen is the longer reply in {percent(longer)} of pairs: {told if leans else 'no clear lean'}."
+            found.append(Remark(text=text, mood="look" if strong else "good"))
+        if asks["chosen"] is not None and asks["rejected"] is not None:
+            text = (
+                f"Chosen asks something in {percent(asks['chosen'])} of pairs, rejected in {percent(asks['rejected'])}."
+            )
+            found.append(Remark(text=text))
+        if self.noise:
+            clear = sum(margin >= CLEAR_Z * error for error, margin in self.noise) / len(self.noise)
+            text = f"In {share(clear)} of pairs the margin is at least {CLEAR_Z:g} standard errors."
+            found.append(Remark(text=text, mood="good" if clear > 0.8 else "look"))
+        return found
+
+    def _trouble(self, run: Row) -> list[Remark]:
+        failed = mapping(run.get("failed"))
+        found = []
+        if self.failures:
+            text = f"{sum(self.failures.values()):,} samples or candidates failed and are missing from the scores."
+            found.append(Remark(text=text, mood="look"))
+        if failed:
+            found.append(Remark(text=f"{len(failed):,} conversations failed and are not in the file.", mood="look"))
+        if not self.failures and not failed and self.samples:
+            found.append(Remark(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
+        return found
+
+    def _plots(self, longer: Estimate | None) -> list[Plot]:
+        plots = []
+        mr = {
+            name: (role, self.mr[name])
+            for name, role in (("chosen", "good"), ("rejected", "bad"), ("neither", "faint"))
+        }
+        if mr := {name: held for name, held in mr.items() if held[1]}:
+            means = ", ".join(f"{name} {fmean(values):.2f}" for name, (_, values) in mr.items())
+            plots.append(Plot(title="MR of candidates", svg=histogram(mr, x="MR"), caption=f"Means: {means}."))
+        if self.noise:
+            errors, margins = zip(*self.noise, strict=True)
+            svg = scatter(errors, margins, x="standard error", y="margin", line=CLEAR_Z)
+            caption = f"A point is a pair; above the dashed line the margin is over {CLEAR_Z:g} standard errors."
+            plots.append(Plot(title="Margin against its standard error", svg=svg, caption=caption))
+        if self.metrics:
+            shares = {name: fmean(self.metrics[name]) for name in sorted(self.metrics)}
+            plots.append(_shares_plot({name.replace("_", " "): value for name, value in shares.items()}))
+        if self.more:
+            differences = [chosen - rejected for chosen, rejected, _ in self.more]
+            svg = histogram({"pairs": ("accent", differences)}, x="characters of chosen less rejected", zero=True)
+            by = _signed(fmean(differences))
+            caption = f"Chosen is longer in {percent(longer)} of pairs, by {by} characters on average."
+            plots.append(Plot(title="Length of chosen and rejected", svg=svg, caption=caption))
+        return plots
+
+    def _tables(self, asks: dict[str, Estimate | None], longer: Estimate | None) -> list[Table]:
+        lengths = [[side[place] for side in self.more] for place in (0, 1)]
+        sides = [
+            ("MR, mean", *(decimal(fmean(self.mr[side]) if self.mr[side] else None) for side in asks)),
+            ("asks something", *(percent(estimate) for estimate in asks.values())),
+            ("characters, median", *(f"{median(values):,.0f}" if values else "-" for values in lengths)),
+        ]
+        note = "In brackets: 95 % bootstrap interval over conversations. A reply asks if it has a question mark."
+        gave = {"gave a pair": self.pairs, **self.refused} if self.pairs else dict(self.refused)
+        return [
+            counted("What became of the turns", gave, of=self.turns, what="a turn"),
+            Table(title="Chosen and rejected", head=("", "chosen", "rejected"), rows=tuple(sides), note=note),
+            counted("Review", self.reviewed, of=self.pairs, what="decision"),
+            counted("What failed", self.failures, of=sum(self.failures.values()), what="reason"),
+        ]
+
+
+def _shares_plot(shares: dict[str, float]) -> Plot:
+    total = sum(shares.values())
+    told = [
+        f"{name} {value:+.2f}" + (f" ({share(value / total)})" if total > 0 else "") for name, value in shares.items()
+    ]
+    svg = bars(shares, x="chosen less rejected")
+    return Plot(
+        title="What the margin is made of", svg=svg, caption=f"{', '.join(told)}: weighted, together the mean margin."
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.0f}".replace("-", "−")

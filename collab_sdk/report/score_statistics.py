@@ -1,0 +1,77 @@
+"""The overview of scores: how high they are, by which metrics, and how far MR is from what really followed."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from collab_sdk.report.fields import Row, mapping
+from collab_sdk.report.overview import (
+    Overview,
+    Plot,
+    Remark,
+    Table,
+    counted,
+    interval,
+    settings_table,
+    usage_table,
+)
+from collab_sdk.report.plots import histogram, scatter
+
+
+@dataclass(kw_only=True, slots=True)
+class ScoreStatistics:
+    """Gathers what scored conversations tell."""
+
+    turns: int = 0
+    mr: list[list[float]] = field(default_factory=list)
+    """By conversation."""
+    observed: list[tuple[float, float]] = field(default_factory=list)
+    """MR and observed reward of the turns that have both."""
+    metrics: dict[str, list[list[float]]] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+    samples: int = 0
+    made_with: list[Row] = field(default_factory=list)
+
+    def add(self, chat: Row) -> None:
+        if chat["made_with"] and chat["made_with"] not in self.made_with:
+            self.made_with.append(chat["made_with"])
+        candidates = [turn["candidates"][0] for turn in chat["turns"] if turn["candidates"]]
+        self.turns += len(chat["turns"])
+        self.mr.append([one["mr"] for one in candidates if one["mr"] is not None])
+        for one in candidates:
+            self.samples += one["n"]
+            self.failures.update(future["error"] for future in one["futures"] if future["error"])
+            if one["observed"] and one["observed"]["reward"] is not None and one["mr"] is not None:
+                self.observed.append((one["mr"], one["observed"]["reward"]))
+        for name in dict.fromkeys(name for one in candidates for name in one["metrics"]):
+            values = [one["metrics"][name] for one in candidates if name in one["metrics"]]
+            self.metrics.setdefault(name, []).append(values)
+
+    def overview(self, run: Row) -> Overview:
+        values = [value for group in self.mr for value in group]
+        mean = interval(self.mr)
+        found = Overview(tiles=[(f"{self.turns:,}", "turns"), (f"{len(self.mr):,}", "conversations")])
+        if mean is not None:
+            found.tiles.append((f"{mean.mean:.2f}", "mean MR"))
+            svg = histogram({"turns": ("accent", values)}, x="MR")
+            found.plots.append(Plot(title="MR of turns", svg=svg, caption=f"Mean {mean:.2f}; {len(values):,} turns."))
+        if self.observed:
+            simulated, really = zip(*self.observed, strict=True)
+            svg = scatter(simulated, really, x="MR, of simulated futures", y="observed reward", line=1)
+            bias = fmean(simulated) - fmean(really)
+            caption = f"A point is a turn. MR is {bias:+.2f} beside what really followed, on average."
+            found.plots.append(Plot(title="MR beside what really followed", svg=svg, caption=caption))
+        unscored = self.turns - len(values)
+        found.remarks = [Remark(text=f"{unscored:,} turns have no score.", mood="look")] if unscored else []
+        if self.samples and not self.failures:
+            found.remarks.append(Remark(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
+        cells = [
+            (name, "-" if (of := interval(groups)) is None else f"{of:.2f}") for name, groups in self.metrics.items()
+        ]
+        note = "In brackets: 95 % bootstrap interval over conversations."
+        found.tables = [Table(title="Metrics", head=("metric", "mean"), rows=tuple(cells), note=note)]
+        found.tables.append(counted("What failed", self.failures, of=self.samples, what="reason"))
+        found.tables = [table for table in found.tables if table.rows]
+        details = [usage_table(mapping(run.get("usage"))), settings_table(self.made_with, {})]
+        found.details = [table for table in details if table is not None]
+        return found

@@ -1,0 +1,458 @@
+"""RunSpec: all that decides a run, as data, and nothing else does.
+
+Flags, environment, files of options and Python objects make it; provenance, the cost estimate, the identity of finished
+work, calibrations and other machines read it. A field is declared once, with its default, bounds and help; the CLI's
+options are made from these declarations.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Self
+
+from collab_sdk.errors import UsageError
+from collab_sdk.prompts import prompts_digest
+from collab_sdk.secrets import is_secret, is_secret_name, without_credentials
+from collab_sdk.values import read_value
+from collab_sdk.version import __version__
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "ENVIRONMENT",
+    "LOCAL",
+    "ROLE_DEFAULTS",
+    "EvaluationSpec",
+    "Limits",
+    "MetricSpec",
+    "ModelSettings",
+    "ModelSpec",
+    "PairRule",
+    "Price",
+    "RunSpec",
+    "RunnerSpec",
+    "Setting",
+    "difference",
+    "made_with",
+    "setting",
+    "setting_of",
+]
+
+ENVIRONMENT = "env:"
+"""Begins a value that is read from an environment variable when a call is sent: `env:GATEWAY_TOKEN`."""
+WHO, SCORING, PAIRS, SPENDING, CLUSTER = (
+    "Who plays",
+    "What is scored",
+    "Which pairs",
+    "Money and limits",
+    "Cluster",
+)
+"""The headings of options in `--help`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """The declaration of one field, from which its option is made."""
+
+    help: str
+    group: str
+    decides: bool
+    """Whether it can change an answer. If not, it only says how the work is done."""
+    flag: str | None
+    """The long option, where it is not the field's name."""
+    metavar: str
+    at_least: float | None
+    above: float | None
+    """Exclusive."""
+    below: float | None
+    """Exclusive."""
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    group: str,
+    decides: bool = True,
+    flag: str | None = None,
+    metavar: str = "N",
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field that is also an option."""
+    declared = Setting(
+        help=help, group=group, decides=decides, flag=flag, metavar=metavar, at_least=at_least, above=above, below=below
+    )
+    return field(default=default, metadata={"setting": declared})
+
+
+def setting_of(declared: "Field[Any]") -> Setting | None:
+    """How a dataclass field was declared; None for one that is no option."""
+    found: Setting | None = declared.metadata.get("setting")
+    return found
+
+
+def _check_bounds(value: Any) -> None:
+    """Raise UsageError for a field of `value` that is out of its declared bounds."""
+    for declared in fields(value):
+        known, number = setting_of(declared), getattr(value, declared.name)
+        if known is None or not isinstance(number, int | float) or isinstance(number, bool):
+            continue
+        too_low = known.at_least is not None and not number >= known.at_least
+        if too_low or (known.above is not None and not number > known.above) or not math.isfinite(number):
+            bound = f"at least {known.at_least:g}" if known.at_least is not None else f"above {known.above or 0:g}"
+            raise UsageError(f"{declared.name} is {number}; it must be {bound}.")
+
+
+def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _texts(item, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item, place)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """US dollars per token."""
+
+    prompt: float
+    completion: float
+
+    def of(self, prompt_tokens: float, completion_tokens: float) -> float:
+        return self.prompt * prompt_tokens + self.completion * completion_tokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSettings:
+    """How a model is asked to generate. None is not sent, so that the server decides.
+
+    A text may be `env:NAME`: it is read from that variable when a call is sent, and stands in cache keys, provenance
+    and files by that name. Raises UsageError for a value out of range, and for one that looks like a secret.
+    """
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    reasoning_effort: str | None = None
+    extra_body: Mapping[str, Any] | None = None
+    """Further fields of the request's body, such as `{"chat_template_kwargs": {"enable_thinking": false}}`."""
+    extra_headers: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        ranges = (("temperature", 0.0, None), ("max_tokens", 1, None), ("top_p", 0.0, 1.0))
+        for name, low, high in ranges:
+            value = getattr(self, name)
+            if value is not None and not (low <= value and (high is None or value <= high) and math.isfinite(value)):
+                raise UsageError(f"{name} is {value}; it must be {low} or more{f', {high} at most' if high else ''}.")
+        for place, value in _texts(self.sent()):
+            name = place.rpartition(".")[2]
+            named = place.startswith(("extra_headers.", "extra_body.")) and is_secret_name(name)
+            if not value.startswith(ENVIRONMENT) and (named or is_secret(value)):
+                raise UsageError(
+                    f"{place} looks like a secret, and settings are written into files: put it into an environment "
+                    f"variable and give its name, as {place}=env:NAME."
+                )
+
+    def sent(self) -> dict[str, Any]:
+        """What is sent, by name: all that is not None."""
+        named = ((each, getattr(self, each)) for each in _NAMES_OF_SETTINGS)
+        return {name: value for name, value in named if value is not None}
+
+
+_NAMES_OF_SETTINGS = tuple(each.name for each in fields(ModelSettings))
+ROLE_DEFAULTS: Mapping[str, ModelSettings] = {
+    "assistant": ModelSettings(temperature=0.8),
+    "simulator": ModelSettings(temperature=1.0),
+    "judge": ModelSettings(temperature=0.0),
+}
+"""What a role is asked with where nothing else is said (arXiv 2502.00640, section 4)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """A model that plays a role: its name, where it is served, and how it is asked.
+
+    With `settings` of None, those of the role are used: see ROLE_DEFAULTS. A key is never part of it, only the name of
+    the environment variable that holds one.
+    """
+
+    name: str
+    api_base: tuple[str, ...] = field(default=(), repr=False)
+    """Servers of this one model; the first decides, further ones only share the calls."""
+    api_key_env: str | None = None
+    settings: ModelSettings | None = None
+    price: Price | None = None
+    """What a token costs, where nobody else knows."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise UsageError(
+                f"A model in a RunSpec is a name, not {type(self.name).__name__}: put a function into a module, and "
+                "name it py:MODULE:FUNCTION."
+            )
+        if not self.name.strip():
+            raise UsageError("The model name is empty: give one such as openai/gpt-4o-mini, or 'offline'.")
+        if isinstance(self.api_base, str):
+            object.__setattr__(self, "api_base", (self.api_base,))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values for files: without users, passwords and queries of addresses."""
+        return {
+            "name": self.name,
+            "api_base": [without_credentials(base) for base in self.api_base],
+            "api_key_env": self.api_key_env,
+            "settings": None if self.settings is None else _plain(self.settings.sent()),
+            "price": None if self.price is None else asdict(self.price),
+        }
+
+    def deciding(self, role: str) -> dict[str, Any]:
+        """What of it can change an answer, where it plays `role`."""
+        base = without_credentials(self.api_base[0]) if self.api_base else None
+        settings = self.settings or ROLE_DEFAULTS[role]
+        return {"name": self.name, "api_base": base, "settings": _plain(settings.sent())}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSpec:
+    """A metric by its name (an entry point, or `py:MODULE:NAME`), its weight in the reward, and its own options."""
+
+    name: str
+    weight: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight):
+            raise UsageError(f"The weight of {self.name} is {self.weight}; it must be a finite number.")
+
+
+DEFAULT_METRICS = tuple(MetricSpec(name=name) for name in ("goal", "interactivity", "token_penalty"))
+
+
+@dataclass(frozen=True, kw_only=True)  # without slots, so that its defaults can be read from the class
+class PairRule:
+    """Which candidates of a turn become a pair: best against worst, if they are far enough apart.
+
+    The paper takes best against worst with a margin of 0.02 (section 4.1). Where a standard error is unknown, the
+    margin alone decides.
+    """
+
+    candidates: int = setting(3, "Number of responses to compare at each turn.", group=PAIRS, at_least=2)
+    min_margin: float = setting(
+        0.02, "Smallest difference in MR between chosen and rejected.", group=PAIRS, metavar="MR", at_least=0
+    )
+    min_z: float = setting(
+        0.5, "Smallest margin, in standard errors of the difference.", group=PAIRS, metavar="Z", at_least=0
+    )
+    max_pairs: int = setting(10, "Largest number of pairs from one conversation.", group=PAIRS, at_least=1)
+    fixed_samples: bool = setting(
+        False, "Play exactly --samples futures of each response, as the paper does.", group=PAIRS
+    )
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a run may spend, and how hard it may press. None is no limit."""
+
+    max_usd: float | None = setting(
+        None, "Stop before more than USD is spent.", group=SPENDING, decides=False, metavar="USD", at_least=0
+    )
+    max_calls: int | None = setting(
+        None, "Stop before more than N calls are made.", group=SPENDING, decides=False, at_least=0
+    )
+    concurrency: int = setting(
+        64, "Most calls in flight to each model or replica.", group=SPENDING, decides=False, at_least=1
+    )
+    requests_per_minute: float | None = setting(
+        None, "A provider's limit on requests, for each model.", group=SPENDING, decides=False, above=0
+    )
+    tokens_per_minute: float | None = setting(
+        None,
+        "A provider's limit on tokens (prompt + completion), for each model.",
+        group=SPENDING,
+        decides=False,
+        above=0,
+    )
+    timeout: float = setting(
+        120.0, "Longest time to wait for one call.", group=SPENDING, decides=False, metavar="SECONDS", above=0
+    )
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunnerSpec:
+    """Where the work is done."""
+
+    name: str = setting(
+        LOCAL, "Where the work is done: local or ray.", group=CLUSTER, decides=False, flag="runner", metavar="RUNNER"
+    )
+    address: str | None = setting(
+        None,
+        "Address of a Ray cluster, or auto.  [default: Ray on this machine]",
+        group=CLUSTER,
+        decides=False,
+        flag="ray-address",
+        metavar="HOST:PORT",
+    )
+    workers: int | None = setting(
+        None,
+        "Number of Ray worker processes.  [default: by CPUs and --concurrency]",
+        group=CLUSTER,
+        decides=False,
+        flag="ray-workers",
+        at_least=1,
+    )
+    dashboard: bool = setting(
+        False, "Start Ray's dashboard with the cluster.", group=CLUSTER, decides=False, flag="ray-dashboard"
+    )
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationSpec:
+    """Whole conversations of tasks, for `collab evaluate`."""
+
+    tasks: tuple[str, ...] = ()
+    exchanges: int | None = setting(
+        None,
+        "Most exchanges of each conversation.  [default: the task's own]",
+        group=SCORING,
+        at_least=1,
+    )
+    unsafe_exec: bool = setting(
+        False, "Run models' code unprotected where there is no sandbox.", group=SCORING, decides=False
+    )
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSpec:
+    """All that decides a run. Frozen, and JSON both ways: `RunSpec.from_dict(spec.to_dict()) == spec`.
+
+    `assistants` is one bot, or several that `collab evaluate` compares.
+    """
+
+    assistants: tuple[ModelSpec, ...]
+    simulator: ModelSpec
+    judge: ModelSpec
+    metrics: tuple[MetricSpec, ...] = DEFAULT_METRICS
+    samples: int = setting(3, "Number of futures to play of each response.", group=SCORING, at_least=1)
+    window: int = setting(2, "Length of each future in exchanges.", group=SCORING, at_least=0)
+    goals_per_turn: int = setting(
+        1, "Number of plausible goals to average over at each turn.", group=SCORING, at_least=1
+    )
+    min_samples: int | None = setting(
+        None,
+        "Fewest futures that must succeed for a score.  [default: 2, or --samples if less]",
+        group=SCORING,
+        at_least=1,
+    )
+    pairs: PairRule = PairRule()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    limits: Limits = Limits()
+    runner: RunnerSpec = RunnerSpec()
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+        if not self.assistants:
+            raise UsageError("A run needs a bot: assistants is empty.")
+        for names, what in (([one.name for one in self.metrics], "metric"), ([*self.evaluation.tasks], "task")):
+            if repeated := [name for name in names if names.count(name) > 1]:
+                raise UsageError(f"The {what} {repeated[0]!r} is given twice.")
+        if self.min_samples is not None and self.min_samples > self.samples:
+            raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({self.samples}).")
+
+    @property
+    def assistant(self) -> ModelSpec:
+        """The bot; of several the first."""
+        return self.assistants[0]
+
+    def with_assistant(self, assistant: ModelSpec) -> Self:
+        return replace(self, assistants=(assistant,))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole spec as JSON values for files. Credentials in addresses are left out."""
+        roles = {
+            "assistants": [each.to_dict() for each in self.assistants],
+            "simulator": self.simulator.to_dict(),
+            "judge": self.judge.to_dict(),
+            "metrics": [_plain(asdict(each)) for each in self.metrics],
+        }
+        return {each.name: roles.get(each.name) or _plain(getattr(self, each.name)) for each in fields(self)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        """Raises UsageError, with the place, for what is no spec."""
+        try:
+            spec: Self = read_value(cls, row)
+        except ValueError as error:
+            raise UsageError(f"The run's spec cannot be read: {error}.") from None
+        return spec
+
+    def deciding(self) -> dict[str, Any]:
+        """What can change an answer, as JSON values: limits, runner, keys, prices and further replicas cannot."""
+        return {
+            "assistants": [each.deciding("assistant") for each in self.assistants],
+            "simulator": self.simulator.deciding("simulator"),
+            "judge": self.judge.deciding("judge"),
+            "metrics": {each.name: {"weight": each.weight, **_plain(each.options)} for each in self.metrics},
+            **{each.name: getattr(self, each.name) for each in fields(self) if _decides(each)},
+            "pairs": _plain(self.pairs),
+            "evaluation": _plain({k: v for k, v in asdict(self.evaluation).items() if k != "unsafe_exec"}),
+        }
+
+
+def _decides(declared: "Field[Any]") -> bool:
+    known = setting_of(declared)
+    return known is not None and known.decides
+
+
+def _plain(value: Any) -> Any:
+    """As JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def made_with(spec: RunSpec, fingerprints: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
+    """The provenance of a score: what decided it, and the versions of all that had a part in it.
+
+    `fingerprints` are those of the models, by role. Two runs that differ in anything that matters differ here.
+    """
+    return {
+        **spec.deciding(),
+        "models": {role: None if known is None else _plain(known) for role, known in fingerprints.items()},
+        "prompts": prompts_digest(),
+        "package": __version__,
+    }
+
+
+def difference(one: Any, other: Any, place: str = "") -> str | None:
+    """The first place where two provenances differ, and how; None where they are the same."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        below = f"{place}." if place else ""
+        parts = [(f"{below}{name}", one.get(name), other.get(name)) for name in dict.fromkeys([*one, *other])]
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        parts = [(f"{place}[{n}]", *pair) for n, pair in enumerate(zip(one, other, strict=True))]
+    else:
+        return None if one == other else f"{place} is {other!r}, not {one!r}"
+    return next((found for name, a, b in parts if (found := difference(a, b, name)) is not None), None)

@@ -1,0 +1,10 @@
+"""The order desk: a coffee bar in which asking pays exactly when something was left unsaid."""
+
+from collab_order_desk.customers import Customer, customers
+from collab_order_desk.evaluation import measure
+from collab_order_desk.metrics import exact_order, right_slots
+from collab_order_desk.model import OrderDeskUser
+from collab_order_desk.policies import POLICIES
+from collab_order_desk.task import TASK
+
+__all__ = ["POLICIES", "TASK", "Customer", "OrderDeskUser", "customers", "exact_order", "measure", "right_slots"]

@@ -1,0 +1,114 @@
+"""How a bot does at the desk: whole conversations with customers whose orders it was not trained on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from collab_trl import as_heard
+
+from collab_order_desk.customers import Customer
+from collab_order_desk.model import OrderDeskUser
+from collab_order_desk.speech import Reply, read_reply
+from collab_order_desk.user import visit_of
+from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, Message, Rollout, Simulator, as_chat_model
+from collab_sdk.concurrency import all_settled
+from collab_sdk.engine import run_sync
+from collab_sdk.errors import SampleError
+from collab_sdk.spec import Limits
+from collab_sdk.tokens import count_tokens
+
+EXCHANGES = 4
+"""After which the bar closes."""
+CONCURRENCY = 512
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeskConversation:
+    """A conversation with a customer, from the opening to its end."""
+
+    customer: Customer
+    messages: tuple[Message, ...]
+
+    @property
+    def replies(self) -> list[Reply]:
+        return [read_reply(message.content) for message in self.messages if message.role == "assistant"]
+
+    @property
+    def is_success(self) -> bool:
+        return visit_of(self.customer.order, self.messages).was_served
+
+    @property
+    def asks_first(self) -> bool:
+        return bool(self.replies[0].asked)
+
+    @property
+    def tokens(self) -> int:
+        """Of both sides, from the first reply on."""
+        said = self.messages[len(self.customer.history) :]
+        return sum(count_tokens(message.content) for message in said)
+
+
+Statistic = Callable[[DeskConversation], float | None]
+STATISTICS: dict[str, Statistic] = {
+    "success": lambda conversation: conversation.is_success,
+    "success, ambiguous": lambda conversation: None if conversation.customer.is_clear else conversation.is_success,
+    "success, clear": lambda conversation: conversation.is_success if conversation.customer.is_clear else None,
+    "asks when ambiguous": lambda conversation: None if conversation.customer.is_clear else conversation.asks_first,
+    "over-asks when clear": lambda conversation: conversation.asks_first if conversation.customer.is_clear else None,
+    "malformed replies": lambda conversation: fmean(reply.is_malformed for reply in conversation.replies),
+    "exchanges": lambda conversation: len(conversation.replies),
+    "tokens": lambda conversation: conversation.tokens,
+}
+"""What is measured of a conversation; None where the statistic does not apply to it."""
+
+
+class AsHeard:
+    """A bot as its users hear it: what has no words or no end is said all the same, and is malformed."""
+
+    def __init__(self, bot: ChatModel) -> None:
+        self._bot = bot
+        self.name, self.fingerprint, self.price = bot.name, bot.fingerprint, bot.price
+        self.timeout = None
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        return as_heard(await self._bot.achat(request))
+
+
+async def aevaluate(
+    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None
+) -> list[DeskConversation]:
+    """Let every customer talk to the bot. `phrasings` as in OrderDeskUser.
+
+    Raises SampleError for what fails: statistics over what is left would say too much.
+    """
+    engine = Engine(limits=Limits(concurrency=CONCURRENCY))
+    simulator = Simulator(OrderDeskUser(phrasings=phrasings), engine=engine)
+    rollout = Rollout(
+        assistant=AsHeard(as_chat_model(bot)), simulator=simulator, window=EXCHANGES, temperature=temperature
+    )
+
+    async def play(customer: Customer) -> DeskConversation:
+        future = await rollout.aconverse(customer.history, goal=customer.goal, conversation_id=customer.id)
+        if future.error is not None:
+            raise SampleError(f"{customer.id}: {future.error}")
+        return DeskConversation(customer=customer, messages=(*customer.history, *future.messages))
+
+    return await all_settled(play(customer) for customer in customers)
+
+
+def measure(
+    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None
+) -> dict[str, float]:
+    """The mean of every statistic over `customers`."""
+    return statistics(run_sync(aevaluate(bot, customers, temperature=temperature, phrasings=phrasings)))
+
+
+def statistics(conversations: Sequence[DeskConversation]) -> dict[str, float]:
+    """The mean of each over the conversations that it applies to."""
+    means = {}
+    for name, statistic in STATISTICS.items():
+        values = [value for conversation in conversations if (value := statistic(conversation)) is not None]
+        if values:
+            means[name] = fmean(values)
+    return means

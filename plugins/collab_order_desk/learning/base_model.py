@@ -1,0 +1,145 @@
+"""The base model: built on the spot, and taught to speak the order desk by lessons."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collab_order_desk.customers import customers
+from collab_order_desk.learning.lessons import lessons
+from collab_sdk.prompts import load_prompt
+from collab_sdk.types import Message
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+UNKNOWN, START, END, PAD = "<unk>", "<|im_start|>", "<|im_end|>", "<pad>"
+ROLES = ("system", "user", "assistant")
+IGNORED = -100
+LONGEST_REPLY = 40
+"""Tokens, twice those of an order; one that runs on has lost its way."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """Of the model and of its schooling."""
+
+    layers: int = 3
+    hidden: int = 96
+    heads: int = 4
+    lessons: int = 6000
+    epochs: float = 6.0
+    batch: int = 32
+    learning_rate: float = 3e-3
+
+
+def make_base(folder: Path, *, seed: int, size: Size = Size()) -> None:
+    """Teach a fresh model with `seed`, and save it with its tokenizer."""
+    import torch
+    import transformers
+
+    transformers.logging.disable_progress_bar()
+    taught = list(lessons(size.lessons, seed=seed))
+    unseen = [customer.opening for customer in customers(200, seed=seed, phrasings="chatty")]
+    tokenizer = make_tokenizer([*(message.content for lesson in taught for message in lesson), *unseen])
+    torch.manual_seed(seed)
+    model = _model(tokenizer, size)
+    _teach(model, [_tokens(lesson, tokenizer) for lesson in taught], size, seed=seed)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def make_tokenizer(texts: Iterable[str]) -> Any:
+    """A word-level tokenizer, in ChatML, that knows the words of `texts`.
+
+    The whole proactive prompt is one token: its words are used nowhere else.
+    """
+    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    splitter = pre_tokenizers.Whitespace()
+    words = {word for text in texts for word, _ in splitter.pre_tokenize_str(text.lower())}
+    vocabulary = [PAD, UNKNOWN, START, END, *ROLES, *sorted(words - set(ROLES))]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in (PAD, START, END)])
+    tokenizer.add_tokens([AddedToken(load_prompt("proactive").text, normalized=False)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, unk_token=UNKNOWN, clean_up_tokenization_spaces=False
+    )
+    fast.chat_template = CHATML
+    return fast
+
+
+def _model(tokenizer: Any, size: Size) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden,
+        intermediate_size=2 * size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        max_position_embeddings=512,
+        initializer_range=0.07,  # with the usual 0.02, copying from the context emerges late
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config.max_new_tokens = LONGEST_REPLY
+    return model
+
+
+def _tokens(lesson: Sequence[Message], tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Tokens and labels: only what the assistant says, with its end, is learnt."""
+    tokens: list[int] = []
+    labels: list[int] = []
+    for message in lesson:
+        head = tokenizer.encode(f"<|im_start|>{message.role}", add_special_tokens=False)
+        said = tokenizer.encode(f"{message.content}<|im_end|>", add_special_tokens=False)
+        tokens += head + said
+        labels += [IGNORED] * len(head) + (said if message.role == "assistant" else [IGNORED] * len(said))
+    return tokens, labels
+
+
+def _teach(model: Any, examples: Sequence[tuple[list[int], list[int]]], size: Size, *, seed: int) -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    steps = round(len(examples) * size.epochs / size.batch)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, size.learning_rate, total_steps=steps, pct_start=0.1)
+    model.train()
+    for tokens, labels, mask in _batches(examples, size.batch, steps, generator):
+        loss = model(input_ids=tokens, attention_mask=mask, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+    model.eval()
+
+
+def _batches(
+    examples: Sequence[tuple[list[int], list[int]]], size: int, steps: int, generator: Any
+) -> Iterable[tuple["Tensor", "Tensor", "Tensor"]]:
+    """Batches of examples of like length, in random order. Each [size, tokens]."""
+    import torch
+
+    by_length = sorted(examples, key=lambda example: len(example[0]))
+    groups = [by_length[i : i + size] for i in range(0, len(by_length), size)]
+    for _ in range(steps):
+        group = groups[int(torch.randint(len(groups), (), generator=generator))]
+        width = max(len(tokens) for tokens, _ in group)
+        tokens = torch.tensor([tokens + [0] * (width - len(tokens)) for tokens, _ in group])
+        labels = torch.tensor([labels + [IGNORED] * (width - len(labels)) for _, labels in group])
+        mask = torch.tensor([[1] * len(tokens) + [0] * (width - len(tokens)) for tokens, _ in group])
+        yield tokens, labels, mask

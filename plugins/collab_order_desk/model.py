@@ -1,0 +1,130 @@
+"""The desk's user behind the ChatModel protocol: plays the user, judges, proposes goals that fit what was said."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any, Self
+
+from collab_order_desk.phrasings import PHRASINGS, TRAINED
+from collab_order_desk.speech import read_reply
+from collab_order_desk.user import reply, visit_of
+from collab_order_desk.world import NAMES, Order, consistent_orders, goal_text, read_order, said_by_user
+from collab_sdk.errors import ModelCallError, UnknownNameError
+from collab_sdk.models import CallRole, ChatReply, ChatRequest
+from collab_sdk.prompts import unfence, unfence_transcript
+from collab_sdk.spec import Price
+from collab_sdk.types import Message
+
+VERSION = 2
+"""Part of the cache key: raise it whenever the user behaves otherwise."""
+CRITERION = re.compile(r"^(\w+):", re.MULTILINE)
+COST = 0.25
+"""Of a wrong order and of a useless question, in interactivity."""
+WANTED_GOALS = re.compile(r"at most (\d+) other goals")
+
+
+class OrderDeskUser:
+    """Rules in place of a user model. The same request always gets the same bytes, another `sample` often others.
+
+    `phrasings` is one of `PHRASINGS`; without it, each conversation has one of those that are trained on.
+    """
+
+    price = Price(prompt=0.0, completion=0.0)
+
+    def __init__(self, *, phrasings: str | None = None) -> None:
+        if phrasings is not None and phrasings not in PHRASINGS:
+            raise UnknownNameError.of("phrasings", phrasings, PHRASINGS)
+        self.phrasings = phrasings
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The user called `order-desk` or `order-desk:PHRASINGS`."""
+        return cls(phrasings=name.partition(":")[2] or None)
+
+    @property
+    def name(self) -> str:
+        return f"order-desk:{self.phrasings}" if self.phrasings else "order-desk"
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"model": "order-desk", "phrasings": self.phrasings, "version": VERSION}
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        prompt = next((message.content for message in request.messages if message.role == "user"), "")
+        transcript, random = unfence_transcript(prompt), _random(request)
+        try:
+            goal = read_order(unfence("goal", prompt))
+        except ValueError as error:
+            raise ModelCallError(f"{self.name} plays users of the order desk only: {error}.") from None
+        if request.role is CallRole.SIMULATOR:
+            phrasings = self.phrasings or _habit(transcript)
+            message, done = reply(goal, transcript, phrasings=phrasings, random=random)
+            answer: dict[str, Any] = {"reason": "", "done": done, "message": message}
+        elif request.role is CallRole.GOAL:
+            refused = [order for message in transcript if (order := _ordered(message)) is not None]
+            n = int(WANTED_GOALS.findall(prompt)[-1])
+            orders = consistent_orders(said_by_user(transcript), refused=[*refused, goal], n=n, random=random)
+            answer = {"goals": [goal_text(order) for order in orders]}
+        else:
+            answer = judge(goal, transcript, criteria=unfence("criteria", prompt))
+        return ChatReply(content=json.dumps(answer), usd=0.0)
+
+
+def _ordered(message: Message) -> Mapping[str, str] | None:
+    return read_reply(message.content).order if message.role == "assistant" else None
+
+
+def _habit(transcript: Sequence[Message]) -> str:
+    """The phrasings of a user who opened the conversation like this."""
+    names = sorted(TRAINED)
+    return names[_digest(transcript[0].content if transcript else "") % len(names)]
+
+
+def _random(request: ChatRequest) -> Random:
+    said = [f"{message.role}\0{message.content}" for message in request.messages]
+    return Random(_digest("\0".join([request.sample, *said])))  # noqa: S311 - no secret
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+
+def judge(order: Order, messages: Sequence[Message], *, criteria: str) -> dict[str, Any]:
+    """A verdict for each criterion it has a rule for; the others are left out, so that they count as missing."""
+    return {name: RULES[name](order, messages) for name in CRITERION.findall(criteria) if name in RULES}
+
+
+def _interactivity(order: Order, messages: Sequence[Message]) -> dict[str, Any]:
+    visit = visit_of(order, messages)
+    score = 1 - COST * (visit.wrong + visit.useless) if visit.was_served else 0.0
+    reason = f"{visit.wrong} wrong orders, {visit.useless} useless messages"
+    return {"reason": reason, "score": max(score, 0.0)}
+
+
+def _asks(_: Order, messages: Sequence[Message]) -> dict[str, Any]:
+    return {"reason": "", "asks": bool(read_reply(messages[-1].content).asked)}
+
+
+def _clear(_: Order, messages: Sequence[Message]) -> dict[str, Any]:
+    missing = len(NAMES) - len(said_by_user(messages))
+    return {"reason": f"{missing} slots unsaid", "clear": not missing}
+
+
+def _useful_questions(_: Order, messages: Sequence[Message]) -> dict[str, Any]:
+    """Each question, and whether the user's answer brought news."""
+    questions = []
+    for place, message in enumerate(messages[:-1]):
+        if message.role == "assistant" and read_reply(message.content).asked:
+            before, after = said_by_user(messages[:place]), said_by_user(messages[: place + 2])
+            questions.append({"question": message.content, "changed": len(after) > len(before)})
+    return {"reason": "", "questions": questions}
+
+
+RULES: Mapping[str, Callable[[Order, Sequence[Message]], dict[str, Any]]] = {
+    "interactivity": _interactivity,
+    "asks": _asks,
+    "clear": _clear,
+    "useful_questions": _useful_questions,
+}

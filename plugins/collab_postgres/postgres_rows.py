@@ -1,0 +1,108 @@
+"""The rows of a shared cache in a table, and its leases as advisory locks, which end with their connection."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from collab_postgres.postgres_errors import POOLED, explained, load_psycopg
+from collab_sdk.cache import LARGEST
+from collab_sdk.errors import CacheError
+from collab_sdk.secrets import Address
+
+PAGE = 500
+READ = "SELECT key, substring(row FOR %s) FROM collab_replies WHERE key = ANY(%s)"
+ADD = """
+INSERT INTO collab_replies (key, row) SELECT * FROM unnest(%s::text[], %b::bytea[]) ON CONFLICT DO NOTHING RETURNING key
+"""
+QUARANTINE = """
+WITH odd AS (
+    DELETE FROM collab_replies USING unnest(%s::text[], %b::bytea[]) AS seen(key, row)
+    WHERE collab_replies.key = seen.key AND substring(collab_replies.row FOR %s) = seen.row RETURNING collab_replies.*
+) INSERT INTO collab_quarantine (key, row) SELECT key, row FROM odd
+"""
+LOCK = """
+SELECT pg_backend_pid(), pg_try_advisory_lock(number)
+FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked(number, place) ORDER BY place
+"""
+UNLOCK = "SELECT pg_advisory_unlock(number) FROM unnest(%s::bigint[]) AS given(number)"
+SCAN = "SELECT key FROM collab_replies WHERE key > %s ORDER BY key LIMIT %s"
+
+
+class PostgresRows:
+    """`connection` is psycopg's, in autocommit mode."""
+
+    def __init__(self, connection: Any, address: Address) -> None:
+        self._connection = connection
+        self._address = address
+        self._locked: dict[str, int] = {}
+        self._backend: int | None = None
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        found = dict(self._fetch(READ, LARGEST + 1, list(keys)))
+        return [found.get(key) for key in keys]
+
+    def add(self, rows: Mapping[str, bytes]) -> list[bytes | None]:
+        keys = sorted(rows)  # in one order everywhere, or two writers could wait for each other
+        added = {key for (key,) in self._fetch(ADD, keys, [rows[key] for key in keys])}
+        others = [key for key in keys if key not in added]
+        there = dict(zip(others, self.read(others) if others else [], strict=True))
+        return [there.get(key) for key in rows]
+
+    def quarantine(self, rows: Mapping[str, bytes]) -> None:
+        self._change(QUARANTINE, list(rows), list(rows.values()), LARGEST + 1)
+
+    def lock(self, keys: Sequence[str], owner: str) -> list[bool]:
+        numbers = [_number(key) for key in keys]
+        with explained(self._address):
+            try:
+                answers = self._connection.execute(LOCK, (numbers,)).fetchall()
+            except load_psycopg().errors.OutOfMemory:  # of locks, in the whole server: give back what came through
+                self._connection.execute(UNLOCK, (numbers,))
+                return [False] * len(keys)
+        self._check_backend({backend for backend, _ in answers})
+        self._locked |= {key: number for key, number, (_, got) in zip(keys, numbers, answers, strict=True) if got}
+        return [got for _, got in answers]
+
+    def keep(self, keys: Sequence[str], owner: str) -> None:
+        if new := [key for key in keys if key not in self._locked]:
+            self.lock(new, owner)
+
+    def unlock(self, keys: Sequence[str], owner: str) -> None:
+        if numbers := [self._locked.pop(key) for key in keys if key in self._locked]:
+            self._fetch(UNLOCK, numbers)
+
+    def scan(self, after: str) -> tuple[list[str], str]:
+        keys = [key for (key,) in self._fetch(SCAN, after, PAGE)]
+        return keys, keys[-1] if len(keys) == PAGE else ""
+
+    def delete(self, keys: Sequence[str]) -> int:
+        return self._change("DELETE FROM collab_replies WHERE key = ANY(%s)", list(keys))
+
+    def clear(self) -> int:
+        return self._change("DELETE FROM collab_replies")
+
+    def size(self) -> tuple[int, int]:
+        [(count, size)] = self._fetch("SELECT count(*), pg_total_relation_size('collab_replies') FROM collab_replies")
+        return int(count), int(size)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _fetch(self, query: str, *values: Any) -> list[Any]:
+        with explained(self._address):
+            rows: list[Any] = self._connection.execute(query, values, binary=True).fetchall()
+            return rows
+
+    def _change(self, query: str, *values: Any) -> int:
+        with explained(self._address):
+            return int(self._connection.execute(query, values).rowcount)
+
+    def _check_backend(self, backends: set[int]) -> None:
+        self._backend = self._backend or next(iter(backends), None)
+        if backends - {self._backend}:
+            raise CacheError(f"The cache at {self._address.shown} {POOLED}.")
+
+
+def _number(key: str) -> int:
+    """The advisory lock of a key; locks are numbers of 64 bits, and those of one database are one set."""
+    return int.from_bytes(hashlib.sha256(f"collab/lease/{key}".encode()).digest()[:8], signed=True)

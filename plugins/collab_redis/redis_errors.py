@@ -1,0 +1,48 @@
+"""What Redis and its client say, in one line with the way out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from collab_sdk.errors import CacheError, LostConnectionError, MissingExtraError
+from collab_sdk.secrets import Address
+
+REFUSALS = {
+    "Authentication required": "asks for a password: write it into the URL, redis://:PASSWORD@HOST:PORT",
+    "AuthenticationError": "refuses the user or password of its URL",
+    "ReadOnlyError": "is a replica that takes no writes: give the URL of its primary",
+    "OutOfMemoryError": "is full, and keeps what it has: raise its maxmemory, or delete with `collab cache prune`",
+    "MISCONF": "cannot write to its disk: free space there, or see its log",
+    "NoPermissionError": "does not let this user do what a cache needs: give it ~collab:* +@all",
+    "WRONGTYPE": "holds something else under names that begin with collab: give another database, as redis://HOST/1",
+    "MOVED": "is one node of a cluster: give a Redis that stands for itself",
+    "CERTIFICATE_VERIFY_FAILED": "has a certificate not trusted here: name who signed it with ?ssl_ca_certs=FILE",
+    "out of range": "has no database of that number: give a smaller one, such as redis://HOST/0",
+}
+"""By the name of the client's error, or a word in what it says."""
+
+
+def load_redis() -> Any:
+    """Redis's client, imported on first use. Raises MissingExtraError where it is not installed."""
+    try:
+        import redis
+    except ImportError:
+        raise MissingExtraError.of("A cache in Redis needs its client", "redis") from None
+    return redis
+
+
+@contextmanager
+def explained(address: Address) -> Iterator[None]:
+    """Raise LostConnectionError where another try may help, and CacheError elsewhere."""
+    redis = load_redis()
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        said, known = address.said(error), f"{type(error).__name__} {error}"
+        if (refusal := next((text for word, text in REFUSALS.items() if word in known), None)) is not None:
+            raise CacheError(f"The cache at {address.shown} {refusal}. It said: {said}.") from None
+        if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
+            raise LostConnectionError(
+                f"The cache at {address.shown} does not answer: {said}. See that Redis runs there."
+            ) from None
+        raise CacheError(f"The cache at {address.shown} cannot be used: {said}.") from None

@@ -1,0 +1,84 @@
+"""The rows of a shared cache as the fields of one hash, which knows its own length and goes in one step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from collab_redis import scripts
+from collab_redis.redis_errors import explained
+from collab_sdk.cache import LARGEST
+from collab_sdk.secrets import Address
+
+REPLIES, QUARANTINE, LEASE = "collab:replies:v1", "collab:quarantine:v1", "collab:lease:v1:"
+LEASE_MS = 10_000
+"""After which the lease of a killed process is free."""
+PAGE = 500
+SYNC_MS = 20_000
+
+
+class RedisRows:
+    """`client` is a redis.Redis of one connection; `syncs`: WAITAOF can tell when a write is on the server's disk."""
+
+    def __init__(self, client: Any, address: Address, *, syncs: bool) -> None:
+        self._client = client
+        self._address = address
+        self._syncs = syncs
+        self._scripts = {name: client.register_script(text) for name, text in vars(scripts).items() if name.isupper()}
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        rows: list[bytes | None] = self._run("READ", [REPLIES], [LARGEST + 1, *keys]) if keys else []
+        return rows
+
+    def add(self, rows: Mapping[str, bytes]) -> list[bytes | None]:
+        there: list[bytes | None] = self._run("ADD", [REPLIES], [LARGEST + 1, *_flat(rows)])
+        if self._syncs:
+            self._sync()
+        return there
+
+    def _sync(self) -> None:
+        with explained(self._address):
+            synced, _ = self._client.execute_command("WAITAOF", 1, 0, SYNC_MS)
+            if not synced:
+                raise TimeoutError(f"its disk has not taken a write for {SYNC_MS // 1000} s")
+
+    def quarantine(self, rows: Mapping[str, bytes]) -> None:
+        self._run("QUARANTINE", [REPLIES, QUARANTINE], [LARGEST + 1, *_flat(rows)])
+
+    def lock(self, keys: Sequence[str], owner: str) -> list[bool]:
+        got: list[int] = self._run("LOCK", [LEASE + key for key in keys], [owner, LEASE_MS])
+        return [held == 1 for held in got]
+
+    def keep(self, keys: Sequence[str], owner: str) -> None:
+        for start in range(0, len(keys), PAGE):
+            self.lock(keys[start : start + PAGE], owner)
+
+    def unlock(self, keys: Sequence[str], owner: str) -> None:
+        self._run("UNLOCK", [LEASE + key for key in keys], [owner])
+
+    def scan(self, after: str) -> tuple[list[str], str]:
+        cursor, keys = self._run("SCAN", [REPLIES], [after or "0", PAGE])
+        return [key.decode("utf-8", "replace") for key in keys], "" if cursor == b"0" else cursor.decode()
+
+    def delete(self, keys: Sequence[str]) -> int:
+        with explained(self._address):
+            return int(self._client.hdel(REPLIES, *keys)) if keys else 0
+
+    def clear(self) -> int:
+        with explained(self._address):
+            count = int(self._client.hlen(REPLIES))
+            self._client.unlink(REPLIES)
+            return count
+
+    def size(self) -> tuple[int, int]:
+        with explained(self._address):
+            return int(self._client.hlen(REPLIES)), int(self._client.memory_usage(REPLIES) or 0)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        with explained(self._address):
+            return self._scripts[script](keys, arguments)
+
+
+def _flat(rows: Mapping[str, bytes]) -> list[str | bytes]:
+    return [part for row in rows.items() for part in row]

@@ -1,0 +1,155 @@
+"""Which requests are answered together, and what becomes of them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, Protocol
+
+from collab_sdk.errors import ModelCallError
+from collab_sdk.models import ChatReply
+from collab_trl.device_memory import available_bytes, free_memory, ran_out_of_memory
+from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.folders import Folder
+from collab_trl.hf.generation import BatchRow, generate
+from collab_trl.hf.pending import PendingReply
+from collab_trl.hf.sampling import Truncation
+
+REPLY_TOKENS = 2048
+OWN_TEMPERATURE = 1.0
+"""Where none is asked for: the model\'s own distribution."""
+"""The longest reply where neither the request nor the model's generation config sets a limit."""
+KEY_VALUE_SHARE = 0.5
+"""Of the free memory that keys and values may fill; the rest is for activations and copies."""
+
+
+class AnyWeights(Protocol):
+    """A model in memory, and the adapters it can wear."""
+
+    @property
+    def truncation(self) -> Truncation: ...
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and reply together."""
+
+    @property
+    def reply_limit(self) -> int | None:
+        """Tokens of a reply, where the request sets no limit."""
+
+    def adapted(self, adapter: Folder | None) -> AbstractContextManager[Any]:
+        """The model with that adapter, or with none."""
+
+    def chat_format(self, adapter: Folder | None) -> ChatFormat: ...
+
+
+class Batcher:
+    """Answers requests in batches that fit into memory. Once `is_ending`, nobody waits for any of them."""
+
+    def __init__(self, weights: AnyWeights, *, is_ending: Callable[[], bool]) -> None:
+        self._weights = weights
+        self._is_ending = is_ending
+        with weights.adapted(None) as model:
+            self._budget = token_budget(model)
+
+    def answer(self, waiting: Sequence[PendingReply]) -> None:
+        """Settle one batch of `waiting`, with the first in it; what memory cannot hold waits for a smaller batch."""
+        for pending in waiting:
+            if not pending.prompt and not pending.reply.done():
+                self._read(pending)
+        ready = [pending for pending in waiting if not pending.reply.done()]
+        if not ready:
+            return
+        batch = next_batch(ready, self._budget, size=self._size)
+        if self._runs_out_of_memory(batch):
+            free_memory()  # outside of the handler, whose traceback holds the tensors
+            self._shrink(batch)
+
+    def _read(self, pending: PendingReply) -> None:
+        """Turn a request into tokens; one that cannot be answered is settled."""
+        try:
+            prompt = self._weights.chat_format(pending.adapter).prompt(pending.request.messages)
+        except ModelCallError as error:
+            pending.settle(error)
+            return
+        if len(prompt) >= self._weights.context:
+            tokens, context = len(prompt), self._weights.context
+            pending.settle(ModelCallError(f"A chat of {tokens:,} tokens; the model takes {context:,}."))
+        pending.prompt = prompt
+
+    def _limit(self, pending: PendingReply) -> int:
+        """Tokens of the reply: what was asked for, or else a bound, and what the prompt leaves of the context."""
+        limit = pending.request.settings.max_tokens or self._weights.reply_limit or REPLY_TOKENS
+        return min(limit, self._weights.context - len(pending.prompt))
+
+    def _size(self, batch: Sequence[PendingReply]) -> int:
+        """Tokens whose keys and values the batch may come to hold."""
+        return len(batch) * (max(len(pending.prompt) for pending in batch) + max(map(self._limit, batch)))
+
+    def _runs_out_of_memory(self, batch: Sequence[PendingReply]) -> bool:
+        adapter = batch[0].adapter
+        chat_format = self._weights.chat_format(adapter)
+        rows = {self._row(pending, chat_format): pending for pending in batch}
+        try:
+            with self._weights.adapted(adapter) as model:
+                ends, truncation = chat_format.ends, self._weights.truncation
+                for row in generate(model, list(rows), ends=ends, truncation=truncation):
+                    rows[row].answer = row.tokens
+                    rows[row].settle(_reply(row, chat_format))
+        except Exception as error:
+            if ran_out_of_memory(error):
+                return True
+            raise
+        return False
+
+    def _row(self, pending: PendingReply, chat_format: ChatFormat) -> BatchRow:
+        temperature = pending.request.settings.temperature
+        return BatchRow(
+            prompt=pending.prompt,
+            temperature=OWN_TEMPERATURE if temperature is None else temperature,
+            seed=pending.seed,
+            limit=self._limit(pending),
+            is_complete=partial(self._is_complete, pending, chat_format),
+        )
+
+    def _is_complete(self, pending: PendingReply, chat_format: ChatFormat, row: BatchRow) -> bool:
+        if self._is_ending() or pending.reply.cancelled():
+            return True
+        return pending.request.json_reply and chat_format.is_json(row.tokens)
+
+    def _shrink(self, batch: Sequence[PendingReply]) -> None:
+        """Make the next batches half as large; a request that fails alone cannot be answered here."""
+        self._budget = self._size(batch) // 2
+        if len(batch) == 1:
+            batch[0].settle(ModelCallError(f"A chat of {len(batch[0].prompt):,} tokens does not fit into memory."))
+
+
+def next_batch(
+    waiting: Sequence[PendingReply], budget: int, *, size: Callable[[Sequence[PendingReply]], int]
+) -> Sequence[PendingReply]:
+    """The first, and as many as the budget holds of those that are nearest to it in length, for little padding."""
+    first = waiting[0]
+    alike = [pending for pending in waiting if pending.adapter == first.adapter]
+    alike.sort(key=lambda pending: abs(len(pending.prompt) - len(first.prompt)))
+    n = 1
+    while n < len(alike) and size(alike[: n + 1]) <= budget:
+        n += 1
+    return alike[:n]
+
+
+def token_budget(model: Any) -> int:
+    """Tokens, padding included, whose keys and values a batch of `model` may hold."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    bytes_per_token = 2 * config.num_hidden_layers * heads * head * model.dtype.itemsize
+    return int(KEY_VALUE_SHARE * available_bytes() / bytes_per_token)
+
+
+def _reply(row: BatchRow, chat_format: ChatFormat) -> ChatReply:
+    return ChatReply(
+        content=chat_format.text(row.tokens),
+        finish_reason=row.finish_reason,
+        prompt_tokens=len(row.prompt),
+        completion_tokens=len(row.tokens),
+        usd=0.0,
+    )

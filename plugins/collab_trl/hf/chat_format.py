@@ -1,0 +1,98 @@
+"""Messages to tokens and back, by a tokenizer's chat template."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from collab_sdk.errors import EndpointError, InputError, ModelCallError
+from collab_sdk.files import parse_json
+from collab_sdk.models import json_object
+from collab_sdk.secrets import one_line
+from collab_sdk.types import Message
+
+PROBE = "An answer."
+THINKING, THOUGHT = "<think>", "</think>"
+
+
+class ChatFormat:
+    """`ends` are the tokens at which the model says its answers end; the template's own end of a turn is added.
+
+    Raises EndpointError for a tokenizer that knows no chats.
+    """
+
+    def __init__(self, tokenizer: Any, *, ends: Iterable[int], folder: Path) -> None:
+        if not tokenizer.chat_template:
+            raise EndpointError(
+                f"The tokenizer in {folder} has no chat template. Use the chat (instruct) version of the "
+                "model, or save the template it was trained with there as chat_template.jinja."
+            )
+        self._tokenizer = tokenizer
+        self._folder = folder
+        self.ends = frozenset(ends) | self._turn_ends()
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """The tokens that an answer goes on from. Raises ModelCallError for messages that the template refuses."""
+        from jinja2 import TemplateError
+
+        try:
+            encoded = self._tokenizer.apply_chat_template(
+                [_row(message) for message in messages],
+                add_generation_prompt=True,
+                return_dict=True,
+                sanitize_control_tokens=True,  # <|im_end|> in a message is text, and ends no turn
+            )
+        except (TemplateError, TypeError, ValueError, KeyError, RecursionError) as error:
+            reason = one_line(str(error), 160)
+            raise ModelCallError(f"The chat template in {self._folder} does not take this chat: {reason}") from None
+        return list(encoded["input_ids"])
+
+    def text(self, tokens: Iterable[int]) -> str:
+        """What the user sees of an answer: neither the token that ends it nor the model's thinking."""
+        said = [token for token in tokens if token not in self.ends]
+        text: str = self._tokenizer.decode(said, skip_special_tokens=True)
+        return text.rpartition(THOUGHT)[2].strip()
+
+    def is_json(self, tokens: Sequence[int]) -> bool:
+        """Whether the last of these tokens closes a JSON object."""
+        if "}" not in self._tokenizer.decode(tokens[-1:]):
+            return False
+        text: str = self._tokenizer.decode(tokens)
+        try:
+            json_object(text)
+        except ValueError:
+            return False
+        return THINKING not in text or THOUGHT in text
+
+    def _turn_ends(self) -> set[int]:
+        """The tokenizer's end token, and the one that closes a turn in the template, which may be another."""
+        from jinja2 import TemplateError
+
+        chat = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
+        try:
+            rendered: str = self._tokenizer.apply_chat_template(chat, tokenize=False)
+        except TemplateError as error:
+            reason = one_line(str(error), 160)
+            raise EndpointError(f"The chat template in {self._folder} does not work: {reason}") from None
+        closing = self._tokenizer.encode(rendered.rpartition(PROBE)[2].lstrip(), add_special_tokens=False)[:1]
+        control = self._tokenizer.added_tokens_decoder
+        own = [self._tokenizer.eos_token_id, *(token for token in closing if token in control)]
+        return {token for token in own if token is not None}
+
+
+def _row(message: Message) -> dict[str, Any]:
+    row = message.to_dict()
+    if message.tool_calls:  # templates write the arguments as JSON themselves
+        row["tool_calls"] = [with_arguments_read(call) for call in message.tool_calls]
+    return row
+
+
+def with_arguments_read(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call whose arguments are an object, as templates want them, where they are JSON text, as in logs."""
+    function = call.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return dict(call)
+    try:
+        arguments = parse_json(function["arguments"])
+    except InputError:
+        return dict(call)
+    return {**call, "function": {**function, "arguments": arguments}}

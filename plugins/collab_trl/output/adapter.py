@@ -1,0 +1,132 @@
+"""What is left when a training is done: a folder to deploy."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collab_sdk.training import Preflight, TrainingOptions, TrainingReport
+from collab_sdk.version import __version__
+from collab_trl.base import ADAPTER_CONFIG, Base
+from collab_trl.output.card import merged_command, model_card, serving_commands
+from collab_trl.output.training_log import chosen_fall, draw_curves, held_out_statistics
+from collab_trl.output.workplace import Workplace, write_json
+from collab_trl.plan import is_main_process
+
+if TYPE_CHECKING:
+    from collab_trl.stages import Trained
+
+WEIGHTS = "adapter_model.safetensors"
+MERGED = "merged"
+PACKAGES = ("trl", "peft", "transformers", "torch")
+
+
+def finish(
+    options: TrainingOptions,
+    base: Base,
+    preflight: Preflight,
+    workplace: Workplace,
+    stages: Mapping[str, "Trained"],
+    *,
+    seconds: float,
+    resumed: bool,
+) -> TrainingReport:
+    """Write the folder and say what is in it. Of several processes one writes."""
+    output = options.output
+    last = stages[options.method]
+    metrics = {
+        "base": base.name,
+        "data": _data(options, preflight),
+        "settings": dict(preflight.plan) | _settings(options, preflight, stages),
+        "held_out": held_out_statistics(last.history, kept=last.kept),
+        "warnings": _warnings(last.history, options),
+        "steps": int(last.history[-1]["step"]),
+        "kept_step": last.kept,
+        "seconds": round(seconds, 1),
+        "serve": serving_commands(base=base.name, output=output, rank=options.lora_r),
+        "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
+        "history": {name: list(stage.history) for name, stage in stages.items()},
+    }
+    if is_main_process():
+        _save_adapter(last.adapter, output, base)
+        _merge_if_asked(options, base)
+        draw_curves({name: stage.history for name, stage in stages.items()}, output / "curves.png")
+        card = model_card(metrics, output=output, local=Path(base.name).is_dir())
+        (output / "README.md").write_text(card, encoding="utf-8")
+        workplace.close(metrics)
+    return _report(options, base, metrics, resumed=resumed)
+
+
+def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any]) -> TrainingReport:
+    """The report of a training that was finished before; what is asked for on top is made up for."""
+    if is_main_process():
+        _merge_if_asked(options, base)
+    return _report(options, base, metrics, resumed=True)
+
+
+def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
+    return TrainingReport(
+        bot=f"hf:{base.name}@{options.output}",
+        output=options.output,
+        steps=metrics["steps"],
+        kept_step=metrics["kept_step"],
+        seconds=metrics["seconds"],
+        resumed=resumed,
+        held_out=metrics["held_out"],
+        warnings=tuple(metrics["warnings"]),
+        serve=metrics["serve"] | (merged_command(options.output / MERGED) if options.merge else {}),
+    )
+
+
+def _data(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
+    source = options.data
+    data = {
+        "file": source.name,
+        "examples": preflight.examples,
+        "held out": preflight.held_out,
+        "conversations": preflight.conversations,
+    }
+    if source.is_file():
+        data["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    for fault in preflight.faults:
+        data[f"left out: {fault.problem}"] = len(fault.places)
+    return data
+
+
+def _settings(options: TrainingOptions, preflight: Preflight, stages: Mapping[str, "Trained"]) -> dict[str, Any]:
+    rates = {f"learning rate, {name}": stage.learning_rate for name, stage in stages.items()}
+    return {**rates, "epochs": options.epochs, "seed": options.seed, "max length": preflight.max_length}
+
+
+def _warnings(history: Sequence[Mapping[str, float]], options: TrainingOptions) -> list[str]:
+    fall = chosen_fall(history, beta=options.beta) if options.beta else None
+    return [fall] if fall else []
+
+
+def _save_adapter(trained: Path, output: Path, base: Base) -> None:
+    shutil.copyfile(trained / WEIGHTS, output / WEIGHTS)
+    config = json.loads((trained / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base.name
+    config["target_modules"] = sorted(config["target_modules"])  # a set, whose order changes from run to run
+    write_json(output / ADAPTER_CONFIG, config)
+    base.tokenizer.save_pretrained(str(output))
+
+
+def _merge_if_asked(options: TrainingOptions, base: Base) -> None:
+    """Into the whole base, even where it was trained in 4 bits, and in the base's own precision."""
+    target = options.output / MERGED
+    if not options.merge or target.exists():
+        return
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    partial = target.with_name(f"{MERGED}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    whole = AutoModelForCausalLM.from_pretrained(base.name, dtype="auto")
+    model = PeftModel.from_pretrained(whole, str(options.output))
+    model.merge_and_unload(safe_merge=True).save_pretrained(str(partial))
+    base.tokenizer.save_pretrained(str(partial))
+    partial.rename(target)

@@ -1,0 +1,94 @@
+"""A prepared training: its stages, and what is written when they are done."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from collab_sdk.errors import InputError, TrainingError
+from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, TrainingReport
+from collab_trl.base import Base
+from collab_trl.checks import check_disk, check_memory
+from collab_trl.defaults import DEFAULTS
+from collab_trl.device_memory import free_memory, ran_out_of_memory
+from collab_trl.output.adapter import finish, known_report
+from collab_trl.output.workplace import Workplace, identity
+from collab_trl.plan import CPU, Plan, is_main_process, least_micro_batch
+
+if TYPE_CHECKING:
+    from collab_trl.stages import Trained
+
+
+class AnyStage(Protocol):
+    """A method on its data, in a workplace."""
+
+    def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> "Trained":
+        """Train from an adapter, or a fresh one; a stage that is done is not done again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrlTraining:
+    """Implements collab_sdk.training.Training."""
+
+    options: TrainingOptions
+    base: Base
+    plan: Plan
+    preflight: Preflight
+    rows: Sequence[Any]
+    """What is learnt from, as far as it decides what the adapter becomes."""
+    stage: Callable[["TrlTraining", str, float, Workplace], AnyStage]
+    """The stage of a method, with its learning rate."""
+
+    def run(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
+        if self.preflight.faults and not self.options.skip_bad:
+            count = sum(len(fault.places) for fault in self.preflight.faults)
+            raise InputError(
+                f"{count} rows cannot be trained on as they are; mend them, or leave them out with --skip-bad",
+                where=str(self.options.data),
+            )
+        check_memory(self.options, self.plan, self.preflight.memory)
+        check_disk(self.options, self.base)
+        workplace = Workplace(self.options.output, identity(self.options, self.base, self.rows))
+        started = time.monotonic()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for who trains
+            if workplace.finished:
+                return known_report(self.options, self.base, workplace.finished)
+            if is_main_process():
+                workplace.open()
+            try:
+                trained, resumed = self._stages(workplace, on_progress)
+            except (RuntimeError, MemoryError) as error:
+                if ran_out_of_memory(error):
+                    raise TrainingError(f"Out of memory on {self.plan.device}. {self._smaller()}") from None
+                raise
+            seconds = time.monotonic() - started
+            return finish(self.options, self.base, self.preflight, workplace, trained, seconds=seconds, resumed=resumed)
+
+    def _stages(
+        self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
+    ) -> tuple[Mapping[str, Any], bool]:
+        rates = {"sft": self.options.sft_learning_rate} if self.options.sft_first else {}
+        rates[self.options.method] = self.options.learning_rate or DEFAULTS[self.options.method].learning_rate
+        trained: dict[str, Any] = {}
+        adapter = None
+        for name, rate in rates.items():
+            stage = self.stage(self, name, rate, workplace)
+            trained[name] = stage.run(adapter, on_progress)
+            free_memory()  # a trainer holds its model in circles, and what is loaded next would have to fit beside it
+            adapter = trained[name].adapter
+        return trained, any(stage.resumed for stage in trained.values())
+
+    def _smaller(self) -> str:
+        """The next setting to try."""
+        least = least_micro_batch(self.options.method)
+        if self.plan.micro_batch > least:
+            smaller = max(least, self.plan.micro_batch // 2)
+            return f"Next: --per-device-batch-size {smaller}; the same command then goes on."
+        if not self.plan.checkpointing:
+            return "Next: --gradient-checkpointing, which recomputes activations; the same command then goes on."
+        if not self.options.load_in_4bit and self.plan.device != CPU:
+            return "Next: --load-in-4bit, or a smaller --max-length with --skip-bad."
+        return "Next: a smaller --max-length with --skip-bad, a smaller --lora-r, or a smaller base."

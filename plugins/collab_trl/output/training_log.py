@@ -1,0 +1,96 @@
+"""What a trainer has logged: held-out statistics by names that people know, a warning, and the curves as a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+Log = Mapping[str, float]
+
+NAMES = {
+    "loss": "eval_loss",
+    "reward_accuracy": "eval_rewards/accuracies",
+    "reward_margin": "eval_rewards/margins",
+    "chosen_logp": "eval_logps/chosen",
+    "rejected_logp": "eval_logps/rejected",
+    "token_accuracy": "eval_mean_token_accuracy",
+}
+RELATIVE = {"reward_accuracy", "reward_margin"}
+"""Measured against the model as it was before training, so they say nothing about that one."""
+FALL = 1.0
+"""Nats that a chosen reply may become less likely on average before it is worth a warning."""
+PANELS = (
+    ("reward", ("reward",)),
+    ("tokens of a reply", ("reply_tokens",)),
+    ("KL to the base, nats a token", ("kl",)),
+    ("share of replies that ask", ("ask_rate",)),
+    ("loss", ("loss", "eval_loss")),
+    ("reward accuracy", ("rewards/accuracies", "eval_rewards/accuracies")),
+    ("reward margin", ("rewards/margins", "eval_rewards/margins")),
+    ("log-probability", ("logps/chosen", "logps/rejected", "eval_logps/chosen", "eval_logps/rejected")),
+)
+
+
+def held_out_statistics(history: Sequence[Log], *, kept: int) -> dict[str, dict[str, float]]:
+    """Before the first step, and at the step that was kept; empty without held-out examples."""
+    looks = [log for log in history if "eval_loss" in log]
+    if not looks:
+        return {}
+    before = next((log for log in looks if log["step"] == 0), {})
+    after = next((log for log in reversed(looks) if log["step"] == kept), looks[-1])
+    return {
+        "before": {name: value for name, value in _named(before).items() if name not in RELATIVE},
+        "after": _named(after),
+    }
+
+
+def _named(log: Log) -> dict[str, float]:
+    return {name: float(log[key]) for name, key in NAMES.items() if key in log}
+
+
+def chosen_fall(history: Sequence[Log], *, beta: float) -> str | None:
+    """A warning if chosen replies became less likely than they were: DPO then only pushes rejected ones down faster.
+
+    A reward is beta times what the log-probability has gained. On held-out examples the last look counts, where there
+    are none the mean of the last tenth of all batches.
+    """
+    held_out = [log["eval_rewards/chosen"] for log in history if "eval_rewards/chosen" in log]
+    batches = [log["rewards/chosen"] for log in history if "rewards/chosen" in log]
+    last = held_out[-1:] or batches[-max(1, len(batches) // 10) :]
+    if not last or (fall := -sum(last) / len(last) / beta) <= FALL:
+        return None
+    return (
+        f"Chosen replies became less likely, by {fall:.1f} nats on average: the model unlearns them while it unlearns "
+        "the rejected ones faster, and its own replies may degenerate. Give the SFT term more weight (--loss sigmoid=1 "
+        "--loss sft=2), or take a larger --beta or a smaller --learning-rate."
+    )
+
+
+def draw_curves(stages: Mapping[str, Sequence[Log]], target: Path) -> None:
+    """One row of panels for each stage; held-out values are dashed."""
+    from matplotlib.figure import Figure
+
+    logged = {key for history in stages.values() for log in history for key in log}
+    panels = [(title, keys) for title, keys in PANELS if not logged.isdisjoint(keys)]
+    figure = Figure(figsize=(4 * len(panels), 3 * len(stages)), layout="constrained")
+    axes = figure.subplots(len(stages), len(panels), squeeze=False)
+    for row, (stage, history) in zip(axes, stages.items(), strict=True):
+        for axis, (title, keys) in zip(row, panels, strict=True):
+            for key in keys:
+                steps, values = _series(history, key)
+                if steps:
+                    held_out = key.startswith("eval_")
+                    name = key.partition("logps/")[2]
+                    label = " ".join(filter(None, [name, "held out" if held_out else "train"]))
+                    axis.plot(steps, values, "--" if held_out else "-", label=label)
+            axis.set_title(f"{stage}: {title}")
+            axis.set_xlabel("step")
+            if axis.lines:
+                axis.legend(fontsize="small")
+            else:
+                axis.set_visible(False)
+    figure.savefig(target, dpi=80)
+
+
+def _series(history: Sequence[Log], key: str) -> tuple[list[float], list[float]]:
+    """Steps and values of one of the trainer's statistics."""
+    found = [(float(log["step"]), float(log[key])) for log in history if log.get(key) is not None]
+    return [step for step, _ in found], [value for _, value in found]

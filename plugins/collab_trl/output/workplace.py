@@ -1,0 +1,130 @@
+"""The output folder while a training is at work in it: which run has it, and how far that run is."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from collab_sdk.errors import OutputError
+from collab_sdk.files import reason
+from collab_sdk.training import Play, TrainingOptions
+from collab_trl.base import Base
+
+WORK = "checkpoints"
+RUN = "run.json"
+METRICS = "metrics.json"
+WITHOUT_EFFECT = {
+    "output",
+    "data",
+    "report_to",
+    "merge",
+    "per_device_batch_size",
+    "gradient_checkpointing",
+    "rounds",
+    "play",
+}
+"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed."""
+
+
+class Workplace:
+    """Raises OutputError if the folder cannot be written, or holds another run's work."""
+
+    def __init__(self, output: Path, identity: Mapping[str, Any]) -> None:
+        self.output = output
+        self.folder = output / WORK
+        self._identity = dict(identity)
+        known = (read_json(output / METRICS) or {}).get("run")
+        if known is None and self._has_progress():
+            known = read_json(self.folder / RUN)
+        if known is not None and known != self._identity:
+            changed = sorted(key for key in self._identity if known.get(key) != self._identity[key])
+            raise OutputError(
+                f"{output} holds another training (it differs in {', '.join(changed)}): give another -o DIR, or delete "
+                "that one."
+            )
+
+    @property
+    def finished(self) -> Mapping[str, Any] | None:
+        """The metrics of the finished run; None if there is none."""
+        metrics = read_json(self.output / METRICS)
+        return metrics if metrics is not None and "run" in metrics else None
+
+    def open(self) -> None:
+        """Create the folder and sign it; one process does."""
+        try:
+            if not self._has_progress():  # of the same run or of one that never got anywhere
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / RUN, self._identity)
+        except OSError as error:
+            raise OutputError(f"Cannot write {self.output}: {reason(error)}.") from None
+
+    def _has_progress(self) -> bool:
+        return any(any(self.folder.glob(pattern)) for pattern in ("*/checkpoint-*", "*/adapter"))
+
+    def close(self, metrics: Mapping[str, Any]) -> None:
+        """Say that the run is finished, and remove what only it needed."""
+        write_json(self.output / METRICS, {**metrics, "run": self._identity})
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def checkpoint(self, stage: str) -> Path | None:
+        """The last checkpoint that was written to its end; what a kill left half written is removed."""
+        found = sorted((self.folder / stage).glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+        for path in reversed(found):
+            if read_json(path / "trainer_state.json") is not None:  # written last
+                return path
+            shutil.rmtree(path)
+        return None
+
+
+def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[str, Any]:
+    """What a run is: two with the same give the same adapter, so one may go on where the other stopped.
+
+    `rows` are what it learns from, in messages and not in tokens, as some chat templates write today's date.
+    """
+    settings = {field.name: getattr(options, field.name) for field in fields(options)}
+    run = {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT} | {
+        "base": base.name,
+        "data": _digest(rows),
+        "template": _digest(base.tokenizer.chat_template),
+        **({"play": _played(options.play)} if options.play else {}),
+    }
+    written: dict[str, Any] = json.loads(json.dumps(run, default=str))
+    return written
+
+
+def _played(play: Play) -> dict[str, Any]:
+    scorer = play.scorer
+    return {
+        "simulator": scorer.rollout.simulator.model.fingerprint,
+        "judge": scorer.judge.model.fingerprint,
+        "metrics": scorer.weights,
+        "window": scorer.rollout.window,
+        "samples": scorer.rollout.samples,
+        "temperature": scorer.rollout.settings.temperature,
+        "goals": scorer.goals_per_turn,
+        "candidates": play.rule.candidates,
+    }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Under its name only when complete."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> Mapping[str, Any] | None:
+    """A file of ours; None if it is not there, half written, or somebody else's."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, Mapping) else None

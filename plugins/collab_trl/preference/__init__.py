@@ -1,0 +1,1 @@
+"""Training on rows of preferences, replies or labels: SFT, DPO and KTO."""

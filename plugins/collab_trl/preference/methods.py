@@ -1,0 +1,153 @@
+"""What differs from method to method: TRL's trainer, its rows and settings, and the metric that early stopping goes by.
+
+This module imports TRL, which takes seconds: it is imported when training starts.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+
+from collab_sdk.training import TrainingOptions
+from collab_trl.length_grouping import LengthGroupedSampler
+from collab_trl.plan import Plan
+from collab_trl.preference.tokens import Tokens
+from collab_trl.stages import Settings, TrainingRow
+
+EXO_SMOOTHING = 1e-3
+"""The paper's value (arXiv 2402.00856); the loss is undefined without."""
+
+
+class _Tokenized:
+    """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped."""
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+
+class _LengthGrouped(_Tokenized):
+    """Draws examples of about one length together."""
+
+    args: Any
+    state: Any
+
+    def _get_train_sampler(self, train_dataset: Dataset) -> LengthGroupedSampler:
+        return LengthGroupedSampler(
+            train_dataset["length"],
+            # A whole step's examples: the order then does not hang on how many are computed at once, and processes,
+            # which take batches in turn, get equal shares.
+            batch=self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
+            seed=self.args.seed,
+            epoch=lambda: int(self.state.epoch or 0),
+        )
+
+
+class PairTrainer(_LengthGrouped, DPOTrainer):  # type: ignore[misc]
+    """DPO."""
+
+
+class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
+    """SFT whose loss counts completions only."""
+
+
+class JudgedTrainer(_Tokenized, KTOTrainer):  # type: ignore[misc]
+    """KTO, in the order of the data set, as its KL term sets each reply against its neighbour's prompt."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Method:
+    """`metric` is what early stopping goes by; it is to rise or, where `falling`, to fall."""
+
+    trainer: type
+    config: type
+    rows: Callable[[Sequence[Tokens], Plan, int], list[TrainingRow]]
+    settings: Callable[[TrainingOptions, Plan], Settings]
+    metric: str
+    falling: bool = False
+
+
+def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
+    return [
+        {
+            "prompt_ids": tokens.prompt,
+            "chosen_ids": tokens.chosen,
+            "rejected_ids": tokens.rejected,
+            "length": tokens.together,
+        }
+        for tokens in examples
+    ]
+
+
+def _completion_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
+    return [
+        {
+            "input_ids": tokens.prompt + tokens.chosen,
+            "labels": [-100] * len(tokens.prompt) + tokens.chosen,
+            "length": len(tokens.prompt) + len(tokens.chosen),
+        }
+        for tokens in examples
+        if tokens.chosen
+    ]
+
+
+def _judged_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
+    """Shuffled once, so that a reply rarely meets its own prompt in the KL term; each batch's replies are rotated."""
+    order = random.Random(seed).sample(list(examples), len(examples))  # noqa: S311
+    rows = []
+    for first in range(0, len(order), plan.micro_batch):
+        batch = order[first : first + plan.micro_batch]
+        replies = [tokens.chosen or tokens.rejected for tokens in batch]
+        for tokens, reply, other in zip(batch, replies, replies[-1:] + replies[:-1], strict=True):
+            judged = {"completion_ids": reply, "KL_completion_ids": other, "label": bool(tokens.chosen)}
+            rows.append({"prompt_ids": tokens.prompt, **judged})
+    return rows
+
+
+def _pair_settings(options: TrainingOptions, plan: Plan) -> Settings:
+    losses = dict(options.loss)
+    smoothing = {"label_smoothing": EXO_SMOOTHING} if "exo_pair" in losses else {}
+    return {
+        "beta": options.beta,
+        "loss_type": list(losses),
+        "loss_weights": list(losses.values()),
+        "precompute_ref_log_probs": plan.precompute,
+        "max_length": None,
+        **smoothing,
+    }
+
+
+def _completion_settings(options: TrainingOptions, plan: Plan) -> Settings:
+    return {"max_length": None}
+
+
+def _judged_settings(options: TrainingOptions, plan: Plan) -> Settings:
+    return {"beta": options.beta, "max_length": None, "precompute_ref_log_probs": plan.precompute}
+
+
+METHODS: Mapping[str, Method] = {
+    "dpo": Method(
+        trainer=PairTrainer,
+        config=DPOConfig,
+        rows=_pair_rows,
+        settings=_pair_settings,
+        metric="eval_rewards/accuracies",
+    ),
+    "sft": Method(
+        trainer=CompletionTrainer,
+        config=SFTConfig,
+        rows=_completion_rows,
+        settings=_completion_settings,
+        metric="eval_loss",
+        falling=True,
+    ),
+    "kto": Method(
+        trainer=JudgedTrainer,
+        config=KTOConfig,
+        rows=_judged_rows,
+        settings=_judged_settings,
+        metric="eval_rewards/margins",
+    ),
+}

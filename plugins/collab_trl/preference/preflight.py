@@ -1,0 +1,135 @@
+"""All that can be found out of a training on examples before any weight is loaded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from collab_sdk.errors import InputError
+from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
+from collab_trl.base import UNLIMITED, Base
+from collab_trl.checks import longest_allowed
+from collab_trl.memory_estimate import estimates
+from collab_trl.output.training import AnyStage, TrlTraining
+from collab_trl.output.workplace import Workplace
+from collab_trl.plan import Plan, described, make_plan
+from collab_trl.preference.examples import Examples, read_examples
+from collab_trl.preference.prefix_sharing import can_share
+from collab_trl.preference.row_formats import Example
+from collab_trl.preference.tokens import FaultyExampleError, Tokens, tokenize
+
+
+def prepare_examples(options: TrainingOptions, base: Base) -> Training:
+    """Raises InputError if there is no example in the data that the method could be trained on."""
+    found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
+    max_length = longest_allowed(options, base)
+    faults = {fault.problem: list(fault.places) for fault in found.faults}
+    train = _tokenized(found.train, base, max_length, faults)
+    held_out = _tokenized(found.held_out, base, max_length, faults)
+    if not train:
+        problem, places = next(iter(faults.items()))
+        raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+
+    def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
+        from collab_trl.preference.stage import PreferenceStage
+
+        return PreferenceStage(
+            name=name,
+            learning_rate=rate,
+            options=options,
+            plan=training.plan,
+            base=base,
+            train=train,
+            held_out=held_out,
+            workplace=workplace,
+        )
+
+    plan = _plan(options, base, train)
+    return TrlTraining(
+        options=options,
+        base=base,
+        plan=plan,
+        preflight=_preflight(options, base, plan, found, train, held_out, faults, max_length),
+        rows=[_said(tokens.example) for tokens in (*train, *held_out)],
+        stage=stage,
+    )
+
+
+def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
+    shared = options.method == "dpo" and can_share(base.config)
+    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
+    return make_plan(options, base, widest=widest, examples=len(examples), shared=shared)
+
+
+def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
+    if method == "sft" or shared:
+        return tokens.together
+    return 2 * tokens.length  # KTO's second is its KL term's
+
+
+def _said(example: Example) -> list[Any]:
+    return [example.prompt, example.chosen, example.rejected, example.tools]
+
+
+def _tokenized(examples: Sequence[Example], base: Base, max_length: int, faults: dict[str, list[str]]) -> list[Tokens]:
+    """The examples that can be trained on as they are; why and where the others are is put into `faults`."""
+    good = []
+    for example in examples:
+        try:
+            tokens = tokenize(example, base.tokenizer)
+            if tokens.length > max_length:
+                raise FaultyExampleError(f"longer than {max_length:,} tokens (--max-length), so the reply would be cut")
+        except FaultyExampleError as fault:
+            faults.setdefault(str(fault), []).append(example.where)
+        else:
+            good.append(tokens)
+    return good
+
+
+def _preflight(
+    options: TrainingOptions,
+    base: Base,
+    plan: Plan,
+    found: Examples,
+    train: Sequence[Tokens],
+    held_out: Sequence[Tokens],
+    faults: dict[str, list[str]],
+    max_length: int,
+) -> Preflight:
+    everything = [*train, *held_out]
+    longest = max(tokens.length for tokens in train)
+    memory = estimates(base, rank=options.lora_r, load=plan.load, precision=plan.precision)
+    return Preflight(
+        examples=len(train),
+        held_out=len(held_out),
+        conversations=len({tokens.example.conversation for tokens in everything}),
+        trained_on=frozenset(tokens.example.conversation for tokens in train),
+        faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
+        notes=(*found.notes, *_notes(base, train)),
+        lengths=tuple(tokens.length for tokens in everything),
+        completion_lengths=tuple(tokens.completion for tokens in everything),
+        margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
+        max_length=max_length if max_length < UNLIMITED else longest,
+        rendered=_rendered(base, train[0]),
+        parameters=base.parameters,
+        trainable=base.trainable(options.lora_r),
+        memory=memory,
+        available=plan.available,
+        device=plan.device,
+        plan=described(options, plan),
+    )
+
+
+def _notes(base: Base, train: Sequence[Tokens]) -> list[str]:
+    notes = []
+    stops = base.tokenizer.eos_token_id
+    if not any(stops in (tokens.chosen or tokens.rejected) for tokens in train):
+        notes.append(
+            f"No reply ends with {base.tokenizer.eos_token!r} under this chat template, so the model will not learn to "
+            "stop: check that the tokenizer's eos_token is the one that ends a turn."
+        )
+    return notes
+
+
+def _rendered(base: Base, tokens: Tokens) -> tuple[tuple[str, bool], ...]:
+    decode = base.tokenizer.decode
+    completions = [completion for completion in (tokens.chosen, tokens.rejected) if completion]
+    return ((decode(tokens.prompt), False), *((decode(completion), True) for completion in completions))

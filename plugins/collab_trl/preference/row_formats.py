@@ -1,0 +1,171 @@
+"""Rows of every preference format, and of the formats for SFT and KTO, as examples."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json
+from collab_sdk.logs import CallFormat, format_of, sharegpt_message
+from collab_sdk.training import opening
+
+Row = Mapping[str, Any]
+Messages = tuple[Mapping[str, Any], ...]
+
+KNOWN_BY = ("preferred_output", "chosen", "completion", "messages")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A prompt and its completions: both of a pair, or one of them."""
+
+    where: str
+    conversation: str
+    prompt: Messages
+    chosen: Messages = ()
+    rejected: Messages = ()
+    margin: float | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+
+def read_example(row: Any, where: str) -> Example:
+    """The example in a row of any known format. Raises InputError."""
+    if not isinstance(row, Mapping):
+        raise InputError(f"a row must be an object, not {type(row).__name__}", where=where)
+    try:
+        row = row if any(name in row for name in KNOWN_BY) else _logged(row)
+        prompt, chosen, rejected = _split(row)
+    except InputError as error:
+        raise InputError(error.problem, where=where) from None
+    if not any(message["role"] == "user" for message in prompt):
+        raise InputError("the prompt has no user message", where=where)
+    return Example(
+        where=where,
+        conversation=_conversation(row, prompt),
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        margin=_margin(row),
+        tools=_tools(row),
+    )
+
+
+def _split(row: Row) -> tuple[Messages, Messages, Messages]:
+    """Prompt, chosen and rejected; what a format has not is empty."""
+    if "preferred_output" in row:  # OpenAI's preference format
+        messages = row["input"].get("messages") if isinstance(row.get("input"), Mapping) else None
+        return (
+            _messages(messages, "user"),
+            _messages(row["preferred_output"], "assistant"),
+            _messages(row.get("non_preferred_output"), "assistant"),
+        )
+    if "chosen" in row:
+        chosen = _messages(row["chosen"], "assistant")
+        rejected = _messages(row.get("rejected"), "assistant")
+        return _without_prompt(_prompt_of(row), chosen, rejected)
+    if "completion" in row:
+        completion = _replies(_messages(row["completion"], "assistant"))
+        good = _label(row)
+        return _messages(row.get("prompt"), "user"), completion if good else (), () if good else completion
+    messages = _messages(row["messages"], "user")
+    return messages[:-1], _replies(messages[-1:]), ()
+
+
+def _logged(row: Row) -> Row:
+    """A chat in any format of logs, up to the last thing that the assistant says."""
+    try:
+        found, row = format_of(row)
+    except InputError:
+        raise InputError(
+            "no known training row: expected prompt with chosen and rejected, input with preferred_output, prompt with "
+            f"completion, messages, or a logged chat; found {', '.join(map(repr, list(row)[:10])) or 'nothing'}"
+        ) from None
+    if isinstance(found, CallFormat):
+        raise InputError("a logged call, of which several make a chat: collab logs import gathers them")
+    chat = found.read(row)
+    messages = [message.to_dict() for message in chat.messages]
+    while messages and messages[-1]["role"] != "assistant":
+        messages.pop()
+    return {"messages": messages, "conversation_id": chat.id, "tools": list(chat.tools)}
+
+
+def _label(row: Row) -> bool:
+    label = row.get("label", True)
+    if label not in (True, False):
+        raise InputError(f"label must be true or false, not {label!r}")
+    return bool(label)
+
+
+def _prompt_of(row: Row) -> Any:
+    """Under TRL's name, LLaMA-Factory's, or Axolotl's."""
+    return next((row[name] for name in ("prompt", "conversations", "messages") if row.get(name)), None)
+
+
+def _without_prompt(prompt: Any, chosen: Messages, rejected: Messages) -> tuple[Messages, Messages, Messages]:
+    """Many public data sets repeat the prompt at the start of both completions; it belongs to neither."""
+    if len(chosen) > 1 or len(rejected) > 1:
+        shared = 0
+        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+            shared += 1
+        if shared and any(message["role"] == "user" for message in chosen[:shared]):
+            return chosen[:shared], _replies(chosen[shared:]), _replies(rejected[shared:])
+    return _messages(prompt, "user"), _replies(chosen), _replies(rejected)
+
+
+def _replies(messages: Messages) -> Messages:
+    """The loss counts all of a completion, so what others said in it would be learnt as the assistant's own words."""
+    for message in messages:
+        if message["role"] != "assistant":
+            raise InputError(f"a completion holds a {message['role']} message; it must be what the assistant says")
+    return messages
+
+
+def _messages(value: Any, role: str) -> Messages:
+    """Messages from a list of them, from one, or from its text."""
+    if isinstance(value, str):
+        return ({"role": role, "content": value},)
+    if isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, Sequence):
+        raise InputError("a prompt or a completion is missing" if value is None else "messages must be a list")
+    return tuple(_message(message) for message in value)
+
+
+def _message(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping) and "from" in value:
+        return sharegpt_message(value).to_dict()
+    if not isinstance(value, Mapping) or not isinstance(value.get("role"), str):
+        raise InputError("a message must be an object with role and content")
+    if not isinstance(value.get("content") or "", str):
+        raise InputError("content must be text")
+    kept = {key: item for key, item in value.items() if item is not None}
+    return {"content": "", **kept}
+
+
+def _conversation(row: Row, prompt: Messages) -> str:
+    """What the held-out split must not part: the row's conversation, or else what its prompt begins with."""
+    if isinstance(row.get("conversation_id"), str) and row["conversation_id"]:
+        return str(row["conversation_id"])
+    return opening(prompt)
+
+
+def _margin(row: Row) -> float | None:
+    margin = row.get("margin")
+    if margin is None and isinstance(row.get("score_chosen"), int | float):
+        rejected = row.get("score_rejected")
+        margin = row["score_chosen"] - rejected if isinstance(rejected, int | float) else None
+    return float(margin) if isinstance(margin, int | float) and math.isfinite(margin) else None
+
+
+def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:
+    source = row["input"] if isinstance(row.get("input"), Mapping) else row
+    tools = source.get("tools") or ()  # LLaMA-Factory writes "" for none
+    if isinstance(tools, str):
+        try:
+            tools = parse_json(tools)
+        except InputError:
+            raise InputError("tools are no JSON") from None
+    if not isinstance(tools, Sequence) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise InputError("tools must be a list of objects")
+    return tuple(tools)

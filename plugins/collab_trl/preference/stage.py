@@ -1,0 +1,169 @@
+"""One stage of a training on examples: a method, from an adapter to an adapter."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from peft.helpers import disable_input_dtype_casting
+from transformers import PrinterCallback, TrainerCallback
+
+from collab_sdk.training import TrainingOptions, TrainingProgress
+from collab_trl.base import Base
+from collab_trl.loading import adapted
+from collab_trl.output.workplace import Workplace
+from collab_trl.plan import Plan
+from collab_trl.preference.methods import METHODS, Method
+from collab_trl.preference.prefix_sharing import PairCollator, share_prefixes
+from collab_trl.preference.tokens import Tokens
+from collab_trl.stages import (
+    ADAPTER,
+    Log,
+    Reporter,
+    Trained,
+    TrainingRow,
+    arguments,
+    check_finite,
+    on_disk,
+    save,
+    trained,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreferenceStage:
+    """A method on its examples, in a workplace. Implements AnyStage."""
+
+    name: str
+    learning_rate: float
+    options: TrainingOptions
+    plan: Plan
+    base: Base
+    train: Sequence[Tokens]
+    held_out: Sequence[Tokens]
+    workplace: Workplace
+
+    @property
+    def folder(self) -> Path:
+        return self.workplace.folder / self.name
+
+    @property
+    def method(self) -> Method:
+        return METHODS[self.name]
+
+    def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> Trained:
+        """Train from an adapter, or a fresh one; a stage that is done is not done again."""
+        if (self.folder / ADAPTER).exists():
+            return trained(self.folder, learning_rate=self.learning_rate, resumed=True)
+        train = self._rows(self.train)
+        held_out = self._rows(sorted(self.held_out, key=lambda tokens: tokens.length))
+        config = self._config(steps=self._steps(len(train)), evaluate=bool(held_out))
+        with config.main_process_first(local=False):  # which alone writes and clears away
+            checkpoint = self.workplace.checkpoint(self.name)
+            data = [on_disk(rows, self.folder / name) for name, rows in (("train", train), ("held-out", held_out))]
+        config.eval_on_start = bool(held_out) and checkpoint is None
+        trainer = self._trainer(config, *data, adapter=adapter, on_progress=on_progress)
+        # Under autocast the casts cost time and memory and change nothing.
+        with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        kept = self._keep_best(trainer)
+        check_finite(trainer.model)
+        save(trainer, self.folder, kept=kept)
+        return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
+
+    def _rows(self, examples: Sequence[Tokens]) -> list[TrainingRow]:
+        return self.method.rows(examples, self.plan, self.options.seed)
+
+    def _steps(self, examples: int) -> int:
+        per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes
+        return math.ceil(examples / per_step * self.options.epochs)
+
+    def _config(self, *, steps: int, evaluate: bool) -> Any:
+        return arguments(
+            self.method.config,
+            self.method.settings(self.options, self.plan),
+            self.options,
+            self.plan,
+            folder=self.folder,
+            learning_rate=self.learning_rate,
+            steps=steps,
+            evaluate=evaluate,
+        )
+
+    def _trainer(
+        self,
+        config: Any,
+        train: Dataset,
+        held_out: Dataset | None,
+        *,
+        adapter: Path | None,
+        on_progress: Callable[[TrainingProgress], None],
+    ) -> Any:
+        model = adapted(self.base, self.options, self.plan, adapter=adapter)
+        collator = None  # TRL's own
+        if self.plan.shared and self.name == "dpo":
+            share_prefixes(model.get_base_model())
+            collator = PairCollator(pad_token_id=self.base.tokenizer.pad_token_id)
+        callbacks: list[Any] = [Reporter(self.name, on_progress)]
+        if held_out is not None:
+            callbacks.append(EarlyStop(self.method, self.options.patience))
+        trainer = self.method.trainer(
+            model=model,
+            args=config,
+            data_collator=collator,
+            train_dataset=train,
+            eval_dataset=held_out,
+            processing_class=self.base.tokenizer,
+            callbacks=callbacks,
+        )
+        trainer.remove_callback(PrinterCallback)  # it prints log lines to stdout
+        return trainer
+
+    def _keep_best(self, trainer: Any) -> int:
+        """Go back to the step whose held-out metric was best, unless that is where training ended."""
+        state = trainer.state
+        best, _ = standing(state.log_history, self.method)
+        if not best or best == state.global_step or not self.options.patience:
+            return int(state.global_step)
+        trainer.model.load_adapter(f"{self.folder}/checkpoint-{best}", "default", is_trainable=True)
+        return best
+
+
+class EarlyStop(TrainerCallback):  # type: ignore[misc]
+    """Ends a training whose held-out metric has stayed below its best for `patience` looks.
+
+    Staying level at the best is no reason to stop: accuracy is soon full, while margins still grow.
+    """
+
+    def __init__(self, method: Method, patience: int) -> None:
+        self._method = method
+        self._patience = patience
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True  # transformers saves the last step, but looks at it only by chance
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        best, since = standing(state.log_history, self._method)
+        # The best checkpoint is kept when older ones are deleted.
+        state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{best}"
+        if self._patience and since >= self._patience:
+            control.should_training_stop = True
+
+
+def standing(history: Sequence[Log], method: Method) -> tuple[int, int]:
+    """The step of the best held-out metric, the later one of equals, and how many looks there were since.
+
+    What was seen before the first step is left out: rewards are all zero then.
+    """
+    looks = [(log["step"], log[method.metric]) for log in history if method.metric in log and log["step"]]
+    best_step, best, since = 0, None, 0
+    for step, value in looks:
+        worth = -value if method.falling else value
+        if best is None or worth >= best:
+            best_step, best, since = int(step), worth, 0
+        else:
+            since += 1
+    return best_step, since

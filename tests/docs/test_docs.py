@@ -1,0 +1,36 @@
+"""Every Python and console block of the docs runs as it stands, page by page, with what the page tells to install."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from support.cli_page import page
+from support.installed import installed_by, installed_only
+from support.paths import ROOT, TESTS
+from support.server import LoopbackServer
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUNNER = TESTS / "support" / "doc_page.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_examples_of_a_page_run_with_what_the_page_installs(page, tmp_path):
+    requirements = installed_by(page.read_text()) or {"collab-sdk"}
+    with LoopbackServer() as server:
+        endpoint = {"OPENAI_BASE_URL": server.api_base, "OPENAI_API_KEY": "sk-test"}
+        environment = {**os.environ, **installed_only(frozenset(requirements)), **endpoint}
+        run = [sys.executable, RUNNER, page]
+        done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_of_the_command_line_says_what_help_says():
+    assert (ROOT / "docs" / "cli.md").read_text() == page(), "python tests/support/cli_page.py > docs/cli.md"

@@ -1,0 +1,148 @@
+"""Whole conversations: who begins, what is measured, which bots, and what is never a zero."""
+
+import asyncio
+import json
+
+import pytest
+from support.fakes import user_says
+
+from collab_sdk import Conversation, Engine, Goal, Message, Simulator, as_chat_model
+from collab_sdk.errors import BotError, InputError, UsageError
+from collab_sdk.evaluation import Evaluator
+from collab_sdk.models.instructed import InstructedModel
+from collab_sdk.prompts import load_prompt
+from collab_sdk.tasks import Task, get_task
+from collab_sdk.testing import FakeChatModel
+from collab_sdk.types import End
+
+MATHS = Conversation(id="one", messages=(), goal=Goal(text="What is 2 + 2?", reference="4"))
+
+
+def judge_says(request):
+    system, prompt = request.messages[0].content, request.messages[-1].content
+    if system == load_prompt("extract").text:
+        return json.dumps({"artefact": "4"})
+    if "useful_questions:" in prompt:
+        return json.dumps({"useful_questions": {"reason": "", "questions": [{"question": "?", "changed": True}]}})
+    if "asks:" in prompt:
+        return json.dumps({"asks": {"reason": "", "asks": "Who?" in prompt}})
+    return json.dumps({"interactivity": {"reason": "", "score": 0.5}})
+
+
+def evaluator(task="math-chat", *, user=None, **options):
+    simulator = Simulator(FakeChatModel(user or (lambda _: user_says("go on")), name="user"), engine=Engine())
+    judge = FakeChatModel(judge_says, name="judge")
+    return Evaluator(task if isinstance(task, Task) else get_task(task), simulator=simulator, judge=judge, **options)
+
+
+def play(run, answers, conversation=MATHS, *, name="bot"):
+    bot = FakeChatModel(answers, name=name)
+    return asyncio.run(run.aplay_samples(bot, conversation)), bot
+
+
+def test_the_user_begins_and_a_conversation_ends_when_they_are_satisfied():
+    user = [user_says("2 + 2?"), user_says("thanks", done=True)]
+    [played], bot = play(evaluator(user=user), ["It is 4."])
+    assert [message.content for message in played.future.messages] == ["2 + 2?", "It is 4.", "thanks"]
+    assert played.future.end is End.USER_DONE
+    assert played.future.metrics == {"accuracy": 1.0, "interactivity": 0.5}
+    assert "2 + 2" not in str(bot.requests[0].messages[:-1])
+
+
+def test_a_bot_that_never_stops_is_stopped_after_so_many_exchanges():
+    run = evaluator(exchanges=3, user=lambda request: user_says(f"again {request.sample}"))
+    [played], bot = play(run, lambda request: f"No. {request.sample}")
+    assert played.exchanges == len(bot.requests) == 3
+    assert played.future.end is End.WINDOW
+
+
+@pytest.mark.parametrize("answers", [lambda _: "", lambda _: BotError("out of order")])
+def test_a_bot_that_never_answers_is_missing_and_not_zero(answers):
+    [played], _ = play(evaluator(), answers)
+    assert played.is_missing
+    assert played.future.metrics == {}
+
+
+def test_a_user_who_leaves_before_the_bot_said_anything_is_missing():
+    [played], _ = play(evaluator(user=lambda _: user_says("", done=True)), [])
+    assert "before the bot said anything" in played.future.error
+
+
+def test_each_sample_is_a_draw_of_its_own_and_the_same_for_every_bot():
+    run = evaluator(samples=3, exchanges=1)
+    first, bot = play(run, lambda _: "4")
+    _, other = play(run, lambda _: "5", name="other")
+    assert [played.future.sample for played in first] == [0, 1, 2]
+    assert len({request.sample for request in bot.requests}) == 3
+    assert {request.sample for request in bot.requests} == {request.sample for request in other.requests}
+
+
+def test_questions_are_looked_into_only_where_there_are_any():
+    user = lambda r: user_says(f"well {r.sample}")  # noqa: E731
+    [asked], _ = play(evaluator(user=user, exchanges=2), ["Which 2?", "4"])
+    [told], _ = play(evaluator(user=user, exchanges=2), ["It is 5.", "No, 4."])
+    assert (asked.questions, told.questions) == ((True,), ())
+
+
+@pytest.mark.parametrize(("answer", "asks"), [("Who?", True), ("Bea.", False)])
+def test_of_abg_coqa_only_the_first_answer_counts_and_no_user_is_played(answer, asks):
+    opening = (Message(role="user", content="A story. Who won?"),)
+    question = Conversation(id="q", messages=opening, goal=Goal(text="who won"), metadata={"ambiguous": True})
+    [played], bot = play(evaluator("abg-coqa", user=[]), [answer], question)
+    assert (played.asks, played.is_ambiguous, played.exchanges) == (asks, True, 1)
+    assert bot.requests[0].messages == opening
+
+
+def test_a_logged_chat_is_begun_again_from_its_first_request_with_its_goal():
+    said = (("system", "Be kind."), ("user", "a mocha"), ("assistant", "Done."), ("user", "with oat milk"))
+    messages = tuple(Message(role=role, content=text) for role, text in said)
+    log = Conversation(id="log", messages=messages, goal=Goal(text="a mocha with oat milk"))
+    judged = {"goal": {"reason": "", "checklist": [{"requirement": "x", "met": True}]}}
+    interactive = {"interactivity": {"reason": "", "score": 1}}
+    run = evaluator("logs", exchanges=1)
+    run.judge.model = FakeChatModel(lambda _: json.dumps(judged | interactive), name="judge")
+    [played], bot = play(run, ["Here."], log)
+    assert bot.requests[0].messages == messages[:2]
+    assert played.future.metrics["goal"] == 1
+
+
+def test_a_bot_told_to_be_proactive_gets_the_instructions_and_a_fingerprint_of_its_own():
+    inner = FakeChatModel(lambda request: request.messages[0].content, name="inner")
+    bot = InstructedModel(inner, "Ask first.", name="told")
+    [played], _ = asyncio.run(asked(bot)), None
+    assert played[0].future.messages[1].content == "Ask first."
+    assert bot.fingerprint != inner.fingerprint
+    assert as_chat_model("proactive:offline").name == "proactive:offline"
+    assert as_chat_model("proactive:offline").fingerprint != as_chat_model("offline").fingerprint
+
+
+async def asked(bot):
+    return [await evaluator(exchanges=1).aplay_samples(bot, MATHS)]
+
+
+def test_a_prompt_from_a_file_goes_in_front_of_any_bot(tmp_path):
+    (tmp_path / "p.txt").write_text("Be brief.\n")
+    bot = as_chat_model(f"prompt:{tmp_path / 'p.txt'}@proactive:offline")
+    assert bot.name == "prompt:p.txt@proactive:offline"
+
+
+def test_bots_under_several_instructions_are_told_apart_by_all_of_them(tmp_path):
+    a, b = tmp_path / "a.txt", tmp_path / "b.txt"
+    a.write_text("Be brief.")
+    b.write_text("Be thorough.")
+    specs = [
+        *("offline", "proactive:offline", f"prompt:{a}@offline", f"proactive:prompt:{a}@offline"),
+        *(f"proactive:prompt:{b}@offline", f"prompt:{a}@proactive:offline", f"prompt:{a}@prompt:{b}@offline"),
+    ]
+    # The cache knows bots by these: were two the same, one would be given the other's answers.
+    assert len({json.dumps(as_chat_model(spec).fingerprint) for spec in specs}) == len(specs)
+
+
+def test_prompts_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "empty.txt").write_text(" ")
+    with pytest.raises(InputError, match="empty"):
+        as_chat_model(f"prompt:{tmp_path / 'empty.txt'}@offline")
+    with pytest.raises(InputError, match=r"nowhere\.txt"):
+        as_chat_model("prompt:nowhere.txt@offline")
+    with pytest.raises(UsageError, match="prompt:FILE@BOT"):
+        as_chat_model("prompt:only.txt")

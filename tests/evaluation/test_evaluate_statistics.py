@@ -1,0 +1,156 @@
+"""The statistics of an evaluation, worked out by hand, and intervals that hold."""
+
+import random
+
+import pytest
+
+from collab_sdk import Future, Message
+from collab_sdk.evaluation import BotResult, Episode, bot_statistics
+from collab_sdk.evaluation.asking_statistics import STATISTICS, estimate, macro_accuracy
+from collab_sdk.stats.bootstrap import estimate_mean
+
+
+def played(goal, value, *, sample=0, said=("hello there", "hi"), error=None, **fields):
+    roles = ("user", "assistant")
+    messages = tuple(Message(role=roles[n % 2], content=text) for n, text in enumerate(said))
+    future = Future(sample=sample, messages=messages, metrics={"accuracy": value, "interactivity": 0.5})
+    future = future.failed(ValueError(error)) if error else future
+    return Episode(conversation_id=goal, opening=(), future=future, **fields)
+
+
+def result(name, *conversations):
+    return BotResult(name=name, played=conversations)
+
+
+def by_name(*results):
+    return {figure.name: figure for figure in bot_statistics(results)}
+
+
+def test_a_mean_is_over_conversations_and_a_difference_over_pairs_of_them():
+    before = result("before", played("a", 0.0), played("b", 1.0), played("c", 0.0))
+    after = result("after", played("a", 1.0), played("b", 1.0), played("d", 1.0))
+    accuracy = by_name(before, after)["accuracy"]
+    assert [mean.mean for mean in accuracy.means] == [pytest.approx(1 / 3), 1.0]
+    [difference] = accuracy.differences
+    assert (difference.mean, difference.n) == (0.5, 2)  # of a: 1, of b: 0; c and d have no partner
+
+
+def test_samples_of_a_goal_are_paired_by_their_index():
+    before = result("before", played("a", 0.0, sample=0), played("a", 1.0, sample=1))
+    after = result("after", played("a", 1.0, sample=1))
+    [difference] = by_name(before, after)["accuracy"].differences
+    assert (difference.mean, difference.n) == (0.0, 1)
+
+
+def test_a_conversation_that_failed_is_missing_and_not_a_zero():
+    some = result("bot", played("a", 1.0), played("b", 0.0, error="no answer"), played("c", 1.0))
+    accuracy = by_name(some)["accuracy"]
+    assert (accuracy.means[0].mean, accuracy.means[0].n) == (1.0, 2)
+    assert some.ends == {"window": 2, "failed": 1}
+    assert some.missing == {"no answer": 1}
+
+
+def test_tokens_and_exchanges_are_counted_by_who_wrote_them():
+    # cl100k_base: "hello there" and "one two three" are 2 and 3 tokens, "hi" and "yes" 1 each.
+    chat = played("a", 1.0, said=("hello there", "hi", "one two three", "yes"))
+    found = by_name(result("bot", chat))
+    assert found["k tokens typed"].means[0].mean == pytest.approx(0.005)
+    assert found["k tokens read"].means[0].mean == pytest.approx(0.002)
+    assert found["exchanges"].means[0].mean == 2
+
+
+def test_useful_questions_are_a_share_of_all_questions():
+    chats = (played("a", 1.0, questions=(True, False, False)), played("b", 1.0), played("c", 1.0, questions=(True,)))
+    useful = by_name(result("bot", *chats))["useful questions"].means[0]
+    assert (useful.mean, useful.n) == (0.5, 4)
+
+
+def test_shares_of_useful_questions_are_compared_over_the_conversations_of_both_bots():
+    first = result("first", played("a", 1, questions=(True, False)), played("b", 1), played("c", 1, questions=(True,)))
+    other = result("other", played("a", 1, questions=(True,)), played("b", 1, questions=(True, False, False)))
+    [difference] = by_name(first, other)["useful questions"].differences
+    assert difference.mean == 2 / 4 - 1 / 2  # c has no partner
+
+
+def test_a_figure_that_no_conversation_tells_of_is_left_out():
+    found = by_name(result("bot", played("a", 1.0)))
+    assert "useful questions" not in found
+    assert "macro F1" not in found
+
+
+LABELLED = [(True, True), (True, False), (True, False), (True, False), (False, False), (False, True)]
+"""Ambiguous: asks 1 of 4. Clear: answers 1 of 2."""
+BY_HAND = {
+    "asks when ambiguous": 1 / 4,
+    "answers when clear": 1 / 2,
+    "over-asking": 1 / 2,
+    "macro accuracy": (1 / 4 + 1 / 2) / 2,
+    # asks: 1 hit, 1 false alarm, 3 misses; answers: 1 hit, 3 false alarms, 1 miss.
+    "macro F1": (2 * 1 / (2 * 1 + 1 + 3) + 2 * 1 / (2 * 1 + 3 + 1)) / 2,
+}
+
+
+def asked(name, labelled):
+    return result(name, *(played(str(n), 0, is_ambiguous=a, asks=b) for n, (a, b) in enumerate(labelled)))
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_table_2_by_hand(name):
+    found = by_name(asked("before", LABELLED), asked("after", [(truth, truth) for truth, _ in LABELLED]))
+    mean, perfect = found[name].means
+    assert mean.mean == pytest.approx(BY_HAND[name])
+    assert mean.low <= mean.mean <= mean.high
+    best = 0.0 if name == "over-asking" else 1.0
+    assert perfect.mean == best
+    assert found[name].differences[0].mean == pytest.approx(best - BY_HAND[name])
+
+
+def test_samples_of_one_opening_say_no_more_about_others_than_one_does():
+    def times(samples, right):
+        return result(
+            "bot",
+            *(
+                played(f"{n}", 0, sample=sample, is_ambiguous=n % 2 == 0, asks=(n % 2 == 0) == (n < right))
+                for n in range(12)
+                for sample in range(samples)
+            ),
+        )
+
+    once, often = [by_name(times(n, 6), times(n, 9))["macro accuracy"] for n in (1, 8)]
+    for single, repeated in zip((*once.means, *once.differences), (*often.means, *often.differences), strict=True):
+        assert (repeated.mean, repeated.low, repeated.high) == (single.mean, single.low, single.high)
+
+
+def test_table_2_needs_openings_of_both_kinds():
+    clear = [(False, False)]
+    values = {name: statistic(clear) for name, statistic in STATISTICS.items()}
+    assert values["answers when clear"] == 1
+    assert values["asks when ambiguous"] is values["macro accuracy"] is values["macro F1"] is None
+
+
+@pytest.mark.slow
+def test_paired_intervals_cover_a_known_difference_as_often_as_they_say():
+    """Two bots on the same 50 goals, two samples of each: goals differ a lot, the second bot is better by 0.1."""
+    rng, trials, covered, narrower = random.Random(7), 500, 0, 0
+    for _ in range(trials):
+        difficulty = [rng.gauss(0.5, 0.3) for _ in range(50)]
+        first = [[hard + rng.gauss(0, 0.1) for _ in range(2)] for hard in difficulty]
+        second = [[hard + 0.1 + rng.gauss(0, 0.1) for _ in range(2)] for hard in difficulty]
+        pairs = [[b - a for a, b in zip(*both, strict=True)] for both in zip(first, second, strict=True)]
+        interval = estimate_mean(pairs, resamples=400)
+        covered += interval.low <= 0.1 <= interval.high
+        narrower += interval.high - interval.low < 0.1
+    assert 0.93 <= covered / trials <= 0.97
+    assert narrower == trials  # unpaired it would be above 0.2
+
+
+@pytest.mark.slow
+def test_intervals_of_the_macro_accuracy_cover_the_truth_as_often_as_they_say():
+    rng, trials, covered = random.Random(11), 300, 0
+    truth = (0.5 + 0.8) / 2
+    for _ in range(trials):
+        kinds = [True] * 40 + [False] * 40
+        labelled = [[(kind, rng.random() < (0.5 if kind else 0.2))] for kind in kinds]
+        interval = estimate(labelled, macro_accuracy, resamples=300)
+        covered += interval.low <= truth <= interval.high
+    assert 0.93 <= covered / trials <= 0.97

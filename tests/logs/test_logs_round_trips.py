@@ -1,0 +1,199 @@
+"""What is read, written and read again is the same, but for what docs/formats.md lists."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collab_sdk.errors import UnknownNameError
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import (
+    CHAT_WRITERS,
+    get_chat_writer,
+    get_preference_format,
+    log_format_names,
+    preference_format_names,
+    read_conversations,
+)
+from collab_sdk.types import Conversation, Goal, Message, MRScore, PreferencePair
+
+USER, REPLY, OTHER = (
+    {"role": role, "content": text} for role, text in (("user", "hi"), ("assistant", "a"), ("assistant", "b"))
+)
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Rome"}'}}
+STEPS = [
+    {"role": "user", "content": "weather?"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+    {"role": "assistant", "content": "It rains."},
+]
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+def leaf(name, parent, role, text):
+    content = {"content_type": "text", "parts": [text]}
+    return {name: {"parent": parent, "message": {"author": {"role": role}, "content": content}}}
+
+
+SAMPLES = {
+    "openai": [{"id": "x", "messages": STEPS, "tools": [TOOL], "goal": {"text": "g", "reference": "42"}}],
+    "sharegpt": [{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "a"}]}],
+    "chatgpt": [{
+        "id": "x", "current_node": "a",
+        "mapping": leaf("u", None, "user", "hi") | leaf("a", "u", "assistant", "a") | leaf("b", "u", "assistant", "b"),
+    }],
+    "lmsys": [{"conversation_id": "x", "model": "m", "conversation": [USER, REPLY]}],
+    "wildchat": [{"conversation_hash": "h", "model": "m", "conversation": [USER, REPLY]}],
+    "taskmaster": [{"conversation_id": "x", "utterances": [
+        {"speaker": "USER", "text": "hi"}, {"speaker": "ASSISTANT", "text": "a"},
+    ]}],
+    "langsmith": [{
+        "id": "r", "run_type": "llm", "inputs": {"messages": STEPS[:-1]},
+        "outputs": {"choices": [{"message": STEPS[-1]}]},
+        "extra": {"metadata": {"thread_id": "x"}, "invocation_params": {"tools": [TOOL]}},
+    }],
+    "langfuse": [{"id": "o", "trace_id": "t", "type": "GENERATION", "input": json.dumps([USER]), "output": "a"}],
+    "openai-batch": [
+        {"custom_id": "1", "body": {"messages": [USER]}},
+        {"custom_id": "1", "response": {"body": {"choices": [{"message": REPLY}, {"message": OTHER}]}}},
+    ],
+    "otel": [{"context": {"trace_id": "t", "span_id": "s"}, "attributes": {
+        "gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}],
+        "gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "text", "content": "a"}]}],
+    }}],
+    "preferences": [{"prompt": [USER], "chosen": [REPLY], "rejected": [OTHER]}],
+}  # fmt: skip
+
+
+def written_and_read(folder, rows, **options):
+    with JsonlWriter(folder / "log.jsonl") as out:
+        for row in rows:
+            out.write(row)
+    return list(read_conversations([folder / "log.jsonl"], **options))
+
+
+def test_there_is_a_sample_of_every_format():
+    assert SAMPLES.keys() == set(log_format_names())
+
+
+@pytest.mark.parametrize("forced", [False, True], ids=["detected", "forced"])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_format_is_kept_whole_by_our_own(name, forced, tmp_path):
+    first = written_and_read(tmp_path, SAMPLES[name], format=name if forced else None)
+    assert len(first) == 1
+    assert first[0].messages[0].role == "user"
+    assert written_and_read(tmp_path, map(get_chat_writer("collab"), first)) == first
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_format_keeps_its_messages_in_the_others(name, tmp_path):
+    [first] = written_and_read(tmp_path, SAMPLES[name])
+    for writer in ("openai", "sharegpt"):
+        [again] = written_and_read(tmp_path, [get_chat_writer(writer)(first)])
+        assert [(m.role, m.content) for m in again.messages] == [(m.role, m.content) for m in first.messages]
+        assert [[c["function"] for c in m.tool_calls] for m in again.messages] == [
+            [c["function"] for c in m.tool_calls] for m in first.messages
+        ]
+        assert again.tools == first.tools
+
+
+def test_an_unknown_format_lists_the_known_ones(tmp_path):
+    with pytest.raises(UnknownNameError, match="Known: chatgpt, langfuse"):
+        read_conversations([], format="csv")
+    with pytest.raises(UnknownNameError, match="Known: collab, openai, sharegpt"):
+        get_chat_writer("csv")
+
+
+# Wild content
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+said = texts.filter(str.strip)
+users = st.builds(lambda text: Message(role="user", content=text), texts)
+assistants = st.builds(lambda text: Message(role="assistant", content=text), texts)
+systems = st.builds(lambda text: Message(role="system", content=text), texts)
+steps = st.builds(
+    lambda text, number: (
+        Message(role="assistant", content="", tool_calls=({**CALL, "id": f"c{number}"},)),
+        Message(role="tool", content=text, tool_call_id=f"c{number}"),
+    ),
+    texts,
+    st.integers(0, 99),
+)
+
+
+@st.composite
+def conversations(draw):
+    messages = [*draw(st.lists(systems, max_size=1)), draw(users), draw(assistants)]
+    for _ in range(draw(st.integers(0, 3))):
+        messages += [draw(users), *draw(st.just(()) | steps), draw(assistants)]
+    chat = Conversation(id=draw(said), messages=tuple(messages))
+    turns = [turn.index for turn in chat.turns()]
+    others = (
+        st.dictionaries(st.sampled_from(turns), st.lists(said, min_size=1, max_size=2).map(tuple)) if turns else None
+    )
+    return replace(
+        chat,
+        goal=draw(st.none() | st.builds(Goal, text=said, reference=st.none() | said)),
+        tools=draw(st.just(()) | st.just((TOOL,))),
+        metadata=draw(st.dictionaries(texts, texts | st.integers() | st.booleans(), max_size=2)),
+        alternatives=draw(others) if others is not None else {},
+    )
+
+
+@settings(max_examples=50)
+@given(chat=conversations())
+def test_wild_conversations_come_back_whole(tmp_path_factory, chat):
+    assert written_and_read(tmp_path_factory.mktemp("wild"), [get_chat_writer("collab")(chat)]) == [chat]
+
+
+@settings(max_examples=50)
+@given(chat=conversations())
+def test_wild_conversations_keep_their_messages_in_every_format(tmp_path_factory, chat):
+    for writer in CHAT_WRITERS.values():
+        [again] = written_and_read(tmp_path_factory.mktemp("wild"), [writer(chat)])
+        assert [(m.role, m.content) for m in again.messages] == [(m.role, m.content) for m in chat.messages]
+        assert again.tools == chat.tools
+
+
+@st.composite
+def pairs(draw):
+    def score(text, value):
+        return MRScore(response=text, futures=(), value=value, stderr=None)
+
+    history = draw(conversations()).messages[:-1]
+    last = len(history) - next(n for n, message in enumerate(reversed(history)) if message.role == "user")
+    chosen, rejected = draw(st.lists(said, min_size=2, max_size=2, unique=True))
+    return PreferencePair(
+        conversation_id=draw(said),
+        turn=draw(st.integers(0, 9)),
+        prompt=history[:last],
+        chosen=score(chosen, 0.75),
+        rejected=score(rejected, 0.5),
+        tools=draw(st.just(()) | st.just((TOOL,))),
+    )
+
+
+@settings(max_examples=30)
+@given(pair=pairs())
+@pytest.mark.parametrize("format", preference_format_names())
+def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tmp_path_factory):
+    [chat, *rest] = written_and_read(
+        tmp_path_factory.mktemp("wild"), get_preference_format(format).rows(pair), on_error=print
+    )
+    assert chat.messages[-1].content == pair.chosen.response
+    if format == "llama-factory":  # merges what a side says in a row
+        assert sum(map(len, (m.content for m in pair.prompt))) <= sum(map(len, (m.content for m in chat.messages)))
+    else:
+        assert [m.to_dict() for m in chat.messages[:-1]] == [m.to_dict() for m in pair.prompt]
+    if format == "kto":
+        assert [one.messages[-1].content for one in rest] == [pair.rejected.response]
+    elif format != "sft":
+        *_, last = chat.turns()
+        assert chat.alternatives == {last.index: (pair.rejected.response,)}
+    assert chat.tools == (() if format == "axolotl" else tools_of(format, pair))
+
+
+def tools_of(format, pair):
+    return tuple(tool["function"] for tool in pair.tools) if format == "llama-factory" else pair.tools

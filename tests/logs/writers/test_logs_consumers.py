@@ -1,0 +1,244 @@
+"""Every preference format in the hands of those who train on it."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+from support.tiny import tiny_llama, tiny_tokenizer
+
+from collab_sdk.errors import OutputError
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import get_preference_format, preference_format_names
+from collab_sdk.preferences.files import ExportFiles
+from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
+from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn, as_messages
+
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+PROMPTS = [
+    [{"role": "user", "content": "hi"}],
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "content": "Where?"},
+        {"role": "user", "content": "in Rome"},
+    ],
+    [
+        {"role": "assistant", "content": "Welcome! How can I help?"},
+        {"role": "user", "content": "hello"},
+        {"role": "user", "content": "weather in Rome?"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "It rains."},
+        {"role": "user", "content": "thanks"},
+    ],
+]
+
+
+def pair(number: int) -> PreferencePair:
+    def score(text: str, value: float) -> MRScore:
+        return MRScore(response=text, futures=(), value=value, stderr=None)
+
+    return PreferencePair(
+        conversation_id=f"chat-{number}",
+        turn=number,
+        prompt=as_messages(PROMPTS[number % 3]),
+        chosen=score("What do you need?", 0.75),
+        rejected=score("Here you are.", 0.5),
+        tools=(TOOL,) if number % 3 == 2 else (),
+    )
+
+
+def export(folder: Path, format: str, *, pairs: int = 6, name: str = "prefs.jsonl", eval_fraction: float = 0.0) -> Path:
+    with ExportFiles(folder / name, format=format, eval_fraction=eval_fraction) as files:
+        for one in map(pair, range(pairs)):
+            turn = Turn(
+                index=one.turn, history=one.prompt, response=as_messages([{"role": "assistant", "content": "x"}])[0]
+            )
+            scored = ScoredConversation(goal=Goal(text="g"), turns=(ScoredTurn(turn=turn, pair=one),))
+            files.write(Conversation(id=one.conversation_id, messages=one.prompt), scored)
+    return folder / name
+
+
+def rows_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# TRL
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny_tokenizer(message["content"] for prompt in PROMPTS for message in prompt)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # transformers and TRL, of their own settings
+@pytest.mark.parametrize(
+    ("format", "trainer"),
+    [
+        ("trl", "DPO"),
+        ("trl-implicit", "DPO"),
+        ("ultrafeedback", "DPO"),
+        ("kto", "KTO"),
+        ("sft", "SFT"),
+        ("trl", "Reward"),
+        ("trl-implicit", "Reward"),
+        ("ultrafeedback", "Reward"),
+    ],
+)
+def test_trl_prepares_every_row_as_it_is(format, trainer, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import trl
+    from datasets import load_dataset
+    from peft import LoraConfig
+
+    path = export(tmp_path, format)
+    dataset = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "hf"))
+    if format == "ultrafeedback":  # whose prompt is text, which TRL takes beside sides of text only
+        dataset = dataset.remove_columns(["prompt", "messages"])
+    options = {"loss_type": "apo_zero_unpaired"} if trainer == "KTO" else {}
+    settings = getattr(trl, f"{trainer}Config")(
+        output_dir=str(tmp_path / "run"),
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+        per_device_train_batch_size=2,
+        **options,
+    )
+    model = tiny_reward_model(tokenizer) if trainer == "Reward" else tiny_llama(tokenizer)
+    lora = LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS" if trainer == "Reward" else "CAUSAL_LM")
+    made = getattr(trl, f"{trainer}Trainer")(
+        model, args=settings, train_dataset=dataset, processing_class=tokenizer, peft_config=lora
+    )
+    assert len(made.train_dataset) == len(rows_of(path))
+    batch = next(iter(made.get_train_dataloader()))
+    assert "margin" not in batch or format == "trl"
+    shown = [tokenizer.decode(ids) for key in batch if key.endswith("input_ids") for ids in batch[key]]
+    assert any("What do you need?" in text or "Here you are." in text for text in shown)
+
+
+def tiny_reward_model(tokenizer):
+    from transformers import LlamaForSequenceClassification
+
+    config = tiny_llama(tokenizer).config
+    config.num_labels = 1
+    return LlamaForSequenceClassification(config)
+
+
+# LLaMA-Factory: what its SharegptDatasetConverter (0.9.5, data/converter.py) asks of a ranking row
+
+
+def converted(row: dict, info: dict) -> tuple[list[dict], str]:
+    columns = info["columns"]
+    messages, system = row[columns["messages"]], ""
+    if messages and messages[0]["from"] == "system":
+        system, messages = messages[0]["value"], messages[1:]
+    for place, message in enumerate(messages):
+        assert message["from"] in (("human", "observation"), ("gpt", "function_call"))[place % 2]
+        assert isinstance(message["value"], str)
+    assert len(messages) % 2 == 1
+    for side in (row[columns["chosen"]], row[columns["rejected"]]):
+        assert side["from"] == "gpt"
+        assert isinstance(side["value"], str)
+    assert isinstance(row[columns["tools"]], str)
+    return messages, system
+
+
+def test_llama_factory_finds_the_file_in_its_catalogue_and_takes_every_row(tmp_path):
+    rows = rows_of(export(tmp_path, "llama-factory"))
+    info = json.loads((tmp_path / "dataset_info.json").read_text())["prefs"]
+    assert info == {
+        "file_name": "prefs.jsonl",
+        "formatting": "sharegpt",
+        "ranking": True,
+        "columns": {"messages": "conversations", "chosen": "chosen", "rejected": "rejected", "tools": "tools"},
+    }
+    plain, with_system, with_tools = [converted(row, info) for row in rows[:3]]
+    assert plain == ([{"from": "human", "value": "hi"}], "")
+    assert with_system[1] == "Be brief."
+    greeting, welcome, request, call, result, *_ = with_tools[0]
+    assert (greeting["value"], welcome["value"]) == ("", "Welcome! How can I help?")
+    assert request["value"] == "hello\n\nweather in Rome?"
+    assert json.loads(call["value"]) == [{"name": "weather", "arguments": {"city": "Rome"}}]
+    assert result == {"from": "observation", "value": "rain"}
+    assert json.loads(rows[2]["tools"]) == [TOOL["function"]]
+
+
+def test_the_catalogue_keeps_what_is_in_it_and_has_the_held_out_file_too(tmp_path):
+    (tmp_path / "dataset_info.json").write_text('{"mine": {"file_name": "mine.json"}}')
+    export(tmp_path, "llama-factory", eval_fraction=0.5)
+    info = json.loads((tmp_path / "dataset_info.json").read_text())
+    assert list(info) == ["mine", "prefs", "prefs.eval"]
+    assert info["prefs.eval"]["file_name"] == "prefs.eval.jsonl"
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_catalogue_that_is_none_is_refused_before_the_first_row_and_left_alone(tmp_path, content):
+    (tmp_path / "dataset_info.json").write_text(content)
+    with pytest.raises(OutputError, match=r"Cannot add to .*dataset_info\.json"):
+        export(tmp_path, "llama-factory")
+    assert (tmp_path / "dataset_info.json").read_text() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset_info.json"]
+
+
+# Axolotl: what `chat_template.default` (0.19.0, prompt_strategies/dpo/chat_template.py) does with a row
+
+
+@pytest.mark.slow
+def test_axolotl_renders_every_row(tokenizer, tmp_path):
+    for row in rows_of(export(tmp_path, "axolotl")):
+        for message in [*row["messages"], row["chosen"], row["rejected"]]:
+            assert message["role"] in ("user", "assistant", "system", "tool")
+            assert isinstance(message["content"], str)
+        prompt = tokenizer.apply_chat_template(row["messages"], add_generation_prompt=True, tokenize=False)
+        assert row["messages"][-1]["content"] in prompt
+        assert row["chosen"] != row["rejected"]
+
+
+# OpenAI, Together and Fireworks: what their guides and Together's client (3.1.1, lib/constants.py) name
+
+
+@pytest.mark.parametrize("format", ["openai", "fireworks"])
+def test_hosted_trainers_get_the_columns_they_name_and_no_others(format, tmp_path):
+    for row in rows_of(export(tmp_path, format)):
+        assert row.keys() == {"input", "preferred_output", "non_preferred_output"}
+        assert row["input"].keys() == {"messages", "tools", "parallel_tool_calls"}
+        assert all(isinstance(message["content"], str) for message in row["input"]["messages"])
+        for side in (row["preferred_output"], row["non_preferred_output"]):
+            [message] = side
+            assert message.keys() == {"role", "content"}
+            assert message["role"] == "assistant"
+
+
+def test_too_few_rows_for_fireworks_are_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match=r"prefs\.jsonl has 2 rows, and fireworks takes no fewer than 3"):
+        export(tmp_path, "fireworks", pairs=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export(tmp_path, "fireworks", pairs=3)
+
+
+# All
+
+
+@pytest.mark.parametrize("format", preference_format_names())
+def test_the_way_back_from_every_row_is_in_the_file_of_turns(format, tmp_path):
+    path = export(tmp_path, format)
+    lines = path.read_text().splitlines()
+    for turn in rows_of(tmp_path / "prefs.turns.jsonl"):
+        assert turn["written_to"]["file"] == "prefs.jsonl"
+        row = json.loads(lines[turn["written_to"]["line"] - 1])
+        number = int(turn["conversation_id"].removeprefix("chat-"))
+        assert row == get_preference_format(format).rows(pair(number))[0]
+
+
+def test_a_writer_never_changes_the_pair(tmp_path):
+    one = pair(2)
+    before = json.dumps([message.to_dict() for message in one.prompt])
+    for writer in map(get_preference_format, preference_format_names()):
+        with JsonlWriter(tmp_path / "out") as out:
+            for row in writer.rows(one):
+                out.write(row)
+    assert json.dumps([message.to_dict() for message in one.prompt]) == before

@@ -1,0 +1,358 @@
+import io
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from collab_sdk.errors import NotEnoughSamplesError, OutputError, UnknownNameError
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import get_preference_format, preference_format_names, read_conversations
+from collab_sdk.preferences.files import ExportFiles
+from collab_sdk.types import MRScore, PreferencePair, as_messages
+
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {"type": "string"}}}}}
+OTHER_TOOL = {"type": "function", "function": {"name": "order", "parameters": {"properties": {"n": {"minimum": 1}}}}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+
+QUESTION = [{"role": "user", "content": "weather?"}]
+TOOL_STEPS = [
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+]
+
+
+def score(response: str, value: float | None) -> MRScore:
+    return MRScore(response=response, futures=(), value=value, stderr=None)
+
+
+def pair(*, prompt=QUESTION, chosen=0.75, rejected=0.5, tools=()) -> PreferencePair:
+    return PreferencePair(
+        conversation_id="chat-1",
+        turn=2,
+        prompt=as_messages(prompt),
+        chosen=score("It rains.", chosen),
+        rejected=score("No idea.", rejected),
+        tools=tools,
+    )
+
+
+def row_of(format: str, one: PreferencePair | None = None) -> dict:
+    """The only row of a pair."""
+    [row] = get_preference_format(format).rows(one or pair())
+    return row
+
+
+def written(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+# Formats
+
+
+def test_a_trl_row_holds_prompt_both_replies_and_where_they_come_from():
+    assert row_of("trl") == {
+        "schema": "collab/preference/v1",
+        "prompt": QUESTION,
+        "chosen": [{"role": "assistant", "content": "It rains."}],
+        "rejected": [{"role": "assistant", "content": "No idea."}],
+        "score_chosen": 0.75,
+        "score_rejected": 0.5,
+        "margin": 0.25,
+        "conversation_id": "chat-1",
+        "turn": 2,
+    }
+
+
+def test_a_trl_row_has_tools_as_text_and_tool_calls_as_they_were():
+    row = row_of("trl", pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,)))
+    assert json.loads(row["tools"]) == [TOOL]
+    assert row["prompt"] == QUESTION + TOOL_STEPS
+
+
+def test_a_trl_implicit_row_has_the_prompt_in_both_sides_and_no_margin_for_the_loss():
+    row = row_of("trl-implicit")
+    assert row["chosen"] == [*QUESTION, {"role": "assistant", "content": "It rains."}]
+    assert row["rejected"] == [*QUESTION, {"role": "assistant", "content": "No idea."}]
+    assert not {"prompt", "margin"} & row.keys()
+
+
+def test_kto_rows_label_each_response():
+    better, worse = get_preference_format("kto").rows(pair())
+    assert better == {
+        "prompt": QUESTION,
+        "completion": [{"role": "assistant", "content": "It rains."}],
+        "label": True,
+        "score": 0.75,
+        "conversation_id": "chat-1",
+        "turn": 2,
+    }
+    assert (worse["completion"][0]["content"], worse["label"], worse["score"]) == ("No idea.", False, 0.5)
+
+
+def test_an_axolotl_row_has_single_messages_as_its_sides():
+    assert row_of("axolotl") == {
+        "messages": QUESTION,
+        "chosen": {"role": "assistant", "content": "It rains."},
+        "rejected": {"role": "assistant", "content": "No idea."},
+    }
+
+
+def test_an_ultrafeedback_row_has_the_first_request_and_whole_conversations():
+    system = {"role": "system", "content": "Be brief."}
+    row = row_of("ultrafeedback", pair(prompt=[system, *QUESTION]))
+    assert row["prompt"] == "weather?"
+    assert row["messages"] == row["chosen"] == [system, *QUESTION, {"role": "assistant", "content": "It rains."}]
+    assert row["rejected"][-1]["content"] == "No idea."
+    assert (row["score_chosen"], row["score_rejected"]) == (0.75, 0.5)
+    assert row["prompt_id"] == row_of("ultrafeedback", pair(prompt=[system, *QUESTION], chosen=1.0))["prompt_id"]
+    assert row["prompt_id"] != row_of("ultrafeedback")["prompt_id"]
+
+
+@pytest.mark.parametrize("format", ["openai", "fireworks"])
+def test_an_openai_row_is_strict_and_has_nothing_else(format):
+    assert row_of(format, pair(tools=(TOOL,))) == {
+        "input": {"messages": QUESTION, "tools": [TOOL], "parallel_tool_calls": True},
+        "preferred_output": [{"role": "assistant", "content": "It rains."}],
+        "non_preferred_output": [{"role": "assistant", "content": "No idea."}],
+    }
+
+
+def test_an_sft_row_is_the_prompt_with_the_better_reply_and_reads_back_as_a_chat(tmp_path):
+    row = row_of("sft")
+    assert row == {"messages": [*QUESTION, {"role": "assistant", "content": "It rains."}]}
+    with JsonlWriter(tmp_path / "sft.jsonl") as out:
+        out.write(row)
+    [conversation] = read_conversations([tmp_path / "sft.jsonl"])
+    assert conversation.messages[-1].content == "It rains."
+
+
+def test_only_rows_for_trl_say_where_they_come_from():
+    saying = {
+        name
+        for name in preference_format_names()
+        for row in get_preference_format(name).rows(pair())
+        if "conversation_id" in row
+    }
+    assert saying == {"trl", "trl-implicit", "kto"}
+
+
+def test_the_tools_of_a_chat_go_with_its_rows():
+    assert json.loads(row_of("sft", pair(tools=(TOOL,)))["tools"]) == [TOOL]
+
+
+def test_an_unknown_format_lists_the_known_ones():
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'trl'\? Known: axolotl, fireworks, kto"):
+        get_preference_format("trll")
+
+
+def test_a_pair_without_a_score_becomes_no_row():
+    with pytest.raises(NotEnoughSamplesError):
+        get_preference_format("trl").rows(pair(rejected=None))
+
+
+def test_datasets_loads_trl_rows_with_and_without_tools(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    datasets = pytest.importorskip("datasets")
+    pairs = [
+        pair(),
+        pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,)),
+        pair(tools=(OTHER_TOOL, TOOL), chosen=1.0, rejected=0.0),
+    ]
+    path = tmp_path / "prefs.jsonl"
+    with JsonlWriter(path) as out:
+        for one in pairs:
+            out.write(row_of("trl", one))
+
+    table = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+
+    assert table["chosen"][0] == [{"role": "assistant", "content": "It rains."}]
+    assert table["score_chosen"][:] == [0.75, 0.75, 1.0]
+    assert [tools and json.loads(tools) for tools in table["tools"]] == [None, [TOOL], [OTHER_TOOL, TOOL]]
+    assert table["prompt"][1][1]["tool_calls"][0]["function"] == CALL["function"]
+
+
+# Files
+
+
+def test_a_file_appears_under_its_name_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with JsonlWriter(path) as out:
+        out.write({"n": 1})
+        assert not path.exists()
+        assert written(tmp_path / "out.jsonl.partial") == [{"n": 1}]
+    assert written(path) == [{"n": 1}]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_after_an_exception_the_old_file_stands_and_the_rows_so_far_are_kept_beside_it(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), JsonlWriter(path) as out:
+        out.write({"n": 1})
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert written(tmp_path / "out.jsonl.partial") == [{"n": 1}]
+
+
+def test_a_complete_file_replaces_the_old_one_also_behind_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    target = tmp_path / "real" / "out.jsonl"
+    target.write_text("old")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    with JsonlWriter(link) as out:
+        out.write({"n": 1})
+    assert link.is_symlink()
+    assert written(target) == [{"n": 1}]
+
+
+def test_the_same_rows_give_the_same_compact_utf_8_bytes(tmp_path):
+    for name in ("a", "b"):
+        with JsonlWriter(tmp_path / name) as out:
+            out.write({"text": "Köln 😀\u2028\n", "n": [1, 2.0]})
+    content = (tmp_path / "a").read_bytes()
+    assert content == '{"text":"Köln 😀\u2028\\n","n":[1,2.0]}\n'.encode()
+    assert content == (tmp_path / "b").read_bytes()
+
+
+def test_a_lone_surrogate_in_a_reply_does_not_stop_the_file(tmp_path):
+    with JsonlWriter(tmp_path / "out") as out:
+        out.write({"text": "a\ud800b"})
+    assert written(tmp_path / "out") == [{"text": "a\ufffdb"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("missing/out.jsonl", "missing does not exist"),
+        ("folder", "it is a folder"),
+        ("", "it is a folder"),
+        ("file/out.jsonl", "does not exist"),
+        ("pipe", "it is no regular file"),
+        ("loop", "[Ll]oop|symbolic links"),
+        ("null\0byte", "null byte"),
+        ("x" * 300, "File name too long"),
+        ("blocked", "Is a directory"),
+    ],
+)
+def test_a_target_that_cannot_be_written_is_refused_before_the_first_row(tmp_path, path, problem):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "blocked.partial").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError, match=problem) as caught:
+        JsonlWriter(tmp_path / path)
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_or_file_is_refused_before_the_first_row(tmp_path):
+    protected = tmp_path / "protected.jsonl"
+    protected.touch(0o444)
+    with pytest.raises(OutputError, match="permission denied"):
+        JsonlWriter(protected)
+    tmp_path.chmod(0o555)
+    with pytest.raises(OutputError, match="permission denied"):
+        JsonlWriter(tmp_path / "new.jsonl")
+    tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize("row", [{"x": float("nan")}, {"x": {1, 2}}])
+def test_a_row_that_is_no_json_is_an_output_error_and_the_others_are_kept(tmp_path, row):
+    with pytest.raises(OutputError, match="a row is no JSON"), JsonlWriter(tmp_path / "out") as out:
+        out.write({"n": 1})
+        out.write(row)
+    assert written(tmp_path / "out.partial") == [{"n": 1}]
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_the_target_alone(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="Cannot write"), JsonlWriter(tmp_path / "out") as out:
+            out.write({"text": "x" * 200})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dash_writes_to_stdout_after_what_was_printed_and_leaves_it_open(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    print("before")
+    with JsonlWriter("-") as out:
+        out.write({"city": "Köln"})
+    print("after")
+    stdout.flush()
+    assert stdout.buffer.getvalue() == 'before\n{"city":"Köln"}\nafter\n'.encode()
+
+
+def test_a_reader_of_stdout_that_leaves_is_no_output_error(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb", buffering=0) as pipe:
+        monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=pipe, flush=pipe.flush))
+        with pytest.raises(BrokenPipeError), JsonlWriter("-") as out:
+            out.write({"n": 1})
+
+
+def test_a_file_that_is_being_written_is_refused_to_a_second_writer_until_the_first_is_done(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with JsonlWriter(path) as first:
+        first.write({"n": 1})
+        with pytest.raises(OutputError, match="another run is writing this file"):
+            JsonlWriter(path)
+        first.write({"n": 2})
+    assert written(path) == [{"n": 1}, {"n": 2}]
+    with JsonlWriter(path) as second:
+        second.write({"n": 3})
+    assert written(path) == [{"n": 3}]
+
+
+def test_what_a_failed_writer_left_is_replaced_whole(tmp_path):
+    with pytest.raises(KeyboardInterrupt), JsonlWriter(tmp_path / "out") as out:
+        out.write({"text": "long " * 100})
+        raise KeyboardInterrupt
+    with JsonlWriter(tmp_path / "out") as out:
+        out.write({"n": 1})
+    assert written(tmp_path / "out") == [{"n": 1}]
+
+
+def test_a_writer_that_comes_while_another_finishes_leaves_its_file_alone(tmp_path, monkeypatch):
+    """It has opened the partial file of the first, which is renamed before it can be locked."""
+    from collab_sdk.files import writing
+
+    flock = writing.fcntl.flock
+    path = tmp_path / "out"
+    first = JsonlWriter(path)
+    first.write({"n": 1})
+
+    def finish_first(file, how):
+        monkeypatch.setattr(writing.fcntl, "flock", flock)
+        first.__exit__(None, None, None)
+        flock(file, how)
+
+    monkeypatch.setattr(writing.fcntl, "flock", finish_first)
+    with JsonlWriter(path) as second:
+        assert written(path) == [{"n": 1}]
+        second.write({"n": 2})
+    assert written(path) == [{"n": 2}]
+
+
+def test_held_out_chats_of_an_earlier_run_are_never_left_beside_pairs_made_of_them(tmp_path):
+    (tmp_path / "p.eval.jsonl").write_text("old")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError, match=r"p\.eval\.jsonl holds out chats .* delete it, or give .*--eval-fraction"):
+        ExportFiles(tmp_path / "p.jsonl", format="trl", eval_fraction=0.0)
+    assert sorted(tmp_path.iterdir()) == before
+    with ExportFiles(tmp_path / "p.jsonl", format="trl", eval_fraction=0.1):
+        pass
+    assert (tmp_path / "p.eval.jsonl").read_text() == ""

@@ -1,0 +1,309 @@
+"""What the workers of a run share, with clients in one process and no Ray."""
+
+import asyncio
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("collab_ray")
+
+from collab_ray.broker import LEASE_SECONDS, EndpointReport, Grant, RateBroker, Report
+from collab_ray.client import RateClient
+from collab_ray.outcomes import LARGEST, OutcomeCache
+
+from collab_sdk import ChatReply, ChatRequest, Engine, Message, MRScore
+from collab_sdk.cache import MemoryCache
+from collab_sdk.engine import Usage
+from collab_sdk.errors import BudgetError
+from collab_sdk.jobs.jobs import ScoreJob
+from collab_sdk.models import CallRole
+from collab_sdk.spec import Limits
+from collab_sdk.testing import FakeChatModel
+from collab_sdk.values import dumps, loads
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def busy(endpoint: str = "model", **said) -> Report:
+    return Report(endpoints={endpoint: EndpointReport(**said)})
+
+
+def warmed(concurrency: int = 64, clock: Clock | None = None) -> RateBroker:
+    """A broker whose endpoint has shown that it bears the ceiling."""
+    broker = RateBroker(Limits(concurrency=concurrency), clock=clock or Clock())
+    broker.report("first", "1", busy(answered=1000, seconds=0.1))
+    broker.release_all()
+    return broker
+
+
+def slots(broker: RateBroker, client: str, **said) -> int:
+    return broker.report(client, "1", busy(**said)).endpoints["model"].slots
+
+
+def request(n: int) -> ChatRequest:
+    return ChatRequest(role=CallRole.ASSISTANT, messages=(Message(role="user", content=str(n)),))
+
+
+class Server:
+    """A model that counts what is in flight over all who call it."""
+
+    def __init__(self, *, usd: float | None = None) -> None:
+        self.in_flight = self.peak = self.calls = 0
+        self.starts: list[float] = []
+        self._usd = usd
+
+    name, fingerprint, price = "served", {"model": "served"}, None
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        self.calls += 1
+        self.starts.append(time.monotonic())
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        await asyncio.sleep(0.002)
+        self.in_flight -= 1
+        return ChatReply(content="yes", usd=self._usd)
+
+
+async def together(limits: Limits, server: Server, *, clients: int, calls: int) -> tuple[RateBroker, list[object]]:
+    """Every client makes so many calls, all at once; what became of each."""
+    broker = RateBroker(limits, clock=time.monotonic)
+
+    def client(number: int) -> tuple[RateClient, Engine]:
+        async def send(report: Report) -> Grant:
+            sent = loads(Report, dumps(report))
+            return loads(Grant, dumps(broker.report(f"client-{number}", "1", sent)))
+
+        one = RateClient(
+            send,
+            rate_limited=limits.requests_per_minute is not None or limits.tokens_per_minute is not None,
+            limited=limits.max_calls is not None or limits.max_usd is not None,
+            clock=time.monotonic,
+        )
+        engine = Engine(limiter=one)
+        one.ledger = engine.ledger
+        return one, engine
+
+    everyone = [client(number) for number in range(clients)]
+    reporting = [asyncio.create_task(one.keep_reporting()) for one, _ in everyone]
+    work = [
+        engine.call(server, request(number * calls + n))
+        for number, (_, engine) in enumerate(everyone)
+        for n in range(calls)
+    ]
+    ended = await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), timeout=60)
+    for task in reporting:
+        task.cancel()
+    for one, _ in everyone:
+        await one.report()
+    return broker, ended
+
+
+def test_the_slots_of_all_clients_never_exceed_the_ceiling_and_are_all_put_to_use():
+    server = Server()
+    broker, ended = asyncio.run(together(Limits(concurrency=8), server, clients=4, calls=40))
+    assert [reply.content for reply in ended] == ["yes"] * 160
+    assert server.peak <= 8
+    assert server.peak >= 6
+    assert broker.usage()["assistant"].calls == server.calls == 160
+
+
+def test_before_the_first_success_all_clients_have_one_call_in_flight():
+    broker = RateBroker(Limits(concurrency=64), clock=Clock())
+    first = [slots(broker, client, waiting=10) for client in ("a", "b", "c")]
+    again = [slots(broker, client, waiting=10) for client in ("a", "b", "c")]
+    assert sum(first) <= 1
+    assert sum(again) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20), st.integers(0, 20)), max_size=60))
+def test_whatever_clients_ask_for_no_more_is_lent_than_there_is(steps):
+    broker = warmed(10)
+    lent = dict.fromkeys(range(4), 0)
+    for client, in_flight, waiting in steps:
+        in_flight = min(in_flight, lent[client])
+        lent[client] = max(in_flight, slots(broker, str(client), busy=in_flight, waiting=waiting, oldest=client))
+        assert sum(lent.values()) <= 10
+
+
+def test_slots_go_to_whoever_has_work():
+    broker = warmed(10)
+    assert slots(broker, "idle") == 10, "there is nobody else"
+    assert slots(broker, "busy", waiting=50) == 0
+    assert slots(broker, "idle") == 0
+    assert slots(broker, "busy", waiting=50) == 10
+
+
+def test_the_slots_of_a_client_that_died_come_back():
+    clock = Clock()
+    broker = warmed(10, clock)
+    assert slots(broker, "dead", waiting=50) == 10
+    assert slots(broker, "alive", waiting=50) == 0
+    clock.now += LEASE_SECONDS + 1
+    assert slots(broker, "alive", waiting=50) == 10
+
+
+def test_the_slots_of_an_actor_that_was_started_again_come_back_at_once():
+    broker = warmed(10)
+    assert slots(broker, "actor", waiting=50) == 10
+    assert broker.report("actor", "second incarnation", busy(waiting=50)).endpoints["model"].slots == 10
+
+
+def test_a_refusal_met_by_one_client_slows_all_of_them():
+    clock = Clock()
+    broker = warmed(16, clock)
+    before = slots(broker, "a", waiting=50)
+    for _ in range(3):
+        clock.now += 1
+        broker.report("b", "1", busy(refused=(0.1,)))
+    assert slots(broker, "a", waiting=50) < before
+
+
+def test_max_calls_is_exact_over_all_clients():
+    server = Server()
+    _, ended = asyncio.run(together(Limits(max_calls=37), server, clients=4, calls=40))
+    assert server.calls == 37
+    errors = [error for error in ended if isinstance(error, Exception)]
+    assert len(errors) == 160 - 37
+    assert {str(error) for error in errors} == {"The limit of 37 calls is reached."}
+    assert all(isinstance(error, BudgetError) for error in errors)
+
+
+def test_max_usd_holds_over_all_clients():
+    server = Server(usd=0.01)
+    _, ended = asyncio.run(together(Limits(max_usd=0.25), server, clients=3, calls=40))
+    assert server.calls <= 25
+    assert server.calls >= 22
+    assert all(isinstance(error, BudgetError) for error in ended if isinstance(error, Exception))
+
+
+def test_what_a_dead_client_was_lent_counts_as_spent():
+    clock = Clock()
+    broker = RateBroker(Limits(max_calls=10), clock=clock)
+    assert broker.report("dead", "1", Report(wanted=6)).lent == 6
+    clock.now += LEASE_SECONDS + 1
+    assert broker.report("alive", "1", Report(wanted=10)).lent == 4
+    assert broker.report("alive", "1", Report(calls=4, lent=4, wanted=1)).spent is not None
+
+
+def test_what_a_client_gives_back_another_gets():
+    broker = RateBroker(Limits(max_calls=10), clock=Clock())
+    assert broker.report("a", "1", Report(wanted=10)).lent == 10
+    waiting = broker.report("b", "1", Report(wanted=2))
+    assert (waiting.lent, waiting.spent) == (0, None), "it may be given back"
+    broker.report("a", "1", Report(calls=5, lent=5))
+    assert broker.report("b", "1", Report(wanted=2)).lent == 2
+
+
+def test_starts_are_spread_over_all_clients():
+    clock = Clock()
+    broker = RateBroker(Limits(requests_per_minute=600), clock=clock)
+    starts = []
+    for step in range(40):
+        clock.now += 0.05
+        grant = broker.report(f"client-{step % 4}", "1", busy(starts=3)).endpoints["model"]
+        starts += [clock.now + start for start in grant.starts]
+    gaps = [later - earlier for earlier, later in zip(sorted(starts), sorted(starts)[1:], strict=False)]
+    assert min(gaps) == pytest.approx(0.1)
+    assert max(gaps) == pytest.approx(0.1)
+
+
+def test_all_clients_together_keep_to_the_requests_per_minute():
+    server = Server()
+    asyncio.run(together(Limits(requests_per_minute=3000), server, clients=4, calls=15))
+    span = server.starts[-1] - server.starts[0]
+    assert len(server.starts) == 60
+    assert (len(server.starts) - 1) / span <= 3000 / 60 * 1.05
+
+
+def test_tokens_are_paid_off_by_all_clients_together():
+    clock = Clock()
+    broker = RateBroker(Limits(tokens_per_minute=6000), clock=clock)
+    assert broker.report("a", "1", busy(starts=1)).endpoints["model"].starts == (0.0,)
+    broker.report("a", "1", busy(tokens=500))
+    assert broker.report("b", "1", busy(starts=1)).endpoints["model"].starts == (), "5 seconds are owed"
+    clock.now += 5.0
+    assert len(broker.report("b", "1", busy(starts=1)).endpoints["model"].starts) == 1
+
+
+def test_totals_are_those_of_all_clients_the_dead_included():
+    clock = Clock()
+    broker = RateBroker(Limits(), clock=clock)
+    for client in ("a", "b"):
+        broker.report(client, "1", Report(usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
+    clock.now += LEASE_SECONDS + 1
+    broker.report("b", "2", Report(usage={"judge": Usage(calls=1)}))
+    assert broker.usage() == {"judge": Usage(calls=5, prompt_tokens=20, usd=1.0)}
+
+
+def test_a_client_that_hears_nothing_begins_nothing_new():
+    clock = Clock()
+
+    async def main() -> None:
+        async def send(report: Report) -> Grant:
+            return warmed(clock=clock).report("a", "1", report)
+
+        client = RateClient(send, rate_limited=False, limited=False, clock=clock)
+        admission = client.admission("model")
+        await client.report()
+        assert admission.limit > 1
+        clock.now += LEASE_SECONDS
+        assert admission.limit == 0
+
+    asyncio.run(main())
+
+
+def test_an_endpoint_that_refuses_costs_all_clients_one_call():
+    from collab_sdk.errors import EndpointError
+
+    refusing = FakeChatModel(lambda request: EndpointError("wrong key"))
+    _, ended = asyncio.run(together(Limits(), refusing, clients=3, calls=5))
+    assert len(refusing.requests) <= 3
+    assert all(isinstance(error, EndpointError) for error in ended)
+
+
+OUTCOME = dumps([MRScore(response="hi", futures=(), value=0.5, stderr=None)])
+
+
+def test_a_finished_conversation_is_found_by_the_same_job_and_by_no_other():
+    async def main() -> None:
+        cache, chat = MemoryCache(), '{"id":"chat-1"}'
+
+        def job(name: str) -> OutcomeCache:
+            return OutcomeCache(cache, ScoreJob.result, {"job": name})
+
+        assert await job("one").find(chat) is None
+        await job("one").keep(chat, OUTCOME)
+        assert await job("one").find(chat) == OUTCOME
+        assert await job("one").find('{"id":"chat-2"}') is None
+        assert await job("another").find(chat) is None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("identity", "outcome"),
+    [
+        (None, OUTCOME),
+        ({"job": "one"}, dumps([MRScore(response="x" * LARGEST, futures=(), value=0.5, stderr=None)])),
+        ({"job": "one"}, OUTCOME.replace("hi", '"')),
+        ({"job": "one"}, OUTCOME.replace('"hi"', "1")),
+        ({"job": "one"}, "null"),
+        ({"job": "one"}, "[" * 100_000),
+    ],
+    ids=["of nothing known", "too large", "no JSON", "of other types", "nothing", "nested"],
+)
+def test_what_cannot_be_used_again_is_not_found(identity, outcome):
+    async def main() -> None:
+        outcomes = OutcomeCache(MemoryCache(), ScoreJob.result, identity)
+        await outcomes.keep("chat", outcome)
+        assert await outcomes.find("chat") is None
+
+    asyncio.run(main())

@@ -1,0 +1,201 @@
+"""Whatever is in the way of a training is said in one line, with the way out."""
+
+import json
+import shutil
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from support.cli import collab
+from support.training import write_base, write_pairs, write_rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shared_base(tmp_path_factory) -> Path:
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def base(shared_base, tmp_path) -> Path:
+    return shutil.copytree(shared_base, tmp_path / "base")
+
+
+@pytest.fixture
+def prefs(tmp_path) -> Path:
+    return write_pairs(tmp_path / "prefs.jsonl")
+
+
+def refused(*arguments: object) -> str:
+    """The one line that a command which cannot work ends with."""
+    result = collab("finetune", *arguments)
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    return line
+
+
+def change(file: Path, **values: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"], ids=["empty", "blank"])
+def test_an_empty_file(base, tmp_path, content):
+    (tmp_path / "empty.jsonl").write_text(content)
+    assert "empty.jsonl: the file is empty" in refused(tmp_path / "empty.jsonl", "-m", base, "-o", tmp_path / "out")
+
+
+def test_a_file_without_a_usable_pair(base, tmp_path):
+    data = write_rows(tmp_path / "chats.jsonl", [{"messages": [{"role": "user", "content": "a latte"}]}])
+    line = refused(data, "-m", base, "-o", tmp_path / "out")
+    assert "chats.jsonl: nothing to train on with dpo" in line
+
+
+def test_a_file_that_is_no_json(base, tmp_path):
+    (tmp_path / "notes.txt").write_text("dear diary")
+    assert "notes.txt: not a chat log: expected JSON or JSON lines" in refused(
+        tmp_path / "notes.txt", "-m", base, "-o", tmp_path / "out"
+    )
+
+
+def test_a_folder_that_is_no_data_set(base, tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert "no data set saved by Hugging Face datasets" in refused(
+        tmp_path / "folder", "-m", base, "-o", tmp_path / "out"
+    )
+
+
+@pytest.mark.parametrize("name", ["no/such-model", "./nowhere"])
+def test_an_unknown_base(prefs, tmp_path, name):
+    line = refused(prefs, "-m", name, "-o", tmp_path / "out")
+    assert f"The base model {name!r} cannot be read: give a folder" in line
+
+
+def test_an_adapter_in_place_of_a_base(prefs, tmp_path):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    assert "is an adapter, not a base model: give the model it was trained on" in refused(
+        prefs, "-m", adapter, "-o", tmp_path / "out"
+    )
+
+
+def test_a_base_without_weights(prefs, base, tmp_path):
+    (base / "model.safetensors").unlink()
+    assert "The weights of" in refused(prefs, "-m", base, "-o", tmp_path / "out")
+
+
+def test_a_tokenizer_without_a_pad_token(prefs, base, tmp_path):
+    change(base / "tokenizer_config.json", pad_token=None)
+    assert "no pad token: set pad_token in its tokenizer_config.json" in refused(
+        prefs, "-m", base, "-o", tmp_path / "out"
+    )
+
+
+def test_a_length_that_the_base_cannot_read(prefs, base, tmp_path):
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--max-length", 10_000)
+    assert "--max-length 10000 is more than" in line
+    assert "2048 tokens" in line
+
+
+def test_a_tracker_that_is_not_installed(prefs, base, tmp_path):
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--report-to", "wandb")
+    assert line == "Error: --report-to wandb needs a package that is not installed: pip install wandb"
+
+
+def test_four_bits_without_bitsandbytes(prefs, base, tmp_path):
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--load-in-4bit")
+    assert "--load-in-4bit needs bitsandbytes: pip install bitsandbytes" in line
+
+
+@pytest.mark.parametrize(("option", "name"), [("--method", "dop"), ("--loss", "sigmiod=1"), ("--report-to", "wadnb")])
+def test_a_name_that_nobody_knows(prefs, base, tmp_path, option, name):
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", option, name)
+    assert "Did you mean" in line
+    assert "Known:" in line
+
+
+def test_not_enough_memory(prefs, base, tmp_path, monkeypatch):
+    monkeypatch.setattr("collab_trl.plan.available_bytes", lambda: 1000)
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out")
+    assert "Not enough memory on CPU" in line
+    assert "a smaller base" in line
+
+
+def test_running_out_of_memory_names_the_next_setting(prefs, base, tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("collab_trl.preference.stage.adapted", full)
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out")
+    assert line == "Error: Out of memory on CPU. Next: --per-device-batch-size 4; the same command then goes on."
+
+
+def test_not_enough_disk(prefs, base, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10, 9, 1))
+    assert "Not enough disk at" in refused(prefs, "-m", base, "-o", tmp_path / "out")
+
+
+def test_an_output_that_cannot_be_written(prefs, base, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "Cannot write" in refused(prefs, "-m", base, "-o", tmp_path / "file" / "out")
+
+
+def test_more_gpus_than_processes(prefs, base, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out")
+    assert "accelerate launch --num_processes 4 -m collab_cli.main finetune" in line
+    assert "CUDA_VISIBLE_DEVICES=0" in line
+
+
+def test_without_the_extra_the_pip_command_is_named(prefs, base, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trl", None)
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out")
+    assert line == "Error: Fine-tuning needs trl: pip install 'collab-sdk[train]'"
+
+
+def test_a_config_file_sets_options_and_flags_win(prefs, base, tmp_path):
+    config = tmp_path / "finetune.yaml"
+    config.write_text("lora-r: 4\nlora-alpha: 8\nloss: [sigmoid=1, sft=0.5]\nlearning-rate: 1e-5\nsft-first: yes\n")
+    result = collab(
+        "finetune", prefs, "-m", base, "-o", tmp_path / "out", "--config", config, "--lora-alpha", 16, "--dry-run"
+    )
+    assert result.exit_code == 0, result.output
+    assert "LoRA, rank 4, alpha 16" in result.stdout
+    assert "1 sigmoid + 0.5 sft" in result.stdout
+    assert "sft, then dpo" in result.stdout
+
+
+@pytest.mark.parametrize(("text", "problem"), [("lora-r: [", "not YAML"), ("lora-x: 4", "Did you mean 'lora-r'?")])
+def test_a_config_file_that_is_wrong(prefs, base, tmp_path, text, problem):
+    config = tmp_path / "finetune.yaml"
+    config.write_text(text)
+    assert problem in refused(prefs, "-m", base, "-o", tmp_path / "out", "--config", config)
+
+
+def test_kto_one_at_a_time(prefs, base, tmp_path):
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--method", "kto", "--per-device-batch-size", 1)
+    assert "needs --per-device-batch-size 2" in line
+
+
+def test_the_folder_of_the_base_as_output(prefs, base):
+    before = sorted(base.iterdir())
+    assert "the base's own folder" in refused(prefs, "-m", base, "-o", base)
+    assert sorted(base.iterdir()) == before
+
+
+def test_a_training_that_diverges_leaves_no_adapter(prefs, base, tmp_path):
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--learning-rate", "1e30", "--epochs", 1)
+    assert "smaller --learning-rate" in line
+    assert not (tmp_path / "out" / "adapter_model.safetensors").exists()
+
+
+def test_a_file_of_metrics_that_is_somebody_elses_is_no_finished_training(prefs, base, tmp_path):
+    (tmp_path / "out").mkdir()
+    for content in ("[1]", '{"loss": 1}'):
+        (tmp_path / "out" / "metrics.json").write_text(content)
+        (base / "model.safetensors").unlink(missing_ok=True)
+        assert "The weights of" in refused(prefs, "-m", base, "-o", tmp_path / "out")

@@ -1,0 +1,103 @@
+"""From logged chats to the score of the bot that was trained on them, with nobody looking."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from support.cli import collab, write_chats
+from support.local import save_tiny_model
+
+from collab_sdk.preferences.files import is_held_out
+from collab_sdk.training import TrainingOptions
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Chats, the pairs that were made of them, and an adapter that was trained on those, by their commands."""
+    folder = tmp_path_factory.mktemp("chain")
+    save_tiny_model(folder / "base")
+    write_chats(folder / "chats.jsonl", 8)
+    prefs = folder / "prefs.jsonl"
+    done("export-prefs", folder / "chats.jsonl", "--model", "offline", "-o", prefs, "--cache-dir", folder / "cache")
+    done("finetune", prefs, "-m", folder / "base", "-o", folder / "adapter", "--learning-rate", "1e-3", "--epochs", 1)
+    return folder
+
+
+def done(*arguments: object) -> Result:
+    result = collab(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_the_command_that_is_printed_scores_the_bot_that_was_trained(folder):
+    metrics = json.loads((folder / "adapter" / "metrics.json").read_text())
+    bot = metrics["serve"]["in process"].split()[-1]
+    assert bot == f"hf:{folder / 'base'}@{folder / 'adapter'}"
+    sampling = ("--limit", 1, "--samples", 1, "--window", 1)
+    scored = done("score", folder / "chats.jsonl", "-a", bot, "--model", "offline", *sampling, "--json")
+    assert json.loads(scored.stdout.splitlines()[0])["conversation_id"] == "chat-0"
+
+
+def test_the_folder_says_what_the_adapter_is(folder):
+    adapter = folder / "adapter"
+    card = (adapter / "README.md").read_text()
+    for said in (str(folder / "base"), "prefs.jsonl", "1 sigmoid + 1 sft", "curves.png", "convert_lora_to_gguf.py"):
+        assert said in card
+    assert f"vllm serve {folder / 'base'} --enable-lora --max-lora-rank 32 --lora-modules adapter={adapter}" in card
+    assert (adapter / "curves.png").read_bytes().startswith(b"\x89PNG")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(folder / "base")
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert (adapter / "chat_template.jinja").read_bytes() == (folder / "base" / "chat_template.jinja").read_bytes()
+    metrics = json.loads((adapter / "metrics.json").read_text())
+    assert metrics["history"]["dpo"]
+    assert not (adapter / "checkpoints").exists()
+
+
+def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
+    more = write_chats(folder / "more.jsonl", 14)  # the first eight are those that were trained or held out
+    trained = {json.loads(line)["conversation_id"] for line in (folder / "prefs.jsonl").read_text().splitlines()}
+    again = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "adapter")
+    result = done(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
+    rows = map(json.loads, (folder / "adapter" / "comparison.jsonl").read_text().splitlines())
+    figures = {row["name"]: row for row in rows}
+    asks = figures["asks when open"]
+    assert asks["before_bot"] == f"hf:{folder / 'base'}"
+    assert asks["after_bot"] == f"hf:{folder / 'base'}@{folder / 'adapter'}"
+    assert asks["difference"]["low"] <= asks["difference"]["mean"] <= asks["difference"]["high"]
+    held_out = 14 - len(trained) + sum(_is_held_out(chat) for chat in trained)
+    assert asks["before"]["n"] == 2 * held_out  # turns
+    assert "asks when open" in result.stdout
+
+
+def _is_held_out(conversation: str) -> bool:
+    return is_held_out(conversation, TrainingOptions(data=Path(), base="", output=Path()).eval_fraction)
+
+
+def test_without_a_user_nothing_is_trained(folder):
+    result = collab(
+        "finetune",
+        folder / "prefs.jsonl",
+        "-m",
+        folder / "base",
+        "-o",
+        folder / "never",
+        "--evaluate",
+        folder / "chats.jsonl",
+    )
+    assert result.exit_code == 1
+    assert "give --simulator" in result.stderr
+    assert not (folder / "never").exists()
+
+
+def test_chats_that_were_trained_on_are_known_by_how_they_begin_where_pairs_have_no_ids(folder):
+    prefs, chats = folder / "openai.jsonl", folder / "chats.jsonl"
+    cache = ("--cache-dir", folder / "cache")
+    done("export-prefs", chats, "--model", "offline", "-o", prefs, "--format", "openai", *cache)
+    train = ("finetune", prefs, "-m", folder / "base", "-o", folder / "openai", "--epochs", 1, "--eval-fraction", 0)
+    result = collab(*train, "--evaluate", chats, "--model", "offline")
+    assert result.exit_code == 1
+    assert "every chat in it was trained on" in result.stderr

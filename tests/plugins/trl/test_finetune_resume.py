@@ -1,0 +1,97 @@
+"""A training that is killed goes on where it was, and ends as if nothing had happened."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.paths import TESTS
+from support.training import prepared, trained, write_base, write_pairs
+
+from collab_sdk.errors import OutputError
+
+pytestmark = pytest.mark.slow
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from support.training import prepared
+
+data, base, output, stage, step = sys.argv[1:]
+def kill(progress):
+    if progress.stage == stage and progress.step >= int(step):
+        os.kill(os.getpid(), signal.SIGKILL)
+prepared(Path(data), Path(base), Path(output), sft_first=True).run(kill)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("resume")
+    write_base(folder / "base")
+    write_pairs(folder / "prefs.jsonl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder):
+    return trained(folder / "prefs.jsonl", folder / "base", folder / "undisturbed", sft_first=True)
+
+
+@pytest.fixture(scope="module")
+def killed(folder, undisturbed) -> Path:
+    """What a kill in the second epoch of the last stage left behind."""
+    output = folder / "killed"
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    arguments = [folder / "prefs.jsonl", folder / "base", output, "dpo", undisturbed.steps - 2]
+    command = [sys.executable, "-c", KILLED, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (output / "adapter_model.safetensors").exists()
+    return output
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "adapter_model.safetensors").read_bytes()
+
+
+def history(folder: Path, stage: str) -> list[tuple[int, float]]:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return [(log["step"], log["loss"]) for log in metrics["history"][stage] if "loss" in log]
+
+
+def test_killed_in_the_second_epoch_it_ends_where_an_undisturbed_run_ends(folder, undisturbed, killed, tmp_path):
+    output = shutil.copytree(killed, tmp_path / "out")
+    seen = []
+    report = prepared(folder / "prefs.jsonl", folder / "base", output, sft_first=True).run(seen.append)
+    assert report.resumed
+    assert {progress.stage for progress in seen} == {"dpo"}, "the SFT stage was done"
+    assert seen[0].step > undisturbed.steps / 2, "it goes on from the last checkpoint"
+    assert weights(output) == weights(folder / "undisturbed")
+    assert history(output, "dpo") == history(folder / "undisturbed", "dpo"), "each step once"
+    assert report.held_out == undisturbed.held_out
+    assert not (output / "checkpoints").exists()
+
+
+def test_a_checkpoint_that_was_half_written_is_passed_over(folder, undisturbed, killed, tmp_path):
+    output = shutil.copytree(killed, tmp_path / "out")
+    checkpoints = (output / "checkpoints" / "dpo").glob("checkpoint-*")
+    latest = max(checkpoints, key=lambda path: int(path.name.partition("-")[2]))
+    (latest / "trainer_state.json").unlink()
+    trained(folder / "prefs.jsonl", folder / "base", output, sft_first=True)
+    assert weights(output) == weights(folder / "undisturbed")
+
+
+def test_another_training_does_not_go_on_in_its_place(folder, undisturbed):
+    with pytest.raises(OutputError, match=r"holds another training \(it differs in epochs, seed\)"):
+        trained(folder / "prefs.jsonl", folder / "base", folder / "undisturbed", sft_first=True, seed=3, epochs=1.0)
+
+
+def test_an_adapter_of_another_base_is_not_gone_on_with(folder, undisturbed):
+    base = write_base(folder / "other-base", seed=1)
+    with pytest.raises(OutputError, match=r"it differs in base"):
+        trained(folder / "prefs.jsonl", base, folder / "undisturbed", sft_first=True)

@@ -1,0 +1,289 @@
+import json
+from pathlib import Path
+
+import pytest
+from support.fakes import chat, judged, scorer_of
+
+from collab_sdk import Conversation, Engine, Goal, PreferenceExporter
+from collab_sdk.errors import (
+    BotError,
+    BudgetError,
+    EndpointError,
+    ModelCallError,
+    OutputError,
+    UnknownNameError,
+    UsageError,
+)
+from collab_sdk.preferences import Refusal
+from collab_sdk.prompts import load_prompt
+from collab_sdk.spec import Limits
+from collab_sdk.types import as_messages
+
+PROACTIVE = load_prompt("proactive").text
+
+
+def conversations(*ids: str, texts: tuple[str, ...] = ("a coffee", "Here.", "no, a mocha", "Sorry, here.")):
+    messages = as_messages(chat(*texts))
+    return [Conversation(id=name, messages=messages, goal=Goal(text="SECRET-GOAL: mocha")) for name in ids]
+
+
+def candidate_writer(request):
+    """A bot that asks only under the proactive prompt."""
+    if PROACTIVE in request.messages[0].content:
+        return "Which one?"
+    return f"Here, as you like it. {len(request.messages)}"
+
+
+def prefers_questions(request):
+    """A judge that likes conversations with the proactive answer best."""
+    return judged(0.9 if "Which one?" in request.messages[-1].content else 0.4)
+
+
+def exporter_of(**options):
+    rule = {
+        name: options.pop(name)
+        for name in ("candidates", "min_margin", "min_z", "max_pairs", "adaptive")
+        if name in options
+    }
+    options = {"assistant": candidate_writer, "judge": prefers_questions, "metrics": {"goal": 1.0}} | options
+    return PreferenceExporter(scorer_of(**options), **rule)
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_better_candidate_of_a_turn_is_chosen_over_the_worse(tmp_path):
+    report = exporter_of().export(conversations("c1"), tmp_path / "prefs.jsonl")
+    first = rows(tmp_path / "prefs.jsonl")[0]
+    assert first["prompt"] == chat("a coffee")
+    assert first["chosen"] == [{"role": "assistant", "content": "Which one?"}]
+    assert first["rejected"][0]["content"] in ("Here.", "Here, as you like it. 1")
+    assert first["score_chosen"] == pytest.approx(0.9)
+    assert first["score_rejected"] == pytest.approx(0.4)
+    assert (first["conversation_id"], first["turn"]) == ("c1", 0)
+    assert (report.conversations, report.turns, report.pairs) == (1, 2, 2)
+
+
+def test_no_goal_and_no_proactive_prompt_leaks_into_a_row(tmp_path):
+    exporter_of().export(conversations("c1", "c2"), tmp_path / "prefs.jsonl")
+    text = (tmp_path / "prefs.jsonl").read_text()
+    assert text
+    assert "SECRET-GOAL" not in text
+    assert "proactive" not in text.lower()
+    for row in rows(tmp_path / "prefs.jsonl"):
+        assert row["prompt"][-1]["role"] == "user"
+        assert row["chosen"] != row["rejected"]
+
+
+def test_the_proactive_prompt_joins_a_system_prompt_for_the_draw_and_is_gone_in_its_futures(tmp_path):
+    exporter = exporter_of()
+    messages = as_messages([{"role": "system", "content": "Be a barista."}, *chat("a coffee", "Here.")])
+    exporter.export([Conversation(id="c1", messages=messages, goal=Goal(text="mocha"))], tmp_path / "prefs.jsonl")
+    draws = [request for request in exporter.scorer.rollout.assistant.requests if "candidate" in request.sample]
+    futures = [request for request in exporter.scorer.rollout.assistant.requests if "future" in request.sample]
+    assert [request.messages[0].content for request in draws].count(f"Be a barista.\n\n{PROACTIVE}") == 1
+    assert {request.messages[0].content for request in futures} == {"Be a barista."}
+    assert [message["content"] for message in rows(tmp_path / "prefs.jsonl")[0]["prompt"]] == [
+        "Be a barista.",
+        "a coffee",
+    ]
+
+
+def test_a_second_export_makes_no_call_and_writes_the_same_bytes(tmp_path):
+    logged = conversations("c1", "c2", "c3")
+    exporter_of(engine=Engine(cache=tmp_path / "cache")).export(logged, tmp_path / "a.jsonl")
+    again = Engine(cache=tmp_path / "cache")
+    exporter_of(engine=again).export(logged, tmp_path / "b.jsonl")
+    assert again.ledger.total.calls == 0
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    turns = [(tmp_path / f"{name}.turns.jsonl").read_text() for name in "ab"]
+    assert turns[0] == turns[1].replace("b.jsonl", "a.jsonl")
+
+
+def test_a_run_stopped_by_its_budget_keeps_what_is_done_and_goes_on_from_there(tmp_path):
+    logged = conversations(*(f"c{number}" for number in range(6)))
+    exporter_of().export(logged, tmp_path / "whole.jsonl")
+    stops = 0
+    for _ in range(100):
+        engine = Engine(cache=tmp_path / "cache", limits=Limits(max_calls=40, concurrency=4))
+        try:
+            exporter_of(engine=engine).export(logged, tmp_path / "prefs.jsonl")
+            break
+        except BudgetError:
+            stops += 1
+            assert not (tmp_path / "prefs.jsonl").exists()
+    assert stops >= 2
+    assert (tmp_path / "prefs.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_what_is_done_when_a_run_stops_can_be_read_in_the_partial_file(tmp_path):
+    seen = []
+
+    def judge(request):
+        seen.append(request)
+        return EndpointError("quota used up") if len(seen) > 20 else prefers_questions(request)
+
+    with pytest.raises(EndpointError, match="quota used up"):
+        exporter_of(judge=judge, engine=Engine(limits=Limits(concurrency=1))).export(
+            conversations("c1", "c2", "c3", "c4"), tmp_path / "prefs.jsonl"
+        )
+    done = rows(tmp_path / "prefs.jsonl.partial")
+    assert {row["conversation_id"] for row in done} == {"c1"}
+
+
+def test_an_error_of_one_conversation_does_not_stop_the_others(tmp_path):
+    def judge(request):
+        if "write down" in request.messages[0].content:
+            return ModelCallError("content policy")
+        return prefers_questions(request)
+
+    broken = Conversation(id="broken", messages=as_messages(chat("x", "y")))
+    [first, last] = conversations("c1", "c2")
+    report = exporter_of(judge=judge).export([first, broken, last], tmp_path / "prefs.jsonl")
+    assert {name: str(error) for name, error in report.failed.items()} == {"broken": "content policy"}
+    assert [row["conversation_id"] for row in rows(tmp_path / "prefs.jsonl")] == ["c1", "c1", "c2", "c2"]
+
+
+def refusal_of(tmp_path, **options) -> Refusal:
+    report = exporter_of(**options).export(conversations("c1", texts=("a coffee", "Here.")), tmp_path / "prefs.jsonl")
+    assert (tmp_path / "prefs.jsonl").read_text() == ""
+    [refusal] = report.refused
+    return refusal
+
+
+def test_a_margin_under_the_minimum_is_refused(tmp_path):
+    assert refusal_of(tmp_path, min_margin=0.6) is Refusal.MARGIN
+
+
+def test_a_tie_is_refused_even_without_a_minimum(tmp_path):
+    assert refusal_of(tmp_path, min_margin=0.0, judge=lambda _: judged(0.5)) is Refusal.MARGIN
+
+
+def test_a_margin_within_its_standard_error_is_refused(tmp_path):
+    def judge(request):
+        text = request.messages[-1].content
+        noisy = 0.8 if "future-0" in text else 0.1
+        return judged(noisy + (0.1 if "Which one?" in text else 0.0))
+
+    assert refusal_of(tmp_path, judge=judge, adaptive=False) is Refusal.NOISE
+
+
+def test_candidates_that_all_say_the_same_are_refused_before_a_future_is_paid_for(tmp_path):
+    exporter = exporter_of(assistant=lambda _: "Here. ")
+    report = exporter.export(conversations("c1", texts=("a coffee", "Here.")), tmp_path / "prefs.jsonl")
+    assert report.refused == {Refusal.ONE_CANDIDATE: 1}
+    assert "simulator" not in exporter.scorer.engine.ledger.by_role()
+
+
+def test_a_candidate_that_cannot_be_drawn_costs_neither_its_turn_nor_its_conversation(tmp_path):
+    def assistant(request):
+        return BotError("out of order") if request.sample == "c1/candidate-1" else candidate_writer(request)
+
+    report = exporter_of(assistant=assistant).export(conversations("c1", "c2"), tmp_path / "prefs.jsonl")
+    assert report.failed == {}
+    assert report.candidates_lost == 2
+    assert report.lost["out of order"] == 2
+    assert {row["conversation_id"] for row in rows(tmp_path / "prefs.jsonl")} == {"c1", "c2"}
+    turn = rows(tmp_path / "prefs.turns.jsonl")[0]
+    assert ([candidate["source"] for candidate in turn["candidates"]], turn["lost"]) == (
+        ["logged", "proactive"],
+        ["out of order"],
+    )
+
+
+def test_candidates_that_cannot_be_scored_are_refused(tmp_path):
+    def judge(request):
+        return prefers_questions(request) if "Which one?" in request.messages[-1].content else ModelCallError("no")
+
+    assert refusal_of(tmp_path, judge=judge) is Refusal.UNSCORED
+
+
+def test_a_turn_whose_history_ends_with_a_tool_result_is_refused(tmp_path):
+    call = {"id": "1", "type": "function", "function": {"name": "menu", "arguments": "{}"}}
+    messages = as_messages(
+        [
+            {"role": "user", "content": "a coffee"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "content": "mocha, latte", "tool_call_id": "1"},
+            {"role": "assistant", "content": "Mocha or latte?"},
+        ]
+    )
+    report = exporter_of().export([Conversation(id="c", messages=messages, goal=Goal(text="x"))], tmp_path / "p.jsonl")
+    assert report.refused == {Refusal.TOOLS: 1}
+
+
+def test_a_conversation_gives_at_most_max_pairs_those_with_the_largest_margins(tmp_path):
+    def judge(request):
+        text = request.messages[-1].content
+        return judged((0.9 if "no, a mocha" in text else 0.7) if "Which one?" in text else 0.2)
+
+    report = exporter_of(judge=judge, max_pairs=1).export(conversations("c1"), tmp_path / "prefs.jsonl")
+    assert [row["turn"] for row in rows(tmp_path / "prefs.jsonl")] == [1]
+    assert report.refused == {Refusal.CAP: 1}
+
+
+def test_the_held_out_share_is_split_by_conversation(tmp_path):
+    logged = conversations(*(f"c{number}" for number in range(30)))
+    exporter_of().export(logged, tmp_path / "prefs.jsonl", eval_fraction=0.3)
+    train = {row["conversation_id"] for row in rows(tmp_path / "prefs.jsonl")}
+    held_out = {row["conversation_id"] for row in rows(tmp_path / "prefs.eval.jsonl")}
+    assert train
+    assert held_out
+    assert not train & held_out
+    assert len(train | held_out) == 30
+
+
+def test_the_turns_file_holds_every_candidate_and_the_way_back_from_a_strict_row(tmp_path):
+    exporter_of().export(conversations("c1"), tmp_path / "prefs.jsonl", format="openai")
+    first = rows(tmp_path / "prefs.turns.jsonl")[0]
+    assert [candidate["source"] for candidate in first["candidates"]] == ["logged", "sampled", "proactive"]
+    assert first["candidates"][0]["observed"]["reward"] is not None
+    assert first["candidates"][1]["observed"] is None
+    assert len(first["candidates"][2]["futures"]) == 2
+    assert first["written_to"] == {"file": "prefs.jsonl", "line": 1}
+
+
+def test_futures_are_spent_where_best_and_worst_are_not_yet_apart(tmp_path):
+    def judge(request):
+        text = request.messages[-1].content
+        draws = [number for number in range(9) if f"future-{number}" in text]
+        wobble = 0.3 if draws and draws[0] % 2 else 0.0
+        return judged((0.6 if "Which one?" in text else 0.5) + wobble)
+
+    logged = conversations("c1", texts=("a coffee", "Here."))
+    adaptive = exporter_of(judge=judge).export(logged, tmp_path / "adaptive.jsonl")
+    fixed = exporter_of(judge=judge, adaptive=False).export(logged, tmp_path / "fixed.jsonl")
+    [turn] = rows(tmp_path / "adaptive.turns.jsonl")
+    futures = {candidate["source"]: len(candidate["futures"]) for candidate in turn["candidates"]}
+    assert futures["proactive"] > 2
+    assert [future["sample"] for future in turn["candidates"][2]["futures"]] == list(range(futures["proactive"]))
+    assert fixed.samples == 9
+    assert adaptive.samples == sum(futures.values())
+
+
+@pytest.mark.parametrize("target", ["missing/prefs.jsonl", "."])
+def test_an_output_that_cannot_be_written_is_found_before_any_call(tmp_path, target):
+    exporter = exporter_of()
+    with pytest.raises(OutputError):
+        exporter.export(conversations("c1"), tmp_path / target)
+    assert exporter.scorer.engine.ledger.total.calls == 0
+
+
+def test_an_unknown_format_lists_the_known_ones(tmp_path):
+    with pytest.raises(UnknownNameError, match="Known: axolotl, fireworks, kto"):
+        exporter_of().export(conversations("c1"), tmp_path / "prefs.jsonl", format="csv")
+
+
+@pytest.mark.parametrize("options", [{"candidates": 1}, {"min_margin": -1}, {"max_pairs": 0}])
+def test_an_impossible_rule_is_refused(options):
+    with pytest.raises(UsageError):
+        exporter_of(**options)
+
+
+def test_progress_is_told_after_every_conversation(tmp_path):
+    told = []
+    exporter_of().export(
+        conversations("c1", "c2"), tmp_path / "p.jsonl", on_progress=lambda report: told.append(report.conversations)
+    )
+    assert told == [1, 2]

@@ -1,0 +1,264 @@
+"""What a report is made of, and what becomes of decisions; without a browser."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.cli import collab, write_chats
+from support.reports import rows_of, write_rows
+
+from collab_sdk.errors import MissingExtraError
+from collab_sdk.logs import preference_format_names
+from collab_sdk.report import fields, write_report
+from collab_sdk.report.packing import script_json
+from collab_sdk.report.turns import pair_id
+
+FORMATS = sorted(preference_format_names())
+
+
+def exported(folder, *options, chats=4):
+    logs = write_chats(folder / "chats.jsonl", chats)
+    result = collab("export-prefs", logs, "--model", "offline", "-o", folder / "p.jsonl", *options)
+    assert result.exit_code == 0, result.output
+    return folder / "p.jsonl"
+
+
+def pairs_of(folder):
+    return [turn for turn in rows_of(folder / "p.turns.jsonl") if turn["pair"]]
+
+
+def decided(path, *decisions, of="p.jsonl"):
+    rows = [{"pair": pair, "decision": decision, "by": by} for pair, decision, by in decisions]
+    path.write_text(json.dumps({"schema": "collab/decisions/v1", "of": {"file": of}, "decisions": rows}))
+    return path
+
+
+def apply(folder, *decisions):
+    file = decided(folder / "d.json", *decisions)
+    return collab("report", "--apply", file, folder / "p.jsonl", "-o", folder / "r.jsonl")
+
+
+@pytest.mark.filterwarnings("ignore:.*takes no fewer than")
+@pytest.mark.parametrize("format", FORMATS)
+def test_decisions_are_applied_to_every_format(tmp_path, format):
+    exported(tmp_path, "--format", format)
+    before, pairs = rows_of(tmp_path / "p.jsonl"), pairs_of(tmp_path)
+    size = len(before) // len(pairs)
+    ids = [pair_id(turn) for turn in pairs]
+    result = apply(tmp_path, (ids[0], "flip", "Ada"), (ids[1], "drop", "Bo"), (ids[2], "keep", "Ada"))
+    assert result.exit_code == 0, result.output
+    after = rows_of(tmp_path / "r.jsonl")
+    assert after[size:] == before[2 * size :], "the others are as they were, byte for byte"
+    flipped = {"chosen": pairs[0]["pair"]["rejected"], "rejected": pairs[0]["pair"]["chosen"]}
+    assert json.dumps(after[:size]) != json.dumps(before[:size])
+    turns = rows_of(tmp_path / "r.turns.jsonl")
+    reviewed = {pair_id(turn): turn for turn in turns if turn["pair"]}
+    [turn] = [turn for turn in turns if turn.get("review", {}).get("decision") == "flip"]
+    assert {side: turn["pair"][side] for side in flipped} == flipped
+    assert turn["pair"]["margin"] == -pairs[0]["pair"]["margin"]
+    assert turn["review"]["by"] == "Ada"
+    [dropped] = [turn for turn in turns if turn.get("review", {}).get("decision") == "drop"]
+    assert (dropped["pair"], dropped["written_to"], dropped["refused"]) == (None, None, "a reviewer dropped the pair")
+    assert [turn["written_to"]["line"] for turn in turns if turn["pair"]] == list(range(1, len(after) + 1, size))
+    assert len(reviewed) == len(pairs) - 1
+    again = collab("report", "--apply", tmp_path / "d.json", tmp_path / "r.jsonl", "-o", tmp_path / "rr.jsonl")
+    assert again.exit_code == 3, "what was flipped or dropped is not there to be flipped or dropped again"
+    assert rows_of(tmp_path / "rr.jsonl") == after
+
+
+def test_a_flipped_row_has_its_scores_with_its_sides(tmp_path):
+    exported(tmp_path)
+    [first, *_] = pairs_of(tmp_path)
+    assert apply(tmp_path, (pair_id(first), "flip", "Ada")).exit_code == 0
+    before, after = rows_of(tmp_path / "p.jsonl")[0], rows_of(tmp_path / "r.jsonl")[0]
+    assert after["chosen"] == before["rejected"]
+    assert after["score_chosen"] == before["score_rejected"]
+    assert after["margin"] == -before["margin"]
+
+
+def test_pairs_that_are_held_out_are_reviewed_too(tmp_path):
+    exported(tmp_path, "--eval-fraction", "0.5")
+    held_out = next(turn for turn in pairs_of(tmp_path) if turn["written_to"]["file"] == "p.eval.jsonl")
+    result = apply(tmp_path, (pair_id(held_out), "drop", ""))
+    assert result.exit_code == 0, result.output
+    assert len(rows_of(tmp_path / "r.eval.jsonl")) == len(rows_of(tmp_path / "p.eval.jsonl")) - 1
+    assert rows_of(tmp_path / "r.jsonl") == rows_of(tmp_path / "p.jsonl")
+
+
+def test_a_public_preference_file_is_reported_on_and_reviewed_without_a_sidecar(tmp_path):
+    exported(tmp_path, "--format", "openai")
+    (tmp_path / "p.turns.jsonl").unlink()
+    assert collab("report", tmp_path / "p.jsonl").exit_code == 0
+    page = (tmp_path / "p.html").read_text()
+    assert "#review" in page
+    ids = [pair_id_of(tmp_path / "p.jsonl", number) for number in (1, 2)]
+    result = apply(tmp_path, (ids[0], "drop", "Ada"), (ids[1], "flip", "Ada"))
+    assert result.exit_code == 0, result.output
+    before, after = rows_of(tmp_path / "p.jsonl"), rows_of(tmp_path / "r.jsonl")
+    assert after[0]["preferred_output"] == before[1]["non_preferred_output"]
+    assert after[1:] == before[2:]
+
+
+def pair_id_of(path, number):
+    from collab_sdk.report.pair_rows import turn_of_pair
+
+    return pair_id(turn_of_pair(rows_of(path)[number - 1], number))
+
+
+def test_decisions_that_fit_nothing_are_one_line(tmp_path):
+    exported(tmp_path)
+    [first, *_] = pairs_of(tmp_path)
+    result = apply(tmp_path, (pair_id(first), "keep", "Ada"), ("feed" * 4, "drop", "Ada"))
+    assert result.exit_code == 3
+    assert "1 of the pairs decided on are not in p.jsonl: feedfeedfeedfeed" in result.stderr
+    decided(tmp_path / "other.json", ("feed" * 4, "drop", "Ada"), of="other.jsonl")
+    (tmp_path / "r.jsonl").unlink()
+    result = collab("report", "--apply", tmp_path / "other.json", tmp_path / "p.jsonl", "-o", tmp_path / "r.jsonl")
+    assert result.exit_code == 1
+    assert "none of the 1 pairs decided on (they are of other.jsonl) is in it" in result.stderr
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not JSON"),
+        ("[]", "no decisions: expected the file that the report page saved"),
+        ('{"schema":"collab/decisions/v1","decisions":[]}', "nothing was decided"),
+        ('{"schema":"collab/decisions/v1","decisions":[{"decision":"keep"}]}', "decision 1: it names no pair"),
+        ('{"schema":"collab/decisions/v1","decisions":[{"pair":"a","decision":"kep"}]}', "Did you mean 'keep'?"),
+        (
+            '{"schema":"collab/decisions/v1","decisions":[{"pair":"a","decision":"keep"},{"pair":"a","decision":"drop"}]}',
+            "a is to be keep and drop",
+        ),
+    ],
+)
+def test_a_file_of_decisions_that_is_none_is_one_line(tmp_path, text, said):
+    exported(tmp_path)
+    (tmp_path / "d.json").write_text(text)
+    result = collab("report", "--apply", tmp_path / "d.json", tmp_path / "p.jsonl", "-o", tmp_path / "r.jsonl")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_files_that_belong_to_different_exports_are_not_mixed(tmp_path):
+    exported(tmp_path)
+    [first, *_] = pairs_of(tmp_path)
+    rows = rows_of(tmp_path / "p.jsonl")
+    write_rows(tmp_path / "p.jsonl", rows[1:])
+    result = apply(tmp_path, (pair_id(first), "keep", "Ada"))
+    assert result.exit_code == 1
+    assert "p.jsonl: line 1 is not the pair that p.turns.jsonl has there" in result.stderr
+
+
+def test_nothing_that_is_read_is_replaced(tmp_path):
+    path = exported(tmp_path)
+    before = path.read_bytes()
+    [first, *_] = pairs_of(tmp_path)
+    decisions = decided(tmp_path / "d.json", (pair_id(first), "keep", "Ada"))
+    for command in (["report", path, "-o", path], ["report", "--apply", decisions, path, "-o", path]):
+        result = collab(*command)
+        assert result.exit_code == 2
+        assert "would be replaced" in result.stderr
+    assert collab("report", "--apply", decisions, path).exit_code == 2, "it is not said where to"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no such file"),
+        ("", "the file is empty"),
+        ("words\n", "not a chat log"),
+        ('{"a": 1}\n', "no report can be made of rows with 'a'"),
+        ('{"messages": [{"role": "user", "content": "hi"}]}\n', "no report can be made of rows with 'messages'"),
+    ],
+)
+def test_what_is_no_file_of_ours_is_one_line(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "x.jsonl").write_text(content)
+    result = collab("report", tmp_path / "x.jsonl")
+    assert result.exit_code == 1
+    assert said in result.stderr.splitlines()[-1] or said in result.stderr
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_the_same_file_gives_the_same_page(tmp_path):
+    path = exported(tmp_path)
+    for name in ("a.html", "b.html"):
+        write_report(path, tmp_path / name)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_a_page_names_no_address_but_its_own(tmp_path):
+    write_report(exported(tmp_path), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    allowed = ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink")
+    for address in allowed:
+        page = page.replace(address, "")
+    assert "http:" not in page
+    assert "https:" not in page
+    assert "@import" not in page
+
+
+def test_without_the_extra_the_command_to_get_it_is_named(tmp_path, monkeypatch):
+    path = exported(tmp_path)
+    monkeypatch.setattr("collab_sdk.report.page.page.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'collab-sdk\[report\]'"):
+        write_report(path, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+    demo = collab("demo", "-o", tmp_path / "demo")
+    assert demo.exit_code == 0
+    assert demo.stdout.splitlines()[-1].startswith("For a page to look at: pip install 'collab-sdk[report]'")
+
+
+def test_the_demo_ends_by_naming_its_report(tmp_path):
+    result = collab("demo", "-o", tmp_path / "demo")
+    assert result.stdout.splitlines()[-1] == f"Report: {tmp_path / 'demo' / 'report.html'} (open it in a browser)"
+    assert (tmp_path / "demo" / "report.html").read_text().startswith("<!doctype html>")
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = "conversation_id turn goal history candidates lost pair refused written_to made_with review response mr".split()
+PARTS = st.dictionaries(st.sampled_from(NAMES), ANY_JSON, max_size=8)
+
+
+@given(rows=st.lists(PARTS, min_size=1, max_size=4))
+def test_odd_rows_of_turns_still_make_conversations(rows):
+    from collab_sdk.report.index import Index
+    from collab_sdk.report.pair_statistics import PairStatistics
+    from collab_sdk.report.turns import conversations_of
+
+    index, statistics = Index(kind="pairs"), PairStatistics()
+    for chat in conversations_of(rows):
+        index.add(chat, block=0)
+        statistics.add(chat)
+        json.dumps(chat, allow_nan=False)
+    assert sum(line["turns"] for line in index.lines) == len(rows)
+
+
+@given(value=ANY_JSON)
+def test_json_in_a_script_element_ends_no_element(value):
+    text = script_json(value)
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert json.loads(text) == value
+
+
+@pytest.mark.parametrize("value", [10**400, -1e300, float("nan"), float("inf"), True, "1", None])
+def test_what_is_no_measure_is_as_good_as_absent(value):
+    assert fields.number(value) is None
+
+
+@given(value=ANY_JSON)
+def test_fields_take_any_json(value):
+    assert isinstance(fields.text(value), str)
+    assert fields.count(value) >= 0
+    assert isinstance(fields.messages(value), list)
+    assert isinstance(list(fields.futures(value)), list)

@@ -1,0 +1,37 @@
+"""Runs the blocks of one page of the docs, in the current directory: `python doc_page.py PAGE`."""
+
+import re
+import shlex
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def main(page: Path) -> None:
+    warnings.simplefilter("error")
+    # LangChain's own message histories are deprecated, and in many apps.
+    warnings.filterwarnings("ignore", message=".*langchain", category=DeprecationWarning)
+    names: dict[str, object] = {"__name__": "docs"}
+    for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language == "python":
+            exec(compile(block, str(page), "exec"), names)
+            continue
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                run(line.removeprefix("$ "))
+
+
+def run(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == "collab", f"only collab is run from the docs, not {program}"
+    collab = [sys.executable, "-m", "collab_cli.main"]
+    done = subprocess.run([*collab, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+if __name__ == "__main__":
+    sys.path[0] = ""  # as `python -c` has it, in place of the folder of this file
+    main(Path(sys.argv[1]))

@@ -1,0 +1,81 @@
+"""What a newcomer sees of the public names: a docstring for each, values that print short."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import collab_sdk
+from collab_sdk import MRScore, MRScorer, PreferenceExporter, Rollout, Simulator
+from collab_sdk.preferences import ScoredConversation
+from collab_sdk.types import Future, Goal, Message
+
+ROOMS = sorted(module.name for module in pkgutil.iter_modules(collab_sdk.__path__))
+
+
+def public_classes() -> Iterator[type]:
+    """Those of the front door, and of the rooms all that have a sync and an async form of a method."""
+    yield from (value for name in collab_sdk.__all__ if inspect.isclass(value := getattr(collab_sdk, name)))
+    for room in ROOMS:
+        module = importlib.import_module(f"collab_sdk.{room}")
+        for name in getattr(module, "__all__", ()):
+            if inspect.isclass(value := getattr(module, name)) and list(twins(value)):
+                yield value
+
+
+def twins(cls: type) -> Iterator[tuple[str, str]]:
+    for name in dir(cls):
+        if not name.startswith("_") and inspect.iscoroutinefunction(getattr(cls, f"a{name}", None)):
+            yield name, f"a{name}"
+
+
+PUBLIC = sorted(set(public_classes()), key=lambda cls: cls.__name__)
+
+
+@pytest.mark.parametrize("cls", PUBLIC, ids=lambda cls: cls.__name__)
+def test_every_public_method_says_what_it_does(cls):
+    members = [cls, *(value for name, value in inspect.getmembers(cls) if name in vars(cls) and name[0] != "_")]
+    methods = [one for one in members if callable(one) or isinstance(one, property)]
+    assert [one for one in methods if not inspect.getdoc(one)] == []
+
+
+def test_every_public_function_says_what_it_does():
+    functions = [value for name in collab_sdk.__all__ if inspect.isfunction(value := getattr(collab_sdk, name))]
+    assert functions
+    assert [one for one in functions if not inspect.getdoc(one)] == []
+
+
+@pytest.mark.parametrize("cls", [cls for cls in PUBLIC if list(twins(cls))], ids=lambda cls: cls.__name__)
+def test_a_sync_method_says_what_its_async_twin_says(cls):
+    for name, twin in twins(cls):
+        assert inspect.getdoc(getattr(cls, name)) == inspect.getdoc(getattr(cls, twin))
+
+
+def test_the_first_methods_that_anybody_calls_have_a_docstring():
+    for method in (MRScorer.score, MRScorer.rank, PreferenceExporter.export, Rollout.futures, Simulator.reply):
+        assert len(inspect.getdoc(method) or "") > 40
+
+
+@pytest.mark.parametrize("response", ["latte", "an essay " * 10_000, "\0" * 500, "\n\n'\"" * 99, "\U000e0001" * 500])
+def test_a_score_prints_short(response):
+    futures = tuple(
+        Future(sample=n, messages=(Message(role="user", content="x" * 500),), reward=0.5, reason="long " * 100)
+        for n in range(8)
+    )
+    score = MRScore(response=response, futures=futures, value=1.1961234, stderr=0.0312345, goal="a goal " * 100)
+    assert len(repr(score)) < 200
+    assert repr(score).startswith(
+        "MRScore(value=1.196 ± 0.0312, 8/8 samples, response='" if "'" not in response else ""
+    )
+    assert len(repr(futures[0])) < 200
+    assert len(repr(ScoredConversation(goal=Goal(text="g" * 500), turns=()))) < 200
+
+
+def test_a_score_that_is_missing_prints_as_that():
+    failed = Future(sample=0).failed(ValueError("the server went away " * 50))
+    score = MRScore(response="latte", futures=(failed,), value=None, stderr=None)
+    assert repr(score) == "MRScore(value=None, 0/1 samples, response='latte')"
+    assert repr(failed).startswith("Future(sample=0, 0 messages, end='failed', error='the server went away")
+    assert len(repr(failed)) < 200
