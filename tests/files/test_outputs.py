@@ -91,6 +91,8 @@ def test_no_command_writes_onto_what_it_reads(tmp_path, names, command, written,
         source.write_text("# chats, or a config")
         if link is not None:
             link(source, file)
+        if written.type.exists:
+            target.touch()
         result = collab(*command_line(names, command, {written: target, read: source}, tmp_path))
         assert result.exit_code == 2, (file, result.output)
         assert "is an input of this run" in result.stderr
@@ -336,7 +338,7 @@ def test_a_store_that_others_could_read_is_made_private_with_all_that_is_beside_
 
 
 STARVED = """
-import os, resource, sys
+import gc, os, resource, sys
 import diskcache, tenacity
 from collab_sdk.cache.disk import DiskCache
 from collab_sdk.errors import CollabError
@@ -350,6 +352,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 acts = [lambda: DiskCache("cache").close(), lambda: ConversationStore("chats.db").close(), lambda: JsonlWriter("out")]
 for left in range(3):
     for act in acts:
+        gc.collect()  # what an act left open is closed now, not in the middle of the next one
         held = []
         try:
             while True:
