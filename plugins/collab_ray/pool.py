@@ -45,7 +45,7 @@ class WorkerPool:
         )(Worker)
 
     async def work(self, order: int, conversation: str) -> list[Any]:
-        """Status and content, as `Worker.work` gives them. Raises CollabError if its processes keep dying."""
+        """Returns what `Worker.work` does. Raises CollabError if its processes keep dying."""
         for deaths in range(MAX_DEATHS):
             room = self._room
             if deaths == MAX_DEATHS - 1:
@@ -60,7 +60,7 @@ class WorkerPool:
             else:
                 room.put_nowait(process)
                 return reply
-        raise CollabError(f"The process that worked on it died, {MAX_DEATHS} times.")
+        raise CollabError(f"The process that worked on this conversation died {MAX_DEATHS} times.")
 
     async def keep_running(self, number: int) -> None:
         """Runs a worker, and another in its place whenever it dies. Raises what keeps it from its work."""

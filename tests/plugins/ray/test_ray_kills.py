@@ -103,7 +103,7 @@ def test_a_chat_that_kills_its_process_fails_and_the_others_go_on(cluster, tmp_p
     assert there.returncode == 3, stderr
     failed = [line for line in stderr.splitlines() if line.startswith("Failed")]
     assert len(failed) == len(deadly) == 3
-    assert all("The process that worked on it died, 3 times." in line for line in failed)
+    assert all("The process that worked on this conversation died 3 times." in line for line in failed)
     assert stdout == local.communicate()[0]
 
 
