@@ -68,7 +68,7 @@ def scorer_of(model: ChatModel, engine: Engine) -> MRScorer:
 async def export(scorer: MRScorer, conversations: list[Conversation]) -> int:
     """Returns how many samples failed."""
     with tempfile.TemporaryDirectory() as folder:
-        report = await PreferenceExporter(scorer, candidates=3, adaptive=False).aexport(
+        report = await PreferenceExporter(scorer, candidates=3, fixed_samples=True).aexport(
             conversations, Path(folder) / "p.jsonl"
         )
     return report.samples - report.samples_ok

@@ -17,6 +17,8 @@ from collab_sdk.tasks import Task
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal, Turn
 
+__all__ = ["Bill", "Prices", "estimate_evaluation", "estimate_scoring", "template_tokens"]
+
 MESSAGE_OVERHEAD = 10
 """Tokens that a message's wrapping adds: its line in a transcript, or its role in a chat template."""
 GOAL_TOKENS = 80

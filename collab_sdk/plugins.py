@@ -23,6 +23,7 @@ EXTRAS = {
     "collab_langchain": "langchain",
     "collab_litellm": "litellm",
     "collab_openai": "openai",
+    "collab_order_desk": "train",
     "collab_postgres": "postgres",
     "collab_ray": "ray",
     "collab_redis": "redis",

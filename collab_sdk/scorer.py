@@ -21,6 +21,8 @@ from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
 from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
 
+__all__ = ["MRScorer"]
+
 
 @sync_twins
 class MRScorer:

@@ -21,6 +21,8 @@ __all__ = [
     "ENVIRONMENT",
     "LOCAL",
     "ROLE_DEFAULTS",
+    "SPENDING",
+    "WHO",
     "EvaluationSpec",
     "Limits",
     "MetricSpec",
@@ -194,7 +196,7 @@ class ModelSpec:
         if not isinstance(self.name, str):
             raise UsageError(
                 f"A model in a RunSpec is a name, not {type(self.name).__name__}: put a function into a module, and "
-                "name it py:MODULE:FUNCTION."
+                "name it py:MODULE:NAME."
             )
         if not self.name.strip():
             raise UsageError("The model name is empty: give one such as openai/gpt-4o-mini, or 'offline'.")
@@ -227,8 +229,9 @@ class MetricSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.weight):
-            raise UsageError(f"The weight of {self.name} is {self.weight}; it must be a finite number.")
+        for what, value in (("weight", self.weight), *self.options.items()):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"The {what} of {self.name} is {value}; it must be a finite number.")
 
 
 DEFAULT_METRICS = tuple(MetricSpec(name=name) for name in ("goal", "interactivity", "token_penalty"))
@@ -385,6 +388,7 @@ class RunSpec:
         return self.assistants[0]
 
     def with_assistant(self, assistant: ModelSpec) -> Self:
+        """The same run with this bot alone."""
         return replace(self, assistants=(assistant,))
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ __all__ = [
     "EXCHANGES",
     "PLAYING",
     "PLUGIN_GROUP",
+    "TRAINING",
     "Fault",
     "Memory",
     "Play",

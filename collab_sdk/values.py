@@ -1,7 +1,6 @@
 """Frozen dataclasses as JSON values and back, read by their type hints."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
@@ -25,8 +24,8 @@ def loads(kind: Any, text: str | bytes) -> Any:
     """What `dumps` was given, of the type `kind`. Raises ValueError for what is no such value."""
     try:
         return read_value(kind, json.loads(text))
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no value of {kind}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no value of {kind}: {error}") from error
 
 
 def read_value(kind: Any, value: Any, where: str = "") -> Any:
@@ -37,7 +36,7 @@ def read_value(kind: Any, value: Any, where: str = "") -> Any:
     if kind is Any:
         return value
     if kind in _PLAIN:
-        if type(value) not in _PLAIN[kind] or (isinstance(value, float) and not math.isfinite(value)):
+        if type(value) not in _PLAIN[kind]:
             raise ValueError(f"{_at(where)}expected {NAMES[kind]}, not {_shown(value)}")
         return value
     if isinstance(kind, type) and is_dataclass(kind):

@@ -62,7 +62,7 @@ def test_one_judge_call_scores_all_rubrics_of_a_future():
     scorer = scorer_of()
     scorer.score(CHAT, goal="x")
     assert len(scorer.judge.model.requests) == 3
-    assert all(request.temperature == 0 for request in scorer.judge.model.requests)
+    assert all(request.settings.temperature == 0 for request in scorer.judge.model.requests)
 
 
 def test_a_sample_that_fails_is_missing_and_never_a_zero():

@@ -40,6 +40,7 @@ class _File:
     def __init__(self, path: str, options: OptionsOf, own: str) -> None:
         self._path, self._options, self._own = path, options, own
         self._all = {flag: option for each in options.values() for flag, option in each.items()}
+        self._all |= options.get(own, {})
 
     def values(self, rows: Mapping[str, Any]) -> dict[str, Any]:
         """By long flag. All of the file is checked, also what is for other commands."""
@@ -97,9 +98,9 @@ class _File:
         typed = [item if isinstance(item, bool) else str(item) for item in values]
         return typed if option.multiple else typed[0]
 
-    def _wrong(self, key: str, value: Any, expected: str) -> UsageError:
+    def _wrong(self, key: str, value: Any, expected: str) -> click.UsageError:
         kind = {dict: "a table", list: "a list", bool: str(value).lower()}.get(type(value), repr(value))
-        return UsageError(f"{self._path}: {key!r} must be {expected}, not {kind}.")
+        return click.UsageError(f"{self._path}: {key!r} must be {expected}, not {kind}.")
 
     def _role(self, role: str, table: Mapping[str, Any]) -> dict[str, Any]:
         """A table such as [judge]: the model's name, its server, and its settings by name."""

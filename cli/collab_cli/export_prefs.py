@@ -1,6 +1,7 @@
 """`collab export-prefs`: from logged chats to preference pairs."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from collab_cli.run import dry_run, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
 from collab_sdk.engine import run_sync
+from collab_sdk.errors import CollabError
 from collab_sdk.files import export_files
 from collab_sdk.jobs import ExportJob
 from collab_sdk.logs import get_preference_format, preference_format_names
@@ -35,9 +37,16 @@ from collab_sdk.spec import PairRule, RunSpec
 
 
 def _files(output: Path) -> list[Path]:
-    formats = map(get_preference_format, preference_format_names())
-    catalogues = {format.catalogue for format in formats if format.catalogue}
-    return [*export_files(output), *(output.parent / name for name in catalogues)]
+    return [*export_files(output), *(output.parent / name for name in _catalogues())]
+
+
+def _catalogues() -> set[str]:
+    """The files that formats keep beside their rows; a format that cannot be loaded is told of when it is chosen."""
+    names: set[str | None] = set()
+    for name in preference_format_names():
+        with suppress(CollabError):
+            names.add(get_preference_format(name).catalogue)
+    return {name for name in names if name}
 
 
 @click.command(cls=Command)

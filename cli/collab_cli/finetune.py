@@ -75,7 +75,6 @@ PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
     group=TRAINING,
     help="A term of DPO's loss; repeatable.  [default: sigmoid=1 sft=1]",
 )
-@option("--dry-run", is_flag=True, group=SPENDING, help="Only check, estimate and show; no weight is loaded.")
 @option(
     "--evaluate",
     type=ReadPath(exists=True, path_type=Path),
@@ -93,13 +92,13 @@ PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
     *declared_options(EvaluationSpec, only=("exchanges",), exchanges=EXCHANGES),
     LIMIT,
     *LIMITS,
+    option("--dry-run", is_flag=True, group=SPENDING, help="Only check, estimate and show; no weight is loaded."),
     *CACHE_OPTIONS,
     needs_model=False,
 )
 def finetune(
     loss: tuple[tuple[str, float], ...],
     evaluate: tuple[Path, ...],
-    dry_run: bool,
     spec: RunSpec | None,
     work: Work,
     **values: object,
@@ -130,7 +129,7 @@ def finetune(
             scorer = stack.enter_context(open_scorer(played, work.cache))
             play = Play(scorer=scorer, exchanges=played.evaluation.exchanges or EXCHANGES, rule=played.pairs)
             settings = replace(settings, play=play)
-        trained = _train(settings, dry_run=dry_run)
+        trained = _train(settings, dry_run=work.dry_run)
     if evaluate and trained is not None and played is not None:
         bot, trained_on = trained
         problems = Problems()

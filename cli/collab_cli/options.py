@@ -18,6 +18,7 @@ from collab_cli.params import (
     ModelOption,
     Number,
     OneOf,
+    each_once,
     model_settings,
     option,
 )
@@ -249,6 +250,7 @@ METRIC = option(
     "--metric",
     type=MetricParam(),
     multiple=True,
+    callback=each_once,
     metavar="NAME=WEIGHT[,OPTION=VALUE]",
     group="What is scored",
     help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",

@@ -53,10 +53,11 @@ class Weight(click.ParamType[tuple[str, float]]):
         return name.strip(), Number().convert(weight, param, ctx)
 
 
-def each_once(ctx: click.Context, param: click.Parameter, weights: tuple[tuple[str, float], ...]) -> Any:
-    names = [name for name, _ in weights]
+def each_once(ctx: click.Context, param: click.Parameter, weights: tuple[Any, ...]) -> Any:
+    """Names with weights, or metrics, of which none may be given twice."""
+    names = [one.name if isinstance(one, MetricSpec) else one[0] for one in weights]
     if repeated := [name for name in names if names.count(name) > 1]:
-        raise click.BadParameter(f"{repeated[0]!r} has more than one weight.", ctx, param)
+        raise click.BadParameter(f"{repeated[0]!r} is given more than once.", ctx, param)
     return weights
 
 

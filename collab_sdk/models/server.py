@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from collab_sdk.errors import ModelCallError, UsageError
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
 from collab_sdk.models.openai_shape import request_arguments, translated
-from collab_sdk.models.providers import NO_KEY, ApiKey
+from collab_sdk.models.providers import NO_KEY, OPENAI_ADDRESS, ApiKey
 from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import Price
 
@@ -61,7 +61,8 @@ class ServerModel:
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
-        return {"model": self.name, "api_base": without_credentials(self._api_base)}
+        base = without_credentials(self._api_base)
+        return {"model": self.name, "api_base": None if base == OPENAI_ADDRESS else base}
 
     @cached_property
     def _proxy(self) -> str | None:

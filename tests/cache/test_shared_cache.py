@@ -502,7 +502,7 @@ def test_a_run_whose_server_is_killed_goes_on_with_the_same_command(own, tmp_pat
 
 WORKER = """
 import asyncio, os, sys
-from collab_sdk import ChatReply, ChatRequest, Engine, Message
+from collab_sdk import ChatReply, ChatRequest, Engine, Limits, Message
 
 class Upstream:
     name, fingerprint, price = "upstream", {"model": "upstream"}, None
@@ -514,7 +514,7 @@ class Upstream:
         return ChatReply(content="answer to " + request.messages[0].content)
 
 async def main():
-    engine, model = Engine(cache=sys.argv[1], concurrency=8), Upstream()
+    engine, model = Engine(cache=sys.argv[1], limits=Limits(concurrency=8)), Upstream()
     async def one(number):
         request = ChatRequest(role="assistant", messages=(Message(role="user", content=str(number)),))
         assert (await engine.call(model, request)).content == f"answer to {number}"

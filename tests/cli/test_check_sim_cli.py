@@ -55,7 +55,7 @@ def test_a_calibration_is_written_for_a_scorer_and_said(tmp_path):
     assert result.exit_code == 0, result.output
     calibration = Calibration.read(target)
     assert calibration.n == 23
-    assert calibration.models == {"assistant": "offline", "simulator": "offline", "judge": "offline"}
+    assert calibration.made_with["judge"]["name"] == "offline"
     assert f"{calibration.intercept:.3f} + {calibration.slope:.3f} x MR; from 23 turns" in result.stderr
     scorer = MRScorer(Rollout(assistant="offline", simulator=Simulator("offline")), calibration=calibration)
     score = scorer.score(chat_row(0)["messages"][:2], goal="what: a mocha\nsize: large")

@@ -62,10 +62,11 @@ def test_an_unknown_metric_lists_the_known_ones(logs):
     assert "Did you mean 'goal'? Known: accuracy, bleu" in only_line(result, starts="Error:")
 
 
-def test_a_metric_without_a_weight_is_a_usage_error(logs):
-    result = collab("score", logs, "--model", "offline", "--metric", "goal")
+@pytest.mark.parametrize(("metric", "problem"), [("=1", "NAME=WEIGHT"), ("goal=1,rate", "KEY=VALUE")])
+def test_a_metric_that_is_half_there_is_a_usage_error(logs, metric, problem):
+    result = collab("score", logs, "--model", "offline", "--metric", metric)
     assert result.exit_code == 2
-    assert "NAME=WEIGHT" in result.stderr
+    assert problem in result.stderr
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-1"])
@@ -186,7 +187,7 @@ def test_a_second_export_to_the_same_file_is_refused_before_any_call(logs, tmp_p
 def test_a_metric_with_two_weights_is_a_usage_error(logs):
     result = collab("score", logs, "--model", "offline", "--metric", "goal=1", "--metric", "goal=5")
     assert result.exit_code == 2
-    assert "'goal' has more than one weight" in result.stderr
+    assert "'goal' is given more than once" in result.stderr
 
 
 def test_candidates_that_could_not_be_drawn_are_counted_and_end_with_3(logs, tmp_path, bot):

@@ -259,7 +259,7 @@ def test_scores_in_a_file_say_what_made_them_and_what_the_run_cost(logs, tmp_pat
     assert result.exit_code == 0, result.output
     assert "turn  response" in result.stdout
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
-    assert {row["made_with"]["judge"] for row in rows} == {"offline"}
+    assert {row["made_with"]["judge"]["name"] for row in rows} == {"offline"}
     assert rows[1]["history"][-1]["content"] == "you did not ask me about the size"
     assert rows[1]["goal"] == "what: as said\nsize: large"
     run = json.loads((tmp_path / "scores.run.json").read_text())
@@ -274,9 +274,10 @@ def test_an_export_says_what_made_each_turn_and_what_the_run_cost(logs, tmp_path
     assert collab(*command).exit_code == 0
     turns = (tmp_path / "p.turns.jsonl").read_text()
     made = json.loads(turns.splitlines()[0])["made_with"]
-    assert (made["simulator"], made["window"], made["metrics"]["goal"]) == ("offline", 2, 1.0)
+    assert (made["simulator"]["name"], made["window"], made["metrics"]["goal"]["weight"]) == ("offline", 2, 1.0)
+    assert made["pairs"]["max_pairs"] == 7
     first = json.loads((tmp_path / "p.run.json").read_text())
-    assert first["export"]["max_pairs"] == 7
+    assert first["spec"]["pairs"]["max_pairs"] == 7
     assert first["usage"]["judge"]["calls"] > 0
     assert collab(*command).exit_code == 0
     again = json.loads((tmp_path / "p.run.json").read_text())

@@ -16,7 +16,7 @@ from collab_sdk.cache.lease import FileLeases
 
 WORKER = """
 import asyncio, os, sys
-from collab_sdk import ChatReply, ChatRequest, Engine, Message
+from collab_sdk import ChatReply, ChatRequest, Engine, Limits, Message
 
 class Upstream:
     name, fingerprint, price = "upstream", {"model": "upstream"}, None
@@ -29,7 +29,7 @@ class Upstream:
         return ChatReply(content="answer to " + text)
 
 async def main():
-    engine, model = Engine(cache=sys.argv[1], concurrency=8), Upstream()
+    engine, model = Engine(cache=sys.argv[1], limits=Limits(concurrency=8)), Upstream()
     async def one(number):
         request = ChatRequest(role="assistant", messages=(Message(role="user", content=str(number)),))
         reply = await engine.call(model, request)

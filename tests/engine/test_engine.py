@@ -21,7 +21,7 @@ from collab_sdk.errors import (
     UsageError,
 )
 from collab_sdk.models.base import CallRole
-from collab_sdk.spec import Limits, Price
+from collab_sdk.spec import Limits, ModelSettings, Price
 from collab_sdk.testing import Answer, FakeChatModel
 
 
@@ -91,8 +91,8 @@ def test_repeated_draws_stay_distinct_by_their_sample_index():
         ask("other"),
         ask(sample="1"),
         ask(role=CallRole.JUDGE),
-        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, temperature=0.5),
-        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, max_tokens=5),
+        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, settings=ModelSettings(temperature=0.5)),
+        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, settings=ModelSettings(max_tokens=5)),
         ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, template="v2"),
         ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, json_reply=True),
     ],
@@ -351,7 +351,7 @@ def test_a_price_is_per_token():
 @pytest.mark.parametrize("options", [{"concurrency": 0}, {"max_calls": -1}, {"max_usd": float("nan")}])
 def test_an_impossible_limit_is_refused(options):
     with pytest.raises(UsageError):
-        Engine(**options)
+        Engine(limits=Limits(**options))
 
 
 def test_a_model_without_a_time_limit_that_gives_up_by_itself_is_a_missing_sample():

@@ -9,6 +9,7 @@ from collab_sdk.engine.adaptive import CUT, FIRST_ROUND, AdaptiveLimit
 from collab_sdk.engine.admission import Admission
 from collab_sdk.engine.limits import RateLimit
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
+from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
 
 
@@ -210,7 +211,7 @@ def test_without_limits_nothing_waits():
 )
 def test_an_engine_keeps_to_the_limits_it_is_given(limit, waited):
     clock = Clock()
-    engine = Engine(**limit, clock=clock, sleep=clock.sleep)
+    engine = Engine(limits=Limits(**limit), clock=clock, sleep=clock.sleep)
     model = FakeChatModel([ChatReply(content="Hello.", prompt_tokens=8, completion_tokens=2)] * 3)
 
     async def main() -> None:

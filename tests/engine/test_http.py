@@ -296,8 +296,8 @@ def test_two_deployments_of_one_address_are_two_models_and_their_keys_are_not_ke
     def base(query: str) -> str:
         return as_chat_model("hosted_vllm/m", api_base=f"http://me:pw@host/v1/?{query}").fingerprint["api_base"]
 
-    assert base("deployment=a") == "http://host/v1?deployment=a"
-    assert base("deployment=b") == "http://host/v1?deployment=b"
+    assert re.fullmatch(r"http://host/v1\?deployment=~[0-9a-f]{8}", base("deployment=a"))
+    assert base("deployment=a") != base("deployment=b")
     assert base("api-version=1&api_key=abc&x=sk-abcdefgh") == "http://host/v1?api-version=1&api_key=&x="
 
 
@@ -346,6 +346,7 @@ def test_a_key_that_looks_like_nothing_is_not_printed(monkeypatch):
 def test_an_openai_name_goes_the_cheap_way_with_its_own_key(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-key")
     with LoopbackServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.api_base)  # and so its own address
         export(server, tmp_path / "prefs.jsonl", model="openai/tiny", cache=tmp_path / "cache")
         assert {request.headers["authorization"] for request in server.requests} == {"Bearer sk-very-secret-key"}
         assert {request.body["model"] for request in server.requests} == {"tiny"}

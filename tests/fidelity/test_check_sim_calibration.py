@@ -5,6 +5,7 @@ import json
 import pytest
 from support.fakes import chat, scorer_of
 
+from collab_sdk import TokenPenalty
 from collab_sdk.calibration import Calibration, RewardPair, fit_calibration
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
 from collab_sdk.score_rows import score_row
@@ -14,9 +15,9 @@ def pairs(values):
     return [RewardPair(conversation_id=str(n), turn=0, simulated=x, observed=y) for n, (x, y) in enumerate(values)]
 
 
-def fit(values, **changes):
-    settings = {"metrics": {"goal": 1.0}, "window": 2, "models": {"simulator": "fake"}} | changes
-    return fit_calibration(pairs(values), **settings)
+def fit(values, **settings):
+    """A calibration for a scorer with these settings."""
+    return fit_calibration(pairs(values), made_with=scorer_of(**{"metrics": {"goal": 1.0}, **settings}).made_with)
 
 
 def noisy(n=10):
@@ -86,7 +87,14 @@ def test_a_scorer_puts_the_calibrated_value_beside_its_own():
     assert score_row(after)["mr_calibrated"] == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("change", [{"metrics": {"goal": 2.0}}, {"window": 1}])
-def test_a_calibration_of_other_scores_is_refused(change):
-    with pytest.raises(UsageError, match="The calibration was made with"):
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"metrics": {"goal": 2.0}}, r"metrics\.goal\.weight is 2\.0, not 1\.0"),
+        ({"metrics": {"goal": 1.0, TokenPenalty(rate=1e-2): 1.0}}, r"metrics\.token_penalty"),
+        ({"window": 1}, "window is 1, not 2"),
+    ],
+)
+def test_a_calibration_of_other_scores_is_refused(change, where):
+    with pytest.raises(UsageError, match=f"The calibration is of other scores: its {where}"):
         scorer_of(metrics={"goal": 1.0}, calibration=fit(noisy(), **change))

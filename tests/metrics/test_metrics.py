@@ -141,7 +141,7 @@ def test_an_extraction_that_failed_is_no_score(reference):
 @pytest.mark.parametrize("reference", [None, " "])
 def test_a_reference_of_nothing_is_none(reference):
     with pytest.raises(UsageError, match="needs a reference answer"):
-        Accuracy().rubric(Goal(text="x", reference=reference))
+        Accuracy().check(Goal(text="x", reference=reference))
 
 
 # Anybody's

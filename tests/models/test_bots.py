@@ -712,13 +712,14 @@ from langchain_core.runnables import RunnableLambda
 from collab_sdk import Engine, MRScorer, Rollout, Simulator
 from collab_sdk.engine.retry import RetryPolicy
 from collab_sdk.errors import EndpointError
+from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
 
 def blocked(messages: list):
     threading.Event().wait()
 
 for bot in (blocked, RunnableLambda(blocked)):
-    engine = Engine(timeout=0.05, retry=RetryPolicy(attempts=1))
+    engine = Engine(limits=Limits(timeout=0.05), retry=RetryPolicy(attempts=1))
     user = FakeChatModel(lambda _: '{"message": "more", "done": false}')
     rollout = Rollout(assistant=bot, simulator=Simulator(user, engine=engine))
     scorer = MRScorer(rollout, metrics={"token_penalty": 1.0})

@@ -42,7 +42,7 @@ def prefers_questions(request):
 def exporter_of(**options):
     rule = {
         name: options.pop(name)
-        for name in ("candidates", "min_margin", "min_z", "max_pairs", "adaptive")
+        for name in ("candidates", "min_margin", "min_z", "max_pairs", "fixed_samples")
         if name in options
     }
     options = {"assistant": candidate_writer, "judge": prefers_questions, "metrics": {"goal": 1.0}} | options
@@ -166,7 +166,7 @@ def test_a_margin_within_its_standard_error_is_refused(tmp_path):
         noisy = 0.8 if "future-0" in text else 0.1
         return judged(noisy + (0.1 if "Which one?" in text else 0.0))
 
-    assert refusal_of(tmp_path, judge=judge, adaptive=False) is Refusal.NOISE
+    assert refusal_of(tmp_path, judge=judge, fixed_samples=True) is Refusal.NOISE
 
 
 def test_candidates_that_all_say_the_same_are_refused_before_a_future_is_paid_for(tmp_path):
@@ -253,7 +253,7 @@ def test_futures_are_spent_where_best_and_worst_are_not_yet_apart(tmp_path):
 
     logged = conversations("c1", texts=("a coffee", "Here."))
     adaptive = exporter_of(judge=judge).export(logged, tmp_path / "adaptive.jsonl")
-    fixed = exporter_of(judge=judge, adaptive=False).export(logged, tmp_path / "fixed.jsonl")
+    fixed = exporter_of(judge=judge, fixed_samples=True).export(logged, tmp_path / "fixed.jsonl")
     [turn] = rows(tmp_path / "adaptive.turns.jsonl")
     futures = {candidate["source"]: len(candidate["futures"]) for candidate in turn["candidates"]}
     assert futures["proactive"] > 2

@@ -8,6 +8,7 @@ from typing import Any
 from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.offline import OfflineModel
 from collab_sdk.prompts import load_prompt
+from collab_sdk.spec import ModelSettings
 from collab_sdk.types import as_messages
 
 ROLES = {
@@ -39,8 +40,7 @@ async def offline_brain(body: dict[str, Any], *, sample: str = "") -> str:
         ChatRequest(
             role=role_of(body),
             messages=as_messages(body["messages"]),
-            temperature=body.get("temperature", 1.0),
-            max_tokens=body.get("max_tokens"),
+            settings=ModelSettings(temperature=body.get("temperature"), max_tokens=body.get("max_tokens")),
             json_reply="response_format" in body,
             sample=sample,
         )

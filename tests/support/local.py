@@ -10,6 +10,7 @@ from typing import Any
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Message
 from collab_sdk.engine.loop import run_sync
 from collab_sdk.models.base import CallRole
+from collab_sdk.spec import ModelSettings
 from support.tiny import tiny_llama, tiny_tokenizer
 
 REPLIES = ("Sure, done.", "Which size?", "For here or to go?", "All set.", "Anything else for you?")
@@ -48,10 +49,14 @@ def save_tiny_adapter(folder: Path, base: Path, *, seed: int = 1) -> Path:
     return folder
 
 
-def asked(text: str = "a mocha please", *, sample: str = "0", temperature: float = 1.0, **options: Any) -> ChatRequest:
+def asked(text: str = "a mocha please", *, sample: str = "0", temperature: float = 1.0, **settings: Any) -> ChatRequest:
     """A request to an assistant."""
     message = Message(role="user", content=text)
-    return ChatRequest(role=CallRole.ASSISTANT, messages=(message,), sample=sample, temperature=temperature, **options)
+    json_reply = settings.pop("json_reply", False)
+    asking = ModelSettings(temperature=temperature, **settings)
+    return ChatRequest(
+        json_reply=json_reply, role=CallRole.ASSISTANT, messages=(message,), sample=sample, settings=asking
+    )
 
 
 def replies(model: ChatModel, requests: Iterable[ChatRequest]) -> list[ChatReply]:

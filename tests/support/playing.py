@@ -8,6 +8,7 @@ from typing import Any
 from collab_sdk import ChatRequest, Engine, Evidence, MRScorer, Rollout, Simulator
 from collab_sdk.errors import ModelCallError
 from collab_sdk.plugins import load
+from collab_sdk.spec import PairRule
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.training import PLUGIN_GROUP, Play, Training, TrainingOptions
 from support.fakes import judged, user_says
@@ -60,7 +61,8 @@ def play(*, metric: Wanted = WANTING, user: Any = None, window: int = 1, candida
     rollout = Rollout(assistant=unused, simulator=simulator, window=window, samples=1, temperature=1.0, max_tokens=12)
     judge = FakeChatModel(lambda _: judged(), name="judge")
     scorer = MRScorer(rollout, metrics={metric: 1.0}, judge=judge, min_samples=1)
-    return Play(scorer=scorer, candidates=candidates, exchanges=2, adaptive=False, **settings)
+    rule = PairRule(candidates=candidates, fixed_samples=True)
+    return Play(scorer=scorer, exchanges=2, **({"rule": rule} | settings))
 
 
 def write_openings(path: Path, n: int = 10) -> Path:

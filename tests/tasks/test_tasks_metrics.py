@@ -45,7 +45,7 @@ def test_bleu_is_between_no_document_and_the_same_one(document, value):
 def test_a_goal_without_reference_is_refused_before_anything_is_paid_for(name):
     metric = as_metric("bleu") if name == "bleu" else PassRate(NoSandbox())
     with pytest.raises(UsageError, match="reference"):
-        metric.rubric(Goal(text="as said"))
+        metric.check(Goal(text="as said"))
 
 
 class NoSandbox:
