@@ -18,13 +18,12 @@ from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
 from collab_sdk.models.reading import json_object
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
-from collab_sdk.models.resolve import PLUGIN_GROUP, Bot, ModelLike, as_chat_model
+from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
 from collab_sdk.models.server import ServerModel
 from collab_sdk.spec import Price
 
 __all__ = [
     "NOTHING",
-    "PLUGIN_GROUP",
     "SERVERS_OWN",
     "SETTINGS",
     "ApiKey",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from collab_sdk.errors import EndpointError, MissingExtraError
-from collab_sdk.plugins import registered
+from collab_sdk.plugins import names
 
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 OPENAI_BASE, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
@@ -78,7 +78,7 @@ def has_own_address(name: str) -> bool:
     if (prefix := PREFIXED.match(name)) is not None:
         return has_own_address(name[prefix.end() :])
     scheme = name.partition(":")[0]
-    if scheme == "py" or scheme in registered("collab_sdk.chat_models"):
+    if scheme == "py" or scheme in names("chat_models"):
         return True
     return provider_of(name) not in (None, "hosted_vllm")
 
