@@ -104,10 +104,7 @@ def test_every_entry_point_loads_or_names_its_extra(tmp_path):
     done = plain("-c", LOAD_ALL, json.dumps(KINDS), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     missing = {tuple(line.split()[:2]): PIP.search(line)[1] for line in done.stdout.splitlines()}
-    assert missing == {
-        ("chat_models", "langchain_core"): "langchain",
-        ("demos", "train"): "train",
-    }
+    assert missing == {("chat_models", "langchain_core"): "langchain"}
 
 
 @pytest.mark.parametrize("package", EXTRAS)
