@@ -47,6 +47,10 @@ NOTHING = {
 """Files in which no command finds anything."""
 
 
+def slow_if_it_trains(name):
+    return pytest.param(COMMANDS[name], id=name, marks=[pytest.mark.slow] if name.startswith("finetune") else [])
+
+
 @pytest.fixture
 def logs(tmp_path):
     return write_chats(tmp_path / "chats.jsonl")
@@ -124,7 +128,7 @@ def test_a_line_that_is_not_json_is_named_and_the_rest_is_processed(logs, tmp_pa
 
 
 @pytest.mark.parametrize("content", NOTHING.values(), ids=NOTHING)
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("command", [slow_if_it_trains(name) for name in COMMANDS])
 def test_a_command_that_finds_nothing_exits_with_1_and_one_line_says_why(command, content, tmp_path):
     (tmp_path / "in.jsonl").write_bytes(content)
     ConversationStore(tmp_path / "chats.db").close()
@@ -181,7 +185,7 @@ def test_a_conversation_that_fails_is_reported_and_the_others_go_on(logs, tmp_pa
     known = json.dumps(chat_row(5, goal={"text": "a number", "reference": "4"}))
     logs.write_text(logs.read_text() + known + "\n")
     for command in (["score"], ["export-prefs", "-o", tmp_path / "prefs.jsonl", *ANY_MARGIN]):
-        result = collab(*command, logs, "--model", "offline", "--metric", "accuracy=1")
+        result = collab(*command, logs, "--model", "offline", "--metric", "accuracy=1", "--metric", "token_penalty=1")
         assert result.exit_code == 3
         assert result.stderr.count("Failed: chat-") == 2
         assert "needs a reference answer" in result.stderr
