@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 from collab_sdk.cache.base import KeptCache
-from collab_sdk.cache.disk import DiskCache
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.plugins import load, registered
 
@@ -23,6 +22,8 @@ def open_cache(where: str | os.PathLike[str]) -> KeptCache:
     """
     url = URL.match(where) if isinstance(where, str) else None
     if url is None:
+        from collab_sdk.cache.disk import DiskCache
+
         return DiskCache(Path(where))
     schemes, scheme = registered(GROUP), url["scheme"].lower()
     if scheme not in schemes:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
-from collab_sdk.cache.key import call_identity, call_key
+from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.cache.open import default_cache, open_cache
 from collab_sdk.engine.endpoint import Endpoint
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending

@@ -6,7 +6,7 @@ import pytest
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
 from collab_sdk.cache.base import MemoryCache
 from collab_sdk.cache.disk import DiskCache
-from collab_sdk.cache.key import call_identity, call_key
+from collab_sdk.cache import call_identity, call_key
 from collab_sdk.concurrency import open_order
 from collab_sdk.errors import (
     BotError,
