@@ -1,17 +1,48 @@
-"""Asking a model for a JSON object, and once more where it answered in another form."""
+"""Asking a model for a JSON object: the request, the object in the answer, and a second try where there is none."""
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UnreadableReplyError
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
-from collab_sdk.models.reading import json_object
+from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.prompts import load_prompt
+from collab_sdk.spec import ModelSettings
 from collab_sdk.types import Message
 
 T = TypeVar("T")
+THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+
+def json_request(
+    role: CallRole,
+    prompt: str,
+    fields: Mapping[str, str],
+    *,
+    settings: ModelSettings,
+    sample: str = "",
+    conversation_id: str = "",
+) -> ChatRequest:
+    """A request for a JSON object: the template `prompt` as instructions, and `{prompt}_turn` with `fields` filled in.
+
+    Instructions first, conversation after: providers' prefix caches hit on the fixed part. `sample` tells draws apart.
+    """
+    instructions, turn = load_prompt(prompt), load_prompt(f"{prompt}_turn")
+    return ChatRequest(
+        role=role,
+        messages=(
+            Message(role="system", content=instructions.text),
+            Message(role="user", content=turn.fill(**fields)),
+        ),
+        settings=settings,
+        json_reply=True,
+        template=instructions.hash + turn.hash,
+        sample=sample,
+        conversation_id=conversation_id,
+    )
 
 
 async def ask_json(engine: Engine, model: ChatModel, request: ChatRequest, read: Callable[[dict[str, Any]], T]) -> T:
@@ -36,3 +67,22 @@ async def ask_json(engine: Engine, model: ChatModel, request: ChatRequest, read:
         return accept(await engine.call(model, request, accept=accept))
     except ValueError as error:
         raise UnreadableReplyError(f"{model.name} as {request.role} answered in no readable form: {error}.") from None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object in a model's answer, which may stand in a code fence or between sentences. ValueError if none."""
+    text = THINKING.sub("", text)
+    start = text.find("{")
+    if start < 0:
+        raise ValueError("there is no JSON object in it")
+    try:
+        value, _ = json.JSONDecoder(parse_constant=_refuse).raw_decode(text, start)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the JSON breaks off or is wrong: {error.msg} at character {error.pos - start}") from None
+    return dict(value)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")

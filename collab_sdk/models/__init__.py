@@ -15,7 +15,6 @@ from collab_sdk.models.instructed import InstructedModel, prompt_file
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import request_arguments, translated
 from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
-from collab_sdk.models.reading import json_object
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
 from collab_sdk.models.resolve import PLUGIN_GROUP, Bot, ModelLike, as_chat_model
@@ -41,7 +40,6 @@ __all__ = [
     "ServerModel",
     "as_chat_model",
     "has_own_address",
-    "json_object",
     "litellm_price",
     "load_litellm",
     "prompt_file",

@@ -29,7 +29,7 @@ class CallRole(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatRequest:
-    """One call. Everything here but `metadata` is part of the cache key."""
+    """One call. Everything here but `conversation_id` and `metadata` is part of the cache key."""
 
     role: CallRole
     messages: tuple[Message, ...]
@@ -40,6 +40,8 @@ class ChatRequest:
     """Hash of the prompt template, so that a changed prompt is a new call."""
     sample: str = ""
     """Which draw this is (conversation, candidate, future, step): repeated draws stay distinct."""
+    conversation_id: str = ""
+    """To which conversation it belongs: calls for the one that was opened first go first."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Handed to the user's own bot if its signature asks for it."""
 
