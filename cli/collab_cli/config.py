@@ -10,10 +10,12 @@ from typing import Any
 
 import click
 
+from collab_cli.model_options import model_settings
 from collab_sdk.errors import InputError, MissingExtraError, UnknownNameError, UsageError
 from collab_sdk.spec import MetricSpec
 
 ROLES = ("assistant", "simulator", "judge", "model")
+OPTIONS_OF_ROLES = frozenset(f"{role}-option" for role in ROLES)
 METRICS = "metrics"
 OptionsOf = Mapping[str, Mapping[str, click.Option]]
 """Options by their long flag, by the path of their command, such as `logs export`."""
@@ -56,7 +58,7 @@ class _File:
                 raise UnknownNameError(f"{self._path}: {UnknownNameError.of('command', path, self._options)}")
             values = self._flat(table, known, path)
             if self._own == path or self._own.startswith(f"{path} "):
-                found |= values
+                found |= {flag: _over(found.get(flag), value, flag) for flag, value in values.items()}
         return found
 
     def _flat(self, table: Mapping[str, Any], known: Mapping[str, click.Option], where: str) -> dict[str, Any]:
@@ -67,13 +69,16 @@ class _File:
             if self._is_command(f"{where} {key}".strip()) and isinstance(value, Mapping):
                 continue
             if key == METRICS and "metric" in known:
-                found["metric"] = self._metrics(value)
+                read = {"metric": self._metrics(value)}
             elif key in ROLES and key in known and isinstance(value, Mapping):
-                found |= self._role(key, value)
+                read = self._role(key, value)
             elif key in known and key != "config":
-                found[key] = self._typed(key, known[key], value)
+                read = {key: self._typed(key, known[key], value)}
             else:
                 raise self._unknown(key, known, where)
+            if twice := [flag for flag in read if flag in found]:
+                raise UsageError(f"{self._path}: {twice[0]!r} is given twice, the second time as {name!r}.")
+            found |= read
         return found
 
     def _is_command(self, path: str) -> bool:
@@ -88,14 +93,21 @@ class _File:
         return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of('option', key, names)}")
 
     def _typed(self, key: str, option: click.Option, value: Any) -> Any:
-        """The value as it would be typed, so that click checks it alike: 2.5 is no whole number, in a file either."""
+        """The value as it would be typed, checked as click does: 2.5 is no whole number, in a file either."""
         values = value if isinstance(value, list) else [value]
         if any(isinstance(item, dict | list) for item in values) or (isinstance(value, list) and not option.multiple):
             raise self._wrong(key, value, "a list of values" if option.multiple else "one value")
         is_truth = option.is_flag or isinstance(option.type, click.types.BoolParamType)
         if any(isinstance(item, bool) is not is_truth for item in values):
             raise self._wrong(key, value, "true or false" if is_truth else "a value that is not true or false")
+        if any(isinstance(item, int | float) for item in values) and not is_truth and not _is_number(option):
+            raise self._wrong(key, value, "text")
         typed = [item if isinstance(item, bool) else str(item) for item in values]
+        try:
+            for item in typed if not isinstance(option.type, click.Path) else ():
+                option.type.convert(item, option, None)
+        except click.BadParameter as error:
+            raise click.UsageError(f"{self._path}: {key!r}: {error.message}") from None
         return typed if option.multiple else typed[0]
 
     def _wrong(self, key: str, value: Any, expected: str) -> click.UsageError:
@@ -114,6 +126,7 @@ class _File:
                 settings.append((name, value))
             elif flag in self._all:
                 found[flag] = self._typed(f"{role}.{key}", self._all[flag], value)
+        model_settings(settings, f"{self._path}: [{role}]")  # for its errors
         return {**found, f"{role}-option": settings} if settings else found
 
     def _metrics(self, table: Any) -> list[MetricSpec]:
@@ -128,6 +141,15 @@ class _File:
                 raise self._wrong(f"{METRICS}.{name}", weight, "a number")
             specs.append(MetricSpec(name=name, weight=float(weight), options=options))
         return specs
+
+
+def _over(known: Any, value: Any, flag: str) -> Any:
+    """A command's value over the one at the top; of a role's settings, one by one."""
+    return [*known, *value] if flag in OPTIONS_OF_ROLES and known else value
+
+
+def _is_number(option: click.Option) -> bool:
+    return isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
 
 
 def _tables(rows: Mapping[str, Any], commands: set[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:

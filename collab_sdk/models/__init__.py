@@ -14,7 +14,7 @@ from collab_sdk.models.base import (
 from collab_sdk.models.instructed import InstructedModel, prompt_file
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import request_arguments, translated
-from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
+from collab_sdk.models.providers import ApiKey, has_own_address, keys_of, load_litellm
 from collab_sdk.models.reading import json_object
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
@@ -42,6 +42,7 @@ __all__ = [
     "as_chat_model",
     "has_own_address",
     "json_object",
+    "keys_of",
     "litellm_price",
     "load_litellm",
     "prompt_file",

@@ -8,7 +8,7 @@ from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError
 from collab_sdk.models.base import ChatReply, ChatRequest
-from collab_sdk.secrets import one_line
+from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
 
 # 200: a body that is no JSON, from a proxy in between.
@@ -48,6 +48,7 @@ def _from_environment(value: Any) -> Any:
         name = value.removeprefix(ENVIRONMENT)
         if not (found := os.environ.get(name)):
             raise EndpointError(f"A setting is read from the environment variable {name}, which is not set.")
+        remember_secret(found)
         return found
     if isinstance(value, Mapping):
         return {name: _from_environment(item) for name, item in value.items()}

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from collab_sdk.errors import ModelCallError, UsageError
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
-from collab_sdk.models.openai_shape import request_arguments, translated
+from collab_sdk.models.openai_shape import NO_MODEL, request_arguments, translated
 from collab_sdk.models.providers import NO_KEY, OPENAI_ADDRESS, ApiKey
 from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import Price
@@ -99,7 +99,8 @@ class ServerModel:
         if status == 401:
             return self.api_key.advice
         address = without_credentials(self._api_base) or ""
-        if status == 404 and not urlsplit(self._url).path.endswith(f"/v1{PATH}"):
+        about_model = NO_MODEL.search(str(error)) is not None
+        if status == 404 and not about_model and not urlsplit(self._url).path.endswith(f"/v1{PATH}"):
             return f"Did you mean the address {address.partition('?')[0].rstrip('/')}/v1?"
         return ""
 
