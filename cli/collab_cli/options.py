@@ -243,7 +243,10 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
 
 def _over_file(ctx: click.Context, param: click.Parameter, value: tuple[Any, ...]) -> tuple[Any, ...]:
     """Settings from a flag over those from a file, one by one."""
-    of_file = (ctx.default_map or {}).get(param.name or "", ())
+    name = param.name or ""
+    if ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP:
+        return value
+    of_file = (ctx.default_map or {}).get(name, ())
     return (*(param.type.convert(each, param, ctx) for each in of_file), *value)
 
 
