@@ -75,7 +75,7 @@ class _File:
             elif key in known and key != "config":
                 read = {key: self._typed(key, known[key], value)}
             else:
-                raise self._unknown(key, known, where)
+                raise self._unknown(key, value, known, where)
             if twice := [flag for flag in read if flag in found]:
                 raise UsageError(f"{self._path}: {twice[0]!r} is given twice, the second time as {name!r}.")
             found |= read
@@ -84,13 +84,23 @@ class _File:
     def _is_command(self, path: str) -> bool:
         return any(name == path or name.startswith(f"{path} ") for name in self._options)
 
-    def _unknown(self, key: str, known: Mapping[str, click.Option], where: str) -> UsageError:
-        if homes := [name for name, each in self._options.items() if key in each]:
+    def _unknown(self, key: str, value: Any, known: Mapping[str, click.Option], where: str) -> UsageError:
+        homes = [name for name, each in self._options.items() if key in each and key != "config"]
+        if homes:
             tables = " or ".join(f"[{name.replace(' ', '.')}]" for name in homes)
             return UsageError(f"{self._path}: {key!r} is no option of {where}: it belongs at the top, or in {tables}.")
         place = f" in [{where}]" if where else ""
-        names = {*known} - {"config"} | ({METRICS} if "metric" in known else set())
-        return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of('option', key, names)}")
+        more = {METRICS} if "metric" in known else set()
+        if isinstance(value, Mapping):
+            inside = f"{where} " if where else ""
+            commands = {
+                path.removeprefix(inside).partition(" ")[0] for path in self._options if path.startswith(inside)
+            }
+            tables = commands | (more | {*ROLES} & {*known})
+            return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of('table', key, tables)}")
+        return UnknownNameError(
+            f"{self._path}{place}: {UnknownNameError.of('option', key, {*known} - {'config'} | more)}"
+        )
 
     def _typed(self, key: str, option: click.Option, value: Any) -> Any:
         """The value as it would be typed, checked as click does: 2.5 is no whole number, in a file either."""
@@ -100,8 +110,9 @@ class _File:
         is_truth = option.is_flag or isinstance(option.type, click.types.BoolParamType)
         if any(isinstance(item, bool) is not is_truth for item in values):
             raise self._wrong(key, value, "true or false" if is_truth else "a value that is not true or false")
-        if any(isinstance(item, int | float) for item in values) and not is_truth and not _is_number(option):
-            raise self._wrong(key, value, "text")
+        fitting = bool if is_truth else int | float | str if _is_number(option) else str
+        if any(not isinstance(item, fitting) for item in values):
+            raise self._wrong(key, value, "a number" if _is_number(option) else "text")
         typed = [item if isinstance(item, bool) else str(item) for item in values]
         try:
             for item in typed if not isinstance(option.type, click.Path) else ():
@@ -111,7 +122,7 @@ class _File:
         return typed if option.multiple else typed[0]
 
     def _wrong(self, key: str, value: Any, expected: str) -> click.UsageError:
-        kind = {dict: "a table", list: "a list", bool: str(value).lower()}.get(type(value), repr(value))
+        kind = {dict: "a table", list: "a list", bool: str(value).lower()}.get(type(value), str(value))
         return click.UsageError(f"{self._path}: {key!r} must be {expected}, not {kind}.")
 
     def _role(self, role: str, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +150,10 @@ class _File:
             weight = options.pop("weight", 1.0)
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise self._wrong(f"{METRICS}.{name}", weight, "a number")
-            specs.append(MetricSpec(name=name, weight=float(weight), options=options))
+            try:
+                specs.append(MetricSpec(name=name, weight=float(weight), options=options))
+            except UsageError as error:
+                raise UsageError(f"{self._path}: [{METRICS}]: {error}") from None
         return specs
 
 

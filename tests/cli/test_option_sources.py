@@ -11,6 +11,7 @@ from collab_cli.config import ROLES
 from collab_cli.main import main
 from collab_cli.params import MetricParam, ModelOption, OneOf, Weight
 from support.cli import write_chats
+from support.options import COMMANDS, received
 
 
 @pytest.fixture(autouse=True)
@@ -18,16 +19,6 @@ def no_cache_named(monkeypatch):
     monkeypatch.delenv("COLLAB_CACHE_DIR")
 
 
-def commands(command=main, path=()):
-    """Every command with its path, subcommands of groups as well."""
-    if not isinstance(command, click.Group):
-        yield path, command
-        return
-    for name in command.list_commands(click.Context(command)):
-        yield from commands(command.get_command(click.Context(command), name), (*path, name))
-
-
-COMMANDS = dict(commands())
 OPTIONS = [
     (path, param)
     for path, command in COMMANDS.items()
@@ -96,15 +87,6 @@ def needed(command, but, folder: Path) -> list[str]:
         else:
             given.append("chat-1")
     return given
-
-
-def received(path, arguments, monkeypatch, env=None):
-    """What the command's own function is called with."""
-    calls = []
-    monkeypatch.setattr(COMMANDS[path], "callback", lambda **values: calls.append(values))
-    result = CliRunner().invoke(main, [*path, *arguments], env=env)
-    assert result.exit_code == 0, result.output
-    return calls[0]
 
 
 def as_toml(option, texts):
