@@ -91,16 +91,12 @@ class _File:
             return UsageError(f"{self._path}: {key!r} is no option of {where}: it belongs at the top, or in {tables}.")
         place = f" in [{where}]" if where else ""
         more = {METRICS} if "metric" in known else set()
+        kind, names = "option", {*known} - {"config"} | more
         if isinstance(value, Mapping):
-            inside = f"{where} " if where else ""
-            commands = {
-                path.removeprefix(inside).partition(" ")[0] for path in self._options if path.startswith(inside)
-            }
-            tables = commands | (more | {*ROLES} & {*known})
-            return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of('table', key, tables)}")
-        return UnknownNameError(
-            f"{self._path}{place}: {UnknownNameError.of('option', key, {*known} - {'config'} | more)}"
-        )
+            above = f"{where} " if where else ""
+            below = (path.removeprefix(above) for path in self._options if path.startswith(above))
+            kind, names = "table", {path.partition(" ")[0] for path in below} | more | ({*ROLES} & {*known})
+        return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of(kind, key, names)}")
 
     def _typed(self, key: str, option: click.Option, value: Any) -> Any:
         """The value as it would be typed, checked as click does: 2.5 is no whole number, in a file either."""

@@ -85,8 +85,6 @@ class LiteLLMModel:
         self._model = model
         self._api_base = api_base
         self._given_key = api_key
-        # LiteLLM would send the key in the provider's own variable to whatever address it is given.
-        self._sent_key = api_key.value or (NOTHING_SENT if self._is_elsewhere else None)
         self._price = price
 
     @property
@@ -107,6 +105,11 @@ class LiteLLMModel:
             return given
         variable = KEY_VARIABLES.get(self._provider, f"{self._provider.upper()}_API_KEY")
         return ApiKey(variable=variable, withheld=self._is_elsewhere)
+
+    @property
+    def _sent_key(self) -> str | None:
+        # LiteLLM would send the key in the provider's own variable to whatever address it is given.
+        return self._given_key.value or (NOTHING_SENT if self._is_elsewhere else None)
 
     @property
     def _is_elsewhere(self) -> bool:
