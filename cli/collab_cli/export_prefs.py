@@ -110,6 +110,7 @@ def export_prefs(
                     target,
                     format=format,
                     eval_fraction=eval_fraction,
+                    runner=spec.runner,
                     on_progress=_reporter(run.progress, problems),
                 )
             )

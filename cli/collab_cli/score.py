@@ -56,9 +56,9 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
         table = score_table(list(run.scorer.reward.metrics))
-        takes = [opened.enter_context(json_rows("-", run.scorer) if json else table)]
+        takes = [opened.enter_context(json_rows("-", run.scorer, spec.runner) if json else table)]
         if output is not None:
-            takes.append(opened.enter_context(json_rows(output, run.scorer)))
+            takes.append(opened.enter_context(json_rows(output, run.scorer, spec.runner)))
         opened.enter_context(shown(run.progress, streaming=json))
         run_sync(ascore(run, tally, problems, takes))
     show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples)
