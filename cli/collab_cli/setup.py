@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from collab_cli.terminal import note
 from collab_sdk import ChatModel, Engine, MRScorer, RunSpec
 from collab_sdk.cache import KeptCache, default_cache, open_cache
-from collab_sdk.errors import UnknownNameError, UsageError
+from collab_sdk.errors import UsageError
 from collab_sdk.jobs import Roles, build_scorer, roles_of
 from collab_sdk.models import CallRole, Price, from_environment, keys_of
-from collab_sdk.plugins import load, registered
-from collab_sdk.runs import PLUGIN_GROUP, LocalRunner, Runner
+from collab_sdk.plugins import load
+from collab_sdk.runs import LocalRunner, Runner
 from collab_sdk.spec import LOCAL
 
 
@@ -31,10 +31,8 @@ def open_runner(spec: RunSpec, cache: str | None, engine: Engine) -> Iterator[Ru
     if name == LOCAL:
         yield LocalRunner(engine)
         return
-    plugins = registered(PLUGIN_GROUP)
-    if name not in plugins:
-        raise UnknownNameError.of("runner", name, [LOCAL, *plugins])
-    with load(PLUGIN_GROUP, name)(engine, spec.runner, str(cache or default_cache(os.environ))) as runner:
+    open_named = load("runners", name, also=[LOCAL])
+    with open_named(engine, spec.runner, str(cache or default_cache(os.environ))) as runner:
         yield runner
 
 

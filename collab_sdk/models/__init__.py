@@ -1,6 +1,5 @@
 """Whatever answers: models by name, servers, clients, functions, behind one narrow interface."""
 
-from collab_sdk.engine.asking import json_object
 from collab_sdk.models.base import (
     NOTHING,
     SERVERS_OWN,
@@ -18,13 +17,12 @@ from collab_sdk.models.openai_shape import from_environment, request_arguments, 
 from collab_sdk.models.providers import ApiKey, has_own_address, keys_of, load_litellm
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
-from collab_sdk.models.resolve import PLUGIN_GROUP, Bot, ModelLike, as_chat_model
+from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
 from collab_sdk.models.server import ServerModel
 from collab_sdk.spec import Price
 
 __all__ = [
     "NOTHING",
-    "PLUGIN_GROUP",
     "SERVERS_OWN",
     "SETTINGS",
     "ApiKey",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from collab_sdk.errors import EndpointError, MissingExtraError
-from collab_sdk.plugins import registered
+from collab_sdk.plugins import names
 from collab_sdk.secrets import remember_secret
 
 OPENAI_ADDRESS = "https://api.openai.com/v1"
@@ -79,7 +79,7 @@ def has_own_address(name: str) -> bool:
     if (prefix := PREFIXED.match(name)) is not None:
         return has_own_address(name[prefix.end() :])
     scheme = name.partition(":")[0]
-    if scheme == "py" or scheme in registered("collab_sdk.chat_models"):
+    if scheme == "py" or scheme in names("chat_models"):
         return True
     return provider_of(name) not in (None, "hosted_vllm")
 
