@@ -97,12 +97,7 @@ def test_the_demo_prints_a_table_and_the_conversations_before_and_after(tmp_path
             note="of nobody",
         )
 
-    class Point:
-        @staticmethod
-        def load():
-            return fake
-
-    monkeypatch.setattr(demo_train, "registered", lambda group: {"train": Point})
+    monkeypatch.setattr(demo_train, "load", lambda group, name: fake)
     result = collab("demo", "--train", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert re.search(r"success +50% +95%", result.stdout)
