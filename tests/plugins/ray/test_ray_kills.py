@@ -96,7 +96,7 @@ def test_a_chat_that_kills_its_process_fails_and_the_others_go_on(cluster, tmp_p
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
     body = "import os\nif 'toast' in messages[0]['content']:\n    os._exit(1)\nreturn f'{len(messages)}. What size?'"
     options = ["-a", write_bot(tmp_path, body), "--model", "offline", "--samples", "1", "--json", "--cache"]
-    on_ray = ["--engine", "ray", "--ray-address", address, "--ray-workers", "2"]
+    on_ray = ["--runner", "ray", "--ray-address", address, "--ray-workers", "2"]
     local = spawn("score", "harmless.jsonl", *options, "a", cwd=tmp_path)
     there = spawn("score", "all.jsonl", *options, "b", *on_ray, cwd=tmp_path, env=os.environ | ENVIRONMENT)
     stdout, stderr = there.communicate(timeout=240)
