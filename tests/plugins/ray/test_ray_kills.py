@@ -54,8 +54,10 @@ class Run:
         return stderr
 
     @property
-    def files(self) -> list[bytes]:
-        return [(self.folder / name).read_bytes() for name in ("prefs.jsonl", "prefs.turns.jsonl")]
+    def files(self) -> list[str]:
+        """What was written, without the address of the server, which is another one in every run."""
+        texts = [(self.folder / name).read_text() for name in ("prefs.jsonl", "prefs.turns.jsonl")]
+        return [text.replace(self.server.api_base, "SERVER") for text in texts]
 
 
 @pytest.fixture(scope="module")
