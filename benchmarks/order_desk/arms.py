@@ -188,8 +188,10 @@ MAIN: dict[str, Arm] = {
     "offline DPO": rounds(1),
     "2-round DPO": rounds(2),
     "online DPO": online("online-dpo", candidates=6, batch_size=32, beta=0.2, epochs=3.0, learning_rate=1e-3),
-    "GRPO": online("grpo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=2.0),
-    "PPO": online("ppo", candidates=8, batch_size=128, micro_batch=128, beta=0.02, epochs=1.2, learning_rate=1e-3),
+    "GRPO": online("grpo", candidates=8, batch_size=128, per_device_batch_size=128, beta=0.02, epochs=2.0),
+    "PPO": online(
+        "ppo", candidates=8, batch_size=128, per_device_batch_size=128, beta=0.02, epochs=1.2, learning_rate=1e-3
+    ),
 }
 reference = offline("reference")
 ABLATIONS: dict[str, Arm] = {

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from collab_cli.options import NO_MODEL, Work
+from collab_cli.finetune_gain import show_comparison
+from collab_cli.options import Work
 from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems, note, show
@@ -30,7 +31,7 @@ def check_gain(logs: tuple[Path, ...], spec: RunSpec | None) -> None:
     """Raises CollabError for logs that cannot be read or a user that nobody plays: before hours of training."""
     log_files(logs)
     if spec is None:
-        raise UsageError(NO_MODEL)
+        raise UsageError("--evaluate needs a user to talk to: give --simulator, or --model for user and judge.")
     roles_of(spec)
 
 

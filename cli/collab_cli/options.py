@@ -274,7 +274,8 @@ NESTED: Mapping[str, type] = {"pairs": PairRule, "evaluation": EvaluationSpec, "
 def run_options(*options: Decorator, needs_model: bool = True) -> Decorator:
     """Give a command these options. It gets a RunSpec as `spec`, a Work as `work`, and all others by their name.
 
-    With `needs_model` False, `spec` is None where no model is named.
+    With `needs_model` False, `spec` is None where no model is named. A command without --assistant has a bot of its
+    own, and puts it into the spec itself.
     """
 
     def decorate(command: Any) -> Any:
@@ -310,12 +311,14 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
+    has_bot = "assistant" not in values
     roles = _Roles(values)
     if not roles.any_named:
         if needed:
             raise UsageError(NO_MODEL)
         return None
-    return RunSpec(assistants=roles.assistants(), simulator=roles.simulator(), judge=roles.judge(), **parts)
+    assistants = (roles.simulator(),) if has_bot else roles.assistants()
+    return RunSpec(assistants=assistants, simulator=roles.simulator(), judge=roles.judge(), **parts)
 
 
 class _Roles:

@@ -1,6 +1,6 @@
 """How a bot does at the desk: whole conversations with customers whose orders it was not trained on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -69,6 +69,7 @@ class AsHeard:
     def __init__(self, bot: ChatModel) -> None:
         self._bot = bot
         self.name, self.fingerprint, self.price = bot.name, bot.fingerprint, bot.price
+        self.overrides: Mapping[str, Any] = getattr(bot, "overrides", {})
         self.timeout = None
 
     async def achat(self, request: ChatRequest) -> ChatReply:
