@@ -30,7 +30,7 @@ def read_config(ctx: click.Context, param: click.Parameter, path: str | None) ->
     if path is None:
         return
     options = {name: _by_flag(command) for name, command in _commands(ctx.find_root().command, ctx)}
-    own = ctx.command_path.partition(" ")[2]
+    own = _path(ctx)
     values = _File(path, options, own).values(_load(Path(path)))
     mine = options.get(own) or _by_flag(ctx.command)
     ctx.default_map = {mine[flag].name or flag: value for flag, value in values.items() if flag in mine}
@@ -180,6 +180,11 @@ def _commands(command: click.Command, ctx: click.Context, path: str = "") -> Ite
     for name in command.list_commands(ctx):
         if (below := command.get_command(ctx, name)) is not None:
             yield from _commands(below, ctx, f"{path} {name}".strip())
+
+
+def _path(ctx: click.Context) -> str:
+    """The path of the command that runs, without the program's name, which is several words under `python -m`."""
+    return "" if ctx.parent is None else f"{_path(ctx.parent)} {ctx.info_name}".strip()
 
 
 def _by_flag(command: click.Command) -> dict[str, click.Option]:
