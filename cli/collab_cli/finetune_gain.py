@@ -5,7 +5,6 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from collab_cli.finetune_gain import show_comparison
 from collab_cli.options import Work
 from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage

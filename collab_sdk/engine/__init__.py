@@ -2,7 +2,7 @@
 
 from collab_sdk.engine.adaptive import AdaptiveLimit
 from collab_sdk.engine.admission import Admission
-from collab_sdk.engine.asking import ask_json, json_object
+from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.engine.limits import Budget, Limiter, LocalLimiter, RateLimiting, Spending
 from collab_sdk.engine.loop import run_sync, sync_twins
@@ -25,7 +25,6 @@ __all__ = [
     "ask_json",
     "default_engine",
     "is_retryable",
-    "json_object",
     "run_sync",
     "sync_twins",
 ]

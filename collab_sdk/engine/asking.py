@@ -1,7 +1,5 @@
-"""Asking a model for a JSON object: the request, the object in the answer, and a second try where there is none."""
+"""Asking a model for a JSON object, and a second time where the answer holds none."""
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -9,12 +7,12 @@ from typing import Any, TypeVar
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UnreadableReplyError
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.reading import json_object
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import Message
 
 T = TypeVar("T")
-THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
 def json_request(
@@ -67,22 +65,3 @@ async def ask_json(engine: Engine, model: ChatModel, request: ChatRequest, read:
         return accept(await engine.call(model, request, accept=accept))
     except ValueError as error:
         raise UnreadableReplyError(f"{model.name} as {request.role} answered in no readable form: {error}.") from None
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """The JSON object in a model's answer, which may stand in a code fence or between sentences. ValueError if none."""
-    text = THINKING.sub("", text)
-    start = text.find("{")
-    if start < 0:
-        raise ValueError("there is no JSON object in it")
-    try:
-        value, _ = json.JSONDecoder(parse_constant=_refuse).raw_decode(text, start)
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"the JSON breaks off or is wrong: {error.msg} at character {error.pos - start}") from None
-    return dict(value)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON value")

@@ -15,6 +15,7 @@ from collab_sdk.models.instructed import InstructedModel, prompt_file
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import from_environment, request_arguments, translated
 from collab_sdk.models.providers import ApiKey, has_own_address, keys_of, load_litellm
+from collab_sdk.models.reading import json_object
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
 from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
@@ -40,6 +41,7 @@ __all__ = [
     "as_chat_model",
     "from_environment",
     "has_own_address",
+    "json_object",
     "keys_of",
     "litellm_price",
     "load_litellm",

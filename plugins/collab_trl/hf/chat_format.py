@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.engine import json_object
 from collab_sdk.errors import EndpointError, InputError, ModelCallError
 from collab_sdk.files import parse_json
+from collab_sdk.models import json_object
 from collab_sdk.secrets import one_line
 from collab_sdk.types import Message
 
