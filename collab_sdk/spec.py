@@ -95,15 +95,26 @@ def setting_of(declared: "Field[Any]") -> Setting | None:
 
 
 def _check_bounds(value: Any) -> None:
-    """Raise UsageError for a field of `value` that is out of its declared bounds."""
+    """Raise UsageError for a field of `value` that is of another type than declared, or out of its bounds."""
     for declared in fields(value):
         known, number = setting_of(declared), getattr(value, declared.name)
-        if known is None or not isinstance(number, int | float) or isinstance(number, bool):
+        if known is None:
+            continue
+        _check_type(declared.type, number, declared.name)
+        if not isinstance(number, int | float) or isinstance(number, bool):
             continue
         too_low = known.at_least is not None and not number >= known.at_least
         if too_low or (known.above is not None and not number > known.above) or not math.isfinite(number):
             bound = f"at least {known.at_least:g}" if known.at_least is not None else f"above {known.above or 0:g}"
             raise UsageError(f"{declared.name} is {number}; it must be {bound}.")
+
+
+def _check_type(kind: Any, value: Any, name: str) -> Any:
+    """The value as JSON would give it back. Raises UsageError for one of another type."""
+    try:
+        return read_value(kind, float(value) if isinstance(value, float) else value, name)  # NumPy's are floats too
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
 
 
 def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -148,12 +159,9 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         for name, value in self.sent().items():
-            try:
-                checked = read_value(_TYPES_OF_SETTINGS[name], value, name)
-            except ValueError as error:
-                raise UsageError(f"{error}.") from None
+            checked = _check_type(_TYPES_OF_SETTINGS[name], value, name)
             # 0 and 0.0 are one temperature, and so one cache key.
-            object.__setattr__(self, name, float(value) if name in ("temperature", "top_p") else checked)
+            object.__setattr__(self, name, float(checked) if name in ("temperature", "top_p") else checked)
         ranges = (("temperature", 0.0, None), ("max_tokens", 1, None), ("top_p", 0.0, 1.0))
         for name, low, high in ranges:
             value = getattr(self, name)
@@ -208,8 +216,8 @@ class ModelSpec:
             )
         if not self.name.strip():
             raise UsageError("The model name is empty: give one such as openai/gpt-4o-mini, or 'offline'.")
-        if isinstance(self.api_base, str):
-            object.__setattr__(self, "api_base", (self.api_base,))
+        bases = (self.api_base,) if isinstance(self.api_base, str) else tuple(self.api_base)
+        object.__setattr__(self, "api_base", bases)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values for files: without users, passwords and queries of addresses."""

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ SERVER_BASE, SERVER_KEY = "HOSTED_VLLM_API_BASE", "HOSTED_VLLM_API_KEY"
 """The variables of models without a provider: servers of one's own."""
 WRITTEN = re.compile(r"[a-z0-9_]+")
 """How LiteLLM writes the names of providers."""
+QUOTED = re.compile(r'= "([a-z0-9_-]+)"')
 PREFIXED = re.compile(r"proactive:|prompt:[^@]*@")
 PROVIDERS = frozenset(
     """
@@ -66,9 +68,24 @@ def provider_of(name: str) -> str | None:
 
 
 def _is_new_provider(provider: str) -> bool:
-    """Whether the installed LiteLLM knows it; that takes seconds, for which `Qwen/Qwen3-8B` need not wait."""
-    may_be = WRITTEN.fullmatch(provider) is not None and litellm_folder() is not None
-    return may_be and provider in load_litellm().provider_list
+    """Whether the installed LiteLLM knows it. Its list is read as text: `google/gemma-2-9b-it` need not wait for it."""
+    if WRITTEN.fullmatch(provider) is None or litellm_folder() is None:
+        return False
+    if "litellm" in sys.modules or (named := _names_in_litellm()) is None:
+        return provider in load_litellm().provider_list
+    return provider in named
+
+
+@cache
+def _names_in_litellm() -> frozenset[str] | None:
+    """All names that LiteLLM's list of providers may hold, and others; None for a LiteLLM that keeps it elsewhere."""
+    folder = litellm_folder()
+    try:
+        text = (folder / "types" / "utils.py").read_text(encoding="utf-8") if folder is not None else ""
+    except (OSError, ValueError):
+        return None
+    _, found, listed = text.partition("class LlmProviders(")
+    return frozenset(QUOTED.findall(listed.partition("\nclass ")[0])) if found else None
 
 
 def has_own_address(name: str) -> bool:
@@ -145,7 +162,8 @@ class ApiKey:
     @property
     def advice(self) -> str:
         """What a person whose key was refused should know."""
-        return f"The key: {self.state}. Name the variable that holds it with --api-key-env (api_key_env=)."
+        told = f"{self.state[0].upper()}{self.state[1:]}"
+        return f"{told}. Name the variable that holds the right one with --api-key-env (api_key_env=)."
 
 
 def _addresses_of_openai() -> set[str]:

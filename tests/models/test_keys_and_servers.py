@@ -136,7 +136,7 @@ def test_a_judge_at_its_provider_does_not_go_to_the_bots_server_and_neither_does
 @pytest.mark.parametrize(
     ("model", "variable", "header", "said"),
     [
-        ("gpt-4o-mini", "OPENAI_API_KEY", None, "its key is read from HOSTED_VLLM_API_KEY, which is not set"),
+        ("gpt-4o-mini", "OPENAI_API_KEY", None, "Its key is read from HOSTED_VLLM_API_KEY, which is not set"),
         ("openai/gpt-4o-mini", "OPENAI_API_KEY", None, "OPENAI_API_KEY, which is set, is read for the provider's own"),
         ("openai/gpt-4o-mini", "SOME_KEY", None, "OPENAI_API_KEY, which is not set, is read for the provider's own"),
         ("gpt-4o-mini", "HOSTED_VLLM_API_KEY", "Bearer sk-company", "HOSTED_VLLM_API_KEY, which is set."),
@@ -162,7 +162,7 @@ def test_a_key_in_a_variable_of_ones_own_is_sent_and_named_when_it_is_refused(lo
     with LoopbackServer(faults=REFUSED) as gateway:
         result = collab("score", logs, "--model", "m", "--api-base", gateway.api_base, "--api-key-env", "GATEWAY")
     assert keys_at(gateway) == {"Bearer not-like-a-key"}
-    assert "its key is read from GATEWAY, which is set." in only_line(result)
+    assert "Its key is read from GATEWAY, which is set." in only_line(result)
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -396,13 +396,15 @@ def test_a_function_as_an_object_takes_no_settings():
         as_chat_model(lambda messages: "hi", temperature=0.2)
 
 
-def test_prices_come_from_litellms_table_without_importing_it():
+def test_prices_and_providers_are_looked_up_without_importing_litellm():
     script = (
         "import sys\nfrom collab_sdk import as_chat_model\n"
         "price = as_chat_model('openai/gpt-4o-mini').price\n"
         "assert (price.prompt, price.completion) == (0.15e-6, 0.6e-6), price\n"
         "assert as_chat_model('openai/gpt-4o-mini', api_base='http://127.0.0.1:1/v1').price is None\n"
         "assert as_chat_model('openai/no-such-model').price is None\n"
+        "as_chat_model('google/gemma-2-9b-it', api_base='http://127.0.0.1:1/v1')\n"
+        "as_chat_model('nvidia_nim/m')\n"
         "assert 'litellm' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

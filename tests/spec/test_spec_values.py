@@ -2,6 +2,7 @@
 
 import json
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -154,6 +155,35 @@ def test_a_setting_of_the_wrong_kind_is_refused_where_it_enters(values, said):
     with pytest.raises(UsageError) as error:
         ModelSettings(**values)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: replace(BASE, samples="3"), 'samples: expected a whole number, not "3"'),
+        (lambda: replace(BASE, window=True), "window: expected a whole number, not true"),
+        (lambda: replace(BASE, samples=0), "samples is 0; it must be at least 1"),
+        (lambda: Limits(max_usd="5"), 'max_usd: expected a number, not "5"'),
+        (lambda: Limits(timeout=float("inf")), "timeout is inf"),
+        (lambda: PairRule(fixed_samples=1), "fixed_samples: expected true or false, not 1"),
+        (lambda: RunnerSpec(name=3), "name: expected text, not 3"),
+        (lambda: replace(BASE, min_samples=4), "min_samples is 4; it must be from 1 to samples (3)"),
+        (lambda: replace(BASE, assistants=()), "assistants is empty"),
+        (lambda: replace(BASE, metrics=(MetricSpec(name="goal"),) * 2), "The metric 'goal' is given twice"),
+        (lambda: MetricSpec(name="goal", weight=float("nan")), "The weight of goal is nan"),
+        (lambda: ModelSpec(name=" "), "The model name is empty"),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused_where_it_enters(make, said):
+    with pytest.raises(UsageError) as error:
+        make()
+    assert said in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers():
+    numpy = pytest.importorskip("numpy")
+    assert json.dumps(ModelSettings(temperature=numpy.float64(0.5)).sent()) == '{"temperature": 0.5}'
+    assert PairRule(min_margin=numpy.float64(0.5)) == PairRule(min_margin=0.5)
 
 
 def test_one_temperature_is_one_key_however_it_is_written():
