@@ -17,7 +17,7 @@ from collab_cli.summary import show_estimate
 from collab_cli.terminal import Problems, note, printable, show
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.fidelity import (
     CheckedConversation,

@@ -5,7 +5,6 @@ from collab_sdk.engine.admission import Admission
 from collab_sdk.engine.asking import ask_json, json_object
 from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.engine.limits import Budget, Limiter, LocalLimiter, RateLimiting, Spending
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger, Usage
 
@@ -26,6 +25,4 @@ __all__ = [
     "default_engine",
     "is_retryable",
     "json_object",
-    "run_sync",
-    "sync_twins",
 ]

@@ -17,7 +17,7 @@ from collab_sdk import (
     Simulator,
     as_chat_model,
 )
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.evaluation import Evaluator
 from collab_sdk.models import CallRole
 from collab_sdk.spec import Limits

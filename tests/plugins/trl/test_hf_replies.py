@@ -8,7 +8,7 @@ import torch
 from support.local import REPLIES, asked, replies
 
 from collab_sdk import ChatRequest, Engine, Simulator, as_chat_model
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import ModelCallError
 from collab_sdk.spec import Limits, Price
 
