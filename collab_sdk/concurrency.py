@@ -34,7 +34,7 @@ async def all_settled(awaitables: Iterable[Awaitable[T]]) -> list[T]:
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
-    """Run a sync bot in a thread of its own: admission bounds them, and one that hangs cannot keep the process alive."""
+    """Run a sync bot in a thread of its own; one that hangs cannot keep the process alive. Admission bounds them."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
     context = contextvars.copy_context()
