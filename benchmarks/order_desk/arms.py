@@ -15,7 +15,7 @@ from collab_order_desk.world import said_by_user
 from collab_trl.online.rollouts import aroll_out
 
 from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.types import Conversation
 
 FEW = 200

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, OutputError
 from collab_sdk.preferences import PreferenceExporter
 from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
