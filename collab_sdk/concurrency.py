@@ -5,17 +5,14 @@ import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from collab_sdk.errors import RunStoppedError
 
-__all__ = ["DaemonThreads", "all_settled", "in_thread", "open_order"]
+__all__ = ["DaemonThreads", "all_settled", "in_thread"]
 
 T = TypeVar("T")
-open_order: ContextVar[int] = ContextVar("open_order", default=0)
-"""When the conversation that is being worked on was opened: calls for the first opened go first."""
 
 
 async def all_settled(awaitables: Iterable[Awaitable[T]]) -> list[T]:

@@ -7,9 +7,7 @@ from typing import Protocol
 
 from collab_sdk.types import Message
 
-__all__ = ["PLUGIN_GROUP", "Demo", "Shown"]
-
-PLUGIN_GROUP = "collab_sdk.demos"
+__all__ = ["Demo", "Shown"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

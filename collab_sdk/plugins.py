@@ -2,22 +2,23 @@
 
 import hashlib
 import importlib
+import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from collab_sdk.errors import MissingExtraError, UsageError
+from collab_sdk.errors import MissingExtraError, UnknownNameError, UsageError
 from collab_sdk.secrets import one_line
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["import_named", "load", "needs_extra", "registered"]
+__all__ = ["Kind", "import_named", "load", "names", "needs_extra"]
 
 EXTRAS = {
     "collab_langchain": "langchain",
@@ -38,29 +39,63 @@ NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
 INSTALLED = {"site-packages", "dist-packages", ".venv"}
 
 
-@cache
-def registered(group: str) -> "Mapping[str, EntryPoint]":
-    """Entry points by name; looked up once a process, since it reads the metadata of every installed package."""
-    from importlib.metadata import entry_points
+Kind = Literal[
+    "caches",
+    "chat_models",
+    "demos",
+    "log_formats",
+    "metrics",
+    "preference_formats",
+    "runners",
+    "tasks",
+    "trainers",
+]
+"""What can be registered: the entry-point group is `collab_sdk.KIND`."""
+WORDS: Mapping[Kind, str] = {
+    "caches": "kind of cache",
+    "chat_models": "bot",
+    "demos": "demo",
+    "log_formats": "log format",
+    "metrics": "metric",
+    "preference_formats": "preference format",
+    "runners": "runner",
+    "tasks": "task",
+    "trainers": "method",
+}
+"""What a plugin of each kind is called in an error."""
 
-    return {point.name: point for point in entry_points(group=group)}
+
+def names(kind: Kind) -> list[str]:
+    """What is registered; none of it is loaded."""
+    return sorted(_registered(kind))
 
 
-def load(group: str, name: str) -> Any:
-    """The object that is registered as `name`, which must be one of `registered(group)`.
+def load(kind: Kind, name: str, *, also: Iterable[str] = ()) -> Any:
+    """The object that is registered as `name`.
 
-    Raises MissingExtraError where the plugin imports a package that its extra would bring, and UsageError where
-    somebody else's plugin cannot be imported.
+    Raises UnknownNameError, listing the known names and `also` the valid ones that need no plugin, MissingExtraError
+    where the plugin imports a package that its extra would bring, and UsageError where somebody else's plugin cannot be
+    imported.
     """
-    point = registered(group)[name]
+    point = _registered(kind).get(name)
+    if point is None:
+        raise UnknownNameError.of(WORDS[kind], name, [*also, *names(kind)])
     plugin = point.module.partition(".")[0]
     try:
         with needs_extra(plugin):
             return point.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module may raise anything
         if plugin == "collab_sdk" or plugin in EXTRAS:
             raise
-        raise UsageError(f"{name!r} of {group} cannot be loaded from {point.value}: {error}.") from error
+        raise UsageError(f"The {WORDS[kind]} {name!r} cannot be loaded from {point.value}: {error}.") from error
+
+
+@cache
+def _registered(kind: Kind) -> "Mapping[str, EntryPoint]":
+    """Entry points by name; looked up once a process, since it reads the metadata of every installed package."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group=f"collab_sdk.{kind}")}
 
 
 @contextmanager
@@ -109,13 +144,17 @@ def _code_files(module: ModuleType) -> dict[str, Path]:
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     folder = Path(next(iter(top.__path__))).resolve() if hasattr(top, "__path__") else own.parent
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
-    files = {module.__name__: own}
+    files, within = {module.__name__: own}, f"{folder}{os.sep}"
+    real_folder = cache(os.path.realpath)  # thousands of modules lie in hundreds of folders
     for name, loaded in list(sys.modules.items()):
         source = getattr(loaded, "__dict__", {}).get("__file__")  # as an attribute, torch's lazy modules raise
         if not isinstance(source, str) or name.partition(".")[0] in NOT_THE_BOT:
             continue
-        file = Path(source).resolve()
-        if not file.is_relative_to(folder) or file.is_relative_to(stdlib):
+        parent, _, file_name = source.rpartition(os.sep)
+        file = Path(real_folder(parent), file_name)
+        if file.is_symlink():
+            file = file.resolve()
+        if not str(file).startswith(within) or file.is_relative_to(stdlib):
             continue
         if not INSTALLED.intersection(file.relative_to(folder.parent).parts):
             files[name] = file

@@ -8,7 +8,7 @@ options are made from these declarations.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 from collab_sdk.errors import UsageError
 from collab_sdk.prompts import prompts_digest
@@ -147,6 +147,13 @@ class ModelSettings:
     extra_headers: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
+        for name, value in self.sent().items():
+            try:
+                checked = read_value(_TYPES_OF_SETTINGS[name], value, name)
+            except ValueError as error:
+                raise UsageError(f"{error}.") from None
+            # 0 and 0.0 are one temperature, and so one cache key.
+            object.__setattr__(self, name, float(value) if name in ("temperature", "top_p") else checked)
         ranges = (("temperature", 0.0, None), ("max_tokens", 1, None), ("top_p", 0.0, 1.0))
         for name, low, high in ranges:
             value = getattr(self, name)
@@ -168,6 +175,7 @@ class ModelSettings:
 
 
 _NAMES_OF_SETTINGS = tuple(each.name for each in fields(ModelSettings))
+_TYPES_OF_SETTINGS = get_type_hints(ModelSettings)
 ROLE_DEFAULTS: Mapping[str, ModelSettings] = {
     "assistant": ModelSettings(temperature=0.8),
     "simulator": ModelSettings(temperature=1.0),

@@ -14,7 +14,6 @@ __all__ = [
     "CANDIDATES",
     "EXCHANGES",
     "PLAYING",
-    "PLUGIN_GROUP",
     "TRAINING",
     "Fault",
     "Memory",
@@ -28,7 +27,6 @@ __all__ = [
     "opening",
 ]
 
-PLUGIN_GROUP = "collab_sdk.trainers"
 TRAINING = "Training"
 """The heading of these options in `--help`."""
 CANDIDATES, EXCHANGES = 8, 4

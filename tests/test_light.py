@@ -18,15 +18,16 @@ from support.paths import ROOT
 from support.server import LoopbackServer
 
 from collab_sdk import as_chat_model
-from collab_sdk.errors import MissingExtraError, UsageError
+from collab_sdk.errors import MissingExtraError, UnknownNameError, UsageError
 from collab_sdk.models.litellm import litellm_price
 from collab_sdk.models.providers import PROVIDERS, load_litellm, provider_of
 from collab_sdk.models.server import ServerModel
-from collab_sdk.plugins import EXTRAS, load, registered
+from collab_sdk.plugins import EXTRAS, WORDS, load, names
 
 PLAIN = frozenset({"collab-sdk"})
 PIP = re.compile(r"pip install 'collab-sdk\[(\w+)\]'")
 GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+KINDS = [group.removeprefix("collab_sdk.") for group in GROUPS]
 
 HARVEST = """
 from collab_sdk.harvest import Recorder
@@ -42,13 +43,13 @@ with ConversationStore("chats.db") as store:
 LOAD_ALL = """
 import json, sys
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.plugins import load, registered
-for group in json.loads(sys.argv[1]):
-    for name in registered(group):
+from collab_sdk.plugins import load, names
+for kind in json.loads(sys.argv[1]):
+    for name in names(kind):
         try:
-            load(group, name)
+            load(kind, name)
         except MissingExtraError as error:
-            print(group, name, error)
+            print(kind, name, error)
 """
 
 
@@ -100,13 +101,10 @@ def test_it_records_chats_and_looks_after_them(tmp_path):
 
 
 def test_every_entry_point_loads_or_names_its_extra(tmp_path):
-    done = plain("-c", LOAD_ALL, json.dumps(list(GROUPS)), cwd=tmp_path)
+    done = plain("-c", LOAD_ALL, json.dumps(KINDS), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     missing = {tuple(line.split()[:2]): PIP.search(line)[1] for line in done.stdout.splitlines()}
-    assert missing == {
-        ("collab_sdk.chat_models", "langchain_core"): "langchain",
-        ("collab_sdk.demos", "train"): "train",
-    }
+    assert missing == {("chat_models", "langchain_core"): "langchain"}
 
 
 @pytest.mark.parametrize("package", EXTRAS)
@@ -165,10 +163,17 @@ def test_somebody_elses_plugin_that_cannot_be_imported_is_one_line(monkeypatch):
     group = "collab_sdk.metrics"
     [point] = entry_points(group=group, name="goal")
     points = {"theirs": type(point)(name="theirs", value="no_such_plugin.metric:Theirs", group=group)}
-    monkeypatch.setattr("collab_sdk.plugins.registered", lambda group: points)
-    with pytest.raises(UsageError, match=r"^'theirs' of collab_sdk.metrics cannot be loaded .*No module named"):
-        load(group, "theirs")
-    assert "goal" in registered(group)
+    monkeypatch.setattr("collab_sdk.plugins._registered", lambda kind: points)
+    with pytest.raises(UsageError, match=r"^The metric 'theirs' cannot be loaded .*No module named"):
+        load("metrics", "theirs")
+    assert names("metrics") == ["theirs"]
+
+
+def test_every_kind_of_plugin_has_a_word_and_a_name_that_nobody_registered_lists_the_known_ones():
+    assert set(KINDS) <= set(WORDS)
+    for kind, word in WORDS.items():
+        with pytest.raises(UnknownNameError, match=rf"^Unknown {word} 'nobody'\. Known: .*theirs"):
+            load(kind, "nobody", also=["theirs"])
 
 
 def test_a_missing_extra_is_an_import_error_too():

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import click
 
-from collab_cli.failures import finish
+from collab_cli.failures import finish, no_result
 from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, SCORING, Work, run_options
 from collab_cli.params import OUTPUT, Command, option
 from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import shown
-from collab_cli.run import Run, open_logs, running
+from collab_cli.run import Run, end_dry_run, named, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.summary import show_estimate
 from collab_cli.terminal import Problems, note, printable, show
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.engine import run_sync
-from collab_sdk.errors import InputError, UsageError
+from collab_sdk.errors import UsageError
 from collab_sdk.fidelity import (
     CheckedConversation,
     SimulatorCheck,
@@ -73,8 +72,9 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, spec: R
         check = SimulatorCheck(run.scorer)
         with shown(run.progress):
             checked = run_sync(acheck(check, run, problems))
-        if not any(one.turns for one in checked):
-            raise InputError("no chat has an assistant's answer to which a user could have replied", where=logs[0])
+        turns = sum(len(one.turns) for one in checked)
+        if not turns:
+            no_result(f"no turn of a user after an assistant's answer could be checked in {named(logs)}")
         found = user_statistics(checked)
         if json:
             with JsonlWriter("-") as rows:
@@ -85,7 +85,7 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, spec: R
             file.write(_calibration(check, checked).to_dict())
     if calibrate is not None:
         note(f"Calibration: {calibrate}")
-    finish(problems)
+    finish(problems, results=turns)
 
 
 async def acheck(check: SimulatorCheck, run: Run, problems: Problems) -> list[CheckedConversation]:
@@ -119,10 +119,7 @@ def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> C
 def _dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems) -> None:
     """Show what a check would cost; ends the command where lines of the logs could not be read."""
     prices = prices_of(roles_of(spec))
-    ledger = estimate_check(tuple(open_logs(logs, work, problems)), spec, prices)
-    problems.close()
-    show_estimate(ledger)
-    finish(problems)
+    end_dry_run(estimate_check(tuple(open_logs(logs, work, problems)), spec, prices), logs, problems)
 
 
 def _show_check(

@@ -1,19 +1,22 @@
 """`collab demo`: the main job on the shipped sample chats, by rules."""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from collab_cli.demo_train import demo_train
 from collab_cli.export_prefs import export_prefs
 from collab_cli.params import Command, option
 from collab_cli.paths import WrittenPath
 from collab_cli.terminal import note, printable, show
+from collab_cli.units import duration
+from collab_sdk.demos import Demo, Shown
 from collab_sdk.errors import MissingExtraError, OutputError
 from collab_sdk.files import beside, export_files
 from collab_sdk.offline import sample_chats_path
+from collab_sdk.plugins import load
 from collab_sdk.report import write_report
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ Next, chats of your own and a model (JSON lines of OpenAI messages or ShareGPT):
   collab score chats.jsonl --model openai/gpt-4o-mini --limit 5
   collab export-prefs chats.jsonl --model openai/gpt-4o-mini --dry-run
 """
+
+AVERAGES = ("exchanges", "tokens")
+"""Figures that are no shares."""
 
 
 def _files(folder: Path) -> list[Path]:
@@ -60,7 +66,7 @@ def demo(ctx: click.Context, output: Path, train: bool) -> None:
     except OSError as error:
         raise OutputError(f"Cannot write to {output}: {error.strerror}.") from error
     if train:
-        demo_train(output)
+        _train(output)
         return
     note(HONEST)
     pairs = output / "prefs.jsonl"
@@ -114,3 +120,42 @@ def _side_by_side(row: dict[str, Any]) -> "Table":
 def _candidate(row: dict[str, Any], text: str) -> dict[str, Any]:
     found: dict[str, Any] = next(candidate for candidate in row["candidates"] if candidate["text"] == text)
     return found
+
+
+def _train(output: Path) -> None:
+    """Train in the folder `output`, and show what came of it."""
+    train: Demo = load("demos", "train")
+    started = time.monotonic()
+
+    def on_stage(what: str) -> None:
+        note(f"{duration(time.monotonic() - started):>8}  {what}")
+
+    shown = train(output, on_stage=on_stage)
+    on_stage("done")
+    _show_figures(shown)
+    _show_conversations(shown)
+    click.echo(f"Picture: {shown.picture}")
+
+
+def _show_figures(shown: Shown) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("")
+    for name in shown.figures:
+        table.add_column(name, justify="right")
+    for figure in next(iter(shown.figures.values())):
+        form = ".1f" if figure in AVERAGES else ".0%"
+        table.add_row(figure, *(f"{values[figure]:{form}}" for values in shown.figures.values()))
+    click.echo()
+    show(table)
+    click.echo(f"\n{shown.note}")
+
+
+def _show_conversations(shown: Shown) -> None:
+    for name, messages in shown.conversations.items():
+        click.echo(f"\n{name}:\n")
+        for message in messages:
+            click.echo(f"  {message.role:<9}  {printable(message.content)}")
+    click.echo()

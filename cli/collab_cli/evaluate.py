@@ -1,12 +1,11 @@
 """`collab evaluate`: bots in whole conversations with the simulated user."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from collab_cli.evaluate_output import show_evaluation
 from collab_cli.evaluate_run import Asked, Evaluation, dry_run, evaluating
 from collab_cli.failures import finish
 from collab_cli.options import (
@@ -22,10 +21,12 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, option
 from collab_cli.paths import ReadPath, WrittenPath, just
-from collab_cli.terminal import Problems, note
+from collab_cli.terminal import Problems, note, printable, show
+from collab_cli.units import money
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import (
+    BotResult,
     BotStatistic,
     bot_statistics,
     evaluation_row,
@@ -34,9 +35,12 @@ from collab_sdk.evaluation import (
 )
 from collab_sdk.files import JsonlWriter
 from collab_sdk.spec import EvaluationSpec
+from collab_sdk.stats import Estimate
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
 [SAMPLES] = declared_options(RunSpec, only=("samples",), samples=1)
+NAME, CELL, DIFFERENCE = 20, 24, 26
+"""Columns that a figure's name, a mean and a difference need, intervals included."""
 
 
 @click.command(cls=Command)
@@ -87,16 +91,18 @@ def evaluate(
         return
     if plot is not None:
         require_plot()
+    done = 0
     with evaluating(asked, problems) as run:
         measured = ((evaluation, bot_statistics(evaluation.results)) for evaluation in run.all())
         for evaluation, shown in measured if output is None else _written(measured, output):
-            show_evaluation(evaluation, shown)
+            done += sum(len(result.done) for result in evaluation.results)
+            _show_evaluation(evaluation, shown)
             if plot is not None and shown:
                 plot_statistics(shown, [r.name for r in evaluation.results], plot, title=evaluation.evaluator.task.name)
     for what, path in (("Details:", output), ("Plot:", plot)):
         if path is not None:
             note(f"{what:<9} {path}")
-    finish(problems)
+    finish(problems, results=done, why="no conversation could be played and scored")
 
 
 def _written(
@@ -107,3 +113,42 @@ def _written(
         for evaluation, shown in measured:
             file.write(evaluation_row(evaluation.evaluator, evaluation.results, shown, made_with=evaluation.made_with))
             yield evaluation, shown
+
+
+def _show_evaluation(evaluation: Evaluation, figures: Sequence[BotStatistic]) -> None:
+    """Figures with their intervals, how conversations ended, and money; on stderr why some are missing."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    results = evaluation.results
+    first, *others = results
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(Text(evaluation.evaluator.task.name, style="bold"))
+    for result in results:
+        table.add_column(Text(printable(result.name)))
+    for other in others:
+        table.add_column(Text(f"{printable(other.name)}\nless {printable(first.name)}"))
+    for figure in figures:
+        differences = (_cell(difference, "+.3f") for difference in figure.differences)
+        table.add_row(figure.name, *(_cell(mean, ".3f") for mean in figure.means), *differences)
+    table.add_row("conversations", *(f"{len(result.done)} of {_played_of(result, evaluation)}" for result in results))
+    table.add_row("ends", *(_ends(result) for result in results))
+    table.add_row("money, this run", *(money(result.usage) for result in results))
+    show(table, at_least=NAME + CELL * len(results) + DIFFERENCE * len(others))
+    note("In brackets: 95 % bootstrap interval over conversations; of differences, over pairs with the same goal.")
+    for result in results:
+        for reason, count in result.missing.most_common(3):
+            note(f"{count:>7,} missing of {printable(result.name)}: {printable(reason)}")
+
+
+def _played_of(result: BotResult, evaluation: Evaluation) -> int:
+    return len(result.played) + len(result.failed) * evaluation.evaluator.samples
+
+
+def _ends(result: BotResult) -> str:
+    return ", ".join(f"{end} {count}" for end, count in result.ends.most_common())
+
+
+def _cell(estimate: Estimate | None, form: str) -> str:
+    return "-" if estimate is None else format(estimate, form)

@@ -140,20 +140,20 @@ def dry_run(asked: Asked, problems: Problems) -> None:
             ledger.roles[role] = ledger.of(role) + usage
     problems.close()
     show_estimate(ledger)
-    finish(problems)
+    finish(problems, results=ledger.total.calls)
 
 
 def chosen_tasks(asked: Asked, engine: Engine, problems: Problems) -> Iterator[TaskRun]:
     """The tasks with their rows. Raises UsageError or InputError for one that cannot be had."""
     spec, work = asked.spec, asked.work
-    for task in [get_task(name) for name in spec.evaluation.tasks]:
+    for name, task in [(name, get_task(name)) for name in spec.evaluation.tasks]:
         rows = load_task(task, asked.data, on_error=problems.report)
         conversations = tuple(islice(rows, work.limit))
         if not conversations:
             raise InputError(f"no row of it can be used for the task {task.name}", where=str(asked.data or task.hub))
         if spec.evaluation.unsafe_exec and task.metric == PassRate.name and not work.dry_run:
             note("--unsafe-exec: where there is no sandbox, models' code runs unprotected.")
-        jobs = {bot.name: EvaluateJob(spec=spec.with_assistant(bot), task=task.name) for bot in spec.assistants}
+        jobs = {bot.name: EvaluateJob(spec=spec.with_assistant(bot), task=name) for bot in spec.assistants}
         evaluator = next(iter(jobs.values())).evaluator(engine, estimating=work.dry_run)
         yield TaskRun(evaluator=evaluator, conversations=conversations, jobs=jobs)
 

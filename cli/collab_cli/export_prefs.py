@@ -24,7 +24,7 @@ from collab_cli.options import (
 from collab_cli.params import OUTPUT, Command, Number, OneOf, option
 from collab_cli.paths import WrittenPath
 from collab_cli.progress import Progress, shown
-from collab_cli.run import dry_run, running
+from collab_cli.run import dry_run, named, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
 from collab_sdk.engine import run_sync
@@ -110,11 +110,17 @@ def export_prefs(
                     target,
                     format=format,
                     eval_fraction=eval_fraction,
+                    runner=spec.runner,
                     on_progress=_reporter(run.progress, problems),
                 )
             )
     show_export(report, target, held_out=eval_fraction > 0, seconds=run.progress.seconds)
-    finish(problems, incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0)
+    finish(
+        problems,
+        results=report.pairs,
+        why="no pair was written" if report.conversations else f"no conversation could be read from {named(logs)}",
+        incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0,
+    )
 
 
 def _checked(output: Path | None) -> Path:

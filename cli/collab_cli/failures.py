@@ -1,16 +1,20 @@
 """What ends a command early, as one line on stderr and an exit code."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
+from typing import Any, NoReturn
 
 import click
 
 from collab_cli.terminal import Problems, note, printable
 
 GO_ON = "What was paid for is kept: run the same command again to go on."
+NOTHING = "nothing could be read, scored or written"
 
 
 class ExitCode(IntEnum):
@@ -28,7 +32,8 @@ class ExitCode(IntEnum):
 def explained() -> Iterator[None]:
     """Turn whatever a command raises into its exit; a traceback is shown for the unexpected, with COLLAB_DEBUG set."""
     try:
-        yield
+        with _ended_like_ctrl_c():
+            yield
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
@@ -41,10 +46,43 @@ def explained() -> Iterator[None]:
         raise click.exceptions.Exit(_explain(error)) from None
 
 
-def finish(problems: Problems, *, incomplete: bool = False) -> None:
-    """Leave with an exit code that says so if some of the work could not be done."""
+def finish(problems: Problems, *, results: float, why: str = NOTHING, incomplete: bool = False) -> None:
+    """Leave with an exit code that says so if some of the work, or all of it, could not be done.
+
+    `results` is how much was read, scored or written. Where that is 0, `why` says what there was none of.
+    """
+    if not results:
+        no_result(why)
     if problems.count or incomplete:
         raise click.exceptions.Exit(ExitCode.SOME_FAILED)
+
+
+def no_result(why: str) -> NoReturn:
+    """Leave where nothing was read, scored or written, whatever the cause."""
+    note(f"No result: {printable(why)}.")
+    raise click.exceptions.Exit(ExitCode.ERROR)
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, which Kubernetes and Slurm send, and SIGHUP do what Ctrl-C does.
+
+    A signal that is ignored, as nohup arranges, stays ignored.
+    """
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    named = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    in_main_thread = threading.current_thread() is threading.main_thread()  # nobody else may set a handler
+    taken = [one for one in named if one and in_main_thread and signal.getsignal(one) is signal.SIG_DFL]
+    for one in taken:
+        signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        for one in taken:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _explain(error: Exception) -> ExitCode:

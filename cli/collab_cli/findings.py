@@ -12,8 +12,7 @@ from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
 from collab_sdk.errors import CollabError
 from collab_sdk.metrics import metric_names
-from collab_sdk.models import PLUGIN_GROUP
-from collab_sdk.plugins import registered
+from collab_sdk.plugins import names
 from collab_sdk.sandbox import ISOLATIONS, works
 from collab_sdk.tasks import task_names
 
@@ -85,7 +84,7 @@ def keys(environ: Mapping[str, str]) -> Finding:
 
 def plugins() -> Iterator[Finding]:
     """What is registered; none of it is loaded."""
-    models = ", ".join(sorted(registered(PLUGIN_GROUP)))
+    models = ", ".join(names("chat_models"))
     yield Finding(what="metrics", text=", ".join(metric_names()))
     yield Finding(what="bots", text=f"any LiteLLM name, py:MODULE:FUNCTION; plugins: {models}")
     yield Finding(what="tasks", text=", ".join(task_names()))

@@ -29,17 +29,14 @@ from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import ModelSpec, RunSpec
-from collab_sdk.errors import UnknownNameError
-from collab_sdk.plugins import load, registered
+from collab_sdk.plugins import load
 from collab_sdk.spec import SPENDING, EvaluationSpec, PairRule
 from collab_sdk.training import (
     CANDIDATES,
     EXCHANGES,
     PLAYING,
-    PLUGIN_GROUP,
     TRAINING,
     Play,
-    Trainer,
     TrainingOptions,
 )
 
@@ -133,13 +130,13 @@ def finetune(
     if evaluate and trained is not None and played is not None:
         bot, trained_on = trained
         problems = Problems()
-        show_gain(evaluate, settings, played, work, bot=bot, trained_on=trained_on, problems=problems)
-        finish(problems)
+        compared = show_gain(evaluate, settings, played, work, bot=bot, trained_on=trained_on, problems=problems)
+        finish(problems, results=1, incomplete=not compared)  # there is an adapter, whatever became of the comparison
 
 
 def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, frozenset[str]] | None:
     """The trained model, and the chats it was trained on; None without one, or where another process speaks of it."""
-    training = _trainer(settings.method)(settings)
+    training = load("trainers", settings.method)(settings)
     speaks = os.environ.get("RANK", "0") == "0"  # one process of those that were launched
     if speaks:
         show_preflight(training.preflight, skip_bad=settings.skip_bad)
@@ -155,11 +152,3 @@ def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, frozenset[
         return None
     show_report(report)
     return report.bot, training.preflight.trained_on
-
-
-def _trainer(method: str) -> Trainer:
-    methods = registered(PLUGIN_GROUP)
-    if method not in methods:
-        raise UnknownNameError.of("method", method, methods)
-    trainer: Trainer = load(PLUGIN_GROUP, method)
-    return trainer

@@ -5,15 +5,14 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from collab_cli.comparison_output import show_comparison
 from collab_cli.options import Work
 from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
-from collab_cli.terminal import Problems
+from collab_cli.terminal import Problems, note, show
 from collab_sdk import Conversation, RunSpec, read_conversations
 from collab_sdk.engine import run_sync
-from collab_sdk.errors import InputError, UsageError
-from collab_sdk.evaluation import Comparison, acompare_bots
+from collab_sdk.errors import UsageError
+from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import log_files
@@ -21,6 +20,10 @@ from collab_sdk.training import TrainingOptions, opening
 
 SCHEMA = "collab/comparison/v1"
 FILE = "comparison.jsonl"
+WIDTH = 100
+"""Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
+UNITS = {"MR": ".3f", "tokens": ".1f"}
+"""How a statistic is written; the others are shares."""
 
 
 def check_gain(logs: tuple[Path, ...], spec: RunSpec | None) -> None:
@@ -40,8 +43,11 @@ def show_gain(
     bot: str,
     trained_on: frozenset[str],
     problems: Problems,
-) -> None:
-    """Base and trained `bot` on every turn of the chats that are not among `trained_on`; written to the output, too."""
+) -> bool:
+    """Compare base and trained `bot` on every turn of the chats not among `trained_on`; whether all could be compared.
+
+    The comparison is written to the output, too.
+    """
     with open_scorer(spec, work.cache) as scorer:
         held_out = islice(_held_out(logs, trained_on, problems), work.limit)
         try:
@@ -50,9 +56,11 @@ def show_gain(
             problems.close()
             show_usage(scorer.engine.ledger)
     if not comparison.turns and not comparison.failed:
-        raise InputError("every chat in it was trained on; give others to --evaluate", where=", ".join(map(str, logs)))
+        problems.report(f"{', '.join(map(str, logs))}: every chat was trained on; give others to --evaluate")
+        return False
     _write(comparison, training.output / FILE)
     show_comparison(comparison)
+    return not comparison.failed
 
 
 def _held_out(logs: tuple[Path, ...], trained_on: frozenset[str], problems: Problems) -> Iterator[Conversation]:
@@ -70,3 +78,36 @@ def _write(comparison: Comparison, path: Path) -> None:
         for statistic in comparison.statistics:
             row = {"before_bot": comparison.before, "after_bot": comparison.after, **asdict(statistic)}
             file.write({"schema": SCHEMA, **row})
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """The statistics with their intervals, and on stderr what is missing from them."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in ("before", "after", "difference"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("turns", justify="right", no_wrap=True)
+    for statistic in comparison.statistics:
+        table.add_row(*_cells(statistic))
+    if table.row_count:
+        show(table, at_least=WIDTH)
+    else:
+        note("Nothing could be compared.")
+    note(f"before: {comparison.before}; after: {comparison.after}. In brackets: 95 % bootstrap interval.")
+    for problem in comparison.failed:
+        note(f"Failed: {problem}")
+    for reason, count in comparison.lost.most_common(3):
+        note(f"{count:>7,} missing: {reason}")
+
+
+def _cells(statistic: PairedStatistic) -> list[str]:
+    form = UNITS.get(statistic.name, ".0%")
+    before, after, difference = (
+        f"{statistic.before:{form}}",
+        f"{statistic.after:{form}}",
+        f"{statistic.difference:+{form}}",
+    )
+    return [statistic.name, before, after, difference, str(statistic.before.n)]

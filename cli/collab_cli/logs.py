@@ -1,25 +1,41 @@
 """`collab logs`: what was harvested or imported."""
 
+import time
 from itertools import islice
 from pathlib import Path
 
 import click
 
-from collab_cli.failures import finish
-from collab_cli.logs_purge import purge
-from collab_cli.logs_store import STORE, STORES
-from collab_cli.logs_view import list_, show
+from collab_cli.failures import finish, no_result
+from collab_cli.logs_view import STORES, list_, show
 from collab_cli.options import LIMIT, LOG_FORMAT, LOGS
-from collab_cli.params import OUTPUT, Group, option
+from collab_cli.params import OUTPUT, Group, Number, option
 from collab_cli.paths import WrittenPath, just
-from collab_cli.terminal import Problems, note
+from collab_cli.run import named
+from collab_cli.terminal import Problems, note, printable
 from collab_cli.units import of
 from collab_sdk import read_conversations
-from collab_sdk.files import JsonlWriter
-from collab_sdk.logs import CHAT_WRITERS, ConversationStore, get_chat_writer
+from collab_sdk.files import JsonlWriter, database_files
+from collab_sdk.harvest import salted_user
+from collab_sdk.logs import CHAT_WRITERS, ConversationStore, Purge, get_chat_writer
 
+STORE = option(
+    "--store",
+    type=WrittenPath(in_place=database_files, dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="The store; made if there is none.",
+)
+CHANGED_STORE = option(
+    "--store",
+    type=WrittenPath(in_place=database_files, exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="The store.",
+)
 BATCH = 200
 """Chats to a transaction."""
+SECONDS_A_DAY = 86_400
 
 
 @click.group(cls=Group)
@@ -53,7 +69,7 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
         new = len(target) - before
     problems.close()
     note(f"Imported {of(added, 'chat')} into {store}: {new:,} new, {added - new:,} that it had.")
-    finish(problems)
+    finish(problems, results=added, why=f"no chat could be read from {named(logs)}")
 
 
 @logs.command()
@@ -85,11 +101,49 @@ def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None
         for chat in islice(read_conversations(stores, on_error=problems.report), limit):
             rows.write(to_row(chat))
             written += 1
+        if not written:  # an output of an earlier export stays
+            no_result(f"no chat could be read from {', '.join(map(str, stores))}")
     problems.close()
     note(f"Wrote {of(written, 'chat')} to {'stdout' if output == '-' else output}.")
-    finish(problems)
+    finish(problems, results=written)
+
+
+@logs.command()
+@CHANGED_STORE
+@option("--older-than", type=Number(min=0), metavar="DAYS", help="Chats whose last call is that old.")
+@option("--conversation", metavar="ID", help="The chat with this id.")
+@option("--user", metavar="ID", help="Chats of this user, by the id that list shows or, with --salt, their own.")
+@option("--salt", metavar="TEXT", help="What the app hashes user ids with.")
+@option("--yes", is_flag=True, help="Do not ask first.")
+def purge(
+    store: Path, older_than: float | None, conversation: str | None, user: str | None, salt: str | None, yes: bool
+) -> None:
+    """Delete chats for good, by age, id or user.
+
+    Their text is gone from the file and those beside it, but for messages that other chats share. Of several
+    options, all must fit.
+
+    \b
+      collab logs purge --store chats.db --older-than 90
+      collab logs purge --store chats.db --user 4711 --yes
+    """
+    if older_than is None and conversation is None and user is None:
+        raise click.UsageError("Say what goes: --older-than, --conversation or --user.")
+    before = None if older_than is None else time.time() - older_than * SECONDS_A_DAY
+    with ConversationStore(store) as chats:
+        wanted = Purge(before=before, conversation=conversation, user=user)
+        if user is not None and salt:
+            own = Purge(before=before, conversation=conversation, user=salted_user(user, salt))
+            wanted = own if chats.count_purge(own).conversations else wanted
+        found = chats.count_purge(wanted)
+        what = f"{of(found.conversations, 'chat')} with {of(found.calls, 'call')}"
+        if found.conversations and not yes:
+            click.confirm(f"Delete {what} from {printable(str(store))}? There is no way back.", abort=True, err=True)
+        purged = chats.purge(wanted)  # of none, too: text that an earlier one could not wipe goes now
+        left = len(chats)
+    gone = f"{of(purged.conversations, 'chat')} with {of(purged.calls, 'call')} and {of(purged.messages, 'message')}"
+    click.echo(f"Deleted {gone} from {printable(str(store))}; {left:,} left.")
 
 
 logs.add_command(list_)
 logs.add_command(show)
-logs.add_command(purge)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from collab_cli.failures import finish
-from collab_cli.logs_store import READ_STORE
 from collab_cli.params import Command, Count, option
+from collab_cli.paths import ReadPath
 from collab_cli.terminal import Problems, make_console, note, printable
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
@@ -22,6 +22,9 @@ from collab_sdk.logs import ConversationStore, StoredChat, called_function
 if TYPE_CHECKING:
     from rich.table import Table
 
+STORES = ReadPath(exists=True, dir_okay=False, path_type=Path)
+"""Files of stores that are read; what else is wrong with them, the store says."""
+READ_STORE = option("--store", type=STORES, required=True, metavar="FILE", help="The store.")
 LISTED = 50
 SCHEMA = "collab/stored-chat/v1"
 INDENT = "    "
@@ -36,19 +39,21 @@ OTHER_COLUMNS = 45
 @option("--json", is_flag=True, help="JSON lines in place of the table.")
 def list_(store: Path, limit: int | None, json: bool) -> None:
     """List the chats of a store, the latest first."""
-    problems = Problems()
+    problems, listed = Problems(), 0
     with ConversationStore(store) as chats:
         if json:
             with JsonlWriter("-") as rows:
                 for chat in chats.listing(limit=limit, on_error=problems.report):
                     rows.write({"schema": SCHEMA, **asdict(chat)})
+                    listed += 1
         else:
             shown = list(chats.listing(limit=limit or LISTED, on_error=problems.report))
+            listed = len(shown)
             if shown:
                 show_text(_table(shown), at_least=_id_width(shown) + OTHER_COLUMNS)
-            note(f"{len(shown):,} of {of(len(chats), 'chat')} in {store}.")
+                note(f"{listed:,} of {of(len(chats), 'chat')} in {store}.")
     problems.close()
-    finish(problems)
+    finish(problems, results=listed, why=f"there is no chat in {store}")
 
 
 @click.command(cls=Command)

@@ -39,17 +39,18 @@ def report(file: Path, output: Path | None, apply: Path | None) -> None:
     problems = Problems()
     if apply is None:
         target = output or page_path(file)
-        shown = write_report(file, target, on_error=problems.report)
+        results = write_report(file, target, on_error=problems.report)
         problems.close()
-        _show_report(target, shown)
+        _show_report(target, results)
     else:
         if output is None:
             raise click.UsageError("Missing option '--output' / '-o': the file that the reviewed pairs go to.")
         applied = apply_decisions(read_decisions(apply), file, output)
+        results = applied.undecided + applied.verdicts[Verdict.KEEP] + applied.verdicts[Verdict.FLIP]
         _show_applied(applied, output, file)
         if applied.unknown:
             problems.report(f"{apply}: {unknown_line(applied.unknown, file)}")
-    finish(problems)
+    finish(problems, results=results, why="every pair was dropped")
 
 
 def _show_report(page: Path, conversations: int) -> None:

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from collab_cli.failures import finish
+from collab_cli.failures import finish, no_result
 from collab_cli.options import Work
 from collab_cli.progress import Progress
 from collab_cli.setup import open_runner, open_scorer, prices_of
@@ -13,6 +13,7 @@ from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import Conversation, MRScorer, RunSpec, read_conversations
 from collab_sdk.cost import estimate_scoring
+from collab_sdk.engine import Ledger
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import count_conversations
 from collab_sdk.runs import Runner
@@ -48,9 +49,20 @@ def dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems
     """Show what a run would cost; ends the command where lines of the logs could not be read."""
     prices = prices_of(roles_of(spec))
     ledger = estimate_scoring(open_logs(logs, work, problems), spec, prices, with_pairs=with_pairs)
+    end_dry_run(ledger, logs, problems)
+
+
+def end_dry_run(ledger: Ledger, logs: tuple[str, ...], problems: Problems) -> None:
+    """Show an estimate, or say that there is nothing to estimate."""
     problems.close()
+    if not ledger.total.calls:
+        no_result(f"there is nothing to score in {named(logs)}")
     show_estimate(ledger)
-    finish(problems)
+    finish(problems, results=ledger.total.calls)
+
+
+def named(logs: tuple[str, ...]) -> str:
+    return ", ".join("stdin" if log == "-" else log for log in logs)
 
 
 def open_logs(logs: tuple[str, ...], work: Work, problems: Problems) -> Iterator[Conversation]:

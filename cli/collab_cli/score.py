@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from collab_cli.failures import finish
+from collab_cli.failures import finish, no_result
 from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, RUNNER, SCORING, Work, run_options
 from collab_cli.params import OUTPUT, Command, option
 from collab_cli.paths import WrittenPath
 from collab_cli.progress import shown
-from collab_cli.run import Run, dry_run, running
+from collab_cli.run import Run, dry_run, named, running
 from collab_cli.score_output import Take, json_rows, score_table
 from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems, note
@@ -56,15 +56,17 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
         table = score_table(list(run.scorer.reward.metrics))
-        takes = [opened.enter_context(json_rows("-", run.scorer) if json else table)]
+        takes = [opened.enter_context(json_rows("-", run.scorer, spec.runner) if json else table)]
         if output is not None:
-            takes.append(opened.enter_context(json_rows(output, run.scorer)))
+            takes.append(opened.enter_context(json_rows(output, run.scorer, spec.runner)))
         opened.enter_context(shown(run.progress, streaming=json))
         run_sync(ascore(run, tally, problems, takes))
+        if not tally.conversations:  # an output of an earlier run stays
+            no_result(f"no conversation could be read from {named(logs)}")
     show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples)
     if output is not None:
         note(f"Details: {output}")
-    finish(problems, incomplete=tally.scores < tally.turns)
+    finish(problems, results=tally.scores, why="no response could be scored", incomplete=tally.scores < tally.turns)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -7,11 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from collab_sdk.cache.base import KeptCache
-from collab_sdk.cache.disk import DiskCache
-from collab_sdk.errors import UnknownNameError
-from collab_sdk.plugins import load, registered
+from collab_sdk.plugins import load
 
-GROUP = "collab_sdk.caches"
 URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 ROWS_AT_ONCE = 200
 
@@ -23,11 +20,10 @@ def open_cache(where: str | os.PathLike[str]) -> KeptCache:
     """
     url = URL.match(where) if isinstance(where, str) else None
     if url is None:
+        from collab_sdk.cache.disk import DiskCache
+
         return DiskCache(Path(where))
-    schemes, scheme = registered(GROUP), url["scheme"].lower()
-    if scheme not in schemes:
-        raise UnknownNameError.of("kind of cache", scheme, schemes)
-    cache: KeptCache = load(GROUP, scheme)(where)
+    cache: KeptCache = load("caches", url["scheme"].lower())(where)
     return cache
 
 

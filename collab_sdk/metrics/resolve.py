@@ -7,13 +7,12 @@ from dataclasses import asdict, fields, is_dataclass
 from functools import partial
 from typing import Any, cast
 
-from collab_sdk.errors import UnknownNameError, UsageError
+from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence, Metric
-from collab_sdk.plugins import import_named, load, registered
+from collab_sdk.plugins import import_named, load, names
 from collab_sdk.spec import MetricSpec
 from collab_sdk.values import read_value
 
-PLUGIN_GROUP = "collab_sdk.metrics"
 MetricFunction = Callable[..., float | Awaitable[float]]
 """A metric as a plain function of the evidence, or of parts of it by their names: `def short(messages): ...`."""
 MetricLike = str | Metric | MetricFunction
@@ -23,7 +22,7 @@ PARTS = tuple(each.name for each in fields(Evidence))
 
 
 def metric_names() -> list[str]:
-    return sorted(registered(PLUGIN_GROUP))
+    return names("metrics")
 
 
 class FunctionMetric:
@@ -69,10 +68,8 @@ def as_metric(metric: MetricLike | MetricSpec) -> Metric:
 def _named(spec: MetricSpec) -> Metric:
     if spec.name.startswith("py:"):
         found, _ = import_named(spec.name)
-    elif spec.name in registered(PLUGIN_GROUP):
-        found = load(PLUGIN_GROUP, spec.name)
     else:
-        raise UnknownNameError.of("metric", spec.name, metric_names())
+        found = load("metrics", spec.name)
     if isinstance(found, type):
         return cast(Metric, _made(spec, found))
     if not callable(found):

@@ -13,18 +13,17 @@ from collab_sdk.models.base import (
 )
 from collab_sdk.models.instructed import InstructedModel, prompt_file
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
-from collab_sdk.models.openai_shape import request_arguments, translated
-from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
+from collab_sdk.models.openai_shape import from_environment, request_arguments, translated
+from collab_sdk.models.providers import ApiKey, has_own_address, keys_of, load_litellm
 from collab_sdk.models.reading import json_object
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
-from collab_sdk.models.resolve import PLUGIN_GROUP, Bot, ModelLike, as_chat_model
+from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
 from collab_sdk.models.server import ServerModel
 from collab_sdk.spec import Price
 
 __all__ = [
     "NOTHING",
-    "PLUGIN_GROUP",
     "SERVERS_OWN",
     "SETTINGS",
     "ApiKey",
@@ -40,8 +39,10 @@ __all__ = [
     "ReplicatedModel",
     "ServerModel",
     "as_chat_model",
+    "from_environment",
     "has_own_address",
     "json_object",
+    "keys_of",
     "litellm_price",
     "load_litellm",
     "prompt_file",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from collab_sdk.errors import EndpointError, MissingExtraError
-from collab_sdk.plugins import registered
+from collab_sdk.plugins import names
+from collab_sdk.secrets import remember_secret
 
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 OPENAI_BASE, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
@@ -78,7 +79,7 @@ def has_own_address(name: str) -> bool:
     if (prefix := PREFIXED.match(name)) is not None:
         return has_own_address(name[prefix.end() :])
     scheme = name.partition(":")[0]
-    if scheme == "py" or scheme in registered("collab_sdk.chat_models"):
+    if scheme == "py" or scheme in names("chat_models"):
         return True
     return provider_of(name) not in (None, "hosted_vllm")
 
@@ -98,6 +99,12 @@ class ApiKey:
     variable: str | None = None
     demanded: bool = False
     """Whether the user named the variable."""
+    withheld: bool = False
+    """Whether the variable is not read, because it is for another address."""
+
+    def __post_init__(self) -> None:
+        if self.value is not None:
+            remember_secret(self.value)
 
     @classmethod
     def of(cls, name: str, base: str | None, *, given: str | None, variable: str | None) -> Self:
@@ -111,12 +118,13 @@ class ApiKey:
         if variable is not None:
             return cls(value=os.environ.get(variable) or None, variable=variable, demanded=True)
         provider = provider_of(name)
-        own = None
-        if provider == "openai" and base in (None, OPENAI_ADDRESS, os.environ.get(OPENAI_BASE)):
-            own = OPENAI_KEY
-        elif provider in (None, "hosted_vllm") and base is not None:
-            own = SERVER_KEY
-        return cls(value=os.environ.get(own) or None if own else None, variable=own)
+        if provider == "openai":
+            if base is not None and base.rstrip("/") not in _addresses_of_openai():
+                return cls(variable=OPENAI_KEY, withheld=True)
+            return cls(value=os.environ.get(OPENAI_KEY) or None, variable=OPENAI_KEY)
+        if provider in (None, "hosted_vllm") and base is not None:
+            return cls(value=os.environ.get(SERVER_KEY) or None, variable=SERVER_KEY)
+        return cls()  # LiteLLM looks for it
 
     def check(self) -> None:
         """Raise EndpointError if the variable that the user named holds nothing."""
@@ -128,13 +136,27 @@ class ApiKey:
         """Where the key was looked for, and what was there."""
         if self.variable is None:
             return "its key was given (api_key=)" if self.value else "no key is sent"
-        found = "set" if self.value else "empty" if self.variable in os.environ else "not set"
-        return f"its key is read from {self.variable}, which is {found}{'' if self.value else ', so no key is sent'}"
+        held = os.environ.get(self.variable)
+        found = "set" if held else "not set" if held is None else "set to nothing"
+        if self.withheld:
+            return f"{self.variable}, which is {found}, is read for the provider's own address alone: no key is sent"
+        return f"its key is read from {self.variable}, which is {found}{'' if held else ', so no key is sent'}"
 
     @property
     def advice(self) -> str:
         """What a person whose key was refused should know."""
         return f"The key: {self.state}. Name the variable that holds it with --api-key-env (api_key_env=)."
+
+
+def _addresses_of_openai() -> set[str]:
+    """OpenAI's own, and the one in its variable."""
+    return {OPENAI_ADDRESS, os.environ.get(OPENAI_BASE, "").rstrip("/")}
+
+
+def keys_of(model: Any) -> list[ApiKey]:
+    """Where the keys of a model's servers come from; none for a model without a server."""
+    servers = getattr(model, "replicas", ()) or (model,)
+    return [server.api_key for server in servers if getattr(server, "api_key", None) is not None]
 
 
 NO_KEY = ApiKey()

@@ -13,10 +13,8 @@ from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.providers import OPENAI_ADDRESS, ApiKey, default_base, has_own_address, provider_of
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.server import ServerModel
-from collab_sdk.plugins import import_named, load, registered
+from collab_sdk.plugins import import_named, load, names
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
-
-PLUGIN_GROUP = "collab_sdk.chat_models"
 
 
 class Invocable(Protocol):
@@ -129,7 +127,10 @@ def _named(name: str, served: _Served) -> ChatModel:
         prefix, instructions, inner = found
         model = _named(inner, served)
         return InstructedModel(model, instructions, name=f"{prefix}{model.name}")
-    if (plugin := _plugin(name, None)) is not None:
+    plugin = _plugin(name, None)
+    if served.price is not None and (plugin is not None or name.startswith("py:")):
+        raise UsageError(f"{name} takes no price: only calls to a server are counted in tokens and money.")
+    if plugin is not None:
         return _with_settings(plugin, served.settings)
     if name.startswith("py:"):
         bot, versioned = import_named(name)
@@ -168,11 +169,11 @@ def _plugin(bot: Any, name: str | None) -> ChatModel | None:
     It is called with the string alone, which is a name already, or with the object and `name=`.
     """
     if isinstance(bot, str):
-        names = {bot.partition(":")[0]}
+        takers = {bot.partition(":")[0]}
     else:
-        names = {kind.__module__.partition(".")[0] for kind in type(bot).__mro__}
-    for known in names & registered(PLUGIN_GROUP).keys():
-        convert = load(PLUGIN_GROUP, known)
+        takers = {kind.__module__.partition(".")[0] for kind in type(bot).__mro__}
+    for known in takers.intersection(names("chat_models")):
+        convert = load("chat_models", known)
         model: ChatModel = convert(bot) if isinstance(bot, str) else convert(bot, name=name)
         return model
     return None

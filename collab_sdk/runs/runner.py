@@ -10,8 +10,6 @@ from collab_sdk.errors import CollabError
 from collab_sdk.spec import RunnerSpec
 from collab_sdk.types import Conversation
 
-PLUGIN_GROUP = "collab_sdk.runners"
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 

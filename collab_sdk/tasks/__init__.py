@@ -1,25 +1,24 @@
 """Benchmark tasks by name, the project's own and everybody else's."""
 
-from typing import cast
-
-from collab_sdk.errors import UnknownNameError
-from collab_sdk.plugins import load, registered
+from collab_sdk.errors import UsageError
+from collab_sdk.plugins import import_named, load, names
 from collab_sdk.tasks.base import Hub, Row, Task, first_text
 from collab_sdk.tasks.brief import BriefWriter
 from collab_sdk.tasks.loader import load_task
 
-PLUGIN_GROUP = "collab_sdk.tasks"
+__all__ = ["BriefWriter", "Hub", "Row", "Task", "first_text", "get_task", "load_task", "task_names"]
 
 
 def task_names() -> list[str]:
-    return sorted(registered(PLUGIN_GROUP))
+    return names("tasks")
 
 
 def get_task(name: str) -> Task:
-    """The task of that name. Raises UnknownNameError, listing the known ones."""
-    if name not in registered(PLUGIN_GROUP):
-        raise UnknownNameError.of("task", name, task_names())
-    return cast(Task, load(PLUGIN_GROUP, name))
+    """The task of that name, or the one that `py:MODULE:NAME` names.
 
-
-__all__ = ["BriefWriter", "Hub", "Row", "Task", "first_text", "get_task", "load_task", "task_names"]
+    Raises UnknownNameError, listing the known names, and UsageError for what cannot be imported or is not a Task.
+    """
+    found = import_named(name)[0] if name.startswith("py:") else load("tasks", name)
+    if not isinstance(found, Task):
+        raise UsageError(f"{name!r} is not a task: expected a collab_sdk.tasks.Task, found {type(found).__name__}.")
+    return found

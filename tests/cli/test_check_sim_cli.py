@@ -149,7 +149,7 @@ def test_chats_in_which_no_user_could_answer_are_an_error(tmp_path):
     path.write_text(json.dumps(chat_row(0, messages=[{"role": "user", "content": "hello?"}])) + "\n")
     result = check(path)
     assert result.exit_code == 1
-    assert "no chat has an assistant's answer" in result.stderr
+    assert "No result: no turn of a user after an assistant's answer could be checked" in result.stderr
 
 
 def test_a_missing_extra_is_said_before_anything_is_paid_for(chats, monkeypatch):

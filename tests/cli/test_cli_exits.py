@@ -4,10 +4,51 @@ import json
 import re
 import sys
 
+import click
 import pytest
+from collab_cli.main import main
 from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
 
 from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import ConversationStore
+
+ANY_MARGIN = ("--min-margin", "0", "--min-z", "0")
+OFFLINE = ("--model", "offline")
+COMMANDS = {
+    "score": ["score", "IN", *OFFLINE],
+    "score --json -o": ["score", "IN", *OFFLINE, "--json", "-o", "OUT"],
+    "score --dry-run": ["score", "IN", *OFFLINE, "--dry-run"],
+    "export-prefs": ["export-prefs", "IN", *OFFLINE, "-o", "OUT"],
+    "export-prefs --dry-run": ["export-prefs", "IN", *OFFLINE, "--dry-run"],
+    "check-sim": ["check-sim", "IN", *OFFLINE],
+    "check-sim --calibrate": ["check-sim", "IN", *OFFLINE, "--calibrate", "OUT"],
+    "check-sim --dry-run": ["check-sim", "IN", *OFFLINE, "--dry-run"],
+    "evaluate": ["evaluate", "-t", "logs", "--data", "IN", "-a", "offline", *OFFLINE],
+    "evaluate -o": ["evaluate", "-t", "logs", "--data", "IN", "-a", "offline", *OFFLINE, "-o", "OUT"],
+    "evaluate --dry-run": ["evaluate", "-t", "logs", "--data", "IN", "-a", "offline", *OFFLINE, "--dry-run"],
+    "report": ["report", "IN", "-o", "OUT"],
+    "report --apply": ["report", "IN", "--apply", "IN", "-o", "OUT"],
+    "finetune": ["finetune", "IN", "-m", "BASE", "-o", "OUT"],
+    "finetune --dry-run": ["finetune", "IN", "-m", "BASE", "-o", "OUT", "--dry-run"],
+    "logs import": ["logs", "import", "IN", "--store", "STORE"],
+    "logs export": ["logs", "export", "STORE", "-o", "OUT"],
+    "logs list": ["logs", "list", "--store", "STORE"],
+    "logs list --json": ["logs", "list", "--store", "STORE", "--json"],
+    "logs show": ["logs", "show", "chat-0", "--store", "STORE"],
+}
+"""Every command that reads something, with IN, OUT and STORE for its files."""
+NOTHING = {
+    "empty": b"",
+    "blank lines": b"\n\n",
+    "not JSON": b"{broken\n" * 3,
+    "UTF-16": "".join(json.dumps(chat_row(n)) + "\n" for n in range(2)).encode("utf-16"),
+    "no chat": b'{"text": "a row of something else"}\n',
+}
+"""Files in which no command finds anything."""
+
+
+def slow_if_it_trains(name):
+    return pytest.param(COMMANDS[name], id=name, marks=[pytest.mark.slow] if name.startswith("finetune") else [])
 
 
 @pytest.fixture
@@ -86,6 +127,52 @@ def test_a_line_that_is_not_json_is_named_and_the_rest_is_processed(logs, tmp_pa
     }
 
 
+@pytest.mark.parametrize("content", NOTHING.values(), ids=NOTHING)
+@pytest.mark.parametrize("command", [slow_if_it_trains(name) for name in COMMANDS])
+def test_a_command_that_finds_nothing_exits_with_1_and_one_line_says_why(command, content, tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(content)
+    ConversationStore(tmp_path / "chats.db").close()
+    places = {"IN": "in.jsonl", "OUT": "out.jsonl", "STORE": "chats.db", "BASE": "base"}
+    result = collab(*(tmp_path / places[one] if one in places else one for one in command))
+    assert result.exit_code == 1, result.output
+    assert len([line for line in result.stderr.splitlines() if line.startswith(("No result: ", "Error: "))]) == 1
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("name", ["score --json -o", "check-sim --calibrate", "evaluate -o", "report", "logs export"])
+def test_a_command_that_finds_nothing_leaves_an_earlier_output_as_it_was(name, tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(NOTHING["not JSON"])
+    (tmp_path / "out.jsonl").write_text("of an earlier run")
+    ConversationStore(tmp_path / "chats.db").close()
+    places = {"IN": "in.jsonl", "OUT": "out.jsonl", "STORE": "chats.db"}
+    collab(*(tmp_path / places[one] if one in places else one for one in COMMANDS[name]))
+    assert (tmp_path / "out.jsonl").read_text() == "of an earlier run"
+
+
+def test_every_command_that_can_find_nothing_is_among_those_tested():
+    walked = {" ".join(words for words in name.split() if not words.startswith("-")) for name in COMMANDS}
+    context = click.Context(main)
+    known = set()
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        known |= {f"{name} {each}" for each in command.commands} if isinstance(command, click.Group) else {name}
+    changes_or_asks_nothing = {"demo", "doctor", "logs purge"}
+    assert {name for name in known if not name.startswith("cache ")} - changes_or_asks_nothing == walked
+
+
+def test_a_run_whose_samples_are_all_lost_has_no_result(logs, tmp_path, bot):
+    lost = bot("raise ConnectionError('the line is dead') if len(messages) > 1 else ConnectionError('dead')")
+    for command in (["score"], ["export-prefs", "-o", tmp_path / "p.jsonl"]):
+        result = collab(*command, logs, "-a", lost, *OFFLINE)
+        assert result.exit_code == 1, result.output
+
+
+def test_an_export_without_a_single_pair_has_no_result(logs, tmp_path):
+    result = collab("export-prefs", logs, *OFFLINE, "--min-margin", "50", "-o", tmp_path / "p.jsonl")
+    assert result.exit_code == 1, result.output
+    assert only_line(result, starts="No result:") == "No result: no pair was written."
+
+
 def test_after_twenty_bad_lines_the_others_are_only_counted(logs):
     logs.write_text(logs.read_text() + "{broken\n" * 25)
     result = collab("score", logs, "--model", "offline")
@@ -97,8 +184,8 @@ def test_after_twenty_bad_lines_the_others_are_only_counted(logs):
 def test_a_conversation_that_fails_is_reported_and_the_others_go_on(logs, tmp_path):
     known = json.dumps(chat_row(5, goal={"text": "a number", "reference": "4"}))
     logs.write_text(logs.read_text() + known + "\n")
-    for command in (["score"], ["export-prefs", "-o", tmp_path / "prefs.jsonl"]):
-        result = collab(*command, logs, "--model", "offline", "--metric", "accuracy=1")
+    for command in (["score"], ["export-prefs", "-o", tmp_path / "prefs.jsonl", *ANY_MARGIN]):
+        result = collab(*command, logs, "--model", "offline", "--metric", "accuracy=1", "--metric", "token_penalty=1")
         assert result.exit_code == 3
         assert result.stderr.count("Failed: chat-") == 2
         assert "needs a reference answer" in result.stderr
@@ -192,7 +279,9 @@ def test_a_metric_with_two_weights_is_a_usage_error(logs):
 
 def test_candidates_that_could_not_be_drawn_are_counted_and_end_with_3(logs, tmp_path, bot):
     body = "if 'size' in messages[-1]['content']:\n    raise ValueError('no size')\nreturn 'Here you are.'"
-    result = collab("export-prefs", logs, "-a", bot(body), "--model", "offline", "-o", tmp_path / "p.jsonl")
+    result = collab(
+        "export-prefs", logs, "-a", bot(body), "--model", "offline", "-o", tmp_path / "p.jsonl", *ANY_MARGIN
+    )
     assert result.exit_code == 3, result.output
     assert re.search(r"\d+ candidates could not be drawn\.", result.stderr)
     assert "no size" in result.stderr

@@ -101,11 +101,11 @@ def test_a_long_id_is_shown_whole_in_a_narrow_terminal(tmp_path, monkeypatch):
     assert name in collab("logs", "list", "--store", tmp_path / "chats.db").stdout
 
 
-def test_an_empty_store_is_listed_as_empty(tmp_path):
+def test_an_empty_store_has_nothing_to_list(tmp_path):
     ConversationStore(tmp_path / "chats.db").close()
     result = collab("logs", "list", "--store", tmp_path / "chats.db")
-    assert (result.exit_code, result.stdout) == (0, "")
-    assert "0 of 0 chats" in result.stderr
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No result: there is no chat in" in result.stderr
 
 
 def test_show_prints_the_chat_with_what_else_was_said_and_what_went_wrong(harvested):

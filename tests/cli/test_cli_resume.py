@@ -59,6 +59,7 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_with_the_same_command(tmp
     logs = write_chats(tmp_path / "chats.jsonl")
     bot = write_bot(tmp_path, "time.sleep(0.1)\nreturn f'{len(list(messages))} messages. What size?'")
     command = ["export-prefs", logs, "-a", bot, "--model", "offline", "-o", "prefs.jsonl", "--concurrency", "2"]
+    command += ["--min-margin", "0", "--min-z", "0"]
 
     process = spawn(*command, cwd=tmp_path)
     while bot_calls(tmp_path) < 6:
@@ -83,6 +84,38 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_with_the_same_command(tmp
     process.communicate(timeout=60)
     assert contents_of_export(tmp_path) == resumed
     assert bot_calls(tmp_path) >= second + 4, "what was answered before the interruption is not asked again"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_run_that_a_scheduler_ends_says_how_it_goes_on(tmp_path, name):
+    logs = write_chats(tmp_path / "chats.jsonl")
+    bot = write_bot(tmp_path, "time.sleep(0.1)\nreturn f'{len(list(messages))} messages. What size?'")
+    process = spawn("export-prefs", logs, "-a", bot, "--model", "offline", "-o", "prefs.jsonl", cwd=tmp_path)
+    while bot_calls(tmp_path) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(getattr(signal, name))
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1].startswith("Interrupted. What was paid for is kept: run the same command again")
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "prefs.jsonl").exists()
+
+
+def test_a_hangup_that_is_ignored_stays_ignored(tmp_path):
+    logs = write_chats(tmp_path / "chats.jsonl", 1)
+    bot = write_bot(tmp_path, "time.sleep(0.05)\nreturn 'What size?'")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        process = spawn("score", logs, "-a", bot, "--model", "offline", cwd=tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    while bot_calls(tmp_path) < 1:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
 def contents_of_export(folder):

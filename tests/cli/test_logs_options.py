@@ -11,7 +11,7 @@ def test_log_format_reads_the_logs_as_of_that_format(tmp_path):
     row = chat_row(0) | {"chosen": "yes", "rejected": "no"}  # looks like a preference row
     path = tmp_path / "chats.jsonl"
     path.write_text(json.dumps(row))
-    assert collab("score", path, "--model", "offline").exit_code == 3
+    assert collab("score", path, "--model", "offline").exit_code == 1
     assert collab("score", path, "--model", "offline", "--log-format", "openai").exit_code == 0
 
 

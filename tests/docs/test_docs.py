@@ -32,5 +32,15 @@ def test_the_links_of_a_page_lead_somewhere(page):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_sample_output_in_the_readme_is_what_the_demo_prints(tmp_path):
+    [sample] = re.findall(
+        r"^```text\n\$ collab demo\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    environment = {**os.environ, "COLUMNS": "98"}
+    run = [sys.executable, "-m", "collab_cli.main", "demo"]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert sample in done.stdout
+
+
 def test_the_page_of_the_command_line_says_what_help_says():
     assert (ROOT / "docs" / "cli.md").read_text() == page(), "python tests/support/cli_page.py > docs/cli.md"

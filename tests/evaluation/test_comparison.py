@@ -117,7 +117,7 @@ def test_nothing_to_compare_gives_no_figures():
 
 
 def test_rules_that_ask_first_ask_more_than_rules_that_do_not(capsys):
-    from collab_cli.comparison_output import show_comparison
+    from collab_cli.finetune_gain import show_comparison
 
     from collab_sdk import MRScorer, Rollout
     from collab_sdk.logs import read_conversations

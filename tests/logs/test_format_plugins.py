@@ -12,7 +12,7 @@ from collab_sdk import read_conversations
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.logs import get_log_format, get_preference_format, log_format_names, preference_format_names
 from collab_sdk.logs.formats.registry import log_formats
-from collab_sdk.plugins import registered
+from collab_sdk.plugins import _registered
 
 MODULE = """
 from collab_sdk import Conversation, Message
@@ -55,7 +55,7 @@ gone = foreign_formats_that_are_gone:SIDES
 
 
 def forget() -> None:
-    registered.cache_clear()
+    _registered.cache_clear()
     log_formats.cache_clear()
     sys.modules.pop("foreign_formats", None)
 

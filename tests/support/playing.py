@@ -10,7 +10,7 @@ from collab_sdk.errors import ModelCallError
 from collab_sdk.plugins import load
 from collab_sdk.spec import PairRule
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.training import PLUGIN_GROUP, Play, Training, TrainingOptions
+from collab_sdk.training import Play, Training, TrainingOptions
 from support.fakes import judged, user_says
 from support.local import REQUESTS
 from support.training import write_rows
@@ -76,7 +76,7 @@ def opening(number: int, **fields: Any) -> dict[str, Any]:
 
 def prepared(method: str, data: Path, base: Path, output: Path, **settings: Any) -> Training:
     options = {"data": data, "base": str(base), "output": output, "method": method, "play": play(), **FAST, **settings}
-    training: Training = load(PLUGIN_GROUP, method)(TrainingOptions(**options))
+    training: Training = load("trainers", method)(TrainingOptions(**options))
     return training
 
 

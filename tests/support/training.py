@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.plugins import load
-from collab_sdk.training import PLUGIN_GROUP, Training, TrainingOptions, TrainingReport
+from collab_sdk.training import Training, TrainingOptions, TrainingReport
 from support.tiny import tiny_llama, tiny_tokenizer
 
 THINGS = ("latte", "train", "toast", "hike", "essay", "trip", "cake", "poem", "mocha", "ticket")
@@ -62,7 +62,7 @@ def write_pairs(path: Path, n: int = 40) -> Path:
 
 def prepared(data: Path, base: Path, output: Path, **settings: Any) -> Training:
     options = TrainingOptions(data=data, base=str(base), output=output, **{**FAST, **settings})
-    training: Training = load(PLUGIN_GROUP, options.method)(options)
+    training: Training = load("trainers", options.method)(options)
     return training
 
 

@@ -5,46 +5,32 @@ Each is an entry point of `collab_sdk.log_formats` with the format's own name: a
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from collab_sdk.errors import InputError, UnknownNameError, UsageError
+from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat
-from collab_sdk.plugins import registered
+from collab_sdk.plugins import load, names
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-PLUGIN_GROUP = "collab_sdk.log_formats"
 LogFormat = ConversationFormat | CallFormat
 
 _KEYS_SHOWN = 10
 
 
 def log_format_names() -> list[str]:
-    return sorted(registered(PLUGIN_GROUP))
+    return names("log_formats")
 
 
 def get_log_format(name: str) -> LogFormat:
     """The format of that name. Raises UnknownNameError listing them, UsageError for one that cannot be loaded."""
-    points = registered(PLUGIN_GROUP)
-    if name not in points:
-        raise UnknownNameError.of("log format", name, log_format_names())
-    return _load(points[name])
+    return cast(LogFormat, load("log_formats", name))
 
 
 @cache
 def log_formats() -> tuple[LogFormat, ...]:
     """All formats, in the order in which a row is tried: by their priority, then by name."""
-    formats = [_load(point) for point in registered(PLUGIN_GROUP).values()]
+    formats = [get_log_format(name) for name in log_format_names()]
     return tuple(sorted(formats, key=lambda format: (format.priority, format.name)))
-
-
-def _load(point: "EntryPoint") -> LogFormat:
-    try:
-        return cast(LogFormat, point.load())
-    except Exception as error:  # whatever somebody else's module raises
-        raise UsageError(f"The log format {point.name!r} cannot be loaded from {point.value}: {error}.") from error
 
 
 def is_row(value: Any) -> bool:

@@ -4,7 +4,6 @@ import re
 import sys
 
 import pytest
-from collab_cli import demo_train
 from collab_order_desk import customers
 from collab_order_desk.evaluation import STATISTICS, DeskConversation, statistics
 from collab_order_desk.learning.base_model import Size, make_tokenizer
@@ -97,7 +96,7 @@ def test_the_demo_prints_a_table_and_the_conversations_before_and_after(tmp_path
             note="of nobody",
         )
 
-    monkeypatch.setattr(demo_train, "load", lambda group, name: fake)
+    monkeypatch.setattr("collab_cli.demo.load", lambda kind, name: fake)
     result = collab("demo", "--train", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert re.search(r"success +50% +95%", result.stdout)
