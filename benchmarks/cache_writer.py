@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collab_sdk import ChatReply
-from collab_sdk.cache import DiskCache
+from collab_sdk.cache.disk import DiskCache
 
 TEXT = "A message of ordinary length, with some words in it. " * 20
 REQUEST = {"messages": [{"role": "user", "content": TEXT}] * 4}

@@ -18,7 +18,8 @@ from typing import Any
 from job import chats
 
 from collab_sdk import Engine, MRScorer, PreferenceExporter, Rollout, Simulator
-from collab_sdk.cache import DiskCache, call_identity, call_key
+from collab_sdk.cache import call_identity, call_key
+from collab_sdk.cache.disk import DiskCache
 from collab_sdk.models import ChatReply, ChatRequest
 from collab_sdk.offline import OfflineModel
 from collab_sdk.spec import Limits

@@ -20,7 +20,7 @@ from typing import Any
 
 from table import finish, judged
 
-from collab_sdk import ChatModel, ChatReply, ChatRequest, Message, as_chat_model
+from collab_sdk import ChatModel, ChatReply, ChatRequest, Message, ModelSettings, as_chat_model
 from collab_sdk.models import CallRole
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -55,7 +55,7 @@ def requests(n: int) -> list[ChatRequest]:
         ChatRequest(
             role=CallRole.ASSISTANT,
             messages=(Message(role="user", content="x" * rng.randint(*PROMPTS)),),
-            max_tokens=rng.randint(*REPLIES),
+            settings=ModelSettings(max_tokens=rng.randint(*REPLIES)),
             sample=str(number),
         )
         for number in range(n)

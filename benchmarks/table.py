@@ -17,10 +17,11 @@ def judged(what: str, value: float, *, at_least: float | None = None, at_most: f
 
 
 def finish(rows: list[Row], verdicts: list[Row], path: str | None, **details: Any) -> None:
-    """Print both tables; with `path`, write them with the machine and the `details` as JSON."""
+    """Print both tables, if there are verdicts; with `path`, write them with the machine and the `details` as JSON."""
     show(rows)
-    print()
-    show(verdicts)
+    if verdicts:
+        print()
+        show(verdicts)
     if path:
         machine = {"python": platform.python_version(), "cores": os.cpu_count(), "load": os.getloadavg()}
         report = {"machine": machine, "rows": rows, "verdicts": verdicts, **details}

@@ -19,7 +19,7 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import Engine, as_chat_model
-from collab_sdk.cache import DiskCache
+from collab_sdk.cache.disk import DiskCache
 from collab_sdk.spec import Limits
 
 

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.engine.asking import ask_json
+from collab_sdk.concurrency import run_sync, sync_twins
+from collab_sdk.engine.asking import ask_json, json_request
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
-from collab_sdk.models.reading import json_request
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
@@ -62,7 +61,9 @@ class GoalReader:
         own_words = tuple(message.content for message in conversation.messages if message.role == "user")
         return replace(goal, style=own_words)
 
-    async def apropose(self, history: Sequence[Message], *, goal: Goal, n: int, sample: str = "") -> tuple[Goal, ...]:
+    async def apropose(
+        self, history: Sequence[Message], *, goal: Goal, n: int, sample: str = "", conversation_id: str = ""
+    ) -> tuple[Goal, ...]:
         """At most `n` goals, each that of a user who might have said what `history` holds; `goal` itself first.
 
         `sample` tells draws apart. A goal with a reference is settled: what the right answer to another one would be,
@@ -71,7 +72,14 @@ class GoalReader:
         if n == 1 or goal.reference is not None:
             return (goal,)
         fields = {"goal": fence("goal", goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
-        request = json_request(CallRole.GOAL, "goals", fields, settings=self._several, sample=sample)
+        request = json_request(
+            CallRole.GOAL,
+            "goals",
+            fields,
+            settings=self._several,
+            sample=sample,
+            conversation_id=conversation_id,
+        )
         texts = await ask_json(self.engine, self.model, request, _read_several)
         # What the user wrote later belongs to their own goal and would give it away.
         style = tuple(message.content for message in history if message.role == "user")
@@ -80,7 +88,7 @@ class GoalReader:
 
     async def _ainfer(self, conversation: Conversation) -> str:
         fields = {"transcript": fence_transcript(conversation.messages)}
-        request = json_request(CallRole.GOAL, "goal", fields, settings=self.settings)
+        request = json_request(CallRole.GOAL, "goal", fields, settings=self.settings, conversation_id=conversation.id)
         return await ask_json(self.engine, self.model, request, read_goal)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from collab_sdk.concurrency import all_settled
+from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
@@ -107,7 +106,8 @@ class Rollout:
         if not start:
             return await self._aplay(start, goal, self.window, sample, conversation_id)
         try:
-            answer = await self.arespond(start, sample=f"{conversation_id}/answer-{sample}")
+            draw = f"{conversation_id}/answer-{sample}"
+            answer = await self.arespond(start, sample=draw, conversation_id=conversation_id)
         except SampleError as error:
             return Future(sample=sample).failed(error)
         first = Message(role="assistant", content=answer)
@@ -140,13 +140,15 @@ class Rollout:
         try:
             for step in range(window):
                 draw = f"{conversation_id}/future-{sample}/{step}"
-                user = await self.simulator.areply([*start, *played], goal=goal, sample=draw)
+                user = await self.simulator.areply(
+                    [*start, *played], goal=goal, sample=draw, conversation_id=conversation_id
+                )
                 if user.message:
                     played.append(Message(role="user", content=user.message))
                 if user.done:
                     end, reason = End.USER_DONE, user.reason
                     break
-                answer = await self.arespond([*start, *played], sample=draw)
+                answer = await self.arespond([*start, *played], sample=draw, conversation_id=conversation_id)
                 played.append(Message(role="assistant", content=answer))
                 if (stuck := _stuck([*start, *played])) is not None:
                     end = stuck
@@ -155,13 +157,14 @@ class Rollout:
             return Future(sample=sample, messages=tuple(played)).failed(error)
         return Future(sample=sample, messages=tuple(played), end=end, reason=reason)
 
-    async def arespond(self, history: Sequence[Message], *, sample: str) -> str:
+    async def arespond(self, history: Sequence[Message], *, sample: str, conversation_id: str = "") -> str:
         """The assistant's answer to a history that ends with a user message. `sample` tells draws apart."""
         request = ChatRequest(
             role=CallRole.ASSISTANT,
             messages=tuple(history),
             settings=self.settings,
             sample=sample,
+            conversation_id=conversation_id,
             metadata={"simulated": True, "sample": sample},
         )
         return (await self.engine.call(self.assistant, request)).content.strip()

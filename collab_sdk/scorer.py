@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any, Self
 
 from collab_sdk.calibration import Calibration
-from collab_sdk.concurrency import all_settled
+from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, metric_specs
@@ -141,7 +140,7 @@ class MRScorer:
                     self._asample(start, goal=goal_of(n, goals), sample=n, conversation_id=conversation_id)
                     for n in wanted
                 ),
-                *([self._aobserved(start, observed, goal=goals[0])] if observed else []),
+                *([self._aobserved(start, observed, goals[0], conversation_id)] if observed else []),
             ]
         )
         futures = (*known, *played[: len(wanted)])
@@ -212,7 +211,11 @@ class MRScorer:
         """
         self.reward.check(goal)  # before anything is paid for
         return await self.goals.apropose(
-            turn.history, goal=goal, n=self.goals_per_turn, sample=f"{conversation_id}/{turn.index}"
+            turn.history,
+            goal=goal,
+            n=self.goals_per_turn,
+            sample=f"{conversation_id}/{turn.index}",
+            conversation_id=conversation_id,
         )
 
     async def ascore_turn(
@@ -237,11 +240,15 @@ class MRScorer:
 
     async def _asample(self, start: tuple[Message, ...], *, goal: Goal, sample: int, conversation_id: str) -> Future:
         future = await self.rollout.aplay(start, goal=goal, sample=sample, conversation_id=conversation_id)
-        return future if future.error else await self.reward.agive(start, future, goal=goal)
+        if future.error:
+            return future
+        return await self.reward.agive(start, future, goal=goal, conversation_id=conversation_id)
 
-    async def _aobserved(self, start: tuple[Message, ...], observed: Sequence[Message], *, goal: Goal) -> Future:
+    async def _aobserved(
+        self, start: tuple[Message, ...], observed: Sequence[Message], goal: Goal, conversation_id: str
+    ) -> Future:
         future = Future(sample=0, messages=_first_exchanges(observed, self.rollout.window), end=End.OBSERVED)
-        return await self.reward.agive(start, future, goal=goal)
+        return await self.reward.agive(start, future, goal=goal, conversation_id=conversation_id)
 
     def _aggregate(self, futures: Sequence[Future]) -> tuple[float | None, float | None, dict[str, float]]:
         """Mean reward, its standard error, and the mean of each metric, over the futures that succeeded."""

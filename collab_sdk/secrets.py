@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-__all__ = ["Address", "one_line", "without_credentials"]
+__all__ = ["Address", "one_line", "remember_secret", "without_credentials"]
 
 SECRETS = re.compile(r"\b(sk|pk|key|hf|gsk|xai)[-_][\w*-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.IGNORECASE)
 SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_KEY", "_SECRET")
+LEAST = 8
+"""Characters of a secret that is recognized in a text: a shorter one may be any word."""
 SECRET_PARAMETERS = re.compile(r"key|token|secret|passw|auth|credential|^sig|^code$", re.IGNORECASE)
 
 
@@ -38,18 +40,27 @@ def is_secret_name(name: str) -> bool:
     return bool(HEADERS.search(name))
 
 
+_known: set[str] = set()
+
+
+def remember_secret(value: str) -> None:
+    """Keep a value that is used as a secret out of every error text from now on, whatever it looks like."""
+    if len(value) >= LEAST:
+        _known.add(value)
+
+
 def one_line(text: str, limit: int = 300) -> str:
     """An error text fit to print: one line, no keys, not endless."""
     line = SECRETS.sub("[secret]", " ".join(text.split()))
-    for secret in _environment_secrets():
+    for secret in _known_secrets():
         line = line.replace(secret, "[secret]")
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _environment_secrets() -> list[str]:
-    """Keys that look like nothing, such as 32 hex digits, are known by the variables they came from; longest first."""
+def _known_secrets() -> list[str]:
+    """Keys that look like nothing, such as 32 hex digits: those in use, and those in variables; longest first."""
     named = {value.strip() for name, value in os.environ.items() if name.upper().endswith(SECRET_VARIABLES)}
-    return sorted((value for value in named if len(value) >= 8), key=len, reverse=True)
+    return sorted((value for value in named | _known if len(value) >= LEAST), key=len, reverse=True)
 
 
 def without_credentials(url: str | None) -> str | None:

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from collab_sdk.engine.asking import ask_json
+from collab_sdk.concurrency import run_sync, sync_twins
+from collab_sdk.engine.asking import ask_json, json_request
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
-from collab_sdk.models.reading import json_request
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript, json_line
 from collab_sdk.spec import ROLE_DEFAULTS
@@ -48,7 +47,12 @@ class Simulator:
         return run_sync(self.areply(messages, goal=goal, sample=sample))
 
     async def areply(
-        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goal | str, sample: str = ""
+        self,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        goal: Goal | str,
+        sample: str = "",
+        conversation_id: str = "",
     ) -> UserTurn:
         """The user's answer to a conversation that ends with an assistant message. `sample` tells draws apart.
 
@@ -60,7 +64,14 @@ class Simulator:
             "style": fence("examples", _examples(goal.style)),
             "transcript": fence_transcript(as_messages(messages)),
         }
-        request = json_request(CallRole.SIMULATOR, "simulator", fields, settings=self.settings, sample=sample)
+        request = json_request(
+            CallRole.SIMULATOR,
+            "simulator",
+            fields,
+            settings=self.settings,
+            sample=sample,
+            conversation_id=conversation_id,
+        )
         return await ask_json(self.engine, self.model, request, _read)
 
 

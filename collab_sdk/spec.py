@@ -8,7 +8,7 @@ options are made from these declarations.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 from collab_sdk.errors import UsageError
 from collab_sdk.prompts import prompts_digest
@@ -95,15 +95,26 @@ def setting_of(declared: "Field[Any]") -> Setting | None:
 
 
 def _check_bounds(value: Any) -> None:
-    """Raise UsageError for a field of `value` that is out of its declared bounds."""
+    """Raise UsageError for a field of `value` that is of another type than declared, or out of its bounds."""
     for declared in fields(value):
         known, number = setting_of(declared), getattr(value, declared.name)
-        if known is None or not isinstance(number, int | float) or isinstance(number, bool):
+        if known is None:
+            continue
+        _check_type(declared.type, number, declared.name)
+        if not isinstance(number, int | float) or isinstance(number, bool):
             continue
         too_low = known.at_least is not None and not number >= known.at_least
         if too_low or (known.above is not None and not number > known.above) or not math.isfinite(number):
             bound = f"at least {known.at_least:g}" if known.at_least is not None else f"above {known.above or 0:g}"
             raise UsageError(f"{declared.name} is {number}; it must be {bound}.")
+
+
+def _check_type(kind: Any, value: Any, name: str) -> Any:
+    """The value as JSON would give it back. Raises UsageError for one of another type."""
+    try:
+        return read_value(kind, float(value) if isinstance(value, float) else value, name)  # NumPy's are floats too
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
 
 
 def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -147,6 +158,10 @@ class ModelSettings:
     extra_headers: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
+        for name, value in self.sent().items():
+            checked = _check_type(_TYPES_OF_SETTINGS[name], value, name)
+            # 0 and 0.0 are one temperature, and so one cache key.
+            object.__setattr__(self, name, float(checked) if name in ("temperature", "top_p") else checked)
         ranges = (("temperature", 0.0, None), ("max_tokens", 1, None), ("top_p", 0.0, 1.0))
         for name, low, high in ranges:
             value = getattr(self, name)
@@ -168,6 +183,7 @@ class ModelSettings:
 
 
 _NAMES_OF_SETTINGS = tuple(each.name for each in fields(ModelSettings))
+_TYPES_OF_SETTINGS = get_type_hints(ModelSettings)
 ROLE_DEFAULTS: Mapping[str, ModelSettings] = {
     "assistant": ModelSettings(temperature=0.8),
     "simulator": ModelSettings(temperature=1.0),
@@ -200,8 +216,8 @@ class ModelSpec:
             )
         if not self.name.strip():
             raise UsageError("The model name is empty: give one such as openai/gpt-4o-mini, or 'offline'.")
-        if isinstance(self.api_base, str):
-            object.__setattr__(self, "api_base", (self.api_base,))
+        bases = (self.api_base,) if isinstance(self.api_base, str) else tuple(self.api_base)
+        object.__setattr__(self, "api_base", bases)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values for files: without users, passwords and queries of addresses."""

@@ -9,7 +9,7 @@ from support.cli import collab, write_chats
 from support.fakes import chat, judged, scorer_of, user_says
 
 from collab_sdk import Conversation, Engine, Goal, MRScorer, PreferenceExporter, Rollout, Simulator
-from collab_sdk.cache.key import call_identity, call_key
+from collab_sdk.cache import call_identity, call_key
 from collab_sdk.errors import UnreadableReplyError, UsageError
 from collab_sdk.goals import GoalReader
 from collab_sdk.models.base import CallRole

@@ -10,7 +10,7 @@ import pytest
 
 import collab_sdk
 from collab_sdk import ChatModel, Conversation, Engine, MRScore, MRScorer, PreferenceExporter, Rollout, Simulator
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.evaluation import Evaluator
 from collab_sdk.models import ModelLike
 from collab_sdk.preferences import ScoredConversation

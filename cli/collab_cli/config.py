@@ -10,10 +10,12 @@ from typing import Any
 
 import click
 
+from collab_cli.model_options import model_settings
 from collab_sdk.errors import InputError, MissingExtraError, UnknownNameError, UsageError
 from collab_sdk.spec import MetricSpec
 
 ROLES = ("assistant", "simulator", "judge", "model")
+OPTIONS_OF_ROLES = frozenset(f"{role}-option" for role in ROLES)
 METRICS = "metrics"
 OptionsOf = Mapping[str, Mapping[str, click.Option]]
 """Options by their long flag, by the path of their command, such as `logs export`."""
@@ -28,7 +30,7 @@ def read_config(ctx: click.Context, param: click.Parameter, path: str | None) ->
     if path is None:
         return
     options = {name: _by_flag(command) for name, command in _commands(ctx.find_root().command, ctx)}
-    own = ctx.command_path.partition(" ")[2]
+    own = _path(ctx)
     values = _File(path, options, own).values(_load(Path(path)))
     mine = options.get(own) or _by_flag(ctx.command)
     ctx.default_map = {mine[flag].name or flag: value for flag, value in values.items() if flag in mine}
@@ -56,7 +58,7 @@ class _File:
                 raise UnknownNameError(f"{self._path}: {UnknownNameError.of('command', path, self._options)}")
             values = self._flat(table, known, path)
             if self._own == path or self._own.startswith(f"{path} "):
-                found |= values
+                found |= {flag: _over(found.get(flag), value, flag) for flag, value in values.items()}
         return found
 
     def _flat(self, table: Mapping[str, Any], known: Mapping[str, click.Option], where: str) -> dict[str, Any]:
@@ -67,39 +69,56 @@ class _File:
             if self._is_command(f"{where} {key}".strip()) and isinstance(value, Mapping):
                 continue
             if key == METRICS and "metric" in known:
-                found["metric"] = self._metrics(value)
+                read = {"metric": self._metrics(value)}
             elif key in ROLES and key in known and isinstance(value, Mapping):
-                found |= self._role(key, value)
+                read = self._role(key, value)
             elif key in known and key != "config":
-                found[key] = self._typed(key, known[key], value)
+                read = {key: self._typed(key, known[key], value)}
             else:
-                raise self._unknown(key, known, where)
+                raise self._unknown(key, value, known, where)
+            if twice := [flag for flag in read if flag in found]:
+                raise UsageError(f"{self._path}: {twice[0]!r} is given twice, the second time as {name!r}.")
+            found |= read
         return found
 
     def _is_command(self, path: str) -> bool:
         return any(name == path or name.startswith(f"{path} ") for name in self._options)
 
-    def _unknown(self, key: str, known: Mapping[str, click.Option], where: str) -> UsageError:
-        if homes := [name for name, each in self._options.items() if key in each]:
+    def _unknown(self, key: str, value: Any, known: Mapping[str, click.Option], where: str) -> UsageError:
+        homes = [name for name, each in self._options.items() if key in each and key != "config"]
+        if homes:
             tables = " or ".join(f"[{name.replace(' ', '.')}]" for name in homes)
             return UsageError(f"{self._path}: {key!r} is no option of {where}: it belongs at the top, or in {tables}.")
         place = f" in [{where}]" if where else ""
-        names = {*known} - {"config"} | ({METRICS} if "metric" in known else set())
-        return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of('option', key, names)}")
+        more = {METRICS} if "metric" in known else set()
+        kind, names = "option", {*known} - {"config"} | more
+        if isinstance(value, Mapping):
+            above = f"{where} " if where else ""
+            below = (path.removeprefix(above) for path in self._options if path.startswith(above))
+            kind, names = "table", {path.partition(" ")[0] for path in below} | more | ({*ROLES} & {*known})
+        return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of(kind, key, names)}")
 
     def _typed(self, key: str, option: click.Option, value: Any) -> Any:
-        """The value as it would be typed, so that click checks it alike: 2.5 is no whole number, in a file either."""
+        """The value as it would be typed, checked as click does: 2.5 is no whole number, in a file either."""
         values = value if isinstance(value, list) else [value]
         if any(isinstance(item, dict | list) for item in values) or (isinstance(value, list) and not option.multiple):
             raise self._wrong(key, value, "a list of values" if option.multiple else "one value")
         is_truth = option.is_flag or isinstance(option.type, click.types.BoolParamType)
         if any(isinstance(item, bool) is not is_truth for item in values):
             raise self._wrong(key, value, "true or false" if is_truth else "a value that is not true or false")
+        fitting = bool if is_truth else int | float | str if _is_number(option) else str
+        if any(not isinstance(item, fitting) for item in values):
+            raise self._wrong(key, value, "a number" if _is_number(option) else "text")
         typed = [item if isinstance(item, bool) else str(item) for item in values]
+        try:
+            for item in typed if not isinstance(option.type, click.Path) else ():
+                option.type.convert(item, option, None)
+        except click.BadParameter as error:
+            raise click.UsageError(f"{self._path}: {key!r}: {error.message}") from None
         return typed if option.multiple else typed[0]
 
     def _wrong(self, key: str, value: Any, expected: str) -> click.UsageError:
-        kind = {dict: "a table", list: "a list", bool: str(value).lower()}.get(type(value), repr(value))
+        kind = {dict: "a table", list: "a list", bool: str(value).lower()}.get(type(value), str(value))
         return click.UsageError(f"{self._path}: {key!r} must be {expected}, not {kind}.")
 
     def _role(self, role: str, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,6 +133,7 @@ class _File:
                 settings.append((name, value))
             elif flag in self._all:
                 found[flag] = self._typed(f"{role}.{key}", self._all[flag], value)
+        model_settings(settings, f"{self._path}: [{role}]")  # for its errors
         return {**found, f"{role}-option": settings} if settings else found
 
     def _metrics(self, table: Any) -> list[MetricSpec]:
@@ -126,8 +146,20 @@ class _File:
             weight = options.pop("weight", 1.0)
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise self._wrong(f"{METRICS}.{name}", weight, "a number")
-            specs.append(MetricSpec(name=name, weight=float(weight), options=options))
+            try:
+                specs.append(MetricSpec(name=name, weight=float(weight), options=options))
+            except UsageError as error:
+                raise UsageError(f"{self._path}: [{METRICS}]: {error}") from None
         return specs
+
+
+def _over(known: Any, value: Any, flag: str) -> Any:
+    """A command's value over the one at the top; of a role's settings, one by one."""
+    return [*known, *value] if flag in OPTIONS_OF_ROLES and known else value
+
+
+def _is_number(option: click.Option) -> bool:
+    return isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
 
 
 def _tables(rows: Mapping[str, Any], commands: set[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -148,6 +180,11 @@ def _commands(command: click.Command, ctx: click.Context, path: str = "") -> Ite
     for name in command.list_commands(ctx):
         if (below := command.get_command(ctx, name)) is not None:
             yield from _commands(below, ctx, f"{path} {name}".strip())
+
+
+def _path(ctx: click.Context) -> str:
+    """The path of the command that runs, without the program's name, which is several words under `python -m`."""
+    return "" if ctx.parent is None else f"{_path(ctx.parent)} {ctx.info_name}".strip()
 
 
 def _by_flag(command: click.Command) -> dict[str, click.Option]:

@@ -10,21 +10,22 @@ import click
 from collab_cli import findings
 from collab_cli.failures import ExitCode
 from collab_cli.findings import Finding
+from collab_cli.model_options import MILLION, model_settings
 from collab_cli.options import cache_option
-from collab_cli.params import Command, ModelOption, model_settings, option
+from collab_cli.params import Command, ModelOption, option
 from collab_cli.setup import is_rules
 from collab_cli.terminal import note, printable
 from collab_cli.units import duration
 from collab_sdk import ChatModel, ChatRequest, Engine, ModelSettings, ModelSpec, as_chat_model
-from collab_sdk.engine import RetryPolicy, run_sync
+from collab_sdk.concurrency import run_sync
+from collab_sdk.engine import RetryPolicy
 from collab_sdk.errors import CollabError
-from collab_sdk.models import SERVERS_OWN, ApiKey, CallRole, settings_for
+from collab_sdk.models import SERVERS_OWN, CallRole, keys_of, settings_for, spec_of
 from collab_sdk.spec import Limits
 from collab_sdk.types import Message
 
 MODEL_SECONDS = 30.0
 MODEL_TRIES = 2
-MILLION = 1_000_000
 
 
 @click.command(cls=Command)
@@ -86,11 +87,9 @@ def _all_findings(models: Sequence[ModelSpec], cache: str | None) -> Iterator[Fi
 
 def _key_of(model: ChatModel) -> Iterator[Finding]:
     """Where the model is, and which variable its key is read from."""
-    for replica in getattr(model, "replicas", (model,)):
-        address = (replica.fingerprint or {}).get("api_base")
-        key: ApiKey | None = getattr(replica, "api_key", None)
-        if key is not None:
-            yield Finding(what="model", text=f"{model.name} is at {address or 'its own address'}; {key.state}")
+    addresses = spec_of(model, SERVERS_OWN).api_base or ("its own address",)
+    for address, key in zip(addresses, keys_of(model), strict=False):
+        yield Finding(what="model", text=f"{model.name} is at {address}; {key.state}")
 
 
 def _answers(model: ChatModel) -> Finding:

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from collab_cli.options import NO_MODEL, Work
+from collab_cli.options import Work
 from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems, note, show
 from collab_sdk import Conversation, RunSpec, read_conversations
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots
 from collab_sdk.files import JsonlWriter
@@ -30,7 +30,7 @@ def check_gain(logs: tuple[Path, ...], spec: RunSpec | None) -> None:
     """Raises CollabError for logs that cannot be read or a user that nobody plays: before hours of training."""
     log_files(logs)
     if spec is None:
-        raise UsageError(NO_MODEL)
+        raise UsageError("--evaluate needs a user to talk to: give --simulator, or --model for user and judge.")
     roles_of(spec)
 
 

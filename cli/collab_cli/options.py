@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
+from collab_cli.model_options import model_settings
 from collab_cli.params import (
     CACHE,
     INPUT,
@@ -19,7 +20,6 @@ from collab_cli.params import (
     Number,
     OneOf,
     each_once,
-    model_settings,
     option,
 )
 from collab_cli.paths import ReadPath, WrittenPath, note_read
@@ -243,7 +243,11 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
 
 def _over_file(ctx: click.Context, param: click.Parameter, value: tuple[Any, ...]) -> tuple[Any, ...]:
     """Settings from a flag over those from a file, one by one."""
-    return (*(ctx.default_map or {}).get(param.name or "", ()), *value)
+    name = param.name or ""
+    if ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP:
+        return value
+    of_file = (ctx.default_map or {}).get(name, ())
+    return (*(param.type.convert(each, param, ctx) for each in of_file), *value)
 
 
 METRIC = option(
@@ -270,7 +274,8 @@ NESTED: Mapping[str, type] = {"pairs": PairRule, "evaluation": EvaluationSpec, "
 def run_options(*options: Decorator, needs_model: bool = True) -> Decorator:
     """Give a command these options. It gets a RunSpec as `spec`, a Work as `work`, and all others by their name.
 
-    With `needs_model` False, `spec` is None where no model is named.
+    With `needs_model` False, `spec` is None where no model is named. A command without --assistant has a bot of its
+    own, and puts it into the spec itself.
     """
 
     def decorate(command: Any) -> Any:
@@ -306,12 +311,14 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
+    has_bot = "assistant" not in values
     roles = _Roles(values)
     if not roles.any_named:
         if needed:
             raise UsageError(NO_MODEL)
         return None
-    return RunSpec(assistants=roles.assistants(), simulator=roles.simulator(), judge=roles.judge(), **parts)
+    assistants = (roles.simulator(),) if has_bot else roles.assistants()
+    return RunSpec(assistants=assistants, simulator=roles.simulator(), judge=roles.judge(), **parts)
 
 
 class _Roles:
@@ -347,8 +354,17 @@ class _Roles:
         name = self._values["judge."]
         if name or self._values[f"{MODEL}."]:
             return self._model("judge", name)
+        simulator = self.simulator()
+        base, key = self._values["judge.base"], self._values["judge.key"]
         settings, price = self._settings("judge", from_model=False)
-        return replace(self.simulator(), settings=settings, **({} if price is None else {"price": price}))
+        if base:  # another server, for which the simulator's key is not meant
+            simulator = replace(simulator, api_base=tuple(base), api_key_env=None)
+        return replace(
+            simulator,
+            api_key_env=key or simulator.api_key_env,
+            settings=settings,
+            price=price or (None if base else simulator.price),
+        )
 
     def _model(self, role: str, own: str | None) -> ModelSpec:
         """The model of a role: its own, or --model. A provider's model goes to its provider, whatever --api-base is."""

@@ -11,16 +11,13 @@ import click
 
 from collab_cli import paths
 from collab_cli.config import read_config
-from collab_sdk.errors import UsageError
-from collab_sdk.spec import MetricSpec, ModelSettings, Price
-from collab_sdk.values import read_value
+from collab_sdk.spec import MetricSpec
 
 Decorator = Callable[[Any], Any]
 INPUT, OUTPUT, CACHE, OTHER = "Input", "Output", "Cache", "Other options"
 GROUPS = (INPUT, "Who plays", "What is scored", "Which pairs", "Training", OUTPUT, "Money and limits", CACHE, "Cluster")
 """The headings of `--help`, in their order."""
 PREFIX = "COLLAB_"
-MILLION = 1_000_000
 
 
 class Count(click.IntRange):
@@ -101,49 +98,6 @@ def _key_and_value(
         except ValueError:
             continue
     return key.strip(), value
-
-
-def model_settings(pairs: Sequence[tuple[str, Any]], where: str) -> tuple[dict[str, Any], Price | None]:
-    """The settings that were given by name, and the price. A value of "default" is not sent, so it becomes None.
-
-    Raises UsageError, naming `where`, for a key or value that is none.
-    """
-    given: dict[str, Any] = {}
-    price = None
-    for key, value in pairs:
-        if key == "price":
-            price = _price(value, where)
-        elif (name := key.replace("-", "_")).startswith(("extra_body.", "extra_headers.")):
-            table, *path = name.split(".") if name.startswith("extra_body") else key.split(".", 1)
-            _put(given.setdefault(table.replace("-", "_"), {}), path, value)
-        else:
-            given[name] = None if value == "default" else value
-    if isinstance(given.get("stop"), str):
-        given["stop"] = [given["stop"]]
-    try:
-        settings: ModelSettings = read_value(ModelSettings, given)
-    except (ValueError, UsageError) as error:
-        raise UsageError(f"{where}: {error}".rstrip(".") + ".") from None
-    return {name: getattr(settings, name) for name in given}, price
-
-
-def _put(table: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    for name in path[:-1]:
-        table = table.setdefault(name, {})
-    table[path[-1]] = value
-
-
-def _price(value: Any, where: str) -> Price:
-    """`0.15/0.60`: US dollars for a million tokens, in and out."""
-    try:
-        prompt, completion = (float(part) / MILLION for part in str(value).split("/"))
-        if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
-            raise ValueError
-    except ValueError:
-        raise UsageError(
-            f"{where}: price is {value!r}; it must read IN/OUT in USD for a million tokens, such as 0.15/0.60."
-        ) from None
-    return Price(prompt=prompt, completion=completion)
 
 
 class Option(click.Option):

@@ -17,7 +17,7 @@ from collab_cli.score_output import Take, json_rows, score_table
 from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems, note
 from collab_sdk import MRScore, RunSpec
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.files import run_path
 from collab_sdk.jobs import ScoreJob
 
@@ -56,9 +56,9 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
         table = score_table(list(run.scorer.reward.metrics))
-        takes = [opened.enter_context(json_rows("-", run.scorer) if json else table)]
+        takes = [opened.enter_context(json_rows("-", run.scorer, spec.runner) if json else table)]
         if output is not None:
-            takes.append(opened.enter_context(json_rows(output, run.scorer)))
+            takes.append(opened.enter_context(json_rows(output, run.scorer, spec.runner)))
         opened.enter_context(shown(run.progress, streaming=json))
         run_sync(ascore(run, tally, problems, takes))
         if not tally.conversations:  # an output of an earlier run stays

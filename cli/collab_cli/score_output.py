@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from collab_cli.terminal import make_console, printable, show
 from collab_sdk import MRScore, MRScorer
 from collab_sdk.files import JsonlWriter, run_path
 from collab_sdk.score_rows import response_row, run_row
+from collab_sdk.spec import RunnerSpec
 from collab_sdk.types import Turn
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ Take = Callable[[MRScore, Turn], None]
 
 
 @contextmanager
-def json_rows(path: str | Path, scorer: MRScorer) -> Iterator[Take]:
+def json_rows(path: str | Path, scorer: MRScorer, runner: RunnerSpec) -> Iterator[Take]:
     """Write each score as it comes; to a file, with `NAME.run.json` beside it."""
     with ExitStack() as files:
         rows = files.enter_context(JsonlWriter(path))
@@ -36,7 +38,9 @@ def json_rows(path: str | Path, scorer: MRScorer) -> Iterator[Take]:
         made_with = scorer.made_with
         yield lambda score, turn: rows.write(response_row(score, turn.history, made_with))
         if run is not None:
-            run.write(run_row(made_with, scorer.engine.ledger.to_dict(), spec=scorer.spec.to_dict()))
+            run.write(
+                run_row(made_with, scorer.engine.ledger.to_dict(), spec=replace(scorer.spec, runner=runner).to_dict())
+            )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collab_sdk import ChatModel, Engine, MRScorer, RunSpec
 from collab_sdk.cache import KeptCache, default_cache, open_cache
 from collab_sdk.errors import UsageError
 from collab_sdk.jobs import Roles, build_scorer, roles_of
-from collab_sdk.models import CallRole, Price
+from collab_sdk.models import CallRole, Price, from_environment, keys_of
 from collab_sdk.plugins import load
 from collab_sdk.runs import LocalRunner, Runner
 from collab_sdk.spec import LOCAL
@@ -40,10 +40,13 @@ def open_runner(spec: RunSpec, cache: str | None, engine: Engine) -> Iterator[Ru
 def open_engine(spec: RunSpec, cache: str | None, parts: Mapping[str, ChatModel]) -> Iterator[Engine]:
     """The engine of a run, its cache closed afterwards. `parts` says who plays what.
 
-    Raises UsageError where the cost cannot be limited as asked for.
+    Raises UsageError where the cost cannot be limited as asked for, EndpointError where a variable is not set
+    that a key or a setting is read from.
     """
     if spec.limits.max_usd is not None:
         _check_prices(parts)
+    if spec.runner.name == LOCAL:  # other machines have variables of their own
+        _check_environment(spec, parts)
     _note_rules(parts)
     replies = open_chosen_cache(cache)
     try:
@@ -78,12 +81,24 @@ def _note_rules(parts: Mapping[str, ChatModel]) -> None:
         note(f"offline: {who}, not models; the numbers say nothing about a real chatbot.")
 
 
+def _check_environment(spec: RunSpec, parts: Mapping[str, ChatModel]) -> None:
+    for key in (key for model in parts.values() for key in keys_of(model)):
+        key.check()
+    for role in (*spec.assistants, spec.simulator, spec.judge):
+        if role.settings is not None:
+            from_environment(role.settings.sent())
+
+
 OPTION_OF = {"user": "simulator", "judge": "judge"}
 
 
 def _check_prices(parts: Mapping[str, ChatModel]) -> None:
     for part, model in parts.items():
         if model.price is None:
+            if not keys_of(model):  # a function, whose tokens nobody counts
+                raise UsageError(
+                    f"The price of {model.name} is unknown, so --max-usd cannot hold: limit the run by --max-calls."
+                )
             role = OPTION_OF.get(part, "assistant")
             raise UsageError(
                 f"The price of {model.name} is unknown, so --max-usd cannot hold: give it, such as "

@@ -2,9 +2,8 @@
 
 from collab_sdk.cache.backend import LARGEST, CacheServer, SharedRows
 from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
-from collab_sdk.cache.disk import DiskCache
-from collab_sdk.cache.key import call_identity, call_key
 from collab_sdk.cache.open import URL, copy_cache, default_cache, open_cache
+from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.cache.shared import SharedCache
 from collab_sdk.cache.signing import signer_of
 
@@ -13,7 +12,6 @@ __all__ = [
     "URL",
     "Cache",
     "CacheServer",
-    "DiskCache",
     "KeptCache",
     "MemoryCache",
     "SharedCache",

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from collab_sdk.cache.row import Row
+from collab_sdk.cache.record import Row
 from collab_sdk.models.base import ChatReply
 
 UNREADABLE = (ValueError, RecursionError)

@@ -1,5 +1,6 @@
 """Replies on disk: nothing that was paid for is paid for twice."""
 
+import hashlib
 import os
 import sqlite3
 import time
@@ -7,12 +8,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
+
+import diskcache
+from diskcache.core import MODE_RAW
 
 from collab_sdk.cache.base import UNREADABLE, CacheStats
 from collab_sdk.cache.batching import BatchThread
 from collab_sdk.cache.lease import FileLeases
-from collab_sdk.cache.row import Row, reply_in, row_of, written_in
+from collab_sdk.cache.record import (
+    HostileRowError,
+    Row,
+    compress,
+    decompress,
+    from_json,
+    reply_in,
+    row_of,
+    to_json,
+    written_in,
+)
 from collab_sdk.errors import CacheError
 from collab_sdk.files import create_private, is_out_of_files, reason
 from collab_sdk.models.base import ChatReply
@@ -22,6 +36,7 @@ FULL = 2
 """SQLite's synchronous=FULL: a commit survives a power cut. Group commit makes it nearly free."""
 PATIENCE = 60.0
 """Seconds to wait for another process's lock."""
+DIGEST_BYTES = 16
 WAY_OUT = "choose another with --cache-dir (cache=)"
 
 
@@ -33,10 +48,6 @@ class DiskCache:
         self.directory = Path(directory).expanduser()
         self.quarantined = 0
         self._clock = clock
-        import diskcache
-
-        from collab_sdk.cache.json_disk import JSONOnlyDisk
-
         try:
             create_private(self.directory / "cache.db", own_folder=True)
             self._rows = diskcache.Cache(
@@ -149,3 +160,39 @@ class DiskCache:
 
 def _is_locked(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))
+
+
+class JSONOnlyDisk(diskcache.Disk):  # type: ignore[misc]
+    """How diskcache stores a record: as JSON behind a checksum, under a string, all of it inside the database.
+
+    diskcache's own Disk and JSONDisk run pickles from a hostile row (CVE-2025-69872), and open and delete files that a
+    row names.
+    """
+
+    def put(self, key: str) -> tuple[str, bool]:
+        return key, True
+
+    def get(self, key: Any, raw: bool) -> str:
+        return key if raw and isinstance(key, str) else ""  # a key that no look-up of ours can hit
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, memoryview]:
+        raw = to_json(value)
+        return 0, MODE_RAW, None, memoryview(_digest(raw) + compress(raw))
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
+        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
+            raise HostileRowError("a row of another kind")
+        raw = decompress(value[DIGEST_BYTES:])
+        if _digest(raw) != value[:DIGEST_BYTES]:
+            raise HostileRowError("a wrong checksum")
+        return from_json(raw)
+
+    def filename(self, key: Any = None, value: Any = None) -> NoReturn:
+        raise HostileRowError("values are never stored in files")
+
+    def remove(self, file_path: str) -> None:
+        """Rows of ours name no file; whatever file a hostile row names is left alone."""
+
+
+def _digest(raw: bytes) -> bytes:
+    return hashlib.sha256(raw).digest()[:DIGEST_BYTES]

@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 from collab_sdk.cache.base import KeptCache
-from collab_sdk.cache.disk import DiskCache
 from collab_sdk.plugins import load
 
 URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -21,6 +20,8 @@ def open_cache(where: str | os.PathLike[str]) -> KeptCache:
     """
     url = URL.match(where) if isinstance(where, str) else None
     if url is None:
+        from collab_sdk.cache.disk import DiskCache
+
         return DiskCache(Path(where))
     cache: KeptCache = load("caches", url["scheme"].lower())(where)
     return cache

@@ -15,7 +15,7 @@ from collab_sdk.cache.base import UNREADABLE, CacheStats
 from collab_sdk.cache.batching import BatchThread
 from collab_sdk.cache.connection import Connection
 from collab_sdk.cache.lease import pauses
-from collab_sdk.cache.row import Row, reply_in, row_of, written_in
+from collab_sdk.cache.record import Row, reply_in, row_of, written_in
 from collab_sdk.cache.signing import Signer
 from collab_sdk.errors import CacheError
 from collab_sdk.models.base import ChatReply

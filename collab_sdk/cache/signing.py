@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.cache.encoding import HostileRowError, compress, decompress, from_json, to_json
+from collab_sdk.cache.record import HostileRowError, compress, decompress, from_json, to_json
 from collab_sdk.errors import UsageError
 
 VARIABLE = "COLLAB_CACHE_HMAC_KEY"

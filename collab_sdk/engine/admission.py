@@ -4,10 +4,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from itertools import count
-from types import TracebackType
 from typing import Protocol
-
-from collab_sdk.concurrency import open_order
 
 Queue = list[tuple[int, int, "asyncio.Future[Admission]"]]
 CREDIT = 0.02
@@ -73,18 +70,13 @@ class Admission:
         """Whether a call would be let in that came now."""
         return self.load < int(self.limit)
 
-    async def __aenter__(self) -> None:
-        await self.enter()
+    async def enter(self, order: int) -> "Admission":
+        """Wait for a turn, here or at another admission beside it; returns the one to `leave`.
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.leave()
-
-    async def enter(self) -> "Admission":
-        """Wait for a turn, here or at another admission beside it; returns the one to `leave`."""
+        `order` says when the conversation of the call was opened.
+        """
         turn: asyncio.Future[Admission] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self.queue, (open_order.get(), next(self._arrivals), turn))
+        heapq.heappush(self.queue, (order, next(self._arrivals), turn))
         self.wake()
         if turn.done():
             return turn.result()

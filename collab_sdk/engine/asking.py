@@ -1,17 +1,46 @@
-"""Asking a model for a JSON object, and once more where it answered in another form."""
+"""Asking a model for a JSON object, and a second time where the answer holds none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UnreadableReplyError
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.reading import json_object
 from collab_sdk.prompts import load_prompt
+from collab_sdk.spec import ModelSettings
 from collab_sdk.types import Message
 
 T = TypeVar("T")
+
+
+def json_request(
+    role: CallRole,
+    prompt: str,
+    fields: Mapping[str, str],
+    *,
+    settings: ModelSettings,
+    sample: str = "",
+    conversation_id: str = "",
+) -> ChatRequest:
+    """A request for a JSON object: the template `prompt` as instructions, and `{prompt}_turn` with `fields` filled in.
+
+    Instructions first, conversation after: providers' prefix caches hit on the fixed part. `sample` tells draws apart.
+    """
+    instructions, turn = load_prompt(prompt), load_prompt(f"{prompt}_turn")
+    return ChatRequest(
+        role=role,
+        messages=(
+            Message(role="system", content=instructions.text),
+            Message(role="user", content=turn.fill(**fields)),
+        ),
+        settings=settings,
+        json_reply=True,
+        template=instructions.hash + turn.hash,
+        sample=sample,
+        conversation_id=conversation_id,
+    )
 
 
 async def ask_json(engine: Engine, model: ChatModel, request: ChatRequest, read: Callable[[dict[str, Any]], T]) -> T:

@@ -1,4 +1,4 @@
-"""The call path: cache -> single shared -> lease -> admission -> rate limit -> budget -> model -> commit.
+"""The call path: cache -> shared call -> lease -> admission -> rate limit -> budget -> model -> commit.
 
 The budget comes behind the cache, so that a resumed run spends its new budget on what is missing.
 """
@@ -7,25 +7,24 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from itertools import count
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
-from collab_sdk.cache.key import call_identity, call_key
 from collab_sdk.cache.open import default_cache, open_cache
-from collab_sdk.engine.endpoint import Endpoint
+from collab_sdk.cache.record import call_identity, call_key
+from collab_sdk.concurrency import run_sync, sync_twins
+from collab_sdk.engine.endpoints import Endpoint, Replicas
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
-from collab_sdk.engine.loop import run_sync, sync_twins
-from collab_sdk.engine.replicas import Replicas
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
-from collab_sdk.engine.shared_call import SharedCall
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import CacheError, CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
-from collab_sdk.models.replicated import named_replicas
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
@@ -37,7 +36,7 @@ class Engine:
     """Makes every model call of a run: cached, bounded, retried, accounted.
 
     `cache` is a directory, the URL of a shared one, a Cache, or None to keep replies in memory only. How many calls are
-    in shared to a model adapts to what its endpoint bears, up to `limits.concurrency`. `limits.timeout` is in seconds,
+    in flight to a model adapts to what its endpoint bears, up to `limits.concurrency`. `limits.timeout` is in seconds,
     for one try; a model that runs in this process may have a `timeout` of its own (None: it is waited for).
     One engine serves any number of scorers, from any event loop. `limiter` replaces all limits, where several
     processes share them.
@@ -67,6 +66,8 @@ class Engine:
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
         self._unkept: CacheError | None = None
         """Why the last reply that could not be kept was not."""
+        self._opened: dict[str, int] = {}
+        self._order = count()
 
     async def call(
         self, model: ChatModel, request: ChatRequest, *, accept: Callable[[ChatReply], object] | None = None
@@ -91,6 +92,22 @@ class Engine:
         else:
             self.ledger.of(request.role).cache_hits += 1
         return await shared.result()
+
+    @contextmanager
+    def opened(self, conversation_id: str, order: int | None = None) -> Iterator[None]:
+        """Calls for this conversation go before calls for those that are opened later, or have a higher `order`.
+
+        So conversations are finished rather than begun. Afterwards nothing is remembered of it.
+        """
+        self._opened.setdefault(conversation_id, next(self._order) if order is None else order)
+        try:
+            yield
+        finally:
+            self._opened.pop(conversation_id, None)
+
+    def order_of(self, conversation_id: str) -> int:
+        """When it was opened; 0, the first, for one that was not."""
+        return self._opened.get(conversation_id, 0)
 
     async def asettle(self) -> None:
         """Wait until the calls that were sent, but that nobody waits for any more, are kept."""
@@ -135,7 +152,7 @@ class Engine:
         model: ChatModel,
         request: ChatRequest,
         accept: Callable[[ChatReply], object] | None,
-        shared: SharedCall,
+        shared: "SharedCall",
     ) -> ChatReply:
         async with self.cache.lease(key):
             if (known := await self._recall(key, model, request)) is not None:  # another process paid in the meantime
@@ -156,7 +173,7 @@ class Engine:
         self,
         model: ChatModel,
         request: ChatRequest,
-        shared: SharedCall | None = None,
+        shared: "SharedCall | None" = None,
         keep: Callable[[ChatReply], Awaitable[ChatReply]] | None = None,
     ) -> ChatReply:
         """Make the call and `keep` its reply, or the one that another process has kept before it.
@@ -169,7 +186,7 @@ class Engine:
         unkept = self._unkept
         attempts = 0
         while True:
-            async with replicas.turn(request) as (endpoint, replica):
+            async with replicas.turn(request, self.order_of(request.conversation_id)) as (endpoint, replica):
                 endpoint.check()
                 if self._unkept is not unkept:
                     raise CacheError(str(self._unkept))
@@ -180,7 +197,7 @@ class Engine:
                     if replicas.take_over(endpoint, error) and attempts < self._retry.attempts:
                         usage.retries += 1
                         continue
-                    stop = endpoint.failed(error)
+                    stop = endpoint.failed(error, request.conversation_id)
                     left_out = stop is not None and replicas.leave_out(endpoint, stop)
                     if left_out and is_retryable(error):
                         continue
@@ -191,27 +208,22 @@ class Engine:
                 return reply if keep is None else await keep(reply)
 
     async def _persist(
-        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall, replicas: Replicas
+        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: "SharedCall", replicas: Replicas
     ) -> ChatReply:
         """Try until it works, the retry policy gives up, or another replica can take over."""
-        try:
-            return await self._try(endpoint, model, request, shared)
-        except CollabError as error:
-            if not is_retryable(error) or replicas.take_over(endpoint, error):
-                raise
-            failure: CollabError | None = error
-        # tenacity costs as much CPU as the rest of this path, so it comes in when a first try has failed: that failure
-        # is its first attempt.
-        async for attempt in self._retry.retrying(self._sleep):
-            with attempt:
-                if failure is not None:
-                    replayed, failure = failure, None
-                    raise replayed
-                self.ledger.of(request.role).retries += 1
-                reply = await self._try(endpoint, model, request, shared)
-        return reply
+        attempt = 1
+        while True:
+            try:
+                return await self._try(endpoint, model, request, shared)
+            except CollabError as error:
+                pause = self._retry.pause_after(error, attempt)
+                if pause is None or (attempt == 1 and replicas.take_over(endpoint, error)):
+                    raise
+            await self._sleep(pause)
+            self.ledger.of(request.role).retries += 1
+            attempt += 1
 
-    async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall) -> ChatReply:
+    async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: "SharedCall") -> ChatReply:
         await endpoint.rate_limit.wait()
         await self.budget.start()
         usage = self.ledger.of(request.role)
@@ -247,24 +259,13 @@ class Engine:
         return reply
 
     def _replicas(self, model: ChatModel) -> Replicas:
-        """What is known of the model in this event loop; replicas share a rate limit, not their admission."""
+        """What is known of the model in this event loop."""
         known = self._state().replicas
         key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
         found = known.get(key)
         if found is None or found.over:
             endpoint = key if model.fingerprint else model.name
-            rate_limit = self._limiter.rate_limit(endpoint)
-            found = known[key] = Replicas(
-                {
-                    Endpoint(
-                        name=name,
-                        admission=self._limiter.admission(f"{name} {endpoint}"),
-                        rate_limit=rate_limit,
-                        clock=self._clock,
-                    ): replica
-                    for name, replica in named_replicas(model)
-                }
-            )
+            found = known[key] = Replicas.of(model, endpoint, self._limiter, self._clock)
         return found
 
     def _state(self) -> "_LoopState":
@@ -272,6 +273,33 @@ class Engine:
         if (state := self._loops.get(loop)) is None:
             state = self._loops[loop] = _LoopState()
         return state
+
+
+class SharedCall:
+    """A call in a task of its own, so that of those who wait for it one that is cancelled does not take it down.
+
+    When the last of them is cancelled, a call that was not sent yet is cancelled too; one that was `sent` goes on until
+    its reply is kept, since it is paid for.
+    """
+
+    task: asyncio.Task[ChatReply]
+
+    def __init__(self) -> None:
+        self.sent = False
+        self._waiting = 0
+
+    def start(self, call: Coroutine[Any, Any, ChatReply]) -> None:
+        self.task = asyncio.create_task(call)
+        self.task.add_done_callback(_seen)
+
+    async def result(self) -> ChatReply:
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self._waiting -= 1
+            if self._waiting == 0 and not self.sent:
+                self.task.cancel()
 
 
 @dataclass(slots=True)
@@ -282,9 +310,14 @@ class _LoopState:
     shared_calls: dict[str, SharedCall] = field(default_factory=dict)
 
 
-def _forget(shared_calls: dict[str, SharedCall], key: str, shared: SharedCall, _: object) -> None:
+def _forget(shared_calls: dict[str, SharedCall], key: str, shared: "SharedCall", _: object) -> None:
     if shared_calls.get(key) is shared:  # and not one that started when this was cancelled
         del shared_calls[key]
+
+
+def _seen(task: asyncio.Task[ChatReply]) -> None:
+    if not task.cancelled():
+        task.exception()  # whoever waited has seen it; if nobody waits any more, nobody needs to
 
 
 @cache

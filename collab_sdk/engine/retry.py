@@ -3,15 +3,10 @@
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from collab_sdk.errors import EmptyReplyError, ModelCallError
-
-if TYPE_CHECKING:
-    from tenacity import AsyncRetrying, RetryCallState
+from collab_sdk.errors import CollabError, EmptyReplyError, ModelCallError
 
 Sleep = Callable[[float], Awaitable[None]]
-
 
 PATIENCE = 2
 """A rate-limited call (429) has so many times the attempts of others: the endpoint is there, and only asks to wait."""
@@ -30,43 +25,24 @@ class RetryPolicy:
     min_wait: float = 0.5
     max_wait: float = 60.0
 
-    def retrying(self, sleep: Sleep) -> "AsyncRetrying":
-        from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
-
-        backoff = wait_random_exponential(multiplier=self.min_wait, max=self.max_wait)
-
-        def wait(state: "RetryCallState") -> float:
-            error = _error(state)
-            if not isinstance(error, ModelCallError):
-                return backoff(state)
-            asked = error.retry_after
-            if error.rate_limited:
-                # It takes its time, however many are waiting: short waits, which the held slot makes bearable. Servers
-                # name whole seconds, and the same to all, who must not come back at once.
-                own = self.min_wait * 2 ** min(state.attempt_number - 2, LONGEST)
-                asked = (own if asked is None else asked) + random.uniform(0, self.min_wait)  # noqa: S311 - no secret
-            return backoff(state) if asked is None else min(asked, self.max_wait)
-
-        def stop(state: "RetryCallState") -> bool:
-            error, limit = _error(state), self.attempts
-            if isinstance(error, EmptyReplyError):
-                limit = 2
-            elif isinstance(error, ModelCallError) and error.rate_limited:
-                limit = PATIENCE * self.attempts
-            return state.attempt_number >= limit
-
-        return AsyncRetrying(
-            retry=retry_if_exception(is_retryable),
-            wait=wait,
-            stop=stop,
-            sleep=sleep,
-            reraise=True,
-        )
+    def pause_after(self, error: CollabError, attempt: int) -> float | None:
+        """Seconds to wait after `error` ended the try number `attempt`, counted from 1; None if it was the last."""
+        if not is_retryable(error):
+            return None
+        is_rate_limit = isinstance(error, ModelCallError) and error.rate_limited
+        limit = PATIENCE * self.attempts if is_rate_limit else self.attempts
+        if attempt >= (2 if isinstance(error, EmptyReplyError) else limit):
+            return None
+        asked = error.retry_after if isinstance(error, ModelCallError) else None
+        if is_rate_limit:
+            # It takes its time, however many are waiting: short waits, which the held slot makes bearable. Servers name
+            # whole seconds, and the same to all, who must not come back at once.
+            own = self.min_wait * 2 ** min(attempt - 2, LONGEST)
+            asked = (own if asked is None else asked) + random.uniform(0, self.min_wait)  # noqa: S311 - no secret
+        if asked is not None:
+            return min(asked, self.max_wait)
+        return random.uniform(0, min(self.min_wait * 2 ** (attempt - 1), self.max_wait))  # noqa: S311
 
 
 def is_retryable(error: BaseException) -> bool:
     return isinstance(error, EmptyReplyError) or (isinstance(error, ModelCallError) and error.retryable)
-
-
-def _error(state: "RetryCallState") -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None

@@ -10,25 +10,31 @@ from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Goal, Message
 
 
-async def judge_request_is_clear(judge: Judge, history: Sequence[Message], *, goal: Goal) -> bool:
+async def judge_request_is_clear(
+    judge: Judge, history: Sequence[Message], *, goal: Goal, conversation_id: str = ""
+) -> bool:
     """Whether a history that ends with a user message leaves nothing open that would take a question.
 
     Raises SampleError if the judge fails or does not answer in the form asked for.
     """
-    return await _ajudge(judge, history, goal=goal, question="clear")
+    return await _ajudge(judge, history, "clear", goal, conversation_id)
 
 
-async def judge_asks_question(judge: Judge, messages: Sequence[Message], *, goal: Goal) -> bool:
+async def judge_asks_question(
+    judge: Judge, messages: Sequence[Message], *, goal: Goal, conversation_id: str = ""
+) -> bool:
     """Whether the response that `messages` end with asks in place of delivering.
 
     Raises SampleError if the judge fails or does not answer in the form asked for.
     """
-    return await _ajudge(judge, messages, goal=goal, question="asks")
+    return await _ajudge(judge, messages, "asks", goal, conversation_id)
 
 
-async def _ajudge(judge: Judge, messages: Sequence[Message], *, goal: Goal, question: str) -> bool:
+async def _ajudge(judge: Judge, messages: Sequence[Message], question: str, goal: Goal, conversation_id: str) -> bool:
     rubric = Rubric(criterion=load_prompt(f"criterion_{question}").text, read=partial(_read, question))
-    judgements = await judge.ajudge(tuple(messages), goal=goal, rubrics={question: rubric})
+    judgements = await judge.ajudge(
+        tuple(messages), goal=goal, rubrics={question: rubric}, conversation_id=conversation_id
+    )
     return judgements[question].value == 1
 
 

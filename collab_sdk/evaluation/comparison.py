@@ -154,7 +154,8 @@ async def acompare_bots(
 
 async def _acompare(turn: Turn, goal: Goal, conversation_id: str, scorers: Sequence[MRScorer]) -> TurnComparison:
     lost: list[str] = []
-    clear = await _unless_lost(judge_request_is_clear(scorers[0].judge, turn.history, goal=goal), lost)
+    judged = judge_request_is_clear(scorers[0].judge, turn.history, goal=goal, conversation_id=conversation_id)
+    clear = await _unless_lost(judged, lost)
     before, after = await all_settled(_aanswer(turn, goal, conversation_id, scorer, lost) for scorer in scorers)
     return TurnComparison(
         conversation_id=conversation_id,
@@ -167,11 +168,14 @@ async def _acompare(turn: Turn, goal: Goal, conversation_id: str, scorers: Seque
 
 
 async def _aanswer(turn: Turn, goal: Goal, conversation_id: str, scorer: MRScorer, lost: list[str]) -> Answered:
-    response = await _unless_lost(scorer.rollout.arespond(turn.history, sample=f"{conversation_id}/response"), lost)
+    draw = f"{conversation_id}/response"
+    answer = scorer.rollout.arespond(turn.history, sample=draw, conversation_id=conversation_id)
+    response = await _unless_lost(answer, lost)
     if response is None:
         return Answered()
     messages = [*turn.history, Message(role="assistant", content=response)]
-    asks = await _unless_lost(judge_asks_question(scorer.judge, messages, goal=goal), lost)
+    judged = judge_asks_question(scorer.judge, messages, goal=goal, conversation_id=conversation_id)
+    asks = await _unless_lost(judged, lost)
     score = await scorer.ascore(messages, goal=goal, conversation_id=conversation_id)
     lost += score.errors
     return Answered(response=response, score=score, asks=asks)

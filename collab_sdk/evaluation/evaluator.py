@@ -71,12 +71,13 @@ class Evaluator:
         model, goal = as_chat_model(bot), conversation.goal or Goal(text="")
         self.reward.check(goal)  # before anything is paid for
         if self.task.needs_brief and not goal.text:
-            goal = await self._briefs.awrite(goal)
+            goal = await self._briefs.awrite(goal, conversation_id=conversation.id)
         elif self.task.is_log:
             goal = await self._goals.aread(conversation)
         opening = conversation.opening if self.task.is_log else conversation.messages
         start = replace(conversation, id=f"{self.task.name}/{conversation.id}", messages=opening, goal=goal)
-        samples = await all_settled(self._aplay(model, start, goal, sample) for sample in range(self.samples))
+        with self.engine.opened(start.id, self.engine.order_of(conversation.id)):
+            samples = await all_settled(self._aplay(model, start, goal, sample) for sample in range(self.samples))
         return tuple(replace(played, conversation_id=conversation.id) for played in samples)
 
     async def _aplay(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Episode:
@@ -102,8 +103,8 @@ class Evaluator:
         whole = replace(played.future, messages=messages[1:])
         try:
             measured, questions, asks = await _together(
-                self.reward.agive(messages[:1], whole, goal=goal),
-                auseful_questions(self.judge, messages, goal=goal),
+                self.reward.agive(messages[:1], whole, goal=goal, conversation_id=played.conversation_id),
+                auseful_questions(self.judge, messages, goal=goal, conversation_id=played.conversation_id),
                 self._judge_asks_question(played, goal),
             )
         except SampleError as error:
@@ -114,7 +115,8 @@ class Evaluator:
     async def _judge_asks_question(self, played: Episode, goal: Goal) -> bool | None:
         if played.is_ambiguous is None:
             return None
-        return await judge_asks_question(self.judge, (*played.opening, played.future.messages[0]), goal=goal)
+        answered = (*played.opening, played.future.messages[0])
+        return await judge_asks_question(self.judge, answered, goal=goal, conversation_id=played.conversation_id)
 
 
 async def _together(measured: Any, questions: Any, asks: Any) -> tuple[Future, tuple[bool, ...], bool | None]:

@@ -15,7 +15,9 @@ MARKS = QUESTION_MARKS + ";"
 tells the rest from rhetoric."""
 
 
-async def auseful_questions(judge: Judge, messages: Sequence[Message], *, goal: Goal) -> tuple[bool, ...]:
+async def auseful_questions(
+    judge: Judge, messages: Sequence[Message], *, goal: Goal, conversation_id: str = ""
+) -> tuple[bool, ...]:
     """For each question that the bot asked, whether its answer changed the outcome.
 
     A bot that asks about what does not matter, to look busy or to put work off, shows here, whatever its
@@ -25,7 +27,7 @@ async def auseful_questions(judge: Judge, messages: Sequence[Message], *, goal: 
     if not any(mark in message.content for message in asked for mark in MARKS):
         return ()
     rubric = Rubric(criterion=load_prompt(f"criterion_{NAME}").text, read=_read)
-    judgements = await judge.ajudge(tuple(messages), goal=goal, rubrics={NAME: rubric})
+    judgements = await judge.ajudge(tuple(messages), goal=goal, rubrics={NAME: rubric}, conversation_id=conversation_id)
     return tuple(map(bool, judgements[NAME].items))
 
 

@@ -87,9 +87,12 @@ class SimulatorCheck:
         goal = replace(turn.goal, style=tuple(turn.earlier))
         sample = f"{turn.conversation_id}/user-turn-{turn.turn}"
         try:
-            return replace(turn, simulated=await self.simulator.areply(turn.history, goal=goal, sample=sample))
+            simulated = await self.simulator.areply(
+                turn.history, goal=goal, sample=sample, conversation_id=turn.conversation_id
+            )
         except SampleError as error:
             return replace(turn, error=str(error))
+        return replace(turn, simulated=simulated)
 
 
 async def _both(

@@ -96,7 +96,8 @@ class Inputs:
 
     def _check_folder(self, target: Path) -> None:
         for folder in self._around(target, itself=True):
-            raise OutputError(f"{target} is in {folder}, a folder of inputs: write to another folder.")
+            place = "is" if target == folder else f"is in {folder},"
+            raise OutputError(f"{target} {place} a folder of inputs: write to another folder.")
         found = _status(target)
         if found is None:
             return

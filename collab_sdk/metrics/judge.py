@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.engine.asking import ask_json
+from collab_sdk.engine.asking import ask_json, json_request
 from collab_sdk.engine.engine import Engine
 from collab_sdk.metrics.base import Judgement, Rubric
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
-from collab_sdk.models.reading import json_request
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
@@ -26,7 +25,12 @@ class Judge:
         self.engine = engine
 
     async def ajudge(
-        self, messages: tuple[Message, ...], *, goal: Goal, rubrics: Mapping[str, Rubric]
+        self,
+        messages: tuple[Message, ...],
+        *,
+        goal: Goal,
+        rubrics: Mapping[str, Rubric],
+        conversation_id: str = "",
     ) -> dict[str, Judgement]:
         """A judgement for every rubric, by name. Raises SampleError if even one cannot be had."""
         if not rubrics:
@@ -43,13 +47,15 @@ class Judge:
             "transcript": fence_transcript(messages),
             "criteria": fence("criteria", criteria),
         }
-        request = json_request(CallRole.JUDGE, "judge", fields, settings=self.settings)
+        request = json_request(CallRole.JUDGE, "judge", fields, settings=self.settings, conversation_id=conversation_id)
         return await ask_json(self.engine, self.model, request, read)
 
-    async def aextract(self, messages: tuple[Message, ...], *, wanted: str) -> str:
+    async def aextract(self, messages: tuple[Message, ...], *, wanted: str, conversation_id: str = "") -> str:
         """What the assistant finally delivered, empty if nothing. Raises SampleError if that cannot be found out."""
         fields = {"transcript": fence_transcript(messages), "wanted": wanted}
-        request = json_request(CallRole.JUDGE, "extract", fields, settings=self.settings)
+        request = json_request(
+            CallRole.JUDGE, "extract", fields, settings=self.settings, conversation_id=conversation_id
+        )
         return await ask_json(self.engine, self.model, request, _read_artefact)
 
 

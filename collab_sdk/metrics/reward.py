@@ -32,12 +32,14 @@ class Reward:
         for metric, _ in self.metrics.values():
             check_goal(metric, goal)
 
-    async def agive(self, start: tuple[Message, ...], future: Future, *, goal: Goal) -> Future:
+    async def agive(
+        self, start: tuple[Message, ...], future: Future, *, goal: Goal, conversation_id: str = ""
+    ) -> Future:
         """The future of `start` with its metrics and reward, or as a failed one."""
         messages = (*start, *future.messages)
         tokens = _tokens_by_role((start[-1], *future.messages))
         try:
-            judgements, artefacts = await self._afind(messages, goal)
+            judgements, artefacts = await self._afind(messages, goal, conversation_id)
             values = await all_settled(
                 _avalue(
                     metric,
@@ -61,7 +63,9 @@ class Reward:
             reward=sum(weight * by_name[name] for name, (_, weight) in self.metrics.items()),
         )
 
-    async def _afind(self, messages: tuple[Message, ...], goal: Goal) -> tuple[dict[str, Judgement], dict[str, str]]:
+    async def _afind(
+        self, messages: tuple[Message, ...], goal: Goal, conversation_id: str
+    ) -> tuple[dict[str, Judgement], dict[str, str]]:
         """Judgements and artefacts, by metric. Raises SampleError if even one cannot be had."""
         rubrics = {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := rubric_of(metric, goal))}
         wanted = {name: what for name, (metric, _) in self.metrics.items() if (what := artefact_of(metric, goal))}
@@ -69,24 +73,26 @@ class Reward:
         about_all = {name: rubric for name, rubric in rubrics.items() if name not in about_artefact}
         kinds = sorted(set(wanted.values()))
         calls: list[Awaitable[Any]] = [
-            self.judge.ajudge(messages, goal=goal, rubrics=about_all),
-            *(self.judge.aextract(messages, wanted=kind) for kind in kinds),
+            self.judge.ajudge(messages, goal=goal, rubrics=about_all, conversation_id=conversation_id),
+            *(self.judge.aextract(messages, wanted=kind, conversation_id=conversation_id) for kind in kinds),
         ]
         judgements, *extracted = await all_settled(calls)
         found = dict(zip(kinds, extracted, strict=True))
         artefacts = {name: found[kind] for name, kind in wanted.items()}
         compared = await all_settled(
-            self._acompare(name, rubric, artefacts[name], goal) for name, rubric in about_artefact.items()
+            self._acompare(name, rubric, artefacts[name], goal, conversation_id)
+            for name, rubric in about_artefact.items()
         )
         return judgements | dict(zip(about_artefact, compared, strict=True)), artefacts
 
-    async def _acompare(self, name: str, rubric: Rubric, artefact: str, goal: Goal) -> Judgement:
+    async def _acompare(self, name: str, rubric: Rubric, artefact: str, goal: Goal, conversation_id: str) -> Judgement:
         with _errors_of(name):
             known = rubric.compare(artefact) if rubric.compare else None
         if known is not None:
             return known
         answer = (Message(role="assistant", content=artefact),)
-        return (await self.judge.ajudge(answer, goal=goal, rubrics={name: rubric}))[name]
+        judged = await self.judge.ajudge(answer, goal=goal, rubrics={name: rubric}, conversation_id=conversation_id)
+        return judged[name]
 
 
 async def _avalue(metric: Metric, evidence: Evidence) -> float:

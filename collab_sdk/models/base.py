@@ -1,11 +1,12 @@
 """The one narrow interface between this project and whatever answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+from collab_sdk.models.providers import keys_of
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
 from collab_sdk.types import Message
 
@@ -29,7 +30,7 @@ class CallRole(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatRequest:
-    """One call. Everything here but `metadata` is part of the cache key."""
+    """One call. Everything here but `conversation_id` and `metadata` is part of the cache key."""
 
     role: CallRole
     messages: tuple[Message, ...]
@@ -40,6 +41,8 @@ class ChatRequest:
     """Hash of the prompt template, so that a changed prompt is a new call."""
     sample: str = ""
     """Which draw this is (conversation, candidate, future, step): repeated draws stay distinct."""
+    conversation_id: str = ""
+    """To which conversation it belongs: calls for the one that was opened first go first."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Handed to the user's own bot if its signature asks for it."""
 
@@ -87,8 +90,19 @@ def settings_for(model: ChatModel, default: ModelSettings) -> ModelSettings:
 
 def spec_of(model: ChatModel, settings: ModelSettings) -> ModelSpec:
     """The model as data, as it is asked in a role. What it was made of is in its fingerprint."""
+    servers: Sequence[ChatModel] = getattr(model, "replicas", ()) or (model,)
+    named = [key.variable for key in keys_of(model) if key.demanded]
+    return ModelSpec(
+        name=model.name,
+        api_base=tuple(base for server in servers if (base := _base_of(server))),
+        api_key_env=named[0] if named else None,
+        settings=settings,
+        price=model.price,
+    )
+
+
+def _base_of(model: ChatModel) -> str | None:
     known: Mapping[str, Any] = model.fingerprint or {}
     while isinstance(known.get("bot"), Mapping):  # under instructions
         known = known["bot"]
-    base = known.get("api_base")
-    return ModelSpec(name=model.name, api_base=(base,) if base else (), settings=settings)
+    return known.get("api_base")

@@ -8,6 +8,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.providers import ApiKey
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import Price
 from collab_sdk.types import Message
@@ -41,6 +42,12 @@ class InstructedModel:
     def overrides(self) -> Mapping[str, Any]:
         """The settings that the bot was made with."""
         known: Mapping[str, Any] = getattr(self._model, "overrides", {})
+        return known
+
+    @property
+    def api_key(self) -> ApiKey | None:
+        """Where the bot's key comes from."""
+        known: ApiKey | None = getattr(self._model, "api_key", None)
         return known
 
     @property

@@ -18,6 +18,16 @@ PRICED_EVERYWHERE = {"azure", "azure_ai"}
 
 NOTHING_SENT = "none"
 """Sent in place of a key to a server that is to get none: LiteLLM refuses to send nothing."""
+KEY_VARIABLES = {
+    "bedrock": "AWS_ACCESS_KEY_ID",
+    "huggingface": "HUGGINGFACE_API_KEY",
+    "perplexity": "PERPLEXITYAI_API_KEY",
+    "sagemaker": "AWS_ACCESS_KEY_ID",
+    "sagemaker_chat": "AWS_ACCESS_KEY_ID",
+    "together_ai": "TOGETHERAI_API_KEY",
+    "vertex_ai": "GOOGLE_APPLICATION_CREDENTIALS",
+}
+"""Where LiteLLM reads a provider's key, if not in `PROVIDER_API_KEY`."""
 PRICE_KEYS = ("alias_of", "input_cost_per_token", "litellm_provider", "output_cost_per_token", "tiered_pricing")
 PRICES_FILE = "model_prices_and_context_window_backup.json"
 
@@ -74,9 +84,7 @@ class LiteLLMModel:
             raise MissingExtraError.of(_why_litellm(model, api_base), "litellm")
         self._model = model
         self._api_base = api_base
-        # LiteLLM would send the key in the provider's own variable to whatever address it is given.
-        self._sent_key = api_key.value or (NOTHING_SENT if api_base not in (None, self._own_base) else None)
-        self.api_key = api_key
+        self._given_key = api_key
         self._price = price
 
     @property
@@ -86,6 +94,27 @@ class LiteLLMModel:
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
         return {"model": self._model, "api_base": without_credentials(self._base)}
+
+    @cached_property
+    def api_key(self) -> ApiKey:
+        """Where the key comes from: what was given, or the variable that LiteLLM reads."""
+        given = self._given_key
+        if given.value or given.demanded:
+            return given
+        if not self._provider:
+            return given
+        variable = KEY_VARIABLES.get(self._provider, f"{self._provider.upper()}_API_KEY")
+        return ApiKey(variable=variable, withheld=self._is_elsewhere)
+
+    @property
+    def _sent_key(self) -> str | None:
+        # LiteLLM would send the key in the provider's own variable to whatever address it is given.
+        return self._given_key.value or (NOTHING_SENT if self._is_elsewhere else None)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether the address is one that the provider's own key is not meant for."""
+        return self._api_base not in (None, self._own_base)
 
     @cached_property
     def price(self) -> Price | None:
@@ -121,6 +150,7 @@ class LiteLLMModel:
         return next((bases[name] for name in names if name in bases), None)
 
     async def achat(self, request: ChatRequest) -> ChatReply:
+        self._given_key.check()
         try:
             # Retries are the engine's, and a parameter that a provider does not know is left out.
             completion = await load_litellm().acompletion(
@@ -138,7 +168,8 @@ class LiteLLMModel:
                     f"{self.name!r} is no model LiteLLM knows: write PROVIDER/MODEL, such as openai/gpt-4o-mini, "
                     "or give --api-base (api_base=) for a server of your own."
                 ) from error
-            raise translated(self.name, error) from error
+            advice = self.api_key.advice if getattr(error, "status_code", None) == 401 else ""
+            raise translated(self.name, error, advice=advice) from error
         return reply_of(self.name, completion, self.price)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError
 from collab_sdk.models.base import ChatReply, ChatRequest
-from collab_sdk.secrets import one_line
+from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
 
 # 200: a body that is no JSON, from a proxy in between.
@@ -35,23 +35,24 @@ def request_arguments(request: ChatRequest) -> dict[str, Any]:
     """
     arguments: dict[str, Any] = {
         "messages": [message.to_dict() for message in request.messages],
-        **_from_environment(request.settings.sent()),
+        **from_environment(request.settings.sent()),
     }
     if request.json_reply:
         arguments["response_format"] = {"type": "json_object"}
     return arguments
 
 
-def _from_environment(value: Any) -> Any:
-    """The value with the contents of variables for `env:NAME`."""
+def from_environment(value: Any) -> Any:
+    """The value with the contents of variables for `env:NAME`. Raises EndpointError where one is not set."""
     if isinstance(value, str) and value.startswith(ENVIRONMENT):
         name = value.removeprefix(ENVIRONMENT)
         if not (found := os.environ.get(name)):
             raise EndpointError(f"A setting is read from the environment variable {name}, which is not set.")
+        remember_secret(found)
         return found
     if isinstance(value, Mapping):
-        return {name: _from_environment(item) for name, item in value.items()}
-    return [_from_environment(item) for item in value] if isinstance(value, list | tuple) else value
+        return {name: from_environment(item) for name, item in value.items()}
+    return [from_environment(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 from collab_sdk.errors import EndpointError, MissingExtraError
 from collab_sdk.plugins import names
+from collab_sdk.secrets import remember_secret
 
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 OPENAI_BASE, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
@@ -17,6 +19,7 @@ SERVER_BASE, SERVER_KEY = "HOSTED_VLLM_API_BASE", "HOSTED_VLLM_API_KEY"
 """The variables of models without a provider: servers of one's own."""
 WRITTEN = re.compile(r"[a-z0-9_]+")
 """How LiteLLM writes the names of providers."""
+QUOTED = re.compile(r'= "([a-z0-9_-]+)"')
 PREFIXED = re.compile(r"proactive:|prompt:[^@]*@")
 PROVIDERS = frozenset(
     """
@@ -65,9 +68,24 @@ def provider_of(name: str) -> str | None:
 
 
 def _is_new_provider(provider: str) -> bool:
-    """Whether the installed LiteLLM knows it; that takes seconds, for which `Qwen/Qwen3-8B` need not wait."""
-    may_be = WRITTEN.fullmatch(provider) is not None and litellm_folder() is not None
-    return may_be and provider in load_litellm().provider_list
+    """Whether the installed LiteLLM knows it. Its list is read as text: `google/gemma-2-9b-it` need not wait for it."""
+    if WRITTEN.fullmatch(provider) is None or litellm_folder() is None:
+        return False
+    if "litellm" in sys.modules or (named := _names_in_litellm()) is None:
+        return provider in load_litellm().provider_list
+    return provider in named
+
+
+@cache
+def _names_in_litellm() -> frozenset[str] | None:
+    """All names that LiteLLM's list of providers may hold, and others; None for a LiteLLM that keeps it elsewhere."""
+    folder = litellm_folder()
+    try:
+        text = (folder / "types" / "utils.py").read_text(encoding="utf-8") if folder is not None else ""
+    except (OSError, ValueError):
+        return None
+    _, found, listed = text.partition("class LlmProviders(")
+    return frozenset(QUOTED.findall(listed.partition("\nclass ")[0])) if found else None
 
 
 def has_own_address(name: str) -> bool:
@@ -98,6 +116,12 @@ class ApiKey:
     variable: str | None = None
     demanded: bool = False
     """Whether the user named the variable."""
+    withheld: bool = False
+    """Whether the variable is not read, because it is for another address."""
+
+    def __post_init__(self) -> None:
+        if self.value is not None:
+            remember_secret(self.value)
 
     @classmethod
     def of(cls, name: str, base: str | None, *, given: str | None, variable: str | None) -> Self:
@@ -111,12 +135,13 @@ class ApiKey:
         if variable is not None:
             return cls(value=os.environ.get(variable) or None, variable=variable, demanded=True)
         provider = provider_of(name)
-        own = None
-        if provider == "openai" and base in (None, OPENAI_ADDRESS, os.environ.get(OPENAI_BASE)):
-            own = OPENAI_KEY
-        elif provider in (None, "hosted_vllm") and base is not None:
-            own = SERVER_KEY
-        return cls(value=os.environ.get(own) or None if own else None, variable=own)
+        if provider == "openai":
+            if base is not None and base.rstrip("/") not in _addresses_of_openai():
+                return cls(variable=OPENAI_KEY, withheld=True)
+            return cls(value=os.environ.get(OPENAI_KEY) or None, variable=OPENAI_KEY)
+        if provider in (None, "hosted_vllm") and base is not None:
+            return cls(value=os.environ.get(SERVER_KEY) or None, variable=SERVER_KEY)
+        return cls()  # LiteLLM looks for it
 
     def check(self) -> None:
         """Raise EndpointError if the variable that the user named holds nothing."""
@@ -128,13 +153,28 @@ class ApiKey:
         """Where the key was looked for, and what was there."""
         if self.variable is None:
             return "its key was given (api_key=)" if self.value else "no key is sent"
-        found = "set" if self.value else "empty" if self.variable in os.environ else "not set"
-        return f"its key is read from {self.variable}, which is {found}{'' if self.value else ', so no key is sent'}"
+        held = os.environ.get(self.variable)
+        found = "set" if held else "not set" if held is None else "set to nothing"
+        if self.withheld:
+            return f"{self.variable}, which is {found}, is read for the provider's own address alone: no key is sent"
+        return f"its key is read from {self.variable}, which is {found}{'' if held else ', so no key is sent'}"
 
     @property
     def advice(self) -> str:
         """What a person whose key was refused should know."""
-        return f"The key: {self.state}. Name the variable that holds it with --api-key-env (api_key_env=)."
+        told = f"{self.state[0].upper()}{self.state[1:]}"
+        return f"{told}. Name the variable that holds the right one with --api-key-env (api_key_env=)."
+
+
+def _addresses_of_openai() -> set[str]:
+    """OpenAI's own, and the one in its variable."""
+    return {OPENAI_ADDRESS, os.environ.get(OPENAI_BASE, "").rstrip("/")}
+
+
+def keys_of(model: Any) -> list[ApiKey]:
+    """Where the keys of a model's servers come from; none for a model without a server."""
+    servers = getattr(model, "replicas", ()) or (model,)
+    return [server.api_key for server in servers if getattr(server, "api_key", None) is not None]
 
 
 NO_KEY = ApiKey()

@@ -1,37 +1,10 @@
-"""Replies in the form of a JSON object."""
+"""Reading what a model answers with."""
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.models.base import CallRole, ChatRequest
-from collab_sdk.prompts import load_prompt
-from collab_sdk.spec import ModelSettings
-from collab_sdk.types import Message
-
 THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
-
-
-def json_request(
-    role: CallRole, prompt: str, fields: Mapping[str, str], *, settings: ModelSettings, sample: str = ""
-) -> ChatRequest:
-    """A request for a JSON object: the template `prompt` as instructions, and `{prompt}_turn` with `fields` filled in.
-
-    Instructions first, conversation after: providers' prefix caches hit on the fixed part. `sample` tells draws apart.
-    """
-    instructions, turn = load_prompt(prompt), load_prompt(f"{prompt}_turn")
-    return ChatRequest(
-        role=role,
-        messages=(
-            Message(role="system", content=instructions.text),
-            Message(role="user", content=turn.fill(**fields)),
-        ),
-        settings=settings,
-        json_reply=True,
-        template=instructions.hash + turn.hash,
-        sample=sample,
-    )
 
 
 def json_object(text: str) -> dict[str, Any]:

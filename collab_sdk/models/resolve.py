@@ -127,7 +127,10 @@ def _named(name: str, served: _Served) -> ChatModel:
         prefix, instructions, inner = found
         model = _named(inner, served)
         return InstructedModel(model, instructions, name=f"{prefix}{model.name}")
-    if (plugin := _plugin(name, None)) is not None:
+    plugin = _plugin(name, None)
+    if served.price is not None and (plugin is not None or name.startswith("py:")):
+        raise UsageError(f"{name} takes no price: only calls to a server are counted in tokens and money.")
+    if plugin is not None:
         return _with_settings(plugin, served.settings)
     if name.startswith("py:"):
         bot, versioned = import_named(name)

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from collab_sdk.errors import ModelCallError, UsageError
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
-from collab_sdk.models.openai_shape import request_arguments, translated
+from collab_sdk.models.openai_shape import NO_MODEL, request_arguments, translated
 from collab_sdk.models.providers import NO_KEY, OPENAI_ADDRESS, ApiKey
 from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import Price
@@ -55,8 +55,7 @@ class ServerModel:
         self._url = urlunsplit(parts._replace(path=path, fragment=""))
         self._headers = {"Content-Type": "application/json", "User-Agent": "collab-sdk"}
         self.api_key = api_key
-        if api_key.value and not parts.username:  # which is another way to say who calls
-            self._headers["Authorization"] = f"Bearer {api_key.value}"
+        self._is_keyed = not parts.username  # which is another way to say who calls
         self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
 
     @cached_property
@@ -75,7 +74,7 @@ class ServerModel:
     async def achat(self, request: ChatRequest) -> ChatReply:
         self.api_key.check()
         arguments = request_arguments(request)
-        headers = {**self._headers, **arguments.pop("extra_headers", {})}
+        headers = self._headers_with(arguments.pop("extra_headers", {}))
         extra = arguments.pop("extra_body", {})
         if self._is_reasoning:
             arguments = _for_reasoning(arguments)
@@ -93,13 +92,22 @@ class ServerModel:
             raise translated(self.name, error, advice=self._advice(error)) from error
         return _reply(self.name, completion, self.price)
 
+    def _headers_with(self, given: Mapping[str, str]) -> dict[str, str]:
+        """All headers of a call; those that the user gives replace others, however they are written."""
+        headers = dict(self._headers)
+        if self.api_key.value and self._is_keyed:
+            headers["Authorization"] = f"Bearer {self.api_key.value}"
+        replaced = {name.lower() for name in given}
+        return {**{name: value for name, value in headers.items() if name.lower() not in replaced}, **given}
+
     def _advice(self, error: Exception) -> str:
         """What to do about a refusal."""
         status = getattr(error, "status_code", None)
         if status == 401:
             return self.api_key.advice
         address = without_credentials(self._api_base) or ""
-        if status == 404 and not urlsplit(self._url).path.endswith(f"/v1{PATH}"):
+        about_model = NO_MODEL.search(str(error)) is not None
+        if status == 404 and not about_model and not urlsplit(self._url).path.endswith(f"/v1{PATH}"):
             return f"Did you mean the address {address.partition('?')[0].rstrip('/')}/v1?"
         return ""
 

@@ -56,7 +56,8 @@ async def adraw_candidates(
         if source is Source.PROACTIVE:
             history = with_instructions(history, load_prompt("proactive").text)
         try:
-            text = await rollout.arespond(history, sample=f"{conversation_id}/candidate-{number}")
+            draw_id = f"{conversation_id}/candidate-{number}"
+            text = await rollout.arespond(history, sample=draw_id, conversation_id=conversation_id)
         except SampleError as error:
             lost.append(str(error))
             return None

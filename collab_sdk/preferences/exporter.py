@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.concurrency import all_settled
-from collab_sdk.engine.loop import run_sync, sync_twins
+from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.files import NO_INPUTS, Inputs
 from collab_sdk.logs.reader import LoggedConversations
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
@@ -19,8 +18,10 @@ from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.score_rows import run_row
 from collab_sdk.scorer import MRScorer
-from collab_sdk.spec import PairRule, RunSpec
+from collab_sdk.spec import PairRule, RunnerSpec, RunSpec
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
+
+HERE = RunnerSpec()
 
 
 @sync_twins
@@ -110,6 +111,7 @@ class PreferenceExporter:
         eval_fraction: float = 0.0,
         on_progress: Callable[[ExportReport], None] | None = None,
         inputs: Inputs = NO_INPUTS,
+        runner: RunnerSpec = HERE,
     ) -> ExportReport:
         """Write what `aexport` does, whoever scored the conversations, and never onto one of `inputs`."""
         report = ExportReport()
@@ -131,7 +133,7 @@ class PreferenceExporter:
                 run_row(
                     self.made_with,
                     self.scorer.engine.ledger.to_dict(),
-                    spec=self.spec.to_dict(),
+                    spec=replace(self.spec, runner=runner).to_dict(),
                     export={"format": format, "eval_fraction": eval_fraction},
                     failed=_failed(report),
                 )

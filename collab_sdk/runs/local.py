@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from collab_sdk.concurrency import open_order
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import BudgetError, CollabError, RunStoppedError
 from collab_sdk.runs.runner import Job, Outcome
@@ -24,22 +23,21 @@ async def over_conversations(
 ) -> AsyncIterator[Outcome[T]]:
     """Do `work` on every conversation, `open_at_once` at a time; outcomes come in input order, as soon as they can.
 
-    Memory stays flat: at most `HELD_BACK` times as many are open or wait for one before them. An error of one
-    conversation is its outcome, but for a RunStoppedError: after one, no other is opened any more. Those open are seen
-    to their end if a budget is spent, since they may do without further calls; otherwise they are cancelled. What was
-    done has its outcome still, and then the first such error is raised. However it ends, `settle` waits for what is
-    still under way.
+    Work begins in input order. Memory stays flat: at most `HELD_BACK` times as many are open or wait for one before
+    them. An error of one conversation is its outcome, but for a RunStoppedError: after one, no other is opened any
+    more. Those open are seen to their end if a budget is spent, since they may do without further calls; otherwise
+    they are cancelled. What was done has its outcome still, and then the first such error is raised. However it ends,
+    `settle` waits for what is still under way.
     """
     reader = iter(conversations)
     running: deque[tuple[Conversation, asyncio.Task[T]]] = deque()
     changed = asyncio.Event()
     pull: asyncio.Task[Conversation | None] | None = None
     stop: RunStoppedError | None = None
-    order, at_work, exhausted = 0, 0, False
+    at_work, exhausted = 0, False
 
-    async def in_order(order: int, conversation: Conversation) -> T:
+    async def watched(conversation: Conversation) -> T:
         nonlocal stop
-        open_order.set(order)
         try:
             return await work(conversation)
         except RunStoppedError as error:  # noted here: a callback of the task may come after its outcome was looked at
@@ -74,10 +72,9 @@ async def over_conversations(
                 exhausted = conversation is None
                 if conversation is not None and stop is None:
                     at_work += 1
-                    task = asyncio.create_task(in_order(order, conversation))
+                    task = asyncio.create_task(watched(conversation))
                     task.add_done_callback(ended)
                     running.append((conversation, task))
-                    order += 1
             while running and running[0][1].done():
                 if (one := outcome(*running.popleft())) is not None:
                     yield one
@@ -113,6 +110,11 @@ def run_here(
     work: Callable[[Conversation], Awaitable[T]], conversations: Iterable[Conversation], *, engine: Engine
 ) -> AsyncIterator[Outcome[T]]:
     """`work` on every conversation, as many open as keep `engine` busy; outcomes are those of a Runner."""
+
+    async def opened(conversation: Conversation) -> T:
+        with engine.opened(conversation.id):
+            return await work(conversation)
+
     return over_conversations(
-        work, conversations, open_at_once=max(2, engine.limits.concurrency), settle=engine.asettle
+        opened, conversations, open_at_once=max(2, engine.limits.concurrency), settle=engine.asettle
     )

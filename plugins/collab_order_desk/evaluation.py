@@ -1,6 +1,6 @@
 """How a bot does at the desk: whole conversations with customers whose orders it was not trained on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -12,8 +12,7 @@ from collab_order_desk.model import OrderDeskUser
 from collab_order_desk.speech import Reply, read_reply
 from collab_order_desk.user import visit_of
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, Message, Rollout, Simulator, as_chat_model
-from collab_sdk.concurrency import all_settled
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.spec import Limits
 from collab_sdk.tokens import count_tokens
@@ -69,6 +68,7 @@ class AsHeard:
     def __init__(self, bot: ChatModel) -> None:
         self._bot = bot
         self.name, self.fingerprint, self.price = bot.name, bot.fingerprint, bot.price
+        self.overrides: Mapping[str, Any] = getattr(bot, "overrides", {})
         self.timeout = None
 
     async def achat(self, request: ChatRequest) -> ChatReply:

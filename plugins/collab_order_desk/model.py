@@ -12,7 +12,7 @@ from collab_order_desk.speech import read_reply
 from collab_order_desk.user import reply, visit_of
 from collab_order_desk.world import NAMES, Order, consistent_orders, goal_text, read_order, said_by_user
 from collab_sdk.errors import ModelCallError, UnknownNameError
-from collab_sdk.models import CallRole, ChatReply, ChatRequest
+from collab_sdk.models import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.prompts import unfence, unfence_transcript
 from collab_sdk.spec import Price
 from collab_sdk.types import Message
@@ -32,6 +32,8 @@ class OrderDeskUser:
     """
 
     price = Price(prompt=0.0, completion=0.0)
+    takes = SETTINGS  # and rules do not heed them
+    overrides: Mapping[str, Any] = NOTHING
 
     def __init__(self, *, phrasings: str | None = None) -> None:
         if phrasings is not None and phrasings not in PHRASINGS:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, suppress
+from itertools import count
 from math import ceil
 from typing import Any, TypeVar
 
@@ -15,7 +16,6 @@ from collab_ray.broker import Coordinator
 from collab_ray.cluster import Cluster
 from collab_ray.pool import WorkerPool
 from collab_ray.worker import BROKEN, VALUE, WorkerSetup
-from collab_sdk.concurrency import open_order
 from collab_sdk.engine import Engine, Usage
 from collab_sdk.errors import RunnerError, UsageError
 from collab_sdk.jobs import JOBS, dumps, error_of, loads
@@ -62,8 +62,10 @@ class RayRunner:
         pool = WorkerPool(dumps(self._setup(job)), self._coordinator, capacity=capacity)
         supervision = asyncio.create_task(self._supervise(pool))
 
+        order = count()
+
         async def work(conversation: Conversation) -> T:
-            reply = asyncio.create_task(pool.work(open_order.get(), dumps(conversation)))
+            reply = asyncio.create_task(pool.work(next(order), dumps(conversation)))
             try:
                 await asyncio.wait({reply, supervision}, return_when=asyncio.FIRST_COMPLETED)
             finally:

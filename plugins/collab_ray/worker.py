@@ -16,7 +16,6 @@ from collab_ray.client import RateClient
 from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
-from collab_sdk.concurrency import open_order
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
 from collab_sdk.jobs import JOBS, dumps, error_row, loads
 from collab_sdk.spec import Limits
@@ -104,10 +103,11 @@ class Worker:
         self._reporting = asyncio.create_task(self._client.keep_reporting())
 
     async def _outcome(self, order: int, conversation: str) -> str:
-        open_order.set(order)
         try:
             if (outcome := await self._outcomes.find(conversation)) is None:
-                result = await self._do(loads(Conversation, conversation))
+                opened = loads(Conversation, conversation)
+                with self._engine.opened(opened.id, order):
+                    result = await self._do(opened)
                 outcome = dumps(result)
                 if self._job.is_whole(result):
                     await self._outcomes.keep(conversation, outcome)

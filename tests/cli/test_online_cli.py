@@ -1,13 +1,21 @@
 """`collab finetune` where the model plays: what it shows, and what is in the way of it, in one line."""
 
+import json
+
 import pytest
 from support.cli import collab
 from support.playing import opening, write_openings
 from support.training import write_rows
 
-pytestmark = pytest.mark.slow
+from collab_sdk import Engine, Limits
 
-PLAYING = ("--method", "grpo", "--model", "offline", "--batch-size", "8", "--candidates", "4")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning"),
+]
+
+TALKING = ("--method", "grpo", "--batch-size", "8", "--candidates", "4")
+PLAYING = (*TALKING, "--model", "offline")
 
 
 @pytest.fixture
@@ -33,7 +41,6 @@ def test_a_dry_run_shows_what_the_model_will_answer_and_what_that_takes(openings
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_it_trains_and_says_what_user_and_judge_were_asked(openings, tiny_base, tmp_path):
     settings = ("--samples", "1", "--window", "1", "--epochs", "1", "--metric", "interactivity=1")
     result = collab("finetune", openings, "-m", tiny_base, "-o", tmp_path / "out", *PLAYING, *settings)
@@ -42,6 +49,54 @@ def test_it_trains_and_says_what_user_and_judge_were_asked(openings, tiny_base, 
     for part in ("simulator", "judge"):
         assert part in result.stderr
     assert "Serve it:" in result.stderr
+
+
+def test_a_user_and_a_judge_are_enough_as_the_bot_is_the_model_in_training(openings, tiny_base, tmp_path):
+    roles = ("--simulator", "offline", "--judge", "offline:proactive")
+    result = collab("finetune", openings, "-m", tiny_base, "-o", tmp_path / "out", *TALKING, *roles, "--dry-run")
+    assert result.exit_code == 0, result.output
+
+
+LIMITS = {
+    "--max-usd": 5.0,
+    "--max-calls": 100_000,
+    "--concurrency": 3,
+    "--requests-per-minute": 600_000.0,
+    "--tokens-per-minute": 7e8,
+    "--timeout": 9.0,
+}
+
+
+def test_every_limit_reaches_the_engine(openings, tiny_base, tmp_path, monkeypatch):
+    engines = []
+
+    def engine(**settings):
+        engines.append(Engine(**settings))
+        return engines[-1]
+
+    monkeypatch.setattr("collab_cli.setup.Engine", engine)
+    limits = [part for pair in LIMITS.items() for part in pair]
+    result = collab("finetune", openings, "-m", tiny_base, "-o", tmp_path / "out", *PLAYING, *limits, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert [engine.limits for engine in engines] == [
+        Limits(**{flag[2:].replace("-", "_"): value for flag, value in LIMITS.items()})
+    ]
+
+
+def test_a_training_ends_when_its_calls_are_spent(openings, tiny_base, tmp_path):
+    result = collab("finetune", openings, "-m", tiny_base, "-o", tmp_path / "out", *PLAYING, "--max-calls", "9")
+    assert result.exit_code == 4, result.output
+    assert "The limit of 9 calls is reached." in result.stderr
+
+
+def test_a_run_with_another_judge_is_another_training(openings, tiny_base, tmp_path):
+    settings = ("--samples", "1", "--window", "1", "--epochs", "1", "--metric", "interactivity=1")
+    train = ("finetune", openings, "-m", tiny_base, "-o", tmp_path / "out", *PLAYING, *settings)
+    assert collab(*train).exit_code == 0
+    known = json.loads((tmp_path / "out" / "metrics.json").read_text())["run"]["play"]
+    assert known["judge"]["settings"] == {"temperature": 0.0}
+    line = refused(*train[1:], "--judge-option", "temperature=0.5")
+    assert "holds another training (it differs in play)" in line
 
 
 @pytest.mark.parametrize("method", [("--method", "ppo"), ("--rounds", "1")], ids=["a method", "rounds"])

@@ -15,6 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUNNER = TESTS / "support" / "doc_page.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_examples_of_a_page_run_with_what_the_page_installs(page, tmp_path):
     requirements = installed_by(page.read_text()) or {"collab-sdk"}
@@ -30,6 +31,17 @@ def test_the_examples_of_a_page_run_with_what_the_page_installs(page, tmp_path):
 def test_the_links_of_a_page_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.slow
+def test_the_sample_output_in_the_readme_is_what_the_demo_prints(tmp_path):
+    [sample] = re.findall(
+        r"^```text\n\$ collab demo\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    environment = {**os.environ, "COLUMNS": "98"}
+    run = [sys.executable, "-m", "collab_cli.main", "demo"]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert sample in done.stdout
 
 
 def test_the_page_of_the_command_line_says_what_help_says():

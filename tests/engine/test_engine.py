@@ -1,13 +1,13 @@
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
+from collab_sdk.cache import call_identity, call_key
 from collab_sdk.cache.base import MemoryCache
 from collab_sdk.cache.disk import DiskCache
-from collab_sdk.cache.key import call_identity, call_key
-from collab_sdk.concurrency import open_order
 from collab_sdk.errors import (
     BotError,
     BudgetError,
@@ -216,8 +216,7 @@ def test_a_bot_that_only_ever_raises_stops_the_run_after_three_calls():
         engine = Engine()
 
         async def of_conversation(number: int) -> ChatReply:
-            open_order.set(number)
-            return await engine.call(model, ask(str(number)))
+            return await engine.call(model, replace(ask(str(number)), conversation_id=str(number)))
 
         return await asyncio.gather(*map(of_conversation, range(20)), return_exceptions=True)
 

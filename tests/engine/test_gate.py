@@ -1,10 +1,11 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
 
 from collab_sdk import Engine
-from collab_sdk.concurrency import open_order
 from collab_sdk.engine.adaptive import CUT, FIRST_ROUND, AdaptiveLimit
 from collab_sdk.engine.admission import Admission
 from collab_sdk.engine.limits import RateLimit
@@ -32,6 +33,15 @@ def warmed(ceiling: int, successes: int, clock: Clock | None = None) -> Admissio
     for _ in range(successes):
         gate.succeeded()
     return gate
+
+
+@asynccontextmanager
+async def turn(gate: Admission, order: int = 0) -> AsyncIterator[None]:
+    await gate.enter(order)
+    try:
+        yield
+    finally:
+        gate.leave()
 
 
 def test_one_call_goes_first_and_its_success_opens_the_gate():
@@ -103,7 +113,7 @@ def test_after_a_refusal_calls_start_evenly():
         times: list[float] = []
 
         async def call() -> None:
-            async with gate:
+            async with turn(gate):
                 times.append(loop.time())
 
         await asyncio.gather(*(call() for _ in range(6)))
@@ -137,8 +147,7 @@ def test_calls_of_the_conversation_opened_first_go_first():
     done: list[int] = []
 
     async def call(gate: Admission, order: int) -> None:
-        open_order.set(order)
-        async with gate:
+        async with turn(gate, order):
             done.append(order)
             await asyncio.sleep(0)
 
@@ -152,7 +161,7 @@ def test_calls_of_the_conversation_opened_first_go_first():
 
 def test_a_waiter_that_is_cancelled_leaves_its_place_to_the_next():
     async def hold(gate: Admission, release: asyncio.Event) -> None:
-        async with gate:
+        async with turn(gate):
             await release.wait()
 
     async def main() -> bool:

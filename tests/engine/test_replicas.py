@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from support.cli import collab, write_chats
@@ -10,7 +11,6 @@ from support.faults import BAD_KEY, DROP, SERVER_ERROR, always, rate_limited
 from support.server import LoopbackServer
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, as_chat_model
-from collab_sdk.concurrency import open_order
 from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.models.base import CallRole
 from collab_sdk.spec import Limits
@@ -29,8 +29,7 @@ def answers(model, requests, engine: Engine | None = None, *, conversation=lambd
     engine = engine or Engine(sleep=no_wait, limits=Limits(concurrency=8))
 
     async def one(number: int, request: ChatRequest) -> ChatReply:
-        open_order.set(conversation(number))
-        return await engine.call(model, request)
+        return await engine.call(model, replace(request, conversation_id=str(conversation(number))))
 
     async def main() -> list[ChatReply]:
         return await asyncio.gather(*(one(number, request) for number, request in enumerate(requests)))

@@ -12,9 +12,8 @@ from collab_redis.server import RedisServer
 
 from collab_sdk import ChatReply
 from collab_sdk.cache.base import Cache, KeptCache
-from collab_sdk.cache.disk import DiskCache
-from collab_sdk.cache.encoding import compress
-from collab_sdk.cache.json_disk import _digest
+from collab_sdk.cache.disk import DiskCache, _digest
+from collab_sdk.cache.record import compress
 from collab_sdk.cache.shared import PATIENCE, SharedCache
 from collab_sdk.cache.signing import Signer
 from support.databases import HMAC_KEY, Postgres, Redis

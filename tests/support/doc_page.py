@@ -1,4 +1,7 @@
-"""Runs the blocks of one page of the docs, in the current directory: `python doc_page.py PAGE`."""
+"""Runs the blocks of one page of the docs, in the current directory: `python doc_page.py PAGE`.
+
+A block of TOML that begins with the name of a file, as a comment, is written to that file.
+"""
 
 import re
 import shlex
@@ -7,7 +10,8 @@ import sys
 import warnings
 from pathlib import Path
 
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(python|console|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (\S+\.toml)\n")
 
 
 def main(page: Path) -> None:
@@ -18,6 +22,10 @@ def main(page: Path) -> None:
     for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
         if language == "python":
             exec(compile(block, str(page), "exec"), names)
+            continue
+        if language == "toml":
+            if (named := FILE.match(block)) is not None:
+                Path(named[1]).write_text(block, encoding="utf-8")
             continue
         for line in block.splitlines():
             if line.startswith("$ "):

@@ -25,9 +25,8 @@ class Node:
     """A node in a process of its own, with all that it starts."""
 
     def __init__(self, folder: Path, *flags: str) -> None:
-        ray = Path(sys.executable).with_name("ray")
         options = ["--block", "--disable-usage-stats", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
-        command = [str(ray), "start", *options, *flags]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options, *flags]
         self._log = (folder / f"node-{'-'.join(flags).replace('/', '_')}").open("w+")
         environment = {**os.environ, **ENVIRONMENT}
         self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=environment)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +97,15 @@ def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[
 
 
 def _played(play: Play) -> dict[str, Any]:
-    scorer = play.scorer
+    """All that decides a reward, without the scorer's own bot, whose place the model in training takes."""
+    made = play.scorer.made_with
+    parts = {name: value for name, value in made.items() if name not in ("assistants", "models", "pairs", "evaluation")}
     return {
-        "simulator": scorer.rollout.simulator.model.fingerprint,
-        "judge": scorer.judge.model.fingerprint,
-        "metrics": scorer.weights,
-        "window": scorer.rollout.window,
-        "samples": scorer.rollout.samples,
-        "temperature": scorer.rollout.settings.temperature,
-        "goals": scorer.goals_per_turn,
-        "candidates": play.rule.candidates,
+        **parts,
+        "models": {role: model for role, model in made["models"].items() if role != "assistant"},
+        "assistant": play.scorer.rollout.settings.sent(),
+        "exchanges": play.exchanges,
+        "rule": asdict(play.rule),
     }
 
 

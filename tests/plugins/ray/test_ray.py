@@ -211,8 +211,8 @@ def test_a_missing_ray_names_the_extra(tmp_path, monkeypatch):
     assert result.stderr.splitlines()[-1] == "Error: --runner ray needs Ray: pip install 'collab-sdk[ray]'"
 
 
-def test_an_unknown_engine_lists_those_there_are(tmp_path):
+def test_an_unknown_runner_lists_those_there_are(tmp_path):
     logs = write_chats(tmp_path / "chats.jsonl", 2)
     result = collab("score", logs, "--model", "offline", "--runner", "spark")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "Error: Unknown engine 'spark'. Known: local, ray."
+    assert result.stderr.splitlines()[-1] == "Error: Unknown runner 'spark'. Known: local, ray."

@@ -54,8 +54,10 @@ class Run:
         return stderr
 
     @property
-    def files(self) -> list[bytes]:
-        return [(self.folder / name).read_bytes() for name in ("prefs.jsonl", "prefs.turns.jsonl")]
+    def files(self) -> list[str]:
+        """What was written, without the address of the server, which is another one in every run."""
+        texts = [(self.folder / name).read_text() for name in ("prefs.jsonl", "prefs.turns.jsonl")]
+        return [text.replace(self.server.api_base, "SERVER") for text in texts]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_a_chat_that_kills_its_process_fails_and_the_others_go_on(cluster, tmp_p
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
     body = "import os\nif 'toast' in messages[0]['content']:\n    os._exit(1)\nreturn f'{len(messages)}. What size?'"
     options = ["-a", write_bot(tmp_path, body), "--model", "offline", "--samples", "1", "--json", "--cache"]
-    on_ray = ["--engine", "ray", "--ray-address", address, "--ray-workers", "2"]
+    on_ray = ["--runner", "ray", "--ray-address", address, "--ray-workers", "2"]
     local = spawn("score", "harmless.jsonl", *options, "a", cwd=tmp_path)
     there = spawn("score", "all.jsonl", *options, "b", *on_ray, cwd=tmp_path, env=os.environ | ENVIRONMENT)
     stdout, stderr = there.communicate(timeout=240)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.cli import collab
-from support.training import write_base, write_pairs, write_rows
+from support.training import prepared, write_base, write_pairs, write_rows
+
+from collab_sdk.errors import UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -183,7 +185,11 @@ def test_kto_one_at_a_time(prefs, base, tmp_path):
 
 def test_the_folder_of_the_base_as_output(prefs, base):
     before = sorted(base.iterdir())
-    assert "the base's own folder" in refused(prefs, "-m", base, "-o", base)
+    result = collab("finetune", prefs, "-m", base, "-o", base)
+    assert result.exit_code == 2
+    assert f"{base} is a folder of inputs: write to another folder." in result.stderr
+    with pytest.raises(UsageError, match="the base's own folder"):
+        prepared(prefs, base, base)
     assert sorted(base.iterdir()) == before
 
 

@@ -1,16 +1,18 @@
 """What a local model answers, and that nothing but the request decides it."""
 
 import asyncio
+import json
 from functools import partial
 
 import pytest
 import torch
+from support.cli import collab, write_chats
 from support.local import REPLIES, asked, replies
 
-from collab_sdk import ChatRequest, Engine, Simulator, as_chat_model
-from collab_sdk.engine.loop import run_sync
-from collab_sdk.errors import ModelCallError
-from collab_sdk.spec import Limits, Price
+from collab_sdk import ChatRequest, Engine, ModelSettings, Rollout, Simulator, as_chat_model
+from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import ModelCallError, UsageError
+from collab_sdk.spec import ROLE_DEFAULTS, Limits, Price
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +109,37 @@ def test_a_reply_says_why_it_ended_and_what_it_took(tiny_base):
     assert whole.finish_reason == "stop"
     assert whole.prompt_tokens > 5
     assert whole.usd == 0
+
+
+def test_a_local_model_is_asked_with_settings_of_its_own(tiny_base):
+    sure = as_chat_model(f"hf:{tiny_base}", temperature=0.0, max_tokens=2)
+    rollout = Rollout(assistant=sure, simulator="offline", engine=Engine())
+    assert rollout.settings == ModelSettings(temperature=0.0, max_tokens=2)
+    free = rollout.with_assistant(f"hf:{tiny_base}")
+    assert free.settings == ROLE_DEFAULTS["assistant"]
+    with pytest.raises(UsageError, match="does not take the setting top_p: it takes max_tokens, temperature"):
+        as_chat_model(f"hf:{tiny_base}", top_p=0.5)
+
+
+def test_settings_of_a_local_model_are_options_of_the_command_line(tiny_base, tmp_path):
+    def scored(*options):
+        roles = ("-a", f"hf:{tiny_base}", "--simulator", "offline", "--metric", "interactivity=1")
+        return collab("score", write_chats(tmp_path / "chats.jsonl", 1), *roles, *options, "--json")
+
+    said = {}
+    for temperature in ("0", "1.5"):
+        result = scored("--assistant-option", f"temperature={temperature}", "--cache", tmp_path / "cache")
+        assert result.exit_code == 0, result.output
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        assert all(row["made_with"]["assistants"][0]["settings"] == {"temperature": float(temperature)} for row in rows)
+        futures = [future for row in rows for future in row["futures"]]
+        said[temperature] = [message["content"] for future in futures for message in future["messages"]]
+    assert said["0"] != said["1.5"]
+    refused = scored("--assistant-option", "top_p=0.5")
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[-1].endswith(
+        "does not take the setting top_p: it takes max_tokens, temperature."
+    )
 
 
 def test_a_local_model_costs_nothing(tiny_base):

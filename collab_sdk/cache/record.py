@@ -1,0 +1,100 @@
+"""What a cache keeps of a call: the key to find it by, its row, and the bytes of that row.
+
+The key is made of all that may change the answer. The row holds that too, beside the reply and the time of writing. Its
+bytes are compressed JSON and nothing else.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+
+KEY_VERSION = 1
+MAX_ROW_BYTES = 64 << 20
+Row = dict[str, Any]
+
+
+def call_identity(model: ChatModel, request: ChatRequest) -> dict[str, Any] | None:
+    """Everything that may change the answer, and nothing secret; None if the model's replies are not to be kept."""
+    if model.fingerprint is None:
+        return None
+    settings = request.settings.sent()
+    # Under these names since the first version: what was paid for then is not paid for again.
+    named = {name: settings.pop(name, None) for name in ("temperature", "max_tokens")}
+    return {
+        "version": KEY_VERSION,
+        "model": dict(model.fingerprint),
+        "role": request.role,
+        "messages": [message.to_dict() for message in request.messages],
+        **named,
+        **({"settings": settings} if settings else {}),
+        "json_reply": request.json_reply,
+        "template": request.template,
+        "sample": request.sample,
+    }
+
+
+def call_key(identity: dict[str, Any]) -> str:
+    """The cache key: sha256 of the identity as canonical JSON."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def row_of(request: Mapping[str, Any], reply: ChatReply, *, written: float) -> Row:
+    return {"written": written, "record": {"request": request, "reply": asdict(reply)}}
+
+
+def reply_in(row: Any) -> ChatReply:
+    """Raises ValueError for what this version of the package did not write."""
+    try:
+        reply = ChatReply(**row["record"]["reply"])
+    except (LookupError, TypeError) as error:
+        raise ValueError("no record of a reply") from error
+    tokens = (reply.prompt_tokens, reply.completion_tokens)
+    if not isinstance(reply.content, str) or not isinstance(reply.finish_reason, str):
+        raise ValueError("a reply that is no text")
+    are_counts = all(count is None or type(count) is int for count in tokens)
+    if not are_counts or not (reply.usd is None or type(reply.usd) in (float, int)):
+        raise ValueError("a reply whose figures are no numbers")
+    return reply
+
+
+def written_in(row: Any) -> float:
+    """When the row was written, in seconds since 1970. Raises ValueError for what is no row."""
+    try:
+        return float(row["written"])
+    except (LookupError, TypeError) as error:
+        raise ValueError("a row without a time") from error
+
+
+class HostileRowError(ValueError):
+    """A row that this package did not write, or that was changed since."""
+
+
+def to_json(value: Any) -> bytes:
+    data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return data.encode("utf-8", "surrogatepass")
+
+
+def from_json(raw: bytes) -> Any:
+    return json.loads(raw.decode("utf-8", "surrogatepass"))
+
+
+def compress(raw: bytes) -> bytes:
+    return zlib.compress(raw, 1)
+
+
+def decompress(packed: bytes) -> bytes:
+    """Raises HostileRowError for what is corrupt, cut off, or a bomb."""
+    unpacker = zlib.decompressobj()
+    try:
+        raw = unpacker.decompress(packed, MAX_ROW_BYTES)
+    except zlib.error as error:
+        raise HostileRowError("a corrupt value") from error
+    if not unpacker.eof:
+        raise HostileRowError("an oversized value, or half of one")
+    return raw
