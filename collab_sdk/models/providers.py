@@ -174,7 +174,8 @@ def _addresses_of_openai() -> set[str]:
 def keys_of(model: Any) -> list[ApiKey]:
     """Where the keys of a model's servers come from; none for a model without a server."""
     servers = getattr(model, "replicas", ()) or (model,)
-    return [server.api_key for server in servers if getattr(server, "api_key", None) is not None]
+    known = (getattr(server, "api_key", None) for server in servers)
+    return [key for key in known if isinstance(key, ApiKey)]  # somebody's own model may hold a text there
 
 
 NO_KEY = ApiKey()

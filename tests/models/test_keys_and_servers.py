@@ -27,6 +27,7 @@ from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.models import CallRole, spec_of
 from collab_sdk.models.litellm import KEY_VARIABLES
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
+from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import as_messages
 
 SECRET = "sk-secret-of-openai"
@@ -409,6 +410,12 @@ def test_a_function_has_no_price_and_is_not_advised_to_have_one(logs, tmp_path, 
 def test_a_function_as_an_object_takes_no_settings():
     with pytest.raises(UsageError, match="does not take the setting temperature"):
         as_chat_model(lambda messages: "hi", temperature=0.2)
+
+
+def test_a_model_of_ones_own_may_hold_its_key_as_it_likes():
+    model = FakeChatModel(["hi"], name="own")
+    model.api_key = "a-plain-word-as-key"
+    assert spec_of(model, ModelSettings()) == ModelSpec(name="own", settings=ModelSettings(), price=model.price)
 
 
 def test_prices_and_providers_are_looked_up_without_importing_litellm():
