@@ -25,7 +25,7 @@ from table import finish, judged
 from collab_sdk import ChatReply, ChatRequest, Engine, Message
 from collab_sdk.cache import Cache, MemoryCache
 from collab_sdk.cache.disk import DiskCache
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.models import CallRole
 from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel

@@ -20,7 +20,7 @@ from launch import Loopback
 from table import finish, judged
 
 from collab_sdk import ChatModel, Engine, as_chat_model
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.models import LiteLLMModel, load_litellm, request_arguments
 from collab_sdk.spec import Limits
 

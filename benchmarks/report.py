@@ -103,7 +103,7 @@ def timed(page: Page, do: Any, seen: str) -> float:
     return time.perf_counter() - started
 
 
-def in_browser(path: Path) -> dict[str, float]:
+def in_browser(path: Path, pairs: int) -> dict[str, float]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         page = browser.new_page()
@@ -129,9 +129,8 @@ def in_browser(path: Path) -> dict[str, float]:
         page.click("text=Review")
         page.locator("#view-review .chosen").wait_for()
         page.locator("#main").focus()
-        figures["keep and next pair, s"] = timed(
-            page, lambda: page.keyboard.press("k"), "text=1 of 10,000 pairs reviewed"
-        )
+        reviewed = f"text=1 of {pairs:,} pairs reviewed"
+        figures["keep and next pair, s"] = timed(page, lambda: page.keyboard.press("k"), reviewed)
         figures["heap after all that, MB"] = _heap(tools)
         processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
         renderers = [each["id"] for each in processes if each["type"] == "renderer"]
@@ -164,7 +163,7 @@ def main() -> None:
             "page, MB": page.stat().st_size / MB,
             "write, s": seconds,
             "write, peak MB": memory,
-            **in_browser(page),
+            **in_browser(page, options.pairs),
         }
     rows = [{"figure": name, "value": value} for name, value in figures.items()]
     verdicts = [

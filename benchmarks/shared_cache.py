@@ -28,7 +28,7 @@ from event_loop import load
 from table import finish, judged
 
 from collab_sdk.cache import Cache, KeptCache, MemoryCache, open_cache
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.databases import HMAC_KEY, Database, Postgres, Redis, running

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.asking import ask_json, json_request
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.resolve import ModelLike, as_chat_model

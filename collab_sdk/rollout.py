@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from collab_sdk.concurrency import all_settled
+from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for

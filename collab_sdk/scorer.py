@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any, Self
 
 from collab_sdk.calibration import Calibration
-from collab_sdk.concurrency import all_settled
+from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, metric_specs

@@ -4,11 +4,15 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
 
 import collab_sdk
-from collab_sdk import MRScore, MRScorer, PreferenceExporter, Rollout, Simulator
+from collab_sdk import ChatModel, Conversation, Engine, MRScore, MRScorer, PreferenceExporter, Rollout, Simulator
+from collab_sdk.concurrency import run_sync
+from collab_sdk.evaluation import Evaluator
+from collab_sdk.models import ModelLike
 from collab_sdk.preferences import ScoredConversation
 from collab_sdk.types import Future, Goal, Message
 
@@ -56,6 +60,63 @@ def test_a_sync_method_says_what_its_async_twin_says(cls):
 def test_the_first_methods_that_anybody_calls_have_a_docstring():
     for method in (MRScorer.score, MRScorer.rank, PreferenceExporter.export, Rollout.futures, Simulator.reply):
         assert len(inspect.getdoc(method) or "") > 40
+
+
+READ_ELSEWHERE = {
+    "DaemonThreads.submit", "completion_answer", "conversation_id_in", "difference", "dumps", "format_of", "json_line",
+    "loads", "presidio_redactor", "read_value", "reply_text", "run_row", "setting", "sharegpt_message", "text_of",
+    "to_json", "token_usage",
+}  # fmt: skip
+"""Take Any for a reason: JSON of whatever shape, or an object of somebody else's package."""
+CALL_PATH = {
+    "Engine.call",
+    "InstructedModel",
+    "ReplicatedModel",
+    "Roles",
+    "ask_json",
+    "call_identity",
+    "settings_for",
+    "spec_of",
+}
+"""Take what as_chat_model made: below them nobody brings a model of their own."""
+
+
+def public_parameters() -> Iterator[tuple[str, inspect.Parameter]]:
+    """Every parameter of every public function, class and method, with the name of what takes it."""
+    for module in (collab_sdk, *(importlib.import_module(f"collab_sdk.{room}") for room in ROOMS)):
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if inspect.isclass(value) and issubclass(value, BaseException):
+                continue
+            methods = vars(value).items() if inspect.isclass(value) else ()
+            own = [(f"{name}.{each}", member) for each, member in methods if each[0] != "_"]
+            for called, member in [(name, value), *own]:
+                if inspect.isclass(member) or inspect.isfunction(member):
+                    yield from ((called, parameter) for parameter in inspect.signature(member).parameters.values())
+
+
+def test_whoever_takes_a_model_takes_a_name_a_spec_or_any_bot():
+    taken = 0
+    for called, parameter in public_parameters():
+        kinds = get_args(parameter.annotation) or (parameter.annotation,)
+        if called not in CALL_PATH and (ChatModel in kinds or Simulator in kinds):
+            assert all(kind in kinds for kind in get_args(ModelLike)), f"{called}({parameter})"
+            taken += 1
+    assert taken > 10
+
+
+def test_no_public_parameter_is_of_any_type_without_a_reason():
+    assert {called for called, parameter in public_parameters() if parameter.annotation is Any} == READ_ELSEWHERE
+
+
+def test_a_name_is_taken_for_simulator_judge_task_and_bot():
+    evaluator = Evaluator("logs", simulator="offline", judge="offline", exchanges=2, engine=Engine())
+    start = Conversation(id="one", messages=(), goal=Goal(text="drink: mocha"))
+    assert evaluator.task.name == "logs"
+    assert isinstance(evaluator.simulator, Simulator)
+    [episode] = run_sync(evaluator.aplay_samples("offline", start))
+    assert episode.conversation_id == "one"
+    assert Rollout(assistant="offline", simulator="offline").simulator.model.name == "offline"
 
 
 @pytest.mark.parametrize("response", ["latte", "an essay " * 10_000, "\0" * 500, "\n\n'\"" * 99, "\U000e0001" * 500])

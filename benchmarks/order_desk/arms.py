@@ -15,7 +15,7 @@ from collab_order_desk.world import said_by_user
 from collab_trl.online.rollouts import aroll_out
 
 from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.types import Conversation
 
 FEW = 200
@@ -83,7 +83,7 @@ def offline(name: str, **changes: Any) -> Arm:
 
         def pairs(path: Path) -> None:
             few = islice(_chats(trial), FEW)
-            make_pairs(f"hf:{trial.base}", few, path, recipe, play_of(recipe, cache=trial.cache))
+            make_pairs(f"hf:{trial.base}", few, path, play_of(recipe, cache=trial.cache))
 
         return _trained(trial, name, pairs, recipe)
 
@@ -99,7 +99,7 @@ def settled(trial: Trial) -> str:
         chats = [customer.conversation() for customer in met]
         bot = f"hf:{trial.base}"
         rollouts = run_sync(aroll_out(chats, play.scorer.with_assistant(bot), exchanges=play.exchanges, draw="settled"))
-        make_pairs(bot, rollouts.conversations, path, trial.recipe, play)
+        make_pairs(bot, rollouts.conversations, path, play)
 
     return _trained(trial, f"settled-{NEW_KIND}", pairs, trial.recipe)
 

@@ -16,7 +16,7 @@ from collab_cli.setup import prices_of
 from collab_cli.terminal import Problems, note, printable, show
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.fidelity import (
     CheckedConversation,

@@ -17,7 +17,8 @@ from collab_cli.setup import is_rules
 from collab_cli.terminal import note, printable
 from collab_cli.units import duration
 from collab_sdk import ChatModel, ChatRequest, Engine, ModelSettings, ModelSpec, as_chat_model
-from collab_sdk.engine import RetryPolicy, run_sync
+from collab_sdk.concurrency import run_sync
+from collab_sdk.engine import RetryPolicy
 from collab_sdk.errors import CollabError
 from collab_sdk.models import SERVERS_OWN, CallRole, keys_of, settings_for, spec_of
 from collab_sdk.spec import Limits

@@ -14,8 +14,9 @@ from collab_cli.setup import open_engine, open_runner, prices_of
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems, note
 from collab_sdk import ChatModel, Conversation, Engine, RunSpec, as_chat_model
+from collab_sdk.concurrency import run_sync
 from collab_sdk.cost import estimate_evaluation
-from collab_sdk.engine import Ledger, Usage, run_sync
+from collab_sdk.engine import Ledger, Usage
 from collab_sdk.errors import InputError
 from collab_sdk.evaluation import BotResult, Episode, Evaluator
 from collab_sdk.jobs import EvaluateJob, roles_of

@@ -27,7 +27,7 @@ from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, named, running
 from collab_cli.summary import show_export
 from collab_cli.terminal import Problems
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError
 from collab_sdk.files import export_files
 from collab_sdk.jobs import ExportJob

@@ -10,7 +10,7 @@ from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems, note, show
 from collab_sdk import Conversation, RunSpec, read_conversations
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots
 from collab_sdk.files import JsonlWriter

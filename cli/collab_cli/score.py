@@ -17,7 +17,7 @@ from collab_cli.score_output import Take, json_rows, score_table
 from collab_cli.summary import show_mr
 from collab_cli.terminal import Problems, note
 from collab_sdk import MRScore, RunSpec
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.files import run_path
 from collab_sdk.jobs import ScoreJob
 

@@ -5,7 +5,6 @@ from collab_sdk.engine.admission import Admission
 from collab_sdk.engine.asking import ask_json
 from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.engine.limits import Budget, Limiter, LocalLimiter, RateLimiting, Spending
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger, Usage
 
@@ -25,6 +24,4 @@ __all__ = [
     "ask_json",
     "default_engine",
     "is_retryable",
-    "run_sync",
-    "sync_twins",
 ]

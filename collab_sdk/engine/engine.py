@@ -1,4 +1,4 @@
-"""The call path: cache -> single shared -> lease -> admission -> rate limit -> budget -> model -> commit.
+"""The call path: cache -> shared call -> lease -> admission -> rate limit -> budget -> model -> commit.
 
 The budget comes behind the cache, so that a resumed run spends its new budget on what is missing.
 """
@@ -18,9 +18,9 @@ from weakref import WeakKeyDictionary
 from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
 from collab_sdk.cache.open import default_cache, open_cache
 from collab_sdk.cache.record import call_identity, call_key
+from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.endpoints import Endpoint, Replicas
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
-from collab_sdk.engine.loop import run_sync, sync_twins
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import CacheError, CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
@@ -36,7 +36,7 @@ class Engine:
     """Makes every model call of a run: cached, bounded, retried, accounted.
 
     `cache` is a directory, the URL of a shared one, a Cache, or None to keep replies in memory only. How many calls are
-    in shared to a model adapts to what its endpoint bears, up to `limits.concurrency`. `limits.timeout` is in seconds,
+    in flight to a model adapts to what its endpoint bears, up to `limits.concurrency`. `limits.timeout` is in seconds,
     for one try; a model that runs in this process may have a `timeout` of its own (None: it is waited for).
     One engine serves any number of scorers, from any event loop. `limiter` replaces all limits, where several
     processes share them.

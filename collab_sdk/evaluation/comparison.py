@@ -4,11 +4,12 @@ import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.evaluation.asking import judge_asks_question, judge_request_is_clear
+from collab_sdk.models.resolve import ModelLike
 from collab_sdk.runs.local import run_here
 from collab_sdk.scorer import MRScorer
 from collab_sdk.stats.bootstrap import Estimate, estimate_mean
@@ -117,8 +118,8 @@ class Comparison:
 
 async def acompare_bots(
     conversations: Iterable[Conversation],
-    before: Any,
-    after: Any,
+    before: ModelLike,
+    after: ModelLike,
     scorer: MRScorer,
     *,
     on_progress: Callable[[int], None] | None = None,

@@ -11,61 +11,64 @@ from collab_sdk.evaluation.asking import judge_asks_question
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.questions import auseful_questions
 from collab_sdk.goals import GoalReader
-from collab_sdk.metrics import Judge, Metric, Reward, as_metrics
+from collab_sdk.metrics import Judge, MetricLike, Reward, as_metrics
 from collab_sdk.models.base import ChatModel
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.simulator import Simulator
-from collab_sdk.tasks import BriefWriter, Task
+from collab_sdk.tasks import BriefWriter, Task, get_task
 from collab_sdk.types import Conversation, Future, Goal
 
 
 class Evaluator:
     """Plays a task's conversations from their first message, up to `exchanges` of them, `samples` of each goal.
 
-    Every bot meets the same goals under the same sample indices, so that bots can be compared in pairs. `metric` takes
-    the place of the task's own where that one needs settings. Source: arXiv 2502.00640, section 5.
+    Every bot meets the same goals under the same sample indices, so that bots can be compared in pairs. `task` may be
+    the name of one. `metric` takes the place of the task's own where that one needs settings. Source: arXiv 2502.00640,
+    section 5.
     """
 
     def __init__(
         self,
-        task: Task,
+        task: Task | str,
         *,
-        simulator: Simulator,
-        judge: Any = None,
-        metric: Metric | None = None,
+        simulator: Simulator | ModelLike,
+        judge: ModelLike | None = None,
+        metric: MetricLike | None = None,
         exchanges: int | None = None,
         samples: int = 1,
         engine: Engine | None = None,
     ) -> None:
-        self.task = task
-        self.simulator = simulator
-        self.engine = engine or simulator.engine
-        self.exchanges = task.exchanges if exchanges is None else exchanges
+        self.task = get_task(task) if isinstance(task, str) else task
+        self.simulator = simulator if isinstance(simulator, Simulator) else Simulator(simulator, engine=engine)
+        self.engine = engine or self.simulator.engine
+        self.exchanges = self.task.exchanges if exchanges is None else exchanges
         self.samples = samples
         if self.exchanges < 1 or samples < 1:
             raise UsageError(f"exchanges is {self.exchanges} and samples {samples}; both must be at least 1.")
-        self.judge = Judge(simulator.model if judge is None else judge, engine=self.engine)
-        own = metric or task.metric
-        weights: dict[Metric | str, float] = {own: 1.0, "interactivity": 0.0} if own else {}
+        self.judge = Judge(self.simulator.model if judge is None else judge, engine=self.engine)
+        own = metric or self.task.metric
+        weights: dict[MetricLike, float] = {own: 1.0, "interactivity": 0.0} if own else {}
         self.reward = Reward(as_metrics(weights) if weights else {}, self.judge)
         self._goals = GoalReader(self.judge.model, engine=self.engine)
         self._briefs = BriefWriter(self.judge.model, engine=self.engine)
 
     def aplay_all(
-        self, bot: ChatModel, conversations: Iterable[Conversation]
+        self, bot: ModelLike, conversations: Iterable[Conversation]
     ) -> AsyncIterator[Outcome[tuple[Episode, ...]]]:
         """The conversations of one bot, in the order of their goals."""
+        model = as_chat_model(bot)
 
         async def play(conversation: Conversation) -> tuple[Episode, ...]:
-            return await self.aplay_samples(bot, conversation)
+            return await self.aplay_samples(model, conversation)
 
         return run_here(play, conversations, engine=self.engine)
 
-    async def aplay_samples(self, bot: ChatModel, conversation: Conversation) -> tuple[Episode, ...]:
+    async def aplay_samples(self, bot: ModelLike, conversation: Conversation) -> tuple[Episode, ...]:
         """Every sample of one goal. Raises SampleError without a brief, UsageError if it cannot be measured."""
-        goal = conversation.goal or Goal(text="")
+        model, goal = as_chat_model(bot), conversation.goal or Goal(text="")
         self.reward.check(goal)  # before anything is paid for
         if self.task.needs_brief and not goal.text:
             goal = await self._briefs.awrite(goal, conversation_id=conversation.id)
@@ -74,7 +77,7 @@ class Evaluator:
         opening = conversation.opening if self.task.is_log else conversation.messages
         start = replace(conversation, id=f"{self.task.name}/{conversation.id}", messages=opening, goal=goal)
         with self.engine.opened(start.id, self.engine.order_of(conversation.id)):
-            samples = await all_settled(self._aplay(bot, start, goal, sample) for sample in range(self.samples))
+            samples = await all_settled(self._aplay(model, start, goal, sample) for sample in range(self.samples))
         return tuple(replace(played, conversation_id=conversation.id) for played in samples)
 
     async def _aplay(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Episode:

@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.concurrency import all_settled
-from collab_sdk.engine.loop import run_sync, sync_twins
+from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.files import NO_INPUTS, Inputs
 from collab_sdk.logs.reader import LoggedConversations
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
-from collab_sdk.report.overview import Overview, Plot, Remark, Table, decimal, settings_table, usage_table
+from collab_sdk.report.overview import Overview, Plot, Remark, Table, decimal, usage_table
 from collab_sdk.report.plots import scatter, whiskers
+from collab_sdk.report.settings import settings_table
 from collab_sdk.stats.bootstrap import Estimate
 
 Interval = tuple[float, float | None, float | None, int]
@@ -56,12 +57,15 @@ def _evaluation_details(evaluation: Row, results: list[Row]) -> Iterator[Table]:
         table = usage_table(usage, title=f"Calls and money: {text(result.get('bot'))}")
         if table is not None:
             yield table
-    used: Row = {
-        name: evaluation[name] for name in ("simulator", "judge", "exchanges", "samples") if name in evaluation
-    }
-    settings = settings_table([used], {})
+    settings = _settings(evaluation, names=("simulator", "judge", "samples"), details=("exchanges",))
     if settings is not None:
         yield settings
+
+
+def _settings(row: Row, *, names: tuple[str, ...], details: tuple[str, ...] = ()) -> Table | None:
+    """Of the row's provenance; of these names where it has none."""
+    made_with = mapping(row.get("made_with")) or {name: row[name] for name in names if name in row}
+    return settings_table([made_with], {name: row[name] for name in details if name in row})
 
 
 def check_overview(check: Row) -> Overview:
@@ -99,10 +103,9 @@ def check_overview(check: Row) -> Overview:
     head = ("", "real", "simulated", "difference", "n", "meaning")
     note = "In brackets: 95 % interval over chats."
     found.tables.append(Table(title="Simulated and real users", head=head, rows=tuple(cells), note=note, words=(5,)))
-    names = ("simulator", "assistant", "judge", "window", "samples")
     details = [
         usage_table(mapping(check.get("usage"))),
-        settings_table([{name: check[name] for name in names if name in check}], {}),
+        _settings(check, names=("simulator", "assistant", "judge", "window", "samples")),
     ]
     found.details = [table for table in details if table is not None]
     return found

@@ -113,25 +113,3 @@ def _money(spent: Mapping[str, Any]) -> str:
     if not unpriced:
         return known
     return f"{known} + unknown" if usd else "unknown"
-
-
-def settings_table(made_with: Sequence[Row], export: Row) -> Table | None:
-    """Who played which part, and by which settings; None where nothing is known."""
-    names = list(dict.fromkeys(name for made in [*made_with, export] for name in made))
-    cells = [
-        (name.replace("_", " "), _different([made[name] for made in [*made_with, export] if name in made]))
-        for name in names
-    ]
-    return Table(title="Models and settings", head=("what", "used"), rows=tuple(cells), words=(1,)) if cells else None
-
-
-def _different(values: Sequence[Any]) -> str:
-    return "; ".join(dict.fromkeys(map(_setting, values)))
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_setting(item)}" for name, item in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, int | float) else str(value)

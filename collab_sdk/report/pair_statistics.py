@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from collab_sdk.evaluation.questions import has_question_mark
-from collab_sdk.report.fields import Row, mapping, numbers
+from collab_sdk.report.fields import Row, mapping
 from collab_sdk.report.overview import (
     Overview,
     Plot,
@@ -15,11 +15,11 @@ from collab_sdk.report.overview import (
     decimal,
     interval,
     percent,
-    settings_table,
     share,
     usage_table,
 )
 from collab_sdk.report.plots import bars, histogram, scatter
+from collab_sdk.report.settings import settings_table, weights
 from collab_sdk.stats.bootstrap import Estimate
 
 STRONG_LEAN = 0.15
@@ -70,7 +70,7 @@ class PairStatistics:
             lengths = [len(candidate["text"]) for candidate in sides.values()]
             if lengths[0] != lengths[1]:
                 longer.append(float(lengths[0] > lengths[1]))
-            self._add_pair(pair, sides, lengths, numbers(chat["made_with"].get("metrics")))
+            self._add_pair(pair, sides, lengths, weights(chat["made_with"]))
         self.longer.append(longer)
         for side, values in asks.items():
             self.asks[side].append(values)
@@ -110,7 +110,10 @@ class PairStatistics:
         found.remarks = [*self._remarks(longer, asks), *self._trouble(run)]
         found.plots = list(self._plots(longer))
         found.tables = [table for table in self._tables(asks, longer) if table.rows]
-        details = [usage_table(mapping(run.get("usage"))), settings_table(self.made_with, mapping(run.get("export")))]
+        details = [
+            usage_table(mapping(run.get("usage"))),
+            settings_table(self.made_with, mapping(run.get("export")), pairs=True),
+        ]
         found.details = [table for table in details if table is not None]
         return found
 

@@ -12,10 +12,10 @@ from collab_sdk.report.overview import (
     Table,
     counted,
     interval,
-    settings_table,
     usage_table,
 )
 from collab_sdk.report.plots import histogram, scatter
+from collab_sdk.report.settings import settings_table
 
 
 @dataclass(kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from collab_sdk.engine.asking import ask_json, json_request
 from collab_sdk.engine.engine import Engine
 from collab_sdk.goals import read_goal
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message
@@ -14,10 +15,10 @@ from collab_sdk.types import Goal, Message
 class BriefWriter:
     """Sums the reference document of a goal up, so that the simulated user knows what to ask for, not what to write."""
 
-    def __init__(self, model: ChatModel, *, engine: Engine) -> None:
-        self.model = model
+    def __init__(self, model: ModelLike, *, engine: Engine) -> None:
+        self.model: ChatModel = as_chat_model(model)
         self.engine = engine
-        self.settings = settings_for(model, ROLE_DEFAULTS["judge"])
+        self.settings = settings_for(self.model, ROLE_DEFAULTS["judge"])
 
     async def awrite(self, goal: Goal, *, conversation_id: str = "") -> Goal:
         """The goal with a text. Raises SampleError if the model fails or does not answer in the form asked for."""

@@ -12,8 +12,7 @@ from collab_order_desk.model import OrderDeskUser
 from collab_order_desk.speech import Reply, read_reply
 from collab_order_desk.user import visit_of
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, Message, Rollout, Simulator, as_chat_model
-from collab_sdk.concurrency import all_settled
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.spec import Limits
 from collab_sdk.tokens import count_tokens

@@ -8,7 +8,7 @@ import pytest
 from support.fakes import chat, judged, scorer_of, user_says
 
 from collab_sdk import ChatRequest, Conversation, Engine, Goal, Simulator, as_chat_model
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import EndpointError, ModelCallError
 from collab_sdk.evaluation.comparison import acompare_bots
 from collab_sdk.testing import FakeChatModel

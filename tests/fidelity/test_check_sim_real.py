@@ -7,7 +7,7 @@ from support.fakes import scorer_of, user_says
 from support.paths import DATA
 
 from collab_sdk import ChatRequest, Conversation, read_conversations
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import ModelCallError
 from collab_sdk.fidelity import SimulatorCheck, user_statistics
 from collab_sdk.fidelity.telling_apart import two_sample_test

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.fakes import chat, judged, scorer_of, user_says
 
 from collab_sdk import ChatRequest, Conversation, Goal
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import ModelCallError
 from collab_sdk.fidelity import SimulatorCheck, check_row, user_statistics, user_turns
 from collab_sdk.prompts import unfence

@@ -71,7 +71,7 @@ def test_whatever_an_export_makes_of_a_conversation_comes_back_and_is_written_al
     from support.cli import chat_row
 
     from collab_sdk import MRScorer, Rollout, Simulator
-    from collab_sdk.engine.loop import run_sync
+    from collab_sdk.concurrency import run_sync
     from collab_sdk.logs.formats.registry import format_of
 
     found, row = format_of(chat_row(1), None)

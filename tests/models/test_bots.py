@@ -29,7 +29,7 @@ from pydantic import BaseModel
 from support.fakes import chat, user_says
 
 from collab_sdk import Conversation, Engine, Goal, MRScorer, Rollout, Simulator, as_chat_model
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.engine.retry import RetryPolicy
 from collab_sdk.errors import EndpointError, NotEnoughSamplesError, UsageError
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest

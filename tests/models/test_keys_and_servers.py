@@ -22,7 +22,7 @@ from collab_sdk import (
 )
 from collab_sdk.cache import open_cache
 from collab_sdk.cache.record import call_identity
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.models import CallRole, spec_of
 from collab_sdk.models.litellm import KEY_VARIABLES

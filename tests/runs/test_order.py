@@ -7,7 +7,7 @@ import pytest
 from support.fakes import judged, scorer_of, transcript_in, user_says
 
 from collab_sdk import ChatRequest, Conversation, Engine, Goal, Message, MRScorer, PreferenceExporter, Simulator
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.evaluation import Evaluator
 from collab_sdk.models import CallRole
 from collab_sdk.spec import Limits

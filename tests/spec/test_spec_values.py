@@ -13,7 +13,7 @@ from support.server import LoopbackServer
 
 from collab_sdk import ChatRequest, Engine, as_chat_model
 from collab_sdk.cache.record import call_identity
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError, EndpointError, UsageError
 from collab_sdk.jobs import ScoreJob, build_scorer, dumps, loads
 from collab_sdk.models import CallRole

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Message
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.models.base import CallRole
 from collab_sdk.spec import ModelSettings
 from support.tiny import tiny_llama, tiny_tokenizer

@@ -11,8 +11,8 @@ from collab_order_desk.customers import Customer, customers
 from collab_order_desk.evaluation import DeskConversation, aevaluate, statistics
 from collab_order_desk.learning.base_model import Size, make_base
 from collab_order_desk.learning.recipe import Recipe, play_of, train, write_openings
+from collab_sdk.concurrency import run_sync
 from collab_sdk.demos import Shown
-from collab_sdk.engine import run_sync
 from collab_sdk.errors import MissingExtraError
 from collab_sdk.models import as_chat_model
 from collab_sdk.training import TrainingProgress

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +75,9 @@ def write_openings(path: Path, met: Iterable[Customer]) -> Path:
     return path
 
 
-def make_pairs(bot: str, chats: Iterable[Conversation], path: Path, recipe: Recipe, play: Play) -> None:
+def make_pairs(bot: str, chats: Iterable[Conversation], path: Path, play: Play) -> None:
     """Preference pairs of the bot's own replies to the histories of `chats`."""
-    exporter = PreferenceExporter(
-        play.scorer.with_assistant(bot),
-        candidates=recipe.candidates,
-        min_margin=recipe.min_margin,
-        min_z=0.0,
-        fixed_samples=play.rule.fixed_samples,
-    )
+    exporter = PreferenceExporter(play.scorer.with_assistant(bot), **asdict(play.rule))
     with _at_the_cap():
         exporter.export(chats, path)
 

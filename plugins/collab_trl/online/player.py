@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from collab_sdk.concurrency import all_settled
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.evaluation import has_question_mark
 from collab_sdk.scorer import MRScorer

@@ -1,10 +1,10 @@
 """Rounds of DPO: the model talks, what it might have said is scored and paired, it learns that, and talks again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from collab_sdk.engine import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, OutputError
 from collab_sdk.preferences import PreferenceExporter
 from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
@@ -114,14 +114,7 @@ class RoundsTraining:
         pairs = folder / PAIRS
         if not pairs.exists():
             scorer = self.play.scorer.with_assistant(f"hf:{model}")
-            exporter = PreferenceExporter(
-                scorer,
-                candidates=self.play.rule.candidates,
-                min_margin=self.play.rule.min_margin,
-                min_z=self.play.rule.min_z,
-                max_pairs=self.play.rule.max_pairs,
-                fixed_samples=self.play.rule.fixed_samples,
-            )
+            exporter = PreferenceExporter(scorer, **asdict(self.play.rule))
             rollouts = read_rollouts(folder / CHATS)
             exporter.export(rollouts.conversations, pairs, eval_fraction=self.options.eval_fraction)
         options = replace(

@@ -26,7 +26,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 
 from collab_sdk import ChatModel, ChatReply, ChatRequest, as_chat_model
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import BotError, EndpointError, ModelCallError, UsageError
 from collab_sdk.models.base import CallRole
 from collab_sdk.types import Message, as_messages

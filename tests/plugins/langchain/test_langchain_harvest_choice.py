@@ -17,7 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 from support.langchain_apps import KeptCalls, graph_of, harvest, replies, says
 
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.harvest import CallContext, conversation, suppress
 from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.types import as_messages

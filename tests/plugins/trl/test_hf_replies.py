@@ -10,7 +10,7 @@ from support.cli import collab, write_chats
 from support.local import REPLIES, asked, replies
 
 from collab_sdk import ChatRequest, Engine, ModelSettings, Rollout, Simulator, as_chat_model
-from collab_sdk.engine.loop import run_sync
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import ModelCallError, UsageError
 from collab_sdk.spec import ROLE_DEFAULTS, Limits, Price
 
