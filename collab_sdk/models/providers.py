@@ -171,7 +171,7 @@ def _addresses_of_openai() -> set[str]:
     return {OPENAI_ADDRESS, os.environ.get(OPENAI_BASE, "").rstrip("/")}
 
 
-def keys_of(model: Any) -> list[ApiKey]:
+def keys_of(model: object) -> list[ApiKey]:
     """Where the keys of a model's servers come from; none for a model without a server."""
     servers = getattr(model, "replicas", ()) or (model,)
     known = (getattr(server, "api_key", None) for server in servers)
