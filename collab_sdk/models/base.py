@@ -91,7 +91,8 @@ def settings_for(model: ChatModel, default: ModelSettings) -> ModelSettings:
 def keys_of(model: ChatModel) -> list[ApiKey]:
     """Where the keys of a model's servers come from; none for a model without a server."""
     servers = getattr(model, "replicas", ()) or (model,)
-    return [key for server in servers if (key := getattr(server, "api_key", None)) is not None]
+    known = (getattr(server, "api_key", None) for server in servers)
+    return [key for key in known if isinstance(key, ApiKey)]  # somebody's own model may hold a text there
 
 
 def spec_of(model: ChatModel, settings: ModelSettings) -> ModelSpec:
