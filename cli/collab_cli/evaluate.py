@@ -44,7 +44,15 @@ NAME, CELL, DIFFERENCE = 20, 24, 26
 
 
 @click.command(cls=Command)
-@option("--task", "-t", multiple=True, required=True, metavar="TASK", group=INPUT, help="A benchmark; repeatable.")
+@option(
+    "--task",
+    "-t",
+    multiple=True,
+    required=True,
+    metavar="TASK",
+    group=INPUT,
+    help="A benchmark, or py:MODULE:NAME for one of your own; repeatable.",
+)
 @option(
     "--data",
     type=ReadPath(dir_okay=False, path_type=Path),

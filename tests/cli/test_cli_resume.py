@@ -90,7 +90,8 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_with_the_same_command(tmp
 def test_a_run_that_a_scheduler_ends_says_how_it_goes_on(tmp_path, name):
     logs = write_chats(tmp_path / "chats.jsonl")
     bot = write_bot(tmp_path, "time.sleep(0.1)\nreturn f'{len(list(messages))} messages. What size?'")
-    process = spawn("export-prefs", logs, "-a", bot, "--model", "offline", "-o", "prefs.jsonl", cwd=tmp_path)
+    options = ("-o", "prefs.jsonl", "--concurrency", "2")
+    process = spawn("export-prefs", logs, "-a", bot, "--model", "offline", *options, cwd=tmp_path)
     while bot_calls(tmp_path) < 2:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
