@@ -128,7 +128,8 @@ def _named(name: str, served: _Served) -> ChatModel:
         model = _named(inner, served)
         return InstructedModel(model, instructions, name=f"{prefix}{model.name}")
     plugin = _plugin(name, None)
-    if served.price is not None and (plugin is not None or name.startswith("py:")):
+    own = None if plugin is None else plugin.price  # a spec that was made of a model has it
+    if served.price not in (None, own) and (plugin is not None or name.startswith("py:")):
         raise UsageError(f"{name} takes no price: only calls to a server are counted in tokens and money.")
     if plugin is not None:
         return _with_settings(plugin, served.settings)
