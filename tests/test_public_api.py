@@ -63,8 +63,7 @@ def test_the_first_methods_that_anybody_calls_have_a_docstring():
 
 
 READ_ELSEWHERE = {
-    "DaemonThreads.submit", "completion_answer", "conversation_id_in", "difference", "dumps", "format_of",
-    "from_environment", "json_line", "keys_of",
+    "DaemonThreads.submit", "completion_answer", "conversation_id_in", "difference", "dumps", "format_of", "json_line",
     "loads", "presidio_redactor", "read_value", "reply_text", "run_row", "setting", "sharegpt_message", "text_of",
     "to_json", "token_usage",
 }  # fmt: skip
@@ -76,6 +75,7 @@ CALL_PATH = {
     "Roles",
     "ask_json",
     "call_identity",
+    "keys_of",
     "settings_for",
     "spec_of",
 }

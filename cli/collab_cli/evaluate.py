@@ -77,7 +77,7 @@ NAME, CELL, DIFFERENCE = 20, 24, 26
 def evaluate(
     task: tuple[str, ...], data: Path | None, output: Path | None, plot: Path | None, spec: RunSpec, work: Work
 ) -> None:
-    """Play whole conversations of bots with the simulated user, and compare what they came to.
+    """Play whole conversations of bots with the simulated user, and compare how they did.
 
     Each figure has a 95 % interval over conversations, and the difference to the first bot one over pairs of
     conversations with the same goal. Tasks: abg-coqa, bigcodebench-chat, logs, math-chat, medium-docedit, order-desk.

@@ -86,7 +86,7 @@ def plugins() -> Iterator[Finding]:
     """What is registered; none of it is loaded."""
     models = ", ".join(names("chat_models"))
     yield Finding(what="metrics", text=", ".join(metric_names()))
-    yield Finding(what="bots", text=f"any LiteLLM name, py:MODULE:FUNCTION; plugins: {models}")
+    yield Finding(what="bots", text=f"OpenAI-compatible servers, LiteLLM names, py:MODULE:FUNCTION; plugins: {models}")
     yield Finding(what="tasks", text=", ".join(task_names()))
 
 

@@ -148,7 +148,8 @@ def _declared(kind: type, defaults: Mapping[str, Any]) -> Iterator[tuple[str, De
             continue
         flag = f"--{(known.flag or field.name).replace('_', '-')}"
         default = defaults.get(field.name, field.default)
-        attributes: dict[str, Any] = {"help": known.help, "group": known.group, "default": default}
+        said = known.help.partition("  [default:")[0] if field.name in defaults else known.help
+        attributes: dict[str, Any] = {"help": said, "group": known.group, "default": default}
         of = _without_none(hints[field.name])
         if of is bool:
             if default is None:

@@ -138,7 +138,7 @@ def option(*names: str, cls: type[Option] = Option, **attributes: Any) -> Decora
     return click.option(*names, cls=cls, envvar=envvar, **attributes)
 
 
-class Command(paths.Command):
+class Command(paths.GuardedCommand):
     """A command that shows its options under headings, and takes `--config FILE`."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:

@@ -54,7 +54,7 @@ class WrittenPath(click.Path):
         }
 
 
-class Command(click.Command):
+class GuardedCommand(click.Command):
     """A command that does not start where something that it writes is something that it reads."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from collab_sdk.fidelity.checker import CheckedConversation, SimulatorCheck
-from collab_sdk.fidelity.user_statistics import UserStatistic
+from collab_sdk.fidelity.real_and_simulated import UserStatistic
 from collab_sdk.fidelity.user_turns import ComparedTurn
 
 CHECK_SCHEMA = "collab/simulator-check/v1"

@@ -8,13 +8,14 @@ from collab_sdk.models.base import (
     ChatModel,
     ChatReply,
     ChatRequest,
+    keys_of,
     settings_for,
     spec_of,
 )
 from collab_sdk.models.instructed import InstructedModel, prompt_file
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import from_environment, request_arguments, translated
-from collab_sdk.models.providers import ApiKey, has_own_address, keys_of, load_litellm
+from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
 from collab_sdk.models.reading import json_object
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text

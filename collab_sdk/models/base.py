@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from collab_sdk.models.providers import keys_of
+from collab_sdk.models.providers import ApiKey
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
 from collab_sdk.types import Message
 
@@ -86,6 +86,13 @@ def settings_for(model: ChatModel, default: ModelSettings) -> ModelSettings:
     """How `model` is asked in a role: as `default` says, but for what the model was made with (`overrides`)."""
     overrides: Mapping[str, Any] = getattr(model, "overrides", {})
     return replace(default, **overrides) if overrides else default
+
+
+def keys_of(model: ChatModel) -> list[ApiKey]:
+    """Where the keys of a model's servers come from; none for a model without a server."""
+    servers = getattr(model, "replicas", ()) or (model,)
+    known = (getattr(server, "api_key", None) for server in servers)
+    return [key for key in known if isinstance(key, ApiKey)]  # somebody's own model may hold a text there
 
 
 def spec_of(model: ChatModel, settings: ModelSettings) -> ModelSpec:

@@ -99,9 +99,7 @@ class LiteLLMModel:
     def api_key(self) -> ApiKey:
         """Where the key comes from: what was given, or the variable that LiteLLM reads."""
         given = self._given_key
-        if given.value or given.demanded:
-            return given
-        if not self._provider:
+        if given.value or given.demanded or not self._provider:
             return given
         variable = KEY_VARIABLES.get(self._provider, f"{self._provider.upper()}_API_KEY")
         return ApiKey(variable=variable, withheld=self._is_elsewhere)

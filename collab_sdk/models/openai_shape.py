@@ -42,7 +42,7 @@ def request_arguments(request: ChatRequest) -> dict[str, Any]:
     return arguments
 
 
-def from_environment(value: Any) -> Any:
+def from_environment(value: object) -> Any:
     """The value with the contents of variables for `env:NAME`. Raises EndpointError where one is not set."""
     if isinstance(value, str) and value.startswith(ENVIRONMENT):
         name = value.removeprefix(ENVIRONMENT)

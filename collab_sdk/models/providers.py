@@ -171,10 +171,4 @@ def _addresses_of_openai() -> set[str]:
     return {OPENAI_ADDRESS, os.environ.get(OPENAI_BASE, "").rstrip("/")}
 
 
-def keys_of(model: Any) -> list[ApiKey]:
-    """Where the keys of a model's servers come from; none for a model without a server."""
-    servers = getattr(model, "replicas", ()) or (model,)
-    return [server.api_key for server in servers if getattr(server, "api_key", None) is not None]
-
-
 NO_KEY = ApiKey()

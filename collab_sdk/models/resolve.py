@@ -127,14 +127,14 @@ def _named(name: str, served: _Served) -> ChatModel:
         prefix, instructions, inner = found
         model = _named(inner, served)
         return InstructedModel(model, instructions, name=f"{prefix}{model.name}")
-    plugin = _plugin(name, None)
-    if served.price is not None and (plugin is not None or name.startswith("py:")):
-        raise UsageError(f"{name} takes no price: only calls to a server are counted in tokens and money.")
-    if plugin is not None:
-        return _with_settings(plugin, served.settings)
+    own = _plugin(name, None)
     if name.startswith("py:"):
         bot, versioned = import_named(name)
-        return _with_settings(as_chat_model(bot, name=versioned), served.settings)
+        own = as_chat_model(bot, name=versioned)
+    if own is not None:
+        if served.price not in (None, own.price):
+            raise UsageError(f"{name} takes no price: only calls to a server are counted in tokens and money.")
+        return _with_settings(own, served.settings)
     models = [_at(name, base, served) for base in served.api_base or [default_base(name)]]
     return models[0] if len(models) == 1 else ReplicatedModel(models)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 from collab_sdk.errors import ModelCallError, UsageError
@@ -44,7 +44,7 @@ class ServerModel:
         self, name: str, *, served: str, api_base: str, api_key: ApiKey = NO_KEY, price: Price | None = None
     ) -> None:
         parts = urlsplit(api_base)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(parts):
             shown = api_base.rpartition("@")[2]  # what stands before it may be a password
             raise UsageError(f"{shown!r} is no address of a server: write it like http://localhost:8000/v1.")
         self.name = name
@@ -120,6 +120,14 @@ class ServerModel:
         if (connections := self._connections.get(loop)) is None:
             connections = self._connections[loop] = Connections()
         return connections
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port, if there is one, can be one."""
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 class Connections:

@@ -103,7 +103,7 @@ class RateBroker:
     def __init__(self, limits: Limits, *, clock: Callable[[], float]) -> None:
         self._limits = limits
         self._clock = clock
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[str, _SharedEndpoint] = {}
         self._clients: dict[str, _Client] = {}
         self._retired = _Client(seen=0.0)
         """The totals of all clients that are gone."""
@@ -140,9 +140,9 @@ class RateBroker:
                 totals[role] = totals.get(role, Usage()) + usage
         return totals
 
-    def _endpoint(self, key: str) -> "_Endpoint":
+    def _endpoint(self, key: str) -> "_SharedEndpoint":
         if key not in self._endpoints:
-            self._endpoints[key] = _Endpoint(self._limits, self._clock)
+            self._endpoints[key] = _SharedEndpoint(self._limits, self._clock)
         return self._endpoints[key]
 
     def _lend(self, client: "_Client") -> str | None:
@@ -207,7 +207,7 @@ class _Lease:
         return self.report.busy + self.report.waiting
 
 
-class _Endpoint:
+class _SharedEndpoint:
     """One model: the calls in flight that it bears, learnt from the answers to all clients, and when calls start."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:

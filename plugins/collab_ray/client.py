@@ -117,7 +117,7 @@ class LeasedBudget:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Endpoint:
+class _LeasedEndpoint:
     concurrency: LeasedConcurrency
     admission: Admission
     rate_limit: LeasedRateLimit
@@ -142,7 +142,7 @@ class RateClient:
         self._rate_limited = rate_limited
         self._clock = clock
         self._sleep = sleep
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[str, _LeasedEndpoint] = {}
         self._one_report = asyncio.Lock()
         self._calls_before = 0
         self._interval = MIN_INTERVAL
@@ -196,7 +196,7 @@ class RateClient:
             usage={role.value: usage for role, usage in self.ledger.roles.items()},
         )
 
-    def _endpoint_report(self, endpoint: _Endpoint, now: float) -> EndpointReport:
+    def _endpoint_report(self, endpoint: _LeasedEndpoint, now: float) -> EndpointReport:
         lent, admission, rate_limit = endpoint.concurrency, endpoint.admission, endpoint.rate_limit
         report = EndpointReport(
             busy=admission.busy,
@@ -213,11 +213,11 @@ class RateClient:
         lent.refusals, rate_limit.tokens = [], 0
         return report
 
-    def _endpoint(self, key: str) -> _Endpoint:
+    def _endpoint(self, key: str) -> _LeasedEndpoint:
         if key not in self._endpoints:
             lent = LeasedConcurrency(self._clock)
             rate_limit = LeasedRateLimit(self._clock, self._sleep, limited=self._rate_limited)
-            self._endpoints[key] = _Endpoint(
+            self._endpoints[key] = _LeasedEndpoint(
                 concurrency=lent, admission=Admission(lent, self._clock), rate_limit=rate_limit
             )
         return self._endpoints[key]

@@ -10,7 +10,7 @@ from itertools import pairwise, product
 import click
 import pytest
 from collab_cli.main import main
-from collab_cli.paths import Command, ReadPath, WrittenPath
+from collab_cli.paths import GuardedCommand, ReadPath, WrittenPath
 from support.cli import bot_calls, collab, write_bot, write_chats
 
 from collab_sdk import MRScorer, PreferenceExporter, Rollout, Simulator, read_conversations
@@ -50,7 +50,7 @@ def pairs_of_paths():
 
 @pytest.mark.parametrize(("names", "command"), [pytest.param(*each, id=" ".join(each[0])) for each in all_commands()])
 def test_every_option_that_names_a_file_says_whether_it_is_read_or_written(names, command):
-    assert isinstance(command, Command), "it would not check its outputs"
+    assert isinstance(command, GuardedCommand), "it would not check its outputs"
     for param in command.params:
         if isinstance(param.type, click.Path) or param.metavar in NAMES_A_PATH:
             assert isinstance(param.type, ReadPath | WrittenPath), param.name

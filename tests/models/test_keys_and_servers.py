@@ -27,9 +27,12 @@ from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.models import CallRole, spec_of
 from collab_sdk.models.litellm import KEY_VARIABLES
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
+from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import as_messages
 
 SECRET = "sk-secret-of-openai"
+SLOW = pytest.mark.slow
+"""Imports LiteLLM."""
 REFUSED = always(refusal(401, "Missing or wrong virtual key", kind="auth_error"))
 VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HOSTED_VLLM_API_KEY", "HOSTED_VLLM_API_BASE", "ANTHROPIC_API_KEY")
 
@@ -211,6 +214,15 @@ def test_an_address_without_v1_is_told_the_right_one(logs):
     assert server.count == 0
 
 
+@pytest.mark.parametrize(
+    "address", ["localhost:8000", "http://127.0.0.1:99999/v1", "http://127.0.0.1:port/v1", "http://"]
+)
+def test_what_is_no_address_ends_the_run_before_any_call(logs, address):
+    result = collab("score", logs, "--model", "m", "--api-base", address)
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {address!r} is no address of a server: write it like http://localhost:8000/v1.\n"
+
+
 @pytest.mark.parametrize("end", ["/v1", ""])
 def test_a_model_that_is_not_there_is_not_a_wrong_address(logs, end):
     missing = refusal(404, "The model `m` does not exist", code="model_not_found")
@@ -221,7 +233,9 @@ def test_a_model_that_is_not_there_is_not_a_wrong_address(logs, end):
     assert "does not exist" in only_line(result)
 
 
-@pytest.mark.parametrize("name", ["m", "openai/m", "anthropic/claude-sonnet-4-5", "proactive:m"])
+@pytest.mark.parametrize(
+    "name", ["m", "openai/m", pytest.param("anthropic/claude-sonnet-4-5", marks=SLOW), "proactive:m"]
+)
 def test_a_key_from_python_is_sent_and_stands_nowhere(name, tmp_path, monkeypatch):
     key = "a-plain-word-as-key"
     with LoopbackServer(faults=REFUSED if name.startswith("anthropic") else None) as server:
@@ -299,7 +313,7 @@ def test_the_doctor_says_which_variable_holds_the_key_whether_it_is_set_and_what
         ("anthropic/claude-sonnet-4-5", "ANTHROPIC_API_KEY"),
         ("together_ai/m", "TOGETHERAI_API_KEY"),
         ("groq/m", "GROQ_API_KEY"),
-        ("gpt-4o-mini", "OPENAI_API_KEY"),
+        pytest.param("gpt-4o-mini", "OPENAI_API_KEY", marks=SLOW),
         ("proactive:mistral/m", "MISTRAL_API_KEY"),
     ],
 )
@@ -312,6 +326,7 @@ def test_the_variable_of_a_provider_that_litellm_speaks_to_is_known(model, varia
     assert "no key is sent" in elsewhere
 
 
+@SLOW
 def test_these_are_the_variables_that_litellm_reads():
     from litellm import validate_environment
 
@@ -329,6 +344,7 @@ def test_these_are_the_variables_that_litellm_reads():
         assert variable in validate_environment(f"{provider}/m")["missing_keys"]
 
 
+@SLOW
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_litellm_was_refused_for_is_told_alike(status, monkeypatch):
     monkeypatch.setenv("GROQ_API_KEY", SECRET)
@@ -394,6 +410,12 @@ def test_a_function_has_no_price_and_is_not_advised_to_have_one(logs, tmp_path, 
 def test_a_function_as_an_object_takes_no_settings():
     with pytest.raises(UsageError, match="does not take the setting temperature"):
         as_chat_model(lambda messages: "hi", temperature=0.2)
+
+
+def test_a_model_of_ones_own_may_hold_its_key_as_it_likes():
+    model = FakeChatModel(["hi"], name="own")
+    model.api_key = "a-plain-word-as-key"
+    assert spec_of(model, ModelSettings()) == ModelSpec(name="own", settings=ModelSettings(), price=model.price)
 
 
 def test_prices_and_providers_are_looked_up_without_importing_litellm():

@@ -6,7 +6,17 @@ import json
 import pytest
 from support.fakes import judged, scorer_of, transcript_in, user_says
 
-from collab_sdk import ChatRequest, Conversation, Engine, Goal, Message, MRScorer, PreferenceExporter, Simulator
+from collab_sdk import (
+    ChatRequest,
+    Conversation,
+    Engine,
+    Goal,
+    Message,
+    MRScorer,
+    PreferenceExporter,
+    Simulator,
+    as_chat_model,
+)
 from collab_sdk.concurrency import run_sync
 from collab_sdk.evaluation import Evaluator
 from collab_sdk.models import CallRole
@@ -28,8 +38,16 @@ def chats(count: int) -> list[Conversation]:
 
 
 def test_what_the_first_conversation_asks_later_goes_before_what_others_asked_earlier():
-    model = FakeChatModel(lambda _: "ok")
+    asked: list[str] = []
     engine = Engine(limits=Limits(concurrency=1))
+
+    async def bot(messages: list[dict[str, str]]) -> str:
+        asked.append(messages[-1]["content"])
+        for _ in range(9):
+            await asyncio.sleep(0)  # until the others have asked
+        return "ok"
+
+    model = as_chat_model(bot)
 
     async def work(conversation_id: str) -> None:
         with engine.opened(conversation_id):
@@ -40,7 +58,7 @@ def test_what_the_first_conversation_asks_later_goes_before_what_others_asked_ea
         await asyncio.gather(*map(work, "abc"))
 
     asyncio.run(main())
-    assert [request.messages[0].content for request in model.requests] == ["a0", "b0", "a1", "b1", "c0", "c1"]
+    assert asked == ["a0", "b0", "a1", "b1", "c0", "c1"]
 
 
 class Orders:

@@ -5,7 +5,7 @@ import string
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cli import collab, write_chats
 from support.faults import always, refusal
@@ -50,7 +50,7 @@ def maybe(strategy):
     return st.none() | strategy
 
 
-settings = st.builds(
+model_settings = st.builds(
     ModelSettings,
     temperature=maybe(st.floats(0, 2)),
     max_tokens=maybe(st.integers(1, 10**6)),
@@ -66,7 +66,7 @@ models = st.builds(
     name=words,
     api_base=st.lists(words.map("http://{}:8000/v1".format), max_size=2, unique=True).map(tuple),
     api_key_env=maybe(words),
-    settings=maybe(settings),
+    settings=maybe(model_settings),
     price=maybe(st.builds(Price, prompt=numbers, completion=numbers)),
 )
 metrics = st.builds(MetricSpec, name=words, weight=numbers, options=tables)
@@ -101,6 +101,7 @@ specs = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(specs)
 def test_a_spec_comes_back_from_json_as_it_was(spec):
     text = json.dumps(spec.to_dict(), allow_nan=False)

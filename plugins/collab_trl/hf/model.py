@@ -12,8 +12,8 @@ from collab_sdk.errors import MissingExtraError
 from collab_sdk.models import NOTHING, ChatReply, ChatRequest
 from collab_sdk.spec import Price
 from collab_trl.hf.folders import Folder, LocalFiles
+from collab_trl.hf.model_thread import ModelThread
 from collab_trl.hf.pending import PendingReply
-from collab_trl.hf.worker import Worker
 
 if TYPE_CHECKING:
     from collab_trl.hf.batch import AnyWeights
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VERSION = 1
 """Part of the cache key: raise it whenever the same request may come to another answer."""
 
-_workers: WeakValueDictionary[Folder, Worker] = WeakValueDictionary()
+_threads: WeakValueDictionary[Folder, ModelThread] = WeakValueDictionary()
 
 
 class HFModel:
@@ -41,7 +41,7 @@ class HFModel:
     def __init__(self, files: LocalFiles, *, name: str) -> None:
         self._files = files
         self._name = name
-        self._worker = _workers.get(files.base) or _workers.setdefault(files.base, _worker(files.base))
+        self._thread = _threads.get(files.base) or _threads.setdefault(files.base, _thread(files.base))
 
     @classmethod
     def named(cls, spec: str) -> Self:
@@ -61,16 +61,16 @@ class HFModel:
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         pending = PendingReply(request=request, seed=seed_of(request), adapter=self._files.adapter)
-        return await asyncio.wrap_future(self._worker.submit(pending))
+        return await asyncio.wrap_future(self._thread.submit(pending))
 
 
-def _worker(folder: Folder) -> Worker:
+def _thread(folder: Folder) -> ModelThread:
     def load() -> "AnyWeights":
         from collab_trl.hf.weights import Weights
 
         return Weights(folder.path)
 
-    return Worker(load, name=f"The model in {folder.path}")
+    return ModelThread(load, name=f"The model in {folder.path}")
 
 
 def seed_of(request: ChatRequest) -> int:

@@ -15,7 +15,7 @@ from collab_trl.online.policy import Policy, Spoken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Episode:
+class RewardedReply:
     """A reply and what it earned."""
 
     turns: tuple[Spoken, ...]
@@ -33,11 +33,13 @@ class Player:
         self._histories = histories
         self._seen: list[tuple[str, int, float | None]] = []
 
-    def play(self, places: Sequence[int], *, draw: str) -> list[Episode]:
+    def play(self, places: Sequence[int], *, draw: str) -> list[RewardedReply]:
         """A reply to the history at each of `places`. `draw` tells times apart."""
         return run_sync(self._aplay_all(places, draw))
 
-    def best_and_worst(self, places: Sequence[int], *, candidates: int, draw: str) -> list[tuple[Episode, Episode]]:
+    def best_and_worst(
+        self, places: Sequence[int], *, candidates: int, draw: str
+    ) -> list[tuple[RewardedReply, RewardedReply]]:
         """The best and the worst of `candidates` replies to each history.
 
         It is one reply twice where fewer than two different ones have a score, or none is better than another.
@@ -63,27 +65,27 @@ class Player:
             "unscored": 1 - len(rewards) / len(seen),
         }
 
-    async def _aplay_all(self, places: Sequence[int], draw: str) -> list[Episode]:
+    async def _aplay_all(self, places: Sequence[int], draw: str) -> list[RewardedReply]:
         episodes = await all_settled(self._aplay(place, f"{draw}/{n}") for n, place in enumerate(places))
         self._policy.forget()
         return episodes
 
-    async def _aplay(self, place: int, draw: str) -> Episode:
+    async def _aplay(self, place: int, draw: str) -> RewardedReply:
         history = self._histories[place]
         text, reply = await self._areply(history, draw)
         reward = await self._areward(history, text, len(reply.reply), draw)
         steps = range(self._scorer.rollout.window)
         future = self._policy.take(f"{history.id}/{draw}/future-0/{step}" for step in steps)
-        return Episode(turns=(reply, *future), reward=reward)
+        return RewardedReply(turns=(reply, *future), reward=reward)
 
     async def _abest_and_worst(
         self, places: Sequence[int], candidates: int, draw: str
-    ) -> list[tuple[Episode, Episode]]:
+    ) -> list[tuple[RewardedReply, RewardedReply]]:
         pairs = await all_settled(self._apair(place, candidates, f"{draw}/{n}") for n, place in enumerate(places))
         self._policy.forget()
         return pairs
 
-    async def _apair(self, place: int, candidates: int, draw: str) -> tuple[Episode, Episode]:
+    async def _apair(self, place: int, candidates: int, draw: str) -> tuple[RewardedReply, RewardedReply]:
         history = self._histories[place]
         replies: dict[str, Spoken] = {}
         for text, reply in await all_settled(self._areply(history, f"{draw}/{n}") for n in range(candidates)):
@@ -93,7 +95,8 @@ class Player:
             self._areward(history, text, len(reply.reply), draw) for text, reply in replies.items()
         )
         episodes = [
-            Episode(turns=(reply,), reward=reward) for reply, reward in zip(replies.values(), rewards, strict=True)
+            RewardedReply(turns=(reply,), reward=reward)
+            for reply, reward in zip(replies.values(), rewards, strict=True)
         ]
         scored = sorted((each for each in episodes if each.reward is not None), key=lambda each: each.reward or 0.0)
         if len(scored) < 2 or scored[0].reward == scored[-1].reward:

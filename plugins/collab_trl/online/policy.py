@@ -11,9 +11,9 @@ from collab_sdk.spec import Price
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.model import seed_of
+from collab_trl.hf.model_thread import ModelThread
 from collab_trl.hf.pending import PendingReply
 from collab_trl.hf.sampling import Truncation
-from collab_trl.hf.worker import Worker
 from collab_trl.online.heard import as_heard
 
 
@@ -35,12 +35,12 @@ class Policy:
 
     def __init__(self, model: Any, chat_format: ChatFormat, *, reply_limit: int | None) -> None:
         weights = LiveWeights(model, chat_format, reply_limit=reply_limit)
-        self._worker = Worker(lambda: weights, name=self.name)
+        self._thread = ModelThread(lambda: weights, name=self.name)
         self._spoken: dict[str, Spoken] = {}
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         pending = PendingReply(request=request, seed=seed_of(request), adapter=None)
-        reply = await asyncio.wrap_future(self._worker.submit(pending))
+        reply = await asyncio.wrap_future(self._thread.submit(pending))
         self._spoken[request.sample] = Spoken(prompt=pending.prompt, reply=pending.answer)
         return as_heard(reply)
 

@@ -99,5 +99,5 @@ def test_chats_that_were_trained_on_are_known_by_how_they_begin_where_pairs_have
     done("export-prefs", chats, "--model", "offline", "-o", prefs, "--format", "openai", *cache)
     train = ("finetune", prefs, "-m", folder / "base", "-o", folder / "openai", "--epochs", 1, "--eval-fraction", 0)
     result = collab(*train, "--evaluate", chats, "--model", "offline")
-    assert result.exit_code == 1
-    assert "every chat in it was trained on" in result.stderr
+    assert result.exit_code == 3  # there is an adapter, but no comparison
+    assert "every chat was trained on" in result.stderr

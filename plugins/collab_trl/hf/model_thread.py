@@ -23,7 +23,7 @@ UNWIND_SECONDS = 5.0
 PendingReplies = SimpleQueue[PendingReply | None]
 
 
-class Worker:
+class ModelThread:
     """Loads its model at its first request. The thread, and the model with it, go when the worker does.
 
     `name` is what errors call the model.
