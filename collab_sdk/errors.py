@@ -64,6 +64,10 @@ class UsageError(CollabError):
     """The call cannot work as written."""
 
 
+LISTED = 30
+"""So many names are listed beside a suggestion."""
+
+
 class UnknownNameError(UsageError):
     """A name that nobody registered."""
 
@@ -73,7 +77,8 @@ class UnknownNameError(UsageError):
         names = sorted(known)
         close = get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        return cls(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+        listed = f" Known: {', '.join(names)}." if not close or len(names) <= LISTED else ""
+        return cls(f"Unknown {kind} {name!r}.{hint}{listed}")
 
 
 class MissingExtraError(UsageError, ImportError):

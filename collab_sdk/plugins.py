@@ -18,7 +18,7 @@ from collab_sdk.secrets import one_line
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Kind", "import_named", "load", "names", "needs_extra"]
+__all__ = ["Kind", "code_hash", "import_named", "load", "names", "needs_extra", "source_file"]
 
 EXTRAS = {
     "collab_langchain": "langchain",
@@ -125,11 +125,17 @@ def import_named(spec: str) -> tuple[Any, str]:
         found = getattr(module, attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
         raise UsageError(f"{spec!r} cannot be imported: {type(error).__name__}: {one_line(str(error))}.") from error
-    return found, f"{spec}@{_code_hash(module)}"
+    return found, f"{spec}@{code_hash(module)}"
 
 
-def _code_hash(module: ModuleType) -> str:
-    """Of the bot's module and of all that is loaded from its package, or else from its folder."""
+def source_file(spec: str) -> Path | None:
+    """Where the module of `py:MODULE:NAME` lies beside where the command is typed. Nothing is imported."""
+    path = Path(*spec.removeprefix("py:").partition(":")[0].split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def code_hash(module: ModuleType) -> str:
+    """Of a module of the user's and of all that is loaded from its package, or else from its folder."""
     digest = hashlib.sha256()
     for file, name in sorted((file, name) for name, file in _code_files(module).items()):
         digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())

@@ -11,7 +11,7 @@ from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
-from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, metric_specs
+from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
 from collab_sdk.models.base import spec_of
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.rollout import Rollout
@@ -90,7 +90,9 @@ class MRScorer:
             "simulator": self.rollout.simulator.model,
             "judge": self.judge.model,
         }
-        return made_with(self.spec, {role: model.fingerprint for role, model in models.items()})
+        hashes = {name: code_of(metric) for name, (metric, _) in self.reward.metrics.items()}
+        codes = {name: code for name, code in hashes.items() if code is not None}
+        return made_with(self.spec, {role: model.fingerprint for role, model in models.items()}, codes=codes)
 
     @property
     def weights(self) -> dict[str, float]:

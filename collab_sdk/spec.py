@@ -128,6 +128,15 @@ def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(item, place)
 
 
+def _endless(value: Any, place: str = "") -> str | None:
+    """Where there is a number that is no JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return place
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    found = (_endless(item, f"{place}.{name}" if place else str(name)) for name, item in items)
+    return next((each for each in found if each is not None), None)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Price:
     """US dollars per token."""
@@ -167,6 +176,8 @@ class ModelSettings:
             value = getattr(self, name)
             if value is not None and not (low <= value and (high is None or value <= high) and math.isfinite(value)):
                 raise UsageError(f"{name} is {value}; it must be {low} or more{f', {high} at most' if high else ''}.")
+        if (place := _endless(self.extra_body)) is not None:
+            raise UsageError(f"extra_body.{place} is not a finite number.")
         for place, value in _texts(self.sent()):
             name = place.rpartition(".")[2]
             named = place.startswith(("extra_headers.", "extra_body.")) and is_secret_name(name)
@@ -453,14 +464,18 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def made_with(spec: RunSpec, fingerprints: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
+def made_with(
+    spec: RunSpec, fingerprints: Mapping[str, Mapping[str, Any] | None], *, codes: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The provenance of a score: what decided it, and the versions of all that had a part in it.
 
-    `fingerprints` are those of the models, by role. Two runs that differ in anything that matters differ here.
+    `fingerprints` are those of the models, by role; `codes`, by name, are hashes of metrics and tasks of one's own. Two
+    runs that differ in anything that matters differ here.
     """
     return {
         **spec.deciding(),
         "models": {role: None if known is None else _plain(known) for role, known in fingerprints.items()},
+        **({"code": dict(codes)} if codes else {}),
         "prompts": prompts_digest(),
         "package": __version__,
     }

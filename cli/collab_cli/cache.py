@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import click
 
@@ -11,6 +12,7 @@ from collab_cli.paths import ReadPath
 from collab_cli.setup import open_chosen_cache
 from collab_cli.units import size
 from collab_sdk.cache import KeptCache, copy_cache, open_cache
+from collab_sdk.errors import InputError
 
 SECONDS_A_DAY = 86_400
 
@@ -67,6 +69,8 @@ def copy(source: str, target: str) -> None:
     \b
       collab cache copy ~/.cache/collab redis://cache.example:6379/0
     """
+    if "://" not in source and not Path(source).is_dir():
+        raise InputError("there is no cache", where=source)
     with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
         read, added = copy_cache(replies, copies)
         click.echo(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")

@@ -5,18 +5,20 @@ What stands at the top of the file holds for every command that has it, a table 
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from collab_cli.model_options import model_settings
-from collab_sdk.errors import InputError, MissingExtraError, UnknownNameError, UsageError
-from collab_sdk.spec import MetricSpec
+from collab_sdk.errors import InputError, UnknownNameError, UsageError
+from collab_sdk.spec import MetricSpec, ModelSettings
 
 ROLES = ("assistant", "simulator", "judge", "model")
 OPTIONS_OF_ROLES = frozenset(f"{role}-option" for role in ROLES)
 METRICS = "metrics"
+SETTINGS = frozenset({*(each.name for each in fields(ModelSettings)), "price"})
 OptionsOf = Mapping[str, Mapping[str, click.Option]]
 """Options by their long flag, by the path of their command, such as `logs export`."""
 
@@ -73,7 +75,7 @@ class _File:
             elif key in ROLES and key in known and isinstance(value, Mapping):
                 read = self._role(key, value)
             elif key in known and key != "config":
-                read = {key: self._typed(key, known[key], value)}
+                read = {key: self._typed(key, known[key], value) if where else self._at_top(key, value)}
             else:
                 raise self._unknown(key, value, known, where)
             if twice := [flag for flag in read if flag in found]:
@@ -89,6 +91,10 @@ class _File:
         if homes:
             tables = " or ".join(f"[{name.replace(' ', '.')}]" for name in homes)
             return UsageError(f"{self._path}: {key!r} is no option of {where}: it belongs at the top, or in {tables}.")
+        if key.replace("-", "_") in SETTINGS:
+            return UsageError(
+                f"{self._path}: {key!r} is a setting of a model: it belongs in a role's table, such as [judge]."
+            )
         place = f" in [{where}]" if where else ""
         more = {METRICS} if "metric" in known else set()
         kind, names = "option", {*known} - {"config"} | more
@@ -98,6 +104,18 @@ class _File:
             kind, names = "table", {path.partition(" ")[0] for path in below} | more | ({*ROLES} & {*known})
         return UnknownNameError(f"{self._path}{place}: {UnknownNameError.of(kind, key, names)}")
 
+    def _at_top(self, key: str, value: Any) -> Any:
+        """A value that fits the command that runs, or any other, if that one has no such option."""
+        if key in self._options.get(self._own, {}):
+            return self._typed(key, self._all[key], value)
+        failure = None
+        for option in (each[key] for each in self._options.values() if key in each):
+            try:
+                return self._typed(key, option, value)
+            except UsageError as error:
+                failure = error
+        raise failure or UsageError(f"{self._path}: unknown option {key!r}.")
+
     def _typed(self, key: str, option: click.Option, value: Any) -> Any:
         """The value as it would be typed, checked as click does: 2.5 is no whole number, in a file either."""
         values = value if isinstance(value, list) else [value]
@@ -105,7 +123,7 @@ class _File:
             raise self._wrong(key, value, "a list of values" if option.multiple else "one value")
         is_truth = option.is_flag or isinstance(option.type, click.types.BoolParamType)
         if any(isinstance(item, bool) is not is_truth for item in values):
-            raise self._wrong(key, value, "true or false" if is_truth else "a value that is not true or false")
+            raise self._wrong(key, value, "true or false" if is_truth else "a number" if _is_number(option) else "text")
         fitting = bool if is_truth else int | float | str if _is_number(option) else str
         if any(not isinstance(item, fitting) for item in values):
             raise self._wrong(key, value, "a number" if _is_number(option) else "text")
@@ -114,12 +132,12 @@ class _File:
             for item in typed if not isinstance(option.type, click.Path) else ():
                 option.type.convert(item, option, None)
         except click.BadParameter as error:
-            raise click.UsageError(f"{self._path}: {key!r}: {error.message}") from None
+            raise UsageError(f"{self._path}: {key!r}: {error.message}") from None
         return typed if option.multiple else typed[0]
 
-    def _wrong(self, key: str, value: Any, expected: str) -> click.UsageError:
+    def _wrong(self, key: str, value: Any, expected: str) -> UsageError:
         kind = {dict: "a table", list: "a list", bool: str(value).lower()}.get(type(value), str(value))
-        return click.UsageError(f"{self._path}: {key!r} must be {expected}, not {kind}.")
+        return UsageError(f"{self._path}: {key!r} must be {expected}, not {kind}.")
 
     def _role(self, role: str, table: Mapping[str, Any]) -> dict[str, Any]:
         """A table such as [judge]: the model's name, its server, and its settings by name."""
@@ -130,11 +148,19 @@ class _File:
             key = name.replace("_", "-")
             flag = role if key == "name" else f"{prefix}{key}" if key in ("api-base", "api-key-env") else None
             if flag is None:
+                if key.replace("-", "_").partition(".")[0] not in SETTINGS:
+                    raise self._no_setting(role, key)
                 settings.append((name, value))
             elif flag in self._all:
                 found[flag] = self._typed(f"{role}.{key}", self._all[flag], value)
         model_settings(settings, f"{self._path}: [{role}]")  # for its errors
         return {**found, f"{role}-option": settings} if settings else found
+
+    def _no_setting(self, role: str, key: str) -> UsageError:
+        if key in self._all and key != "config":
+            return UsageError(f"{self._path}: {key!r} does not belong in [{role}]: it belongs at the top.")
+        known = {"name", "api-base", "api-key-env", *(each.replace("_", "-") for each in SETTINGS)}
+        return UnknownNameError(f"{self._path}: [{role}]: {UnknownNameError.of('key', key, known)}")
 
     def _metrics(self, table: Any) -> list[MetricSpec]:
         """The table [metrics]: a weight by name, or a table with a weight and the metric's own options."""
@@ -210,7 +236,7 @@ def _parse_yaml(text: str) -> dict[str, Any]:
     try:
         import yaml
     except ImportError:
-        raise MissingExtraError.of("A YAML file needs PyYAML", "train") from None
+        raise UsageError("A YAML file needs PyYAML: pip install pyyaml, or write it as TOML.") from None
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:

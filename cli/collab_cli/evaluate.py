@@ -19,7 +19,7 @@ from collab_cli.options import (
     declared_options,
     run_options,
 )
-from collab_cli.params import INPUT, OUTPUT, Command, option
+from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import ReadPath, WrittenPath, just
 from collab_cli.terminal import Problems, note, printable, show
 from collab_cli.units import money
@@ -47,6 +47,7 @@ NAME, CELL, DIFFERENCE = 20, 24, 26
 @option(
     "--task",
     "-t",
+    type=TaskName(),
     multiple=True,
     required=True,
     metavar="TASK",
@@ -79,7 +80,7 @@ def evaluate(
 ) -> None:
     """Play whole conversations of bots with the simulated user, and compare how they did.
 
-    Each figure has a 95 % interval over conversations, and the difference to the first bot one over pairs of
+    Each statistic has a 95 % interval over conversations, and the difference to the first bot one over pairs of
     conversations with the same goal. Tasks: abg-coqa, bigcodebench-chat, logs, math-chat, medium-docedit, order-desk.
 
     \b

@@ -21,6 +21,7 @@ from collab_sdk.errors import InputError
 from collab_sdk.evaluation import BotResult, Episode, Evaluator
 from collab_sdk.jobs import EvaluateJob, roles_of
 from collab_sdk.metrics import PassRate
+from collab_sdk.plugins import import_named
 from collab_sdk.runs import Runner
 from collab_sdk.spec import made_with
 from collab_sdk.tasks import get_task, load_task
@@ -57,7 +58,8 @@ class Evaluation:
     def made_with(self) -> dict[str, Any]:
         """The provenance of these results."""
         models = {**self.bots, "simulator": self.evaluator.simulator.model, "judge": self.evaluator.judge.model}
-        return made_with(self.spec, {name: model.fingerprint for name, model in models.items()})
+        codes = {name: import_named(name)[1] for name in self.spec.evaluation.tasks if name.startswith("py:")}
+        return made_with(self.spec, {name: model.fingerprint for name, model in models.items()}, codes=codes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -107,7 +107,7 @@ def finetune(
     on when the same command is given again.
 
     With --rounds, or a method that plays, PREFS are chats in any format of logs, with their goals: the model answers
-    them itself, the simulated user goes on from each reply, and what that comes to is its reward.
+    them itself, the simulated user goes on from each reply, and its reward is how the conversation ends.
 
     \b
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter --dry-run

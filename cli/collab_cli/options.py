@@ -26,7 +26,7 @@ from collab_cli.paths import ReadPath, WrittenPath, note_read
 from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
-from collab_sdk.models import has_own_address, prompt_file
+from collab_sdk.models import files_of, has_own_address
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     ROLE_DEFAULTS,
@@ -189,13 +189,13 @@ def declared_names(kind: type) -> dict[str, str]:
 
 
 class BotName(click.ParamType[str]):
-    """The name of a bot, which may hold the name of a file with its instructions."""
+    """The name of a bot. What it names is an input: instructions, source code, weights."""
 
     name = "bot"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if file := prompt_file(value):
-            note_read(ctx, file)
+        for path in files_of(value):
+            note_read(ctx, path)
         return value
 
 

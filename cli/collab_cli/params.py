@@ -11,6 +11,7 @@ import click
 
 from collab_cli import paths
 from collab_cli.config import read_config
+from collab_sdk.plugins import source_file
 from collab_sdk.spec import MetricSpec
 
 Decorator = Callable[[Any], Any]
@@ -64,8 +65,12 @@ class MetricParam(click.ParamType[MetricSpec]):
     name = "metric"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MetricSpec:
-        if isinstance(value, MetricSpec):
-            return value
+        spec = value if isinstance(value, MetricSpec) else self._read(value, param, ctx)
+        if spec.name.startswith("py:") and (source := source_file(spec.name)):
+            paths.note_read(ctx, source)
+        return spec
+
+    def _read(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> MetricSpec:
         first, *others = value.split(",")
         name, separator, weight = first.partition("=")
         options = dict(_key_and_value(other, self, param, ctx) for other in others)
@@ -73,6 +78,17 @@ class MetricParam(click.ParamType[MetricSpec]):
             self.fail(f"{value!r} must read NAME=WEIGHT, such as goal=1.", param, ctx)
         weighed = Number().convert(weight, param, ctx) if separator else 1.0
         return MetricSpec(name=name.strip(), weight=weighed, options=options)
+
+
+class TaskName(click.ParamType[str]):
+    """A task; the source of one's own is an input."""
+
+    name = "task"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value.startswith("py:") and (source := source_file(value)):
+            paths.note_read(ctx, source)
+        return value
 
 
 class ModelOption(click.ParamType[tuple[str, Any]]):
@@ -111,6 +127,15 @@ class Option(click.Option):
         if isinstance(self.envvar, str) and os.environ.get(self.envvar) == "":
             raise click.UsageError(f"{self.envvar} is set to nothing: give it a value, or unset it.", ctx)
         return super().resolve_envvar_value(ctx)
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            source = ctx.get_parameter_source(self.name or "")
+            if source is click.core.ParameterSource.ENVIRONMENT:
+                error.param_hint = str(self.envvar)
+            raise
 
 
 class OneOf(Option):

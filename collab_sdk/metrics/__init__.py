@@ -8,6 +8,7 @@ from collab_sdk.metrics.resolve import (
     Metrics,
     as_metric,
     as_metrics,
+    code_of,
     metric_names,
     metric_specs,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "TokenPenalty",
     "as_metric",
     "as_metrics",
+    "code_of",
     "metric_names",
     "metric_specs",
 ]

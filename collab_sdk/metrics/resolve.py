@@ -2,6 +2,8 @@
 
 import hashlib
 import inspect
+import re
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import partial
@@ -9,7 +11,7 @@ from typing import Any, cast
 
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence, Metric
-from collab_sdk.plugins import import_named, load, names
+from collab_sdk.plugins import code_hash, import_named, load, names
 from collab_sdk.spec import MetricSpec
 from collab_sdk.values import read_value
 
@@ -18,6 +20,8 @@ MetricFunction = Callable[..., float | Awaitable[float]]
 MetricLike = str | Metric | MetricFunction
 Metrics = MetricLike | Iterable[MetricLike | MetricSpec] | Mapping[str, float] | Mapping[MetricLike, float]
 """One metric or several, each of weight 1 unless a mapping says otherwise."""
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""Of an object, in its repr: another one in every process."""
 PARTS = tuple(each.name for each in fields(Evidence))
 
 
@@ -30,11 +34,12 @@ class FunctionMetric:
 
     def __init__(self, function: MetricFunction, options: Mapping[str, Any]) -> None:
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
-        self.options = {**options, "function": f"{function.__module__}.{self.name}", "code": _code_of(function)}
+        self.options = {**options, "function": f"{function.__module__}.{self.name}", "code": _function_code(function)}
         self._function = partial(function, **options) if options else function
-        parameters = [name for name in inspect.signature(function).parameters if name not in options]
-        self._parts = [name for name in parameters if name in PARTS]
-        if not self._parts and len(parameters) != 1:
+        parameters = [each for each in inspect.signature(function).parameters.values() if each.name not in options]
+        self._parts = [each.name for each in parameters if each.name in PARTS]
+        needed = [each for each in parameters if each.default is each.empty]
+        if not self._parts and len(needed) != 1:
             raise UsageError(
                 f"The metric {self.name}{inspect.signature(function)} cannot be called: a function takes the evidence, "
                 f"or parts of it by name: {', '.join(PARTS)}."
@@ -82,14 +87,16 @@ def _named(spec: MetricSpec) -> Metric:
 
 def _made(spec: MetricSpec, make: Callable[..., Any]) -> Any:
     """The metric with its options, which are checked where their types are known."""
-    known = [name for name in inspect.signature(make).parameters if name != "name"]
-    if unknown := [name for name in spec.options if name not in known]:
+    bound = getattr(make, "keywords", {})
+    known = [name for name in inspect.signature(make).parameters if name not in ("name", "sandbox", *bound)]
+    options = {name: value for name, value in spec.options.items() if name not in bound or bound[name] != value}
+    if unknown := [name for name in options if name not in known]:
         has = f"it has {', '.join(known)}" if known else "it has none"
         raise UsageError(f"The metric {spec.name} has no option {unknown[0]!r}: {has}.")
     if not is_dataclass(make):
-        return make(**spec.options)
+        return make(**options)
     try:
-        return read_value(make, spec.options, spec.name)
+        return read_value(make, options, spec.name)
     except ValueError as error:
         raise UsageError(f"{error}.") from None
 
@@ -132,10 +139,33 @@ def _options_of(metric: Metric) -> dict[str, Any]:
     return {}
 
 
-def _code_of(function: Any) -> str:
-    """A hash of the function's source: with other code it is another metric."""
+def code_of(metric: Metric) -> str | None:
+    """A hash of the code of a metric of one's own, which gives other values when it changes; None for the package's."""
+    if isinstance(metric, FunctionMetric):
+        return str(metric.options["code"])
+    module = type(metric).__module__
+    return None if module.startswith("collab_sdk.") else _module_code(module)
+
+
+def _function_code(function: Any) -> str:
+    """Of all that decides a function's values: its module, its source, what it closes over, what is bound to it."""
+    parts = []
+    while isinstance(function, partial):
+        parts.append(repr((function.args, sorted(function.keywords.items()))))
+        function = function.func
+    of_code = function if hasattr(function, "__code__") else type(function)
     try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        source = repr(getattr(getattr(function, "__code__", None), "co_code", type(function).__qualname__))
-    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        parts.append(inspect.getsource(of_code))
+    except (OSError, TypeError):  # typed at a prompt
+        parts.append(repr(getattr(getattr(function, "__code__", None), "co_code", of_code.__qualname__)))
+    parts += [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    if of_code is type(function):
+        parts.append(repr(sorted(getattr(function, "__dict__", {}).items())))
+    parts.append(_module_code(of_code.__module__))
+    text = ADDRESS.sub("", "\0".join(parts))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _module_code(name: str) -> str:
+    module = sys.modules.get(name)
+    return code_hash(module) if module is not None and getattr(module, "__file__", None) else ""

@@ -1,8 +1,10 @@
 """What the conversation cost the user to read and write."""
 
+import math
 import warnings
 from dataclasses import dataclass
 
+from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence
 
 
@@ -16,6 +18,10 @@ class TokenPenalty:
     rate: float = 5e-4
     roles: tuple[str, ...] = ("user", "assistant")
     name: str = "token_penalty"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < math.inf:
+            raise UsageError(f"token_penalty: rate is {self.rate}; it must be 0 or more.")
 
     def value(self, evidence: Evidence) -> float:
         """In [-1, 0]; warns where a future costs more than the cap."""

@@ -12,7 +12,7 @@ from collab_sdk.models.base import (
     settings_for,
     spec_of,
 )
-from collab_sdk.models.instructed import InstructedModel, prompt_file
+from collab_sdk.models.instructed import InstructedModel, files_of
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import from_environment, request_arguments, translated
 from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
@@ -40,13 +40,13 @@ __all__ = [
     "ReplicatedModel",
     "ServerModel",
     "as_chat_model",
+    "files_of",
     "from_environment",
     "has_own_address",
     "json_object",
     "keys_of",
     "litellm_price",
     "load_litellm",
-    "prompt_file",
     "reply_text",
     "request_arguments",
     "settings_for",

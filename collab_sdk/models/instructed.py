@@ -9,6 +9,7 @@ from typing import Any
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.providers import ApiKey
+from collab_sdk.plugins import source_file
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import Price
 from collab_sdk.types import Message
@@ -76,10 +77,16 @@ def instructions_in(name: str) -> tuple[str, str, str] | None:
     return None
 
 
-def prompt_file(spec: str) -> str:
-    """The file that a bot's instructions come from; empty without one."""
-    spec = spec.removeprefix(PROACTIVE)
-    return spec.removeprefix(PROMPT).partition("@")[0] if spec.startswith(PROMPT) else ""
+def files_of(name: str) -> list[Path]:
+    """What a model's name reads: a file of instructions, the source of `py:`, a folder of weights or of an adapter."""
+    name = name.removeprefix(PROACTIVE)
+    if name.startswith("py:"):
+        return [source] if (source := source_file(name)) else []
+    if name.startswith(PROMPT):
+        file, _, inner = name.removeprefix(PROMPT).partition("@")
+        return [*([Path(file)] if file else []), *files_of(inner)]
+    folders = [Path(part) for part in name.partition(":")[2].split("@") if part]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _instructions(path: Path) -> str:

@@ -56,18 +56,18 @@ def test_a_file_serves_all_commands_and_takes_both_spellings(logs, config):
     assert json.loads(result.stdout.splitlines()[0])["metrics"].keys() == {"goal"}
 
 
-def test_an_unknown_key_lists_the_known_ones(logs, config):
+def test_an_unknown_key_gets_the_closest_that_is_known(logs, config):
     result = collab("score", logs, "--config", config("sampels = 2"))
     assert result.exit_code == 1
     assert "collab.toml: Unknown option 'sampels'. Did you mean 'samples'?" in result.stderr
-    assert "max-usd" in result.stderr
 
 
 @pytest.mark.parametrize("line", ["samples = 2.5", 'samples = "many"', "samples = [1, 2]", "samples = {n = 1}"])
-def test_a_value_of_the_wrong_kind_is_a_usage_error(logs, config, line):
+def test_a_value_of_the_wrong_kind_is_one_line(logs, config, line):
     result = collab("score", logs, "--model", "offline", "--config", config(line))
-    assert result.exit_code == 2
-    assert "samples" in result.stderr
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    assert "'samples'" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["samples = = 2", None])

@@ -108,7 +108,7 @@ def test_a_hangup_that_is_ignored_stays_ignored(tmp_path):
     bot = write_bot(tmp_path, "time.sleep(0.05)\nreturn 'What size?'")
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        process = spawn("score", logs, "-a", bot, "--model", "offline", cwd=tmp_path)
+        process = spawn("score", logs, "-a", bot, "--model", "offline", cwd=tmp_path, preexec_fn=None)
     finally:
         signal.signal(signal.SIGHUP, before)
     while bot_calls(tmp_path) < 1:

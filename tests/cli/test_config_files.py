@@ -190,18 +190,19 @@ BAD = [
     ("[score]\nlora-r = 4", "'lora-r' is no option of score: it belongs at the top, or in [finetune]."),
     ("[scores]\nsamples = 4", "collab.toml: Unknown table 'scores'. Did you mean 'score'?"),
     ("[score]\nsampels = 4", "collab.toml in [score]: Unknown option 'sampels'. Did you mean 'samples'?"),
-    ("[judge]\ntemprature = 1", "collab.toml: [judge]: unknown key 'temprature': did you mean 'temperature'?"),
-    ("[judge]\nsamples = 1", "collab.toml: [judge]: unknown key 'samples'"),
+    ("[judge]\ntemprature = 1", "collab.toml: [judge]: Unknown key 'temprature'. Did you mean 'temperature'?"),
+    ("[judge]\nsamples = 1", "collab.toml: 'samples' does not belong in [judge]: it belongs at the top."),
     ('[judge]\ntemperature = "hot"', 'collab.toml: [judge]: temperature: expected a number, not "hot"'),
     ("[judge]\nmax_tokens = 2.5", "collab.toml: [judge]: max_tokens: expected a whole number, not 2.5"),
     ("[judge]\nprice = 3", "collab.toml: [judge]: price is 3; it must read IN/OUT"),
     ("[judge]\nname = 3", "collab.toml: 'judge.name' must be text, not 3"),
     ("[judge]\napi-base = {a = 1}", "collab.toml: 'judge.api-base' must be a list of values, not a table"),
     ('[judge.extra_headers]\nauthorization = "abc"', "extra_headers.authorization looks like a secret"),
-    ("[evaluate.judge]\ntemprature = 1", "collab.toml: [judge]: unknown key 'temprature'"),
+    ("[evaluate.judge]\ntemprature = 1", "collab.toml: [judge]: Unknown key 'temprature'"),
     ("samples = {n = 1}", "collab.toml: 'samples' must be one value, not a table"),
     ("samples = [1]", "collab.toml: 'samples' must be one value, not a list"),
-    ("samples = true", "collab.toml: 'samples' must be a value that is not true or false, not true"),
+    ("temperature = 0.2", "collab.toml: 'temperature' is a setting of a model: it belongs in"),
+    ("samples = true", "collab.toml: 'samples' must be a number, not true"),
     ("samples = 2.5", "collab.toml: 'samples': '2.5' is not a valid whole number"),
     ('samples = "many"', "collab.toml: 'samples': 'many' is not a valid whole number"),
     ("samples = 0", "collab.toml: 'samples': 0 is not in the range x>=1"),
@@ -230,6 +231,13 @@ def test_bad_options_are_one_line_that_names_file_and_key(logs, config, text, sa
     assert said in line
     assert result.stderr.splitlines()[-1] == line
     assert not result.stdout
+
+
+def test_the_top_may_hold_what_only_other_commands_take(logs, config):
+    result = collab(
+        "score", logs, "--dry-run", "--config", config('model = "offline"\nformat = "kto"\ntask = ["logs"]')
+    )
+    assert result.exit_code == 0, result.stderr
 
 
 def test_a_file_is_checked_whole_whatever_command_reads_it(logs, config):

@@ -187,6 +187,30 @@ def test_a_training_does_not_write_around_what_it_reads(tmp_path):
         assert "write to another folder" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "output"),
+    [
+        (("-a", "py:mine:bot"), "mine.py"),
+        (("-a", "proactive:py:package:bot"), "package/__init__.py"),
+        (("-a", "offline", "--metric", "py:mine:short=1"), "mine.py"),
+        (("-a", "offline", "--config", "metrics.toml"), "mine.py"),
+        (("-a", "hf:weights"), "weights/config.json"),
+        (("-a", "hf:elsewhere@weights"), "weights/config.json"),
+    ],
+)
+def test_what_a_name_stands_for_is_an_input(tmp_path, monkeypatch, options, output):
+    monkeypatch.chdir(tmp_path)
+    logs = write_chats(tmp_path / "chats.jsonl")
+    (tmp_path / "metrics.toml").write_text('[metrics]\n"py:mine:short" = 1')
+    for name in ("mine.py", "package/__init__.py", "weights/config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    result = collab("score", logs, "--model", "offline", *options, "-o", output)
+    assert result.exit_code == 2
+    assert "is an input of this run" in result.stderr or "a folder of inputs" in result.stderr
+    assert (tmp_path / output).read_text() == "{}"
+
+
 def test_stdin_from_a_file_is_an_input(tmp_path, monkeypatch):
     chats = write_chats(tmp_path / "chats.jsonl")
     with chats.open() as stdin:

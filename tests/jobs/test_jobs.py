@@ -1,5 +1,7 @@
 """What a job says of itself, so that an outcome of it can be kept and believed."""
 
+from dataclasses import replace
+
 import pytest
 from support.cli import write_bot
 from support.specs import run_spec
@@ -9,6 +11,7 @@ from collab_sdk.jobs.jobs import EvaluateJob, ExportJob, ScoreJob
 from collab_sdk.preferences import ScoredConversation
 from collab_sdk.preferences.candidates import Candidate
 from collab_sdk.preferences.report import ScoredTurn
+from collab_sdk.spec import MetricSpec
 from collab_sdk.types import End, Turn
 
 OFFLINE = run_spec()
@@ -37,14 +40,14 @@ def test_a_bot_whose_code_is_another_is_another_job(tmp_path, monkeypatch):
     assert identities[0]["made_with"]["models"] != identities[1]["made_with"]["models"]
 
 
-def test_what_anybody_may_have_written_has_no_identity(monkeypatch):
-    class Kindness:
-        name = "goal"
-
+def test_what_anybody_may_have_written_has_no_identity(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "kindness.py").write_text("def kind(messages):\n    return 0.5\n\nclass Kind:\n    name = 'k'\n")
     assert EvaluateJob(spec=OFFLINE, task="order-desk").identity() is None
-    monkeypatch.setattr("collab_sdk.jobs.jobs.as_metrics", lambda weights: {"goal": (Kindness(), 1.0)})
-    assert ScoreJob(spec=OFFLINE).identity() is None
-    assert ExportJob(spec=OFFLINE).identity() is None
+    for name in ("kind", "Kind"):
+        with_own = replace(OFFLINE, metrics=(MetricSpec(name=f"py:kindness:{name}"),))
+        assert ScoreJob(spec=with_own).identity() is None
+        assert ExportJob(spec=with_own).identity() is None
 
 
 def future(error: str | None = None) -> Future:

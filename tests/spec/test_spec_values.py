@@ -1,6 +1,7 @@
 """A RunSpec as JSON, what of it is refused, and what of it nobody may see."""
 
 import json
+import math
 import string
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from collab_sdk.cache.record import call_identity
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError, EndpointError, UsageError
 from collab_sdk.jobs import ScoreJob, build_scorer, dumps, loads
+from collab_sdk.metrics import TokenPenalty
 from collab_sdk.models import CallRole
 from collab_sdk.models.base import settings_for
 from collab_sdk.spec import (
@@ -357,3 +359,15 @@ def test_a_model_that_is_no_name_cannot_be_in_a_spec():
         ModelSpec(name=len)
     with pytest.raises(EndpointError, match="MISSING_KEY"):
         run_sync(as_chat_model("m", api_base="http://127.0.0.1:1/v1", api_key_env="MISSING_KEY").achat(asked()))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_no_request_can_hold_is_refused_with_its_place(value):
+    with pytest.raises(UsageError, match=r"extra_body\.a\.b\.1 is not a finite number"):
+        ModelSettings(extra_body={"a": {"b": [1, value]}})
+
+
+@pytest.mark.parametrize("rate", [-1.0, math.nan, math.inf])
+def test_a_penalty_is_never_a_bonus(rate):
+    with pytest.raises(UsageError, match="token_penalty: rate is"):
+        TokenPenalty(rate=rate)

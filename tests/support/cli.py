@@ -1,6 +1,7 @@
 """The command line, in this process or in one of its own, and what it works on."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,20 @@ def collab(*arguments: object, stdin: str | None = None) -> Result:
 
 
 def spawn(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[str]:
-    """`collab` as a process; stdout and stderr are pipes."""
+    """`collab` as a process, which heeds signals even where the tests run in the background; its output is in pipes."""
     command = [sys.executable, "-m", "collab_cli.main", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    pipes: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "preexec_fn": _heed_signals,
+    }
+    return subprocess.Popen(command, cwd=cwd, **pipes | options)
+
+
+def _heed_signals() -> None:
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_DFL)
 
 
 def chat_row(number: int, **fields: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Made from each command's `--help`; a test holds it to that.
 
 
 def page() -> str:
-    context = click.Context(main, info_name="collab", max_content_width=100, terminal_width=100)
+    context = click.Context(main, info_name="collab", terminal_width=100, **main.context_settings)
     blocks = [_block(main, context)]
     for name in main.list_commands(context):
         command = main.get_command(context, name)

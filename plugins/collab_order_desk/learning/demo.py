@@ -21,7 +21,7 @@ from collab_sdk.types import Message
 SEED = 0
 SHARES = ("success, ambiguous", "success, clear", "asks when ambiguous", "over-asks when clear")
 """What the picture shows."""
-NEEDED = ("torch", "transformers", "peft", "trl", "matplotlib")
+NEEDED = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "matplotlib")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,9 +15,9 @@ from collab_trl.hf.pending import PendingReply
 from collab_trl.hf.sampling import Truncation
 
 REPLY_TOKENS = 2048
-OWN_TEMPERATURE = 1.0
-"""Where none is asked for: the model\'s own distribution."""
 """The longest reply where neither the request nor the model's generation config sets a limit."""
+OWN_TEMPERATURE = 1.0
+"""Where none is asked for: the model's own distribution."""
 KEY_VALUE_SHARE = 0.5
 """Of the free memory that keys and values may fill; the rest is for activations and copies."""
 

@@ -1,0 +1,63 @@
+"""The code of metrics of one's own is part of the provenance: with other code, scores mean something else."""
+
+import importlib
+import sys
+from functools import partial
+
+import pytest
+
+from collab_sdk import MRScorer, Rollout, Simulator
+from collab_sdk.metrics import Evidence
+
+
+def at_most(evidence: Evidence, limit: int = 3) -> float:
+    return float(len(evidence.messages) <= limit)
+
+
+def closed_over(limit: int):
+    def short(evidence: Evidence) -> float:
+        return at_most(evidence, limit)
+
+    return short
+
+
+class AtMost:
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def __call__(self, evidence: Evidence) -> float:
+        return at_most(evidence, self.limit)
+
+
+def made_with(metric) -> dict:
+    return MRScorer(Rollout(assistant="offline", simulator=Simulator("offline")), metrics=[metric]).made_with
+
+
+@pytest.mark.parametrize(
+    "make", [lambda n: partial(at_most, limit=n), closed_over, AtMost], ids=["bound", "closed", "object"]
+)
+def test_a_function_of_other_values_is_another_metric(make):
+    assert made_with(make(1)) == made_with(make(1))
+    assert made_with(make(1)) != made_with(make(99))
+
+
+@pytest.mark.parametrize("name", ["kind", "Kind"])
+def test_a_helper_that_changes_makes_another_metric(tmp_path, monkeypatch, name):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_metric.py").write_text(
+        "from own_helper import worth\n\ndef kind(evidence):\n    return worth()\n\n"
+        "class Kind:\n    name = 'kind'\n\n    def value(self, evidence):\n        return worth()\n"
+    )
+    found = []
+    for worth in ("0.5", "0.25"):
+        (tmp_path / "own_helper.py").write_text(f"def worth():\n    return {worth}\n")
+        importlib.invalidate_caches()
+        for module in ("own_metric", "own_helper"):
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        found.append(made_with(f"py:own_metric:{name}"))
+    assert found[0] != found[1]
+    assert found[0]["code"].keys() == {"kind"}
+
+
+def test_what_the_package_brings_needs_no_hash():
+    assert "code" not in made_with("goal")
