@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
 from collab_ray.worker import Worker
-from collab_sdk.errors import CollabError
+from collab_sdk.errors import CollabError, RunnerError
 from collab_sdk.jobs import error_of
 
 MAX_DEATHS = 3
@@ -41,7 +41,7 @@ class WorkerPool:
         self._processes: dict[str, _Process] = {}
         # Replaced by `keep_running`, not restarted by Ray: a call that died is then an error here, and is counted.
         self._actor: Any = ray.remote(
-            num_cpus=1, max_restarts=0, max_concurrency=capacity + 2, scheduling_strategy="SPREAD"
+            num_cpus=1, max_restarts=0, max_concurrency=capacity + 3, scheduling_strategy="SPREAD"
         )(Worker)
 
     async def work(self, order: int, conversation: str) -> list[Any]:
@@ -76,19 +76,24 @@ class WorkerPool:
         while True:
             # By this name the coordinator knows that the leases of the one that died are free.
             actor = kind.remote(self._setup, self._coordinator, name)
+            process = _Process(actor=actor)
             try:
                 if (error := await actor.open.remote()) is not None:
                     raise error_of(error)
                 failed = 0
-                process = self._processes[name] = _Process(actor=actor)
+                self._processes[name] = process
                 for _ in range(capacity):
                     room.put_nowait(process)
-                await process.died.wait()
+                await actor.stay.remote()
             except WORKER_DIED:
                 failed += 1
                 if failed == MAX_DEATHS:
-                    raise
+                    raise RunnerError(
+                        f"A worker died {MAX_DEATHS} times while it was starting: is there too little memory, or does "
+                        "a module of a bot end the process?"
+                    ) from None
             finally:
+                process.died.set()
                 ray.kill(actor)
 
     async def settle(self) -> None:

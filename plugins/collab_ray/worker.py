@@ -65,6 +65,10 @@ class Worker:
         task.add_done_callback(self._running.discard)
         return await task
 
+    async def stay(self) -> None:
+        """Never returns: the call fails when the process dies, also while it has nothing to do."""
+        await asyncio.Event().wait()
+
     async def settle(self) -> None:
         """Ends what is running, keeps the replies that are still on their way, and reports them."""
         for task in self._running:
