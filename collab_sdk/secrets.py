@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
+from collab_sdk.errors import UsageError
+
 __all__ = ["Address", "one_line", "remember_secret", "without_credentials"]
 
 SECRETS = re.compile(r"\b(sk|pk|key|hf|gsk|xai)[-_][\w*-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.IGNORECASE)
@@ -38,6 +40,12 @@ def is_secret(text: str) -> bool:
 def is_secret_name(name: str) -> bool:
     """Whether what goes by this name is a secret: a header, a field of a request."""
     return bool(HEADERS.search(name))
+
+
+def check_variable(name: str, place: str) -> None:
+    """Raise UsageError for what cannot be the name of an environment variable: the secret itself, most likely."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or KEYS.search(name):
+        raise UsageError(f"{place} takes the name of an environment variable that holds the secret, not the secret.")
 
 
 _known: set[str] = set()

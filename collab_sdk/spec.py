@@ -12,7 +12,7 @@ from typing import Any, Self, get_type_hints
 
 from collab_sdk.errors import UsageError
 from collab_sdk.prompts import prompts_digest
-from collab_sdk.secrets import is_secret, is_secret_name, without_credentials
+from collab_sdk.secrets import check_variable, is_secret, is_secret_name, without_credentials
 from collab_sdk.values import read_value
 from collab_sdk.version import __version__
 
@@ -144,6 +144,12 @@ class Price:
     prompt: float
     completion: float
 
+    def __post_init__(self) -> None:
+        for name in ("prompt", "completion"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise UsageError(f"The price of {name} tokens is {value}; it must be 0 or more.")
+
     def of(self, prompt_tokens: float, completion_tokens: float) -> float:
         return self.prompt * prompt_tokens + self.completion * completion_tokens
 
@@ -181,7 +187,9 @@ class ModelSettings:
         for place, value in _texts(self.sent()):
             name = place.rpartition(".")[2]
             named = place.startswith(("extra_headers.", "extra_body.")) and is_secret_name(name)
-            if not value.startswith(ENVIRONMENT) and (named or is_secret(value)):
+            if value.startswith(ENVIRONMENT):
+                check_variable(value.removeprefix(ENVIRONMENT), place)
+            elif named or is_secret(value):
                 raise UsageError(
                     f"{place} looks like a secret, and settings are written into files: put it into an environment "
                     f"variable and give its name, as {place}=env:NAME."
@@ -229,6 +237,8 @@ class ModelSpec:
             raise UsageError("The model name is empty: give one such as openai/gpt-4o-mini, or 'offline'.")
         bases = (self.api_base,) if isinstance(self.api_base, str) else tuple(self.api_base)
         object.__setattr__(self, "api_base", bases)
+        if self.api_key_env is not None:
+            check_variable(self.api_key_env, "api_key_env")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values for files: without users, passwords and queries of addresses."""
@@ -256,9 +266,15 @@ class MetricSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if "weight" in self.options:
+            raise UsageError(f"An option of {self.name} is called weight, as what it counts in the reward: rename it.")
+        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float):
+            raise UsageError(f"The weight of {self.name} is {self.weight!r}; it must be a number.")
         for what, value in (("weight", self.weight), *self.options.items()):
-            if isinstance(value, float) and not math.isfinite(value):
+            if _endless(value, what) is not None:
                 raise UsageError(f"The {what} of {self.name} is {value}; it must be a finite number.")
+            if isinstance(value, str) and is_secret(value):
+                raise UsageError(f"The {what} of {self.name} looks like a secret, and options are written into files.")
 
 
 DEFAULT_METRICS = tuple(MetricSpec(name=name) for name in ("goal", "interactivity", "token_penalty"))
@@ -481,13 +497,22 @@ def made_with(
     }
 
 
+ABSENT = object()
+
+
 def difference(one: Any, other: Any, place: str = "") -> str | None:
     """The first place where two provenances differ, and how; None where they are the same."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         below = f"{place}." if place else ""
-        parts = [(f"{below}{name}", one.get(name), other.get(name)) for name in dict.fromkeys([*one, *other])]
+        names = dict.fromkeys([*one, *other])
+        parts = [(f"{below}{name}", one.get(name, ABSENT), other.get(name, ABSENT)) for name in names]
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         parts = [(f"{place}[{n}]", *pair) for n, pair in enumerate(zip(one, other, strict=True))]
     else:
-        return None if one == other else f"{place} is {other!r}, not {one!r}"
+        same = one == other and isinstance(one, bool) is isinstance(other, bool)
+        return None if same else f"{place} is {_named(other)}, not {_named(one)}"
     return next((found for name, a, b in parts if (found := difference(a, b, name)) is not None), None)
+
+
+def _named(value: Any) -> str:
+    return "absent" if value is ABSENT else repr(value)

@@ -1,6 +1,7 @@
 """Frozen dataclasses as JSON values and back, read by their type hints."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
@@ -38,6 +39,8 @@ def read_value(kind: Any, value: Any, where: str = "") -> Any:
     if kind in _PLAIN:
         if type(value) not in _PLAIN[kind]:
             raise ValueError(f"{_at(where)}expected {NAMES[kind]}, not {_shown(value)}")
+        if kind is float and abs(value) > sys.float_info.max:
+            raise ValueError(f"{_at(where)}expected a number that is not endless")
         return value
     if isinstance(kind, type) and is_dataclass(kind):
         return _read_dataclass(kind, value, where)

@@ -24,7 +24,7 @@ from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import CacheError, CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest, keys_of, servers_of
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
@@ -262,10 +262,12 @@ class Engine:
         """What is known of the model in this event loop."""
         known = self._state().replicas
         key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
-        found = known.get(key)
+        # Two roles may play one model with a key, a price and servers of their own.
+        way = (key, servers_of(model), tuple(keys_of(model)), model.price)
+        found = known.get(way)
         if found is None or found.over:
             endpoint = key if model.fingerprint else model.name
-            found = known[key] = Replicas.of(model, endpoint, self._limiter, self._clock)
+            found = known[way] = Replicas.of(model, endpoint, self._limiter, self._clock)
         return found
 
     def _state(self) -> "_LoopState":
@@ -306,7 +308,7 @@ class SharedCall:
 class _LoopState:
     """What belongs to one event loop: a user's own loop and the shared one may both use an engine."""
 
-    replicas: dict[str, Replicas] = field(default_factory=dict)
+    replicas: dict[Any, Replicas] = field(default_factory=dict)
     shared_calls: dict[str, SharedCall] = field(default_factory=dict)
 
 

@@ -40,7 +40,8 @@ class Inputs:
         targets: dict[Identity | Path, Path] = {}
         for file in files:
             self._check_kind(file)
-            for target in (file, file.parent / (file.name + PARTIAL)):
+            through = file.resolve() if file.is_symlink() else file  # which is what is written
+            for target in dict.fromkeys([file, *(each.parent / (each.name + PARTIAL) for each in (file, through))]):
                 self._check_file(target, targets)
         for file in set(in_place):
             self._check_file(file, targets)

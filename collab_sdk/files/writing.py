@@ -92,10 +92,15 @@ class JsonlWriter(TextWriter):
         self.write_text(line)
 
 
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+"""A link where our own unfinished file would be leads to somebody else's."""
+
+
 def _open_alone(partial: Path) -> BinaryIO:
     """The file, emptied once no other writer can have it. Raises BlockingIOError if one has."""
     while True:
-        file = os.fdopen(os.open(partial, os.O_CREAT | os.O_RDWR, 0o600), "wb")  # of a descriptor, wb empties nothing
+        opened = os.open(partial, os.O_CREAT | os.O_RDWR | NO_LINKS, 0o600)
+        file = os.fdopen(opened, "wb")  # of a descriptor, wb empties nothing
         try:
             if _lock(file) and not _is_at(partial, file):
                 file.close()  # its writer has just finished and renamed it

@@ -94,7 +94,10 @@ def _made(spec: MetricSpec, make: Callable[..., Any]) -> Any:
         has = f"it has {', '.join(known)}" if known else "it has none"
         raise UsageError(f"The metric {spec.name} has no option {unknown[0]!r}: {has}.")
     if not is_dataclass(make):
-        return make(**options)
+        made = make(**options)
+        if options and not hasattr(made, "options"):
+            made.options = options  # for the provenance
+        return made
     try:
         return read_value(make, options, spec.name)
     except ValueError as error:
@@ -157,7 +160,9 @@ def _function_code(function: Any) -> str:
     try:
         parts.append(inspect.getsource(of_code))
     except (OSError, TypeError):  # typed at a prompt
-        parts.append(repr(getattr(getattr(function, "__code__", None), "co_code", of_code.__qualname__)))
+        parts.append(of_code.__qualname__)
+    if (code := getattr(function, "__code__", None)) is not None:  # of two lambdas in one line
+        parts.append(repr((code.co_code, code.co_consts, code.co_names)))
     parts += [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
     if of_code is type(function):
         parts.append(repr(sorted(getattr(function, "__dict__", {}).items())))

@@ -12,6 +12,7 @@ from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import RunStoppedError, SampleError
 from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric, artefact_of, check_goal, rubric_of
 from collab_sdk.metrics.judge import Judge
+from collab_sdk.secrets import one_line
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Future, Goal, Message
 
@@ -113,7 +114,7 @@ def _errors_of(name: str) -> Iterator[None]:
     except RunStoppedError:
         raise
     except Exception as error:
-        raise SampleError(f"The metric {name} failed: {type(error).__name__}: {error}") from error
+        raise SampleError(f"The metric {name} failed: {type(error).__name__}: {one_line(str(error))}") from error
 
 
 def _tokens_by_role(messages: Iterable[Message]) -> dict[str, int]:

@@ -13,7 +13,9 @@ from collab_sdk.spec import ENVIRONMENT, Price
 
 # 200: a body that is no JSON, from a proxy in between.
 RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}
-REFUSED = {401, 402, 403, 404}
+REDIRECTS = {301, 302, 303, 307, 308}
+"""Not followed: what a call holds is meant for one server."""
+REFUSED = {401, 402, 403, 404, *REDIRECTS}
 FLAGGED = re.compile(r"flag|moderat|content(?!-type)|safety|policy", re.IGNORECASE)
 """What a 403 says that is about this one chat (OpenRouter, Azure), not about the key."""
 NO_MODEL = re.compile(

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from collab_sdk.errors import EndpointError, MissingExtraError
 from collab_sdk.plugins import names
-from collab_sdk.secrets import remember_secret
+from collab_sdk.secrets import check_variable, remember_secret
 
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 OPENAI_BASE, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
@@ -133,6 +133,7 @@ class ApiKey:
         if given is not None:
             return cls(value=given)
         if variable is not None:
+            check_variable(variable, "api_key_env")
             return cls(value=os.environ.get(variable) or None, variable=variable, demanded=True)
         provider = provider_of(name)
         if provider == "openai":

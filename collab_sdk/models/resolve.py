@@ -1,6 +1,7 @@
 """Whatever the user brings, converted once, at the edge."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -83,7 +84,7 @@ def as_chat_model(
         "max_tokens": max_tokens,
         "top_p": top_p,
         "seed": seed,
-        "stop": None if stop is None else tuple(stop),
+        "stop": stop if stop in (None, "default") else (stop,) if isinstance(stop, str) else tuple(stop or ()),
         "reasoning_effort": reasoning_effort,
         "extra_body": extra_body,
         "extra_headers": extra_headers,
@@ -92,12 +93,14 @@ def as_chat_model(
     ModelSettings(**settings)  # checked before it is used
     bases = (api_base,) if isinstance(api_base, str) else tuple(api_base or ())
     if isinstance(bot, ModelSpec):
+        if settings or bases or api_key_env or price:
+            raise UsageError("A ModelSpec says how it is reached and asked: change it with dataclasses.replace().")
         return _of_spec(bot, api_key)
     served = _Served(api_base=bases, api_key=api_key, api_key_env=api_key_env, settings=settings, price=price)
     if isinstance(bot, str):
         return _named(bot, served)
     if isinstance(bot, ChatModel):
-        return _with_settings(bot, settings)
+        return _with_settings(copy(bot) if settings else bot, settings)
     if (plugin := _plugin(bot, name)) is not None:
         return _with_settings(plugin, settings)
     if hasattr(bot, "chat") and hasattr(bot.chat, "completions"):

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from collab_sdk.errors import ModelCallError, UsageError
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
-from collab_sdk.models.openai_shape import NO_MODEL, request_arguments, translated
+from collab_sdk.models.openai_shape import NO_MODEL, REDIRECTS, request_arguments, translated
 from collab_sdk.models.providers import NO_KEY, OPENAI_ADDRESS, ApiKey
 from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import Price
@@ -24,6 +24,8 @@ from collab_sdk.spec import Price
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
+MOST_TOKENS = 2**53
+"""A count of tokens that is no count is not believed."""
 PATH = "/chat/completions"
 REASONING = re.compile(r"o\d|gpt-5(?!-chat)")
 """Models of OpenAI that take no temperature."""
@@ -43,7 +45,10 @@ class ServerModel:
     def __init__(
         self, name: str, *, served: str, api_base: str, api_key: ApiKey = NO_KEY, price: Price | None = None
     ) -> None:
-        parts = urlsplit(api_base)
+        try:
+            parts = urlsplit(api_base)
+        except ValueError:  # no end of an IPv6 address
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(parts):
             shown = api_base.rpartition("@")[2]  # what stands before it may be a password
             raise UsageError(f"{shown!r} is no address of a server: write it like http://localhost:8000/v1.")
@@ -82,7 +87,14 @@ class ServerModel:
         try:
             async with (
                 self._open() as session,
-                session.post(self._url, data=body, headers=headers, proxy=self._proxy) as response,
+                session.post(
+                    # Its headers may be secrets of this server alone.
+                    self._url,
+                    data=body,
+                    headers=headers,
+                    proxy=self._proxy,
+                    allow_redirects=False,
+                ) as response,
             ):
                 raw = await response.read()
             if response.status != 200:
@@ -105,6 +117,8 @@ class ServerModel:
         status = getattr(error, "status_code", None)
         if status == 401:
             return self.api_key.advice
+        if status in REDIRECTS:
+            return "It redirects, and its answer is elsewhere: give that address as --api-base (api_base=)."
         address = without_credentials(self._api_base) or ""
         about_model = NO_MODEL.search(str(error)) is not None
         if status == 404 and not about_model and not urlsplit(self._url).path.endswith(f"/v1{PATH}"):
@@ -186,7 +200,8 @@ def _reply(name: str, completion: Any, price: Price | None) -> ChatReply:
     except (LookupError, TypeError, AttributeError):
         raise ModelCallError(f"{name} answered without choices.", retryable=True) from None
     prompt_tokens, completion_tokens = (
-        count if isinstance(count, int) else None for count in (prompt_tokens, completion_tokens)
+        count if type(count) is int and 0 <= count < MOST_TOKENS else None
+        for count in (prompt_tokens, completion_tokens)
     )
     counted = price is not None and prompt_tokens is not None
     return ChatReply(

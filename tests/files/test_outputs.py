@@ -211,6 +211,24 @@ def test_what_a_name_stands_for_is_an_input(tmp_path, monkeypatch, options, outp
     assert (tmp_path / output).read_text() == "{}"
 
 
+def test_an_unfinished_file_behind_a_link_is_an_input_too(tmp_path):
+    (tmp_path / "folder").mkdir()
+    logs = write_chats(tmp_path / "folder" / "real.jsonl.partial")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "folder" / "real.jsonl")
+    kept = logs.read_bytes()
+    result = collab("score", logs, "--model", "offline", "-o", tmp_path / "link.jsonl")
+    assert result.exit_code == 2
+    assert logs.read_bytes() == kept
+
+
+def test_a_link_where_the_unfinished_file_would_be_is_not_followed(tmp_path):
+    (tmp_path / "victim.txt").write_text("mine")
+    (tmp_path / "out.jsonl.partial").symlink_to(tmp_path / "victim.txt")
+    with pytest.raises(OutputError):
+        JsonlWriter(tmp_path / "out.jsonl")
+    assert (tmp_path / "victim.txt").read_text() == "mine"
+
+
 def test_stdin_from_a_file_is_an_input(tmp_path, monkeypatch):
     chats = write_chats(tmp_path / "chats.jsonl")
     with chats.open() as stdin:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.brain import role_of
 from support.cli import collab, write_chats
-from support.faults import always, refusal
+from support.faults import always, counted, redirect, refusal
 from support.server import LoopbackServer
 
 from collab_sdk import (
@@ -481,3 +481,58 @@ def test_the_whole_spec_is_in_the_runs_file(logs, tmp_path, monkeypatch):
         assert spec["limits"] | {"max_usd": 9, "max_calls": 900, "concurrency": 3, "timeout": 30} == spec["limits"]
         assert spec["runner"]["workers"] == 2
         assert spec["pairs"]["candidates"] == (2 if name.startswith("prefs") else 3)
+
+
+def test_two_roles_with_one_model_at_one_server_keep_their_own_keys(logs, monkeypatch):
+    monkeypatch.setenv("KEY_OF_BOT", "bot-key-0001")
+    monkeypatch.setenv("KEY_OF_JUDGE", "judge-key-0002")
+    with LoopbackServer() as server, LoopbackServer() as other:
+        bot = ("-a", "m", "--assistant-api-base", server.api_base, "--assistant-api-key-env", "KEY_OF_BOT")
+        judge = ("--judge", "m", "--judge-api-base", server.api_base, "--judge-api-key-env", "KEY_OF_JUDGE")
+        result = collab("score", logs, *bot, "--assistant-api-base", other.api_base, "--simulator", "offline", *judge)
+        assert result.exit_code == 0, result.stderr
+        key_of = {"assistant": "Bearer bot-key-0001", "judge": "Bearer judge-key-0002"}
+        seen = {(role_of(each.body), each.headers["authorization"]) for each in (*server.requests, *other.requests)}
+        assert seen == set(key_of.items())
+        assert roles_at(other) <= {"assistant"}
+
+
+def test_a_redirect_takes_nothing_along(monkeypatch):
+    monkeypatch.setenv("GATEWAY_TOKEN", "gateway-token-0003")
+    with LoopbackServer() as elsewhere, LoopbackServer(faults=always(redirect(elsewhere.api_base))) as server:
+        model = as_chat_model(
+            "m", api_base=server.api_base, extra_headers={"X-Gateway-Token": "env:GATEWAY_TOKEN"}, temperature=0.0
+        )
+        with pytest.raises(EndpointError, match="It redirects"):
+            run_sync(Engine().call(model, hello()))
+        assert elsewhere.count == 0
+        assert server.count == 1
+
+
+@pytest.mark.parametrize("name", ["sk-proj-abcdefghijkl1234", "", "hf_abcdefghijklmnopqrst", "A B"])
+def test_a_key_given_as_a_variables_name_is_refused_and_not_repeated(logs, name):
+    result = collab("score", logs, "--model", "m", "--api-base", "http://127.0.0.1:9/v1", "--api-key-env", name)
+    assert "name of an environment variable" in only_line(result)
+    assert not name or name not in result.output
+    with pytest.raises(UsageError, match="name of an environment variable"):
+        ModelSettings(extra_headers={"Authorization": f"env:{name}"})
+
+
+def test_a_stop_of_one_text_is_one_stop():
+    assert as_chat_model("m", api_base="http://127.0.0.1:9/v1", stop="END").overrides == {"stop": ("END",)}
+
+
+def test_settings_of_a_second_use_leave_the_first_alone():
+    model = as_chat_model("m", api_base="http://127.0.0.1:9/v1")
+    hot, cold = as_chat_model(model, temperature=0.9), as_chat_model(model, temperature=0.0)
+    assert (hot.overrides, cold.overrides) == ({"temperature": 0.9}, {"temperature": 0.0})
+    assert not model.overrides
+
+
+@pytest.mark.parametrize("count", [-(10**9), 10**400, True, "7"])
+def test_a_count_of_tokens_that_is_none_is_not_believed(count):
+    with LoopbackServer(faults=always(counted(count))) as server:
+        model = as_chat_model("m", api_base=server.api_base, price=Price(prompt=1.0, completion=1.0))
+        reply = run_sync(Engine().call(model, hello()))
+        assert reply.prompt_tokens is None
+        assert reply.usd is None

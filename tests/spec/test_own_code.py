@@ -7,7 +7,9 @@ from functools import partial
 import pytest
 
 from collab_sdk import MRScorer, Rollout, Simulator
+from collab_sdk.errors import UsageError
 from collab_sdk.metrics import Evidence
+from collab_sdk.spec import MetricSpec
 
 
 def at_most(evidence: Evidence, limit: int = 3) -> float:
@@ -61,3 +63,40 @@ def test_a_helper_that_changes_makes_another_metric(tmp_path, monkeypatch, name)
 
 def test_what_the_package_brings_needs_no_hash():
     assert "code" not in made_with("goal")
+
+
+class Level:
+    name = "level"
+
+    def __init__(self, level: float = 0.5) -> None:
+        self.level = level
+
+    def value(self, evidence: Evidence) -> float:
+        return self.level
+
+
+def test_options_of_a_plain_class_are_in_the_provenance():
+    specs = [MetricSpec(name=f"py:{__name__}:Level", options={"level": level}) for level in (0.1, 0.9)]
+    one, other = map(made_with, specs)
+    assert one["metrics"]["level"]["level"] == 0.1
+    assert one != other
+
+
+def test_two_functions_of_one_line_are_two_metrics():
+    low, high = (lambda evidence: 0.1), (lambda evidence: 0.9)
+    assert made_with(low) != made_with(high)
+
+
+def test_an_option_may_not_hide_the_weight():
+    with pytest.raises(UsageError, match="called weight"):
+        MetricSpec(name="own", options={"weight": 5})
+
+
+def test_a_failing_metric_lays_no_secret_into_a_row():
+    def failing(evidence: Evidence) -> float:
+        raise RuntimeError("POST failed:\n Authorization: Bearer sk-live-abcdefghijkl")
+
+    scorer = MRScorer(Rollout(assistant="offline", simulator=Simulator("offline")), metrics=[failing])
+    turns = [{"role": "user", "content": "a mocha"}, {"role": "assistant", "content": "Which size?"}]
+    score = scorer.score(turns, goal="drink: mocha")
+    assert all("sk-live" not in future.error and "\n" not in future.error for future in score.futures)

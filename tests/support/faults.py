@@ -99,6 +99,17 @@ def refusal(
     return Fault(status=status, body={"error": error}, headers=headers or {})
 
 
+def redirect(address: str) -> Fault:
+    """To another server, as a client would follow it with the same request."""
+    return Fault(status=307, headers={"Location": f"{address}/chat/completions"}, body="")
+
+
+def counted(tokens: object) -> Fault:
+    """A completion whose prompt has so many tokens, by its own account."""
+    said = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello."}}
+    return Fault(body={"choices": [said], "usage": {"prompt_tokens": tokens, "completion_tokens": 1}})
+
+
 def content(text: str | None) -> Fault:
     """A completion with this content."""
     return Fault(message={"content": text})
