@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ from collab_sdk.engine.admission import Admission, Queue
 from collab_sdk.engine.limits import Limiter, RateLimiting
 from collab_sdk.errors import BotError, CollabError, EndpointError, ModelCallError, TimedOutError
 from collab_sdk.models.base import ChatModel, ChatRequest
+from collab_sdk.models.providers import ApiKey
 from collab_sdk.models.replicated import named_replicas
 
 BROKEN_AFTER = 3
@@ -115,6 +116,14 @@ class Endpoint:
         if stop is not None:
             self.give_up(stop)
         return stop
+
+
+def way_to(model: ChatModel) -> Hashable:
+    """How a model is reached: two roles may play one model, each with a key, a price and replicas of its own."""
+    replicas: Sequence[ChatModel] = getattr(model, "replicas", ()) or (model,)
+    keys = [getattr(replica, "api_key", None) for replica in replicas]
+    addresses = [str(replica.fingerprint) for replica in replicas[1:]]
+    return (*(key for key in keys if isinstance(key, ApiKey)), *addresses, model.price)
 
 
 class Replicas:

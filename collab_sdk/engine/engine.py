@@ -19,12 +19,12 @@ from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
 from collab_sdk.cache.open import default_cache, open_cache
 from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.concurrency import run_sync, sync_twins
-from collab_sdk.engine.endpoints import Endpoint, Replicas
+from collab_sdk.engine.endpoints import Endpoint, Replicas, way_to
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import CacheError, CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest, keys_of, servers_of
+from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
@@ -262,8 +262,7 @@ class Engine:
         """What is known of the model in this event loop."""
         known = self._state().replicas
         key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
-        # Two roles may play one model with a key, a price and servers of their own.
-        way = (key, servers_of(model), tuple(keys_of(model)), model.price)
+        way = (key, way_to(model))
         found = known.get(way)
         if found is None or found.over:
             endpoint = key if model.fingerprint else model.name

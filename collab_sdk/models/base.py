@@ -97,20 +97,15 @@ def keys_of(model: ChatModel) -> list[ApiKey]:
 
 def spec_of(model: ChatModel, settings: ModelSettings) -> ModelSpec:
     """The model as data, as it is asked in a role. What it was made of is in its fingerprint."""
+    servers: Sequence[ChatModel] = getattr(model, "replicas", ()) or (model,)
     named = [key.variable for key in keys_of(model) if key.demanded]
     return ModelSpec(
         name=model.name,
-        api_base=servers_of(model),
+        api_base=tuple(base for server in servers if (base := _base_of(server))),
         api_key_env=named[0] if named else None,
         settings=settings,
         price=model.price,
     )
-
-
-def servers_of(model: ChatModel) -> tuple[str, ...]:
-    """The addresses of a model's servers, as far as they are known; none for a model without a server."""
-    servers: Sequence[ChatModel] = getattr(model, "replicas", ()) or (model,)
-    return tuple(base for server in servers if (base := _base_of(server)))
 
 
 def _base_of(model: ChatModel) -> str | None:
