@@ -24,6 +24,8 @@ from collab_sdk.models.providers import PROVIDERS, load_litellm, provider_of
 from collab_sdk.models.server import ServerModel
 from collab_sdk.plugins import EXTRAS, WORDS, load, names
 
+pytestmark = pytest.mark.slow
+
 PLAIN = frozenset({"collab-sdk"})
 PIP = re.compile(r"pip install 'collab-sdk\[(\w+)\]'")
 GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]

@@ -424,6 +424,7 @@ def test_a_row_that_is_no_chat_is_refused_with_its_reason(log, row, problem):
     assert found.startswith(problem)
 
 
+@pytest.mark.slow
 def test_nesting_near_the_limit_is_read_or_refused(log):
     calls = '{"messages": [{"role": "assistant", "tool_calls": [{"x": %s}]}]}'
     path = log(lines(*(calls % ("[" * depth + "]" * depth) for depth in range(800, 1000))))

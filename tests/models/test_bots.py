@@ -730,6 +730,7 @@ for bot in (blocked, RunnableLambda(blocked)):
 """
 
 
+@pytest.mark.slow
 def test_a_process_ends_even_if_its_bot_blocks_forever():
     done = subprocess.run([sys.executable, "-c", BLOCKING], capture_output=True, text=True, timeout=60)
     line = "blocked has never answered; the run stops. blocked gave no answer in 0.05 s."

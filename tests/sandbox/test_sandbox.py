@@ -15,6 +15,8 @@ from collab_sdk.sandbox.docker import docker
 from collab_sdk.sandbox.isolation import unsafe
 from collab_sdk.sandbox.launch import Launch
 
+pytestmark = pytest.mark.slow
+
 PROBLEMS = DATA / "human_eval.jsonl"
 
 

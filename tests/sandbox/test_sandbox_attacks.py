@@ -15,6 +15,8 @@ from support.sandboxes import OrdinaryUser, as_this_user
 from collab_sdk.errors import SandboxError
 from collab_sdk.sandbox import ProgramEnd
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 SHORT = {"seconds": 1.5, "cpu_seconds": 1}
 

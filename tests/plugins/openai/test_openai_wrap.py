@@ -22,6 +22,8 @@ from collab_sdk.errors import UsageError
 from collab_sdk.harvest import Recorder
 from collab_sdk.logs import ConversationStore
 
+pytestmark = pytest.mark.slow
+
 HELLO = [{"role": "user", "content": "hello there"}]
 ASK: dict[str, Any] = {"model": "x", "messages": HELLO}
 TOOL_CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"order": 7}'}}
