@@ -39,8 +39,8 @@ def read_value(kind: Any, value: Any, where: str = "") -> Any:
     if kind in _PLAIN:
         if type(value) not in _PLAIN[kind]:
             raise ValueError(f"{_at(where)}expected {NAMES[kind]}, not {_shown(value)}")
-        if kind is float and abs(value) > sys.float_info.max:
-            raise ValueError(f"{_at(where)}expected a number that is not endless")
+        if kind is float and type(value) is int and abs(value) > sys.float_info.max:
+            raise ValueError(f"{_at(where)}expected a number that a float can hold")
         return value
     if isinstance(kind, type) and is_dataclass(kind):
         return _read_dataclass(kind, value, where)

@@ -371,3 +371,9 @@ def test_a_number_that_no_request_can_hold_is_refused_with_its_place(value):
 def test_a_penalty_is_never_a_bonus(rate):
     with pytest.raises(UsageError, match="token_penalty: rate is"):
         TokenPenalty(rate=rate)
+
+
+def test_a_number_beyond_every_float_is_an_error_of_its_place():
+    row = {"name": "m", "settings": {"temperature": 10**400}}
+    with pytest.raises(UsageError, match="temperature"):
+        RunSpec.from_dict({"assistants": [row], "simulator": row, "judge": row})
