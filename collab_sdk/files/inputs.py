@@ -40,7 +40,8 @@ class Inputs:
         targets: dict[Identity | Path, Path] = {}
         for file in files:
             self._check_kind(file)
-            through = file.resolve() if file.is_symlink() else file  # which is what is written
+            # What is written is behind a link. Path.is_symlink raises for a name that is too long.
+            through = _resolved(file) if os.path.islink(file) else file  # noqa: PTH114
             for target in dict.fromkeys([file, *(each.parent / (each.name + PARTIAL) for each in (file, through))]):
                 self._check_file(target, targets)
         for file in set(in_place):
