@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from collab_sdk.errors import EndpointError
 from collab_sdk.secrets import one_line
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.sampling import Truncation
+from collab_trl.precision import device_and_dtype
 
 
 class Weights:
@@ -24,7 +23,7 @@ class Weights:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModelForCausalLM
 
-        device, dtype = _device_and_dtype()
+        device, dtype = device_and_dtype()
         with _loading(folder):
             self._base: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=dtype, device_map=device, use_safetensors=True, trust_remote_code=False
@@ -76,14 +75,6 @@ class Weights:
                 self._adapted.eval()
             elif name not in self._adapted.peft_config:
                 self._adapted.load_adapter(adapter.path, adapter_name=name, autocast_adapter_dtype=False)
-
-
-def _device_and_dtype() -> tuple[str, torch.dtype]:
-    if torch.cuda.is_available():
-        return "cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if torch.backends.mps.is_available():
-        return "mps", torch.bfloat16
-    return "cpu", torch.float32
 
 
 def _truncation(generation: Any) -> Truncation:
