@@ -1,6 +1,7 @@
 """Bots under instructions: the same bot, told to be proactive, is the paper's baseline."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,7 @@ def files_of(name: str) -> list[Path]:
     if name.startswith(PROMPT):
         file, _, inner = name.removeprefix(PROMPT).partition("@")
         return [*([Path(file)] if file else []), *files_of(inner)]
-    folders = [Path(part) for part in name.partition(":")[2].split("@") if part]
+    folders = [Path(part) for part in re.split("[@?]", name.partition(":")[2]) if part]
     return [folder for folder in folders if folder.is_dir()]
 
 
