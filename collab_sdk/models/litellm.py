@@ -167,7 +167,7 @@ class LiteLLMModel:
                     "or give --api-base (api_base=) for a server of your own."
                 ) from error
             advice = self.api_key.advice if getattr(error, "status_code", None) == 401 else ""
-            raise translated(self.name, error, advice=advice) from error
+            raise translated(self.name, error, request=request, advice=advice) from error
         return reply_of(self.name, completion, self.price)
 
 
