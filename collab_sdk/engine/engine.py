@@ -7,9 +7,9 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import count
 from typing import Any, Self
@@ -33,6 +33,7 @@ from collab_sdk.errors import (
     TruncatedReplyError,
 )
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.dialect import PLAIN
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
@@ -88,8 +89,7 @@ class Engine:
         """
         negotiation = self.negotiation(model)
         while True:
-            dialect = await negotiation.dialect()
-            asked = request if dialect == request.dialect else replace(request, dialect=dialect)
+            asked = await negotiation.fit(request)
             try:
                 reply = await self._call(model, asked, accept)
             except ParameterRefusedError as error:
@@ -100,6 +100,11 @@ class Engine:
             else:
                 negotiation.took(asked)
                 return reply
+
+    async def dialects(self, models: Mapping[str, ChatModel]) -> dict[str, Any]:
+        """How requests differ from what was asked for, by the keys of `models`, where a server took no other."""
+        known = {name: await self.negotiation(model).dialect() for name, model in models.items()}
+        return {name: dialect.to_dict() for name, dialect in known.items() if dialect != PLAIN}
 
     def negotiation(self, model: ChatModel) -> Negotiation:
         """What is known of the model's server in this run."""

@@ -7,6 +7,7 @@ a resumed run makes the same requests, and the same keys, without being refused 
 import json
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 from collab_sdk.cache.base import Cache
 from collab_sdk.cache.record import call_key, lesson_identity
@@ -30,6 +31,7 @@ class Negotiation:
         self._cache = cache
         self._dialect: Dialect | None = None
         self._took_schema = False
+        self._told: set[str] = set()
         self._readable: set[str] = set()
         self._unreadable: Counter[str] = Counter()
 
@@ -40,6 +42,17 @@ class Negotiation:
             if self._dialect is None:  # another call may have been faster
                 self._dialect = recalled
         return self._dialect
+
+    async def fit(self, request: ChatRequest) -> ChatRequest:
+        """The request in the form that the server takes. A setting that is left out is told of, once."""
+        dialect = await self.dialect()
+        if dialect == request.dialect:
+            return request
+        settings = request.settings.sent()
+        for name in sorted({*settings, *settings.get("extra_body", {})}.intersection(dialect.left_out) - self._told):
+            self._told.add(name)
+            warnings.warn(f"{self._model.name} does not take {name}; it is left out.", stacklevel=2)
+        return replace(request, dialect=dialect)
 
     def took(self, request: ChatRequest) -> None:
         """The server has answered `request`."""
@@ -56,7 +69,8 @@ class Negotiation:
         if after == before:
             return False
         self._dialect = after
-        warnings.warn(_lesson(self._model.name, error, after, request), stacklevel=2)
+        if error.parameter not in after.left_out:
+            warnings.warn(_lesson(self._model.name, error, after, request), stacklevel=2)
         kept = await self._keep(before, after)
         if self._dialect == after:
             self._dialect = kept
@@ -123,8 +137,6 @@ def _lesson(name: str, error: ParameterRefusedError, after: Dialect, request: Ch
         asked = f"{format_['type']} is asked for" if format_ else "the prompt alone asks for JSON"
         before = request.dialect.response_format(request.reply_schema) or {}
         said = f"response_format {before.get('type')}; {asked}"
-    elif error.parameter in after.renamed:
-        said = f"{error.parameter}; {SUCCESSORS[error.parameter]} is sent"
     else:
-        said = f"{error.parameter}; it is left out"
+        said = f"{error.parameter}; {SUCCESSORS.get(error.parameter, 'nothing')} is sent"
     return f"{name} does not take {said} from now on."

@@ -8,6 +8,7 @@ from typing import Any
 
 from collab_sdk.errors import EndpointError, MissingExtraError
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
+from collab_sdk.models.dialect import PLAIN, Dialect, ReplyFormat
 from collab_sdk.models.openai_shape import reply_of, request_arguments, translated
 from collab_sdk.models.providers import NO_KEY, ApiKey, litellm_folder, load_litellm
 from collab_sdk.secrets import without_credentials
@@ -113,6 +114,26 @@ class LiteLLMModel:
     def _is_elsewhere(self) -> bool:
         """Whether the address is one that the provider's own key is not meant for."""
         return self._api_base not in (None, self._own_base)
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """What LiteLLM knows of the provider: which parameters it takes, and how it is asked for JSON."""
+        litellm = load_litellm()
+        try:
+            taken = litellm.get_supported_openai_params(model=self._model)
+            holds_schema = bool(litellm.supports_response_schema(model=self._model))
+            is_listed = _priced(self._model) is not None
+        except Exception:  # of several types: LiteLLM does not know this name
+            return PLAIN
+        if not taken:
+            return PLAIN
+        reply_format = ReplyFormat.SCHEMA
+        if "response_format" not in taken:
+            reply_format = ReplyFormat.PROMPT
+        elif is_listed and not holds_schema:
+            reply_format = ReplyFormat.OBJECT
+        left_out = (name for name in ("reasoning_effort", "seed", "stop", "temperature", "top_p") if name not in taken)
+        return Dialect(reply_format=reply_format, left_out=tuple(left_out))
 
     @cached_property
     def price(self) -> Price | None:
