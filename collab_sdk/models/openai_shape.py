@@ -10,6 +10,7 @@ from typing import Any
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError, ParameterRefusedError
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM
+from collab_sdk.models.reasoning import reasoning_of
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
 
@@ -90,6 +91,7 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
     completion_tokens = getattr(usage, "completion_tokens", None)
     return ChatReply(
         content=choice.message.content or "",
+        reasoning=reasoning_of(choice.message),
         finish_reason=choice.finish_reason or "stop",
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,

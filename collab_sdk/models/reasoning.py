@@ -8,7 +8,10 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from collab_sdk.models.base import ChatReply
 
 _NAME = r"(?:[a-z]+:)?(?:think(?:ing)?|thoughts?|reasoning|longcat_think)"
 _HEADER = r"[^<\n]{0,99}(?:<\|constrain\|>[^<\n]{0,99})?<\|message\|>"
@@ -43,6 +46,8 @@ CONTROL = re.compile(
     r"<\|(?:start\|>assistant|(?:end|return|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution)\|>)"
 )
 """What else frames thoughts and answers in those formats."""
+HEADER = frozenset(["<|start|>", "<|channel|>", "<|constrain|>", "<|message|>"])
+"""Of what the headers of gpt-oss's channels consist."""
 FRAME = re.compile(rf"(?:\s|{CONTROL.pattern})+")
 UNMARKED = (
     # gpt-oss where the server drops special tokens but keeps the names of the channels; then Granite.
@@ -57,6 +62,8 @@ QUOTES = frozenset("\"'`“”‘’«»„")
 PARAGRAPH = "\n\n"
 INDENT = 80
 """Characters before or after a mark in which its line begins or ends, where it stands alone."""
+FIELDS = ("reasoning_content", "reasoning")
+"""Where servers put what their own parser has taken off: the first is DeepSeek's, which most follow."""
 MOST_MARKS = 10_000
 """A text with as many is hostile, and is cut at its last closing mark without a look at what is code."""
 MOST_OBJECTS = 8
@@ -75,6 +82,28 @@ def split_reasoning(text: str, *, is_json: bool = False) -> tuple[str, str]:
     if content != text and _split(content, is_json) != (content, ""):
         return "", _paragraphs([reasoning, content])  # without the thought in it, what is left reads as another
     return content, reasoning
+
+
+def set_apart(reply: ChatReply, *, is_json: bool = False) -> ChatReply:
+    """The reply with all that its model thought in `reasoning`, whichever way the server sent it."""
+    content, reasoning = split_reasoning(reply.content, is_json=is_json)
+    if not reasoning and content == reply.content:
+        return reply
+    return replace(reply, content=content, reasoning=_paragraphs([reply.reasoning, reasoning]))
+
+
+def marks_reasoning(token: str) -> bool:
+    """Whether a special token of a tokenizer is a mark of reasoning, or part of one."""
+    return token in HEADER or MARK.fullmatch(token) is not None or CONTROL.fullmatch(token) is not None
+
+
+def reasoning_of(message: object) -> str:
+    """What a server sends as reasoning beside the content of a message, an object or a mapping; empty if nothing."""
+    for name in FIELDS:
+        value = message.get(name) if isinstance(message, Mapping) else getattr(message, name, None)
+        if isinstance(value, str) and value:
+            return value
+    return ""
 
 
 def _split(text: str, is_json: bool) -> tuple[str, str]:
