@@ -10,9 +10,9 @@ from typing import Any
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError, ParameterRefusedError
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM
-from collab_sdk.models.reasoning import reasoning_of
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
+from collab_sdk.types import reasoning_of
 
 # 200: a body that is no JSON, from a proxy in between.
 RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}

@@ -8,10 +8,12 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from collab_sdk.models.base import ChatReply
+from collab_sdk.types import PARTIAL_TURNS, Conversation, Message, as_messages
 
 _NAME = r"(?:[a-z]+:)?(?:think(?:ing)?|thoughts?|reasoning|longcat_think)"
 _HEADER = r"[^<\n]{0,99}(?:<\|constrain\|>[^<\n]{0,99})?<\|message\|>"
@@ -62,8 +64,6 @@ QUOTES = frozenset("\"'`“”‘’«»„")
 PARAGRAPH = "\n\n"
 INDENT = 80
 """Characters before or after a mark in which its line begins or ends, where it stands alone."""
-FIELDS = ("reasoning_content", "reasoning")
-"""Where servers put what their own parser has taken off: the first is DeepSeek's, which most follow."""
 MOST_MARKS = 10_000
 """A text with as many is hostile, and is cut at its last closing mark without a look at what is code."""
 MOST_OBJECTS = 8
@@ -97,13 +97,41 @@ def marks_reasoning(token: str) -> bool:
     return token in HEADER or MARK.fullmatch(token) is not None or CONTROL.fullmatch(token) is not None
 
 
-def reasoning_of(message: object) -> str:
-    """What a server sends as reasoning beside the content of a message, an object or a mapping; empty if nothing."""
-    for name in FIELDS:
-        value = message.get(name) if isinstance(message, Mapping) else getattr(message, name, None)
-        if isinstance(value, str) and value:
-            return value
-    return ""
+def said(messages: Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
+    """The messages, what the assistant thought in `reasoning`. Raises InputError for what is no message."""
+    return tuple(map(_set_apart, as_messages(messages)))
+
+
+def said_in(conversation: Conversation) -> Conversation:
+    """The conversation as its user saw it, with what the assistant thought in the `reasoning` of its messages.
+
+    Turns that were nothing but thoughts are none, so others may have another index.
+    """
+    messages = said(conversation.messages)
+    alternatives = {
+        turn: tuple(text for text in (split_reasoning(each)[0] for each in texts) if text.strip())
+        for turn, texts in conversation.alternatives.items()
+    }
+    if messages == conversation.messages and alternatives == conversation.alternatives:
+        return conversation
+    changed = replace(conversation, messages=messages)
+    places = {len(turn.history): turn.index for turn in changed.turns()}
+    moved = {turn.index: places.get(len(turn.history)) for turn in conversation.turns()}
+    metadata = conversation.metadata
+    if PARTIAL_TURNS in metadata:
+        partial = {moved.get(turn) for turn in conversation.partial_turns} - {None}
+        metadata = {**metadata, PARTIAL_TURNS: sorted(turn for turn in partial if turn is not None)}
+    kept = {new: alternatives[old] for old, new in moved.items() if new is not None and alternatives.get(old)}
+    return replace(changed, alternatives=kept, metadata=metadata)
+
+
+def _set_apart(message: Message) -> Message:
+    if message.role != "assistant":
+        return message
+    content, reasoning = split_reasoning(message.content)
+    if content == message.content:
+        return message
+    return replace(message, content=content, reasoning=_paragraphs([message.reasoning, reasoning]))
 
 
 def _split(text: str, is_json: bool) -> tuple[str, str]:

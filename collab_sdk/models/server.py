@@ -19,9 +19,9 @@ from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.openai_shape import NO_MODEL, REDIRECTS, request_arguments, translated
 from collab_sdk.models.providers import NO_KEY, OPENAI_ADDRESS, ApiKey
-from collab_sdk.models.reasoning import reasoning_of
 from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import Price
+from collab_sdk.types import reasoning_of
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
