@@ -76,7 +76,8 @@ def split_reasoning(text: str, *, is_json: bool = False) -> tuple[str, str]:
     A closing mark without an opening one ends a thought that the chat template began. A thought that is never closed is
     a reply that was cut off: it has no content. Text before and between thoughts is content; but where one JSON object
     is asked for (`is_json`), all up to the last closing mark is thought, since what stands between two thoughts may be
-    quoted in one. Marks in quotes or in code are text, and so are those within a reply that as a whole is JSON.
+    quoted in one, and an opening mark amid the rest is text, since it may be quoted there. Marks in quotes or in code
+    are text, and so are those within a reply that as a whole is JSON.
     """
     content, reasoning = _split(text, is_json)
     if content != text and _split(content, is_json) != (content, ""):
@@ -85,9 +86,12 @@ def split_reasoning(text: str, *, is_json: bool = False) -> tuple[str, str]:
 
 
 def set_apart(reply: ChatReply, *, is_json: bool = False) -> ChatReply:
-    """The reply with all that its model thought in `reasoning`, whichever way the server sent it."""
+    """The reply with all that its model thought in `reasoning`, whichever way the server sent it.
+
+    Where an object is asked for, one of thoughts alone stays as it is, so that the model can be told what is missing.
+    """
     content, reasoning = split_reasoning(reply.content, is_json=is_json)
-    if not reasoning and content == reply.content:
+    if content == reply.content or (is_json and not content):
         return reply
     return replace(reply, content=content, reasoning=_paragraphs([reply.reasoning, reasoning]))
 
@@ -149,11 +153,12 @@ def _split(text: str, is_json: bool) -> tuple[str, str]:
         if _is_object(rest := _trimmed(text[mark.end() :])):
             return rest, _thought(text[: mark.start()])
     is_hostile = len(found) == MOST_MARKS
-    if not (is_hostile or (is_json and closing)):
+    if not (is_hostile or (is_json and any(mark.lastgroup in ("opens", "closes") for mark in marks))):
         return _around_thoughts(text, marks)
-    if not closing or marks[-1].lastgroup == "opens":
+    rest = _trimmed(text[closing[-1].end() :]) if closing else _trimmed(text)
+    if (begun := MARK.match(rest)) and begun.lastgroup == "opens":
         return "", _thought(text)
-    return _trimmed(text[closing[-1].end() :]), _thought(text[: closing[-1].start()])
+    return (rest, _thought(text[: closing[-1].start()])) if closing else (text, "")
 
 
 def _around_thoughts(text: str, marks: Sequence[re.Match[str]]) -> tuple[str, str]:
