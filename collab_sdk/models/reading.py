@@ -1,8 +1,8 @@
 """Reading what a model answers with: one reader for judge, user, goal and extraction.
 
 A reply may quote hostile text, and what it quotes must not win: an object that stands in the prompt is not the model's
-own, and one that another contradicts decides nothing. Small models write JSON loosely, so the reader is lenient in form.
-It is exact where that matters: a backslash that begins a formula or a pattern is kept.
+own, and one that another contradicts decides nothing. Small models write JSON loosely, so the reader is lenient in
+form. It is exact where that matters: a backslash that begins a formula or a pattern is kept.
 """
 
 import json
