@@ -72,7 +72,7 @@ def test_a_folder_that_is_no_data_set(base, tmp_path):
 @pytest.mark.parametrize("name", ["no/such-model", "./nowhere"])
 def test_an_unknown_base(prefs, tmp_path, name):
     line = refused(prefs, "-m", name, "-o", tmp_path / "out")
-    assert f"The base model {name!r} cannot be read: give a folder" in line
+    assert f"The model {name!r} cannot be read: give a folder" in line
 
 
 def test_an_adapter_in_place_of_a_base(prefs, tmp_path):
