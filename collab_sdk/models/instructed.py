@@ -8,6 +8,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.providers import ApiKey
 from collab_sdk.plugins import source_file
 from collab_sdk.prompts import load_prompt
@@ -43,6 +44,12 @@ class InstructedModel:
     def overrides(self) -> Mapping[str, Any]:
         """The settings that the bot was made with."""
         known: Mapping[str, Any] = getattr(self._model, "overrides", {})
+        return known
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is known of the bot's server."""
+        known: Dialect = getattr(self._model, "dialect", PLAIN)
         return known
 
     @property

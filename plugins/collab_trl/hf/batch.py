@@ -114,7 +114,7 @@ class Batcher:
     def _is_complete(self, pending: PendingReply, chat_format: ChatFormat, row: BatchRow) -> bool:
         if self._is_ending() or pending.reply.cancelled():
             return True
-        return pending.request.json_reply and chat_format.is_json(row.tokens)
+        return pending.request.reply_schema is not None and chat_format.is_json(row.tokens)
 
     def _shrink(self, batch: Sequence[PendingReply]) -> None:
         """Make the next batches half as large; a request that fails alone cannot be answered here."""
