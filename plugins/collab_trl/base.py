@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import UsageError
-from collab_trl.pretrained import ADAPTER_CONFIG, check_weights, empty_model, read_config, read_tokenizer
+from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_tokenizer
 
 UNLIMITED = 10**9
 """Some tokenizers say 10^30 for `no limit`."""
@@ -39,8 +39,6 @@ def read_base(name: str) -> Base:
         _check_folder(folder)
         name = str(folder.resolve())
     config, tokenizer = read_config(name), read_tokenizer(name)
-    if folder.is_dir():  # on the hub, to look would be to download
-        check_weights(name, config)
     _check_tokenizer(tokenizer, name)
     parameters, linear = _shape(config, name)
     limits = (getattr(config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length)

@@ -85,7 +85,7 @@ def read_model(name: str | Path, **settings: Any) -> Any:
 
     config = read_config(name)
     with _reading(f"The weights of {name}"):
-        check_weights(name, config)
+        _check_weights(name, config)
         model, found = AutoModelForCausalLM.from_pretrained(
             str(name), use_safetensors=True, output_loading_info=True, **SAFE, **settings
         )
@@ -94,7 +94,7 @@ def read_model(name: str | Path, **settings: Any) -> Any:
     return model
 
 
-def check_weights(name: str | Path, config: Any) -> None:
+def _check_weights(name: str | Path, config: Any) -> None:
     """Raises UsageError unless all weights of the model are safetensors, and no adapter lies among them."""
     if _file(name, ADAPTER_CONFIG) is not None:
         raise UsageError(

@@ -112,7 +112,10 @@ def test_four_bits_without_bitsandbytes(prefs, base, tmp_path):
     assert "--load-in-4bit needs bitsandbytes: pip install bitsandbytes" in line
 
 
-@pytest.mark.parametrize(("option", "name"), [("--method", "dop"), ("--loss", "sigmiod=1"), ("--report-to", "wadnb")])
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--method", "dop"), ("--loss", "sigmiod=1"), ("--report-to", "wadnb"), ("--dtype", "bfloat61")],
+)
 def test_a_name_that_nobody_knows(prefs, base, tmp_path, option, name):
     line = refused(prefs, "-m", base, "-o", tmp_path / "out", option, name)
     assert "Did you mean" in line
