@@ -143,7 +143,10 @@ def check_adapter(folder: str | Path) -> None:
         config: Any = json.loads((Path(folder) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         kind = config["peft_type"]
     if kind != "LORA":  # others read further files, or other models' tokenizers
-        raise UsageError(f"The adapter in {folder} is one of the kind {kind}; only LoRA adapters are loaded.")
+        raise UsageError(
+            f"The adapter in {folder} is one of the kind {kind}; only LoRA adapters are loaded: merge it into its base "
+            "with PEFT's merge_and_unload(), and give the merged model."
+        )
     if config.get("megatron_config"):
         raise UsageError(
             f"The adapter in {folder} names a module to import: remove megatron_config from its {ADAPTER_CONFIG}."

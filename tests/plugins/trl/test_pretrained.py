@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support import playing
 from support.cli import collab, write_chats
-from support.training import write_base, write_pairs
+from support.training import prepared, write_base, write_pairs
+from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor, AutoTokenizer
+
+from collab_sdk.training import PLAYING
 
 pytestmark = pytest.mark.slow
 
@@ -183,6 +187,36 @@ def test_a_pickled_adapter_is_neither_served_nor_merged(shared, adapter, marker,
     assert finetuned(shared / "prefs.jsonl", shared / "base", adapter, *options) == refused
     assert not marker.exists()
     assert not (adapter / "merged").exists()
+
+
+def test_a_tokenizer_beside_an_adapter_runs_no_code_either(shared, adapter, marker, tmp_path):
+    file, values = CODE_OF_ITS_OWN["tokenizer"]
+    with_code(adapter, marker, file, **values)
+    assert scored(f"hf:{shared / 'base'}@{adapter}", tmp_path).endswith(CODE)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("method", ["dpo", "sft", "kto", "grpo", "rloo", "online-dpo"])
+def test_the_trainers_load_nothing_that_could_run_code(shared, tiny_base, tmp_path, monkeypatch, method):
+    """TRL reads reference models, reward models and processors itself where it is not given them."""
+    trusts = []
+    for loader in (AutoConfig, AutoTokenizer, AutoProcessor, AutoModelForCausalLM):
+        monkeypatch.setattr(loader, "from_pretrained", watched(loader.from_pretrained, trusts))
+    if method in PLAYING:
+        openings = playing.write_openings(tmp_path / "openings.jsonl")
+        training = playing.prepared(method, openings, tiny_base, tmp_path / "out", epochs=1.0)
+    else:
+        training = prepared(shared / "prefs.jsonl", shared / "base", tmp_path / "out", method=method, merge=True)
+    training.run(lambda progress: None)
+    assert set(trusts) == {False}
+
+
+def watched(load, trusts):
+    def from_pretrained(*arguments, **settings):
+        trusts.append(settings.get("trust_remote_code"))
+        return load(*arguments, **settings)
+
+    return from_pretrained
 
 
 def test_an_adapter_that_lacks_weights_is_refused(shared, adapter, tmp_path):
