@@ -6,12 +6,11 @@ from typing import Any
 
 from collab_sdk.errors import EndpointError, InputError, ModelCallError
 from collab_sdk.files import parse_json
-from collab_sdk.models import read_reply
+from collab_sdk.models import marks_reasoning, read_reply
 from collab_sdk.secrets import one_line
 from collab_sdk.types import Message
 
 PROBE = "An answer."
-THINKING, THOUGHT = "<think>", "</think>"
 
 
 class ChatFormat:
@@ -29,6 +28,12 @@ class ChatFormat:
         self._tokenizer = tokenizer
         self._folder = folder
         self.ends = frozenset(ends) | self._turn_ends()
+        self._unsaid = {
+            token
+            for token, added in tokenizer.added_tokens_decoder.items()
+            if added.special and not marks_reasoning(added.content)
+        }
+        """Special tokens that are left out of an answer's text, where they do not tell what is reasoning."""
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The tokens that an answer goes on from. Raises ModelCallError for messages that the template refuses."""
@@ -47,10 +52,10 @@ class ChatFormat:
         return list(encoded["input_ids"])
 
     def text(self, tokens: Iterable[int]) -> str:
-        """What the user sees of an answer: neither the token that ends it nor the model's thinking."""
-        said = [token for token in tokens if token not in self.ends]
-        text: str = self._tokenizer.decode(said, skip_special_tokens=True)
-        return text.rpartition(THOUGHT)[2].strip()
+        """An answer as text, with the model's reasoning but without the token that ends it."""
+        said = [token for token in tokens if token not in self.ends and token not in self._unsaid]
+        text: str = self._tokenizer.decode(said)
+        return text.strip()
 
     def is_json(self, tokens: Sequence[int]) -> bool:
         """Whether the last of these tokens closes a JSON object."""
@@ -61,7 +66,7 @@ class ChatFormat:
             read_reply(text, dict)
         except ValueError:
             return False
-        return THINKING not in text or THOUGHT in text
+        return True
 
     def _turn_ends(self) -> set[int]:
         """The tokenizer's end token, and the one that closes a turn in the template, which may be another."""

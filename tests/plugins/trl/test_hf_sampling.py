@@ -77,9 +77,14 @@ def test_an_answer_ends_where_the_template_closes_a_turn(tokenizer, tiny_base):
         tokenizer.eos_token = "<|im_end|>"
 
 
-def test_what_a_model_thinks_is_no_part_of_its_answer(tokenizer, chat_format):
-    tokens = tokenizer.encode("<think>\nhm {}\n</think>\n\nWhich size?<|im_end|>")
-    assert chat_format.text(tokens) == "Which size?"
+def test_the_text_of_an_answer_says_what_is_reasoning_and_nothing_else_of_the_template(tokenizer, tiny_base):
+    from transformers import AutoTokenizer
+
+    marked = AutoTokenizer.from_pretrained(tiny_base)
+    marked.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]", "<|channel|>", "<|vision|>"]})
+    text = "[THINK]hm {}[/THINK]\n\nWhich<|vision|> size? <think><|channel|>"
+    tokens = marked.encode(f"{text}<|im_end|>")
+    assert ChatFormat(marked, ends=[], folder=tiny_base).text(tokens) == text.replace("<|vision|>", "")
 
 
 @pytest.mark.parametrize(
