@@ -9,9 +9,10 @@ from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError, ParameterRefusedError
 from collab_sdk.models.base import ChatReply, ChatRequest
-from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM
+from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM, with_value
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
+from collab_sdk.types import reasoning_of
 
 # 200: a body that is no JSON, from a proxy in between.
 RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -48,6 +49,8 @@ OUT_OF_RANGE = re.compile(
     r"|maximum|minimum|out of range|\brange\b",
     re.IGNORECASE,
 )
+ONE_VALUE = re.compile(r"unsupported value|\bonly\b[^.]{0,40}\bvalue|\bvalue\b[^.]{0,40}\bnot support", re.IGNORECASE)
+"""Another value of the same setting may do: OpenAI's reasoning models take a temperature of 1."""
 COMPLAINT_CHARACTERS = 1_000
 RETRY_HINT = re.compile(r"retry in|retry ?after|retry_?delay|try again in", re.IGNORECASE)
 
@@ -90,6 +93,7 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
     completion_tokens = getattr(usage, "completion_tokens", None)
     return ChatReply(
         content=choice.message.content or "",
+        reasoning=reasoning_of(choice.message),
         finish_reason=choice.finish_reason or "stop",
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
@@ -129,7 +133,8 @@ def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
     if OUT_OF_RANGE.search(said):
         return None
     settings = request.settings.sent()
-    sent: list[str] = [*(each for each in settings if not each.startswith("extra_")), *settings.get("extra_body", {})]
+    sent = {each: value for each, value in settings.items() if not each.startswith("extra_")}
+    sent |= settings.get("extra_body", {})
     has_system = any(message.role == SYSTEM for message in request.messages)
     if has_system and (SYSTEM_REFUSED.search(said) or any("role" in place.split(".")[-1] for place in named)):
         return SYSTEM
@@ -140,11 +145,12 @@ def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
         if asked_for_json and RESPONSE_FORMAT in place:
             return RESPONSE_FORMAT
         if (name := next((each for each in sent if each in place.split(".")), None)) is not None:
-            return name
+            return with_value(name, sent[name]) if ONE_VALUE.search(said) else name
     found = {name: position for name in sent if (position := _mentioned(name, said)) is not None}
     if asked_for_json and (about := FORMAT_REFUSED.search(said)) is not None:
         found[RESPONSE_FORMAT] = about.start()
-    return min(found, key=lambda name: found[name], default=None)
+    first = min(found, key=lambda name: found[name], default=None)
+    return with_value(first, sent[first]) if first in sent and ONE_VALUE.search(said) else first
 
 
 def _mentioned(name: str, said: str) -> int | None:

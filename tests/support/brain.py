@@ -23,12 +23,22 @@ ROLES = {
 def role_of(body: dict[str, Any]) -> CallRole:
     """On whose behalf a request is made."""
     system = body["messages"][0]["content"]
-    return next((role for name, role in ROLES.items() if load_prompt(name).text == system), CallRole.ASSISTANT)
+    return next((role for name, role in ROLES.items() if system.startswith(load_prompt(name).text)), CallRole.ASSISTANT)
 
 
 def made_by(role: CallRole) -> Callable[[dict[str, Any]], bool]:
     """The predicate for `when`: `when(made_by(CallRole.JUDGE), BROKEN_JSON)`."""
     return lambda body: role_of(body) is role
+
+
+def unfolded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With the prompt as a system message again where it is at the head of the user's."""
+    first, *rest = messages
+    for prompt in (load_prompt(name).text for name in ROLES):
+        if first["role"] == "user" and first["content"].startswith(prompt):
+            turn = first["content"].removeprefix(prompt).strip()
+            return [{"role": "system", "content": prompt}, {"role": "user", "content": turn}, *rest]
+    return messages
 
 
 async def offline_brain(body: dict[str, Any], *, sample: str = "") -> str:
@@ -39,7 +49,7 @@ async def offline_brain(body: dict[str, Any], *, sample: str = "") -> str:
     reply = await OfflineModel(manner="proactive" if "proactive" in body["model"] else "passive").achat(
         ChatRequest(
             role=role_of(body),
-            messages=as_messages(body["messages"]),
+            messages=as_messages(unfolded(body["messages"])),
             settings=ModelSettings(temperature=body.get("temperature"), max_tokens=body.get("max_tokens")),
             reply_schema={"type": "object"} if "response_format" in body else None,
             sample=sample,
