@@ -9,6 +9,7 @@ from typing import Any
 
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.secrets import one_line
+from collab_trl.pretrained import check_adapter
 
 SCHEME = "hf:"
 PARTS = ("*.safetensors", "*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "vocab.*", "*.txt")
@@ -124,8 +125,7 @@ def _adapter_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"There is no adapter at {folder}.")
     trained_on(folder)
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise UsageError(f"{folder} has no adapter_model.safetensors; adapters in other formats are not loaded.")
+    check_adapter(folder)
     return folder
 
 
