@@ -30,8 +30,8 @@ class MRScorer:
 
     `metrics` are names, functions of the evidence or Metric objects, as one, a list (of weight 1 each) or a mapping to
     weights; R* is the weighted sum of their values. `judge` is anything `as_chat_model` takes, by default the
-    simulator's model, asked as judges are. With fewer than `min_samples` futures that succeeded (by default two, so that
-    there is a standard error) a response has no score. Source: arXiv 2502.00640, section 3.
+    simulator's model, asked as judges are. With fewer than `min_samples` futures that succeeded (by default two, so
+    that there is a standard error) a response has no score. Source: arXiv 2502.00640, section 3.
 
     With `goals_per_turn` above 1, which goes beyond the paper, MR is an expectation over goals too: the futures of a
     logged turn are played and judged by as many goals as fit what the user had said by then. The assistant could not

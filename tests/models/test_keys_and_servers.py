@@ -24,7 +24,7 @@ from collab_sdk.cache import open_cache
 from collab_sdk.cache.record import call_identity
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import EndpointError, UsageError
-from collab_sdk.models import CallRole, settings_for, spec_of
+from collab_sdk.models import CallRole, InstructedModel, settings_for, spec_of
 from collab_sdk.models.litellm import KEY_VARIABLES
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
 from collab_sdk.testing import FakeChatModel
@@ -548,5 +548,9 @@ def test_settings_are_added_to_a_model_whatever_it_is_made_of(name, bases):
     assert settings_for(changed, ModelSettings()) == ModelSettings(temperature=0.1, max_tokens=9)
     assert settings_for(made, ModelSettings()) == ModelSettings(temperature=0.5, max_tokens=9)
     assert changed.fingerprint == made.fingerprint
-    with pytest.raises(UsageError, match="offline does not take the setting temperature: it takes none"):
-        as_chat_model(as_chat_model("proactive:offline"), temperature=0.5)
+
+
+def test_an_instructed_bot_takes_no_other_settings_than_the_bot():
+    bot = InstructedModel(as_chat_model(lambda messages: "hi", name="bot"), "Ask.", name="asking bot")
+    with pytest.raises(UsageError, match="asking bot does not take the setting temperature: it takes none"):
+        as_chat_model(bot, temperature=0.5)
