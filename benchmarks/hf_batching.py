@@ -1,6 +1,6 @@
 """How fast a local model answers: in which precision, beside how many others, and with how much in common.
 
-    python benchmarks/hf_batching.py [--model FOLDER] [--before CHECKOUT] [--cpu-time] [--json out.json]
+    python benchmarks/hf_batching.py [--model FOLDER] [--before CHECKOUT] [--rounds 2] [--cpu-time]
 
 Random weights in the shape of SmolLM2-135M, or the model in FOLDER. First, batches of 1 to 64 calls behind histories of
 200 tokens, which all calls of a batch share or each has for itself, in float32 and in bfloat16. Then 3 candidates of
@@ -33,7 +33,6 @@ HISTORY, REPLY = 200, 16
 SIZES = (1, 4, 16, 64)
 FUTURES_HISTORY, FUTURES_REPLY = 600, 32
 CANDIDATES, FUTURES, TURNS = 3, 3, 2
-ROUNDS = 2
 TARGET = 3.0
 Clock = Callable[[], float]
 WORDS = "the we you it can make plan text user short long next step ask code for and list note with from time".split()
@@ -152,6 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model")
     parser.add_argument("--before", type=Path)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--json")
     parser.add_argument("--play", help=argparse.SUPPRESS)
@@ -174,7 +174,9 @@ def main() -> None:
         if arguments.before:
             checkouts = {"before": arguments.before, **checkouts}
         options = ["--cpu-time"] if arguments.cpu_time else []
-        measured = [{name: played(folder, path, options) for name, path in checkouts.items()} for _ in range(ROUNDS)]
+        measured = [
+            {name: played(folder, path, options) for name, path in checkouts.items()} for _ in range(arguments.rounds)
+        ]
     seconds = {name: median(each[name] for each in measured) for name in checkouts}
     verdicts = [judged("share of float32 replies that are the same in a batch", same, at_least=1.0)]
     if arguments.before:
