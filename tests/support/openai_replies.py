@@ -22,7 +22,7 @@ def chat_completion(body: Body, texts: Sequence[str], fault: Fault) -> dict[str,
         "created": 0,
         "model": body["model"],
         "choices": choices if fault.choices else [],
-        "usage": _usage(body["messages"], [message["content"] for message in messages]),
+        **({"usage": _usage(body["messages"], [message["content"] for message in messages])} if fault.usage else {}),
     }
 
 
