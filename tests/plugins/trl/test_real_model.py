@@ -1,0 +1,119 @@
+"""A real language model in every part: in this process, and behind servers that hold a schema or ignore it."""
+
+import asyncio
+import json
+
+import pytest
+from click.testing import Result
+from support.brain import varied
+from support.cli import chat_row, collab, write_chats
+from support.reports import rows_of
+from support.server import LoopbackServer
+
+from collab_sdk import Engine, Simulator, as_chat_model
+from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import SampleError, TruncatedReplyError
+from collab_sdk.metrics import Judge, as_metric
+from collab_sdk.simulator import UserTurn
+from collab_sdk.types import Goal, as_messages
+
+pytestmark = pytest.mark.slow
+
+CHAT = as_messages(chat_row(0)["messages"])
+GOAL = Goal.of("drink: mocha\nsize: large")
+
+
+@pytest.fixture(scope="module")
+def local(smollm2):
+    """The model in this process, as it is asked to play or judge."""
+    return as_chat_model(f"hf:{smollm2}", temperature=1.0, max_tokens=160)
+
+
+@pytest.fixture(scope="module", params=["in this process", "behind a server"])
+def model(request, local):
+    if request.param == "in this process":
+        yield local
+        return
+    with LoopbackServer(varied(brain_of(local))) as server:
+        yield as_chat_model("openai/smollm2", api_base=server.api_base, api_key="-", temperature=1.0, max_tokens=160)
+
+
+def drawn(ask, n: int = 4) -> list[object]:
+    """What comes of `ask` for each of the samples, at once; errors included."""
+
+    async def together():
+        return await asyncio.gather(*(ask(str(number)) for number in range(n)), return_exceptions=True)
+
+    return run_sync(together())
+
+
+def test_as_a_user_it_keeps_to_the_form_unless_it_is_cut_off(model):
+    simulator = Simulator(model, engine=Engine())
+    turns = drawn(lambda sample: simulator.areply(CHAT, goal=GOAL, sample=sample))
+    assert {type(turn) for turn in turns} <= {UserTurn, TruncatedReplyError}
+    said = [turn.message for turn in turns if isinstance(turn, UserTurn)]
+    assert len(said) >= 2
+    assert len(set(said)) > 1
+
+
+def test_as_a_judge_it_keeps_to_the_form_unless_it_is_cut_off(model):
+    judge = Judge(model, engine=Engine())
+    rubrics = {"interactivity": as_metric("interactivity").rubric(GOAL)}
+    chats = [(*CHAT, *as_messages([{"role": "user", "content": f"large, number {n}"}])) for n in range(4)]
+    verdicts = drawn(lambda number: judge.ajudge(chats[int(number)], goal=GOAL, rubrics=rubrics))
+    assert {type(verdict) for verdict in verdicts} <= {dict, TruncatedReplyError}
+    read = [verdict["interactivity"] for verdict in verdicts if isinstance(verdict, dict)]
+    assert len(read) >= 2
+    assert all(0 <= judgement.value <= 1 for judgement in read)
+
+
+def test_a_server_that_ignores_the_schema_costs_samples_and_each_says_why(smollm2, transformers_server):
+    model = as_chat_model(f"openai/{smollm2}", api_base=transformers_server, api_key="-", max_tokens=40)
+    simulator = Simulator(model, engine=Engine())
+    turns = drawn(lambda sample: simulator.areply(CHAT, goal=GOAL, sample=sample), 2)
+    for turn in turns:
+        assert isinstance(turn, UserTurn | SampleError)
+        if isinstance(turn, SampleError):
+            assert "token limit" in str(turn) or "in no readable form" in str(turn)
+
+
+def test_a_bot_behind_transformers_serve_is_scored(smollm2, transformers_server, tmp_path):
+    bot = ("-a", f"openai/{smollm2}", "--assistant-api-base", transformers_server, "--assistant-option", "max_tokens=40")
+    chats = write_chats(tmp_path / "chats.jsonl", 1)
+    scored = done("score", chats, *bot, "--simulator", "offline", "--samples", 2, "--window", 1, "--json")
+    futures = [future for line in scored.stdout.splitlines() for future in json.loads(line)["futures"]]
+    replies = [message for future in futures for message in future["messages"] if message["role"] == "assistant"]
+    assert len(futures) == 4
+    assert all(message["content"].strip() for message in replies)
+
+
+def test_from_logs_to_a_trained_bot_with_a_real_model_in_every_part(smollm2, tmp_path):
+    chats, cache = write_chats(tmp_path / "chats.jsonl", 2), ("--cache", tmp_path / "cache")
+    everybody = ("--model", f"hf:{smollm2}", "--model-option", "max_tokens=120", *cache)
+    few = ("--samples", 1, "--window", 1, *everybody)
+    scores, prefs, adapter, result = (tmp_path / name for name in ("s.jsonl", "p.jsonl", "adapter", "result.json"))
+
+    done("score", chats, "--limit", 1, *few, "-o", scores)
+    assert {future["error"] is None for row in rows_of(scores) for future in row["futures"]} >= {True}
+
+    done("export-prefs", chats, *few, "--candidates", 2, "--min-margin", 0, "--min-z", 0, "-o", prefs)
+    assert all(row["chosen"] != row["rejected"] for row in rows_of(prefs))
+
+    done("finetune", prefs, "-m", smollm2, "-o", adapter, "--epochs", 1)
+    trained = f"hf:{smollm2}@{adapter}"
+    assert json.loads((adapter / "metrics.json").read_text())["serve"]["in process"].split()[-1] == trained
+
+    bots = ("-a", f"hf:{smollm2}", "-a", trained)
+    done("evaluate", "-t", "logs", "--data", chats, "--exchanges", 1, *bots, *everybody, "-o", result)
+    assert trained in result.read_text()
+
+    for file in (scores, prefs, result):
+        done("report", file, "-o", tmp_path / "page.html")
+    assert "<html" in (tmp_path / "page.html").read_text()
+
+
+def done(*arguments: object) -> Result:
+    """A command that ends well, or says that it lost samples."""
+    result = collab(*arguments)
+    assert result.exit_code in (0, 3), result.output
+    return result
