@@ -9,7 +9,8 @@ CollabError
 ├── StoreError                 a conversation store cannot be read or written
 ├── SampleError                one sample is lost; the others go on
 │   ├── ModelCallError         the endpoint answered with an error, after retries
-│   │   └── TimedOutError      it gave no answer in time
+│   │   ├── TimedOutError      it gave no answer in time
+│   │   └── ParameterRefusedError   it does not take a parameter of the request
 │   ├── BotError               the user's own bot raised or returned something that is no reply
 │   ├── EmptyReplyError        a model answered with nothing
 │   ├── TruncatedReplyError    a model ran into its token limit
@@ -42,6 +43,7 @@ __all__ = [
     "ModelCallError",
     "NotEnoughSamplesError",
     "OutputError",
+    "ParameterRefusedError",
     "RunStoppedError",
     "RunnerError",
     "SampleError",
@@ -129,6 +131,14 @@ class ModelCallError(SampleError):
 
 class TimedOutError(ModelCallError):
     """A model gave no answer in time. It is not asked again: a redraw would favour short answers."""
+
+
+class ParameterRefusedError(ModelCallError):
+    """A server does not take `parameter`: a setting by its name, `response_format`, or the role `system`."""
+
+    def __init__(self, message: str, *, parameter: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class BotError(SampleError):

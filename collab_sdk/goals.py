@@ -5,19 +5,22 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.concurrency import run_sync, sync_twins
-from collab_sdk.engine.asking import ask_json, json_request
+from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.errors import UsageError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.form import Items, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Goal, Message
 
-__all__ = ["GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
+__all__ = ["GOAL_FORM", "GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
 
 Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
+GOAL_FORM = Record(fields={"goal": Text()})
+GOALS_FORM = Record(fields={"goals": Items(item=Text())}, bare="goals")
 
 
 def as_goals(goals: Goals | None) -> tuple[Goal, ...]:
@@ -72,10 +75,11 @@ class GoalReader:
         if n == 1 or goal.reference is not None:
             return (goal,)
         fields = {"goal": fence("goal", goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
-        request = json_request(
+        request = prompt_request(
             CallRole.GOAL,
             "goals",
             fields,
+            form=GOALS_FORM,
             settings=self._several,
             sample=sample,
             conversation_id=conversation_id,
@@ -88,20 +92,21 @@ class GoalReader:
 
     async def _ainfer(self, conversation: Conversation) -> str:
         fields = {"transcript": fence_transcript(conversation.messages)}
-        request = json_request(CallRole.GOAL, "goal", fields, settings=self.settings, conversation_id=conversation.id)
+        request = prompt_request(
+            CallRole.GOAL, "goal", fields, form=GOAL_FORM, settings=self.settings, conversation_id=conversation.id
+        )
         return await ask_json(self.engine, self.model, request, read_goal)
 
 
-def read_goal(answer: dict[str, Any]) -> str:
-    """What the model answered with; raises ValueError for another form."""
-    goal = answer.get("goal")
-    if not isinstance(goal, str) or not goal.strip():
-        raise ValueError('"goal" must be a string that is not empty')
-    return goal.strip()
+def read_goal(answer: Any) -> str:
+    """The text of an answer in the form GOAL_FORM. Raises ValueError for another form, and for an empty goal."""
+    if not (goal := GOAL_FORM.read(answer)["goal"].strip()):
+        raise ValueError('"goal" is empty')
+    return str(goal)
 
 
-def _read_several(answer: dict[str, Any]) -> list[str]:
-    goals = answer.get("goals")
-    if not isinstance(goals, list) or not all(isinstance(goal, str) and goal.strip() for goal in goals):
-        raise ValueError('"goals" must be a list of strings that are not empty')
-    return [goal.strip() for goal in goals]
+def _read_several(answer: Any) -> list[str]:
+    goals = [goal.strip() for goal in GOALS_FORM.read(answer)["goals"]]
+    if not all(goals):
+        raise ValueError('each entry of "goals" must be a string that is not empty')
+    return goals

@@ -49,6 +49,9 @@ def future_row(future: Future) -> dict[str, Any]:
 def run_row(made_with: Mapping[str, Any], usage: Mapping[str, Any], **details: Any) -> dict[str, Any]:
     """What a run was made with, `details`, and its calls and cost by role.
 
+    Among the details, `requests` tells by role how requests differ from what was asked for, since the server took no
+    other.
+
     A file of its own: what is answered from the cache costs nothing, so a resumed run writes the same scores, and
     another cost.
     """

@@ -12,7 +12,7 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
-from collab_sdk.models.base import spec_of
+from collab_sdk.models.base import ChatModel, spec_of
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
@@ -83,13 +83,18 @@ class MRScorer:
         )
 
     @property
-    def made_with(self) -> dict[str, Any]:
-        """The provenance of a score as JSON values, for the files that hold scores."""
-        models = {
+    def models(self) -> dict[str, ChatModel]:
+        """Who plays, by role."""
+        return {
             "assistant": self.rollout.assistant,
             "simulator": self.rollout.simulator.model,
             "judge": self.judge.model,
         }
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """The provenance of a score as JSON values, for the files that hold scores."""
+        models = self.models
         hashes = {name: code_of(metric) for name, (metric, _) in self.reward.metrics.items()}
         codes = {name: code for name, code in hashes.items() if code is not None}
         return made_with(self.spec, {role: model.fingerprint for role, model in models.items()}, codes=codes)

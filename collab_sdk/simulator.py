@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.concurrency import run_sync, sync_twins
-from collab_sdk.engine.asking import ask_json, json_request
+from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.form import Flag, Note, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript, json_line
 from collab_sdk.spec import ROLE_DEFAULTS
@@ -17,6 +18,7 @@ __all__ = ["Simulator", "UserTurn"]
 
 STYLE_EXAMPLES = 6
 STYLE_CHARACTERS = 300
+FORM = Record(fields={"reason": Note(), "done": Flag(null=False), "message": Text(default="")})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,10 +66,11 @@ class Simulator:
             "style": fence("examples", _examples(goal.style)),
             "transcript": fence_transcript(as_messages(messages)),
         }
-        request = json_request(
+        request = prompt_request(
             CallRole.SIMULATOR,
             "simulator",
             fields,
+            form=FORM,
             settings=self.settings,
             sample=sample,
             conversation_id=conversation_id,
@@ -75,15 +78,11 @@ class Simulator:
         return await ask_json(self.engine, self.model, request, _read)
 
 
-def _read(answer: dict[str, Any]) -> UserTurn:
-    message, done = answer.get("message"), answer.get("done", False)
-    if not isinstance(message, str):
-        raise ValueError('"message" must be a string')
-    if not isinstance(done, bool):
-        raise ValueError('"done" must be true or false')
-    if not message.strip() and not done:
+def _read(answer: Any) -> UserTurn:
+    said = FORM.read(answer)
+    if not said["message"].strip() and not said["done"]:
         raise ValueError('"message" is empty though "done" is false')
-    return UserTurn(message=message.strip(), done=done, reason=str(answer.get("reason", "")))
+    return UserTurn(message=said["message"].strip(), done=said["done"], reason=said["reason"])
 
 
 def _examples(style: Iterable[str]) -> str:

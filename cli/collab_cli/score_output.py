@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from collab_cli.terminal import make_console, printable, show
 from collab_sdk import MRScore, MRScorer
+from collab_sdk.concurrency import run_sync
 from collab_sdk.files import JsonlWriter, run_path
 from collab_sdk.score_rows import response_row, run_row
 from collab_sdk.spec import RunnerSpec
@@ -38,9 +39,9 @@ def json_rows(path: str | Path, scorer: MRScorer, runner: RunnerSpec) -> Iterato
         made_with = scorer.made_with
         yield lambda score, turn: rows.write(response_row(score, turn.history, made_with))
         if run is not None:
-            run.write(
-                run_row(made_with, scorer.engine.ledger.to_dict(), spec=replace(scorer.spec, runner=runner).to_dict())
-            )
+            spec = replace(scorer.spec, runner=runner).to_dict()
+            requests = run_sync(scorer.engine.dialects(scorer.models))
+            run.write(run_row(made_with, scorer.engine.ledger.to_dict(), spec=spec, requests=requests))
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from dataclasses import asdict
 from typing import Any
 
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.dialect import Dialect
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 MAX_ROW_BYTES = 64 << 20
 Row = dict[str, Any]
 
@@ -22,20 +23,22 @@ def call_identity(model: ChatModel, request: ChatRequest) -> dict[str, Any] | No
     """Everything that may change the answer, and nothing secret; None if the model's replies are not to be kept."""
     if model.fingerprint is None:
         return None
-    settings = request.settings.sent()
-    # Under these names since the first version: what was paid for then is not paid for again.
-    named = {name: settings.pop(name, None) for name in ("temperature", "max_tokens")}
+    sent = request.fitted()
     return {
         "version": KEY_VERSION,
         "model": dict(model.fingerprint),
         "role": request.role,
-        "messages": [message.to_dict() for message in request.messages],
-        **named,
-        **({"settings": settings} if settings else {}),
-        "json_reply": request.json_reply,
+        "messages": [message.to_dict() for message in sent.messages],
+        "settings": sent.settings.sent(),
+        "response_format": sent.dialect.response_format(sent.reply_schema),
         "template": request.template,
         "sample": request.sample,
     }
+
+
+def lesson_identity(model: ChatModel, before: Dialect) -> dict[str, Any]:
+    """Of what was learnt of the model's server by a refusal, `before` being what was known until then."""
+    return {"version": KEY_VERSION, "model": dict(model.fingerprint or {}), "dialect_before": before.to_dict()}
 
 
 def call_key(identity: dict[str, Any]) -> str:
@@ -55,7 +58,7 @@ def reply_in(row: Any) -> ChatReply:
     except (LookupError, TypeError) as error:
         raise ValueError("no record of a reply") from error
     tokens = (reply.prompt_tokens, reply.completion_tokens)
-    if not isinstance(reply.content, str) or not isinstance(reply.finish_reason, str):
+    if not all(isinstance(text, str) for text in (reply.content, reply.reasoning, reply.finish_reason)):
         raise ValueError("a reply that is no text")
     are_counts = all(count is None or type(count) is int for count in tokens)
     if not are_counts or not (reply.usd is None or type(reply.usd) in (float, int)):

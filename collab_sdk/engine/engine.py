@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -21,10 +21,19 @@ from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.endpoints import Endpoint, Replicas, way_to
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
+from collab_sdk.engine.negotiation import Negotiation
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger
-from collab_sdk.errors import CacheError, CollabError, EmptyReplyError, TimedOutError, TruncatedReplyError
+from collab_sdk.errors import (
+    CacheError,
+    CollabError,
+    EmptyReplyError,
+    ParameterRefusedError,
+    TimedOutError,
+    TruncatedReplyError,
+)
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.dialect import PLAIN
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
@@ -63,6 +72,7 @@ class Engine:
         self._retry = retry
         self._sleep = sleep
         self._clock = clock
+        self._negotiations: dict[str, Negotiation] = {}
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
         self._unkept: CacheError | None = None
         """Why the last reply that could not be kept was not."""
@@ -77,6 +87,35 @@ class Engine:
         A reply for which `accept` raises is not kept, so that a later run asks again; what it raises passes through.
         Raises SampleError if this one call is lost, RunStoppedError if no further call can be made.
         """
+        negotiation = self.negotiation(model)
+        while True:
+            asked = await negotiation.fit(request)
+            try:
+                reply = await self._call(model, asked, accept)
+            except ParameterRefusedError as error:
+                if not await negotiation.learn(error, asked):
+                    self.ledger.of(request.role).failures += 1
+                    raise
+                self.ledger.of(request.role).retries += 1
+            else:
+                negotiation.took(asked)
+                return reply
+
+    async def dialects(self, models: Mapping[str, ChatModel]) -> dict[str, Any]:
+        """How requests differ from what was asked for, by the keys of `models`, where a server took no other."""
+        known = {name: await self.negotiation(model).dialect() for name, model in models.items()}
+        return {name: dialect.to_dict() for name, dialect in known.items() if dialect != PLAIN}
+
+    def negotiation(self, model: ChatModel) -> Negotiation:
+        """What is known of the model's server in this run."""
+        key = _key_of(model)
+        if (found := self._negotiations.get(key)) is None:
+            found = self._negotiations.setdefault(key, Negotiation(model, self.cache))
+        return found
+
+    async def _call(
+        self, model: ChatModel, request: ChatRequest, accept: Callable[[ChatReply], object] | None
+    ) -> ChatReply:
         identity = call_identity(model, request)
         if identity is None:
             return await self._pay(model, request)
@@ -197,6 +236,9 @@ class Engine:
                     if replicas.take_over(endpoint, error) and attempts < self._retry.attempts:
                         usage.retries += 1
                         continue
+                    if isinstance(error, ParameterRefusedError):
+                        endpoint.answered()  # the call is made again without that parameter
+                        raise
                     stop = endpoint.failed(error, request.conversation_id)
                     left_out = stop is not None and replicas.leave_out(endpoint, stop)
                     if left_out and is_retryable(error):
@@ -261,7 +303,7 @@ class Engine:
     def _replicas(self, model: ChatModel) -> Replicas:
         """What is known of the model in this event loop."""
         known = self._state().replicas
-        key = json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
+        key = _key_of(model)
         way = (key, way_to(model))
         found = known.get(way)
         if found is None or found.over:
@@ -309,6 +351,10 @@ class _LoopState:
 
     replicas: dict[Any, Replicas] = field(default_factory=dict)
     shared_calls: dict[str, SharedCall] = field(default_factory=dict)
+
+
+def _key_of(model: ChatModel) -> str:
+    return json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
 
 
 def _forget(shared_calls: dict[str, SharedCall], key: str, shared: "SharedCall", _: object) -> None:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-from collab_sdk.metrics.base import Judgement, Rubric
+from collab_sdk.metrics.base import Rubric, read_verdict, verdict
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Goal, Message
@@ -31,14 +30,9 @@ async def judge_asks_question(
 
 
 async def _ajudge(judge: Judge, messages: Sequence[Message], question: str, goal: Goal, conversation_id: str) -> bool:
-    rubric = Rubric(criterion=load_prompt(f"criterion_{question}").text, read=partial(_read, question))
+    criterion = load_prompt(f"criterion_{question}").text
+    rubric = Rubric(criterion=criterion, form=verdict(question), read=partial(read_verdict, question))
     judgements = await judge.ajudge(
         tuple(messages), goal=goal, rubrics={question: rubric}, conversation_id=conversation_id
     )
     return judgements[question].value == 1
-
-
-def _read(question: str, answer: Any) -> Judgement:
-    if not isinstance(answer, dict) or not isinstance(answer.get(question), bool):
-        raise ValueError(f'"{question}" must be an object with "{question}": true or false')
-    return Judgement(value=float(answer[question]), note=str(answer.get("reason", "")))

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from collab_sdk.metrics import Judge, Judgement, Rubric
+from collab_sdk.models.form import Flag, Form, Items, Note, Record
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Goal, Message
 
 NAME = "useful_questions"
 QUESTION_MARKS = "?\uff1f\u061f\u037e\u055e"
 """Latin, full-width, Arabic, Greek and Armenian."""
+QUESTION: Form = Record(fields={"question": Note(), "changed": Flag()})
+FORM: Form = Record(
+    fields={"reason": Note(), "questions": Items(item=QUESTION, keyed=("question", "changed"))}, bare="questions"
+)
 MARKS = QUESTION_MARKS + ";"
 """Without any of these no question was asked, in most scripts (Greek is often written with a semicolon); the judge
 tells the rest from rhetoric."""
@@ -26,7 +31,7 @@ async def auseful_questions(
     asked = [message for message in messages if message.role == "assistant"][:-1]
     if not any(mark in message.content for message in asked for mark in MARKS):
         return ()
-    rubric = Rubric(criterion=load_prompt(f"criterion_{NAME}").text, read=_read)
+    rubric = Rubric(criterion=load_prompt(f"criterion_{NAME}").text, form=FORM, read=_read)
     judgements = await judge.ajudge(tuple(messages), goal=goal, rubrics={NAME: rubric}, conversation_id=conversation_id)
     return tuple(map(bool, judgements[NAME].items))
 
@@ -37,10 +42,5 @@ def has_question_mark(text: str) -> bool:
 
 
 def _read(answer: Any) -> Judgement:
-    questions = answer.get("questions") if isinstance(answer, dict) else None
-    if not isinstance(questions, list):
-        raise ValueError('"questions" must be a list with an entry for each question')
-    if not all(isinstance(each, dict) and isinstance(each.get("changed"), bool) for each in questions):
-        raise ValueError('each entry of "questions" must have "changed": true or false')
-    items = tuple(float(each["changed"]) for each in questions)
+    items = tuple(float(each["changed"]) for each in answer["questions"])
     return Judgement(value=sum(items) / len(items) if items else 0.0, items=items)

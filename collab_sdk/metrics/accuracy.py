@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from collab_sdk.errors import UsageError
-from collab_sdk.metrics.base import Evidence, Judgement, Rubric
+from collab_sdk.metrics.base import Evidence, Judgement, Rubric, read_verdict, verdict
 from collab_sdk.metrics.expressions import same_function
 from collab_sdk.metrics.numerals import only_number, whole_number
 from collab_sdk.prompts import json_line, load_prompt
@@ -34,7 +33,8 @@ class Accuracy:
     def rubric(self, goal: Goal) -> Rubric:
         return Rubric(
             criterion=load_prompt("criterion_accuracy").fill(reference=json_line(goal.reference)),
-            read=_read_verdict,
+            form=verdict("correct"),
+            read=partial(read_verdict, "correct"),
             compare=partial(compare, goal.reference or ""),
         )
 
@@ -61,9 +61,3 @@ def compare(reference: str, answer: str) -> Judgement | None:
 def _plain(text: str) -> str:
     # Punctuation inside stays: "x+1" is not "x-1".
     return " ".join(text.casefold().split()).strip(" .,;:!?\"'`*")
-
-
-def _read_verdict(answer: Any) -> Judgement:
-    if not isinstance(answer, dict) or not isinstance(answer.get("correct"), bool):
-        raise ValueError('"correct" must be true or false')
-    return Judgement(value=float(answer["correct"]), note=str(answer.get("reason", "")))

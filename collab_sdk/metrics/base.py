@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from collab_sdk.errors import SampleError
+from collab_sdk.models.form import Anything, Flag, Form, Items, Note, Number, Record
 from collab_sdk.types import Goal, Message
 
 
@@ -23,11 +24,13 @@ class Judgement:
 class Rubric:
     """A criterion for the judge, which ends with the JSON form of the answer; `read` makes a judgement of that answer.
 
-    `read` raises ValueError for an answer in another form.
+    `form` declares that form: servers hold the judge to its JSON Schema, and `read` gets what the form has read. It
+    raises ValueError for an answer that will not do.
     """
 
     criterion: str
     read: Callable[[Any], Judgement]
+    form: Form = Anything()  # noqa: RUF009 - frozen
     compare: Callable[[str], Judgement | None] | None = None
     """For a criterion about the metric's artefact alone: what can be said of that artefact without the judge.
 
@@ -90,30 +93,32 @@ def artefact_of(metric: Metric, goal: Goal) -> str | None:
     return None if artefact is None else artefact(goal)
 
 
+SCORE: Form = Record(fields={"reason": Note(), "score": Number(low=0, high=1)}, bare="score")
+REQUIREMENT: Form = Record(fields={"requirement": Note(), "met": Flag()})
+CHECKLIST: Form = Record(
+    fields={"reason": Note(), "checklist": Items(item=REQUIREMENT, at_least=1, keyed=("requirement", "met"))},
+    bare="checklist",
+)
+
+
+def verdict(name: str) -> Form:
+    """The form of an answer that is a flag called `name`, and the reason for it."""
+    return Record(fields={"reason": Note(), name: Flag()}, bare=name)
+
+
 def read_score(answer: Any) -> Judgement:
-    """`{"reason": str, "score": 0..1}`"""
-    score = _object(answer).get("score")
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-        raise ValueError('"score" must be a number from 0 to 1')
-    return Judgement(value=float(score), note=str(answer.get("reason", "")))
+    """Of an answer in the form SCORE."""
+    return Judgement(value=answer["score"], note=answer["reason"])
 
 
 def read_checklist(answer: Any) -> Judgement:
-    """`{"reason": str, "checklist": [{"requirement": str, "met": bool}, ...]}`; the value is the share that is met."""
-    items = _object(answer).get("checklist")
-    if not isinstance(items, list) or not items:
-        raise ValueError('"checklist" must be a list with an entry for each requirement')
-    met = []
-    for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("met"), bool):
-            raise ValueError('each entry of "checklist" must have "met": true or false')
-        met.append(item["met"])
-    unmet = [str(item.get("requirement", "")) for item in items if not item["met"]]
-    note = str(answer.get("reason", "")) + (f" Unmet: {'; '.join(unmet)}." if unmet else "")
+    """Of an answer in the form CHECKLIST; the value is the share of requirements that are met."""
+    met = [item["met"] for item in answer["checklist"]]
+    unmet = [item["requirement"] for item in answer["checklist"] if not item["met"]]
+    note = answer["reason"] + (f" Unmet: {'; '.join(unmet)}." if unmet else "")
     return Judgement(value=sum(met) / len(met), note=note.strip())
 
 
-def _object(answer: Any) -> dict[str, Any]:
-    if not isinstance(answer, dict):
-        raise ValueError("the answer to each criterion must be an object")
-    return answer
+def read_verdict(name: str, answer: Any) -> Judgement:
+    """Of an answer in the form `verdict(name)`."""
+    return Judgement(value=float(answer[name]), note=answer["reason"])

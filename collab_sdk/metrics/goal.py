@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from collab_sdk.metrics.base import read_checklist
+from collab_sdk.metrics.base import CHECKLIST, read_checklist
 from collab_sdk.metrics.judged import Judged
 
-GoalCoverage = partial(Judged, name="goal", criterion="criterion_goal", read=read_checklist)
+GoalCoverage = partial(Judged, name="goal", criterion="criterion_goal", form=CHECKLIST, read=read_checklist)

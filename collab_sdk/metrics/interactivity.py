@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from collab_sdk.metrics.base import read_score
+from collab_sdk.metrics.base import SCORE, read_score
 from collab_sdk.metrics.judged import Judged
 
-Interactivity = partial(Judged, name="interactivity", criterion="criterion_interactivity", read=read_score)
+Interactivity = partial(Judged, name="interactivity", criterion="criterion_interactivity", form=SCORE, read=read_score)

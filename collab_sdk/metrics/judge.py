@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.engine.asking import ask_json, json_request
+from collab_sdk.engine.asking import ask_fenced, ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
 from collab_sdk.metrics.base import Judgement, Rubric
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.form import Record
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message
+
+ARTEFACT = "artefact"
+"""The tag between which the judge copies what was delivered."""
 
 
 class Judge:
@@ -36,10 +40,11 @@ class Judge:
         if not rubrics:
             return {}
 
-        def read(answer: dict[str, Any]) -> dict[str, Judgement]:
-            if missing := rubrics.keys() - answer.keys():
-                raise ValueError(f"no answer for {', '.join(sorted(missing))}")
-            return {name: _read_judgement(rubric, answer[name]) for name, rubric in rubrics.items()}
+        form = Record(fields={name: rubric.form for name, rubric in rubrics.items()})
+
+        def read(answer: Any) -> dict[str, Judgement]:
+            answers = form.read(answer)
+            return {name: _read_judgement(rubric, answers[name]) for name, rubric in rubrics.items()}
 
         criteria = "\n".join(f"{name}: {rubric.criterion}" for name, rubric in rubrics.items())
         fields = {
@@ -47,16 +52,18 @@ class Judge:
             "transcript": fence_transcript(messages),
             "criteria": fence("criteria", criteria),
         }
-        request = json_request(CallRole.JUDGE, "judge", fields, settings=self.settings, conversation_id=conversation_id)
+        request = prompt_request(
+            CallRole.JUDGE, "judge", fields, form=form, settings=self.settings, conversation_id=conversation_id
+        )
         return await ask_json(self.engine, self.model, request, read)
 
     async def aextract(self, messages: tuple[Message, ...], *, wanted: str, conversation_id: str = "") -> str:
         """What the assistant finally delivered, empty if nothing. Raises SampleError if that cannot be found out."""
         fields = {"transcript": fence_transcript(messages), "wanted": wanted}
-        request = json_request(
-            CallRole.JUDGE, "extract", fields, settings=self.settings, conversation_id=conversation_id
+        request = prompt_request(
+            CallRole.JUDGE, "extract", fields, form=None, settings=self.settings, conversation_id=conversation_id
         )
-        return await ask_json(self.engine, self.model, request, _read_artefact)
+        return await ask_fenced(self.engine, self.model, request, ARTEFACT)
 
 
 def _read_judgement(rubric: Rubric, answer: Any) -> Judgement:
@@ -66,10 +73,3 @@ def _read_judgement(rubric: Rubric, answer: Any) -> Judgement:
         raise
     except Exception as error:  # a stranger's metric trips over the judge's form: the judge is to mend it
         raise ValueError(f"the form is wrong ({type(error).__name__}: {error})") from error
-
-
-def _read_artefact(answer: dict[str, Any]) -> str:
-    artefact = answer.get("artefact")
-    if not isinstance(artefact, str):
-        raise ValueError('"artefact" must be a string')
-    return artefact

@@ -12,11 +12,14 @@ from collab_sdk.models.base import (
     settings_for,
     spec_of,
 )
+from collab_sdk.models.dialect import Dialect, ReplyFormat
+from collab_sdk.models.form import Anything, Flag, Form, Items, Note, Number, Record, Text
 from collab_sdk.models.instructed import InstructedModel, files_of
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import from_environment, request_arguments, translated
 from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
-from collab_sdk.models.reading import json_object
+from collab_sdk.models.reading import read_reply
+from collab_sdk.models.reasoning import split_reasoning
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
 from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
@@ -27,29 +30,40 @@ __all__ = [
     "NOTHING",
     "SERVERS_OWN",
     "SETTINGS",
+    "Anything",
     "ApiKey",
     "Bot",
     "CallRole",
     "ChatModel",
     "ChatReply",
     "ChatRequest",
+    "Dialect",
+    "Flag",
+    "Form",
     "InstructedModel",
+    "Items",
     "LiteLLMModel",
     "ModelLike",
+    "Note",
+    "Number",
     "Price",
+    "Record",
     "ReplicatedModel",
+    "ReplyFormat",
     "ServerModel",
+    "Text",
     "as_chat_model",
     "files_of",
     "from_environment",
     "has_own_address",
-    "json_object",
     "keys_of",
     "litellm_price",
     "load_litellm",
+    "read_reply",
     "reply_text",
     "request_arguments",
     "settings_for",
     "spec_of",
+    "split_reasoning",
     "translated",
 ]

@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.providers import ApiKey
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
 from collab_sdk.types import Message
@@ -30,13 +31,13 @@ class CallRole(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatRequest:
-    """One call. Everything here but `conversation_id` and `metadata` is part of the cache key."""
+    """One call. Everything here but `conversation_id` and `metadata` is part of the cache key, as it is sent."""
 
     role: CallRole
     messages: tuple[Message, ...]
     settings: ModelSettings = SERVERS_OWN
-    json_reply: bool = False
-    """Ask for a JSON object, where the provider can be told."""
+    reply_schema: Mapping[str, Any] | None = None
+    """JSON Schema of the object that the reply must hold, which the prompt asks for as well; None: free text."""
     template: str = ""
     """Hash of the prompt template, so that a changed prompt is a new call."""
     sample: str = ""
@@ -45,6 +46,12 @@ class ChatRequest:
     """To which conversation it belongs: calls for the one that was opened first go first."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Handed to the user's own bot if its signature asks for it."""
+    dialect: Dialect = PLAIN
+    """What the model's server is known to take."""
+
+    def fitted(self) -> "ChatRequest":
+        """The request as it is sent."""
+        return self if self.dialect == PLAIN else self.dialect.fit(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +59,8 @@ class ChatReply:
     """What came back. `usd` is None where the price is unknown; tokens are None where nobody counted."""
 
     content: str
+    reasoning: str = ""
+    """What the model thought before: never shown to anybody, counted or trained on."""
     finish_reason: str = "stop"
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -77,8 +86,9 @@ class ChatModel(Protocol):
     async def achat(self, request: ChatRequest) -> ChatReply:
         """Answer once, without retrying.
 
-        Raises ModelCallError for a failed call (`retryable` where another try may help), BotError for a bot at fault,
-        EndpointError where no further call can succeed.
+        Raises ModelCallError for a failed call (`retryable` where another try may help), ParameterRefusedError for one
+        that goes through without a parameter, BotError for a bot at fault, EndpointError where no further call can
+        succeed.
         """
 
 

@@ -45,5 +45,5 @@ class ClientModel:
                 if inspect.isawaitable(completion):
                     completion = await completion
         except Exception as error:
-            raise translated(self.name, error) from error
+            raise translated(self.name, error, request=request) from error
         return reply_of(self.name, completion, self.price)

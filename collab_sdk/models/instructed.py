@@ -1,6 +1,7 @@
 """Bots under instructions: the same bot, told to be proactive, is the paper's baseline."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.providers import ApiKey
 from collab_sdk.plugins import source_file
 from collab_sdk.prompts import load_prompt
@@ -43,6 +45,12 @@ class InstructedModel:
     def overrides(self) -> Mapping[str, Any]:
         """The settings that the bot was made with."""
         known: Mapping[str, Any] = getattr(self._model, "overrides", {})
+        return known
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is known of the bot's server."""
+        known: Dialect = getattr(self._model, "dialect", PLAIN)
         return known
 
     @property
@@ -85,7 +93,7 @@ def files_of(name: str) -> list[Path]:
     if name.startswith(PROMPT):
         file, _, inner = name.removeprefix(PROMPT).partition("@")
         return [*([Path(file)] if file else []), *files_of(inner)]
-    folders = [Path(part) for part in name.partition(":")[2].split("@") if part]
+    folders = [Path(part) for part in re.split("[@?]", name.partition(":")[2]) if part]
     return [folder for folder in folders if folder.is_dir()]
 
 

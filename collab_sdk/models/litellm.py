@@ -8,6 +8,7 @@ from typing import Any
 
 from collab_sdk.errors import EndpointError, MissingExtraError
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
+from collab_sdk.models.dialect import PLAIN, Dialect, ReplyFormat
 from collab_sdk.models.openai_shape import reply_of, request_arguments, translated
 from collab_sdk.models.providers import NO_KEY, ApiKey, litellm_folder, load_litellm
 from collab_sdk.secrets import without_credentials
@@ -115,6 +116,26 @@ class LiteLLMModel:
         return self._api_base not in (None, self._own_base)
 
     @cached_property
+    def dialect(self) -> Dialect:
+        """What LiteLLM knows of the provider: which parameters it takes, and how it is asked for JSON."""
+        litellm = load_litellm()
+        try:
+            taken = litellm.get_supported_openai_params(model=self._model)
+            holds_schema = bool(litellm.supports_response_schema(model=self._model))
+            is_listed = _priced(self._model) is not None
+        except Exception:  # of several types: LiteLLM does not know this name
+            return PLAIN
+        if not taken:
+            return PLAIN
+        reply_format = ReplyFormat.SCHEMA
+        if "response_format" not in taken:
+            reply_format = ReplyFormat.PROMPT
+        elif is_listed and not holds_schema:
+            reply_format = ReplyFormat.OBJECT
+        left_out = (name for name in ("reasoning_effort", "seed", "stop", "temperature", "top_p") if name not in taken)
+        return Dialect(reply_format=reply_format, left_out=tuple(left_out))
+
+    @cached_property
     def price(self) -> Price | None:
         known = self._base is None or self._provider in PRICED_EVERYWHERE
         return self._price or (litellm_price(self._model) if known else None)
@@ -167,7 +188,7 @@ class LiteLLMModel:
                     "or give --api-base (api_base=) for a server of your own."
                 ) from error
             advice = self.api_key.advice if getattr(error, "status_code", None) == 401 else ""
-            raise translated(self.name, error, advice=advice) from error
+            raise translated(self.name, error, request=request, advice=advice) from error
         return reply_of(self.name, completion, self.price)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.spec import Price
 
 
@@ -33,6 +34,12 @@ class ReplicatedModel:
     def overrides(self) -> Mapping[str, Any]:
         """The settings that the replicas were made with."""
         known: Mapping[str, Any] = getattr(self.replicas[0], "overrides", {})
+        return known
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is known of the replicas before they are asked."""
+        known: Dialect = getattr(self.replicas[0], "dialect", PLAIN)
         return known
 
     async def achat(self, request: ChatRequest) -> ChatReply:

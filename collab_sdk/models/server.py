@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from collab_sdk.errors import ModelCallError, UsageError
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
+from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.openai_shape import NO_MODEL, REDIRECTS, request_arguments, translated
 from collab_sdk.models.providers import NO_KEY, OPENAI_ADDRESS, ApiKey
 from collab_sdk.secrets import without_credentials
@@ -28,7 +29,8 @@ MOST_TOKENS = 2**53
 """A count of tokens that is no count is not believed."""
 PATH = "/chat/completions"
 REASONING = re.compile(r"o\d|gpt-5(?!-chat)")
-"""Models of OpenAI that take no temperature."""
+REASONING_DIALECT = Dialect(left_out=("stop", "temperature", "top_p"), renamed=("max_tokens",))
+"""What OpenAI's reasoning models take."""
 IDLE_SECONDS = 5.0
 """How long connections are kept after the last call: whoever makes one call after another finds them open."""
 
@@ -81,8 +83,6 @@ class ServerModel:
         arguments = request_arguments(request)
         headers = self._headers_with(arguments.pop("extra_headers", {}))
         extra = arguments.pop("extra_body", {})
-        if self._is_reasoning:
-            arguments = _for_reasoning(arguments)
         body = json.dumps({"model": self._served, **arguments, **extra}).encode()
         try:
             async with (
@@ -101,7 +101,7 @@ class ServerModel:
                 raise _RefusedError(response.status, raw, response.headers)
             completion = json.loads(raw)
         except Exception as error:
-            raise translated(self.name, error, advice=self._advice(error)) from error
+            raise translated(self.name, error, request=request, advice=self._advice(error)) from error
         return _reply(self.name, completion, self.price)
 
     def _headers_with(self, given: Mapping[str, str]) -> dict[str, str]:
@@ -126,8 +126,10 @@ class ServerModel:
         return ""
 
     @cached_property
-    def _is_reasoning(self) -> bool:
-        return self.name.startswith("openai/") and REASONING.match(self._served) is not None
+    def dialect(self) -> Dialect:
+        """What is known of the server before it was asked."""
+        is_reasoning = self.name.startswith("openai/") and REASONING.match(self._served) is not None
+        return REASONING_DIALECT if is_reasoning else PLAIN
 
     def _open(self) -> AbstractAsyncContextManager[Any]:
         loop = asyncio.get_running_loop()
@@ -182,13 +184,6 @@ class Connections:
             if self._calls == 0 and self._session is not None:
                 session, self._session = self._session, None
                 await session.close()
-
-
-def _for_reasoning(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what OpenAI's reasoning models refuse, which LiteLLM leaves out as well."""
-    kept = {name: value for name, value in arguments.items() if name not in ("temperature", "top_p", "stop")}
-    limit = kept.pop("max_tokens", None)
-    return kept if limit is None else {**kept, "max_completion_tokens": limit}
 
 
 def _reply(name: str, completion: Any, price: Price | None) -> ChatReply:

@@ -12,7 +12,7 @@ from collab_sdk.offline.voice import Voice
 from collab_sdk.prompts import load_prompt, unfence, unfence_transcript
 from collab_sdk.spec import Price
 
-VERSION = 1
+VERSION = 2
 """Part of the cache key: raise it whenever a rule changes."""
 WANTED_GOALS = re.compile(r"at most (\d+) other goals")
 MANNERS = ("passive", "proactive")
@@ -52,11 +52,12 @@ class OfflineModel:
         if request.role is CallRole.ASSISTANT:
             content = assistant.reply(request.messages, manner=self.manner, voice=Voice(request))
         else:
-            content = json.dumps(_answer(request), ensure_ascii=False)
+            answer = _answer(request)
+            content = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
         return ChatReply(content=content, usd=0.0)
 
 
-def _answer(request: ChatRequest) -> dict[str, Any]:
+def _answer(request: ChatRequest) -> dict[str, Any] | str:
     # A repair request repeats the first prompt and appends to it.
     prompt = next((message.content for message in request.messages if message.role == "user"), "")
     transcript = unfence_transcript(prompt)
@@ -71,5 +72,5 @@ def _answer(request: ChatRequest) -> dict[str, Any]:
     if any(message.content == load_prompt("extract").text for message in request.messages):
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]
         wanted = prompt.removesuffix(closing).rpartition("</transcript>")[2]
-        return {"artefact": judge.extract(transcript, wanted=wanted)}
+        return f"<artefact>\n{judge.extract(transcript, wanted=wanted)}\n</artefact>"
     return judge.judge(unfence("goal", prompt), transcript, criteria=unfence("criteria", prompt))

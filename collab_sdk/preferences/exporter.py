@@ -136,6 +136,7 @@ class PreferenceExporter:
                     spec=replace(self.spec, runner=runner).to_dict(),
                     export={"format": format, "eval_fraction": eval_fraction},
                     failed=_failed(report),
+                    requests=await self.scorer.engine.dialects(self.scorer.models),
                 )
             )
         return report

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from collab_sdk.engine.asking import ask_json, json_request
+from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
-from collab_sdk.goals import read_goal
+from collab_sdk.goals import GOAL_FORM, read_goal
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence_transcript
@@ -24,5 +24,7 @@ class BriefWriter:
         """The goal with a text. Raises SampleError if the model fails or does not answer in the form asked for."""
         document = Message(role="user", content=goal.reference or "")
         fields = {"transcript": fence_transcript([document])}
-        request = json_request(CallRole.GOAL, "brief", fields, settings=self.settings, conversation_id=conversation_id)
+        request = prompt_request(
+            CallRole.GOAL, "brief", fields, form=GOAL_FORM, settings=self.settings, conversation_id=conversation_id
+        )
         return replace(goal, text=await ask_json(self.engine, self.model, request, read_goal))

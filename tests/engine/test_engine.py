@@ -94,7 +94,7 @@ def test_repeated_draws_stay_distinct_by_their_sample_index():
         ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, settings=ModelSettings(temperature=0.5)),
         ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, settings=ModelSettings(max_tokens=5)),
         ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, template="v2"),
-        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, json_reply=True),
+        ChatRequest(role=CallRole.ASSISTANT, messages=ask().messages, reply_schema={"type": "object"}),
     ],
 )
 def test_whatever_may_change_the_answer_changes_the_key(other):

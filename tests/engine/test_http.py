@@ -368,7 +368,7 @@ def test_judges_are_asked_for_json_at_temperature_zero_and_nobody_else_sees_the_
     judged = [request.body for request in server.requests if made_by(CallRole.JUDGE)(request.body)]
     answered = [request.body for request in server.requests if made_by(CallRole.ASSISTANT)(request.body)]
     assert {body["temperature"] for body in judged} == {0.0}
-    assert {body["response_format"]["type"] for body in judged} == {"json_object"}
+    assert {body["response_format"]["type"] for body in judged} == {"json_schema"}
     goals = [chat.goal.text for chat in islice(read_conversations([sample_chats_path()]), 3)]
     assert not any(goal in json.dumps(body) for goal in goals for body in answered)
     assert {body["temperature"] for body in answered} == {0.8}

@@ -21,7 +21,7 @@ MATHS = Conversation(id="one", messages=(), goal=Goal(text="What is 2 + 2?", ref
 def judge_says(request):
     system, prompt = request.messages[0].content, request.messages[-1].content
     if system == load_prompt("extract").text:
-        return json.dumps({"artefact": "4"})
+        return "<artefact>4</artefact>"
     if "useful_questions:" in prompt:
         return json.dumps({"useful_questions": {"reason": "", "questions": [{"question": "?", "changed": True}]}})
     if "asks:" in prompt:

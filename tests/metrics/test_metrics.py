@@ -44,7 +44,7 @@ class Judging:
     def __call__(self, request: Any) -> Any:
         prompt = request.messages[-1].content
         if "pull one thing out" in request.messages[0].content:
-            return self.artefact if isinstance(self.artefact, Exception) else json.dumps({"artefact": self.artefact})
+            return self.artefact if isinstance(self.artefact, Exception) else f"<artefact>{self.artefact}</artefact>"
         if "accuracy: " not in prompt:
             return judged()
         self.asked.append(prompt)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.paths import DATA
 
 from collab_sdk.models.base import CallRole, ChatRequest
+from collab_sdk.models.reading import read_fenced, read_reply
 from collab_sdk.offline import OfflineModel, sample_chats_path
 from collab_sdk.prompts import fence, fence_transcript, load_prompt
 from collab_sdk.types import Message
@@ -30,11 +31,14 @@ def ask(role: CallRole, template: str, *, sample: str = "", **values: str) -> di
     instructions, turn = load_prompt(template), load_prompt(f"{template}_turn")
     messages = (Message(role="system", content=instructions.text), Message(role="user", content=turn.fill(**values)))
     request = ChatRequest(
-        role=role, messages=messages, json_reply=True, template=instructions.hash + turn.hash, sample=sample
+        role=role,
+        messages=messages,
+        reply_schema={"type": "object"},
+        template=instructions.hash + turn.hash,
+        sample=sample,
     )
-    answer = json.loads(asyncio.run(PASSIVE.achat(request)).content)
-    assert isinstance(answer, dict)
-    return answer
+    content = asyncio.run(PASSIVE.achat(request)).content
+    return {"artefact": read_fenced(content, "artefact")} if template == "extract" else read_reply(content, dict)
 
 
 def user(goal: str, messages: list[Message], sample: str = "") -> dict:

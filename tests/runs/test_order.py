@@ -120,7 +120,9 @@ def test_every_call_of_an_evaluation_belongs_to_a_conversation_in_the_order_of_t
         orders.note(request)
         if "useful_questions:" in transcript_in(request):
             return json.dumps({"useful_questions": {"reason": "", "questions": []}})
-        return json.dumps({"artefact": "4", "interactivity": {"reason": "", "score": 0.5}})
+        if request.reply_schema is None:
+            return "<artefact>4</artefact>"
+        return json.dumps({"interactivity": {"reason": "", "score": 0.5}})
 
     def user(request: ChatRequest) -> str:
         orders.note(request)

@@ -41,7 +41,7 @@ async def offline_brain(body: dict[str, Any], *, sample: str = "") -> str:
             role=role_of(body),
             messages=as_messages(body["messages"]),
             settings=ModelSettings(temperature=body.get("temperature"), max_tokens=body.get("max_tokens")),
-            json_reply="response_format" in body,
+            reply_schema={"type": "object"} if "response_format" in body else None,
             sample=sample,
         )
     )

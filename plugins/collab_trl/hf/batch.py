@@ -10,16 +10,18 @@ from collab_sdk.models import ChatReply
 from collab_trl.device_memory import available_bytes, free_memory, ran_out_of_memory
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.hf.folders import Folder
-from collab_trl.hf.generation import BatchRow, generate
+from collab_trl.hf.generation import BatchRow, KeyValues, generate
 from collab_trl.hf.pending import PendingReply
+from collab_trl.hf.prefixes import PrefixTree
 from collab_trl.hf.sampling import Truncation
 
 REPLY_TOKENS = 2048
 """The longest reply where neither the request nor the model's generation config sets a limit."""
 OWN_TEMPERATURE = 1.0
 """Where none is asked for: the model's own distribution."""
-KEY_VALUE_SHARE = 0.5
-"""Of the free memory that keys and values may fill; the rest is for activations and copies."""
+BATCH_SHARE, PREFIX_SHARE = 0.4, 0.1
+"""Of the free memory that the keys and values of a batch may fill, and those kept for later ones; the rest is for
+activations and copies."""
 
 
 class AnyWeights(Protocol):
@@ -27,6 +29,10 @@ class AnyWeights(Protocol):
 
     @property
     def truncation(self) -> Truncation: ...
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it stays as it is from one batch to the next."""
 
     @property
     def context(self) -> int:
@@ -49,7 +55,12 @@ class Batcher:
         self._weights = weights
         self._is_ending = is_ending
         with weights.adapted(None) as model:
-            self._budget = token_budget(model)
+            known = KeyValues.of(model)
+        available = available_bytes()
+        self._budget = int(BATCH_SHARE * available / known.bytes_per_token)
+        self._reads_prefixes = known.reads_prefixes
+        self._prefix_bytes = int(PREFIX_SHARE * available) if weights.is_fixed else 0
+        self._prefixes: dict[Folder | None, PrefixTree] = {}
 
     def answer(self, waiting: Sequence[PendingReply]) -> None:
         """Settle one batch of `waiting`, with the first in it; what memory cannot hold waits for a smaller batch."""
@@ -61,6 +72,7 @@ class Batcher:
             return
         batch = next_batch(ready, self._budget, size=self._size)
         if self._runs_out_of_memory(batch):
+            self._prefixes.clear()
             free_memory()  # outside of the handler, whose traceback holds the tensors
             self._shrink(batch)
 
@@ -82,29 +94,39 @@ class Batcher:
         return min(limit, self._weights.context - len(pending.prompt))
 
     def _size(self, batch: Sequence[PendingReply]) -> int:
-        """Tokens whose keys and values the batch may come to hold."""
-        return len(batch) * (max(len(pending.prompt) for pending in batch) + max(map(self._limit, batch)))
+        """Tokens whose keys and values the batch may come to hold, its prompts' twice: they are joined from pieces."""
+        return len(batch) * (2 * max(len(pending.prompt) for pending in batch) + max(map(self._limit, batch)))
 
     def _runs_out_of_memory(self, batch: Sequence[PendingReply]) -> bool:
         adapter = batch[0].adapter
         chat_format = self._weights.chat_format(adapter)
         rows = {self._row(pending, chat_format): pending for pending in batch}
+        prefixes = self._prefixes_with(adapter)
         try:
             with self._weights.adapted(adapter) as model:
                 ends, truncation = chat_format.ends, self._weights.truncation
-                for row in generate(model, list(rows), ends=ends, truncation=truncation):
+                for row in generate(model, list(rows), ends=ends, truncation=truncation, prefixes=prefixes):
                     rows[row].answer = row.tokens
                     rows[row].settle(_reply(row, chat_format))
         except Exception as error:
             if ran_out_of_memory(error):
                 return True
             raise
+        finally:
+            for tree in self._prefixes.values():
+                tree.trim(self._prefix_bytes // len(self._prefixes))
         return False
+
+    def _prefixes_with(self, adapter: Folder | None) -> PrefixTree | None:
+        """Keys and values are those of one adapter."""
+        if not self._reads_prefixes:
+            return None
+        return self._prefixes.setdefault(adapter, PrefixTree())
 
     def _row(self, pending: PendingReply, chat_format: ChatFormat) -> BatchRow:
         temperature = pending.request.settings.temperature
         return BatchRow(
-            prompt=pending.prompt,
+            prompt=tuple(pending.prompt),
             temperature=OWN_TEMPERATURE if temperature is None else temperature,
             seed=pending.seed,
             limit=self._limit(pending),
@@ -114,7 +136,7 @@ class Batcher:
     def _is_complete(self, pending: PendingReply, chat_format: ChatFormat, row: BatchRow) -> bool:
         if self._is_ending() or pending.reply.cancelled():
             return True
-        return pending.request.json_reply and chat_format.is_json(row.tokens)
+        return pending.request.reply_schema is not None and chat_format.is_json(row.tokens)
 
     def _shrink(self, batch: Sequence[PendingReply]) -> None:
         """Make the next batches half as large; a request that fails alone cannot be answered here."""
@@ -134,15 +156,6 @@ def next_batch(
     while n < len(alike) and size(alike[: n + 1]) <= budget:
         n += 1
     return alike[:n]
-
-
-def token_budget(model: Any) -> int:
-    """Tokens, padding included, whose keys and values a batch of `model` may hold."""
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    bytes_per_token = 2 * config.num_hidden_layers * heads * head * model.dtype.itemsize
-    return int(KEY_VALUE_SHARE * available_bytes() / bytes_per_token)
 
 
 def _reply(row: BatchRow, chat_format: ChatFormat) -> ChatReply:

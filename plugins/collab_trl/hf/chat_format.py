@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.errors import EndpointError, InputError, ModelCallError
 from collab_sdk.files import parse_json
-from collab_sdk.models import json_object
+from collab_sdk.models import read_reply
 from collab_sdk.secrets import one_line
 from collab_sdk.types import Message
 
@@ -58,7 +58,7 @@ class ChatFormat:
             return False
         text: str = self._tokenizer.decode(tokens)
         try:
-            json_object(text)
+            read_reply(text, dict)
         except ValueError:
             return False
         return THINKING not in text or THOUGHT in text

@@ -9,8 +9,11 @@ from typing import Any
 
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.secrets import one_line
+from collab_trl.precision import AUTO, DTYPES
 
 SCHEME = "hf:"
+DTYPE = "dtype"
+"""The one option that a name may end with, as in `hf:PATH?dtype=float32`."""
 PARTS = ("*.safetensors", "*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "vocab.*", "*.txt")
 """The files of a folder that decide what a model answers; never pickled weights."""
 WHOLE = 64 * 2**20
@@ -32,19 +35,20 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalFiles:
-    """The folders of `hf:PATH[@ADAPTER]`."""
+    """The folders of `hf:PATH[@ADAPTER][?dtype=DTYPE]`, and the precision, one of DTYPES."""
 
     base: Folder
     adapter: Folder | None = None
+    dtype: str = AUTO
 
     @classmethod
     def named(cls, spec: str) -> "LocalFiles":
         """From `hf:PATH`, `hf:PATH@ADAPTER`, or `hf:ADAPTER`, whose base is then the one it was trained on.
 
         PATH is a folder, or a name on the Hugging Face hub. Raises UsageError if one is not there, is no model, or the
-        adapter was trained on another base.
+        adapter was trained on another base, and for an option or precision that does not exist.
         """
-        path = spec.removeprefix(SCHEME)
+        path, dtype = _with_dtype(spec.removeprefix(SCHEME))
         if not path.strip():
             raise UsageError(f"{spec!r} names no model: write hf:PATH or hf:PATH@ADAPTER.")
         base_name, adapter_name = _split(path)
@@ -56,8 +60,8 @@ class LocalFiles:
             adapter = _adapter_folder(base)
             base = model_folder(trained_on(adapter))
         else:
-            return cls(base=Folder.of(base))
-        return cls(base=Folder.of(base), adapter=Folder.of(adapter))
+            return cls(base=Folder.of(base), dtype=dtype)
+        return cls(base=Folder.of(base), adapter=Folder.of(adapter), dtype=dtype)
 
 
 def model_folder(name: str) -> Path:
@@ -93,6 +97,17 @@ def trained_on(adapter: Path) -> str:
     if not isinstance(base, str) or not base:
         raise UsageError(f"{adapter} is no adapter: it has no adapter_config.json that names a base model.")
     return base
+
+
+def _with_dtype(path: str) -> tuple[str, str]:
+    """The path without its option, and the precision. A folder may have a `?` in its name."""
+    bare, mark, option = path.rpartition("?")
+    if not mark or Path(path).expanduser().is_dir():
+        return path, AUTO
+    name, _, dtype = option.partition("=")
+    if name != DTYPE or dtype not in DTYPES:
+        raise UsageError(f"{SCHEME}{path} ends with an unknown option: write ?{DTYPE}= and one of {', '.join(DTYPES)}.")
+    return bare, dtype
 
 
 def _split(path: str) -> tuple[str, str | None]:

@@ -6,21 +6,27 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from collab_trl.hf.prefixes import PrefixTree, Tokens, rounds
 from collab_trl.hf.sampling import Truncation, draws, next_tokens
 
 CACHE = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
 """What models call their keys and values; renamed in transformers 5.24."""
 COMPACT = 0.75
 """Ended rows are taken out of the batch when no more than this share of it goes on: it copies the key-value cache."""
+ROOM = 64
+"""Tokens by which the room for keys and values grows: to copy all of them at every token costs more than the model."""
+AT_ONCE = 4096
+"""Tokens of prompts, padding included, in one pass."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class BatchRow:
     """One answer in the making, as a row of the batch."""
 
-    prompt: Sequence[int]
+    prompt: Tokens
     temperature: float
     seed: int
     limit: int
@@ -39,45 +45,122 @@ class BatchRow:
 
 
 @torch.inference_mode()
-def generate(model: Any, rows: Sequence[BatchRow], *, ends: Set[int], truncation: Truncation) -> Iterator[BatchRow]:
+def generate(
+    model: Any, rows: Sequence[BatchRow], *, ends: Set[int], truncation: Truncation, prefixes: PrefixTree | None
+) -> Iterator[BatchRow]:
     """Each row as soon as it has ended. All rows attend to their own tokens only, at positions counted from their own
     first, and draw with their own random numbers: what else is in the batch changes no more than last bits of logits.
+
+    What `prefixes` knows of the prompts is not computed again, and it learns the rest, replies included; None where the
+    model cannot go on from keys and values alone.
     """
     device = model.device
-    ids, mask = (tensor.to(device) for tensor in left_padded([row.prompt for row in rows]))
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    prompts = [row.prompt for row in rows]
+    if prefixes is None:
+        step = Step.of(prompts, tail=max(map(len, prompts)), device=device)
+    else:
+        prefill(model, [prompt[:-1] for prompt in prompts], prefixes)
+        step = Step.of(prompts, tail=1, device=device, prefixes=prefixes)
     limit = max(row.limit for row in rows)
     numbers = torch.stack([torch.nn.functional.pad(draws(row.seed, row.limit), (0, limit - row.limit)) for row in rows])
     numbers, temperatures = numbers.to(device), torch.tensor([row.temperature for row in rows], device=device)
-    batch, cache = list(rows), None
-    for step in range(limit):
-        output = model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            use_cache=True,
-            logits_to_keep=1,
-            **{CACHE: cache},
-        )
-        cache = output[CACHE]
-        chosen = next_tokens(output.logits[:, -1].float(), temperatures, numbers[:, step], truncation)
-        for row, token in zip(batch, chosen.tolist(), strict=True):
+    batch = list(rows)
+    for n in range(limit):
+        logits = step.take(model)
+        chosen = next_tokens(logits, temperatures, numbers[:, n], truncation)
+        for place, (row, token) in enumerate(zip(batch, chosen.tolist(), strict=True)):
             if not row.finish_reason:
                 row.take(token, ends)
                 if row.finish_reason:
+                    if prefixes is not None:
+                        step.keep(place, (*row.prompt, *row.tokens[:-1]), prefixes)
                     yield row
-        ids, mask = chosen.unsqueeze(-1), torch.cat([mask, mask.new_ones(len(batch), 1)], dim=-1)
-        positions = positions[:, -1:] + 1
         going_on = [place for place, row in enumerate(batch) if not row.finish_reason]
         if not going_on:
             return
+        step.go_on(chosen)
         if len(going_on) <= COMPACT * len(batch):
             kept = torch.tensor(going_on, device=device)
-            cache.reorder_cache(kept)
-            ids, mask, positions, numbers, temperatures = (
-                tensor[kept] for tensor in (ids, mask, positions, numbers, temperatures)
-            )
+            step.select(kept)
+            numbers, temperatures = numbers[kept], temperatures[kept]
             batch = [batch[place] for place in going_on]
+
+
+def prefill(model: Any, sequences: Sequence[Tokens], prefixes: PrefixTree) -> None:
+    """Compute the keys and values of `sequences` that are not known yet, those of what they share only once."""
+    for planned in rounds(sequences, prefixes):
+        tails = {tokens: len(tokens) - prefixes.known(tokens) for tokens in planned}
+        waiting = sorted(planned, key=tails.__getitem__, reverse=True)
+        while waiting:
+            tail = tails[waiting[0]]
+            alike = [tokens for tokens in waiting[: max(1, AT_ONCE // tail)] if 2 * tails[tokens] > tail]
+            waiting = waiting[len(alike) :]
+            step = Step.of(alike, tail=tail, device=model.device, prefixes=prefixes)
+            step.take(model)
+            for place, tokens in enumerate(alike):
+                step.keep(place, tokens, prefixes)
+
+
+@dataclass(kw_only=True, slots=True)
+class Step:
+    """What the model reads next: for each row its last tokens, and the keys and values of those before them.
+
+    Rows end together and begin with padding, without gaps, as windows of attention want it.
+    """
+
+    ids: Tensor
+    """[rows, tail]"""
+    mask: Tensor
+    """[rows, tokens so far, this tail included]"""
+    positions: Tensor
+    """[rows, tail]"""
+    cache: Any
+    """The model's own kind where it is None at first."""
+
+    @classmethod
+    def of(
+        cls, sequences: Sequence[Tokens], *, tail: int, device: torch.device, prefixes: PrefixTree | None = None
+    ) -> "Step":
+        """To read the last `tail` tokens of each sequence; all before them are known to `prefixes`."""
+        ids, mask = left_padded(sequences)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        known = [tokens[:-tail] for tokens in sequences]
+        return cls(
+            ids=ids[:, -tail:].to(device),
+            mask=mask.to(device),
+            positions=positions[:, -tail:].to(device),
+            cache=None if prefixes is None else gathered(known, prefixes),
+        )
+
+    def take(self, model: Any) -> Tensor:
+        """The logits of each row's next token, [rows, vocabulary]."""
+        output = model(
+            input_ids=self.ids,
+            attention_mask=self.mask,
+            position_ids=self.positions,
+            use_cache=True,
+            logits_to_keep=1,
+            **{CACHE: self.cache},
+        )
+        self.cache = output[CACHE]
+        logits: Tensor = output.logits[:, -1].float()
+        return logits
+
+    def keep(self, place: int, tokens: Tokens, prefixes: PrefixTree) -> None:
+        """Let `prefixes` know the tokens that were read in a row."""
+        layers = (state[place] for layer in self.cache.layers for state in (layer.keys, layer.values))
+        prefixes.add(tokens, list(layers))
+
+    def go_on(self, chosen: Tensor) -> None:
+        """Behind the tokens that were read comes one more in each row."""
+        self.ids = chosen.unsqueeze(-1)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(chosen), 1)], dim=-1)
+        self.positions = self.positions[:, -1:] + 1
+
+    def select(self, kept: Tensor) -> None:
+        """Go on with these rows only."""
+        self.cache.reorder_cache(kept)
+        self.ids, self.mask, self.positions = self.ids[kept], self.mask[kept], self.positions[kept]
 
 
 def left_padded(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -91,3 +174,84 @@ def left_padded(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         ids[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask[row, longest - len(prompt) :] = 1
     return ids, mask
+
+
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values of one layer, with room for those to come."""
+
+    def __init__(self, keys: Tensor | None = None, values: Tensor | None = None) -> None:
+        super().__init__()
+        self._keys = self._values = torch.empty(0)
+        if keys is not None and values is not None:
+            self.update(keys, values)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        before = self.get_seq_length()
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._keys, self._values = key_states, value_states
+        else:
+            self._keys = _appended(self._keys, before, key_states)
+            self._values = _appended(self._values, before, value_states)
+        return self._show(before + key_states.shape[-2])
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        n = self.get_seq_length()
+        self._keys, self._values = (state[:, :, :n].index_select(0, beam_idx) for state in (self._keys, self._values))
+        self._show(n)
+
+    def _show(self, n: int) -> tuple[Tensor, Tensor]:
+        """The first `n` tokens, which are filled."""
+        self.keys, self.values = self._keys[:, :, :n], self._values[:, :, :n]
+        return self.keys, self.values
+
+
+def _appended(room: Tensor, n: int, new: Tensor) -> Tensor:
+    """`room`, in which `n` tokens are, with new ones behind them; a larger one where it is full."""
+    rows, heads, size, width = room.shape
+    if n + new.shape[-2] > size:
+        larger = room.new_empty(rows, heads, n + new.shape[-2] + ROOM, width)
+        larger[:, :, :n] = room[:, :, :n]
+        room = larger
+    room[:, :, n : n + new.shape[-2]] = new
+    return room
+
+
+def gathered(sequences: Sequence[Tokens], prefixes: PrefixTree) -> Cache:
+    """The keys and values of `sequences`, as rows that end together."""
+    longest = max(map(len, sequences))
+    states: list[Tensor] = []
+    for row, tokens in enumerate(sequences):
+        place = longest - len(tokens)
+        for piece in prefixes.states(tokens):
+            if not states:
+                rows = len(sequences), longest
+                states = [new.new_zeros(rows[0], new.shape[0], longest, new.shape[2]) for new in piece]
+            n = piece[0].shape[1]
+            for state, new in zip(states, piece, strict=True):
+                state[row, :, place : place + n] = new
+            place += n
+    if not states:
+        return Cache(layer_class_to_replicate=RoomyLayer)
+    return Cache(layers=[RoomyLayer(*pair) for pair in zip(states[::2], states[1::2], strict=True)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyValues:
+    """What a model keeps of the tokens it has read."""
+
+    bytes_per_token: int
+    reads_prefixes: bool
+    """Whether keys and values are all there is, and so can be joined from pieces; recurrent layers have more."""
+
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, model: Any) -> "KeyValues":
+        """By reading one token."""
+        output = model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=True)
+        layers = output[CACHE].layers
+        states = [state for layer in layers for state in (layer.keys, layer.values) if state is not None]
+        return cls(
+            bytes_per_token=max(1, sum(state.nbytes for state in states)),
+            reads_prefixes=all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers),
+        )

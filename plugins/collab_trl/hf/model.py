@@ -1,10 +1,11 @@
-"""`hf:PATH[@ADAPTER]`: a local model, in this process."""
+"""`hf:PATH[@ADAPTER][?dtype=DTYPE]`: a local model, in this process."""
 
 import asyncio
 import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
@@ -14,22 +15,24 @@ from collab_sdk.spec import Price
 from collab_trl.hf.folders import Folder, LocalFiles
 from collab_trl.hf.model_thread import ModelThread
 from collab_trl.hf.pending import PendingReply
+from collab_trl.precision import AUTO, device_and_dtype
 
 if TYPE_CHECKING:
     from collab_trl.hf.batch import AnyWeights
 
-VERSION = 1
+VERSION = 2
 """Part of the cache key: raise it whenever the same request may come to another answer."""
 
-_threads: WeakValueDictionary[Folder, ModelThread] = WeakValueDictionary()
+_threads: WeakValueDictionary[tuple[Folder, str], ModelThread] = WeakValueDictionary()
 
 
 class HFModel:
     """A transformers model, with a PEFT adapter or without, loaded at its first call.
 
-    Models with the same base share it, whatever their adapters. A reply depends on its own request alone, not on what
-    was asked at the same time: it has its own random numbers, seeded by the messages and the sample. That holds as far
-    as floating point does: in another batch a logit may differ in its last bits.
+    Models with the same base and precision share it, whatever their adapters. A reply depends on its own request alone,
+    not on what was asked before or at the same time: it has its own random numbers, seeded by the messages and the
+    sample. That holds as far as floating point does: in another batch, or behind a prefix that was computed in another
+    one, a logit may differ in its last bits.
     """
 
     price = Price(prompt=0.0, completion=0.0)
@@ -41,11 +44,10 @@ class HFModel:
     def __init__(self, files: LocalFiles, *, name: str) -> None:
         self._files = files
         self._name = name
-        self._thread = _threads.get(files.base) or _threads.setdefault(files.base, _thread(files.base))
 
     @classmethod
     def named(cls, spec: str) -> Self:
-        """The model called `hf:PATH`, `hf:PATH@ADAPTER` or `hf:ADAPTER`. Raises UsageError if there is none."""
+        """The model of that name, as LocalFiles reads it. Raises UsageError if there is none."""
         if missing := [name for name in ("torch", "transformers", "peft") if importlib.util.find_spec(name) is None]:
             raise MissingExtraError.of(f"Local models (hf:) need {missing[0]}", "train")
         return cls(LocalFiles.named(spec), name=spec)
@@ -57,18 +59,34 @@ class HFModel:
     @property
     def fingerprint(self) -> Mapping[str, Any]:
         adapter = self._files.adapter
-        return {"hf": self._files.base.content, "adapter": adapter.content if adapter else None, "version": VERSION}
+        return {
+            "hf": self._files.base.content,
+            "adapter": adapter.content if adapter else None,
+            "dtype": self._dtype,
+            "version": VERSION,
+        }
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         pending = PendingReply(request=request, seed=seed_of(request), adapter=self._files.adapter)
         return await asyncio.wrap_future(self._thread.submit(pending))
 
+    @cached_property
+    def _dtype(self) -> str:
+        """The precision in use, which decides replies. Only finding out what suits the device imports PyTorch."""
+        asked = self._files.dtype
+        return str(device_and_dtype()[1]).removeprefix("torch.") if asked == AUTO else asked
 
-def _thread(folder: Folder) -> ModelThread:
+    @cached_property
+    def _thread(self) -> ModelThread:
+        key = self._files.base, self._dtype
+        return _threads.get(key) or _threads.setdefault(key, _thread(*key))
+
+
+def _thread(folder: Folder, dtype: str) -> ModelThread:
     def load() -> "AnyWeights":
         from collab_trl.hf.weights import Weights
 
-        return Weights(folder.path)
+        return Weights(folder.path, dtype)
 
     return ModelThread(load, name=f"The model in {folder.path}")
 

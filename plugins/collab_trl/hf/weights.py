@@ -17,16 +17,18 @@ from collab_trl.precision import device_and_dtype
 class Weights:
     """The model in `folder`, on the best device there is, and any number of adapters that share its memory.
 
-    Raises EndpointError if it cannot be loaded.
+    `dtype` is one of DTYPES. Raises EndpointError if it cannot be loaded.
     """
 
-    def __init__(self, folder: Path) -> None:
+    is_fixed = True
+
+    def __init__(self, folder: Path, dtype: str) -> None:
         from transformers import AutoModelForCausalLM
 
-        device, dtype = device_and_dtype()
+        device, precision = device_and_dtype(dtype)
         with _loading(folder):
             self._base: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, device_map=device, use_safetensors=True, trust_remote_code=False
+                folder, dtype=precision, device_map=device, use_safetensors=True, trust_remote_code=False
             )
         self._folder = folder
         self._adapted: Any = None

@@ -58,6 +58,7 @@ class LiveWeights:
 
     truncation = Truncation()
     """None: what is learnt from is drawn from the policy itself."""
+    is_fixed = False
 
     def __init__(self, model: Any, chat_format: ChatFormat, *, reply_limit: int | None) -> None:
         self._model = model

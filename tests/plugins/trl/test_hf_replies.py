@@ -63,14 +63,14 @@ def positional(tiny_base, tmp_path):
 
 
 def test_a_reply_is_the_same_alone_and_in_a_batch_where_every_token_counts(positional):
-    model = as_chat_model(f"hf:{positional}")
+    model = as_chat_model(f"hf:{positional}?dtype=float32")
     alone = [reply for request in mixed() for reply in replies(model, [request])]
     assert len({reply.content for reply in alone}) > 20
     assert replies(model, mixed()) == alone
 
 
 def test_a_reply_is_the_same_alone_and_in_a_batch(tiny_base, batches):
-    model = as_chat_model(f"hf:{tiny_base}")
+    model = as_chat_model(f"hf:{tiny_base}?dtype=float32")
     alone = [reply for request in mixed() for reply in replies(model, [request])]
     assert max(batches) == 1
     assert replies(model, mixed()) == alone
@@ -82,7 +82,7 @@ def test_a_reply_at_temperature_0_is_what_transformers_generates(tiny_base):
 
     theirs, tokenizer = (each.from_pretrained(tiny_base) for each in (AutoModelForCausalLM, AutoTokenizer))
     requests = [asked(text, temperature=0.0) for text in ("a mocha please", "plan a hike", "hm " * 40)]
-    for request, reply in zip(requests, replies(as_chat_model(f"hf:{tiny_base}"), requests), strict=True):
+    for request, reply in zip(requests, replies(as_chat_model(f"hf:{tiny_base}?dtype=float32"), requests), strict=True):
         chat = [message.to_dict() for message in request.messages]
         inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")
         [tokens] = theirs.generate(**inputs, do_sample=False, max_new_tokens=50)
@@ -148,7 +148,7 @@ def test_a_local_model_costs_nothing(tiny_base):
 
 def test_models_on_one_base_share_it_and_keep_apart(tiny_base, tiny_adapter, batches):
     requests = mixed(12)
-    plain, tuned = (as_chat_model(f"hf:{path}") for path in (tiny_base, f"{tiny_base}@{tiny_adapter}"))
+    plain, tuned = (as_chat_model(f"hf:{path}?dtype=float32") for path in (tiny_base, f"{tiny_base}@{tiny_adapter}"))
     before, after = replies(plain, requests), replies(tuned, requests)
     assert before != after
 
@@ -163,7 +163,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tiny_base, batches, mon
     from transformers import LlamaForCausalLM
 
     requests = mixed(16)
-    expected = replies(as_chat_model(f"hf:{tiny_base}"), requests)
+    expected = replies(as_chat_model(f"hf:{tiny_base}?dtype=float32"), requests)
     forward = LlamaForCausalLM.forward
 
     def small_device(self, input_ids, **options):
@@ -173,7 +173,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tiny_base, batches, mon
 
     monkeypatch.setattr(LlamaForCausalLM, "forward", small_device)
     batches.clear()
-    assert replies(as_chat_model(f"hf:{tiny_base}"), requests) == expected
+    assert replies(as_chat_model(f"hf:{tiny_base}?dtype=float32"), requests) == expected
     assert max(batches) in (2, 3)
 
 

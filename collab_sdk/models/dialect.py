@@ -1,0 +1,134 @@
+"""What a server takes of a request, learnt from what it refused."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from collab_sdk.types import Message
+
+if TYPE_CHECKING:
+    from collab_sdk.models.base import ChatRequest
+
+SYSTEM, RESPONSE_FORMAT = "system", "response_format"
+"""What can be refused, beside the settings by their names: the system role, and the way to ask for JSON."""
+SUCCESSORS = {"max_tokens": "max_completion_tokens"}
+"""Settings that some servers only take under a newer name."""
+
+
+class ReplyFormat(StrEnum):
+    """How a server is asked for JSON, the strictest way first; every prompt asks for it in words as well."""
+
+    SCHEMA = "json_schema"
+    OBJECT = "json_object"
+    PROMPT = "prompt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """The form of requests that one model's server takes."""
+
+    reply_format: ReplyFormat = ReplyFormat.SCHEMA
+    left_out: tuple[str, ...] = ()
+    """Settings that are not sent, by name."""
+    renamed: tuple[str, ...] = ()
+    """Settings that are sent under their newer name."""
+    system_role: bool = True
+    """If not, the system message stands at the head of the first user message."""
+    refused_schemas: tuple[str, ...] = ()
+    """Digests of schemas that a server which takes others has refused."""
+
+    def without(self, parameter: str, schema: Mapping[str, Any] | None = None) -> "Dialect":
+        """The dialect for a server that refused `parameter`; the same one if nothing can be done about it.
+
+        `schema` is the one that it refused, if it has taken others.
+        """
+        if parameter == SYSTEM:
+            return replace(self, system_role=False)
+        if parameter == RESPONSE_FORMAT and schema is not None and self.reply_format is ReplyFormat.SCHEMA:
+            return replace(self, refused_schemas=tuple(sorted({*self.refused_schemas, _digest(schema)})))
+        if parameter == RESPONSE_FORMAT:
+            formats = list(ReplyFormat)
+            return replace(self, reply_format=formats[min(formats.index(self.reply_format) + 1, len(formats) - 1)])
+        if parameter in SUCCESSORS and parameter not in (*self.renamed, *self.left_out):
+            return replace(self, renamed=tuple(sorted({*self.renamed, parameter})))
+        for name, successor in SUCCESSORS.items():
+            parameter = name if parameter == successor else parameter
+        renamed = tuple(each for each in self.renamed if each != parameter)
+        return replace(self, left_out=tuple(sorted({*self.left_out, parameter})), renamed=renamed)
+
+    def fit(self, request: "ChatRequest") -> "ChatRequest":
+        """The request as it is sent."""
+        settings = request.settings
+        if self.left_out:
+            unset = {name: None for name in self.left_out if getattr(settings, name, None) is not None}
+            extra = {each: value for each, value in (settings.extra_body or {}).items() if each not in self.left_out}
+            settings = replace(settings, **unset, extra_body=extra or None)
+        for name in self.renamed:
+            if (value := getattr(settings, name)) is not None:
+                extra = {SUCCESSORS[name]: value, **(settings.extra_body or {})}
+                settings = replace(settings, **{name: None}, extra_body=extra)
+        messages = request.messages if self.system_role else _folded(request.messages)
+        return replace(request, settings=settings, messages=messages)
+
+    def response_format(self, schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """The parameter of that name, for a reply that holds an object of that schema; None: it is not sent."""
+        if schema is None or self.reply_format is ReplyFormat.PROMPT:
+            return None
+        is_refused = bool(self.refused_schemas) and _digest(schema) in self.refused_schemas
+        if self.reply_format is ReplyFormat.OBJECT or is_refused:
+            return {"type": "json_object"}
+        described = {"name": "reply", "schema": schema, "strict": _is_strict(schema)}
+        return {"type": "json_schema", "json_schema": described}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Dialect":
+        """Raises ValueError or a LookupError for what `to_dict` did not make."""
+        return cls(
+            reply_format=ReplyFormat(value["reply_format"]),
+            left_out=tuple(map(str, value["left_out"])),
+            renamed=tuple(each for each in value["renamed"] if each in SUCCESSORS),
+            system_role=bool(value["system_role"]),
+            refused_schemas=tuple(map(str, value["refused_schemas"])),
+        )
+
+
+PLAIN = Dialect()
+"""Of a server of which nothing is known."""
+
+
+def _digest(schema: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _folded(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """System messages at the head of the user message that follows, or of one of their own."""
+    folded: list[Message] = []
+    pending: list[str] = []
+    for message in messages:
+        if message.role == "system":
+            pending.append(message.content)
+        elif message.role == "user" and pending:
+            folded.append(replace(message, content="\n\n".join([*pending, message.content])))
+            pending = []
+        else:
+            folded.append(message)
+    if pending:
+        folded.append(Message(role="user", content="\n\n".join(pending)))
+    return tuple(folded)
+
+
+def _is_strict(schema: Any) -> bool:
+    """Whether the schema says all that it says so that a server can hold it: every object is closed."""
+    if isinstance(schema, Mapping):
+        if "type" not in schema and "properties" not in schema and "items" not in schema:
+            return False
+        parts = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+        closed = schema.get("type") != "object" or schema.get("additionalProperties") is False
+        return closed and all(map(_is_strict, parts))
+    return False
