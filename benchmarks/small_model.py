@@ -11,7 +11,7 @@ for the form.
 
 `at once` counts samples whose first reply could be read, `repaired` those whose second one could, after the model was
 told what was wrong, `unreadable` those that were lost. `cut off` ran into --max-tokens, and says so: the share of
-readable samples is of the others.
+readable samples is of the others. The JSON holds what was said in those that were lost.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from typing import Any
 
 from table import Row, finish, judged
 
-from collab_sdk import ChatModel, ChatReply, ChatRequest, Conversation, Engine, Simulator, Turn, as_chat_model
+from collab_sdk import ChatModel, ChatReply, ChatRequest, Conversation, Engine, Limits, Simulator, Turn, as_chat_model
 from collab_sdk import read_conversations as read
 from collab_sdk.errors import TruncatedReplyError, UnreadableReplyError
 from collab_sdk.metrics import Judge, as_metric
@@ -54,6 +54,7 @@ class Heard:
         self.name, self.price = model.name, model.price
         self.overrides: Mapping[str, Any] = getattr(model, "overrides", {})
         self.replies: list[ChatReply] = []
+        self.problem = ""
         self._model, self._with_schema = model, with_schema
 
     async def achat(self, request: ChatRequest) -> ChatReply:
@@ -79,13 +80,17 @@ async def outcome(model: Heard, asked: Awaitable[object]) -> str:
         await asked
     except TruncatedReplyError:
         return "cut off"
-    except UnreadableReplyError:
+    except UnreadableReplyError as error:
+        model.problem = str(error)
         return "unreadable"
     return "at once" if len(model.replies) == 1 else "repaired"
 
 
-async def measure(model: ChatModel, ask: Ask, turns: list[tuple[Turn, Goal]], *, with_schema: bool) -> Row:
-    engine = Engine()
+async def measure(
+    model: ChatModel, ask: Ask, turns: list[tuple[Turn, Goal]], *, with_schema: bool
+) -> tuple[Row, list[dict[str, Any]]]:
+    """The counts, and what was said in the samples that were lost."""
+    engine = Engine(limits=Limits(timeout=3600.0))  # a busy CPU takes its time
     heard = [Heard(model, with_schema=with_schema) for _ in turns]
     started = time.perf_counter()
     samples = [
@@ -96,12 +101,14 @@ async def measure(model: ChatModel, ask: Ask, turns: list[tuple[Turn, Goal]], *,
     seconds = time.perf_counter() - started
     tokens = sum(reply.completion_tokens or 0 for one in heard for reply in one.replies)
     whole = counts.total() - counts["cut off"]
-    return {
+    row = {
         **{name: counts[name] for name in ("at once", "repaired", "unreadable", "cut off")},
         "readable": (counts["at once"] + counts["repaired"]) / max(1, whole),
         "seconds": seconds,
         "tokens/s": tokens / seconds,
     }
+    lost = [one for one in heard if one.problem]
+    return row, [{"problem": one.problem, "replies": [reply.content for reply in one.replies]} for one in lost]
 
 
 def first_turns(chats: list[Conversation], n: int) -> list[tuple[Turn, Goal]]:
@@ -134,18 +141,21 @@ def main() -> None:
     turns = first_turns(list(read([options.chats])), options.turns)
 
     rows: list[Row] = []
+    unreadable: list[dict[str, Any]] = []
     with roads(options) as models:
         for road, model in models.items():
             for with_schema in (True, False):
                 for role, ask in (("simulator", play), ("judge", judge)):
-                    measured = asyncio.run(measure(model, ask, turns, with_schema=with_schema))
-                    rows.append({"road": road, "role": role, "schema": with_schema, **measured})
+                    what = {"road": road, "role": role, "schema": with_schema}
+                    row, lost = asyncio.run(measure(model, ask, turns, with_schema=with_schema))
+                    rows.append({**what, **row})
+                    unreadable += [{**what, **one} for one in lost]
     verdicts = [
         judged(f"readable, {row['role']} over {row['road']}", row["readable"], at_least=TARGET)
         for row in rows
         if row["schema"]
     ]
-    finish(rows, verdicts, options.path)
+    finish(rows, verdicts, options.path, unreadable=unreadable)
 
 
 if __name__ == "__main__":
