@@ -52,10 +52,10 @@ def save_tiny_adapter(folder: Path, base: Path, *, seed: int = 1) -> Path:
 def asked(text: str = "a mocha please", *, sample: str = "0", temperature: float = 1.0, **settings: Any) -> ChatRequest:
     """A request to an assistant."""
     message = Message(role="user", content=text)
-    json_reply = settings.pop("json_reply", False)
+    schema = settings.pop("reply_schema", None)
     asking = ModelSettings(temperature=temperature, **settings)
     return ChatRequest(
-        json_reply=json_reply, role=CallRole.ASSISTANT, messages=(message,), sample=sample, settings=asking
+        reply_schema=schema, role=CallRole.ASSISTANT, messages=(message,), sample=sample, settings=asking
     )
 
 

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 from collab_sdk.errors import ModelCallError
 from collab_sdk.models import ChatReply
+from collab_sdk.models.dialect import ReplyFormat
 from collab_trl.device_memory import available_bytes, free_memory, ran_out_of_memory
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.generation import BatchRow, KeyValues, generate
+from collab_trl.hf.grammar import ANY_OBJECT, Constraint
 from collab_trl.hf.pending import PendingReply
 from collab_trl.hf.prefixes import PrefixTree
 from collab_trl.hf.sampling import Truncation
@@ -79,7 +81,10 @@ class Batcher:
     def _read(self, pending: PendingReply) -> None:
         """Turn a request into tokens; one that cannot be answered is settled."""
         try:
-            prompt = self._weights.chat_format(pending.adapter).prompt(pending.request.messages)
+            chat_format = self._weights.chat_format(pending.adapter)
+            prompt = chat_format.prompt(pending.request.fitted().messages)
+            pending.opening = chat_format.opening(prompt)
+            _constraint(pending, chat_format)
         except ModelCallError as error:
             pending.settle(error)
             return
@@ -107,7 +112,7 @@ class Batcher:
                 ends, truncation = chat_format.ends, self._weights.truncation
                 for row in generate(model, list(rows), ends=ends, truncation=truncation, prefixes=prefixes):
                     rows[row].answer = row.tokens
-                    rows[row].settle(_reply(row, chat_format))
+                    rows[row].settle(_reply(row, rows[row], chat_format))
         except Exception as error:
             if ran_out_of_memory(error):
                 return True
@@ -130,13 +135,12 @@ class Batcher:
             temperature=OWN_TEMPERATURE if temperature is None else temperature,
             seed=pending.seed,
             limit=self._limit(pending),
-            is_complete=partial(self._is_complete, pending, chat_format),
+            is_abandoned=partial(self._is_abandoned, pending),
+            constraint=_constraint(pending, chat_format),
         )
 
-    def _is_complete(self, pending: PendingReply, chat_format: ChatFormat, row: BatchRow) -> bool:
-        if self._is_ending() or pending.reply.cancelled():
-            return True
-        return pending.request.reply_schema is not None and chat_format.is_json(row.tokens)
+    def _is_abandoned(self, pending: PendingReply) -> bool:
+        return self._is_ending() or pending.reply.cancelled()
 
     def _shrink(self, batch: Sequence[PendingReply]) -> None:
         """Make the next batches half as large; a request that fails alone cannot be answered here."""
@@ -158,9 +162,22 @@ def next_batch(
     return alike[:n]
 
 
-def _reply(row: BatchRow, chat_format: ChatFormat) -> ChatReply:
+def _constraint(pending: PendingReply, chat_format: ChatFormat) -> Constraint | None:
+    """A fresh one for each try. It lets a thought end first that the template has begun."""
+    request = pending.request
+    asked = request.dialect.response_format(request.reply_schema)
+    if asked is None or request.reply_schema is None:
+        return None
+    schema = request.reply_schema if asked["type"] == ReplyFormat.SCHEMA else ANY_OBJECT
+    return chat_format.grammars.constraint(schema, after=chat_format.closes_thought if pending.opening else None)
+
+
+def _reply(row: BatchRow, pending: PendingReply, chat_format: ChatFormat) -> ChatReply:
+    is_json = pending.request.reply_schema is not None
+    content, reasoning = chat_format.answer(row.tokens, opening=pending.opening, is_json=is_json)
     return ChatReply(
-        content=chat_format.text(row.tokens),
+        content=content,
+        reasoning=reasoning,
         finish_reason=row.finish_reason,
         prompt_tokens=len(row.prompt),
         completion_tokens=len(row.tokens),

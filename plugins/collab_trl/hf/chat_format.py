@@ -1,17 +1,22 @@
 """Messages to tokens and back, by a tokenizer's chat template."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.errors import EndpointError, InputError, ModelCallError
+from collab_sdk.errors import EndpointError, InputError, ModelCallError, ParameterRefusedError
 from collab_sdk.files import parse_json
-from collab_sdk.models import read_reply
+from collab_sdk.models.dialect import SYSTEM
+from collab_sdk.models.reasoning import MARK, split_reasoning
 from collab_sdk.secrets import one_line
 from collab_sdk.types import Message
+from collab_trl.hf.grammar import Grammars
 
 PROBE = "An answer."
-THINKING, THOUGHT = "<think>", "</think>"
+MARK_TOKENS = 12
+"""Where a mark of a thought is not one token, it is no more than these."""
 
 
 class ChatFormat:
@@ -29,9 +34,21 @@ class ChatFormat:
         self._tokenizer = tokenizer
         self._folder = folder
         self.ends = frozenset(ends) | self._turn_ends()
+        self.grammars = Grammars(tokenizer, ends=self.ends)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """The tokens that an answer goes on from. Raises ModelCallError for messages that the template refuses."""
+        """The tokens that an answer goes on from.
+
+        Raises ParameterRefusedError for system messages that the template refuses or leaves out, and ModelCallError for
+        a chat that it refuses.
+        """
+        if not self._takes_system and any(message.role == "system" for message in messages):
+            raise ParameterRefusedError(
+                f"The chat template in {self._folder} has no place for the system role.", parameter=SYSTEM
+            )
+        return self._rendered(messages)
+
+    def _rendered(self, messages: Sequence[Message]) -> list[int]:
         from jinja2 import TemplateError
 
         try:
@@ -46,22 +63,33 @@ class ChatFormat:
             raise ModelCallError(f"The chat template in {self._folder} does not take this chat: {reason}") from None
         return list(encoded["input_ids"])
 
-    def text(self, tokens: Iterable[int]) -> str:
-        """What the user sees of an answer: neither the token that ends it nor the model's thinking."""
-        said = [token for token in tokens if token not in self.ends]
-        text: str = self._tokenizer.decode(said, skip_special_tokens=True)
-        return text.rpartition(THOUGHT)[2].strip()
-
-    def is_json(self, tokens: Sequence[int]) -> bool:
-        """Whether the last of these tokens closes a JSON object."""
-        if "}" not in self._tokenizer.decode(tokens[-1:]):
-            return False
-        text: str = self._tokenizer.decode(tokens)
+    @cached_property
+    def _takes_system(self) -> bool:
+        chat = [Message(role="system", content=PROBE), Message(role="user", content="A question.")]
         try:
-            read_reply(text, dict)
-        except ValueError:
+            return PROBE in self._tokenizer.decode(self._rendered(chat))
+        except ModelCallError:
             return False
-        return THINKING not in text or THOUGHT in text
+
+    def opening(self, prompt: Sequence[int]) -> str:
+        """The mark of the thought that the template has begun the answer with, if it has."""
+        tail: str = self._tokenizer.decode(prompt[-MARK_TOKENS:])
+        last = max(MARK.finditer(tail), key=re.Match.start, default=None)
+        return last[0] if last and last.lastgroup == "opens" and not tail[last.end() :].strip() else ""
+
+    def closes_thought(self, tokens: Sequence[int]) -> bool:
+        """Whether a thought ends with the last of these tokens."""
+        tail: str = self._tokenizer.decode(tokens[-MARK_TOKENS:])
+        return any(mark.lastgroup == "closes" for mark in MARK.finditer(tail))
+
+    def answer(self, tokens: Iterable[int], *, opening: str = "", is_json: bool = False) -> tuple[str, str]:
+        """What the user sees of an answer, without the token that ends it, and what the model thought before."""
+        said = [token for token in tokens if token not in self.ends]
+        marked: str = opening + self._tokenizer.decode(said)
+        content, reasoning = split_reasoning(marked, is_json=is_json)
+        if not reasoning:
+            content = self._tokenizer.decode(said, skip_special_tokens=True)
+        return content.strip(), reasoning
 
     def _turn_ends(self) -> set[int]:
         """The tokenizer's end token, and the one that closes a turn in the template, which may be another."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from collab_trl.hf.grammar import Constraint
 from collab_trl.hf.prefixes import PrefixTree, Tokens, rounds
 from collab_trl.hf.sampling import Truncation, draws, next_tokens
 
@@ -31,14 +32,18 @@ class BatchRow:
     seed: int
     limit: int
     """Tokens, the one that ends the answer included."""
-    is_complete: Callable[["BatchRow"], bool]
-    """Whether the answer may end here, though no end token came, or is not waited for any more."""
+    is_abandoned: Callable[[], bool]
+    """Whether the answer is not waited for any more."""
+    constraint: Constraint | None = None
+    """What holds the answer to a schema; it ends with the object."""
     tokens: list[int] = field(default_factory=list)
     finish_reason: str = ""
 
     def take(self, token: int, ends: Set[int]) -> None:
         self.tokens.append(token)
-        if token in ends or self.is_complete(self):
+        if self.constraint is not None:
+            self.constraint.take(self.tokens)
+        if token in ends or self.is_abandoned() or (self.constraint is not None and self.constraint.is_complete):
             self.finish_reason = "stop"
         elif len(self.tokens) >= self.limit:
             self.finish_reason = "length"
@@ -67,6 +72,7 @@ def generate(
     batch = list(rows)
     for n in range(limit):
         logits = step.take(model)
+        constrain(logits, batch)
         chosen = next_tokens(logits, temperatures, numbers[:, n], truncation)
         for place, (row, token) in enumerate(zip(batch, chosen.tolist(), strict=True)):
             if not row.finish_reason:
@@ -84,6 +90,15 @@ def generate(
             step.select(kept)
             numbers, temperatures = numbers[kept], temperatures[kept]
             batch = [batch[place] for place in going_on]
+
+
+def constrain(logits: Tensor, batch: Sequence[BatchRow]) -> None:
+    """Leave each row, [vocabulary], only the tokens that its constraint allows."""
+    for row, own in zip(batch, logits, strict=True):
+        if row.constraint is not None and not row.finish_reason:
+            allowed = row.constraint.allowed(len(own))
+            if allowed is not None:
+                own.masked_fill_(~allowed.to(own.device), float("-inf"))
 
 
 def prefill(model: Any, sequences: Sequence[Tokens], prefixes: PrefixTree) -> None:

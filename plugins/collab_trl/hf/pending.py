@@ -20,6 +20,8 @@ class PendingReply:
     reply: "Future[ChatReply]" = field(default_factory=Future)
     prompt: Sequence[int] = ()
     """The request as tokens, once the worker has seen it."""
+    opening: str = ""
+    """The mark of the thought that the prompt ends in, if it does."""
     answer: Sequence[int] = ()
     """The reply as tokens, once there is one."""
 

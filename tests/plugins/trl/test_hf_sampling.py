@@ -6,7 +6,7 @@ from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.hf.sampling import Truncation, draws, next_tokens
 
 from collab_sdk import Message
-from collab_sdk.errors import EndpointError, ModelCallError
+from collab_sdk.errors import EndpointError, ModelCallError, ParameterRefusedError
 
 LOGITS = torch.tensor([0.5, 0.25, 0.125, 0.125, 0.0]).log()
 ROWS = 1000
@@ -79,31 +79,50 @@ def test_an_answer_ends_where_the_template_closes_a_turn(tokenizer, tiny_base):
 
 def test_what_a_model_thinks_is_no_part_of_its_answer(tokenizer, chat_format):
     tokens = tokenizer.encode("<think>\nhm {}\n</think>\n\nWhich size?<|im_end|>")
-    assert chat_format.text(tokens) == "Which size?"
+    assert chat_format.answer(tokens) == ("Which size?", "hm {}")
+
+
+def test_a_thought_that_the_template_begins_is_no_part_of_the_answer(tokenizer, tiny_base):
+    own = tokenizer.chat_template
+    tokenizer.chat_template = own + "{% if add_generation_prompt %}<think>\n{% endif %}"
+    try:
+        form = ChatFormat(tokenizer, ends=[], folder=tiny_base)
+        opening = form.opening(form.prompt(chat("hi, what does <think> mean?")))
+    finally:
+        tokenizer.chat_template = own
+    assert opening == "<think>"
+    assert form.answer(tokenizer.encode("hm\n</think>\n\nWhich size?"), opening=opening) == ("Which size?", "hm")
+    assert form.answer(tokenizer.encode("hm, not"), opening=opening) == ("", "hm, not")
+    assert form.opening(tokenizer.encode("<think></think>")) == ""
 
 
 @pytest.mark.parametrize(
-    ("text", "whole"),
+    "head",
     [
-        ('{"done": {"x": 1}}', True),
-        ('Sure: {"done": "}"}', True),
-        ('{"done": {"x": 1}', False),
-        ('{"done": true} and', False),
-        ('<think> {"done": true}', False),
-        ('<think> {} </think> {"done": true}', True),
+        "{% if messages[0].role == 'system' %}{{ raise_exception('No system') }}{% endif %}",
+        "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}",
     ],
 )
-def test_a_json_answer_ends_with_its_object(tokenizer, chat_format, text, whole):
-    assert chat_format.is_json(tokenizer.encode(text)) is whole
+def test_a_template_without_a_place_for_the_system_role_refuses_it(head, tokenizer, tiny_base):
+    own = tokenizer.chat_template
+    tokenizer.chat_template = head + own
+    try:
+        picky = ChatFormat(tokenizer, ends=[], folder=tiny_base)
+        with pytest.raises(ParameterRefusedError, match="no place for the system role") as caught:
+            picky.prompt([Message(role="system", content="Be brief."), *chat("hi")])
+        assert picky.prompt(chat("hi"))
+    finally:
+        tokenizer.chat_template = own
+    assert caught.value.parameter == "system"
 
 
 def test_a_chat_that_the_template_refuses_loses_one_call(tokenizer, tiny_base):
     own = tokenizer.chat_template
-    tokenizer.chat_template = "{% if messages[0].role == 'system' %}{{ raise_exception('No system') }}{% endif %}" + own
+    tokenizer.chat_template = "{% if messages | length > 2 %}{{ raise_exception('Too long') }}{% endif %}" + own
     try:
         picky = ChatFormat(tokenizer, ends=[], folder=tiny_base)
-        with pytest.raises(ModelCallError, match="does not take this chat: No system"):
-            picky.prompt([Message(role="system", content="Be brief."), *chat("hi")])
+        with pytest.raises(ModelCallError, match="does not take this chat: Too long"):
+            picky.prompt(chat("hi", "hello", "bye"))
     finally:
         tokenizer.chat_template = own
 
