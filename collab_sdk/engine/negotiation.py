@@ -13,7 +13,7 @@ from collab_sdk.cache.base import Cache
 from collab_sdk.cache.record import call_key, lesson_identity
 from collab_sdk.errors import EndpointError, ParameterRefusedError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
-from collab_sdk.models.dialect import PLAIN, RESPONSE_FORMAT, SUCCESSORS, SYSTEM, Dialect, ReplyFormat
+from collab_sdk.models.dialect import PLAIN, RESPONSE_FORMAT, SUCCESSORS, SYSTEM, Dialect, ReplyFormat, with_value
 from collab_sdk.secrets import one_line
 
 MOST_LESSONS = 64
@@ -31,6 +31,8 @@ class Negotiation:
         self._cache = cache
         self._dialect: Dialect | None = None
         self._took_schema = False
+        self._taken: set[str] = set()
+        """Settings that it has taken, with whatever value."""
         self._told: set[str] = set()
         self._readable: set[str] = set()
         self._unreadable: Counter[str] = Counter()
@@ -48,14 +50,14 @@ class Negotiation:
         dialect = await self.dialect()
         if dialect == request.dialect:
             return request
-        settings = request.settings.sent()
-        for name in sorted({*settings, *settings.get("extra_body", {})}.intersection(dialect.left_out) - self._told):
-            self._told.add(name)
-            warnings.warn(f"{self._model.name} does not take {name}; it is left out.", stacklevel=2)
+        for left_out in sorted({*dialect.unsent(request.settings).values()} - self._told):
+            self._told.add(left_out)
+            warnings.warn(f"{self._model.name} does not take {left_out}; it is left out.", stacklevel=2)
         return replace(request, dialect=dialect)
 
     def took(self, request: ChatRequest) -> None:
         """The server has answered `request`."""
+        self._taken.update(request.settings.sent())
         asked = request.dialect.response_format(request.reply_schema)
         self._took_schema = self._took_schema or (asked is not None and asked["type"] == ReplyFormat.SCHEMA)
 
@@ -64,12 +66,15 @@ class Negotiation:
         before = await self.dialect()
         if request.dialect != before:  # learnt while this call was under way
             return True
-        schema = request.reply_schema if self._took_schema else None
-        after = before.without(error.parameter, schema)
+        refused = error.parameter
+        settings = request.settings.sent()
+        if refused in self._taken and refused in settings and refused not in SUCCESSORS:
+            refused = with_value(refused, settings[refused])  # it takes another, as 1 for the temperature
+        after = before.without(refused, request.reply_schema if self._took_schema else None)
         if after == before:
             return False
         self._dialect = after
-        if error.parameter not in after.left_out:
+        if after.left_out == before.left_out:
             warnings.warn(_lesson(self._model.name, error, after, request), stacklevel=2)
         kept = await self._keep(before, after)
         if self._dialect == after:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from collab_sdk.spec import ModelSettings
 from collab_sdk.types import Message
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Dialect:
 
     reply_format: ReplyFormat = ReplyFormat.SCHEMA
     left_out: tuple[str, ...] = ()
-    """Settings that are not sent, by name."""
+    """Settings that are not sent, by name; or `name=value` for one that is sent with other values."""
     renamed: tuple[str, ...] = ()
     """Settings that are sent under their newer name."""
     system_role: bool = True
@@ -54,17 +55,16 @@ class Dialect:
             return replace(self, reply_format=formats[min(formats.index(self.reply_format) + 1, len(formats) - 1)])
         if parameter in SUCCESSORS and parameter not in (*self.renamed, *self.left_out):
             return replace(self, renamed=tuple(sorted({*self.renamed, parameter})))
-        for name, successor in SUCCESSORS.items():
-            parameter = name if parameter == successor else parameter
+        parameter = next((name for name, successor in SUCCESSORS.items() if parameter == successor), parameter)
         renamed = tuple(each for each in self.renamed if each != parameter)
         return replace(self, left_out=tuple(sorted({*self.left_out, parameter})), renamed=renamed)
 
     def fit(self, request: "ChatRequest") -> "ChatRequest":
         """The request as it is sent."""
         settings = request.settings
-        if self.left_out:
-            unset = {name: None for name in self.left_out if getattr(settings, name, None) is not None}
-            extra = {each: value for each, value in (settings.extra_body or {}).items() if each not in self.left_out}
+        if unsent := self.unsent(settings):
+            unset = {name: None for name in unsent if getattr(settings, name, None) is not None}
+            extra = {each: value for each, value in (settings.extra_body or {}).items() if each not in unsent}
             settings = replace(settings, **unset, extra_body=extra or None)
         for name in self.renamed:
             if (value := getattr(settings, name)) is not None:
@@ -72,6 +72,14 @@ class Dialect:
                 settings = replace(settings, **{name: None}, extra_body=extra)
         messages = request.messages if self.system_role else _folded(request.messages)
         return replace(request, settings=settings, messages=messages)
+
+    def unsent(self, settings: ModelSettings) -> dict[str, str]:
+        """Those of the settings that are left out: by name, what of them is."""
+        if not self.left_out:
+            return {}
+        named = {**settings.sent(), **(settings.extra_body or {})}
+        entries = {name: (name, with_value(name, value)) for name, value in named.items()}
+        return {name: entry for name, both in entries.items() for entry in both if entry in self.left_out}
 
     def response_format(self, schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The parameter of that name, for a reply that holds an object of that schema; None: it is not sent."""
@@ -100,6 +108,11 @@ class Dialect:
 
 PLAIN = Dialect()
 """Of a server of which nothing is known."""
+
+
+def with_value(name: str, value: Any) -> str:
+    """A setting with its value, for a server that takes other values."""
+    return f"{name}={json.dumps(value, default=str, sort_keys=True)}"
 
 
 def _digest(schema: Mapping[str, Any]) -> str:

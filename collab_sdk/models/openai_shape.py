@@ -9,7 +9,7 @@ from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError, ParameterRefusedError
 from collab_sdk.models.base import ChatReply, ChatRequest
-from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM
+from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM, with_value
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
 
@@ -48,6 +48,8 @@ OUT_OF_RANGE = re.compile(
     r"|maximum|minimum|out of range|\brange\b",
     re.IGNORECASE,
 )
+ONE_VALUE = re.compile(r"unsupported value|\bonly\b[^.]{0,40}\bvalue|\bvalue\b[^.]{0,40}\bnot support", re.IGNORECASE)
+"""Another value of the same setting may do: OpenAI's reasoning models take a temperature of 1."""
 COMPLAINT_CHARACTERS = 1_000
 RETRY_HINT = re.compile(r"retry in|retry ?after|retry_?delay|try again in", re.IGNORECASE)
 
@@ -129,7 +131,8 @@ def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
     if OUT_OF_RANGE.search(said):
         return None
     settings = request.settings.sent()
-    sent: list[str] = [*(each for each in settings if not each.startswith("extra_")), *settings.get("extra_body", {})]
+    sent = {each: value for each, value in settings.items() if not each.startswith("extra_")}
+    sent |= settings.get("extra_body", {})
     has_system = any(message.role == SYSTEM for message in request.messages)
     if has_system and (SYSTEM_REFUSED.search(said) or any("role" in place.split(".")[-1] for place in named)):
         return SYSTEM
@@ -140,11 +143,12 @@ def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
         if asked_for_json and RESPONSE_FORMAT in place:
             return RESPONSE_FORMAT
         if (name := next((each for each in sent if each in place.split(".")), None)) is not None:
-            return name
+            return with_value(name, sent[name]) if ONE_VALUE.search(said) else name
     found = {name: position for name in sent if (position := _mentioned(name, said)) is not None}
     if asked_for_json and (about := FORMAT_REFUSED.search(said)) is not None:
         found[RESPONSE_FORMAT] = about.start()
-    return min(found, key=lambda name: found[name], default=None)
+    first = min(found, key=lambda name: found[name], default=None)
+    return with_value(first, sent[first]) if first in sent and ONE_VALUE.search(said) else first
 
 
 def _mentioned(name: str, said: str) -> int | None:

@@ -1,8 +1,8 @@
 """Reading what a model answers with: one reader for judge, user, goal and extraction.
 
-A reply may quote hostile text, so what it quotes must not win: a whole object is the model's own, and of objects
-between sentences only one that is no quotation, and that no other contradicts. Small models write JSON loosely, so the
-reader is lenient in form. It is exact where that matters: a backslash that JSON knows no meaning of stands for itself.
+A reply may quote hostile text, and what it quotes must not win: an object that stands in the prompt is not the model's
+own, and one that another contradicts decides nothing. Small models write JSON loosely, so the reader is lenient in
+form. It is exact where that matters: a backslash that begins a formula or a pattern is kept.
 """
 
 import json
@@ -14,6 +14,7 @@ from collab_sdk.models.reasoning import split_reasoning
 
 T = TypeVar("T")
 
+NO_OBJECT = "there is no JSON object in it"
 MOST_CHARACTERS = 4_000_000
 """A longer reply is no object that anybody asked for."""
 DEEPEST = 64
@@ -42,35 +43,33 @@ MATHS = re.compile(r"\\[(\[]|\\(?:frac|sqrt|sum|int|cdot|leq?|geq?|alpha|beta|bo
 LATEX_IN_MATHS = re.compile(r"\\(?:t(?:o|an)|n(?:u|e|i|eg|ot))(?![a-zA-Z])")
 """Those that might begin a word ("\\ni want"): taken for LaTeX where there is other mathematics."""
 UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-UNSAID = re.compile(r"[\s\\\"'`]+")
-"""What differs between a text and its quotation."""
+UNSAID = ("\\n", "\\t", "\\r", *" \t\n\r\u00a0\u2028\u2029\\\"'`")
+"""What differs between a text and its quotation: white space, quotation marks, and how JSON writes them."""
 
 
-def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] = (), thought: bool = False) -> T:
+def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] = ()) -> T:
     """What `accept` makes of the one object that a reply answers with.
 
-    `accept` raises ValueError for an object in another form. `prompt` holds the texts that the model was shown, and
-    `thought` says that reasoning was cut off the reply. A reply that is an object as a whole is taken; else the last
-    one that `accept` takes, after all reasoning. Raises ValueError if there is none, if it is only quoted from the
-    prompt, and if there are several that differ.
+    `accept` raises ValueError for an object in another form. `prompt` holds the texts that the model was shown. A reply
+    that is an object as a whole is taken; else the last one in it that `accept` takes, after all reasoning. Raises
+    ValueError if there is none, if it is only quoted from the prompt, and if there are several that differ.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"it has {len(text):,} characters")
-    text, reasoning = split_reasoning(text, is_json=True)
+    text, _ = split_reasoning(text, is_json=True)
     try:
-        whole = _whole(text)
+        whole, said = _whole(text)
     except ValueError:
         objects, problem = _objects_in(text)
     else:
-        if not (thought or reasoning or isinstance(whole, list)):
-            return accept(_unwrapped(whole, accept))
-        # Where reasoning ends, a quotation may say.
-        objects = [(each, text) for each in (whole if isinstance(whole, list) else [whole]) if isinstance(each, dict)]
-        problem = ValueError("there is no JSON object in it")
-    if objects:
-        shown = _plain("\n".join(prompt))
-        objects = [(value, said) for value, said in objects if _plain(said) not in shown]
-        problem = ValueError("the object in it is only quoted from what you were shown") if not objects else problem
+        # A list may hold one object, or several drafts of it.
+        objects = [(each, said) for each in (whole if isinstance(whole, list) else [whole]) if isinstance(each, dict)]
+        problem = ValueError(NO_OBJECT)
+    if objects and (shown := _plain("\n".join(prompt))):
+        own = [(value, said) for value, said in objects if _plain(said) not in shown]
+        if not own:
+            raise ValueError("its object is only quoted from what it was shown")
+        objects = own
     accepted: list[T] = []
     for value, _ in objects:
         try:
@@ -84,28 +83,28 @@ def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] =
     return accepted[-1]
 
 
-def _whole(text: str) -> Any:
-    """The value that the reply is, but for a fence around it. Raises ValueError if it is more than that."""
+def _whole(text: str) -> tuple[Any, str]:
+    """The value that the reply is, but for a fence around it, and as it is written. Raises ValueError if it is more."""
     if (fenced := FENCED.fullmatch(text)) is not None:
         text = fenced[2]
     text = text.strip()
     if not text.startswith(("{", "[")):
-        raise ValueError("there is no JSON object in it")
+        raise ValueError(NO_OBJECT)
     if "\\" not in text:
         try:
-            return STRICT.decode(text)
+            return STRICT.decode(text), text
         except (ValueError, RecursionError):  # written loosely
             pass
     value, end = _Parser(text).value(0)
     if end < len(text):
         raise ValueError("there is text behind the object")
-    return value
+    return value, text
 
 
 def _objects_in(text: str) -> tuple[list[tuple[Any, str]], ValueError]:
     """The complete objects of a text, none of them inside another, each as it is written; and why there is none."""
     objects: list[tuple[Any, str]] = []
-    problem = ValueError("there is no JSON object in it")
+    problem = ValueError(NO_OBJECT)
     parser, position, spent = _Parser(text), text.find("{"), 0
     while position >= 0:
         try:
@@ -132,8 +131,11 @@ def _unwrapped(value: Any, accept: Callable[[Any], object]) -> Any:
 
 
 def _plain(text: str) -> str:
-    text = UNICODE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
-    return UNSAID.sub("", text).casefold()
+    if "\\u" in text:
+        text = UNICODE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    for each in UNSAID:
+        text = text.replace(each, "")
+    return text.casefold()
 
 
 def read_fenced(text: str, tag: str) -> str:

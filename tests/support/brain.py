@@ -25,12 +25,22 @@ ROLES = {
 def role_of(body: dict[str, Any]) -> CallRole:
     """On whose behalf a request is made."""
     system = body["messages"][0]["content"]
-    return next((role for name, role in ROLES.items() if load_prompt(name).text == system), CallRole.ASSISTANT)
+    return next((role for name, role in ROLES.items() if system.startswith(load_prompt(name).text)), CallRole.ASSISTANT)
 
 
 def made_by(role: CallRole) -> Callable[[dict[str, Any]], bool]:
     """The predicate for `when`: `when(made_by(CallRole.JUDGE), BROKEN_JSON)`."""
     return lambda body: role_of(body) is role
+
+
+def unfolded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With the prompt as a system message again where it is at the head of the user's."""
+    first, *rest = messages
+    for prompt in (load_prompt(name).text for name in ROLES):
+        if first["role"] == "user" and first["content"].startswith(prompt):
+            turn = first["content"].removeprefix(prompt).strip()
+            return [{"role": "system", "content": prompt}, {"role": "user", "content": turn}, *rest]
+    return messages
 
 
 def request_of(body: dict[str, Any], sample: str = "") -> ChatRequest:
@@ -39,7 +49,7 @@ def request_of(body: dict[str, Any], sample: str = "") -> ChatRequest:
     schema = asked.get("json_schema", {}).get("schema", {"type": "object"}) if asked else None
     return ChatRequest(
         role=role_of(body),
-        messages=as_messages(body["messages"]),
+        messages=as_messages(unfolded(body["messages"])),
         settings=ModelSettings(temperature=body.get("temperature"), max_tokens=body.get("max_tokens")),
         reply_schema=schema,
         sample=sample,
