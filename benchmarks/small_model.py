@@ -28,7 +28,7 @@ from typing import Any
 
 from table import Row, finish, judged
 
-from collab_sdk import ChatModel, ChatReply, ChatRequest, Conversation, Engine, Limits, Simulator, Turn, as_chat_model
+from collab_sdk import ChatModel, ChatReply, ChatRequest, Conversation, Engine, Simulator, Turn, as_chat_model
 from collab_sdk import read_conversations as read
 from collab_sdk.errors import TruncatedReplyError, UnreadableReplyError
 from collab_sdk.metrics import Judge, as_metric
@@ -71,7 +71,7 @@ async def play(model: Heard, engine: Engine, turn: Turn, goal: Goal, sample: str
 
 
 async def judge(model: Heard, engine: Engine, turn: Turn, goal: Goal, sample: str) -> object:
-    rubrics = {name: metric.rubric(goal) for name in METRICS if (metric := as_metric(name))}  # type: ignore[attr-defined]
+    rubrics = {name: as_metric(name).rubric(goal) for name in METRICS}
     return await Judge(model, engine=engine).ajudge((*turn.history, turn.response), goal=goal, rubrics=rubrics)
 
 
@@ -90,7 +90,7 @@ async def measure(
     model: ChatModel, ask: Ask, turns: list[tuple[Turn, Goal]], *, with_schema: bool
 ) -> tuple[Row, list[dict[str, Any]]]:
     """The counts, and what was said in the samples that were lost."""
-    engine = Engine(limits=Limits(timeout=3600.0))  # a busy CPU takes its time
+    engine = Engine()
     heard = [Heard(model, with_schema=with_schema) for _ in turns]
     started = time.perf_counter()
     samples = [
@@ -149,6 +149,7 @@ def main() -> None:
                     what = {"road": road, "role": role, "schema": with_schema}
                     row, lost = asyncio.run(measure(model, ask, turns, with_schema=with_schema))
                     rows.append({**what, **row})
+                    print(rows[-1], file=sys.stderr)
                     unreadable += [{**what, **one} for one in lost]
     verdicts = [
         judged(f"readable, {row['role']} over {row['road']}", row["readable"], at_least=TARGET)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from click.testing import Result
-from support.brain import varied
+from support.brain import brain_of, varied
 from support.cli import chat_row, collab, write_chats
 from support.reports import rows_of
 from support.server import LoopbackServer
@@ -78,7 +78,14 @@ def test_a_server_that_ignores_the_schema_costs_samples_and_each_says_why(smollm
 
 
 def test_a_bot_behind_transformers_serve_is_scored(smollm2, transformers_server, tmp_path):
-    bot = ("-a", f"openai/{smollm2}", "--assistant-api-base", transformers_server, "--assistant-option", "max_tokens=40")
+    bot = (
+        "-a",
+        f"openai/{smollm2}",
+        "--assistant-api-base",
+        transformers_server,
+        "--assistant-option",
+        "max_tokens=40",
+    )
     chats = write_chats(tmp_path / "chats.jsonl", 1)
     scored = done("score", chats, *bot, "--simulator", "offline", "--samples", 2, "--window", 1, "--json")
     futures = [future for line in scored.stdout.splitlines() for future in json.loads(line)["futures"]]
