@@ -265,7 +265,8 @@ class KeyValues:
         """By reading one token."""
         output = model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=True)
         layers = output[CACHE].layers
-        states = [state for layer in layers for state in (layer.keys, layer.values) if state is not None]
+        attention = [layer for layer in layers if isinstance(layer, DynamicLayer)]
+        states = [state for layer in attention for state in (layer.keys, layer.values) if state is not None]
         return cls(
             bytes_per_token=max(1, sum(state.nbytes for state in states)),
             reads_prefixes=all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers),

@@ -11,6 +11,7 @@ from support.local import asked, replies
 
 from collab_sdk import as_chat_model
 from collab_sdk.errors import EndpointError, UsageError
+from collab_sdk.models import files_of
 
 pytestmark = pytest.mark.slow
 
@@ -146,3 +147,53 @@ def test_score_says_in_one_line_that_an_adapter_is_in_the_wrong_place(tiny_adapt
     assert done.exit_code in (1, 2)
     assert "was trained on" in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_the_precision_is_part_of_the_name_and_decides_which_replies_are_found(tiny_base, tiny_adapter):
+    named = f"hf:{tiny_base}@{tiny_adapter}?dtype=float16"
+    half, whole, own = (as_chat_model(each) for each in (named, f"hf:{tiny_base}?dtype=float32", f"hf:{tiny_base}"))
+    assert half.name == named
+    assert half.fingerprint["adapter"] is not None
+    assert half.fingerprint["dtype"] == "float16"
+    assert whole.fingerprint["dtype"] == "float32"
+    assert own.fingerprint == as_chat_model(f"hf:{tiny_base}?dtype=auto").fingerprint
+
+
+@pytest.mark.parametrize(("fast", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_a_cpu_that_multiplies_bfloat16_runs_models_in_it(fast, dtype, tiny_base, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert as_chat_model(f"hf:{tiny_base}").fingerprint["dtype"] == dtype
+
+
+def test_a_model_runs_in_the_precision_of_its_name(tiny_base, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    seen, forward = set(), LlamaForCausalLM.forward
+
+    def watched(self, **options):
+        seen.add(self.dtype)
+        return forward(self, **options)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", watched)
+    for dtype in ("float32", "bfloat16"):
+        replies(as_chat_model(f"hf:{tiny_base}?dtype={dtype}"), [asked()])
+    assert seen == {torch.float32, torch.bfloat16}
+
+
+def test_a_folder_may_have_a_question_mark_in_its_name(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "what?dtype=x")
+    assert as_chat_model(f"hf:{folder}").fingerprint == as_chat_model(f"hf:{tiny_base}").fingerprint
+    assert as_chat_model(f"hf:{folder}?dtype=float32").fingerprint["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("option", ["dtype=int8", "dtype", "bits=4", ""])
+def test_an_unknown_option_of_a_name_is_refused_with_the_known_ones(option, tiny_base):
+    with pytest.raises(UsageError, match=r"unknown option: write \?dtype= and one of auto, float32, bfloat16"):
+        as_chat_model(f"hf:{tiny_base}?{option}")
+
+
+def test_the_folders_of_a_name_with_a_precision_are_its_inputs(tiny_base, tiny_adapter):
+    assert files_of(f"hf:{tiny_base}@{tiny_adapter}?dtype=float32") == [tiny_base, tiny_adapter]
