@@ -11,10 +11,11 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
+from collab_sdk.models.reasoning import said
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
-from collab_sdk.types import End, Future, Goal, Message, as_messages
+from collab_sdk.types import End, Future, Goal, Message
 
 __all__ = ["Rollout"]
 
@@ -69,7 +70,7 @@ class Rollout:
 
         Of several goals, each sample has the next in turn.
         """
-        start, goals = as_messages(messages), as_goals(goal)
+        start, goals = said(messages), as_goals(goal)
         plays = (
             self.aplay(start, goal=goal_of(sample, goals), sample=sample, conversation_id=conversation_id)
             for sample in range(self.samples)
@@ -88,7 +89,7 @@ class Rollout:
 
         Raises RunStoppedError, and no other.
         """
-        return await self._aplay(as_messages(messages), Goal.of(goal), self.window, sample, conversation_id)
+        return await self._aplay(said(messages), Goal.of(goal), self.window, sample, conversation_id)
 
     async def aconverse(
         self,
@@ -102,7 +103,7 @@ class Rollout:
 
         The opening ends with a user message, or is empty: then the user begins. Errors are those of `aplay`.
         """
-        start, goal = as_messages(opening), Goal.of(goal)
+        start, goal = said(opening), Goal.of(goal)
         if not start:
             return await self._aplay(start, goal, self.window, sample, conversation_id)
         try:

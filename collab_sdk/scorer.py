@@ -13,12 +13,13 @@ from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
 from collab_sdk.models.base import ChatModel, spec_of
+from collab_sdk.models.reasoning import said, said_in
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
-from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn, as_messages
+from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn
 
 __all__ = ["MRScorer"]
 
@@ -134,7 +135,7 @@ class MRScorer:
         missing from the score and listed in its `errors`. Raises UsageError for messages that do not end with a
         response, RunStoppedError if the run cannot go on.
         """
-        start, goals = as_messages(messages), as_goals(goal)
+        start, goals = said(messages), as_goals(goal)
         if not start or start[-1].role != "assistant":
             raise UsageError("messages must end with the assistant's response that is to be scored.")
         for each in goals:
@@ -183,7 +184,7 @@ class MRScorer:
         conversation_id: str = "",
     ) -> list[MRScore]:
         """Scores of `responses` to one history, best first, those without a score last."""
-        start = as_messages(history)
+        start = said(history)
         scores = await all_settled(
             self.ascore(
                 [*start, Message(role="assistant", content=response)], goal=goal, conversation_id=conversation_id
@@ -204,6 +205,7 @@ class MRScorer:
 
         Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
+        conversation = said_in(conversation)
         goal = await self.goals.aread(conversation)
 
         async def score(turn: Turn) -> MRScore:

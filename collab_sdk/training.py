@@ -91,6 +91,12 @@ class TrainingOptions:
     )
     lora_r: int = setting(32, "Rank of the LoRA matrices.", group=TRAINING, at_least=1)
     lora_alpha: int = setting(16, "LoRA scaling: the adapter counts alpha / r.", group=TRAINING, at_least=1)
+    dtype: str = setting(
+        "auto",
+        "Precision to train in: auto, bfloat16 or float32. auto takes bfloat16 where the device multiplies it faster.",
+        group=TRAINING,
+        metavar="NAME",
+    )
     load_in_4bit: bool = setting(
         False, "Keep the base in 4 bits (QLoRA; needs bitsandbytes and a GPU).", group=TRAINING
     )

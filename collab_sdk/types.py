@@ -9,6 +9,7 @@ from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
 
 __all__ = [
     "PARTIAL_TURNS",
+    "REASONING",
     "ROLES",
     "Conversation",
     "End",
@@ -20,11 +21,16 @@ __all__ = [
     "Role",
     "Turn",
     "as_messages",
+    "reasoning_of",
     "text_of",
 ]
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
+REASONING = ("reasoning_content", "reasoning")
+"""The fields for a model's reasoning: DeepSeek's, which most servers follow, and the one that vLLM went over to."""
+UNSAID = ("thinking", "redacted_thinking", "reasoning")
+"""Types of content parts that hold a model's reasoning."""
 SHOWN = 60
 """Characters of a text in the repr of a score or a future."""
 
@@ -38,6 +44,8 @@ class Message:
     name: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     tool_call_id: str | None = None
+    reasoning: str = field(default="", compare=False)
+    """What the assistant thought before it spoke: in logs only, never sent to anybody."""
 
     @classmethod
     def of(cls, value: "Message | Mapping[str, Any]") -> "Message":
@@ -56,10 +64,11 @@ class Message:
             name=value.get("name"),
             tool_calls=tool_calls,
             tool_call_id=value.get("tool_call_id"),
+            reasoning=reasoning_of(value) if role == "assistant" else "",
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The OpenAI-style dict; absent fields are left out."""
+        """The OpenAI-style dict, as a model gets it; absent fields are left out."""
         row: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.name is not None:
             row["name"] = self.name
@@ -70,17 +79,33 @@ class Message:
         return row
 
 
+def reasoning_of(message: object) -> str:
+    """What stands beside the content of a message, an object or a mapping, as the model's reasoning; or nothing."""
+    for name in REASONING:
+        value = message.get(name) if isinstance(message, Mapping) else getattr(message, name, None)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
 def text_of(content: Any, *, empty_allowed: bool = False) -> str:
-    """The text of OpenAI message content: a string, or parts. Parts that are no text become `[image]` and the like."""
+    """The text of OpenAI message content: a string, or parts, of which reasoning is left out.
+
+    Parts that are no text become `[image]` and the like.
+    """
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
-        return "\n".join(_part_text(part) for part in content)
+        return "\n".join(_part_text(part) for part in content if not _is_reasoning(part))
     if content is None and empty_allowed:
         return ""
     raise InputError(
         f"content must be a string or a list of parts, not {'null' if content is None else type(content).__name__}"
     )
+
+
+def _is_reasoning(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in UNSAID
 
 
 def _part_text(part: Any) -> str:

@@ -191,3 +191,25 @@ def test_no_module_can_unpickle():
     for folder in ("collab_sdk", "plugins", "cli"):
         for path in modules(folder):
             assert not imported_names(path) & {"pickle", "marshal", "shelve"}, path
+
+
+LOADERS = {"from_pretrained", "from_config", "load_adapter"}
+"""Methods of transformers and PEFT that load, or ask whether to run, what somebody else has written."""
+
+
+def test_models_are_loaded_in_one_place_which_runs_no_foreign_code():
+    where = {
+        str(path.relative_to(ROOT)): node.lineno
+        for folder in ("collab_sdk", "plugins", "cli", "benchmarks")
+        for path in modules(folder)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if loads(node)
+    }
+    assert set(where) == {"plugins/collab_trl/pretrained.py"}, where
+
+
+def loads(node: ast.AST) -> bool:
+    """Whether a piece of code names one of LOADERS, or PyTorch's own, which unpickles."""
+    if not isinstance(node, ast.Attribute):
+        return False
+    return node.attr in LOADERS or ast.unparse(node) == "torch.load"

@@ -71,6 +71,7 @@ READ_ELSEWHERE = {
 """Take Any for a reason: JSON of whatever shape, or an object of somebody else's package."""
 CALL_PATH = {
     "Engine.call",
+    "Engine.dialects",
     "Engine.negotiation",
     "InstructedModel",
     "ReplicatedModel",

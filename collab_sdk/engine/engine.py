@@ -34,6 +34,7 @@ from collab_sdk.errors import (
 )
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN
+from collab_sdk.models.reasoning import set_apart
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
@@ -277,7 +278,7 @@ class Engine:
         try:
             with suppress():  # an app's own bot may be watched, and nobody said any of this
                 async with asyncio.timeout(timeout):
-                    reply = await model.achat(request)
+                    reply = set_apart(await model.achat(request), is_json=request.reply_schema is not None)
             usd = reply.usd
         except TimeoutError as error:
             limit = "time" if timeout is None else f"{timeout:g} s"  # without a limit, the model itself gave up
@@ -297,7 +298,8 @@ class Engine:
         if reply.finish_reason in CUT_OFF:
             raise TruncatedReplyError(f"{model.name} {CUT_OFF[reply.finish_reason]}; its reply is cut off.")
         if not reply.content.strip():
-            raise EmptyReplyError(f"{model.name} answered with nothing.")
+            alone = " but reasoning, which was cut off or has no answer after it" if reply.reasoning else ""
+            raise EmptyReplyError(f"{model.name} answered with nothing{alone}.")
         return reply
 
     def _replicas(self, model: ChatModel) -> Replicas:

@@ -20,10 +20,12 @@ from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_forma
 from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.store.store_log import count_store, is_store, read_store
+from collab_sdk.models.reasoning import said_in
 from collab_sdk.types import Conversation
 
 NO_CALL = "entries that log no call of a chat model, left out"
 
+REASONED = "replies with a model's reasoning, which was left out"
 LONGEST = 10_000_000
 """Characters of a message; models take a tenth of that, and what is longer is no chat."""
 
@@ -97,6 +99,7 @@ def _read(
     for where, conversation in _found(files, forced, report, notes):
         try:
             _check_length(conversation)
+            conversation = said_in(conversation)
             if not unanswered:
                 check_answered(conversation)
             conversation = ids.claim(conversation)
@@ -105,6 +108,8 @@ def _read(
         except RecursionError:  # hashing the messages goes as deep as parsing them did
             report(InputError("JSON nested too deeply", where=where))
         else:
+            if thoughts := sum(bool(message.reasoning) for message in conversation.messages):
+                notes[REASONED] += thoughts
             count_placeholders(conversation, notes)
             yield conversation
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence, Metric
+from collab_sdk.models.form import Form
 from collab_sdk.plugins import code_hash, import_named, load, names
 from collab_sdk.spec import MetricSpec
 from collab_sdk.values import read_value
@@ -137,7 +138,8 @@ def _options_of(metric: Metric) -> dict[str, Any]:
     if isinstance(given, Mapping):
         return dict(given)
     if is_dataclass(metric) and not isinstance(metric, type):
-        named = {name: value for name, value in asdict(metric).items() if name != "name" and not callable(value)}
+        fixed = ("name", *(each.name for each in fields(metric) if isinstance(getattr(metric, each.name), Form)))
+        named = {name: value for name, value in asdict(metric).items() if name not in fixed and not callable(value)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
     return {}
 

@@ -19,7 +19,7 @@ from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import from_environment, request_arguments, translated
 from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
 from collab_sdk.models.reading import read_reply
-from collab_sdk.models.reasoning import split_reasoning
+from collab_sdk.models.reasoning import marks_reasoning, said, said_in, set_apart, split_reasoning
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
 from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
@@ -59,9 +59,13 @@ __all__ = [
     "keys_of",
     "litellm_price",
     "load_litellm",
+    "marks_reasoning",
     "read_reply",
     "reply_text",
     "request_arguments",
+    "said",
+    "said_in",
+    "set_apart",
     "settings_for",
     "spec_of",
     "split_reasoning",

@@ -51,7 +51,10 @@ class ChatRequest:
 
     def fitted(self) -> "ChatRequest":
         """The request as it is sent."""
-        return self if self.dialect == PLAIN else self.dialect.fit(self)
+        if self.dialect == PLAIN:
+            return self
+        messages, settings = self.dialect.messages(self.messages), self.dialect.settings(self.settings)
+        return replace(self, messages=messages, settings=settings)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,13 +5,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import Message
-
-if TYPE_CHECKING:
-    from collab_sdk.models.base import ChatRequest
 
 SYSTEM, RESPONSE_FORMAT = "system", "response_format"
 """What can be refused, beside the settings by their names: the system role, and the way to ask for JSON."""
@@ -59,9 +56,8 @@ class Dialect:
         renamed = tuple(each for each in self.renamed if each != parameter)
         return replace(self, left_out=tuple(sorted({*self.left_out, parameter})), renamed=renamed)
 
-    def fit(self, request: "ChatRequest") -> "ChatRequest":
-        """The request as it is sent."""
-        settings = request.settings
+    def settings(self, settings: ModelSettings) -> ModelSettings:
+        """The settings as they are sent."""
         if unsent := self.unsent(settings):
             unset = {name: None for name in unsent if getattr(settings, name, None) is not None}
             extra = {each: value for each, value in (settings.extra_body or {}).items() if each not in unsent}
@@ -70,8 +66,11 @@ class Dialect:
             if (value := getattr(settings, name)) is not None:
                 extra = {SUCCESSORS[name]: value, **(settings.extra_body or {})}
                 settings = replace(settings, **{name: None}, extra_body=extra)
-        messages = request.messages if self.system_role else _folded(request.messages)
-        return replace(request, settings=settings, messages=messages)
+        return settings
+
+    def messages(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """The messages as they are sent."""
+        return tuple(messages) if self.system_role else _folded(messages)
 
     def unsent(self, settings: ModelSettings) -> dict[str, str]:
         """Those of the settings that are left out: by name, what of them is."""

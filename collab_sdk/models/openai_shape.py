@@ -12,6 +12,7 @@ from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM, with_value
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
+from collab_sdk.types import reasoning_of
 
 # 200: a body that is no JSON, from a proxy in between.
 RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -92,6 +93,7 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
     completion_tokens = getattr(usage, "completion_tokens", None)
     return ChatReply(
         content=choice.message.content or "",
+        reasoning=reasoning_of(choice.message),
         finish_reason=choice.finish_reason or "stop",
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,

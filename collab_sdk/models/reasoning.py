@@ -8,7 +8,12 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from collab_sdk.models.base import ChatReply
+from collab_sdk.types import PARTIAL_TURNS, Conversation, Message, as_messages
 
 _NAME = r"(?:[a-z]+:)?(?:think(?:ing)?|thoughts?|reasoning|longcat_think)"
 _HEADER = r"[^<\n]{0,99}(?:<\|constrain\|>[^<\n]{0,99})?<\|message\|>"
@@ -43,6 +48,8 @@ CONTROL = re.compile(
     r"<\|(?:start\|>assistant|(?:end|return|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution)\|>)"
 )
 """What else frames thoughts and answers in those formats."""
+HEADER = frozenset(["<|start|>", "<|channel|>", "<|constrain|>", "<|message|>"])
+"""Of what the headers of gpt-oss's channels consist."""
 FRAME = re.compile(rf"(?:\s|{CONTROL.pattern})+")
 UNMARKED = (
     # gpt-oss where the server drops special tokens but keeps the names of the channels; then Granite.
@@ -69,12 +76,66 @@ def split_reasoning(text: str, *, is_json: bool = False) -> tuple[str, str]:
     A closing mark without an opening one ends a thought that the chat template began. A thought that is never closed is
     a reply that was cut off: it has no content. Text before and between thoughts is content; but where one JSON object
     is asked for (`is_json`), all up to the last closing mark is thought, since what stands between two thoughts may be
-    quoted in one. Marks in quotes or in code are text, and so are those within a reply that as a whole is JSON.
+    quoted in one, and an opening mark amid the rest is text, since it may be quoted there. Marks in quotes or in code
+    are text, and so are those within a reply that as a whole is JSON.
     """
     content, reasoning = _split(text, is_json)
     if content != text and _split(content, is_json) != (content, ""):
         return "", _paragraphs([reasoning, content])  # without the thought in it, what is left reads as another
     return content, reasoning
+
+
+def set_apart(reply: ChatReply, *, is_json: bool = False) -> ChatReply:
+    """The reply with all that its model thought in `reasoning`, whichever way the server sent it.
+
+    Where an object is asked for, one of thoughts alone stays as it is, so that the model can be told what is missing.
+    """
+    content, reasoning = split_reasoning(reply.content, is_json=is_json)
+    if content == reply.content or (is_json and not content):
+        return reply
+    return replace(reply, content=content, reasoning=_paragraphs([reply.reasoning, reasoning]))
+
+
+def marks_reasoning(token: str) -> bool:
+    """Whether a special token of a tokenizer is a mark of reasoning, or part of one."""
+    return token in HEADER or MARK.fullmatch(token) is not None or CONTROL.fullmatch(token) is not None
+
+
+def said(messages: Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
+    """The messages, what the assistant thought in `reasoning`. Raises InputError for what is no message."""
+    return tuple(map(_set_apart, as_messages(messages)))
+
+
+def said_in(conversation: Conversation) -> Conversation:
+    """The conversation as its user saw it, with what the assistant thought in the `reasoning` of its messages.
+
+    Turns that were nothing but thoughts are none, so others may have another index.
+    """
+    messages = said(conversation.messages)
+    alternatives = {
+        turn: tuple(text for text in (split_reasoning(each)[0] for each in texts) if text.strip())
+        for turn, texts in conversation.alternatives.items()
+    }
+    if messages == conversation.messages and alternatives == conversation.alternatives:
+        return conversation
+    changed = replace(conversation, messages=messages)
+    places = {len(turn.history): turn.index for turn in changed.turns()}
+    moved = {turn.index: places.get(len(turn.history)) for turn in conversation.turns()}
+    metadata = conversation.metadata
+    if PARTIAL_TURNS in metadata:
+        partial = {moved.get(turn) for turn in conversation.partial_turns} - {None}
+        metadata = {**metadata, PARTIAL_TURNS: sorted(turn for turn in partial if turn is not None)}
+    kept = {new: alternatives[old] for old, new in moved.items() if new is not None and alternatives.get(old)}
+    return replace(changed, alternatives=kept, metadata=metadata)
+
+
+def _set_apart(message: Message) -> Message:
+    if message.role != "assistant":
+        return message
+    content, reasoning = split_reasoning(message.content)
+    if content == message.content:
+        return message
+    return replace(message, content=content, reasoning=_paragraphs([message.reasoning, reasoning]))
 
 
 def _split(text: str, is_json: bool) -> tuple[str, str]:
@@ -92,11 +153,12 @@ def _split(text: str, is_json: bool) -> tuple[str, str]:
         if _is_object(rest := _trimmed(text[mark.end() :])):
             return rest, _thought(text[: mark.start()])
     is_hostile = len(found) == MOST_MARKS
-    if not (is_hostile or (is_json and closing)):
+    if not (is_hostile or (is_json and any(mark.lastgroup in ("opens", "closes") for mark in marks))):
         return _around_thoughts(text, marks)
-    if not closing or marks[-1].lastgroup == "opens":
+    rest = _trimmed(text[closing[-1].end() :]) if closing else _trimmed(text)
+    if (begun := MARK.match(rest)) and begun.lastgroup == "opens":
         return "", _thought(text)
-    return _trimmed(text[closing[-1].end() :]), _thought(text[: closing[-1].start()])
+    return (rest, _thought(text[: closing[-1].start()])) if closing else (text, "")
 
 
 def _around_thoughts(text: str, marks: Sequence[re.Match[str]]) -> tuple[str, str]:

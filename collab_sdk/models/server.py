@@ -21,6 +21,7 @@ from collab_sdk.models.openai_shape import NO_MODEL, REDIRECTS, request_argument
 from collab_sdk.models.providers import NO_KEY, OPENAI_ADDRESS, ApiKey
 from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import Price
+from collab_sdk.types import reasoning_of
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -191,6 +192,7 @@ def _reply(name: str, completion: Any, price: Price | None) -> ChatReply:
     try:
         choice, usage = completion["choices"][0], completion.get("usage") or {}
         content, finish_reason = choice["message"].get("content"), choice.get("finish_reason")
+        reasoning = reasoning_of(choice["message"])
         prompt_tokens, completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     except (LookupError, TypeError, AttributeError):
         raise ModelCallError(f"{name} answered without choices.", retryable=True) from None
@@ -201,6 +203,7 @@ def _reply(name: str, completion: Any, price: Price | None) -> ChatReply:
     counted = price is not None and prompt_tokens is not None
     return ChatReply(
         content=content if isinstance(content, str) else "",
+        reasoning=reasoning,
         finish_reason=finish_reason if isinstance(finish_reason, str) else "stop",
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,

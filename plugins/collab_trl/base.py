@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import UsageError
-from collab_sdk.secrets import one_line
+from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_tokenizer
 
-ADAPTER_CONFIG = "adapter_config.json"
 UNLIMITED = 10**9
 """Some tokenizers say 10^30 for `no limit`."""
 
@@ -35,20 +34,11 @@ class Base:
 
 def read_base(name: str) -> Base:
     """Raises UsageError for an unknown model, an adapter, and a tokenizer that cannot lay out a chat."""
-    from transformers import AutoConfig, AutoTokenizer
-
     folder = Path(name).expanduser()
     if folder.is_dir():
         _check_folder(folder)
         name = str(folder.resolve())
-    try:
-        config = AutoConfig.from_pretrained(name)
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except Exception as error:  # transformers, its hub and the files' parsers raise what they like
-        raise UsageError(
-            f"The base model {name!r} cannot be read: give a folder with config.json and a tokenizer, or a name on the "
-            f"Hugging Face hub. ({type(error).__name__}: {one_line(str(error), 200)})"
-        ) from error
+    config, tokenizer = read_config(name), read_tokenizer(name)
     _check_tokenizer(tokenizer, name)
     parameters, linear = _shape(config, name)
     limits = (getattr(config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length)
@@ -81,14 +71,9 @@ def _check_tokenizer(tokenizer: Any, name: str) -> None:
 def _shape(config: Any, name: str) -> tuple[int, tuple[tuple[str, int, int], ...]]:
     """Parameters, and the linear layers that an adapter can be put on, from a model without storage."""
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.pytorch_utils import Conv1D
 
-    try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
-    except ValueError as error:
-        raise UsageError(f"{name} is no causal language model: {one_line(str(error), 200)}") from None
+    model = empty_model(config, name)
     head = model.get_output_embeddings()
     linear = [
         (path.rpartition(".")[2], *_features(module))

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from collab_sdk.errors import UnknownNameError
+from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.training import PLAYING, TrainingOptions
+from collab_trl.precision import AUTO, cpu_multiplies_bf16
+
+DTYPES = (AUTO, "bfloat16", "float32")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +37,7 @@ def counts_replies(method: str) -> bool:
 
 
 def with_defaults(options: TrainingOptions) -> TrainingOptions:
-    """Raises UnknownNameError for a method nobody knows."""
+    """Raises UnknownNameError for a method or precision nobody knows, UsageError for one that the GPU does not have."""
     if options.method not in DEFAULTS:
         raise UnknownNameError.of("method", options.method, DEFAULTS)
     default = DEFAULTS[options.method]
@@ -42,4 +45,19 @@ def with_defaults(options: TrainingOptions) -> TrainingOptions:
         options,
         learning_rate=default.learning_rate if options.learning_rate is None else options.learning_rate,
         beta=default.beta if options.beta is None else options.beta,
+        dtype=_dtype(options.dtype),
     )
+
+
+def _dtype(asked: str) -> str:
+    import torch
+
+    if asked not in DTYPES:
+        raise UnknownNameError.of("dtype", asked, DTYPES)
+    gpu = torch.cuda.is_available()
+    if gpu and asked == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise UsageError("--dtype bfloat16 needs a GPU that has it, and this one does not: leave it out.")
+    if asked != AUTO:
+        return asked
+    faster = torch.cuda.is_bf16_supported() if gpu else not torch.backends.mps.is_available() and cpu_multiplies_bf16()
+    return "bfloat16" if faster else "float32"

@@ -4,20 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import MissingExtraError, UsageError
-from collab_sdk.secrets import one_line
 from collab_sdk.training import TrainingOptions
 from collab_trl.base import Base
 from collab_trl.plan import Plan
+from collab_trl.pretrained import read_adapter, read_model
 
 
 def adapted(base: Base, options: TrainingOptions, plan: Plan, *, adapter: Path | None) -> Any:
     """The base with a fresh adapter, or with one that an earlier stage has trained, which goes on being trained."""
-    from peft import PeftModel, get_peft_model
+    from peft import get_peft_model
     from transformers import set_seed
 
     model = load(base, plan, in_4bit=options.load_in_4bit)
     if adapter is not None:
-        return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+        return read_adapter(model, adapter, trainable=True)
     set_seed(options.seed)  # the adapter's first matrices are random
     return get_peft_model(model, lora(base, options))
 
@@ -39,15 +39,11 @@ def lora(base: Base, options: TrainingOptions) -> Any:
 
 def load(base: Base, plan: Plan, *, in_4bit: bool = False) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
 
     settings: dict[str, Any] = {"dtype": torch.bfloat16 if plan.bf16 else torch.float32}
     if in_4bit:
         settings |= {"quantization_config": _four_bit(), "device_map": {"": torch.cuda.current_device()}}
-    try:
-        model = AutoModelForCausalLM.from_pretrained(base.name, **settings)
-    except OSError as error:
-        raise UsageError(f"The weights of {base.name} cannot be read: {one_line(str(error), 200)}") from None
+    model = read_model(base.name, **settings)
     model.config.use_cache = False
     return model
 

@@ -59,7 +59,7 @@ def make_plan(
             f"{gpus} GPUs are visible, but one process was launched: start it as accelerate launch --num_processes "
             f"{gpus} -m collab_cli.main finetune ..., or choose one with CUDA_VISIBLE_DEVICES=0."
         )
-    bf16 = bool(gpus) and torch.cuda.is_bf16_supported()
+    bf16 = options.dtype == "bfloat16"
     available = available_bytes()
     share = max(1, min(options.batch_size, examples) // processes // together * together)
     micro_batch, checkpointing = _fit(
@@ -120,7 +120,7 @@ def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
         **({"beta": f"{options.beta:g}"} if options.method in PLAYING else {}),
         "adapter": f"LoRA, rank {options.lora_r}, alpha {options.lora_alpha}, all linear layers",
         "batch": f"{whole} = {plan.processes} x {plan.micro_batch} at once x {plan.accumulation} accumulated",
-        "precision": "4-bit base" if options.load_in_4bit else "bf16" if plan.bf16 else "fp32",
+        "precision": "4-bit base" if options.load_in_4bit else options.dtype,
         "recomputed": "activations (slower, smaller)" if plan.checkpointing else "nothing",
         **({"prompts": "computed once for both replies"} if plan.shared else {}),
     }

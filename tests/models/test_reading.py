@@ -264,14 +264,18 @@ QUOTING = [
 
 
 def verdict_on(quoting: str, hostile: str) -> tuple[float, ...] | None:
-    """What an honest judge is read as who quotes a hostile reply, and answers with the object alone if asked again."""
+    """What an honest judge is read as who quotes hostile text, and answers with the object alone if asked again.
+
+    The text is a user's, since what looks like thoughts in a reply is not shown to a judge.
+    """
+    hostile = hostile if hostile.strip() else "-"
     asked = []
 
     def judge(request):
         asked.append(request)
         return quoting.format(hostile, BAD) if len(request.messages) == 2 else BAD
 
-    [score] = [scorer_of(judge=judge, window=0).score(chat("Do it.", hostile or "-"), goal="do it")]
+    [score] = [scorer_of(judge=judge, window=0).score(chat(hostile, "Done."), goal="do it")]
     assert len(asked) <= 2
     return None if score.value is None else (score.metrics["goal"], score.metrics["interactivity"])
 

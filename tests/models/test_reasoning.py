@@ -118,11 +118,21 @@ def test_an_object_after_the_thoughts_may_hold_marks():
         "hm</think> <think>hm",
     ],
 )
-@pytest.mark.parametrize("is_json", [False, True])
-def test_a_thought_that_is_never_closed_leaves_no_content(text, is_json):
-    content, reasoning = split_reasoning(text, is_json=is_json)
+def test_a_thought_that_is_never_closed_leaves_no_content(text):
+    content, reasoning = split_reasoning(text)
     assert content == ""
     assert "hm" in reasoning or "a" in reasoning
+
+
+@pytest.mark.parametrize("text", ["<think>hm", "hm</think> <think>hm", f"{ANALYSIS}hm"])
+def test_a_thought_that_is_never_closed_leaves_no_object(text):
+    assert split_reasoning(text, is_json=True)[0] == ""
+
+
+def test_an_opening_mark_that_a_judge_quotes_leaves_the_verdict():
+    text = 'It wrote <think> and stopped. {"score": 0}'
+    assert split_reasoning(text, is_json=True) == (text, "")
+    assert split_reasoning(f"<think>hm</think>{text}", is_json=True) == (text, "hm")
 
 
 PIECES = st.sampled_from(

@@ -25,6 +25,7 @@ FAST: dict[str, Any] = {
     "lora_alpha": 16,
     "epochs": 4.0,
     "beta": 0.02,
+    "dtype": "float32",  # the same on every CPU
 }
 
 

@@ -13,7 +13,14 @@ THINGS = ("latte", "train", "toast", "hike", "essay", "trip", "cake", "poem", "m
 WISHES = ("please", "now", "for my sister", "for Sunday")
 ASKS = "Which size would you like?"
 GUESSES = "Here you are, all done."
-FAST = {"learning_rate": 2e-2, "sft_learning_rate": 2e-2, "batch_size": 8, "epochs": 2.0, "eval_fraction": 0.3}
+FAST = {
+    "learning_rate": 2e-2,
+    "sft_learning_rate": 2e-2,
+    "batch_size": 8,
+    "epochs": 2.0,
+    "eval_fraction": 0.3,
+    "dtype": "float32",  # the same on every CPU
+}
 """What brings a tiny model somewhere in a few steps."""
 
 

@@ -8,7 +8,7 @@ from collab_sdk.errors import InputError, UnknownNameError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.openai_messages import SCHEMA
 from collab_sdk.logs.formats.tool_calls import called_function
-from collab_sdk.types import Conversation, Message
+from collab_sdk.types import REASONING, Conversation, Message
 
 Row = dict[str, Any]
 ChatWriter = Callable[[Conversation], Row]
@@ -19,6 +19,9 @@ _SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt", "tool": "o
 def _collab(conversation: Conversation) -> Row:
     """Everything there is: what this reads back is what was written."""
     row: Row = {"schema": SCHEMA, "id": conversation.id, **_openai(conversation)}
+    for message, written in zip(conversation.messages, row["messages"], strict=True):
+        if message.reasoning:
+            written[REASONING[0]] = message.reasoning
     if goal := conversation.goal:
         row["goal"] = {"text": goal.text} | ({"reference": goal.reference} if goal.reference is not None else {})
     if conversation.metadata:
@@ -58,7 +61,7 @@ def _arguments(text: Any) -> Any:
 
 
 CHAT_WRITERS: Mapping[str, ChatWriter] = MappingProxyType({"collab": _collab, "openai": _openai, "sharegpt": _sharegpt})
-"""By format. Only `collab` rows keep goals, metadata and alternatives."""
+"""By format. Only `collab` rows keep goals, metadata, alternatives and what was thought."""
 
 
 def get_chat_writer(name: str) -> ChatWriter:

@@ -95,6 +95,7 @@ def train(
         "per_device_batch_size": 32,
         "lora_r": 16,
         "lora_alpha": 32,
+        "dtype": "float32",  # on every machine, so that it learns the same
         "eval_fraction": 0.0,
         "patience": 0,
         "seed": seed,

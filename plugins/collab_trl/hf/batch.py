@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from collab_sdk.errors import ModelCallError
-from collab_sdk.models import ChatReply
-from collab_sdk.models.dialect import ReplyFormat
+from collab_sdk.models import ChatReply, ReplyFormat
 from collab_trl.device_memory import available_bytes, free_memory, ran_out_of_memory
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.hf.folders import Folder
@@ -173,11 +172,8 @@ def _constraint(pending: PendingReply, chat_format: ChatFormat) -> Constraint | 
 
 
 def _reply(row: BatchRow, pending: PendingReply, chat_format: ChatFormat) -> ChatReply:
-    is_json = pending.request.reply_schema is not None
-    content, reasoning = chat_format.answer(row.tokens, opening=pending.opening, is_json=is_json)
     return ChatReply(
-        content=content,
-        reasoning=reasoning,
+        content=chat_format.text(row.tokens, opening=pending.opening),
         finish_reason=row.finish_reason,
         prompt_tokens=len(row.prompt),
         completion_tokens=len(row.tokens),

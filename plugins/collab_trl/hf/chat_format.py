@@ -1,6 +1,5 @@
 """Messages to tokens and back, by a tokenizer's chat template."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -8,8 +7,7 @@ from typing import Any
 
 from collab_sdk.errors import EndpointError, InputError, ModelCallError, ParameterRefusedError
 from collab_sdk.files import parse_json
-from collab_sdk.models.dialect import SYSTEM
-from collab_sdk.models.reasoning import MARK, split_reasoning
+from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
 from collab_sdk.types import Message
 from collab_trl.hf.grammar import Grammars
@@ -35,6 +33,12 @@ class ChatFormat:
         self._folder = folder
         self.ends = frozenset(ends) | self._turn_ends()
         self.grammars = Grammars(tokenizer, ends=self.ends)
+        self._unsaid = {
+            token
+            for token, added in tokenizer.added_tokens_decoder.items()
+            if added.special and not marks_reasoning(added.content)
+        }
+        """Special tokens that are left out of an answer's text, where they do not tell what is reasoning."""
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The tokens that an answer goes on from.
@@ -44,7 +48,7 @@ class ChatFormat:
         """
         if not self._takes_system and any(message.role == "system" for message in messages):
             raise ParameterRefusedError(
-                f"The chat template in {self._folder} has no place for the system role.", parameter=SYSTEM
+                f"The chat template in {self._folder} has no place for the system role.", parameter="system"
             )
         return self._rendered(messages)
 
@@ -73,23 +77,22 @@ class ChatFormat:
 
     def opening(self, prompt: Sequence[int]) -> str:
         """The mark of the thought that the template has begun the answer with, if it has."""
-        tail: str = self._tokenizer.decode(prompt[-MARK_TOKENS:])
-        last = max(MARK.finditer(tail), key=re.Match.start, default=None)
-        return last[0] if last and last.lastgroup == "opens" and not tail[last.end() :].strip() else ""
+        for n in range(1, MARK_TOKENS + 1):
+            tail: str = self._tokenizer.decode(prompt[-n:])
+            if marks_reasoning(tail.strip()) and not split_reasoning(tail + PROBE)[0]:
+                return tail.strip()
+        return ""
 
     def closes_thought(self, tokens: Sequence[int]) -> bool:
         """Whether a thought ends with the last of these tokens."""
         tail: str = self._tokenizer.decode(tokens[-MARK_TOKENS:])
-        return any(mark.lastgroup == "closes" for mark in MARK.finditer(tail))
+        return split_reasoning(tail + PROBE)[0] == PROBE
 
-    def answer(self, tokens: Iterable[int], *, opening: str = "", is_json: bool = False) -> tuple[str, str]:
-        """What the user sees of an answer, without the token that ends it, and what the model thought before."""
-        said = [token for token in tokens if token not in self.ends]
-        marked: str = opening + self._tokenizer.decode(said)
-        content, reasoning = split_reasoning(marked, is_json=is_json)
-        if not reasoning:
-            content = self._tokenizer.decode(said, skip_special_tokens=True)
-        return content.strip(), reasoning
+    def text(self, tokens: Iterable[int], *, opening: str = "") -> str:
+        """An answer as text, with the model's reasoning, marked, but without the token that ends it."""
+        said = [token for token in tokens if token not in self.ends and token not in self._unsaid]
+        text: str = self._tokenizer.decode(said)
+        return (opening + text).strip()
 
     def _turn_ends(self) -> set[int]:
         """The tokenizer's end token, and the one that closes a turn in the template, which may be another."""

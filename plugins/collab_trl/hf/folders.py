@@ -10,6 +10,7 @@ from typing import Any
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.secrets import one_line
 from collab_trl.precision import AUTO, DTYPES
+from collab_trl.pretrained import check_adapter
 
 SCHEME = "hf:"
 DTYPE = "dtype"
@@ -139,8 +140,7 @@ def _adapter_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"There is no adapter at {folder}.")
     trained_on(folder)
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise UsageError(f"{folder} has no adapter_model.safetensors; adapters in other formats are not loaded.")
+    check_adapter(folder)
     return folder
 
 

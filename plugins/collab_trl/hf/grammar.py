@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from collab_sdk.errors import MissingExtraError, ParameterRefusedError
-from collab_sdk.models.dialect import RESPONSE_FORMAT
 from collab_sdk.secrets import one_line
 
 ANY_OBJECT = {"type": "object"}
@@ -88,4 +87,4 @@ class Constraint:
 
 def _refused(reason: str) -> ParameterRefusedError:
     reason = one_line(reason, 160)
-    return ParameterRefusedError(f"Decoding cannot be held to this schema: {reason}", parameter=RESPONSE_FORMAT)
+    return ParameterRefusedError(f"Decoding cannot be held to this schema: {reason}", parameter="response_format")

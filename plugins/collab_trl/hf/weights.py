@@ -1,17 +1,17 @@
 """A base model in memory, and the adapters that were put on it."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.errors import EndpointError
+from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.secrets import one_line
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.sampling import Truncation
 from collab_trl.precision import device_and_dtype
+from collab_trl.pretrained import read_adapter, read_model, read_tokenizer
 
 
 class Weights:
@@ -23,13 +23,9 @@ class Weights:
     is_fixed = True
 
     def __init__(self, folder: Path, dtype: str) -> None:
-        from transformers import AutoModelForCausalLM
-
         device, precision = device_and_dtype(dtype)
         with _loading(folder):
-            self._base: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=precision, device_map=device, use_safetensors=True, trust_remote_code=False
-            )
+            self._base: Any = read_model(folder, dtype=precision, device_map=device)
         self._folder = folder
         self._adapted: Any = None
         self._formats: dict[Folder | None, ChatFormat] = {}
@@ -53,30 +49,23 @@ class Weights:
     def chat_format(self, adapter: Folder | None) -> ChatFormat:
         """By the adapter's own tokenizer and template where it has them, else by the base's."""
         if adapter not in self._formats:
-            from transformers import AutoTokenizer
-
             own = adapter is not None and (adapter.path / "tokenizer_config.json").is_file()
             folder = adapter.path if adapter is not None and own else self._folder
             with _loading(folder):
-                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                tokenizer = read_tokenizer(folder)
             ends = self._base.generation_config.eos_token_id
             ends = [] if ends is None else [ends] if isinstance(ends, int) else ends
             self._formats[adapter] = ChatFormat(tokenizer, ends=ends, folder=folder)
         return self._formats[adapter]
 
     def _put_on(self, adapter: Folder) -> None:
-        from peft import PeftModel
-
         name = adapter.content
+        if self._adapted is not None and name in self._adapted.peft_config:
+            return
         with _loading(adapter.path):
-            if self._adapted is None:
-                # In the base's own precision: PEFT would make it float32, which servers do not.
-                self._adapted = PeftModel.from_pretrained(
-                    self._base, adapter.path, adapter_name=name, autocast_adapter_dtype=False
-                )
-                self._adapted.eval()
-            elif name not in self._adapted.peft_config:
-                self._adapted.load_adapter(adapter.path, adapter_name=name, autocast_adapter_dtype=False)
+            # In the base's own precision, as servers have it.
+            model = self._base if self._adapted is None else self._adapted
+            self._adapted = read_adapter(model, adapter.path, name=name, in_float32=False).eval()
 
 
 def _truncation(generation: Any) -> Truncation:
@@ -86,19 +75,11 @@ def _truncation(generation: Any) -> Truncation:
 
 @contextmanager
 def _loading(folder: Path) -> Iterator[None]:
-    """Whatever goes wrong in one line, and nothing said about what goes well: a run has progress of its own."""
-    from transformers.utils import logging
-
-    bars: Any = logging  # untyped
-    shows_bars = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
+    """Whatever goes wrong ends the run, in one line."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except Exception as error:  # of many types
+        yield
+    except UsageError as error:
+        raise EndpointError(str(error)) from error
+    except Exception as error:  # such as too little memory
         reason = f"{type(error).__name__}: {one_line(str(error), 200)}"
         raise EndpointError(f"{folder} cannot be loaded: {reason}") from error
-    finally:
-        if shows_bars:
-            bars.enable_progress_bar()

@@ -8,6 +8,7 @@ import torch
 
 from collab_sdk.types import Conversation
 from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.pretrained import read_model, read_tokenizer
 
 BATCH = 64
 IGNORED = -100
@@ -15,12 +16,10 @@ IGNORED = -100
 
 def kl_per_token(model: str, reference: str, conversations: Sequence[Conversation]) -> float:
     """The KL divergence of `model` from `reference` in nats a token, estimated on what `model` said."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = read_tokenizer(model)
     chat_format = ChatFormat(tokenizer, ends=(), folder=Path(model))
     rows = [row for conversation in conversations for row in _rows(conversation, chat_format, tokenizer)]
-    ours, theirs = (_log_probability(_loaded(name), rows) for name in (model, reference))
+    ours, theirs = (_log_probability(read_model(name).eval(), rows) for name in (model, reference))
     spoken = sum(len(reply) for _, reply in rows)
     return (ours - theirs) / spoken if spoken else 0.0
 
@@ -36,12 +35,6 @@ def _rows(conversation: Conversation, chat_format: ChatFormat, tokenizer: Any) -
         reply = tokenizer.encode(turn.response.content, add_special_tokens=False)
         rows.append((prompt, [*reply, tokenizer.eos_token_id]))
     return rows
-
-
-def _loaded(name: str) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(name).eval()
 
 
 @torch.inference_mode()

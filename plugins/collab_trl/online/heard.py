@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from collab_sdk.models import ChatReply
+from collab_sdk.models import ChatReply, set_apart
 
 SILENCE = "…"
 """What a user sees of a reply without words."""
@@ -10,4 +10,5 @@ SILENCE = "…"
 
 def as_heard(reply: ChatReply) -> ChatReply:
     """The reply as users get it, who cannot tell one without words or end from one that was meant so."""
+    reply = set_apart(reply)
     return replace(reply, content=reply.content or SILENCE, finish_reason="stop")

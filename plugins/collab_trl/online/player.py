@@ -7,6 +7,7 @@ from statistics import fmean
 from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.evaluation import has_question_mark
+from collab_sdk.models import split_reasoning
 from collab_sdk.scorer import MRScorer
 from collab_sdk.types import Message
 from collab_trl.online.heard import SILENCE
@@ -107,7 +108,7 @@ class Player:
         self, places: Sequence[int], texts: Sequence[str], tokens: Sequence[int], draw: str
     ) -> list[float | None]:
         rewards = await all_settled(
-            self._areward(self._histories[place], text.strip() or SILENCE, length, f"{draw}/{n}")
+            self._areward(self._histories[place], split_reasoning(text)[0].strip() or SILENCE, length, f"{draw}/{n}")
             for n, (place, text, length) in enumerate(zip(places, texts, tokens, strict=True))
         )
         self._policy.forget()

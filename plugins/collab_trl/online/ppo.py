@@ -67,7 +67,7 @@ class ProximalTrainer(GroupTrainer):
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
         backbone = self.accelerator.unwrap_model(self.model).get_base_model().base_model
-        with torch.no_grad():
+        with torch.no_grad(), self.accelerator.autocast():  # which is on the forward of the whole, not on its parts
             hidden = backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         before = hidden[:, -batch["completion_ids"].shape[1] - 1 : -1]
         values: Tensor = self.value_head(before.float()).squeeze(-1)

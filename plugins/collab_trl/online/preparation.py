@@ -15,6 +15,7 @@ from collab_trl.online.histories import History, histories_of, read_chats
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
+from collab_trl.pretrained import read_generation_config
 
 REPLY_TOKENS = 512
 """The longest reply where neither the scorer nor the base's generation config sets a limit."""
@@ -135,11 +136,8 @@ def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, hist
 
 def _generation(base: Base) -> tuple[int | None, list[int]]:
     """The base's own limit of a reply, and the tokens that end one."""
-    from transformers import GenerationConfig
-
-    try:
-        config = GenerationConfig.from_pretrained(base.name)
-    except OSError:  # it has none
+    config = read_generation_config(base.name)
+    if config is None:
         return None, []
     ends = config.eos_token_id
     return config.max_new_tokens, [] if ends is None else [ends] if isinstance(ends, int) else list(ends)

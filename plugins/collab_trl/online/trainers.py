@@ -95,6 +95,11 @@ class LeaveOneOutTrainer(_ReplyGroups, RLOOTrainer):  # type: ignore[misc]
     def __init__(self, **settings: Any) -> None:
         super().__init__(reward_funcs=[self.multiturn_reward], **settings)
 
+    def _generate_single_turn(self, *prompts: Any) -> Any:
+        # Generating goes past the forward of the whole, which accelerate has put under autocast.
+        with self.accelerator.autocast():
+            return super()._generate_single_turn(*prompts)
+
     def multiturn_reward(
         self,
         prompts: Sequence[Any],

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from collab_sdk.training import Preflight, TrainingOptions, TrainingReport
 from collab_sdk.version import __version__
-from collab_trl.base import ADAPTER_CONFIG, Base
+from collab_trl.base import Base
 from collab_trl.output.card import merged_command, model_card, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves, held_out_statistics
 from collab_trl.output.workplace import Workplace, write_json
 from collab_trl.plan import is_main_process
+from collab_trl.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter, read_model
 
 if TYPE_CHECKING:
     from collab_trl.stages import Trained
 
-WEIGHTS = "adapter_model.safetensors"
 MERGED = "merged"
 PACKAGES = ("trl", "peft", "transformers", "torch")
 
@@ -107,7 +107,7 @@ def _warnings(history: Sequence[Mapping[str, float]], options: TrainingOptions) 
 
 
 def _save_adapter(trained: Path, output: Path, base: Base) -> None:
-    shutil.copyfile(trained / WEIGHTS, output / WEIGHTS)
+    shutil.copyfile(trained / ADAPTER_WEIGHTS, output / ADAPTER_WEIGHTS)
     config = json.loads((trained / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base.name
     config["target_modules"] = sorted(config["target_modules"])  # a set, whose order changes from run to run
@@ -120,13 +120,9 @@ def _merge_if_asked(options: TrainingOptions, base: Base) -> None:
     target = options.output / MERGED
     if not options.merge or target.exists():
         return
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
     partial = target.with_name(f"{MERGED}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    whole = AutoModelForCausalLM.from_pretrained(base.name, dtype="auto")
-    model = PeftModel.from_pretrained(whole, str(options.output))
+    model = read_adapter(read_model(base.name, dtype="auto"), options.output)
     model.merge_and_unload(safe_merge=True).save_pretrained(str(partial))
     base.tokenizer.save_pretrained(str(partial))
     partial.rename(target)

@@ -8,7 +8,9 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs import CallFormat, format_of, sharegpt_message
+from collab_sdk.models import split_reasoning
 from collab_sdk.training import opening
+from collab_sdk.types import REASONING
 
 Row = Mapping[str, Any]
 Messages = tuple[Mapping[str, Any], ...]
@@ -124,12 +126,20 @@ def _replies(messages: Messages) -> Messages:
 def _messages(value: Any, role: str) -> Messages:
     """Messages from a list of them, from one, or from its text."""
     if isinstance(value, str):
-        return ({"role": role, "content": value},)
+        value = {"role": role, "content": value}
     if isinstance(value, Mapping):
         value = [value]
     if not isinstance(value, Sequence):
         raise InputError("a prompt or a completion is missing" if value is None else "messages must be a list")
-    return tuple(_message(message) for message in value)
+    return tuple(_without_reasoning(_message(message)) for message in value)
+
+
+def _without_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What is learnt is what the user saw."""
+    kept = {key: value for key, value in message.items() if key not in REASONING}
+    if kept["role"] == "assistant":
+        kept["content"] = split_reasoning(kept["content"])[0]
+    return kept
 
 
 def _message(value: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from collab_trl.plan import Plan
 from collab_trl.preference.methods import METHODS, Method
 from collab_trl.preference.prefix_sharing import PairCollator, share_prefixes
 from collab_trl.preference.tokens import Tokens
+from collab_trl.pretrained import read_adapter
 from collab_trl.stages import (
     ADAPTER,
     Log,
@@ -127,7 +128,7 @@ class PreferenceStage:
         best, _ = standing(state.log_history, self.method)
         if not best or best == state.global_step or not self.options.patience:
             return int(state.global_step)
-        trainer.model.load_adapter(f"{self.folder}/checkpoint-{best}", "default", is_trainable=True)
+        read_adapter(trainer.model, self.folder / f"checkpoint-{best}", trainable=True)
         return best
 
 

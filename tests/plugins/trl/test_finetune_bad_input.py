@@ -72,7 +72,7 @@ def test_a_folder_that_is_no_data_set(base, tmp_path):
 @pytest.mark.parametrize("name", ["no/such-model", "./nowhere"])
 def test_an_unknown_base(prefs, tmp_path, name):
     line = refused(prefs, "-m", name, "-o", tmp_path / "out")
-    assert f"The base model {name!r} cannot be read: give a folder" in line
+    assert f"The model {name!r} cannot be read: give a folder" in line
 
 
 def test_an_adapter_in_place_of_a_base(prefs, tmp_path):
@@ -112,7 +112,10 @@ def test_four_bits_without_bitsandbytes(prefs, base, tmp_path):
     assert "--load-in-4bit needs bitsandbytes: pip install bitsandbytes" in line
 
 
-@pytest.mark.parametrize(("option", "name"), [("--method", "dop"), ("--loss", "sigmiod=1"), ("--report-to", "wadnb")])
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--method", "dop"), ("--loss", "sigmiod=1"), ("--report-to", "wadnb"), ("--dtype", "bfloat61")],
+)
 def test_a_name_that_nobody_knows(prefs, base, tmp_path, option, name):
     line = refused(prefs, "-m", base, "-o", tmp_path / "out", option, name)
     assert "Did you mean" in line

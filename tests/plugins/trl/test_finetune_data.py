@@ -39,6 +39,11 @@ PAIRS = {
         "rejected": [user(n), says(GUESSES)],
     },
     "plain text": lambda n: {"prompt": request(n), "chosen": ASKS, "rejected": GUESSES},
+    "with what the model thought": lambda n: {
+        "prompt": request(n),
+        "chosen": f"<think>\nhm\n</think>\n\n{ASKS}",
+        "rejected": [says(GUESSES) | {"reasoning_content": "hm"}],
+    },
 }
 
 

@@ -125,7 +125,7 @@ def test_a_tokenizer_needs_no_pad_token(base, tiny_base):
 def test_weights_that_are_broken_off_end_the_run_in_one_line(base):
     weights = base / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(EndpointError, match=r"cannot be loaded: \w+: .*") as caught:
+    with pytest.raises(EndpointError, match=r"cannot be read: \w+: .*") as caught:
         replies(as_chat_model(f"hf:{base}"), [asked()])
     assert "\n" not in str(caught.value)
 

@@ -77,12 +77,7 @@ def test_an_answer_ends_where_the_template_closes_a_turn(tokenizer, tiny_base):
         tokenizer.eos_token = "<|im_end|>"
 
 
-def test_what_a_model_thinks_is_no_part_of_its_answer(tokenizer, chat_format):
-    tokens = tokenizer.encode("<think>\nhm {}\n</think>\n\nWhich size?<|im_end|>")
-    assert chat_format.answer(tokens) == ("Which size?", "hm {}")
-
-
-def test_a_thought_that_the_template_begins_is_no_part_of_the_answer(tokenizer, tiny_base):
+def test_a_thought_that_the_template_begins_is_marked_in_the_answer(tokenizer, tiny_base):
     own = tokenizer.chat_template
     tokenizer.chat_template = own + "{% if add_generation_prompt %}<think>\n{% endif %}"
     try:
@@ -91,9 +86,22 @@ def test_a_thought_that_the_template_begins_is_no_part_of_the_answer(tokenizer, 
     finally:
         tokenizer.chat_template = own
     assert opening == "<think>"
-    assert form.answer(tokenizer.encode("hm\n</think>\n\nWhich size?"), opening=opening) == ("Which size?", "hm")
-    assert form.answer(tokenizer.encode("hm, not"), opening=opening) == ("", "hm, not")
-    assert form.opening(tokenizer.encode("<think></think>")) == ""
+    said = form.text(tokenizer.encode("hm\n</think>\n\nWhich size?<|im_end|>"), opening=opening)
+    assert said == "<think>hm\n</think>\n\nWhich size?"
+    assert not form.opening(tokenizer.encode("<think>\n\n</think>\n\n"))
+    assert not form.opening(tokenizer.encode("<think><|im_end|>\n<|im_start|>assistant\n"))
+    assert form.closes_thought(tokenizer.encode("so it is\n</think>"))
+    assert not form.closes_thought(tokenizer.encode("so it is </thin"))
+
+
+def test_the_text_of_an_answer_says_what_is_reasoning_and_nothing_else_of_the_template(tokenizer, tiny_base):
+    from transformers import AutoTokenizer
+
+    marked = AutoTokenizer.from_pretrained(tiny_base)
+    marked.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]", "<|channel|>", "<|vision|>"]})
+    text = "[THINK]hm {}[/THINK]\n\nWhich<|vision|> size? <think><|channel|>"
+    tokens = marked.encode(f"{text}<|im_end|>")
+    assert ChatFormat(marked, ends=[], folder=tiny_base).text(tokens) == text.replace("<|vision|>", "")
 
 
 @pytest.mark.parametrize(
