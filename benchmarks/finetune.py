@@ -1,7 +1,7 @@
 """DPO with LoRA, beside a plain TRL script with its defaults, on the same data in the same run.
 
     python benchmarks/finetune.py [--shapes 1b 8b] [--pairs 128] [--epochs 1] [--peak-tflops 989] [--json finetune.json]
-    python benchmarks/finetune.py --small     # a CPU is enough
+    python benchmarks/finetune.py --small [--dtype float32]     # a CPU is enough
 
 Models of Llama's shape with random weights, prompts of several turns. Tokens are those of prompt + chosen and prompt +
 rejected without padding, the same for both arms; seconds are those of training and of whatever is computed ahead of it.
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--batch", type=int, default=8, help="pairs for one step; 8 is TRL's default")
     parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--dtype", default="auto", help="the precision of ours, as in collab finetune")
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="dense bf16; the default is that of an H200")
     parser.add_argument("--folder", type=Path, help="where models are kept; room for 16 GB with 8b")
     parser.add_argument("--json")
@@ -80,7 +81,13 @@ def _arm(arm: str, job: Path, options: argparse.Namespace) -> dict[str, Any]:
     while True:
         try:
             printed = _child(
-                [script, arm, str(job), str(options.epochs), str(options.batch), str(micro_batch), str(options.rate)]
+                [
+                    script,
+                    arm,
+                    str(job),
+                    *map(str, (options.epochs, options.batch, micro_batch, options.rate)),
+                    options.dtype,
+                ]
             )
         except subprocess.CalledProcessError:
             if arm == "ours" or micro_batch == 1:

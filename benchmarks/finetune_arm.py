@@ -1,10 +1,10 @@
 """One arm of the fine-tuning benchmark, in a process of its own: prints its figures as a line of JSON.
 
-    python benchmarks/finetune_arm.py plain|ours FOLDER EPOCHS BATCH MICRO_BATCH RATE
+    python benchmarks/finetune_arm.py plain|ours FOLDER EPOCHS BATCH MICRO_BATCH RATE DTYPE
 
 `plain` is what TRL's documentation shows: the model by name, a LoraConfig, DPOConfig's defaults. It gets our loss,
 learning rate and schedule, or there would be no common loss curve, and no limit on length, or most of the prompts would
-be dropped. MICRO_BATCH is its alone: ours finds its own.
+be dropped. MICRO_BATCH is its alone: ours finds its own. DTYPE is the other's: TRL's default on a GPU is bf16.
 """
 
 import json
@@ -20,7 +20,7 @@ SCHEDULE = {"lr_scheduler_type": "cosine", "warmup_steps": 0.1}
 LOSS = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]}
 
 
-def plain(folder: Path, epochs: float, batch: int, micro_batch: int, rate: float) -> list[dict[str, float]]:
+def plain(folder: Path, epochs: float, batch: int, micro_batch: int, rate: float, dtype: str) -> list[dict[str, float]]:
     import torch
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
@@ -48,7 +48,7 @@ def plain(folder: Path, epochs: float, batch: int, micro_batch: int, rate: float
     return list(trainer.state.log_history)
 
 
-def ours(folder: Path, epochs: float, batch: int, micro_batch: int, rate: float) -> list[dict[str, float]]:
+def ours(folder: Path, epochs: float, batch: int, micro_batch: int, rate: float, dtype: str) -> list[dict[str, float]]:
     from collab_trl import prepare
 
     from collab_sdk.training import TrainingOptions
@@ -61,6 +61,7 @@ def ours(folder: Path, epochs: float, batch: int, micro_batch: int, rate: float)
         batch_size=batch,
         learning_rate=rate,
         eval_fraction=0.0,
+        dtype=dtype,
     )
     training = prepare(options)
     print(dict(training.preflight.plan), file=sys.stderr)
@@ -86,12 +87,12 @@ def main() -> None:
     import torch
     from trl import DPOTrainer
 
-    arm, folder, epochs, batch, micro_batch, rate = sys.argv[1:]
+    arm, folder, epochs, batch, micro_batch, rate, dtype = sys.argv[1:]
     spans: list[float] = []
     timed(DPOTrainer, "train", spans)
     timed(DPOTrainer, "_precompute_ref_logps", spans)  # ours may do some of the work ahead
     run = {"plain": plain, "ours": ours}[arm]
-    history = run(Path(folder), float(epochs), int(batch), int(micro_batch), float(rate))
+    history = run(Path(folder), float(epochs), int(batch), int(micro_batch), float(rate), dtype)
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     losses = [log["loss"] for log in history if "loss" in log]
     accuracies = [log["rewards/accuracies"] for log in history if "rewards/accuracies" in log]

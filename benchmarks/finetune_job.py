@@ -16,7 +16,10 @@ WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in "lmnrst"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """A Llama: 1b and 8b are those of Llama 3.2 and 3.1. Prompts have `prompt` tokens, replies `reply`."""
+    """A Llama: 1b and 8b are those of Llama 3.2 and 3.1, 135m is SmolLM2's.
+
+    Prompts have `prompt` tokens, replies `reply`.
+    """
 
     hidden: int
     inner: int
@@ -41,6 +44,9 @@ LONG: dict[str, Any] = {"prompt": (1000, 4000), "reply": (50, 300)}
 SHAPES = {
     "1b": Shape(hidden=2048, inner=8192, layers=16, heads=32, kv_heads=8, vocabulary=128_256, **LONG),
     "8b": Shape(hidden=4096, inner=14_336, layers=32, heads=32, kv_heads=8, vocabulary=128_256, **LONG),
+    "135m": Shape(
+        hidden=576, inner=1536, layers=30, heads=9, kv_heads=3, vocabulary=49_152, prompt=(100, 300), reply=(20, 60)
+    ),
     "small": Shape(
         hidden=128, inner=512, layers=4, heads=4, kv_heads=2, vocabulary=1024, prompt=(200, 800), reply=(10, 60)
     ),
