@@ -1,11 +1,13 @@
 """How fast a local model answers: in which precision, beside how many others, and with how much in common.
 
-    python benchmarks/hf_batching.py [--model FOLDER] [--before CHECKOUT] [--json out.json]
+    python benchmarks/hf_batching.py [--model FOLDER] [--before CHECKOUT] [--rounds 2] [--cpu-time]
 
 Random weights in the shape of SmolLM2-135M, or the model in FOLDER. First, batches of 1 to 64 calls behind histories of
 200 tokens, which all calls of a batch share or each has for itself, in float32 and in bfloat16. Then 3 candidates of
 one history of 600 tokens and 3 futures of each, with two more turns of the bot: with --before, also by the code of
 another checkout of this project, alternately, in a process of its own each.
+
+With --cpu-time, seconds are those that the process computes, in one thread: for a CPU that others use as well.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,8 +33,8 @@ HISTORY, REPLY = 200, 16
 SIZES = (1, 4, 16, 64)
 FUTURES_HISTORY, FUTURES_REPLY = 600, 32
 CANDIDATES, FUTURES, TURNS = 3, 3, 2
-ROUNDS = 2
 TARGET = 3.0
+Clock = Callable[[], float]
 WORDS = "the we you it can make plan text user short long next step ask code for and list note with from time".split()
 CHATML = (
     "{% for message in messages %}<|im_start|> {{ message['role'] }} {{ message['content'] }} <|im_end|> {% endfor %}"
@@ -91,7 +93,7 @@ async def together(model: ChatModel, requests: Sequence[ChatRequest]) -> list[Ch
     return await asyncio.gather(*map(model.achat, requests))
 
 
-async def batches(folder: str) -> tuple[list[dict[str, Any]], float]:
+async def batches(folder: str, clock: Clock) -> tuple[list[dict[str, Any]], float]:
     """A row for each precision and size, and the share of replies that are the same in a batch as alone."""
     rng, rows, same = random.Random(0), [], []
     for dtype in ("float32", "bfloat16"):
@@ -101,9 +103,9 @@ async def batches(folder: str) -> tuple[list[dict[str, Any]], float]:
             row: dict[str, Any] = {"precision": dtype, "at once": n}
             for shared in (False, True):
                 asked = calls(rng, n, shared=shared)
-                started = time.perf_counter()
+                started = clock()
                 replies = await together(model, asked)
-                seconds = time.perf_counter() - started
+                seconds = clock() - started
                 tokens = sum(reply.completion_tokens or 0 for reply in replies)
                 row["shared, tokens/s" if shared else "apart, tokens/s"] = tokens / seconds
             rows.append(row)
@@ -112,13 +114,13 @@ async def batches(folder: str) -> tuple[list[dict[str, Any]], float]:
     return rows, sum(same) / len(same)
 
 
-async def play(folder: str) -> float:
+async def play(folder: str, clock: Clock) -> float:
     """Seconds for the candidates and futures of one history."""
     rng = random.Random(1)
     model = as_chat_model(f"hf:{folder}")
     await together(model, calls(rng, 1, shared=False))  # loads it
     start = (said(rng, FUTURES_HISTORY),)
-    started = time.perf_counter()
+    started = clock()
 
     async def future(chat: tuple[Message, ...], name: str) -> None:
         own = random.Random(name)
@@ -133,13 +135,13 @@ async def play(folder: str) -> float:
         await asyncio.gather(*(future(chat, f"{name}/{number}") for number in range(FUTURES)))
 
     await asyncio.gather(*(candidate(str(number)) for number in range(CANDIDATES)))
-    return time.perf_counter() - started
+    return clock() - started
 
 
-def played(folder: str, checkout: Path) -> float:
+def played(folder: str, checkout: Path, options: Sequence[str]) -> float:
     """The same by the code of a checkout."""
     paths = os.pathsep.join(str(checkout / part) for part in (".", "plugins", "cli"))
-    command = [sys.executable, __file__, "--play", folder]
+    command = [sys.executable, __file__, "--play", folder, *options]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, check=True, capture_output=True, text=True)
     seconds: float = json.loads(done.stdout)
     return seconds
@@ -149,21 +151,32 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model")
     parser.add_argument("--before", type=Path)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--json")
     parser.add_argument("--play", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    clock: Clock = time.perf_counter
+    if arguments.cpu_time:
+        import torch
+
+        torch.set_num_threads(1)
+        clock = time.process_time
     if arguments.play:
-        print(json.dumps(asyncio.run(play(arguments.play))))
+        print(json.dumps(asyncio.run(play(arguments.play, clock))))
         return
     with tempfile.TemporaryDirectory() as made:
         folder = arguments.model or made
         if not arguments.model:
             save_model(Path(made))
-        rows, same = asyncio.run(batches(folder))
+        rows, same = asyncio.run(batches(folder, clock))
         checkouts = {"this code": Path(__file__).parents[1]}
         if arguments.before:
             checkouts = {"before": arguments.before, **checkouts}
-        measured = [{name: played(folder, path) for name, path in checkouts.items()} for _ in range(ROUNDS)]
+        options = ["--cpu-time"] if arguments.cpu_time else []
+        measured = [
+            {name: played(folder, path, options) for name, path in checkouts.items()} for _ in range(arguments.rounds)
+        ]
     seconds = {name: median(each[name] for each in measured) for name in checkouts}
     verdicts = [judged("share of float32 replies that are the same in a batch", same, at_least=1.0)]
     if arguments.before:

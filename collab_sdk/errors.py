@@ -113,7 +113,10 @@ class SampleError(CollabError):
 
 
 class ModelCallError(SampleError):
-    """A model call failed. `retryable`, `retry_after` (seconds) and `rate_limited` steer retries and concurrency."""
+    """A model call failed. `retryable`, `retry_after` (seconds) and `rate_limited` steer retries and concurrency.
+
+    `tries` is how many tries make sense, where that is fewer than usual: what went wrong rarely goes by.
+    """
 
     def __init__(
         self,
@@ -122,11 +125,13 @@ class ModelCallError(SampleError):
         retryable: bool = False,
         retry_after: float | None = None,
         rate_limited: bool = False,
+        tries: int | None = None,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
         self.rate_limited = rate_limited
+        self.tries = tries
 
 
 class TimedOutError(ModelCallError):

@@ -251,9 +251,10 @@ class MRScorer:
 
     async def _asample(self, start: tuple[Message, ...], *, goal: Goal, sample: int, conversation_id: str) -> Future:
         future = await self.rollout.aplay(start, goal=goal, sample=sample, conversation_id=conversation_id)
-        if future.error:
-            return future
-        return await self.reward.agive(start, future, goal=goal, conversation_id=conversation_id)
+        if not future.error:
+            future = await self.reward.agive(start, future, goal=goal, conversation_id=conversation_id)
+        self.engine.ledger.missing += future.error is not None
+        return future
 
     async def _aobserved(
         self, start: tuple[Message, ...], observed: Sequence[Message], goal: Goal, conversation_id: str

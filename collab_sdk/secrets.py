@@ -4,11 +4,11 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from collab_sdk.errors import UsageError
 
-__all__ = ["Address", "one_line", "remember_secret", "without_credentials"]
+__all__ = ["Address", "one_line", "remember_address", "remember_secret", "without_credentials"]
 
 SECRETS = re.compile(r"\b(sk|pk|key|hf|gsk|xai)[-_][\w*-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.IGNORECASE)
 SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_KEY", "_SECRET")
@@ -17,6 +17,8 @@ LEAST = 8
 SECRET_PARAMETERS = re.compile(r"key|token|secret|passw|auth|credential|^sig|^code$", re.IGNORECASE)
 
 
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+MASKED = re.compile(r"~[0-9a-f]{8}")
 VERSIONS = {"api-version", "api_version"}
 HEADERS = re.compile(r"auth|api[-_]?key|cookie|token|secret|passw|credential", re.IGNORECASE)
 """Names of headers and fields whose values nobody else may see."""
@@ -72,24 +74,45 @@ def _known_secrets() -> list[str]:
 
 
 def without_credentials(url: str | None) -> str | None:
-    """A URL without user, password and fragment, and with its query masked.
+    """A URL without user, password and fragment, and with its query masked; one that is masked stays as it is.
 
     Values that may be keys are left out; others, but for an API's version, stand there as a short hash, so that two
-    addresses that differ in one stay two.
+    addresses that differ in one stay two. What is no URL at all is shown without what may be a secret of it.
     """
     if url is None:
         return None
-    parts = urlsplit(url)
+    has_scheme = SCHEME.match(url) is not None
+    try:
+        parts = urlsplit(url if has_scheme else f"//{url}")  # or else `user` of user:password@host were the scheme
+    except ValueError:  # no end of an IPv6 address
+        return url.partition("?")[0].rpartition("@")[2]
     query = [
-        (name, "" if SECRET_PARAMETERS.search(name) or is_secret(value) else _masked(name, value))
+        (name if not is_secret(name) else _hashed(name), _masked(name, value))
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
     ]
     path = parts.path.rstrip("/")
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, urlencode(query), ""))
+    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, urlencode(query), ""))
+    return shown if has_scheme else shown.removeprefix("//")
 
 
 def _masked(name: str, value: str) -> str:
-    return value if name.lower() in VERSIONS else f"~{hashlib.sha256(value.encode()).hexdigest()[:8]}"
+    if SECRET_PARAMETERS.search(name) or is_secret(value):
+        return ""
+    return value if name.lower() in VERSIONS or MASKED.fullmatch(value) or not value else _hashed(value)
+
+
+def _hashed(value: str) -> str:
+    return f"~{hashlib.sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def remember_address(url: str | None) -> None:
+    """Keep the password of a URL, and the keys in its query, out of every error text from now on."""
+    try:
+        secrets = Address(url or "").secrets
+    except ValueError:  # no URL
+        return
+    for secret in secrets:
+        remember_secret(secret)
 
 
 @dataclass(frozen=True)
@@ -104,18 +127,30 @@ class Address:
         return without_credentials(self.url) or ""
 
     def said(self, error: BaseException) -> str:
-        """What a client library says went wrong: one line, in which neither the URL nor its password is left."""
-        text = str(error) or type(error).__name__
-        for secret in self._secrets():
-            text = text.replace(secret, "[secret]")
-        return one_line(text).rstrip(".?")
+        """What a client library says went wrong: one line, in which neither the URL nor its secrets are left."""
+        return one_line(self.without_secrets(str(error) or type(error).__name__)).rstrip(".?")
 
-    def _secrets(self) -> list[str]:
+    def without_secrets(self, text: str) -> str:
+        """The text without the URL and all that is secret in it."""
+        for secret in (self.url, *self.secrets):
+            text = text.replace(secret, "[secret]") if secret else text
+        return text
+
+    @property
+    def secrets(self) -> list[str]:
+        """User and password together, the password, and the keys in the query, as written and as they are meant."""
         parts = urlsplit(self.url)
         credentials, _, _ = parts.netloc.rpartition("@")
         password = credentials.partition(":")[2]
-        asked = [value for name, value in parse_qsl(parts.query) if SECRET_PARAMETERS.search(name)]
-        return [secret for secret in (self.url, credentials, password, unquote(password), *asked) if secret]
+        asked = [
+            value
+            for part in parts.query.split("&")
+            for name, _, raw in [part.partition("=")]
+            if SECRET_PARAMETERS.search(name) or is_secret(raw)
+            for value in (raw, unquote_plus(raw))
+        ]
+        found = (credentials, password, unquote(password), *asked)
+        return sorted({secret for secret in found if secret}, key=len, reverse=True)
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r})"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from collab_sdk.errors import UsageError
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.spec import Price
 
@@ -14,7 +15,7 @@ Answer = str | ChatReply | Exception
 class FakeChatModel:
     """Answers from a queue, or by a function of the request, and keeps every request it was sent in `requests`.
 
-    An exception in place of an answer is raised. An empty queue is an error of the test: AssertionError.
+    An exception in place of an answer is raised. An empty queue is an error of the test: UsageError.
     """
 
     def __init__(self, answers: Iterable[Answer] | Callable[[ChatRequest], Answer], *, name: str = "fake") -> None:
@@ -42,7 +43,7 @@ class FakeChatModel:
         elif self._queue:
             answer = self._queue.pop(0)
         else:
-            raise AssertionError(f"FakeChatModel {self._name!r} has no answer left for: {request.messages[-1].content}")
+            raise UsageError(f"FakeChatModel {self._name!r} has no answer left for: {request.messages[-1].content}")
         if isinstance(answer, Exception):
             raise answer
         return ChatReply(content=answer) if isinstance(answer, str) else answer

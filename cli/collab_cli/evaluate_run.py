@@ -100,7 +100,9 @@ class EvaluationRun:
                 played.append(one)
                 if one.is_missing:
                     self.problems.report(f"{name}, {one.conversation_id}: {one.future.error}")
-            self.progress.update(done=self.progress.done + 1, failed=self.problems.count, mean_mr=None)
+            self.progress.update(
+                done=self.progress.done + 1, failed=self.progress.failed + (outcome.error is not None), mean_mr=None
+            )
         return tuple(played), failed
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from collab_cli.terminal import make_console, note
-from collab_cli.units import duration, money
+from collab_cli.units import duration, money, of
 from collab_sdk.engine import Ledger
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Progress:
     def __init__(self, ledger: Ledger, *, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.total = total
         self.done = 0
-        self._failed = 0
+        self.failed = 0
         self._mean_mr: float | None = None
         self._ledger = ledger
         self._clock = clock
@@ -41,7 +41,7 @@ class Progress:
         self.on_update: Callable[[], None] = _nothing
 
     def update(self, *, done: int, failed: int, mean_mr: float | None) -> None:
-        self.done, self._failed, self._mean_mr = done, failed, mean_mr
+        self.done, self.failed, self._mean_mr = done, failed, mean_mr
         self.on_update()
 
     @property
@@ -56,7 +56,9 @@ class Progress:
         parts.append(f"{usage.calls:,} calls")
         if usage.usd:
             parts.append(money(usage))
-        parts.append(f"{self._failed:,} failed")
+        parts.append(f"{self.failed:,} failed")
+        if missing := self._ledger.missing:
+            parts.append(f"{of(missing, 'sample')} missing")
         if self.total is not None and 0 < self.done < self.total:
             parts.append(f"{duration(self.seconds / self.done * (self.total - self.done))} left")
         return " · ".join(parts)

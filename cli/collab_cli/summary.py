@@ -26,10 +26,12 @@ def show_usage(ledger: Ledger) -> None:
         table.add_row(name, *counts, *tokens, money(usage), duration(usage.seconds))
     show(table, err=True)
     total = ledger.total
-    parts = [f"{of(total.retries, 'failed call')} tried again"] if total.retries else []
-    parts += [f"{of(total.failures, 'call')} given up"] if total.failures else []
+    parts = [f"{of(total.retries, 'failed call')} retried"] if total.retries else []
+    parts += [f"{of(total.failures, 'call')} failed for good"] if total.failures else []
     if parts:
         note(f"{', '.join(parts)}.")
+    if total.limited_seconds >= 1:
+        note(f"Calls waited for rate limits for {duration(total.limited_seconds)}.")
 
 
 def show_estimate(ledger: Ledger) -> None:

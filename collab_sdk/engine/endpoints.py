@@ -23,6 +23,8 @@ FIRST_REST, LONGEST_REST = 1.0, 60.0
 """Seconds of rest after a first failure, and at most; they double in between."""
 STOPPED_SECONDS = 1.0
 """How long a stopped endpoint refuses: the run that met it ends, and the next, with the right key, is let through."""
+LIMITED_SECONDS = 60.0
+"""After how many seconds of waiting for a rate limit it is said; and again whenever they have doubled."""
 SLACK = 1.25
 """How many times its fair share of the calls a replica takes before a conversation goes to another."""
 
@@ -48,6 +50,11 @@ class Endpoint:
     rests: int = 0
     """Times in a row that it was given a rest."""
     rests_until: float = float("-inf")
+    limited_until: float = float("-inf")
+    """When the last call that met its rate limit is tried again."""
+    limited_seconds: float = 0.0
+    """In which calls waited for that."""
+    limit_told: float = LIMITED_SECONDS
 
     @property
     def over(self) -> bool:
@@ -91,6 +98,27 @@ class Endpoint:
             self.admission.refused(started)
         elif isinstance(error, TimedOutError) or (isinstance(error, ModelCallError) and error.retryable):
             self.admission.troubled()
+
+    def limited(self, pause: float) -> float:
+        """A call that met the rate limit waits for `pause` seconds; returns how many of them no other waits through.
+
+        Whoever looks on is told after a minute, for nothing else says why the run is slow.
+        """
+        now = self.clock()
+        waited = self.limited_seconds - max(0.0, self.limited_until - now)
+        if waited >= self.limit_told:
+            while waited >= self.limit_told:
+                self.limit_told *= 2
+            warnings.warn(
+                f"{self.name} limits the rate of calls (429): they have waited for {waited / 60:.0f} min by now. The "
+                "run goes on as fast as the limit allows; --requests-per-minute or --tokens-per-minute keeps to one "
+                "that is known.",
+                stacklevel=2,
+            )
+        added = max(0.0, now + pause - max(now, self.limited_until))
+        self.limited_until = max(self.limited_until, now + pause)
+        self.limited_seconds += added
+        return added
 
     def failed(self, error: CollabError, conversation_id: str) -> EndpointError | None:
         """A call failed for good: the error that ends the run, if it does.

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,9 +26,11 @@ from collab_sdk.engine.negotiation import Negotiation
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import (
+    BotError,
     CacheError,
     CollabError,
     EmptyReplyError,
+    ModelCallError,
     ParameterRefusedError,
     TimedOutError,
     TruncatedReplyError,
@@ -35,6 +38,8 @@ from collab_sdk.errors import (
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN
 from collab_sdk.models.reasoning import set_apart
+from collab_sdk.models.replies import checked
+from collab_sdk.secrets import one_line
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
@@ -262,8 +267,11 @@ class Engine:
                 pause = self._retry.pause_after(error, attempt)
                 if pause is None or (attempt == 1 and replicas.take_over(endpoint, error)):
                     raise
+                usage = self.ledger.of(request.role)
+                if isinstance(error, ModelCallError) and error.rate_limited:
+                    usage.limited_seconds += endpoint.limited(pause)
             await self._sleep(pause)
-            self.ledger.of(request.role).retries += 1
+            usage.retries += 1
             attempt += 1
 
     async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: "SharedCall") -> ChatReply:
@@ -278,7 +286,8 @@ class Engine:
         try:
             with suppress():  # an app's own bot may be watched, and nobody said any of this
                 async with asyncio.timeout(timeout):
-                    reply = set_apart(await model.achat(request), is_json=request.reply_schema is not None)
+                    reply = checked(await model.achat(request), model.name)
+            reply = set_apart(reply, is_json=request.reply_schema is not None)
             usd = reply.usd
         except TimeoutError as error:
             limit = "time" if timeout is None else f"{timeout:g} s"  # without a limit, the model itself gave up
@@ -289,6 +298,11 @@ class Engine:
             shared.sent = False
             endpoint.tried(error, started)
             raise
+        except Exception as error:  # of somebody's own adapter: nothing that one call meets may end the run
+            shared.sent = False
+            if os.environ.get("COLLAB_DEBUG"):
+                traceback.print_exception(error)
+            raise BotError(f"{model.name} raised {type(error).__name__}: {one_line(str(error))}") from error
         finally:
             self.budget.finish(usd)
         seconds = self._clock() - started

@@ -31,9 +31,12 @@ class RetryPolicy:
             return None
         is_rate_limit = isinstance(error, ModelCallError) and error.rate_limited
         limit = PATIENCE * self.attempts if is_rate_limit else self.attempts
-        if attempt >= (2 if isinstance(error, EmptyReplyError) else limit):
+        sensible = 2 if isinstance(error, EmptyReplyError) else getattr(error, "tries", None)
+        if attempt >= min(limit, sensible or limit):
             return None
         asked = error.retry_after if isinstance(error, ModelCallError) else None
+        if asked is not None:
+            asked = min(asked, self.max_wait) if asked >= 0 else None  # nan is no time either
         if is_rate_limit:
             # It takes its time, however many are waiting: short waits, which the held slot makes bearable. Servers name
             # whole seconds, and the same to all, who must not come back at once.

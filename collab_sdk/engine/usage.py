@@ -9,7 +9,7 @@ from collab_sdk.models.base import CallRole, ChatReply
 
 @dataclass(kw_only=True, slots=True)
 class Usage:
-    """Totals of one role: calls made and answered from the cache, tokens, US dollars, seconds spent waiting."""
+    """Totals of one role: calls made and answered from the cache, tokens, US dollars, seconds."""
 
     calls: int = 0
     cache_hits: int = 0
@@ -21,6 +21,9 @@ class Usage:
     unpriced_calls: int = 0
     """Calls whose price nobody knows; `usd` leaves them out."""
     seconds: float = 0.0
+    """Spent in calls that were answered."""
+    limited_seconds: float = 0.0
+    """In which calls waited since the provider had refused them for their rate; several at a time count once."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Usage)})
@@ -28,9 +31,11 @@ class Usage:
 
 @dataclass(slots=True)
 class Ledger:
-    """Usage by role."""
+    """Usage by role, and what was lost."""
 
     roles: dict[CallRole, Usage] = field(default_factory=dict)
+    missing: int = 0
+    """Samples without a result, since a call of theirs failed or an answer could not be read."""
 
     def of(self, role: CallRole) -> Usage:
         return self.roles.setdefault(role, Usage())

@@ -88,7 +88,9 @@ class Evaluator:
             future=future,
             is_ambiguous=start.metadata.get("ambiguous") if not self.task.is_log else None,
         )
-        return played if played.is_missing else await self._ameasure(played, goal)
+        measured = played if played.is_missing else await self._ameasure(played, goal)
+        self.engine.ledger.missing += measured.is_missing
+        return measured
 
     async def _afuture(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Future:
         """All that follows the opening. A call that fails makes it a failed one, with what was played before it."""

@@ -7,12 +7,16 @@ from typing import Any
 from collab_sdk.concurrency import in_thread
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
 from collab_sdk.models.openai_shape import reply_of, request_arguments, translated
-from collab_sdk.secrets import without_credentials
+from collab_sdk.secrets import remember_address, without_credentials
 from collab_sdk.spec import Price
 
 
 class ClientModel:
-    """`client` is an `OpenAI()`, an `AsyncOpenAI()`, or anything shaped like them."""
+    """`client` is an `OpenAI()`, an `AsyncOpenAI()`, or anything shaped like them.
+
+    It reads replies and follows redirects as it was made to: OpenAI's do follow them, with the chat, unless they get an
+    `http_client` that does not (`httpx.AsyncClient()`).
+    """
 
     takes = SETTINGS
     overrides: Mapping[str, Any] = NOTHING
@@ -21,6 +25,7 @@ class ClientModel:
         # Retries are the engine's; the client's own would multiply them.
         self._client = client.with_options(max_retries=0) if hasattr(client, "with_options") else client
         self._model = model
+        remember_address(str(getattr(client, "base_url", "")))
         self.price = price
 
     @property

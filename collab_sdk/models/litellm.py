@@ -11,7 +11,7 @@ from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN, Dialect, ReplyFormat
 from collab_sdk.models.openai_shape import reply_of, request_arguments, translated
 from collab_sdk.models.providers import NO_KEY, ApiKey, litellm_folder, load_litellm
-from collab_sdk.secrets import without_credentials
+from collab_sdk.secrets import remember_address, without_credentials
 from collab_sdk.spec import Price
 
 PRICED_EVERYWHERE = {"azure", "azure_ai"}
@@ -71,6 +71,8 @@ def _price_table() -> Mapping[str, Mapping[str, Any]]:
 
 class LiteLLMModel:
     """`model` is a LiteLLM name; `api_base` is where its provider's API is served, if not at its own address.
+
+    LiteLLM reads replies whole and follows redirects; what comes back is checked as every reply is.
 
     Raises MissingExtraError where LiteLLM is not installed.
     """
@@ -170,6 +172,7 @@ class LiteLLMModel:
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         self._given_key.check()
+        remember_address(self._base)
         try:
             # Retries are the engine's, and a parameter that a provider does not know is left out.
             completion = await load_litellm().acompletion(

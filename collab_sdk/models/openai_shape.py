@@ -1,23 +1,26 @@
 """Requests, replies and errors in the shape of OpenAI's SDK, which LiteLLM and many clients share."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from collab_sdk.errors import CollabError, EndpointError, ModelCallError, ParameterRefusedError
+from collab_sdk.errors import CollabError, EndpointError, InputError, ModelCallError, ParameterRefusedError
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM, with_value
+from collab_sdk.models.replies import token_count
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
-from collab_sdk.types import reasoning_of
+from collab_sdk.types import reasoning_of, text_of
 
 # 200: a body that is no JSON, from a proxy in between.
 RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}
 REDIRECTS = {301, 302, 303, 307, 308}
 """Not followed: what a call holds is meant for one server."""
+REDIRECTED = "It redirects, and its answer is elsewhere: give that address as --api-base (api_base=)."
 REFUSED = {401, 402, 403, 404, *REDIRECTS}
 FLAGGED = re.compile(r"flag|moderat|content(?!-type)|safety|policy", re.IGNORECASE)
 """What a 403 says that is about this one chat (OpenRouter, Azure), not about the key."""
@@ -84,21 +87,36 @@ def from_environment(value: object) -> Any:
 
 
 def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
-    """The first choice of a chat completion."""
-    if not getattr(completion, "choices", None):
+    """The first choice of a chat completion: an SDK's object, or JSON of which nothing else is known.
+
+    Raises ModelCallError for what is no completion.
+    """
+    choices = _field(completion, "choices")
+    if not isinstance(choices, list | tuple) or not choices:
         raise ModelCallError(f"{name} answered without choices.", retryable=True)
-    choice = completion.choices[0]
-    usage = getattr(completion, "usage", None)
-    prompt_tokens = getattr(usage, "prompt_tokens", None)
-    completion_tokens = getattr(usage, "completion_tokens", None)
+    message, usage = _field(choices[0], "message"), _field(completion, "usage")
+    if message is None:
+        raise ModelCallError(f"{name} answered with a choice without a message.", retryable=True, tries=2)
+    try:
+        content = text_of(_field(message, "content"), empty_allowed=True)
+    except InputError as error:
+        raise ModelCallError(f"{name} answered with a message that cannot be read: {error.problem}.") from None
+    prompt_tokens = token_count(_field(usage, "prompt_tokens"))
+    completion_tokens = token_count(_field(usage, "completion_tokens"))
+    finish_reason = _field(choices[0], "finish_reason")
+    is_priced = price is not None and prompt_tokens is not None and completion_tokens is not None
     return ChatReply(
-        content=choice.message.content or "",
-        reasoning=reasoning_of(choice.message),
-        finish_reason=choice.finish_reason or "stop",
+        content=content,
+        reasoning=reasoning_of(message),
+        finish_reason=finish_reason if isinstance(finish_reason, str) and finish_reason else "stop",
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
-        usd=price.of(prompt_tokens or 0, completion_tokens or 0) if price and usage else None,
+        usd=price.of(prompt_tokens or 0, completion_tokens or 0) if price and is_priced else None,
     )
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 def translated(name: str, error: Exception, *, request: ChatRequest | None = None, advice: str = "") -> CollabError:
@@ -110,12 +128,10 @@ def translated(name: str, error: Exception, *, request: ChatRequest | None = Non
     said = one_line(str(error))
     if request is not None and status in TEACHING and (parameter := refused_parameter(error, request.fitted())):
         return ParameterRefusedError(f"{name} does not take {parameter}: {said}", parameter=parameter)
-    headers = getattr(error, "litellm_response_headers", None) or _headers(error) or {}
-    retry_after = parse_retry_after(headers.get("retry-after"), datetime.now(UTC))
+    retry_after = retry_after_in(getattr(error, "litellm_response_headers", None) or _headers(error))
     if _is_refusal(status, str(error)) or _is_out_of_quota(error, retry_after):
-        return EndpointError(
-            f"{name} refuses the request. {advice or 'Check the key, the model name and the quota.'} It said: {said}"
-        )
+        usual = REDIRECTED if status in REDIRECTS else "Check the key, the model name and the quota."
+        return EndpointError(f"{name} refuses the request. {advice or usual} It said: {said}")
     return ModelCallError(
         f"{name}: {said}",
         retryable=status in RETRYABLE or status is None,
@@ -204,18 +220,40 @@ def _is_out_of_quota(error: Exception, retry_after: float | None) -> bool:
     return bool(NO_QUOTA.search(text)) and retry_after is None and not RETRY_HINT.search(text)
 
 
+def retry_after_in(headers: Any) -> float | None:
+    """Seconds that the headers of an answer ask to wait; None where they say nothing that is understood."""
+    if not isinstance(headers, Mapping):
+        return None
+    named = {str(name).lower(): str(value) for name, value in headers.items()}
+    milliseconds = parse_retry_after(named.get("retry-after-ms"), datetime.now(UTC))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    return parse_retry_after(named.get("retry-after"), datetime.now(UTC))
+
+
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds from a Retry-After header: a number or an HTTP date (RFC 9110, 10.2.3). None if it is neither."""
+    """Seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3), which is in UTC if it names no zone.
+
+    None if it is neither.
+    """
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
+        date = _date(value)
+        if date is None:
+            return None
+        seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _date(value: str) -> datetime | None:
     import email.utils
 
-    try:
-        date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (date - now).total_seconds())
+    for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            return read(value)
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+    return None

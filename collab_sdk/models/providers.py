@@ -145,9 +145,12 @@ class ApiKey:
         return cls()  # LiteLLM looks for it
 
     def check(self) -> None:
-        """Raise EndpointError if the variable that the user named holds nothing."""
+        """Raise EndpointError if the variable that the user named holds nothing, or a key what none can hold."""
         if self.demanded and self.value is None:
             raise EndpointError(f"The environment variable {self.variable}, which is to hold a key, is not set.")
+        if self.value is not None and not (self.value.isascii() and self.value.isprintable()):
+            where = f"in the environment variable {self.variable}" if self.variable else "that was given (api_key=)"
+            raise EndpointError(f"The key {where} holds a line break, or another character that cannot be in a key.")
 
     @property
     def state(self) -> str:

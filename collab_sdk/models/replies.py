@@ -1,13 +1,66 @@
-"""The text of a reply, out of whatever a bot returns."""
+"""What is taken from a reply, whoever gave it: the text in what a bot returns, and the counts that can be believed."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from collab_sdk.errors import BotError, InputError
+from collab_sdk.errors import BotError, InputError, ModelCallError
+from collab_sdk.models.base import ChatReply
 from collab_sdk.types import Message, text_of
 
+MOST_TOKENS = 10**9
+"""A count of tokens from here on is no count."""
+MOST_CHARACTERS = 8 * 2**20
+"""In the text of a reply."""
 ECHO_WORDS = 5
 """Fewer than this, and saying the same is manners: "thanks" may well answer "thanks"."""
+
+
+def token_count(value: object) -> int | None:
+    """A count of tokens that can be believed, which is anybody's claim; None for any other value."""
+    return value if type(value) is int and 0 <= value < MOST_TOKENS else None
+
+
+def checked(reply: object, name: str) -> ChatReply:
+    """What the model `name` answered with, without counts that cannot be and text that no file can hold.
+
+    Raises BotError for what is no reply, ModelCallError for one that is too long.
+    """
+    if not isinstance(reply, ChatReply):
+        raise BotError(f"{name} answered with {type(reply).__name__}; its achat must return a ChatReply.")
+    if not all(isinstance(text, str) for text in (reply.content, reply.reasoning, reply.finish_reason)):
+        raise BotError(f"{name} answered with a ChatReply whose content, reasoning or finish_reason is no text.")
+    if (characters := len(reply.content) + len(reply.reasoning)) > MOST_CHARACTERS:
+        del reply  # the traceback of the error would hold it
+        raise ModelCallError(
+            f"{name} answered with {characters:,} characters; no more than {MOST_CHARACTERS:,} are read."
+        )
+    believed: dict[str, Any] = {
+        "content": _encodable(reply.content),
+        "reasoning": _encodable(reply.reasoning),
+        "prompt_tokens": token_count(reply.prompt_tokens),
+        "completion_tokens": token_count(reply.completion_tokens),
+        "usd": _money(reply.usd),
+    }
+    changed = {field: value for field, value in believed.items() if value is not getattr(reply, field)}
+    return replace(reply, **changed) if changed else reply
+
+
+def _money(value: object) -> float | None:
+    """US dollars that can have been spent; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < math.inf else None
+
+
+def _encodable(text: str) -> str:
+    """The text with a mark in place of each half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def reply_text(value: Any, history: Sequence[Message]) -> str:

@@ -96,7 +96,7 @@ def usage_table(usage: Row, *, title: str = "Calls and money by role") -> Table 
         total = {name: sum(number(mapping(spent).get(name)) or 0.0 for spent in usage.values()) for name in names}
         cells.append(("total", *_usage_cells(total)))
     note = "Of the run that wrote the file. What it found in the cache had been paid for before, and cost nothing."
-    head = ("role", "calls", "from cache", "tried again", "given up", "tokens in", "tokens out", "money")
+    head = ("role", "calls", "from cache", "retried", "failed", "tokens in", "tokens out", "money")
     return Table(title=title, head=head, rows=tuple(cells), note=note)
 
 

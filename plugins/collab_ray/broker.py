@@ -55,6 +55,8 @@ class Report:
     finished: int = 0
     usd: float = 0.0
     priced: int = 0
+    missing: int = 0
+    """Samples without a result."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
 
 
@@ -95,6 +97,9 @@ class Coordinator:
 
     def usage(self) -> str:
         return dumps(self._broker.usage())
+
+    def missing(self) -> int:
+        return self._broker.missing()
 
 
 class RateBroker:
@@ -140,6 +145,10 @@ class RateBroker:
                 totals[role] = totals.get(role, Usage()) + usage
         return totals
 
+    def missing(self) -> int:
+        """Returns how many samples all clients, retired ones included, have lost."""
+        return sum(client.report.missing for client in (self._retired, *self._clients.values()))
+
     def _endpoint(self, key: str) -> "_SharedEndpoint":
         if key not in self._endpoints:
             self._endpoints[key] = _SharedEndpoint(self._limits, self._clock)
@@ -175,6 +184,7 @@ class RateBroker:
         total.report.finished += client.lent  # and what has no price by now will get none
         total.report.usd += client.report.usd
         total.report.priced += client.report.priced
+        total.report.missing += client.report.missing
         roles = {*total.report.usage, *client.report.usage}
         total.report.usage = {
             role: total.report.usage.get(role, Usage()) + client.report.usage.get(role, Usage()) for role in roles

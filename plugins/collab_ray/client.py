@@ -193,6 +193,7 @@ class RateClient:
             finished=budget.finished,
             usd=budget.usd,
             priced=budget.priced,
+            missing=self.ledger.missing,
             usage={role.value: usage for role, usage in self.ledger.roles.items()},
         )
 

@@ -125,6 +125,7 @@ class RayRunner:
         """Lets the engine's ledger show what all workers have used."""
         usage: dict[str, Usage] = loads(dict[str, Usage], await self._coordinator.usage.remote())
         self._engine.ledger.roles = {CallRole(role): used for role, used in usage.items()}
+        self._engine.ledger.missing = await self._coordinator.missing.remote()
 
     async def _release(self) -> None:
         await self._coordinator.release_all.remote()

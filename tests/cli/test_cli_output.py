@@ -9,7 +9,10 @@ import pytest
 from collab_cli.progress import Progress, shown
 from collab_cli.summary import show_usage
 from collab_cli.units import dollars, duration, money, size
+from support.brain import made_by
 from support.cli import chat_row, collab, write_bot, write_chats
+from support.faults import content, when
+from support.server import LoopbackServer
 
 from collab_sdk.engine.usage import Ledger, Usage
 from collab_sdk.models.base import CallRole
@@ -193,7 +196,7 @@ def test_the_doctor_says_that_the_stand_in_is_no_model():
 
 @pytest.mark.parametrize(
     ("retries", "failures", "said"),
-    [(0, 7, "7 calls given up."), (1, 0, "1 failed call tried again."), (2, 1, "2 failed calls tried again, 1 call g")],
+    [(0, 7, "7 calls failed for good."), (1, 0, "1 failed call retried."), (2, 1, "2 failed calls retried, 1 call f")],
 )
 def test_only_what_went_wrong_is_said_of_calls(capsys, retries, failures, said):
     show_usage(Ledger({CallRole.JUDGE: Usage(calls=9, retries=retries, failures=failures)}))
@@ -211,6 +214,28 @@ def test_progress_tells_what_is_left():
     assert progress_after(5, total=20).line() == "5/20 · MR 0.500 · 0 calls · 1 failed · 30 s left"
     assert progress_after(20, total=20).line() == "20/20 · MR 0.500 · 0 calls · 1 failed"
     assert progress_after(5, total=None).line() == "5 done · MR 0.500 · 0 calls · 1 failed"
+
+
+@pytest.mark.parametrize("command", ["score", "export-prefs", "evaluate"])
+def test_progress_and_the_summary_tell_which_samples_are_missing(command, tmp_path):
+    logs = write_chats(tmp_path / "chats.jsonl", 2)
+    of_chats = {"evaluate": ("-t", "logs", "--data", logs)}.get(command, (logs,))
+    unreadable = when(made_by(CallRole.JUDGE), content('{"goal": {'))
+    with LoopbackServer(faults=unreadable) as server:
+        given = ("--model", "m", "--api-base", server.api_base, "-o", tmp_path / "out.jsonl")
+        result = collab(command, *of_chats, *given)
+    lines = [line for line in result.stderr.splitlines() if " calls · " in line]
+    missing = [int(found[1]) for line in lines if (found := re.search(r" · 0 failed · (\d+) samples? missing", line))]
+    assert missing, result.stderr
+    assert missing == sorted(missing)
+    assert missing[-1] >= 2
+
+
+def test_the_summary_tells_how_long_calls_waited_for_rate_limits(capsys):
+    show_usage(
+        Ledger({CallRole.JUDGE: Usage(calls=9, limited_seconds=200.0), CallRole.GOAL: Usage(limited_seconds=0.5)})
+    )
+    assert capsys.readouterr().err.splitlines()[-1] == "Calls waited for rate limits for 3:20 min."
 
 
 @pytest.mark.parametrize(("total", "most"), [(300, 10), (7, 7), (None, 5)])

@@ -1,4 +1,5 @@
 import asyncio
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -431,3 +432,85 @@ def test_closing_an_engine_inside_an_event_loop_names_what_to_await():
 
     with pytest.raises(UsageError, match=r"await Engine\.aclose"):
         asyncio.run(main())
+
+
+class Clock:
+    """A time that passes when somebody sleeps, and a sleep that takes none."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+LIMITED = ModelCallError("429", retryable=True, retry_after=30.0, rate_limited=True)
+
+
+def test_being_rate_limited_is_told_after_a_minute_and_again_when_the_time_has_doubled():
+    clock = Clock()
+    engine = Engine(clock=clock, sleep=clock.sleep)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        asyncio.run(engine.call(FakeChatModel([*[LIMITED] * 10, "at last"]), ask()))
+    said = [str(warning.message) for warning in told]
+    assert [line.partition(":")[0] for line in said] == ["fake limits the rate of calls (429)"] * 3
+    assert ["for 1 min by now" in said[0], "for 2 min" in said[1], "for 4 min" in said[2]] == [True] * 3
+    assert 300 <= engine.ledger.total.limited_seconds <= 306
+    assert engine.ledger.total.limited_seconds == clock.now
+
+
+def test_calls_that_wait_for_a_rate_limit_together_wait_once():
+    clock = Clock()
+    engine = Engine(clock=clock, sleep=NoWait())
+    model = after_success(*[LIMITED] * 3, *["later"] * 4)
+    assert len(answer_all(engine, model, [ask(str(n)) for n in range(4)])) == 4
+    assert 30 <= engine.ledger.total.limited_seconds <= 31
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("no\nsuch thing"), RecursionError(), KeyError("choices"), ExceptionGroup("g", [OSError()])]
+)
+def test_whatever_an_adapter_raises_loses_that_sample_and_not_the_run(error):
+    model = after_success(error, "later")
+    engine = Engine()
+    asyncio.run(engine.call(model, ask()))
+    with pytest.raises(BotError, match=f"^fake raised {type(error).__name__}: ") as raised:
+        asyncio.run(engine.call(model, ask("again")))
+    assert "\n" not in str(raised.value)
+    assert raised.value.__cause__ is error
+    assert asyncio.run(engine.call(model, ask("and again"))).content == "later"
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_the_traceback_of_an_adapters_exception_is_shown_for_debugging(debug, monkeypatch, capsys):
+    monkeypatch.setenv("COLLAB_DEBUG", debug)
+    with pytest.raises(BotError):
+        asyncio.run(Engine().call(FakeChatModel([ZeroDivisionError("of its own")]), ask()))
+    assert ("ZeroDivisionError: of its own" in capsys.readouterr().err) is bool(debug)
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ("text", "answered with str; its achat must return a ChatReply"),
+        (None, "answered with NoneType"),
+        (ChatReply(content=None), "is no text"),
+        (ChatReply(content="hi", finish_reason=7), "is no text"),
+    ],
+)
+def test_an_adapter_that_returns_no_reply_is_told_so(reply, said):
+    class Odd(FakeChatModel):
+        async def achat(self, request):
+            return reply
+
+    with pytest.raises(BotError, match=said):
+        asyncio.run(Engine().call(Odd([]), ask()))
+
+
+def test_a_text_that_is_far_too_long_is_lost_whoever_answers_with_it():
+    with pytest.raises(ModelCallError, match=r"answered with 9,000,000 characters; no more than 8,388,608 are read"):
+        asyncio.run(Engine().call(FakeChatModel(["a" * 9_000_000]), ask()))

@@ -26,6 +26,8 @@ class Fault:
     """Laid over that choice's message."""
     choices: bool = True
     """False: the completion has none."""
+    usage: bool = True
+    """False: the completion does not say how many tokens it took."""
 
 
 Script = Callable[[int, Body], Fault | None]

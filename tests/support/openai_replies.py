@@ -23,7 +23,7 @@ def chat_completion(body: Body, replies: Sequence[ChatReply], fault: Fault) -> d
         "created": 0,
         "model": body["model"],
         "choices": choices if fault.choices else [],
-        "usage": _usage(body["messages"], messages, replies),
+        **({"usage": _usage(body["messages"], messages, replies)} if fault.usage else {}),
     }
 
 

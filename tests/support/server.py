@@ -32,6 +32,7 @@ class Received:
 
     body: Body
     headers: Mapping[str, str]
+    query: str = ""
 
 
 class LoopbackServer:
@@ -103,7 +104,7 @@ class LoopbackServer:
         body = await request.json()
         number = len(self.requests)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.requests.append(Received(body=body, headers=headers))
+        self.requests.append(Received(body=body, headers=headers, query=request.query_string))
         self._in_flight += 1
         self.in_flight_peak = max(self.in_flight_peak, self._in_flight)
         try:

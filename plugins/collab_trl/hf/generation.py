@@ -138,13 +138,17 @@ class Step:
     ) -> "Step":
         """To read the last `tail` tokens of each sequence; all before them are known to `prefixes`."""
         ids, mask = left_padded(sequences)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
         known = [tokens[:-tail] for tokens in sequences]
+        if prefixes is not None and any(known) and device.type == "cpu":
+            # Without any padding transformers leaves out the mask, and then PyTorch's attention in bfloat16 takes seven
+            # times as long on CPUs, where models have fewer heads of keys than of queries.
+            mask = torch.nn.functional.pad(mask, (1, 0))
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
         return cls(
             ids=ids[:, -tail:].to(device),
             mask=mask.to(device),
             positions=positions[:, -tail:].to(device),
-            cache=None if prefixes is None else gathered(known, prefixes),
+            cache=None if prefixes is None else gathered(known, prefixes, width=mask.shape[1] - tail),
         )
 
     def take(self, model: Any) -> Tensor:
@@ -232,16 +236,14 @@ def _appended(room: Tensor, n: int, new: Tensor) -> Tensor:
     return room
 
 
-def gathered(sequences: Sequence[Tokens], prefixes: PrefixTree) -> Cache:
-    """The keys and values of `sequences`, as rows that end together."""
-    longest = max(map(len, sequences))
+def gathered(sequences: Sequence[Tokens], prefixes: PrefixTree, *, width: int) -> Cache:
+    """The keys and values of `sequences`, as rows that end together, `width` tokens wide."""
     states: list[Tensor] = []
     for row, tokens in enumerate(sequences):
-        place = longest - len(tokens)
+        place = width - len(tokens)
         for piece in prefixes.states(tokens):
             if not states:
-                rows = len(sequences), longest
-                states = [new.new_zeros(rows[0], new.shape[0], longest, new.shape[2]) for new in piece]
+                states = [new.new_zeros(len(sequences), new.shape[0], width, new.shape[2]) for new in piece]
             n = piece[0].shape[1]
             for state, new in zip(states, piece, strict=True):
                 state[row, :, place : place + n] = new

@@ -237,9 +237,10 @@ def test_totals_are_those_of_all_clients_the_dead_included():
     clock = Clock()
     broker = RateBroker(Limits(), clock=clock)
     for client in ("a", "b"):
-        broker.report(client, "1", Report(usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
+        broker.report(client, "1", Report(missing=3, usage={"judge": Usage(calls=2, prompt_tokens=10, usd=0.5)}))
     clock.now += LEASE_SECONDS + 1
-    broker.report("b", "2", Report(usage={"judge": Usage(calls=1)}))
+    broker.report("b", "2", Report(missing=1, usage={"judge": Usage(calls=1)}))
+    assert broker.missing() == 7
     assert broker.usage() == {"judge": Usage(calls=5, prompt_tokens=20, usd=1.0)}
 
 

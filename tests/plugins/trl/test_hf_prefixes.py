@@ -156,6 +156,23 @@ def test_a_model_keeps_nothing_beyond_its_share_of_memory(tiny_base, read, monke
         assert sum(read) >= reply.prompt_tokens
 
 
+def test_a_model_in_training_keeps_nothing_from_before_a_step(tiny_base, tokenizer):
+    from collab_trl.hf.chat_format import ChatFormat
+    from collab_trl.online.policy import Policy
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_base)
+    form = ChatFormat(tokenizer, ends=[], folder=tiny_base)
+    policy = Policy(model, form, reply_limit=20)
+    before = replies(policy, futures())
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)), alpha=0.2)
+    after = replies(policy, futures())
+    assert after != before
+    assert after == replies(Policy(model, form, reply_limit=20), futures())
+
+
 def states(n: int, value: float = 0.0) -> list[torch.Tensor]:
     return [torch.full((2, n, 4), value) for _ in range(2)]
 
