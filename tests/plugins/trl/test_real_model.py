@@ -65,7 +65,7 @@ def test_a_server_that_holds_the_schema_keeps_a_model_to_the_form(local):
         model = as_chat_model(
             "openai/smollm2", api_base=server.api_base, api_key="-", temperature=1.0, max_tokens=REPLY
         )
-        check_form(*played_and_judged(model, 3))
+        check_form(*played_and_judged(model, 4))
     asked = {request.body["response_format"]["type"] for request in server.requests}
     assert asked == {"json_schema"}
 
@@ -108,7 +108,7 @@ def test_a_real_model_in_every_part_scores_or_says_why_not(smollm2, tmp_path):
 
 
 def test_a_real_bot_is_trained_on_its_own_replies_and_compared_with_itself(smollm2, tmp_path):
-    rules = ("--model", "offline", "--assistant-option", "max_tokens=60", "--cache", tmp_path / "cache")
+    rules = ("--model", "offline", "--assistant-option", "max_tokens=100", "--cache", tmp_path / "cache")
     chats, prefs, adapter = write_chats(tmp_path / "chats.jsonl", 3), tmp_path / "prefs.jsonl", tmp_path / "adapter"
     rule = ("--samples", 1, "--window", 1, "--candidates", 2, "--min-margin", 0)
     done("export-prefs", chats, "-a", f"hf:{smollm2}", *rules, *rule, "-o", prefs)
