@@ -35,6 +35,27 @@ def tiny_adapter(tiny_base):
 
 
 @pytest.fixture(scope="session")
+def smollm2():
+    """The folder of SmolLM2-135M-Instruct, a language model that really is one."""
+    from support.smollm2 import smollm2_folder
+
+    try:
+        return smollm2_folder()
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def transformers_server(smollm2):
+    """The address of `transformers serve` with that model: it takes any response_format and ignores it."""
+    from support.smollm2 import serving
+
+    pytest.importorskip("fastapi")
+    with serving(smollm2) as api_base:
+        yield api_base
+
+
+@pytest.fixture(scope="session")
 def redis_server():
     """A Redis whose database 0 a test may use as it likes."""
     from support.databases import Redis, running

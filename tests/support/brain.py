@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from collab_sdk.models.base import CallRole, ChatRequest
+from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.offline import OfflineModel
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import as_messages
 
+Brain = Callable[..., Awaitable[Any]]
+"""Answers a request's body with text, or with a ChatReply; `sample` tells the draws of one body apart."""
 ROLES = {
     "simulator": CallRole.SIMULATOR,
     "judge": CallRole.JUDGE,
@@ -41,28 +43,42 @@ def unfolded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return messages
 
 
+def request_of(body: dict[str, Any], sample: str = "") -> ChatRequest:
+    """The request that was sent as this body."""
+    asked = body.get("response_format") or {}
+    schema = asked.get("json_schema", {}).get("schema", {"type": "object"}) if asked else None
+    return ChatRequest(
+        role=role_of(body),
+        messages=as_messages(unfolded(body["messages"])),
+        settings=ModelSettings(temperature=body.get("temperature"), max_tokens=body.get("max_tokens")),
+        reply_schema=schema,
+        sample=sample,
+    )
+
+
 async def offline_brain(body: dict[str, Any], *, sample: str = "") -> str:
     """What `collab_sdk.offline` answers; as an assistant that asks, if the model's name says `proactive`.
 
     The same body gets the same answer, in whatever order requests arrive.
     """
-    reply = await OfflineModel(manner="proactive" if "proactive" in body["model"] else "passive").achat(
-        ChatRequest(
-            role=role_of(body),
-            messages=as_messages(unfolded(body["messages"])),
-            settings=ModelSettings(temperature=body.get("temperature"), max_tokens=body.get("max_tokens")),
-            reply_schema={"type": "object"} if "response_format" in body else None,
-            sample=sample,
-        )
-    )
-    return reply.content
+    model = OfflineModel(manner="proactive" if "proactive" in body["model"] else "passive")
+    return (await model.achat(request_of(body, sample))).content
 
 
-def varied(brain: Callable[..., Awaitable[str]]) -> Callable[[dict[str, Any]], Awaitable[str]]:
+def brain_of(model: ChatModel) -> Brain:
+    """What `model` answers, which a server around it so holds to the schema of a request, if the model does."""
+
+    def brain(body: dict[str, Any], *, sample: str = "") -> Awaitable[ChatReply]:
+        return model.achat(request_of(body, sample))
+
+    return brain
+
+
+def varied(brain: Brain) -> Brain:
     """A brain that draws anew each time it sees the same body. Which caller gets which draw depends on timing."""
     seen: Counter[str] = Counter()
 
-    def draw(body: dict[str, Any]) -> Awaitable[str]:
+    def draw(body: dict[str, Any]) -> Awaitable[Any]:
         key = json.dumps(body, sort_keys=True)
         seen[key] += 1
         return brain(body, sample=str(seen[key] - 1))

@@ -194,8 +194,8 @@ class PgBouncer(Database):
         return False
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
+def wait_until(true: Callable[[], bool], *, seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it has not come about"
         time.sleep(0.02)

@@ -4,17 +4,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from collab_sdk import ChatReply
 from support.faults import Body, Fault
 
 PIECE = 4
 
 
-def chat_completion(body: Body, texts: Sequence[str], fault: Fault) -> dict[str, Any]:
-    """One choice for each text."""
-    messages = [{"role": "assistant", "content": text, **fault.message} for text in texts]
+def chat_completion(body: Body, replies: Sequence[ChatReply], fault: Fault) -> dict[str, Any]:
+    """One choice for each reply."""
+    messages = [{"role": "assistant", "content": reply.content, **fault.message} for reply in replies]
     choices = [
-        {"index": index, "finish_reason": "stop", "message": message, **fault.choice}
-        for index, message in enumerate(messages)
+        {"index": index, "finish_reason": reply.finish_reason, "message": message, **fault.choice}
+        for index, (reply, message) in enumerate(zip(replies, messages, strict=True))
     ]
     return {
         "id": "chatcmpl-loopback",
@@ -22,18 +23,27 @@ def chat_completion(body: Body, texts: Sequence[str], fault: Fault) -> dict[str,
         "created": 0,
         "model": body["model"],
         "choices": choices if fault.choices else [],
-        **({"usage": _usage(body["messages"], [message["content"] for message in messages])} if fault.usage else {}),
+        **({"usage": _usage(body["messages"], messages, replies)} if fault.usage else {}),
     }
 
 
-def _usage(messages: Sequence[Mapping[str, Any]], texts: Sequence[str | None]) -> dict[str, int]:
-    prompt_tokens = sum(len(str(row.get("content") or "").split()) for row in messages)
-    completion_tokens = sum(len(str(text or "").split()) for text in texts)
+def _usage(
+    asked: Sequence[Mapping[str, Any]], said: Sequence[Mapping[str, Any]], replies: Sequence[ChatReply]
+) -> dict[str, int]:
+    """What the replies say that they took; words where they do not."""
+    prompt_tokens = replies[0].prompt_tokens or _words(asked)
+    completion_tokens = sum(
+        reply.completion_tokens or _words([message]) for reply, message in zip(replies, said, strict=True)
+    )
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
     }
+
+
+def _words(messages: Sequence[Mapping[str, Any]]) -> int:
+    return sum(len(str(row.get("content") or "").split()) for row in messages)
 
 
 def chat_chunks(completion: Mapping[str, Any], body: Body) -> Iterator[str]:

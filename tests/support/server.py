@@ -16,12 +16,13 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from collab_sdk import ChatReply
 from support.brain import offline_brain, varied
 from support.faults import Body, Fault, Script
 from support.openai_replies import chat_chunks, chat_completion, response, response_events
 
-Said = str | list[str]
-"""One choice's text, or the texts of several (n > 1)."""
+Said = str | ChatReply | list[str]
+"""One choice's text, by itself or with why it ended and what it took; or the texts of several (n > 1)."""
 Brain = Callable[[Body], Said | Awaitable[Said]]
 
 
@@ -126,24 +127,25 @@ class LoopbackServer:
             return _close(request, web.Response())
         if fault.body is not None:
             return _reply(fault, fault.body)
-        texts = await self._texts(body)
+        said = await self._said(body)
         if "input" in body:
-            whole = response(body, texts[0], fault, number)
+            whole = response(body, said[0].content, fault, number)
             events = response_events(whole)
         else:
-            whole = chat_completion(body, texts, fault)
+            whole = chat_completion(body, said, fault)
             events = chat_chunks(whole, body)
         if body.get("stream"):
             return await self._stream(request, events, fault)
         return await _cut(request, whole) if fault.act == "cut" else _reply(fault, whole)
 
-    async def _texts(self, body: Body) -> list[str]:
-        texts: list[str] = []
-        while len(texts) < (body.get("n") or 1):
+    async def _said(self, body: Body) -> list[ChatReply]:
+        replies: list[ChatReply] = []
+        while len(replies) < (body.get("n") or 1):
             said = self._brain(body)
             said = await said if inspect.isawaitable(said) else said
-            texts += said if isinstance(said, list) else [said]
-        return texts
+            choices = said if isinstance(said, list) else [said]
+            replies += [ChatReply(content=choice) if isinstance(choice, str) else choice for choice in choices]
+        return replies
 
     async def _stream(self, request: web.Request, events: Iterable[str], fault: Fault) -> web.StreamResponse:
         """Send the events; of one that is cut or stalls only the first three."""
