@@ -97,15 +97,12 @@ class Engine:
         while True:
             asked = await negotiation.fit(request)
             try:
-                reply = await self._call(model, asked, accept)
+                return await self._call(model, asked, accept)
             except ParameterRefusedError as error:
                 if not await negotiation.learn(error, asked):
                     self.ledger.of(request.role).failures += 1
                     raise
                 self.ledger.of(request.role).retries += 1
-            else:
-                negotiation.took(asked)
-                return reply
 
     async def dialects(self, models: Mapping[str, ChatModel]) -> dict[str, Any]:
         """How requests differ from what was asked for, by the keys of `models`, where a server took no other."""
@@ -253,6 +250,7 @@ class Engine:
                     if stop is not None and not left_out:
                         raise stop from error
                     raise
+                self.negotiation(model).took(request)
                 return reply if keep is None else await keep(reply)
 
     async def _persist(
