@@ -97,7 +97,7 @@ class Engine:
         while True:
             asked = await negotiation.fit(request)
             try:
-                return await self._call(model, asked, accept)
+                return await self._call(model, asked, accept, negotiation)
             except ParameterRefusedError as error:
                 if not await negotiation.learn(error, asked):
                     self.ledger.of(request.role).failures += 1
@@ -117,11 +117,17 @@ class Engine:
         return found
 
     async def _call(
-        self, model: ChatModel, request: ChatRequest, accept: Callable[[ChatReply], object] | None
+        self,
+        model: ChatModel,
+        request: ChatRequest,
+        accept: Callable[[ChatReply], object] | None,
+        negotiation: Negotiation,
     ) -> ChatReply:
         identity = call_identity(model, request)
         if identity is None:
-            return await self._pay(model, request)
+            reply = await self._pay(model, request)
+            negotiation.took(request)
+            return reply
         key = call_key(identity)
         if (known := await self._recall(key, model, request)) is not None:
             return known
@@ -133,7 +139,9 @@ class Engine:
             shared.task.add_done_callback(partial(_forget, shared_calls, key, shared))
         else:
             self.ledger.of(request.role).cache_hits += 1
-        return await shared.result()
+        reply = await shared.result()
+        negotiation.took(request)
+        return reply
 
     @contextmanager
     def opened(self, conversation_id: str, order: int | None = None) -> Iterator[None]:
@@ -250,7 +258,6 @@ class Engine:
                     if stop is not None and not left_out:
                         raise stop from error
                     raise
-                self.negotiation(model).took(request)
                 return reply if keep is None else await keep(reply)
 
     async def _persist(

@@ -34,6 +34,7 @@ class Negotiation:
         self._dialect: Dialect | None = None
         self._taken: set[tuple[str, str]] = set()
         """What the server has taken in this run, each with its value."""
+        self._noted: dict[tuple[int, int, str, str], object] = {}
         self._lessons = 0
         self._told: set[str] = set()
         self._readable: set[str] = set()
@@ -61,7 +62,11 @@ class Negotiation:
 
     def took(self, request: ChatRequest) -> None:
         """The server has answered `request`."""
-        self._taken.update(_parts(request).items())
+        begins = request.messages[0].role if request.messages else ""
+        kind = (id(request.settings), id(request.dialect), begins, request.template)
+        if kind not in self._noted:
+            self._noted[kind] = (request.settings, request.dialect)  # so that no other gets their ids
+            self._taken.update(_parts(request).items())
 
     async def learn(self, error: ParameterRefusedError, request: ChatRequest) -> bool:
         """Take in that the server has refused `request`; returns whether it is worth asking again.
@@ -162,7 +167,7 @@ def _parts(request: ChatRequest) -> dict[str, str]:
     if any(message.role == SYSTEM for message in sent.messages):
         parts[SYSTEM] = ""
     if (response_format := sent.dialect.response_format(sent.reply_schema)) is not None:
-        parts[RESPONSE_FORMAT] = value_text(response_format)
+        parts[RESPONSE_FORMAT] = f"{response_format['type']} {value_text(sent.reply_schema)}"
     return parts
 
 

@@ -52,6 +52,8 @@ MATHS = re.compile(
 )
 LATEX_IN_MATHS = re.compile(r"\\(?:t(?:o|an)|n(?:u|e|i|eg|ot|exists))(?![a-zA-Z])")
 """Those that might begin a word ("\\ni want"): taken for LaTeX where there is other mathematics."""
+BRACES = re.compile(r"[{&\uff5b\ufe5b]|\\u")
+"""What may be the beginning of an object, or be written in place of one."""
 INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 
 
@@ -148,7 +150,7 @@ def _shown(prompt: Iterable[str]) -> Iterator[str]:
     """Other people's words in a prompt, which stand there as JSON lines, with braces in them."""
     for text in prompt:
         for line in text.splitlines():
-            if line.startswith(("{", "[", '"')):
+            if line.startswith(("{", "[", '"')) and BRACES.search(line, 1):
                 with suppress(ValueError, RecursionError):
                     for words in _strings(json.loads(line)):
                         plain = INVISIBLE.sub("", unicodedata.normalize("NFKC", html.unescape(words)))
