@@ -1,6 +1,5 @@
 """Requests, replies and errors in the shape of OpenAI's SDK, which LiteLLM and many clients share."""
 
-import json
 import math
 import os
 import re
@@ -10,7 +9,7 @@ from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, InputError, ModelCallError, ParameterRefusedError
 from collab_sdk.models.base import ChatReply, ChatRequest
-from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM, with_value
+from collab_sdk.models.refusals import COMPLAINT_CHARACTERS, refused_parameter
 from collab_sdk.models.replies import token_count
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
@@ -25,36 +24,15 @@ REFUSED = {401, 402, 403, 404, *REDIRECTS}
 FLAGGED = re.compile(r"flag|moderat|content(?!-type)|safety|policy", re.IGNORECASE)
 """What a 403 says that is about this one chat (OpenRouter, Azure), not about the key."""
 NO_MODEL = re.compile(
-    r"\bmodel(?!')(\W+[^\s`'\"]+){0,2}?\W+(does not exist|(was |is |could )?not (be )?found|is not supported)"
-    r"|unknown model|invalid model|not a valid model",
+    r"\bmodel(?!['.,\w])\S{0,100}+\s(?:\S{1,100}+\s){0,2}?(?:does not exist|(?:was |is |could )?not (?:be )?found"
+    r"|is not supported)|unknown model|invalid model|not a valid model",
     re.IGNORECASE,
 )
+"""Possessive and bounded: a hostile text of any length takes linear time."""
 NO_KEY = re.compile(
     r"missing credentials|missing \w* ?api key|api_key client option|api key not (found|valid)", re.IGNORECASE
 )
 NO_QUOTA = re.compile(r"check your plan and billing", re.IGNORECASE)
-REFUSALS = {400, 422}
-TEACHING = {*REFUSALS, 500}
-"""500: what servers answer whose chat template does not take the chat."""
-SYSTEM_REFUSED = re.compile(
-    r"\bsystem\W{0,2}\s*(?:role|messages?|prompts?|instructions?)\b.{0,40}(?:not|n't|unsupported)|roles must alternate"
-    r"|role.{0,40}['\"`]system['\"`]|(?:not support|unsupported|unknown|unexpected|invalid).{0,40}['\"`]?system['\"`]?",
-    re.IGNORECASE | re.DOTALL,
-)
-FORMAT_REFUSED = re.compile(
-    r"response[_ ]?format|json[_ ](?:schema|object|mode)|structured[ -]outputs?|guided[_ ](?:json|decoding)"
-    r"|\bgrammar\b",
-    re.IGNORECASE,
-)
-OUT_OF_RANGE = re.compile(
-    r"context (?:length|window|size)|too (?:long|large|big|many|high|small|low)|exceed|\bbetween\b"
-    r"|\bat (?:most|least)\b|\b(?:less|greater|more|fewer|smaller|larger) than\b"
-    r"|maximum|minimum|out of range|\brange\b",
-    re.IGNORECASE,
-)
-ONE_VALUE = re.compile(r"unsupported value|\bonly\b[^.]{0,40}\bvalue|\bvalue\b[^.]{0,40}\bnot support", re.IGNORECASE)
-"""Another value of the same setting may do: OpenAI's reasoning models take a temperature of 1."""
-COMPLAINT_CHARACTERS = 1_000
 RETRY_HINT = re.compile(r"retry in|retry ?after|retry_?delay|try again in", re.IGNORECASE)
 
 
@@ -126,10 +104,10 @@ def translated(name: str, error: Exception, *, request: ChatRequest | None = Non
     """
     status = getattr(error, "status_code", None)
     said = one_line(str(error))
-    if request is not None and status in TEACHING and (parameter := refused_parameter(error, request.fitted())):
+    if request is not None and (parameter := refused_parameter(error, request.fitted())):
         return ParameterRefusedError(f"{name} does not take {parameter}: {said}", parameter=parameter)
     retry_after = retry_after_in(getattr(error, "litellm_response_headers", None) or _headers(error))
-    if _is_refusal(status, str(error)) or _is_out_of_quota(error, retry_after):
+    if _is_refusal(status, str(error)[:COMPLAINT_CHARACTERS]) or _is_out_of_quota(error, retry_after):
         usual = REDIRECTED if status in REDIRECTS else "Check the key, the model name and the quota."
         return EndpointError(f"{name} refuses the request. {advice or usual} It said: {said}")
     return ModelCallError(
@@ -138,64 +116,6 @@ def translated(name: str, error: Exception, *, request: ChatRequest | None = Non
         retry_after=retry_after,
         rate_limited=status == 429,
     )
-
-
-def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
-    """Which part of the `request` a server does not take, by its refusal; None if it is about something else.
-
-    That a value is too large or out of range is something else: without it, another thing would be asked.
-    """
-    named, said = _complaint(error)
-    if OUT_OF_RANGE.search(said):
-        return None
-    settings = request.settings.sent()
-    sent = {each: value for each, value in settings.items() if not each.startswith("extra_")}
-    sent |= settings.get("extra_body", {})
-    has_system = any(message.role == SYSTEM for message in request.messages)
-    if has_system and (SYSTEM_REFUSED.search(said) or any("role" in place.split(".")[-1] for place in named)):
-        return SYSTEM
-    if getattr(error, "status_code", None) not in REFUSALS:
-        return None
-    asked_for_json = request.dialect.response_format(request.reply_schema) is not None
-    for place in named:
-        if asked_for_json and RESPONSE_FORMAT in place:
-            return RESPONSE_FORMAT
-        if (name := next((each for each in sent if each in place.split(".")), None)) is not None:
-            return with_value(name, sent[name]) if ONE_VALUE.search(said) else name
-    found = {name: position for name in sent if (position := _mentioned(name, said)) is not None}
-    if asked_for_json and (about := FORMAT_REFUSED.search(said)) is not None:
-        found[RESPONSE_FORMAT] = about.start()
-    first = min(found, key=lambda name: found[name], default=None)
-    return with_value(first, sent[first]) if first in sent and ONE_VALUE.search(said) else first
-
-
-def _mentioned(name: str, said: str) -> int | None:
-    """Where a parameter is named: in quotes, or as a word that is nothing but a parameter."""
-    word = re.escape(name)
-    plain = rf"|(?<!\w){word}(?!\w)" if "_" in name or name == "temperature" else ""
-    found = re.search(rf"[`'\"\[]{word}[`'\"\]]|\bparameters?:?\s+{word}(?!\w){plain}|(?<!\w){word} (?:is|param)", said)
-    return None if found is None else found.start()
-
-
-def _complaint(error: Exception) -> tuple[list[str], str]:
-    """The places of the request that a refusal names, and its words; not what it repeats of the request."""
-    body: Any = getattr(error, "body", None)
-    if isinstance(body, str):
-        try:
-            body = json.loads(body)
-        except (ValueError, RecursionError):
-            return [], body[:COMPLAINT_CHARACTERS]
-    if not isinstance(body, Mapping):
-        return [], str(error)[:COMPLAINT_CHARACTERS]
-    inner = body.get("error", body)
-    inner = inner if isinstance(inner, Mapping) else {"message": inner}
-    details = inner.get("detail", inner.get("details"))
-    rows = [row for row in details if isinstance(row, Mapping)] if isinstance(details, list) else []
-    places = [inner.get("param"), *(row.get("loc") for row in rows)]
-    named = [".".join(map(str, place)) if isinstance(place, list | tuple) else place for place in places]
-    words = [inner.get("message"), details, *(row.get("msg") for row in rows)]
-    said = " ".join(word for word in words if isinstance(word, str))
-    return [place for place in named if isinstance(place, str)], said[:COMPLAINT_CHARACTERS]
 
 
 def _headers(error: Exception) -> Any:
