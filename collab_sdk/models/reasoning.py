@@ -82,9 +82,10 @@ def split_reasoning(text: str, *, is_json: bool = False) -> tuple[str, str]:
     are those in quotes or code, and those in a reply that is an object.
 
     Where JSON is asked for (`is_json`), all up to the last closing mark is thought, since what stands between two
-    thoughts may be quoted in one. But JSON is never cut: a mark in it is quoted.
+    thoughts may be quoted in one. But what begins as JSON is never cut, since a mark behind that may be quoted too.
     """
-    content, thoughts = text, []
+    content = text
+    thoughts: list[str] = []
     while True:
         rest, thought = _after_thoughts(content) if is_json else _around_thoughts(content)
         if rest == content:
@@ -157,7 +158,7 @@ def _unmarked(text: str, is_json: bool) -> tuple[str, str]:
 
 
 def _after_thoughts(text: str) -> tuple[str, str]:
-    """Split a reply that JSON is wanted of, at its last closing mark."""
+    """Split a reply that JSON is wanted of, at its last closing mark or the first that JSON comes after."""
     if OBJECT.match(text):
         return text, ""
     start = _begin(text, 0)
@@ -166,15 +167,18 @@ def _after_thoughts(text: str) -> tuple[str, str]:
         if mark.lastgroup not in CLOSED_BY.values() or _is_quoted(text, mark):
             continue
         if opening is None and text.count("{", start, mark.start()) > text.count("}", start, mark.start()):
-            break  # it is quoted in an object
+            break  # the mark stands in an object, where it is quoted
         end, start = mark.start(), _begin(text, mark.end())
         opening = _opening_at(text, start)
+        if OBJECT.match(text, start):
+            break
     if opening is not None:
         return "", _thought(text)
     return (text, "") if end < 0 else (_trimmed(text[start:]), _thought(text[:end]))
 
 
 def _around_thoughts(text: str) -> tuple[str, str]:
+    """Split a reply of free text."""
     if MARK.search(text) is None:
         return text, ""
     said: list[str] = []
@@ -197,7 +201,7 @@ def _next_thought(text: str, start: int, *, is_first: bool) -> tuple[re.Match[st
     """The marks around the next thought; one that begins the reply may lack either."""
     opening: re.Match[str] | None = None
     unpaired = 0
-    """Opening marks that are text, and make the next closing mark text."""
+    """How many opening marks are text; each makes a closing mark text."""
     for mark in _marks(text, start):
         if opening is not None:
             if mark.lastgroup == CLOSED_BY[str(opening.lastgroup)]:
@@ -216,10 +220,8 @@ def _next_thought(text: str, start: int, *, is_first: bool) -> tuple[re.Match[st
     if opening is None or not is_first or opening.start() > start:
         return None
     closing = None
-    for mark in MARK.finditer(
-        text, opening.end()
-    ):  # what seemed to be code was none if nothing else closes the thought
-        if mark.lastgroup == CLOSED_BY[str(opening.lastgroup)] and not _is_quoted(text, mark):
+    for mark in MARK.finditer(text, opening.end()):  # if nothing else closes the thought, what seemed to be code does
+        if mark.lastgroup == CLOSED_BY[str(opening.lastgroup)]:
             closing = mark
     return opening, closing
 
@@ -227,7 +229,7 @@ def _next_thought(text: str, start: int, *, is_first: bool) -> tuple[re.Match[st
 def _marks(text: str, start: int) -> Iterator[re.Match[str]]:
     """The marks that stand neither in code nor in quotes.
 
-    A code fence that is left open may have been left open in a thought, so a mark that closes one is still looked for.
+    A fence that is never closed may have been opened in a thought: a closing mark alone in its line still counts there.
     """
     is_open = has_opening = False
     while start < len(text):
@@ -240,11 +242,12 @@ def _marks(text: str, start: int) -> Iterator[re.Match[str]]:
                 start = following.end() + 1
                 continue
             is_open = True
+        line = text[start:end].strip()
         for mark in CODE_OR_MARK.finditer(text, start, end):
             if mark.lastgroup == "code" or _is_quoted(text, mark):
                 continue
             has_opening |= is_open and mark.lastgroup in CLOSED_BY
-            if not is_open or not (has_opening or text[start : mark.start()].strip() or text[mark.end() : end].strip()):
+            if not is_open or (mark[0] == line and not has_opening):
                 yield mark
         start = end + 1
 
@@ -256,9 +259,8 @@ def _ends_thought(text: str, start: int, mark: re.Match[str]) -> bool:
     if (beginning and beginning[1]) or CONTROL.match(behind) or _is_object(text, mark.end()):
         return True
     last = before[-1:] or "\n"
-    if last in QUOTES or behind[:1] in QUOTES:
-        return False
-    return not behind.partition("\n")[0].strip() or (last in SENTENCE_ENDS and behind[0].isalnum())
+    is_last_in_line = not behind.partition("\n")[0].strip()
+    return last not in QUOTES and (is_last_in_line or (last in SENTENCE_ENDS and behind[0].isalnum()))
 
 
 def _line_before(text: str, start: int, mark: re.Match[str]) -> str:

@@ -168,7 +168,8 @@ def _constraint(pending: PendingReply, chat_format: ChatFormat) -> Constraint | 
     if asked is None or request.reply_schema is None:
         return None
     schema = request.reply_schema if asked["type"] == ReplyFormat.SCHEMA else ANY_OBJECT
-    return chat_format.grammars.constraint(schema, after=chat_format.closes_thought if pending.opening else None)
+    after = partial(chat_format.closes_thought, opening=pending.opening) if pending.opening else None
+    return chat_format.grammars.constraint(schema, after=after)
 
 
 def _reply(row: BatchRow, pending: PendingReply, chat_format: ChatFormat) -> ChatReply:
