@@ -11,7 +11,7 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
-from collab_sdk.models.reasoning import said
+from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
@@ -69,7 +69,7 @@ class Rollout:
 
         Of several goals, each sample has the next in turn.
         """
-        start, goals = said(messages), as_goals(goal)
+        start, goals = without_reasoning(messages), as_goals(goal)
         plays = (
             self.aplay(start, goal=goal_of(sample, goals), sample=sample, conversation_id=conversation_id)
             for sample in range(self.samples)
@@ -88,7 +88,7 @@ class Rollout:
 
         Raises RunStoppedError, and no other.
         """
-        return await self._aplay(said(messages), Goal.of(goal), self.window, sample, conversation_id)
+        return await self._aplay(without_reasoning(messages), Goal.of(goal), self.window, sample, conversation_id)
 
     async def aconverse(
         self,
@@ -102,7 +102,7 @@ class Rollout:
 
         The opening ends with a user message, or is empty: then the user begins. Errors are those of `aplay`.
         """
-        start, goal = said(opening), Goal.of(goal)
+        start, goal = without_reasoning(opening), Goal.of(goal)
         if not start:
             return await self._aplay(start, goal, self.window, sample, conversation_id)
         try:

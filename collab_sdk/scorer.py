@@ -13,7 +13,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
-from collab_sdk.models.reasoning import said, said_in
+from collab_sdk.models.reasoning import conversation_without_reasoning, without_reasoning
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
@@ -137,7 +137,7 @@ class MRScorer:
         missing from the score and listed in its `errors`. Raises UsageError for messages that do not end with a
         response, RunStoppedError if the run cannot go on.
         """
-        start, goals = said(messages), as_goals(goal)
+        start, goals = without_reasoning(messages), as_goals(goal)
         if not start or start[-1].role != "assistant":
             raise UsageError("messages must end with the assistant's response that is to be scored.")
         for each in goals:
@@ -186,7 +186,7 @@ class MRScorer:
         conversation_id: str = "",
     ) -> list[MRScore]:
         """Scores of `responses` to one history, best first, those without a score last."""
-        start = said(history)
+        start = without_reasoning(history)
         scores = await all_settled(
             self.ascore(
                 [*start, Message(role="assistant", content=response)], goal=goal, conversation_id=conversation_id
@@ -207,7 +207,7 @@ class MRScorer:
 
         Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
-        conversation = said_in(conversation)
+        conversation = conversation_without_reasoning(conversation)
         goal = await self.goals.aread(conversation)
 
         async def score(turn: Turn) -> MRScore:

@@ -36,9 +36,10 @@ def call_identity(model: ChatModel, request: ChatRequest) -> dict[str, Any] | No
     }
 
 
-def lesson_identity(model: ChatModel, before: Dialect) -> dict[str, Any]:
-    """Of what was learnt of the model's server by a refusal, `before` being what was known until then."""
-    return {"version": KEY_VERSION, "model": dict(model.fingerprint or {}), "dialect_before": before.to_dict()}
+def lesson_identity(model: ChatModel, before: Dialect | None) -> dict[str, Any]:
+    """Of what was learnt of the model's server by a refusal, `before` being what was known until then, if anything."""
+    known = None if before is None else before.to_dict()
+    return {"version": KEY_VERSION, "model": dict(model.fingerprint or {}), "dialect_before": known}
 
 
 def call_key(identity: dict[str, Any]) -> str:

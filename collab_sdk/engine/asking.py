@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import TruncatedReplyError, UnreadableReplyError
+from collab_sdk.errors import EmptyReplyError, TruncatedReplyError, UnreadableReplyError
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.form import Form
 from collab_sdk.models.reading import read_fenced, read_reply
@@ -91,7 +91,7 @@ async def _ask(
             )
             again = replace(request, messages=request.messages + said_and_wrong)
             answer = accept(await engine.call(model, again, accept=accept))
-    except TruncatedReplyError as error:
+    except (TruncatedReplyError, EmptyReplyError) as error:
         negotiation.unread(request, said, str(error))
         raise
     except ValueError as error:

@@ -97,15 +97,12 @@ class Engine:
         while True:
             asked = await negotiation.fit(request)
             try:
-                reply = await self._call(model, asked, accept)
+                return await self._call(model, asked, accept, negotiation)
             except ParameterRefusedError as error:
                 if not await negotiation.learn(error, asked):
                     self.ledger.of(request.role).failures += 1
                     raise
                 self.ledger.of(request.role).retries += 1
-            else:
-                negotiation.took(asked)
-                return reply
 
     async def dialects(self, models: Mapping[str, ChatModel]) -> dict[str, Any]:
         """How requests differ from what was asked for, by the keys of `models`, where a server took no other."""
@@ -120,11 +117,17 @@ class Engine:
         return found
 
     async def _call(
-        self, model: ChatModel, request: ChatRequest, accept: Callable[[ChatReply], object] | None
+        self,
+        model: ChatModel,
+        request: ChatRequest,
+        accept: Callable[[ChatReply], object] | None,
+        negotiation: Negotiation,
     ) -> ChatReply:
         identity = call_identity(model, request)
         if identity is None:
-            return await self._pay(model, request)
+            reply = await self._pay(model, request)
+            negotiation.took(request)
+            return reply
         key = call_key(identity)
         if (known := await self._recall(key, model, request)) is not None:
             return known
@@ -136,7 +139,9 @@ class Engine:
             shared.task.add_done_callback(partial(_forget, shared_calls, key, shared))
         else:
             self.ledger.of(request.role).cache_hits += 1
-        return await shared.result()
+        reply = await shared.result()
+        negotiation.took(request)
+        return reply
 
     @contextmanager
     def opened(self, conversation_id: str, order: int | None = None) -> Iterator[None]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collab_sdk.metrics import Judge, Judgement, Rubric
+from collab_sdk.metrics.base import MOST_ITEMS
 from collab_sdk.models.form import Flag, Form, Items, Note, Record
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Goal, Message
@@ -13,7 +14,8 @@ QUESTION_MARKS = "?\uff1f\u061f\u037e\u055e"
 """Latin, full-width, Arabic, Greek and Armenian."""
 QUESTION: Form = Record(fields={"question": Note(), "changed": Flag()})
 FORM: Form = Record(
-    fields={"reason": Note(), "questions": Items(item=QUESTION, keyed=("question", "changed"))}, bare="questions"
+    fields={"reason": Note(), "questions": Items(item=QUESTION, at_most=MOST_ITEMS, keyed=("question", "changed"))},
+    bare="questions",
 )
 MARKS = QUESTION_MARKS + ";"
 """Without any of these no question was asked, in most scripts (Greek is often written with a semicolon); the judge

@@ -20,7 +20,7 @@ from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_forma
 from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.store.store_log import count_store, is_store, read_store
-from collab_sdk.models.reasoning import said_in
+from collab_sdk.models.reasoning import conversation_without_reasoning
 from collab_sdk.types import Conversation
 
 NO_CALL = "entries that log no call of a chat model, left out"
@@ -99,7 +99,7 @@ def _read(
     for where, conversation in _found(files, forced, report, notes):
         try:
             _check_length(conversation)
-            conversation = said_in(conversation)
+            conversation = conversation_without_reasoning(conversation)
             if not unanswered:
                 check_answered(conversation)
             conversation = ids.claim(conversation)

@@ -93,10 +93,15 @@ def artefact_of(metric: Metric, goal: Goal) -> str | None:
     return None if artefact is None else artefact(goal)
 
 
+MOST_ITEMS = 20
+"""Of a list in a judgement."""
 SCORE: Form = Record(fields={"reason": Note(), "score": Number(low=0, high=1)}, bare="score")
 REQUIREMENT: Form = Record(fields={"requirement": Note(), "met": Flag()})
 CHECKLIST: Form = Record(
-    fields={"reason": Note(), "checklist": Items(item=REQUIREMENT, at_least=1, keyed=("requirement", "met"))},
+    fields={
+        "reason": Note(),
+        "checklist": Items(item=REQUIREMENT, at_least=1, at_most=MOST_ITEMS, keyed=("requirement", "met")),
+    },
     bare="checklist",
 )
 

@@ -20,7 +20,13 @@ from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import from_environment, request_arguments, translated
 from collab_sdk.models.providers import ApiKey, has_own_address, load_litellm
 from collab_sdk.models.reading import read_reply
-from collab_sdk.models.reasoning import marks_reasoning, said, said_in, set_apart, split_reasoning
+from collab_sdk.models.reasoning import (
+    conversation_without_reasoning,
+    marks_reasoning,
+    set_apart,
+    split_reasoning,
+    without_reasoning,
+)
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.replies import reply_text
 from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
@@ -55,6 +61,7 @@ __all__ = [
     "ServerModel",
     "Text",
     "as_chat_model",
+    "conversation_without_reasoning",
     "files_of",
     "from_environment",
     "has_own_address",
@@ -65,11 +72,10 @@ __all__ = [
     "read_reply",
     "reply_text",
     "request_arguments",
-    "said",
-    "said_in",
     "set_apart",
     "settings_for",
     "spec_of",
     "split_reasoning",
     "translated",
+    "without_reasoning",
 ]

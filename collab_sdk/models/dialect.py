@@ -35,26 +35,34 @@ class Dialect:
     """Settings that are sent under their newer name."""
     system_role: bool = True
     """If not, the system message stands at the head of the first user message."""
-    refused_schemas: tuple[str, ...] = ()
-    """Digests of schemas that a server which takes others has refused."""
+    schemas: tuple[tuple[str, ReplyFormat], ...] = ()
+    """How a server that takes other schemas is asked instead for these, by their digests."""
 
     def without(self, parameter: str, schema: Mapping[str, Any] | None = None) -> "Dialect":
         """The dialect for a server that refused `parameter`; the same one if nothing can be done about it.
 
         `schema` is the one that it refused, if it has taken others.
         """
-        if parameter == SYSTEM:
+        name, equals, value = parameter.partition("=")
+        base = next((old for old, successor in SUCCESSORS.items() if name == successor), name)
+        if name == SYSTEM:
             return replace(self, system_role=False)
-        if parameter == RESPONSE_FORMAT and schema is not None and self.reply_format is ReplyFormat.SCHEMA:
-            return replace(self, refused_schemas=tuple(sorted({*self.refused_schemas, _digest(schema)})))
-        if parameter == RESPONSE_FORMAT:
-            formats = list(ReplyFormat)
-            return replace(self, reply_format=formats[min(formats.index(self.reply_format) + 1, len(formats) - 1)])
-        if parameter in SUCCESSORS and parameter not in (*self.renamed, *self.left_out):
-            return replace(self, renamed=tuple(sorted({*self.renamed, parameter})))
-        parameter = next((name for name, successor in SUCCESSORS.items() if parameter == successor), parameter)
-        renamed = tuple(each for each in self.renamed if each != parameter)
-        return replace(self, left_out=tuple(sorted({*self.left_out, parameter})), renamed=renamed)
+        if name == RESPONSE_FORMAT:
+            if schema is None or self.reply_format is ReplyFormat.PROMPT:
+                return replace(self, reply_format=self._next(self.reply_format))
+            digest = _digest(schema)
+            known = dict(self.schemas)
+            known[digest] = self._next(known.get(digest, self.reply_format))
+            return replace(self, schemas=tuple(sorted(known.items())))
+        if name in SUCCESSORS and name not in (*self.renamed, *self.left_out) and not equals:
+            return replace(self, renamed=tuple(sorted({*self.renamed, name})))
+        renamed = tuple(each for each in self.renamed if equals or each != base)
+        return replace(self, left_out=tuple(sorted({*self.left_out, f"{base}{equals}{value}"})), renamed=renamed)
+
+    @staticmethod
+    def _next(reply_format: ReplyFormat) -> ReplyFormat:
+        formats = list(ReplyFormat)
+        return formats[min(formats.index(reply_format) + 1, len(formats) - 1)]
 
     def settings(self, settings: ModelSettings) -> ModelSettings:
         """The settings as they are sent."""
@@ -82,16 +90,19 @@ class Dialect:
 
     def response_format(self, schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The parameter of that name, for a reply that holds an object of that schema; None: it is not sent."""
-        if schema is None or self.reply_format is ReplyFormat.PROMPT:
+        if schema is None:
             return None
-        is_refused = bool(self.refused_schemas) and _digest(schema) in self.refused_schemas
-        if self.reply_format is ReplyFormat.OBJECT or is_refused:
+        reply_format = dict(self.schemas).get(_digest(schema), self.reply_format) if self.schemas else self.reply_format
+        if reply_format is ReplyFormat.PROMPT:
+            return None
+        if reply_format is ReplyFormat.OBJECT:
             return {"type": "json_object"}
         described = {"name": "reply", "schema": schema, "strict": _is_strict(schema)}
         return {"type": "json_schema", "json_schema": described}
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        lists = {"left_out": list(self.left_out), "renamed": list(self.renamed)}
+        return {**asdict(self), **lists, "schemas": dict(self.schemas)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Dialect":
@@ -101,7 +112,7 @@ class Dialect:
             left_out=tuple(map(str, value["left_out"])),
             renamed=tuple(each for each in value["renamed"] if each in SUCCESSORS),
             system_role=bool(value["system_role"]),
-            refused_schemas=tuple(map(str, value["refused_schemas"])),
+            schemas=tuple((str(digest), ReplyFormat(each)) for digest, each in value["schemas"].items()),
         )
 
 
@@ -111,11 +122,16 @@ PLAIN = Dialect()
 
 def with_value(name: str, value: Any) -> str:
     """A setting with its value, for a server that takes other values."""
-    return f"{name}={json.dumps(value, default=str, sort_keys=True)}"
+    return f"{name}={value_text(value)}"
+
+
+def value_text(value: Any) -> str:
+    """A JSON value as text, the same for the same value."""
+    return json.dumps(value, default=str, sort_keys=True)
 
 
 def _digest(schema: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(value_text(schema).encode()).hexdigest()[:16]
 
 
 def _folded(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -135,12 +151,6 @@ def _folded(messages: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(folded)
 
 
-def _is_strict(schema: Any) -> bool:
-    """Whether the schema says all that it says so that a server can hold it: every object is closed."""
-    if isinstance(schema, Mapping):
-        if "type" not in schema and "properties" not in schema and "items" not in schema:
-            return False
-        parts = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
-        closed = schema.get("type") != "object" or schema.get("additionalProperties") is False
-        return closed and all(map(_is_strict, parts))
-    return False
+def _is_strict(schema: Mapping[str, Any]) -> bool:
+    """Whether a server can hold a model to every part of it: OpenAI's takes no part that is left open."""
+    return schema.get("additionalProperties") is False and all(schema.get("properties", {}).values())

@@ -32,6 +32,11 @@ class Text:
     default: str | None = None
 
     @property
+    def is_optional(self) -> bool:
+        """Whether the key may be missing."""
+        return self.default is not None
+
+    @property
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
 
@@ -46,6 +51,8 @@ class Text:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Note:
     """A remark that decides nothing: whatever stands there is taken as text, and it may be left out."""
+
+    is_optional = True
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -100,12 +107,15 @@ class Items:
 
     item: Form
     at_least: int = 0
+    at_most: int | None = None
+    """What servers hold the model to, since small models write lists without end; a longer one is read all the same."""
     keyed: tuple[str, str] | None = None
 
     @property
     def schema(self) -> dict[str, Any]:
-        bound = {"minItems": self.at_least} if self.at_least else {}
-        return {"type": "array", "items": self.item.schema, **bound}
+        least = {"minItems": self.at_least} if self.at_least else {}
+        most = {"maxItems": self.at_most} if self.at_most else {}
+        return {"type": "array", "items": self.item.schema, **least, **most}
 
     def read(self, value: Any, name: str = "the answer") -> list[Any]:
         if isinstance(value, Mapping) and self.keyed is not None:
@@ -140,8 +150,7 @@ class Record:
         return {each: self._field(value, each, form) for each, form in self.fields.items()}
 
     def _field(self, value: Mapping[str, Any], name: str, form: Form) -> Any:
-        optional = isinstance(form, Note) or (isinstance(form, Text) and form.default is not None)
-        if name not in value and not optional:
+        if name not in value and not getattr(form, "is_optional", False):
             raise ValueError(f'"{name}" is missing')
         return form.read(value.get(name), f'"{name}"')
 

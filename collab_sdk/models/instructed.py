@@ -48,6 +48,11 @@ class InstructedModel:
         return takes_of(self._model)
 
     @property
+    def dialect_takes_time(self) -> bool:
+        """Whether it is worth keeping."""
+        return getattr(self._model, "dialect_takes_time", False)
+
+    @property
     def dialect(self) -> Dialect:
         """What is known of the bot's server."""
         known: Dialect = getattr(self._model, "dialect", PLAIN)

@@ -117,6 +117,8 @@ class LiteLLMModel:
         """Whether the address is one that the provider's own key is not meant for."""
         return self._api_base not in (None, self._own_base)
 
+    dialect_takes_time = True  # LiteLLM is imported for it
+
     @cached_property
     def dialect(self) -> Dialect:
         """What LiteLLM knows of the provider: which parameters it takes, and how it is asked for JSON."""

@@ -1,13 +1,17 @@
 """Reading what a model answers with: one reader for judge, user, goal and extraction.
 
-A reply may quote hostile text, and what it quotes must not win: an object that stands in the prompt is not the model's
-own, and one that another contradicts decides nothing. Small models write JSON loosely, so the reader is lenient in
-form. It is exact where that matters: a backslash that begins a formula or a pattern is kept.
+A reply may quote hostile text, and what it quotes must not win. An object that is the whole reply is the model's own,
+unless the same answer stands in what it was shown; one amid other text is only taken where nothing like it does. What
+is left open is asked for again, alone. Small models write JSON loosely, so the reader is lenient in form. It is exact
+where that matters: a backslash that begins a formula or a pattern is kept.
 """
 
+import html
 import json
 import re
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from collab_sdk.models.reasoning import split_reasoning
@@ -15,13 +19,16 @@ from collab_sdk.models.reasoning import split_reasoning
 T = TypeVar("T")
 
 NO_OBJECT = "there is no JSON object in it"
+QUOTED = "its object may be quoted from what you were shown"
 MOST_CHARACTERS = 4_000_000
 """A longer reply is no object that anybody asked for."""
 DEEPEST = 64
 EFFORT = 5
 """How many times its own length a reply is read, at most, in search of an object."""
-FENCED = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n(.*?)\n?\s*\1\s*", re.DOTALL)
+FENCES = ("```", "~~~")
 SPACE = re.compile(r"\s*")
+KEYED = re.compile(r"\{\s*[\"']")
+"""How an object begins, and nothing that is only written in braces."""
 WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 SCALAR = re.compile(rf"(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|{'|'.join(WORDS)})(?![\w.])")
 BARE_KEY = re.compile(r"[A-Za-z_]\w*")
@@ -34,44 +41,53 @@ ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 MEANT = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "/": "/", "'": "'", "\n": "\n"}
 """What an escape stands for. Backspaces and form feeds are in no chat: `\\b` and `\\f` begin LaTeX or a pattern."""
 LATEX = re.compile(
-    r"\\(?:r[a-z]"
-    r"|t(?:imes|heta|au|frac|binom|ilde|anh|herefore|riangle\w*|op|ext(?:bf|it|rm|tt|sf|sc|normal)?(?=\s*\{))(?![a-zA-Z])"
-    r"|n(?:abla|eq|otin|exists|onumber|olimits|leq|geq|ewline|ewcommand)(?![a-zA-Z]))"
+    r"\\(?:r(?:ight(?:arrow)?|angle|ho|floor|ceil|m|ef)"
+    r"|t(?:imes|heta|au|frac|binom|ilde|anh|herefore|riangle\w*|op|ext(?:bf|it|rm|tt|sf|sc|normal)?(?=\s*\{))"
+    r"|n(?:abla|eq|otin|onumber|olimits|leq|geq|ewline|ewcommand))(?![a-zA-Z])"
 )
 """Commands of LaTeX that JSON would read as a tab, a newline or a carriage return, and that begin no word there."""
-MATHS = re.compile(r"\\[(\[]|\\(?:frac|sqrt|sum|int|cdot|leq?|geq?|alpha|beta|boxed|infty|pi)(?![a-zA-Z])|\$[^$]+\$")
-LATEX_IN_MATHS = re.compile(r"\\(?:t(?:o|an)|n(?:u|e|i|eg|ot))(?![a-zA-Z])")
+MATHS = re.compile(
+    r"\\[(\[]|\\(?:frac|sqrt|sum|int|cdot|leq?|geq?|alpha|beta|boxed|infty|pi)(?![a-zA-Z])"
+    r"|\$(?=[^\s$])[^$\n]{0,200}(?<=[^\s$])\$(?!\d)"
+)
+LATEX_IN_MATHS = re.compile(r"\\(?:t(?:o|an)|n(?:u|e|i|eg|ot|exists))(?![a-zA-Z])")
 """Those that might begin a word ("\\ni want"): taken for LaTeX where there is other mathematics."""
-UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-UNSAID = ("\\n", "\\t", "\\r", *" \t\n\r\u00a0\u2028\u2029\\\"'`")
-"""What differs between a text and its quotation: white space, quotation marks, and how JSON writes them."""
+BRACES = re.compile(r"[{&\uff5b\ufe5b]|\\u")
+"""What may be the beginning of an object, or be written in place of one."""
+INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 
 
 def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] = ()) -> T:
     """What `accept` makes of the one object that a reply answers with.
 
-    `accept` raises ValueError for an object in another form. `prompt` holds the texts that the model was shown. A reply
-    that is an object as a whole is taken; else the last one in it that `accept` takes, after all reasoning. Raises
-    ValueError if there is none, if it is only quoted from the prompt, and if there are several that differ.
+    `accept` raises ValueError for an object in another form. `prompt` holds the texts that the model was shown, in
+    which other people's words stand as JSON lines. Raises ValueError if there is no such object after all reasoning, if
+    it may be quoted from the prompt, and if there are several that differ.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"it has {len(text):,} characters")
     text, _ = split_reasoning(text, is_json=True)
-    try:
-        whole, said = _whole(text)
-    except ValueError:
-        objects, problem = _objects_in(text)
+    whole: Any = None
+    with suppress(ValueError):
+        whole = _whole(text)
+    if isinstance(whole, dict) and "properties" not in whole:
+        answer = accept(whole)
     else:
-        # A list may hold one object, or several drafts of it.
-        objects = [(each, said) for each in (whole if isinstance(whole, list) else [whole]) if isinstance(each, dict)]
-        problem = ValueError(NO_OBJECT)
-    if objects and (shown := _plain("\n".join(prompt))):
-        own = [(value, said) for value, said in objects if _plain(said) not in shown]
-        if not own:
-            raise ValueError("its object is only quoted from what it was shown")
-        objects = own
+        found = whole if isinstance(whole, list) else [whole] if isinstance(whole, dict) else _objects_in(text)
+        objects = [each for each in found if isinstance(each, dict)]
+        answer = _agreed(objects, accept)
+        if any(_is_like(each, words) for words in _shown(prompt) for each in objects):
+            raise ValueError(QUOTED)
+    if any(answer == shown for shown in _answers_in(prompt, accept)):
+        raise ValueError(QUOTED)
+    return answer
+
+
+def _agreed(objects: Iterable[Any], accept: Callable[[Any], T]) -> T:
+    """What those of the objects say that can be accepted, which is the same."""
     accepted: list[T] = []
-    for value, _ in objects:
+    problem = ValueError(NO_OBJECT)
+    for value in objects:
         try:
             accepted.append(accept(_unwrapped(value, accept)))
         except ValueError as error:
@@ -83,41 +99,93 @@ def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] =
     return accepted[-1]
 
 
-def _whole(text: str) -> tuple[Any, str]:
-    """The value that the reply is, but for a fence around it, and as it is written. Raises ValueError if it is more."""
-    if (fenced := FENCED.fullmatch(text)) is not None:
-        text = fenced[2]
-    text = text.strip()
+def _whole(text: str) -> Any:
+    """The value that the reply is, but for a fence around it. Raises ValueError if it is more than that."""
+    text = unfenced(text)
     if not text.startswith(("{", "[")):
         raise ValueError(NO_OBJECT)
     if "\\" not in text:
         try:
-            return STRICT.decode(text), text
+            return STRICT.decode(text)
         except (ValueError, RecursionError):  # written loosely
             pass
     value, end = _Parser(text).value(0)
     if end < len(text):
         raise ValueError("there is text behind the object")
-    return value, text
+    return value
 
 
-def _objects_in(text: str) -> tuple[list[tuple[Any, str]], ValueError]:
-    """The complete objects of a text, none of them inside another, each as it is written; and why there is none."""
-    objects: list[tuple[Any, str]] = []
-    problem = ValueError(NO_OBJECT)
+def unfenced(text: str) -> str:
+    """The text without a code fence that is around all of it."""
+    text = text.strip()
+    fence = text[:3]
+    if fence in FENCES and text.endswith(fence) and len(text) > 2 * len(fence):
+        text = text.strip(fence[0])
+        _, line, inside = text.partition("\n")
+        text = (inside if line else text).strip("\n")
+    return text
+
+
+def _objects_in(text: str) -> list[Any]:
+    """The complete objects of a text, none of them inside another. Raises ValueError for one that cannot be read."""
+    objects: list[Any] = []
     parser, position, spent = _Parser(text), text.find("{"), 0
     while position >= 0:
         try:
             value, end = parser.value(position)
-        except ValueError as error:
-            problem, end = error, position + 1
+        except ValueError:
             spent += max(parser.reached - position, 1)
+            if KEYED.match(text, position):
+                raise  # what stands in it may be a quotation in one of its strings
             if spent > EFFORT * len(text) + 10_000:
                 raise ValueError("its JSON is too tangled to read") from None
+            end = position + 1
         else:
-            objects.append((value, text[position:end]))
+            objects.append(value)
         position = text.find("{", end)
-    return objects, problem
+    return objects
+
+
+def _shown(prompt: Iterable[str]) -> Iterator[str]:
+    """Other people's words in a prompt, which stand there as JSON lines, with braces in them."""
+    for text in prompt:
+        for line in text.splitlines():
+            if line.startswith(("{", "[", '"')) and BRACES.search(line, 1):
+                with suppress(ValueError, RecursionError):
+                    for words in _strings(json.loads(line)):
+                        plain = INVISIBLE.sub("", unicodedata.normalize("NFKC", html.unescape(words)))
+                        if "{" in plain or "\\u007b" in plain.lower():
+                            yield plain
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _strings(each)
+
+
+def _is_like(value: Any, words: str) -> bool:
+    """Whether an object might be made of these words: all its keys stand there, whatever is around them."""
+    words = words.casefold()
+    return all(key.casefold() in words for key in _keys(value))
+
+
+def _keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _keys(each)
+
+
+def _answers_in(prompt: Iterable[str], accept: Callable[[Any], T]) -> Iterator[T]:
+    """What other people's words in a prompt would be read as."""
+    for words in _shown(prompt):
+        with suppress(ValueError):
+            for value in _objects_in(words):
+                with suppress(ValueError):
+                    yield accept(_unwrapped(value, accept))
 
 
 def _unwrapped(value: Any, accept: Callable[[Any], object]) -> Any:
@@ -130,27 +198,22 @@ def _unwrapped(value: Any, accept: Callable[[Any], object]) -> Any:
     return value
 
 
-def _plain(text: str) -> str:
-    if "\\u" in text:
-        text = UNICODE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
-    for each in UNSAID:
-        text = text.replace(each, "")
-    return text.casefold()
-
-
 def read_fenced(text: str, tag: str) -> str:
     """What stands between `<tag>` and `</tag>`, to the letter but for the line breaks at both ends.
 
-    A code fence around all of the reply will do as well. Raises ValueError where there is no such text, or two.
+    The tags are the first and the last of the reply, or a code fence is around all of it. Raises ValueError for
+    anything else: text amid other text may be a quotation.
     """
-    text, _ = split_reasoning(text)
+    said, _ = split_reasoning(text)
+    said = said.strip()
     opening, closing = f"<{tag}>", f"</{tag}>"
-    start, end = text.find(opening), text.rfind(closing)
-    if start < 0 or end < start:
-        if (fenced := FENCED.fullmatch(text)) is not None and opening not in text:
-            return fenced[2]
-        raise ValueError(f"it must stand between {opening} and {closing}")
-    inside = text[start + len(opening) : end]
+    if opening in unfenced(said):
+        said = unfenced(said)
+    elif said.startswith(FENCES) and unfenced(said) != said:
+        return unfenced(said)
+    if not said.startswith(opening) or not said.endswith(closing):
+        raise ValueError(f"it must begin with {opening} and end with {closing}")
+    inside = said[len(opening) : -len(closing)]
     if closing in inside and opening in inside[inside.find(closing) :]:
         raise ValueError(f"{opening} stands in it more than once")
     return inside.strip("\r\n")

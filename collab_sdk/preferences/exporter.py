@@ -9,7 +9,7 @@ from typing import Any
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.files import NO_INPUTS, Inputs
 from collab_sdk.logs.reader import LoggedConversations
-from collab_sdk.models import said_in
+from collab_sdk.models import conversation_without_reasoning
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
@@ -151,7 +151,7 @@ class PreferenceExporter:
 
         Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
-        conversation = said_in(conversation)
+        conversation = conversation_without_reasoning(conversation)
         goal = await self.scorer.goals.aread(conversation)
         self.scorer.reward.check(goal)
         turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.turns())

@@ -3,6 +3,8 @@
 import json
 import warnings
 from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from support.faults import Body, Fault
@@ -19,9 +21,11 @@ from collab_sdk import (
 )
 from collab_sdk.cache import MemoryCache
 from collab_sdk.concurrency import run_sync
-from collab_sdk.errors import EndpointError, ModelCallError
+from collab_sdk.engine import ask_json
+from collab_sdk.errors import EndpointError, ModelCallError, SampleError, UnreadableReplyError
 from collab_sdk.models import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.spec import ModelSettings
+from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import Message
 
 CHAT = [{"role": "user", "content": "A mocha, please."}, {"role": "assistant", "content": "Which milk?"}]
@@ -216,8 +220,85 @@ def test_a_model_that_is_never_readable_ends_the_run_with_what_it_said(tmp_path)
         return "I would like an oat milk mocha" if "play a human user" in body["messages"][0]["content"] else "Sure."
 
     with LoopbackServer(brain) as server:
-        with pytest.raises(EndpointError, match=r"none that can be read.*It said: 'I would like an oat milk mocha'"):
+        with pytest.raises(
+            EndpointError, match=r"never so that it could be read.*It said: 'I would like an oat milk mocha'"
+        ):
             PreferenceExporter(scorer(server, Engine())).export(
                 read_conversations([tmp_path / "chats.jsonl"]), tmp_path / "pairs.jsonl"
             )
         assert server.count < 1000
+
+
+def test_a_chat_that_is_refused_for_what_the_server_took_before_teaches_nothing():
+    def faults(number: int, body: Body) -> Fault | None:
+        said = "temperature is not supported", "System role not supported", "response_format is not supported"
+        return refused(said[int(body["messages"][-1]["content"])]) if body["messages"][-1]["content"] != "hi" else None
+
+    def asking(text: str) -> ChatRequest:
+        messages = (Message(role="system", content="Be brief."), Message(role="user", content=text))
+        settings = ModelSettings(temperature=0.5)
+        return ChatRequest(role=CallRole.JUDGE, messages=messages, settings=settings, reply_schema={"type": "object"})
+
+    engine = Engine()
+    with LoopbackServer(lambda body: "{}", faults=faults) as server:
+        model = as_chat_model("small", api_base=server.api_base)
+        call(engine, model, asking("hi"))
+        for number in range(3):
+            with pytest.raises(ModelCallError, match="not supported"):
+                call(engine, model, asking(str(number)))
+        assert server.count == 4
+
+
+def test_a_schema_is_asked_for_in_every_way_before_its_calls_are_lost():
+    """As at LM Studio, which takes schemas, but neither this one nor json_object."""
+
+    def faults(number: int, body: Body) -> Fault | None:
+        asked = body.get("response_format", {})
+        properties = asked.get("json_schema", {}).get("schema", {}).get("properties", {})
+        is_refused = "b" in properties or asked.get("type") == "json_object"
+        return refused("response_format is not supported in this form") if is_refused else None
+
+    def wanting(name: str) -> ChatRequest:
+        schema = {"type": "object", "properties": {name: {"type": "string"}}}
+        return ChatRequest(role=CallRole.JUDGE, messages=ask(name).messages, reply_schema=schema)
+
+    with LoopbackServer(lambda body: '{"a": "x"}', faults=faults) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        engine, model = Engine(), as_chat_model("small", api_base=server.api_base)
+        for name in ("a", "b", "b", "c"):
+            call(engine, model, replace(wanting(name), sample=str(server.count)))
+    formats = [request.body.get("response_format", {}).get("type") for request in server.requests]
+    assert formats == ["json_schema", "json_schema", "json_object", None, None, "json_schema"]
+
+
+def test_a_few_conversations_that_are_never_readable_do_not_end_the_run():
+    engine, model = Engine(), FakeChatModel(lambda request: "no" if "hard" in request.messages[0].content else "{}")
+
+    async def asked(text: str) -> None:
+        request = ChatRequest(
+            role=CallRole.JUDGE, messages=ask(text).messages, reply_schema={"type": "object"}, conversation_id=text[:6]
+        )
+        await ask_json(engine, model, request, dict)
+
+    for number in range(25):
+        with pytest.raises(UnreadableReplyError):
+            run_sync(asked(f"hard 1 {number}"))
+    run_sync(asked("easy"))
+
+
+def test_a_model_of_thoughts_alone_is_given_up_too():
+    thinking = FakeChatModel(lambda _: ChatReply(content="", reasoning="hm"))
+
+    async def asked(number: int) -> None:
+        request = replace(ask(str(number)), reply_schema={"type": "object"}, conversation_id=str(number))
+        await ask_json(engine, thinking, request, dict)
+
+    engine = Engine(sleep=at_once)
+    with pytest.raises(EndpointError, match="never so that it could be read"):
+        for number in range(25):
+            with suppress(SampleError):
+                run_sync(asked(number))
+
+
+async def at_once(seconds: float) -> None:
+    """In place of a wait."""

@@ -83,10 +83,10 @@ class ChatFormat:
                 return tail.strip()
         return ""
 
-    def closes_thought(self, tokens: Sequence[int]) -> bool:
-        """Whether a thought ends with the last of these tokens."""
+    def closes_thought(self, tokens: Sequence[int], *, opening: str) -> bool:
+        """Whether the thought that began with the mark `opening` ends with the last of these tokens."""
         tail: str = self._tokenizer.decode(tokens[-MARK_TOKENS:])
-        return split_reasoning(tail + PROBE)[0] == PROBE
+        return split_reasoning(opening + tail + PROBE)[0] == PROBE
 
     def text(self, tokens: Iterable[int], *, opening: str = "") -> str:
         """An answer as text, with the model's reasoning, marked, but without the token that ends it."""

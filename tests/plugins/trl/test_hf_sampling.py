@@ -90,8 +90,9 @@ def test_a_thought_that_the_template_begins_is_marked_in_the_answer(tokenizer, t
     assert said == "<think>hm\n</think>\n\nWhich size?"
     assert not form.opening(tokenizer.encode("<think>\n\n</think>\n\n"))
     assert not form.opening(tokenizer.encode("<think><|im_end|>\n<|im_start|>assistant\n"))
-    assert form.closes_thought(tokenizer.encode("so it is\n</think>"))
-    assert not form.closes_thought(tokenizer.encode("so it is </thin"))
+    assert form.closes_thought(tokenizer.encode("so it is\n</think>"), opening=opening)
+    assert form.closes_thought(tokenizer.encode('{"a": so it is</think>'), opening=opening)
+    assert not form.closes_thought(tokenizer.encode("so it is </thin"), opening=opening)
 
 
 def test_the_text_of_an_answer_says_what_is_reasoning_and_nothing_else_of_the_template(tokenizer, tiny_base):
