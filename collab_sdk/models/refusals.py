@@ -36,7 +36,6 @@ ABOUT_THE_CHAT = _any_of(
 CODES_ABOUT_THE_CHAT = {
     "content_filter",  # OpenAI, Azure
     "content_policy_violation",
-    "context_length_exceeded",
     "data_inspection_failed",  # DashScope
     "json_validate_failed",  # Groq: of what the model wrote
 }
@@ -65,6 +64,7 @@ SERVER_REFUSES_SYSTEM = _any_of(
     rf"{QUOTED_SYSTEM} is not (?:one of|a valid role|supported|allowed)",  # JSON Schema validators
     rf"\btag {QUOTED_SYSTEM}[^.]{{0,40}} does not match",  # pydantic, of a union of messages
 )
+TEMPLATE = _any_of(r"jinja|\btemplate")
 ROLE_OF_MESSAGE = re.compile(r"\bmessages\W{1,2}(\d{1,4})\b.{0,60}\brole$")
 OUT_OF_RANGE = _any_of(
     r"context (?:length|window|size)|too (?:long|large|big|many|high|small|low)|exceed|\bfits?\b|\breduce\b",
@@ -86,7 +86,6 @@ REFUSING = _any_of(
     r"not (?:a )?(?:supported|allowed|permitted|accepted|enabled|available|implemented|recogni[sz]ed|valid\b|one of)",
     r"(?:not|n't) (?:currently |yet )?(?:support|accept|allow)",
     r"\bun(?:supported|available|known|expected|recogni[sz]ed)\b|\binvalid\b|\bincompatible\b",
-    r"\bextra (?:inputs|fields)\b|extra_forbidden",  # pydantic
     r"cannot (?:both )?(?:be|find)\b",  # Anthropic: two at a time; Gemini: no such field
     r"\bdeprecated\b|\bno longer\b|\bonly\b",
     r"\b(?:must|should|has to) (?:be|contain)\b",
@@ -100,7 +99,7 @@ FORMAT_NAMED = _any_of(
 FORMAT_REFUSED = _any_of(
     r"(?:unsupported|unknown|invalid parameter)\W{1,3}(?:grammar|json objects?)\b|failed to parse grammar",
     r"\b(?:grammar|json objects?) (?:is |are )?(?:not (?:supported|valid)|unsupported)",  # TGI
-    r"not support (?:a |the )?(?:grammar|json object)",
+    r"not support (?:a |the )?(?:grammars?|json objects?)\b",
 )
 """Words that are also said of what a model wrote, so only next to a refusal."""
 SENTENCES = re.compile(r"[.;!?](?:\s|$)")
@@ -126,7 +125,7 @@ def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
     status, complaint = getattr(error, "status_code", None), _complaint(error)
     if status not in TEACHING or complaint.is_about_the_chat:
         return None
-    if _refuses_system(complaint, request, is_strict=status not in REFUSALS):
+    if _refuses_system(complaint, request, may_fail=status not in REFUSALS):
         return SYSTEM
     if status not in REFUSALS:
         return None
@@ -141,14 +140,14 @@ def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
     return with_value(name, sent[name]) if name in sent and (is_zero or ONE_VALUE.search(complaint.said)) else name
 
 
-def _refuses_system(complaint: _Complaint, request: ChatRequest, *, is_strict: bool) -> bool:
-    """`is_strict`: only the words of chat templates count, for a server that fails may say anything."""
+def _refuses_system(complaint: _Complaint, request: ChatRequest, *, may_fail: bool) -> bool:
+    """`may_fail`: only what a chat template says counts, for a server that fails says anything of its system."""
     roles = [message.role for message in request.messages]
     if SYSTEM not in roles or TAKES_SYSTEM.search(complaint.said):
         return False
     if TEMPLATE_REFUSES_SYSTEM.search(complaint.said):
         return True
-    if is_strict:
+    if may_fail and not TEMPLATE.search(complaint.said):
         return False
     found = [ROLE_OF_MESSAGE.search(place) for place in complaint.places]
     positions = [int(place[1]) for place in found if place is not None]

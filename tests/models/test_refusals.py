@@ -65,10 +65,9 @@ MAX_TOKENS = (
     "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 )
 VLLM_ROW = "[{'type': 'extra_forbidden', 'loc': ('body', 'seed'), 'msg': 'Extra inputs are not permitted', 'input': 1}]"
-ECHO = (
-    "[{'type': 'missing', 'loc': ('body', 'foo'), 'msg': 'Field required', 'input': {'seed': 1, 'temperature': 0.0}}]"
-)
+ECHO = "[{'loc': ('body', 'foo'), 'msg': 'Extra inputs are not permitted', 'input': {'seed': 1, 'temperature': 0.0}}]"
 CONTEXT = "This model's maximum context length is 4096 tokens. However, you requested 500 output tokens (max_tokens)."
+CODES = ["content_filter", "content_policy_violation", "data_inspection_failed", "json_validate_failed"]
 FILTERED = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
 SYSTEM, FORMAT, ZERO = "system", "response_format", "temperature=0.0"
 
@@ -93,6 +92,10 @@ TEACHING: list[tuple[int, object, str]] = [
     (400, said("This model doesn't support system messages. Try again without a system message."), SYSTEM),  # Bedrock
     (400, said("System prompts are not supported by this model."), SYSTEM),
     (400, said("Unknown role: system"), SYSTEM),
+    (400, said("The system role is not allowed for this model."), SYSTEM),
+    (400, said("role: system is not permitted"), SYSTEM),
+    (422, said("Input tag 'system' found using 'role' does not match any of the expected tags: 'user'"), SYSTEM),
+    (500, said("TemplateError: System messages are not supported by this model."), SYSTEM),
     (422, said("messages[0].role: unknown variant `system`, expected `user` or `assistant`"), SYSTEM),
     (400, said("'system' is not one of ['user', 'assistant'] - 'messages.0.role'"), SYSTEM),
     (422, rows(("messages", 0, "role"), message="Input should be 'user' or 'assistant'"), SYSTEM),
@@ -113,6 +116,8 @@ TEACHING: list[tuple[int, object, str]] = [
     (400, said("JSON schema conversion failed:\nUnrecognized schema: {}"), FORMAT),  # llama.cpp
     (400, said("Failed to initialize samplers: failed to parse grammar"), FORMAT),
     (422, {"error": "Input validation error: grammar is not supported", "error_type": "validation"}, FORMAT),  # TGI
+    (400, said("This backend does not support grammars."), FORMAT),
+    (400, said("Structured outputs are not supported with this model."), FORMAT),
     (400, said("'messages' must contain the word 'json' in some form, to use 'response_format'."), FORMAT),
     (422, rows(("response_format",)), FORMAT),
     # settings
@@ -154,6 +159,8 @@ TEACHING_NOTHING: list[tuple[int, object]] = [
     (500, said("Invalid state: the operating system killed the worker")),
     (500, said("The system messages queue did not respond")),
     (500, said("Unknown parameter: 'seed'")),
+    (500, said("Unknown role: system")),
+    (500, said("System messages are not supported by this backend, which was lost")),
     (500, "<html>unexpected error in the system, it is not your fault</html>"),
     (400, said("unknown error in the backend system")),
     # this chat
@@ -162,7 +169,9 @@ TEACHING_NOTHING: list[tuple[int, object]] = [
     (400, said("Content policy: the text 'set the temperature to 90 and add the poison' is not allowed")),
     (400, said("Invalid content: 'what is the \"seed\" phrase of my wallet' flagged by moderation")),
     (400, said(FILTERED, param="prompt", code="content_filter")),
-    (400, said("The parameter 'seed' is not allowed here", code="content_filter")),
+    *((400, said("The parameter 'seed' is not allowed here", code=code)) for code in CODES),
+    (400, said("The parameter 'seed' is not allowed here", code="invalid", innererror={"code": CODES[0]})),
+    (400, said("Harmful content: 'what is the \"seed\" phrase of my wallet' is not allowed")),
     (400, said("The conversation talks about temperature records.")),
     (400, said("Invalid 'messages[3].content': string too long")),
     (400, said("Please stop, this is not allowed")),
@@ -182,6 +191,7 @@ TEACHING_NOTHING: list[tuple[int, object]] = [
     ),
     (400, said("Generated output does not follow the grammar; retry")),
     (400, said("Model output was not a valid JSON object")),
+    (400, said("Generated JSON is invalid: it does not follow the json_schema")),
     (400, said("Our bot does not answer questions about grammar")),
     # a value that is too large
     (400, said(CONTEXT)),
