@@ -11,7 +11,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Items, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import fence, fence_transcript
+from collab_sdk.prompts import fence_goal, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Goal, Message
 
@@ -74,7 +74,7 @@ class GoalReader:
         """
         if n == 1 or goal.reference is not None:
             return (goal,)
-        fields = {"goal": fence("goal", goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
+        fields = {"goal": fence_goal(goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
         request = prompt_request(
             CallRole.GOAL,
             "goals",

@@ -51,8 +51,7 @@ class Rollout:
         self.assistant: ChatModel = as_chat_model(assistant)
         self.simulator = simulator if isinstance(simulator, Simulator) else Simulator(simulator, engine=engine)
         self.window = window
-        # Without a window nothing is played, so every future would be the same one.
-        self.samples = samples if window else 1
+        self._samples = samples
         given: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         self._given = {name: value for name, value in given.items() if value is not None}
         self.settings = self._settings()
@@ -121,6 +120,11 @@ class Rollout:
         other.assistant = as_chat_model(assistant)
         other.settings = other._settings()
         return other
+
+    @property
+    def samples(self) -> int:
+        """How many futures make one estimate; without a window nothing is played, so all would be the same one."""
+        return self._samples if self.window else 1
 
     def with_window(self, window: int) -> Self:
         """The same with futures, or whole conversations, of another length."""

@@ -12,7 +12,7 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
-from collab_sdk.models.base import ChatModel, spec_of
+from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.models.reasoning import said, said_in
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.rollout import Rollout
@@ -29,9 +29,9 @@ class MRScorer:
     """Scores responses by how well the conversation ends: MR(m | history, g) = mean of R* over sampled futures.
 
     `metrics` are names, functions of the evidence or Metric objects, as one, a list (of weight 1 each) or a mapping to
-    weights; R* is the weighted sum of their values. `judge` is anything
-    `as_chat_model` takes, by default the simulator's model. With fewer than `min_samples` futures that succeeded (by
-    default two, so that there is a standard error) a response has no score. Source: arXiv 2502.00640, section 3.
+    weights; R* is the weighted sum of their values. `judge` is anything `as_chat_model` takes, by default the
+    simulator's model, asked as judges are. With fewer than `min_samples` futures that succeeded (by default two, so
+    that there is a standard error) a response has no score. Source: arXiv 2502.00640, section 3.
 
     With `goals_per_turn` above 1, which goes beyond the paper, MR is an expectation over goals too: the futures of a
     logged turn are played and judged by as many goals as fit what the user had said by then. The assistant could not
@@ -54,7 +54,9 @@ class MRScorer:
     ) -> None:
         self.rollout = rollout
         self.engine = engine or rollout.engine
-        self.judge = Judge(rollout.simulator.model if judge is None else judge, engine=self.engine)
+        # The simulator's settings are those of a user at their keyboard, and no judge's.
+        judge = without_settings(rollout.simulator.model) if judge is None else judge
+        self.judge = Judge(judge, engine=self.engine)
         self.reward = Reward(as_metrics(metrics), self.judge)
         self.goals = GoalReader(self.judge.model, engine=self.engine)
         self.min_samples = min(2, rollout.samples) if min_samples is None else min_samples

@@ -10,7 +10,7 @@ from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Flag, Note, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import fence, fence_transcript, json_line
+from collab_sdk.prompts import fence, fence_goal, fence_transcript, json_line
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message, as_messages
 
@@ -62,7 +62,7 @@ class Simulator:
         """
         goal = Goal.of(goal)
         fields = {
-            "goal": fence("goal", goal.text),
+            "goal": fence_goal(goal.text),
             "style": fence("examples", _examples(goal.style)),
             "transcript": fence_transcript(as_messages(messages)),
         }

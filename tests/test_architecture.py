@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.imports import circles, imports_of, package_files
+from support.imports import circles, imported_names, imports_of, package_files
 from support.paths import ROOT
 
 import collab_sdk
@@ -46,15 +46,8 @@ def modules(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-def imported_names(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names.add(str(node.module))
-    return names
+def imported_modules(path: Path) -> set[str]:
+    return {module for module, _ in imported_names(path)}
 
 
 def layer_of(part: str) -> int:
@@ -69,7 +62,7 @@ def test_imports_run_one_way(path):
     part = path.relative_to(ROOT / "collab_sdk").parts[0].removesuffix(".py")
     if part == "__init__":
         return
-    for name in imported_names(path):
+    for name in imported_modules(path):
         package, _, rest = name.partition(".")
         assert not package.startswith("collab_") or package == "collab_sdk", f"the core imports {name}"
         if package == "collab_sdk":
@@ -87,7 +80,7 @@ def test_every_module_is_in_a_layer():
 
 @pytest.mark.parametrize("path", modules("cli"), ids=lambda path: path.name)
 def test_the_cli_reaches_plugins_only_through_entry_points(path):
-    packages = {name.partition(".")[0] for name in imported_names(path)}
+    packages = {name.partition(".")[0] for name in imported_modules(path)}
     assert not {name for name in packages if name.startswith("collab_")} - {"collab_sdk", "collab_cli"}
 
 
@@ -95,24 +88,13 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").glob("collab_*"))
 """Held to the doors of the core, beside the CLI."""
 
 
-def from_the_core(path: Path) -> set[tuple[str, str]]:
-    """What a file imports from the core: modules, each with a name."""
-    found: set[tuple[str, str]] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {(alias.name, "") for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {(str(node.module), alias.name) for alias in node.names}
-    return {(module, name) for module, name in found if module.partition(".")[0] == "collab_sdk"}
-
-
 @pytest.mark.parametrize("folder", ["cli/collab_cli", *(f"plugins/{plugin}" for plugin in PLUGINS)])
 def test_plugins_and_the_cli_import_from_the_doors_of_the_core_and_nothing_deeper(folder):
     deep = {
         f"{path.name}: {module}.{name}"
         for path in modules(folder)
-        for module, name in from_the_core(path)
-        if not is_public(module, name)
+        for module, name in imported_names(path)
+        if module.partition(".")[0] == "collab_sdk" and not is_public(module, name)
     }
     assert not deep
 
@@ -190,7 +172,7 @@ def test_plugins_and_cli_have_no_package_at_their_top():
 def test_no_module_can_unpickle():
     for folder in ("collab_sdk", "plugins", "cli"):
         for path in modules(folder):
-            assert not imported_names(path) & {"pickle", "marshal", "shelve"}, path
+            assert not imported_modules(path) & {"pickle", "marshal", "shelve"}, path
 
 
 LOADERS = {"from_pretrained", "from_config", "load_adapter"}

@@ -12,7 +12,7 @@ from collab_sdk import Conversation, Engine, Goal, MRScorer, PreferenceExporter,
 from collab_sdk.errors import UnreadableReplyError, UsageError
 from collab_sdk.goals import GoalReader
 from collab_sdk.models.base import CallRole
-from collab_sdk.prompts import unfence, unfence_transcript
+from collab_sdk.prompts import unfence_goal, unfence_transcript
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import as_messages
 
@@ -21,7 +21,7 @@ GUESS, QUESTION = "Here you are, with oat milk.", "Which milk?"
 
 
 def goal_in(request):
-    return unfence("goal", request.messages[-1].content)
+    return unfence_goal(request.messages[-1].content)
 
 
 def user(request):

@@ -164,3 +164,10 @@ def test_an_impossible_window_or_sample_count_is_refused(window, samples):
 def test_an_empty_goal_is_refused():
     with pytest.raises(UsageError, match="goal is empty"):
         rollout_of([], []).futures(OPENING, goal=" \n")
+
+
+def test_a_rollout_with_another_window_has_the_samples_that_it_was_made_with():
+    rollout = Rollout(assistant=FakeChatModel([]), simulator=FakeChatModel([]), window=0, samples=3)
+    assert rollout.samples == 1
+    assert rollout.with_window(2).samples == 3
+    assert rollout.with_window(2).with_window(0).samples == 1

@@ -4,8 +4,9 @@ import statistics
 import pytest
 from support.fakes import chat, judged, scorer_of, user_says
 
-from collab_sdk import Conversation, Goal, Message, MRScorer, Rollout, Simulator, TokenPenalty
+from collab_sdk import Conversation, Goal, Message, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
 from collab_sdk.errors import EndpointError, ModelCallError, NotEnoughSamplesError, UnknownNameError, UsageError
+from collab_sdk.models import spec_of
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import End, as_messages
@@ -162,6 +163,16 @@ def test_a_goal_in_the_row_wins_and_a_missing_one_is_read_from_the_whole_chat():
 def test_the_judge_is_the_simulators_model_unless_named():
     simulator = Simulator(FakeChatModel([]))
     assert MRScorer(Rollout(assistant=FakeChatModel([]), simulator=simulator)).judge.model is simulator.model
+
+
+def test_a_judge_of_the_simulators_model_is_asked_as_judges_are():
+    server = {"api_base": "http://localhost:8000/v1", "extra_headers": {"X-Team": "a"}}
+    user = as_chat_model("m", temperature=0.7, max_tokens=9, **server)
+    scorer = MRScorer(Rollout(assistant=FakeChatModel([]), simulator=Simulator(user)))
+    assert scorer.spec.judge == spec_of(as_chat_model("m", **server), scorer.judge.settings)
+    assert (scorer.judge.settings.temperature, scorer.judge.settings.max_tokens) == (0.0, None)
+    assert scorer.judge.settings.extra_headers == {"X-Team": "a"}
+    assert scorer.rollout.simulator.settings.temperature == 0.7
 
 
 def test_accuracy_without_a_reference_is_refused_before_anything_is_paid_for():

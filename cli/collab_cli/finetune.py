@@ -19,6 +19,7 @@ from collab_cli.options import (
     SCORING,
     USER_AND_JUDGE,
     Work,
+    declared_names,
     declared_options,
     run_options,
     taking,
@@ -117,11 +118,13 @@ def finetune(
       accelerate launch --num_processes 4 -m collab_cli.main finetune prefs.jsonl -m BASE -o adapter
     """
     settings = TrainingOptions(**({"loss": loss} if loss else {}), **values)  # type: ignore[arg-type]
+    plays = settings.rounds > 0 or settings.method in PLAYING
+    if not plays and not evaluate:
+        _refuse_options_of_play()
     played = None if spec is None else spec.with_assistant(ModelSpec(name=f"hf:{settings.base}"))
     if evaluate:
         check_gain(evaluate, played)
     with ExitStack() as stack:
-        plays = settings.rounds > 0 or settings.method in PLAYING
         if plays and played is not None:
             scorer = stack.enter_context(open_scorer(played, work.cache))
             play = Play(scorer=scorer, exchanges=played.evaluation.exchanges or EXCHANGES, rule=played.pairs)
@@ -132,6 +135,19 @@ def finetune(
         problems = Problems()
         compared = show_gain(evaluate, settings, played, work, bot=bot, trained_on=trained_on, problems=problems)
         finish(problems, results=1, incomplete=not compared)  # there is an adapter, whatever became of the comparison
+
+
+def _refuse_options_of_play() -> None:
+    """Raise UsageError for a flag that decides how conversations are played or scored, where none is."""
+    context = click.get_current_context()
+    own = {"data", "base", "output", "loss", "evaluate", "dry_run", "config", *declared_names(TrainingOptions)}
+    for parameter in context.command.params:
+        is_given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if is_given and parameter.name not in own:
+            raise click.UsageError(
+                f"{parameter.opts[0]} is for playing conversations, and this training plays none: "
+                "give --rounds, a --method that plays, or --evaluate LOGS; or leave it out."
+            )
 
 
 def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, frozenset[str]] | None:

@@ -52,6 +52,13 @@ class TextWriter:
             self._file.write(data)
             self._file.flush()
 
+    def discard(self) -> None:
+        """Write nothing after all: a file that is there under the name stays as it is."""
+        if self._partial is not None:
+            with self._explained(), self._file:
+                self._partial.unlink()
+            self._partial = None
+
     def __enter__(self) -> Self:
         return self
 

@@ -9,7 +9,7 @@ from collab_sdk.metrics.base import Judgement, Rubric
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Record
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import fence, fence_transcript
+from collab_sdk.prompts import fence, fence_goal, fence_transcript, json_line
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message
 
@@ -48,7 +48,7 @@ class Judge:
 
         criteria = "\n".join(f"{name}: {rubric.criterion}" for name, rubric in rubrics.items())
         fields = {
-            "goal": fence("goal", goal.text),
+            "goal": fence_goal(goal.text),
             "transcript": fence_transcript(messages),
             "criteria": fence("criteria", criteria),
         }
@@ -59,7 +59,7 @@ class Judge:
 
     async def aextract(self, messages: tuple[Message, ...], *, wanted: str, conversation_id: str = "") -> str:
         """What the assistant finally delivered, empty if nothing. Raises SampleError if that cannot be found out."""
-        fields = {"transcript": fence_transcript(messages), "wanted": wanted}
+        fields = {"transcript": fence_transcript(messages), "wanted": json_line(wanted)}
         request = prompt_request(
             CallRole.JUDGE, "extract", fields, form=None, settings=self.settings, conversation_id=conversation_id
         )

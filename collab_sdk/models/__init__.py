@@ -14,6 +14,7 @@ from collab_sdk.models.base import (
 )
 from collab_sdk.models.dialect import Dialect, ReplyFormat
 from collab_sdk.models.form import Anything, Flag, Form, Items, Note, Number, Record, Text
+from collab_sdk.models.function import NamedBot
 from collab_sdk.models.instructed import InstructedModel, files_of
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
 from collab_sdk.models.openai_shape import from_environment, request_arguments, translated
@@ -44,6 +45,7 @@ __all__ = [
     "Items",
     "LiteLLMModel",
     "ModelLike",
+    "NamedBot",
     "Note",
     "Number",
     "Price",

@@ -1,6 +1,7 @@
 """The one narrow interface between this project and whatever answers."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -99,6 +100,25 @@ def settings_for(model: ChatModel, default: ModelSettings) -> ModelSettings:
     """How `model` is asked in a role: as `default` says, but for what the model was made with (`overrides`)."""
     overrides: Mapping[str, Any] = getattr(model, "overrides", {})
     return replace(default, **overrides) if overrides else default
+
+
+def takes_of(model: ChatModel) -> frozenset[str]:
+    """The settings that a model can be asked with."""
+    known = getattr(model, "takes", None)
+    return known if isinstance(known, frozenset) else frozenset()
+
+
+def without_settings(model: ChatModel) -> ChatModel:
+    """The model as if it had been made without settings, so that those of another role hold for it.
+
+    Headers stay: they belong to its server.
+    """
+    if not (overrides := getattr(model, "overrides", NOTHING)):
+        return model
+    plain = copy(model)
+    kept = {name: value for name, value in overrides.items() if name == "extra_headers"}
+    plain.overrides = kept  # type: ignore[attr-defined]
+    return plain
 
 
 def keys_of(model: ChatModel) -> list[ApiKey]:

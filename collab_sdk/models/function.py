@@ -17,7 +17,20 @@ from collab_sdk.spec import Price
 MessageDicts = list[dict[str, Any]]
 
 
-class FunctionModel:
+class NamedBot:
+    """What is alike in all bots that are somebody's own code: their name decides whether replies are cached.
+
+    `name` is the owner's word that the same input may be answered from the cache; without one it is `otherwise` for
+    people, and nothing is cached. An `@VERSION` at its end is for the cache alone.
+    """
+
+    def __init__(self, name: str | None, *, otherwise: str) -> None:
+        self.name = (name or otherwise).partition("@")[0]
+        self.fingerprint: Mapping[str, Any] | None = {"bot": name} if name else None
+        self.price: Price | None = None
+
+
+class FunctionModel(NamedBot):
     """A sync or async function of the messages. Its parameters are filled by name: `messages`, `thread_id`, `metadata`.
 
     A first parameter of any other name gets the messages. Every call comes with the full history and a `thread_id`
@@ -26,26 +39,12 @@ class FunctionModel:
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
         self._function = function
-        self._named = name
-        self._name = (name or str(getattr(function, "__qualname__", type(function).__name__))).partition("@")[0]
-        self._parameters = _parameters(function, self._name)
+        super().__init__(name, otherwise=str(getattr(function, "__qualname__", type(function).__name__)))
+        self._parameters = _parameters(function, self.name)
         self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
         self._warned = False
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any] | None:
-        # A name is the owner's word that the same input may be answered from the cache.
-        return {"bot": self._named} if self._named else None
-
-    @property
-    def price(self) -> Price | None:
-        return None
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         history = WatchedHistory(copy.deepcopy(message.to_dict()) for message in request.messages)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.base import NOTHING, ChatModel, ChatReply, ChatRequest, takes_of
 from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.providers import ApiKey
 from collab_sdk.plugins import source_file
@@ -25,6 +25,7 @@ class InstructedModel:
         self._model = model
         self._instructions = instructions
         self._name = name
+        self.overrides: Mapping[str, Any] = getattr(model, "overrides", NOTHING)
 
     @property
     def name(self) -> str:
@@ -41,10 +42,9 @@ class InstructedModel:
         return self._model.price
 
     @property
-    def overrides(self) -> Mapping[str, Any]:
-        """The settings that the bot was made with."""
-        known: Mapping[str, Any] = getattr(self._model, "overrides", {})
-        return known
+    def takes(self) -> frozenset[str]:
+        """The settings that the bot takes."""
+        return takes_of(self._model)
 
     @property
     def dialect(self) -> Dialect:

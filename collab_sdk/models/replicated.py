@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.errors import UsageError
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.base import NOTHING, ChatModel, ChatReply, ChatRequest, takes_of
 from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.spec import Price
 
@@ -17,6 +17,7 @@ class ReplicatedModel:
         if repeated := [address for address in addresses if addresses.count(address) > 1]:
             raise UsageError(f"The same server is given twice: {repeated[0]}.")
         self.replicas = tuple(replicas)
+        self.overrides: Mapping[str, Any] = getattr(replicas[0], "overrides", NOTHING)
 
     @property
     def name(self) -> str:
@@ -31,10 +32,9 @@ class ReplicatedModel:
         return self.replicas[0].price
 
     @property
-    def overrides(self) -> Mapping[str, Any]:
-        """The settings that the replicas were made with."""
-        known: Mapping[str, Any] = getattr(self.replicas[0], "overrides", {})
-        return known
+    def takes(self) -> frozenset[str]:
+        """The settings that the replicas take."""
+        return takes_of(self.replicas[0])
 
     @property
     def dialect(self) -> Dialect:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from collab_sdk.errors import UsageError
-from collab_sdk.models.base import SETTINGS, ChatModel
+from collab_sdk.models.base import SETTINGS, ChatModel, takes_of
 from collab_sdk.models.client import ClientModel
 from collab_sdk.models.function import FunctionModel
 from collab_sdk.models.instructed import InstructedModel, instructions_in
@@ -158,11 +158,11 @@ def _with_settings(model: ChatModel, settings: Mapping[str, Any]) -> ChatModel:
     """The model, which will be asked so. Raises UsageError for a setting that it does not take."""
     if not settings:
         return model
-    takes: frozenset[str] = getattr(type(model), "takes", frozenset())
+    takes = takes_of(model)
     if ignored := [each for each, value in settings.items() if value is not None and each not in takes]:
         known = f"it takes {', '.join(sorted(takes))}" if takes else "it takes none"
         raise UsageError(f"{model.name} does not take the setting {ignored[0]}: {known}.")
-    model.overrides = dict(settings)  # type: ignore[attr-defined]
+    model.overrides = {**getattr(model, "overrides", {}), **settings}  # type: ignore[attr-defined]
     return model
 
 

@@ -9,7 +9,7 @@ from collab_sdk.errors import UnknownNameError
 from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import assistant, goal_reader, judge, user
 from collab_sdk.offline.voice import Voice
-from collab_sdk.prompts import load_prompt, unfence, unfence_transcript
+from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_transcript
 from collab_sdk.spec import Price
 
 VERSION = 2
@@ -62,15 +62,15 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     prompt = next((message.content for message in request.messages if message.role == "user"), "")
     transcript = unfence_transcript(prompt)
     if request.role is CallRole.SIMULATOR:
-        return user.reply(unfence("goal", prompt), transcript, voice=Voice(request))
+        return user.reply(unfence_goal(prompt), transcript, voice=Voice(request))
     if request.role is CallRole.GOAL:
         if any(message.content == load_prompt("goals").text for message in request.messages):
             count = int(WANTED_GOALS.findall(prompt)[-1])
-            goal = unfence("goal", prompt)
+            goal = unfence_goal(prompt)
             return {"goals": goal_reader.propose(goal, transcript, count=count, voice=Voice(request))}
         return {"goal": goal_reader.read(transcript)}
     if any(message.content == load_prompt("extract").text for message in request.messages):
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]
         wanted = prompt.removesuffix(closing).rpartition("</transcript>")[2]
         return f"<artefact>\n{judge.extract(transcript, wanted=wanted)}\n</artefact>"
-    return judge.judge(unfence("goal", prompt), transcript, criteria=unfence("criteria", prompt))
+    return judge.judge(unfence_goal(prompt), transcript, criteria=unfence("criteria", prompt))

@@ -26,6 +26,7 @@ class ExportFiles:
 
     `made_with` says in each row of the turns which models and settings scored it. `NAME.run.json` tells of the run.
 
+    Where no turn was scored, nothing is written, and an earlier export stays as it is.
     Conversations are held out by a hash of their id, so the split is the same in every run. Raises OutputError for a
     file that cannot be written or is one of `inputs`, and for held-out chats of an earlier run that this one would
     train on.
@@ -83,7 +84,11 @@ class ExportFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        files = dict.fromkeys([self._pairs, self._eval]) if kind is None else ()
+        files = dict.fromkeys([self._pairs, self._eval]) if kind is None else {}
+        if kind is None and not self._turns.lines:
+            for writer in (*files, self._turns, self._run):
+                writer.discard()
+            files = {}
         if self._writer.entry is not None:
             for file in files:
                 self._catalogue.add(file.name, self._writer.entry(file.name))

@@ -12,15 +12,28 @@ from typing import Any, Literal, get_args
 
 from collab_sdk.types import Message
 
-__all__ = ["Prompt", "Tag", "fence", "fence_transcript", "json_line", "load_prompt", "unfence", "unfence_transcript"]
+__all__ = [
+    "Prompt",
+    "Tag",
+    "fence",
+    "fence_goal",
+    "fence_transcript",
+    "json_line",
+    "load_prompt",
+    "unfence",
+    "unfence_goal",
+    "unfence_transcript",
+]
 
 Tag = Literal["goal", "examples", "transcript", "criteria"]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 """A `<` that opens or closes a fence, whatever backslashes follow it, or a control token such as `<|im_end|>`."""
 ESCAPED_FENCE = re.compile(r"<\\" + _FENCE, re.IGNORECASE)
-JSON_ESCAPES = {ord("<"): "\\u003c", 0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""The fences' `<`, and what JSON leaves as it is though some take it for the end of a line."""
+JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<\uff1c\ufe64\u25c1\x85\u2028\u2029"}
+"""What fences and control tokens begin with, `<` and what looks like it; and what some take for the end of a line."""
+BRACKETED = re.compile(r"\[(?=/?[A-Z_]+\])")
+"""What control tokens of Mistral's and Llama's kind begin with, such as `[INST]`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +76,18 @@ def unfence(tag: Tag, prompt: str) -> str:
 
 
 def json_line(value: Any) -> str:
-    """JSON on one line that cannot close a fence: JSON has an escape of its own for `<`, so its readers see a `<`."""
-    return json.dumps(value, ensure_ascii=False).translate(JSON_ESCAPES)
+    """JSON on one line without fences or control tokens: it has escapes for what they begin with, which readers see."""
+    return BRACKETED.sub(r"\\u005b", json.dumps(value, ensure_ascii=False).translate(JSON_ESCAPES))
+
+
+def fence_goal(text: str) -> str:
+    """What a user wants as fenced JSON lines, a string for each line: wherever it comes from, it ends no fence."""
+    return fence("goal", "\n".join(json_line(line) for line in text.split("\n")))
+
+
+def unfence_goal(prompt: str) -> str:
+    """The text that `fence_goal` put into a prompt."""
+    return "\n".join(json.loads(line) for line in unfence("goal", prompt).split("\n") if line)
 
 
 def fence_transcript(messages: Iterable[Message]) -> str:

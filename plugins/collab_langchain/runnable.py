@@ -16,9 +16,8 @@ from collab_langchain.schema import AnyRunnable
 from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import BotError, CollabError, UsageError
 from collab_sdk.harvest import IGNORE_TAG
-from collab_sdk.models import ChatModel, ChatReply, ChatRequest, reply_text, translated
+from collab_sdk.models import ChatModel, ChatReply, ChatRequest, NamedBot, reply_text, translated
 from collab_sdk.secrets import one_line
-from collab_sdk.spec import Price
 from collab_sdk.types import Message
 
 CUT_OFF = {"length", "max_tokens", "MAX_TOKENS"}
@@ -38,7 +37,7 @@ def as_chat_model(bot: Any, *, name: str | None = None) -> ChatModel:
     return RunnableModel(bot, name=name)
 
 
-class RunnableModel:
+class RunnableModel(NamedBot):
     """Calls a chat model, chain or graph with the full history in a thread of its own that is deleted afterwards.
 
     Raises UsageError if the input type does not tell in which form the runnable takes a history.
@@ -46,24 +45,10 @@ class RunnableModel:
 
     def __init__(self, runnable: AnyRunnable, *, name: str | None = None) -> None:
         self._runnable = runnable
-        self._named = name
-        self._name = (name or runnable.get_name()).partition("@")[0]
-        self._form = input_form(runnable, self._name)
-        self._session_keys = session_keys(runnable, self._name)
+        super().__init__(name, otherwise=runnable.get_name())
+        self._form = input_form(runnable, self.name)
+        self._session_keys = session_keys(runnable, self.name)
         self._in_thread: bool | None = None
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any] | None:
-        # A name is the owner's word that the same input may be answered from the cache.
-        return {"bot": self._named} if self._named else None
-
-    @property
-    def price(self) -> Price | None:
-        return None
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         usage = _Usage()

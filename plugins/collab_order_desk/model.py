@@ -13,7 +13,7 @@ from collab_order_desk.user import reply, visit_of
 from collab_order_desk.world import NAMES, Order, consistent_orders, goal_text, read_order, said_by_user
 from collab_sdk.errors import ModelCallError, UnknownNameError
 from collab_sdk.models import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
-from collab_sdk.prompts import unfence, unfence_transcript
+from collab_sdk.prompts import unfence, unfence_goal, unfence_transcript
 from collab_sdk.spec import Price
 from collab_sdk.types import Message
 
@@ -57,7 +57,7 @@ class OrderDeskUser:
         prompt = next((message.content for message in request.messages if message.role == "user"), "")
         transcript, random = unfence_transcript(prompt), _random(request)
         try:
-            goal = read_order(unfence("goal", prompt))
+            goal = read_order(unfence_goal(prompt))
         except ValueError as error:
             raise ModelCallError(f"{self.name} plays users of the order desk only: {error}.") from None
         if request.role is CallRole.SIMULATOR:

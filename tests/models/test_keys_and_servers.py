@@ -24,7 +24,7 @@ from collab_sdk.cache import open_cache
 from collab_sdk.cache.record import call_identity
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import EndpointError, UsageError
-from collab_sdk.models import CallRole, spec_of
+from collab_sdk.models import CallRole, InstructedModel, settings_for, spec_of
 from collab_sdk.models.litellm import KEY_VARIABLES
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
 from collab_sdk.testing import FakeChatModel
@@ -536,3 +536,21 @@ def test_a_count_of_tokens_that_is_none_is_not_believed(count):
         reply = run_sync(Engine().call(model, hello()))
         assert reply.prompt_tokens is None
         assert reply.usd is None
+
+
+@pytest.mark.parametrize(
+    "bases", ["http://localhost:8000/v1", ["http://localhost:8000/v1", "http://localhost:8001/v1"]]
+)
+@pytest.mark.parametrize("name", ["m", "proactive:m"])
+def test_settings_are_added_to_a_model_whatever_it_is_made_of(name, bases):
+    made = as_chat_model(name, api_base=bases, temperature=0.5, max_tokens=9)
+    changed = as_chat_model(made, temperature=0.1)
+    assert settings_for(changed, ModelSettings()) == ModelSettings(temperature=0.1, max_tokens=9)
+    assert settings_for(made, ModelSettings()) == ModelSettings(temperature=0.5, max_tokens=9)
+    assert changed.fingerprint == made.fingerprint
+
+
+def test_an_instructed_bot_takes_no_other_settings_than_the_bot():
+    bot = InstructedModel(as_chat_model(lambda messages: "hi", name="bot"), "Ask.", name="asking bot")
+    with pytest.raises(UsageError, match="asking bot does not take the setting temperature: it takes none"):
+        as_chat_model(bot, temperature=0.5)

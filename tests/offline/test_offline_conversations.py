@@ -12,7 +12,7 @@ from support.paths import DATA
 from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.models.reading import read_fenced, read_reply
 from collab_sdk.offline import OfflineModel, sample_chats_path
-from collab_sdk.prompts import fence, fence_transcript, load_prompt
+from collab_sdk.prompts import fence, fence_goal, fence_transcript, load_prompt
 from collab_sdk.types import Message
 
 COFFEE_CHATS = DATA / "coffee_chats.jsonl"
@@ -45,7 +45,7 @@ def user(goal: str, messages: list[Message], sample: str = "") -> dict:
     return ask(
         CallRole.SIMULATOR,
         "simulator",
-        goal=fence("goal", goal),
+        goal=fence_goal(goal),
         style=fence("examples", "(none)"),
         transcript=fence_transcript(messages),
         sample=sample,
@@ -56,7 +56,7 @@ def verdicts(goal: str, messages: list[Message]) -> dict:
     return ask(
         CallRole.JUDGE,
         "judge",
-        goal=fence("goal", goal),
+        goal=fence_goal(goal),
         transcript=fence_transcript(messages),
         criteria=fence("criteria", CRITERIA),
     )

@@ -287,3 +287,17 @@ def test_progress_is_told_after_every_conversation(tmp_path):
         conversations("c1", "c2"), tmp_path / "p.jsonl", on_progress=lambda report: told.append(report.conversations)
     )
     assert told == [1, 2]
+
+
+@pytest.mark.parametrize("format", ["trl", "llama-factory"])
+def test_an_export_of_nothing_leaves_an_earlier_one_as_it_was(tmp_path, format):
+    target = tmp_path / "prefs.jsonl"
+    assert exporter_of().export([], target, format=format).conversations == 0
+    assert not list(tmp_path.iterdir())
+    exporter_of().export(conversations("c1"), target, format=format)
+    earlier = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    exporter_of().export([], target, format=format)
+    no_goal = [Conversation(id="c2", messages=conversations("c2")[0].messages)]
+    failing = exporter_of(judge=lambda _: ModelCallError("content policy"))
+    assert list(failing.export(no_goal, target, format=format).failed) == ["c2"]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == earlier

