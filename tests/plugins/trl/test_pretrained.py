@@ -1,6 +1,7 @@
 """Of models and adapters from elsewhere weights are loaded and nothing is run, whatever is answered on the terminal."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support import playing
-from support.cli import collab, write_chats
+from support.cli import collab, spawn, write_chats
 from support.training import prepared, write_base, write_pairs
 from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor, AutoTokenizer
 
@@ -141,6 +142,25 @@ def test_pickled_weights_are_refused(shared, base, marker, tmp_path, name):
     refused = f"Error: The weights of {base} cannot be read: it has no model.safetensors. {PICKLE}"
     assert finetuned(shared / "prefs.jsonl", base, tmp_path / "out") == refused
     assert scored(f"hf:{base}", tmp_path) == refused
+    assert not marker.exists()
+
+
+def test_a_model_of_the_hub_is_held_to_the_same(shared, marker, tmp_path):
+    repository = tmp_path / "hub" / "models--some--one"
+    snapshot = shutil.copytree(shared / "base", repository / "snapshots" / ("a" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+
+    def end(output: str) -> str:
+        options = ("-m", "some/one", "-o", tmp_path / output, "--epochs", 1, "--lora-r", 2)
+        process = spawn("finetune", shared / "prefs.jsonl", *options, cwd=tmp_path, env=environment)
+        return process.communicate()[1]
+
+    assert "Adapter: " in end("trained")
+    pickled(snapshot / "model.safetensors", "pytorch_model.bin", marker)
+    refused = f"Error: The weights of some/one cannot be read: it has no model.safetensors. {PICKLE}"
+    assert end("refused").splitlines()[-1] == refused
     assert not marker.exists()
 
 
