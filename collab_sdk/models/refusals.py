@@ -15,7 +15,7 @@ from collab_sdk.models.dialect import RESPONSE_FORMAT, SYSTEM, with_value
 
 REFUSALS = {400, 422}
 TEACHING = {*REFUSALS, 500}
-"""500: what servers answer whose chat template does not take the chat."""
+"""500: what servers answer whose chat template does not take the chat, or whose checks of a request fail."""
 COMPLAINT_CHARACTERS = 1_000
 MOST_ROWS = 50
 PLACE_CHARACTERS = 200
@@ -102,6 +102,8 @@ FORMAT_REFUSED = _any_of(
     r"not support (?:a |the )?(?:grammars?|json objects?)\b",
 )
 """Words that are also said of what a model wrote, so only next to a refusal."""
+FORMAT_IS_INVALID = re.compile(r"validation errors?:? .{0,80}'response_format'")
+"""From a server that fails: llama-cpp-python's checks of a request are answered with 500."""
 SENTENCES = re.compile(r"[.;!?](?:\s|$)")
 
 
@@ -127,12 +129,12 @@ def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
         return None
     if _refuses_system(complaint, request, may_fail=status not in REFUSALS):
         return SYSTEM
+    asked_for_json = request.dialect.response_format(request.reply_schema) is not None
     if status not in REFUSALS:
-        return None
+        return RESPONSE_FORMAT if asked_for_json and FORMAT_IS_INVALID.search(complaint.said) else None
     settings = request.settings.sent()
     sent = {each: value for each, value in settings.items() if not each.startswith("extra_")}
     sent |= settings.get("extra_body", {})
-    asked_for_json = request.dialect.response_format(request.reply_schema) is not None
     name = _placed(complaint, sent, asked_for_json) or _named(complaint, sent, asked_for_json)
     is_zero = name in sent and sent[name] == 0 and NOT_ZERO.search(complaint.said) is not None
     if name is None or (OUT_OF_RANGE.search(complaint.said) and not is_zero):

@@ -55,6 +55,10 @@ def template(message: str) -> str:
 FIREWORKS = "Extra inputs are not permitted, field: 'seed', value: 1"
 GEMINI = 'Invalid JSON payload received. Unknown name "seed": Cannot find field.'
 GROQ_FORMATS = "'response_format.type' : value is not one of the allowed values ['text','json_object']"
+LLAMA_CPP_PYTHON = (
+    "1 validation error: {'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), "
+    "'msg': \"Input should be 'text' or 'json_object'\", 'input': 'json_schema'}"
+)
 ALTERNATE = "Conversation roles must alternate user/assistant/user/assistant/..."
 OPTIONAL_SYSTEM = (
     "After the optional system message, conversation roles must alternate user/assistant/user/assistant/..."
@@ -75,6 +79,7 @@ TEACHING: list[tuple[int, object, str]] = [
     # the system role
     (400, said("System role not supported"), SYSTEM),  # vLLM, Gemma 2
     (500, said("System role not supported"), SYSTEM),
+    (500, said(LLAMA_CPP_PYTHON), FORMAT),
     (500, said("jinja2.exceptions.TemplateError: System role not supported"), SYSTEM),  # SGLang
     (422, {"error": "Template error: template error: System role not supported"}, SYSTEM),  # TGI
     (400, {"object": "error", "message": ALTERNATE, "type": "BadRequestError"}, SYSTEM),  # vLLM, Mistral 7B
