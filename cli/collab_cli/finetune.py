@@ -30,7 +30,7 @@ from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import ModelSpec, RunSpec
-from collab_sdk.plugins import load
+from collab_sdk.plugins import load, names
 from collab_sdk.spec import SPENDING, EvaluationSpec, PairRule
 from collab_sdk.training import (
     CANDIDATES,
@@ -119,7 +119,7 @@ def finetune(
     """
     settings = TrainingOptions(**({"loss": loss} if loss else {}), **values)  # type: ignore[arg-type]
     plays = settings.rounds > 0 or settings.method in PLAYING
-    if not plays and not evaluate:
+    if not plays and not evaluate and settings.method in names("trainers"):
         _refuse_options_of_play()
     played = None if spec is None else spec.with_assistant(ModelSpec(name=f"hf:{settings.base}"))
     if evaluate:
