@@ -43,7 +43,9 @@ LAYERS = [
 
 
 def modules(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
+    found = (ROOT / folder).rglob("*.py")
+    # A benchmark's virtual environment is no code of ours.
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(ROOT).parts))
 
 
 def imported_modules(path: Path) -> set[str]:
