@@ -59,7 +59,10 @@ class Note:
         return {"type": "string"}
 
     def read(self, value: Any, name: str = "the answer") -> str:
-        return "" if value is None else str(value)
+        try:
+            return "" if value is None else str(value)
+        except RecursionError:
+            raise ValueError(f"{name} is nested too deeply") from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,10 +11,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, TypeVar
 
 from collab_sdk.models.loose_json import STRICT, LooseParser
-from collab_sdk.models.reasoning import split_reasoning
+from collab_sdk.models.reasoning import KEYED, split_reasoning
 
 T = TypeVar("T")
 
@@ -25,10 +26,11 @@ MOST_CHARACTERS = 4_000_000
 EFFORT = 5
 """How many times its own length a reply is read, at most, in search of an object."""
 FENCES = ("```", "~~~")
-KEYED = re.compile(r"\{\s*[\"']")
-"""How an object begins, and nothing that is only written in braces."""
 BRACES = re.compile(r"[{&\uff5b\ufe5b]|\\u")
 """What may be the beginning of an object, or be written in place of one."""
+ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+SHORT = 40
+"""Characters of an object that a model may well have thought of itself."""
 INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 
 
@@ -45,33 +47,35 @@ def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] =
     whole: Any = None
     with suppress(ValueError):
         whole = _whole(text)
+    shown = _Shown(prompt)
     if isinstance(whole, dict) and "properties" not in whole:
-        answer = accept(whole)
+        answer, taken = accept(whole), [whole]
     else:
         found = whole if isinstance(whole, list) else [whole] if isinstance(whole, dict) else _objects_in(text)
-        objects = [each for each in found if isinstance(each, dict)]
-        answer = _agreed(objects, accept)
-        if any(_is_like(each, words) for words in _shown(prompt) for each in objects):
+        answer, taken = _agreed([each for each in found if isinstance(each, dict)], accept)
+        if any(map(shown.is_like, taken)):
             raise ValueError(QUOTED)
-    if any(answer == shown for shown in _answers_in(prompt, accept)):
+    if any(map(shown.holds, taken)) and answer in shown.answers(accept):
         raise ValueError(QUOTED)
     return answer
 
 
-def _agreed(objects: Iterable[Any], accept: Callable[[Any], T]) -> T:
-    """What those of the objects say that can be accepted, which is the same."""
+def _agreed(objects: Iterable[Any], accept: Callable[[Any], T]) -> tuple[T, list[Any]]:
+    """What those of the objects say that can be accepted, which is the same; and which these are."""
     accepted: list[T] = []
+    taken: list[Any] = []
     problem = ValueError(NO_OBJECT)
     for value in objects:
         try:
             accepted.append(accept(_unwrapped(value, accept)))
+            taken.append(value)
         except ValueError as error:
             problem = error
     if not accepted:
         raise problem
     if any(each != accepted[-1] for each in accepted):
         raise ValueError("it holds several answers that differ")
-    return accepted[-1]
+    return accepted[-1], taken
 
 
 def _whole(text: str) -> Any:
@@ -121,16 +125,51 @@ def _objects_in(text: str) -> list[Any]:
     return objects
 
 
-def _shown(prompt: Iterable[str]) -> Iterator[str]:
-    """Other people's words in a prompt, which stand there as JSON lines, with braces in them."""
-    for text in prompt:
-        for line in text.splitlines():
-            if line.startswith(("{", "[", '"')) and BRACES.search(line, 1):
-                with suppress(ValueError, RecursionError):
-                    for words in _strings(json.loads(line)):
-                        plain = INVISIBLE.sub("", unicodedata.normalize("NFKC", html.unescape(words)))
-                        if "{" in plain or "\\u007b" in plain.lower():
-                            yield plain
+class _Shown:
+    """Other people's words in a prompt, which stand there as JSON lines: what a reply may have quoted."""
+
+    def __init__(self, prompt: Iterable[str]) -> None:
+        self._lines = [line for text in prompt for line in text.splitlines() if line.startswith(("{", "[", '"'))]
+
+    @cached_property
+    def _words(self) -> list[str]:
+        """Text by text, without what only looks different; none where none of them holds a brace."""
+        if not any(BRACES.search(line, 1) for line in self._lines):
+            return []
+        words: list[str] = []
+        for line in self._lines:
+            with suppress(ValueError, RecursionError):
+                words += map(_plain, _strings(json.loads(line)))
+        return words if any("{" in each for each in words) else []
+
+    @cached_property
+    def _folded(self) -> str:
+        return "\n".join(self._words).casefold()
+
+    def holds(self, value: dict[str, Any]) -> bool:
+        """Whether the keys of an object stand there, and it is not so short that anybody may say the same."""
+        return len(str(value)) > SHORT and all(key.casefold() in self._folded for key in value)
+
+    def is_like(self, value: dict[str, Any]) -> bool:
+        """Whether an object might be made of these words: its keys stand there, whatever is around them."""
+        within = [key for each in value.values() for key in _keys(each)]
+        outer = [re.escape(key.casefold()) for key in value if key.isidentifier()]
+        return all(key.casefold() in self._folded for key in within if key.isidentifier()) and all(
+            re.search(rf"{key}\W{{0,9}}[:=]", self._folded) for key in outer
+        )
+
+    def answers(self, accept: Callable[[Any], T]) -> Iterator[T]:
+        """What these words would be read as."""
+        for words in self._words:
+            with suppress(ValueError):
+                for value in _objects_in(words):
+                    with suppress(ValueError):
+                        yield accept(_unwrapped(value, accept))
+
+
+def _plain(words: str) -> str:
+    words = ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), html.unescape(words))
+    return INVISIBLE.sub("", unicodedata.normalize("NFKC", words))
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -141,26 +180,11 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(each)
 
 
-def _is_like(value: Any, words: str) -> bool:
-    """Whether an object might be made of these words: all its keys stand there, whatever is around them."""
-    words = words.casefold()
-    return all(key.casefold() in words for key in _keys(value))
-
-
 def _keys(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         yield from value
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _keys(each)
-
-
-def _answers_in(prompt: Iterable[str], accept: Callable[[Any], T]) -> Iterator[T]:
-    """What other people's words in a prompt would be read as."""
-    for words in _shown(prompt):
-        with suppress(ValueError):
-            for value in _objects_in(words):
-                with suppress(ValueError):
-                    yield accept(_unwrapped(value, accept))
 
 
 def _unwrapped(value: Any, accept: Callable[[Any], object]) -> Any:

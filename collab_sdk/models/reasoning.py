@@ -65,6 +65,9 @@ UNMARKED = (
 FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)$")
 OBJECT = re.compile(r"[\s\ufeff]*(?:(?:`{3,}|~{3,})[^\n]{0,80}\n\s*)?(?:(\{)|\[(?!/?THINK\]))")
 """How JSON begins, be it fenced."""
+ELEMENT = re.compile(r"\s*(?:(?:`{3,}|~{3,})[^\n]{0,80}\n\s*)?(<([A-Za-z][\w-]{0,40})>)")
+KEYED = re.compile(r"\{\s*[\"']")
+"""How an object of JSON begins, and nothing that is only written in braces."""
 QUOTES = frozenset("\"'`“”‘’«»„")
 SENTENCE_ENDS = frozenset(".?!…。！？\n")
 NEAR = 80
@@ -168,6 +171,8 @@ def _after_thoughts(text: str) -> tuple[str, str]:
             continue
         if opening is None and text.count("{", start, mark.start()) > text.count("}", start, mark.start()):
             break  # the mark stands in an object, where it is quoted
+        if opening is None and end < 0 and KEYED.search(text, start, mark.start()):
+            break  # an answer came before it: the reader decides
         end, start = mark.start(), _begin(text, mark.end())
         opening = _opening_at(text, start)
         if OBJECT.match(text, start):
@@ -184,7 +189,7 @@ def _around_thoughts(text: str) -> tuple[str, str]:
     said: list[str] = []
     thoughts: list[str] = []
     start = _begin(text, 0)
-    while (said or not _is_object(text, start)) and (found := _next_thought(text, start, is_first=not said)):
+    while (said or not _is_answer(text, start)) and (found := _next_thought(text, start, is_first=not said)):
         opening, closing = found
         until, following = (closing.start(), closing.end()) if closing else (len(text), len(text))
         if opening is None:
@@ -256,7 +261,7 @@ def _ends_thought(text: str, start: int, mark: re.Match[str]) -> bool:
     """Whether a closing mark without an opening one ends a thought that the chat template began."""
     before, behind = _line_before(text, start, mark), text[mark.end() : mark.end() + NEAR]
     beginning = BEGINNING.search(before)
-    if (beginning and beginning[1]) or CONTROL.match(behind) or _is_object(text, mark.end()):
+    if (beginning and beginning[1]) or CONTROL.match(behind) or _is_answer(text, mark.end()):
         return True
     last = before[-1:] or "\n"
     is_last_in_line = not behind.partition("\n")[0].strip()
@@ -276,10 +281,13 @@ def _is_quoted(text: str, mark: re.Match[str]) -> bool:
     return text[mark.start() - 1 : mark.start()] in QUOTES and text[mark.end() : mark.end() + 1] in QUOTES
 
 
-def _is_object(text: str, start: int) -> bool:
-    """Whether what begins there looks like one object, be it fenced."""
-    begun = OBJECT.match(text, start)
-    return bool(begun and begun[1]) and text[-NEAR:].rstrip("`~ \t\r\n").endswith("}")
+def _is_answer(text: str, start: int) -> bool:
+    """Whether what begins there looks like one object, or one element between tags, be it fenced."""
+    ending = text[-NEAR:].rstrip("`~ \t\r\n")
+    if (begun := OBJECT.match(text, start)) and begun[1]:
+        return ending.endswith("}")
+    tagged = ELEMENT.match(text, start)
+    return tagged is not None and not MARK.match(tagged[1]) and ending.endswith(f"</{tagged[2]}>")
 
 
 def _begin(text: str, position: int) -> int:
