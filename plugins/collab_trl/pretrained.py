@@ -153,6 +153,27 @@ def check_adapter(folder: str | Path) -> None:
         )
     if not (Path(folder) / ADAPTER_WEIGHTS).is_file():
         raise UsageError(f"The adapter in {folder} has no {ADAPTER_WEIGHTS}. {NO_PICKLES}.")
+    with _reading(f"The adapter in {folder}"):
+        whole = _weights_of_the_base(Path(folder) / ADAPTER_WEIGHTS, config.get("modules_to_save") or ())
+    if whole is None and config.get("bias", "none") != "none":
+        whole = f"bias={config['bias']}"
+    if whole is None and config.get("layer_replication"):
+        whole = "layer_replication"
+    if whole is not None:  # the base is shared by all of its adapters
+        raise UsageError(
+            f"The adapter in {folder} changes weights of its base ({whole}): merge it with PEFT's merge_and_unload(), "
+            "and give the merged model."
+        )
+
+
+def _weights_of_the_base(weights: Path, own_modules: Iterable[str]) -> str | None:
+    """The first tensor that is no matrix of LoRA's and in no module that the adapter has for itself."""
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="pt") as tensors:
+        names = list(tensors.keys())
+    own = {*own_modules}
+    return next((name for name in names if "lora_" not in name and not own.intersection(name.split("."))), None)
 
 
 @contextmanager
@@ -171,8 +192,9 @@ def _reading(what: str, remedy: str = "") -> Iterator[None]:
             yield
     except UsageError:
         raise
-    except Exception as error:  # transformers, PEFT, the hub and the files' parsers raise what they like
-        if ran_out_of_memory(error):
+    except BaseException as error:  # transformers, PEFT, the hub and the files' parsers raise what they like
+        is_panic = type(error).__name__ == "PanicException"  # of Rust's, in a tokenizer: no Exception
+        if not (isinstance(error, Exception) or is_panic) or ran_out_of_memory(error):
             raise
         reason = f"{type(error).__name__}: {one_line(str(error), 200)}"
         raise UsageError(

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from collab_sdk.errors import EndpointError
 from collab_trl.hf.grammar import Constraint
 from collab_trl.hf.prefixes import PrefixTree, Tokens, rounds
 from collab_trl.hf.sampling import Truncation, draws, next_tokens
@@ -96,9 +97,7 @@ def constrain(logits: Tensor, batch: Sequence[BatchRow]) -> None:
     """Leave each row, [vocabulary], only the tokens that its constraint allows."""
     for row, own in zip(batch, logits, strict=True):
         if row.constraint is not None and not row.finish_reason:
-            allowed = row.constraint.allowed(len(own))
-            if allowed is not None:
-                own.masked_fill_(~allowed.to(own.device), float("-inf"))
+            own.masked_fill_(~row.constraint.allowed(len(own)).to(own.device), float("-inf"))
 
 
 def prefill(model: Any, sequences: Sequence[Tokens], prefixes: PrefixTree) -> None:
@@ -253,6 +252,14 @@ def gathered(sequences: Sequence[Tokens], prefixes: PrefixTree, *, width: int) -
     return Cache(layers=[RoomyLayer(*pair) for pair in zip(states[::2], states[1::2], strict=True)])
 
 
+def _turns_by_length(config: Any) -> bool:
+    """Whether keys depend on how long the longest row of a batch is, as those of Phi-3 do (longrope)."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    by_layer = [each for each in parameters.values() if isinstance(each, dict)]
+    kinds = [str(each.get("rope_type")) for each in (parameters, *by_layer)]
+    return any(kind == "longrope" or "dynamic" in kind for kind in kinds)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyValues:
     """What a model keeps of the tokens it has read."""
@@ -268,8 +275,14 @@ class KeyValues:
         output = model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), use_cache=True)
         layers = output[CACHE].layers
         attention = [layer for layer in layers if isinstance(layer, DynamicLayer)]
+        if not attention:
+            raise EndpointError(
+                "A model without attention is not run here: serve it (vLLM, llama.cpp), and give its --api-base."
+            )
         states = [state for layer in attention for state in (layer.keys, layer.values) if state is not None]
         return cls(
             bytes_per_token=max(1, sum(state.nbytes for state in states)),
-            reads_prefixes=all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers),
+            reads_prefixes=type(output[CACHE]) in (Cache, DynamicCache)
+            and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+            and not _turns_by_length(model.config.get_text_config()),
         )

@@ -29,7 +29,7 @@ class Grammars:
         known = json.dumps(schema)  # in the order of its properties, which is that of the reply
         if known not in self._matchers:
             self._matchers[known] = self._matcher(known)
-        return Constraint(self._matchers[known].deep_copy(), after=after)
+        return Constraint(self._matchers[known].deep_copy(), after=after, ends=self._ends)
 
     def _matcher(self, schema: str) -> Any:
         vocabulary = self._vocabulary
@@ -57,19 +57,22 @@ class Grammars:
 class Constraint:
     """What one reply may go on with. It starts where `after` holds of the tokens so far: behind a thought, say."""
 
-    def __init__(self, matcher: Any, *, after: Callable[[Sequence[int]], bool] | None) -> None:
+    def __init__(self, matcher: Any, *, after: Callable[[Sequence[int]], bool] | None, ends: Sequence[int]) -> None:
         self._matcher = matcher
         self._after = after
+        self._ends = list(ends)
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing more may come."""
         return bool(self._matcher.is_stopped())
 
-    def allowed(self, vocabulary: int) -> Tensor | None:
-        """Of each token whether it may be next, [vocabulary]; None: any may."""
+    def allowed(self, vocabulary: int) -> Tensor:
+        """Of each token whether it may be next, [vocabulary]; in a thought any but those that end the reply."""
         if self._after is not None:
-            return None
+            thinking = torch.ones(vocabulary, dtype=torch.bool)
+            thinking[self._ends] = False
+            return thinking
         packed = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
         bits = (packed.unsqueeze(-1) >> torch.arange(8, dtype=torch.uint8)).bitwise_and(1).bool().flatten()
         allowed = torch.zeros(vocabulary, dtype=torch.bool)  # logits may be padded beyond the tokenizer's tokens

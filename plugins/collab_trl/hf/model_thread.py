@@ -59,7 +59,8 @@ def _work(load: "Callable[[], AnyWeights]", name: str, queue: PendingReplies, en
                 batcher = _batcher(load, ending)
             if batcher is not None:
                 batcher.answer(waiting)
-        except Exception as error:  # of a model's own code, or of a device that is gone
+        except BaseException as error:  # of a device that is gone, or a panic of Rust's, which is no Exception
+            batcher = None  # an adapter that failed half-way may have changed the model: it is loaded again
             reason = f"{type(error).__name__}: {one_line(str(error), 200)}"
             failure = EndpointError(f"{name} failed: {reason}")
             for pending in waiting:

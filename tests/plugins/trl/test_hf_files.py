@@ -197,3 +197,36 @@ def test_an_unknown_option_of_a_name_is_refused_with_the_known_ones(option, tiny
 
 def test_the_folders_of_a_name_with_a_precision_are_its_inputs(tiny_base, tiny_adapter):
     assert files_of(f"hf:{tiny_base}@{tiny_adapter}?dtype=float32") == [tiny_base, tiny_adapter]
+
+
+def test_an_adapter_that_fails_to_load_leaves_its_base_as_it_was(base, adapter):
+    question = [asked(temperature=0.0, max_tokens=8)]
+    plain = as_chat_model(f"hf:{base}?dtype=float32")
+    before = replies(plain, question)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file(dict(list(weights.items())[:-1]), adapter / "adapter_model.safetensors")
+    broken = as_chat_model(f"hf:{base}@{adapter}?dtype=float32")
+    for _ in range(2):
+        with pytest.raises(EndpointError, match="adapter"):
+            replies(broken, question)
+        assert replies(plain, [asked(temperature=0.0, max_tokens=8, sample="again")]) == before
+
+
+@pytest.mark.parametrize("way", ["a tensor", "bias", "layer_replication"])
+def test_an_adapter_that_changes_its_base_is_refused(base, adapter, way):
+    if way == "a tensor":
+        weights = load_file(adapter / "adapter_model.safetensors")
+        own = {"base_model.model.model.embed_tokens.weight": torch.zeros(2, 2)}
+        save_file({**weights, **own}, adapter / "adapter_model.safetensors")
+    else:
+        edit(adapter / "adapter_config.json", **{way: "all" if way == "bias" else [[0, 1]]})
+    with pytest.raises((EndpointError, UsageError), match="changes weights of its base"):
+        replies(as_chat_model(f"hf:{base}@{adapter}"), [asked()])
+
+
+def test_a_tokenizer_that_panics_ends_the_run_and_does_not_hang_it(base):
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(EndpointError, match="cannot be read"):
+        replies(as_chat_model(f"hf:{base}"), [asked()])

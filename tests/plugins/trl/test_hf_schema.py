@@ -109,7 +109,9 @@ def test_a_thought_that_the_template_begins_ends_before_the_object(tiny_base):
     constraint = Grammars(tokenizer, ends=[end]).constraint(SAYING, after=lambda tokens: tokens[-1] == mark)
     said = tokenizer.encode("hm }")
     for n in range(len(said)):
-        assert constraint.allowed(len(tokenizer)) is None
+        allowed = constraint.allowed(len(tokenizer))
+        assert not allowed[end]
+        assert allowed.sum() == len(tokenizer) - 1  # the thought is free, but it cannot end the reply
         constraint.take(said[: n + 1])
     allowed = constraint.allowed(len(tokenizer) + 5)
     assert tokenizer.decode(int(allowed.nonzero()[0])).startswith("{")
