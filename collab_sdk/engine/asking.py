@@ -59,7 +59,7 @@ async def ask_json(engine: Engine, model: ChatModel, request: ChatRequest, read:
     shown = [message.content for message in request.messages]
 
     def accept(reply: ChatReply) -> T:
-        return read_reply(reply.content, read, prompt=shown)
+        return read_reply(reply.content, read, prompt=shown, thought=reply.reasoning)
 
     return await _ask(engine, model, request, accept, repair="repair")
 

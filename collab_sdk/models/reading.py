@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from collab_sdk.models.loose_json import STRICT, LooseParser
-from collab_sdk.models.reasoning import KEYED, split_reasoning
+from collab_sdk.models.reasoning import split_reasoning
 
 T = TypeVar("T")
 
@@ -26,6 +26,8 @@ MOST_CHARACTERS = 4_000_000
 EFFORT = 5
 """How many times its own length a reply is read, at most, in search of an object."""
 FENCES = ("```", "~~~")
+KEYED = re.compile(r"\{\s*[\"']")
+"""How an object of JSON begins, and nothing that is only written in braces."""
 BRACES = re.compile(r"[{&\uff5b\ufe5b]|\\u")
 """What may be the beginning of an object, or be written in place of one."""
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -34,16 +36,17 @@ SHORT = 40
 INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 
 
-def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] = ()) -> T:
+def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] = (), thought: str = "") -> T:
     """What `accept` makes of the one object that a reply answers with.
 
     `accept` raises ValueError for an object in another form. `prompt` holds the texts that the model was shown, in
-    which other people's words stand as JSON lines. Raises ValueError if there is no such object after all reasoning, if
-    it may be quoted from the prompt, and if there are several that differ.
+    which other people's words stand as JSON lines, and `thought` is what was cut off the reply before. Raises
+    ValueError if there is no such object after all reasoning, if it may be quoted from the prompt, and if there are
+    several that differ.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"it has {len(text):,} characters")
-    text, _ = split_reasoning(text, is_json=True)
+    text, cut = split_reasoning(text, is_json=True)
     whole: Any = None
     with suppress(ValueError):
         whole = _whole(text)
@@ -56,6 +59,9 @@ def read_reply(text: str, accept: Callable[[Any], T], *, prompt: Iterable[str] =
         if any(map(shown.is_like, taken)):
             raise ValueError(QUOTED)
     if any(map(shown.holds, taken)) and answer in shown.answers(accept):
+        raise ValueError(QUOTED)
+    # What ends a thought may be quoted too: then the model's own answer has been cut off with it.
+    if any(map(shown.is_like, taken)) and any(answer != other for other in _answers_in(f"{thought}\n{cut}", accept)):
         raise ValueError(QUOTED)
     return answer
 
@@ -105,8 +111,11 @@ def unfenced(text: str) -> str:
     return text
 
 
-def _objects_in(text: str) -> list[Any]:
-    """The complete objects of a text, none of them inside another. Raises ValueError for one that cannot be read."""
+def _objects_in(text: str, *, all_of_them: bool = True) -> list[Any]:
+    """The complete objects of a text, none of them inside another.
+
+    Raises ValueError for one that cannot be read, unless `all_of_them` need not be.
+    """
     objects: list[Any] = []
     parser, position, spent = LooseParser(text), text.find("{"), 0
     while position >= 0:
@@ -114,7 +123,7 @@ def _objects_in(text: str) -> list[Any]:
             value, end = parser.value(position)
         except ValueError:
             spent += max(parser.reached - position, 1)
-            if KEYED.match(text, position):
+            if all_of_them and KEYED.match(text, position):
                 raise  # what stands in it may be a quotation in one of its strings
             if spent > EFFORT * len(text) + 10_000:
                 raise ValueError("its JSON is too tangled to read") from None
@@ -160,11 +169,20 @@ class _Shown:
 
     def answers(self, accept: Callable[[Any], T]) -> Iterator[T]:
         """What these words would be read as."""
+        for line in self._lines:
+            with suppress(ValueError, RecursionError):
+                for words in _strings(json.loads(line)):
+                    yield from _answers_in(words, accept)
         for words in self._words:
+            yield from _answers_in(words, accept)
+
+
+def _answers_in(text: str, accept: Callable[[Any], T]) -> Iterator[T]:
+    """What the objects in a text would be read as."""
+    with suppress(ValueError):
+        for value in _objects_in(text, all_of_them=False):
             with suppress(ValueError):
-                for value in _objects_in(words):
-                    with suppress(ValueError):
-                        yield accept(_unwrapped(value, accept))
+                yield accept(_unwrapped(value, accept))
 
 
 def _plain(words: str) -> str:

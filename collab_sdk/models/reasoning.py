@@ -66,8 +66,6 @@ FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:(`{3,})[^`\n]*|(~
 OBJECT = re.compile(r"[\s\ufeff]*(?:(?:`{3,}|~{3,})[^\n]{0,80}\n\s*)?(?:(\{)|\[(?!/?THINK\]))")
 """How JSON begins, be it fenced."""
 ELEMENT = re.compile(r"\s*(?:(?:`{3,}|~{3,})[^\n]{0,80}\n\s*)?(<([A-Za-z][\w-]{0,40})>)")
-KEYED = re.compile(r"\{\s*[\"']")
-"""How an object of JSON begins, and nothing that is only written in braces."""
 QUOTES = frozenset("\"'`“”‘’«»„")
 SENTENCE_ENDS = frozenset(".?!…。！？\n")
 NEAR = 80
@@ -171,8 +169,6 @@ def _after_thoughts(text: str) -> tuple[str, str]:
             continue
         if opening is None and text.count("{", start, mark.start()) > text.count("}", start, mark.start()):
             break  # the mark stands in an object, where it is quoted
-        if opening is None and end < 0 and KEYED.search(text, start, mark.start()):
-            break  # an answer came before it: the reader decides
         end, start = mark.start(), _begin(text, mark.end())
         opening = _opening_at(text, start)
         if OBJECT.match(text, start):
