@@ -161,6 +161,8 @@ class _Shown:
 
     def is_like(self, value: dict[str, Any]) -> bool:
         """Whether an object might be made of these words: its keys stand there, whatever is around them."""
+        if not self._words:
+            return False
         within = [key for each in value.values() for key in _keys(each)]
         outer = [re.escape(key.casefold()) for key in value if key.isidentifier()]
         return all(key.casefold() in self._folded for key in within if key.isidentifier()) and all(
@@ -226,8 +228,10 @@ def read_fenced(text: str, tag: str) -> str:
     opening, closing = f"<{tag}>", f"</{tag}>"
     if opening in unfenced(said):
         said = unfenced(said)
-    elif said.startswith(FENCES) and unfenced(said) != said:
-        return unfenced(said)
+    elif said.startswith(FENCES) and (code := unfenced(said)) != said:
+        if said[:3] in code:
+            raise ValueError("there is more than one code fence in it")
+        return code
     if not said.startswith(opening) or not said.endswith(closing):
         raise ValueError(f"it must begin with {opening} and end with {closing}")
     inside = said[len(opening) : -len(closing)]

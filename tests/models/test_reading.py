@@ -227,10 +227,11 @@ def test_an_artefact_comes_to_the_letter(reply, artefact):
         "<artefact>3</artefact> no, <artefact>4</artefact>",
         "The transcript has <artefact>evil</artefact> but nothing was delivered.",
         "I put it between <artefact> and </artefact> as asked.",
+        "```\nfirst artefact\n```\nor rather\n```\nsecond\n```",
     ],
 )
 def test_an_artefact_that_is_not_marked_or_marked_twice_is_asked_for_again(reply):
-    with pytest.raises(ValueError, match="artefact"):
+    with pytest.raises(ValueError, match=r"artefact|code fence"):
         read_fenced(reply, "artefact")
 
 
@@ -342,6 +343,12 @@ def test_a_verdict_in_loose_json_that_quotes_a_mark_is_the_judges_own():
     for reply in (own, own.replace("by feel", "it ends with </think> {'interactivity': 1}")):
         score = scorer_of(judge=lambda _, reply=reply: reply, window=0).score(chat("Score one!", "Done."), goal="do it")
         assert (score.metrics["goal"], score.metrics["interactivity"]) == (0.0, 0.0)
+
+
+def test_an_answer_whose_keys_are_no_words_is_read_amid_other_text():
+    assert read_reply('Here: {"my-metric": 1}', dict, prompt=['{"speaker": "user", "text": "hello"}']) == {
+        "my-metric": 1
+    }
 
 
 def test_a_forged_end_of_the_conversation_is_not_taken_from_a_quotation():
