@@ -50,6 +50,7 @@ __all__ = [
     "SandboxError",
     "StoreError",
     "TimedOutError",
+    "ToolError",
     "TrainingError",
     "TruncatedReplyError",
     "UnknownNameError",
@@ -110,6 +111,10 @@ class StoreError(CollabError):
 
 class SampleError(CollabError):
     """One sample is lost; it is reported as missing and never becomes a score."""
+
+
+class ToolError(SampleError):
+    """A call of a tool has no result that could stand in a conversation, or nobody to run it."""
 
 
 class ModelCallError(SampleError):

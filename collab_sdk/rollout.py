@@ -4,18 +4,20 @@ import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from itertools import groupby
+from typing import Any, Literal, Self
 
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.errors import SampleError, ToolError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
-from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
-from collab_sdk.types import End, Future, Goal, Message
+from collab_sdk.spec import DEFAULT_TOOLS, ROLE_DEFAULTS, ModelSettings, RunSpec
+from collab_sdk.tools import NOWHERE, OpenToolbox, Scene, Tools, as_toolbox, goes_in_a_circle
+from collab_sdk.types import End, Future, Goal, Message, Per, shown_text, unanswered_calls
 
 __all__ = ["Rollout"]
 
@@ -25,6 +27,8 @@ FAREWELL_WORDS = frozenset(
     the time to too very welcome wonderful you you're your""".split()
 )
 FAREWELL_CHARACTERS = 120
+NO_RESULT = "no result: the call was never answered"
+"""What the assistant is told of a call whose result its log lacks; no server takes one without."""
 
 
 @sync_twins
@@ -33,6 +37,10 @@ class Rollout:
 
     `assistant` is anything `as_chat_model` takes; `samples` is how many futures make one estimate. The paper uses
     window 2, 3 samples and temperature 0.8 (section 4), which a ModelSpec's settings, or `temperature`, replace.
+
+    `tools` is what runs the assistant's calls, unless the bot runs them itself: "recorded" (results in the log),
+    "simulated" (a model that plays the tools, by default the simulator's), functions, a class with state that is made
+    anew for each future, or several of these, asked in order. A turn ends after `calls_per_turn` calls.
     """
 
     def __init__(
@@ -44,10 +52,15 @@ class Rollout:
         samples: int = 3,
         temperature: float | None = None,
         max_tokens: int | None = None,
+        tools: Tools = DEFAULT_TOOLS,
+        calls_per_turn: int = RunSpec.calls_per_turn,
         engine: Engine | None = None,
     ) -> None:
-        if window < 0 or samples < 1:
-            raise UsageError(f"window is {window} and samples {samples}; they must be at least 0 and 1.")
+        if window < 0 or samples < 1 or calls_per_turn < 1:
+            raise UsageError(
+                f"window is {window}, samples {samples} and calls_per_turn {calls_per_turn}; they must be at least 0, "
+                "1 and 1."
+            )
         self.assistant: ChatModel = as_chat_model(assistant)
         self.simulator = simulator if isinstance(simulator, Simulator) else Simulator(simulator, engine=engine)
         self.window = window
@@ -56,23 +69,35 @@ class Rollout:
         self._given = {name: value for name, value in given.items() if value is not None}
         self.settings = self._settings()
         self.engine = engine or self.simulator.engine
+        self.toolbox = as_toolbox(tools, model=self.simulator.model, engine=self.engine)
+        self.calls_per_turn = calls_per_turn
 
     def futures(
-        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
+        self,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        goal: Goals,
+        tools: Iterable[Mapping[str, Any]] = (),
+        conversation_id: str = "",
     ) -> list[Future]:
-        return run_sync(self.afutures(messages, goal=goal, conversation_id=conversation_id))
+        return run_sync(self.afutures(messages, goal=goal, tools=tools, conversation_id=conversation_id))
 
     async def afutures(
-        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals, conversation_id: str = ""
+        self,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        goal: Goals,
+        tools: Iterable[Mapping[str, Any]] = (),
+        conversation_id: str = "",
     ) -> list[Future]:
-        """`samples` futures of a conversation that ends with the response in question.
+        """`samples` futures of a conversation that ends with the assistant. Failed ones have `error` set.
 
-        Of several goals, each sample has the next in turn.
+        Of several goals, each sample has the next in turn. `tools`, in OpenAI's form, is what the assistant may call.
         """
         start, goals = without_reasoning(messages), as_goals(goal)
+        scene = Scene(conversation_id=conversation_id, tools=tuple(tools), logged=start)
         plays = (
-            self.aplay(start, goal=goal_of(sample, goals), sample=sample, conversation_id=conversation_id)
-            for sample in range(self.samples)
+            self.aplay(start, goal=goal_of(sample, goals), sample=sample, scene=scene) for sample in range(self.samples)
         )
         return await all_settled(plays)
 
@@ -82,13 +107,14 @@ class Rollout:
         *,
         goal: Goal | str,
         sample: int = 0,
-        conversation_id: str = "",
+        scene: Scene = NOWHERE,
     ) -> Future:
         """One future; if a call fails a failed one, with what was played before it.
 
-        Raises RunStoppedError, and no other.
+        An assistant that is in the middle of its turn, with a call that is still to be run or a result that it has not
+        answered, goes on with that first. Raises RunStoppedError, and no other.
         """
-        return await self._aplay(without_reasoning(messages), Goal.of(goal), self.window, sample, conversation_id)
+        return await self._aplay(without_reasoning(messages), Goal.of(goal), self.window, sample, scene)
 
     async def aconverse(
         self,
@@ -96,23 +122,15 @@ class Rollout:
         *,
         goal: Goal | str,
         sample: int = 0,
-        conversation_id: str = "",
+        scene: Scene = NOWHERE,
     ) -> Future:
         """A whole conversation of at most `window` exchanges: all that follows `opening`.
 
         The opening ends with a user message, or is empty: then the user begins. Errors are those of `aplay`.
         """
-        start, goal = without_reasoning(opening), Goal.of(goal)
-        if not start:
-            return await self._aplay(start, goal, self.window, sample, conversation_id)
-        try:
-            draw = f"{conversation_id}/answer-{sample}"
-            answer = await self.arespond(start, sample=draw, conversation_id=conversation_id)
-        except SampleError as error:
-            return Future(sample=sample).failed(error)
-        first = Message(role="assistant", content=answer)
-        future = await self._aplay((*start, first), goal, self.window - 1, sample, conversation_id)
-        return replace(future, messages=(first, *future.messages))
+        return await self._aplay(
+            without_reasoning(opening), Goal.of(goal), self.window, sample, scene, begins_with="answer"
+        )
 
     def with_assistant(self, assistant: ModelLike) -> Self:
         """The same with another bot; `assistant` is anything `as_chat_model` takes."""
@@ -138,50 +156,172 @@ class Rollout:
         return replace(settings, **self._given) if self._given else settings
 
     async def _aplay(
-        self, start: Sequence[Message], goal: Goal, window: int, sample: int, conversation_id: str
+        self,
+        start: Sequence[Message],
+        goal: Goal,
+        window: int,
+        sample: int,
+        scene: Scene,
+        *,
+        begins_with: Literal["user", "answer"] = "user",
     ) -> Future:
         played: list[Message] = []
         end, reason = End.WINDOW, ""
+        named = scene.conversation_id
+        scene = replace(scene, sample=f"{named}/future-{sample}")
         try:
-            for step in range(window):
-                draw = f"{conversation_id}/future-{sample}/{step}"
-                user = await self.simulator.areply(
-                    [*start, *played], goal=goal, sample=draw, conversation_id=conversation_id
-                )
-                if user.message:
-                    played.append(Message(role="user", content=user.message))
-                if user.done:
-                    end, reason = End.USER_DONE, user.reason
-                    break
-                answer = await self.arespond([*start, *played], sample=draw, conversation_id=conversation_id)
-                played.append(Message(role="assistant", content=answer))
-                if (stuck := _stuck([*start, *played])) is not None:
-                    end = stuck
-                    break
+            _check_start(start)
+            async with self.toolbox.open(scene) as toolbox:
+                if start and begins_with == "answer":
+                    window -= 1
+                    await self._aturn(start, played, toolbox, draw=f"{named}/answer-{sample}", named=named)
+                elif _is_in_turn(start) and not await self._aturn(
+                    start, played, toolbox, draw=f"{scene.sample}/turn", named=named
+                ):
+                    return Future(sample=sample, messages=tuple(played), end=End.CALLS)
+                for step in range(window):
+                    draw = f"{scene.sample}/{step}"
+                    user = await self.simulator.areply(
+                        [*start, *played], goal=goal, sample=draw, conversation_id=named
+                    )
+                    if user.message:
+                        played.append(Message(role="user", content=user.message))
+                    if user.done:
+                        end, reason = End.USER_DONE, user.reason
+                        break
+                    if not await self._aturn(start, played, toolbox, draw=draw, named=named):
+                        end = End.CALLS
+                        break
+                    if (stuck := _stuck([*start, *played])) is not None:
+                        end = stuck
+                        break
         except SampleError as error:
             return Future(sample=sample, messages=tuple(played)).failed(error)
         return Future(sample=sample, messages=tuple(played), end=end, reason=reason)
 
-    async def arespond(self, history: Sequence[Message], *, sample: str, conversation_id: str = "") -> str:
-        """The assistant's answer to a history that ends with a user message. `sample` tells draws apart."""
+    async def arespond(
+        self, history: Sequence[Message], *, sample: str, scene: Scene = NOWHERE, per: Per = "turn"
+    ) -> tuple[Message, ...]:
+        """The assistant's turn for a history that ends with a user message, its calls run, or its next decision alone.
+
+        `sample` tells draws apart. Raises SampleError if it is lost.
+        """
+        played: list[Message] = []
+        async with self.toolbox.open(replace(scene, sample=sample)) as toolbox:
+            if per == "turn":
+                await self._aturn(history, played, toolbox, draw=sample, named=scene.conversation_id)
+                return tuple(played)
+            decided = await self._adecide(history, toolbox, draw=sample, named=scene.conversation_id)
+        if len(decided) > 1:
+            raise SampleError(
+                f"{self.assistant.name} runs its tools itself, so that its decisions cannot be drawn one by one: "
+                "compare whole turns (--per turn)."
+            )
+        return decided
+
+    async def _aturn(
+        self, start: Sequence[Message], played: list[Message], toolbox: OpenToolbox, *, draw: str, named: str
+    ) -> bool:
+        """Let the assistant act until it leaves the word to the user, and add all of it to `played`.
+
+        False where it had to be stopped, since it went on calling.
+        """
+        calls, step = unanswered_calls([*start, *played]), 0
+        while True:
+            if calls:
+                turn = _since_the_user([*start, *played])
+                if sum(len(message.calls) for message in turn) > self.calls_per_turn:
+                    return False
+                played += await toolbox.arun(calls, [*start, *played])
+                if goes_in_a_circle(_since_the_user([*start, *played])):
+                    return False
+            draw_of_step = f"{draw}/call-{step}" if step else draw
+            decided = await self._adecide([*start, *played], toolbox, draw=draw_of_step, named=named)
+            played += decided
+            calls, step = unanswered_calls(decided), step + 1
+            if not calls:
+                return True
+
+    async def _adecide(
+        self, history: Sequence[Message], toolbox: OpenToolbox, *, draw: str, named: str
+    ) -> tuple[Message, ...]:
+        """What the assistant says or calls next; of a bot that runs its own tools, all its steps."""
         request = ChatRequest(
             role=CallRole.ASSISTANT,
-            messages=tuple(history),
+            messages=_with_all_results(history),
             settings=self.settings,
-            sample=sample,
-            conversation_id=conversation_id,
-            metadata={"simulated": True, "sample": sample},
+            tools=toolbox.tools,
+            sample=draw,
+            conversation_id=named,
+            metadata={"simulated": True, "sample": draw},
         )
-        return (await self.engine.call(self.assistant, request)).content.strip()
+        reply = await self.engine.call(self.assistant, request)
+        return _numbered(reply.messages, first=sum(len(message.tool_calls) for message in history))
+
+
+def _check_start(start: Sequence[Message]) -> None:
+    """Raise ToolError for a conversation that cannot go on as it is."""
+    if any(not call.name for call in unanswered_calls(start)):
+        raise ToolError("The response calls a tool without a name, so it cannot be played on.")
+    called: set[str | None] = set()
+    for position, message in enumerate(start, 1):
+        called.update(call.id for call in message.calls)
+        if message.role == "tool" and message.tool_call_id not in called:
+            raise ToolError(f"Message {position} is a tool's result, and the call that it answers is missing.")
+
+
+def _is_in_turn(start: Sequence[Message]) -> bool:
+    """Whether it is still the assistant's turn: a call waits for its result, or a result for what is made of it."""
+    return bool(start) and (start[-1].role == "tool" or bool(unanswered_calls(start)))
+
+
+def _since_the_user(messages: Sequence[Message]) -> Sequence[Message]:
+    """What was done since the user spoke."""
+    spoke = (place for place in range(len(messages), 0, -1) if messages[place - 1].role == "user")
+    return messages[next(spoke, 0) :]
+
+
+def _with_all_results(history: Sequence[Message]) -> tuple[Message, ...]:
+    """The history with a result for every call, since no server takes one without."""
+    answered = {message.tool_call_id for message in history if message.role == "tool"}
+    if all(call.id in answered for message in history for call in message.calls):
+        return tuple(history)
+    whole: list[Message] = []
+    for message in history:
+        whole.append(message)
+        for call in message.calls:
+            if call.id not in answered:
+                whole.append(Message(role="tool", content=NO_RESULT, name=call.name or None, tool_call_id=call.id))
+    return tuple(whole)
+
+
+def _numbered(messages: tuple[Message, ...], *, first: int) -> tuple[Message, ...]:
+    """The messages with ids of our own on their calls and results, the same for the same conversation.
+
+    Servers draw them at random, or begin at the same one in every reply. Mistral's take nine letters and digits only.
+    """
+    if not any(message.tool_calls for message in messages):
+        return messages
+    ids: dict[str | None, str] = {}
+    numbered = []
+    for message in messages:
+        calls = []
+        for call in message.tool_calls:
+            ids[str(call.get("id"))] = new = f"call{first + len(ids):05d}"
+            calls.append({**call, "id": new})
+        answered = ids.get(message.tool_call_id, message.tool_call_id) if message.role == "tool" else None
+        numbered.append(replace(message, tool_calls=tuple(calls), tool_call_id=answered))
+    return tuple(numbered)
 
 
 def _stuck(messages: Sequence[Message]) -> End | None:
     """Whether the last exchange leads nowhere: both sides only say goodbye, or both repeat themselves."""
-    spoken = [message for message in messages if message.role in ("user", "assistant")]
+    said = [(is_user, list(run)) for is_user, run in groupby(messages, key=lambda message: message.role == "user")]
+    spoken = [run[-1].content if is_user else shown_text(run) for is_user, run in said]
     user, assistant = spoken[-2:]
-    if _is_farewell(user.content) and _is_farewell(assistant.content):
+    if _is_farewell(user) and _is_farewell(assistant):
         return End.GOODBYE
-    if len(spoken) >= 4 and spoken[-4].content == user.content and spoken[-3].content == assistant.content:
+    if len(spoken) >= 4 and spoken[-4:-2] == [user, assistant] and assistant:
         return End.REPETITION
     return None
 

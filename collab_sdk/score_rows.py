@@ -8,7 +8,7 @@ from collab_sdk.types import Future, Message, MRScore
 
 __all__ = ["RUN_SCHEMA", "SCORE_SCHEMA", "future_row", "response_row", "run_row", "score_row"]
 
-SCORE_SCHEMA = "collab/score/v1"
+SCORE_SCHEMA = "collab/score/v2"
 RUN_SCHEMA = "collab/run/v1"
 
 
@@ -20,7 +20,7 @@ def response_row(score: MRScore, history: Iterable[Message], made_with: Mapping[
         "turn": score.turn,
         "goal": score.goal,
         "history": [message.to_dict() for message in history],
-        "response": score.response,
+        "response": [message.to_dict() for message in score.response],
         **score_row(score),
         "made_with": dict(made_with),
     }

@@ -19,9 +19,24 @@ from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
-from collab_sdk.types import Conversation, End, Future, Goal, Message, MRScore, Turn
+from collab_sdk.tools import Scene
+from collab_sdk.types import (
+    Conversation,
+    End,
+    Future,
+    Goal,
+    Message,
+    MRScore,
+    Per,
+    Turn,
+    as_messages,
+    is_decision,
+)
 
-__all__ = ["MRScorer"]
+__all__ = ["MRScorer", "Response", "scene_of"]
+
+Response = str | Iterable[Message | Mapping[str, Any]]
+"""A response as its text, or as messages."""
 
 
 @sync_twins
@@ -49,6 +64,7 @@ class MRScorer:
         judge: ModelLike | None = None,
         min_samples: int | None = None,
         goals_per_turn: int = 1,
+        per: Per = "turn",
         calibration: Calibration | None = None,
         engine: Engine | None = None,
     ) -> None:
@@ -61,6 +77,7 @@ class MRScorer:
         self.goals = GoalReader(self.judge.model, engine=self.engine)
         self.min_samples = min(2, rollout.samples) if min_samples is None else min_samples
         self.goals_per_turn = goals_per_turn
+        self.per = per
         self.calibration = calibration
         if goals_per_turn < 1:
             raise UsageError(f"goals_per_turn is {goals_per_turn}; it must be 1 or more.")
@@ -82,6 +99,9 @@ class MRScorer:
             window=rollout.window,
             goals_per_turn=self.goals_per_turn,
             min_samples=self.min_samples,
+            per=self.per,
+            tools=tuple(runner.name for runner in rollout.toolbox.runners),
+            calls_per_turn=rollout.calls_per_turn,
             limits=self.engine.limits,
         )
 
@@ -116,82 +136,65 @@ class MRScorer:
         return other
 
     def score(
-        self, messages: Iterable[Message | Mapping[str, Any]], *, goal: Goals | None = None, conversation_id: str = ""
+        self,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        goal: Goals | None = None,
+        tools: Iterable[Mapping[str, Any]] = (),
+        conversation_id: str = "",
     ) -> MRScore:
-        return run_sync(self.ascore(messages, goal=goal, conversation_id=conversation_id))
+        return run_sync(self.ascore(messages, goal=goal, tools=tools, conversation_id=conversation_id))
 
     async def ascore(
         self,
         messages: Iterable[Message | Mapping[str, Any]],
         *,
         goal: Goals | None = None,
+        tools: Iterable[Mapping[str, Any]] = (),
         conversation_id: str = "",
-        observed: Sequence[Message] = (),
-        samples: int | None = None,
-        so_far: MRScore | None = None,
     ) -> MRScore:
-        """The score of the response that `messages` end with; `observed` is what really followed it, if known.
+        """The score of the response that `messages` end with: all that the assistant did since the user spoke.
 
-        Of several goals, each sample has the next in turn, and what was observed is judged by the first.
-        Futures are added to those of `so_far` until there are `samples`, by default the rollout's. Those that fail are
-        missing from the score and listed in its `errors`. Raises UsageError for messages that do not end with a
-        response, RunStoppedError if the run cannot go on.
+        `tools`, in OpenAI's form, is what the assistant may call. Of several goals, each sample has the next in turn.
+        Futures that fail are missing from the score and listed in its `errors`. Raises UsageError for messages that do
+        not end with a response, RunStoppedError if the run cannot go on.
         """
-        start, goals = without_reasoning(messages), as_goals(goal)
-        if not start or start[-1].role != "assistant":
+        start = without_reasoning(messages)
+        spoke = max((place for place, message in enumerate(start, 1) if message.role == "user"), default=0)
+        history, response = start[:spoke], start[spoke:]
+        if not any(map(is_decision, response)):
             raise UsageError("messages must end with the assistant's response that is to be scored.")
-        for each in goals:
-            self.reward.check(each)
-        known = so_far.futures if so_far else ()
-        wanted = range(len(known), self.rollout.samples if samples is None else samples)
-        played = await all_settled(
-            [
-                *(
-                    self._asample(start, goal=goal_of(n, goals), sample=n, conversation_id=conversation_id)
-                    for n in wanted
-                ),
-                *([self._aobserved(start, observed, goals[0], conversation_id)] if observed else []),
-            ]
-        )
-        futures = (*known, *played[: len(wanted)])
-        value, stderr, metrics = self._aggregate(futures)
-        return MRScore(
-            response=start[-1].content,
-            futures=futures,
-            value=value,
-            stderr=stderr,
-            metrics=metrics,
-            observed=played[-1] if observed else None,
-            conversation_id=conversation_id,
-            goal=goals[0].text,
-            calibrated=None if self.calibration is None or value is None else self.calibration.expected(value),
-        )
+        log = Conversation(id=conversation_id, messages=start, tools=tuple(tools))
+        return await self.ascore_turn(Turn(index=0, history=history, response=response), goal, log)
 
     def rank(
         self,
         history: Iterable[Message | Mapping[str, Any]],
-        responses: Sequence[str],
+        responses: Sequence[Response],
         *,
         goal: Goals | None = None,
+        tools: Iterable[Mapping[str, Any]] = (),
         conversation_id: str = "",
     ) -> list[MRScore]:
-        return run_sync(self.arank(history, responses, goal=goal, conversation_id=conversation_id))
+        return run_sync(self.arank(history, responses, goal=goal, tools=tools, conversation_id=conversation_id))
 
     async def arank(
         self,
         history: Iterable[Message | Mapping[str, Any]],
-        responses: Sequence[str],
+        responses: Sequence[Response],
         *,
         goal: Goals | None = None,
+        tools: Iterable[Mapping[str, Any]] = (),
         conversation_id: str = "",
     ) -> list[MRScore]:
-        """Scores of `responses` to one history, best first, those without a score last."""
-        start = without_reasoning(history)
+        """Scores of `responses` to one history, best first, those without a score last.
+
+        A response is a text, or messages: calls, their results, text.
+        """
+        start, tools = without_reasoning(history), tuple(tools)
         scores = await all_settled(
-            self.ascore(
-                [*start, Message(role="assistant", content=response)], goal=goal, conversation_id=conversation_id
-            )
-            for response in responses
+            self.ascore([*start, *_as_response(each)], goal=goal, tools=tools, conversation_id=conversation_id)
+            for each in responses
         )
         return sorted(scores, key=lambda score: float("-inf") if score.value is None else score.value, reverse=True)
 
@@ -203,7 +206,7 @@ class MRScorer:
         return run_sync(self.ascore_conversation(conversation))
 
     async def ascore_conversation(self, conversation: Conversation) -> list[MRScore]:
-        """The score of every assistant turn of a logged chat, with its observed future.
+        """The score of every assistant turn, or decision, of a logged chat, with its observed future.
 
         Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
@@ -211,9 +214,10 @@ class MRScorer:
         goal = await self.goals.aread(conversation)
 
         async def score(turn: Turn) -> MRScore:
-            return await self.ascore_turn(turn, await self.agoals(turn, goal, conversation.id), conversation.id)
+            goals = await self.agoals(turn, goal, conversation.id)
+            return await self.ascore_turn(turn, goals, conversation, observed=turn.rest)
 
-        return await all_settled(score(turn) for turn in conversation.turns())
+        return await all_settled(score(turn) for turn in conversation.units(self.per))
 
     async def agoals(self, turn: Turn, goal: Goal, conversation_id: str) -> tuple[Goal, ...]:
         """The goals by which a logged turn is scored, `goal` first; others only where `goals_per_turn` asks for them.
@@ -232,35 +236,58 @@ class MRScorer:
     async def ascore_turn(
         self,
         turn: Turn,
-        goal: Goals,
-        conversation_id: str,
+        goal: Goals | None,
+        log: Conversation,
         *,
+        observed: Sequence[Message] = (),
         samples: int | None = None,
         so_far: MRScore | None = None,
     ) -> MRScore:
-        """The score of a logged turn as it was; with `so_far`, more futures for it."""
-        score = await self.ascore(
-            [*turn.history, turn.response],
-            goal=goal,
-            conversation_id=conversation_id,
-            observed=() if so_far else turn.rest,
-            samples=samples,
-            so_far=so_far,
-        )
-        return replace(score, turn=turn.index, observed=so_far.observed if so_far else score.observed)
+        """The score of a response to the history of a turn of `log`; `observed` is what really followed it, if known.
 
-    async def _asample(self, start: tuple[Message, ...], *, goal: Goal, sample: int, conversation_id: str) -> Future:
-        future = await self.rollout.aplay(start, goal=goal, sample=sample, conversation_id=conversation_id)
+        Of several goals, each sample has the next in turn, and what was observed is judged by the first. Futures are
+        added to those of `so_far` until there are `samples`, by default the rollout's.
+        """
+        goals, reward = as_goals(goal), self.reward.of(log)
+        for each in goals:
+            reward.check(each)
+        known = so_far.futures if so_far else ()
+        wanted = range(len(known), self.rollout.samples if samples is None else samples)
+        watching = [self._aobserved(turn, observed, goals[0], reward, log)] if observed and not so_far else []
+        played = await all_settled(
+            [*(self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted), *watching]
+        )
+        futures = (*known, *played[: len(wanted)])
+        value, stderr, metrics = self._aggregate(futures)
+        return MRScore(
+            response=turn.response,
+            futures=futures,
+            value=value,
+            stderr=stderr,
+            metrics=metrics,
+            observed=played[-1] if watching else so_far.observed if so_far else None,
+            conversation_id=log.id,
+            turn=turn.index,
+            goal=goals[0].text,
+            calibrated=None if self.calibration is None or value is None else self.calibration.expected(value),
+        )
+
+    async def _asample(self, turn: Turn, goal: Goal, sample: int, reward: Reward, log: Conversation) -> Future:
+        start = (*turn.history, *turn.response)
+        future = await self.rollout.aplay(start, goal=goal, sample=sample, scene=scene_of(log))
         if not future.error:
-            future = await self.reward.agive(start, future, goal=goal, conversation_id=conversation_id)
+            future = await reward.agive(turn, future, goal=goal, tools=self._tools_of(log), conversation_id=log.id)
         self.engine.ledger.missing += future.error is not None
         return future
 
     async def _aobserved(
-        self, start: tuple[Message, ...], observed: Sequence[Message], goal: Goal, conversation_id: str
+        self, turn: Turn, observed: Sequence[Message], goal: Goal, reward: Reward, log: Conversation
     ) -> Future:
         future = Future(sample=0, messages=_first_exchanges(observed, self.rollout.window), end=End.OBSERVED)
-        return await self.reward.agive(start, future, goal=goal, conversation_id=conversation_id)
+        return await reward.agive(turn, future, goal=goal, tools=self._tools_of(log), conversation_id=log.id)
+
+    def _tools_of(self, log: Conversation) -> tuple[Mapping[str, Any], ...]:
+        return self.rollout.toolbox.tools(log.tools)
 
     def _aggregate(self, futures: Sequence[Future]) -> tuple[float | None, float | None, dict[str, float]]:
         """Mean reward, its standard error, and the mean of each metric, over the futures that succeeded."""
@@ -269,15 +296,26 @@ class MRScorer:
         if len(done) < self.min_samples:
             return None, None, {}
         stderr = statistics.stdev(rewards) / len(rewards) ** 0.5 if len(rewards) > 1 else None
-        means = {name: statistics.fmean(future.metrics[name] for future in done) for name in self.reward.metrics}
+        means = {name: statistics.fmean(future.metrics[name] for future in done) for name in done[0].metrics}
         return statistics.fmean(rewards), stderr, means
 
 
+def scene_of(log: Conversation) -> Scene:
+    """Where the tools of a logged conversation are called."""
+    return Scene(conversation_id=log.id, tools=log.tools, logged=log.messages)
+
+
+def _as_response(response: Response) -> tuple[Message, ...]:
+    if isinstance(response, str):
+        return (Message(role="assistant", content=response),)
+    return as_messages(response)
+
+
 def _first_exchanges(messages: Sequence[Message], window: int) -> tuple[Message, ...]:
-    """What a simulated future would show of `messages`: up to `window` user messages, each with what answered it."""
+    """What a simulated future would show of `messages`: what ends the turn, then up to `window` exchanges."""
     users = 0
     for position, message in enumerate(messages):
         users += message.role == "user"
         if users > window:
             return tuple(messages[:position])
-    return tuple(messages) if window else ()
+    return tuple(messages)

@@ -13,11 +13,13 @@ from typing import Any, Self, get_type_hints
 from collab_sdk.errors import UsageError
 from collab_sdk.prompts import prompts_digest
 from collab_sdk.secrets import check_variable, is_secret, is_secret_name, without_credentials
+from collab_sdk.types import Per
 from collab_sdk.values import read_value
 from collab_sdk.version import __version__
 
 __all__ = [
     "DEFAULT_METRICS",
+    "DEFAULT_TOOLS",
     "ENVIRONMENT",
     "LOCAL",
     "ROLE_DEFAULTS",
@@ -277,7 +279,10 @@ class MetricSpec:
                 raise UsageError(f"The {what} of {self.name} looks like a secret, and options are written into files.")
 
 
-DEFAULT_METRICS = tuple(MetricSpec(name=name) for name in ("goal", "interactivity", "token_penalty"))
+DEFAULT_METRICS = tuple(MetricSpec(name=name) for name in ("goal", "interactivity", "token_penalty", "grounded"))
+"""`grounded` is measured where there are tools."""
+DEFAULT_TOOLS = ("recorded", "simulated")
+"""Who runs an assistant's calls in a played future, in the order in which they are asked."""
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that its defaults can be read from the class
@@ -410,6 +415,14 @@ class RunSpec:
         group=SCORING,
         at_least=1,
     )
+    per: Per = setting(
+        "turn",
+        "What is scored and compared: whole turns, or single messages of an agent.",
+        group=SCORING,
+        metavar="turn|decision",
+    )
+    tools: tuple[str, ...] = DEFAULT_TOOLS
+    calls_per_turn: int = setting(20, "Most calls of tools in one turn.", group=SCORING, at_least=1)
     pairs: PairRule = PairRule()
     evaluation: EvaluationSpec = EvaluationSpec()
     limits: Limits = Limits()
@@ -461,6 +474,7 @@ class RunSpec:
             "judge": self.judge.deciding("judge"),
             "metrics": {each.name: {"weight": each.weight, **_plain(each.options)} for each in self.metrics},
             **{each.name: getattr(self, each.name) for each in fields(self) if _decides(each)},
+            "tools": list(self.tools),
             "pairs": _plain(self.pairs),
             "evaluation": _plain({k: v for k, v in asdict(self.evaluation).items() if k != "unsafe_exec"}),
         }

@@ -1,5 +1,6 @@
 """The values that travel through the package: messages, conversations, goals, futures, scores, pairs."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -17,15 +18,22 @@ __all__ = [
     "Goal",
     "MRScore",
     "Message",
+    "Per",
     "PreferencePair",
     "Role",
+    "ToolCall",
     "Turn",
     "as_messages",
+    "is_decision",
     "reasoning_of",
+    "shown_text",
     "text_of",
+    "unanswered_calls",
 ]
 
 Role = Literal["system", "user", "assistant", "tool"]
+Per = Literal["turn", "decision"]
+"""What is scored and compared: all that the assistant does until the user speaks again, or one message of it."""
 ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
 REASONING = ("reasoning_content", "reasoning")
 """The fields for a model's reasoning: DeepSeek's, which most servers follow, and the one that vLLM went over to."""
@@ -33,6 +41,26 @@ UNSAID = ("thinking", "redacted_thinking", "reasoning")
 """Types of content parts that hold a model's reasoning."""
 SHOWN = 60
 """Characters of a text in the repr of a score or a future."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCall:
+    """A call of a tool, as the assistant wrote it."""
+
+    id: str
+    name: str
+    """Empty where the assistant named none."""
+    arguments: str
+    """JSON text, or what the assistant wrote in its place."""
+
+    @property
+    def parsed(self) -> dict[str, Any] | None:
+        """The arguments as an object; None for what is none. No text at all means no arguments."""
+        try:
+            value = json.loads(self.arguments or "{}")
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +95,11 @@ class Message:
             reasoning=reasoning_of(value) if role == "assistant" else "",
         )
 
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The calls in `tool_calls`, whatever of them is missing."""
+        return tuple(_call(call) for call in self.tool_calls)
+
     def to_dict(self) -> dict[str, Any]:
         """The OpenAI-style dict, as a model gets it; absent fields are left out."""
         row: dict[str, Any] = {"role": self.role, "content": self.content}
@@ -77,6 +110,42 @@ class Message:
         if self.tool_call_id is not None:
             row["tool_call_id"] = self.tool_call_id
         return row
+
+
+def _call(call: Mapping[str, Any]) -> ToolCall:
+    function = call.get("function")
+    function = function if isinstance(function, Mapping) else {}
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str):
+        arguments = "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+    return ToolCall(id=str(call.get("id") or ""), name=str(function.get("name") or "").strip(), arguments=arguments)
+
+
+def unanswered_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
+    """The calls of the last assistant message that have no result yet, in its order.
+
+    Empty where somebody has spoken since.
+    """
+    answered: set[str | None] = set()
+    for message in reversed(messages):
+        if message.role == "tool":
+            answered.add(message.tool_call_id)
+        elif message.role == "assistant":
+            return tuple(call for call in message.calls if call.id not in answered)
+        elif message.role == "user":
+            return ()
+    return ()
+
+
+def is_decision(message: Message) -> bool:
+    """Whether the assistant said or did something with it."""
+    return message.role == "assistant" and bool(message.tool_calls or message.content.strip())
+
+
+def shown_text(messages: Iterable[Message]) -> str:
+    """What the user reads of the assistant in `messages`, a paragraph for each message with text."""
+    said = (message.content.strip() for message in messages if message.role == "assistant")
+    return "\n\n".join(text for text in said if text)
 
 
 def reasoning_of(message: object) -> str:
@@ -158,13 +227,26 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """One assistant turn of a conversation: the response, what led to it, and what really followed."""
+    """What the assistant did at one place of a conversation, what led to it, and what really followed.
+
+    The response is all that it did until the user spoke again: calls, their results, text; or, where decisions are
+    looked at one by one, a single message.
+    """
 
     index: int
-    """Position among the conversation's assistant turns, from 0."""
+    """Position among the conversation's turns, or among its decisions, from 0."""
     history: tuple[Message, ...]
-    response: Message
+    response: tuple[Message, ...]
     rest: tuple[Message, ...] = ()
+    alternatives: tuple[tuple[Message, ...], ...] = ()
+    """Other responses that were given to the same history."""
+    is_partial: bool = False
+    """Whether the response was broken off."""
+
+    @property
+    def text(self) -> str:
+        """What the user reads of the response."""
+        return shown_text(self.response)
 
 
 PARTIAL_TURNS = "partial_turns"
@@ -180,7 +262,7 @@ class Conversation:
     goal: Goal | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    alternatives: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    alternatives: Mapping[int, tuple[tuple[Message, ...], ...]] = field(default_factory=dict)
     """By turn index: other responses that were given to the same history."""
 
     @property
@@ -197,16 +279,65 @@ class Conversation:
         noted = self.metadata.get(PARTIAL_TURNS)
         return frozenset(turn for turn in noted if isinstance(turn, int)) if isinstance(noted, list) else frozenset()
 
+    @property
+    def uses_tools(self) -> bool:
+        """Whether the assistant had tools, or called some."""
+        return bool(self.tools) or any(message.tool_calls or message.role == "tool" for message in self.messages)
+
     def turns(self) -> Iterator[Turn]:
-        """The assistant turns that can be scored: text that answers a user message, tool steps in between included."""
-        index = 0
-        for position, message in enumerate(self.messages):
-            if message.role == "assistant" and not message.tool_calls and message.content.strip():
-                history = self.messages[:position]
-                if history and history[-1].role in ("user", "tool"):
-                    rest = self.messages[position + 1 :]
-                    yield Turn(index=index, history=history, response=message, rest=rest)
+        """All that the assistant did for each user message, whole: several messages in a row, calls and results.
+
+        What it says before the user has spoken is no turn, and neither is one that holds nothing.
+        """
+        index, begin = 0, None
+        heard = False
+        for position, message in enumerate((*self.messages, None)):
+            if message is not None and message.role != "user":
+                if message.role == "assistant" and heard and begin is None:
+                    begin = position
+                continue
+            heard = True
+            if begin is not None:
+                response = _without_end(self.messages[begin:position])
+                if any(map(is_decision, response)):
+                    yield Turn(
+                        index=index,
+                        history=self.messages[:begin],
+                        response=response,
+                        rest=self.messages[begin + len(response) :],
+                        alternatives=self.alternatives.get(index, ()),
+                        is_partial=index in self.partial_turns,
+                    )
                     index += 1
+            begin = None
+
+    def decisions(self) -> Iterator[Turn]:
+        """Every message of the assistant's in its turns, each as a turn of one message."""
+        index = 0
+        for turn in self.turns():
+            places = [place for place, message in enumerate(turn.response) if is_decision(message)]
+            for place in places:
+                before = turn.response[:place]
+                others = (other for other in turn.alternatives if other[:place] == before and len(other) > place)
+                yield Turn(
+                    index=index,
+                    history=(*turn.history, *before),
+                    response=(turn.response[place],),
+                    rest=(*turn.response[place + 1 :], *turn.rest),
+                    alternatives=tuple((other[place],) for other in others if is_decision(other[place])),
+                    is_partial=turn.is_partial and place == places[-1],
+                )
+                index += 1
+
+    def units(self, per: Per) -> Iterator[Turn]:
+        """Its turns or its decisions."""
+        return self.turns() if per == "turn" else self.decisions()
+
+
+def _without_end(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages up to the last of the assistant's or its tools'."""
+    length = max(place for place, message in enumerate(messages, 1) if message.role in ("assistant", "tool"))
+    return messages[:length]
 
 
 class End(StrEnum):
@@ -216,6 +347,8 @@ class End(StrEnum):
     USER_DONE = "user done"
     GOODBYE = "goodbyes only"
     REPETITION = "repetition"
+    CALLS = "too many calls"
+    """The assistant went on calling tools until its turn was ended."""
     OBSERVED = "observed"
     """The future is the logged one; nothing was simulated."""
     FAILED = "failed"
@@ -251,13 +384,13 @@ class Future:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MRScore:
-    """The multiturn-aware reward of one response: the mean reward over its sampled futures.
+    """The multiturn-aware reward of one response, or decision: the mean reward over its sampled futures.
 
     `value` and `metrics` are None and empty when fewer than `min_samples` futures succeeded. `stderr` is the standard
     error of the mean, None with fewer than two samples.
     """
 
-    response: str
+    response: tuple[Message, ...]
     futures: tuple[Future, ...]
     value: float | None
     stderr: float | None
@@ -274,7 +407,12 @@ class MRScore:
     def __repr__(self) -> str:
         error = "" if self.stderr is None else f" ± {self.stderr:.3g}"
         value = f"value={_number(self.value)}{error}"
-        return f"MRScore({value}, {self.n_ok}/{self.n} samples, response={_beginning(self.response)})"
+        return f"MRScore({value}, {self.n_ok}/{self.n} samples, response={_beginning(self.text)})"
+
+    @property
+    def text(self) -> str:
+        """What the user reads of the response."""
+        return shown_text(self.response)
 
     @property
     def n(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from collab_sdk.errors import SampleError
 from collab_sdk.models.form import Anything, Flag, Form, Items, Note, Number, Record
-from collab_sdk.types import Goal, Message
+from collab_sdk.types import Conversation, Goal, Message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,9 +47,14 @@ class Evidence:
     """The whole conversation."""
     goal: Goal
     tokens: Mapping[str, int]
-    """Tokens of the response and its future, by role; the shared history would shift every candidate alike."""
+    """Tokens of the response and its future, by role; the shared history would shift every candidate alike.
+
+    Those of an assistant's calls are its own; their results are the role `tool`.
+    """
     judgement: Judgement | None
     artefact: str | None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """What the assistant could call, in OpenAI's form."""
 
     @property
     def judged(self) -> float:
@@ -64,7 +69,8 @@ class Metric(Protocol):
 
     A class may have three more methods, each a function of the goal: `check`, which raises UsageError if this goal
     cannot be measured; `rubric`, what to ask the judge (a Rubric or None); `artefact`, what to pull out of the
-    conversation, in a few words (text or None).
+    conversation, in a few words (text or None). And one of the logged conversation, `applies`: whether it can be
+    measured there at all. Where not, it is no part of the reward of any response in that conversation.
     """
 
     @property
@@ -73,6 +79,12 @@ class Metric(Protocol):
 
     def value(self, evidence: Evidence) -> float | Awaitable[float]:
         """In [0, 1]; costs are negative, in [-1, 0]. Async where it has to wait, as for tests that run."""
+
+
+def applies_to(metric: Metric, conversation: Conversation) -> bool:
+    """Whether the metric is part of the reward in this conversation."""
+    applies: Callable[[Conversation], bool] | None = getattr(metric, "applies", None)
+    return True if applies is None else applies(conversation)
 
 
 def check_goal(metric: Metric, goal: Goal) -> None:

@@ -1,6 +1,6 @@
 """The judge: one call for all criteria of a conversation, one for its artefact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.engine.asking import ask_fenced, ask_json, prompt_request
@@ -9,7 +9,7 @@ from collab_sdk.metrics.base import Judgement, Rubric
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Record
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import fence, fence_goal, fence_transcript, json_line
+from collab_sdk.prompts import fence, fence_deeds, fence_goal, fence_transcript, json_line
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal, Message
 
@@ -34,6 +34,7 @@ class Judge:
         *,
         goal: Goal,
         rubrics: Mapping[str, Rubric],
+        tools: Sequence[Mapping[str, Any]] = (),
         conversation_id: str = "",
     ) -> dict[str, Judgement]:
         """A judgement for every rubric, by name. Raises SampleError if even one cannot be had."""
@@ -49,7 +50,7 @@ class Judge:
         criteria = "\n".join(f"{name}: {rubric.criterion}" for name, rubric in rubrics.items())
         fields = {
             "goal": fence_goal(goal.text),
-            "transcript": fence_transcript(messages),
+            "transcript": fence_deeds(messages, tools),
             "criteria": fence("criteria", criteria),
         }
         request = prompt_request(

@@ -10,11 +10,20 @@ from typing import Any
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import RunStoppedError, SampleError
-from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric, artefact_of, check_goal, rubric_of
+from collab_sdk.metrics.base import (
+    Evidence,
+    Judgement,
+    Metric,
+    Rubric,
+    applies_to,
+    artefact_of,
+    check_goal,
+    rubric_of,
+)
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.secrets import one_line
 from collab_sdk.tokens import count_tokens
-from collab_sdk.types import Future, Goal, Message
+from collab_sdk.types import Conversation, Future, Goal, Message, Turn
 
 
 class Reward:
@@ -28,28 +37,39 @@ class Reward:
         self.metrics = metrics
         self.judge = judge
 
+    def of(self, conversation: Conversation) -> "Reward":
+        """The reward of a conversation: of its metrics those that can be measured in it, such as `grounded`."""
+        chosen = {name: pair for name, pair in self.metrics.items() if applies_to(pair[0], conversation)}
+        return self if len(chosen) == len(self.metrics) else Reward(chosen, self.judge)
+
     def check(self, goal: Goal) -> None:
         """Raise UsageError if a metric cannot measure this goal: before anything is paid for."""
         for metric, _ in self.metrics.values():
             check_goal(metric, goal)
 
     async def agive(
-        self, start: tuple[Message, ...], future: Future, *, goal: Goal, conversation_id: str = ""
+        self,
+        turn: Turn,
+        future: Future,
+        *,
+        goal: Goal,
+        tools: tuple[Mapping[str, Any], ...] = (),
+        conversation_id: str = "",
     ) -> Future:
-        """The future of `start` with its metrics and reward, or as a failed one."""
-        messages = (*start, *future.messages)
-        tokens = _tokens_by_role((start[-1], *future.messages))
+        """The future of a turn's response with its metrics and reward, or as a failed one."""
+        messages = (*turn.history, *turn.response, *future.messages)
         try:
-            judgements, artefacts = await self._afind(messages, goal, conversation_id)
+            judgements, artefacts = await self._afind(messages, goal, tools, conversation_id)
             values = await all_settled(
                 _avalue(
                     metric,
                     Evidence(
                         messages=messages,
                         goal=goal,
-                        tokens=tokens,
+                        tokens=_tokens_by_role((*turn.response, *future.messages)),
                         judgement=judgements.get(name),
                         artefact=artefacts.get(name),
+                        tools=tools,
                     ),
                 )
                 for name, (metric, _) in self.metrics.items()
@@ -65,7 +85,7 @@ class Reward:
         )
 
     async def _afind(
-        self, messages: tuple[Message, ...], goal: Goal, conversation_id: str
+        self, messages: tuple[Message, ...], goal: Goal, tools: tuple[Mapping[str, Any], ...], conversation_id: str
     ) -> tuple[dict[str, Judgement], dict[str, str]]:
         """Judgements and artefacts, by metric. Raises SampleError if even one cannot be had."""
         rubrics = {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := rubric_of(metric, goal))}
@@ -74,7 +94,7 @@ class Reward:
         about_all = {name: rubric for name, rubric in rubrics.items() if name not in about_artefact}
         kinds = sorted(set(wanted.values()))
         calls: list[Awaitable[Any]] = [
-            self.judge.ajudge(messages, goal=goal, rubrics=about_all, conversation_id=conversation_id),
+            self.judge.ajudge(messages, goal=goal, rubrics=about_all, tools=tools, conversation_id=conversation_id),
             *(self.judge.aextract(messages, wanted=kind, conversation_id=conversation_id) for kind in kinds),
         ]
         judgements, *extracted = await all_settled(calls)
@@ -120,5 +140,6 @@ def _errors_of(name: str) -> Iterator[None]:
 def _tokens_by_role(messages: Iterable[Message]) -> dict[str, int]:
     tokens: dict[str, int] = {}
     for message in messages:
-        tokens[message.role] = tokens.get(message.role, 0) + count_tokens(message.content)
+        called = sum(count_tokens(f"{call.name} {call.arguments}") for call in message.calls)
+        tokens[message.role] = tokens.get(message.role, 0) + count_tokens(message.content) + called
     return tokens

@@ -28,6 +28,7 @@ class CallRole(StrEnum):
     SIMULATOR = "simulator"
     JUDGE = "judge"
     GOAL = "goal"
+    TOOLS = "tools"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,10 @@ class ChatRequest:
     settings: ModelSettings = SERVERS_OWN
     reply_schema: Mapping[str, Any] | None = None
     """JSON Schema of the object that the reply must hold, which the prompt asks for as well; None: free text."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """What the model may call, in OpenAI's form."""
+    tool_choice: str | Mapping[str, Any] | None = None
+    """Whether it must or must not, as OpenAI has it; None: it may."""
     template: str = ""
     """Hash of the prompt template, so that a changed prompt is a new call."""
     sample: str = ""
@@ -63,12 +68,22 @@ class ChatReply:
     """What came back. `usd` is None where the price is unknown; tokens are None where nobody counted."""
 
     content: str
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    """What the model wants to have called, in OpenAI's form; whoever asked is to run it."""
+    steps: tuple[Message, ...] = ()
+    """What a bot that runs its own tools did before: calls, results, text in between."""
     reasoning: str = ""
     """What the model thought before: never shown to anybody, counted or trained on."""
     finish_reason: str = "stop"
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     usd: float | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All of it as messages: the steps, then what was said or called at last."""
+        last = Message(role="assistant", content=self.content.strip(), tool_calls=self.tool_calls)
+        return (*self.steps, last)
 
 
 @runtime_checkable

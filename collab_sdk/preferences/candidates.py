@@ -1,15 +1,18 @@
 """Responses worth comparing: those that were logged, fresh samples, and samples drawn under a proactive prompt."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.models.instructed import with_instructions
 from collab_sdk.prompts import load_prompt
 from collab_sdk.rollout import Rollout
-from collab_sdk.types import Message, Turn
+from collab_sdk.tools import Scene
+from collab_sdk.types import Message, Per, Turn, is_decision
 
 
 class Source(StrEnum):
@@ -24,44 +27,41 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A response to a history."""
+    """A response to a history: text, or calls and their results too."""
 
-    text: str
+    messages: tuple[Message, ...]
     source: Source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """What drawing candidates gave: those that say different things, and why others are missing."""
+    """What drawing candidates gave: those that say or do different things, and why others are missing."""
 
     candidates: tuple[Candidate, ...]
     lost: tuple[str, ...]
 
 
-async def adraw_candidates(
-    turn: Turn, rollout: Rollout, *, n: int, conversation_id: str, alternatives: Sequence[str] = ()
-) -> Draws:
-    """`n` candidates, the logged response and its alternatives first; repeated texts are left out.
+async def adraw_candidates(turn: Turn, rollout: Rollout, *, n: int, scene: Scene, per: Per = "turn") -> Draws:
+    """`n` candidates, the logged response and its alternatives first; repeated ones are left out.
 
     What is missing is drawn, half of `n` under the proactive prompt, which makes contrast (section 4.1 of the paper).
     It is in the call only: futures and exported prompts go on from the history as it was logged.
     """
-    known = logged_candidates(turn, alternatives)[:n]
+    known = logged_candidates(turn)[:n]
     proactive = n // 2
     sources = [Source.SAMPLED] * (n - 1 - proactive) + [Source.PROACTIVE] * proactive
     lost: list[str] = []
 
     async def draw(source: Source, number: int) -> Candidate | None:
-        history: Sequence[Message] = turn.history
-        if source is Source.PROACTIVE:
-            history = with_instructions(history, load_prompt("proactive").text)
+        told, history = load_prompt("proactive").text, turn.history
+        asked = with_instructions(history, told) if source is Source.PROACTIVE else history
         try:
-            draw_id = f"{conversation_id}/candidate-{number}"
-            text = await rollout.arespond(history, sample=draw_id, conversation_id=conversation_id)
+            draw_id = f"{scene.conversation_id}/candidate-{number}"
+            messages = await rollout.arespond(asked, sample=draw_id, scene=scene, per=per)
         except SampleError as error:
             lost.append(str(error))
             return None
-        return Candidate(text=text, source=source)
+        return Candidate(messages=messages, source=source)
 
     missing = list(enumerate(sources, start=1))[len(known) - 1 :]  # alternatives stand in for the plain samples first
     drawn = await all_settled(draw(source, number) for number, source in missing)
@@ -69,15 +69,20 @@ async def adraw_candidates(
     return Draws(candidates=tuple(candidates), lost=tuple(sorted(lost)))
 
 
-def logged_candidates(turn: Turn, alternatives: Sequence[str]) -> list[Candidate]:
+def logged_candidates(turn: Turn) -> list[Candidate]:
     """What needs no call: the logged response and the other responses to its history."""
-    others = (Candidate(text=text, source=Source.ALTERNATIVE) for text in alternatives if text.strip())
-    return distinct([Candidate(text=turn.response.content, source=Source.LOGGED), *others])
+    others = (Candidate(messages=messages, source=Source.ALTERNATIVE) for messages in turn.alternatives)
+    return distinct([Candidate(messages=turn.response, source=Source.LOGGED), *others])
 
 
 def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates that say different things, the first of each."""
-    by_text: dict[str, Candidate] = {}
+    """The candidates that say or do different things, the first of each."""
+    found: dict[tuple[Any, ...], Candidate] = {}
     for candidate in candidates:
-        by_text.setdefault(" ".join(candidate.text.split()), candidate)
-    return list(by_text.values())
+        found.setdefault(tuple(map(_deed, filter(is_decision, candidate.messages))), candidate)
+    return list(found.values())
+
+
+def _deed(message: Message) -> tuple[Any, ...]:
+    calls = ((call.name, json.dumps(call.parsed, sort_keys=True) if call.parsed else call.arguments) for call in message.calls)
+    return " ".join(message.content.split()), *calls

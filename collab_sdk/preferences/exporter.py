@@ -18,7 +18,7 @@ from collab_sdk.preferences.selection import Refusal, choose_pair
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.score_rows import run_row
-from collab_sdk.scorer import MRScorer
+from collab_sdk.scorer import MRScorer, scene_of
 from collab_sdk.spec import PairRule, RunnerSpec, RunSpec
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
@@ -154,25 +154,25 @@ class PreferenceExporter:
         conversation = conversation_without_reasoning(conversation)
         goal = await self.scorer.goals.aread(conversation)
         self.scorer.reward.check(goal)
-        turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.turns())
+        turns = await all_settled(
+            self._aturn(conversation, goal, turn) for turn in conversation.units(self.scorer.per)
+        )
         return ScoredConversation(goal=goal, turns=tuple(self._capped(turns)))
 
     async def _aturn(self, conversation: Conversation, goal: Goal, turn: Turn) -> ScoredTurn:
-        if turn.history[-1].role != "user":
-            return ScoredTurn(turn=turn, refusal=Refusal.TOOLS)
-        if turn.index in conversation.partial_turns:
+        if turn.is_partial:
             return ScoredTurn(turn=turn, refusal=Refusal.BROKEN_OFF)
         draws = await adraw_candidates(
             turn,
             self.scorer.rollout,
             n=self.rule.candidates,
-            conversation_id=conversation.id,
-            alternatives=conversation.alternatives.get(turn.index, ()),
+            scene=scene_of(conversation),
+            per=self.scorer.per,
         )
         if len(draws.candidates) < 2:  # nothing to compare: no future is paid for
             return ScoredTurn(turn=turn, lost=draws.lost, refusal=Refusal.ONE_CANDIDATE)
         goals = await self.scorer.agoals(turn, goal, conversation.id)
-        scores = await self._ascores(turn, draws.candidates, goals, conversation.id)
+        scores = await self._ascores(turn, draws.candidates, goals, conversation)
         scored = ScoredTurn(
             turn=turn, goals=goals, candidates=tuple(zip(draws.candidates, scores, strict=True)), lost=draws.lost
         )
@@ -185,12 +185,12 @@ class PreferenceExporter:
             prompt=turn.history,
             chosen=chosen[0],
             rejected=chosen[1],
-            tools=conversation.tools,
+            tools=self.scorer.rollout.toolbox.tools(conversation.tools),
         )
         return replace(scored, pair=pair)
 
     async def _ascores(
-        self, turn: Turn, candidates: Sequence[Candidate], goals: Sequence[Goal], conversation_id: str
+        self, turn: Turn, candidates: Sequence[Candidate], goals: Sequence[Goal], log: Conversation
     ) -> list[MRScore]:
         """The candidates' scores, with futures where they matter. All draw the same samples of the same users."""
         samples = self.scorer.rollout.samples
@@ -201,9 +201,10 @@ class PreferenceExporter:
         while any(batch := rule.next_batch([_rewards(score) for score in scores])):
             scores = await all_settled(
                 self.scorer.ascore_turn(
-                    _as_if_answered(turn, candidate),
+                    replace(turn, response=candidate.messages),
                     goals,
-                    conversation_id,
+                    log,
+                    observed=turn.rest if candidate.source is Source.LOGGED else (),
                     samples=len(_rewards(score)) + more,
                     so_far=score,
                 )
@@ -228,8 +229,3 @@ def _failed(report: ExportReport) -> dict[str, str]:
 def _rewards(score: MRScore | None) -> list[float | None]:
     return [future.reward for future in score.futures] if score else []
 
-
-def _as_if_answered(turn: Turn, candidate: Candidate) -> Turn:
-    """The turn with the candidate as its response; only the logged one has a future that was observed."""
-    response = replace(turn.response, content=candidate.text)
-    return replace(turn, response=response, rest=turn.rest if candidate.source is Source.LOGGED else ())

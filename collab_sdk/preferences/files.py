@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -13,9 +13,9 @@ from collab_sdk.files import NO_INPUTS, Inputs, JsonlWriter, beside, export_file
 from collab_sdk.logs import Catalogue, get_preference_format
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.score_rows import score_row
-from collab_sdk.types import Conversation, Goal
+from collab_sdk.types import Conversation, Goal, Message
 
-TURN_SCHEMA = "collab/scored-turn/v1"
+TURN_SCHEMA = "collab/scored-turn/v2"
 
 
 UNKNOWN: Mapping[str, Any] = MappingProxyType({})
@@ -124,17 +124,26 @@ def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict
         "turn": scored.turn.index,
         "goal": goal.text,
         **({"goals": [each.text for each in scored.goals]} if len(scored.goals) > 1 else {}),
-        "history": [message.to_dict() for message in scored.turn.history],
+        "history": _rows(scored.turn.history),
+        **({"tools": [dict(tool) for tool in conversation.tools]} if conversation.tools else {}),
         "candidates": [
-            {"source": candidate.source, "text": candidate.text, **score_row(score)}
+            {"source": candidate.source, "messages": _rows(candidate.messages), **score_row(score)}
             for candidate, score in scored.candidates
         ],
         "lost": list(scored.lost),
-        "pair": {"chosen": pair.chosen.response, "rejected": pair.rejected.response, "margin": pair.margin}
+        "pair": {
+            "chosen": _rows(pair.chosen.response),
+            "rejected": _rows(pair.rejected.response),
+            "margin": pair.margin,
+        }
         if pair
         else None,
         "refused": scored.refusal,
     }
+
+
+def _rows(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    return [message.to_dict() for message in messages]
 
 
 def is_held_out(conversation_id: str, fraction: float) -> bool:

@@ -10,7 +10,6 @@ from collab_sdk.types import MRScore
 class Refusal(StrEnum):
     """Why a turn gives no pair."""
 
-    TOOLS = "the history ends with a tool result, not with a user message"
     BROKEN_OFF = "the logged response was broken off"
     ONE_CANDIDATE = "fewer than two distinct candidates"
     UNSCORED = "fewer than two candidates could be scored"

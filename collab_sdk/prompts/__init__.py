@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ __all__ = [
     "Prompt",
     "Tag",
     "fence",
+    "fence_deeds",
     "fence_goal",
     "fence_transcript",
     "json_line",
@@ -32,6 +33,10 @@ FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 ESCAPED_FENCE = re.compile(r"<\\" + _FENCE, re.IGNORECASE)
 JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<\uff1c\ufe64\u25c1\x85\u2028\u2029"}
 """What fences and control tokens begin with, `<` and what looks like it; and what some take for the end of a line."""
+MOST_OF_RESULT, LEAST_OF_RESULT, MOST_OF_RESULTS = 4_000, 400, 60_000
+"""Characters that the judge sees of a tool's result, and of all results of a conversation."""
+DESCRIBED = 200
+"""Characters that the judge sees of what a tool is for."""
 BRACKETED = re.compile(r"\[(?=/?[A-Z_]+\])")
 """What control tokens of Mistral's and Llama's kind begin with, such as `[INST]`."""
 
@@ -100,7 +105,65 @@ def fence_transcript(messages: Iterable[Message]) -> str:
     return fence("transcript", "\n".join(lines))
 
 
+def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] = ()) -> str:
+    """All of a conversation, as fenced JSON lines: the system prompt, what was said, calls and their results.
+
+    Before it stands what the assistant could call. Calls are numbered, so that equal conversations are equal texts.
+    Long texts of tools are cut in the middle, and say so; the more results there are, the shorter.
+    """
+    messages = list(messages)
+    count = sum(message.role == "tool" for message in messages)
+    most = max(LEAST_OF_RESULT, min(MOST_OF_RESULT, MOST_OF_RESULTS // max(1, count)))
+    offered = [{"speaker": "tools", "offered": [_offered(tool) for tool in tools]}]
+    lines = offered if offered[0]["offered"] else []
+    numbers: dict[str | None, int] = {}
+    answered = {message.tool_call_id for message in messages if message.role == "tool"}
+    for message in messages:
+        if message.role == "tool":
+            lines.append({"speaker": "tool", "call": numbers.get(message.tool_call_id), **_cut(message.content, most)})
+        elif message.content:
+            lines.append({"speaker": message.role, "text": message.content})
+        for call in message.calls:
+            numbers[call.id] = len(numbers) + 1
+            made = {"call": numbers[call.id], "tool": call.name, "arguments": _middle_out(call.arguments, most)[0]}
+            lines.append({"speaker": message.role, **made, **({} if call.id in answered else {"result": None})})
+    return fence("transcript", "\n".join(map(json_line, lines)))
+
+
+def _offered(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = tool.get("function", tool)
+    function = function if isinstance(function, Mapping) else {}
+    said = str(function.get("description") or "")
+    return {"tool": str(function.get("name") or ""), **({"description": said[:DESCRIBED]} if said else {})}
+
+
+def _cut(text: str, most: int) -> dict[str, Any]:
+    shown, left_out = _middle_out(text, most)
+    return {"result": shown, **({"characters_left_out": left_out} if left_out else {})}
+
+
+def _middle_out(text: str, most: int) -> tuple[str, int]:
+    """The text with its middle left out where it is longer, and how many characters that is."""
+    left_out = len(text) - most
+    if left_out <= 0:
+        return text, 0
+    half = most // 2
+    return f"{text[:half]} […{left_out:,} characters left out…] {text[-half:]}", left_out
+
+
 def unfence_transcript(prompt: str) -> list[Message]:
-    """The messages that `fence_transcript` put into a prompt."""
+    """The messages that `fence_transcript` or `fence_deeds` put into a prompt, a call a message."""
     rows = [json.loads(line) for line in unfence("transcript", prompt).splitlines() if line]
-    return [Message(role=row["speaker"], content=row["text"]) for row in rows]
+    return [message for row in rows if (message := _message(row)) is not None]
+
+
+def _message(row: Mapping[str, Any]) -> Message | None:
+    if "text" in row:
+        return Message(role=row["speaker"], content=row["text"])
+    if "tool" in row:
+        made = {"name": row["tool"], "arguments": row["arguments"]}
+        calls = ({"id": str(row["call"]), "type": "function", "function": made},)
+        return Message(role="assistant", content="", tool_calls=calls)
+    if "result" in row:
+        return Message(role="tool", content=row["result"], tool_call_id=str(row["call"]))
+    return None

@@ -1,0 +1,71 @@
+"""What runs an assistant's calls in a played future: one protocol, with state for each future."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from collab_sdk.types import Message, ToolCall
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """What is known of the conversation in which tools are called."""
+
+    conversation_id: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """What the assistant may call, in OpenAI's form."""
+    logged: tuple[Message, ...] = ()
+    """The whole conversation as it was logged: its results are what the tools once gave."""
+    sample: str = ""
+    """Tells futures apart."""
+
+
+NOWHERE = Scene()
+"""Where nothing is known of the conversation."""
+
+
+class ToolSession(Protocol):
+    """The tools of one future."""
+
+    async def acall(self, call: ToolCall, messages: Sequence[Message]) -> str | None:
+        """The result as the assistant gets it, its errors included; None: somebody else is to be asked.
+
+        `messages` is all that was said and done before, other calls of the same message and their results included.
+        Raises SampleError where the tool gave nothing that can stand for a result: then the future is missing.
+        """
+
+    async def aclose(self) -> None:
+        """The future is over."""
+
+
+class ToolRunner(Protocol):
+    """A way to run calls: recorded results, a model that plays the tools, Python code."""
+
+    @property
+    def name(self) -> str:
+        """As `--tools` has it."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What decides its results, for provenance."""
+
+    @property
+    def tools(self) -> tuple[Mapping[str, Any], ...]:
+        """The tools that it brings with it, in OpenAI's form; empty where those of the conversation are meant."""
+
+    def open(self, scene: Scene) -> ToolSession:
+        """The tools of a new future."""
+
+
+def tool_name(tool: Mapping[str, Any]) -> str:
+    """Of a tool in OpenAI's form, or of a bare function; empty for what is neither."""
+    function = tool.get("function", tool)
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def tool_parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON Schema of its arguments; empty where it has none."""
+    function = tool.get("function", tool)
+    schema = function.get("parameters") if isinstance(function, Mapping) else None
+    return schema if isinstance(schema, Mapping) else {}
