@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
-from collab_sdk.metrics import Metric, as_metrics
+from collab_sdk.metrics import Metric, as_metrics, tokens_by_role
 from collab_sdk.metrics.base import artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
@@ -171,14 +171,12 @@ class _Plan:
         except UsageError:  # a goal that a metric cannot measure: the run refuses the conversation before any call
             return
         for turn in conversation.turns():
-            if self.candidates == 1 or turn.history[-1].role == "user":
-                alternatives = conversation.alternatives.get(turn.index, ())
-                known = len(logged_candidates(turn, alternatives)) if self.candidates > 1 else 1
-                self._turn(turn, lengths, judgement, bill, drawn=max(0, self.candidates - known))
-                if self.goals_per_turn > 1 and goal.reference is None:
-                    others = (self.goals_per_turn - 1) * lengths.goal
-                    prompt = template_tokens("goals") + lengths.goal + lengths.up_to[len(turn.history)]
-                    bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
+            known = len(logged_candidates(turn)) if self.candidates > 1 else 1
+            self._turn(turn, lengths, judgement, bill, drawn=max(0, self.candidates - known))
+            if self.goals_per_turn > 1 and goal.reference is None:
+                others = (self.goals_per_turn - 1) * lengths.goal
+                prompt = template_tokens("goals") + lengths.goal + lengths.up_to[len(turn.history)]
+                bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
 
     def _judgement(self, goal: Goal) -> list[int]:
         """Tokens around goal and transcript of the judge's calls for one future."""
@@ -201,7 +199,7 @@ class _Plan:
         proactive = half / drawn * count_tokens(load_prompt("proactive").text) if drawn else 0
         bill.add(CallRole.ASSISTANT, calls=drawn, prompt=history + proactive, reply=assistant)
 
-        logged = count_tokens(turn.response.content)
+        logged = tokens_by_role(turn.response).get("assistant", 0)
         start = history + MESSAGE_OVERHEAD + (logged + (self.candidates - 1) * assistant) / self.candidates
         exchange = user + assistant + 2 * MESSAGE_OVERHEAD
         futures = self.candidates * self.samples

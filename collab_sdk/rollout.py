@@ -15,7 +15,7 @@ from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_fo
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
-from collab_sdk.spec import DEFAULT_TOOLS, ROLE_DEFAULTS, ModelSettings, RunSpec
+from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS, ROLE_DEFAULTS, ModelSettings
 from collab_sdk.tools import NOWHERE, OpenToolbox, Scene, Tools, as_toolbox, goes_in_a_circle
 from collab_sdk.types import End, Future, Goal, Message, Per, shown_text, unanswered_calls
 
@@ -53,7 +53,7 @@ class Rollout:
         temperature: float | None = None,
         max_tokens: int | None = None,
         tools: Tools = DEFAULT_TOOLS,
-        calls_per_turn: int = RunSpec.calls_per_turn,
+        calls_per_turn: int = CALLS_PER_TURN,
         engine: Engine | None = None,
     ) -> None:
         if window < 0 or samples < 1 or calls_per_turn < 1:
@@ -181,9 +181,7 @@ class Rollout:
                     return Future(sample=sample, messages=tuple(played), end=End.CALLS)
                 for step in range(window):
                     draw = f"{scene.sample}/{step}"
-                    user = await self.simulator.areply(
-                        [*start, *played], goal=goal, sample=draw, conversation_id=named
-                    )
+                    user = await self.simulator.areply([*start, *played], goal=goal, sample=draw, conversation_id=named)
                     if user.message:
                         played.append(Message(role="user", content=user.message))
                     if user.done:

@@ -3,7 +3,6 @@
 import copy
 import statistics
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 from collab_sdk.calibration import Calibration

@@ -8,16 +8,16 @@ options are made from these declarations.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Self, get_type_hints
+from typing import Any, Literal, Self, get_type_hints
 
 from collab_sdk.errors import UsageError
 from collab_sdk.prompts import prompts_digest
 from collab_sdk.secrets import check_variable, is_secret, is_secret_name, without_credentials
-from collab_sdk.types import Per
 from collab_sdk.values import read_value
 from collab_sdk.version import __version__
 
 __all__ = [
+    "CALLS_PER_TURN",
     "DEFAULT_METRICS",
     "DEFAULT_TOOLS",
     "ENVIRONMENT",
@@ -281,6 +281,7 @@ class MetricSpec:
 
 DEFAULT_METRICS = tuple(MetricSpec(name=name) for name in ("goal", "interactivity", "token_penalty", "grounded"))
 """`grounded` is measured where there are tools."""
+CALLS_PER_TURN = 20
 DEFAULT_TOOLS = ("recorded", "simulated")
 """Who runs an assistant's calls in a played future, in the order in which they are asked."""
 
@@ -415,14 +416,14 @@ class RunSpec:
         group=SCORING,
         at_least=1,
     )
-    per: Per = setting(
+    per: Literal["turn", "decision"] = setting(
         "turn",
         "What is scored and compared: whole turns, or single messages of an agent.",
         group=SCORING,
         metavar="turn|decision",
     )
     tools: tuple[str, ...] = DEFAULT_TOOLS
-    calls_per_turn: int = setting(20, "Most calls of tools in one turn.", group=SCORING, at_least=1)
+    calls_per_turn: int = setting(CALLS_PER_TURN, "Most calls of tools in one turn.", group=SCORING, at_least=1)
     pairs: PairRule = PairRule()
     evaluation: EvaluationSpec = EvaluationSpec()
     limits: Limits = Limits()

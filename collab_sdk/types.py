@@ -24,6 +24,7 @@ __all__ = [
     "ToolCall",
     "Turn",
     "as_messages",
+    "deeds_of",
     "is_decision",
     "reasoning_of",
     "shown_text",
@@ -140,6 +141,16 @@ def unanswered_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
 def is_decision(message: Message) -> bool:
     """Whether the assistant said or did something with it."""
     return message.role == "assistant" and bool(message.tool_calls or message.content.strip())
+
+
+def deeds_of(messages: Iterable[Message]) -> tuple[tuple[str, ...], ...]:
+    """What the assistant said and called in `messages`, to compare responses by: what came back makes no difference."""
+    return tuple(map(_deed, filter(is_decision, messages)))
+
+
+def _deed(message: Message) -> tuple[str, ...]:
+    calls = (f"{call.name} {json.dumps(call.parsed or call.arguments, sort_keys=True)}" for call in message.calls)
+    return " ".join(message.content.split()), *calls
 
 
 def shown_text(messages: Iterable[Message]) -> str:

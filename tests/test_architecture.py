@@ -29,7 +29,7 @@ LAYERS = [
     {"models"},
     {"cache", "offline", "testing"},
     {"engine"},
-    {"logs", "runs", "score_rows"},
+    {"logs", "runs", "score_rows", "tools"},
     {"harvest", "goals", "simulator"},
     {"rollout"},
     {"metrics"},

@@ -3,17 +3,17 @@
 import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.evaluation.asking import judge_asks_question, judge_request_is_clear
+from collab_sdk.metrics import tokens_by_role
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.runs.local import run_here
-from collab_sdk.scorer import MRScorer
+from collab_sdk.scorer import MRScorer, scene_of
 from collab_sdk.stats.bootstrap import Estimate, estimate_mean
-from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal, Message, MRScore, Turn
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Answered:
     """A bot's own response to a logged turn; what could not be found out is None."""
 
-    response: str | None = None
+    response: tuple[Message, ...] | None = None
     score: MRScore | None = None
     asks: bool | None = None
     """Whether it asks in place of delivering."""
@@ -38,11 +38,11 @@ class Answered:
         if self.score is None or self.mr is None:
             return None
         written = [
-            sum(count_tokens(message.content) for message in future.messages if message.role == "assistant")
+            tokens_by_role((*self.score.response, *future.messages)).get("assistant", 0)
             for future in self.score.futures
             if future.reward is not None
         ]
-        return count_tokens(self.score.response) + statistics.fmean(written)
+        return statistics.fmean(written)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,8 +135,7 @@ async def acompare_bots(
     async def compare(conversation: Conversation) -> list[TurnComparison]:
         goal = await scorer.goals.aread(conversation)
         scorer.reward.check(goal)
-        turns = (turn for turn in conversation.turns() if turn.history[-1].role == "user")
-        return await all_settled(_acompare(turn, goal, conversation.id, scorers) for turn in turns)
+        return await all_settled(_acompare(turn, goal, conversation, scorers) for turn in conversation.turns())
 
     turns: list[TurnComparison] = []
     failed: list[str] = []
@@ -152,13 +151,13 @@ async def acompare_bots(
     return Comparison(before=next(names), after=next(names), turns=tuple(turns), failed=tuple(failed))
 
 
-async def _acompare(turn: Turn, goal: Goal, conversation_id: str, scorers: Sequence[MRScorer]) -> TurnComparison:
+async def _acompare(turn: Turn, goal: Goal, log: Conversation, scorers: Sequence[MRScorer]) -> TurnComparison:
     lost: list[str] = []
-    judged = judge_request_is_clear(scorers[0].judge, turn.history, goal=goal, conversation_id=conversation_id)
+    judged = judge_request_is_clear(scorers[0].judge, turn.history, goal=goal, conversation_id=log.id)
     clear = await _unless_lost(judged, lost)
-    before, after = await all_settled(_aanswer(turn, goal, conversation_id, scorer, lost) for scorer in scorers)
+    before, after = await all_settled(_aanswer(turn, goal, log, scorer, lost) for scorer in scorers)
     return TurnComparison(
-        conversation_id=conversation_id,
+        conversation_id=log.id,
         turn=turn.index,
         clear=clear,
         before=before,
@@ -167,16 +166,15 @@ async def _acompare(turn: Turn, goal: Goal, conversation_id: str, scorers: Seque
     )
 
 
-async def _aanswer(turn: Turn, goal: Goal, conversation_id: str, scorer: MRScorer, lost: list[str]) -> Answered:
-    draw = f"{conversation_id}/response"
-    answer = scorer.rollout.arespond(turn.history, sample=draw, conversation_id=conversation_id)
+async def _aanswer(turn: Turn, goal: Goal, log: Conversation, scorer: MRScorer, lost: list[str]) -> Answered:
+    answer = scorer.rollout.arespond(turn.history, sample=f"{log.id}/response", scene=scene_of(log))
     response = await _unless_lost(answer, lost)
     if response is None:
         return Answered()
-    messages = [*turn.history, Message(role="assistant", content=response)]
-    judged = judge_asks_question(scorer.judge, messages, goal=goal, conversation_id=conversation_id)
+    messages = (*turn.history, *response)
+    judged = judge_asks_question(scorer.judge, messages, goal=goal, conversation_id=log.id)
     asks = await _unless_lost(judged, lost)
-    score = await scorer.ascore(messages, goal=goal, conversation_id=conversation_id)
+    score = await scorer.ascore_turn(replace(turn, response=response), goal, log)
     lost += score.errors
     return Answered(response=response, score=score, asks=asks)
 

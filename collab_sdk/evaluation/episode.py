@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from collab_sdk.tokens import count_tokens
-from collab_sdk.types import Future, Message
+from collab_sdk.metrics import tokens_by_role
+from collab_sdk.types import Conversation, Future, Message, Turn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,9 +27,15 @@ class Episode:
         return self.future.error is not None
 
     @property
+    def turns(self) -> list[Turn]:
+        """What the bot did for each user message."""
+        return list(Conversation(id=self.conversation_id, messages=(*self.opening, *self.future.messages)).turns())
+
+    @property
     def exchanges(self) -> int:
-        return sum(message.role == "assistant" for message in self.future.messages)
+        begun = len(self.opening)
+        return sum(len(turn.history) >= begun for turn in self.turns)
 
     def tokens(self, role: str) -> int:
-        """What the user read (`assistant`) or typed (`user`); not what the task put there before."""
-        return sum(count_tokens(message.content) for message in self.future.messages if message.role == role)
+        """What the bot wrote (`assistant`) or the user typed (`user`); not what the task put there before."""
+        return tokens_by_role(self.future.messages).get(role, 0)

@@ -17,9 +17,10 @@ from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
+from collab_sdk.scorer import scene_of
 from collab_sdk.simulator import Simulator
 from collab_sdk.tasks import BriefWriter, Task, get_task
-from collab_sdk.types import Conversation, Future, Goal
+from collab_sdk.types import Conversation, Future, Goal, Turn
 
 
 class Evaluator:
@@ -95,29 +96,30 @@ class Evaluator:
     async def _afuture(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Future:
         """All that follows the opening. A call that fails makes it a failed one, with what was played before it."""
         rollout = Rollout(assistant=bot, simulator=self.simulator, window=self.exchanges, engine=self.engine)
-        future = await rollout.aconverse(start.messages, goal=goal, sample=sample, conversation_id=start.id)
+        future = await rollout.aconverse(start.messages, goal=goal, sample=sample, scene=scene_of(start))
         if future.error is None and not any(message.role == "assistant" for message in future.messages):
             return future.failed(SampleError("The simulated user left before the bot said anything."))
         return future
 
     async def _ameasure(self, played: Episode, goal: Goal) -> Episode:
         messages = (*played.opening, *played.future.messages)
-        whole = replace(played.future, messages=messages[1:])
+        whole = Turn(index=0, history=(), response=played.opening)
         try:
             measured, questions, asks = await _together(
-                self.reward.agive(messages[:1], whole, goal=goal, conversation_id=played.conversation_id),
+                self.reward.agive(whole, played.future, goal=goal, conversation_id=played.conversation_id),
                 auseful_questions(self.judge, messages, goal=goal, conversation_id=played.conversation_id),
                 self._judge_asks_question(played, goal),
             )
         except SampleError as error:
             return replace(played, future=played.future.failed(error))
-        future = replace(measured, messages=played.future.messages)
-        return replace(played, future=future, questions=questions, asks=asks)
+        return replace(played, future=measured, questions=questions, asks=asks)
 
     async def _judge_asks_question(self, played: Episode, goal: Goal) -> bool | None:
         if played.is_ambiguous is None:
             return None
-        answered = (*played.opening, played.future.messages[0])
+        messages = played.future.messages
+        spoke = next((place for place, message in enumerate(messages) if message.role == "user"), len(messages))
+        answered = (*played.opening, *messages[:spoke])
         return await judge_asks_question(self.judge, answered, goal=goal, conversation_id=played.conversation_id)
 
 

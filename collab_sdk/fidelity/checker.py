@@ -70,7 +70,7 @@ class SimulatorCheck:
         goal = await self.scorer.goals.aread(conversation)
         turns, scores = await _both(
             all_settled(self._aplay(turn) for turn in user_turns(conversation, goal)),
-            all_settled(self._ascore(turn, goal, conversation.id) for turn in self._answered(conversation)),
+            all_settled(self._ascore(turn, goal, conversation) for turn in self._answered(conversation)),
         )
         return CheckedConversation(conversation=conversation, turns=tuple(turns), scores=tuple(scores))
 
@@ -79,9 +79,9 @@ class SimulatorCheck:
         turns = conversation.turns() if self.scorer.rollout.window else ()
         return [turn for turn in turns if any(message.role == "user" for message in turn.rest)]
 
-    async def _ascore(self, turn: Turn, goal: Goal, conversation_id: str) -> MRScore:
-        goals = await self.scorer.agoals(turn, goal, conversation_id)
-        return await self.scorer.ascore_turn(turn, goals, conversation_id)
+    async def _ascore(self, turn: Turn, goal: Goal, log: Conversation) -> MRScore:
+        goals = await self.scorer.agoals(turn, goal, log.id)
+        return await self.scorer.ascore_turn(turn, goals, log, observed=turn.rest)
 
     async def _aplay(self, turn: ComparedTurn) -> ComparedTurn:
         goal = replace(turn.goal, style=tuple(turn.earlier))

@@ -12,7 +12,7 @@ from collab_sdk.metrics.resolve import (
     metric_names,
     metric_specs,
 )
-from collab_sdk.metrics.reward import Reward
+from collab_sdk.metrics.reward import Reward, tokens_by_role
 from collab_sdk.metrics.token_penalty import TokenPenalty
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "code_of",
     "metric_names",
     "metric_specs",
+    "tokens_by_role",
 ]

@@ -66,7 +66,7 @@ class Reward:
                     Evidence(
                         messages=messages,
                         goal=goal,
-                        tokens=_tokens_by_role((*turn.response, *future.messages)),
+                        tokens=tokens_by_role((*turn.response, *future.messages)),
                         judgement=judgements.get(name),
                         artefact=artefacts.get(name),
                         tools=tools,
@@ -137,7 +137,8 @@ def _errors_of(name: str) -> Iterator[None]:
         raise SampleError(f"The metric {name} failed: {type(error).__name__}: {one_line(str(error))}") from error
 
 
-def _tokens_by_role(messages: Iterable[Message]) -> dict[str, int]:
+def tokens_by_role(messages: Iterable[Message]) -> dict[str, int]:
+    """What each role wrote, the assistant's calls included."""
     tokens: dict[str, int] = {}
     for message in messages:
         called = sum(count_tokens(f"{call.name} {call.arguments}") for call in message.calls)

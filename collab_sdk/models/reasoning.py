@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.models.base import ChatReply
-from collab_sdk.types import PARTIAL_TURNS, Conversation, Message, as_messages
+from collab_sdk.types import PARTIAL_TURNS, Conversation, Message, as_messages, is_decision
 
 _TAG = r"(?i:(?:[a-z]+:)?(?:think(?:ing)?|longcat_think))"
 _WORD = r"(?i:(?:[a-z]+:)?(?:reasoning|thoughts?))"
@@ -125,8 +125,8 @@ def conversation_without_reasoning(conversation: Conversation) -> Conversation:
     """
     messages = without_reasoning(conversation.messages)
     alternatives = {
-        turn: tuple(text for text in (split_reasoning(each)[0] for each in texts) if text.strip())
-        for turn, texts in conversation.alternatives.items()
+        turn: tuple(said for said in map(without_reasoning, others) if any(map(is_decision, said)))
+        for turn, others in conversation.alternatives.items()
     }
     if messages == conversation.messages and alternatives == conversation.alternatives:
         return conversation

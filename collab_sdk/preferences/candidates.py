@@ -1,10 +1,8 @@
 """Responses worth comparing: those that were logged, fresh samples, and samples drawn under a proactive prompt."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
@@ -12,7 +10,7 @@ from collab_sdk.models.instructed import with_instructions
 from collab_sdk.prompts import load_prompt
 from collab_sdk.rollout import Rollout
 from collab_sdk.tools import Scene
-from collab_sdk.types import Message, Per, Turn, is_decision
+from collab_sdk.types import Message, Per, Turn, deeds_of
 
 
 class Source(StrEnum):
@@ -77,12 +75,7 @@ def logged_candidates(turn: Turn) -> list[Candidate]:
 
 def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The candidates that say or do different things, the first of each."""
-    found: dict[tuple[Any, ...], Candidate] = {}
+    first: dict[object, Candidate] = {}
     for candidate in candidates:
-        found.setdefault(tuple(map(_deed, filter(is_decision, candidate.messages))), candidate)
-    return list(found.values())
-
-
-def _deed(message: Message) -> tuple[Any, ...]:
-    calls = ((call.name, json.dumps(call.parsed, sort_keys=True) if call.parsed else call.arguments) for call in message.calls)
-    return " ".join(message.content.split()), *calls
+        first.setdefault(deeds_of(candidate.messages), candidate)
+    return list(first.values())

@@ -154,9 +154,7 @@ class PreferenceExporter:
         conversation = conversation_without_reasoning(conversation)
         goal = await self.scorer.goals.aread(conversation)
         self.scorer.reward.check(goal)
-        turns = await all_settled(
-            self._aturn(conversation, goal, turn) for turn in conversation.units(self.scorer.per)
-        )
+        turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.units(self.scorer.per))
         return ScoredConversation(goal=goal, turns=tuple(self._capped(turns)))
 
     async def _aturn(self, conversation: Conversation, goal: Goal, turn: Turn) -> ScoredTurn:
@@ -228,4 +226,3 @@ def _failed(report: ExportReport) -> dict[str, str]:
 
 def _rewards(score: MRScore | None) -> list[float | None]:
     return [future.reward for future in score.futures] if score else []
-

@@ -114,8 +114,8 @@ def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] 
     messages = list(messages)
     count = sum(message.role == "tool" for message in messages)
     most = max(LEAST_OF_RESULT, min(MOST_OF_RESULT, MOST_OF_RESULTS // max(1, count)))
-    offered = [{"speaker": "tools", "offered": [_offered(tool) for tool in tools]}]
-    lines = offered if offered[0]["offered"] else []
+    offered = [_offered(tool) for tool in tools]
+    lines: list[dict[str, Any]] = [{"speaker": "tools", "offered": offered}] if offered else []
     numbers: dict[str | None, int] = {}
     answered = {message.tool_call_id for message in messages if message.role == "tool"}
     for message in messages:

@@ -79,12 +79,12 @@ def _way_up(name: str, nodes: Nodes) -> list[str]:
     return list(way)
 
 
-def _replies_under(messages: Mapping[str, Message], nodes: Nodes) -> Mapping[Any, list[str]]:
+def _replies_under(messages: Mapping[str, Message], nodes: Nodes) -> Mapping[Any, list[list[Message]]]:
     """The assistant's texts by the message they answer, seeing through nodes that hold none, such as its thoughts."""
-    replies: defaultdict[Any, list[str]] = defaultdict(list)
+    replies: defaultdict[Any, list[list[Message]]] = defaultdict(list)
     for name, message in messages.items():
         if message.role == "assistant" and not message.tool_calls:
-            replies[_message_above(name, messages, nodes)].append(message.content)
+            replies[_message_above(name, messages, nodes)].append([message])
     return replies
 
 

@@ -1,13 +1,13 @@
 """What formats with a chat in each row share: the test and the function that make one, and the parts alike in all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.tool_calls import link_tool_calls
-from collab_sdk.types import Conversation, Goal, Message
+from collab_sdk.types import Conversation, Goal, Message, deeds_of, is_decision
 
 Row = Mapping[str, Any]
 LAST = 200
@@ -65,15 +65,25 @@ def check_answered(conversation: Conversation) -> Conversation:
     return conversation
 
 
-def with_alternatives(conversation: Conversation, others: Mapping[int, Sequence[str]]) -> Conversation:
-    """The conversation with other responses to the same histories, given by the positions of messages."""
-    turns = {len(turn.history): turn for turn in conversation.turns()} if others else {}
-    alternatives = {}
-    for position, texts in others.items():
-        if position in turns:
-            said = dict.fromkeys(text for text in texts if text.strip() and text != turns[position].response.content)
-            if said:
-                alternatives[turns[position].index] = tuple(said)
+def with_alternatives(conversation: Conversation, others: Mapping[int, Iterable[Sequence[Message]]]) -> Conversation:
+    """The conversation with other responses to the same histories.
+
+    They are given by the position of the message in whose place they begin, which may be in the middle of a turn: what
+    the assistant did before it is then theirs too.
+    """
+    alternatives: dict[int, tuple[tuple[Message, ...], ...]] = {}
+    for turn in conversation.turns() if others else ():
+        begin = len(turn.history)
+        found = [
+            (*turn.response[:place], *other)
+            for place in range(len(turn.response))
+            for other in others.get(begin + place, ())
+            if any(map(is_decision, other))
+        ]
+        different = {deeds_of(other): other for other in reversed(found)}
+        different.pop(deeds_of(turn.response), None)
+        if different:
+            alternatives[turn.index] = tuple(reversed(different.values()))
     return replace(conversation, alternatives=alternatives)
 
 

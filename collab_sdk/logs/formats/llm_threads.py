@@ -26,7 +26,7 @@ def read_threads(
 
 def _conversation(database: sqlite3.Connection, thread: sqlite3.Row) -> Conversation:
     messages: list[Message] = []
-    others: dict[int, list[str]] = {}
+    others: dict[int, list[list[Message]]] = {}
     for row in _chain(database, thread["tip"]):
         said = _messages(database, row)
         if row["role"] == "assistant" and row["parent_hash"] and len(said) == 1:
@@ -38,7 +38,7 @@ def _conversation(database: sqlite3.Connection, thread: sqlite3.Row) -> Conversa
     title, model = first_text(thread["name"]), first_text(turn["model"] if turn else None)
     metadata = ({"title": title} if title else {}) | ({"model": model} if model else {})
     conversation = check_answered(to_conversation({"id": thread["id"], "metadata": metadata}, tuple(messages)))
-    return with_alternatives(conversation, {position: texts for position, texts in others.items() if texts})
+    return with_alternatives(conversation, others)
 
 
 def _chain(database: sqlite3.Connection, tip: Any) -> list[sqlite3.Row]:
@@ -53,16 +53,16 @@ def _chain(database: sqlite3.Connection, tip: Any) -> list[sqlite3.Row]:
     return list(rows.values())[::-1]
 
 
-def _siblings(database: sqlite3.Connection, row: sqlite3.Row) -> list[str]:
+def _siblings(database: sqlite3.Connection, row: sqlite3.Row) -> list[list[Message]]:
     """Other texts that the assistant gave to the same history."""
-    texts = []
+    others = []
     for (other,) in database.execute(_SIBLINGS, [row["parent_hash"], row["hash"]]).fetchall():
         try:
             said = _messages(database, {"hash": other, "role": "assistant"})
         except InputError:  # an error of the thread that it belongs to
             continue
-        texts += [message.content for message in said if not message.tool_calls]
-    return texts
+        others += [[message] for message in said if not message.tool_calls]
+    return others
 
 
 def _messages(database: sqlite3.Connection, row: sqlite3.Row | Mapping[str, Any]) -> list[Message]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, read_messages, to_conversation
+from collab_sdk.logs.formats.tool_calls import link_tool_calls
 from collab_sdk.types import Conversation, Message
 
 SCHEMA = "collab/conversation/v1"
@@ -30,15 +31,23 @@ def _read(row: Row) -> Conversation:
     return replace(conversation, alternatives=_alternatives(row.get("alternatives")))
 
 
-def _alternatives(value: Any) -> dict[int, tuple[str, ...]]:
+def _alternatives(value: Any) -> dict[int, tuple[tuple[Message, ...], ...]]:
     if not value:
         return {}
     if not isinstance(value, Mapping) or not all(
-        _TURN.fullmatch(str(turn)) and isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-        for turn, texts in value.items()
+        _TURN.fullmatch(str(turn))
+        and isinstance(others, list)
+        and all(isinstance(other, str | list) for other in others)
+        for turn, others in value.items()
     ):
-        raise InputError("alternatives must be lists of text by the index of their turn")
-    return {int(turn): tuple(texts) for turn, texts in value.items()}
+        raise InputError("alternatives must be lists of texts or of lists of messages, by the index of their turn")
+    return {int(turn): tuple(map(_response, others)) for turn, others in value.items()}
+
+
+def _response(value: str | list[Any]) -> tuple[Message, ...]:
+    if isinstance(value, str):
+        return (Message(role="assistant", content=value),)
+    return link_tool_calls(read_messages(value, openai_message))
 
 
 def openai_message(value: Any) -> Message:

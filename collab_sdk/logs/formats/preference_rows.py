@@ -30,14 +30,15 @@ def _read(row: Row) -> Conversation:
     better, worse = next((sides for sides in _SIDES if sides[0] in row), _SIDES[0])
     said = _responses(row.get(better))
     history = _history(row)
-    if history is None:  # the sides are whole conversations
-        history, said = said[:-1], said[-1:]
+    if is_whole := history is None:  # the sides are whole conversations
+        begin = max((place for place, message in enumerate(said, 1) if message.role == "user"), default=0)
+        history, said = said[:begin], said[begin:]
     kept = text_fields(row, "conversation_id", "turn", "score_chosen", "score_rejected", "label")
     conversation = to_conversation({"id": _id(row), "tools": _tools(row), "metadata": kept}, (*history, *said))
-    if worse is None or len(said) != 1:
+    if worse is None:
         return conversation
-    rejected = _responses(row.get(worse))[-1:]
-    return with_alternatives(conversation, {len(history): [message.content for message in rejected]})
+    rejected = _responses(row.get(worse))
+    return with_alternatives(conversation, {len(history): [rejected[len(history) :] if is_whole else rejected]})
 
 
 def _history(row: Row) -> tuple[Message, ...] | None:

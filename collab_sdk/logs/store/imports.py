@@ -11,17 +11,19 @@ from collab_sdk.logs.store.messages import branches
 from collab_sdk.logs.store.reading import GOAL, IMPORTED
 from collab_sdk.types import Conversation, Message
 
+EARLIER = 1e-3
+"""Seconds by which an alternative is older than what the conversation went on from."""
+
 
 def as_calls(conversation: Conversation, *, imported: float) -> Iterator[LoggedCall]:
-    """A call for every turn with alternatives, and one for where the conversation ends.
+    """A call for every alternative, and one, a little later, for where the conversation ends.
 
     Their run ids are made from what they say, so that importing a log again adds nothing. `imported` (Unix seconds)
     stands for the time, which logs do not tell.
     """
     for turn in conversation.turns():
-        if others := conversation.alternatives.get(turn.index):
-            replies = [turn.response, *(Message(role="assistant", content=text) for text in others)]
-            yield _call(conversation, turn.history, replies, imported)
+        for other in turn.alternatives:
+            yield _call(conversation, (*turn.history, *other[:-1]), other[-1:], imported - EARLIER)
     history, last = conversation.messages[:-1], conversation.messages[-1:]
     if last and last[0].role != "assistant":
         history, last = conversation.messages, ()
@@ -45,7 +47,7 @@ def check_same_chat(db: sqlite3.Connection, conversation: Conversation) -> None:
 def _call(
     conversation: Conversation,
     history: tuple[Message, ...],
-    replies: "list[Message] | tuple[Message, ...]",
+    replies: tuple[Message, ...],
     imported: float,
     metadata: dict[str, object] | None = None,
 ) -> LoggedCall:

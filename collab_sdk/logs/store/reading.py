@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES
+from collab_sdk.logs.formats.conversation_row import with_alternatives
+from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES, openai_message
+from collab_sdk.logs.formats.tool_calls import link_tool_calls
 from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.messages import ancestry
 from collab_sdk.logs.store.tree import StoredCall, Tree, as_object, read_calls
-from collab_sdk.types import PARTIAL_TURNS, Conversation, Turn, text_of
+from collab_sdk.types import PARTIAL_TURNS, Conversation, Message
 
 IMPORTED = "import"
 """The source of calls made from a log."""
@@ -63,29 +65,40 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> Conversation | None
             "goal": goal,
         }
     )
-    turns = [(turn, path[len(turn.history)]) for turn in read.turns()]
     cut_off = _replies(tree, "partial") - _replies(tree, "ok")
-    if partial := [turn.index for turn, response in turns if response in cut_off]:
+    places = {turn.index: range(len(turn.history), len(turn.history) + len(turn.response)) for turn in read.turns()}
+    if partial := [index for index, those in places.items() if any(path[place] in cut_off for place in those)]:
         metadata[PARTIAL_TURNS] = partial
-    others = {turn.index: _alternatives(tree, turn, response) for turn, response in turns}
-    alternatives = {index: texts for index, texts in others.items() if texts}
-    return replace(read, metadata=metadata, alternatives=alternatives)
+    others = {place: _alternatives(tree, path[place]) for those in places.values() for place in those}
+    return with_alternatives(replace(read, metadata=metadata), others)
 
 
-def _alternatives(tree: Tree, turn: Turn, response: int) -> tuple[str, ...]:
-    """The other whole answers to the history of a turn, in the order they were given."""
+def _alternatives(tree: Tree, message: int) -> list[tuple[Message, ...]]:
+    """What else the assistant did in place of a message, up to a text for the user, in the order it was given."""
     unfinished = set().union(*(call.replies for call in tree.calls)) - _replies(tree, "ok")
     given = {id: (*call.order, place) for call in reversed(tree.calls) for place, id in enumerate(call.replies)}
     never = (float("inf"),)
-    texts: dict[str, str] = {}
-    siblings = [id for id in tree.children[tree.parents[response]] if id != response and id not in unfinished]
-    for id in sorted(siblings, key=lambda id: (given.get(id, never), str(tree.bodies[id]))):
-        message = tree.bodies[id]
-        text = text_of(message.get("content"), empty_allowed=True)
-        if message.get("role") == "assistant" and not message.get("tool_calls") and text.strip():
-            texts.setdefault(" ".join(text.split()), text)
-    texts.pop(" ".join(turn.response.content.split()), None)
-    return tuple(texts.values())
+
+    def order(id: int) -> tuple[Any, ...]:
+        return given.get(id, never), str(tree.bodies[id])
+
+    others = []
+    siblings = [id for id in tree.children[tree.parents[message]] if id != message and id not in unfinished]
+    for id in sorted(siblings, key=order):
+        branch = [id]
+        while _is_step(tree.bodies[branch[-1]]) and (
+            further := [each for each in tree.children[branch[-1]] if each not in unfinished]
+        ):
+            branch.append(max(further, key=order))
+        last = tree.bodies[branch[-1]]
+        if tree.bodies[id].get("role") == last.get("role") == "assistant" and not _is_step(last):
+            others.append(link_tool_calls(map(openai_message, (tree.bodies[each] for each in branch))))
+    return others
+
+
+def _is_step(body: Mapping[str, Any]) -> bool:
+    """Whether the assistant goes on after it: a call, or a result."""
+    return body.get("role") == "tool" or bool(body.get("tool_calls"))
 
 
 def _replies(tree: Tree, status: str) -> set[int]:

@@ -8,8 +8,8 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [
         {
             "messages": prompt(pair),
-            "chosen": reply(pair.chosen.response),
-            "rejected": reply(pair.rejected.response),
+            "chosen": reply(pair.chosen.text),
+            "rejected": reply(pair.rejected.text),
         }
     ]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.files import to_json
-from collab_sdk.types import PreferencePair
+from collab_sdk.types import MRScore, PreferencePair
 
 Row = dict[str, Any]
 SCHEMA = "collab/preference/v1"
@@ -35,6 +35,11 @@ def reply(text: str) -> Row:
     return {"role": "assistant", "content": text}
 
 
+def side(score: MRScore) -> list[Row]:
+    """The response as messages: text, calls, their results."""
+    return [message.to_dict() for message in score.response]
+
+
 def tools_as_text(pair: PreferencePair) -> Row:
     """A column of text, which TRL parses: Arrow would merge differing tools into one schema and fill it with nulls."""
     return {"tools": to_json([dict(tool) for tool in pair.tools])} if pair.tools else {}
@@ -51,6 +56,6 @@ def origin(pair: PreferencePair) -> Row:
 def whole_conversations(pair: PreferencePair) -> Row:
     """Both sides, each with the prompt in it."""
     return {
-        "chosen": [*prompt(pair), reply(pair.chosen.response)],
-        "rejected": [*prompt(pair), reply(pair.rejected.response)],
+        "chosen": [*prompt(pair), *side(pair.chosen)],
+        "rejected": [*prompt(pair), *side(pair.rejected)],
     }

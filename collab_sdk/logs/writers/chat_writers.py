@@ -27,7 +27,10 @@ def _collab(conversation: Conversation) -> Row:
     if conversation.metadata:
         row["metadata"] = dict(conversation.metadata)
     if conversation.alternatives:
-        row["alternatives"] = {str(turn): list(texts) for turn, texts in conversation.alternatives.items()}
+        row["alternatives"] = {
+            str(turn): [[message.to_dict() for message in other] for other in others]
+            for turn, others in conversation.alternatives.items()
+        }
     return row
 
 

@@ -23,8 +23,8 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [
         {
             "conversations": head + _alternating(said),
-            "chosen": _turn("gpt", pair.chosen.response),
-            "rejected": _turn("gpt", pair.rejected.response),
+            "chosen": _turn("gpt", pair.chosen.text),
+            "rejected": _turn("gpt", pair.rejected.text),
             "tools": to_json([_definition(tool) for tool in pair.tools]) if pair.tools else "",
         }
     ]

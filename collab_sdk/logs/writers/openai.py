@@ -10,8 +10,8 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [
         {
             "input": {"messages": prompt(pair), "tools": tools, "parallel_tool_calls": True},
-            "preferred_output": [reply(pair.chosen.response)],
-            "non_preferred_output": [reply(pair.rejected.response)],
+            "preferred_output": [reply(pair.chosen.text)],
+            "non_preferred_output": [reply(pair.rejected.text)],
         }
     ]
 

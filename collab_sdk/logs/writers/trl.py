@@ -1,6 +1,6 @@
 """TRL's preference type with the prompt by itself: DPO, ORPO, CPO."""
 
-from collab_sdk.logs.writers.base import SCHEMA, PreferenceFormat, Row, origin, prompt, reply, scores, tools_as_text
+from collab_sdk.logs.writers.base import SCHEMA, PreferenceFormat, Row, origin, prompt, scores, side, tools_as_text
 from collab_sdk.types import PreferencePair
 
 
@@ -8,8 +8,8 @@ def _rows(pair: PreferencePair) -> list[Row]:
     row = {
         "schema": SCHEMA,
         "prompt": prompt(pair),
-        "chosen": [reply(pair.chosen.response)],
-        "rejected": [reply(pair.rejected.response)],
+        "chosen": side(pair.chosen),
+        "rejected": side(pair.rejected),
         **scores(pair),
         "margin": pair.margin,
         **origin(pair),
