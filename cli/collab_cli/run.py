@@ -1,8 +1,8 @@
 """A run over logged chats: where they come from, who scores them, how far it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from collab_sdk.engine import Ledger
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import count_conversations, log_files
 from collab_sdk.runs import Runner
-from collab_sdk.tools import CallShapes
+from collab_sdk.tools import with_tools
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,28 +75,17 @@ def open_logs(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Proble
     """
     conversations = read_conversations(logs, format=work.log_format, on_error=problems.report, notes=problems.notes)
     limited = islice(conversations, work.limit)
-    infers = any(not name.startswith("py:") for name in spec.tools)
-    return _with_tools(limited, logs, work) if infers else limited
+    if all(name.startswith("py:") for name in spec.tools):
+        return limited
+    is_read_once = not all(Path(file).is_file() for file in log_files(logs))
 
+    def again() -> Iterator[Conversation]:
+        return iter(()) if is_read_once else read_conversations(logs, format=work.log_format, on_error=lambda _: None)
 
-def _with_tools(conversations: Iterator[Conversation], logs: tuple[str, ...], work: Work) -> Iterator[Conversation]:
-    inferred: tuple[Mapping[str, Any], ...] | None = None
-    for conversation in conversations:
-        if conversation.tools or not conversation.uses_tools:
-            yield conversation
-            continue
-        if inferred is None:
-            inferred = _inferred_tools(logs, work)
-        yield replace(conversation, tools=inferred)
+    def say(tools: Sequence[Mapping[str, Any]]) -> None:
+        if is_read_once:
+            note("tools: inferred from the calls of each chat alone, since a pipe can be read only once")
+        else:
+            note(f"tools: inferred {len(tools):,} from calls in {named(logs)}, since its rows name none")
 
-
-def _inferred_tools(logs: tuple[str, ...], work: Work) -> tuple[Mapping[str, Any], ...]:
-    """From all calls in the logs, which are read once more; none where that cannot be done."""
-    if not all(Path(file).is_file() for file in log_files(logs)):
-        note("tools: inferred from the calls of each chat alone, since what comes from a pipe is read once")
-        return ()
-    shapes = CallShapes()
-    for conversation in read_conversations(logs, format=work.log_format, on_error=lambda _: None):
-        shapes.add(conversation.messages)
-    note(f"tools: inferred {len(shapes.tools):,} from calls in {named(logs)}, since its rows name none")
-    return shapes.tools
+    return with_tools(limited, again=again, on_inferred=say)

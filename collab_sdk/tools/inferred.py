@@ -1,14 +1,14 @@
 """Tools inferred from calls, for logs that hold calls and do not say what could be called."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.tools.base import Done, done_calls, function_tool
-from collab_sdk.types import Message
+from collab_sdk.types import Conversation, Message
 
 ENOUGH = 3
 """Calls of a tool from which on an argument that all of them have is taken to be required."""
@@ -99,3 +99,32 @@ class CallShapes:
     def tools(self) -> tuple[Mapping[str, Any], ...]:
         """In OpenAI's form, by name."""
         return tuple(self._shapes[name].tool(name) for name in sorted(self._shapes))
+
+
+def with_tools(
+    conversations: Iterable[Conversation],
+    *,
+    again: Callable[[], Iterable[Conversation]] | None = None,
+    on_inferred: Callable[[tuple[Mapping[str, Any], ...]], None] | None = None,
+) -> Iterator[Conversation]:
+    """The conversations; those that hold calls and name no tools get the ones that all calls in them show.
+
+    For that, `again` reads them once more when the first such conversation is met; without it, all are kept in memory.
+    `on_inferred` is told what was found.
+    """
+    if again is None:
+        kept = list(conversations)
+        conversations, again = kept, lambda: kept
+    inferred: tuple[Mapping[str, Any], ...] | None = None
+    for conversation in conversations:
+        if conversation.tools or not conversation.uses_tools:
+            yield conversation
+            continue
+        if inferred is None:
+            shapes = CallShapes()
+            for each in again():
+                shapes.add(each.messages)
+            inferred = shapes.tools
+            if on_inferred is not None:
+                on_inferred(inferred)
+        yield replace(conversation, tools=inferred)

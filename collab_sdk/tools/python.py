@@ -27,6 +27,8 @@ from collab_sdk.tools.schema import mistakes
 from collab_sdk.tools.signature import tool_of
 from collab_sdk.types import Message, ToolCall
 
+RAISED = "error: "
+"""Begins a result that says what a tool raised."""
 GONE = (ConnectionError, EOFError, BrokenExecutor, ProcessLookupError)
 """What a tool raises whose process or server has died."""
 PICTURES = ("data:image/", "data:audio/", "data:video/")
@@ -129,7 +131,7 @@ class PythonSession:
     async def _aneeded(self, run: Callable[[], Awaitable[Any]]) -> Any:
         made = await self._aguarded(self._runner.name, run)
         if isinstance(made, _Raised):
-            raise ToolError(f"The tools {self._runner.name} could not be made: {made.text}")
+            raise ToolError(f"The tools {self._runner.name} could not be made: {made.text.removeprefix(RAISED)}")
         return made
 
     async def _arun(self, call: ToolCall) -> Any:
@@ -156,7 +158,7 @@ class PythonSession:
         except (SystemExit, *GONE) as error:
             raise ToolError(f"The tool {name} has died: {type(error).__name__}: {one_line(str(error))}") from error
         except Exception as error:
-            return _Raised(f"error: {type(error).__name__}: {one_line(str(error))}")
+            return _Raised(f"{RAISED}{type(error).__name__}: {one_line(str(error))}")
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

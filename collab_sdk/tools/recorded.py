@@ -20,9 +20,7 @@ READS = frozenset(
     load look lookup query read recall retrieve scan search show summarize think validate verify view""".split()
 )
 WRITES = frozenset(
-    """add and book buy cancel change charge create delete do edit execute insert make mark modify or order pay place
-    post put refund remove rename replace reset run save schedule send set store submit transfer update upload upsert
-    write""".split()
+    """and cancel create delete edit insert modify or remove replace save send submit update upsert write""".split()
 )
 """Behind one of READS, as in get_or_create, they make it a call that may write."""
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
