@@ -2,9 +2,10 @@
 
 import copy
 import re
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Literal, Self
 
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
@@ -303,14 +304,18 @@ def _numbered(messages: tuple[Message, ...], *, first: int) -> tuple[Message, ..
     """
     if not any(message.tool_calls for message in messages):
         return messages
-    ids: dict[str | None, str] = {}
-    numbered = []
+    waiting: defaultdict[str | None, deque[str]] = defaultdict(deque)  # two calls may come with one id
+    numbered, number = [], count(first)
     for message in messages:
         calls = []
         for call in message.tool_calls:
-            ids[str(call.get("id"))] = new = f"call{first + len(ids):05d}"
+            new = f"call{next(number):05d}"
+            waiting[str(call.get("id"))].append(new)
             calls.append({**call, "id": new})
-        answered = ids.get(message.tool_call_id, message.tool_call_id) if message.role == "tool" else None
+        ours = waiting.get(message.tool_call_id)
+        answered = message.tool_call_id if message.role == "tool" else None
+        if ours and answered is not None:
+            answered = ours.popleft() if len(ours) > 1 else ours[0]
         numbered.append(replace(message, tool_calls=tuple(calls), tool_call_id=answered))
     return tuple(numbered)
 
