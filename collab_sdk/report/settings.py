@@ -46,11 +46,9 @@ def _lines(made: Row, pairs: bool) -> Iterator[tuple[str, str]]:
     else:
         yield "metrics", "; ".join(_metric(name, each) for name, each in mapping(made.get("metrics")).items())
         yield from _futures(made)
-    if made.get("tools"):
-        yield (
-            "tools",
-            f"{', then '.join(texts(made['tools']))}; at most {_value(made.get('calls_per_turn'))} calls a turn",
-        )
+    yield "tools", _tools(made)
+    if player := mapping(made.get("tools_model")):
+        yield "tools", _model(player, fingerprints.get("tools"))
     if pairs:
         yield "pair rule", _rule(mapping(made.get("pairs")))
     yield "versions", f"collab-sdk {_value(made.get('package'))}, prompts {_value(made.get('prompts'))}"
@@ -82,6 +80,11 @@ def _futures(made: Row) -> Iterator[tuple[str, str]]:
         what = "decision" if made.get("per") == "decision" else "response"
         yield "futures", f"{_value(made.get('samples'))} of each {what}, at most {_value(window)} exchanges{needed}"
     yield "goals", f"{_value(made.get('goals_per_turn'))} at each turn"
+
+
+def _tools(made: Row) -> str:
+    runners = ", then ".join(texts(made.get("tools")))
+    return f"{runners}; at most {_value(made.get('calls_per_turn'))} calls a turn" if runners else "none"
 
 
 def _rule(rule: Row) -> str:

@@ -11,12 +11,13 @@ function futureOf(future, name, isOpen, led) {
   const summary = h("summary", {}, `${name} `, h("span", { class: "reward" }, future.error ? "failed" : fixed(future.reward)));
   if (future.end && !future.error) summary.append(" ", h("span", { class: "end" }, `· ${future.end}`));
   const body = h("div", { class: "future" });
-  const now = { steps: [...led.steps], history: led.history, texts: [...led.texts] };
+  const now = { steps: [...led.steps], history: led.history, texts: [...led.texts], own: new Set() };
   for (const block of blocksOf(future.messages)) {
     const done = deedsView(block.messages, now.steps);
     body.append(h("div", { class: "line" }, h("span", {}, block.role), h("div", {}, done.elements)));
     now.steps.push(...done.steps);
     if (block.isDeed) now.texts.push(...done.texts);
+    for (const one of [...done.steps, ...done.texts]) now.own.add(one);
   }
   if (future.error) body.append(h("p", { class: "failed" }, future.error));
   const metrics = metricsOf(future.metrics);
@@ -27,7 +28,7 @@ function futureOf(future, name, isOpen, led) {
       h(
         "div",
         { class: "reasons" },
-        notes.map(([metric, note]) => reasonOf({ metric, value: future.metrics[metric], note, who: name }, now)),
+        notes.map(([metric, note]) => reasonOf({ metric, note, metrics: future.metrics, who: name.toLowerCase() }, now)),
         future.reason ? h("p", { dir: "auto" }, h("b", {}, "The user left: "), future.reason) : null,
       ),
     );

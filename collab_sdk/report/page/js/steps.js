@@ -188,10 +188,12 @@ const wordsOfMessage = (message) =>
 // A judge's reason, in which the calls that it speaks of are buttons that lead to them, and which is shown beside those:
 // calls by number, tools by name, texts by a passage in quotation marks.
 
-const QUOTED = /["“'‘«]([^"”'’»]{12,})["”'’»]/g;
+const QUOTED = /["“«]([^"“”«»]{12,})["”»]|(?<!\w)['‘]([^'‘’]{12,})['’](?!\w)/g;
+const SENTENCE = 20;
 
-// `led` is what it may speak of: steps, of which the first are `history`, and texts.
-function reasonOf({ metric, value, note, who }, led) {
+// `led` is what it may speak of: steps, of which the first are `history`, and texts; `own` are those of the future that it
+// is on, whose name is `who`.
+function reasonOf({ metric, note, metrics, who }, led) {
   const near = led.steps.slice(led.history);
   const meant = new Map();
   for (const match of note.matchAll(/\bcalls?\s+#?(\d+)\b/gi)) {
@@ -203,13 +205,14 @@ function reasonOf({ metric, value, note, who }, led) {
     if (at >= 0) meant.set(at, { words: name, found: near.filter((step) => step.name === name) });
   }
   const spokenOf = new Set([...meant.values()].flatMap(({ found }) => found));
-  const title = [spoken(metric), value === undefined ? "" : fixed(value), who].filter(Boolean).join(" · ");
+  const value = metrics[metric] === undefined ? "" : ` ${fixed(metrics[metric])}`;
+  const title = (one) => `${spoken(metric)}${value}${led.own.has(one) ? "" : `, ${who}`}`;
   for (const step of near.filter((each) => spokenOf.has(each))) {
-    remark(step.remarks, title, note);
+    remark(step.remarks, title(step), note);
     const label = spoken(metric);
     if (![...step.chips.children].some((each) => each.textContent === label)) step.chips.append(chip(label, "judge"));
   }
-  for (const text of led.texts.filter((each) => quotes(note, each.text))) remark(text.remarks, title, note);
+  for (const text of led.texts.filter((each) => quotes(note, each.text))) remark(text.remarks, title(text), note);
   const parts = [];
   let from = 0;
   for (const [at, { words, found }] of [...meant].sort(([a], [b]) => a - b)) {
@@ -237,9 +240,12 @@ function placeOfTool(note, name) {
   return -1;
 }
 
+// Whether a reason repeats a passage of a text, in quotation marks or as a whole sentence.
 function quotes(note, text) {
-  const held = plain(text);
-  return [...note.matchAll(QUOTED)].some((match) => held.includes(plain(match[1]).replace(/[.,;:!?…]+$/, "")));
+  const [inNote, inText] = [plain(note), plain(text)];
+  const quoted = [...note.matchAll(QUOTED)].map((match) => plain(match[1] || match[2]).replace(/[.,;:!?…]+$/, ""));
+  const sentences = text.split(/[.!?\n]+/).map(plain).filter((each) => each.length >= SENTENCE);
+  return quoted.some((passage) => inText.includes(passage)) || sentences.some((sentence) => inNote.includes(sentence));
 }
 
 const plain = (text) => text.toLowerCase().replace(/\s+/g, " ").trim();
