@@ -329,13 +329,14 @@ class Conversation:
             places = [place for place, message in enumerate(turn.response) if is_decision(message)]
             for place in places:
                 before = turn.response[:place]
-                others = (other for other in turn.alternatives if other[:place] == before and len(other) > place)
+                others = (other[place : place + 1] for other in turn.alternatives if other[:place] == before)
+                known = ((), deeds_of(turn.response[place : place + 1]))
                 yield Turn(
                     index=index,
                     history=(*turn.history, *before),
                     response=(turn.response[place],),
                     rest=(*turn.response[place + 1 :], *turn.rest),
-                    alternatives=tuple((other[place],) for other in others if is_decision(other[place])),
+                    alternatives=tuple(other for other in others if deeds_of(other) not in known),
                     is_partial=turn.is_partial and place == places[-1],
                 )
                 index += 1

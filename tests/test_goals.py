@@ -59,8 +59,8 @@ def over_goals(n, **options):
 
 def test_a_lucky_guess_wins_by_the_one_true_goal_and_loses_over_the_goals_that_fit():
     scorer, history = milk_scorer(window=1), chat("A mocha.")
-    assert scorer.rank(history, [GUESS, QUESTION], goal="oat milk")[0].response == GUESS
-    assert scorer.rank(history, [GUESS, QUESTION], goal=MILKS)[0].response == QUESTION
+    assert scorer.rank(history, [GUESS, QUESTION], goal="oat milk")[0].text == GUESS
+    assert scorer.rank(history, [GUESS, QUESTION], goal=MILKS)[0].text == QUESTION
 
 
 def test_pairs_teach_to_ask_once_goals_are_proposed_for_each_turn(tmp_path):
@@ -97,9 +97,10 @@ def test_a_future_is_judged_by_the_goal_it_was_played_with_and_what_really_follo
 
 
 def test_further_futures_meet_the_next_goals_in_turn():
-    scorer, turn = milk_scorer(window=1), next(logged("A mocha.", QUESTION).turns())
-    two = asyncio.run(scorer.ascore_turn(turn, MILKS, "c", samples=2))
-    four = asyncio.run(scorer.ascore_turn(turn, MILKS, "c", samples=4, so_far=two))
+    scorer, log = milk_scorer(window=1), logged("A mocha.", QUESTION)
+    turn = next(log.turns())
+    two = asyncio.run(scorer.ascore_turn(turn, MILKS, log, samples=2))
+    four = asyncio.run(scorer.ascore_turn(turn, MILKS, log, samples=4, so_far=two))
     said = [future.messages[0].content.removesuffix(" please") for future in four.futures]
     assert said == [*MILKS, MILKS[0]]
 

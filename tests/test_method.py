@@ -33,7 +33,7 @@ def best(request: str, replies: list[str], goal: str, *, window: int) -> str:
     scorer = MRScorer(Rollout(assistant="offline", simulator=simulator, window=window))
     ranked = scorer.rank([{"role": "user", "content": request}], replies, goal=goal)
     assert float(ranked[0]) > float(ranked[1])
-    return ranked[0].response
+    return ranked[0].text
 
 
 @pytest.mark.parametrize("name", AMBIGUOUS)

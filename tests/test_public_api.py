@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
+from support.fakes import says
 
 import collab_sdk
 from collab_sdk import ChatModel, Conversation, Engine, MRScore, MRScorer, PreferenceExporter, Rollout, Simulator
@@ -129,7 +130,7 @@ def test_a_score_prints_short(response):
         Future(sample=n, messages=(Message(role="user", content="x" * 500),), reward=0.5, reason="long " * 100)
         for n in range(8)
     )
-    score = MRScore(response=response, futures=futures, value=1.1961234, stderr=0.0312345, goal="a goal " * 100)
+    score = MRScore(response=says(response), futures=futures, value=1.1961234, stderr=0.0312345, goal="a goal " * 100)
     assert len(repr(score)) < 200
     assert repr(score).startswith(
         "MRScore(value=1.196 ± 0.0312, 8/8 samples, response='" if "'" not in response else ""
@@ -140,7 +141,7 @@ def test_a_score_prints_short(response):
 
 def test_a_score_that_is_missing_prints_as_that():
     failed = Future(sample=0).failed(ValueError("the server went away " * 50))
-    score = MRScore(response="latte", futures=(failed,), value=None, stderr=None)
+    score = MRScore(response=says("latte"), futures=(failed,), value=None, stderr=None)
     assert repr(score) == "MRScore(value=None, 0/1 samples, response='latte')"
     assert repr(failed).startswith("Future(sample=0, 0 messages, end='failed', error='the server went away")
     assert len(repr(failed)) < 200

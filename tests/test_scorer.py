@@ -127,14 +127,14 @@ def test_rank_puts_the_best_first_and_those_without_a_score_last():
         return judged(0.9 if "Which" in text else 0.1)
 
     ranked = scorer_of(judge=judge).rank(chat("a coffee"), ["Here.", "Broken.", "Which one?"], goal="mocha")
-    assert [score.response for score in ranked] == ["Which one?", "Here.", "Broken."]
+    assert [score.text for score in ranked] == ["Which one?", "Here.", "Broken."]
 
 
 def test_every_assistant_turn_of_a_conversation_is_scored_with_what_really_followed():
     scorer = scorer_of(window=1)
     logged = conversation("a coffee", "Which one?", "mocha", "Here.", "thanks", "Bye.")
     scores = scorer.score_conversation(logged)
-    assert [score.response for score in scores] == ["Which one?", "Here.", "Bye."]
+    assert [score.text for score in scores] == ["Which one?", "Here.", "Bye."]
     assert [score.turn for score in scores] == [0, 1, 2]
     assert [message.content for message in scores[0].observed.messages] == ["mocha", "Here."]
     assert scores[0].observed.end is End.OBSERVED

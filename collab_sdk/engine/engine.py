@@ -316,7 +316,7 @@ class Engine:
         endpoint.rate_limit.charge((reply.prompt_tokens or 0) + (reply.completion_tokens or 0))
         if reply.finish_reason in CUT_OFF:
             raise TruncatedReplyError(f"{model.name} {CUT_OFF[reply.finish_reason]}; its reply is cut off.")
-        if not reply.content.strip():
+        if not reply.content.strip() and not reply.tool_calls:
             alone = " but reasoning, which was cut off or has no answer after it" if reply.reasoning else ""
             raise EmptyReplyError(f"{model.name} answered with nothing{alone}.")
         return reply

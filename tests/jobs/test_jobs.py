@@ -56,7 +56,7 @@ def future(error: str | None = None) -> Future:
 
 def score(*errors: str | None, observed: str | None = None) -> MRScore:
     futures = tuple(map(future, errors))
-    return MRScore(response="", futures=futures, value=None, stderr=None, observed=future(observed))
+    return MRScore(response=(), futures=futures, value=None, stderr=None, observed=future(observed))
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def score(*errors: str | None, observed: str | None = None) -> MRScore:
     ids=["whole", "a candidate", "a sample", "the logged future"],
 )
 def test_an_outcome_is_whole_if_nothing_in_it_is_missing(lost, scores, whole):
-    turn = Turn(index=0, history=(), response=Message(role="assistant", content="hi"))
-    candidates = tuple((Candidate(source="sampled", text=""), each) for each in scores)
+    turn = Turn(index=0, history=(), response=(Message(role="assistant", content="hi"),))
+    candidates = tuple((Candidate(source="sampled", messages=()), each) for each in scores)
     scored = ScoredConversation(goal=Goal(text=""), turns=(ScoredTurn(turn=turn, candidates=candidates, lost=lost),))
     assert ExportJob(spec=OFFLINE).is_whole(scored) is whole
     if not lost:

@@ -27,6 +27,7 @@ messages = st.builds(
     name=st.none() | texts,
     tool_calls=st.lists(st.dictionaries(texts, json_values, max_size=2), max_size=2).map(tuple),
 )
+responses = st.lists(messages, max_size=2).map(tuple)
 goals = st.builds(Goal, text=texts, reference=st.none() | texts, style=st.lists(texts, max_size=2).map(tuple))
 conversations = st.builds(
     Conversation,
@@ -34,7 +35,7 @@ conversations = st.builds(
     messages=st.lists(messages, max_size=4).map(tuple),
     goal=st.none() | goals,
     metadata=st.dictionaries(texts, json_values, max_size=2),
-    alternatives=st.dictionaries(st.integers(0, 9), st.lists(texts, max_size=2).map(tuple), max_size=2),
+    alternatives=st.dictionaries(st.integers(0, 9), st.lists(responses, max_size=2).map(tuple), max_size=2),
 )
 futures = st.builds(
     Future,
@@ -47,7 +48,7 @@ futures = st.builds(
 )
 scores = st.builds(
     MRScore,
-    response=texts,
+    response=responses,
     futures=st.lists(futures, max_size=2).map(tuple),
     value=st.none() | st.floats(allow_nan=False),
     stderr=st.none() | st.floats(allow_nan=False),

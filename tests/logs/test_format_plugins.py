@@ -33,7 +33,7 @@ def read_call(row):
 
 
 def rows(pair):
-    return [{"good": pair.chosen.response, "bad": pair.rejected.response}]
+    return [{"good": pair.chosen.text, "bad": pair.rejected.text}]
 
 
 FAQ = ConversationFormat(name="faq", known_by="asked and said", matches=lambda row: "asked" in row, read=read)

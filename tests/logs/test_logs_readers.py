@@ -119,7 +119,7 @@ def test_a_sharegpt_chat_may_start_with_gpt_and_have_its_system_prompt_beside_it
         ("system", "Be brief."),
         ("assistant", "Welcome"),
     ]
-    assert [turn.response.content for turn in conversation.turns()] == ["Yes?"]
+    assert [turn.text for turn in conversation.turns()] == ["Yes?"]
 
 
 def test_sharegpt_function_calls_become_tool_calls_linked_to_their_results(log):
@@ -138,7 +138,7 @@ def test_sharegpt_function_calls_become_tool_calls_linked_to_their_results(log):
     assert made["function"] == {"name": "weather", "arguments": '{"city":"Köln"}'}
     assert result.role == "tool"
     assert result.tool_call_id == made["id"]
-    assert [turn.response.content for turn in conversation.turns()] == ["It rains."]
+    assert [turn.text for turn in conversation.turns()] == ["It rains."]
 
 
 def test_a_sharegpt_function_call_that_is_no_call_is_refused(log):

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from support.fakes import judged, scorer_of, user_says
+from support.fakes import judged, other_texts, scorer_of, user_says
 
 from collab_sdk import ChatRequest, Conversation, Message, PreferenceExporter, read_conversations
 from collab_sdk.logs import get_chat_writer
@@ -56,8 +56,8 @@ def test_a_logged_reply_is_what_its_user_saw(reply, tmp_path):
 )
 def test_reasoning_is_left_out_of_every_format(other, tmp_path):
     [chat] = read(tmp_path, other)
-    assert [turn.response.content for turn in chat.turns()] == ["Which milk?"]
-    assert SECRET not in str(chat.alternatives)
+    assert [turn.text for turn in chat.turns()] == ["Which milk?"]
+    assert SECRET not in str(other_texts(chat))
 
 
 def test_reasoning_is_left_out_of_logged_calls(tmp_path):
@@ -65,7 +65,7 @@ def test_reasoning_is_left_out_of_logged_calls(tmp_path):
     request = {**asked, "body": {"model": "m", "messages": [{"role": "user", "content": "a mocha"}]}}
     body = {"choices": [{"message": REPLIES["openai"], "index": 0, "finish_reason": "stop"}], "model": "m"}
     [chat] = read(tmp_path, request, {"custom_id": "r", "response": {"status_code": 200, "body": body}})
-    assert [turn.response.content for turn in chat.turns()] == ["Which milk?"]
+    assert [turn.text for turn in chat.turns()] == ["Which milk?"]
 
 
 def test_what_was_left_out_is_counted(tmp_path):
@@ -78,8 +78,8 @@ def test_a_turn_of_thoughts_alone_is_none_and_others_keep_what_belongs_to_them(t
     alone = {"role": "assistant", "content": f"<think>{SECRET}"}
     logged = row(alone, alternatives={"0": ["Lost."], "1": [f"{THOUGHT}Yes."]}, metadata={"partial_turns": [0, 1]})
     [chat] = read(tmp_path, logged)
-    assert [turn.response.content for turn in chat.turns()] == ["Sure."]
-    assert chat.alternatives == {0: ("Yes.",)}
+    assert [turn.text for turn in chat.turns()] == ["Sure."]
+    assert other_texts(chat) == {0: ("Yes.",)}
     assert chat.partial_turns == {0}
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fakes import other_texts, says
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.files import JsonlWriter
@@ -17,7 +18,7 @@ from collab_sdk.logs import (
     preference_format_names,
     read_conversations,
 )
-from collab_sdk.types import Conversation, Goal, Message, MRScore, PreferencePair
+from collab_sdk.types import Conversation, Goal, Message, MRScore, PreferencePair, deeds_of
 
 USER, REPLY, OTHER = (
     {"role": role, "content": text} for role, text in (("user", "hi"), ("assistant", "a"), ("assistant", "b"))
@@ -124,15 +125,19 @@ steps = st.builds(
 
 
 @st.composite
+def responses(draw):
+    return (*draw(st.just(()) | steps), Message(role="assistant", content=draw(said)))
+
+
+@st.composite
 def conversations(draw):
     messages = [*draw(st.lists(systems, max_size=1)), draw(users), draw(assistants)]
     for _ in range(draw(st.integers(0, 3))):
         messages += [draw(users), *draw(st.just(()) | steps), draw(assistants)]
     chat = Conversation(id=draw(said), messages=tuple(messages))
     turns = [turn.index for turn in chat.turns()]
-    others = (
-        st.dictionaries(st.sampled_from(turns), st.lists(said, min_size=1, max_size=2).map(tuple)) if turns else None
-    )
+    alternatives = st.lists(responses(), min_size=1, max_size=2, unique_by=deeds_of).map(tuple)
+    others = st.dictionaries(st.sampled_from(turns), alternatives) if turns else None
     return replace(
         chat,
         goal=draw(st.none() | st.builds(Goal, text=said, reference=st.none() | said)),
@@ -160,11 +165,13 @@ def test_wild_conversations_keep_their_messages_in_every_format(tmp_path_factory
 @st.composite
 def pairs(draw):
     def score(text, value):
-        return MRScore(response=text, futures=(), value=value, stderr=None)
+        return MRScore(response=says(text), futures=(), value=value, stderr=None)
 
     history = draw(conversations()).messages[:-1]
     last = len(history) - next(n for n, message in enumerate(reversed(history)) if message.role == "user")
-    chosen, rejected = draw(st.lists(said, min_size=2, max_size=2, unique=True))
+    chosen, rejected = draw(
+        st.lists(said.map(str.strip), min_size=2, max_size=2, unique_by=lambda text: " ".join(text.split()))
+    )
     return PreferencePair(
         conversation_id=draw(said),
         turn=draw(st.integers(0, 9)),
@@ -182,16 +189,16 @@ def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tm
     [chat, *rest] = written_and_read(
         tmp_path_factory.mktemp("wild"), get_preference_format(format).rows(pair), on_error=print
     )
-    assert chat.messages[-1].content == pair.chosen.response
+    assert chat.messages[-1].content == pair.chosen.text
     if format == "llama-factory":  # merges what a side says in a row
         assert sum(map(len, (m.content for m in pair.prompt))) <= sum(map(len, (m.content for m in chat.messages)))
     else:
         assert [m.to_dict() for m in chat.messages[:-1]] == [m.to_dict() for m in pair.prompt]
     if format == "kto":
-        assert [one.messages[-1].content for one in rest] == [pair.rejected.response]
+        assert [one.messages[-1].content for one in rest] == [pair.rejected.text]
     elif format != "sft":
         *_, last = chat.turns()
-        assert chat.alternatives == {last.index: (pair.rejected.response,)}
+        assert other_texts(chat) == {last.index: (pair.rejected.text,)}
     assert chat.tools == (() if format == "axolotl" else tools_of(format, pair))
 
 

@@ -199,20 +199,6 @@ def test_candidates_that_cannot_be_scored_are_refused(tmp_path):
     assert refusal_of(tmp_path, judge=judge) is Refusal.UNSCORED
 
 
-def test_a_turn_whose_history_ends_with_a_tool_result_is_refused(tmp_path):
-    call = {"id": "1", "type": "function", "function": {"name": "menu", "arguments": "{}"}}
-    messages = as_messages(
-        [
-            {"role": "user", "content": "a coffee"},
-            {"role": "assistant", "content": None, "tool_calls": [call]},
-            {"role": "tool", "content": "mocha, latte", "tool_call_id": "1"},
-            {"role": "assistant", "content": "Mocha or latte?"},
-        ]
-    )
-    report = exporter_of().export([Conversation(id="c", messages=messages, goal=Goal(text="x"))], tmp_path / "p.jsonl")
-    assert report.refused == {Refusal.TOOLS: 1}
-
-
 def test_a_conversation_gives_at_most_max_pairs_those_with_the_largest_margins(tmp_path):
     def judge(request):
         text = request.messages[-1].content

@@ -6,6 +6,17 @@ from collections.abc import Mapping
 from collab_sdk import ChatRequest, Engine, MRScorer, Rollout, Simulator
 from collab_sdk.calibration import Calibration
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.types import Conversation, Message, shown_text
+
+
+def says(text: str) -> tuple[Message, ...]:
+    """A response that is a text."""
+    return (Message(role="assistant", content=text),)
+
+
+def other_texts(conversation: Conversation) -> dict[int, tuple[str, ...]]:
+    """What the user would have read in place of each turn that has alternatives."""
+    return {turn: tuple(map(shown_text, others)) for turn, others in conversation.alternatives.items()}
 
 
 def user_says(message: str, *, done: bool = False, reason: str = "") -> str:

@@ -9,21 +9,27 @@ from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.chain import canonical, chain
 from collab_sdk.logs.store.messages import branches
 from collab_sdk.logs.store.reading import GOAL, IMPORTED
-from collab_sdk.types import Conversation, Message
+from collab_sdk.types import Conversation, Message, is_decision
 
 EARLIER = 1e-3
-"""Seconds by which an alternative is older than what the conversation went on from."""
+"""Seconds between the alternatives of a turn, which are older than what the conversation went on from."""
 
 
 def as_calls(conversation: Conversation, *, imported: float) -> Iterator[LoggedCall]:
-    """A call for every alternative, and one, a little later, for where the conversation ends.
+    """Calls for every turn with alternatives, its own response last, and one for where the conversation ends.
 
     Their run ids are made from what they say, so that importing a log again adds nothing. `imported` (Unix seconds)
     stands for the time, which logs do not tell.
     """
     for turn in conversation.turns():
-        for other in turn.alternatives:
-            yield _call(conversation, (*turn.history, *other[:-1]), other[-1:], imported - EARLIER)
+        others = turn.alternatives
+        for place, other in enumerate(others):
+            earlier = EARLIER * (len(others) - place)
+            yield _call(conversation, (*turn.history, *other[:-1]), other[-1:], imported - earlier)
+        if others:
+            said = max(place for place, message in enumerate(turn.response) if is_decision(message))
+            steps, reply = turn.response[:said], turn.response[said : said + 1]
+            yield _call(conversation, (*turn.history, *steps), reply, imported)
     history, last = conversation.messages[:-1], conversation.messages[-1:]
     if last and last[0].role != "assistant":
         history, last = conversation.messages, ()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.call_logs import HELLO, HI, answer, observation, parts, read_logs, request, run, said, span
+from support.fakes import other_texts
 
 from collab_sdk.logs import count_conversations, read_conversations
 
@@ -78,7 +79,7 @@ def test_batch_requests_and_answers_are_joined_across_files_in_either_order(read
     conversations, errors = read(*(files[::-1] if swapped else files))
     assert errors == []
     assert [[text for _, text in said(c)] for c in conversations] == [["one", "1"], ["two", "2"]]
-    assert [c.alternatives for c in conversations] == [{}, {0: ("II",)}]
+    assert [other_texts(c) for c in conversations] == [{}, {0: ("II",)}]
 
 
 def test_batch_halves_without_the_other_are_named_or_counted(read):

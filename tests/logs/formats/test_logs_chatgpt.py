@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import other_texts
 
 from collab_sdk.logs import read_conversations
 
@@ -78,7 +79,7 @@ def test_regenerated_answers_are_alternatives_also_behind_thoughts_that_no_one_s
         ),
     )
     assert [message.content for message in conversation.messages] == ["hi", "two", "more", "three"]
-    assert conversation.alternatives == {0: ("one",), 1: ("four",)}
+    assert other_texts(conversation) == {0: ("one",), 1: ("four",)}
 
 
 def test_tools_are_called_by_their_name_and_answer(tmp_path):
@@ -97,7 +98,7 @@ def test_tools_are_called_by_their_name_and_answer(tmp_path):
     assert call.tool_calls[0]["function"] == {"name": "python", "arguments": '{"input":"print(1)"}'}
     assert (answer.role, answer.content, answer.name) == ("tool", "1", "python")
     assert answer.tool_call_id == call.tool_calls[0]["id"]
-    assert [turn.response for turn in conversation.turns()] == [last]
+    assert [turn.response for turn in conversation.turns()] == [(call, answer, last)]
 
 
 def test_images_are_named_speech_is_text_and_custom_instructions_are_the_system_prompt(tmp_path):

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.fakes import other_texts
 
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer, read_conversations
@@ -168,7 +169,7 @@ def test_what_a_fork_was_answered_is_an_alternative(make):
     insert(database, "threads", id="t1", tip_message_hash="a")
     insert(database, "threads", id="t2", tip_message_hash="b", forked_from="t1")
     conversations, _ = read(path)
-    assert [(c.messages[-1].content, c.alternatives) for c in conversations] == [
+    assert [(c.messages[-1].content, other_texts(c)) for c in conversations] == [
         ("hello", {0: ("hey",)}),
         ("hey", {0: ("hello",)}),
     ]

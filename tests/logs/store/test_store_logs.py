@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from support.calls import assistant, call, user
 from support.cli import chat_row, write_chats
+from support.fakes import other_texts, says
 
 from collab_sdk import read_conversations
 from collab_sdk.errors import InputError
@@ -38,7 +39,7 @@ def test_what_is_imported_comes_out_as_it_went_in(path):
         goal=Goal(text="a toast", reference="cheers"),
         tools=({"type": "function", "function": {"name": "toast"}},),
         metadata={"tier": "gold", "rating": 4},
-        alternatives={0: ("Hey.", "Yo."), 1: ("Gladly.",)},
+        alternatives={0: (says("Hey."), says("Yo.")), 1: (says("Gladly."),)},
     )
     assert through_a_store(path, whole) == [whole]
 
@@ -108,7 +109,7 @@ def test_rows_with_alternatives_go_from_file_to_store_to_file(tmp_path, path):
     logs = tmp_path / "chats.jsonl.gz"
     logs.write_bytes(gzip.compress(json.dumps(row).encode()))
     [chat] = through_a_store(path, *read_conversations([logs]))
-    assert chat.alternatives == {1: ("Large or small?",)}
+    assert other_texts(chat) == {1: ("Large or small?",)}
 
 
 def test_apps_and_logs_share_a_store(path):
@@ -117,4 +118,4 @@ def test_apps_and_logs_share_a_store(path):
         store.add([replace(conversation("c", "hi", "Hey."), metadata={"tier": "gold"})], imported=1.0)
         [chat] = store.conversations()
         assert chat.messages[1].content == "Hello!", "the app's call is the later one"
-        assert chat.alternatives == {0: ("Hey.",)}
+        assert other_texts(chat) == {0: ("Hey.",)}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.calls import assistant, call, user
 from support.cli import collab
-from support.fakes import judged, scorer_of
+from support.fakes import judged, says, scorer_of
 from support.specs import estimate
 
 from collab_sdk import Conversation, Goal, PreferenceExporter
@@ -18,7 +18,7 @@ LOGGED = Conversation(
     id="c1",
     messages=as_messages([user("a coffee"), assistant("Here.")]),
     goal=Goal(text="mocha"),
-    alternatives={0: ("Which one?", "Here. ", "No.")},
+    alternatives={0: (says("Which one?"), says("Here. "), says("No."))},
 )
 
 
@@ -59,7 +59,7 @@ def test_a_regeneration_becomes_a_pair_without_resampling(tmp_path):
         return judged(0.9 if "Which one?" in request.messages[-1].content else 0.2)
 
     _, turn, drawn = export(tmp_path, LOGGED, candidates=3, judge=judge)
-    assert turn.pair.chosen.response == "Which one?"
+    assert turn.pair.chosen.text == "Which one?"
     assert not drawn
 
 

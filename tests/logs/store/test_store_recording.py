@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 from support.calls import assistant, call, user
+from support.fakes import other_texts
 
 from collab_sdk.errors import StoreError
 from collab_sdk.logs import ConversationStore, LoggedCall
@@ -48,7 +49,7 @@ def test_several_generations_regenerations_and_forks_are_alternatives_of_one_his
     )
     [chat] = store.conversations()
     assert texts(chat) == ["hi", "Hello!", "more", "Gladly."]
-    assert chat.alternatives == {0: ("Hey.", "Yo"), 1: ("Sure.",)}
+    assert other_texts(chat) == {0: ("Hey.", "Yo"), 1: ("Sure.",)}
 
 
 def test_a_generation_that_only_differs_in_spaces_is_no_alternative(store):
