@@ -9,7 +9,7 @@ from collab_sdk.errors import UnknownNameError
 from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import assistant, calling, goal_reader, judge, user
 from collab_sdk.offline.voice import Voice
-from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_transcript
+from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
 
 VERSION = 2
@@ -78,10 +78,4 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
         wanted = prompt.removesuffix(closing).rpartition("</transcript>")[2]
         return f"<artefact>\n{judge.extract(transcript, wanted=wanted)}\n</artefact>"
     criteria = unfence("criteria", prompt)
-    return judge.judge(unfence_goal(prompt), transcript, criteria=criteria, offered=_offered_in(prompt))
-
-
-def _offered_in(prompt: str) -> list[str]:
-    """The names of the tools that a transcript says the assistant had."""
-    rows = [json.loads(line) for line in unfence("transcript", prompt).splitlines() if line]
-    return [tool["tool"] for row in rows if "offered" in row for tool in row["offered"]]
+    return judge.judge(unfence_goal(prompt), transcript, criteria=criteria, offered=unfence_offered(prompt))
