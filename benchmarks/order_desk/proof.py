@@ -6,8 +6,8 @@
 For each seed a model is built and taught to speak, then trained with the package's own classes on what it says itself.
 Each arm then meets the same 500 customers whose orders were in no training, greedily and at temperature 1; those of
 `main` also meet customers who speak in phrasings it has never heard, those of `kinds` customers who leave open what was
-never open in their training. In `deeds` orders are placed at a till, by calls: some arms are rewarded for what is on it,
-some for what they say. What is done lies in the work folder and is not done again, so that seeds can be given to
+never open in their training. In `deeds` orders are placed at a till, by calls: some arms are rewarded for what is on
+it, some for what they say. What is done lies in the work folder and is not done again, so that seeds can be given to
 several processes; `--report` prints the tables of all that is there, as Markdown, and draws them. Figures are means
 over seeds with 95 % intervals (Student's t). Set OMP_NUM_THREADS=1 on small machines.
 """

@@ -13,6 +13,7 @@ from collab_cli.options import (
     DRY_RUN,
     LIMITS,
     LOGS,
+    PER,
     READING,
     ROLES,
     RUNNER,
@@ -78,7 +79,7 @@ def _catalogues() -> set[str]:
     group=OUTPUT,
     help="Share of the chats to hold out.",
 )
-@run_options(*READING, *ROLES, *SCORING, *declared_options(PairRule), *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
+@run_options(*READING, *ROLES, *PER, *SCORING, *declared_options(PairRule), *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def export_prefs(
     logs: tuple[str, ...],
     output: Path | None,

@@ -8,7 +8,19 @@ from pathlib import Path
 import click
 
 from collab_cli.failures import finish, no_result
-from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, LOGS, READING, ROLES, RUNNER, SCORING, Work, run_options
+from collab_cli.options import (
+    CACHE_OPTIONS,
+    DRY_RUN,
+    LIMITS,
+    LOGS,
+    PER,
+    READING,
+    ROLES,
+    RUNNER,
+    SCORING,
+    Work,
+    run_options,
+)
 from collab_cli.params import OUTPUT, Command, option
 from collab_cli.paths import WrittenPath
 from collab_cli.progress import shown
@@ -37,7 +49,7 @@ def _files(output: Path) -> list[Path]:
     group=OUTPUT,
     help="Write the JSON lines to a file, for a report.",
 )
-@run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
+@run_options(*READING, *ROLES, *PER, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec, work: Work) -> None:
     """Score every assistant turn of logged chats.
 

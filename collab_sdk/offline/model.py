@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
-from collab_sdk.offline import assistant, calling, goal_reader, judge, user
+from collab_sdk.offline import assistant, calling, goal_reader, judge, tools, user
 from collab_sdk.offline.voice import Voice
 from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
@@ -67,6 +67,8 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     transcript = unfence_transcript(prompt)
     if request.role is CallRole.SIMULATOR:
         return user.reply(unfence_goal(prompt), transcript, voice=Voice(request))
+    if request.role is CallRole.TOOLS:
+        return tools.result(prompt)
     if request.role is CallRole.GOAL:
         if any(message.content == load_prompt("goals").text for message in request.messages):
             count = int(WANTED_GOALS.findall(prompt)[-1])

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from collab_sdk.files import parse_json
 from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json
 from collab_sdk.tools.base import Done, done_calls, function_tool
 from collab_sdk.types import Message
 

@@ -15,7 +15,7 @@ from collab_sdk.tools.toolbox import Toolbox
 NO_TOOLS = "none"
 KNOWN = ("recorded", "simulated", NO_TOOLS, "py:MODULE:NAME")
 Tool = str | ToolRunner | Callable[..., Any] | type | Mapping[str, Callable[..., Any]]
-Tools = Tool | Iterable[Tool]
+Tools = Tool | Iterable[Tool] | Toolbox
 """One way to run calls, or several, which are asked in order: see `as_toolbox`."""
 
 
@@ -24,8 +24,10 @@ def as_toolbox(tools: Tools, *, model: ChatModel, engine: Engine) -> Toolbox:
 
     A name is "recorded", "simulated", "none", or `py:MODULE:NAME`; several stand with commas between them. An object is
     a function, a mapping of functions, a class, or a ToolRunner. Raises UsageError for what is none of these, and for
-    two ways to run one tool of somebody's own.
+    two ways to run one tool of somebody's own. A Toolbox stays as it is.
     """
+    if isinstance(tools, Toolbox):
+        return tools
     named = [each for given in _several(tools) for each in _split(given)]
     if NO_TOOLS in named and len(named) > 1:
         raise UsageError("tools: 'none' stands alone; with others beside it, leave it out.")

@@ -20,7 +20,8 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 CHATML_WITH_CALLS = (
-    "{% if tools %}<|im_start|>tools\n{% for tool in tools %}{{ tool['function']['name'] }} {% endfor %}<|im_end|>\n{% endif %}"
+    "{% if tools %}<|im_start|>tools\n"
+    "{% for tool in tools %}{{ tool['function']['name'] }} {% endfor %}<|im_end|>\n{% endif %}"
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] or '' }}"
     "{% for call in message['tool_calls'] or [] %}"
     "<tool_call>\n{\"name\": \"{{ call['function']['name'] }}\", "

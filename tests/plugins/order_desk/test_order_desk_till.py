@@ -1,6 +1,7 @@
 """Orders that are placed by a call: success is what is on the till, whatever the customer was told."""
 
 import json
+from itertools import pairwise
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -131,15 +132,13 @@ def test_a_barista_who_only_says_so_has_happy_customers_and_no_success():
 
 
 def test_in_lessons_half_of_the_orders_are_placed():
-    made = [False, False]
-    counts = [0, 0]
-    for lesson in lessons(200, seed=0, at_till=True):
-        for before, message in zip(lesson, lesson[1:], strict=False):
-            if message.role == "assistant" and read_reply(message.content).order:
-                counts[before.role == "tool"] += 1
-                made[before.role == "tool"] |= till_of(lesson).order is not None
-    assert all(made)
-    assert 0.4 < counts[1] / sum(counts) < 0.6
+    placed_first = [
+        before.role == "tool"
+        for lesson in lessons(200, seed=0, at_till=True)
+        for before, message in pairwise(lesson)
+        if message.role == "assistant" and read_reply(message.content).order
+    ]
+    assert 0.4 < sum(placed_first) / len(placed_first) < 0.6
 
 
 def test_lessons_at_the_till_say_the_same_as_lessons_without():
