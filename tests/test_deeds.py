@@ -158,8 +158,8 @@ def refund(order: int) -> str:
 @pytest.mark.parametrize(("wanted", "result"), [("order 5", "REFUND-DONE"), ("order 6", "error: no such order")])
 def test_the_stand_in_calls_the_tool_that_fits_and_tells_what_came_back(wanted, result):
     rollout = Rollout(assistant="offline", simulator="offline", window=1, samples=1, tools=[refund])
-    (future,) = rollout.futures(chat("hello", "What can I do for you?"), goal=f"a refund of {wanted}")
-    _, call, came_back, told = future.messages
+    future = rollout.converse(chat(f"please refund {wanted}"), goal=f"a refund of {wanted}")
+    call, came_back, told = future.messages
     assert [(each.name, each.parsed) for each in call.calls] == [("refund", {"order": int(wanted[-1])})]
     assert came_back.content == result
     assert result in told.content
