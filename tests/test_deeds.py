@@ -1,5 +1,6 @@
 """What was done tells an honest assistant from one that only says so, with the stand-in as user and judge."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -158,7 +159,8 @@ def refund(order: int) -> str:
 @pytest.mark.parametrize(("wanted", "result"), [("order 5", "REFUND-DONE"), ("order 6", "error: no such order")])
 def test_the_stand_in_calls_the_tool_that_fits_and_tells_what_came_back(wanted, result):
     rollout = Rollout(assistant="offline", simulator="offline", window=1, samples=1, tools=[refund])
-    future = rollout.converse(chat(f"please refund {wanted}"), goal=f"a refund of {wanted}")
+    opening = chat(f"please refund {wanted}")
+    future = asyncio.run(rollout.aconverse(opening, goal=f"a refund of {wanted}"))
     call, came_back, told = future.messages
     assert [(each.name, each.parsed) for each in call.calls] == [("refund", {"order": int(wanted[-1])})]
     assert came_back.content == result
