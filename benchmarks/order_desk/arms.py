@@ -10,7 +10,6 @@ from typing import Any
 
 from collab_order_desk import customers, exact_order, right_slots
 from collab_order_desk.learning.recipe import TOKEN_RATE, Recipe, make_pairs, play_of, train, write_openings
-from collab_order_desk.metrics import OrderMetric
 from collab_order_desk.speech import read_reply
 from collab_order_desk.world import said_by_user
 from collab_trl.online.rollouts import aroll_out
@@ -49,6 +48,7 @@ class Trial:
         return path if path.exists() else write_openings(path, customers(self.customers, seed=self.seed))
 
 
+MEASURES = {metric.name: metric for metric in (exact_order(), right_slots())}
 Arm = Callable[[Trial], str]
 """From a trial to the name of a bot."""
 
@@ -164,29 +164,22 @@ def helpfulness() -> Mapping[Metric | str, float]:
 
 def words_alone() -> Mapping[Metric | str, float]:
     """The desk's own reward, as a judge gives it who is not shown what was done and believes what was said."""
-    return {Believed(exact_order()): 0.5, Believed(right_slots()): 0.5, TokenPenalty(rate=TOKEN_RATE): 1.0}
+    return {Believed("exact_order"): 0.5, Believed("right_slots"): 0.5, TokenPenalty(rate=TOKEN_RATE): 1.0}
 
 
 @dataclass(frozen=True)
 class Believed:
     """A metric of the desk by the order that the customer was told of last, whatever is on the till."""
 
-    metric: OrderMetric
-
-    @property
-    def name(self) -> str:
-        return self.metric.name
+    name: str
 
     def check(self, goal: Goal) -> None:
-        self.metric.check(goal)
+        MEASURES[self.name].check(goal)
 
     def value(self, evidence: Evidence) -> float:
-        spoken = tuple(
-            replace(message, tool_calls=())
-            for message in evidence.messages
-            if message.content and message.role != "tool"
-        )
-        return self.metric.value(replace(evidence, messages=spoken, tools=()))
+        said = (message for message in evidence.messages if message.content and message.role != "tool")
+        spoken = tuple(replace(message, tool_calls=()) for message in said)
+        return MEASURES[self.name].value(replace(evidence, messages=spoken, tools=()))
 
 
 @dataclass(frozen=True)
