@@ -69,9 +69,10 @@ class ChatFormat:
 
     @cached_property
     def _takes_system(self) -> bool:
+        """Whether a system message changes what the model reads; its words may be none that the tokenizer knows."""
         chat = [Message(role="system", content=PROBE), Message(role="user", content="A question.")]
         try:
-            return PROBE in self._tokenizer.decode(self._rendered(chat))
+            return self._rendered(chat) != self._rendered(chat[1:])
         except ModelCallError:
             return False
 
