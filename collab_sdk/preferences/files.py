@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +27,8 @@ class ExportFiles:
 
     `made_with` says in each row of the turns which models and settings scored it. `NAME.run.json` tells of the run.
 
-    Where no turn was scored, nothing is written, and an earlier export stays as it is.
+    Where no turn was scored, nothing is written, and an earlier export stays as it is. A pair that rows of this format
+    cannot hold whole is in `NAME.turns.jsonl` alone, and counted in `left_out`.
     Conversations are held out by a hash of their id, so the split is the same in every run. Raises OutputError for a
     file that cannot be written or is one of `inputs`, and for held-out chats of an earlier run that this one would
     train on.
@@ -52,6 +54,8 @@ class ExportFiles:
             )
         self._format, self._writer = format, get_preference_format(format)
         self._eval_fraction, self._made_with = eval_fraction, dict(made_with)
+        self.left_out: Counter[str] = Counter()
+        """How many pairs are not in the files of pairs, by what they have that the format cannot hold."""
         with ExitStack() as opening:
             if self._writer.catalogue is not None:
                 self._catalogue = opening.enter_context(Catalogue(target.with_name(self._writer.catalogue)))
@@ -69,9 +73,13 @@ class ExportFiles:
             # Where the pair's row is: strict formats have no room for its provenance, so this file is the way back.
             place = None
             if turn.pair is not None:
-                place = {"file": pairs.name, "line": pairs.lines + 1}
-                for row in self._writer.rows(turn.pair):
-                    pairs.write(row)
+                if (problem := self._writer.cannot_hold(turn.pair)) is not None:
+                    self.left_out[problem] += 1
+                    place = {"left_out": problem}
+                else:
+                    place = {"file": pairs.name, "line": pairs.lines + 1}
+                    for row in self._writer.rows(turn.pair):
+                        pairs.write(row)
             row = turn_row(conversation, scored.goal, turn)
             self._turns.write({**row, "written_to": place, "made_with": self._made_with})
 
