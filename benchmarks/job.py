@@ -84,7 +84,7 @@ async def grow(scorer: MRScorer, number: int, *, turns: int = 4) -> int:
         drawn = await all_settled(scorer.rollout.arespond(history, sample=f"{place}/{n}") for n in range(3))
         best, *others = await scorer.arank(history, drawn, goal=goal, conversation_id=place)
         lost += sum(score.n - score.n_ok for score in (best, *others))
-        history += [Message(role="assistant", content=best.response), best.futures[-1].messages[0]]
+        history += [*best.response, best.futures[-1].messages[0]]
     return lost
 
 

@@ -67,12 +67,12 @@ Ask = Callable[[Heard, Engine, Turn, Goal, str], Awaitable[object]]
 
 
 async def play(model: Heard, engine: Engine, turn: Turn, goal: Goal, sample: str) -> object:
-    return await Simulator(model, engine=engine).areply((*turn.history, turn.response), goal=goal, sample=sample)
+    return await Simulator(model, engine=engine).areply((*turn.history, *turn.response), goal=goal, sample=sample)
 
 
 async def judge(model: Heard, engine: Engine, turn: Turn, goal: Goal, sample: str) -> object:
     rubrics = {name: as_metric(name).rubric(goal) for name in METRICS}
-    return await Judge(model, engine=engine).ajudge((*turn.history, turn.response), goal=goal, rubrics=rubrics)
+    return await Judge(model, engine=engine).ajudge((*turn.history, *turn.response), goal=goal, rubrics=rubrics)
 
 
 async def outcome(model: Heard, asked: Awaitable[object]) -> str:

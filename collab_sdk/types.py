@@ -26,6 +26,7 @@ __all__ = [
     "as_messages",
     "deeds_of",
     "is_decision",
+    "link_tool_calls",
     "reasoning_of",
     "shown_text",
     "text_of",
@@ -86,12 +87,14 @@ class Message:
         role = value.get("role")
         if role not in ROLES:
             raise InputError(f"unknown role {role!r}; expected one of {', '.join(ROLES)}")
-        tool_calls = tuple(value.get("tool_calls") or ())
+        tool_calls = value.get("tool_calls") or ()
+        if not isinstance(tool_calls, list | tuple) or not all(isinstance(call, Mapping) for call in tool_calls):
+            raise InputError("tool_calls must be a list of objects")
         return cls(
             role=role,
             content=text_of(value.get("content"), empty_allowed=bool(tool_calls)),
             name=value.get("name"),
-            tool_calls=tool_calls,
+            tool_calls=tuple(tool_calls),
             tool_call_id=value.get("tool_call_id"),
             reasoning=reasoning_of(value) if role == "assistant" else "",
         )
@@ -118,7 +121,7 @@ def _call(call: Mapping[str, Any]) -> ToolCall:
     function = function if isinstance(function, Mapping) else {}
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
-        arguments = "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+        arguments = "{}" if arguments is None else _json_text(arguments)
     return ToolCall(id=str(call.get("id") or ""), name=str(function.get("name") or "").strip(), arguments=arguments)
 
 
@@ -212,7 +215,45 @@ def as_messages(values: Iterable[Message | Mapping[str, Any]]) -> tuple[Message,
             messages.append(Message.of(value))
         except InputError as error:
             raise InputError(f"message {position}: {error.problem}") from None
-    return tuple(messages)
+    return link_tool_calls(messages)
+
+
+def link_tool_calls(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The messages with an id and arguments as text on every call, and on every result the id of the call it answers.
+
+    Older logs have neither, and model APIs refuse a history without them. Results answer open calls in order.
+    """
+    linked: list[Message] = []
+    open_calls: list[str] = []
+    for position, message in enumerate(messages):
+        if message.tool_calls:
+            calls = tuple(_complete(call, f"call_{position}_{n}") for n, call in enumerate(message.tool_calls))
+            open_calls.extend(call["id"] for call in calls)
+            message = replace(message, tool_calls=calls)
+        elif message.role == "tool":
+            if message.tool_call_id is None and open_calls:
+                message = replace(message, tool_call_id=open_calls[0])
+            open_calls = [call_id for call_id in open_calls if call_id != message.tool_call_id]
+        linked.append(message)
+    return tuple(linked)
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _complete(call: Mapping[str, Any], spare_id: str) -> Mapping[str, Any]:
+    call = {"id": None, "type": "function", **call}
+    if not isinstance(call["id"], str):
+        call["id"] = spare_id
+    function = call.get("function")
+    if isinstance(function, Mapping) and not isinstance(function.get("arguments"), str):
+        # As text, as OpenAI has it: columns of differing objects are what Arrow fills up with nulls.
+        call["function"] = {
+            **function,
+            "arguments": _json_text(function.get("arguments") or {}),
+        }
+    return call
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

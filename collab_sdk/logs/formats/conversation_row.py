@@ -6,8 +6,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.tool_calls import link_tool_calls
-from collab_sdk.types import Conversation, Goal, Message, deeds_of, is_decision
+from collab_sdk.types import Conversation, Goal, Message, deeds_of, is_decision, link_tool_calls
 
 Row = Mapping[str, Any]
 LAST = 200

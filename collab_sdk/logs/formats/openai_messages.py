@@ -10,8 +10,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, read_messages, to_conversation
-from collab_sdk.logs.formats.tool_calls import link_tool_calls
-from collab_sdk.types import Conversation, Message
+from collab_sdk.types import Conversation, Message, link_tool_calls
 
 SCHEMA = "collab/conversation/v1"
 _TURN = re.compile("[0-9]{1,9}")
@@ -60,9 +59,6 @@ def openai_message(value: Any) -> Message:
             message["role"] = role
     if isinstance(message.get("function_call"), Mapping) and not message.get("tool_calls"):
         message["tool_calls"] = [{"function": message["function_call"]}]  # OpenAI's form before tools
-    calls = message.get("tool_calls")
-    if calls is not None and not (isinstance(calls, list) and all(isinstance(call, Mapping) for call in calls)):
-        raise InputError("tool_calls must be a list of objects")
     for key in ("name", "tool_call_id"):
         if not isinstance(message.get(key), str | None):
             raise InputError(f"{key} must be text, not {type(message[key]).__name__}")

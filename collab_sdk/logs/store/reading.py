@@ -7,11 +7,10 @@ from typing import Any
 
 from collab_sdk.logs.formats.conversation_row import with_alternatives
 from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES, openai_message
-from collab_sdk.logs.formats.tool_calls import link_tool_calls
 from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.messages import ancestry
 from collab_sdk.logs.store.tree import StoredCall, Tree, as_object, read_calls
-from collab_sdk.types import PARTIAL_TURNS, Conversation, Message
+from collab_sdk.types import PARTIAL_TURNS, Conversation, Message, link_tool_calls
 
 IMPORTED = "import"
 """The source of calls made from a log."""
