@@ -15,7 +15,6 @@ from collab_trl.online.histories import History, histories_of, read_chats
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
-from collab_trl.pretrained import read_generation_config
 
 REPLY_TOKENS = 512
 """The longest reply where neither the scorer nor the base's generation config sets a limit."""
@@ -78,13 +77,12 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
     if openings:
         chats = [replace(chat, messages=chat.opening, alternatives={}) for chat in chats]
     longest = longest_allowed(options, base)
-    limit, ends = _generation(base)
-    chat_format = ChatFormat(base.tokenizer, ends=ends, folder=options.output)
+    chat_format = base.chat_format()
     histories = histories_of(chats, chat_format, longest=longest, faults=faults)
     if not histories:
         problem = next(iter(faults), "no chat in it has a user message")
         raise InputError(f"nothing to answer: {problem}", where=str(options.data))
-    reply_tokens = play.scorer.rollout.settings.max_tokens or limit or REPLY_TOKENS
+    reply_tokens = play.scorer.rollout.settings.max_tokens or base.reply_limit or REPLY_TOKENS
     turns = 1 + 2 * play.scorer.rollout.window
     widest = min(max(history.tokens for history in histories) + turns * reply_tokens, longest)
     return Found(
@@ -132,15 +130,6 @@ def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, hist
     return make_plan(
         options, base, widest=widest, examples=histories * play.rule.candidates, together=play.rule.candidates
     )
-
-
-def _generation(base: Base) -> tuple[int | None, list[int]]:
-    """The base's own limit of a reply, and the tokens that end one."""
-    config = read_generation_config(base.name)
-    if config is None:
-        return None, []
-    ends = config.eos_token_id
-    return config.max_new_tokens, [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
 def said(history: History) -> list[Any]:
