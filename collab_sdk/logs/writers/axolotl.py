@@ -1,4 +1,4 @@
-"""Axolotl's `chat_template.default`, which renders roles and texts, gets no tools, and takes single messages as sides."""
+"""Axolotl's `chat_template.default`: it renders roles and texts, knows no tools, and takes single messages as sides."""
 
 from collab_sdk.logs.writers.base import PreferenceFormat, Row, more_than_a_text, prompt, side
 from collab_sdk.types import PreferencePair

@@ -15,7 +15,10 @@ from collab_trl.online.histories import History, histories_of, read_chats
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
+from collab_trl.preference.tokens import left_out, no_place
 
+REPLIES_ALONE = ("online-dpo", "rloo", "ppo")
+"""Methods whose trainers take a reply for one stretch of text, with no results of tools in it."""
 REPLY_TOKENS = 512
 """The longest reply where neither the scorer nor the base's generation config sets a limit."""
 
@@ -78,7 +81,14 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
         chats = [replace(chat, messages=chat.opening, alternatives={}) for chat in chats]
     longest = longest_allowed(options, base)
     chat_format = base.chat_format()
-    histories = histories_of(chats, chat_format, longest=longest, faults=faults)
+    histories = histories_of(
+        chats,
+        chat_format,
+        play.scorer.rollout.toolbox,
+        longest=longest,
+        refused=_no_tools(options, base),
+        faults=faults,
+    )
     if not histories:
         problem = next(iter(faults), "no chat in it has a user message")
         raise InputError(f"nothing to answer: {problem}", where=str(options.data))
@@ -95,12 +105,23 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
     )
 
 
+def _no_tools(options: TrainingOptions, base: Base) -> str | None:
+    """Why chats with tools cannot be played, if they cannot."""
+    if options.method in REPLIES_ALONE:
+        return (
+            f"the chat has tools, and {options.method} learns from replies alone: take --method grpo or --rounds, which "
+            "learn from calls too"
+        )
+    if lost := left_out(base.tokenizer):
+        return no_place(lost)
+    return None
+
+
 def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Preflight:
     """What is known of a training on histories before any weight is loaded."""
     plan, histories = found.plan, found.histories
-    prompt = base.tokenizer.apply_chat_template(
-        [message.to_dict() for message in histories[0].messages], add_generation_prompt=True, tokenize=False
-    )
+    first = histories[0]
+    prompt = base.tokenizer.decode(found.chat_format.prompt(first.messages, first.tools))
     lengths = tuple(history.tokens for history in histories)
     chats = frozenset(history.conversation.id for history in histories)
     return Preflight(

@@ -52,7 +52,6 @@ class PairTrainer(_LengthGrouped, DPOTrainer):  # type: ignore[misc]
     """DPO."""
 
 
-
 class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
     """SFT whose loss counts completions only."""
 
@@ -71,8 +70,8 @@ class Method:
     settings: Callable[[TrainingOptions, Plan], Settings]
     metric: str
     falling: bool = False
-    collator: Callable[..., Any] | None = None
-    """Makes batches; TRL's own where there is none."""
+    collator: Callable[[int, bool], Any] | None = None
+    """Makes batches, given the pad token and whether the model computes prompts once; where None, TRL's own does."""
 
 
 def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
@@ -148,7 +147,7 @@ METHODS: Mapping[str, Method] = {
         rows=_pair_rows,
         settings=_pair_settings,
         metric="eval_rewards/accuracies",
-        collator=PairCollator,
+        collator=lambda pad, shares: PairCollator(pad_token_id=pad, says_prompt_lengths=shares),
     ),
     "sft": Method(
         trainer=CompletionTrainer,
@@ -164,6 +163,6 @@ METHODS: Mapping[str, Method] = {
         rows=_judged_rows,
         settings=_judged_settings,
         metric="eval_rewards/margins",
-        collator=JudgedCollator,
+        collator=lambda pad, _: JudgedCollator(pad_token_id=pad),
     ),
 }

@@ -123,7 +123,9 @@ def _replies(messages: Messages) -> Messages:
         if message["role"] not in ("assistant", "tool"):
             raise InputError(f"a completion holds a {message['role']} message; it must be what the assistant does")
     if messages and messages[0]["role"] == "tool":
-        raise InputError("a completion begins with a tool's result; the call belongs to it, or the result to the prompt")
+        raise InputError(
+            "a completion begins with a tool's result; the call belongs to it, or the result to the prompt"
+        )
     return messages
 
 

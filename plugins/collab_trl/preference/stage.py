@@ -103,10 +103,10 @@ class PreferenceStage:
         on_progress: Callable[[TrainingProgress], None],
     ) -> Any:
         model = adapted(self.base, self.options, self.plan, adapter=adapter)
-        collator = self.method.collator and self.method.collator(pad_token_id=self.base.tokenizer.pad_token_id)
-        if self.plan.shared and self.name == "dpo":
+        shares = self.plan.shared and self.name == "dpo"
+        if shares:
             share_prefixes(model.get_base_model())
-            collator.says_prompt_lengths = True
+        collator = self.method.collator(self.base.tokenizer.pad_token_id, shares) if self.method.collator else None
         callbacks: list[Any] = [Reporter(self.name, on_progress)]
         if held_out is not None:
             callbacks.append(EarlyStop(self.method, self.options.patience))

@@ -59,7 +59,7 @@ class Layout:
     def __init__(self, tokenizer: Any, *, ends: Collection[int]) -> None:
         self._tokenizer = tokenizer
         self._ends = ends
-        self._left_out = _left_out(tokenizer)
+        self._left_out = left_out(tokenizer)
 
     def tokenize(self, example: Example) -> Tokens:
         """Raises FaultyExampleError for an example whose training would silently go wrong."""
@@ -80,10 +80,7 @@ class Layout:
             "results": any(message["role"] == "tool" for message in messages),
         }
         if lost := [what for what in self._left_out if has[what]]:
-            raise FaultyExampleError(
-                f"the base's chat template leaves out {' and '.join(lost)}: take a base whose template knows tools, or "
-                "put the template that will be served into chat_template.jinja beside it"
-            )
+            raise FaultyExampleError(no_place(lost))
 
     def _completion(self, example: Example, messages: Messages, prompt: list[int]) -> Completion:
         if not messages:
@@ -135,10 +132,18 @@ class Layout:
         raise FaultyExampleError("it cannot be told where in the chat template's text a call of the assistant's ends")
 
 
+def no_place(lost: Sequence[str]) -> str:
+    """What is wrong with a template that leaves out tools, calls or results, and what to do."""
+    return (
+        f"the base's chat template leaves out {' and '.join(lost)}: take a base whose template knows tools, or put the "
+        "template that will be served into chat_template.jinja beside it"
+    )
+
+
 PROBE = {name: f"collab-{name}-probe" for name in ("tool", "call", "argument", "result")}
 
 
-def _left_out(tokenizer: Any) -> tuple[str, ...]:
+def left_out(tokenizer: Any) -> tuple[str, ...]:
     """Which of tools, calls and results the template passes over in silence; one that refuses them says so itself."""
     call = {"name": PROBE["call"], "arguments": {"argument": PROBE["argument"]}}
     tool = {"name": PROBE["tool"], "description": "A tool.", "parameters": {"type": "object", "properties": {}}}
