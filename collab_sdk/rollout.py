@@ -4,7 +4,7 @@ import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Literal, Self
 
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
@@ -301,11 +301,12 @@ def _numbered(messages: tuple[Message, ...], *, first: int) -> tuple[Message, ..
     if not any(message.tool_calls for message in messages):
         return messages
     ids: dict[str | None, str] = {}
+    number = count(first)
     numbered = []
     for message in messages:
         calls = []
         for call in message.tool_calls:
-            ids[str(call.get("id"))] = new = f"call{first + len(ids):05d}"
+            ids[str(call.get("id"))] = new = f"call{next(number):05d}"
             calls.append({**call, "id": new})
         answered = ids.get(message.tool_call_id, message.tool_call_id) if message.role == "tool" else None
         numbered.append(replace(message, tool_calls=tuple(calls), tool_call_id=answered))
