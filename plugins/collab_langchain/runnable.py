@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -60,7 +61,7 @@ class RunnableModel(NamedBot):
         }
         try:
             async with own_memory(self._runnable, request.messages, config["configurable"]):
-                value = await self._invoke(self._form(request.messages), config)
+                value = await self._invoke(self._with_tools(request), self._form(request.messages), config)
         except CollabError:
             raise
         except (Exception, SystemExit) as error:
@@ -77,12 +78,19 @@ class RunnableModel(NamedBot):
             completion_tokens=usage.completion_tokens,
         )
 
-    async def _invoke(self, value: Any, config: RunnableConfig) -> Any:
+    def _with_tools(self, request: ChatRequest) -> AnyRunnable:
+        """A chat model that takes tools gets those of the conversation; chains and graphs have their own."""
+        model, offered = self._runnable, request.offered()
+        if not offered or not isinstance(model, BaseChatModel) or type(model).bind_tools is BaseChatModel.bind_tools:
+            return model
+        return model.bind_tools(**offered)
+
+    async def _invoke(self, runnable: AnyRunnable, value: Any, config: RunnableConfig) -> Any:
         if self._in_thread is None:
             self._in_thread = await has_sync_checkpoints(self._runnable)
         if self._in_thread:
-            return await in_thread(partial(self._runnable.invoke, value, config))
-        return await self._runnable.ainvoke(value, config)
+            return await in_thread(partial(runnable.invoke, value, config))
+        return await runnable.ainvoke(value, config)
 
 
 class _Usage(BaseCallbackHandler):
