@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import ceil
+from statistics import fmean, pstdev
 from typing import Any
 
 from collab_sdk.engine.usage import Ledger
@@ -50,7 +51,7 @@ def estimate_scoring(
 
     With `with_pairs` the spec's number of candidates is compared at each turn, as PreferenceExporter does; without, the
     logged response is scored. Every future is taken to its full window, with messages as long as the conversation's
-    are on average, and as many calls of tools in a turn, all of them simulated if tools are; nothing is taken to be
+    are on average, and rather more calls of tools than in its turns, all simulated if tools are; nothing is taken to be
     cached. Left out are retries and repairs of unreadable replies. Conversations are read one by one and not kept.
     """
     plan = _Plan(
@@ -150,7 +151,7 @@ class _Lengths:
     call: float
     """A call and its result."""
     calls: int
-    """Of a turn, rounded up."""
+    """Of a turn."""
     tools: int
     """What the assistant could call."""
     goal: int
@@ -181,11 +182,12 @@ class _Lengths:
 
 
 def _calls_per_turn(conversation: Conversation, spec: RunSpec) -> int:
-    """Calls of tools in a turn: as many as there are in the log, rounded up, and one where there could be some."""
+    """Calls of tools in a turn: of the log's, mean and standard deviation, rounded up; one where there could be some."""
     if not spec.tools or not (_brings_tools(spec) or conversation.uses_tools):
         return 0
     counts = [sum(len(message.tool_calls) for message in turn.response) for turn in conversation.turns()]
-    return min(spec.calls_per_turn, max(1, ceil(sum(counts) / len(counts)) if counts else 1))
+    many = ceil(fmean(counts) + pstdev(counts)) if counts else 1
+    return min(spec.calls_per_turn, max(1, many))
 
 
 def _brings_tools(spec: RunSpec) -> bool:
