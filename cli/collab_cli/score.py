@@ -113,7 +113,7 @@ async def ascore(run: Run, tally: Tally, problems: Problems, takes: Sequence[Tak
     async for outcome in run.runner.run(ScoreJob(spec=run.spec), run.conversations):
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
-        for turn, turn_score in zip(outcome.conversation.turns(), outcome.value or (), strict=False):
+        for turn, turn_score in zip(outcome.conversation.units(run.spec.per), outcome.value or (), strict=False):
             tally.add(turn_score)
             for take in takes:
                 take(turn_score, turn)
