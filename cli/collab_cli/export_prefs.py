@@ -115,10 +115,10 @@ def export_prefs(
                     on_progress=_reporter(run.progress, problems),
                 )
             )
-    show_export(report, target, held_out=eval_fraction > 0, seconds=run.progress.seconds)
+    show_export(report, target, format=format, held_out=eval_fraction > 0, seconds=run.progress.seconds)
     finish(
         problems,
-        results=report.pairs,
+        results=report.written,
         why="no pair was written" if report.conversations else f"no conversation could be read from {named(logs)}",
         incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0,
     )

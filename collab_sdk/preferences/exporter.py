@@ -128,6 +128,7 @@ class PreferenceExporter:
                 report.count(outcome)
                 if outcome.value is not None:
                     files.write(outcome.conversation, outcome.value)
+                    report.left_out = files.left_out
                 if on_progress is not None:
                     on_progress(report)
             files.write_run(

@@ -24,6 +24,7 @@ __all__ = [
     "middle_out",
     "unfence",
     "unfence_goal",
+    "unfence_offered",
     "unfence_transcript",
 ]
 
@@ -168,3 +169,9 @@ def _message(row: Mapping[str, Any]) -> Message | None:
     if "result" in row:
         return Message(role="tool", content=row["result"], tool_call_id=str(row["call"]))
     return None
+
+
+def unfence_offered(prompt: str) -> list[str]:
+    """The names of the tools that `fence_deeds` says the assistant could call."""
+    rows = [json.loads(line) for line in unfence("transcript", prompt).splitlines() if line]
+    return [tool["tool"] for row in rows for tool in row.get("offered", ())]

@@ -81,7 +81,7 @@ class Batcher:
         """Turn a request into tokens; one that cannot be answered is settled."""
         try:
             chat_format = self._weights.chat_format(pending.adapter)
-            prompt = chat_format.prompt(pending.request.fitted().messages)
+            prompt = chat_format.prompt(pending.request.fitted().messages, pending.request.tools)
             pending.opening = chat_format.opening(prompt)
             _constraint(pending, chat_format)
         except ModelCallError as error:

@@ -40,8 +40,8 @@ class ChatFormat:
         }
         """Special tokens that are left out of an answer's text, where they do not tell what is reasoning."""
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """The tokens that an answer goes on from.
+    def prompt(self, messages: Sequence[Message], tools: Iterable[Mapping[str, Any]] = ()) -> list[int]:
+        """The tokens that an answer goes on from; `tools`, in OpenAI's form, are what it may call.
 
         Raises ParameterRefusedError for system messages that the template refuses or leaves out, and ModelCallError for
         a chat that it refuses.
@@ -50,14 +50,15 @@ class ChatFormat:
             raise ParameterRefusedError(
                 f"The chat template in {self._folder} has no place for the system role.", parameter="system"
             )
-        return self._rendered(messages)
+        return self._rendered(messages, tools)
 
-    def _rendered(self, messages: Sequence[Message]) -> list[int]:
+    def _rendered(self, messages: Sequence[Message], tools: Iterable[Mapping[str, Any]] = ()) -> list[int]:
         from jinja2 import TemplateError
 
         try:
             encoded = self._tokenizer.apply_chat_template(
                 [_row(message) for message in messages],
+                tools=[dict(tool) for tool in tools] or None,  # Llama's template takes an empty list for tools
                 add_generation_prompt=True,
                 return_dict=True,
                 sanitize_control_tokens=True,  # <|im_end|> in a message is text, and ends no turn
@@ -69,9 +70,10 @@ class ChatFormat:
 
     @cached_property
     def _takes_system(self) -> bool:
+        """Whether a system message changes what the model reads; its words may be none that the tokenizer knows."""
         chat = [Message(role="system", content=PROBE), Message(role="user", content="A question.")]
         try:
-            return PROBE in self._tokenizer.decode(self._rendered(chat))
+            return self._rendered(chat) != self._rendered(chat[1:])
         except ModelCallError:
             return False
 
