@@ -81,7 +81,12 @@ def test_a_step_is_opened_by_keyboard_and_shows_json_by_lines_with_its_numbers_a
     report.page.keyboard.press("Enter")
     arguments, result = step.locator(".code").all_inner_texts()
     assert arguments == '{\n  "order": 5\n}'
-    assert result.splitlines()[:4] == ["{", '  "status": "SHIPPED",', '  "number": 12345678901234567890,', '  "items": [']
+    assert result.splitlines()[:4] == [
+        "{",
+        '  "status": "SHIPPED",',
+        '  "number": 12345678901234567890,',
+        '  "items": [',
+    ]
     assert '      "sku": "mug",' in result
 
 
@@ -156,7 +161,9 @@ def test_calls_that_differ_between_the_sides_are_marked(opened):
 
 
 def test_search_finds_calls_and_results_wherever_they_are(opened):
-    report = opened(tool_turn(), tool_turn(conversation_id="other", history=[said("hi", "user")], candidates=[], pair=None))
+    report = opened(
+        tool_turn(), tool_turn(conversation_id="other", history=[said("hi", "user")], candidates=[], pair=None)
+    )
     for words, found in [("SHIPPED", 1), ("cancel_order", 1), ('"refund": true', 1), ("label 77-a", 1), ("nowhere", 0)]:
         report.page.fill("#search", words)
         report.sees("#shown", f"{found} of 2")
