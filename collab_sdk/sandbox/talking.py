@@ -36,7 +36,7 @@ class TalkingProgram:
         self._inner: tuple[int, ...] = ()
         self._unread = bytearray()
 
-    def ask(self, question: Any, *, seconds: float) -> Any:
+    def ask(self, question: object, *, seconds: float) -> Any:
         """What the program answers. Raises SandboxError where it has ended, TimeoutError where it takes longer."""
         if self._questions < 0:
             self._start()
