@@ -330,6 +330,19 @@ def test_the_calls_of_the_history_are_made_on_the_object_first():
     assert run(Shop, GET, history=history) == ["CANCELLED"]
 
 
+def test_every_call_is_made_once():
+    class Sum:
+        total = 0
+
+        def add(self, n: int) -> int:
+            self.total += n
+            return self.total
+
+    one = ("add", {"n": 1})
+    history = [HI, called("add", n=10), returned("10"), said("Done."), said("and?", "user")]
+    assert run(Sum, one, one, one, history=history) == ["11", "12", "13"]
+
+
 def test_a_call_of_the_history_that_could_not_be_made_is_passed_over():
     history = [
         HI,
