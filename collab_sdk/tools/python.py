@@ -60,7 +60,7 @@ class PythonTools:
     def of(cls, tools: Any, *, engine: Engine) -> "PythonTools":
         """Tools from an object. Raises UsageError for what is none."""
         several = isinstance(tools, Mapping) and list(tools.values())
-        hashes = [function_code(each) for each in several or [tools]]
+        hashes = [function_code(plain_function(each)) for each in several or [tools]]
         return cls(tools, name=_name_of(tools), code="-".join(hashes), engine=engine)
 
     def open(self, scene: Scene) -> "PythonSession":
@@ -168,11 +168,11 @@ async def _awaited(value: Awaitable[Any]) -> Any:
 def _functions(tools: Any, name: str) -> dict[str, Callable[..., Any]]:
     """By the name of the tool. Raises UsageError for what is no function, and for two of one name."""
     if isinstance(tools, Mapping):
-        named = [(str(each), function) for each, function in tools.items()]
-    elif callable(tools):
-        named = [(_name_of(tools), tools)]
+        named = [(str(each), plain_function(function)) for each, function in tools.items()]
     elif isinstance(tools, list | tuple):
-        named = [(_name_of(each), each) for each in tools]
+        named = [(_name_of(each), plain_function(each)) for each in tools]
+    elif callable(plain_function(tools)):
+        named = [(_name_of(tools), plain_function(tools))]
     else:
         raise UsageError(
             f"{name} is no tool: give a function, a list or mapping of functions, or a class, of which an object is "
@@ -187,7 +187,15 @@ def _functions(tools: Any, name: str) -> dict[str, Callable[..., Any]]:
     return dict(named)
 
 
+def plain_function(tool: Any) -> Any:
+    """The function of a LangChain tool, or what is given."""
+    function = getattr(tool, "func", None) or getattr(tool, "coroutine", None)
+    return function if callable(function) and isinstance(getattr(tool, "name", None), str) else tool
+
+
 def _name_of(function: Any) -> str:
+    if plain_function(function) is not function:
+        return str(function.name)
     while isinstance(function, partial):
         function = function.func
     return str(getattr(function, "__name__", type(function).__name__))

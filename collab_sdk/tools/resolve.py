@@ -8,7 +8,7 @@ from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.models.base import ChatModel
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.tools.base import ToolRunner, tool_name
-from collab_sdk.tools.python import PythonTools
+from collab_sdk.tools.python import PythonTools, plain_function
 from collab_sdk.tools.recorded import RecordedTools
 from collab_sdk.tools.sandboxed import PREFIX, SandboxedTools
 from collab_sdk.tools.simulated import SimulatedTools
@@ -45,8 +45,8 @@ def as_toolbox(tools: Tools, *, model: ModelLike, engine: Engine) -> Toolbox:
 
 
 def _several(tools: Any) -> list[Any]:
-    one = isinstance(tools, str | Mapping | ToolRunner) or callable(tools) or not isinstance(tools, Iterable)
-    return [tools] if one else list(tools)
+    one = isinstance(tools, str | Mapping | ToolRunner) or callable(plain_function(tools))
+    return [tools] if one or not isinstance(tools, Iterable) else list(tools)
 
 
 def _split(given: Any) -> list[Any]:

@@ -468,6 +468,23 @@ def test_other_code_is_another_provenance(module, monkeypatch):
     assert before["code"] != after["code"]
 
 
+def test_tools_of_langchain_are_their_functions():
+    langchain_tools = pytest.importorskip("langchain_core.tools")
+
+    @langchain_tools.tool
+    def look_up(order: int) -> str:
+        """An order."""
+        return f"order {order}"
+
+    @langchain_tools.tool("ping")
+    async def pinged() -> str:
+        """Whether somebody is there."""
+        return "pong"
+
+    assert spec_of(look_up)["description"] == "An order."
+    assert run([look_up, pinged], ("look_up", {"order": 5}), ("ping", {})) == ["order 5", "pong"]
+
+
 def test_another_bot_meets_the_same_tools():
     rollout = rollout_of(doing(), tools=Shop).with_assistant(FakeChatModel(doing(reply(GET)), name="other"))
     [future] = rollout.futures([HI, said("hello")], goal="g")
