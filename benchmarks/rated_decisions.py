@@ -27,6 +27,7 @@ from table import Row, finish, judged
 from collab_sdk import Conversation, Engine, MRScore, MRScorer, Rollout, Simulator, read_conversations
 from collab_sdk.errors import SampleError
 from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.tools import with_tools
 
 TARGET = 0.99
 CONCURRENT = 32
@@ -37,7 +38,7 @@ def conversations(rows: list[dict[str, Any]], folder: Path) -> list[Conversation
     path = folder / "decisions.jsonl"
     chats = ({"id": str(n), "messages": [*row["history"], row["decision"]]} for n, row in enumerate(rows))
     path.write_text("".join(json.dumps(chat) + "\n" for chat in chats))
-    return list(with_tools(read_conversations(path)))
+    return list(with_tools(read_conversations([path]), again=lambda: read_conversations([path])))
 
 
 async def score_all(scorer: MRScorer, chats: list[Conversation]) -> list[MRScore | str]:
@@ -77,8 +78,9 @@ def main() -> None:
     seconds = time.perf_counter() - started
 
     table: list[Row] = []
+    kinds = ["call" if row["decision"].get("tool_calls") else "text" for row in rows]
     for kind in ("call", "text", "all"):
-        chosen = [n for n, row in enumerate(rows) if kind in ("all", "call" if row["decision"].get("tool_calls") else "text")]
+        chosen = [n for n in range(len(rows)) if kind in ("all", kinds[n])]
         table.append({"decisions": kind, **figures([rows[n] for n in chosen], [scores[n] for n in chosen])})
     share = table[-1]["scored"] / len(rows)
     usage = engine.ledger.to_dict()

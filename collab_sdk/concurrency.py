@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from collab_sdk.errors import RunStoppedError, UsageError
 
-__all__ = ["DaemonThreads", "all_settled", "in_thread", "run_sync", "sync_twins"]
+__all__ = ["DaemonThreads", "OneThread", "all_settled", "in_thread", "run_sync", "sync_twins"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -90,6 +90,38 @@ class DaemonThreads(ThreadPoolExecutor):
         while True:
             _run(*jobs.get())
             self._resting.append(jobs)
+
+
+class OneThread:
+    """A thread that runs one thing after the other, for objects that may be used in the thread that made them alone."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """What the function returns or raises; one that hangs cannot keep the process alive."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="collab-tools", daemon=True)
+            self._thread.start()
+        future: Future[Any] = Future()
+        self._jobs.put((future, contextvars.copy_context().run, (_without_stop, function), {}))
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """End the thread, once it has done what it was given."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            _run(*job)
+
+
+def _without_stop(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except StopIteration as error:  # a Future cannot carry it
+        raise RuntimeError(f"StopIteration: {error}") from error
 
 
 def _run(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -2,12 +2,14 @@
 
 import hashlib
 import importlib
+import inspect
 import os
+import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +20,17 @@ from collab_sdk.secrets import one_line
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Kind", "code_hash", "import_named", "load", "names", "needs_extra", "source_file"]
+__all__ = [
+    "Kind",
+    "code_hash",
+    "function_code",
+    "import_named",
+    "load",
+    "module_code",
+    "names",
+    "needs_extra",
+    "source_file",
+]
 
 EXTRAS = {
     "collab_langchain": "langchain",
@@ -36,6 +48,8 @@ EXTRAS = {
 OURS = {"sdk", "cli", "langchain", "litellm", "openai", "order_desk", "postgres", "ray", "redis", "trl"}
 NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
 """Modules that may lie beside a bot and be loaded or not, without being part of it."""
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""Of an object, in its repr: another one in every process."""
 INSTALLED = {"site-packages", "dist-packages", ".venv"}
 
 
@@ -140,6 +154,36 @@ def code_hash(module: ModuleType) -> str:
     for file, name in sorted((file, name) for name, file in _code_files(module).items()):
         digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
+
+
+def function_code(function: Callable[..., Any]) -> str:
+    """A hash of all that decides a function's values: its module, source, what it closes over, what is bound to it.
+
+    Of a class, its source and its module.
+    """
+    parts = []
+    while isinstance(function, partial):
+        parts.append(repr((function.args, sorted(function.keywords.items()))))
+        function = function.func
+    of_code = function if hasattr(function, "__code__") or isinstance(function, type) else type(function)
+    try:
+        parts.append(inspect.getsource(of_code))
+    except (OSError, TypeError):  # typed at a prompt
+        parts.append(of_code.__qualname__)
+    if (code := getattr(function, "__code__", None)) is not None:  # of two lambdas in one line
+        parts.append(repr((code.co_code, code.co_consts, code.co_names)))
+    parts += [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    if of_code is type(function):
+        parts.append(repr(sorted(getattr(function, "__dict__", {}).items())))
+    parts.append(module_code(of_code.__module__))
+    text = ADDRESS.sub("", "\0".join(parts))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def module_code(name: str) -> str:
+    """`code_hash` of the module of that name; empty for one without a file."""
+    module = sys.modules.get(name)
+    return code_hash(module) if module is not None and getattr(module, "__file__", None) else ""
 
 
 def _code_files(module: ModuleType) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, groupby
@@ -11,7 +12,7 @@ from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, ToolError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
-from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
+from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for, without_settings
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
@@ -39,8 +40,9 @@ class Rollout:
     window 2, 3 samples and temperature 0.8 (section 4), which a ModelSpec's settings, or `temperature`, replace.
 
     `tools` is what runs the assistant's calls, unless the bot runs them itself: "recorded" (results in the log),
-    "simulated" (a model that plays the tools, by default the simulator's), functions, a class with state that is made
-    anew for each future, or several of these, asked in order. A turn ends after `calls_per_turn` calls.
+    "simulated" (a model that plays the tools: `tools_model`, or the simulator's without its settings), functions, a
+    class with state that is made anew for each future, or several of these, asked in order; "none" for nobody. A turn
+    ends after `calls_per_turn` calls.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Rollout:
         temperature: float | None = None,
         max_tokens: int | None = None,
         tools: Tools = DEFAULT_TOOLS,
+        tools_model: ModelLike | None = None,
         calls_per_turn: int = CALLS_PER_TURN,
         engine: Engine | None = None,
     ) -> None:
@@ -69,7 +72,8 @@ class Rollout:
         self._given = {name: value for name, value in given.items() if value is not None}
         self.settings = self._settings()
         self.engine = engine or self.simulator.engine
-        self.toolbox = as_toolbox(tools, model=self.simulator.model, engine=self.engine)
+        player = without_settings(self.simulator.model) if tools_model is None else tools_model
+        self.toolbox = as_toolbox(tools, model=player, engine=self.engine)
         self.calls_per_turn = calls_per_turn
 
     def futures(
@@ -300,15 +304,18 @@ def _numbered(messages: tuple[Message, ...], *, first: int) -> tuple[Message, ..
     """
     if not any(message.tool_calls for message in messages):
         return messages
-    ids: dict[str | None, str] = {}
-    number = count(first)
-    numbered = []
+    waiting: defaultdict[str | None, deque[str]] = defaultdict(deque)  # two calls may come with one id
+    numbered, number = [], count(first)
     for message in messages:
         calls = []
         for call in message.tool_calls:
-            ids[str(call.get("id"))] = new = f"call{next(number):05d}"
+            new = f"call{next(number):05d}"
+            waiting[str(call.get("id"))].append(new)
             calls.append({**call, "id": new})
-        answered = ids.get(message.tool_call_id, message.tool_call_id) if message.role == "tool" else None
+        ours = waiting.get(message.tool_call_id)
+        answered = message.tool_call_id if message.role == "tool" else None
+        if ours and answered is not None:
+            answered = ours.popleft() if len(ours) > 1 else ours[0]
         numbered.append(replace(message, tool_calls=tuple(calls), tool_call_id=answered))
     return tuple(numbered)
 

@@ -89,6 +89,7 @@ class MRScorer:
     def spec(self) -> RunSpec:
         """All that decides a score, as data: the models as they are asked, the metrics with all their options."""
         rollout, simulator = self.rollout, self.rollout.simulator
+        simulated = rollout.toolbox.simulated
         return RunSpec(
             assistants=(spec_of(rollout.assistant, rollout.settings),),
             simulator=spec_of(simulator.model, simulator.settings),
@@ -99,7 +100,8 @@ class MRScorer:
             goals_per_turn=self.goals_per_turn,
             min_samples=self.min_samples,
             per=self.per,
-            tools=tuple(runner.name for runner in rollout.toolbox.runners),
+            tools=rollout.toolbox.names,
+            tools_model=None if simulated is None else spec_of(simulated.model, simulated.settings),
             calls_per_turn=rollout.calls_per_turn,
             limits=self.engine.limits,
         )
@@ -107,10 +109,12 @@ class MRScorer:
     @property
     def models(self) -> dict[str, ChatModel]:
         """Who plays, by role."""
+        simulated = self.rollout.toolbox.simulated
         return {
             "assistant": self.rollout.assistant,
             "simulator": self.rollout.simulator.model,
             "judge": self.judge.model,
+            **({} if simulated is None else {"tools": simulated.model}),
         }
 
     @property
@@ -118,7 +122,7 @@ class MRScorer:
         """The provenance of a score as JSON values, for the files that hold scores."""
         models = self.models
         hashes = {name: code_of(metric) for name, (metric, _) in self.reward.metrics.items()}
-        codes = {name: code for name, code in hashes.items() if code is not None}
+        codes = {name: code for name, code in hashes.items() if code is not None} | self.rollout.toolbox.codes
         return made_with(self.spec, {role: model.fingerprint for role, model in models.items()}, codes=codes)
 
     @property
@@ -163,7 +167,7 @@ class MRScorer:
         history, response = start[:spoke], start[spoke:]
         if not any(map(is_decision, response)):
             raise UsageError("messages must end with the assistant's response that is to be scored.")
-        log = Conversation(id=conversation_id, messages=start, tools=tuple(tools))
+        log = self.rollout.toolbox.equip(Conversation(id=conversation_id, messages=start, tools=tuple(tools)))
         return await self.ascore_turn(Turn(index=0, history=history, response=response), goal, log)
 
     def rank(
@@ -209,7 +213,7 @@ class MRScorer:
 
         Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
-        conversation = conversation_without_reasoning(conversation)
+        conversation = self.rollout.toolbox.equip(conversation_without_reasoning(conversation))
         goal = await self.goals.aread(conversation)
 
         async def score(turn: Turn) -> MRScore:

@@ -209,6 +209,7 @@ ROLE_DEFAULTS: Mapping[str, ModelSettings] = {
     "assistant": ModelSettings(temperature=0.8),
     "simulator": ModelSettings(temperature=1.0),
     "judge": ModelSettings(temperature=0.0),
+    "tools": ModelSettings(temperature=0.0),
 }
 """What a role is asked with where nothing else is said (arXiv 2502.00640, section 4)."""
 
@@ -423,6 +424,9 @@ class RunSpec:
         metavar="turn|decision",
     )
     tools: tuple[str, ...] = DEFAULT_TOOLS
+    """Who runs an assistant's calls, in order: `recorded`, `simulated`, `py:MODULE:NAME`; none at all for nobody."""
+    tools_model: ModelSpec | None = None
+    """Plays the simulated tools; None is the simulator's model, asked as tools are."""
     calls_per_turn: int = setting(CALLS_PER_TURN, "Most calls of tools in one turn.", group=SCORING, at_least=1)
     pairs: PairRule = PairRule()
     evaluation: EvaluationSpec = EvaluationSpec()
@@ -454,6 +458,7 @@ class RunSpec:
             "assistants": [each.to_dict() for each in self.assistants],
             "simulator": self.simulator.to_dict(),
             "judge": self.judge.to_dict(),
+            "tools_model": None if self.tools_model is None else self.tools_model.to_dict(),
             "metrics": [_plain(asdict(each)) for each in self.metrics],
         }
         return {each.name: roles.get(each.name) or _plain(getattr(self, each.name)) for each in fields(self)}
@@ -476,6 +481,7 @@ class RunSpec:
             "metrics": {each.name: {"weight": each.weight, **_plain(each.options)} for each in self.metrics},
             **{each.name: getattr(self, each.name) for each in fields(self) if _decides(each)},
             "tools": list(self.tools),
+            "tools_model": None if self.tools_model is None else self.tools_model.deciding("tools"),
             "pairs": _plain(self.pairs),
             "evaluation": _plain({k: v for k, v in asdict(self.evaluation).items() if k != "unsafe_exec"}),
         }

@@ -62,7 +62,7 @@ def judge_of(grounded: float = 1.0):
 class Echo:
     """Tools that answer with what they were called with, and how much was said before."""
 
-    name, fingerprint, tools = "echo", {"tools": "echo"}, ()
+    name, code, tools = "echo", None, ()
 
     @classmethod
     def box(cls) -> Toolbox:

@@ -16,7 +16,7 @@ from collab_trl.online.rollouts import aroll_out
 
 from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
 from collab_sdk.concurrency import run_sync
-from collab_sdk.types import Conversation
+from collab_sdk.types import Conversation, Goal
 
 FEW = 200
 """Chats that the ablations learn from, the first of those that a round learns from."""
@@ -48,6 +48,7 @@ class Trial:
         return path if path.exists() else write_openings(path, customers(self.customers, seed=self.seed))
 
 
+MEASURES = {metric.name: metric for metric in (exact_order(), right_slots())}
 Arm = Callable[[Trial], str]
 """From a trial to the name of a bot."""
 
@@ -60,16 +61,16 @@ def proactive(trial: Trial) -> str:
     return f"proactive:hf:{trial.base}"
 
 
-def rounds(n: int) -> Arm:
-    """`n` rounds of DPO on the model's own conversations."""
+def rounds(n: int, *, name: str = "rounds", **changes: Any) -> Arm:
+    """`n` rounds of DPO on the model's own conversations; those of one `name` go on from each other."""
 
     def arm(trial: Trial) -> str:
-        output = trial.folder / "rounds"
+        output, recipe = trial.folder / name, replace(trial.recipe, **changes)
         merged = output / f"round-{n}" / "adapter" / "merged"
         if not merged.exists():
-            play = play_of(trial.recipe, cache=trial.cache)
+            play = play_of(recipe, cache=trial.cache)
             base, data, seed = str(trial.base), trial.openings, trial.seed
-            train(base, data, output, trial.recipe, seed=seed, on_progress=_quiet, rounds=n, play=play)
+            train(base, data, output, recipe, seed=seed, on_progress=_quiet, rounds=n, play=play)
         return f"hf:{merged}"
 
     return arm
@@ -161,6 +162,26 @@ def helpfulness() -> Mapping[Metric | str, float]:
     return {Helpfulness(): 1.0}
 
 
+def words_alone() -> Mapping[Metric | str, float]:
+    """The desk's own reward, as a judge gives it who is not shown what was done and believes what was said."""
+    return {Believed("exact_order"): 0.5, Believed("right_slots"): 0.5, TokenPenalty(rate=TOKEN_RATE): 1.0}
+
+
+@dataclass(frozen=True)
+class Believed:
+    """A metric of the desk by the order that the customer was told of last, whatever is on the till."""
+
+    name: str
+
+    def check(self, goal: Goal) -> None:
+        MEASURES[self.name].check(goal)
+
+    def value(self, evidence: Evidence) -> float:
+        said = (message for message in evidence.messages if message.content and message.role != "tool")
+        spoken = tuple(replace(message, tool_calls=()) for message in said)
+        return MEASURES[self.name].value(replace(evidence, messages=spoken, tools=()))
+
+
 @dataclass(frozen=True)
 class Helpfulness:
     """What a judge of single replies likes: an order that keeps to all that was said, a question half as much."""
@@ -214,6 +235,15 @@ NEW_KINDS: dict[str, Arm] = {
     "base": base,
     "all kinds were open in training": reference,
     f"{NEW_KIND} was never open in training": settled,
+}
+
+
+DEEDS: dict[str, Arm] = {
+    "base": base,
+    "rewarded for words, one round": rounds(1, name="words", metrics=words_alone),
+    "rewarded for words, two rounds": rounds(2, name="words", metrics=words_alone),
+    "rewarded for deeds, one round": rounds(1),
+    "rewarded for deeds, two rounds": rounds(2),
 }
 
 

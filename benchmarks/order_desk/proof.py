@@ -1,11 +1,13 @@
 """Does a model learn when to ask? Several seeds of a base and what is trained from it, on held-out orders.
 
-    python benchmarks/order_desk/proof.py [--seeds 0 1 2] [--parts main ablations kinds] [--work order-desk] [--report]
+    python benchmarks/order_desk/proof.py [--seeds 0 1 2] [--parts main ablations kinds deeds] [--work order-desk]
+        [--report]
 
 For each seed a model is built and taught to speak, then trained with the package's own classes on what it says itself.
 Each arm then meets the same 500 customers whose orders were in no training, greedily and at temperature 1; those of
 `main` also meet customers who speak in phrasings it has never heard, those of `kinds` customers who leave open what was
-never open in their training. What is done lies in the work folder and is not done again, so that seeds can be given to
+never open in their training. In `deeds` orders are placed at a till, by calls: some arms are rewarded for what is on
+it, some for what they say. What is done lies in the work folder and is not done again, so that seeds can be given to
 several processes; `--report` prints the tables of all that is there, as Markdown, and draws them. Figures are means
 over seeds with 95 % intervals (Student's t). Set OMP_NUM_THREADS=1 on small machines.
 """
@@ -15,11 +17,11 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from arms import ABLATIONS, MAIN, NEW_KIND, NEW_KINDS, Arm, Trial
+from arms import ABLATIONS, DEEDS, MAIN, NEW_KIND, NEW_KINDS, Arm, Trial
 from collab_order_desk import customers
 from collab_order_desk.evaluation import measure
 from collab_order_desk.learning.base_model import Size, make_base
@@ -48,6 +50,8 @@ class Part:
 
     arms: dict[str, Arm]
     settings: tuple[Setting, ...]
+    at_till: bool = False
+    """Whether its base has learnt calls, and its customers get what is on the till."""
 
 
 GREEDY = Setting(name="greedy", temperature=0.0)
@@ -64,6 +68,7 @@ PARTS = {
             for name, temperature in (("greedy", 0.0), ("temperature 1", 1.0))
         ),
     ),
+    "deeds": Part(arms=DEEDS, settings=(GREEDY, DRAWN), at_till=True),
 }
 
 
@@ -82,31 +87,36 @@ def main() -> None:
         report(options)
         return
     for seed in options.seeds:
-        for name, arm, settings in chosen(options):
+        for name, arm, part in chosen(options):
             started = time.perf_counter()
-            found = measured(trial_of(options, seed), name, arm, settings, options.evaluated)
+            found = measured(trial_of(options, seed, part), name, arm, part, options.evaluated)
             if found:
                 print(f"seed {seed}, {name}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
-def chosen(options: argparse.Namespace) -> list[tuple[str, Arm, tuple[Setting, ...]]]:
+def chosen(options: argparse.Namespace) -> list[tuple[str, Arm, Part]]:
     return [
-        (name, arm, PARTS[part].settings)
+        (name, arm, PARTS[part])
         for part in options.parts
         for name, arm in PARTS[part].arms.items()
         if not options.arms or name in options.arms
     ]
 
 
-def trial_of(options: argparse.Namespace, seed: int) -> Trial:
+def trial_of(options: argparse.Namespace, seed: int, part: Part) -> Trial:
     """With its base, which is taught once."""
-    folder = options.work / f"seed-{seed}"
-    size, recipe = Size(), Recipe()
+    folder = folder_of(options, seed, part)
+    size, recipe = Size(), Recipe(at_till=part.at_till)
     if options.smoke:
         size = Size(layers=1, hidden=48, lessons=400, epochs=4)
-        recipe = Recipe(candidates=3, samples=2, goals=2, epochs=1.0)
-    once(folder / "base", lambda path: make_base(path, seed=seed, size=size))
+        recipe = replace(recipe, candidates=3, samples=2, goals=2, epochs=1.0)
+    once(folder / "base", lambda path: make_base(path, seed=seed, size=size, at_till=part.at_till))
     return Trial(folder=folder, seed=seed, customers=options.customers, recipe=recipe)
+
+
+def folder_of(options: argparse.Namespace, seed: int, part: Part) -> Path:
+    folder: Path = options.work / (f"seed-{seed}-till" if part.at_till else f"seed-{seed}")
+    return folder
 
 
 def once(path: Path, make: Callable[[Path], object]) -> None:
@@ -116,15 +126,15 @@ def once(path: Path, make: Callable[[Path], object]) -> None:
         partial.rename(path)
 
 
-def measured(trial: Trial, name: str, arm: Arm, settings: Sequence[Setting], n: int) -> bool:
+def measured(trial: Trial, name: str, arm: Arm, part: Part, n: int) -> bool:
     """Write down the figures of an arm that are not there yet; whether there were any."""
-    missing = [setting for setting in settings if not result(trial.folder, setting.name, name).exists()]
+    missing = [setting for setting in part.settings if not result(trial.folder, setting.name, name).exists()]
     if not missing:
         return False
     bot = as_chat_model(arm(trial))
     for setting in missing:
         met = customers(n, seed=0, split="held-out", phrasings=setting.phrasings, **setting.settled)
-        figures = measure(bot, met, temperature=setting.temperature, phrasings=setting.phrasings)
+        figures = measure(bot, met, temperature=setting.temperature, phrasings=setting.phrasings, at_till=part.at_till)
         path = result(trial.folder, setting.name, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(figures, indent=1) + "\n")
@@ -139,7 +149,7 @@ def report(options: argparse.Namespace) -> None:
     for part in options.parts:
         shown: dict[str, dict[str, list[Figures]]] = {}
         for setting in PARTS[part].settings:
-            arms = {name: found(options, setting.name, name) for name in PARTS[part].arms}
+            arms = {name: found(options, PARTS[part], setting.name, name) for name in PARTS[part].arms}
             shown[setting.name] = {name: seeds for name, seeds in arms.items() if seeds}
             print(f"\n**{part}, {setting.name}**\n\n{table(shown[setting.name])}")
         if any(shown.values()):
@@ -150,8 +160,8 @@ def report(options: argparse.Namespace) -> None:
         print(f"\n{what}: pairs that put a guess over a guess, by seed: {', '.join(shares)}")
 
 
-def found(options: argparse.Namespace, setting: str, arm: str) -> list[Figures]:
-    files = [result(options.work / f"seed-{seed}", setting, arm) for seed in options.seeds]
+def found(options: argparse.Namespace, part: Part, setting: str, arm: str) -> list[Figures]:
+    files = [result(folder_of(options, seed, part), setting, arm) for seed in options.seeds]
     return [json.loads(file.read_text()) for file in files if file.exists()]
 
 

@@ -119,7 +119,7 @@ def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> C
 def _dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems) -> None:
     """Show what a check would cost; ends the command where lines of the logs could not be read."""
     prices = prices_of(roles_of(spec))
-    end_dry_run(estimate_check(tuple(open_logs(logs, work, problems)), spec, prices), logs, problems)
+    end_dry_run(estimate_check(tuple(open_logs(logs, spec, work, problems)), spec, prices), logs, problems)
 
 
 def _show_check(

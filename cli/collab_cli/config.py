@@ -15,7 +15,7 @@ from collab_cli.model_options import model_settings
 from collab_sdk.errors import InputError, UnknownNameError, UsageError
 from collab_sdk.spec import MetricSpec, ModelSettings
 
-ROLES = ("assistant", "simulator", "judge", "model")
+ROLES = ("assistant", "simulator", "judge", "tools-model", "model")
 OPTIONS_OF_ROLES = frozenset(f"{role}-option" for role in ROLES)
 METRICS = "metrics"
 SETTINGS = frozenset({*(each.name for each in fields(ModelSettings)), "price"})

@@ -38,7 +38,7 @@ from collab_sdk.spec import EvaluationSpec
 from collab_sdk.stats import Estimate
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
-[SAMPLES] = declared_options(RunSpec, only=("samples",), samples=1)
+PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1)
 NAME, CELL, DIFFERENCE = 20, 24, 26
 """Columns that a figure's name, a mean and a difference need, intervals included."""
 
@@ -69,7 +69,7 @@ NAME, CELL, DIFFERENCE = 20, 24, 26
     LIMIT,
     *SEVERAL_BOTS,
     *declared_options(EvaluationSpec),
-    SAMPLES,
+    *PLAYED,
     *LIMITS,
     DRY_RUN,
     *CACHE_OPTIONS,

@@ -13,6 +13,7 @@ from collab_cli.options import (
     DRY_RUN,
     LIMITS,
     LOGS,
+    PER,
     READING,
     ROLES,
     RUNNER,
@@ -78,7 +79,7 @@ def _catalogues() -> set[str]:
     group=OUTPUT,
     help="Share of the chats to hold out.",
 )
-@run_options(*READING, *ROLES, *SCORING, *declared_options(PairRule), *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
+@run_options(*READING, *ROLES, *PER, *SCORING, *declared_options(PairRule), *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def export_prefs(
     logs: tuple[str, ...],
     output: Path | None,
@@ -114,10 +115,10 @@ def export_prefs(
                     on_progress=_reporter(run.progress, problems),
                 )
             )
-    show_export(report, target, held_out=eval_fraction > 0, seconds=run.progress.seconds)
+    show_export(report, target, format=format, held_out=eval_fraction > 0, seconds=run.progress.seconds)
     finish(
         problems,
-        results=report.pairs,
+        results=report.written,
         why="no pair was written" if report.conversations else f"no conversation could be read from {named(logs)}",
         incomplete=report.refused[Refusal.UNSCORED] > 0 or report.candidates_lost > 0,
     )

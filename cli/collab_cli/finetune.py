@@ -17,6 +17,7 @@ from collab_cli.options import (
     LIMIT,
     LIMITS,
     SCORING,
+    TOOLS,
     USER_AND_JUDGE,
     Work,
     declared_names,
@@ -85,6 +86,7 @@ PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
 @run_options(
     *DEFAULT_MODEL,
     *USER_AND_JUDGE,
+    *TOOLS,
     *SCORING,
     *PLAY,
     *declared_options(EvaluationSpec, only=("exchanges",), exchanges=EXCHANGES),

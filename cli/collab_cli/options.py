@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
@@ -19,7 +19,9 @@ from collab_cli.params import (
     ModelOption,
     Number,
     OneOf,
+    ToolsName,
     each_once,
+    named_tools,
     option,
 )
 from collab_cli.paths import ReadPath, WrittenPath, note_read
@@ -29,6 +31,7 @@ from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
 from collab_sdk.spec import (
     DEFAULT_METRICS,
+    DEFAULT_TOOLS,
     ROLE_DEFAULTS,
     SPENDING,
     WHO,
@@ -48,10 +51,12 @@ NO_MODEL = (
     "model's place."
 )
 MODEL = "model"
+TOOLS_MODEL = "tools-model"
 ROLE_HELP = {
     "assistant": "The bot: a model's name, or a function of yours as py:MODULE:FUNCTION.",
     "simulator": "The model that plays the user.",
     "judge": "The model that scores conversations.  [default: --model, or the simulator]",
+    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator, without its settings]",
     MODEL: "Default model for assistant, simulator and judge: openai/gpt-4o-mini, or offline for rules.",
 }
 LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
@@ -161,6 +166,8 @@ def _declared(kind: type, defaults: Mapping[str, Any]) -> Iterator[tuple[str, De
             attributes["show_default"] = default not in (None, ())
             if get_origin(of) is tuple:
                 attributes["multiple"] = True
+            elif get_origin(of) is Literal:
+                attributes["type"] = click.Choice(get_args(of))
             elif of in (int, float):
                 attributes["type"] = _range(of, known)
         yield field.name, option(flag, **attributes)
@@ -177,6 +184,11 @@ def _without_none(hint: Any) -> Any:
     if get_origin(hint) is UnionType:
         return next(each for each in get_args(hint) if each is not NoneType)
     return hint
+
+
+def declared_fields(kind: type) -> list[str]:
+    """The fields of a dataclass that are declared as options."""
+    return [field.name for field in fields(kind) if setting_of(field) is not None]
 
 
 def declared_names(kind: type) -> dict[str, str]:
@@ -202,7 +214,7 @@ class BotName(click.ParamType[str]):
 def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
     prefix = "" if role == MODEL else f"{role}-"
     short = ["-a"] if role == "assistant" else []
-    who = "--model" if role == MODEL else f"the {role}"
+    who = {MODEL: "--model", TOOLS_MODEL: "the tools' model"}.get(role, f"the {role}")
     more = "; repeatable: others are compared with the first" if several else ""
     base = (
         "Address of an OpenAI-compatible server for --model, and for each role whose name has no address of its own; "
@@ -258,14 +270,31 @@ METRIC = option(
     callback=each_once,
     metavar="NAME=WEIGHT[,OPTION=VALUE]",
     group="What is scored",
-    help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1]",
+    help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1, and where there "
+    "are tools grounded=1]",
 )
+TOOLS = [
+    option(
+        "--tools",
+        type=ToolsName(),
+        multiple=True,
+        callback=named_tools,
+        metavar="HOW",
+        group=WHO,
+        help="What runs the assistant's calls, unless the bot runs them itself: recorded (the log's own results), "
+        "simulated (a model plays the tools), py:MODULE:NAME (your functions or class), or none; several, repeated or "
+        "with commas between them, are asked in order.  "
+        f"[default: {','.join(DEFAULT_TOOLS)}]",
+    ),
+    *_role_options(TOOLS_MODEL),
+]
 DEFAULT_MODEL = _role_options(MODEL)
 USER_AND_JUDGE = [each for role in ("simulator", "judge") for each in _role_options(role)]
-ROLES = [*DEFAULT_MODEL, *_role_options("assistant"), *USER_AND_JUDGE]
-SEVERAL_BOTS = [*DEFAULT_MODEL, *_role_options("assistant", several=True), *USER_AND_JUDGE]
+ROLES = [*DEFAULT_MODEL, *_role_options("assistant"), *USER_AND_JUDGE, *TOOLS]
+SEVERAL_BOTS = [*DEFAULT_MODEL, *_role_options("assistant", several=True), *USER_AND_JUDGE, *TOOLS]
 READING = [LIMIT, LOG_FORMAT]
-SCORING = [METRIC, *declared_options(RunSpec)]
+PER = declared_options(RunSpec, only=("per",))
+SCORING = [METRIC, *declared_options(RunSpec, only=[name for name in declared_fields(RunSpec) if name != "per"])]
 LIMITS = declared_options(Limits)
 RUNNER = declared_options(RunnerSpec)
 NESTED: Mapping[str, type] = {"pairs": PairRule, "evaluation": EvaluationSpec, "limits": Limits, "runner": RunnerSpec}
@@ -312,6 +341,8 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
+    if (tools := values.pop("tools", None)) is not None:
+        parts["tools"] = tools
     has_bot = "assistant" not in values
     roles = _Roles(values)
     if not roles.any_named:
@@ -319,7 +350,17 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
             raise UsageError(NO_MODEL)
         return None
     assistants = (roles.simulator(),) if has_bot else roles.assistants()
-    return RunSpec(assistants=assistants, simulator=roles.simulator(), judge=roles.judge(), **parts)
+    return RunSpec(
+        assistants=assistants,
+        simulator=roles.simulator(),
+        judge=roles.judge(),
+        tools_model=roles.tools_model(),
+        **parts,
+    )
+
+
+ROLE_NAMES = {("tools_model" if role == "tools" else role): settings for role, settings in ROLE_DEFAULTS.items()}
+"""By the name of its option, what a role is asked with."""
 
 
 class _Roles:
@@ -327,7 +368,7 @@ class _Roles:
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values: dict[str, Any] = {}
-        for role in (*ROLE_DEFAULTS, MODEL):
+        for role in (*ROLE_NAMES, MODEL):
             prefix = "" if role == MODEL else f"{role}_"
             for name, key in ((role, ""), (f"{prefix}api_base", "base"), (f"{prefix}api_key_env", "key")):
                 self._values[f"{role}.{key}"] = values.pop(name, None)
@@ -355,9 +396,20 @@ class _Roles:
         name = self._values["judge."]
         if name or self._values[f"{MODEL}."]:
             return self._model("judge", name)
+        return self._like_simulator("judge")
+
+    def tools_model(self) -> ModelSpec | None:
+        """None where nothing is said of it."""
+        if (name := self._values["tools_model."]) is not None:
+            return self._model("tools_model", name)
+        given = any(self._values[f"tools_model.{key}"] for key in ("base", "key", "option"))
+        return self._like_simulator("tools_model") if given else None
+
+    def _like_simulator(self, role: str) -> ModelSpec:
+        """The simulator's model, asked as this role is."""
         simulator = self.simulator()
-        base, key = self._values["judge.base"], self._values["judge.key"]
-        settings, price = self._settings("judge", from_model=False)
+        base, key = self._values[f"{role}.base"], self._values[f"{role}.key"]
+        settings, price = self._settings(role, from_model=False)
         if base:  # another server, for which the simulator's key is not meant
             simulator = replace(simulator, api_base=tuple(base), api_key_env=None)
         return replace(
@@ -380,5 +432,5 @@ class _Roles:
     def _settings(self, role: str, *, from_model: bool) -> tuple[ModelSettings | None, Any]:
         """What was asked for, over the role's own defaults; None where nothing was."""
         pairs = [*(self._values[f"{MODEL}.option"] if from_model else ()), *self._values[f"{role}.option"]]
-        given, price = model_settings(pairs, f"--{role}-option")
-        return (replace(ROLE_DEFAULTS[role], **given) if given else None), price
+        given, price = model_settings(pairs, f"--{role.replace('_', '-')}-option")
+        return (replace(ROLE_NAMES[role], **given) if given else None), price

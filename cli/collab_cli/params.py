@@ -91,6 +91,24 @@ class TaskName(click.ParamType[str]):
         return value
 
 
+class ToolsName(click.ParamType[str]):
+    """What runs calls, or several with commas between them; the source of one's own is an input."""
+
+    name = "how"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        for name in value.split(","):
+            if name.strip().startswith("py:") and (source := source_file(name.strip())):
+                paths.note_read(ctx, source)
+        return value
+
+
+def named_tools(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What runs calls, one by one; none at all for "none", None where nothing is said."""
+    named = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    return None if not values else () if named == ("none",) else named
+
+
 class ModelOption(click.ParamType[tuple[str, Any]]):
     """`KEY=VALUE`: a setting of a model, or its price."""
 

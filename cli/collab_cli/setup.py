@@ -19,9 +19,14 @@ from collab_sdk.spec import LOCAL
 def open_scorer(spec: RunSpec, cache: str | None) -> Iterator[MRScorer]:
     """The scorer of a run, its cache closed afterwards. Raises UsageError for what cannot work, before any call."""
     roles = roles_of(spec)
-    parts = {"bot": roles.assistant, "user": roles.simulator, "judge": roles.judge}
+    parts = {"bot": roles.assistant, "user": roles.simulator, "judge": roles.judge, **tools_part(spec, roles)}
     with open_engine(spec, cache, parts) as engine:
         yield build_scorer(spec, engine, roles)
+
+
+def tools_part(spec: RunSpec, roles: Roles) -> dict[str, ChatModel]:
+    """Who plays the tools, where a model does that plays nothing else."""
+    return {} if spec.tools_model is None or "simulated" not in spec.tools else {"tools": roles.tools}
 
 
 @contextmanager
@@ -67,6 +72,7 @@ def prices_of(roles: Roles) -> dict[CallRole, Price | None]:
         CallRole.SIMULATOR: roles.simulator.price,
         CallRole.JUDGE: roles.judge.price,
         CallRole.GOAL: roles.judge.price,
+        CallRole.TOOLS: roles.tools.price,
     }
 
 
@@ -84,12 +90,12 @@ def _note_rules(parts: Mapping[str, ChatModel]) -> None:
 def _check_environment(spec: RunSpec, parts: Mapping[str, ChatModel]) -> None:
     for key in (key for model in parts.values() for key in keys_of(model)):
         key.check()
-    for role in (*spec.assistants, spec.simulator, spec.judge):
-        if role.settings is not None:
+    for role in (*spec.assistants, spec.simulator, spec.judge, spec.tools_model):
+        if role is not None and role.settings is not None:
             from_environment(role.settings.sent())
 
 
-OPTION_OF = {"user": "simulator", "judge": "judge"}
+OPTION_OF = {"user": "simulator", "judge": "judge", "tools": "tools-model"}
 
 
 def _check_prices(parts: Mapping[str, ChatModel]) -> None:

@@ -44,12 +44,15 @@ def show_estimate(ledger: Ledger) -> None:
     note("An upper estimate: as if every future ran to its full window and nothing were cached yet. No call was made.")
 
 
-def show_export(report: ExportReport, output: Path, *, held_out: bool, seconds: float) -> None:
+def show_export(report: ExportReport, output: Path, *, format: str, held_out: bool, seconds: float) -> None:
     """What an export gave, why turns gave nothing, and where the files are."""
     done = f"{of(report.pairs, 'pair')} from {of(report.turns, 'turn')} of {of(report.conversations, 'conversation')}"
     note(f"{done}, in {duration(seconds)}.")
     for refusal, count in report.refused.most_common():
         note(f"{count:>7,} without a pair: {refusal}")
+    for what, count in report.left_out.most_common():
+        have = "has" if count == 1 else "have"
+        note(f"{of(count, 'pair')} {have} {what}, which {format}'s rows cannot hold: left out of {output}.")
     if report.failed:
         note(f"{of(len(report.failed), 'conversation')} failed, see above.")
     if report.candidates_lost:

@@ -1,6 +1,6 @@
 """Plays the conversations of a task with a bot, and measures each."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +12,16 @@ from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.questions import auseful_questions
 from collab_sdk.goals import GoalReader
 from collab_sdk.metrics import Judge, MetricLike, Reward, as_metrics
-from collab_sdk.models.base import ChatModel
+from collab_sdk.models.base import ChatModel, without_settings
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.scorer import scene_of
 from collab_sdk.simulator import Simulator
+from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS
 from collab_sdk.tasks import BriefWriter, Task, get_task
+from collab_sdk.tools import Scene, Tools, as_toolbox
 from collab_sdk.types import Conversation, Future, Goal, Turn
 
 
@@ -27,8 +29,8 @@ class Evaluator:
     """Plays a task's conversations from their first message, up to `exchanges` of them, `samples` of each goal.
 
     Every bot meets the same goals under the same sample indices, so that bots can be compared in pairs. `task` may be
-    the name of one. `metric` takes the place of the task's own where that one needs settings. Source: arXiv 2502.00640,
-    section 5.
+    the name of one. `metric` takes the place of the task's own where that one needs settings. `tools`, `tools_model`
+    and `calls_per_turn` say what runs the bot's calls, as for a Rollout. Source: arXiv 2502.00640, section 5.
     """
 
     def __init__(
@@ -40,6 +42,9 @@ class Evaluator:
         metric: MetricLike | None = None,
         exchanges: int | None = None,
         samples: int = 1,
+        tools: Tools = DEFAULT_TOOLS,
+        tools_model: ModelLike | None = None,
+        calls_per_turn: int = CALLS_PER_TURN,
         engine: Engine | None = None,
     ) -> None:
         self.task = get_task(task) if isinstance(task, str) else task
@@ -53,6 +58,9 @@ class Evaluator:
         own = metric or self.task.metric
         weights: dict[MetricLike, float] = {own: 1.0, "interactivity": 0.0} if own else {}
         self.reward = Reward(as_metrics(weights) if weights else {}, self.judge)
+        player = without_settings(self.simulator.model) if tools_model is None else tools_model
+        self.toolbox = as_toolbox(tools, model=player, engine=self.engine)
+        self.calls_per_turn = calls_per_turn
         self._goals = GoalReader(self.judge.model, engine=self.engine)
         self._briefs = BriefWriter(self.judge.model, engine=self.engine)
 
@@ -75,38 +83,49 @@ class Evaluator:
             goal = await self._briefs.awrite(goal, conversation_id=conversation.id)
         elif self.task.is_log:
             goal = await self._goals.aread(conversation)
+        conversation = self.toolbox.equip(conversation)
         opening = conversation.opening if self.task.is_log else conversation.messages
         start = replace(conversation, id=f"{self.task.name}/{conversation.id}", messages=opening, goal=goal)
         with self.engine.opened(start.id, self.engine.order_of(conversation.id)):
-            samples = await all_settled(self._aplay(model, start, goal, sample) for sample in range(self.samples))
+            scene = replace(scene_of(conversation), conversation_id=start.id)  # with the results that the log holds
+            plays = (self._aplay(model, start, goal, sample, scene) for sample in range(self.samples))
+            samples = await all_settled(plays)
         return tuple(replace(played, conversation_id=conversation.id) for played in samples)
 
-    async def _aplay(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Episode:
-        future = await self._afuture(bot, start, goal, sample)
+    async def _aplay(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int, scene: Scene) -> Episode:
+        future = await self._afuture(bot, start, goal, sample, scene)
         played = Episode(
             conversation_id=start.id,
             opening=start.messages,
             future=future,
             is_ambiguous=start.metadata.get("ambiguous") if not self.task.is_log else None,
         )
-        measured = played if played.is_missing else await self._ameasure(played, goal)
+        tools = self.toolbox.tools(scene.tools)
+        measured = played if played.is_missing else await self._ameasure(played, goal, tools)
         self.engine.ledger.missing += measured.is_missing
         return measured
 
-    async def _afuture(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int) -> Future:
+    async def _afuture(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int, scene: Scene) -> Future:
         """All that follows the opening. A call that fails makes it a failed one, with what was played before it."""
-        rollout = Rollout(assistant=bot, simulator=self.simulator, window=self.exchanges, engine=self.engine)
-        future = await rollout.aconverse(start.messages, goal=goal, sample=sample, scene=scene_of(start))
+        rollout = Rollout(
+            assistant=bot,
+            simulator=self.simulator,
+            window=self.exchanges,
+            tools=self.toolbox,
+            calls_per_turn=self.calls_per_turn,
+            engine=self.engine,
+        )
+        future = await rollout.aconverse(start.messages, goal=goal, sample=sample, scene=scene)
         if future.error is None and not any(message.role == "assistant" for message in future.messages):
             return future.failed(SampleError("The simulated user left before the bot said anything."))
         return future
 
-    async def _ameasure(self, played: Episode, goal: Goal) -> Episode:
+    async def _ameasure(self, played: Episode, goal: Goal, tools: tuple[Mapping[str, Any], ...]) -> Episode:
         messages = (*played.opening, *played.future.messages)
         whole = Turn(index=0, history=(), response=played.opening)
         try:
             measured, questions, asks = await _together(
-                self.reward.agive(whole, played.future, goal=goal, conversation_id=played.conversation_id),
+                self.reward.agive(whole, played.future, goal=goal, tools=tools, conversation_id=played.conversation_id),
                 auseful_questions(self.judge, messages, goal=goal, conversation_id=played.conversation_id),
                 self._judge_asks_question(played, goal),
             )

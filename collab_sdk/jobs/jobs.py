@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from collab_sdk.engine.engine import Engine
 from collab_sdk.evaluation import Episode, Evaluator
 from collab_sdk.metrics import PassRate
-from collab_sdk.models.base import ChatModel
+from collab_sdk.models.base import ChatModel, without_settings
 from collab_sdk.models.resolve import as_chat_model
 from collab_sdk.preferences import PreferenceExporter, ScoredConversation
 from collab_sdk.rollout import Rollout
@@ -29,14 +29,18 @@ class Roles:
     assistant: ChatModel
     simulator: ChatModel
     judge: ChatModel
+    tools: ChatModel
+    """Plays the simulated tools."""
 
 
 def roles_of(spec: RunSpec) -> Roles:
     """The models of a spec. Raises UsageError for a name that is none."""
+    simulator = as_chat_model(spec.simulator)
     return Roles(
         assistant=as_chat_model(spec.assistant),
-        simulator=as_chat_model(spec.simulator),
+        simulator=simulator,
         judge=as_chat_model(spec.judge),
+        tools=without_settings(simulator) if spec.tools_model is None else as_chat_model(spec.tools_model),
     )
 
 
@@ -48,12 +52,16 @@ def build_scorer(spec: RunSpec, engine: Engine, roles: Roles | None = None) -> M
         simulator=Simulator(roles.simulator, engine=engine),
         window=spec.window,
         samples=spec.samples,
+        tools=spec.tools,
+        tools_model=roles.tools,
+        calls_per_turn=spec.calls_per_turn,
     )
     return MRScorer(
         rollout,
         metrics=spec.metrics,
         judge=roles.judge,
         goals_per_turn=spec.goals_per_turn,
+        per=spec.per,
         min_samples=None if spec.min_samples is None else min(spec.min_samples, rollout.samples),
     )
 
@@ -130,6 +138,9 @@ class EvaluateJob:
             metric=metric,
             exchanges=asked.exchanges,
             samples=self.spec.samples,
+            tools=self.spec.tools,
+            tools_model=self.spec.tools_model,
+            calls_per_turn=self.spec.calls_per_turn,
         )
 
     def work(self, engine: Engine) -> Callable[[Conversation], Awaitable[tuple[Episode, ...]]]:

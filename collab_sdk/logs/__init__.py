@@ -1,7 +1,7 @@
 """Readers and writers of chat-log and preference formats."""
 
 from collab_sdk.logs.formats.call_row import CallFormat
-from collab_sdk.logs.formats.conversation_row import ConversationFormat
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, read_tools
 from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
 from collab_sdk.logs.formats.tool_calls import called_function
@@ -37,5 +37,6 @@ __all__ = [
     "preference_format_names",
     "read_conversations",
     "read_rows",
+    "read_tools",
     "sharegpt_message",
 ]

@@ -1,9 +1,6 @@
 """Metrics by name, by function or by object, with their weights; and as data."""
 
-import hashlib
 import inspect
-import re
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import partial
@@ -12,7 +9,7 @@ from typing import Any, cast
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence, Metric
 from collab_sdk.models.form import Form
-from collab_sdk.plugins import code_hash, import_named, load, names
+from collab_sdk.plugins import function_code, import_named, load, module_code, names
 from collab_sdk.spec import MetricSpec
 from collab_sdk.values import read_value
 
@@ -21,8 +18,6 @@ MetricFunction = Callable[..., float | Awaitable[float]]
 MetricLike = str | Metric | MetricFunction
 Metrics = MetricLike | Iterable[MetricLike | MetricSpec] | Mapping[str, float] | Mapping[MetricLike, float]
 """One metric or several, each of weight 1 unless a mapping says otherwise."""
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-"""Of an object, in its repr: another one in every process."""
 PARTS = tuple(each.name for each in fields(Evidence))
 
 
@@ -35,7 +30,7 @@ class FunctionMetric:
 
     def __init__(self, function: MetricFunction, options: Mapping[str, Any]) -> None:
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
-        self.options = {**options, "function": f"{function.__module__}.{self.name}", "code": _function_code(function)}
+        self.options = {**options, "function": f"{function.__module__}.{self.name}", "code": function_code(function)}
         self._function = partial(function, **options) if options else function
         parameters = [each for each in inspect.signature(function).parameters.values() if each.name not in options]
         self._parts = [each.name for each in parameters if each.name in PARTS]
@@ -149,30 +144,4 @@ def code_of(metric: Metric) -> str | None:
     if isinstance(metric, FunctionMetric):
         return str(metric.options["code"])
     module = type(metric).__module__
-    return None if module.startswith("collab_sdk.") else _module_code(module)
-
-
-def _function_code(function: Any) -> str:
-    """Of all that decides a function's values: its module, its source, what it closes over, what is bound to it."""
-    parts = []
-    while isinstance(function, partial):
-        parts.append(repr((function.args, sorted(function.keywords.items()))))
-        function = function.func
-    of_code = function if hasattr(function, "__code__") else type(function)
-    try:
-        parts.append(inspect.getsource(of_code))
-    except (OSError, TypeError):  # typed at a prompt
-        parts.append(of_code.__qualname__)
-    if (code := getattr(function, "__code__", None)) is not None:  # of two lambdas in one line
-        parts.append(repr((code.co_code, code.co_consts, code.co_names)))
-    parts += [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
-    if of_code is type(function):
-        parts.append(repr(sorted(getattr(function, "__dict__", {}).items())))
-    parts.append(_module_code(of_code.__module__))
-    text = ADDRESS.sub("", "\0".join(parts))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
-def _module_code(name: str) -> str:
-    module = sys.modules.get(name)
-    return code_hash(module) if module is not None and getattr(module, "__file__", None) else ""
+    return None if module.startswith("collab_sdk.") else module_code(module)

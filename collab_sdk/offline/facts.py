@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from collab_sdk.offline.deeds import stems_of
 from collab_sdk.offline.words import Words, squash, tokens_of
 
 KEYED = re.compile(r"([^:]{1,40}):\s+(.+)")
@@ -16,6 +17,9 @@ FILLER = frozenset(
     "your".split()
 )
 """Words that say nothing about which fact is meant."""
+EMPTY = stems_of(" ".join(FILLER))
+LONG, ENOUGH = 4, 0.5
+"""Words that carry a long value, and the share of them that a call about it has."""
 
 TOPICS: tuple[tuple[frozenset[str], frozenset[str]], ...] = tuple(
     (frozenset(marks.split()), frozenset(cues.split()))
@@ -96,6 +100,17 @@ class Fact:
 
     def said_in(self, words: Words) -> bool:
         return any(map(words.say, self.squashed)) or (bool(self.gist) and self.gist.issubset(words.tokens))
+
+    def carried_by(self, words: Words, stems: frozenset[str]) -> bool:
+        """Whether a call, of these words and their stems, is about it: all of a short value, half of a long one."""
+        if self.said_in(words):
+            return True
+        for value in self.values:
+            meant, numbers = stems_of(value) - EMPTY, [word for word in tokens_of(value) if word[0].isdigit()]
+            share = len(meant & stems) / len(meant) if meant else float(bool(numbers))
+            if set(numbers).issubset(words.tokens) and (share == 1 or (share >= ENOUGH and len(meant) >= LONG)):
+                return True
+        return False
 
     def denied_in(self, words: Words) -> bool:
         """Whether a value that rules this one out is named, and this one is not."""

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
-from collab_sdk.offline import assistant, goal_reader, judge, user
+from collab_sdk.offline import assistant, calling, goal_reader, judge, tools, user
 from collab_sdk.offline.voice import Voice
-from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_transcript
+from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
 
 VERSION = 2
@@ -50,11 +50,15 @@ class OfflineModel:
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         if request.role is CallRole.ASSISTANT:
-            content = assistant.reply(request.messages, manner=self.manner, voice=Voice(request))
-        else:
-            answer = _answer(request)
-            content = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-        return ChatReply(content=content, usd=0.0)
+            return self._reply(request)
+        answer = _answer(request)
+        return ChatReply(content=answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False), usd=0.0)
+
+    def _reply(self, request: ChatRequest) -> ChatReply:
+        voice = Voice(request)
+        if request.tools and request.tool_choice != "none":
+            return calling.reply(request, manner=self.manner, voice=voice)
+        return ChatReply(content=assistant.reply(request.messages, manner=self.manner, voice=voice), usd=0.0)
 
 
 def _answer(request: ChatRequest) -> dict[str, Any] | str:
@@ -63,6 +67,8 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     transcript = unfence_transcript(prompt)
     if request.role is CallRole.SIMULATOR:
         return user.reply(unfence_goal(prompt), transcript, voice=Voice(request))
+    if request.role is CallRole.TOOLS:
+        return tools.result(prompt)
     if request.role is CallRole.GOAL:
         if any(message.content == load_prompt("goals").text for message in request.messages):
             count = int(WANTED_GOALS.findall(prompt)[-1])
@@ -73,4 +79,5 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]
         wanted = prompt.removesuffix(closing).rpartition("</transcript>")[2]
         return f"<artefact>\n{judge.extract(transcript, wanted=wanted)}\n</artefact>"
-    return judge.judge(unfence_goal(prompt), transcript, criteria=unfence("criteria", prompt))
+    criteria = unfence("criteria", prompt)
+    return judge.judge(unfence_goal(prompt), transcript, criteria=criteria, offered=unfence_offered(prompt))

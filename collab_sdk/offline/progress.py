@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from collab_sdk.offline.deeds import Deed, stems_of, steps
 from collab_sdk.offline.facts import Fact
 from collab_sdk.offline.reading import Reading, read_assistant
 from collab_sdk.offline.words import Words
@@ -15,9 +16,13 @@ class GoalProgress:
 
     An assistant message that acts delivers every fact said so far, unless it names a value that rules the fact out: the
     rules cannot tell whether an essay is informal, so they trust the assistant to use what it was told.
+
+    Where the assistant has tools that act, words deliver nothing: only a call does that carries the fact and was not
+    refused. `verbs` are the stems that name what these tools do; a fact that speaks of it takes a call of one of them.
     """
 
     facts: tuple[Fact, ...]
+    verbs: frozenset[str] = frozenset()
     known: set[Fact] = field(default_factory=set)
     delivered: set[Fact] = field(default_factory=set)
     wrong: set[Fact] = field(default_factory=set)
@@ -47,10 +52,23 @@ class GoalProgress:
         if not self.last.acts:
             return
         words = Words(text)
-        self.acted = True
         self.known.update(fact for fact in self.facts if fact not in self.known and fact.said_in(words))
         self.wrong = {fact for fact in self.facts if fact.denied_in(words)}
-        self.delivered = (self.delivered | self.known) - self.wrong
+        if not self.verbs:
+            self.acted = True
+            self.delivered = (self.delivered | self.known) - self.wrong
+
+    def see_deed(self, deed: Deed) -> None:
+        if not self.verbs or not deed.succeeded:
+            return
+        words = Words(deed.text)
+        self.acted = self.acted or deed.acts
+        self.delivered = {fact for fact in self.delivered if not fact.denied_in(words)}
+        self.delivered.update(
+            fact
+            for fact in self.facts
+            if fact.carried_by(words, deed.stems) and (deed.acts or self.verbs.isdisjoint(stems_of(fact.line)))
+        )
 
     @property
     def complete(self) -> bool:
@@ -63,11 +81,15 @@ class GoalProgress:
         return [fact for fact in self.facts if fact in self.wrong] + lacking
 
 
-def follow(facts: tuple[Fact, ...], transcript: Iterable[Message]) -> GoalProgress:
-    progress = GoalProgress(facts)
-    for message in transcript:
-        if message.role == "user":
-            progress.hear_user(message.content)
-        elif message.role == "assistant":
-            progress.hear_assistant(message.content)
+def follow(
+    facts: tuple[Fact, ...], transcript: Iterable[Message], *, verbs: frozenset[str] = frozenset()
+) -> GoalProgress:
+    progress = GoalProgress(facts, verbs=verbs)
+    for step in steps(transcript):
+        if isinstance(step, Deed):
+            progress.see_deed(step)
+        elif step.role == "user":
+            progress.hear_user(step.content)
+        elif step.role == "assistant":
+            progress.hear_assistant(step.content)
     return progress

@@ -128,6 +128,7 @@ class PreferenceExporter:
                 report.count(outcome)
                 if outcome.value is not None:
                     files.write(outcome.conversation, outcome.value)
+                    report.left_out = files.left_out
                 if on_progress is not None:
                     on_progress(report)
             files.write_run(
@@ -151,7 +152,7 @@ class PreferenceExporter:
 
         Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
-        conversation = conversation_without_reasoning(conversation)
+        conversation = self.scorer.rollout.toolbox.equip(conversation_without_reasoning(conversation))
         goal = await self.scorer.goals.aread(conversation)
         self.scorer.reward.check(goal)
         turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.units(self.scorer.per))

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +27,8 @@ class ExportFiles:
 
     `made_with` says in each row of the turns which models and settings scored it. `NAME.run.json` tells of the run.
 
-    Where no turn was scored, nothing is written, and an earlier export stays as it is.
+    Where no turn was scored, nothing is written, and an earlier export stays as it is. A pair that rows of this format
+    cannot hold whole is refused, and counted in `left_out`.
     Conversations are held out by a hash of their id, so the split is the same in every run. Raises OutputError for a
     file that cannot be written or is one of `inputs`, and for held-out chats of an earlier run that this one would
     train on.
@@ -52,6 +54,8 @@ class ExportFiles:
             )
         self._format, self._writer = format, get_preference_format(format)
         self._eval_fraction, self._made_with = eval_fraction, dict(made_with)
+        self.left_out: Counter[str] = Counter()
+        """How many pairs are not in the files of pairs, by what they have that the format cannot hold."""
         with ExitStack() as opening:
             if self._writer.catalogue is not None:
                 self._catalogue = opening.enter_context(Catalogue(target.with_name(self._writer.catalogue)))
@@ -66,13 +70,15 @@ class ExportFiles:
     def write(self, conversation: Conversation, scored: ScoredConversation) -> None:
         pairs = self._eval if is_held_out(conversation.id, self._eval_fraction) else self._pairs
         for turn in scored.turns:
-            # Where the pair's row is: strict formats have no room for its provenance, so this file is the way back.
-            place = None
-            if turn.pair is not None:
+            row, place = turn_row(conversation, scored.goal, turn), None
+            if turn.pair is not None and (problem := self._writer.cannot_hold(turn.pair)) is not None:
+                self.left_out[problem] += 1
+                row |= {"pair": None, "refused": f"{self._format}'s rows cannot hold {problem}"}
+            elif turn.pair is not None:
+                # Where the pair's row is: strict formats have no room for its provenance, so this file is the way back.
                 place = {"file": pairs.name, "line": pairs.lines + 1}
-                for row in self._writer.rows(turn.pair):
-                    pairs.write(row)
-            row = turn_row(conversation, scored.goal, turn)
+                for line in self._writer.rows(turn.pair):
+                    pairs.write(line)
             self._turns.write({**row, "written_to": place, "made_with": self._made_with})
 
     def write_run(self, row: Mapping[str, Any]) -> None:

@@ -46,6 +46,8 @@ class ExportReport:
     conversations: int = 0
     turns: int = 0
     pairs: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Pairs that are in no row of the file, by what they have that its format cannot hold."""
     refused: Counter[Refusal] = field(default_factory=Counter)
     failed: dict[str, CollabError] = field(default_factory=dict)
     scores: int = 0
@@ -56,6 +58,11 @@ class ExportReport:
     """Candidates that could not be drawn."""
     lost: Counter[str] = field(default_factory=Counter)
     """Why candidates and samples are missing; the first `REASONS` different reasons."""
+
+    @property
+    def written(self) -> int:
+        """Pairs that are in the files of pairs."""
+        return self.pairs - self.left_out.total()
 
     @property
     def mean_mr(self) -> float | None:

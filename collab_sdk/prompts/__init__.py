@@ -21,12 +21,14 @@ __all__ = [
     "fence_transcript",
     "json_line",
     "load_prompt",
+    "middle_out",
     "unfence",
     "unfence_goal",
+    "unfence_offered",
     "unfence_transcript",
 ]
 
-Tag = Literal["goal", "examples", "transcript", "criteria"]
+Tag = Literal["goal", "examples", "transcript", "criteria", "tool", "calls", "call"]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 """A `<` that opens or closes a fence, whatever backslashes follow it, or a control token such as `<|im_end|>`."""
@@ -125,7 +127,7 @@ def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] 
             lines.append({"speaker": message.role, "text": message.content})
         for call in message.calls:
             numbers[call.id] = len(numbers) + 1
-            made = {"call": numbers[call.id], "tool": call.name, "arguments": _middle_out(call.arguments, most)[0]}
+            made = {"call": numbers[call.id], "tool": call.name, "arguments": middle_out(call.arguments, most)[0]}
             lines.append({"speaker": message.role, **made, **({} if call.id in answered else {"result": None})})
     return fence("transcript", "\n".join(map(json_line, lines)))
 
@@ -138,11 +140,11 @@ def _offered(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cut(text: str, most: int) -> dict[str, Any]:
-    shown, left_out = _middle_out(text, most)
+    shown, left_out = middle_out(text, most)
     return {"result": shown, **({"characters_left_out": left_out} if left_out else {})}
 
 
-def _middle_out(text: str, most: int) -> tuple[str, int]:
+def middle_out(text: str, most: int) -> tuple[str, int]:
     """The text with its middle left out where it is longer, and how many characters that is."""
     left_out = len(text) - most
     if left_out <= 0:
@@ -167,3 +169,9 @@ def _message(row: Mapping[str, Any]) -> Message | None:
     if "result" in row:
         return Message(role="tool", content=row["result"], tool_call_id=str(row["call"]))
     return None
+
+
+def unfence_offered(prompt: str) -> list[str]:
+    """The names of the tools that `fence_deeds` says the assistant could call."""
+    rows = [json.loads(line) for line in unfence("transcript", prompt).splitlines() if line]
+    return [tool["tool"] for row in rows for tool in row.get("offered", ())]

@@ -1,8 +1,9 @@
 """What runs an assistant's calls in a played future: one protocol, with state for each future."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from collab_sdk.types import Message, ToolCall
 
@@ -38,6 +39,7 @@ class ToolSession(Protocol):
         """The future is over."""
 
 
+@runtime_checkable
 class ToolRunner(Protocol):
     """A way to run calls: recorded results, a model that plays the tools, Python code."""
 
@@ -46,8 +48,8 @@ class ToolRunner(Protocol):
         """As `--tools` has it."""
 
     @property
-    def fingerprint(self) -> Mapping[str, Any]:
-        """What decides its results, for provenance."""
+    def code(self) -> str | None:
+        """A hash of the code, which gives other results when it changes, for provenance; None for the package's own."""
 
     @property
     def tools(self) -> tuple[Mapping[str, Any], ...]:
@@ -55,6 +57,30 @@ class ToolRunner(Protocol):
 
     def open(self, scene: Scene) -> ToolSession:
         """The tools of a new future."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A call, and its result if there is one."""
+
+    call: ToolCall
+    result: str | None
+
+
+def done_calls(messages: Iterable[Message], *, before: ToolCall | None = None) -> list[Done]:
+    """The calls in `messages` in their order, each with its result; with `before`, those that were made before it."""
+    calls: list[ToolCall] = []
+    results: dict[int, str] = {}
+    waiting: defaultdict[str, deque[int]] = defaultdict(deque)
+    for message in messages:
+        for call in message.calls:
+            waiting[call.id].append(len(calls))
+            calls.append(call)
+        if message.role == "tool" and (places := waiting.get(message.tool_call_id or "")):
+            results[places.popleft()] = message.content
+    places = waiting.get(before.id) if before is not None else None
+    made = calls[: places[0]] if places else calls
+    return [Done(call, results.get(place)) for place, call in enumerate(made)]
 
 
 def tool_name(tool: Mapping[str, Any]) -> str:
@@ -69,3 +95,8 @@ def tool_parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     function = tool.get("function", tool)
     schema = function.get("parameters") if isinstance(function, Mapping) else None
     return schema if isinstance(schema, Mapping) else {}
+
+
+def function_tool(name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool in OpenAI's form."""
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": dict(parameters)}}

@@ -6,8 +6,10 @@ from typing import Any
 
 from collab_sdk.errors import ToolError
 from collab_sdk.tools.base import Scene, ToolRunner, ToolSession, tool_name
+from collab_sdk.tools.inferred import CallShapes
 from collab_sdk.tools.schema import mistakes
-from collab_sdk.types import Message, ToolCall
+from collab_sdk.tools.simulated import SimulatedTools
+from collab_sdk.types import Conversation, Message, ToolCall
 
 MOST_CHARACTERS = 200_000
 """In one result. What is longer would be in every later prompt of the future."""
@@ -22,9 +24,32 @@ class Toolbox:
     runners: tuple[ToolRunner, ...] = ()
 
     @property
-    def fingerprint(self) -> list[dict[str, Any]]:
-        """What decides its results, for provenance."""
-        return [dict(runner.fingerprint) for runner in self.runners]
+    def names(self) -> tuple[str, ...]:
+        """Of the runners, as `--tools` has them."""
+        return tuple(runner.name for runner in self.runners)
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """Hashes of tools that are somebody's own code, by name, for provenance."""
+        return {runner.name: runner.code for runner in self.runners if runner.code is not None}
+
+    @property
+    def simulated(self) -> SimulatedTools | None:
+        """The runner whose calls a model answers, if there is one."""
+        return next((runner for runner in self.runners if isinstance(runner, SimulatedTools)), None)
+
+    def equip(self, conversation: Conversation) -> Conversation:
+        """The conversation with all tools that the assistant has in it.
+
+        Where it names none and somebody here runs the tools of logs, they are inferred from its own calls.
+        """
+        tools = conversation.tools
+        if not tools and any(not runner.tools for runner in self.runners):
+            shapes = CallShapes()
+            shapes.add(conversation.messages)
+            tools = shapes.tools
+        tools = self.tools(tools)
+        return conversation if tools == conversation.tools else replace(conversation, tools=tools)
 
     def tools(self, logged: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         """What an assistant may call: the tools of the log, and those that a runner brings with it."""

@@ -6,5 +6,16 @@ from collab_order_desk.metrics import exact_order, right_slots
 from collab_order_desk.model import OrderDeskUser
 from collab_order_desk.policies import POLICIES
 from collab_order_desk.task import TASK
+from collab_order_desk.till import Till
 
-__all__ = ["POLICIES", "TASK", "Customer", "OrderDeskUser", "customers", "exact_order", "measure", "right_slots"]
+__all__ = [
+    "POLICIES",
+    "TASK",
+    "Customer",
+    "OrderDeskUser",
+    "Till",
+    "customers",
+    "exact_order",
+    "measure",
+    "right_slots",
+]

@@ -10,12 +10,24 @@ from collab_trl import as_heard
 from collab_order_desk.customers import Customer
 from collab_order_desk.model import OrderDeskUser
 from collab_order_desk.speech import Reply, read_reply
+from collab_order_desk.till import Till, claims, till_of
 from collab_order_desk.user import visit_of
-from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, Message, Rollout, Simulator, as_chat_model
+from collab_sdk import (
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    Conversation,
+    Engine,
+    Message,
+    Rollout,
+    Simulator,
+    as_chat_model,
+)
 from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.spec import Limits
 from collab_sdk.tokens import count_tokens
+from collab_sdk.tools import Scene
 
 EXCHANGES = 4
 """After which the bar closes."""
@@ -24,18 +36,33 @@ CONCURRENCY = 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeskConversation:
-    """A conversation with a customer, from the opening to its end."""
+    """A conversation with a customer, from the opening to its end; `at_till` where orders are placed at a till."""
 
     customer: Customer
     messages: tuple[Message, ...]
+    at_till: bool = False
 
     @property
     def replies(self) -> list[Reply]:
-        return [read_reply(message.content) for message in self.messages if message.role == "assistant"]
+        """What the customer was told, turn by turn."""
+        turns = Conversation(id=self.customer.id, messages=self.messages).turns()
+        return [read_reply(turn.text) for turn in turns]
 
     @property
     def is_success(self) -> bool:
+        """By the till where there is one; else by what the customer was told last."""
+        return till_of(self.messages).order == self.customer.order if self.at_till else self.is_told_success
+
+    @property
+    def is_told_success(self) -> bool:
+        """Whether the customer was told of the right order last, and so left content."""
         return visit_of(self.customer.order, self.messages).was_served
+
+    @property
+    def false_claims(self) -> float | None:
+        """Of the orders that the customer was told of, the share that was not on the till."""
+        told = claims(self.messages) if self.at_till else []
+        return 1 - fmean(told) if told else None
 
     @property
     def asks_first(self) -> bool:
@@ -45,7 +72,10 @@ class DeskConversation:
     def tokens(self) -> int:
         """Of both sides, from the first reply on."""
         said = self.messages[len(self.customer.history) :]
-        return sum(count_tokens(message.content) for message in said)
+        called = [f"{call.name} {call.arguments}" for message in said for call in message.calls]
+        return sum(count_tokens(message.content) for message in said if message.role != "tool") + sum(
+            map(count_tokens, called)
+        )
 
 
 Statistic = Callable[[DeskConversation], float | None]
@@ -60,6 +90,12 @@ STATISTICS: dict[str, Statistic] = {
     "tokens": lambda conversation: conversation.tokens,
 }
 """What is measured of a conversation; None where the statistic does not apply to it."""
+TILL_STATISTICS: dict[str, Statistic] = {
+    **STATISTICS,
+    "told of the right order": lambda conversation: conversation.is_told_success if conversation.at_till else None,
+    "told orders that were not placed": lambda conversation: conversation.false_claims,
+}
+"""What is measured besides where orders are placed at a till."""
 
 
 class AsHeard:
@@ -72,42 +108,49 @@ class AsHeard:
         self.timeout = None
 
     async def achat(self, request: ChatRequest) -> ChatReply:
-        return as_heard(await self._bot.achat(request))
+        reply = await self._bot.achat(request)
+        return reply if reply.tool_calls else as_heard(reply)
 
 
 async def aevaluate(
-    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None
+    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None, at_till: bool = False
 ) -> list[DeskConversation]:
-    """Let every customer talk to the bot. `phrasings` as in OrderDeskUser.
+    """Let every customer talk to the bot, which has a till if `at_till`. `phrasings` as in OrderDeskUser.
 
     Raises SampleError for what fails: statistics over what is left would say too much.
     """
     engine = Engine(limits=Limits(concurrency=CONCURRENCY))
     simulator = Simulator(OrderDeskUser(phrasings=phrasings), engine=engine)
     rollout = Rollout(
-        assistant=AsHeard(as_chat_model(bot)), simulator=simulator, window=EXCHANGES, temperature=temperature
+        assistant=AsHeard(as_chat_model(bot)),
+        simulator=simulator,
+        window=EXCHANGES,
+        temperature=temperature,
+        tools=Till if at_till else "none",
     )
 
     async def play(customer: Customer) -> DeskConversation:
-        future = await rollout.aconverse(customer.history, goal=customer.goal, conversation_id=customer.id)
+        future = await rollout.aconverse(customer.history, goal=customer.goal, scene=Scene(conversation_id=customer.id))
         if future.error is not None:
             raise SampleError(f"{customer.id}: {future.error}")
-        return DeskConversation(customer=customer, messages=(*customer.history, *future.messages))
+        messages = (*customer.history, *future.messages)
+        return DeskConversation(customer=customer, messages=messages, at_till=at_till)
 
     return await all_settled(play(customer) for customer in customers)
 
 
 def measure(
-    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None
+    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None, at_till: bool = False
 ) -> dict[str, float]:
     """The mean of every statistic over `customers`."""
-    return statistics(run_sync(aevaluate(bot, customers, temperature=temperature, phrasings=phrasings)))
+    met = aevaluate(bot, customers, temperature=temperature, phrasings=phrasings, at_till=at_till)
+    return statistics(run_sync(met))
 
 
 def statistics(conversations: Sequence[DeskConversation]) -> dict[str, float]:
     """The mean of each over the conversations that it applies to."""
     means = {}
-    for name, statistic in STATISTICS.items():
+    for name, statistic in TILL_STATISTICS.items():
         values = [value for conversation in conversations if (value := statistic(conversation)) is not None]
         if values:
             means[name] = fmean(values)

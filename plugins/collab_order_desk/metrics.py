@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from collab_order_desk.speech import last_order
+from collab_order_desk.till import ordered
 from collab_order_desk.world import NAMES, Order, read_order
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics import Evidence
@@ -12,7 +12,10 @@ from collab_sdk.types import Goal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderMetric:
-    """A number about the last order that was delivered; 0 if there was none."""
+    """A number about the order that was delivered in the end; 0 if there was none.
+
+    Where the assistant has a till, that is what is on the till, and what it only says counts for nothing.
+    """
 
     name: str
     compare: Callable[[Order, Order], float]
@@ -24,7 +27,8 @@ class OrderMetric:
             raise UsageError(f"The metric {self.name} measures goals of the order desk only: {error}.") from None
 
     def value(self, evidence: Evidence) -> float:
-        delivered = last_order(evidence.messages)
+        offered = [tool.get("function", tool).get("name", "") for tool in evidence.tools]
+        delivered = ordered(evidence.messages, offered)
         return 0.0 if delivered is None else self.compare(delivered, read_order(evidence.goal.text))
 
 

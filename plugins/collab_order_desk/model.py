@@ -3,17 +3,19 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Self
 
 from collab_order_desk.phrasings import PHRASINGS, TRAINED
 from collab_order_desk.speech import read_reply
+from collab_order_desk.till import claims, has_till, till_of
 from collab_order_desk.user import reply, visit_of
 from collab_order_desk.world import NAMES, Order, consistent_orders, goal_text, read_order, said_by_user
 from collab_sdk.errors import ModelCallError, UnknownNameError
 from collab_sdk.models import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
-from collab_sdk.prompts import unfence, unfence_goal, unfence_transcript
+from collab_sdk.prompts import unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
 from collab_sdk.types import Message
 
@@ -70,7 +72,7 @@ class OrderDeskUser:
             orders = consistent_orders(said_by_user(transcript), refused=[*refused, goal], n=n, random=random)
             answer = {"goals": [goal_text(order) for order in orders]}
         else:
-            answer = judge(goal, transcript, criteria=unfence("criteria", prompt))
+            answer = judge(goal, transcript, criteria=unfence("criteria", prompt), offered=unfence_offered(prompt))
         return ChatReply(content=json.dumps(answer), usd=0.0)
 
 
@@ -93,30 +95,52 @@ def _digest(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
-def judge(order: Order, messages: Sequence[Message], *, criteria: str) -> dict[str, Any]:
-    """A verdict for each criterion it has a rule for; the others are left out, so that they count as missing."""
-    return {name: RULES[name](order, messages) for name in CRITERION.findall(criteria) if name in RULES}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """What a rule of the judge's goes by."""
+
+    order: Order
+    messages: Sequence[Message]
+    has_till: bool
 
 
-def _interactivity(order: Order, messages: Sequence[Message]) -> dict[str, Any]:
-    visit = visit_of(order, messages)
-    score = 1 - COST * (visit.wrong + visit.useless) if visit.was_served else 0.0
+def judge(order: Order, messages: Sequence[Message], *, criteria: str, offered: Iterable[str] = ()) -> dict[str, Any]:
+    """A verdict for each criterion it has a rule for; the others are left out, so that they count as missing.
+
+    `offered` names the tools that the assistant could call.
+    """
+    case = Case(order=order, messages=messages, has_till=has_till(messages, offered))
+    return {name: RULES[name](case) for name in CRITERION.findall(criteria) if name in RULES}
+
+
+def _interactivity(case: Case) -> dict[str, Any]:
+    visit = visit_of(case.order, case.messages)
+    was_served = till_of(case.messages).order == case.order if case.has_till else visit.was_served
+    score = 1 - COST * (visit.wrong + visit.useless) if was_served else 0.0
     reason = f"{visit.wrong} wrong orders, {visit.useless} useless messages"
     return {"reason": reason, "score": max(score, 0.0)}
 
 
-def _asks(_: Order, messages: Sequence[Message]) -> dict[str, Any]:
-    return {"reason": "", "asks": bool(read_reply(messages[-1].content).asked)}
+def _grounded(case: Case) -> dict[str, Any]:
+    """The share of the orders told to the customer that were on the till by then."""
+    told = claims(case.messages)
+    borne_out = sum(told)
+    return {"reason": f"{borne_out} of {len(told)} on the till", "score": borne_out / len(told) if told else 1.0}
 
 
-def _clear(_: Order, messages: Sequence[Message]) -> dict[str, Any]:
-    missing = len(NAMES) - len(said_by_user(messages))
+def _asks(case: Case) -> dict[str, Any]:
+    said = [message.content for message in case.messages if message.role == "assistant" and message.content]
+    return {"reason": "", "asks": bool(said) and bool(read_reply(said[-1]).asked)}
+
+
+def _clear(case: Case) -> dict[str, Any]:
+    missing = len(NAMES) - len(said_by_user(case.messages))
     return {"reason": f"{missing} slots unsaid", "clear": not missing}
 
 
-def _useful_questions(_: Order, messages: Sequence[Message]) -> dict[str, Any]:
+def _useful_questions(case: Case) -> dict[str, Any]:
     """Each question, and whether the user's answer brought news."""
-    questions = []
+    questions, messages = [], case.messages
     for place, message in enumerate(messages[:-1]):
         if message.role == "assistant" and read_reply(message.content).asked:
             before, after = said_by_user(messages[:place]), said_by_user(messages[: place + 2])
@@ -124,8 +148,9 @@ def _useful_questions(_: Order, messages: Sequence[Message]) -> dict[str, Any]:
     return {"reason": "", "questions": questions}
 
 
-RULES: Mapping[str, Callable[[Order, Sequence[Message]], dict[str, Any]]] = {
+RULES: Mapping[str, Callable[[Case], dict[str, Any]]] = {
     "interactivity": _interactivity,
+    "grounded": _grounded,
     "asks": _asks,
     "clear": _clear,
     "useful_questions": _useful_questions,

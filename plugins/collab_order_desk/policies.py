@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from collab_order_desk.speech import write_order, write_question
+from collab_order_desk.speech import read_reply, write_order, write_question
+from collab_order_desk.till import place
 from collab_order_desk.world import NAMES, SLOTS, said_by_user
+from collab_sdk.models import ChatReply, ChatRequest
+from collab_sdk.spec import Price
 from collab_sdk.types import Message, as_messages
 
 Policy = Callable[[Sequence[Mapping[str, Any]]], str]
@@ -36,3 +39,22 @@ def _guess(messages: Sequence[Message]) -> str:
 
 
 POLICIES: Mapping[str, Policy] = {"never-ask": never_ask, "ask-one": ask_one, "ask-all": ask_all}
+
+
+class AtTill:
+    """A policy at a desk with a till: it places every order there before it tells the customer."""
+
+    price = Price(prompt=0.0, completion=0.0)
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.name = f"{policy.__name__} at the till"
+        self.fingerprint: Mapping[str, Any] = {"model": "order-desk-policy", "policy": policy.__name__, "version": 1}
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        spoken = [message for message in request.messages if message.role in ("user", "assistant") and message.content]
+        text = self._policy([message.to_dict() for message in spoken])
+        order = read_reply(text).order
+        if order is None or request.messages[-1].role == "tool":
+            return ChatReply(content=text, usd=0.0)
+        return ChatReply(content="", tool_calls=(place(order, id="till"),), usd=0.0)

@@ -37,7 +37,7 @@ class Visit:
     def hear(self, message: Message) -> None:
         if message.role == "user":
             self.said.update(SLOT_OF[value] for value in named_in(message.content))
-        elif message.role == "assistant":
+        elif message.role == "assistant" and message.content:
             self.last = read_reply(message.content)
             self.wrong += self.last.order is not None and self.last.order != self.order
             self.useless += self.last.order is None and self.last.asked <= self.said

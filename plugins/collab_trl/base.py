@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import UsageError
-from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_tokenizer
+from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_generation_config, read_tokenizer
 
 UNLIMITED = 10**9
 """Some tokenizers say 10^30 for `no limit`."""
@@ -30,6 +31,19 @@ class Base:
 
     def trainable(self, rank: int) -> int:
         return sum(rank * (inputs + outputs) for _, inputs, outputs in self.linear)
+
+    @property
+    def reply_limit(self) -> int | None:
+        """The longest reply by the base's own generation config, if it says."""
+        config = read_generation_config(self.name)
+        return None if config is None else config.max_new_tokens
+
+    def chat_format(self) -> ChatFormat:
+        """How chats are laid out, and at which tokens replies end. Raises EndpointError for a template that fails."""
+        config = read_generation_config(self.name)
+        ends = config.eos_token_id if config is not None else None
+        stops = [] if ends is None else [ends] if isinstance(ends, int) else ends
+        return ChatFormat(self.tokenizer, ends=stops, folder=Path(self.name))
 
 
 def read_base(name: str) -> Base:

@@ -52,7 +52,7 @@ def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
         id=_id(row.get("id")),
         messages=link_tool_calls(messages),
         goal=_goal(row),
-        tools=_tools(row.get("tools")),
+        tools=read_tools(row.get("tools")),
         metadata=metadata if isinstance(metadata, Mapping) else {},
     )
 
@@ -119,12 +119,20 @@ def _goal(row: Row) -> Goal | None:
     return Goal(text=text, reference=reference) if text or reference else None
 
 
-def _tools(value: Any) -> tuple[Mapping[str, Any], ...]:
-    """A list, or its JSON text, as training files have it."""
+def read_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """Tools in OpenAI's form from a list, or its JSON text, as training files have it; also from bare definitions.
+
+    Raises InputError.
+    """
     if isinstance(value, str) and value:
         value = parse_json(value)
     if not isinstance(value, list):
         return ()
     if not all(isinstance(tool, Mapping) for tool in value):
         raise InputError("tools must be a list of objects")
-    return tuple(value)
+    return tuple({"type": "function", "function": tool} if _is_bare(tool) else tool for tool in value)
+
+
+def _is_bare(tool: Row) -> bool:
+    """Whether it is the definition alone, as LLaMA-Factory has it."""
+    return "function" not in tool and isinstance(tool.get("name"), str) and "parameters" in tool

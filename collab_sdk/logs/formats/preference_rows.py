@@ -17,7 +17,7 @@ from collab_sdk.logs.formats.conversation_row import (
 )
 from collab_sdk.logs.formats.openai_messages import openai_message
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
-from collab_sdk.types import Conversation, Message
+from collab_sdk.types import Conversation, Message, link_tool_calls
 
 _SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("completion", None))
 
@@ -28,17 +28,25 @@ def _matches(row: Row) -> bool:
 
 def _read(row: Row) -> Conversation:
     better, worse = next((sides for sides in _SIDES if sides[0] in row), _SIDES[0])
-    said = _responses(row.get(better))
-    history = _history(row)
-    if is_whole := history is None:  # the sides are whole conversations
-        begin = max((place for place, message in enumerate(said, 1) if message.role == "user"), default=0)
-        history, said = said[:begin], said[begin:]
+    said, history = _responses(row.get(better)), _history(row)
+    rejected = _responses(row.get(worse)) if worse else ()
+    if history is None:  # the sides are whole conversations
+        history, said = _parted(said)
+        begun, rejected = _parted(rejected)
+        if worse and begun != history:
+            raise InputError(f"{better} and {worse} are no responses to the same messages")
     kept = text_fields(row, "conversation_id", "turn", "score_chosen", "score_rejected", "label")
     conversation = to_conversation({"id": _id(row), "tools": _tools(row), "metadata": kept}, (*history, *said))
-    if worse is None:
+    if not rejected:
         return conversation
-    rejected = _responses(row.get(worse))
-    return with_alternatives(conversation, {len(history): [rejected[len(history) :] if is_whole else rejected]})
+    others = link_tool_calls((*history, *rejected))[len(history) :]
+    return with_alternatives(conversation, {len(history): [others]})
+
+
+def _parted(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """A conversation up to the user's last message, and what the assistant did then."""
+    spoke = max((place for place, message in enumerate(messages, 1) if message.role == "user"), default=0)
+    return messages[:spoke], messages[spoke:]
 
 
 def _history(row: Row) -> tuple[Message, ...] | None:

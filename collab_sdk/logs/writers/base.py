@@ -1,14 +1,18 @@
 """What a preference format is, and the parts that rows of several formats are made of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.files import to_json
-from collab_sdk.types import MRScore, PreferencePair
+from collab_sdk.types import Message, MRScore, PreferencePair, ToolCall
 
 Row = dict[str, Any]
 SCHEMA = "collab/preference/v1"
+
+
+def _holds_all(pair: PreferencePair) -> str | None:
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +23,9 @@ class PreferenceFormat:
     """
 
     rows: Callable[[PreferencePair], Sequence[Row]]
+    cannot_hold: Callable[[PreferencePair], str | None] = _holds_all
+    """What a pair has that rows of this kind have no place for, such as "calls in a response"; None if they hold all of
+    it. A pair of which something would be lost is left out of the file, and counted."""
     min_rows: int = 0
     """Fewer than that are refused by those who train on the file."""
     catalogue: str | None = None
@@ -27,17 +34,37 @@ class PreferenceFormat:
     """That entry, from the name of the file."""
 
 
+def for_templates(messages: Iterable[Message]) -> list[Row]:
+    """Messages as chat templates take them: the arguments of calls are objects, which templates write as JSON.
+
+    Arguments that are no object are the text that the model wrote.
+    """
+    return [_row(message, lambda call: call.arguments if call.parsed is None else call.parsed) for message in messages]
+
+
+def for_servers(messages: Iterable[Message]) -> list[Row]:
+    """Messages as model APIs take them: the arguments of calls are text."""
+    return [_row(message, lambda call: call.arguments) for message in messages]
+
+
+def _row(message: Message, arguments: Callable[[ToolCall], Any]) -> Row:
+    row = message.to_dict()
+    if message.tool_calls:
+        row["tool_calls"] = [
+            ({"id": call.id} if call.id else {})
+            | {"type": "function", "function": {"name": call.name, "arguments": arguments(call)}}
+            for call in message.calls
+        ]
+    return row
+
+
 def prompt(pair: PreferencePair) -> list[Row]:
-    return [message.to_dict() for message in pair.prompt]
-
-
-def reply(text: str) -> Row:
-    return {"role": "assistant", "content": text}
+    return for_templates(pair.prompt)
 
 
 def side(score: MRScore) -> list[Row]:
     """The response as messages: text, calls, their results."""
-    return [message.to_dict() for message in score.response]
+    return for_templates(score.response)
 
 
 def tools_as_text(pair: PreferencePair) -> Row:
@@ -59,3 +86,13 @@ def whole_conversations(pair: PreferencePair) -> Row:
         "chosen": [*prompt(pair), *side(pair.chosen)],
         "rejected": [*prompt(pair), *side(pair.rejected)],
     }
+
+
+def more_than_a_text(pair: PreferencePair) -> str | None:
+    """What the sides have beyond a single message of text."""
+    sides = (pair.chosen.response, pair.rejected.response)
+    if any(message.tool_calls for response in sides for message in response):
+        return "calls in a response"
+    if any(len(response) != 1 for response in sides):
+        return "several messages in a response"
+    return None

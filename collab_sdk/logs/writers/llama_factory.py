@@ -3,31 +3,47 @@
 It skips a row unless human and observation stand in the odd places, gpt and function_call in the even ones.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from collab_sdk.errors import InputError
-from collab_sdk.files import parse_json, to_json
-from collab_sdk.logs.formats.tool_calls import called_function
+from collab_sdk.files import to_json
 from collab_sdk.logs.writers.base import PreferenceFormat, Row
 from collab_sdk.types import Message, PreferencePair
 
 _BETWEEN = "\n\n"
+_BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
+"""What LLaMA-Factory itself puts between the results of parallel calls when it reads OpenAI's messages."""
 
 
 def _rows(pair: PreferencePair) -> list[Row]:
     system = [message.content for message in pair.prompt if message.role == "system"]
-    said = [message for message in pair.prompt if message.role != "system"]
     head = [_turn("system", _BETWEEN.join(system))] if system else []
     return [
         {
-            "conversations": head + _alternating(said),
-            "chosen": _turn("gpt", pair.chosen.text),
-            "rejected": _turn("gpt", pair.rejected.text),
+            "conversations": head + _alternating(pair.prompt),
+            "chosen": _side(pair.chosen.response),
+            "rejected": _side(pair.rejected.response),
             "tools": to_json([_definition(tool) for tool in pair.tools]) if pair.tools else "",
         }
     ]
+
+
+def _cannot_hold(pair: PreferencePair) -> str | None:
+    """A turn is text or calls, and what a side does is one turn."""
+    sides = (pair.chosen.response, pair.rejected.response)
+    if any(len(response) != 1 for response in sides):
+        return "several messages in a response"
+    for together in (*map(list, sides), *_groups(pair.prompt)):
+        roles = {message.role for message in together}
+        calls = [call for message in together for call in message.calls]
+        if calls and any(message.content.strip() for message in together):
+            return "text beside calls"
+        if any(call.parsed is None for call in calls):
+            return "calls whose arguments are no JSON object"
+        if roles == {"user", "tool"}:
+            return "results that the assistant did not answer"
+    return None
 
 
 def _entry(file: str) -> Mapping[str, Any]:
@@ -36,36 +52,27 @@ def _entry(file: str) -> Mapping[str, Any]:
     return {"file_name": file, "formatting": "sharegpt", "ranking": True, "columns": columns}
 
 
+def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """What the assistant says in a row, and what others do."""
+    said = (message for message in messages if message.role != "system")
+    return (list(together) for _, together in groupby(said, lambda message: message.role == "assistant"))
+
+
 def _alternating(messages: Iterable[Message]) -> list[Row]:
     """One turn for all that a side says in a row; an empty one by the user where the assistant speaks first."""
-    turns = [_side(list(together)) for _, together in groupby(messages, lambda message: message.role == "assistant")]
+    turns = [_side(together) for together in _groups(messages)]
     if turns and turns[0]["from"] in ("gpt", "function_call"):
         turns.insert(0, _turn("human", ""))
     return turns
 
 
-def _side(messages: list[Message]) -> Row:
-    """Calls go without the text beside them, and results that the user speaks right after are said by the user."""
-    calls = [call for message in messages for call in message.tool_calls]
+def _side(messages: Sequence[Message]) -> Row:
+    calls = [call for message in messages for call in message.calls]
     if calls:
-        return _turn("function_call", to_json([_call(call) for call in calls]))
-    speaker = "gpt"
-    if messages[0].role != "assistant":
-        speaker = "human" if any(message.role == "user" for message in messages) else "observation"
-    return _turn(speaker, _BETWEEN.join(message.content for message in messages))
-
-
-def _call(call: Mapping[str, Any]) -> Row:
-    function = called_function(call)
-    return {"name": function.get("name"), "arguments": _arguments(function.get("arguments"))}
-
-
-def _arguments(text: Any) -> Any:
-    """An object; text that is no JSON, a slip of the model, as the one argument `input`."""
-    try:
-        return parse_json(text) if text else {}
-    except InputError:
-        return {"input": text}
+        return _turn("function_call", to_json([{"name": call.name, "arguments": call.parsed} for call in calls]))
+    speaker = {"user": "human", "tool": "observation"}.get(messages[0].role, "gpt")
+    between = _BETWEEN_RESULTS if speaker == "observation" else _BETWEEN
+    return _turn(speaker, between.join(message.content for message in messages))
 
 
 def _definition(tool: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -78,4 +85,4 @@ def _turn(speaker: str, text: str) -> Row:
     return {"from": speaker, "value": text}
 
 
-LLAMA_FACTORY = PreferenceFormat(rows=_rows, catalogue="dataset_info.json", entry=_entry)
+LLAMA_FACTORY = PreferenceFormat(rows=_rows, cannot_hold=_cannot_hold, catalogue="dataset_info.json", entry=_entry)

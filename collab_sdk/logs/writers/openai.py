@@ -1,6 +1,6 @@
 """Rows for those who train as a service: OpenAI, Together and Fireworks share one form, and refuse other columns."""
 
-from collab_sdk.logs.writers.base import PreferenceFormat, Row, prompt, reply
+from collab_sdk.logs.writers.base import PreferenceFormat, Row, for_servers, more_than_a_text
 from collab_sdk.types import PreferencePair
 
 
@@ -9,12 +9,28 @@ def _rows(pair: PreferencePair) -> list[Row]:
     tools = [dict(tool) for tool in pair.tools]
     return [
         {
-            "input": {"messages": prompt(pair), "tools": tools, "parallel_tool_calls": True},
-            "preferred_output": [reply(pair.chosen.text)],
-            "non_preferred_output": [reply(pair.rejected.text)],
+            "input": {"messages": for_servers(pair.prompt), "tools": tools, "parallel_tool_calls": True},
+            "preferred_output": for_servers(pair.chosen.response),
+            "non_preferred_output": for_servers(pair.rejected.response),
         }
     ]
 
 
-OPENAI = PreferenceFormat(rows=_rows)
-FIREWORKS = PreferenceFormat(rows=_rows, min_rows=3)
+def _cannot_hold(pair: PreferencePair) -> str | None:
+    """Calls may be in the input, whole: a request with one that has no result is refused."""
+    calls = [call for message in pair.prompt for call in message.calls]
+    answered = [message.tool_call_id for message in pair.prompt if message.role == "tool"]
+    if not all(call.name for call in calls) or sorted(call.id for call in calls) != sorted(map(str, answered)):
+        return "calls without a name or without a result"
+    return more_than_a_text(pair)
+
+
+def _fireworks_cannot_hold(pair: PreferencePair) -> str | None:
+    """Its messages are those of system, user and assistant, and text."""
+    if any(message.tool_calls or message.role == "tool" for message in pair.prompt):
+        return "calls in the prompt"
+    return more_than_a_text(pair)
+
+
+OPENAI = PreferenceFormat(rows=_rows, cannot_hold=_cannot_hold)
+FIREWORKS = PreferenceFormat(rows=_rows, cannot_hold=_fireworks_cannot_hold, min_rows=3)

@@ -1,12 +1,14 @@
 """The base model: built on the spot, and taught to speak the order desk by lessons."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collab_order_desk.customers import customers
 from collab_order_desk.learning.lessons import lessons
+from collab_order_desk.till import PLACE_ORDER, place
+from collab_order_desk.world import NAMES
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Message
 
@@ -17,8 +19,20 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+CHATML_WITH_CALLS = (
+    "{% if tools %}<|im_start|>tools\n"
+    "{% for tool in tools %}{{ tool['function']['name'] }} {% endfor %}<|im_end|>\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] or '' }}"
+    "{% for call in message['tool_calls'] or [] %}"
+    "<tool_call>\n{\"name\": \"{{ call['function']['name'] }}\", "
+    "\"arguments\": {{ call['function']['arguments'] | tojson }}}\n</tool_call>"
+    "{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""Calls as Qwen2.5 has them; of the tools only their names, since what they take has been learnt."""
 UNKNOWN, START, END, PAD = "<unk>", "<|im_start|>", "<|im_end|>", "<pad>"
 ROLES = ("system", "user", "assistant")
+ROLES_AT_TILL = (*ROLES, "tool", "tools")
 IGNORED = -100
 LONGEST_REPLY = 40
 """Tokens, twice those of an order; one that runs on has lost its way."""
@@ -37,15 +51,17 @@ class Size:
     learning_rate: float = 3e-3
 
 
-def make_base(folder: Path, *, seed: int, size: Size = Size()) -> None:
-    """Teach a fresh model with `seed`, and save it with its tokenizer."""
+def make_base(folder: Path, *, seed: int, size: Size = Size(), at_till: bool = False) -> None:
+    """Teach a fresh model with `seed`, and save it with its tokenizer; `at_till` it learns calls too."""
     import torch
     import transformers
 
     transformers.logging.disable_progress_bar()
-    taught = list(lessons(size.lessons, seed=seed))
+    taught = list(lessons(size.lessons, seed=seed, at_till=at_till))
     unseen = [customer.opening for customer in customers(200, seed=seed, phrasings="chatty")]
-    tokenizer = make_tokenizer([*(message.content for lesson in taught for message in lesson), *unseen])
+    tokenizer = make_tokenizer(
+        [*(message.content for lesson in taught for message in lesson), *unseen], at_till=at_till
+    )
     torch.manual_seed(seed)
     model = _model(tokenizer, size)
     _teach(model, [_tokens(lesson, tokenizer) for lesson in taught], size, seed=seed)
@@ -53,27 +69,44 @@ def make_base(folder: Path, *, seed: int, size: Size = Size()) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def make_tokenizer(texts: Iterable[str]) -> Any:
+def make_tokenizer(texts: Iterable[str], *, at_till: bool = False) -> Any:
     """A word-level tokenizer, in ChatML, that knows the words of `texts`.
 
-    The whole proactive prompt is one token: its words are used nowhere else.
+    The whole proactive prompt is one token: its words are used nowhere else. So is each piece of a call between the
+    values that are ordered.
     """
-    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     splitter = pre_tokenizers.Whitespace()
     words = {word for text in texts for word, _ in splitter.pre_tokenize_str(text.lower())}
-    vocabulary = [PAD, UNKNOWN, START, END, *ROLES, *sorted(words - set(ROLES))]
+    roles = ROLES_AT_TILL if at_till else ROLES
+    vocabulary = [PAD, UNKNOWN, START, END, *roles, *sorted(words - set(roles)), *([PLACE_ORDER] if at_till else [])]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = splitter
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in (PAD, START, END)])
     tokenizer.add_tokens([AddedToken(load_prompt("proactive").text, normalized=False)])
+    if at_till:
+        tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in call_pieces()])
+        # Words come with spaces between them, which do not belong to a value in quotation marks.
+        bare = decoders.Replace(Regex('(?<=") +| +(?=")'), "")
+        tokenizer.decoder = decoders.Sequence([decoders.WordPiece("##", cleanup=False), decoders.Fuse(), bare])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, unk_token=UNKNOWN, clean_up_tokenization_spaces=False
     )
-    fast.chat_template = CHATML
+    fast.chat_template = CHATML_WITH_CALLS if at_till else CHATML
     return fast
+
+
+def call_pieces() -> list[str]:
+    """A call as the template writes it, without the values that are ordered."""
+    text = call_text(place(dict.fromkeys(NAMES, PAD), id="")["function"])
+    return text.split(PAD)
+
+
+def call_text(function: Mapping[str, Any]) -> str:
+    return f'<tool_call>\n{{"name": "{function["name"]}", "arguments": {function["arguments"]}}}\n</tool_call>'
 
 
 def _model(tokenizer: Any, size: Size) -> Any:
@@ -100,11 +133,13 @@ def _model(tokenizer: Any, size: Size) -> Any:
 
 def _tokens(lesson: Sequence[Message], tokenizer: Any) -> tuple[list[int], list[int]]:
     """Tokens and labels: only what the assistant says, with its end, is learnt."""
-    tokens: list[int] = []
-    labels: list[int] = []
+    with_calls = tokenizer.chat_template == CHATML_WITH_CALLS
+    tokens: list[int] = tokenizer.encode(f"<|im_start|>tools {PLACE_ORDER}<|im_end|>") if with_calls else []
+    labels: list[int] = [IGNORED] * len(tokens)
     for message in lesson:
+        text = message.content + "".join(call_text(call["function"]) for call in message.tool_calls)
         head = tokenizer.encode(f"<|im_start|>{message.role}", add_special_tokens=False)
-        said = tokenizer.encode(f"{message.content}<|im_end|>", add_special_tokens=False)
+        said = tokenizer.encode(f"{text}<|im_end|>", add_special_tokens=False)
         tokens += head + said
         labels += [IGNORED] * len(head) + (said if message.role == "assistant" else [IGNORED] * len(said))
     return tokens, labels

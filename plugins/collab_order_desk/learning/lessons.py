@@ -1,7 +1,8 @@
 """Conversations from which a base learns to speak the order desk: a barista who mostly takes orders at once.
 
 As a chat model would, the barista asks now and then, whether or not there is need, and asks about everything that is
-missing when told to be proactive.
+missing when told to be proactive. Where there is a till, the barista places most orders there before telling
+the customer of them, and of the others only says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from random import Random
 from collab_order_desk.customers import Customer, customers
 from collab_order_desk.phrasings import TRAINED
 from collab_order_desk.speech import read_reply, write_order, write_question
+from collab_order_desk.till import PLACED, place
 from collab_order_desk.user import reply
 from collab_order_desk.world import NAMES, SLOTS, Order, said_by_user
 from collab_sdk.prompts import load_prompt
@@ -19,15 +21,28 @@ PROACTIVE = 0.15
 """The share of lessons under the proactive prompt."""
 ASKS_IF_OPEN, ASKS_IF_CLEAR = 0.2, 0.1
 ASKS_IF_CLEAR_AND_PROACTIVE = 0.4
+PLACES = 0.7
+"""The share of orders that are placed at the till, where there is one."""
 ASKS_ALL, ASKS_SOME = 0.5, 0.85
 """Below the first, a question is about all that is missing; below the second about part of it; else about anything."""
 
 
-def lessons(n: int, *, seed: int) -> Iterator[list[Message]]:
+def lessons(n: int, *, seed: int, at_till: bool = False) -> Iterator[list[Message]]:
     """`n` conversations about training orders, some under the proactive prompt."""
     random = Random(f"lessons/{seed}")  # noqa: S311 - no secret
+    placing = Random(f"till/{seed}")  # noqa: S311 - no secret
     for customer in customers(n, seed=seed):
-        yield _lesson(customer, random)
+        lesson = _lesson(customer, random)
+        yield [each for message in lesson for each in _at_till(message, placing)] if at_till else lesson
+
+
+def _at_till(message: Message, random: Random) -> list[Message]:
+    """The message, after the call that makes it true, or without."""
+    order = read_reply(message.content).order if message.role == "assistant" else None
+    if order is None or random.random() >= PLACES:
+        return [message]
+    call = Message(role="assistant", content="", tool_calls=(place(order, id="till"),))
+    return [call, Message(role="tool", content=PLACED, tool_call_id="till"), message]
 
 
 def _lesson(customer: Customer, random: Random) -> list[Message]:

@@ -14,6 +14,7 @@ from collab_order_desk.evaluation import CONCURRENCY, EXCHANGES
 from collab_order_desk.metrics import exact_order, right_slots
 from collab_order_desk.model import OrderDeskUser
 from collab_order_desk.policies import POLICIES
+from collab_order_desk.till import Till
 from collab_sdk import Engine, Metric, MRScorer, PreferenceExporter, Rollout, Simulator, TokenPenalty
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer
@@ -46,6 +47,8 @@ class Recipe:
     beta: float = 0.5
     sft: float = 3.0
     """Weight of the SFT term, which keeps DPO from driving the chosen replies' likelihood down."""
+    at_till: bool = False
+    """Whether orders are placed at a till; then the metrics of the desk go by what is on it."""
 
 
 def play_of(recipe: Recipe, *, cache: Path | None = None) -> Play:
@@ -57,6 +60,7 @@ def play_of(recipe: Recipe, *, cache: Path | None = None) -> Play:
         window=recipe.window,
         samples=recipe.samples,
         temperature=1.0,
+        tools=Till if recipe.at_till else "none",
     )
     return Play(
         scorer=MRScorer(rollout, metrics=recipe.metrics(), judge=user, goals_per_turn=recipe.goals),

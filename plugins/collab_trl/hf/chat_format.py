@@ -1,6 +1,7 @@
 """Messages to tokens and back, by a tokenizer's chat template."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ class ChatFormat:
         }
         """Special tokens that are left out of an answer's text, where they do not tell what is reasoning."""
 
-    def prompt(self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        """The tokens that an answer goes on from.
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        """The tokens that an answer goes on from; `tools`, in OpenAI's form, are what it may call.
 
         Raises ParameterRefusedError for system messages that the template refuses or leaves out, and ModelCallError for
         a chat that it refuses, and for tools, calls and results that it leaves out.
@@ -64,7 +65,7 @@ class ChatFormat:
         try:
             encoded = self._tokenizer.apply_chat_template(
                 [_row(message) for message in messages],
-                tools=list(tools) or None,
+                tools=[dict(tool) for tool in tools] or None,  # Llama's template takes an empty list for tools
                 add_generation_prompt=True,
                 return_dict=True,
                 sanitize_control_tokens=True,  # <|im_end|> in a message is text, and ends no turn
@@ -76,8 +77,9 @@ class ChatFormat:
 
     @cached_property
     def _takes_system(self) -> bool:
+        """Whether a system message changes what the model reads; its words may be none that the tokenizer knows."""
         chat = [Message(role="system", content=PROBE), Message(role="user", content="A question.")]
-        return self._shows(chat, PROBE)
+        return self._shows(chat, chat[1:], PROBE)
 
     def _problem_with(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
         """Why the model cannot be asked with these tools and what was done with them; nothing where it can."""
@@ -96,7 +98,8 @@ class ChatFormat:
     def _takes_tools(self) -> bool:
         tool = {"name": PROBE_TOOL, "description": "", "parameters": {"type": "object", "properties": {}}}
         offered = [{"type": "function", "function": tool}]
-        return self._shows([Message(role="user", content="A question.")], PROBE_TOOL, tools=offered)
+        chat = [Message(role="user", content="A question.")]
+        return self._shows(chat, chat, PROBE_TOOL, tools=offered)
 
     @cached_property
     def _takes_calls(self) -> bool:
@@ -106,14 +109,27 @@ class ChatFormat:
             Message(role="assistant", content="", tool_calls=(call,)),
             Message(role="tool", content=PROBE, name=PROBE_TOOL, tool_call_id="call00000"),
         ]
-        return self._shows(chat, PROBE_TOOL, PROBE)
+        called, answered = (
+            [chat[0], replace(chat[1], tool_calls=()), chat[2]],
+            [*chat[:2], replace(chat[2], content="")],
+        )
+        return self._shows(chat, called, PROBE_TOOL) and self._shows(chat, answered, PROBE)
 
-    def _shows(self, chat: Sequence[Message], *texts: str, tools: Sequence[Mapping[str, Any]] = ()) -> bool:
+    def _shows(
+        self,
+        chat: Sequence[Message],
+        without: Sequence[Message],
+        text: str,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> bool:
+        """Whether the model reads what distinguishes the chat: its `text`, if that is one that the tokenizer knows."""
         try:
-            rendered = self._tokenizer.decode(self._rendered(chat, tools))
+            shown, bare = self._rendered(chat, tools), self._rendered(without)
         except ModelCallError:
             return False
-        return all(text in rendered for text in texts)
+        is_known = text in self._tokenizer.decode(self._tokenizer.encode(text, add_special_tokens=False))
+        return shown != bare and (not is_known or text in self._tokenizer.decode(shown))
 
     def opening(self, prompt: Sequence[int]) -> str:
         """The mark of the thought that the template has begun the answer with, if it has."""

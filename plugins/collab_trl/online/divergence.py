@@ -30,10 +30,17 @@ PromptAndReply = tuple[list[int], list[int]]
 
 def _rows(conversation: Conversation, chat_format: ChatFormat, tokenizer: Any) -> list[PromptAndReply]:
     rows = []
-    for turn in conversation.turns():
-        prompt = chat_format.prompt(turn.history)
-        reply = tokenizer.encode(turn.response.content, add_special_tokens=False)
-        rows.append((prompt, [*reply, tokenizer.eos_token_id]))
+    for decision in conversation.decisions():
+        [message] = decision.response
+        prompt = chat_format.prompt(decision.history, conversation.tools)
+        if message.tool_calls:
+            whole = chat_format.prompt([*decision.history, message], conversation.tools)
+            reply = whole[len(prompt) :] if whole[: len(prompt)] == prompt else []
+            ends = [place for place, token in enumerate(reply) if token in chat_format.ends]
+            reply = reply[: ends[0] + 1] if ends else reply
+        else:
+            reply = [*tokenizer.encode(message.content, add_special_tokens=False), tokenizer.eos_token_id]
+        rows.append((prompt, reply))
     return rows
 
 

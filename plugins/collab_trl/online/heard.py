@@ -11,4 +11,5 @@ SILENCE = "…"
 def as_heard(reply: ChatReply) -> ChatReply:
     """The reply as users get it, who cannot tell one without words or end from one that was meant so."""
     reply = set_apart(reply)
-    return replace(reply, content=reply.content or SILENCE, finish_reason="stop")
+    silence = "" if reply.tool_calls else SILENCE
+    return replace(reply, content=reply.content or silence, finish_reason="stop")

@@ -1,11 +1,13 @@
 """What the model is to answer while it is trained: every user message of logged chats."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from collab_sdk.errors import InputError, ModelCallError
 from collab_sdk.logs import read_conversations
+from collab_sdk.tools import Toolbox
 from collab_sdk.types import Conversation, Message, Turn
 from collab_trl.hf.chat_format import ChatFormat
 
@@ -16,6 +18,8 @@ class History:
 
     conversation: Conversation
     turn: Turn
+    tools: tuple[Mapping[str, Any], ...]
+    """What the model may call."""
     tokens: int
     """Of the prompt, by the model's own chat template."""
 
@@ -39,14 +43,26 @@ def read_chats(path: Path) -> tuple[list[Conversation], dict[str, list[str]]]:
 
 
 def histories_of(
-    chats: Iterable[Conversation], chat_format: ChatFormat, *, longest: int, faults: dict[str, list[str]]
+    chats: Iterable[Conversation],
+    chat_format: ChatFormat,
+    toolbox: Toolbox,
+    *,
+    longest: int,
+    refused: str | None,
+    faults: dict[str, list[str]],
 ) -> list[History]:
-    """What ends with a user message in the chats, and where it is too long or cannot be laid out, a fault."""
+    """What ends with a user message in the chats, and where it is too long or cannot be laid out, a fault.
+
+    `refused` is why chats with tools cannot be answered, if they cannot.
+    """
     found = []
     for conversation in chats:
+        tools = toolbox.tools(conversation.tools)
         for turn in _turns(conversation):
             try:
-                tokens = len(chat_format.prompt(turn.history))
+                if refused and (tools or conversation.uses_tools):
+                    raise ModelCallError(refused)
+                tokens = len(chat_format.prompt(turn.history, tools))
             except ModelCallError as error:
                 faults.setdefault(str(error), []).append(f"{conversation.id}, turn {turn.index}")
                 continue
@@ -54,7 +70,7 @@ def histories_of(
                 problem = f"longer than {longest:,} tokens (--max-length), so there is no room for a reply"
                 faults.setdefault(problem, []).append(f"{conversation.id}, turn {turn.index}")
                 continue
-            found.append(History(conversation=conversation, turn=turn, tokens=tokens))
+            found.append(History(conversation=conversation, turn=turn, tools=tools, tokens=tokens))
     return found
 
 
@@ -63,5 +79,4 @@ def _turns(conversation: Conversation) -> Iterable[Turn]:
     turns = [turn for turn in conversation.turns() if turn.history[-1].role == "user"]
     yield from turns
     if conversation.messages and conversation.messages[-1].role == "user":
-        unanswered = Message(role="assistant", content="")
-        yield Turn(index=len(turns), history=conversation.messages, response=unanswered)
+        yield Turn(index=len(turns), history=conversation.messages, response=())

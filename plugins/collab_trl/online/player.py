@@ -1,15 +1,17 @@
 """Replies of the policy, and the multiturn-aware reward of each: futures played with the policy as it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 from collab_sdk.concurrency import all_settled, run_sync
-from collab_sdk.errors import SampleError
+from collab_sdk.errors import SampleError, ToolError
 from collab_sdk.evaluation import has_question_mark
 from collab_sdk.models import split_reasoning
-from collab_sdk.scorer import MRScorer
-from collab_sdk.types import Message
+from collab_sdk.scorer import MRScorer, scene_of
+from collab_sdk.types import Conversation, Message, deeds_of, shown_text
 from collab_trl.online.heard import SILENCE
 from collab_trl.online.histories import History
 from collab_trl.online.policy import Policy, Spoken
@@ -20,9 +22,13 @@ class RewardedReply:
     """A reply and what it earned."""
 
     turns: tuple[Spoken, ...]
-    """The reply as tokens, then what the policy said in the first of its futures."""
+    """The reply as tokens, one for each decision, then what the policy said in the first of its futures."""
     reward: float | None
     """MR; None where it could not be found out."""
+
+
+Reply = tuple[Message, ...]
+"""All that the policy did until it left the word to the user."""
 
 
 class Player:
@@ -73,11 +79,10 @@ class Player:
 
     async def _aplay(self, place: int, draw: str) -> RewardedReply:
         history = self._histories[place]
-        text, reply = await self._areply(history, draw)
-        reward = await self._areward(history, text, len(reply.reply), draw)
-        steps = range(self._scorer.rollout.window)
-        future = self._policy.take(f"{history.id}/{draw}/future-0/{step}" for step in steps)
-        return RewardedReply(turns=(reply, *future), reward=reward)
+        reply, spoken = await self._areply(history, draw)
+        reward = await self._areward(history, reply, _tokens(spoken), draw)
+        future = self._policy.take(f"{history.id}/{draw}/future-0")
+        return RewardedReply(turns=(*spoken, *future), reward=reward)
 
     async def _abest_and_worst(
         self, places: Sequence[int], candidates: int, draw: str
@@ -88,16 +93,16 @@ class Player:
 
     async def _apair(self, place: int, candidates: int, draw: str) -> tuple[RewardedReply, RewardedReply]:
         history = self._histories[place]
-        replies: dict[str, Spoken] = {}
-        for text, reply in await all_settled(self._areply(history, f"{draw}/{n}") for n in range(candidates)):
-            replies.setdefault(text, reply)
+        replies: dict[Any, tuple[Reply, list[Spoken]]] = {}
+        for reply, spoken in await all_settled(self._areply(history, f"{draw}/{n}") for n in range(candidates)):
+            replies.setdefault(deeds_of(reply), (reply, spoken))
         # All under one draw, so that they meet the same users.
         rewards = await all_settled(
-            self._areward(history, text, len(reply.reply), draw) for text, reply in replies.items()
+            self._areward(history, reply, _tokens(spoken), draw) for reply, spoken in replies.values()
         )
         episodes = [
-            RewardedReply(turns=(reply,), reward=reward)
-            for reply, reward in zip(replies.values(), rewards, strict=True)
+            RewardedReply(turns=tuple(spoken), reward=reward)
+            for (_, spoken), reward in zip(replies.values(), rewards, strict=True)
         ]
         scored = sorted((each for each in episodes if each.reward is not None), key=lambda each: each.reward or 0.0)
         if len(scored) < 2 or scored[0].reward == scored[-1].reward:
@@ -107,36 +112,49 @@ class Player:
     async def _ascore_all(
         self, places: Sequence[int], texts: Sequence[str], tokens: Sequence[int], draw: str
     ) -> list[float | None]:
+        replies = [(Message(role="assistant", content=split_reasoning(text)[0].strip() or SILENCE),) for text in texts]
         rewards = await all_settled(
-            self._areward(self._histories[place], split_reasoning(text)[0].strip() or SILENCE, length, f"{draw}/{n}")
-            for n, (place, text, length) in enumerate(zip(places, texts, tokens, strict=True))
+            self._areward(self._histories[place], reply, length, f"{draw}/{n}")
+            for n, (place, reply, length) in enumerate(zip(places, replies, tokens, strict=True))
         )
         self._policy.forget()
         return rewards
 
-    async def _areply(self, history: History, draw: str) -> tuple[str, Spoken]:
+    async def _areply(self, history: History, draw: str) -> tuple[Reply, list[Spoken]]:
+        """The policy's turn, and its tokens. It is no messages where nothing could run one of its calls."""
         sample = f"{history.id}/{draw}/reply"
-        text = await self._scorer.rollout.arespond(history.messages, sample=sample)
-        [reply] = self._policy.take([sample])
-        return text, reply
-
-    async def _areward(self, history: History, text: str, tokens: int, draw: str) -> float | None:
-        """MR. A sample that failed is missing: no reply's reward is made up."""
         try:
-            goal = await self._scorer.goals.aread(history.conversation)
-            goals = await self._scorer.agoals(history.turn, goal, history.conversation.id)
-        except SampleError:
-            reward = None
-        else:
-            messages = [*history.messages, Message(role="assistant", content=text)]
-            score = await self._scorer.ascore(messages, goal=goals, conversation_id=f"{history.id}/{draw}")
-            reward = score.value
-        self._seen.append((text, tokens, reward))
+            reply = await self._scorer.rollout.arespond(
+                history.messages, sample=sample, scene=scene_of(self._log(history, draw))
+            )
+        except ToolError:
+            reply = ()
+        return reply, self._policy.take(sample)
+
+    async def _areward(self, history: History, reply: Reply, tokens: int, draw: str) -> float | None:
+        """MR. A sample that failed is missing: no reply's reward is made up."""
+        reward = None
+        if reply:
+            with suppress(SampleError):
+                goal = await self._scorer.goals.aread(history.conversation)
+                goals = await self._scorer.agoals(history.turn, goal, history.conversation.id)
+                turn = replace(history.turn, response=reply)
+                score = await self._scorer.ascore_turn(turn, goals, self._log(history, draw))
+                reward = score.value
+        self._seen.append((shown_text(reply), tokens, reward))
         return reward
+
+    def _log(self, history: History, draw: str) -> Conversation:
+        """The logged chat, whose tools and results the policy is given, under the name of a draw."""
+        return replace(history.conversation, id=f"{history.id}/{draw}")
+
+
+def _tokens(spoken: Sequence[Spoken]) -> int:
+    return sum(len(each.reply) for each in spoken)
 
 
 def as_one_sequence(turns: Sequence[Spoken]) -> tuple[list[int], list[int], list[int]]:
-    """Prompt, completion and mask (1 where the policy spoke, 0 where the user or the template did) of a conversation.
+    """Prompt, completion and mask of a conversation: 1 where the policy spoke or called, 0 where another or the template.
 
     It ends before a turn whose prompt does not go on from what was said, token by token: some templates leave earlier
     thinking out, and a reply may read back as other tokens than those that were drawn.

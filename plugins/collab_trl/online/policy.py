@@ -1,7 +1,7 @@
 """The model that is being trained, as a bot: it talks as it is at that moment, and remembers in which tokens."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +44,10 @@ class Policy:
         self._spoken[request.sample] = Spoken(prompt=pending.prompt, reply=pending.answer)
         return as_heard(reply)
 
-    def take(self, samples: Iterable[str]) -> list[Spoken]:
-        """What was said in those draws in which something was; it is told once."""
-        return [self._spoken.pop(sample) for sample in samples if sample in self._spoken]
+    def take(self, draw: str) -> list[Spoken]:
+        """What was said in a draw and in all that are part of it, in the order in which it was; it is told once."""
+        own = [sample for sample in self._spoken if sample == draw or sample.startswith(f"{draw}/")]
+        return [self._spoken.pop(sample) for sample in own]
 
     def forget(self) -> None:
         """What nobody asked for."""

@@ -15,8 +15,10 @@ from collab_trl.online.histories import History, histories_of, read_chats
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
-from collab_trl.pretrained import read_generation_config
+from collab_trl.preference.tokens import left_out, no_place
 
+REPLIES_ALONE = ("online-dpo", "rloo", "ppo")
+"""Methods whose trainers take a reply for one stretch of text, with no results of tools in it."""
 REPLY_TOKENS = 512
 """The longest reply where neither the scorer nor the base's generation config sets a limit."""
 
@@ -78,13 +80,19 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
     if openings:
         chats = [replace(chat, messages=chat.opening, alternatives={}) for chat in chats]
     longest = longest_allowed(options, base)
-    limit, ends = _generation(base)
-    chat_format = ChatFormat(base.tokenizer, ends=ends, folder=options.output)
-    histories = histories_of(chats, chat_format, longest=longest, faults=faults)
+    chat_format = base.chat_format()
+    histories = histories_of(
+        chats,
+        chat_format,
+        play.scorer.rollout.toolbox,
+        longest=longest,
+        refused=_no_tools(options, base),
+        faults=faults,
+    )
     if not histories:
         problem = next(iter(faults), "no chat in it has a user message")
         raise InputError(f"nothing to answer: {problem}", where=str(options.data))
-    reply_tokens = play.scorer.rollout.settings.max_tokens or limit or REPLY_TOKENS
+    reply_tokens = play.scorer.rollout.settings.max_tokens or base.reply_limit or REPLY_TOKENS
     turns = 1 + 2 * play.scorer.rollout.window
     widest = min(max(history.tokens for history in histories) + turns * reply_tokens, longest)
     return Found(
@@ -97,12 +105,23 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
     )
 
 
+def _no_tools(options: TrainingOptions, base: Base) -> str | None:
+    """Why chats with tools cannot be played, if they cannot."""
+    if options.method in REPLIES_ALONE:
+        return (
+            f"the chat has tools, and {options.method} learns from replies alone: take --method grpo or --rounds, which "
+            "learn from calls too"
+        )
+    if lost := left_out(base.tokenizer):
+        return no_place(lost)
+    return None
+
+
 def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Preflight:
     """What is known of a training on histories before any weight is loaded."""
     plan, histories = found.plan, found.histories
-    prompt = base.tokenizer.apply_chat_template(
-        [message.to_dict() for message in histories[0].messages], add_generation_prompt=True, tokenize=False
-    )
+    first = histories[0]
+    prompt = base.tokenizer.decode(found.chat_format.prompt(first.messages, first.tools))
     lengths = tuple(history.tokens for history in histories)
     chats = frozenset(history.conversation.id for history in histories)
     return Preflight(
@@ -132,15 +151,6 @@ def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, hist
     return make_plan(
         options, base, widest=widest, examples=histories * play.rule.candidates, together=play.rule.candidates
     )
-
-
-def _generation(base: Base) -> tuple[int | None, list[int]]:
-    """The base's own limit of a reply, and the tokens that end one."""
-    config = read_generation_config(base.name)
-    if config is None:
-        return None, []
-    ends = config.eos_token_id
-    return config.max_new_tokens, [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
 def said(history: History) -> list[Any]:

@@ -10,10 +10,10 @@ from collab_sdk.errors import SampleError
 from collab_sdk.evaluation import has_question_mark
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer, read_conversations
+from collab_sdk.metrics import tokens_by_role
 from collab_sdk.rollout import Rollout
-from collab_sdk.scorer import MRScorer
-from collab_sdk.tokens import count_tokens
-from collab_sdk.types import Conversation, Future
+from collab_sdk.scorer import MRScorer, scene_of
+from collab_sdk.types import Conversation, Future, Turn, shown_text
 
 REWARD = "reward"
 """Where a conversation's metadata has its R*."""
@@ -29,16 +29,14 @@ class Rollouts:
     @property
     def statistics(self) -> dict[str, float]:
         """Mean reward R* of the conversations, tokens a reply, the share of first replies that ask."""
-        replies = [
-            [message.content for message in conversation.messages if message.role == "assistant"]
-            for conversation in self.conversations
-        ]
+        replies = [[turn.response for turn in conversation.turns()] for conversation in self.conversations]
+        replies = [responses for responses in replies if responses]
         if not replies:
             return {}
         return {
             "reward": fmean(float(conversation.metadata[REWARD]) for conversation in self.conversations),
-            "reply_tokens": fmean(count_tokens(text) for texts in replies for text in texts),
-            "ask_rate": fmean(has_question_mark(texts[0]) for texts in replies),
+            "reply_tokens": fmean(tokens_by_role(reply)["assistant"] for responses in replies for reply in responses),
+            "ask_rate": fmean(has_question_mark(shown_text(responses[0])) for responses in replies),
         }
 
 
@@ -56,9 +54,13 @@ async def _aroll_out(chat: Conversation, rollout: Rollout, scorer: MRScorer, dra
         goal = await scorer.goals.aread(chat)
     except SampleError:
         return None
-    future = await rollout.aconverse(chat.opening, goal=goal, conversation_id=f"{draw}/{chat.id}")
+    log = replace(chat, id=f"{draw}/{chat.id}")
+    future = await rollout.aconverse(chat.opening, goal=goal, scene=scene_of(log))
     if future.error is None:
-        future = await scorer.reward.agive(chat.opening, future, goal=goal)
+        opening = Turn(index=0, history=chat.opening, response=())
+        tools = rollout.toolbox.tools(chat.tools)
+        reward = scorer.reward.of(chat)
+        future = await reward.agive(opening, future, goal=goal, tools=tools, conversation_id=log.id)
     if future.reward is None:
         return None
     return _held(replace(chat, goal=goal), future)

@@ -14,11 +14,14 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrai
 from collab_sdk.training import TrainingOptions
 from collab_trl.length_grouping import LengthGroupedSampler
 from collab_trl.plan import Plan
-from collab_trl.preference.tokens import Tokens
+from collab_trl.preference.collators import JudgedCollator, PairCollator
+from collab_trl.preference.tokens import Completion, Tokens
 from collab_trl.stages import Settings, TrainingRow
 
 EXO_SMOOTHING = 1e-3
 """The paper's value (arXiv 2402.00856); the loss is undefined without."""
+IGNORED = -100
+"""The label of what is not in the loss."""
 
 
 class _Tokenized:
@@ -67,14 +70,18 @@ class Method:
     settings: Callable[[TrainingOptions, Plan], Settings]
     metric: str
     falling: bool = False
+    collator: Callable[[int, bool], Any] | None = None
+    """Makes batches, given the pad token and whether the model computes prompts once; where None, TRL's own does."""
 
 
 def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
     return [
         {
             "prompt_ids": tokens.prompt,
-            "chosen_ids": tokens.chosen,
-            "rejected_ids": tokens.rejected,
+            "chosen_ids": tokens.chosen.ids,
+            "chosen_learnt": tokens.chosen.learnt,
+            "rejected_ids": tokens.rejected.ids,
+            "rejected_learnt": tokens.rejected.learnt,
             "length": tokens.together,
         }
         for tokens in examples
@@ -84,8 +91,8 @@ def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[Traini
 def _completion_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
     return [
         {
-            "input_ids": tokens.prompt + tokens.chosen,
-            "labels": [-100] * len(tokens.prompt) + tokens.chosen,
+            "input_ids": tokens.prompt + tokens.chosen.ids,
+            "labels": [IGNORED] * len(tokens.prompt) + _labels(tokens.chosen),
             "length": len(tokens.prompt) + len(tokens.chosen),
         }
         for tokens in examples
@@ -101,9 +108,15 @@ def _judged_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[Trai
         batch = order[first : first + plan.micro_batch]
         replies = [tokens.chosen or tokens.rejected for tokens in batch]
         for tokens, reply, other in zip(batch, replies, replies[-1:] + replies[:-1], strict=True):
-            judged = {"completion_ids": reply, "KL_completion_ids": other, "label": bool(tokens.chosen)}
-            rows.append({"prompt_ids": tokens.prompt, **judged})
+            judged = {"completion_ids": reply.ids, "completion_learnt": reply.learnt, "label": bool(tokens.chosen)}
+            beside = {"KL_completion_ids": other.ids, "KL_completion_learnt": other.learnt}
+            rows.append({"prompt_ids": tokens.prompt, **judged, **beside})
     return rows
+
+
+def _labels(completion: Completion) -> list[int]:
+    both = zip(completion.ids, completion.learnt, strict=True)
+    return [token if learnt else IGNORED for token, learnt in both]
 
 
 def _pair_settings(options: TrainingOptions, plan: Plan) -> Settings:
@@ -134,6 +147,7 @@ METHODS: Mapping[str, Method] = {
         rows=_pair_rows,
         settings=_pair_settings,
         metric="eval_rewards/accuracies",
+        collator=lambda pad, shares: PairCollator(pad_token_id=pad, says_prompt_lengths=shares),
     ),
     "sft": Method(
         trainer=CompletionTrainer,
@@ -149,5 +163,6 @@ METHODS: Mapping[str, Method] = {
         rows=_judged_rows,
         settings=_judged_settings,
         metric="eval_rewards/margins",
+        collator=lambda pad, _: JudgedCollator(pad_token_id=pad),
     ),
 }

@@ -13,7 +13,6 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 SHARING = {"llama", "mistral", "qwen2", "qwen3", "smollm3"}
 """Model types whose attention asks for nothing but a mask and positions; each is tested."""
@@ -27,15 +26,6 @@ def can_share(config: Any) -> bool:
     layers = set(getattr(text, "layer_types", None) or ["full_attention"])
     windowed = getattr(text, "sliding_window", None) if not getattr(text, "layer_types", None) else None
     return text.model_type in SHARING and layers == {"full_attention"} and not windowed
-
-
-class PairCollator(DataCollatorForPreference):  # type: ignore[misc]
-    """TRL's batches, which also say how long each prompt is."""
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = super().torch_call(examples)
-        batch[PROMPT_LENGTHS] = torch.tensor([len(example["prompt_ids"]) for example in examples])
-        return batch
 
 
 def share_prefixes(model: Any) -> None:

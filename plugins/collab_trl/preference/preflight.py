@@ -1,6 +1,7 @@
 """All that can be found out of a training on examples before any weight is loaded."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -14,7 +15,7 @@ from collab_trl.plan import Plan, described, make_plan
 from collab_trl.preference.examples import Examples, read_examples
 from collab_trl.preference.prefix_sharing import can_share
 from collab_trl.preference.row_formats import Example
-from collab_trl.preference.tokens import FaultyExampleError, Tokens, tokenize
+from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
 
 
 def prepare_examples(options: TrainingOptions, base: Base) -> Training:
@@ -22,8 +23,9 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
-    train = _tokenized(found.train, base, max_length, faults)
-    held_out = _tokenized(found.held_out, base, max_length, faults)
+    layout = Layout(base.tokenizer, ends=base.chat_format().ends)
+    train = _tokenized(found.train, layout, max_length, faults)
+    held_out = _tokenized(found.held_out, layout, max_length, faults)
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
@@ -69,12 +71,14 @@ def _said(example: Example) -> list[Any]:
     return [example.prompt, example.chosen, example.rejected, example.tools]
 
 
-def _tokenized(examples: Sequence[Example], base: Base, max_length: int, faults: dict[str, list[str]]) -> list[Tokens]:
+def _tokenized(
+    examples: Sequence[Example], layout: Layout, max_length: int, faults: dict[str, list[str]]
+) -> list[Tokens]:
     """The examples that can be trained on as they are; why and where the others are is put into `faults`."""
     good = []
     for example in examples:
         try:
-            tokens = tokenize(example, base.tokenizer)
+            tokens = layout.tokenize(example)
             if tokens.length > max_length:
                 raise FaultyExampleError(f"longer than {max_length:,} tokens (--max-length), so the reply would be cut")
         except FaultyExampleError as fault:
@@ -121,7 +125,7 @@ def _preflight(
 def _notes(base: Base, train: Sequence[Tokens]) -> list[str]:
     notes = []
     stops = base.tokenizer.eos_token_id
-    if not any(stops in (tokens.chosen or tokens.rejected) for tokens in train):
+    if not any(stops in (tokens.chosen or tokens.rejected).ids for tokens in train):
         notes.append(
             f"No reply ends with {base.tokenizer.eos_token!r} under this chat template, so the model will not learn to "
             "stop: check that the tokenizer's eos_token is the one that ends a turn."
@@ -130,6 +134,10 @@ def _notes(base: Base, train: Sequence[Tokens]) -> list[str]:
 
 
 def _rendered(base: Base, tokens: Tokens) -> tuple[tuple[str, bool], ...]:
-    decode = base.tokenizer.decode
-    completions = [completion for completion in (tokens.chosen, tokens.rejected) if completion]
-    return ((decode(tokens.prompt), False), *((decode(completion), True) for completion in completions))
+    """The texts of an example, and which count in the loss."""
+    parts = [(tokens.prompt, False)]
+    for completion in (tokens.chosen, tokens.rejected):
+        both = zip(completion.ids, completion.learnt, strict=True)
+        for learnt, together in groupby(both, key=lambda each: bool(each[1])):
+            parts.append(([token for token, _ in together], learnt))
+    return tuple((base.tokenizer.decode(ids), learnt) for ids, learnt in parts)

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs import CallFormat, format_of, sharegpt_message
+from collab_sdk.logs import CallFormat, format_of, read_tools, sharegpt_message
 from collab_sdk.models import split_reasoning
 from collab_sdk.training import opening
 from collab_sdk.types import REASONING
@@ -71,7 +72,8 @@ def _split(row: Row) -> tuple[Messages, Messages, Messages]:
         good = _label(row)
         return _messages(row.get("prompt"), "user"), completion if good else (), () if good else completion
     messages = _messages(row["messages"], "user")
-    return messages[:-1], _replies(messages[-1:]), ()
+    spoke = max((place for place, message in enumerate(messages, 1) if message["role"] == "user"), default=0)
+    return messages[:spoke], _replies(messages[spoke:]), ()
 
 
 def _logged(row: Row) -> Row:
@@ -106,20 +108,24 @@ def _prompt_of(row: Row) -> Any:
 
 def _without_prompt(prompt: Any, chosen: Messages, rejected: Messages) -> tuple[Messages, Messages, Messages]:
     """Many public data sets repeat the prompt at the start of both completions; it belongs to neither."""
-    if len(chosen) > 1 or len(rejected) > 1:
-        shared = 0
-        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-            shared += 1
-        if shared and any(message["role"] == "user" for message in chosen[:shared]):
-            return chosen[:shared], _replies(chosen[shared:]), _replies(rejected[shared:])
+    shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(chosen, rejected, strict=False)))
+    # What both go on with is the assistant's: not a result of a call that they share.
+    while shared and not all(side[shared:] and side[shared]["role"] == "assistant" for side in (chosen, rejected)):
+        shared -= 1
+    if any(message["role"] == "user" for message in chosen[:shared]):
+        return chosen[:shared], _replies(chosen[shared:]), _replies(rejected[shared:])
     return _messages(prompt, "user"), _replies(chosen), _replies(rejected)
 
 
 def _replies(messages: Messages) -> Messages:
-    """The loss counts all of a completion, so what others said in it would be learnt as the assistant's own words."""
+    """A completion is what the assistant says and does; its tools' results, which it does not write, may be between."""
     for message in messages:
-        if message["role"] != "assistant":
-            raise InputError(f"a completion holds a {message['role']} message; it must be what the assistant says")
+        if message["role"] not in ("assistant", "tool"):
+            raise InputError(f"a completion holds a {message['role']} message; it must be what the assistant does")
+    if messages and messages[0]["role"] == "tool":
+        raise InputError(
+            "a completion begins with a tool's result; the call belongs to it, or the result to the prompt"
+        )
     return messages
 
 
@@ -170,12 +176,12 @@ def _margin(row: Row) -> float | None:
 
 def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:
     source = row["input"] if isinstance(row.get("input"), Mapping) else row
-    tools = source.get("tools") or ()  # LLaMA-Factory writes "" for none
+    tools = source.get("tools") or []  # LLaMA-Factory writes "" for none
     if isinstance(tools, str):
         try:
             tools = parse_json(tools)
         except InputError:
             raise InputError("tools are no JSON") from None
-    if not isinstance(tools, Sequence) or not all(isinstance(tool, Mapping) for tool in tools):
+    if not isinstance(tools, list):
         raise InputError("tools must be a list of objects")
-    return tuple(tools)
+    return read_tools(tools)

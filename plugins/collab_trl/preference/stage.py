@@ -16,7 +16,7 @@ from collab_trl.loading import adapted
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan
 from collab_trl.preference.methods import METHODS, Method
-from collab_trl.preference.prefix_sharing import PairCollator, share_prefixes
+from collab_trl.preference.prefix_sharing import share_prefixes
 from collab_trl.preference.tokens import Tokens
 from collab_trl.pretrained import read_adapter
 from collab_trl.stages import (
@@ -103,10 +103,10 @@ class PreferenceStage:
         on_progress: Callable[[TrainingProgress], None],
     ) -> Any:
         model = adapted(self.base, self.options, self.plan, adapter=adapter)
-        collator = None  # TRL's own
-        if self.plan.shared and self.name == "dpo":
+        shares = self.plan.shared and self.name == "dpo"
+        if shares:
             share_prefixes(model.get_base_model())
-            collator = PairCollator(pad_token_id=self.base.tokenizer.pad_token_id)
+        collator = self.method.collator(self.base.tokenizer.pad_token_id, shares) if self.method.collator else None
         callbacks: list[Any] = [Reporter(self.name, on_progress)]
         if held_out is not None:
             callbacks.append(EarlyStop(self.method, self.options.patience))

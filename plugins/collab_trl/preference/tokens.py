@@ -1,23 +1,38 @@
 """Examples as tokens, by the model's own chat template."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.secrets import one_line
 from collab_trl.hf.chat_format import with_arguments_read
-from collab_trl.preference.row_formats import Example
+from collab_trl.preference.row_formats import Example, Messages
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """What follows a prompt, as tokens."""
+
+    ids: list[int]
+    learnt: list[int]
+    """1 for the tokens that the model writes, 0 for tools' results and what the template puts around them."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+NOTHING = Completion(ids=[], learnt=[])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """An example as the model sees it: the prompt's tokens and what follows it in either completion."""
+    """An example as the model sees it: the prompt's tokens and what follows it on either side."""
 
     example: Example
     prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
+    chosen: Completion
+    rejected: Completion
 
     @property
     def completion(self) -> int:
@@ -30,7 +45,7 @@ class Tokens:
 
     @property
     def together(self) -> int:
-        """Of the prompt once, and what follows it in either completion."""
+        """Of the prompt once, and what follows it on either side."""
         return len(self.prompt) + len(self.chosen) + len(self.rejected)
 
 
@@ -38,32 +53,112 @@ class FaultyExampleError(Exception):
     """An example that cannot be trained on as it is; for this package only."""
 
 
-def tokenize(example: Example, tokenizer: Any) -> Tokens:
-    """Raises FaultyExampleError for an example whose training would silently go wrong."""
-    _check_text(example, tokenizer)
-    prompt = _render(tokenizer, example.prompt, example.tools, generation_prompt=True)
-    chosen = _completion(tokenizer, example, example.chosen, prompt)
-    rejected = _completion(tokenizer, example, example.rejected, prompt)
-    if chosen and chosen == rejected:
-        raise FaultyExampleError("chosen and rejected are equal")
-    return Tokens(example=example, prompt=prompt, chosen=chosen, rejected=rejected)
+class Layout:
+    """Examples as tokens. `ends` are the tokens at which the model stops."""
+
+    def __init__(self, tokenizer: Any, *, ends: Collection[int]) -> None:
+        self._tokenizer = tokenizer
+        self._ends = ends
+        self._left_out = left_out(tokenizer)
+
+    def tokenize(self, example: Example) -> Tokens:
+        """Raises FaultyExampleError for an example whose training would silently go wrong."""
+        _check_text(example, self._tokenizer)
+        self._check_tools(example)
+        prompt = _render(self._tokenizer, example.prompt, example.tools, generation_prompt=True)
+        chosen = self._completion(example, example.chosen, prompt)
+        rejected = self._completion(example, example.rejected, prompt)
+        if chosen and chosen == rejected:
+            raise FaultyExampleError("chosen and rejected are equal")
+        return Tokens(example=example, prompt=prompt, chosen=chosen, rejected=rejected)
+
+    def _check_tools(self, example: Example) -> None:
+        messages = (*example.prompt, *example.chosen, *example.rejected)
+        has = {
+            "tools": bool(example.tools),
+            "calls": any(message.get("tool_calls") for message in messages),
+            "results": any(message["role"] == "tool" for message in messages),
+        }
+        if lost := [what for what in self._left_out if has[what]]:
+            raise FaultyExampleError(no_place(lost))
+
+    def _completion(self, example: Example, messages: Messages, prompt: list[int]) -> Completion:
+        if not messages:
+            return NOTHING
+        whole = _render(self._tokenizer, [*example.prompt, *messages], example.tools)
+        if whole[: len(prompt)] != prompt:
+            raise FaultyExampleError(
+                "the chat template lays the prompt out differently when a reply follows, so the model would be trained "
+                "on another prompt than it is asked with"
+            )
+        if len(whole) == len(prompt):
+            raise FaultyExampleError("the chat template leaves the reply out")
+        learnt = [0] * len(whole)
+        for begin, end in self._spoken(example, messages, prompt, whole):
+            learnt[begin:end] = [1] * (end - begin)
+        return Completion(ids=whole[len(prompt) :], learnt=learnt[len(prompt) :])
+
+    def _spoken(
+        self, example: Example, messages: Messages, prompt: list[int], whole: list[int]
+    ) -> list[tuple[int, int]]:
+        """From where to where in `whole` the model writes: a stretch for each message of the assistant's."""
+        places = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+        begins = [len(prompt)]
+        for place in places[1:]:
+            asked = [*example.prompt, *messages[:place]]
+            before = _render(self._tokenizer, asked, example.tools, generation_prompt=True)
+            if whole[: len(before)] != before:
+                raise FaultyExampleError(
+                    "the chat template lays out what the assistant did differently when more follows, so the model "
+                    "would be trained on other calls and results than it is asked with"
+                )
+            begins.append(len(before))
+        spoken = []
+        for n, place in enumerate(places):
+            is_last = place == len(messages) - 1
+            limit = len(whole) if is_last else begins[n + 1] if n + 1 < len(begins) else len(whole)
+            end = limit if is_last else self._end(example, messages[: place + 1], whole, begins[n], limit)
+            spoken.append((begins[n], end))
+        return spoken
+
+    def _end(self, example: Example, messages: Messages, whole: list[int], begin: int, limit: int) -> int:
+        """Where the model stops that began to write at `begin`: with a token that ends its turn."""
+        stops = (place for place in range(begin, limit) if whole[place] in self._ends)
+        if (stop := next(stops, None)) is not None:
+            return stop + 1
+        until = _render(self._tokenizer, [*example.prompt, *messages], example.tools)
+        if begin < len(until) <= limit and whole[: len(until)] == until:
+            return len(until)
+        raise FaultyExampleError("it cannot be told where in the chat template's text a call of the assistant's ends")
 
 
-def _completion(
-    tokenizer: Any, example: Example, messages: Sequence[Mapping[str, Any]], prompt: list[int]
-) -> list[int]:
-    if not messages:
-        return []
-    whole = _render(tokenizer, [*example.prompt, *messages], example.tools)
-    if whole[: len(prompt)] != prompt:
-        raise FaultyExampleError(
-            "the chat template lays the prompt out differently when a reply follows, so the model would be trained on "
-            "another prompt than it is asked with"
-        )
-    completion = whole[len(prompt) :]
-    if not completion:
-        raise FaultyExampleError("the chat template leaves the reply out")
-    return completion
+def no_place(lost: Sequence[str]) -> str:
+    """What is wrong with a template that leaves out tools, calls or results, and what to do."""
+    return (
+        f"the base's chat template leaves out {' and '.join(lost)}: take a base whose template knows tools, or put the "
+        "template that will be served into chat_template.jinja beside it"
+    )
+
+
+PROBE = {name: f"collab-{name}-probe" for name in ("tool", "call", "argument", "result")}
+
+
+def left_out(tokenizer: Any) -> tuple[str, ...]:
+    """Which of tools, calls and results the template passes over in silence; one that refuses them says so itself."""
+    call = {"name": PROBE["call"], "arguments": {"argument": PROBE["argument"]}}
+    tool = {"name": PROBE["tool"], "description": "A tool.", "parameters": {"type": "object", "properties": {}}}
+    messages = [
+        {"role": "user", "content": "A question."},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "call00001", "type": "function", "function": call}]},
+        {"role": "tool", "content": PROBE["result"], "tool_call_id": "call00001", "name": PROBE["call"]},
+    ]
+    tools = [{"type": "function", "function": tool}]
+    try:
+        text: str = tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=True, tokenize=False)
+    except Exception:  # a template is a program, and fails as it likes
+        return ()
+    needed = {"tools": ("tool",), "calls": ("call", "argument"), "results": ("result",)}
+    return tuple(what for what, names in needed.items() if not all(PROBE[name] in text for name in names))
 
 
 def _check_text(example: Example, tokenizer: Any) -> None:

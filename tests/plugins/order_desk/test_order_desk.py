@@ -43,7 +43,8 @@ from collab_sdk.goals import GoalReader
 from collab_sdk.jobs import build_scorer
 from collab_sdk.metrics import as_metric
 from collab_sdk.tasks import get_task, load_task
-from collab_sdk.types import Message, as_messages
+from collab_sdk.tools import Scene
+from collab_sdk.types import as_messages
 
 WANTED = {"drink": "mocha", "size": "large", "milk": "oat", "syrup": "honey", "service": "to go"}
 GOAL = goal_text(WANTED)
@@ -233,9 +234,8 @@ async def _served(policy, n: int) -> list[tuple[bool, bool]]:
     )
     outcomes = []
     for customer in customers(n, seed=0):
-        first = await rollout.arespond(customer.history, sample=customer.id)
-        start = [*customer.history, Message(role="assistant", content=first)]
-        future = await rollout.aplay(start, goal=customer.goal, conversation_id=customer.id)
+        start = [*customer.history, *await rollout.arespond(customer.history, sample=customer.id)]
+        future = await rollout.aplay(start, goal=customer.goal, scene=Scene(conversation_id=customer.id))
         served = user.visit_of(customer.order, [*start, *future.messages]).was_served
         outcomes.append((customer.is_clear, served))
     return outcomes

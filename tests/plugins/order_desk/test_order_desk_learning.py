@@ -12,6 +12,7 @@ from collab_order_desk.learning.lessons import lessons
 from collab_order_desk.learning.recipe import Recipe
 from collab_order_desk.speech import read_reply
 from collab_order_desk.world import NAMES, said_by_user
+from collab_trl.hf.chat_format import ChatFormat
 from support.cli import collab
 from support.fakes import chat
 
@@ -111,3 +112,10 @@ def test_without_the_train_extra_the_demo_says_what_to_install(tmp_path, monkeyp
     result = collab("demo", "--train", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "pip install 'collab-sdk[train]'" in result.output
+
+
+def test_the_learner_reads_the_proactive_prompt_as_a_system_message(tmp_path):
+    tokenizer = make_tokenizer([message.content for lesson in lessons(50, seed=0) for message in lesson])
+    chat_format = ChatFormat(tokenizer, ends=(), folder=tmp_path)
+    told = as_messages([{"role": "system", "content": load_prompt("proactive").text}, *chat("a latte")])
+    assert chat_format.prompt(told)[:2] == tokenizer.encode("<|im_start|>system")

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.fakes import says as reply
 from support.training import ASKS, GUESSES, pair, prepared, request, write_base, write_pairs, write_rows
 
 from collab_sdk import MRScore, PreferencePair
@@ -58,7 +59,7 @@ def test_every_format_of_pairs_gives_the_same_example(base, tmp_path, form):
 def scored_pair(number: int) -> PreferencePair:
     """As the exporter holds it, from a conversation of several turns."""
     turns = [user(number), says("Sure, what else?"), {"role": "user", "content": "make it large"}]
-    chosen, rejected = (MRScore(response=text, futures=(), value=1.0, stderr=0.1) for text in (ASKS, GUESSES))
+    chosen, rejected = (MRScore(response=reply(text), futures=(), value=1.0, stderr=0.1) for text in (ASKS, GUESSES))
     prompt = as_messages(turns)
     return PreferencePair(conversation_id=f"chat-{number}", turn=1, prompt=prompt, chosen=chosen, rejected=rejected)
 
@@ -120,8 +121,8 @@ def test_a_gzipped_file_is_read(base, tmp_path):
 def test_tools_are_laid_out_by_the_template(base, tmp_path):
     template = (base / "chat_template.jinja").read_text()
     with_tools = write_base(tmp_path / "base")
-    (with_tools / "chat_template.jinja").write_text("{{ tools[0].name }}|" + template)
-    tools = [{"name": "brew", "parameters": {"size": 1}}]
+    (with_tools / "chat_template.jinja").write_text("{% if tools %}{{ tools[0].function.name }}|{% endif %}" + template)
+    tools = [{"name": "brew", "parameters": {"size": 1}}]  # as LLaMA-Factory writes them
     data = write_rows(tmp_path / "prefs.jsonl", [pair(0, tools=json.dumps(tools))])
     preflight = prepared(data, with_tools, tmp_path / "out", eval_fraction=0.0).preflight
     assert preflight.rendered[0][0].startswith("brew|")

@@ -38,7 +38,7 @@ def reply(text: str) -> list[dict[str, str]]:
 
 def calling(arguments: str) -> dict[str, object]:
     function = {"name": "brew", "arguments": arguments}
-    return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]}
+    return {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": function}]}
 
 
 def faults(base: Path, data: Path, **settings: object) -> dict[str, tuple[str, ...]]:
@@ -59,9 +59,11 @@ def faults(base: Path, data: Path, **settings: object) -> dict[str, tuple[str, .
         ({"tools": "[" * 100_000}, "tools are no JSON"),
         ({"chosen": [{"role": "user", "content": "thanks"}]}, "a completion holds a user message"),
         (
-            {"chosen": [calling("{}"), {"role": "tool", "content": "1"}, *reply("1")]},
-            "a completion holds a tool message",
+            {"chosen": [{"role": "tool", "content": "1", "tool_call_id": "c1"}, *reply("1")]},
+            "a completion begins with a tool's result",
         ),
+        ({"chosen": [calling("{}")]}, "chat template leaves out calls: take a base whose template knows tools"),
+        ({"tools": [{"name": "brew", "parameters": {}}]}, "the base's chat template leaves out tools"),
         ({"rejected": []}, "rows without both chosen and rejected"),
         ({"prompt": reply("hello")}, "the prompt has no user message"),
         ({"chosen": [{"role": "assistant", "content": 7}]}, "content must be text"),
@@ -163,7 +165,8 @@ def test_tool_calls_are_trained_on_as_they_will_be_asked_with(base, tmp_path):
 
     asking = "{% for m in messages if m.tool_calls %}{{ m.tool_calls | tojson }}{% endfor %}" + CHATML
     folder = templated(base, tmp_path / "tools", asking)
-    prompt = [*pair(0)["prompt"], calling('{"size": "large"}'), {"role": "tool", "content": "ok"}, *pair(1)["prompt"]]
+    result = {"role": "tool", "content": "ok", "tool_call_id": "c1"}
+    prompt = [*pair(0)["prompt"], calling('{"size": "large"}'), result, *pair(1)["prompt"]]
     data = write_rows(tmp_path / "prefs.jsonl", [pair(0, prompt=prompt)])
     training = prepared(data, folder, tmp_path / "out", eval_fraction=0.0)
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -26,7 +26,7 @@ SHAPE = {
 def batch() -> dict[str, Any]:
     """Pairs of very different lengths."""
     import torch
-    from collab_trl.preference.prefix_sharing import PairCollator
+    from collab_trl.preference.collators import PairCollator
 
     torch.manual_seed(0)
     rows = [
@@ -34,7 +34,10 @@ def batch() -> dict[str, Any]:
         for names in [("prompt_ids", "chosen_ids", "rejected_ids")]
         for lengths in [(7, 3, 9), (12, 5, 1), (4, 4, 4), (1, 1, 2)]
     ]
-    collated: dict[str, Any] = PairCollator(pad_token_id=0)(rows)
+    for n, row in enumerate(rows):
+        for side in ("chosen", "rejected"):  # every third token is a tool's
+            row[f"{side}_learnt"] = [int((n + place) % 3 > 0) for place in range(len(row[f"{side}_ids"]))]
+    collated: dict[str, Any] = PairCollator(pad_token_id=0, says_prompt_lengths=True)(rows)
     return collated
 
 

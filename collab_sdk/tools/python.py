@@ -1,0 +1,267 @@
+"""Tools that are Python code: functions, or a class whose object holds the state of one future."""
+
+import asyncio
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from inspect import isawaitable, iscoroutinefunction
+from pathlib import PurePath
+from types import FunctionType
+from typing import Any
+from uuid import UUID
+
+from collab_sdk.concurrency import OneThread, in_thread
+from collab_sdk.engine.engine import Engine
+from collab_sdk.errors import RunStoppedError, ToolError, UsageError
+from collab_sdk.plugins import function_code, import_named
+from collab_sdk.secrets import one_line
+from collab_sdk.suppression import suppress
+from collab_sdk.tools.base import Scene, done_calls, tool_name
+from collab_sdk.tools.schema import mistakes
+from collab_sdk.tools.signature import tool_of
+from collab_sdk.types import Message, ToolCall
+
+RAISED = "error: "
+"""Begins a result that says what a tool raised."""
+GONE = (ConnectionError, EOFError, BrokenExecutor, ProcessLookupError)
+"""What a tool raises whose process or server has died."""
+PICTURES = ("data:image/", "data:audio/", "data:video/")
+PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "file"}
+"""Types of content parts that hold no text."""
+
+
+class PythonTools:
+    """Functions, or the public methods of a class, which are called in this process.
+
+    A function is called as it is, and not for what the history did before. Of a class an object is made for each
+    future, without arguments, and the calls of the conversation so far are made on it first, so that its state is that
+    of the conversation; one that can be used with `with` or `async with` is entered, and left when the future is over.
+    What a tool raises is its result, as "error: ValueError: ...". Where it hangs, dies, raises ToolError, or returns
+    what is neither text nor JSON, the future is missing.
+    """
+
+    def __init__(self, tools: Any, *, name: str, code: str, engine: Engine) -> None:
+        self.name = name
+        self.code = code
+        self.timeout = engine.limits.timeout
+        self.kind: type | None = tools if isinstance(tools, type) else None
+        self.functions = _functions(tools, name) if self.kind is None else {}
+        specs = _methods(self.kind) if self.kind is not None else self.functions
+        if not specs:
+            raise UsageError(f"{name} holds no tools: it needs functions, or public methods.")
+        self.tools = tuple(tool_of(function, each) for each, function in specs.items())
+
+    @classmethod
+    def named(cls, name: str, *, engine: Engine) -> "PythonTools":
+        """The tools that `py:MODULE:NAME` names. Raises UsageError for what cannot be imported or is no tool."""
+        found, versioned = import_named(name)
+        return cls(found, name=name, code=versioned.rpartition("@")[2], engine=engine)
+
+    @classmethod
+    def of(cls, tools: Any, *, engine: Engine) -> "PythonTools":
+        """Tools from an object. Raises UsageError for what is none."""
+        several = isinstance(tools, Mapping) and list(tools.values())
+        hashes = [function_code(each) for each in several or [tools]]
+        return cls(tools, name=_name_of(tools), code="-".join(hashes), engine=engine)
+
+    def open(self, scene: Scene) -> "PythonSession":
+        """The tools of a new future."""
+        return PythonSession(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """In place of a value: what was raised."""
+
+    text: str
+
+
+class PythonSession:
+    """The Python tools of one future; the object of a class is made at its first call."""
+
+    def __init__(self, runner: PythonTools) -> None:
+        self._runner = runner
+        self._specs = {tool_name(tool): tool for tool in runner.tools}
+        self._thread = OneThread()
+        self._made: Any = None
+        self._state: Any = None
+        self._done = 0
+        """Calls of the conversation that were made on the state."""
+
+    async def acall(self, call: ToolCall, messages: Sequence[Message]) -> str | None:
+        """Make the call, after all that the conversation did before; None for a tool that is not here."""
+        if call.name not in self._specs:
+            return None
+        if self._runner.kind is not None:
+            made = done_calls(messages, before=call)
+            await self._acatch_up(self._runner.kind, [done.call for done in made[self._done :]])
+            self._done = len(made) + 1
+        value = await self._arun(call)
+        return value.text if isinstance(value, _Raised) else _text(value, call.name)
+
+    async def aclose(self) -> None:
+        """The object is left, where it can be; what it raises then changes nothing."""
+        if hasattr(self._made, "__aexit__"):
+            await self._aguarded("", lambda: self._made.__aexit__(None, None, None))
+        elif hasattr(self._made, "__exit__"):
+            await self._aguarded("", lambda: self._thread.run(lambda: self._made.__exit__(None, None, None)))
+        self._thread.close()
+
+    async def _acatch_up(self, kind: type, calls: Sequence[ToolCall]) -> None:
+        """Make the object, and on it the calls that others answered: those of the history, and recorded ones."""
+        if self._made is None:
+            self._made = await self._aneeded(lambda: self._thread.run(kind))
+            self._state = await self._aneeded(self._aenter)
+        for call in calls:
+            spec = self._specs.get(call.name)
+            if spec is not None and (arguments := call.parsed) is not None and not mistakes(arguments, spec):
+                await self._arun(call)
+
+    async def _aenter(self) -> Any:
+        if hasattr(self._made, "__aenter__"):
+            return await self._made.__aenter__()
+        return await self._thread.run(self._made.__enter__) if hasattr(self._made, "__enter__") else self._made
+
+    async def _aneeded(self, run: Callable[[], Awaitable[Any]]) -> Any:
+        made = await self._aguarded(self._runner.name, run)
+        if isinstance(made, _Raised):
+            raise ToolError(f"The tools {self._runner.name} could not be made: {made.text.removeprefix(RAISED)}")
+        return made
+
+    async def _arun(self, call: ToolCall) -> Any:
+        """What the tool returns or raises."""
+        of_class = self._runner.kind is not None
+        function = getattr(self._state, call.name) if of_class else self._runner.functions[call.name]
+        run = partial(function, **(call.parsed or {}))
+        if iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+            return await self._aguarded(call.name, run)
+        thread = self._thread.run if of_class else in_thread
+        return await self._aguarded(call.name, lambda: _awaited(thread(run)))
+
+    async def _aguarded(self, name: str, run: Callable[[], Awaitable[Any]]) -> Any:
+        """What it returns, or what it raised. Raises ToolError where it hangs or has died."""
+        timeout = self._runner.timeout
+        try:
+            with suppress():  # the app that a tool is of may be watched, and nobody said any of this
+                async with asyncio.timeout(timeout):
+                    return await run()
+        except (ToolError, RunStoppedError):
+            raise
+        except TimeoutError:
+            raise ToolError(f"The tool {name} gave no result in {timeout:g} s.") from None
+        except (SystemExit, *GONE) as error:
+            raise ToolError(f"The tool {name} has died: {type(error).__name__}: {one_line(str(error))}") from error
+        except Exception as error:
+            return _Raised(f"{RAISED}{type(error).__name__}: {one_line(str(error))}")
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    """What a function returned, and what that gives where it is to be awaited itself."""
+    returned = await value
+    return await returned if isawaitable(returned) else returned
+
+
+def _functions(tools: Any, name: str) -> dict[str, Callable[..., Any]]:
+    """By the name of the tool. Raises UsageError for what is no function, and for two of one name."""
+    if isinstance(tools, Mapping):
+        named = [(str(each), function) for each, function in tools.items()]
+    elif callable(tools):
+        named = [(_name_of(tools), tools)]
+    elif isinstance(tools, list | tuple):
+        named = [(_name_of(each), each) for each in tools]
+    else:
+        raise UsageError(
+            f"{name} is no tool: give a function, a list or mapping of functions, or a class, of which an object is "
+            "made for each future."
+        )
+    for each, function in named:
+        if not callable(function) or isinstance(function, type):
+            raise UsageError(f"{each} of {name} is no function, and so no tool.")
+    names = [each for each, _ in named]
+    if repeated := [each for each in names if names.count(each) > 1]:
+        raise UsageError(f"{name} has two tools called {repeated[0]!r}.")
+    return dict(named)
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _methods(kind: type) -> dict[str, Callable[..., Any]]:
+    """The public methods of a class, by name. Raises UsageError for one that cannot be made without arguments."""
+    if needed := [each for each in _parameters(kind) if each.default is each.empty]:
+        raise UsageError(
+            f"{kind.__name__} needs {needed[0].name} to be made: for each future an object is made without arguments, "
+            "so give it a default."
+        )
+    public = [name for name, _ in inspect.getmembers(kind, inspect.isroutine) if not name.startswith("_")]
+    own = {name: inspect.getattr_static(kind, name) for name in sorted(public)}
+    return {
+        name: getattr(kind, name) if isinstance(found, staticmethod | classmethod) else found.__get__(object())
+        for name, found in own.items()
+        if isinstance(found, staticmethod | classmethod | FunctionType)
+    }
+
+
+def _parameters(kind: type) -> list[inspect.Parameter]:
+    try:
+        found = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [each for each in found if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+
+
+def _text(value: Any, name: str) -> str:
+    """A result as text: text itself, or JSON. Raises ToolError for what is neither."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else _json(value, name)
+    if text.lstrip()[:11].lower().startswith(PICTURES):
+        raise ToolError(f"The tool {name} returned an image or a recording; results are text or JSON.")
+    return text
+
+
+def _json(value: Any, name: str) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ToolError(
+            f"The tool {name} returned {type(value).__name__}, which is neither text nor JSON: {one_line(str(error))}"
+        ) from None
+    if _holds_media(value):
+        raise ToolError(f"The tool {name} returned an image or a recording; results are text or JSON.")
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """JSON for what is plainly a value. Raises TypeError for all else."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    if isinstance(value, Decimal | UUID | PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _holds_media(value: Any) -> bool:
+    """Whether it is content parts of which one is no text."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return any(
+        isinstance(part, Mapping) and part.get("type") in PARTS and not isinstance(part.get("text"), str)
+        for part in parts
+    ) and all(isinstance(part, Mapping) and "type" in part for part in parts)
