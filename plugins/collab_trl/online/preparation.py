@@ -109,8 +109,8 @@ def _no_tools(options: TrainingOptions, base: Base) -> str | None:
     """Why chats with tools cannot be played, if they cannot."""
     if options.method in REPLIES_ALONE:
         return (
-            f"the chat has tools, and {options.method} learns from replies alone: take --method grpo or --rounds, which "
-            "learn from calls too"
+            f"the chat has tools, and {options.method} learns from replies alone: take --method grpo or --rounds, "
+            "which learn from calls too"
         )
     if lost := left_out(base.tokenizer):
         return no_place(lost)
