@@ -1,13 +1,17 @@
 """What a run would cost, found out without a call."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import ceil
+from statistics import fmean, pstdev
+from typing import Any
 
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics import Metric, as_metrics, tokens_by_role
-from collab_sdk.metrics.base import artefact_of, check_goal, rubric_of
+from collab_sdk.metrics.base import applies_to, artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.prompts import load_prompt
@@ -27,7 +31,13 @@ JUDGE_REPLY = 120
 ANSWER, REQUEST = 250, 40
 """Tokens of a bot's and of a user's message, which nobody has written yet: about those of the paper's tasks."""
 SIMULATOR_REASON = 40
-"""What the simulator writes beside its message."""
+"""What the simulator, or who plays the tools, writes beside its message or result."""
+CALL, TOOL = 60, 100
+"""Tokens of a call with its result, and of a tool's specification, which nobody has written yet."""
+MOST_OF_STATE = 10_000
+"""Of the calls so far, and of recorded results, as who plays the tools sees them."""
+SIMULATED = "simulated"
+UNKNOWN_TOOL: Mapping[str, Any] = {"type": "function", "function": {"name": "tool"}}
 
 
 Prices = Mapping[CallRole, Price | None]
@@ -37,19 +47,18 @@ Prices = Mapping[CallRole, Price | None]
 def estimate_scoring(
     conversations: Iterable[Conversation], spec: RunSpec, prices: Prices, *, with_pairs: bool = False
 ) -> Ledger:
-    """An upper estimate of calls, tokens and US dollars by role, of scoring every assistant turn.
+    """An upper estimate of calls, tokens and US dollars by role, of scoring every assistant turn, or decision.
 
     With `with_pairs` the spec's number of candidates is compared at each turn, as PreferenceExporter does; without, the
     logged response is scored. Every future is taken to its full window, with messages as long as the conversation's
-    are on average; nothing is taken to be cached. Left out are retries and repairs of unreadable replies.
-    Conversations are read one by one and not kept.
+    are on average, and rather more calls of tools than in its turns, all simulated if tools are; nothing is taken to be
+    cached. Left out are retries and repairs of unreadable replies. Conversations are read one by one and not kept.
     """
     plan = _Plan(
+        spec=spec,
         metrics=tuple(metric for metric, _ in as_metrics(spec.metrics).values()),
         samples=spec.samples if spec.window else 1,
-        window=spec.window,
         candidates=spec.pairs.candidates if with_pairs else 1,
-        goals_per_turn=spec.goals_per_turn,
     )
     bill = Bill(prices)
     for conversation in conversations:
@@ -89,13 +98,17 @@ def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bil
     about = count_tokens(goal.text) if goal.text else GOAL_TOKENS
     opening = sum(count_tokens(message.content) + MESSAGE_OVERHEAD for message in conversation.messages)
     opening = 0 if task.is_log else opening
+    calls = _calls_per_turn(conversation, spec)
     for step in range(exchanges):
-        said = opening + step * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD)
+        said = opening + step * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL)
         if step or not opening:
             prompt = template_tokens("simulator") + about + said
             bill.add(CallRole.SIMULATOR, calls=spec.samples, prompt=prompt, reply=REQUEST + SIMULATOR_REASON)
-        bill.add(CallRole.ASSISTANT, calls=spec.samples, prompt=said + REQUEST, reply=ANSWER)
-    whole = opening + exchanges * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD) + about
+        bill.add(CallRole.ASSISTANT, calls=spec.samples * (calls + 1), prompt=said + REQUEST, reply=ANSWER)
+        if calls and SIMULATED in spec.tools:
+            prompt = template_tokens("tools") + TOOL + min(step * calls * CALL, MOST_OF_STATE)
+            bill.add(CallRole.TOOLS, calls=spec.samples * calls, prompt=prompt, reply=CALL + SIMULATOR_REASON)
+    whole = opening + exchanges * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL) + about
     # One call for the rubrics, one for the artefact, one for the artefact's verdict, one for the questions, at most.
     verdicts = 4 if task.metric else 1
     prompt = template_tokens("judge") + whole
@@ -127,63 +140,97 @@ class _Lengths:
     """Tokens of a conversation's parts; of its messages with their overhead."""
 
     up_to: list[int]
-    """Of the first n messages, by n."""
+    """Of the first n messages, by n, with calls and results."""
+    said_up_to: list[int]
+    """Of what user and assistant said in them."""
     user: float
     assistant: float
+    """What it says in one turn."""
+    turn: float
+    """All of a turn: text, calls and results."""
+    call: float
+    """A call and its result."""
+    calls: int
+    """Of a turn."""
+    tools: int
+    """What the assistant could call."""
     goal: int
     style: int
 
     @classmethod
-    def of(cls, conversation: Conversation) -> "_Lengths":
-        goal = conversation.goal
-        tokens = [count_tokens(message.content) for message in conversation.messages]
-        said = {
-            role: [n for n, message in zip(tokens, conversation.messages, strict=True) if message.role == role]
-            for role in ("user", "assistant")
-        }
+    def of(cls, conversation: Conversation, spec: RunSpec) -> "_Lengths":
+        goal, messages, turns = conversation.goal, conversation.messages, list(conversation.turns())
+        each = [sum(tokens_by_role([message]).values()) + MESSAGE_OVERHEAD for message in messages]
+        spoken = [count_tokens(message.content) if message.role in ("user", "assistant") else 0 for message in messages]
+        said = [n for n, message in zip(spoken, messages, strict=True) if message.role == "user"]
+        texts = [count_tokens(turn.text) for turn in turns]
+        whole = [sum(tokens_by_role(turn.response).values()) + MESSAGE_OVERHEAD * len(turn.response) for turn in turns]
+        calls = _calls_per_turn(conversation, spec)
+        deeds = max(0.0, _mean(whole) - _mean(texts) - MESSAGE_OVERHEAD)
         return cls(
-            up_to=list(accumulate((n + MESSAGE_OVERHEAD for n in tokens), initial=0)),
-            user=_mean(said["user"]),
-            assistant=_mean(said["assistant"]),
+            up_to=list(accumulate(each, initial=0)),
+            said_up_to=list(accumulate((n + MESSAGE_OVERHEAD * bool(n) for n in spoken), initial=0)),
+            user=_mean(said),
+            assistant=_mean(texts),
+            turn=_mean(texts) + MESSAGE_OVERHEAD + (deeds or calls * CALL),
+            call=deeds / calls if deeds and calls else CALL,
+            calls=calls,
+            tools=count_tokens(json.dumps([dict(tool) for tool in conversation.tools])) if conversation.tools else 0,
             goal=count_tokens(goal.text) if goal and goal.text else GOAL_TOKENS,
-            style=sum(said["user"][:STYLE_EXAMPLES]),
+            style=sum(said[:STYLE_EXAMPLES]),
         )
+
+
+def _calls_per_turn(conversation: Conversation, spec: RunSpec) -> int:
+    """Calls of tools in a turn: of the log's, mean and standard deviation, rounded up; one where there could be some."""
+    if not spec.tools or not (_brings_tools(spec) or conversation.uses_tools):
+        return 0
+    counts = [sum(len(message.tool_calls) for message in turn.response) for turn in conversation.turns()]
+    many = ceil(fmean(counts) + pstdev(counts)) if counts else 1
+    return min(spec.calls_per_turn, max(1, many))
+
+
+def _brings_tools(spec: RunSpec) -> bool:
+    """Whether the assistant gets tools that no log names."""
+    return any(name.startswith("py:") for name in spec.tools)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Plan:
     """What is done at every turn."""
 
+    spec: RunSpec
     metrics: tuple[Metric, ...]
     samples: int
-    window: int
     candidates: int
-    goals_per_turn: int
 
     def estimate(self, conversation: Conversation, bill: Bill) -> None:
-        lengths = _Lengths.of(conversation)
+        if _brings_tools(self.spec) and not conversation.tools:
+            conversation = replace(conversation, tools=(UNKNOWN_TOOL,))
+        lengths = _Lengths.of(conversation, self.spec)
         goal = conversation.goal or Goal(text="")
         if not goal.text:
-            prompt = template_tokens("goal") + lengths.up_to[-1]
+            prompt = template_tokens("goal") + lengths.said_up_to[-1]
             bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
         try:
-            judgement = self._judgement(goal)
+            judgement = self._judgement(goal, conversation)
         except UsageError:  # a goal that a metric cannot measure: the run refuses the conversation before any call
             return
-        for turn in conversation.turns():
+        for turn in conversation.units(self.spec.per):
             known = len(logged_candidates(turn)) if self.candidates > 1 else 1
             self._turn(turn, lengths, judgement, bill, drawn=max(0, self.candidates - known))
-            if self.goals_per_turn > 1 and goal.reference is None:
-                others = (self.goals_per_turn - 1) * lengths.goal
-                prompt = template_tokens("goals") + lengths.goal + lengths.up_to[len(turn.history)]
+            if self.spec.goals_per_turn > 1 and goal.reference is None:
+                others = (self.spec.goals_per_turn - 1) * lengths.goal
+                prompt = template_tokens("goals") + lengths.goal + lengths.said_up_to[len(turn.history)]
                 bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
 
-    def _judgement(self, goal: Goal) -> list[int]:
+    def _judgement(self, goal: Goal, conversation: Conversation) -> list[int]:
         """Tokens around goal and transcript of the judge's calls for one future."""
-        for metric in self.metrics:
+        metrics = [metric for metric in self.metrics if applies_to(metric, conversation)]
+        for metric in metrics:
             check_goal(metric, goal)
-        rubrics = [rubric for metric in self.metrics if (rubric := rubric_of(metric, goal)) is not None]
-        wanted = {what for metric in self.metrics if (what := artefact_of(metric, goal)) is not None}
+        rubrics = [rubric for metric in metrics if (rubric := rubric_of(metric, goal)) is not None]
+        wanted = {what for metric in metrics if (what := artefact_of(metric, goal)) is not None}
         together = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is None]
         alone = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is not None]
         asked = [sum(together), *alone] if together else alone
@@ -192,27 +239,42 @@ class _Plan:
         ]
 
     def _turn(self, turn: Turn, lengths: _Lengths, judgement: list[int], bill: Bill, *, drawn: int) -> None:
-        user, assistant = lengths.user, lengths.assistant
-        history = lengths.up_to[len(turn.history)]
+        user, is_turn = lengths.user, self.spec.per == "turn"
+        history, heard = lengths.up_to[len(turn.history)], lengths.said_up_to[len(turn.history)]
         # Half of the candidates are drawn under the proactive prompt; its share is spread over all that are drawn.
         half = min(drawn, self.candidates // 2)
         proactive = half / drawn * count_tokens(load_prompt("proactive").text) if drawn else 0
-        bill.add(CallRole.ASSISTANT, calls=drawn, prompt=history + proactive, reply=assistant)
+        self._act(lengths, bill, turns=drawn, said=history + proactive, calls=lengths.calls if is_turn else 0)
 
-        logged = tokens_by_role(turn.response).get("assistant", 0)
-        start = history + MESSAGE_OVERHEAD + (logged + (self.candidates - 1) * assistant) / self.candidates
-        exchange = user + assistant + 2 * MESSAGE_OVERHEAD
+        logged = sum(tokens_by_role(turn.response).values()) + MESSAGE_OVERHEAD * len(turn.response)
+        length = (logged + (self.candidates - 1) * lengths.turn) / self.candidates
+        start, exchange = history + length, user + MESSAGE_OVERHEAD + lengths.turn
         futures = self.candidates * self.samples
-        for step in range(self.window):
-            played = start + step * exchange
-            prompt = template_tokens("simulator") + lengths.goal + lengths.style + played
+        last = turn.response[-1]
+        if lengths.calls and (last.role == "tool" or last.tool_calls or (drawn and not is_turn)):
+            self._act(lengths, bill, turns=futures, said=start, calls=lengths.calls, goes_on=True)
+        for step in range(self.spec.window):
+            spoken = heard + length + step * (user + lengths.assistant + 2 * MESSAGE_OVERHEAD)
+            prompt = template_tokens("simulator") + lengths.goal + lengths.style + spoken
             bill.add(CallRole.SIMULATOR, calls=futures, prompt=prompt, reply=user + SIMULATOR_REASON)
-            asked = played + user + MESSAGE_OVERHEAD
-            bill.add(CallRole.ASSISTANT, calls=futures, prompt=asked, reply=assistant)
-        whole = start + self.window * exchange + lengths.goal
+            said = start + step * exchange + user + MESSAGE_OVERHEAD
+            self._act(lengths, bill, turns=futures, said=said, calls=lengths.calls)
+        whole = start + self.spec.window * exchange + lengths.goal + lengths.tools
         observed = 1 if turn.rest else 0
         for around in judgement:
             bill.add(CallRole.JUDGE, calls=futures + observed, prompt=around + whole, reply=JUDGE_REPLY)
+
+    def _act(
+        self, lengths: _Lengths, bill: Bill, *, turns: int, said: float, calls: int, goes_on: bool = False
+    ) -> None:
+        """So many turns of the assistant with so many calls each, one after the other, or the end of such turns."""
+        decisions = calls if goes_on else calls + 1
+        prompt = said + lengths.tools + calls / 2 * lengths.call
+        bill.add(CallRole.ASSISTANT, calls=turns * decisions, prompt=prompt, reply=lengths.turn / max(1, decisions))
+        if calls and SIMULATED in self.spec.tools:
+            state = min(said, MOST_OF_STATE) + min(calls * lengths.call, MOST_OF_STATE)
+            prompt = template_tokens("tools") + TOOL + state
+            bill.add(CallRole.TOOLS, calls=turns * calls, prompt=prompt, reply=lengths.call + SIMULATOR_REASON)
 
 
 def template_tokens(name: str) -> int:

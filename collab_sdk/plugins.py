@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -156,7 +156,7 @@ def code_hash(module: ModuleType) -> str:
     return digest.hexdigest()[:12]
 
 
-def function_code(function: Any) -> str:
+def function_code(function: Callable[..., Any]) -> str:
     """A hash of all that decides a function's values: its module, source, what it closes over, what is bound to it.
 
     Of a class, its source and its module.

@@ -72,7 +72,7 @@ class Rollout:
         self._given = {name: value for name, value in given.items() if value is not None}
         self.settings = self._settings()
         self.engine = engine or self.simulator.engine
-        player = without_settings(self.simulator.model) if tools_model is None else as_chat_model(tools_model)
+        player = without_settings(self.simulator.model) if tools_model is None else tools_model
         self.toolbox = as_toolbox(tools, model=player, engine=self.engine)
         self.calls_per_turn = calls_per_turn
 

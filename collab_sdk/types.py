@@ -152,8 +152,12 @@ def deeds_of(messages: Iterable[Message]) -> tuple[tuple[str, ...], ...]:
 
 
 def _deed(message: Message) -> tuple[str, ...]:
-    calls = (f"{call.name} {json.dumps(call.parsed or call.arguments, sort_keys=True)}" for call in message.calls)
-    return " ".join(message.content.split()), *calls
+    return " ".join(message.content.split()), *map(_called, message.calls)
+
+
+def _called(call: ToolCall) -> str:
+    arguments = call.arguments if call.parsed is None else call.parsed
+    return f"{call.name} {json.dumps(arguments, sort_keys=True)}"
 
 
 def shown_text(messages: Iterable[Message]) -> str:

@@ -85,16 +85,46 @@ def test_a_reference_without_a_goal_is_a_goal_still_to_be_inferred():
     assert calls(row, metrics={"accuracy": 1.0}) == {"assistant": 6, "simulator": 6, "judge": 6, "goal": 1}
 
 
-def test_a_turn_after_a_tool_result_gives_no_pair_and_costs_none():
+def agent_chat(**fields):
     messages = [
         {"role": "user", "content": "weather?"},
         {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "function": {"name": "weather"}}]},
         {"role": "tool", "content": "sun", "tool_call_id": "1"},
         {"role": "assistant", "content": "It is sunny."},
     ]
-    logged = Conversation(id="c", messages=as_messages(messages), goal=Goal(text="the weather"))
-    assert calls(logged, candidates=3) == {}
-    assert calls(logged)["judge"] == 3
+    return Conversation(id="c", messages=as_messages(messages), goal=Goal(text="the weather"), **fields)
+
+
+def test_turns_with_calls_cost_a_decision_more_for_each_and_who_plays_the_tools():
+    assert calls(agent_chat()) == {"assistant": 12, "simulator": 6, "judge": 3, "tools": 6}
+    assert calls(agent_chat(), candidates=3) == {"assistant": 4 + 36, "simulator": 18, "judge": 9, "tools": 2 + 18}
+
+
+def test_decisions_are_scored_one_by_one_and_a_call_is_played_on_from_its_result():
+    assert calls(agent_chat(), per="decision") == {
+        "assistant": 2 * 12 + 3,
+        "simulator": 12,
+        "judge": 6 + 1,
+        "tools": 2 * 6 + 3,
+    }
+
+
+def test_tools_that_no_model_plays_cost_no_call():
+    assert "tools" not in calls(agent_chat(), tools=("recorded",))
+    assert calls(agent_chat(), tools=()) == {"assistant": 6, "simulator": 6, "judge": 3}
+
+
+def test_tools_of_ones_own_may_be_called_in_any_conversation():
+    assert calls(conversation("hi", "hello"), tools=("py:own:tools",))["assistant"] == 12
+    assert "tools" not in calls(conversation("hi", "hello"))
+
+
+def test_the_tools_that_are_offered_and_a_metric_that_is_measured_are_paid_for():
+    tool = {"type": "function", "function": {"name": "weather", "description": "of a town " * 100}}
+    plain, offered = (estimate([agent_chat(tools=tools)], prices=FREE).by_role() for tools in ((), (tool,)))
+    assert offered["assistant"].prompt_tokens > plain["assistant"].prompt_tokens + 1_000
+    text, deeds = (estimate([chat], prices=FREE).by_role()["judge"] for chat in (conversation("hi", "x"), agent_chat()))
+    assert deeds.prompt_tokens > text.prompt_tokens
 
 
 def test_a_price_that_nobody_knows_stays_unknown():

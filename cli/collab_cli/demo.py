@@ -10,7 +10,7 @@ import click
 from collab_cli.export_prefs import export_prefs
 from collab_cli.params import Command, option
 from collab_cli.paths import WrittenPath
-from collab_cli.terminal import note, printable, show
+from collab_cli.terminal import note, printable, show, shown_response
 from collab_cli.units import duration
 from collab_sdk.demos import Demo, Shown
 from collab_sdk.errors import MissingExtraError, OutputError
@@ -18,6 +18,7 @@ from collab_sdk.files import beside, export_files
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.plugins import load
 from collab_sdk.report import write_report
+from collab_sdk.types import as_messages
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -110,15 +111,15 @@ def _side_by_side(row: dict[str, Any]) -> "Table":
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for side, candidate in zip(("chosen", "rejected"), sides, strict=True):
         table.add_column(f"{side}: MR {candidate['mr']:.2f}, {candidate['source']}", ratio=1)
-    table.add_row(*(printable(candidate["text"]) for candidate in sides))
+    table.add_row(*(shown_response(as_messages(candidate["messages"])) for candidate in sides))
     table.add_row()
     for metric in sides[0]["metrics"]:
         table.add_row(*(f"{metric} {candidate['metrics'][metric]:.2f}" for candidate in sides), style="dim")
     return table
 
 
-def _candidate(row: dict[str, Any], text: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(candidate for candidate in row["candidates"] if candidate["text"] == text)
+def _candidate(row: dict[str, Any], side: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(candidate for candidate in row["candidates"] if candidate["messages"] == side)
     return found
 
 

@@ -12,12 +12,13 @@ import click
 from collab_cli.failures import finish
 from collab_cli.params import Command, Count, option
 from collab_cli.paths import ReadPath
-from collab_cli.terminal import Problems, make_console, note, printable
+from collab_cli.terminal import Problems, make_console, note, printable, shown_call
 from collab_cli.terminal import show as show_text
 from collab_cli.units import of
 from collab_sdk import Conversation
 from collab_sdk.files import JsonlWriter
-from collab_sdk.logs import ConversationStore, StoredChat, called_function
+from collab_sdk.logs import ConversationStore, StoredChat
+from collab_sdk.types import Message
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,7 +28,7 @@ STORES = ReadPath(exists=True, dir_okay=False, path_type=Path)
 READ_STORE = option("--store", type=STORES, required=True, metavar="FILE", help="The store.")
 LISTED = 50
 SCHEMA = "collab/stored-chat/v1"
-INDENT = "    "
+INDENT, STEP = "    ", "  "
 LONGEST_ID = 64
 """Characters of an id that are not broken, so that it can be copied."""
 OTHER_COLUMNS = 45
@@ -99,7 +100,8 @@ def _lines(described: StoredChat, chat: Conversation | None, *, width: int) -> I
     yield " · ".join([printable(described.id), of(described.turns, "turn"), *(text for text in about if text != "-")])
     if chat is not None:
         if chat.goal is not None and chat.goal.text:
-            yield from _block("goal", chat.goal.text, width)
+            yield "\ngoal:"
+            yield from _wrapped(chat.goal.text, width, INDENT)
         yield from _messages(chat, width)
     if described.failed:
         reasons = "; ".join(dict.fromkeys(printable(reason) for reason in described.failed))
@@ -107,22 +109,49 @@ def _lines(described: StoredChat, chat: Conversation | None, *, width: int) -> I
 
 
 def _messages(chat: Conversation, width: int) -> Iterator[str]:
-    turn_at = {len(turn.history): turn.index for turn in chat.turns()}
-    partial = chat.partial_turns
-    for position, message in enumerate(chat.messages):
-        turn = turn_at.get(position)
-        speaker = message.role if turn is None else f"{message.role}, turn {turn}"
-        text = message.content
-        for call in message.tool_calls:
-            function = called_function(call)
-            text += f"\n-> {function.get('name')}({function.get('arguments')})"
-        yield from _block(f"{speaker} (broken off)" if turn in partial else speaker, text, width)
-        for other in () if turn is None else chat.alternatives.get(turn, ()):
-            yield from _block(f"  or, turn {turn}", other, width, indent=INDENT + "  ")
+    turns = {len(turn.history): turn for turn in chat.turns()}
+    place = 0
+    while place < len(chat.messages):
+        turn = turns.get(place)
+        if turn is None:
+            yield from _block(chat.messages[place].role, chat.messages[place : place + 1], width)
+            place += 1
+            continue
+        broken = " (broken off)" if turn.is_partial else ""
+        yield from _block(f"assistant, turn {turn.index}{broken}", turn.response, width)
+        for other in turn.alternatives:
+            yield from _block(f"  or, turn {turn.index}", other, width, indent=INDENT + "  ")
+        place += len(turn.response)
 
 
-def _block(title: str, text: str, width: int, *, indent: str = INDENT) -> Iterator[str]:
+def _block(title: str, messages: Sequence[Message], width: int, *, indent: str = INDENT) -> Iterator[str]:
+    """Texts, and between them a line for each call and each result."""
     yield f"\n{title}:"
+    answered: set[int] = set()
+    for place, message in enumerate(messages):
+        if message.role != "tool":
+            yield from _wrapped(message.content, width, indent)
+        elif place not in answered:
+            yield _step(f"← {message.content}", width, indent)
+        for call in message.calls:
+            yield _step(f"→ {shown_call(call)}", width, indent)
+            after = range(place + 1, len(messages))
+            result = next((n for n in after if messages[n].tool_call_id == call.id and n not in answered), None)
+            if result is not None:
+                answered.add(result)
+                yield _step(f"← {messages[result].content}", width, indent)
+
+
+def _step(text: str, width: int, indent: str) -> str:
+    """A step of the assistant's, cut to one line."""
+    line, room = printable(text), max(width, 40) - len(indent) - len(STEP)
+    if len(line) > room:
+        left_out = f"… ({len(text):,} characters)"
+        line = line[: room - len(left_out)] + left_out
+    return indent + STEP + line
+
+
+def _wrapped(text: str, width: int, indent: str) -> Iterator[str]:
     for line in text.strip().splitlines():
         shown = "".join(char if char.isprintable() else " " for char in line)
         yield from wrap(shown, max(width, 40), initial_indent=indent, subsequent_indent=indent) or [""]

@@ -270,7 +270,8 @@ METRIC = option(
     callback=each_once,
     metavar="NAME=WEIGHT[,OPTION=VALUE]",
     group="What is scored",
-    help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1, and grounded=1 where there are tools]",
+    help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1, and where there "
+    "are tools grounded=1]",
 )
 TOOLS = [
     option(
@@ -280,8 +281,9 @@ TOOLS = [
         callback=named_tools,
         metavar="HOW",
         group=WHO,
-        help="What runs the assistant's calls, unless the bot runs them itself: recorded (results in the log), simulated "
-        "(a model plays the tools), py:MODULE:NAME (your functions or class), or none; several are asked in order.  "
+        help="What runs the assistant's calls, unless the bot runs them itself: recorded (the log's own results), "
+        "simulated (a model plays the tools), py:MODULE:NAME (your functions or class), or none; several, repeated or "
+        "with commas between them, are asked in order.  "
         f"[default: {','.join(DEFAULT_TOOLS)}]",
     ),
     *_role_options(TOOLS_MODEL),

@@ -1,4 +1,4 @@
-"""`collab score`: the MR of every assistant turn."""
+"""`collab score`: the MR of every assistant turn, or of every decision."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -51,11 +51,12 @@ def _files(output: Path) -> list[Path]:
 )
 @run_options(*READING, *ROLES, *PER, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS, *RUNNER)
 def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec, work: Work) -> None:
-    """Score every assistant turn of logged chats.
+    """Score every assistant turn of logged chats, or every decision of an agent.
 
     The MR of a response is the mean reward of conversations that go on from it: how much of the user's goal they meet,
-    how well the assistant worked with the user, what that cost in tokens. Beside it stands the observed reward, that of
-    what really followed. LOGS are files, folders, or - for stdin.
+    how well the assistant worked with the user, what that cost in tokens and, where there are tools, whether its claims
+    are borne out by what was called and what came back. Beside it stands the observed reward, that of what really
+    followed. LOGS are files, folders, or - for stdin.
 
     \b
       collab score chats.jsonl --model offline
@@ -67,7 +68,7 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
         return
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
-        table = score_table(list(run.scorer.reward.metrics))
+        table = score_table(list(run.scorer.reward.metrics), spec.per)
         takes = [opened.enter_context(json_rows("-", run.scorer, spec.runner) if json else table)]
         if output is not None:
             takes.append(opened.enter_context(json_rows(output, run.scorer, spec.runner)))
@@ -113,7 +114,7 @@ async def ascore(run: Run, tally: Tally, problems: Problems, takes: Sequence[Tak
     async for outcome in run.runner.run(ScoreJob(spec=run.spec), run.conversations):
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
-        for turn, turn_score in zip(outcome.conversation.turns(), outcome.value or (), strict=False):
+        for turn, turn_score in zip(outcome.conversation.units(run.spec.per), outcome.value or (), strict=False):
             tally.add(turn_score)
             for take in takes:
                 take(turn_score, turn)

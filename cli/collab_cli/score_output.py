@@ -1,19 +1,19 @@
 """Scores on stdout: a table for people, or JSON lines."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from collab_cli.terminal import make_console, printable, show
+from collab_cli.terminal import make_console, printable, show, shown_response
 from collab_sdk import MRScore, MRScorer
 from collab_sdk.concurrency import run_sync
 from collab_sdk.files import JsonlWriter, run_path
 from collab_sdk.score_rows import response_row, run_row
 from collab_sdk.spec import RunnerSpec
-from collab_sdk.types import Turn
+from collab_sdk.types import Per, Turn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +23,8 @@ NARROW = 100
 FOLDED_WIDTH = 8
 LEAST_RESPONSE = 6
 """What a narrow terminal leaves of a response."""
+MOST_OF_RESPONSE = 1000
+"""Characters of a response that are kept for the table; no terminal has room for more in a line."""
 ANY_WIDTH = 10_000
 
 
@@ -45,45 +47,70 @@ def json_rows(path: str | Path, scorer: MRScorer, runner: RunnerSpec) -> Iterato
 
 
 @contextmanager
-def score_table(metrics: Sequence[str]) -> Iterator[Take]:
+def score_table(metrics: Sequence[str], per: Per) -> Iterator[Take]:
     """Gather scores, and show them when the block ends, however it ends."""
+    lines: list[_Line] = []
+    try:
+        yield lambda score, _: lines.append(_line(score))
+    finally:
+        if lines:
+            _show_whole(_table(lines, metrics, per))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Line:
+    """What the table shows of a score; its futures would fill the memory."""
+
+    conversation: str
+    turn: str
+    response: str
+    mr: str
+    metrics: Mapping[str, float]
+    observed: float | None
+    ok: str
+    error: str
+
+
+def _line(score: MRScore) -> _Line:
+    return _Line(
+        conversation=score.conversation_id,
+        turn=str(score.turn),
+        response=shown_response(score.response)[:MOST_OF_RESPONSE],
+        mr=_with_error(score),
+        metrics=score.metrics,
+        observed=score.observed.reward if score.observed else None,
+        ok=f"{score.n_ok}/{score.n}",
+        error="" if score.value is not None else f"no score: {score.errors[0]}",
+    )
+
+
+def _table(lines: Sequence[_Line], metrics: Sequence[str], per: Per) -> "Table":
+    """A column for each of `metrics` that was measured somewhere; where it was not, it has a dash."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    narrow = make_console(err=False).width < NARROW
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("turn", justify="right", no_wrap=True)
-    table.add_column("response", min_width=LEAST_RESPONSE)  # the only one that yields, in a narrow terminal
-    table.add_column("MR", no_wrap=True)
-    for name in (*metrics, "observed", "ok"):
-        table.add_column(_folded(name) if narrow else name, justify="right", no_wrap=True)
-    conversation = None
-
-    def line(text: str, style: str = "") -> Text:
+    def one_line(text: str, style: str = "") -> Text:
         return Text(printable(text), style=style, no_wrap=True, overflow="ellipsis")
 
-    def add(score: MRScore, _: Turn) -> None:
-        nonlocal conversation
-        if score.conversation_id != conversation:
-            conversation = score.conversation_id
-            table.add_row("", line(conversation, "bold"))
-        table.add_row(
-            str(score.turn),
-            line(score.response),
-            _with_error(score),
-            *(_number(score.metrics.get(name)) for name in metrics),
-            _number(score.observed.reward if score.observed else None),
-            f"{score.n_ok}/{score.n}",
-        )
-        if score.value is None:
-            table.add_row("", Text(printable(f"no score: {score.errors[0]}"), style="red"))
-
-    try:
-        yield add
-    finally:
-        if table.row_count:
-            _show_whole(table)
+    narrow = make_console(err=False).width < NARROW
+    measured = [name for name in metrics if any(name in line.metrics for line in lines)] or metrics
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(per, justify="right", no_wrap=True)
+    table.add_column("response", min_width=LEAST_RESPONSE)  # the only one that yields, in a narrow terminal
+    table.add_column("MR", no_wrap=True)
+    for name in (*measured, "observed", "ok"):
+        table.add_column(_folded(name) if narrow else name, justify="right", no_wrap=True)
+    conversation = None
+    for line in lines:
+        if line.conversation != conversation:
+            conversation = line.conversation
+            table.add_row("", one_line(conversation, "bold"))
+        numbers = (_number(line.metrics.get(name)) for name in measured)
+        table.add_row(line.turn, one_line(line.response), line.mr, *numbers, _number(line.observed), line.ok)
+        if line.error:
+            table.add_row("", Text(printable(line.error), style="red"))
+    return table
 
 
 def _show_whole(table: "Table") -> None:

@@ -1,12 +1,15 @@
 """Text for people: notes on stderr, tables, one line for whatever came in several."""
 
+import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from collab_sdk.types import Message, ToolCall, shown_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,6 +26,21 @@ def printable(text: str) -> str:
     """One line without control characters: logged text must not be able to drive the terminal."""
     line = " ".join(text.split())
     return "".join(char for char in line if char.isprintable())
+
+
+def shown_call(call: ToolCall) -> str:
+    """`look_up(order=5)`; arguments that are no JSON object as they were written."""
+    given = call.arguments
+    if call.parsed is not None:
+        given = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.parsed.items())
+    return printable(f"{call.name or '?'}({given})")
+
+
+def shown_response(messages: Sequence[Message]) -> str:
+    """What a response says, in a line; its calls where it says nothing."""
+    return printable(shown_text(messages)) or ", ".join(
+        f"→ {shown_call(call)}" for message in messages for call in message.calls
+    )
 
 
 class Problems:

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from collab_sdk.errors import SampleError
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.dialect import Dialect
+from collab_sdk.models.replies import checked
+from collab_sdk.types import Message
 
 KEY_VERSION = 2
 MAX_ROW_BYTES = 64 << 20
@@ -33,6 +36,7 @@ def call_identity(model: ChatModel, request: ChatRequest) -> dict[str, Any] | No
         "response_format": sent.dialect.response_format(sent.reply_schema),
         "template": request.template,
         "sample": request.sample,
+        **sent.offered(),
     }
 
 
@@ -55,8 +59,11 @@ def row_of(request: Mapping[str, Any], reply: ChatReply, *, written: float) -> R
 def reply_in(row: Any) -> ChatReply:
     """Raises ValueError for what this version of the package did not write."""
     try:
-        reply = ChatReply(**row["record"]["reply"])
-    except (LookupError, TypeError) as error:
+        parts = row["record"]["reply"]
+        calls, steps = parts.get("tool_calls") or (), parts.get("steps") or ()
+        steps = tuple(Message(**{**step, "tool_calls": tuple(step["tool_calls"])}) for step in steps)
+        reply = ChatReply(**{**parts, "tool_calls": tuple(calls), "steps": steps})
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError("no record of a reply") from error
     tokens = (reply.prompt_tokens, reply.completion_tokens)
     if not all(isinstance(text, str) for text in (reply.content, reply.reasoning, reply.finish_reason)):
@@ -64,7 +71,10 @@ def reply_in(row: Any) -> ChatReply:
     are_counts = all(count is None or type(count) is int for count in tokens)
     if not are_counts or not (reply.usd is None or type(reply.usd) in (float, int)):
         raise ValueError("a reply whose figures are no numbers")
-    return reply
+    try:
+        return checked(reply, "The cache") if calls or steps else reply
+    except SampleError as error:
+        raise ValueError("a reply whose calls or steps are none") from error
 
 
 def written_in(row: Any) -> float:

@@ -38,7 +38,7 @@ from collab_sdk.errors import (
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN
 from collab_sdk.models.reasoning import set_apart
-from collab_sdk.models.replies import checked
+from collab_sdk.models.replies import checked, money
 from collab_sdk.secrets import one_line
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
@@ -291,9 +291,10 @@ class Engine:
         try:
             with suppress():  # an app's own bot may be watched, and nobody said any of this
                 async with asyncio.timeout(timeout):
-                    reply = checked(await model.achat(request), model.name)
+                    answers = [await model.achat(request)]
+            usd = money(getattr(answers[0], "usd", None))  # also of a reply that is refused
+            reply = checked(answers.pop(), model.name)  # which an error's traceback is not to hold
             reply = set_apart(reply, is_json=request.reply_schema is not None)
-            usd = reply.usd
         except TimeoutError as error:
             limit = "time" if timeout is None else f"{timeout:g} s"  # without a limit, the model itself gave up
             failure = TimedOutError(f"{model.name} gave no answer in {limit}.")
@@ -301,6 +302,7 @@ class Engine:
             raise failure from error
         except CollabError as error:
             shared.sent = False
+            usage.usd += usd or 0.0
             endpoint.tried(error, started)
             raise
         except Exception as error:  # of somebody's own adapter: nothing that one call meets may end the run

@@ -29,8 +29,8 @@ class Evaluator:
     """Plays a task's conversations from their first message, up to `exchanges` of them, `samples` of each goal.
 
     Every bot meets the same goals under the same sample indices, so that bots can be compared in pairs. `task` may be
-    the name of one. `metric` takes the place of the task's own where that one needs settings. `tools`, `tools_model` and
-    `calls_per_turn` say what runs the bot's calls, as for a Rollout. Source: arXiv 2502.00640, section 5.
+    the name of one. `metric` takes the place of the task's own where that one needs settings. `tools`, `tools_model`
+    and `calls_per_turn` say what runs the bot's calls, as for a Rollout. Source: arXiv 2502.00640, section 5.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Evaluator:
         own = metric or self.task.metric
         weights: dict[MetricLike, float] = {own: 1.0, "interactivity": 0.0} if own else {}
         self.reward = Reward(as_metrics(weights) if weights else {}, self.judge)
-        player = without_settings(self.simulator.model) if tools_model is None else as_chat_model(tools_model)
+        player = without_settings(self.simulator.model) if tools_model is None else tools_model
         self.toolbox = as_toolbox(tools, model=player, engine=self.engine)
         self.calls_per_turn = calls_per_turn
         self._goals = GoalReader(self.judge.model, engine=self.engine)

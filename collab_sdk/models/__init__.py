@@ -12,6 +12,7 @@ from collab_sdk.models.base import (
     settings_for,
     spec_of,
 )
+from collab_sdk.models.bot_replies import bot_reply
 from collab_sdk.models.dialect import Dialect, ReplyFormat
 from collab_sdk.models.form import Anything, Flag, Form, Items, Note, Number, Record, Text
 from collab_sdk.models.function import NamedBot
@@ -28,7 +29,6 @@ from collab_sdk.models.reasoning import (
     without_reasoning,
 )
 from collab_sdk.models.replicated import ReplicatedModel
-from collab_sdk.models.replies import reply_text
 from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
 from collab_sdk.models.server import ServerModel
 from collab_sdk.spec import Price
@@ -61,6 +61,7 @@ __all__ = [
     "ServerModel",
     "Text",
     "as_chat_model",
+    "bot_reply",
     "conversation_without_reasoning",
     "files_of",
     "from_environment",
@@ -70,7 +71,6 @@ __all__ = [
     "load_litellm",
     "marks_reasoning",
     "read_reply",
-    "reply_text",
     "request_arguments",
     "set_apart",
     "settings_for",

@@ -21,6 +21,10 @@ SERVERS_OWN = ModelSettings()
 """Nothing is sent: the server decides."""
 
 
+TOOL_CHOICES = ("auto", "none", "required")
+"""Any other is the name of a function."""
+
+
 class CallRole(StrEnum):
     """On whose behalf a model is called; tokens, money and time are accounted by it."""
 
@@ -42,8 +46,8 @@ class ChatRequest:
     """JSON Schema of the object that the reply must hold, which the prompt asks for as well; None: free text."""
     tools: tuple[Mapping[str, Any], ...] = ()
     """What the model may call, in OpenAI's form."""
-    tool_choice: str | Mapping[str, Any] | None = None
-    """Whether it must or must not, as OpenAI has it; None: it may."""
+    tool_choice: str | None = None
+    """`auto`, `none`, `required`, or the name of the function that it must call; None: the server decides."""
     template: str = ""
     """Hash of the prompt template, so that a changed prompt is a new call."""
     sample: str = ""
@@ -61,6 +65,23 @@ class ChatRequest:
             return self
         messages, settings = self.dialect.messages(self.messages), self.dialect.settings(self.settings)
         return replace(self, messages=messages, settings=settings)
+
+    def offered(self) -> dict[str, Any]:
+        """`tools` and `tool_choice` as they are sent; neither where there are no tools."""
+        if not self.tools:
+            return {}
+        sent: dict[str, Any] = {"tools": [_as_sent(tool) for tool in self.tools]}
+        if self.tool_choice is not None:
+            named = {"type": "function", "function": {"name": self.tool_choice}}
+            sent["tool_choice"] = self.tool_choice if self.tool_choice in TOOL_CHOICES else named
+        return sent
+
+
+def _as_sent(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool in OpenAI's form, also where a log has the bare function."""
+    if "function" in tool or not isinstance(tool.get("name"), str) or tool.get("type", "function") != "function":
+        return dict(tool)
+    return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,11 +10,13 @@ from typing import Any, SupportsIndex
 from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import BotError, CollabError, UsageError
 from collab_sdk.models.base import ChatReply, ChatRequest
-from collab_sdk.models.replies import finish_reason_of, reply_text
+from collab_sdk.models.bot_replies import bot_reply, finish_reason_of
 from collab_sdk.secrets import one_line
 from collab_sdk.spec import Price
 
 MessageDicts = list[dict[str, Any]]
+OFFERED = ("messages", "thread_id", "metadata", "tools")
+"""What a bot's parameters may be called."""
 
 
 class NamedBot:
@@ -31,10 +33,11 @@ class NamedBot:
 
 
 class FunctionModel(NamedBot):
-    """A sync or async function of the messages. Its parameters are filled by name: `messages`, `thread_id`, `metadata`.
+    """A sync or async function of the messages. Its parameters are filled by name: those in OFFERED.
 
     A first parameter of any other name gets the messages. Every call comes with the full history and a `thread_id`
-    never used before, so a bot that keeps its own history cannot mix up two futures.
+    never used before, so a bot that keeps its own history cannot mix up two futures. `tools` are those of the
+    conversation, in OpenAI's form; a default of the bot's own is left.
     """
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
@@ -48,7 +51,12 @@ class FunctionModel(NamedBot):
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         history = WatchedHistory(copy.deepcopy(message.to_dict()) for message in request.messages)
-        offered = {"messages": history, "thread_id": uuid.uuid4().hex, "metadata": dict(request.metadata)}
+        offered = {
+            "messages": history,
+            "thread_id": uuid.uuid4().hex,
+            "metadata": dict(request.metadata),
+            "tools": copy.deepcopy(request.offered().get("tools", [])),
+        }
         arguments = {parameter: offered[meaning] for parameter, meaning in self._parameters.items()}
         try:
             value = await self._call(arguments)
@@ -63,7 +71,7 @@ class FunctionModel(NamedBot):
                 "the full history: a bot that keeps its own must start from it, or its scores mean nothing.",
                 stacklevel=2,
             )
-        return ChatReply(content=reply_text(value, request.messages), finish_reason=finish_reason_of(value))
+        return bot_reply(value, request.messages, finish_reason=finish_reason_of(value))
 
     async def _call(self, arguments: dict[str, Any]) -> Any:
         if self._is_async:
@@ -74,22 +82,26 @@ class FunctionModel(NamedBot):
 
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, str]:
     """Which parameter gets what."""
-    known = ("messages", "thread_id", "metadata")
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         raise UsageError(f"{name} has no signature to read; wrap it: lambda messages: ...") from None
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    filled = {p.name: p.name for p in named if p.name in known}
-    if "messages" not in filled and named and named[0].name not in known:
+    filled = {p.name: p.name for p in named if p.name in OFFERED and not (p.name == "tools" and _has_own(p))}
+    if "messages" not in filled and named and named[0].name not in OFFERED:
         filled[named[0].name] = "messages"
     missing = [p.name for p in named if p.default is p.empty and p.name not in filled]
     if missing or "messages" not in filled.values():
         raise UsageError(
-            f"{name}{inspect.signature(function)} cannot be called: a bot takes the messages, and may take thread_id "
-            "and metadata."
+            f"{name}{inspect.signature(function)} cannot be called: a bot takes the messages, and may take thread_id, "
+            "metadata and tools."
         )
     return filled
+
+
+def _has_own(parameter: inspect.Parameter) -> bool:
+    """Whether the bot brings a value of its own."""
+    return parameter.default is not parameter.empty and bool(parameter.default)
 
 
 class WatchedHistory(MessageDicts):

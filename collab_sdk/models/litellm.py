@@ -9,7 +9,7 @@ from typing import Any
 from collab_sdk.errors import EndpointError, MissingExtraError
 from collab_sdk.models.base import NOTHING, SETTINGS, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN, Dialect, ReplyFormat
-from collab_sdk.models.openai_shape import reply_of, request_arguments, translated
+from collab_sdk.models.openai_shape import reply_of, request_arguments, tools_refused, translated
 from collab_sdk.models.providers import NO_KEY, ApiKey, litellm_folder, load_litellm
 from collab_sdk.secrets import remember_address, without_credentials
 from collab_sdk.spec import Price
@@ -123,8 +123,8 @@ class LiteLLMModel:
     def dialect(self) -> Dialect:
         """What LiteLLM knows of the provider: which parameters it takes, and how it is asked for JSON."""
         litellm = load_litellm()
+        taken = self._taken
         try:
-            taken = litellm.get_supported_openai_params(model=self._model)
             holds_schema = bool(litellm.supports_response_schema(model=self._model))
             is_listed = _priced(self._model) is not None
         except Exception:  # of several types: LiteLLM does not know this name
@@ -138,6 +138,18 @@ class LiteLLMModel:
             reply_format = ReplyFormat.OBJECT
         left_out = (name for name in ("reasoning_effort", "seed", "stop", "temperature", "top_p") if name not in taken)
         return Dialect(reply_format=reply_format, left_out=tuple(left_out))
+
+    @cached_property
+    def _taken(self) -> list[str]:
+        """The parameters that LiteLLM sends to the provider; empty where it does not know the name."""
+        try:
+            return list(load_litellm().get_supported_openai_params(model=self._model) or ())
+        except Exception:  # of several types
+            return []
+
+    @property
+    def _takes_tools(self) -> bool:
+        return not self._taken or "tools" in self._taken
 
     @cached_property
     def price(self) -> Price | None:
@@ -175,6 +187,8 @@ class LiteLLMModel:
     async def achat(self, request: ChatRequest) -> ChatReply:
         self._given_key.check()
         remember_address(self._base)
+        if request.tools and not self._takes_tools:  # else LiteLLM would leave them out, and say nothing
+            raise tools_refused(self.name, "LiteLLM knows no way to offer them")
         try:
             # Retries are the engine's, and a parameter that a provider does not know is left out.
             completion = await load_litellm().acompletion(

@@ -1,5 +1,6 @@
 """Requests, replies and errors in the shape of OpenAI's SDK, which LiteLLM and many clients share."""
 
+import json
 import math
 import os
 import re
@@ -9,11 +10,12 @@ from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, InputError, ModelCallError, ParameterRefusedError
 from collab_sdk.models.base import ChatReply, ChatRequest
-from collab_sdk.models.refusals import COMPLAINT_CHARACTERS, refused_parameter
+from collab_sdk.models.refusals import COMPLAINT_CHARACTERS, refused_parameter, refuses_tools
 from collab_sdk.models.replies import token_count
+from collab_sdk.models.tool_calls import field_of, tool_calls_in
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
-from collab_sdk.types import reasoning_of, text_of
+from collab_sdk.types import Message, ToolCall, reasoning_of, text_of
 
 # 200: a body that is no JSON, from a proxy in between.
 RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -43,12 +45,32 @@ def request_arguments(request: ChatRequest) -> dict[str, Any]:
     """
     request = request.fitted()
     arguments: dict[str, Any] = {
-        "messages": [message.to_dict() for message in request.messages],
+        "messages": [_row(message) for message in request.messages],
+        **request.offered(),
         **from_environment(request.settings.sent()),
     }
     if (response_format := request.dialect.response_format(request.reply_schema)) is not None:
         arguments["response_format"] = response_format
     return arguments
+
+
+def _row(message: Message) -> dict[str, Any]:
+    """The message as it is sent, with JSON objects alone for arguments.
+
+    Servers put a chat through a template that takes no others: the call that a model got wrong would end the chat,
+    where it is answered with an error that the model can mend.
+    """
+    row = message.to_dict()
+    if any(call.parsed is None for call in message.calls):
+        row["tool_calls"] = [
+            {**call, "function": {"name": read.name, "arguments": _object_text(read)}}
+            for call, read in zip(message.tool_calls, message.calls, strict=True)
+        ]
+    return row
+
+
+def _object_text(call: ToolCall) -> str:
+    return call.arguments if call.parsed is not None else json.dumps({"arguments": call.arguments}, ensure_ascii=False)
 
 
 def from_environment(value: object) -> Any:
@@ -69,22 +91,24 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
 
     Raises ModelCallError for what is no completion.
     """
-    choices = _field(completion, "choices")
+    choices = field_of(completion, "choices")
     if not isinstance(choices, list | tuple) or not choices:
         raise ModelCallError(f"{name} answered without choices.", retryable=True)
-    message, usage = _field(choices[0], "message"), _field(completion, "usage")
+    message, usage = field_of(choices[0], "message"), field_of(completion, "usage")
     if message is None:
         raise ModelCallError(f"{name} answered with a choice without a message.", retryable=True, tries=2)
     try:
-        content = text_of(_field(message, "content"), empty_allowed=True)
+        content = text_of(field_of(message, "content"), empty_allowed=True)
+        tool_calls = tool_calls_in(message)
     except InputError as error:
         raise ModelCallError(f"{name} answered with a message that cannot be read: {error.problem}.") from None
-    prompt_tokens = token_count(_field(usage, "prompt_tokens"))
-    completion_tokens = token_count(_field(usage, "completion_tokens"))
-    finish_reason = _field(choices[0], "finish_reason")
+    prompt_tokens = token_count(field_of(usage, "prompt_tokens"))
+    completion_tokens = token_count(field_of(usage, "completion_tokens"))
+    finish_reason = field_of(choices[0], "finish_reason")
     is_priced = price is not None and prompt_tokens is not None and completion_tokens is not None
     return ChatReply(
         content=content,
+        tool_calls=tool_calls,
         reasoning=reasoning_of(message),
         finish_reason=finish_reason if isinstance(finish_reason, str) and finish_reason else "stop",
         prompt_tokens=prompt_tokens,
@@ -93,8 +117,12 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
     )
 
 
-def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+def tools_refused(name: str, said: str) -> ModelCallError:
+    """The chat is lost, and others without tools are not."""
+    return ModelCallError(
+        f"{name} does not take this chat's tools: {said.rstrip('.')}. Name a model that does, or serve it with tools "
+        "(vLLM: --enable-auto-tool-choice --tool-call-parser NAME; llama.cpp: --jinja)."
+    )
 
 
 def translated(name: str, error: Exception, *, request: ChatRequest | None = None, advice: str = "") -> CollabError:
@@ -104,6 +132,8 @@ def translated(name: str, error: Exception, *, request: ChatRequest | None = Non
     """
     status = getattr(error, "status_code", None)
     said = one_line(str(error))
+    if request is not None and refuses_tools(error, request):
+        return tools_refused(name, said)
     if request is not None and (parameter := refused_parameter(error, request.fitted())):
         return ParameterRefusedError(f"{name} does not take {parameter}: {said}", parameter=parameter)
     retry_after = retry_after_in(getattr(error, "litellm_response_headers", None) or _headers(error))

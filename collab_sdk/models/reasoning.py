@@ -102,6 +102,8 @@ def set_apart(reply: ChatReply, *, is_json: bool = False) -> ChatReply:
 
     Where an object is asked for, one of thoughts alone stays as it is, so that the model can be told what is missing.
     """
+    if reply.steps:
+        reply = replace(reply, steps=tuple(_set_apart(step) for step in reply.steps))
     content, reasoning = split_reasoning(reply.content, is_json=is_json)
     if content == reply.content or (is_json and not content):
         return reply

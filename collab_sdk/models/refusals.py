@@ -104,6 +104,19 @@ FORMAT_REFUSED = _any_of(
 """Words that are also said of what a model wrote, so only next to a refusal."""
 FORMAT_IS_INVALID = re.compile(r"validation errors?:? .{0,80}'response_format'")
 """From a server that fails: llama-cpp-python's checks of a request are answered with 500."""
+TOOLS = r"['\"`]?(?:tools?|tool_choice|functions?|(?:tool|function)[ _-](?:us(?:e|age)|calls?|calling|choice))\b['\"`]?"
+TOOLS_REFUSED = _any_of(
+    # Ollama, LiteLLM
+    rf"(?:not|n't) (?:currently |yet )?(?:support|accept|allow)s? (?:the |any |parameters?: \[?)?{TOOLS}",
+    r"no endpoints found that support tool use",  # OpenRouter
+    r"\btools? param\w* requires? --jinja",  # llama.cpp
+    r"requires --enable-auto-tool-choice|--tool-call-parser to be set",  # vLLM
+    rf"{TOOLS} (?:(?:parameter|param|role) )?(?:is |are )?(?:currently )?"
+    r"(?:not (?:supported|allowed|available|enabled|permitted)|unsupported)",
+    rf"(?:unknown|unsupported|unrecogni[sz]ed|unexpected)[\w ]{{0,40}}\W{{1,3}}{TOOLS}",
+)
+TEMPLATE_REFUSES_TOOLS = _any_of(r"\broles must alternate", r"only user and assistant roles are supported")
+"""Of a chat with calls and results; of others it is about the system role."""
 SENTENCES = re.compile(r"[.;!?](?:\s|$)")
 
 
@@ -122,6 +135,18 @@ class _Complaint:
         return coded or ABOUT_THE_CHAT.search(self.said) is not None
 
 
+def refuses_tools(error: Exception, request: ChatRequest) -> bool:
+    """Whether a server says that it takes no tools, or no calls and results. They are never left out to please it."""
+    has_results = any(message.role == "tool" or message.tool_calls for message in request.messages)
+    complaint = _complaint(error)
+    if not (request.tools or has_results) or complaint.is_about_the_chat:
+        return False
+    if has_results and TEMPLATE_REFUSES_TOOLS.search(complaint.said) and not TAKES_SYSTEM.search(complaint.said):
+        return True
+    named = any(place.split(".")[-1] in ("tools", "tool_choice") for place in complaint.places)
+    return TOOLS_REFUSED.search(complaint.said) is not None or (named and REFUSING.search(complaint.said) is not None)
+
+
 def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
     """Which part of the `request` a server does not take, by its refusal; None if it is about something else."""
     status, complaint = getattr(error, "status_code", None), _complaint(error)
@@ -135,6 +160,7 @@ def refused_parameter(error: Exception, request: ChatRequest) -> str | None:
     settings = request.settings.sent()
     sent = {each: value for each, value in settings.items() if not each.startswith("extra_")}
     sent |= settings.get("extra_body", {})
+    sent = {each: value for each, value in sent.items() if each not in ("tools", "tool_choice")}
     name = _placed(complaint, sent, asked_for_json) or _named(complaint, sent, asked_for_json)
     is_zero = name in sent and sent[name] == 0 and NOT_ZERO.search(complaint.said) is not None
     if name is None or (OUT_OF_RANGE.search(complaint.said) and not is_zero):

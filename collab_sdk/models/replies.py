@@ -1,20 +1,23 @@
-"""What is taken from a reply, whoever gave it: the text in what a bot returns, and the counts that can be believed."""
+"""What is taken from a reply, whoever gave it: text and calls that any file can hold, counts that can be believed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import BotError, InputError, ModelCallError
 from collab_sdk.models.base import ChatReply
-from collab_sdk.types import Message, text_of
+from collab_sdk.models.tool_calls import tool_calls_in
+from collab_sdk.types import Message
 
 MOST_TOKENS = 10**9
 """A count of tokens from here on is no count."""
 MOST_CHARACTERS = 8 * 2**20
-"""In the text of a reply."""
-ECHO_WORDS = 5
-"""Fewer than this, and saying the same is manners: "thanks" may well answer "thanks"."""
+"""In a reply: its text, the arguments of its calls, and the steps that led to it."""
+MOST_CALLS = 128
+"""In one message. OpenAI takes no more tools than these."""
+MOST_STEPS = 1_000
+"""Of a bot that runs its own tools."""
 
 
 def token_count(value: object) -> int | None:
@@ -31,23 +34,66 @@ def checked(reply: object, name: str) -> ChatReply:
         raise BotError(f"{name} answered with {type(reply).__name__}; its achat must return a ChatReply.")
     if not all(isinstance(text, str) for text in (reply.content, reply.reasoning, reply.finish_reason)):
         raise BotError(f"{name} answered with a ChatReply whose content, reasoning or finish_reason is no text.")
-    if (characters := len(reply.content) + len(reply.reasoning)) > MOST_CHARACTERS:
-        del reply  # the traceback of the error would hold it
-        raise ModelCallError(
-            f"{name} answered with {characters:,} characters; no more than {MOST_CHARACTERS:,} are read."
-        )
-    believed: dict[str, Any] = {
-        "content": _encodable(reply.content),
-        "reasoning": _encodable(reply.reasoning),
-        "prompt_tokens": token_count(reply.prompt_tokens),
-        "completion_tokens": token_count(reply.completion_tokens),
-        "usd": _money(reply.usd),
-    }
+    if not isinstance(reply.steps, tuple | list) or not all(map(_is_step, reply.steps)):
+        raise BotError(f"{name} answered with a ChatReply whose steps are no messages of an assistant or a tool.")
+    try:
+        if problem := _is_too_much(reply):
+            del reply  # the traceback of the error would hold it
+            raise ModelCallError(f"{name} answered with {problem} are read.")
+        believed: dict[str, Any] = {
+            "content": _encodable(reply.content),
+            "reasoning": _encodable(reply.reasoning),
+            "tool_calls": _calls(reply),
+            "steps": tuple(_checked_step(step) for step in reply.steps),
+            "prompt_tokens": token_count(reply.prompt_tokens),
+            "completion_tokens": token_count(reply.completion_tokens),
+            "usd": money(reply.usd),
+        }
+    except InputError as error:
+        raise BotError(f"{name} answered with a ChatReply that cannot be read: {error.problem}.") from None
     changed = {field: value for field, value in believed.items() if value is not getattr(reply, field)}
     return replace(reply, **changed) if changed else reply
 
 
-def _money(value: object) -> float | None:
+def _is_step(step: object) -> bool:
+    return isinstance(step, Message) and step.role in ("assistant", "tool") and isinstance(step.content, str)
+
+
+def _is_too_much(reply: ChatReply) -> str:
+    """What is more of it than is read, if anything."""
+    said: list[ChatReply | Message] = [reply, *reply.steps]
+    if len(said) > MOST_STEPS:
+        return f"{len(said):,} messages; no more than {MOST_STEPS:,}"
+    if (most := max(len(each.tool_calls) for each in said)) > MOST_CALLS:
+        return f"{most:,} calls at once; no more than {MOST_CALLS}"
+    characters = sum(len(text) for each in said for text in _texts(each))
+    return f"{characters:,} characters; no more than {MOST_CHARACTERS:,}" if characters > MOST_CHARACTERS else ""
+
+
+def _texts(said: ChatReply | Message) -> Iterator[str]:
+    """All text of a reply or of a message."""
+    yield from (said.content, said.reasoning)
+    for call in _calls(said):
+        yield from (call["id"], *call["function"].values())
+
+
+def _calls(said: ChatReply | Message) -> tuple[Mapping[str, Any], ...]:
+    """Raises InputError for what are no calls."""
+    if not said.tool_calls:
+        return ()
+    calls = tool_calls_in({"tool_calls": said.tool_calls})
+    for call in calls:
+        call["id"] = _encodable(call["id"])
+        call["function"] = {field: _encodable(text) for field, text in call["function"].items()}
+    return calls
+
+
+def _checked_step(step: Message) -> Message:
+    content, reasoning = _encodable(step.content), _encodable(step.reasoning)
+    return replace(step, content=content, reasoning=reasoning, tool_calls=_calls(step))
+
+
+def money(value: object) -> float | None:
     """US dollars that can have been spent; None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -61,61 +107,3 @@ def _encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def reply_text(value: Any, history: Sequence[Message]) -> str:
-    """The assistant's text in a string, a message, a list of messages or an OpenAI completion.
-
-    Raises BotError for anything else, and for a bot that hands its input back.
-    """
-    text = _text(value)
-    if history and len(text.split()) >= ECHO_WORDS and text.strip() == history[-1].content.strip():
-        raise BotError("The bot returned the user's own message; it must return its reply.")
-    return text
-
-
-def finish_reason_of(value: Any) -> str:
-    """Why the model behind the bot stopped, where an OpenAI completion says so."""
-    choices = getattr(value, "choices", None)
-    return str(choices[0].finish_reason or "stop") if choices else "stop"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None:
-        raise BotError("The bot returned None; it must return its reply as text or as a message.")
-    if isinstance(value, Mapping) and "messages" in value:  # a LangGraph state
-        value = value["messages"]
-    if choices := getattr(value, "choices", None):  # an OpenAI completion
-        value = choices[0].message
-        if value.content is None:  # cut off or filtered before its first word: the finish reason says which
-            return ""
-    if isinstance(value, Sequence):
-        return _last_answer(value)
-    role, content = _field(value, "role", "type"), _field(value, "content")
-    if role not in (None, "assistant", "ai", "AIMessageChunk"):
-        raise BotError(f"The bot returned a message with role {role!r}; its reply must have role 'assistant'.")
-    if content is None:
-        raise BotError(f"The bot returned {type(value).__name__}; expected text, a message or a list of messages.")
-    try:
-        return text_of(content)
-    except InputError as error:
-        raise BotError(f"The bot returned a message that cannot be read: {error.problem}.") from None
-
-
-def _last_answer(messages: Sequence[Any]) -> str:
-    if not messages:
-        raise BotError("The bot returned an empty list; it must end with its reply.")
-    last = messages[-1]
-    if isinstance(last, str) or _field(last, "role", "type") is None:
-        raise BotError("The bot returned a list that does not end with a message.")
-    return _text(last)
-
-
-def _field(value: Any, *names: str) -> Any:
-    for name in names:
-        found = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-        if found is not None:
-            return found
-    return None

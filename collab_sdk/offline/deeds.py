@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from collab_sdk.offline.words import tokens_of
@@ -142,6 +142,7 @@ def spelt_out(name: str) -> str:
     return CAMEL.sub(" ", name).replace("_", " ")
 
 
+@lru_cache(maxsize=4096)
 def stems_of(text: str) -> frozenset[str]:
     """The words of a text in a form that "refund", "refunds" and "refunded" share. Numbers are none of them."""
     return frozenset(_stem(word) for word in tokens_of(text) if not word[0].isdigit())

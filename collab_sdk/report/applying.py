@@ -12,9 +12,9 @@ from collab_sdk.logs import Catalogue, get_preference_format, preference_format_
 from collab_sdk.preferences import Refusal
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.decisions import Decision, Decisions, Verdict
-from collab_sdk.report.fields import Row, count, mapping, number, text
+from collab_sdk.report.fields import Row, count, deeds, mapping, number, rows, text
 from collab_sdk.report.pair_rows import flipped, holds, is_pair_row, turn_of_pair
-from collab_sdk.report.sources import read_objects, read_run
+from collab_sdk.report.sources import check_schema, read_objects, read_run
 from collab_sdk.report.turns import is_held_out, pair_id
 from collab_sdk.score_rows import RUN_SCHEMA
 
@@ -72,7 +72,9 @@ class _Export:
     def turns(self) -> Iterator[Row]:
         sidecar = beside(self.pairs, "turns")
         if sidecar.is_file():
-            yield from (row for _, row in read_objects(sidecar, _raise))
+            for where, row in read_objects(sidecar, _raise):
+                check_schema(row, where)
+                yield row
             return
         for place, row in enumerate(self.rows[TRAIN], start=1):
             if not is_pair_row(row):
@@ -84,16 +86,16 @@ class _Export:
         """Which file a turn's pair is in, and its rows. Raises InputError if another pair is in its place."""
         part = HELD_OUT if is_held_out(turn) else TRAIN
         line = count(mapping(turn.get("written_to")).get("line"))
-        rows = self.rows.get(part, [])[max(line - 1, 0) :][:1]
-        if rows and "completion" in rows[0]:  # a row for either side
-            rows = self.rows[part][line - 1 :][:2]
+        found = self.rows.get(part, [])[max(line - 1, 0) :][:1]
+        if found and "completion" in found[0]:  # a row for either side
+            found = self.rows[part][line - 1 :][:2]
         pair = mapping(turn.get("pair"))
-        sides = {side: text(pair.get(side)) for side in ("chosen", "rejected")}
-        if not line or not rows or not all(holds(row, **sides) for row in rows):
+        chosen, rejected = deeds(pair.get("chosen")), deeds(pair.get("rejected"))
+        if not line or not found or not all(holds(row, chosen=chosen, rejected=rejected) for row in found):
             name = beside(self.pairs, HELD_OUT).name if part == HELD_OUT else self.pairs.name
             problem = f"line {line} is not the pair that {beside(self.pairs, 'turns').name} has there: export again"
             raise InputError(f"{problem}, or take that file away", where=name)
-        return part, rows
+        return part, found
 
 
 def _write(export: _Export, decisions: Decisions, applied: Applied, output: Path) -> None:
@@ -112,14 +114,13 @@ def _write(export: _Export, decisions: Decisions, applied: Applied, output: Path
             if (name := pair_id(turn)) is None:
                 turns.write(turn)
                 continue
-            part, rows = export.rows_of(turn)
-            decision = decisions.by_pair.get(name)
-            turn, rows = _decided(turn, rows, decision)
-            if rows:
+            part, found = export.rows_of(turn)
+            turn, written = _decided(turn, found, decisions.by_pair.get(name))
+            if written:
                 turn = turn | {"written_to": {"file": targets[part].name, "line": lines[part] + 1}}
-            for row in rows:
+            for row in written:
                 files[part].write(row)
-            lines[part] += len(rows)
+            lines[part] += len(written)
             turns.write(turn)
         counts = {str(verdict): count for verdict, count in applied.verdicts.items()}
         review = {"of": export.pairs.name, "by": list(applied.by), **counts, "undecided": applied.undecided}
@@ -127,20 +128,20 @@ def _write(export: _Export, decisions: Decisions, applied: Applied, output: Path
     _catalogue(export, targets)
 
 
-def _decided(turn: Row, rows: list[Row], decision: Decision | None) -> tuple[Row, list[Row]]:
+def _decided(turn: Row, found: list[Row], decision: Decision | None) -> tuple[Row, list[Row]]:
     """The turn and its rows after a decision; no rows where the pair is dropped."""
     if decision is None:
-        return turn, rows
+        return turn, found
     turn = turn | {"review": decision.to_dict()}
     if decision.verdict is Verdict.DROP:
         return turn | {"pair": None, "refused": Refusal.REVIEW, "written_to": None}, []
     if decision.verdict is Verdict.FLIP:
         pair = mapping(turn.get("pair"))
-        rejected, margin = text(pair.get("rejected")), number(pair.get("margin"))
-        sides = {"chosen": rejected, "rejected": pair.get("chosen")}
+        chosen, rejected, margin = rows(pair.get("chosen")), rows(pair.get("rejected")), number(pair.get("margin"))
+        sides = {"chosen": rejected, "rejected": chosen}
         turn = turn | {"pair": {**pair, **sides, "margin": None if margin is None else -margin}}
-        return turn, [flipped(row, rejected=rejected) for row in rows]
-    return turn, rows
+        return turn, [flipped(row, chosen=chosen, rejected=rejected) for row in found]
+    return turn, found
 
 
 def _catalogue(export: _Export, targets: Mapping[str, Path]) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from collab_sdk.files import to_json
+from collab_sdk.types import Message, deeds_of, shown_text
 
 Row = dict[str, Any]
+Deeds = tuple[tuple[str, ...], ...]
 
 LARGEST = 1e12
 """No score, count or price is beyond it; sums and plots of what is would overflow."""
@@ -45,21 +46,33 @@ def numbers(value: Any) -> dict[str, float]:
 
 
 def messages(value: Any) -> list[Row]:
-    """Role and content of each, with calls of tools as text."""
+    """Role and content of each, the calls in it, and the id of the call that a result answers."""
     return [_message(item) for item in rows(value)]
 
 
 def _message(row: Row) -> Row:
     message = {"role": text(row.get("role")) or "user", "content": text(row.get("content"))}
-    if calls := rows(row.get("tool_calls")):
-        message["calls"] = "\n".join(_call(call) for call in calls)
+    if calls := _of(row).calls:
+        message["calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+    if message["role"] == "tool":
+        message["answers"] = text(row.get("tool_call_id"))
+        message["name"] = text(row.get("name"))
     return message
 
 
-def _call(call: Row) -> str:
-    function = mapping(call.get("function"))
-    arguments = function.get("arguments")
-    return f"{text(function.get('name'))}({arguments if isinstance(arguments, str) else to_json(arguments)})"
+def said(value: Any) -> str:
+    """What the user reads of the messages."""
+    return shown_text(map(_of, rows(value)))
+
+
+def deeds(value: Any) -> Deeds:
+    """What the assistant said and called in the messages, whichever way its arguments are written."""
+    return deeds_of(map(_of, rows(value)))
+
+
+def _of(row: Row) -> Message:
+    calls = tuple(rows(row.get("tool_calls")))
+    return Message(role=text(row.get("role")) or "user", content=text(row.get("content")), tool_calls=calls)
 
 
 def future(value: Any) -> Row | None:

@@ -65,6 +65,7 @@ class Index:
         falls = [before - after for before, after in pairwise(known)]
         return {
             "turns": len(chat["turns"]),
+            "unit": chat["per"],
             "curve": [None if mr is None else round(mr, 3) for mr in curve],
             "tags": list(tags),
             "fall": max(falls, default=None),
@@ -81,6 +82,7 @@ class Index:
             tags.append(f"task {chat['task']}")
         return {
             "turns": len(plays) or len(chat.get("users", [])),
+            "unit": "bot" if plays else "turn",
             "curve": [],
             "tags": tags,
             "low": min(rewards, default=None),

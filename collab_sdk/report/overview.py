@@ -73,6 +73,11 @@ def share(value: float) -> str:
     return f"{100 * value:.0f}\u00a0%"
 
 
+def units_name(units: Iterable[str]) -> str:
+    """What was scored, as many of it."""
+    return " and ".join(f"{unit}s" for unit in sorted(units)) or "turns"
+
+
 def decimal(value: float | None, form: str = ".2f") -> str:
     return "-" if value is None else f"{value:{form}}"
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.preference_rows import PREFERENCES
-from collab_sdk.report.fields import Row, number, text
+from collab_sdk.logs.formats.sharegpt import sharegpt_message
+from collab_sdk.report.fields import Deeds, Row, deeds, number, rows, text
 from collab_sdk.types import Conversation
 
 SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"))
@@ -23,35 +24,35 @@ def turn_of_pair(row: Row, place: int) -> Row:
     chat = _read(row)
     if chat is None:
         raise InputError("no pair")
-    history = chat.messages[:-1]
-    [(_, rejected)] = chat.alternatives.items()
+    better, worse = next(names for names in SIDES if names[0] in row)
+    sides = {"chosen": _response(row[better]), "rejected": _response(row[worse])}
+    history = chat.messages[: len(chat.messages) - len(sides["chosen"])]
     scores = {"chosen": number(row.get("score_chosen")), "rejected": number(row.get("score_rejected"))}
-    sides = {"chosen": chat.messages[-1].content, "rejected": rejected[0]}
     margin = None if None in scores.values() else (scores["chosen"] or 0.0) - (scores["rejected"] or 0.0)
     turn: Any = row.get("turn")
     return {
         "conversation_id": text(row.get("conversation_id")) or f"row {place}",
         "turn": turn if isinstance(turn, int) else 0,
         "history": [message.to_dict() for message in history],
-        "candidates": [{"text": said, "mr": scores[side]} for side, said in sides.items()],
+        "candidates": [{"messages": said, "mr": scores[side]} for side, said in sides.items()],
         "pair": {**sides, "margin": margin},
     }
 
 
-def holds(row: Row, *, chosen: str, rejected: str) -> bool:
+def holds(row: Row, *, chosen: Deeds, rejected: Deeds) -> bool:
     """Whether the row is of this pair; rows that hold one response each are of it with either."""
     for better, worse in SIDES:
         if better in row:
-            return (_said(row[better]), _said(row.get(worse))) == (chosen, rejected)
+            return _ends(row[better], chosen) and _ends(row.get(worse), rejected)
     if "completion" in row:
-        return _said(row["completion"]) in (chosen, rejected)
-    return _said(row.get("messages")) == chosen
+        return _ends(row["completion"], chosen) or _ends(row["completion"], rejected)
+    return _ends(row.get("messages"), chosen)
 
 
-def flipped(row: Row, *, rejected: str | None) -> Row:
+def flipped(row: Row, *, chosen: list[Row], rejected: list[Row]) -> Row:
     """The row with the sides of its pair exchanged, scores with them; other columns stay as they are.
 
-    `rejected` is what a row to imitate says instead. Raises InputError where it is not known, and for other rows.
+    `rejected` is what a row to imitate ends with instead of `chosen`. Raises InputError for other rows.
     """
     row = dict(row)
     for better, worse in SIDES:
@@ -66,9 +67,8 @@ def flipped(row: Row, *, rejected: str | None) -> Row:
             return row
     if "completion" in row and isinstance(row.get("label"), bool):
         return row | {"label": not row["label"]}
-    if isinstance(row.get("messages"), list) and row["messages"] and rejected is not None:
-        *before, last = row["messages"]
-        return row | {"messages": [*before, {**last, "content": rejected}]}
+    if isinstance(row.get("messages"), list) and chosen and rejected:
+        return row | {"messages": [*row["messages"][: -len(chosen)], *rejected]}
     raise InputError("a row of this format cannot be flipped: it does not hold the rejected response")
 
 
@@ -80,10 +80,25 @@ def _read(row: Row) -> Conversation | None:
     return chat if len(chat.alternatives) == 1 and all(chat.alternatives.values()) else None
 
 
-def _said(value: Any) -> str:
-    """The response of a side: messages, a single one in either spelling, or its text."""
-    if isinstance(value, list):
-        value = value[-1] if value else None
-    if isinstance(value, dict):
-        value = value.get("content", value.get("value"))
-    return text(value)
+def _ends(side: Any, response: Deeds) -> bool:
+    """Whether the side is this response; a whole conversation ends with it."""
+    return bool(response) and deeds(_response(side))[-len(response) :] == response
+
+
+def _response(side: Any) -> list[Row]:
+    """The messages of a side: its own, or those after the user's last where it is a whole conversation."""
+    if isinstance(side, str):
+        return [{"role": "assistant", "content": side}]
+    if isinstance(side, dict):
+        return [_message(side)]
+    messages = rows(side)
+    spoke = max((place for place, message in enumerate(messages, 1) if message.get("role") == "user"), default=0)
+    return messages[spoke:]
+
+
+def _message(row: Row) -> Row:
+    """A single message in either spelling."""
+    try:
+        return sharegpt_message(row).to_dict() if "from" in row else row
+    except InputError:
+        return {}

@@ -16,6 +16,7 @@ from collab_sdk.report.overview import (
     interval,
     percent,
     share,
+    units_name,
     usage_table,
 )
 from collab_sdk.report.plots import bars, histogram, scatter
@@ -50,11 +51,16 @@ class PairStatistics:
     longer: list[list[float]] = field(default_factory=list)
     asks: dict[str, list[list[float]]] = field(default_factory=lambda: {"chosen": [], "rejected": []})
     """By conversation: whether a reply asks something."""
+    calls: dict[str, list[int]] = field(default_factory=lambda: {"chosen": [], "rejected": []})
+    """How many calls each side makes."""
+    units: set[str] = field(default_factory=set)
+    """What was scored: turns or decisions."""
     made_with: list[Row] = field(default_factory=list)
     pairs: int = 0
 
     def add(self, chat: Row) -> None:
         self.conversations += 1
+        self.units.add(chat["per"])
         if chat["made_with"] and chat["made_with"] not in self.made_with:
             self.made_with.append(chat["made_with"])
         longer: list[float] = []
@@ -67,6 +73,7 @@ class PairStatistics:
             sides = {side: turn["candidates"][pair[side]] for side in asks}
             for side, candidate in sides.items():
                 asks[side].append(float(has_question_mark(candidate["text"])))
+                self.calls[side].append(sum(len(message.get("calls", ())) for message in candidate["messages"]))
             lengths = [len(candidate["text"]) for candidate in sides.values()]
             if lengths[0] != lengths[1]:
                 longer.append(float(lengths[0] > lengths[1]))
@@ -120,7 +127,7 @@ class PairStatistics:
     def _tiles(self) -> list[tuple[str, str]]:
         tiles = [
             (f"{self.pairs:,}", "pairs"),
-            (f"{self.turns:,}", "turns"),
+            (f"{self.turns:,}", units_name(self.units)),
             (f"{self.conversations:,}", "conversations"),
         ]
         if self.margins:
@@ -178,7 +185,9 @@ class PairStatistics:
             caption = f"A point is a pair; above the dashed line the margin is over {CLEAR_Z:g} standard errors."
             plots.append(Plot(title="Margin against its standard error", svg=svg, caption=caption))
         if self.metrics:
-            shares = {name: fmean(self.metrics[name]) for name in sorted(self.metrics)}
+            # A metric that was measured in some conversations only has no part in the margins of the others.
+            measured = max(map(len, self.metrics.values()))
+            shares = {name: sum(self.metrics[name]) / measured for name in sorted(self.metrics)}
             plots.append(_shares_plot({name.replace("_", " "): value for name, value in shares.items()}))
         if self.more:
             differences = [chosen - rejected for chosen, rejected, _ in self.more]
@@ -195,10 +204,12 @@ class PairStatistics:
             ("asks something", *(percent(estimate) for estimate in asks.values())),
             ("characters, median", *(f"{median(values):,.0f}" if values else "-" for values in lengths)),
         ]
+        if any(map(sum, self.calls.values())):
+            sides.append(("calls of tools, mean", *(decimal(fmean(values)) for values in self.calls.values())))
         note = "In brackets: 95 % bootstrap interval over conversations. A reply asks if it has a question mark."
         gave = {"gave a pair": self.pairs, **self.refused} if self.pairs else dict(self.refused)
         return [
-            counted("What became of the turns", gave, of=self.turns, what="a turn"),
+            counted(f"What became of the {units_name(self.units)}", gave, of=self.turns, what="it"),
             Table(title="Chosen and rejected", head=("", "chosen", "rejected"), rows=tuple(sides), note=note),
             counted("Review", self.reviewed, of=self.pairs, what="decision"),
             counted("What failed", self.failures, of=sum(self.failures.values()), what="reason"),

@@ -12,6 +12,7 @@ from collab_sdk.report.overview import (
     Table,
     counted,
     interval,
+    units_name,
     usage_table,
 )
 from collab_sdk.report.plots import histogram, scatter
@@ -23,6 +24,8 @@ class ScoreStatistics:
     """Gathers what scored conversations tell."""
 
     turns: int = 0
+    units: set[str] = field(default_factory=set)
+    """What was scored: turns or decisions."""
     mr: list[list[float]] = field(default_factory=list)
     """By conversation."""
     observed: list[tuple[float, float]] = field(default_factory=list)
@@ -35,6 +38,7 @@ class ScoreStatistics:
     def add(self, chat: Row) -> None:
         if chat["made_with"] and chat["made_with"] not in self.made_with:
             self.made_with.append(chat["made_with"])
+        self.units.add(chat["per"])
         candidates = [turn["candidates"][0] for turn in chat["turns"] if turn["candidates"]]
         self.turns += len(chat["turns"])
         self.mr.append([one["mr"] for one in candidates if one["mr"] is not None])
@@ -49,27 +53,29 @@ class ScoreStatistics:
 
     def overview(self, run: Row) -> Overview:
         values = [value for group in self.mr for value in group]
-        mean = interval(self.mr)
-        found = Overview(tiles=[(f"{self.turns:,}", "turns"), (f"{len(self.mr):,}", "conversations")])
+        mean, what = interval(self.mr), units_name(self.units)
+        found = Overview(tiles=[(f"{self.turns:,}", what), (f"{len(self.mr):,}", "conversations")])
         if mean is not None:
             found.tiles.append((f"{mean.mean:.2f}", "mean MR"))
-            svg = histogram({"turns": ("accent", values)}, x="MR")
-            found.plots.append(Plot(title="MR of turns", svg=svg, caption=f"Mean {mean:.2f}; {len(values):,} turns."))
+            svg = histogram({what: ("accent", values)}, x="MR")
+            caption = f"Mean {mean:.2f}; {len(values):,} {what}."
+            found.plots.append(Plot(title=f"MR of {what}", svg=svg, caption=caption))
         if self.observed:
             simulated, really = zip(*self.observed, strict=True)
             svg = scatter(simulated, really, x="MR, of simulated futures", y="observed reward", line=1)
             bias = fmean(simulated) - fmean(really)
-            caption = f"A point is a turn. MR is {bias:+.2f} beside what really followed, on average."
+            caption = f"A point is a response. MR is {bias:+.2f} beside what really followed, on average."
             found.plots.append(Plot(title="MR beside what really followed", svg=svg, caption=caption))
         unscored = self.turns - len(values)
-        found.remarks = [Remark(text=f"{unscored:,} turns have no score.", mood="look")] if unscored else []
+        found.remarks = [Remark(text=f"{unscored:,} {what} have no score.", mood="look")] if unscored else []
         if self.samples and not self.failures:
             found.remarks.append(Remark(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
         cells = [
-            (name, "-" if (of := interval(groups)) is None else f"{of:.2f}") for name, groups in self.metrics.items()
+            (name, "-" if (of := interval(groups)) is None else f"{of:.2f}", f"{sum(map(len, groups)):,}")
+            for name, groups in self.metrics.items()
         ]
-        note = "In brackets: 95 % bootstrap interval over conversations."
-        found.tables = [Table(title="Metrics", head=("metric", "mean"), rows=tuple(cells), note=note)]
+        note = f"Of the {what} in which it was measured. In brackets: 95 % bootstrap interval over conversations."
+        found.tables = [Table(title="Metrics", head=("metric", "mean", what), rows=tuple(cells), note=note)]
         found.tables.append(counted("What failed", self.failures, of=self.samples, what="reason"))
         found.tables = [table for table in found.tables if table.rows]
         details = [usage_table(mapping(run.get("usage"))), settings_table(self.made_with, {})]

@@ -46,6 +46,9 @@ def _lines(made: Row, pairs: bool) -> Iterator[tuple[str, str]]:
     else:
         yield "metrics", "; ".join(_metric(name, each) for name, each in mapping(made.get("metrics")).items())
         yield from _futures(made)
+    yield "tools", _tools(made)
+    if player := mapping(made.get("tools_model")):
+        yield "tools", _model(player, fingerprints.get("tools"))
     if pairs:
         yield "pair rule", _rule(mapping(made.get("pairs")))
     yield "versions", f"collab-sdk {_value(made.get('package'))}, prompts {_value(made.get('prompts'))}"
@@ -74,8 +77,14 @@ def _futures(made: Row) -> Iterator[tuple[str, str]]:
         yield "futures", "none: the window is 0"
     else:
         needed = f"; a score needs {_value(least)}" if least else ""
-        yield "futures", f"{_value(made.get('samples'))} of each response, at most {_value(window)} exchanges{needed}"
+        what = "decision" if made.get("per") == "decision" else "response"
+        yield "futures", f"{_value(made.get('samples'))} of each {what}, at most {_value(window)} exchanges{needed}"
     yield "goals", f"{_value(made.get('goals_per_turn'))} at each turn"
+
+
+def _tools(made: Row) -> str:
+    runners = ", then ".join(texts(made.get("tools")))
+    return f"{runners}; at most {_value(made.get('calls_per_turn'))} calls a turn" if runners else "none"
 
 
 def _rule(rule: Row) -> str:

@@ -24,6 +24,10 @@ KNOWN = "pairs of collab export-prefs, or what score --json, evaluate -o or chec
 KINDS: Mapping[str, str] = MappingProxyType(
     {TURN_SCHEMA: "pairs", SCORE_SCHEMA: "scores", EVALUATION_SCHEMA: "evaluation", CHECK_SCHEMA: "check"}
 )
+FORMER: Mapping[str, str] = MappingProxyType(
+    {"collab/scored-turn/v1": "collab export-prefs", "collab/score/v1": "collab score"}
+)
+"""What rows of an earlier version were written by: their responses were texts, without calls and results."""
 TURNS_ENDING = ".turns.jsonl"
 
 
@@ -55,6 +59,7 @@ def open_source(path: Path, report: Report) -> ReportSource:
     first = next(found, None)
     if first is None:
         raise InputError(f"nothing to report on: expected {KNOWN}", where=str(path))
+    check_schema(first[1], first[0])
     run = read_run(run_path(target), report)
     schema = str(first[1].get("schema"))
     if schema in KINDS:
@@ -68,6 +73,17 @@ def open_source(path: Path, report: Report) -> ReportSource:
         f"expected {KNOWN}. Rows without both sides need the {turns.name} that the export wrote",
         where=str(path),
     )
+
+
+def check_schema(row: Row, where: str) -> None:
+    """Raises InputError for a row that an earlier version wrote."""
+    schema = str(row.get("schema"))
+    if schema in FORMER:
+        raise InputError(
+            f"a row of {schema}, in which responses are text without calls: run {FORMER[schema]} again (replies come "
+            "from the cache)",
+            where=where,
+        )
 
 
 def is_turns(path: Path) -> bool:

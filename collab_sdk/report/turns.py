@@ -8,7 +8,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from collab_sdk.files import to_json
-from collab_sdk.report.fields import Row, count, future, futures, mapping, messages, number, numbers, rows, text, texts
+from collab_sdk.report.fields import (
+    Row,
+    count,
+    deeds,
+    future,
+    futures,
+    mapping,
+    messages,
+    number,
+    numbers,
+    rows,
+    said,
+    text,
+    texts,
+)
 
 ID_LENGTH = 16
 """Hexadecimal digits of a pair's id: of 10,000 pairs two share one with a probability of 3 in 10^12."""
@@ -19,9 +33,10 @@ def pair_id(row: Row) -> str | None:
     pair = mapping(row.get("pair"))
     if not pair:
         return None
-    said = [[message["role"], message["content"]] for message in messages(row.get("history"))]
+    history = rows(row.get("history"))
+    spoken = [[message["role"], message["content"]] for message in messages(history)]
     origin = [text(row.get("conversation_id")), count(row.get("turn"))]
-    value = [*origin, said, text(pair.get("chosen")), text(pair.get("rejected"))]
+    value = [*origin, spoken, deeds(history), deeds(pair.get("chosen")), deeds(pair.get("rejected"))]
     return hashlib.sha256(to_json(value).encode()).hexdigest()[:ID_LENGTH]
 
 
@@ -40,6 +55,7 @@ def conversations_of(turns: Iterable[Row]) -> Iterator[Row]:
                 yield _closed(gathered)
             gathered = {"id": text(row.get("conversation_id")), "goal": text(row.get("goal")), "messages": []}
             gathered |= {"turns": [], "made_with": mapping(row.get("made_with"))}
+            gathered["per"] = "decision" if gathered["made_with"].get("per") == "decision" else "turn"
         gathered["messages"] = history
         gathered["turns"].append(_turn(row, at=len(history)))
     if gathered is not None:
@@ -58,8 +74,7 @@ def _closed(gathered: Row) -> Row:
     logged = next((one for one in gathered["turns"][-1]["candidates"] if one["source"] in ("logged", "")), None)
     if logged is not None and gathered["turns"][-1]["scored_response"]:
         observed = logged["observed"] or {"messages": []}
-        said = {"role": "assistant", "content": logged["text"]}
-        gathered["messages"] = [*gathered["messages"], said, *observed["messages"]]
+        gathered["messages"] = [*gathered["messages"], *logged["messages"], *observed["messages"]]
     for turn in gathered["turns"]:
         del turn["scored_response"]
     return gathered
@@ -68,8 +83,8 @@ def _closed(gathered: Row) -> Row:
 def _turn(row: Row, *, at: int) -> Row:
     response = row.get("response")
     candidates = [_candidate(candidate) for candidate in rows(row.get("candidates"))]
-    if isinstance(response, str):  # a row of `collab score`: the logged response alone
-        candidates = [_candidate({**row, "source": "logged", "text": response})]
+    if isinstance(response, list):  # a row of `collab score`: the logged response alone
+        candidates = [_candidate({**row, "source": "logged", "messages": response})]
     return {
         "turn": count(row.get("turn")),
         "at": at,
@@ -80,14 +95,15 @@ def _turn(row: Row, *, at: int) -> Row:
         "pair": _pair(row, candidates),
         "held_out": is_held_out(row),
         "review": mapping(row.get("review")) or None,
-        "scored_response": isinstance(response, str) or any(one["source"] == "logged" for one in candidates),
+        "scored_response": isinstance(response, list) or any(one["source"] == "logged" for one in candidates),
     }
 
 
 def _candidate(row: Row) -> Row:
     return {
         "source": text(row.get("source")),
-        "text": text(row.get("text")),
+        "text": said(row.get("messages")),
+        "messages": messages(row.get("messages")),
         "mr": number(row.get("mr")),
         "stderr": number(row.get("stderr")),
         "n_ok": count(row.get("n_ok")),
@@ -101,8 +117,9 @@ def _candidate(row: Row) -> Row:
 def _pair(row: Row, candidates: list[Row]) -> Row | None:
     """The pair, its sides as places among the candidates; None where one of them is not there."""
     pair: Any = mapping(row.get("pair"))
-    said = [candidate["text"] for candidate in candidates]
-    if not pair or pair.get("chosen") not in said or pair.get("rejected") not in said:
+    done = [deeds(candidate.get("messages")) for candidate in rows(row.get("candidates"))]
+    sides = {side: deeds(pair.get(side)) for side in ("chosen", "rejected")}
+    if len(done) != len(candidates) or not all(side and side in done for side in sides.values()):
         return None
-    chosen, rejected = said.index(pair["chosen"]), said.index(pair["rejected"])
-    return {"id": pair_id(row), "chosen": chosen, "rejected": rejected, "margin": number(pair.get("margin"))}
+    places = {side: done.index(value) for side, value in sides.items()}
+    return {"id": pair_id(row), **places, "margin": number(pair.get("margin"))}

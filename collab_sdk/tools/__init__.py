@@ -3,7 +3,6 @@
 from collab_sdk.tools.base import NOWHERE, Scene, ToolRunner, ToolSession
 from collab_sdk.tools.inferred import CallShapes, with_tools
 from collab_sdk.tools.resolve import Tools, as_toolbox
-from collab_sdk.tools.simulated import SimulatedTools
 from collab_sdk.tools.toolbox import OpenToolbox, Toolbox, goes_in_a_circle
 
 __all__ = [
@@ -11,7 +10,6 @@ __all__ = [
     "CallShapes",
     "OpenToolbox",
     "Scene",
-    "SimulatedTools",
     "ToolRunner",
     "ToolSession",
     "Toolbox",

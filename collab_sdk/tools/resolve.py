@@ -6,6 +6,7 @@ from typing import Any
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.models.base import ChatModel
+from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.tools.base import ToolRunner, tool_name
 from collab_sdk.tools.python import PythonTools
 from collab_sdk.tools.recorded import RecordedTools
@@ -19,7 +20,7 @@ Tools = Tool | Iterable[Tool] | Toolbox
 """One way to run calls, or several, which are asked in order: see `as_toolbox`."""
 
 
-def as_toolbox(tools: Tools, *, model: ChatModel, engine: Engine) -> Toolbox:
+def as_toolbox(tools: Tools, *, model: ModelLike, engine: Engine) -> Toolbox:
     """Those who run the calls, in the order in which they are asked; `model` plays the simulated tools.
 
     A name is "recorded", "simulated", "none", or `py:MODULE:NAME`; several stand with commas between them. An object is
@@ -31,7 +32,8 @@ def as_toolbox(tools: Tools, *, model: ChatModel, engine: Engine) -> Toolbox:
     named = [each for given in _several(tools) for each in _split(given)]
     if NO_TOOLS in named and len(named) > 1:
         raise UsageError("tools: 'none' stands alone; with others beside it, leave it out.")
-    runners = tuple(_runner(each, model, engine) for each in named if each != NO_TOOLS)
+    player = as_chat_model(model)
+    runners = tuple(_runner(each, player, engine) for each in named if each != NO_TOOLS)
     for what, names in (
         ("tools", [runner.name for runner in runners]),
         ("tool", [tool_name(tool) for runner in runners for tool in runner.tools]),

@@ -1,8 +1,8 @@
 """Tools that a model plays: from their specs, all that was called so far, and recorded results as examples."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.engine.asking import ask_json, prompt_request
@@ -25,7 +25,9 @@ NONE = "(none)"
 class ResultForm:
     """The result of a tool: text, or JSON, which becomes text. `null` is an empty result."""
 
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"}, hash=False)
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
 
     def read(self, value: Any, name: str = "the answer") -> str:
         if isinstance(value, str):

@@ -39,17 +39,17 @@ class Toolbox:
         return next((runner for runner in self.runners if isinstance(runner, SimulatedTools)), None)
 
     def equip(self, conversation: Conversation) -> Conversation:
-        """The conversation with tools inferred from its own calls, where it names none and its own are meant."""
-        if conversation.tools or not self.infers or not conversation.uses_tools:
-            return conversation
-        shapes = CallShapes()
-        shapes.add(conversation.messages)
-        return replace(conversation, tools=shapes.tools)
+        """The conversation with all tools that the assistant has in it.
 
-    @property
-    def infers(self) -> bool:
-        """Whether somebody here runs the tools of a log, whatever they are."""
-        return any(not runner.tools for runner in self.runners)
+        Where it names none and somebody here runs the tools of logs, they are inferred from its own calls.
+        """
+        tools = conversation.tools
+        if not tools and any(not runner.tools for runner in self.runners):
+            shapes = CallShapes()
+            shapes.add(conversation.messages)
+            tools = shapes.tools
+        tools = self.tools(tools)
+        return conversation if tools == conversation.tools else replace(conversation, tools=tools)
 
     def tools(self, logged: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         """What an assistant may call: the tools of the log, and those that a runner brings with it."""

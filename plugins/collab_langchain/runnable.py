@@ -1,11 +1,12 @@
 """A bot that is a LangChain Runnable or a LangGraph graph."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -16,9 +17,8 @@ from collab_langchain.schema import AnyRunnable
 from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import BotError, CollabError, UsageError
 from collab_sdk.harvest import IGNORE_TAG
-from collab_sdk.models import ChatModel, ChatReply, ChatRequest, NamedBot, reply_text, translated
+from collab_sdk.models import ChatModel, ChatReply, ChatRequest, NamedBot, bot_reply, translated
 from collab_sdk.secrets import one_line
-from collab_sdk.types import Message
 
 CUT_OFF = {"length", "max_tokens", "MAX_TOKENS"}
 CONNECTION_ERRORS = {"APIConnectionError", "TransportError"}
@@ -61,25 +61,36 @@ class RunnableModel(NamedBot):
         }
         try:
             async with own_memory(self._runnable, request.messages, config["configurable"]):
-                value = await self._invoke(self._form(request.messages), config)
+                value = await self._invoke(self._with_tools(request), self._form(request.messages), config)
         except CollabError:
             raise
         except (Exception, SystemExit) as error:
             raise _as_ours(self.name, error) from error
-        answer = _answer(value, self.name)
-        return ChatReply(
-            content=_text(answer, request.messages),
-            finish_reason=_finish_reason(answer),
+        if isinstance(value, Mapping) and value.get("__interrupt__"):
+            raise BotError(
+                f"{self.name} stopped for a human (interrupt); a simulated conversation cannot go on from there."
+            )
+        return bot_reply(
+            value,
+            request.messages,
+            finish_reason=_finish_reason(value),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
         )
 
-    async def _invoke(self, value: Any, config: RunnableConfig) -> Any:
+    def _with_tools(self, request: ChatRequest) -> AnyRunnable:
+        """A chat model that takes tools gets those of the conversation; chains and graphs have their own."""
+        model, offered = self._runnable, request.offered()
+        if not offered or not isinstance(model, BaseChatModel) or type(model).bind_tools is BaseChatModel.bind_tools:
+            return model
+        return model.bind_tools(**offered)
+
+    async def _invoke(self, runnable: AnyRunnable, value: Any, config: RunnableConfig) -> Any:
         if self._in_thread is None:
             self._in_thread = await has_sync_checkpoints(self._runnable)
         if self._in_thread:
-            return await in_thread(partial(self._runnable.invoke, value, config))
-        return await self._runnable.ainvoke(value, config)
+            return await in_thread(partial(runnable.invoke, value, config))
+        return await runnable.ainvoke(value, config)
 
 
 class _Usage(BaseCallbackHandler):
@@ -112,22 +123,10 @@ def _is_connection_error(error: Exception) -> bool:
     return isinstance(error, ConnectionError | TimeoutError) or bool(names & CONNECTION_ERRORS)
 
 
-def _answer(value: Any, name: str) -> Any:
-    """The message or text at the end of what a runnable returned; what is neither is returned as it is."""
+def _finish_reason(value: Any) -> str:
+    """Why the model behind the last message stopped."""
     if isinstance(value, Mapping):
-        if value.get("__interrupt__"):
-            raise BotError(f"{name} stopped for a human (interrupt); a simulated conversation cannot go on from there.")
-        value = value.get("messages", value)
-    if isinstance(value, Sequence) and value and isinstance(value[-1], AIMessage):
-        return value[-1]
-    return value
-
-
-def _text(answer: Any, history: Sequence[Message]) -> str:
-    # An AIMessage's own text leaves reasoning and tool-call blocks out.
-    return reply_text(str(answer.text) if isinstance(answer, AIMessage) else answer, history)
-
-
-def _finish_reason(answer: Any) -> str:
-    said = answer.response_metadata if isinstance(answer, AIMessage) else {}
+        value = value.get("messages")
+    last = value[-1] if isinstance(value, list) and value else value
+    said = last.response_metadata if isinstance(last, AIMessage) else {}
     return "length" if {said.get("finish_reason"), said.get("stop_reason")} & CUT_OFF else "stop"

@@ -115,10 +115,8 @@ def test_show_prints_the_chat_with_what_else_was_said_and_what_went_wrong(harves
     assert blocks[0].startswith("42 · 2 turns · langchain · gpt-4o · 2001-09-09")
     assert blocks[1:] == [
         "user: Weather in [31mRome ? And tomorrow?",
-        'assistant: -> weather({"city":"Rome"})',
-        "tool: sunny",
-        "assistant, turn 0: Sunny.",
-        "or, turn 0: Hot, take a hat.",
+        'assistant, turn 0: → weather(city="Rome") ← sunny Sunny.',
+        'or, turn 0: → weather(city="Rome") ← sunny Hot, take a hat.',
         "user: Paris?",
         "assistant, turn 1 (broken off): Pa",
         "1 call without an answer: TimeoutError: slow",

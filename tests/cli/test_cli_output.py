@@ -66,7 +66,7 @@ def test_json_lines_hold_every_future(logs):
         ("chat-1", 1),
     ]
     for row in rows:
-        assert row["schema"] == "collab/score/v1"
+        assert row["schema"] == "collab/score/v2"
         assert len(row["futures"]) == row["n"] == 3
     assert rows[0]["observed"]["reward"] is not None
     assert rows[1]["observed"] is None, "nothing followed the last turn"

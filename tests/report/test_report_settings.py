@@ -31,7 +31,7 @@ def lines(*made_with, details=None, pairs=False):
 def test_a_provenance_is_shown_in_plain_lines():
     shown = lines(MADE_WITH, pairs=True)
     assert list(shown) == [
-        "assistant", "simulator", "judge", "metrics", "futures", "goals", "pair rule", "versions",
+        "assistant", "simulator", "judge", "metrics", "futures", "goals", "tools", "pair rule", "versions",
     ]  # fmt: skip
     settings = "temperature 0.2, extra body chat template kwargs enable thinking no"
     assert shown["assistant"] == f"hosted_vllm/tiny, at http://localhost:8000/v1, {settings}"
@@ -40,6 +40,7 @@ def test_a_provenance_is_shown_in_plain_lines():
     assert shown["metrics"] == "goal × 1; token_penalty × 0.5 (rate 0.0001)"
     assert shown["futures"] == "5 of each response, at most 2 exchanges; a score needs 2"
     assert shown["goals"] == "1 at each turn"
+    assert shown["tools"] == "recorded, then simulated; at most 20 calls a turn"
     assert shown["pair rule"] == (
         "best against worst of 3 candidates, margin at least 0.02 and 0.5 standard errors, at most 10 pairs from a "
         "conversation, every future played"

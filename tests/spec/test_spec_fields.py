@@ -18,7 +18,7 @@ from collab_sdk.spec import MetricSpec, ModelSettings, ModelSpec, Price, RunSpec
 from collab_sdk.types import as_messages
 
 SERVER = ("http://127.0.0.1:1/v1",)
-ROLES = ("assistants", "simulator", "judge")
+ROLES = ("assistants", "simulator", "judge", "tools_model")
 
 MODEL_DECIDES = {
     "name": "hosted_vllm/another",
@@ -41,6 +41,9 @@ DECIDES = {
     "window": 1,
     "goals_per_turn": 2,
     "min_samples": 1,
+    "per": "decision",
+    "tools": ("simulated",),
+    "calls_per_turn": 3,
     "pairs.candidates": 5,
     "pairs.min_margin": 0.1,
     "pairs.min_z": 1.5,
@@ -107,6 +110,7 @@ BASE = RunSpec(
     assistants=(served("bot"),),
     simulator=served("user"),
     judge=served("judge"),
+    tools_model=served("tools"),
     metrics=(MetricSpec(name="goal"), MetricSpec(name="token_penalty")),
 )
 

@@ -12,7 +12,7 @@ PIECE = 4
 
 def chat_completion(body: Body, replies: Sequence[ChatReply], fault: Fault) -> dict[str, Any]:
     """One choice for each reply."""
-    messages = [{"role": "assistant", "content": reply.content, **fault.message} for reply in replies]
+    messages = [{**_message(reply), **fault.message} for reply in replies]
     choices = [
         {"index": index, "finish_reason": reply.finish_reason, "message": message, **fault.choice}
         for index, (reply, message) in enumerate(zip(replies, messages, strict=True))
@@ -25,6 +25,11 @@ def chat_completion(body: Body, replies: Sequence[ChatReply], fault: Fault) -> d
         "choices": choices if fault.choices else [],
         **({"usage": _usage(body["messages"], messages, replies)} if fault.usage else {}),
     }
+
+
+def _message(reply: ChatReply) -> dict[str, Any]:
+    said = {"role": "assistant", "content": reply.content}
+    return {**said, "tool_calls": list(reply.tool_calls)} if reply.tool_calls else said
 
 
 def _usage(

@@ -51,7 +51,9 @@ def test_it_sees_the_spec_the_calls_so_far_recorded_results_and_the_call():
     assert rows("tool", prompt) == [CANCEL]
     assert rows("call", prompt) == [{"tool": "cancel", "arguments": {"order": 5}}]
     assert rows("calls", prompt) == [{"tool": "get_order", "arguments": {"order": 5}, "result": "fine"}]
-    assert rows("examples", prompt) == [{"tool": "get_order", "arguments": {"order": 7}, "result": '{"status": "OPEN"}'}]
+    assert rows("examples", prompt) == [
+        {"tool": "get_order", "arguments": {"order": 7}, "result": '{"status": "OPEN"}'}
+    ]
 
 
 def test_what_was_written_is_read_back():

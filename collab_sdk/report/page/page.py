@@ -19,7 +19,7 @@ from collab_sdk.report.plots import require_plots
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SCRIPTS = ("dom", "text", "diff", "data", "state", "list", "futures", "chat", "plays", "review", "main")
+SCRIPTS = ("dom", "text", "diff", "steps", "data", "state", "list", "futures", "chat", "plays", "review", "main")
 """In this order, one script: each may use those before it."""
 TITLES = MappingProxyType(
     {"pairs": "Preference pairs", "scores": "Scores", "evaluation": "Evaluation", "check": "Simulator check"}

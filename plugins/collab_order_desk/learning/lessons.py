@@ -1,7 +1,7 @@
 """Conversations from which a base learns to speak the order desk: a barista who mostly takes orders at once.
 
 As a chat model would, the barista asks now and then, whether or not there is need, and asks about everything that is
-missing when told to be proactive. Where there is a till, the barista places half of the orders there before telling
+missing when told to be proactive. Where there is a till, the barista places most orders there before telling
 the customer of them, and of the others only says so.
 """
 
@@ -21,7 +21,7 @@ PROACTIVE = 0.15
 """The share of lessons under the proactive prompt."""
 ASKS_IF_OPEN, ASKS_IF_CLEAR = 0.2, 0.1
 ASKS_IF_CLEAR_AND_PROACTIVE = 0.4
-PLACES = 0.5
+PLACES = 0.7
 """The share of orders that are placed at the till, where there is one."""
 ASKS_ALL, ASKS_SOME = 0.5, 0.85
 """Below the first, a question is about all that is missing; below the second about part of it; else about anything."""

@@ -19,16 +19,29 @@ from langchain_core.runnables import (
     RunnablePassthrough,
 )
 from langchain_core.runnables.history import RunnableWithMessageHistory
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import interrupt
+from support.fakes import judged, user_says
 
-from collab_sdk import ChatModel, ChatReply, ChatRequest, as_chat_model
+from collab_sdk import (
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    Engine,
+    MRScorer,
+    Rollout,
+    Simulator,
+    as_chat_model,
+)
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import BotError, EndpointError, ModelCallError, UsageError
 from collab_sdk.models.base import CallRole
+from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import Message, as_messages
 
 # LangChain's own message histories are deprecated, and in many apps.
@@ -435,6 +448,103 @@ def test_a_reply_that_was_cut_off_says_so(said):
 def test_what_is_no_reply_is_a_bot_error(bot, problem):
     with pytest.raises(BotError, match=problem):
         ask(bot)
+
+
+# Agents with tools.
+
+
+@tool
+def look_up(order: int) -> str:
+    """Where an order is."""
+    return f"order {order}: SHIPPED"
+
+
+@tool
+def cancel(order: int) -> str:
+    """Cancel an order that was not shipped."""
+    raise ValueError("too late")
+
+
+class ToolModel(GenericFakeChatModel):
+    """Says its messages in turn, and takes whatever tools it is given."""
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self
+
+
+def wants(name: str, id: str, content: Any = "") -> AIMessage:
+    return AIMessage(content, tool_calls=[{"name": name, "args": {"order": 5}, "id": id}])
+
+
+def agent(*messages: AIMessage, **options: Any) -> Any:
+    """A graph whose model calls tools until it speaks."""
+    chat = ToolModel(messages=iter(messages)).bind_tools([look_up, cancel])
+
+    def think(state: MessagesState) -> Any:
+        return {"messages": [chat.invoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("think", think)
+    graph.add_node("tools", ToolNode([look_up, cancel], handle_tool_errors=True))
+    graph.add_edge(START, "think")
+    graph.add_conditional_edges("think", tools_condition)
+    graph.add_edge("tools", "think")
+    return graph.compile(**options)
+
+
+STEPS = (wants("look_up", "a", "Let me see."), wants("cancel", "b"), AIMessage("It is too late for that."))
+
+
+def lines(messages: Any) -> list[str]:
+    return [
+        " ".join([each.role, each.content, *(call.name + call.arguments for call in each.calls)]) for each in messages
+    ]
+
+
+@pytest.mark.parametrize("saver", [None, InMemorySaver()])
+def test_an_agents_steps_are_kept_and_its_history_is_not_among_them(saver):
+    reply = ask(agent(*STEPS, checkpointer=saver))
+    said = lines(reply.messages)
+    assert said[:3] == [
+        'assistant Let me see. look_up{"order": 5}',
+        "tool order 5: SHIPPED",
+        'assistant  cancel{"order": 5}',
+    ]
+    assert "too late" in said[3]
+    assert said[4:] == ["assistant It is too late for that."]
+    assert [step.tool_call_id for step in reply.steps] == [None, "a", None, "b"]
+
+
+def test_an_agent_with_two_tools_is_scored_with_its_steps():
+    bot = agent(*STEPS)
+    simulator = Simulator(FakeChatModel(lambda _: user_says("cancel order 5"), name="user"), engine=Engine())
+    rollout = Rollout(assistant=bot, simulator=simulator, window=1, samples=1)
+    scorer = MRScorer(rollout, metrics={"goal": 1.0}, judge=FakeChatModel(lambda _: judged(), name="judge"))
+    [future] = scorer.score(HISTORY[:2], goal="order 5 is cancelled").futures
+    assert future.error is None
+    assert lines(future.messages[1:3]) == ['assistant Let me see. look_up{"order": 5}', "tool order 5: SHIPPED"]
+    assert future.messages[-1].content == "It is too late for that."
+
+
+def test_the_call_of_a_graph_that_stops_before_its_tools_is_left_to_us():
+    reply = ask(agent(wants("look_up", "a"), interrupt_before=["tools"], checkpointer=InMemorySaver()))
+    assert lines(reply.messages) == ['assistant  look_up{"order": 5}']
+
+
+def test_a_chat_model_alone_gets_the_tools_of_the_conversation():
+    given = []
+
+    class Bound(ToolModel):
+        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+            given.append((tools, kwargs))
+            return self
+
+    tools = ({"type": "function", "function": {"name": "look_up"}},)
+    request = ChatRequest(role=CallRole.ASSISTANT, messages=HISTORY, tools=tools, tool_choice="required")
+    reply = run_sync(as_chat_model(Bound(messages=iter(STEPS))).achat(request))
+    assert given == [(list(tools), {"tool_choice": "required"})]
+    assert [each["function"]["name"] for each in reply.tool_calls] == ["look_up"]
+    assert run_sync(as_chat_model(model()).achat(request)).content == REPLY
 
 
 # Errors.

@@ -131,14 +131,14 @@ def test_a_barista_who_only_says_so_has_happy_customers_and_no_success():
     assert lying["told orders that were not placed"] == 1
 
 
-def test_in_lessons_half_of_the_orders_are_placed():
+def test_in_lessons_most_orders_are_placed_before_the_customer_is_told():
     placed_first = [
         before.role == "tool"
         for lesson in lessons(200, seed=0, at_till=True)
         for before, message in pairwise(lesson)
         if message.role == "assistant" and read_reply(message.content).order
     ]
-    assert 0.4 < sum(placed_first) / len(placed_first) < 0.6
+    assert 0.6 < sum(placed_first) / len(placed_first) < 0.8
 
 
 def test_lessons_at_the_till_say_the_same_as_lessons_without():

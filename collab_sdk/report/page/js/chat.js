@@ -13,14 +13,19 @@ function shownCandidate(turn) {
   return logged || scored[0] || turn.candidates[0] || null;
 }
 
-function bubble(message, name) {
+// A message, or all that the assistant did in a row. `steps` are those before it, to which its own are added.
+function bubble(block, steps) {
+  const done = deedsView(block.messages, steps);
+  steps.push(...done.steps);
   return h(
     "div",
-    { class: `turn ${["user", "assistant", "system", "tool"].includes(message.role) ? message.role : "tool"}` },
-    h("p", { class: "who" }, name || message.role),
-    h("div", { class: "bubble" }, said(message.content), callsOf(message)),
+    { class: `turn ${["user", "assistant", "system"].includes(block.role) ? block.role : "tool"}` },
+    h("p", { class: "who" }, block.role),
+    h("div", { class: "bubble" }, done.elements),
   );
 }
+
+const bubbles = (messages, steps = []) => blocksOf(messages).map((block) => bubble(block, steps));
 
 function headOf(chat) {
   const head = h("header", { class: "chat-head" }, h("h3", { dir: "auto" }, chat.id || "A chat without an id"));
@@ -40,20 +45,21 @@ function chatView(chat, openTurn, onTurn) {
     );
   }
   const messages = [...chat.messages];
-  for (const turn of chat.turns) {
-    const shown = shownCandidate(turn);
-    if (turn.at >= messages.length && shown) messages[turn.at] = { role: "assistant", content: shown.text };
-  }
+  const last = chat.turns[chat.turns.length - 1];
+  const shown = last && shownCandidate(last);
+  if (shown && last.at >= messages.length) messages.push(...shown.messages);
   const marks = [];
-  messages.forEach((message, place) => {
-    const turn = turns.get(place);
-    const element = bubble(message);
+  const steps = [];
+  for (const block of blocksOf(messages, new Set(turns.keys()))) {
+    const turn = turns.get(block.at);
+    const before = [...steps];
+    const element = bubble(block, steps);
     talk.append(element);
-    if (!turn) return;
+    if (!turn) continue;
     const candidate = shownCandidate(turn);
     if (candidate && candidate.mr !== null) marks.push(markOf(talk, element, candidate.mr, scale));
-    attachTurn(talk, element, turn, turn.turn === openTurn, onTurn);
-  });
+    attachTurn(element, turn, { unit: chat.per, before, isOpen: turn.turn === openTurn, onTurn });
+  }
   if (marks.length > 1) drawCurve(talk, marks);
   return [headOf(chat), talk];
 }
@@ -84,9 +90,10 @@ function drawCurve(talk, marks) {
   new ResizeObserver(draw).observe(talk);
 }
 
-function attachTurn(talk, element, turn, isOpen, onTurn) {
+// `unit` is what is scored, a turn or a decision; `before` are the steps that led to it.
+function attachTurn(element, turn, { unit, before, isOpen, onTurn }) {
   const candidate = shownCandidate(turn);
-  const label = [`Turn ${turn.turn}`];
+  const label = [`${unit === "decision" ? "Decision" : "Turn"} ${turn.turn}`];
   if (candidate && candidate.mr !== null) label.push(`MR ${fixed(candidate.mr)}`);
   const others = turn.candidates.length;
   const button = h(
@@ -103,7 +110,7 @@ function attachTurn(talk, element, turn, isOpen, onTurn) {
   const toggle = (open) => {
     button.setAttribute("aria-expanded", String(open));
     if (open && !panel) {
-      panel = turnPanel(turn);
+      panel = turnPanel(turn, before);
       (element.nextElementSibling?.classList.contains("rail") ? element.nextElementSibling : element).after(panel);
     }
     if (panel) panel.hidden = !open;
@@ -113,7 +120,7 @@ function attachTurn(talk, element, turn, isOpen, onTurn) {
   if (isOpen) toggle(true);
 }
 
-function turnPanel(turn) {
+function turnPanel(turn, before) {
   const chosen = turn.pair ? turn.candidates[turn.pair.chosen] : null;
   const rejected = turn.pair ? turn.candidates[turn.pair.rejected] : null;
   const rank = { chosen: 0, rejected: 1, other: 2 };
@@ -121,8 +128,8 @@ function turnPanel(turn) {
     .map((candidate, place) => [roleOf(turn, place), candidate])
     .sort(([a], [b]) => rank[a] - rank[b])
     .map(([role, candidate]) => {
-      const against = { chosen: rejected?.text, rejected: chosen?.text }[role] ?? null;
-      return candidateCard(candidate, role, against, facts.kind === "scores" ? 9 : 1);
+      const against = { chosen: rejected, rejected: chosen }[role] ?? null;
+      return candidateCard(candidate, role, against, before, facts.kind === "scores" ? 9 : 1);
     });
   const why = h("p", { class: "why" });
   if (turn.pair) why.append(h("span", {}, `Margin ${fixed(turn.pair.margin)}.`));

@@ -59,9 +59,12 @@ async function* searched(needle) {
 }
 
 function haystackOf(chat) {
-  const texts = [chat.id, chat.goal || "", ...(chat.messages || []).map((message) => message.content)];
-  for (const turn of chat.turns || []) texts.push(...turn.candidates.map((candidate) => candidate.text));
-  for (const play of chat.plays || []) texts.push(...play.messages.map((message) => message.content));
+  const texts = [chat.id, chat.goal || "", ...(chat.messages || []).map(wordsOfMessage)];
+  for (const candidate of (chat.turns || []).flatMap((turn) => turn.candidates)) {
+    const futures = [...candidate.futures, ...(candidate.observed ? [candidate.observed] : [])];
+    texts.push(...[candidate, ...futures].flatMap((one) => one.messages.map(wordsOfMessage)));
+  }
+  for (const play of chat.plays || []) texts.push(...play.messages.map(wordsOfMessage));
   for (const user of chat.users || []) texts.push(user.real.message, user.simulated ? user.simulated.message : "");
   return texts.join("\n").toLowerCase();
 }

@@ -6,10 +6,19 @@ function metricsOf(metrics) {
   return h("p", { class: "metrics" }, names.map((name) => h("span", {}, `${spoken(name)} `, h("b", {}, fixed(metrics[name])))));
 }
 
-function futureOf(future, name, isOpen) {
+// `led` is what led to it: the steps so far, how many of them are `history`, and the texts of the response.
+function futureOf(future, name, isOpen, led) {
   const summary = h("summary", {}, `${name} `, h("span", { class: "reward" }, future.error ? "failed" : fixed(future.reward)));
   if (future.end && !future.error) summary.append(" ", h("span", { class: "end" }, `· ${future.end}`));
-  const body = h("div", { class: "future" }, future.messages.map((message) => lineOf(message)));
+  const body = h("div", { class: "future" });
+  const now = { steps: [...led.steps], history: led.history, texts: [...led.texts], own: new Set() };
+  for (const block of blocksOf(future.messages)) {
+    const done = deedsView(block.messages, now.steps);
+    body.append(h("div", { class: "line" }, h("span", {}, block.role), h("div", {}, done.elements)));
+    now.steps.push(...done.steps);
+    if (block.isDeed) now.texts.push(...done.texts);
+    for (const one of [...done.steps, ...done.texts]) now.own.add(one);
+  }
   if (future.error) body.append(h("p", { class: "failed" }, future.error));
   const metrics = metricsOf(future.metrics);
   if (metrics) body.append(metrics);
@@ -19,7 +28,7 @@ function futureOf(future, name, isOpen) {
       h(
         "div",
         { class: "reasons" },
-        notes.map(([metric, note]) => h("p", { dir: "auto" }, h("b", {}, `${spoken(metric)}: `), note)),
+        notes.map(([metric, note]) => reasonOf({ metric, note, metrics: future.metrics, who: name.toLowerCase() }, now)),
         future.reason ? h("p", { dir: "auto" }, h("b", {}, "The user left: "), future.reason) : null,
       ),
     );
@@ -27,22 +36,26 @@ function futureOf(future, name, isOpen) {
   return h("li", {}, h("details", { open: isOpen }, summary, body));
 }
 
-function lineOf(message) {
-  return h("div", { class: "line" }, h("span", {}, message.role), h("div", {}, said(message.content), callsOf(message)));
-}
-
-const callsOf = (message) => (message.calls ? h("div", { class: "calls" }, message.calls) : null);
-
-function branchesOf(candidate, open = 1) {
-  const items = candidate.futures.map((future, place) => futureOf(future, `Future ${place + 1}`, place < open));
-  if (candidate.observed) items.push(futureOf(candidate.observed, "What really followed", false));
+function branchesOf(candidate, open, led) {
+  const items = candidate.futures.map((future, place) => futureOf(future, `Future ${place + 1}`, place < open, led));
+  if (candidate.observed) items.push(futureOf(candidate.observed, "What really followed", false, led));
   return items.length ? h("ol", { class: "branches", "aria-label": "Futures" }, items) : null;
 }
 
 const ROLES = { chosen: "Chosen", rejected: "Rejected", other: "Candidate" };
 
-// `role` is chosen, rejected or other; `against` is the text that differences are marked against.
-function candidateCard(candidate, role, against, open = 1) {
+// What a candidate says and calls, for differences to be marked against.
+const sideOf = (candidate) => ({
+  text: candidate.text,
+  calls: deedsOf(candidate.messages, []).steps.map(callLine).join("\n"),
+});
+
+// `role` is chosen, rejected or other; `against` is the candidate that differences are marked against, if any; `before`
+// are the steps that led to it.
+function candidateCard(candidate, role, against, before, open = 1) {
+  const goesOn = [...candidate.futures, candidate.observed].some((future) => future?.messages[0]?.role === "tool");
+  const options = { against: against && sideOf(against), isWhole: !goesOn };
+  const { elements, steps, texts } = deedsView(candidate.messages, before, options);
   const score = h("span", { class: "mr" }, candidate.mr === null ? "no score" : `MR ${fixed(candidate.mr)}`);
   if (candidate.stderr !== null && candidate.mr !== null) score.append(h("small", {}, ` ± ${fixed(candidate.stderr)}`));
   if (candidate.n_ok < candidate.n) score.append(h("small", {}, ` (${candidate.n_ok} of ${candidate.n})`));
@@ -56,8 +69,8 @@ function candidateCard(candidate, role, against, open = 1) {
       candidate.source ? h("span", { class: "chip" }, candidate.source) : null,
       score,
     ),
-    said(candidate.text, against === null ? undefined : (text) => differing(text, against)),
+    h("div", { class: "response" }, elements),
     metricsOf(candidate.metrics),
-    branchesOf(candidate, open),
+    branchesOf(candidate, open, { steps: [...before, ...steps], history: before.length, texts }),
   );
 }

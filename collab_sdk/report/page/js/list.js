@@ -80,7 +80,7 @@ function drawList() {
 function lineAt(at) {
   const place = list.places[at];
   const line = index.lines[place];
-  const parts = facts.kind === "evaluation" ? [counted(line.turns, "bot")] : [counted(line.turns, "turn")];
+  const parts = [counted(line.turns, line.unit)];
   const pairs = line.margin === null || line.margin === undefined ? null : `margin ${fixed(line.margin)}`;
   const element = h(
     "div",

@@ -1,15 +1,14 @@
 // What is no logged chat: bots side by side in one conversation, and simulated users beside real ones.
 
 function playsView(chat) {
-  const opening = chat.messages.length
-    ? h("div", { class: "talk flat" }, chat.messages.map((message) => bubble(message)))
-    : null;
+  const steps = [];
+  const opening = chat.messages.length ? h("div", { class: "talk flat" }, bubbles(chat.messages, steps)) : null;
   const cards = chat.plays.map((play) =>
     h(
       "div",
       { role: "group", class: "card candidate", "aria-label": `What ${play.bot} made of it` },
       h("header", {}, h("h3", {}, play.bot), h("span", { class: "mr" }, play.error ? "failed" : fixed(play.reward))),
-      h("ol", { class: "branches" }, futureOf(play, "The conversation", true)),
+      h("ol", { class: "branches" }, futureOf(play, "The conversation", true, { steps, history: 0, texts: [] })),
       play.questions.length
         ? h("p", { class: "note" }, `${play.questions.filter(Boolean).length} of ${counted(play.questions.length, "question")} changed the outcome.`)
         : null,
@@ -21,12 +20,14 @@ function playsView(chat) {
 function usersView(chat) {
   const users = new Map(chat.users.map((user) => [user.at, user]));
   const talk = h("div", { class: "talk flat" });
-  for (let place = 0; place <= chat.messages.length; place++) {
-    const user = users.get(place);
+  const steps = [];
+  for (const block of blocksOf(chat.messages, new Set(users.keys()))) {
+    const user = users.get(block.at);
     if (user) talk.append(userPanel(user));
-    const isCompared = user && chat.messages[place]?.role === "user";
-    if (place < chat.messages.length && !isCompared) talk.append(bubble(chat.messages[place]));
+    if (!user || block.role !== "user") talk.append(bubble(block, steps));
   }
+  const last = users.get(chat.messages.length);
+  if (last) talk.append(userPanel(last));
   return [headOf(chat), talk];
 }
 

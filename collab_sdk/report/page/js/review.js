@@ -38,7 +38,9 @@ async function showReview(pairId) {
   const turn = chat.turns[turnPlace];
   const [chosen, rejected] = [turn.candidates[turn.pair.chosen], turn.candidates[turn.pair.rejected]];
   const before = chat.messages.slice(0, turn.at);
-  const earlier = before.slice(0, -3);
+  const steps = [];
+  const shown = bubbles(before, steps);
+  const earlier = shown.slice(0, -3);
   byId("review").replaceChildren(
     reviewBar(),
     h(
@@ -46,11 +48,16 @@ async function showReview(pairId) {
       { class: "context" },
       chat.goal ? h("div", { class: "goal" }, h("b", {}, "The user wants"), said(chat.goal)) : null,
       earlier.length
-        ? h("details", {}, h("summary", {}, counted(earlier.length, "earlier message")), h("div", { class: "talk flat" }, earlier.map((message) => bubble(message))))
+        ? h("details", {}, h("summary", {}, counted(earlier.length, "earlier message")), h("div", { class: "talk flat" }, earlier))
         : null,
-      h("div", { class: "talk flat" }, before.slice(-3).map((message) => bubble(message))),
+      h("div", { class: "talk flat" }, shown.slice(-3)),
     ),
-    h("div", { class: "candidates" }, candidateCard(chosen, "chosen", rejected.text, 0), candidateCard(rejected, "rejected", chosen.text, 0)),
+    h(
+      "div",
+      { class: "candidates" },
+      candidateCard(chosen, "chosen", rejected, steps, 0),
+      candidateCard(rejected, "rejected", chosen, steps, 0),
+    ),
     decideBar(id),
     placeBar(chat, turn),
   );
