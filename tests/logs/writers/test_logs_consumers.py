@@ -137,10 +137,11 @@ def test_trl_prepares_every_row_as_it_is(format, trainer, tokenizer, tmp_path, m
 
 def assert_learnt_alike(dataset, path, tokenizer):
     """TRL makes the tokens of the rows that `collab finetune` makes of them."""
+    from collab_trl.hf.chat_format import ChatFormat
     from collab_trl.preference.row_formats import read_example
     from collab_trl.preference.tokens import Layout
 
-    layout = Layout(tokenizer, ends=[tokenizer.eos_token_id])
+    layout = Layout(tokenizer, ChatFormat(tokenizer, ends=[], folder=path.parent))
     examples = [layout.tokenize(read_example(row, "here")) for row in rows_of(path)]
     for made, ours in zip(dataset, examples, strict=True):
         completion = ours.chosen if ours.chosen else ours.rejected
