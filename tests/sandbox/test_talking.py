@@ -71,5 +71,5 @@ def test_one_that_hangs_is_left_and_ended(talking):
 def test_it_finds_no_file_open_but_its_own(talking):
     program = talking("import os\n\ndef answer(question):\n    return os.listdir('/proc/self/fd')")
     with open("/dev/null"), open("/dev/zero"):
-        # stdin, stdout, stderr, the runner's report, questions, answers, and the folder that is being listed
-        assert len(program.ask(None, seconds=60)) == 7
+        # stdin, stdout, stderr, what stands for stdin, the report, questions, answers, and the folder that is listed
+        assert len(program.ask(None, seconds=60)) == 8
