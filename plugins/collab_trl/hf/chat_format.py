@@ -83,11 +83,15 @@ class ChatFormat:
 
     def _problem_with(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
         """Why the model cannot be asked with these tools and what was done with them; nothing where it can."""
-        if tools and not self._takes_tools:
-            return "leaves out tools"
-        if (tools or any(map(_is_of_tools, messages))) and not self._takes_calls:
-            return "leaves out calls of tools, or their results"
+        if lost := self.leaves_out(tools=bool(tools), calls=any(map(_is_of_tools, messages))):
+            return f"leaves out {lost}"
         return "" if not tools or self._calls_can_be_read else "marks calls of tools in a way that is not known here"
+
+    def leaves_out(self, *, tools: bool, calls: bool) -> str:
+        """What the template refuses or leaves out of a chat that has tools or calls; nothing where it shows all."""
+        if tools and not self._takes_tools:
+            return "tools"
+        return "calls of tools, or their results" if (tools or calls) and not self._takes_calls else ""
 
     @cached_property
     def _calls_can_be_read(self) -> bool:
@@ -103,14 +107,17 @@ class ChatFormat:
 
     @cached_property
     def _takes_calls(self) -> bool:
-        call = {"id": "call00000", "type": "function", "function": {"name": PROBE_TOOL, "arguments": "{}"}}
+        call, other = (
+            {"id": "call00000", "type": "function", "function": {"name": name, "arguments": "{}"}}
+            for name in (PROBE_TOOL, "other")
+        )
         chat = [
             Message(role="user", content="A question."),
             Message(role="assistant", content="", tool_calls=(call,)),
             Message(role="tool", content=PROBE, name=PROBE_TOOL, tool_call_id="call00000"),
         ]
         called, answered = (
-            [chat[0], replace(chat[1], tool_calls=()), chat[2]],
+            [chat[0], replace(chat[1], tool_calls=(other,)), chat[2]],  # gpt-oss refuses results without a call
             [*chat[:2], replace(chat[2], content="")],
         )
         return self._shows(chat, called, PROBE_TOOL) and self._shows(chat, answered, PROBE)
