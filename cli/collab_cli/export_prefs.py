@@ -115,7 +115,7 @@ def export_prefs(
                     on_progress=_reporter(run.progress, problems),
                 )
             )
-    show_export(report, target, format=format, held_out=eval_fraction > 0, seconds=run.progress.seconds)
+    show_export(report, target, per=spec.per, format=format, held_out=eval_fraction > 0, seconds=run.progress.seconds)
     finish(
         problems,
         results=report.written,

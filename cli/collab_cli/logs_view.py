@@ -132,21 +132,25 @@ def _block(title: str, messages: Sequence[Message], width: int, *, indent: str =
         if message.role != "tool":
             yield from _wrapped(message.content, width, indent)
         elif place not in answered:
-            yield _step(f"← {message.content}", width, indent)
+            yield _step(_result(message), width, indent)
         for call in message.calls:
             yield _step(f"→ {shown_call(call)}", width, indent)
             after = range(place + 1, len(messages))
             result = next((n for n in after if messages[n].tool_call_id == call.id and n not in answered), None)
             if result is not None:
                 answered.add(result)
-                yield _step(f"← {messages[result].content}", width, indent)
+                yield _step(_result(messages[result]), width, indent)
+
+
+def _result(message: Message) -> str:
+    return f"← {message.content if message.content.strip() else 'nothing'}"
 
 
 def _step(text: str, width: int, indent: str) -> str:
     """A step of the assistant's, cut to one line."""
     line, room = printable(text), max(width, 40) - len(indent) - len(STEP)
     if len(line) > room:
-        left_out = f"… ({len(text):,} characters)"
+        left_out = f"… ({len(text) - len('→ '):,} characters)"
         line = line[: room - len(left_out)] + left_out
     return indent + STEP + line
 

@@ -9,6 +9,7 @@ from collab_cli.units import duration, money, of
 from collab_sdk.engine import Ledger, Usage
 from collab_sdk.files import beside
 from collab_sdk.preferences import ExportReport
+from collab_sdk.types import Per
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,9 +45,9 @@ def show_estimate(ledger: Ledger) -> None:
     note("An upper estimate: as if every future ran to its full window and nothing were cached yet. No call was made.")
 
 
-def show_export(report: ExportReport, output: Path, *, format: str, held_out: bool, seconds: float) -> None:
+def show_export(report: ExportReport, output: Path, *, per: Per, format: str, held_out: bool, seconds: float) -> None:
     """What an export gave, why turns gave nothing, and where the files are."""
-    done = f"{of(report.written, 'pair')} from {of(report.turns, 'turn')} of {of(report.conversations, 'conversation')}"
+    done = f"{of(report.written, 'pair')} from {of(report.turns, per)} of {of(report.conversations, 'conversation')}"
     note(f"{done}, in {duration(seconds)}.")
     for refusal, count in report.refused.most_common():
         note(f"{count:>7,} without a pair: {refusal}")

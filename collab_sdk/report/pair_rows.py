@@ -5,8 +5,9 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.preference_rows import PREFERENCES
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
+from collab_sdk.logs.writers.base import for_templates
 from collab_sdk.report.fields import Deeds, Row, deeds, number, rows, text
-from collab_sdk.types import Conversation
+from collab_sdk.types import Conversation, as_messages
 
 SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"))
 
@@ -68,7 +69,7 @@ def flipped(row: Row, *, chosen: list[Row], rejected: list[Row]) -> Row:
     if "completion" in row and isinstance(row.get("label"), bool):
         return row | {"label": not row["label"]}
     if isinstance(row.get("messages"), list) and chosen and rejected:
-        return row | {"messages": [*row["messages"][: -len(chosen)], *rejected]}
+        return row | {"messages": [*row["messages"][: -len(chosen)], *for_templates(as_messages(rejected))]}
     raise InputError("a row of this format cannot be flipped: it does not hold the rejected response")
 
 

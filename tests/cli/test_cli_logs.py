@@ -6,6 +6,7 @@ import re
 import pytest
 from support.calls import assistant, call, user
 from support.cli import chat_row, collab, write_chats
+from support.reports import called, came_back, said
 
 from collab_sdk.harvest import salted_user
 from collab_sdk.logs import ConversationStore
@@ -121,6 +122,49 @@ def test_show_prints_the_chat_with_what_else_was_said_and_what_went_wrong(harves
         "assistant, turn 1 (broken off): Pa",
         "1 call without an answer: TimeoutError: slow",
     ]
+
+
+def shown_steps(tmp_path, *messages):
+    """The lines of a turn with steps, as `logs show` has them."""
+    row = {"id": "42", "messages": [{"role": "user", "content": "hi"}, *messages]}
+    (tmp_path / "chats.jsonl").write_text(json.dumps(row))
+    collab("logs", "import", tmp_path / "chats.jsonl", "--store", tmp_path / "steps.db")
+    result = collab("logs", "show", "42", "--store", tmp_path / "steps.db")
+    assert result.exit_code == 0, result.output
+    return result.stdout.split("assistant, turn 0:\n")[1].splitlines()
+
+
+def test_steps_are_a_line_each_with_results_under_their_calls(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    parallel = [*called("look_up", '{"order": 5}', "a")["tool_calls"], *called("stock", "[broken", "b")["tool_calls"]]
+    lines = shown_steps(
+        tmp_path,
+        {"role": "assistant", "content": "Let me see.", "tool_calls": parallel},
+        came_back("y" * 2000, "b"),
+        came_back("status:\nSHIPPED", "a"),
+        called("", "", "c"),
+        came_back("", "c"),
+        said("It has shipped."),
+    )
+    assert lines == [
+        "    Let me see.",
+        "      → look_up(order=5)",
+        "      ← status: SHIPPED",
+        "      → stock([broken)",
+        f"      ← {'y' * 52}… (2,000 characters)",
+        "      → ?()",
+        "      ← nothing",
+        "    It has shipped.",
+    ]
+    assert max(map(len, lines)) == 80
+
+
+def test_steps_cannot_drive_the_terminal(tmp_path):
+    evil = "\x1b]0;owned\x07\u202e\x9b2J"
+    lines = shown_steps(tmp_path, called(evil, json.dumps({evil: evil})), came_back(evil), called(evil, evil, "c2"))
+    assert len(lines) == 3
+    assert all("owned" in line for line in lines)
+    assert not set("".join(lines)) & {"\x1b", "\x07", "\x9b", "\u202e"}
 
 
 @pytest.mark.parametrize("arguments", [("show", "42"), ("list",)])

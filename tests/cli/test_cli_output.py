@@ -12,6 +12,7 @@ from collab_cli.units import dollars, duration, money, size
 from support.brain import made_by
 from support.cli import chat_row, collab, write_bot, write_chats
 from support.faults import content, when
+from support.reports import called, came_back, said
 from support.server import LoopbackServer
 
 from collab_sdk.engine.usage import Ledger, Usage
@@ -55,6 +56,57 @@ def test_a_turn_without_a_score_shows_why(tmp_path, monkeypatch):
     assert re.search(r"0  Sure, done\.( +-){4} +-?\d\.\d\d  0/3", result.stdout), "only what really followed is scored"
     assert "no such trail" in " ".join(result.stdout.split())
     assert "6 of 12 samples succeeded" in result.stderr
+
+
+def write_agent_chats(path):
+    """A chat with calls, and one without."""
+    steps = [called("look_up", '{"order": 5}'), came_back("SHIPPED"), said("It has shipped.")]
+    messages = [
+        said("order 5?", "user"),
+        *steps,
+        said("cancel it", "user"),
+        called("cancel_order", json.dumps({"id": "5\x1b[2J"}), "c2"),
+    ]
+    rows = [{"id": "agent", "messages": messages, "goal": "cancel order 5"}, chat_row(0)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_table_shows_calls_where_nothing_was_said_and_grounded_where_it_was_measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    logs = write_agent_chats(tmp_path / "agent.jsonl")
+    result = collab("score", logs, "--model", "offline", "--window", "1")
+    lines = {" ".join(line.split()[1:4]): line for line in result.stdout.splitlines()}
+    assert "grounded" in result.stdout.splitlines()[0]
+    assert "→ cancel_order(id=" in result.stdout
+    assert "It has shipped." in result.stdout
+    assert "\x1b" not in result.output
+    [plain] = [line for line in lines.values() if "Sure, done." in line]
+    assert plain.split()[-3] == "-", "there were no tools"
+    [agent] = [line for line in lines.values() if "It has shipped." in line]
+    assert re.fullmatch(r"\d\.\d\d", agent.split()[-3])
+
+
+def test_decisions_are_scored_and_shown_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    logs = write_agent_chats(tmp_path / "agent.jsonl")
+    result = collab(
+        "score", logs, "--model", "offline", "--per", "decision", "--limit", "1", "-o", tmp_path / "s.jsonl"
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("decision  response")
+    shown = [re.split(r"  +", line.strip())[:2] for line in result.stdout.splitlines()[3:]]
+    assert shown == [["0", "→ look_up(order=5)"], ["1", "It has shipped."], ["2", '→ cancel_order(id="5\\u001b[2J")']]
+    rows = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert [[message["role"] for message in row["response"]] for row in rows] == [["assistant"]] * 3
+    assert rows[1]["history"][-1]["content"] == "SHIPPED"
+
+
+def test_an_export_of_decisions_says_so(tmp_path):
+    logs = write_agent_chats(tmp_path / "agent.jsonl")
+    command = ["export-prefs", logs, "--model", "offline", "--per", "decision", "-o", tmp_path / "p.jsonl"]
+    result = collab(*command)
+    assert "from 5 decisions of 2 conversations" in result.stderr
 
 
 def test_json_lines_hold_every_future(logs):

@@ -108,6 +108,9 @@ def test_pairs_with_calls_are_reviewed(tmp_path, format, sides):
         for name in ("", ".turns"):
             (tmp_path / f"r{name}.jsonl").rename(tmp_path / f"p{name}.jsonl")
         before = after
+        if format == "sft":
+            calls = [call["function"] for message in after[0]["messages"] for call in message.get("tool_calls", ())]
+            assert all(isinstance(call["arguments"], dict) for call in calls), "as chat templates take them"
     assert turn["pair"]["chosen"] == chosen, "flipped twice"
     assert fields.deeds(turn["pair"]["rejected"]) == fields.deeds(rejected)
 
