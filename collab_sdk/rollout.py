@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, groupby
@@ -304,19 +304,19 @@ def _numbered(messages: tuple[Message, ...], *, first: int) -> tuple[Message, ..
     """
     if not any(message.tool_calls for message in messages):
         return messages
-    waiting: defaultdict[str | None, deque[str]] = defaultdict(deque)  # two calls may come with one id
     numbered, number = [], count(first)
+    waiting: dict[str, deque[str]] = {}
     for message in messages:
-        calls = []
-        for call in message.tool_calls:
-            new = f"call{next(number):05d}"
-            waiting[str(call.get("id"))].append(new)
-            calls.append({**call, "id": new})
-        ours = waiting.get(message.tool_call_id)
+        ours = deque(f"call{next(number):05d}" for _ in message.tool_calls)
+        calls = tuple({**call, "id": new} for call, new in zip(message.tool_calls, ours, strict=True))
+        own: dict[str, deque[str]] = {}  # ids may begin anew in the next message, and be the same in one
+        for call, new in zip(message.calls, ours, strict=True):
+            own.setdefault(call.id, deque()).append(new)
+        waiting |= own
         answered = message.tool_call_id if message.role == "tool" else None
-        if ours and answered is not None:
-            answered = ours.popleft() if len(ours) > 1 else ours[0]
-        numbered.append(replace(message, tool_calls=tuple(calls), tool_call_id=answered))
+        if answered is not None and (known := waiting.get(answered)):
+            answered = known.popleft() if len(known) > 1 else known[0]
+        numbered.append(replace(message, tool_calls=calls, tool_call_id=answered))
     return tuple(numbered)
 
 

@@ -96,7 +96,7 @@ def _table(lines: Sequence[_Line], metrics: Sequence[str], per: Per) -> "Table":
     narrow = make_console(err=False).width < NARROW
     measured = [name for name in metrics if any(name in line.metrics for line in lines)] or metrics
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(per, justify="right", no_wrap=True)
+    table.add_column("deci-\nsion" if narrow and per == "decision" else per, justify="right", no_wrap=True)
     table.add_column("response", min_width=LEAST_RESPONSE)  # the only one that yields, in a narrow terminal
     table.add_column("MR", no_wrap=True)
     for name in (*measured, "observed", "ok"):

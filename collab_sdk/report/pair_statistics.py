@@ -75,7 +75,7 @@ class PairStatistics:
                 asks[side].append(float(has_question_mark(candidate["text"])))
                 self.calls[side].append(sum(len(message.get("calls", ())) for message in candidate["messages"]))
             lengths = [len(candidate["text"]) for candidate in sides.values()]
-            if lengths[0] != lengths[1]:
+            if all(lengths) and lengths[0] != lengths[1]:  # a side of calls alone has no length to compare
                 longer.append(float(lengths[0] > lengths[1]))
             self._add_pair(pair, sides, lengths, weights(chat["made_with"]))
         self.longer.append(longer)
@@ -209,7 +209,7 @@ class PairStatistics:
         note = "In brackets: 95 % bootstrap interval over conversations. A reply asks if it has a question mark."
         gave = {"gave a pair": self.pairs, **self.refused} if self.pairs else dict(self.refused)
         return [
-            counted(f"What became of the {units_name(self.units)}", gave, of=self.turns, what="it"),
+            counted(f"What became of the {units_name(self.units)}", gave, of=self.turns, what="outcome"),
             Table(title="Chosen and rejected", head=("", "chosen", "rejected"), rows=tuple(sides), note=note),
             counted("Review", self.reviewed, of=self.pairs, what="decision"),
             counted("What failed", self.failures, of=sum(self.failures.values()), what="reason"),

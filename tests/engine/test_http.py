@@ -82,7 +82,7 @@ def export(server: LoopbackServer, path: Path, **options) -> tuple[ExportReport,
         row = json.loads(line)
         for candidate in row["candidates"]:
             for future in candidate["futures"]:
-                place = (row["conversation_id"], row["turn"], candidate["text"], future["sample"])
+                place = (row["conversation_id"], row["turn"], candidate["messages"][-1]["content"], future["sample"])
                 rewards[place] = future["reward"]
                 assert (future["reward"] is None) == (future["error"] is not None)
     return report, rewards

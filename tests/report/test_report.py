@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.cli import collab, write_chats
-from support.reports import rows_of, write_rows
+from support.reports import called, came_back, rows_of, said, tool_turn, write_rows
 
+from collab_sdk import MRScore, PreferencePair
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.logs import preference_format_names
+from collab_sdk.logs import get_preference_format, preference_format_names
 from collab_sdk.report import fields, write_report
 from collab_sdk.report.packing import script_json
 from collab_sdk.report.turns import pair_id
+from collab_sdk.types import as_messages
 
 FORMATS = sorted(preference_format_names())
 
@@ -65,6 +67,117 @@ def test_decisions_are_applied_to_every_format(tmp_path, format):
     again = collab("report", "--apply", tmp_path / "d.json", tmp_path / "r.jsonl", "-o", tmp_path / "rr.jsonl")
     assert again.exit_code == 3, "what was flipped or dropped is not there to be flipped or dropped again"
     assert rows_of(tmp_path / "rr.jsonl") == after
+
+
+def with_calls(folder, format, chosen, rejected):
+    """An export of one pair whose history and sides are messages with calls."""
+    turn = tool_turn(pair={"chosen": chosen, "rejected": rejected, "margin": 1.5})
+    turn["candidates"] = [
+        {**one, "messages": side} for one, side in zip(turn["candidates"], (chosen, rejected), strict=True)
+    ]
+    scores = [
+        MRScore(response=as_messages(side), futures=(), value=mr, stderr=0.1)
+        for side, mr in ((chosen, 2.0), (rejected, 0.5))
+    ]
+    fields = {"conversation_id": "order-5", "turn": 1, "prompt": as_messages(turn["history"])}
+    pair = PreferencePair(chosen=scores[0], rejected=scores[1], **fields)
+    write_rows(folder / "p.jsonl", list(get_preference_format(format).rows(pair)))
+    write_rows(folder / "p.turns.jsonl", [turn])
+    return turn
+
+
+FAILS = [called("cancel_order", '{"order":5}'), came_back("error: shipped"), said("It is too late.")]
+LIES = [said("I have cancelled it.")]
+OTHER = [called("look_up", "", text="Let me see.")]
+
+
+@pytest.mark.parametrize("format", ["kto", "sft", "trl", "trl-implicit", "ultrafeedback"])
+@pytest.mark.parametrize(
+    "sides", [(FAILS, LIES), (LIES, FAILS), (FAILS[:1], OTHER)], ids=["calls", "text", "decisions"]
+)
+def test_pairs_with_calls_are_reviewed(tmp_path, format, sides):
+    chosen, rejected = sides
+    turn = with_calls(tmp_path, format, chosen, rejected)
+    before = rows_of(tmp_path / "p.jsonl")
+    for verdict in ("keep", "flip", "flip"):
+        result = apply(tmp_path, (pair_id(turn), verdict, "Ada"))
+        assert result.exit_code == 0, result.output
+        after, [turn] = rows_of(tmp_path / "r.jsonl"), rows_of(tmp_path / "r.turns.jsonl")
+        assert (after == before) is (verdict == "keep")
+        assert len(after) == len(before)
+        for name in ("", ".turns"):
+            (tmp_path / f"r{name}.jsonl").rename(tmp_path / f"p{name}.jsonl")
+        before = after
+    assert turn["pair"]["chosen"] == chosen, "flipped twice"
+    assert fields.deeds(turn["pair"]["rejected"]) == fields.deeds(rejected)
+
+
+@pytest.mark.parametrize("format", ["trl", "trl-implicit"])
+def test_pairs_with_calls_are_reviewed_without_a_sidecar(tmp_path, format):
+    with_calls(tmp_path, format, FAILS, LIES)
+    (tmp_path / "p.turns.jsonl").unlink()
+    assert collab("report", tmp_path / "p.jsonl").exit_code == 0
+    result = apply(tmp_path, (pair_id_of(tmp_path / "p.jsonl", 1), "flip", "Ada"))
+    assert result.exit_code == 0, result.output
+    [before], [after] = rows_of(tmp_path / "p.jsonl"), rows_of(tmp_path / "r.jsonl")
+    assert (after["chosen"], after["rejected"]) == (before["rejected"], before["chosen"])
+    [turn] = rows_of(tmp_path / "r.turns.jsonl")
+    assert [message["role"] for message in turn["history"]] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
+
+
+def test_a_side_is_the_same_however_its_arguments_are_written():
+    [call] = called("cancel", '{"order": 5, "why": "late"}')["tool_calls"]
+    same = {"name": "cancel", "arguments": {"why": "late", "order": 5}}
+    assert fields.deeds(
+        [{"role": "assistant", "content": None, "tool_calls": [{**call, "id": None, "function": same}]}]
+    )
+    spellings = ['{"order": 5, "why": "late"}', '{"why":"late","order":5}', same["arguments"]]
+    deeds = {fields.deeds([called("cancel", arguments)]) for arguments in spellings}
+    assert len(deeds) == 1
+    assert fields.deeds([called("cancel", '{"order": "5", "why": "late"}')]) not in deeds
+    assert fields.deeds([called("cancel", "")]) == fields.deeds([called("cancel", {})]), "no arguments are none"
+
+
+@pytest.mark.parametrize(
+    ("schema", "command"), [("collab/score/v1", "score"), ("collab/scored-turn/v1", "export-prefs")]
+)
+def test_a_file_of_an_earlier_version_is_refused_in_a_line_that_says_what_to_do(tmp_path, schema, command):
+    write_rows(tmp_path / "p.jsonl", [{"prompt": "hi", "chosen": "yes", "rejected": "no"}])
+    name = "p.turns.jsonl" if command == "export-prefs" else "s.jsonl"
+    write_rows(tmp_path / name, [{"schema": schema, "conversation_id": "c", "turn": 0, "response": "yes"}])
+    commands = [["report", tmp_path / name]]
+    if command == "export-prefs":
+        decisions = decided(tmp_path / "d.json", ("feed", "keep", "Ada"))
+        commands.append(["report", "--apply", decisions, tmp_path / "p.jsonl", "-o", tmp_path / "r.jsonl"])
+    for arguments in commands:
+        result = collab(*arguments)
+        assert result.exit_code == 1
+        assert f"{name}:1: a row of {schema}, in which responses are text without calls" in result.stderr
+        assert f"run collab {command} again" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_a_metric_of_some_conversations_has_its_part_in_the_mean_margin():
+    from collab_sdk.report.pair_statistics import PairStatistics
+    from collab_sdk.report.turns import conversations_of
+
+    plain = tool_turn(conversation_id="no tools", pair={**tool_turn()["pair"], "margin": 1.0})
+    for candidate in plain["candidates"]:
+        del candidate["metrics"]["grounded"]
+    statistics = PairStatistics()
+    for chat in conversations_of([tool_turn(), plain]):
+        statistics.add(chat)
+    [plot] = [plot for plot in statistics.overview({}).plots if plot.title == "What the margin is made of"]
+    assert plot.caption.startswith("goal +1.00 (67\xa0%), grounded +0.50 (33\xa0%)")
+    [table] = [table for table in statistics.overview({}).tables if table.title == "Chosen and rejected"]
+    assert ("calls of tools, mean", "1.00", "0.00") in table.rows
 
 
 def test_a_flipped_row_has_its_scores_with_its_sides(tmp_path):

@@ -88,7 +88,7 @@ def test_the_policy_stops_a_script_that_is_not_the_pages_own(browser, pages):
 def test_a_megabyte_of_message_is_shown_by_its_beginning_and_whole_when_asked_for(browser, pages, tmp_path):
     [row] = rows_of(pages["scores"].with_suffix(".jsonl"))[:1]
     row["history"] = [{"role": "user", "content": "wide " * (MEGABYTE // 5)}]
-    row["response"] = "x" * MEGABYTE
+    row["response"] = [{"role": "assistant", "content": "x" * MEGABYTE}]
     write_report(write_rows(tmp_path / "scores.jsonl", [row]), tmp_path / "scores.html")
     with Opened(browser, tmp_path / "scores.html", "conversations", width=320) as report:
         report.page.locator("#list [role=option]").first.click()

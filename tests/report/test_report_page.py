@@ -120,8 +120,9 @@ def test_a_turn_opens_its_candidates_with_futures_and_reasons(browser, pages):
 def test_differences_of_the_sides_are_marked(browser, inputs, tmp_path):
     turn = next(turn for turn in rows_of(inputs["pairs"].with_name("pairs.turns.jsonl")) if turn["pair"])
     texts = ["Sure, a mocha. Which size?", "Sure, a mocha. Coming up."]
-    turn["candidates"] = [{**one, "text": text} for one, text in zip(turn["candidates"], texts, strict=False)]
-    turn["pair"] |= dict(zip(("chosen", "rejected"), texts, strict=True))
+    sides = [[{"role": "assistant", "content": text}] for text in texts]
+    turn["candidates"] = [{**one, "messages": side} for one, side in zip(turn["candidates"], sides, strict=False)]
+    turn["pair"] |= dict(zip(("chosen", "rejected"), sides, strict=True))
     write_report(write_rows(tmp_path / "p.turns.jsonl", [turn]), tmp_path / "p.html")
     with Opened(browser, tmp_path / "p.html", "review") as report:
         assert report.page.locator(".chosen mark").all_inner_texts() == ["Which size?"]

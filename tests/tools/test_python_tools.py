@@ -112,7 +112,7 @@ def test_a_tool_may_take_any_further_arguments():
         (lambda *values: 1, "by position"),
         (3, "int is no tool"),
         ([run_nothing, 3], "int is no tool"),
-        ("nothing", "Unknown tools 'nothing'. Known: none, py:MODULE:NAME, recorded, simulated"),
+        ("nothing", "Unknown tools 'nothing'. Known: none, py:MODULE:NAME, recorded, sandbox:py"),
         ("recorded,recorded", "The tools 'recorded' is given twice"),
         ("none,recorded", "'none' stands alone"),
         ("py:no_such_module:x", "cannot be imported"),

@@ -132,9 +132,13 @@ class ChatFormat:
     ) -> bool:
         """Whether the model reads what distinguishes the chat: its `text`, if that is one that the tokenizer knows."""
         try:
-            shown, bare = self._rendered(chat, tools), self._rendered(without)
+            shown = self._rendered(chat, tools)
         except ModelCallError:
             return False
+        try:
+            bare = self._rendered(without)
+        except ModelCallError:  # such as a result without its call
+            bare = []
         is_known = text in self._tokenizer.decode(self._tokenizer.encode(text, add_special_tokens=False))
         return shown != bare and (not is_known or text in self._tokenizer.decode(shown))
 

@@ -12,8 +12,11 @@ function blocksOf(messages, breaks = new Set()) {
   messages.forEach((message, at) => {
     const isDeed = message.role === "assistant" || message.role === "tool";
     const last = blocks[blocks.length - 1];
-    if (isDeed && last && last.isDeed && !breaks.has(at)) last.messages.push(message);
-    else blocks.push({ at, isDeed, role: message.role, messages: [message] });
+    if (!isDeed || !last || !last.isDeed || breaks.has(at)) blocks.push({ at, isDeed, role: message.role, messages: [message] });
+    else {
+      last.messages.push(message);
+      if (message.role === "assistant") last.role = "assistant";
+    }
   });
   return blocks;
 }
