@@ -53,14 +53,15 @@ def histories_of(
     toolbox: Toolbox,
     *,
     longest: int,
+    openings: bool,
     learns_calls: bool,
     faults: dict[str, list[str]],
 ) -> list[History]:
-    """What ends with a user message in the chats, and where it is too long or cannot be laid out, a fault."""
+    """What ends with a user message in the chats, or the openings alone; where it cannot be answered, a fault."""
     found = []
     for conversation in chats:
         tools = toolbox.tools(conversation.tools)
-        for turn in _turns(conversation):
+        for turn in _openings(conversation) if openings else _turns(conversation):
             try:
                 if not learns_calls and (tools or conversation.uses_tools):
                     raise ModelCallError(NO_CALLS)
@@ -74,6 +75,11 @@ def histories_of(
                 continue
             found.append(History(conversation=conversation, turn=turn, tools=tools, tokens=tokens))
     return found
+
+
+def _openings(conversation: Conversation) -> Iterable[Turn]:
+    if conversation.opening:
+        yield Turn(index=0, history=conversation.opening, response=())
 
 
 def _turns(conversation: Conversation) -> Iterable[Turn]:

