@@ -182,17 +182,12 @@ class _Lengths:
 
 
 def _calls_per_turn(conversation: Conversation, spec: RunSpec) -> int:
-    """Calls of tools in a turn: of the log's, mean and standard deviation, rounded up; one where there could be some."""
-    if not spec.tools or not (_brings_tools(spec) or conversation.uses_tools):
+    """Calls in a turn: of the log's, mean and standard deviation, rounded up; one where there could be some."""
+    if not spec.tools or not (spec.brings_tools or conversation.uses_tools):
         return 0
     counts = [sum(len(message.tool_calls) for message in turn.response) for turn in conversation.turns()]
     many = ceil(fmean(counts) + pstdev(counts)) if counts else 1
     return min(spec.calls_per_turn, max(1, many))
-
-
-def _brings_tools(spec: RunSpec) -> bool:
-    """Whether the assistant gets tools that no log names."""
-    return any(name.startswith("py:") for name in spec.tools)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,7 +200,7 @@ class _Plan:
     candidates: int
 
     def estimate(self, conversation: Conversation, bill: Bill) -> None:
-        if _brings_tools(self.spec) and not conversation.tools:
+        if self.spec.brings_tools and not conversation.tools:
             conversation = replace(conversation, tools=(UNKNOWN_TOOL,))
         lengths = _Lengths.of(conversation, self.spec)
         goal = conversation.goal or Goal(text="")

@@ -18,7 +18,7 @@ from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS, ROLE_DEFAULTS, ModelSettings
 from collab_sdk.tools import NOWHERE, OpenToolbox, Scene, Tools, as_toolbox, goes_in_a_circle
-from collab_sdk.types import End, Future, Goal, Message, Per, shown_text, unanswered_calls
+from collab_sdk.types import Conversation, End, Future, Goal, Message, Per, shown_text, unanswered_calls
 
 __all__ = ["Rollout"]
 
@@ -99,7 +99,8 @@ class Rollout:
         Of several goals, each sample has the next in turn. `tools`, in OpenAI's form, is what the assistant may call.
         """
         start, goals = without_reasoning(messages), as_goals(goal)
-        scene = Scene(conversation_id=conversation_id, tools=tuple(tools), logged=start)
+        log = self.toolbox.equip(Conversation(id=conversation_id, messages=start, tools=tuple(tools)))
+        scene = Scene(conversation_id=conversation_id, tools=log.tools, logged=start)
         plays = (
             self.aplay(start, goal=goal_of(sample, goals), sample=sample, scene=scene) for sample in range(self.samples)
         )

@@ -444,6 +444,11 @@ class RunSpec:
             raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({self.samples}).")
 
     @property
+    def brings_tools(self) -> bool:
+        """Whether the assistant gets tools of somebody's own, which no log names."""
+        return any("py:" in name for name in self.tools)
+
+    @property
     def assistant(self) -> ModelSpec:
         """The bot; of several the first."""
         return self.assistants[0]

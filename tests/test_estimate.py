@@ -1,7 +1,10 @@
 """What a run would cost: never less than what it costs in the end."""
 
+from itertools import islice
+
 import pytest
 from support.fakes import chat
+from support.paths import DATA
 from support.specs import estimate
 
 from collab_sdk import (
@@ -18,6 +21,7 @@ from collab_sdk import (
 from collab_sdk.models.base import CallRole
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.spec import Price
+from collab_sdk.tools import with_tools
 from collab_sdk.types import as_messages
 
 FREE = {role: Price(prompt=0.0, completion=0.0) for role in CallRole}
@@ -174,5 +178,20 @@ def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates, goals_p
     estimated = estimate(chats, prices=FREE, **options).by_role()
     made = engine.ledger.by_role()
     assert made
+    for role, usage in made.items():
+        assert usage.calls + usage.cache_hits <= estimated[role].calls
+
+
+@pytest.mark.parametrize("per", ["turn", "decision"])
+def test_real_chats_with_tools_take_no_more_calls_than_the_estimate(per):
+    engine = Engine()
+    rollout = Rollout(assistant="offline", simulator=Simulator("offline", engine=engine), samples=1, tools="simulated")
+    scorer = MRScorer(rollout, per=per)
+    chats = list(with_tools(islice(read_conversations([DATA / "agent_chats.jsonl"]), 2)))
+    for logged in chats:
+        assert all(score.value is not None for score in scorer.score_conversation(logged))
+    estimated = estimate(chats, prices=FREE, per=per, samples=1, tools=("simulated",)).by_role()
+    made = engine.ledger.by_role()
+    assert made["tools"].calls
     for role, usage in made.items():
         assert usage.calls + usage.cache_hits <= estimated[role].calls

@@ -156,8 +156,8 @@ def report(options: argparse.Namespace) -> None:
             draw_arms(shown, options.work / f"{part}.png")
     for what in ("one-goal", "reference"):
         files = [options.work / f"seed-{seed}" / what / "prefs.jsonl" for seed in options.seeds]
-        shares = [f"{guesses_over_guesses(file):.0%}" for file in files if file.exists()]
-        print(f"\n{what}: pairs that put a guess over a guess, by seed: {', '.join(shares)}")
+        if shares := [f"{guesses_over_guesses(file):.0%}" for file in files if file.exists()]:
+            print(f"\n{what}: pairs that put a guess over a guess, by seed: {', '.join(shares)}")
 
 
 def found(options: argparse.Namespace, part: Part, setting: str, arm: str) -> list[Figures]:

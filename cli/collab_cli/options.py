@@ -282,8 +282,8 @@ TOOLS = [
         metavar="HOW",
         group=WHO,
         help="What runs the assistant's calls, unless the bot runs them itself: recorded (the log's own results), "
-        "simulated (a model plays the tools), py:MODULE:NAME (your functions or class), or none; several, repeated or "
-        "with commas between them, are asked in order.  "
+        "simulated (a model plays the tools), py:MODULE:NAME (your functions or class; with sandbox: in front, in the "
+        "sandbox), or none; several, repeated or with commas between them, are asked in order.  "
         f"[default: {','.join(DEFAULT_TOOLS)}]",
     ),
     *_role_options(TOOLS_MODEL),

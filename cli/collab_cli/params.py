@@ -98,7 +98,8 @@ class ToolsName(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         for name in value.split(","):
-            if name.strip().startswith("py:") and (source := source_file(name.strip())):
+            own = name.strip().removeprefix("sandbox:")
+            if own.startswith("py:") and (source := source_file(own)):
                 paths.note_read(ctx, source)
         return value
 

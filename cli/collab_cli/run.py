@@ -75,7 +75,7 @@ def open_logs(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Proble
     """
     conversations = read_conversations(logs, format=work.log_format, on_error=problems.report, notes=problems.notes)
     limited = islice(conversations, work.limit)
-    if all(name.startswith("py:") for name in spec.tools):
+    if all("py:" in name for name in spec.tools):
         return limited
     is_read_once = not all(Path(file).is_file() for file in log_files(logs))
 

@@ -47,7 +47,7 @@ def show_estimate(ledger: Ledger) -> None:
 
 def show_export(report: ExportReport, output: Path, *, per: Per, format: str, held_out: bool, seconds: float) -> None:
     """What an export gave, why turns gave nothing, and where the files are."""
-    done = f"{of(report.pairs, 'pair')} from {of(report.turns, per)} of {of(report.conversations, 'conversation')}"
+    done = f"{of(report.written, 'pair')} from {of(report.turns, per)} of {of(report.conversations, 'conversation')}"
     note(f"{done}, in {duration(seconds)}.")
     for refusal, count in report.refused.most_common():
         note(f"{count:>7,} without a pair: {refusal}")

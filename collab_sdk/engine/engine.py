@@ -8,9 +8,8 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import count
 from typing import Any, Self
@@ -24,6 +23,7 @@ from collab_sdk.engine.endpoints import Endpoint, Replicas, way_to
 from collab_sdk.engine.limits import Limiter, LocalLimiter, Spending
 from collab_sdk.engine.negotiation import Negotiation
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
+from collab_sdk.engine.shared_calls import LoopState, SharedCall
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import (
     BotError,
@@ -79,7 +79,7 @@ class Engine:
         self._sleep = sleep
         self._clock = clock
         self._negotiations: dict[str, Negotiation] = {}
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopState] = WeakKeyDictionary()
         self._unkept: CacheError | None = None
         """Why the last reply that could not be kept was not."""
         self._opened: dict[str, int] = {}
@@ -131,12 +131,9 @@ class Engine:
         key = call_key(identity)
         if (known := await self._recall(key, model, request)) is not None:
             return known
-        shared_calls = self._state().shared_calls
-        shared = shared_calls.get(key)
-        if shared is None or shared.task.cancelling():
-            shared = shared_calls[key] = SharedCall()
-            shared.start(self._pay_and_keep(key, identity, model, request, accept, shared))
-            shared.task.add_done_callback(partial(_forget, shared_calls, key, shared))
+        state = self._state()
+        if (shared := state.under_way(key)) is None:
+            shared = state.start(key, partial(self._pay_and_keep, key, identity, model, request, accept))
         else:
             self.ledger.of(request.role).cache_hits += 1
         reply = await shared.result()
@@ -161,7 +158,7 @@ class Engine:
 
     async def asettle(self) -> None:
         """Wait until the calls that were sent, but that nobody waits for any more, are kept."""
-        await asyncio.gather(*(shared.task for shared in self._state().shared_calls.values()), return_exceptions=True)
+        await self._state().asettle()
 
     async def aclose(self) -> None:
         """Wait as `asettle` does, then close the cache if this engine opened it; one that was passed in stays open.
@@ -202,7 +199,7 @@ class Engine:
         model: ChatModel,
         request: ChatRequest,
         accept: Callable[[ChatReply], object] | None,
-        shared: "SharedCall",
+        shared: SharedCall,
     ) -> ChatReply:
         async with self.cache.lease(key):
             if (known := await self._recall(key, model, request)) is not None:  # another process paid in the meantime
@@ -223,7 +220,7 @@ class Engine:
         self,
         model: ChatModel,
         request: ChatRequest,
-        shared: "SharedCall | None" = None,
+        shared: SharedCall | None = None,
         keep: Callable[[ChatReply], Awaitable[ChatReply]] | None = None,
     ) -> ChatReply:
         """Make the call and `keep` its reply, or the one that another process has kept before it.
@@ -261,7 +258,7 @@ class Engine:
                 return reply if keep is None else await keep(reply)
 
     async def _persist(
-        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: "SharedCall", replicas: Replicas
+        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall, replicas: Replicas
     ) -> ChatReply:
         """Try until it works, the retry policy gives up, or another replica can take over."""
         attempt = 1
@@ -279,7 +276,7 @@ class Engine:
             usage.retries += 1
             attempt += 1
 
-    async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: "SharedCall") -> ChatReply:
+    async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall) -> ChatReply:
         await endpoint.rate_limit.wait()
         await self.budget.start()
         usage = self.ledger.of(request.role)
@@ -334,60 +331,15 @@ class Engine:
             found = known[way] = Replicas.of(model, endpoint, self._limiter, self._clock)
         return found
 
-    def _state(self) -> "_LoopState":
+    def _state(self) -> LoopState:
         loop = asyncio.get_running_loop()
         if (state := self._loops.get(loop)) is None:
-            state = self._loops[loop] = _LoopState()
+            state = self._loops[loop] = LoopState()
         return state
-
-
-class SharedCall:
-    """A call in a task of its own, so that of those who wait for it one that is cancelled does not take it down.
-
-    When the last of them is cancelled, a call that was not sent yet is cancelled too; one that was `sent` goes on until
-    its reply is kept, since it is paid for.
-    """
-
-    task: asyncio.Task[ChatReply]
-
-    def __init__(self) -> None:
-        self.sent = False
-        self._waiting = 0
-
-    def start(self, call: Coroutine[Any, Any, ChatReply]) -> None:
-        self.task = asyncio.create_task(call)
-        self.task.add_done_callback(_seen)
-
-    async def result(self) -> ChatReply:
-        self._waiting += 1
-        try:
-            return await asyncio.shield(self.task)
-        finally:
-            self._waiting -= 1
-            if self._waiting == 0 and not self.sent:
-                self.task.cancel()
-
-
-@dataclass(slots=True)
-class _LoopState:
-    """What belongs to one event loop: a user's own loop and the shared one may both use an engine."""
-
-    replicas: dict[Any, Replicas] = field(default_factory=dict)
-    shared_calls: dict[str, SharedCall] = field(default_factory=dict)
 
 
 def _key_of(model: ChatModel) -> str:
     return json.dumps(model.fingerprint, sort_keys=True) if model.fingerprint else f"{model.name}#{id(model)}"
-
-
-def _forget(shared_calls: dict[str, SharedCall], key: str, shared: "SharedCall", _: object) -> None:
-    if shared_calls.get(key) is shared:  # and not one that started when this was cancelled
-        del shared_calls[key]
-
-
-def _seen(task: asyncio.Task[ChatReply]) -> None:
-    if not task.cancelled():
-        task.exception()  # whoever waited has seen it; if nobody waits any more, nobody needs to
 
 
 @cache

@@ -31,6 +31,7 @@ from collab_sdk.models.reasoning import (
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
 from collab_sdk.models.server import ServerModel
+from collab_sdk.models.tool_calls import tool_calls_in
 from collab_sdk.spec import Price
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "settings_for",
     "spec_of",
     "split_reasoning",
+    "tool_calls_in",
     "translated",
     "without_reasoning",
 ]

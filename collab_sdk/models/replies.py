@@ -56,7 +56,10 @@ def checked(reply: object, name: str) -> ChatReply:
 
 
 def _is_step(step: object) -> bool:
-    return isinstance(step, Message) and step.role in ("assistant", "tool") and isinstance(step.content, str)
+    if not isinstance(step, Message) or step.role not in ("assistant", "tool"):
+        return False
+    texts, named = (step.content, step.reasoning), (step.name, step.tool_call_id)
+    return all(isinstance(text, str) for text in texts) and all(isinstance(text, str | None) for text in named)
 
 
 def _is_too_much(reply: ChatReply) -> str:

@@ -35,7 +35,7 @@ IDENTIFYING = frozenset("code id identifier key no number ref reference uuid".sp
 """A parameter named like that holds a word with a digit."""
 TOKEN_WITH_DIGIT = re.compile(r"#?\b[\w-]*\d[\w-]*")
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+NUMBER = re.compile(r"(?<!\d)-?\d{1,15}(?:\.\d{1,15})?(?!\d)")
 UNKNOWN = object()
 """The value of a parameter that the user has not given."""
 

@@ -4,5 +4,16 @@ from collab_sdk.sandbox.isolation import ISOLATIONS, Isolation, find_isolation, 
 from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.process import ProgramEnd, ProgramRun
 from collab_sdk.sandbox.sandbox import Sandbox
+from collab_sdk.sandbox.talking import TalkingProgram
 
-__all__ = ["ISOLATIONS", "Isolation", "ProgramEnd", "ProgramLimits", "ProgramRun", "Sandbox", "find_isolation", "works"]
+__all__ = [
+    "ISOLATIONS",
+    "Isolation",
+    "ProgramEnd",
+    "ProgramLimits",
+    "ProgramRun",
+    "Sandbox",
+    "TalkingProgram",
+    "find_isolation",
+    "works",
+]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,8 +51,18 @@ class ProgramRun:
         return self.end is ProgramEnd.FINISHED
 
 
-def run_program(launch: Launch, program: str, limits: ProgramLimits) -> ProgramRun:
-    """Raises SandboxError if the program was not even started."""
+def run_program(
+    launch: Launch,
+    program: str,
+    limits: ProgramLimits,
+    *,
+    pipes: Sequence[int] = (),
+    stopped: Callable[[], bool] = lambda: False,
+) -> ProgramRun:
+    """Run a program to its end, or until it is `stopped`. It finds the `pipes` open, under the same numbers.
+
+    Raises SandboxError if the program was not even started.
+    """
     token = secrets.token_hex(16).encode()
     started = time.monotonic()
     with tempfile.TemporaryFile() as stdin:
@@ -65,8 +76,9 @@ def run_program(launch: Launch, program: str, limits: ProgramLimits) -> ProgramR
             env={},  # of the isolation too, whose environment the program could read under /proc
             cwd=launch.cwd,
             start_new_session=True,
+            pass_fds=pipes,
         ) as process:
-            watch = _Watch(process, limits, deadline=started + limits.seconds)
+            watch = _Watch(process, limits, deadline=started + limits.seconds, stopped=stopped)
             try:
                 end = watch.see_through()
             finally:
@@ -87,9 +99,16 @@ def run_program(launch: Launch, program: str, limits: ProgramLimits) -> ProgramR
 class _Watch:
     """Reads what a process writes, and looks at the clock and its memory."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", limits: ProgramLimits, *, deadline: float) -> None:
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        limits: ProgramLimits,
+        *,
+        deadline: float,
+        stopped: Callable[[], bool],
+    ) -> None:
         self.report, self.output = bytearray(), bytearray()
-        self._process, self._limits, self._deadline = process, limits, deadline
+        self._process, self._limits, self._deadline, self._stopped = process, limits, deadline, stopped
         self._written = 0
         self._pipes = selectors.DefaultSelector()
         for pipe, buffer in ((process.stdout, self.report), (process.stderr, self.output)):
@@ -101,7 +120,7 @@ class _Watch:
         limits = self._limits
         while self._process.poll() is None:
             left = self._deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._stopped():
                 return ProgramEnd.TIME
             self._wait(min(left, POLL))
             if self._written > limits.output:

@@ -1,20 +1,15 @@
 """Tools that are Python code: functions, or a class whose object holds the state of one future."""
 
 import asyncio
+import contextlib
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from dataclasses import asdict, dataclass, is_dataclass
-from datetime import date, time
-from decimal import Decimal
-from enum import Enum
+from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
-from pathlib import PurePath
 from types import FunctionType
 from typing import Any
-from uuid import UUID
 
 from collab_sdk.concurrency import OneThread, in_thread
 from collab_sdk.engine.engine import Engine
@@ -23,6 +18,7 @@ from collab_sdk.plugins import function_code, import_named
 from collab_sdk.secrets import one_line
 from collab_sdk.suppression import suppress
 from collab_sdk.tools.base import Scene, done_calls, tool_name
+from collab_sdk.tools.results import as_text
 from collab_sdk.tools.schema import mistakes
 from collab_sdk.tools.signature import tool_of
 from collab_sdk.types import Message, ToolCall
@@ -31,9 +27,6 @@ RAISED = "error: "
 """Begins a result that says what a tool raised."""
 GONE = (ConnectionError, EOFError, BrokenExecutor, ProcessLookupError)
 """What a tool raises whose process or server has died."""
-PICTURES = ("data:image/", "data:audio/", "data:video/")
-PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "file"}
-"""Types of content parts that hold no text."""
 
 
 class PythonTools:
@@ -67,7 +60,7 @@ class PythonTools:
     def of(cls, tools: Any, *, engine: Engine) -> "PythonTools":
         """Tools from an object. Raises UsageError for what is none."""
         several = isinstance(tools, Mapping) and list(tools.values())
-        hashes = [function_code(each) for each in several or [tools]]
+        hashes = [function_code(plain_function(each)) for each in several or [tools]]
         return cls(tools, name=_name_of(tools), code="-".join(hashes), engine=engine)
 
     def open(self, scene: Scene) -> "PythonSession":
@@ -76,7 +69,7 @@ class PythonTools:
 
 
 @dataclass(frozen=True, slots=True)
-class _Raised:
+class Raised:
     """In place of a value: what was raised."""
 
     text: str
@@ -103,25 +96,30 @@ class PythonSession:
             await self._acatch_up(self._runner.kind, [done.call for done in made[self._done :]])
             self._done = len(made) + 1
         value = await self._arun(call)
-        return value.text if isinstance(value, _Raised) else _text(value, call.name)
+        return value.text if isinstance(value, Raised) else _text(value, call.name)
 
     async def aclose(self) -> None:
-        """The object is left, where it can be; what it raises then changes nothing."""
-        if hasattr(self._made, "__aexit__"):
-            await self._aguarded("", lambda: self._made.__aexit__(None, None, None))
-        elif hasattr(self._made, "__exit__"):
-            await self._aguarded("", lambda: self._thread.run(lambda: self._made.__exit__(None, None, None)))
+        """The object is left, where it can be; what it raises then, or that it hangs, changes nothing."""
+        made = self._made
+        with contextlib.suppress(ToolError):
+            if hasattr(made, "__aexit__"):
+                await self._aguarded("", lambda: made.__aexit__(None, None, None))
+            elif hasattr(made, "__exit__"):
+                await self._aguarded("", lambda: self._thread.run(lambda: made.__exit__(None, None, None)))
         self._thread.close()
 
     async def _acatch_up(self, kind: type, calls: Sequence[ToolCall]) -> None:
         """Make the object, and on it the calls that others answered: those of the history, and recorded ones."""
         if self._made is None:
-            self._made = await self._aneeded(lambda: self._thread.run(kind))
-            self._state = await self._aneeded(self._aenter)
+            await self._astart(kind)
         for call in calls:
             spec = self._specs.get(call.name)
             if spec is not None and (arguments := call.parsed) is not None and not mistakes(arguments, spec):
                 await self._arun(call)
+
+    async def _astart(self, kind: type) -> None:
+        self._made = await self._aneeded(lambda: self._thread.run(kind))
+        self._state = await self._aneeded(self._aenter)
 
     async def _aenter(self) -> Any:
         if hasattr(self._made, "__aenter__"):
@@ -130,7 +128,7 @@ class PythonSession:
 
     async def _aneeded(self, run: Callable[[], Awaitable[Any]]) -> Any:
         made = await self._aguarded(self._runner.name, run)
-        if isinstance(made, _Raised):
+        if isinstance(made, Raised):
             raise ToolError(f"The tools {self._runner.name} could not be made: {made.text.removeprefix(RAISED)}")
         return made
 
@@ -158,7 +156,7 @@ class PythonSession:
         except (SystemExit, *GONE) as error:
             raise ToolError(f"The tool {name} has died: {type(error).__name__}: {one_line(str(error))}") from error
         except Exception as error:
-            return _Raised(f"{RAISED}{type(error).__name__}: {one_line(str(error))}")
+            return Raised(f"{RAISED}{type(error).__name__}: {one_line(str(error))}")
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:
@@ -170,11 +168,11 @@ async def _awaited(value: Awaitable[Any]) -> Any:
 def _functions(tools: Any, name: str) -> dict[str, Callable[..., Any]]:
     """By the name of the tool. Raises UsageError for what is no function, and for two of one name."""
     if isinstance(tools, Mapping):
-        named = [(str(each), function) for each, function in tools.items()]
-    elif callable(tools):
-        named = [(_name_of(tools), tools)]
+        named = [(str(each), plain_function(function)) for each, function in tools.items()]
     elif isinstance(tools, list | tuple):
-        named = [(_name_of(each), each) for each in tools]
+        named = [(_name_of(each), plain_function(each)) for each in tools]
+    elif callable(plain_function(tools)):
+        named = [(_name_of(tools), plain_function(tools))]
     else:
         raise UsageError(
             f"{name} is no tool: give a function, a list or mapping of functions, or a class, of which an object is "
@@ -189,7 +187,15 @@ def _functions(tools: Any, name: str) -> dict[str, Callable[..., Any]]:
     return dict(named)
 
 
+def plain_function(tool: Any) -> Any:
+    """The function of a LangChain tool, or what is given."""
+    function = getattr(tool, "func", None) or getattr(tool, "coroutine", None)
+    return function if callable(function) and isinstance(getattr(tool, "name", None), str) else tool
+
+
 def _name_of(function: Any) -> str:
+    if plain_function(function) is not function:
+        return str(function.name)
     while isinstance(function, partial):
         function = function.func
     return str(getattr(function, "__name__", type(function).__name__))
@@ -220,48 +226,8 @@ def _parameters(kind: type) -> list[inspect.Parameter]:
 
 
 def _text(value: Any, name: str) -> str:
-    """A result as text: text itself, or JSON. Raises ToolError for what is neither."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else _json(value, name)
-    if text.lstrip()[:11].lower().startswith(PICTURES):
-        raise ToolError(f"The tool {name} returned an image or a recording; results are text or JSON.")
-    return text
-
-
-def _json(value: Any, name: str) -> str:
+    """A result as text. Raises ToolError for what is neither text nor JSON."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ToolError(
-            f"The tool {name} returned {type(value).__name__}, which is neither text nor JSON: {one_line(str(error))}"
-        ) from None
-    if _holds_media(value):
-        raise ToolError(f"The tool {name} returned an image or a recording; results are text or JSON.")
-    return text
-
-
-def _plain(value: Any) -> Any:
-    """JSON for what is plainly a value. Raises TypeError for all else."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=repr)
-    if isinstance(value, Decimal | UUID | PurePath):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is no JSON")
-
-
-def _holds_media(value: Any) -> bool:
-    """Whether it is content parts of which one is no text."""
-    parts = value if isinstance(value, list | tuple) else [value]
-    return any(
-        isinstance(part, Mapping) and part.get("type") in PARTS and not isinstance(part.get("text"), str)
-        for part in parts
-    ) and all(isinstance(part, Mapping) and "type" in part for part in parts)
+        return as_text(value)
+    except ValueError as error:
+        raise ToolError(f"The tool {name} returned {one_line(str(error))}") from None

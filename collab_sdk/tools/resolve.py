@@ -8,13 +8,14 @@ from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.models.base import ChatModel
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.tools.base import ToolRunner, tool_name
-from collab_sdk.tools.python import PythonTools
+from collab_sdk.tools.python import PythonTools, plain_function
 from collab_sdk.tools.recorded import RecordedTools
+from collab_sdk.tools.sandboxed import PREFIX, SandboxedTools
 from collab_sdk.tools.simulated import SimulatedTools
 from collab_sdk.tools.toolbox import Toolbox
 
 NO_TOOLS = "none"
-KNOWN = ("recorded", "simulated", NO_TOOLS, "py:MODULE:NAME")
+KNOWN = ("recorded", "simulated", NO_TOOLS, "py:MODULE:NAME", "sandbox:py:MODULE:NAME")
 Tool = str | ToolRunner | Callable[..., Any] | type | Mapping[str, Callable[..., Any]]
 Tools = Tool | Iterable[Tool] | Toolbox
 """One way to run calls, or several, which are asked in order: see `as_toolbox`."""
@@ -23,9 +24,9 @@ Tools = Tool | Iterable[Tool] | Toolbox
 def as_toolbox(tools: Tools, *, model: ModelLike, engine: Engine) -> Toolbox:
     """Those who run the calls, in the order in which they are asked; `model` plays the simulated tools.
 
-    A name is "recorded", "simulated", "none", or `py:MODULE:NAME`; several stand with commas between them. An object is
-    a function, a mapping of functions, a class, or a ToolRunner. Raises UsageError for what is none of these, and for
-    two ways to run one tool of somebody's own. A Toolbox stays as it is.
+    A name is "recorded", "simulated", "none", `py:MODULE:NAME` or `sandbox:py:MODULE:NAME`; several stand with commas
+    between them. An object is a function, a mapping of functions, a class, or a ToolRunner; a Toolbox stays as it is.
+    Raises UsageError for what is none of these, and for two ways to run one tool of somebody's own.
     """
     if isinstance(tools, Toolbox):
         return tools
@@ -44,8 +45,8 @@ def as_toolbox(tools: Tools, *, model: ModelLike, engine: Engine) -> Toolbox:
 
 
 def _several(tools: Any) -> list[Any]:
-    one = isinstance(tools, str | Mapping | ToolRunner) or callable(tools) or not isinstance(tools, Iterable)
-    return [tools] if one else list(tools)
+    one = isinstance(tools, str | Mapping | ToolRunner) or callable(plain_function(tools))
+    return [tools] if one or not isinstance(tools, Iterable) else list(tools)
 
 
 def _split(given: Any) -> list[Any]:
@@ -58,6 +59,8 @@ def _runner(given: Any, model: ChatModel, engine: Engine) -> ToolRunner:
     if given == "simulated":
         return SimulatedTools(model, engine=engine)
     if isinstance(given, str):
+        if given.startswith(f"{PREFIX}py:"):
+            return SandboxedTools(given, engine=engine)
         if not given.startswith("py:"):
             raise UnknownNameError.of("tools", given, KNOWN)
         return PythonTools.named(given, engine=engine)

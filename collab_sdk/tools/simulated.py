@@ -1,7 +1,7 @@
 """Tools that a model plays: from their specs, all that was called so far, and recorded results as examples."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from collab_sdk.types import Message, ToolCall
 
 MOST_OF_CALLS, MOST_OF_EXAMPLES, MOST_OF_ONE = 40_000, 12_000, 4_000
 """Characters that the model sees of the calls so far, of the examples, and of the arguments or result of one call."""
+MOST_OF_CALL = 20_000
+"""Characters of the call that is to be answered, and of the tool's specification."""
 EXAMPLES = 5
 """Of the called tool, and as many of others."""
 NONE = "(none)"
@@ -70,10 +72,10 @@ class SimulatedSession:
         spec = next((tool for tool in self._scene.tools if tool_name(tool) == call.name), {"name": call.name})
         made = done_calls(messages, before=call)
         fields = {
-            "tool": fence("tool", json_line(spec)),
+            "tool": fence("tool", _specification(spec)),
             "examples": fence("examples", _examples(call, done_calls(self._scene.logged), made)),
             "calls": fence("calls", _calls(made)),
-            "call": fence("call", _line(call)),
+            "call": fence("call", _line(call, most=MOST_OF_CALL)),
         }
         player = self._player
         request = prompt_request(
@@ -124,8 +126,14 @@ def _calls(made: Sequence[Done]) -> str:
     return "\n".join(reversed(lines)) or NONE
 
 
-def _line(call: ToolCall, result: str | None = None) -> str:
-    arguments = call.parsed if len(call.arguments) <= MOST_OF_ONE else None
-    shown = middle_out(call.arguments, MOST_OF_ONE)[0] if arguments is None else arguments
+def _specification(tool: Mapping[str, Any]) -> str:
+    """The tool as a line, its JSON as text where the middle has to be left out."""
+    whole = json.dumps(tool, ensure_ascii=False)
+    return json_line(tool if len(whole) <= MOST_OF_CALL else middle_out(whole, MOST_OF_CALL)[0])
+
+
+def _line(call: ToolCall, result: str | None = None, *, most: int = MOST_OF_ONE) -> str:
+    arguments = call.parsed if len(call.arguments) <= most else None
+    shown = middle_out(call.arguments, most)[0] if arguments is None else arguments
     made: dict[str, Any] = {"tool": call.name, "arguments": shown}
     return json_line(made if result is None else {**made, "result": middle_out(result, MOST_OF_ONE)[0]})

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import sqlite3
@@ -8,8 +9,11 @@ import zlib
 import pytest
 from support.caches import get, put
 
+from collab_sdk import ChatReply
 from collab_sdk.cache.disk import DiskCache
+from collab_sdk.cache.record import reply_in, row_of, to_json
 from collab_sdk.errors import CacheError
+from collab_sdk.types import Message
 
 
 @pytest.fixture
@@ -138,3 +142,41 @@ def test_a_lock_that_is_never_let_go_ends_the_run(impatient, monkeypatch):
     with pytest.raises(CacheError, match="cannot be written: database is locked"):
         put(impatient, "k", "1")
     holder.close()
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{"}}
+STEP = {"role": "tool", "content": "ok", "name": None, "tool_calls": [], "tool_call_id": "1", "reasoning": ""}
+
+
+def test_a_row_with_calls_and_steps_is_read_back():
+    reply = ChatReply(content="", tool_calls=(CALL,), steps=(Message(**{**STEP, "tool_calls": ()}),))
+    assert reply_in(json.loads(to_json(row_of({}, reply, written=0.0)))) == reply
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"tool_calls": "x"},
+        {"tool_calls": 5},
+        {"tool_calls": [5]},
+        {"tool_calls": [CALL] * 1000},
+        {"steps": "x"},
+        {"steps": 5},
+        {"steps": [5]},
+        {"steps": [{"role": "tool"}]},
+        {"steps": [{**STEP, "role": "user"}]},
+        {"steps": [{**STEP, "content": None}]},
+        {"steps": [{**STEP, "tool_calls": 5}]},
+        {"steps": [{**STEP, "tool_calls": ["x"]}]},
+        {"steps": [{**STEP, "tool_call_id": 5}]},
+        {"steps": [{**STEP, "reasoning": 5}]},
+        {"steps": [{**STEP, "shell": "rm"}]},
+        {"steps": {"role": "tool"}},
+    ],
+    ids=str,
+)
+def test_a_hostile_row_of_calls_or_steps_is_no_reply(parts):
+    row = json.loads(to_json(row_of({}, ChatReply(content="x"), written=0.0)))
+    row["record"]["reply"] |= parts
+    with pytest.raises(ValueError, match="reply"):
+        reply_in(row)

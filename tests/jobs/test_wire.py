@@ -89,6 +89,11 @@ def test_whatever_an_export_makes_of_a_conversation_comes_back_and_is_written_al
         ScoreJob(spec=run_spec("a", "b", "c", metrics={TokenPenalty(rate=0.1): 1.0})),
         ExportJob(spec=run_spec("a", "b", "c", candidates=4, fixed_samples=True)),
         EvaluateJob(spec=run_spec("proactive:a", "b", "c"), task="order-desk"),
+        ScoreJob(
+            spec=run_spec(
+                "a", tools=("py:own:tools",), tools_model=ModelSpec(name="t"), per="decision", calls_per_turn=3
+            )
+        ),
     ],
     ids=lambda job: type(job).__name__,
 )

@@ -4,9 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.fakes import other_texts, says
+from support.fakes import says
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.files import JsonlWriter
@@ -18,7 +18,7 @@ from collab_sdk.logs import (
     preference_format_names,
     read_conversations,
 )
-from collab_sdk.types import Conversation, Goal, Message, MRScore, PreferencePair, deeds_of
+from collab_sdk.types import Conversation, Goal, Message, MRScore, PreferencePair, as_messages, deeds_of
 
 USER, REPLY, OTHER = (
     {"role": role, "content": text} for role, text in (("user", "hi"), ("assistant", "a"), ("assistant", "b"))
@@ -163,15 +163,30 @@ def test_wild_conversations_keep_their_messages_in_every_format(tmp_path_factory
 
 
 @st.composite
+def sides(draw):
+    """A text, a decision that is a call, or a turn with calls and results."""
+    text = draw(said.map(str.strip))
+    if draw(st.booleans()):
+        return says(text)
+    arguments = draw(st.sampled_from(['{"city": "Rome"}', "{}", '{"city": {"of": [1, null]}}', '{"city": "Ro']))
+    names = draw(st.lists(st.sampled_from(["weather", "order"]), min_size=1, max_size=2))
+    calls = tuple(
+        {"id": f"made-{n}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for n, name in enumerate(names)
+    )
+    calling = Message(role="assistant", content=draw(st.just("") | st.just("One moment.")), tool_calls=calls)
+    results = (Message(role="tool", content="rain", tool_call_id=call["id"]) for call in calls)
+    return draw(st.sampled_from([(calling,), (calling, *results, *says(text))]))
+
+
+@st.composite
 def pairs(draw):
-    def score(text, value):
-        return MRScore(response=says(text), futures=(), value=value, stderr=None)
+    def score(response, value):
+        return MRScore(response=response, futures=(), value=value, stderr=None)
 
     history = draw(conversations()).messages[:-1]
     last = len(history) - next(n for n, message in enumerate(reversed(history)) if message.role == "user")
-    chosen, rejected = draw(
-        st.lists(said.map(str.strip), min_size=2, max_size=2, unique_by=lambda text: " ".join(text.split()))
-    )
+    chosen, rejected = draw(st.lists(sides(), min_size=2, max_size=2, unique_by=deeds_of))
     return PreferencePair(
         conversation_id=draw(said),
         turn=draw(st.integers(0, 9)),
@@ -182,25 +197,52 @@ def pairs(draw):
     )
 
 
-@settings(max_examples=30)
+def written_as(messages):
+    """What of messages a row holds; arguments are compared as values."""
+    return [
+        (message.role, message.content, message.name, message.tool_call_id, [
+            (call.id, call.name, call.parsed or call.arguments) for call in message.calls
+        ])
+        for message in messages
+    ]  # fmt: skip
+
+
+@settings(max_examples=60)
 @given(pair=pairs())
 @pytest.mark.parametrize("format", preference_format_names())
 def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tmp_path_factory):
-    [chat, *rest] = written_and_read(
-        tmp_path_factory.mktemp("wild"), get_preference_format(format).rows(pair), on_error=print
-    )
-    assert chat.messages[-1].content == pair.chosen.text
-    if format == "llama-factory":  # merges what a side says in a row
+    writer = get_preference_format(format)
+    assume(writer.cannot_hold(pair) is None)
+    [chat, *rest] = written_and_read(tmp_path_factory.mktemp("wild"), writer.rows(pair), on_error=print)
+    *_, last = chat.turns()
+    if format == "llama-factory":  # merges what a side says in a row, and knows no ids
         assert sum(map(len, (m.content for m in pair.prompt))) <= sum(map(len, (m.content for m in chat.messages)))
+        assert deeds_of(last.response) == deeds_of(pair.chosen.response)
     else:
-        assert [m.to_dict() for m in chat.messages[:-1]] == [m.to_dict() for m in pair.prompt]
+        assert written_as(chat.messages) == written_as((*pair.prompt, *pair.chosen.response))
+    others = {deeds_of(pair.rejected.response)} if format not in ("kto", "sft") else set()
+    assert {turn: set(map(deeds_of, found)) for turn, found in chat.alternatives.items()} == (
+        {last.index: others} if others else {}
+    )
     if format == "kto":
-        assert [one.messages[-1].content for one in rest] == [pair.rejected.text]
-    elif format != "sft":
-        *_, last = chat.turns()
-        assert other_texts(chat) == {last.index: (pair.rejected.text,)}
-    assert chat.tools == (() if format == "axolotl" else tools_of(format, pair))
+        assert [deeds_of(tuple(one.turns())[-1].response) for one in rest] == [deeds_of(pair.rejected.response)]
+    assert chat.tools == pair.tools
 
 
-def tools_of(format, pair):
-    return tuple(tool["function"] for tool in pair.tools) if format == "llama-factory" else pair.tools
+def test_a_pair_of_decisions_reads_back_as_a_turn_that_could_have_gone_on_otherwise(tmp_path):
+    history = as_messages(STEPS[:3])
+    chosen, rejected = (MRScore(response=says(text), futures=(), value=1.0, stderr=None) for text in ("Rain.", "Sun."))
+    pair = PreferencePair(conversation_id="x", turn=1, prompt=history, chosen=chosen, rejected=rejected, tools=(TOOL,))
+    for format in ("trl", "trl-implicit", "openai"):
+        [chat] = written_and_read(tmp_path, get_preference_format(format).rows(pair))
+        [turn] = chat.turns()
+        assert [other[:2] for other in turn.alternatives] == [turn.response[:2]]
+        _, after = chat.decisions()
+        assert (after.text, [each.content for [each] in after.alternatives]) == ("Rain.", ["Sun."])
+
+
+def test_sides_that_answer_different_messages_are_no_pair(tmp_path):
+    errors = []
+    row = {"chosen": [USER, REPLY, {"role": "user", "content": "x"}, OTHER], "rejected": [USER, REPLY]}
+    assert written_and_read(tmp_path, [row], on_error=errors.append) == []
+    assert "chosen and rejected are no responses to the same messages" in str(errors[0])

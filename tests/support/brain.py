@@ -18,6 +18,7 @@ ROLES = {
     "judge": CallRole.JUDGE,
     "extract": CallRole.JUDGE,
     "goal": CallRole.GOAL,
+    "tools": CallRole.TOOLS,
 }
 """By the name of the prompt that is the system message."""
 
@@ -52,17 +53,20 @@ def request_of(body: dict[str, Any], sample: str = "") -> ChatRequest:
         messages=as_messages(unfolded(body["messages"])),
         settings=ModelSettings(temperature=body.get("temperature"), max_tokens=body.get("max_tokens")),
         reply_schema=schema,
+        tools=tuple(body.get("tools") or ()),
+        tool_choice=body.get("tool_choice"),
         sample=sample,
     )
 
 
-async def offline_brain(body: dict[str, Any], *, sample: str = "") -> str:
+async def offline_brain(body: dict[str, Any], *, sample: str = "") -> str | ChatReply:
     """What `collab_sdk.offline` answers; as an assistant that asks, if the model's name says `proactive`.
 
     The same body gets the same answer, in whatever order requests arrive.
     """
     model = OfflineModel(manner="proactive" if "proactive" in body["model"] else "passive")
-    return (await model.achat(request_of(body, sample))).content
+    reply = await model.achat(request_of(body, sample))
+    return reply if reply.tool_calls else reply.content
 
 
 def brain_of(model: ChatModel) -> Brain:

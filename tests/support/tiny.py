@@ -1,6 +1,8 @@
 """A language model of a few thousand parameters and its tokenizer, made on the spot."""
 
 from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 CHATML = (
@@ -24,6 +26,18 @@ def tiny_tokenizer(texts: Iterable[str]) -> Any:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<pad>")
     fast.chat_template = CHATML
     return fast
+
+
+def packaged_templates() -> dict[str, str]:
+    """The chat templates that come with TRL, by name."""
+    folder = Path(str(find_spec("trl").origin)).parent / "chat_templates"
+    return {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.jinja"))}
+
+
+def knowing_tools(tokenizer: Any) -> Any:
+    """The tokenizer with the template of Qwen2.5, which has a place for tools, calls and results."""
+    tokenizer.chat_template = packaged_templates()["qwen2_5"]
+    return tokenizer
 
 
 def tiny_llama(tokenizer: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk.plugins import load
 from collab_sdk.training import Training, TrainingOptions, TrainingReport
-from support.tiny import tiny_llama, tiny_tokenizer
+from support.tiny import knowing_tools, tiny_llama, tiny_tokenizer
 
 THINGS = ("latte", "train", "toast", "hike", "essay", "trip", "cake", "poem", "mocha", "ticket")
 WISHES = ("please", "now", "for my sister", "for Sunday")
@@ -39,6 +39,49 @@ def write_base(folder: Path, *, seed: int = 0) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def write_tool_base(folder: Path) -> Path:
+    """A base whose chat template has a place for tools, calls and results."""
+    import torch
+
+    torch.manual_seed(0)
+    tokenizer = knowing_tools(tiny_tokenizer([*map(request, range(40)), json.dumps(LOOK_UP), json.dumps(turn(0))] * 5))
+    tiny_llama(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+LOOK_UP = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "description": "Looks an order up.",
+        "parameters": {"type": "object", "properties": {"order": {"type": "integer", "description": "Its number."}}},
+    },
+}
+
+
+def calling(number: int, text: str = "") -> dict[str, Any]:
+    """A call as a server gives it."""
+    function = {"name": "look_up", "arguments": json.dumps({"order": number})}
+    return {
+        "role": "assistant",
+        "content": text,
+        "tool_calls": [{"id": f"call{number:05d}", "type": "function", "function": function}],
+    }
+
+
+def turn(number: int) -> list[dict[str, Any]]:
+    """All that an honest bot does: it looks, and says what it found."""
+    result = {"role": "tool", "content": f"status {number}: open", "tool_call_id": f"call{number:05d}"}
+    return [calling(number), result, {"role": "assistant", "content": "It is open."}]
+
+
+def tool_pair(number: int, **fields: Any) -> dict[str, Any]:
+    """A pair of which the chosen side is such a turn, and the rejected one only says so."""
+    lie = {"role": "assistant", "content": "Done, I have looked."}
+    return pair(number, chosen=turn(number), rejected=[lie], tools=json.dumps([LOOK_UP]), **fields)
 
 
 def request(number: int) -> str:

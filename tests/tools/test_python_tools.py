@@ -112,7 +112,7 @@ def test_a_tool_may_take_any_further_arguments():
         (lambda *values: 1, "by position"),
         (3, "int is no tool"),
         ([run_nothing, 3], "int is no tool"),
-        ("nothing", "Unknown tools 'nothing'. Known: none, py:MODULE:NAME, recorded, simulated"),
+        ("nothing", "Unknown tools 'nothing'. Known: none, py:MODULE:NAME, recorded, sandbox:py"),
         ("recorded,recorded", "The tools 'recorded' is given twice"),
         ("none,recorded", "'none' stands alone"),
         ("py:no_such_module:x", "cannot be imported"),
@@ -330,6 +330,19 @@ def test_the_calls_of_the_history_are_made_on_the_object_first():
     assert run(Shop, GET, history=history) == ["CANCELLED"]
 
 
+def test_every_call_is_made_once():
+    class Sum:
+        total = 0
+
+        def add(self, n: int) -> int:
+            self.total += n
+            return self.total
+
+    one = ("add", {"n": 1})
+    history = [HI, called("add", n=10), returned("10"), said("Done."), said("and?", "user")]
+    assert run(Sum, one, one, one, history=history) == ["11", "12", "13"]
+
+
 def test_a_call_of_the_history_that_could_not_be_made_is_passed_over():
     history = [
         HI,
@@ -453,6 +466,23 @@ def test_other_code_is_another_provenance(module, monkeypatch):
     after = made_with()
     assert before["code"].keys() == {"py:own_tools:Desk"}
     assert before["code"] != after["code"]
+
+
+def test_tools_of_langchain_are_their_functions():
+    langchain_tools = pytest.importorskip("langchain_core.tools")
+
+    @langchain_tools.tool
+    def look_up(order: int) -> str:
+        """An order."""
+        return f"order {order}"
+
+    @langchain_tools.tool("ping")
+    async def pinged() -> str:
+        """Whether somebody is there."""
+        return "pong"
+
+    assert spec_of(look_up)["description"] == "An order."
+    assert run([look_up, pinged], ("look_up", {"order": 5}), ("ping", {})) == ["order 5", "pong"]
 
 
 def test_another_bot_meets_the_same_tools():

@@ -181,6 +181,17 @@ def test_a_long_history_is_bounded_and_says_what_is_left_out():
     assert "characters left out" in shown[-1]["result"]
 
 
+def test_a_long_specification_and_long_arguments_are_bounded_too():
+    model = player()
+    tool = {"type": "function", "function": {"name": "write", "description": "long " * 100_000}}
+    log = log_of(ASK, said("Hm."), tools=(tool,))
+    write = ("write", {"text": "essay " * 50_000})
+    assert results(play(doing(reply(write)), tools="simulated", history=[ASK], log=log, player=model)) == ["fine"]
+    prompt = model.requests[0].messages[1].content
+    assert len(prompt) < 50_000
+    assert prompt.count("characters left out") == 2
+
+
 def test_the_stand_in_answers_as_the_tool_did_before():
     scorer = scorer_of(window=1, samples=1)
     simulator = Simulator("offline", engine=scorer.engine)

@@ -5,15 +5,20 @@ import sys
 
 import pytest
 from support.agents import called, log_of, returned, said
+from support.brain import role_of
 from support.cli import collab
+from support.paths import DATA
+from support.server import LoopbackServer
 
 from collab_sdk.errors import UsageError
+from collab_sdk.models import CallRole
 from collab_sdk.spec import DEFAULT_TOOLS, ModelSettings
 
 BOT = """
 from collab_sdk import ChatReply
 from collab_sdk.models import SETTINGS
 from collab_sdk.errors import UsageError
+from collab_sdk.models import CallRole
 from collab_sdk.spec import Price
 
 class Bot:
@@ -185,3 +190,26 @@ def test_bots_are_evaluated_with_tools_of_ones_own(folder):
     assert row["made_with"]["code"].keys() == {"py:own_agent:Till"}
     assert row["made_with"]["tools"] == ["py:own_agent:Till"]
     assert result.exit_code == 0, result.output
+
+
+AGENT_CHATS = DATA / "agent_chats.jsonl"
+
+
+@pytest.mark.parametrize("tools", ["recorded,simulated", "simulated"])
+def test_real_chats_of_an_agent_give_pairs_with_a_model_on_a_server(folder, tools):
+    with LoopbackServer() as server:
+        model = ["--model", "tiny", "--api-base", server.api_base]
+        limits = ["--limit", 2, "--samples", 1, "--window", 1, "--candidates", 2, "--min-margin", 0, "--min-z", 0]
+        result = collab("export-prefs", AGENT_CHATS, *model, "--tools", tools, *limits, "-o", "prefs.jsonl")
+        requests = [request.body for request in server.requests]
+    assert result.exit_code == 0, result.output
+    played = [body for body in requests if role_of(body) is CallRole.TOOLS]
+    offered = [body["tools"] for body in requests if role_of(body) is CallRole.ASSISTANT]
+    assert played
+    assert {len(tools) for tools in offered} == {17}
+    assert "inferred 17" in result.stderr
+    goals = [json.loads(line)["goal"] for line in (folder / "prefs.turns.jsonl").read_text().splitlines()]
+    shown = "".join(message["content"] for body in played for message in body["messages"])
+    assert not [goal for goal in goals if goal.splitlines()[0] in shown]
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("tools  ")]
+    assert int(line.split()[1]) == len(played)

@@ -1,8 +1,8 @@
 """Conversations from which a base learns to speak the order desk: a barista who mostly takes orders at once.
 
 As a chat model would, the barista asks now and then, whether or not there is need, and asks about everything that is
-missing when told to be proactive. Where there is a till, the barista places most orders there before telling
-the customer of them, and of the others only says so.
+missing when told to be proactive. Where there is a till, the barista places most orders there before telling the
+customer of them, and of the others only says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -104,6 +104,7 @@ def train(
         "patience": 0,
         "seed": seed,
         "merge": True,
+        "skip_bad": True,  # a call with the tokenizer's own marks in it, by a model that has lost its way
     }
     with _at_the_cap():
         prepare(TrainingOptions(data=data, base=base, output=output, **(options | changes))).run(on_progress)

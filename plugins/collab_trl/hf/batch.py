@@ -1,6 +1,6 @@
 """Which requests are answered together, and what becomes of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
@@ -81,7 +81,7 @@ class Batcher:
         """Turn a request into tokens; one that cannot be answered is settled."""
         try:
             chat_format = self._weights.chat_format(pending.adapter)
-            prompt = chat_format.prompt(pending.request.fitted().messages, pending.request.tools)
+            prompt = chat_format.prompt(pending.request.fitted().messages, tools=_tools(pending))
             pending.opening = chat_format.opening(prompt)
             _constraint(pending, chat_format)
         except ModelCallError as error:
@@ -172,10 +172,25 @@ def _constraint(pending: PendingReply, chat_format: ChatFormat) -> Constraint | 
     return chat_format.grammars.constraint(schema, after=after)
 
 
+def _tools(pending: PendingReply) -> list[dict[str, Any]]:
+    """What the model is offered. Raises ModelCallError for a choice that it cannot be held to."""
+    offered = pending.request.offered()
+    choice = offered.get("tool_choice", "auto")
+    if choice not in ("auto", "none"):
+        raise ModelCallError("A local model (hf:) cannot be held to call a tool: leave tool_choice out.")
+    return [] if choice == "none" else offered.get("tools", [])
+
+
 def _reply(row: BatchRow, pending: PendingReply, chat_format: ChatFormat) -> ChatReply:
+    calls: Sequence[Mapping[str, Any]] = ()
+    if (tools := _tools(pending)) and row.finish_reason == "stop":
+        content, calls = chat_format.calls(row.tokens, tools, opening=pending.opening)
+    else:
+        content = chat_format.text(row.tokens, opening=pending.opening)
     return ChatReply(
-        content=chat_format.text(row.tokens, opening=pending.opening),
-        finish_reason=row.finish_reason,
+        content=content,
+        tool_calls=tuple(calls),
+        finish_reason="tool_calls" if calls else row.finish_reason,
         prompt_tokens=len(row.prompt),
         completion_tokens=len(row.tokens),
         usd=0.0,

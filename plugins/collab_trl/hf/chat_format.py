@@ -1,6 +1,7 @@
 """Messages to tokens and back, by a tokenizer's chat template."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
 from collab_sdk.types import Message
 from collab_trl.hf.grammar import Grammars
+from collab_trl.hf.written_calls import calls_in, can_be_read
 
-PROBE = "An answer."
+PROBE, PROBE_TOOL = "An answer.", "look_up_order"
 MARK_TOKENS = 12
 """Where a mark of a thought is not one token, it is no more than these."""
 
@@ -40,19 +42,24 @@ class ChatFormat:
         }
         """Special tokens that are left out of an answer's text, where they do not tell what is reasoning."""
 
-    def prompt(self, messages: Sequence[Message], tools: Iterable[Mapping[str, Any]] = ()) -> list[int]:
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """The tokens that an answer goes on from; `tools`, in OpenAI's form, are what it may call.
 
         Raises ParameterRefusedError for system messages that the template refuses or leaves out, and ModelCallError for
-        a chat that it refuses.
+        a chat that it refuses, and for tools, calls and results that it leaves out.
         """
+        if problem := self._problem_with(messages, tools):
+            raise ModelCallError(
+                f"The chat template in {self._folder} {problem}, so that the model cannot go on with this chat: take "
+                "one whose template knows tools (Qwen, Llama 3.1, Mistral, gpt-oss)."
+            )
         if not self._takes_system and any(message.role == "system" for message in messages):
             raise ParameterRefusedError(
                 f"The chat template in {self._folder} has no place for the system role.", parameter="system"
             )
         return self._rendered(messages, tools)
 
-    def _rendered(self, messages: Sequence[Message], tools: Iterable[Mapping[str, Any]] = ()) -> list[int]:
+    def _rendered(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         from jinja2 import TemplateError
 
         try:
@@ -72,10 +79,68 @@ class ChatFormat:
     def _takes_system(self) -> bool:
         """Whether a system message changes what the model reads; its words may be none that the tokenizer knows."""
         chat = [Message(role="system", content=PROBE), Message(role="user", content="A question.")]
+        return self._shows(chat, chat[1:], PROBE)
+
+    def _problem_with(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
+        """Why the model cannot be asked with these tools and what was done with them; nothing where it can."""
+        if lost := self.leaves_out(tools=bool(tools), calls=any(map(_is_of_tools, messages))):
+            return f"leaves out {lost}"
+        return "" if not tools or self._calls_can_be_read else "marks calls of tools in a way that is not known here"
+
+    def leaves_out(self, *, tools: bool, calls: bool) -> str:
+        """What the template refuses or leaves out of a chat that has tools or calls; nothing where it shows all."""
+        if tools and not self._takes_tools:
+            return "tools"
+        return "calls of tools, or their results" if (tools or calls) and not self._takes_calls else ""
+
+    @cached_property
+    def _calls_can_be_read(self) -> bool:
+        own = getattr(self._tokenizer, "response_template", None)
+        return can_be_read(str(self._tokenizer.chat_template), own=own)
+
+    @cached_property
+    def _takes_tools(self) -> bool:
+        tool = {"name": PROBE_TOOL, "description": "", "parameters": {"type": "object", "properties": {}}}
+        offered = [{"type": "function", "function": tool}]
+        chat = [Message(role="user", content="A question.")]
+        return self._shows(chat, chat, PROBE_TOOL, tools=offered)
+
+    @cached_property
+    def _takes_calls(self) -> bool:
+        call, other = (
+            {"id": "call00000", "type": "function", "function": {"name": name, "arguments": "{}"}}
+            for name in (PROBE_TOOL, "other")
+        )
+        chat = [
+            Message(role="user", content="A question."),
+            Message(role="assistant", content="", tool_calls=(call,)),
+            Message(role="tool", content=PROBE, name=PROBE_TOOL, tool_call_id="call00000"),
+        ]
+        called, answered = (
+            [chat[0], replace(chat[1], tool_calls=(other,)), chat[2]],  # gpt-oss refuses results without a call
+            [*chat[:2], replace(chat[2], content="")],
+        )
+        return self._shows(chat, called, PROBE_TOOL) and self._shows(chat, answered, PROBE)
+
+    def _shows(
+        self,
+        chat: Sequence[Message],
+        without: Sequence[Message],
+        text: str,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> bool:
+        """Whether the model reads what distinguishes the chat: its `text`, if that is one that the tokenizer knows."""
         try:
-            return self._rendered(chat) != self._rendered(chat[1:])
+            shown = self._rendered(chat, tools)
         except ModelCallError:
             return False
+        try:
+            bare = self._rendered(without)
+        except ModelCallError:  # such as a result without its call
+            bare = []
+        is_known = text in self._tokenizer.decode(self._tokenizer.encode(text, add_special_tokens=False))
+        return shown != bare and (not is_known or text in self._tokenizer.decode(shown))
 
     def opening(self, prompt: Sequence[int]) -> str:
         """The mark of the thought that the template has begun the answer with, if it has."""
@@ -96,6 +161,20 @@ class ChatFormat:
         text: str = self._tokenizer.decode(said)
         return (opening + text).strip()
 
+    def calls(
+        self, tokens: Iterable[int], tools: Sequence[Mapping[str, Any]], *, opening: str = ""
+    ) -> tuple[str, Sequence[Mapping[str, Any]]]:
+        """An answer as its text, as `text` has it, and the calls in it."""
+        tokens = list(tokens)
+        written: str = self._tokenizer.decode([token for token in tokens if token not in self.ends])
+        own = getattr(self._tokenizer, "response_template", None)
+        said, calls = calls_in(opening + written, str(self._tokenizer.chat_template), tools, own=own)
+        if not calls:
+            return self.text(tokens, opening=opening), ()
+        for token in self._unsaid:
+            said = said.replace(self._tokenizer.added_tokens_decoder[token].content, "")
+        return said.strip(), calls
+
     def _turn_ends(self) -> set[int]:
         """The tokenizer's end token, and the one that closes a turn in the template, which may be another."""
         from jinja2 import TemplateError
@@ -110,6 +189,10 @@ class ChatFormat:
         control = self._tokenizer.added_tokens_decoder
         own = [self._tokenizer.eos_token_id, *(token for token in closing if token in control)]
         return {token for token in own if token is not None}
+
+
+def _is_of_tools(message: Message) -> bool:
+    return message.role == "tool" or bool(message.tool_calls)
 
 
 def _row(message: Message) -> dict[str, Any]:

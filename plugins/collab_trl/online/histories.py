@@ -11,6 +11,11 @@ from collab_sdk.tools import Toolbox
 from collab_sdk.types import Conversation, Message, Turn
 from collab_trl.hf.chat_format import ChatFormat
 
+NO_CALLS = (
+    "the chat has tools, and this method learns from replies alone: take --method grpo or --rounds, which learn from "
+    "calls too"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
@@ -48,20 +53,18 @@ def histories_of(
     toolbox: Toolbox,
     *,
     longest: int,
-    refused: str | None,
+    openings: bool,
+    learns_calls: bool,
     faults: dict[str, list[str]],
 ) -> list[History]:
-    """What ends with a user message in the chats, and where it is too long or cannot be laid out, a fault.
-
-    `refused` is why chats with tools cannot be answered, if they cannot.
-    """
+    """What ends with a user message in the chats, or the openings alone; where it cannot be answered, a fault."""
     found = []
     for conversation in chats:
         tools = toolbox.tools(conversation.tools)
-        for turn in _turns(conversation):
+        for turn in _openings(conversation) if openings else _turns(conversation):
             try:
-                if refused and (tools or conversation.uses_tools):
-                    raise ModelCallError(refused)
+                if not learns_calls and (tools or conversation.uses_tools):
+                    raise ModelCallError(NO_CALLS)
                 tokens = len(chat_format.prompt(turn.history, tools))
             except ModelCallError as error:
                 faults.setdefault(str(error), []).append(f"{conversation.id}, turn {turn.index}")
@@ -72,6 +75,11 @@ def histories_of(
                 continue
             found.append(History(conversation=conversation, turn=turn, tools=tools, tokens=tokens))
     return found
+
+
+def _openings(conversation: Conversation) -> Iterable[Turn]:
+    if conversation.opening:
+        yield Turn(index=0, history=conversation.opening, response=())
 
 
 def _turns(conversation: Conversation) -> Iterable[Turn]:

@@ -154,7 +154,7 @@ def _tokens(spoken: Sequence[Spoken]) -> int:
 
 
 def as_one_sequence(turns: Sequence[Spoken]) -> tuple[list[int], list[int], list[int]]:
-    """Prompt, completion and mask of a conversation: 1 where the policy spoke or called, 0 where another or the template.
+    """Prompt, completion and mask of a conversation: 1 for what the policy wrote, 0 for all between.
 
     It ends before a turn whose prompt does not go on from what was said, token by token: some templates leave earlier
     thinking out, and a reply may read back as other tokens than those that were drawn.

@@ -1,7 +1,7 @@
 """All that can be found out before any weight is loaded, where the model will talk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
@@ -15,7 +15,6 @@ from collab_trl.online.histories import History, histories_of, read_chats
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
-from collab_trl.preference.tokens import left_out, no_place
 
 REPLIES_ALONE = ("online-dpo", "rloo", "ppo")
 """Methods whose trainers take a reply for one stretch of text, with no results of tools in it."""
@@ -77,8 +76,6 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
     """Every history in the logs, or the `openings` alone. Raises InputError if the model could answer none."""
     play = played_by(options)
     chats, faults = read_chats(options.data)
-    if openings:
-        chats = [replace(chat, messages=chat.opening, alternatives={}) for chat in chats]
     longest = longest_allowed(options, base)
     chat_format = base.chat_format()
     histories = histories_of(
@@ -86,7 +83,8 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
         chat_format,
         play.scorer.rollout.toolbox,
         longest=longest,
-        refused=_no_tools(options, base),
+        openings=openings,
+        learns_calls=options.method not in REPLIES_ALONE,
         faults=faults,
     )
     if not histories:
@@ -103,18 +101,6 @@ def chats_of(options: TrainingOptions, base: Base, *, openings: bool = False) ->
         longest=longest,
         plan=_plan(options, base, play, widest=widest, histories=len(histories)),
     )
-
-
-def _no_tools(options: TrainingOptions, base: Base) -> str | None:
-    """Why chats with tools cannot be played, if they cannot."""
-    if options.method in REPLIES_ALONE:
-        return (
-            f"the chat has tools, and {options.method} learns from replies alone: take --method grpo or --rounds, which "
-            "learn from calls too"
-        )
-    if lost := left_out(base.tokenizer):
-        return no_place(lost)
-    return None
 
 
 def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Preflight:

@@ -23,7 +23,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
-    layout = Layout(base.tokenizer, ends=base.chat_format().ends)
+    layout = Layout(base.tokenizer, base.chat_format())
     train = _tokenized(found.train, layout, max_length, faults)
     held_out = _tokenized(found.held_out, layout, max_length, faults)
     if not train:

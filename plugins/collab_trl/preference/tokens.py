@@ -1,12 +1,12 @@
 """Examples as tokens, by the model's own chat template."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_format import with_arguments_read
+from collab_trl.hf.chat_format import ChatFormat, with_arguments_read
 from collab_trl.preference.row_formats import Example, Messages
 
 
@@ -54,12 +54,11 @@ class FaultyExampleError(Exception):
 
 
 class Layout:
-    """Examples as tokens. `ends` are the tokens at which the model stops."""
+    """Examples as tokens, by the chat format of a base and its tokenizer."""
 
-    def __init__(self, tokenizer: Any, *, ends: Collection[int]) -> None:
+    def __init__(self, tokenizer: Any, chat_format: ChatFormat) -> None:
         self._tokenizer = tokenizer
-        self._ends = ends
-        self._left_out = left_out(tokenizer)
+        self._chat_format = chat_format
 
     def tokenize(self, example: Example) -> Tokens:
         """Raises FaultyExampleError for an example whose training would silently go wrong."""
@@ -74,13 +73,12 @@ class Layout:
 
     def _check_tools(self, example: Example) -> None:
         messages = (*example.prompt, *example.chosen, *example.rejected)
-        has = {
-            "tools": bool(example.tools),
-            "calls": any(message.get("tool_calls") for message in messages),
-            "results": any(message["role"] == "tool" for message in messages),
-        }
-        if lost := [what for what in self._left_out if has[what]]:
-            raise FaultyExampleError(no_place(lost))
+        calls = any(message.get("tool_calls") or message["role"] == "tool" for message in messages)
+        if lost := self._chat_format.leaves_out(tools=bool(example.tools), calls=calls):
+            raise FaultyExampleError(
+                f"the base's chat template leaves out {lost}: take a base whose template knows tools, or put the "
+                "template that will be served into chat_template.jinja beside it"
+            )
 
     def _completion(self, example: Example, messages: Messages, prompt: list[int]) -> Completion:
         if not messages:
@@ -123,42 +121,13 @@ class Layout:
 
     def _end(self, example: Example, messages: Messages, whole: list[int], begin: int, limit: int) -> int:
         """Where the model stops that began to write at `begin`: with a token that ends its turn."""
-        stops = (place for place in range(begin, limit) if whole[place] in self._ends)
+        stops = (place for place in range(begin, limit) if whole[place] in self._chat_format.ends)
         if (stop := next(stops, None)) is not None:
             return stop + 1
         until = _render(self._tokenizer, [*example.prompt, *messages], example.tools)
         if begin < len(until) <= limit and whole[: len(until)] == until:
             return len(until)
         raise FaultyExampleError("it cannot be told where in the chat template's text a call of the assistant's ends")
-
-
-def no_place(lost: Sequence[str]) -> str:
-    """What is wrong with a template that leaves out tools, calls or results, and what to do."""
-    return (
-        f"the base's chat template leaves out {' and '.join(lost)}: take a base whose template knows tools, or put the "
-        "template that will be served into chat_template.jinja beside it"
-    )
-
-
-PROBE = {name: f"collab-{name}-probe" for name in ("tool", "call", "argument", "result")}
-
-
-def left_out(tokenizer: Any) -> tuple[str, ...]:
-    """Which of tools, calls and results the template passes over in silence; one that refuses them says so itself."""
-    call = {"name": PROBE["call"], "arguments": {"argument": PROBE["argument"]}}
-    tool = {"name": PROBE["tool"], "description": "A tool.", "parameters": {"type": "object", "properties": {}}}
-    messages = [
-        {"role": "user", "content": "A question."},
-        {"role": "assistant", "content": "", "tool_calls": [{"id": "call00001", "type": "function", "function": call}]},
-        {"role": "tool", "content": PROBE["result"], "tool_call_id": "call00001", "name": PROBE["call"]},
-    ]
-    tools = [{"type": "function", "function": tool}]
-    try:
-        text: str = tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=True, tokenize=False)
-    except Exception:  # a template is a program, and fails as it likes
-        return ()
-    needed = {"tools": ("tool",), "calls": ("call", "argument"), "results": ("result",)}
-    return tuple(what for what, names in needed.items() if not all(PROBE[name] in text for name in names))
 
 
 def _check_text(example: Example, tokenizer: Any) -> None:

@@ -5,7 +5,8 @@ import warnings
 from pathlib import Path
 
 import pytest
-from support.tiny import tiny_llama, tiny_tokenizer
+from support.fakes import says
+from support.tiny import knowing_tools, tiny_llama, tiny_tokenizer
 
 from collab_sdk.errors import OutputError
 from collab_sdk.files import JsonlWriter
@@ -36,9 +37,24 @@ PROMPTS = [
 ]
 
 
+ORDER = {"id": "c2", "type": "function", "function": {"name": "order", "arguments": '{"n": 1, "to": {"go": true}}'}}
+DEEDS = [
+    [
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "What do you need?"},
+    ],
+    [{"role": "assistant", "content": "", "tool_calls": [ORDER]}],
+]
+"""A turn, and a decision."""
+
+
 def pair(number: int) -> PreferencePair:
+    """From the seventh on the better response is a call, or holds one."""
+
     def score(text: str, value: float) -> MRScore:
-        return MRScore(response=text, futures=(), value=value, stderr=None)
+        response = as_messages(DEEDS[number % 2]) if number >= 6 and value > 0.5 else says(text)
+        return MRScore(response=response, futures=(), value=value, stderr=None)
 
     return PreferencePair(
         conversation_id=f"chat-{number}",
@@ -46,16 +62,14 @@ def pair(number: int) -> PreferencePair:
         prompt=as_messages(PROMPTS[number % 3]),
         chosen=score("What do you need?", 0.75),
         rejected=score("Here you are.", 0.5),
-        tools=(TOOL,) if number % 3 == 2 else (),
+        tools=(TOOL,) if number % 3 == 2 or number >= 6 else (),
     )
 
 
 def export(folder: Path, format: str, *, pairs: int = 6, name: str = "prefs.jsonl", eval_fraction: float = 0.0) -> Path:
     with ExportFiles(folder / name, format=format, eval_fraction=eval_fraction) as files:
         for one in map(pair, range(pairs)):
-            turn = Turn(
-                index=one.turn, history=one.prompt, response=as_messages([{"role": "assistant", "content": "x"}])[0]
-            )
+            turn = Turn(index=one.turn, history=one.prompt, response=says("x"))
             scored = ScoredConversation(goal=Goal(text="g"), turns=(ScoredTurn(turn=turn, pair=one),))
             files.write(Conversation(id=one.conversation_id, messages=one.prompt), scored)
     return folder / name
@@ -70,7 +84,8 @@ def rows_of(path: Path) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return tiny_tokenizer(message["content"] for prompt in PROMPTS for message in prompt)
+    texts = (message["content"] for prompt in PROMPTS for message in prompt)
+    return knowing_tools(tiny_tokenizer([*texts, json.dumps([TOOL, CALL, ORDER])]))
 
 
 @pytest.mark.slow
@@ -94,7 +109,7 @@ def test_trl_prepares_every_row_as_it_is(format, trainer, tokenizer, tmp_path, m
     from datasets import load_dataset
     from peft import LoraConfig
 
-    path = export(tmp_path, format)
+    path = export(tmp_path, format, pairs=9)
     dataset = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "hf"))
     if format == "ultrafeedback":  # whose prompt is text, which TRL takes beside sides of text only
         dataset = dataset.remove_columns(["prompt", "messages"])
@@ -113,10 +128,31 @@ def test_trl_prepares_every_row_as_it_is(format, trainer, tokenizer, tmp_path, m
         model, args=settings, train_dataset=dataset, processing_class=tokenizer, peft_config=lora
     )
     assert len(made.train_dataset) == len(rows_of(path))
+    assert_learnt_alike(made.train_dataset, path, tokenizer)
     batch = next(iter(made.get_train_dataloader()))
     assert "margin" not in batch or format == "trl"
     shown = [tokenizer.decode(ids) for key in batch if key.endswith("input_ids") for ids in batch[key]]
     assert any("What do you need?" in text or "Here you are." in text for text in shown)
+
+
+def assert_learnt_alike(dataset, path, tokenizer):
+    """TRL makes the tokens of the rows that `collab finetune` makes of them."""
+    from collab_trl.hf.chat_format import ChatFormat
+    from collab_trl.preference.row_formats import read_example
+    from collab_trl.preference.tokens import Layout
+
+    layout = Layout(tokenizer, ChatFormat(tokenizer, ends=[], folder=path.parent))
+    examples = [layout.tokenize(read_example(row, "here")) for row in rows_of(path)]
+    for made, ours in zip(dataset, examples, strict=True):
+        completion = ours.chosen if ours.chosen else ours.rejected
+        wholes = {"prompt_ids": ours.prompt, "completion_ids": completion.ids, "rejected_ids": ours.rejected.ids}
+        wholes["input_ids"] = ours.prompt + completion.ids
+        wholes["chosen_ids"] = ours.chosen.ids if "prompt_ids" in made else wholes["input_ids"]
+        if "prompt_ids" not in made:
+            wholes["rejected_ids"] = ours.prompt + ours.rejected.ids
+        found = {name: made[name] for name in wholes if name in made}
+        assert found
+        assert found == {name: wholes[name] for name in found}
 
 
 def tiny_reward_model(tokenizer):
@@ -217,7 +253,7 @@ def test_too_few_rows_for_fireworks_are_warned_of(tmp_path):
         export(tmp_path, "fireworks", pairs=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        export(tmp_path, "fireworks", pairs=3)
+        export(tmp_path, "fireworks", pairs=4)  # one has calls in its prompt
 
 
 # All
@@ -227,7 +263,9 @@ def test_too_few_rows_for_fireworks_are_warned_of(tmp_path):
 def test_the_way_back_from_every_row_is_in_the_file_of_turns(format, tmp_path):
     path = export(tmp_path, format)
     lines = path.read_text().splitlines()
-    for turn in rows_of(tmp_path / "prefs.turns.jsonl"):
+    turns = [turn for turn in rows_of(tmp_path / "prefs.turns.jsonl") if turn["written_to"]]
+    assert len(turns) == (6 if format not in ("axolotl", "fireworks") else 4)
+    for turn in turns:
         assert turn["written_to"]["file"] == "prefs.jsonl"
         row = json.loads(lines[turn["written_to"]["line"] - 1])
         number = int(turn["conversation_id"].removeprefix("chat-"))

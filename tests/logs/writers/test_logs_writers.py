@@ -7,12 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.fakes import says
 
 from collab_sdk.errors import NotEnoughSamplesError, OutputError, UnknownNameError
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_preference_format, preference_format_names, read_conversations
 from collab_sdk.preferences.files import ExportFiles
-from collab_sdk.types import MRScore, PreferencePair, as_messages
+from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
+from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn, as_messages
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {"type": "string"}}}}}
 OTHER_TOOL = {"type": "function", "function": {"name": "order", "parameters": {"properties": {"n": {"minimum": 1}}}}}
@@ -25,17 +27,24 @@ TOOL_STEPS = [
 ]
 
 
-def score(response: str, value: float | None) -> MRScore:
-    return MRScore(response=response, futures=(), value=value, stderr=None)
+BROKEN = {**CALL, "id": "c2", "function": {"name": "weather", "arguments": '{"city": "Ro'}}
+LOOKED_UP = [*TOOL_STEPS, {"role": "assistant", "content": "It rains."}]
 
 
-def pair(*, prompt=QUESTION, chosen=0.75, rejected=0.5, tools=()) -> PreferencePair:
+def score(response: str | list[dict], value: float | None) -> MRScore:
+    messages = says(response) if isinstance(response, str) else as_messages(response)
+    return MRScore(response=messages, futures=(), value=value, stderr=None)
+
+
+def pair(
+    *, prompt=QUESTION, chosen=0.75, rejected=0.5, tools=(), better="It rains.", worse="No idea."
+) -> PreferencePair:
     return PreferencePair(
         conversation_id="chat-1",
         turn=2,
         prompt=as_messages(prompt),
-        chosen=score("It rains.", chosen),
-        rejected=score("No idea.", rejected),
+        chosen=score(better, chosen),
+        rejected=score(worse, rejected),
         tools=tools,
     )
 
@@ -67,10 +76,79 @@ def test_a_trl_row_holds_prompt_both_replies_and_where_they_come_from():
     }
 
 
-def test_a_trl_row_has_tools_as_text_and_tool_calls_as_they_were():
-    row = row_of("trl", pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,)))
+def with_arguments(call: dict, arguments: object) -> dict:
+    return {**call, "function": {**call["function"], "arguments": arguments}}
+
+
+@pytest.mark.parametrize("format", ["trl", "trl-implicit", "ultrafeedback", "kto", "sft"])
+def test_rows_for_templates_have_tools_as_text_and_the_arguments_of_calls_as_objects(format):
+    one = pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,), better=[{**LOOKED_UP[0], "tool_calls": [BROKEN]}])
+    row = get_preference_format(format).rows(one)[0]
     assert json.loads(row["tools"]) == [TOOL]
-    assert row["prompt"] == QUESTION + TOOL_STEPS
+    messages = [*row.get("messages", ()), *row.get("chosen", ()), *row.get("completion", ())]
+    prompt = row["prompt"] if format in ("trl", "kto") else messages
+    assert prompt[1] == {**TOOL_STEPS[0], "tool_calls": [with_arguments(CALL, {"city": "Rome"})]}
+    assert prompt[2] == TOOL_STEPS[1]
+    # What is no object is what the model wrote.
+    assert messages[-1]["tool_calls"] == [BROKEN]
+
+
+@pytest.mark.parametrize("format", ["openai", "fireworks"])
+def test_rows_for_servers_have_the_arguments_of_calls_as_text(format):
+    logged = {**TOOL_STEPS[0], "tool_calls": [with_arguments(CALL, {"city": "Rome"})]}
+    row = row_of(format, pair(prompt=[*QUESTION, logged, TOOL_STEPS[1]]))
+    assert row["input"]["messages"][1] == {**logged, "tool_calls": [with_arguments(CALL, '{"city":"Rome"}')]}
+
+
+def test_what_the_assistant_did_is_in_a_row_with_the_results_that_it_got():
+    row = row_of("trl", pair(better=LOOKED_UP))
+    assert [message["role"] for message in row["chosen"]] == ["assistant", "tool", "assistant"]
+    assert row["chosen"][1:] == LOOKED_UP[1:]
+
+
+PREAMBLE = [{**TOOL_STEPS[0], "content": "One moment."}, TOOL_STEPS[1], {"role": "assistant", "content": "Rain."}]
+CANNOT_HOLD = [
+    ("openai", {"better": LOOKED_UP}, "calls in a response"),
+    ("openai", {"worse": [TOOL_STEPS[0]]}, "calls in a response"),
+    ("openai", {"better": [LOOKED_UP[2], LOOKED_UP[2]]}, "several messages in a response"),
+    ("openai", {"prompt": [*QUESTION, TOOL_STEPS[0], *QUESTION]}, "calls without a name or without a result"),
+    ("openai", {"prompt": QUESTION + TOOL_STEPS, "tools": (TOOL,)}, None),
+    ("fireworks", {"prompt": QUESTION + TOOL_STEPS}, "calls in the prompt"),
+    ("fireworks", {"tools": (TOOL,)}, None),
+    ("axolotl", {"prompt": QUESTION + TOOL_STEPS}, "tools"),
+    ("axolotl", {"tools": (TOOL,)}, "tools"),
+    ("axolotl", {"better": LOOKED_UP}, "calls in a response"),
+    ("llama-factory", {"better": LOOKED_UP}, "several messages in a response"),
+    ("llama-factory", {"worse": [TOOL_STEPS[0]], "prompt": QUESTION + LOOKED_UP + QUESTION}, None),
+    ("llama-factory", {"worse": [PREAMBLE[0]]}, "text beside calls"),
+    ("llama-factory", {"prompt": [*QUESTION, *PREAMBLE, *QUESTION]}, "text beside calls"),
+    ("llama-factory", {"prompt": [*QUESTION, *TOOL_STEPS, *QUESTION]}, "results that the assistant did not answer"),
+    (
+        "llama-factory",
+        {"worse": [{**TOOL_STEPS[0], "tool_calls": [BROKEN]}]},
+        "calls whose arguments are no JSON object",
+    ),
+    *((format, {"better": PREAMBLE, "tools": (TOOL,)}, None) for format in ("trl", "trl-implicit", "kto", "sft")),
+]
+
+
+@pytest.mark.parametrize(("format", "parts", "problem"), CANNOT_HOLD)
+def test_a_format_says_what_it_cannot_hold(format, parts, problem):
+    assert get_preference_format(format).cannot_hold(pair(**parts)) == problem
+
+
+def test_a_pair_that_a_format_cannot_hold_is_left_out_counted_and_a_refused_turn(tmp_path):
+    with ExportFiles(tmp_path / "p.jsonl", format="openai", eval_fraction=0.0) as files:
+        for one in (pair(), pair(better=LOOKED_UP), pair(worse=[TOOL_STEPS[0]]), pair()):
+            turn = Turn(index=one.turn, history=one.prompt, response=one.chosen.response)
+            scored = ScoredConversation(goal=Goal(text="g"), turns=(ScoredTurn(turn=turn, pair=one),))
+            files.write(Conversation(id=one.conversation_id, messages=one.prompt), scored)
+    assert files.left_out == {"calls in a response": 2}
+    assert len(written(tmp_path / "p.jsonl")) == 2
+    refused = "openai's rows cannot hold calls in a response"
+    turns = [(row["refused"], row["written_to"]) for row in written(tmp_path / "p.turns.jsonl")]
+    places = [{"file": "p.jsonl", "line": 1}, {"file": "p.jsonl", "line": 2}]
+    assert turns == [(None, places[0]), (refused, None), (refused, None), (None, places[1])]
 
 
 def test_a_trl_implicit_row_has_the_prompt_in_both_sides_and_no_margin_for_the_loss():
@@ -173,7 +251,7 @@ def test_datasets_loads_trl_rows_with_and_without_tools(tmp_path, monkeypatch):
     assert table["chosen"][0] == [{"role": "assistant", "content": "It rains."}]
     assert table["score_chosen"][:] == [0.75, 0.75, 1.0]
     assert [tools and json.loads(tools) for tools in table["tools"]] == [None, [TOOL], [OTHER_TOOL, TOOL]]
-    assert table["prompt"][1][1]["tool_calls"][0]["function"] == CALL["function"]
+    assert table["prompt"][1][1]["tool_calls"] == [with_arguments(CALL, {"city": "Rome"})]
 
 
 # Files

@@ -195,3 +195,14 @@ def test_a_till_is_made_anew_for_each_future():
     )
     futures = rollout.futures(chat("a large mocha", "what milk , syrup , here or to go ?"), goal=goal_text(WANTED))
     assert [till_of(future.messages).order for future in futures] == [WANTED] * 3
+
+
+def test_the_evaluation_command_goes_by_the_till_where_it_is_given_one(tmp_path):
+    parts = ("--simulator", "order-desk", "--judge", "order-desk", "--tools", "py:collab_order_desk:Till")
+    bots = ("-a", "offline", "-a", "py:collab_order_desk.policies:ask_all")
+    result = collab("evaluate", "-t", "order-desk", *bots, *parts, "--limit", 20, "-o", tmp_path / "result.json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads((tmp_path / "result.json").read_text())["figures"]
+    calling, talking = next(figure["means"] for figure in figures if figure["name"] == "exact_order")
+    assert calling["mean"] > 0
+    assert talking["mean"] == 0

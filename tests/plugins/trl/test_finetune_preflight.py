@@ -62,7 +62,7 @@ def faults(base: Path, data: Path, **settings: object) -> dict[str, tuple[str, .
             {"chosen": [{"role": "tool", "content": "1", "tool_call_id": "c1"}, *reply("1")]},
             "a completion begins with a tool's result",
         ),
-        ({"chosen": [calling("{}")]}, "chat template leaves out calls: take a base whose template knows tools"),
+        ({"chosen": [calling("{}")]}, "chat template leaves out calls of tools, or their results: take a base whose"),
         ({"tools": [{"name": "brew", "parameters": {}}]}, "the base's chat template leaves out tools"),
         ({"rejected": []}, "rows without both chosen and rejected"),
         ({"prompt": reply("hello")}, "the prompt has no user message"),
