@@ -6,9 +6,10 @@ import pytest
 from support.fakes import judged, scorer_of
 
 from collab_sdk import ChatReply, Conversation, Goal, PreferenceExporter
+from collab_sdk.messages import Message, as_messages, deeds_of
 from collab_sdk.spec import MetricSpec
 from collab_sdk.tools import Toolbox, as_toolbox
-from collab_sdk.types import End, Message, as_messages, deeds_of
+from collab_sdk.types import End
 
 TOOLS = (
     {"type": "function", "function": {"name": "look_up", "description": "An order.", "parameters": {}}},
