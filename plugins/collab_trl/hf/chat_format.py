@@ -134,7 +134,7 @@ class ChatFormat:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> bool:
-        """Whether the template shows what distinguishes the chat, its `text`. Read as text: tokens may be unknown ones."""
+        """Whether the template shows what distinguishes the chat, its `text`, of which a tokenizer may know no word."""
         try:
             shown: str = self._applied(chat, tools, tokenize=False)
         except ModelCallError:
