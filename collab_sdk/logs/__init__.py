@@ -4,7 +4,7 @@ from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, read_tools
 from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
-from collab_sdk.logs.formats.tool_calls import called_function
+from collab_sdk.logs.formats.tool_calls import arguments_object, called_function
 from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.logs.reader import LoggedConversations, count_conversations, read_conversations
 from collab_sdk.logs.sources import log_files
@@ -26,6 +26,7 @@ __all__ = [
     "PreferenceFormat",
     "Purge",
     "StoredChat",
+    "arguments_object",
     "called_function",
     "count_conversations",
     "format_of",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.files import to_json
+from collab_sdk.logs.formats.tool_calls import arguments_object
 from collab_sdk.types import Message, MRScore, PreferencePair, ToolCall
 
 Row = dict[str, Any]
@@ -39,12 +40,17 @@ def for_templates(messages: Iterable[Message]) -> list[Row]:
 
     Arguments that are no object are the text that the model wrote.
     """
-    return [_row(message, lambda call: call.arguments if call.parsed is None else call.parsed) for message in messages]
+    return [_row(message, _object_or_text) for message in messages]
 
 
 def for_servers(messages: Iterable[Message]) -> list[Row]:
     """Messages as model APIs take them: the arguments of calls are text."""
     return [_row(message, lambda call: call.arguments) for message in messages]
+
+
+def _object_or_text(call: ToolCall) -> Any:
+    found = arguments_object(call.arguments)
+    return call.arguments if found is None else found
 
 
 def _row(message: Message, arguments: Callable[[ToolCall], Any]) -> Row:

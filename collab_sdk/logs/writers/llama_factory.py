@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from collab_sdk.files import to_json
+from collab_sdk.logs.formats.tool_calls import arguments_object
 from collab_sdk.logs.writers.base import PreferenceFormat, Row
 from collab_sdk.types import Message, PreferencePair
 
@@ -39,7 +40,7 @@ def _cannot_hold(pair: PreferencePair) -> str | None:
         calls = [call for message in together for call in message.calls]
         if calls and any(message.content.strip() for message in together):
             return "text beside calls"
-        if any(call.parsed is None for call in calls):
+        if any(arguments_object(call.arguments) is None for call in calls):
             return "calls whose arguments are no JSON object"
         if roles == {"user", "tool"}:
             return "results that the assistant did not answer"
@@ -69,7 +70,8 @@ def _alternating(messages: Iterable[Message]) -> list[Row]:
 def _side(messages: Sequence[Message]) -> Row:
     calls = [call for message in messages for call in message.calls]
     if calls:
-        return _turn("function_call", to_json([{"name": call.name, "arguments": call.parsed} for call in calls]))
+        made = [{"name": call.name, "arguments": arguments_object(call.arguments)} for call in calls]
+        return _turn("function_call", to_json(made))
     speaker = {"user": "human", "tool": "observation"}.get(messages[0].role, "gpt")
     between = _BETWEEN_RESULTS if speaker == "observation" else _BETWEEN
     return _turn(speaker, between.join(message.content for message in messages))

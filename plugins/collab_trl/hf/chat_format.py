@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.errors import EndpointError, InputError, ModelCallError, ParameterRefusedError
-from collab_sdk.files import parse_json
+from collab_sdk.errors import EndpointError, ModelCallError, ParameterRefusedError
+from collab_sdk.logs import arguments_object
 from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
 from collab_sdk.types import Message
@@ -206,12 +206,9 @@ def _row(message: Message) -> dict[str, Any]:
 
 
 def with_arguments_read(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call whose arguments are an object, as templates want them, where they are JSON text, as in logs."""
+    """A tool call whose arguments are an object, as templates want them, where they are its JSON text, as in logs."""
     function = call.get("function")
     if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
         return dict(call)
-    try:
-        arguments = parse_json(function["arguments"])
-    except InputError:
-        return dict(call)
-    return {**call, "function": {**function, "arguments": arguments}}
+    arguments = arguments_object(function["arguments"])
+    return dict(call) if arguments is None else {**call, "function": {**function, "arguments": arguments}}

@@ -93,6 +93,17 @@ def test_rows_for_templates_have_tools_as_text_and_the_arguments_of_calls_as_obj
     assert messages[-1]["tool_calls"] == [BROKEN]
 
 
+@pytest.mark.parametrize("arguments", ["[1]", '{"n": NaN}', '{"n": 1e999}', "[" * 100_000, '"five"', "five"])
+def test_arguments_that_are_no_json_object_stay_what_the_model_wrote(arguments, tmp_path):
+    call = with_arguments(CALL, arguments)
+    one = pair(worse=[{"role": "assistant", "content": "", "tool_calls": [call]}])
+    with JsonlWriter(tmp_path / "prefs.jsonl") as out:
+        out.write(row_of("trl", one))
+    [row] = written(tmp_path / "prefs.jsonl")
+    assert row["rejected"][0]["tool_calls"] == [call]
+    assert get_preference_format("llama-factory").cannot_hold(one) == "calls whose arguments are no JSON object"
+
+
 @pytest.mark.parametrize("format", ["openai", "fireworks"])
 def test_rows_for_servers_have_the_arguments_of_calls_as_text(format):
     logged = {**TOOL_STEPS[0], "tool_calls": [with_arguments(CALL, {"city": "Rome"})]}
