@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -72,16 +73,19 @@ def _copies(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _marked(row: dict[str, Any], mark: Any) -> dict[str, Any]:
     """The row with texts of its own; histories stay, as the turns of a conversation share them."""
-    known: dict[str, str] = {}
+    known: dict[str, Any] = {}
     row = json.loads(json.dumps(row))
     for candidate in row["candidates"]:
-        candidate["text"] = known.setdefault(candidate["text"], mark(candidate["text"]))
+        before = json.dumps(candidate["messages"])
+        for message in candidate["messages"]:
+            message["content"] = mark(message["content"])
+        known[before] = candidate["messages"]
         for future in candidate["futures"]:
             for message in future["messages"]:
                 message["content"] = mark(message["content"])
             future["notes"] = {name: mark(note) for name, note in future["notes"].items()}
     if row["pair"]:
-        row["pair"] |= {side: known[row["pair"][side]] for side in ("chosen", "rejected")}
+        row["pair"] |= {side: known[json.dumps(row["pair"][side])] for side in ("chosen", "rejected")}
     return row
 
 
@@ -124,7 +128,7 @@ def in_browser(path: Path, pairs: int) -> dict[str, float]:
         figures["first search in all text, s"] = time.perf_counter() - started
         page.fill("#search", "mocha")
         started = time.perf_counter()
-        page.locator("#shown", has_text="0 of").wait_for(state="detached")
+        page.locator("#shown", has_text=re.compile(r"^0 of")).wait_for(state="detached")
         figures["a further search, s"] = time.perf_counter() - started
         page.click("text=Review")
         page.locator("#view-review .chosen").wait_for()

@@ -51,7 +51,7 @@ def messages(value: Any) -> list[Row]:
 
 
 def _message(row: Row) -> Row:
-    message = {"role": text(row.get("role")) or "user", "content": text(row.get("content"))}
+    message: Row = {"role": text(row.get("role")) or "user", "content": text(row.get("content"))}
     if calls := _of(row).calls:
         message["calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
     if message["role"] == "tool":

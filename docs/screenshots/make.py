@@ -1,8 +1,9 @@
-"""Pictures of every view of the report page, of the project's sample chats: python docs/screenshots/make.py
+"""Pictures of every view of the report page, of the sample chats and a chat with tools: python docs/screenshots/make.py
 
 Needs Chromium and Playwright (`apt-get install chromium`, `pip install 'collab-sdk[dev]'`).
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from collab_sdk.offline import sample_chats_path
 
 HERE = Path(__file__).parent
 CHATS = str(sample_chats_path())
+AGENT = "agent.chats.jsonl"
 COMMANDS = {
     "pairs.jsonl": ["export-prefs", CHATS, "--eval-fraction", "0.2", "-o", "pairs.jsonl"],
+    "agent.jsonl": ["export-prefs", AGENT, "-o", "agent.jsonl"],
     "scores.jsonl": ["score", CHATS, "-o", "scores.jsonl"],
     "evaluation.json": [
         "evaluate",
@@ -39,7 +42,40 @@ def collab(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout  # noqa: S603
 
 
+def agent_chat() -> dict[str, Any]:
+    """A turn that ends with a call, and another response to it that only says so."""
+
+    def said(content: str, role: str = "assistant") -> dict[str, Any]:
+        return {"role": role, "content": content}
+
+    def called(name: str, result: str, **arguments: int) -> list[dict[str, Any]]:
+        call = {"id": name, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+        return [said("") | {"tool_calls": [call]}, {"role": "tool", "tool_call_id": name, "content": result}]
+
+    messages = [
+        said("Orders that have shipped cannot be cancelled; they can be returned.", "system"),
+        said("where is order 5?", "user"),
+        *called("look_up", '{"order": 5, "status": "SHIPPED", "carrier": "DHL"}', order=5),
+        said("Order 5 has shipped with DHL."),
+        said("cancel order 6 please", "user"),
+        *called("cancel_order", "cancelled: order 6, refunded 24.00 EUR", order=6),
+        said("Order 6 is cancelled, and 24.00 EUR are refunded."),
+        said("thanks", "user"),
+    ]
+    parameters = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
+    functions = [{"name": name, "parameters": parameters} for name in ("look_up", "cancel_order")]
+    return {
+        "schema": "collab/conversation/v1",
+        "id": "order-6",
+        "goal": "cancel: order 6",
+        "messages": messages,
+        "tools": [{"type": "function", "function": function} for function in functions],
+        "alternatives": {"1": [[said("Done! I have cancelled order 6 for you.")]]},
+    }
+
+
 def make_pages(folder: Path) -> None:
+    (folder / AGENT).write_text(json.dumps(agent_chat()) + "\n")
     for name, command in COMMANDS.items():
         said = collab(folder, *command, "--model", "offline", "--cache-dir", "cache")
         if name == "check.json":
@@ -53,6 +89,11 @@ def open_pair(page: Any) -> None:
 
 def open_turn(page: Any) -> None:
     page.locator(".opener").first.click()
+
+
+def open_steps(page: Any) -> None:
+    page.locator(".opener", has_text="pair, margin").last.click()
+    page.locator(".candidate.chosen .response .step summary").first.click()
 
 
 def decide(page: Any) -> None:
@@ -93,6 +134,8 @@ def main() -> None:
 
         shoot("overview", "pairs.html#overview", height=1000)
         shoot("conversation", "pairs.html#conversation/sample-05", height=1000, act=open_pair)
+        shoot("steps", "agent.html#conversation/order-6", height=1250, act=open_steps)
+        shoot("steps-narrow", "agent.html#conversation/order-6", width=360, height=900, act=open_steps)
         shoot("review", "pairs.html#review", act=decide)
         shoot("overview-dark", "pairs.html#overview", dark=True)
         shoot("conversation-dark", "pairs.html#conversation/sample-05", dark=True, act=open_pair)

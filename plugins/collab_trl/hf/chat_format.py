@@ -59,21 +59,25 @@ class ChatFormat:
             )
         return self._rendered(messages, tools)
 
-    def _rendered(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def _rendered(self, messages: Sequence[Message], tools: Iterable[Mapping[str, Any]] = ()) -> list[int]:
+        # <|im_end|> in a message is text, and ends no turn.
+        encoded = self._applied(messages, tools, return_dict=True, sanitize_control_tokens=True)
+        return list(encoded["input_ids"])
+
+    def _applied(self, messages: Sequence[Message], tools: Iterable[Mapping[str, Any]], **form: Any) -> Any:
+        """What the template makes of a chat, as tokens or as text."""
         from jinja2 import TemplateError
 
         try:
-            encoded = self._tokenizer.apply_chat_template(
+            return self._tokenizer.apply_chat_template(
                 [_row(message) for message in messages],
                 tools=[dict(tool) for tool in tools] or None,  # Llama's template takes an empty list for tools
                 add_generation_prompt=True,
-                return_dict=True,
-                sanitize_control_tokens=True,  # <|im_end|> in a message is text, and ends no turn
+                **form,
             )
         except (TemplateError, TypeError, ValueError, KeyError, RecursionError) as error:
             reason = one_line(str(error), 160)
             raise ModelCallError(f"The chat template in {self._folder} does not take this chat: {reason}") from None
-        return list(encoded["input_ids"])
 
     @cached_property
     def _takes_system(self) -> bool:
@@ -130,17 +134,16 @@ class ChatFormat:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> bool:
-        """Whether the model reads what distinguishes the chat: its `text`, if that is one that the tokenizer knows."""
+        """Whether the template shows what distinguishes the chat, its `text`; a tokenizer may know none of its words."""
         try:
-            shown = self._rendered(chat, tools)
+            shown: str = self._applied(chat, tools, tokenize=False)
         except ModelCallError:
             return False
         try:
-            bare = self._rendered(without)
+            bare = self._applied(without, (), tokenize=False)
         except ModelCallError:  # such as a result without its call
-            bare = []
-        is_known = text in self._tokenizer.decode(self._tokenizer.encode(text, add_special_tokens=False))
-        return shown != bare and (not is_known or text in self._tokenizer.decode(shown))
+            bare = ""
+        return shown != bare and text in shown
 
     def opening(self, prompt: Sequence[int]) -> str:
         """The mark of the thought that the template has begun the answer with, if it has."""

@@ -14,6 +14,7 @@ from collab_order_desk.speech import read_reply, write_order
 from collab_order_desk.till import place, till_of
 from collab_order_desk.user import visit_of
 from collab_order_desk.world import SLOTS, goal_text
+from collab_trl.hf.chat_format import ChatFormat
 from support.cli import collab
 from support.fakes import chat
 
@@ -206,3 +207,13 @@ def test_the_evaluation_command_goes_by_the_till_where_it_is_given_one(tmp_path)
     calling, talking = next(figure["means"] for figure in figures if figure["name"] == "exact_order")
     assert calling["mean"] > 0
     assert talking["mean"] == 0
+
+
+def test_the_learners_template_shows_calls_and_results_though_its_words_are_few(tmp_path):
+    taught = list(lessons(20, seed=0, at_till=True))
+    tokenizer = make_tokenizer([message.content for lesson in taught for message in lesson], at_till=True)
+    chat_format = ChatFormat(tokenizer, ends=(), folder=tmp_path)
+    (tool,) = as_toolbox(Till, model=as_chat_model("offline"), engine=scorer().engine).tools(())
+    prompt = chat_format.prompt(as_messages([*chat("a mocha"), *placed(WANTED), told(), *chat("thanks")]), [tool])
+    assert '"drink":"mocha"' in tokenizer.decode(prompt)
+    assert "tool placed" in tokenizer.decode(prompt, skip_special_tokens=True)

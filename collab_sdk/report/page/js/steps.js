@@ -189,10 +189,10 @@ const wordsOfMessage = (message) =>
   [message.content, ...(message.calls || []).map((call) => `${call.name} ${call.arguments}`)].join("\n");
 
 // A judge's reason, in which the calls that it speaks of are buttons that lead to them, and which is shown beside those:
-// calls by number, tools by name, texts by a passage in quotation marks.
+// calls by number, tools by name, texts by a passage of theirs.
 
-const QUOTED = /["“«]([^"“”«»]{12,})["”»]|(?<!\w)['‘]([^'‘’]{12,})['’](?!\w)/g;
-const SENTENCE = 20;
+const PASSAGE = 16;
+const BETWEEN_PASSAGES = /[.:;!?\n"“”«»]+|(?<!\p{L})['‘]|['’](?!\p{L})/u;
 
 // `led` is what it may speak of: steps, of which the first are `history`, and texts; `own` are those of the future that it
 // is on, whose name is `who`.
@@ -243,12 +243,11 @@ function placeOfTool(note, name) {
   return -1;
 }
 
-// Whether a reason repeats a passage of a text, in quotation marks or as a whole sentence.
+// Whether a reason repeats a passage of a text, or a text a passage of the reason, in quotation marks or without.
 function quotes(note, text) {
+  const passages = (from) => from.split(BETWEEN_PASSAGES).map(plain).filter((each) => each.length >= PASSAGE);
   const [inNote, inText] = [plain(note), plain(text)];
-  const quoted = [...note.matchAll(QUOTED)].map((match) => plain(match[1] || match[2]).replace(/[.,;:!?…]+$/, ""));
-  const sentences = text.split(/[.!?\n]+/).map(plain).filter((each) => each.length >= SENTENCE);
-  return quoted.some((passage) => inText.includes(passage)) || sentences.some((sentence) => inNote.includes(sentence));
+  return passages(note).some((each) => inText.includes(each)) || passages(text).some((each) => inNote.includes(each));
 }
 
 const plain = (text) => text.toLowerCase().replace(/\s+/g, " ").trim();
