@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from collab_sdk.concurrency import all_settled, run_sync
-from collab_sdk.errors import SampleError, ToolError
+from collab_sdk.errors import SampleError
 from collab_sdk.evaluation import has_question_mark
 from collab_sdk.messages import Message, deeds_of, shown_text
 from collab_sdk.models import split_reasoning
@@ -122,14 +122,17 @@ class Player:
         return rewards
 
     async def _areply(self, history: History, draw: str) -> tuple[Reply, list[Spoken]]:
-        """The policy's turn, and its tokens. It is no messages where nothing could run one of its calls."""
-        sample = f"{history.id}/{draw}/reply"
+        """The policy's turn, and its tokens. It is no messages where a call of its had no result.
+
+        Raises SampleError if the policy could not be asked at all.
+        """
+        sample, scene = f"{history.id}/{draw}/reply", scene_of(self._log(history, draw))
         try:
-            reply = await self._scorer.rollout.arespond(
-                history.messages, sample=sample, scene=scene_of(self._log(history, draw))
-            )
-        except ToolError:
-            reply = ()
+            reply = await self._scorer.rollout.arespond(history.messages, sample=sample, scene=scene)
+        except SampleError:
+            if spoken := self._policy.take(sample):
+                return (), spoken
+            raise
         return reply, self._policy.take(sample)
 
     async def _areward(self, history: History, reply: Reply, tokens: int, draw: str) -> float | None:

@@ -142,4 +142,5 @@ def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, hist
 def said(history: History) -> list[Any]:
     """What tells one set of histories from another."""
     goal = history.conversation.goal
-    return [[message.to_dict() for message in history.messages], goal.text if goal else None]
+    said = [message.to_dict() for message in history.messages]
+    return [said, goal.text if goal else None, [dict(tool) for tool in history.tools]]

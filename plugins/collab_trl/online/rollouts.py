@@ -55,16 +55,16 @@ async def _aroll_out(chat: Conversation, rollout: Rollout, scorer: MRScorer, dra
         goal = await scorer.goals.aread(chat)
     except SampleError:
         return None
+    tools = rollout.toolbox.tools(chat.tools)
     log = replace(chat, id=f"{draw}/{chat.id}")
     future = await rollout.aconverse(chat.opening, goal=goal, scene=scene_of(log))
     if future.error is None:
         opening = Turn(index=0, history=chat.opening, response=())
-        tools = rollout.toolbox.tools(chat.tools)
         reward = scorer.reward.of(chat)
         future = await reward.agive(opening, future, goal=goal, tools=tools, conversation_id=log.id)
     if future.reward is None:
         return None
-    return _held(replace(chat, goal=goal), future)
+    return _held(replace(chat, goal=goal, tools=tools), future)
 
 
 def _held(chat: Conversation, future: Future) -> Conversation:

@@ -112,11 +112,10 @@ class Layout:
                 )
             begins.append(len(before))
         spoken = []
-        for n, place in enumerate(places):
+        for place, begin, limit in zip(places, begins, [*begins[1:], len(whole)], strict=True):
             is_last = place == len(messages) - 1
-            limit = len(whole) if is_last else begins[n + 1] if n + 1 < len(begins) else len(whole)
-            end = limit if is_last else self._end(example, messages[: place + 1], whole, begins[n], limit)
-            spoken.append((begins[n], end))
+            end = limit if is_last else self._end(example, messages[: place + 1], whole, begin, limit)
+            spoken.append((begin, end))
         return spoken
 
     def _end(self, example: Example, messages: Messages, whole: list[int], begin: int, limit: int) -> int:
@@ -132,7 +131,8 @@ class Layout:
 
 def _check_text(example: Example, tokenizer: Any) -> None:
     for completion in (example.chosen, example.rejected):
-        if completion and not any(message["content"].strip() or message.get("tool_calls") for message in completion):
+        own = [message for message in completion if message["role"] == "assistant"]
+        if completion and not any(message["content"].strip() or message.get("tool_calls") for message in own):
             raise FaultyExampleError("an empty completion")
     # `all_special_tokens` leaves out those that only the vocabulary knows to be special, as Llama 3's <|eot_id|>.
     markers = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}

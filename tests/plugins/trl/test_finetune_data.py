@@ -121,7 +121,9 @@ def test_a_gzipped_file_is_read(base, tmp_path):
 def test_tools_are_laid_out_by_the_template(base, tmp_path):
     template = (base / "chat_template.jinja").read_text()
     with_tools = write_base(tmp_path / "base")
-    (with_tools / "chat_template.jinja").write_text("{% if tools %}{{ tools[0].function.name }}|{% endif %}" + template)
+    shown = "{% if tools %}{{ tools[0].function.name }}|{% endif %}"
+    calls = "{% for m in messages if m.tool_calls %}{{ m.tool_calls | tojson }}{% endfor %}"
+    (with_tools / "chat_template.jinja").write_text(shown + calls + template)
     tools = [{"name": "brew", "parameters": {"size": 1}}]  # as LLaMA-Factory writes them
     data = write_rows(tmp_path / "prefs.jsonl", [pair(0, tools=json.dumps(tools))])
     preflight = prepared(data, with_tools, tmp_path / "out", eval_fraction=0.0).preflight
