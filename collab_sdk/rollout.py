@@ -178,12 +178,12 @@ class Rollout:
         try:
             _check_start(start)
             async with self.toolbox.open(scene) as toolbox:
+                first = None
                 if start and begins_with == "answer":
-                    window -= 1
-                    await self._aturn(start, played, toolbox, draw=f"{named}/answer-{sample}", named=named)
-                elif _is_in_turn(start) and not await self._aturn(
-                    start, played, toolbox, draw=f"{scene.sample}/turn", named=named
-                ):
+                    window, first = window - 1, f"{named}/answer-{sample}"
+                elif _is_in_turn(start):
+                    first = f"{scene.sample}/turn"
+                if first and not await self._aturn(start, played, toolbox, draw=first, named=named):
                     return Future(sample=sample, messages=tuple(played), end=End.CALLS)
                 for step in range(window):
                     draw = f"{scene.sample}/{step}"
