@@ -134,7 +134,7 @@ class ChatFormat:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> bool:
-        """Whether the template shows what distinguishes the chat, its `text`; a tokenizer may know none of its words."""
+        """Whether the template shows what distinguishes the chat: its `text`, whose words a tokenizer may not know."""
         try:
             shown: str = self._applied(chat, tools, tokenize=False)
         except ModelCallError:
