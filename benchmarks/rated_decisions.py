@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from table import Row, finish, judged
+from table import Row, finish, judged, show
 
 from collab_sdk import Conversation, Engine, MRScore, MRScorer, Rollout, Simulator, read_conversations
 from collab_sdk.errors import SampleError
@@ -85,7 +85,8 @@ def main() -> None:
     share = table[-1]["scored"] / len(rows)
     usage = engine.ledger.to_dict()
     finish(table, [judged("share with a score", share, at_least=TARGET)], options.path, usage=usage, seconds=seconds)
-    print(f"\n{len(rows)} decisions in {seconds:.0f} s")
+    print(f"\n{len(rows)} decisions in {seconds:.0f} s\n")
+    show([{"role": role, "calls": each["calls"], "cached": each["cache_hits"]} for role, each in usage.items()])
     for reason, count in missing(scores).most_common(5):
         print(f"{count} without a score: {reason}")
 

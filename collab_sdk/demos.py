@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 __all__ = ["Demo", "Shown"]
 

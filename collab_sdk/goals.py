@@ -8,12 +8,13 @@ from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.errors import UsageError
+from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Items, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence_goal, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
-from collab_sdk.types import Conversation, Goal, Message
+from collab_sdk.types import Conversation, Goal
 
 __all__ = ["GOAL_FORM", "GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
 

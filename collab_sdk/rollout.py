@@ -12,13 +12,14 @@ from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, ToolError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
+from collab_sdk.messages import Message, shown_text, unanswered_calls
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for, without_settings
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.simulator import Simulator
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS, ROLE_DEFAULTS, ModelSettings
 from collab_sdk.tools import NOWHERE, OpenToolbox, Scene, Tools, as_toolbox, goes_in_a_circle
-from collab_sdk.types import Conversation, End, Future, Goal, Message, Per, shown_text, unanswered_calls
+from collab_sdk.types import Conversation, End, Future, Goal, Per
 
 __all__ = ["Rollout"]
 
@@ -177,12 +178,12 @@ class Rollout:
         try:
             _check_start(start)
             async with self.toolbox.open(scene) as toolbox:
+                first = None
                 if start and begins_with == "answer":
-                    window -= 1
-                    await self._aturn(start, played, toolbox, draw=f"{named}/answer-{sample}", named=named)
-                elif _is_in_turn(start) and not await self._aturn(
-                    start, played, toolbox, draw=f"{scene.sample}/turn", named=named
-                ):
+                    window, first = window - 1, f"{named}/answer-{sample}"
+                elif _is_in_turn(start):
+                    first = f"{scene.sample}/turn"
+                if first and not await self._aturn(start, played, toolbox, draw=first, named=named):
                     return Future(sample=sample, messages=tuple(played), end=End.CALLS)
                 for step in range(window):
                     draw = f"{scene.sample}/{step}"

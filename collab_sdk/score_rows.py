@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from collab_sdk.types import Future, Message, MRScore
+from collab_sdk.messages import Message
+from collab_sdk.types import Future, MRScore
 
 __all__ = ["RUN_SCHEMA", "SCORE_SCHEMA", "future_row", "response_row", "run_row", "score_row"]
 

@@ -10,6 +10,7 @@ from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
+from collab_sdk.messages import Message, as_messages, is_decision
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.models.reasoning import conversation_without_reasoning, without_reasoning
@@ -19,18 +20,7 @@ from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
 from collab_sdk.tools import Scene
-from collab_sdk.types import (
-    Conversation,
-    End,
-    Future,
-    Goal,
-    Message,
-    MRScore,
-    Per,
-    Turn,
-    as_messages,
-    is_decision,
-)
+from collab_sdk.types import Conversation, End, Future, Goal, MRScore, Per, Turn
 
 __all__ = ["MRScorer", "Response", "scene_of"]
 

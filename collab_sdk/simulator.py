@@ -7,12 +7,13 @@ from typing import Any
 from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine, default_engine
+from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Flag, Note, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_goal, fence_transcript, json_line
 from collab_sdk.spec import ROLE_DEFAULTS
-from collab_sdk.types import Goal, Message, as_messages
+from collab_sdk.types import Goal
 
 __all__ = ["Simulator", "UserTurn"]
 

@@ -23,7 +23,8 @@ HEAVY = set(
 LAYERS = [
     {"errors", "suppression", "tokens", "version"},
     {"files", "secrets"},
-    {"types", "plugins", "values"},
+    {"messages", "plugins", "values"},
+    {"types"},
     {"prompts"},
     {"spec", "concurrency", "stats", "sandbox", "demos"},
     {"models"},

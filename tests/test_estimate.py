@@ -18,11 +18,11 @@ from collab_sdk import (
     TokenPenalty,
     read_conversations,
 )
+from collab_sdk.messages import as_messages
 from collab_sdk.models.base import CallRole
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.spec import Price
 from collab_sdk.tools import with_tools
-from collab_sdk.types import as_messages
 
 FREE = {role: Price(prompt=0.0, completion=0.0) for role in CallRole}
 

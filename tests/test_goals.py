@@ -11,10 +11,10 @@ from support.fakes import chat, judged, scorer_of, user_says
 from collab_sdk import Conversation, Engine, Goal, MRScorer, PreferenceExporter, Rollout, Simulator
 from collab_sdk.errors import UnreadableReplyError, UsageError
 from collab_sdk.goals import GoalReader
+from collab_sdk.messages import as_messages
 from collab_sdk.models.base import CallRole
 from collab_sdk.prompts import unfence_goal, unfence_transcript
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import as_messages
 
 MILKS = ("oat milk", "soy milk", "whole milk")
 GUESS, QUESTION = "Here you are, with oat milk.", "Which milk?"

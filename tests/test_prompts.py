@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import chat, judged, scorer_of, user_says
 
+from collab_sdk.messages import Message
 from collab_sdk.prompts import (
     Tag,
     fence,
@@ -18,7 +19,7 @@ from collab_sdk.prompts import (
     unfence_goal,
     unfence_transcript,
 )
-from collab_sdk.types import Goal, Message
+from collab_sdk.types import Goal
 
 TAGS = get_args(Tag)
 pieces = st.sampled_from(["<", "/", "\\", ">", "|", " ", "\n", "&lt;", "goal", "GOAL", "transcript", "criteria", "x"])

@@ -13,9 +13,10 @@ import collab_sdk
 from collab_sdk import ChatModel, Conversation, Engine, MRScore, MRScorer, PreferenceExporter, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
 from collab_sdk.evaluation import Evaluator
+from collab_sdk.messages import Message
 from collab_sdk.models import ModelLike
 from collab_sdk.preferences import ScoredConversation
-from collab_sdk.types import Future, Goal, Message
+from collab_sdk.types import Future, Goal
 
 ROOMS = sorted(module.name for module in pkgutil.iter_modules(collab_sdk.__path__))
 

@@ -6,10 +6,11 @@ from support.fakes import chat, judged, scorer_of, user_says
 
 from collab_sdk import Conversation, Goal, Message, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
 from collab_sdk.errors import EndpointError, ModelCallError, NotEnoughSamplesError, UnknownNameError, UsageError
+from collab_sdk.messages import as_messages
 from collab_sdk.models import spec_of
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.tokens import count_tokens
-from collab_sdk.types import End, as_messages
+from collab_sdk.types import End
 
 CHAT = chat("a coffee", "Which one?")
 

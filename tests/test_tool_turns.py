@@ -6,9 +6,11 @@ import pytest
 from support.fakes import judged, scorer_of
 
 from collab_sdk import ChatReply, Conversation, Goal, PreferenceExporter
+from collab_sdk.concurrency import run_sync
+from collab_sdk.messages import Message, as_messages, deeds_of
 from collab_sdk.spec import MetricSpec
-from collab_sdk.tools import Toolbox, as_toolbox
-from collab_sdk.types import End, Message, as_messages, deeds_of
+from collab_sdk.tools import Scene, Toolbox, as_toolbox
+from collab_sdk.types import End
 
 TOOLS = (
     {"type": "function", "function": {"name": "look_up", "description": "An order.", "parameters": {}}},
@@ -245,6 +247,14 @@ def test_a_bot_that_goes_in_a_circle_is_stopped():
     scorer = scorer_of(assistant=lambda _: reply_with("look_up", order=5), judge=judge_of(), window=1, samples=1)
     [future] = scorer.score(SHIPPED[:5], goal="x", tools=TOOLS).futures
     assert (future.end, len(calls_in(future.messages))) == (End.CALLS, 4)
+
+
+def test_a_whole_conversation_ends_where_its_first_turn_does_not():
+    rollout = scorer_of(assistant=lambda _: reply_with("look_up", order=5), window=3).rollout
+    scene = Scene(tools=TOOLS, logged=as_messages(SHIPPED))
+    future = run_sync(rollout.aconverse(SHIPPED[:2], goal="x", scene=scene))
+    assert future.end is End.CALLS
+    assert not any(message.role == "user" for message in future.messages)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from collab_order_desk.world import NAMES, said_by_user
 from plots import Figures, draw_arms, interval
 
 from collab_sdk import as_chat_model
-from collab_sdk.types import as_messages
+from collab_sdk.messages import as_messages
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,10 @@ from collab_cli.units import duration
 from collab_sdk.demos import Demo, Shown
 from collab_sdk.errors import MissingExtraError, OutputError
 from collab_sdk.files import beside, export_files
+from collab_sdk.messages import as_messages
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.plugins import load
 from collab_sdk.report import write_report
-from collab_sdk.types import as_messages
 
 if TYPE_CHECKING:
     from rich.table import Table

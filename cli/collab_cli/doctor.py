@@ -20,9 +20,9 @@ from collab_sdk import ChatModel, ChatRequest, Engine, ModelSettings, ModelSpec,
 from collab_sdk.concurrency import run_sync
 from collab_sdk.engine import RetryPolicy
 from collab_sdk.errors import CollabError
+from collab_sdk.messages import Message
 from collab_sdk.models import SERVERS_OWN, CallRole, keys_of, settings_for, spec_of
 from collab_sdk.spec import Limits
-from collab_sdk.types import Message
 
 MODEL_SECONDS = 30.0
 MODEL_TRIES = 2

@@ -18,7 +18,7 @@ from collab_cli.units import of
 from collab_sdk import Conversation
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import ConversationStore, StoredChat
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collab_sdk.types import Message, ToolCall, shown_text
+from collab_sdk.messages import Message, ToolCall, shown_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

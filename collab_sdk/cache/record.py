@@ -12,10 +12,10 @@ from dataclasses import asdict
 from typing import Any
 
 from collab_sdk.errors import SampleError
+from collab_sdk.messages import Message
 from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.dialect import Dialect
 from collab_sdk.models.replies import checked
-from collab_sdk.types import Message
 
 KEY_VERSION = 2
 MAX_ROW_BYTES = 64 << 20

@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import EmptyReplyError, TruncatedReplyError, UnreadableReplyError
+from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.form import Form
 from collab_sdk.models.reading import read_fenced, read_reply
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import ModelSettings
-from collab_sdk.types import Message
 
 T = TypeVar("T")
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from functools import partial
 
+from collab_sdk.messages import Message
 from collab_sdk.metrics.base import Rubric, read_verdict, verdict
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.prompts import load_prompt
-from collab_sdk.types import Goal, Message
+from collab_sdk.types import Goal
 
 
 async def judge_request_is_clear(

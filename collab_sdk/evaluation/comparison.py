@@ -9,12 +9,13 @@ from typing import TypeVar
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.evaluation.asking import judge_asks_question, judge_request_is_clear
+from collab_sdk.messages import Message
 from collab_sdk.metrics import tokens_by_role
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.runs.local import run_here
 from collab_sdk.scorer import MRScorer, scene_of
 from collab_sdk.stats.bootstrap import Estimate, estimate_mean
-from collab_sdk.types import Conversation, Goal, Message, MRScore, Turn
+from collab_sdk.types import Conversation, Goal, MRScore, Turn
 
 T = TypeVar("T")
 

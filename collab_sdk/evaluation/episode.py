@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from collab_sdk.messages import Message
 from collab_sdk.metrics import tokens_by_role
-from collab_sdk.types import Conversation, Future, Message, Turn
+from collab_sdk.types import Conversation, Future, Turn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from collab_sdk.messages import Message
 from collab_sdk.metrics import Judge, Judgement, Rubric
 from collab_sdk.metrics.base import MOST_ITEMS
 from collab_sdk.models.form import Flag, Form, Items, Note, Record
 from collab_sdk.prompts import load_prompt
-from collab_sdk.types import Goal, Message
+from collab_sdk.types import Goal
 
 NAME = "useful_questions"
 QUESTION_MARKS = "?\uff1f\u061f\u037e\u055e"

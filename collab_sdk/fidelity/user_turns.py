@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from collab_sdk.messages import Message
 from collab_sdk.simulator import UserTurn
-from collab_sdk.types import Conversation, Goal, Message
+from collab_sdk.types import Conversation, Goal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from collab_sdk.errors import SampleError
+from collab_sdk.messages import Message
 from collab_sdk.models.form import Anything, Flag, Form, Items, Note, Number, Record
-from collab_sdk.types import Conversation, Goal, Message
+from collab_sdk.types import Conversation, Goal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,13 +5,14 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_fenced, ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
+from collab_sdk.messages import Message
 from collab_sdk.metrics.base import Judgement, Rubric
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Record
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_deeds, fence_goal, fence_transcript, json_line
 from collab_sdk.spec import ROLE_DEFAULTS
-from collab_sdk.types import Goal, Message
+from collab_sdk.types import Goal
 
 ARTEFACT = "artefact"
 """The tag between which the judge copies what was delivered."""

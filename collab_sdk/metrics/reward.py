@@ -10,6 +10,7 @@ from typing import Any
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import RunStoppedError, SampleError
+from collab_sdk.messages import Message
 from collab_sdk.metrics.base import (
     Evidence,
     Judgement,
@@ -23,7 +24,7 @@ from collab_sdk.metrics.base import (
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.secrets import one_line
 from collab_sdk.tokens import count_tokens
-from collab_sdk.types import Conversation, Future, Goal, Message, Turn
+from collab_sdk.types import Conversation, Future, Goal, Turn
 
 
 class Reward:

@@ -7,10 +7,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+from collab_sdk.messages import Message
 from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.providers import ApiKey
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
-from collab_sdk.types import Message
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 SETTINGS = frozenset(each.name for each in fields(ModelSettings))

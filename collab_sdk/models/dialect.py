@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from collab_sdk.messages import Message
 from collab_sdk.spec import ModelSettings
-from collab_sdk.types import Message
 
 SYSTEM, RESPONSE_FORMAT = "system", "response_format"
 """What can be refused, beside the settings by their names: the system role, and the way to ask for JSON."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
+from collab_sdk.messages import Message
 from collab_sdk.models.base import NOTHING, ChatModel, ChatReply, ChatRequest, takes_of
 from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.providers import ApiKey
 from collab_sdk.plugins import source_file
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import Price
-from collab_sdk.types import Message
 
 PROACTIVE, PROMPT = "proactive:", "prompt:"
 

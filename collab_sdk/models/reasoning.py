@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from collab_sdk.messages import Message, as_messages, is_decision
 from collab_sdk.models.base import ChatReply
-from collab_sdk.types import PARTIAL_TURNS, Conversation, Message, as_messages, is_decision
+from collab_sdk.types import PARTIAL_TURNS, Conversation
 
 _TAG = r"(?i:(?:[a-z]+:)?(?:think(?:ing)?|longcat_think))"
 _WORD = r"(?i:(?:[a-z]+:)?(?:reasoning|thoughts?))"

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Sequence
 
+from collab_sdk.messages import Message
 from collab_sdk.offline.questions import open_questions
 from collab_sdk.offline.reading import read_assistant
 from collab_sdk.offline.voice import Voice
 from collab_sdk.offline.wishes import is_question, wishes
 from collab_sdk.offline.words import squash
 from collab_sdk.prompts import load_prompt
-from collab_sdk.types import Message
 
 # Never "here you go": `here` is also where a coffee is drunk.
 DONE = ("Done: {}.", "All set: {}.", "Sure, {}.", "Okay, that's {}.", "There you go, {}.")

@@ -5,14 +5,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from collab_sdk.messages import Message, only_reads
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.offline import assistant
-from collab_sdk.offline.deeds import Deed, is_refusal, plain, spelt_out, stems_of, steps, tool_acts
+from collab_sdk.offline.deeds import Deed, is_refusal, plain, spelt_out, stems_of, steps
 from collab_sdk.offline.reading import read_assistant
 from collab_sdk.offline.voice import Voice
 from collab_sdk.offline.wishes import is_question, wishes
 from collab_sdk.offline.words import Words, squash, tokens_of
-from collab_sdk.types import Message
 
 ACTED = ("Done: {}.", "That is done: {}.", "All set: {}.")
 FOUND = ("Here is what I see: {}.", "It says: {}.", "I looked it up: {}.")
@@ -123,7 +123,7 @@ def _fit(tool: Mapping[str, Any], text: str) -> int:
     by_purpose = len(stems_of(f"{purpose} {spelt_out(' '.join(_properties(tool)))}") & spoken)
     if verb & spoken or by_value:
         return VERB + 10 * by_value + by_name + by_purpose
-    if tool_acts(_named(tool)):
+    if not only_reads(_named(tool)):
         return by_purpose if by_purpose >= PURPOSE else 0
     return 10 * by_name + by_purpose if by_name or by_purpose > 1 else 0
 

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from collab_sdk.messages import Message
 from collab_sdk.offline.deeds import CLAUSE, Deed, plain, stems_of, steps
 from collab_sdk.offline.facts import FILLER
 from collab_sdk.offline.words import sentences
-from collab_sdk.types import Message
 
 PARTICIPLE = (
     r"(?!(?:need|indeed|based|call|nam|allow|suppos|interest|pleas|excit|worri|relat|limit)(?:ed)?\b)"

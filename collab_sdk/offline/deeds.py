@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+from collab_sdk.messages import Message, ToolCall, only_reads
 from collab_sdk.offline.words import tokens_of
-from collab_sdk.types import Message, ToolCall
 
 REFUSAL = re.compile(
     r"\b(?:errors?|fail(?:s|ed|ure)?|cannot|could(?: not|n['’]t)|can['’]?t|unable|den(?:ied|ies)|refuse[sd]?|declined"
@@ -21,10 +21,6 @@ BEGINNING = 300
 """Characters of a result in which a refusal is looked for: a long document may hold any word."""
 OUTCOMES = ("status", "result", "message", "detail", "reason", "outcome")
 """Keys of a JSON result under which a refusal may stand in words."""
-READING = frozenset(
-    "calculate check compute fetch find get list look lookup query read retrieve search see show think view who".split()
-)
-"""What the name of a tool begins with that changes nothing."""
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 ENDING = re.compile(r"(?:ation|ing|ed|es|(?<!s)s|e)$")
 IRREGULAR = {"sent": "send", "paid": "pay", "made": "make", "found": "find", "bought": "buy", "sold": "sell"}
@@ -42,7 +38,7 @@ class Deed:
     @property
     def acts(self) -> bool:
         """Whether it changes something, rather than looking it up."""
-        return tool_acts(self.call.name)
+        return not only_reads(self.call.name)
 
     @cached_property
     def succeeded(self) -> bool:
@@ -65,15 +61,11 @@ class Deed:
         return frozenset().union(*(stems_of(clause) for clause in clauses if not REFUSAL.search(clause)))
 
 
-def tool_acts(name: str) -> bool:
-    """Whether a tool of that name changes something."""
-    first = tokens_of(spelt_out(name))[:1]
-    return bool(first) and first[0] not in READING
-
-
 def verbs_of(names: Iterable[str]) -> frozenset[str]:
     """What the tools of these names do that change something, as the stems of their first words."""
-    return frozenset().union(*(stems_of(tokens_of(spelt_out(name))[0]) for name in names if tool_acts(name)))
+    return frozenset().union(
+        *(stems_of(tokens_of(spelt_out(name))[0]) for name in names if name and not only_reads(name))
+    )
 
 
 def steps(transcript: Iterable[Message]) -> Iterator[Message | Deed]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
+from collab_sdk.messages import Message
 from collab_sdk.offline.facts import AS_WRITTEN, Fact, parse_goal
 from collab_sdk.offline.voice import Voice
 from collab_sdk.offline.wishes import wishes
 from collab_sdk.offline.words import Words
-from collab_sdk.types import Message
 
 LINES = 12
 

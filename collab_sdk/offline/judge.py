@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from collab_sdk.messages import Message
 from collab_sdk.offline.claims import claims
 from collab_sdk.offline.deeds import spelt_out, stems_of, verbs_of
 from collab_sdk.offline.facts import EMPTY, parse_goal
 from collab_sdk.offline.progress import GoalProgress, follow
 from collab_sdk.offline.reading import read_assistant
 from collab_sdk.offline.words import sentences
-from collab_sdk.types import Message
 
 CRITERION = re.compile(r"^(\w+):", re.MULTILINE)
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")

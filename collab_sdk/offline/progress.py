@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from collab_sdk.messages import Message
 from collab_sdk.offline.deeds import Deed, stems_of, steps
 from collab_sdk.offline.facts import Fact
 from collab_sdk.offline.reading import Reading, read_assistant
 from collab_sdk.offline.words import Words
-from collab_sdk.types import Message
 
 
 @dataclass(slots=True)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from collab_sdk.messages import Message
 from collab_sdk.offline.facts import Fact, parse_goal
 from collab_sdk.offline.progress import GoalProgress, follow
 from collab_sdk.offline.reading import Reading
 from collab_sdk.offline.voice import Voice
 from collab_sdk.offline.words import squash, tokens_of
-from collab_sdk.types import Message
 
 ANSWERS = ("{}", "{} please", "{}, please")
 JOINS = (" and ", ", ")

@@ -6,11 +6,12 @@ from enum import StrEnum
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
+from collab_sdk.messages import Message, deeds_of
 from collab_sdk.models.instructed import with_instructions
 from collab_sdk.prompts import load_prompt
 from collab_sdk.rollout import Rollout
 from collab_sdk.tools import Scene
-from collab_sdk.types import Message, Per, Turn, deeds_of
+from collab_sdk.types import Per, Turn
 
 
 class Source(StrEnum):

@@ -12,9 +12,10 @@ from typing import Any, Self
 from collab_sdk.errors import OutputError, UsageError
 from collab_sdk.files import NO_INPUTS, Inputs, JsonlWriter, beside, export_files, run_path
 from collab_sdk.logs import Catalogue, get_preference_format
+from collab_sdk.messages import Message
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.score_rows import score_row
-from collab_sdk.types import Conversation, Goal, Message
+from collab_sdk.types import Conversation, Goal
 
 TURN_SCHEMA = "collab/scored-turn/v2"
 

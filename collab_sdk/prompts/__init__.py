@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal, get_args
 
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 __all__ = [
     "Prompt",

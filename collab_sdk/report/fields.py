@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from collab_sdk.types import Message, deeds_of, shown_text
+from collab_sdk.messages import Message, deeds_of, shown_text
 
 Row = dict[str, Any]
 Deeds = tuple[tuple[str, ...], ...]

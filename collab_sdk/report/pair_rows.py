@@ -6,8 +6,9 @@ from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.preference_rows import PREFERENCES
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
 from collab_sdk.logs.writers.base import for_templates
+from collab_sdk.messages import as_messages
 from collab_sdk.report.fields import Deeds, Row, deeds, number, rows, text
-from collab_sdk.types import Conversation, as_messages
+from collab_sdk.types import Conversation
 
 SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"))
 

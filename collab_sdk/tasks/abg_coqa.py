@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.messages import Message
 from collab_sdk.tasks.base import Row, Task, first_text
-from collab_sdk.types import Conversation, Goal, Message
+from collab_sdk.types import Conversation, Goal
 
 LABELS = {"ambiguous": True, "non_ambiguous": False}
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
 from collab_sdk.goals import GOAL_FORM, read_goal
+from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
-from collab_sdk.types import Goal, Message
+from collab_sdk.types import Goal
 
 
 class BriefWriter:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from collab_sdk.types import Message, ToolCall
+from collab_sdk.messages import Message, ToolCall
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
+from collab_sdk.messages import Message
 from collab_sdk.tools.base import Done, done_calls, function_tool
-from collab_sdk.types import Conversation, Message
+from collab_sdk.types import Conversation
 
 ENOUGH = 3
 """Calls of a tool from which on an argument that all of them have is taken to be required."""

@@ -14,6 +14,7 @@ from typing import Any
 from collab_sdk.concurrency import OneThread, in_thread
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import RunStoppedError, ToolError, UsageError
+from collab_sdk.messages import Message, ToolCall
 from collab_sdk.plugins import function_code, import_named
 from collab_sdk.secrets import one_line
 from collab_sdk.suppression import suppress
@@ -21,7 +22,6 @@ from collab_sdk.tools.base import Scene, done_calls, tool_name
 from collab_sdk.tools.results import as_text
 from collab_sdk.tools.schema import mistakes
 from collab_sdk.tools.signature import tool_of
-from collab_sdk.types import Message, ToolCall
 
 RAISED = "error: "
 """Begins a result that says what a tool raised."""

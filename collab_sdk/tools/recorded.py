@@ -6,25 +6,13 @@ read, unless a word such as update follows; every other call may have changed so
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from collab_sdk.messages import Message, ToolCall, only_reads
 from collab_sdk.tools.base import Done, Scene, done_calls
-from collab_sdk.types import Message, ToolCall
-
-READS = frozenset(
-    """browse calculate calc check compare compute convert count describe estimate explain fetch find get has is list
-    load look lookup query read recall retrieve scan search show summarize think validate verify view""".split()
-)
-WRITES = frozenset(
-    """and cancel create delete edit insert modify or remove replace save send submit update upsert write""".split()
-)
-"""Behind one of READS, as in get_or_create, they make it a call that may write."""
-WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-NAMESPACE = re.compile(r"__|[.:/]")
 
 Key = tuple[str, str]
 Written = frozenset[tuple[Key, int]]
@@ -99,13 +87,7 @@ def _written(calls: Iterable[Done]) -> Written:
 def _may_write(done: Done) -> bool:
     if (done.result or "").lstrip()[:5].lower() == "error":
         return False
-    first, *others = words_of(done.call.name) or [""]
-    return first not in READS or not WRITES.isdisjoint(others)
-
-
-def words_of(name: str) -> list[str]:
-    """The words of a tool's name in small letters, without those of the server or module in front of it."""
-    return [word.lower() for word in WORD.findall(NAMESPACE.split(name)[-1])]
+    return not only_reads(done.call.name)
 
 
 def _common(logged: Sequence[Message], messages: Sequence[Message]) -> int:

@@ -7,13 +7,13 @@ from typing import Any
 
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SandboxError, ToolError, UsageError
+from collab_sdk.messages import ToolCall
 from collab_sdk.plugins import import_named
 from collab_sdk.sandbox import ISOLATIONS, Isolation, ProgramLimits, TalkingProgram, find_isolation
 from collab_sdk.secrets import one_line
 from collab_sdk.tools import results
 from collab_sdk.tools.base import Scene
 from collab_sdk.tools.python import RAISED, PythonSession, PythonTools, Raised
-from collab_sdk.types import ToolCall
 
 PREFIX = "sandbox:"
 LIFE, CPU = 3_600.0, 60

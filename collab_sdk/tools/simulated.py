@@ -7,12 +7,12 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
+from collab_sdk.messages import Message, ToolCall
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Note, Record
 from collab_sdk.prompts import fence, json_line, middle_out
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.tools.base import Done, Scene, done_calls, tool_name
-from collab_sdk.types import Message, ToolCall
 
 MOST_OF_CALLS, MOST_OF_EXAMPLES, MOST_OF_ONE = 40_000, 12_000, 4_000
 """Characters that the model sees of the calls so far, of the examples, and of the arguments or result of one call."""

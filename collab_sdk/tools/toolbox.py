@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.errors import ToolError
+from collab_sdk.messages import Message, ToolCall
 from collab_sdk.tools.base import Scene, ToolRunner, ToolSession, tool_name
 from collab_sdk.tools.inferred import CallShapes
 from collab_sdk.tools.schema import mistakes
 from collab_sdk.tools.simulated import SimulatedTools
-from collab_sdk.types import Conversation, Message, ToolCall
+from collab_sdk.types import Conversation
 
 MOST_CHARACTERS = 200_000
 """In one result. What is longer would be in every later prompt of the future."""

@@ -11,7 +11,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 from collab_langchain.messages import before_and_last, langchain_messages
 from collab_langchain.schema import AnyRunnable, Kind, front, human_variables, is_graph, parts, whole_kind
 from collab_sdk.errors import UsageError
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 HISTORY_NAMES = frozenset({"messages", "history", "chat_history"})
 INPUT_NAMES = frozenset({"input", "question", "query", "human_input", "user_input"})

@@ -14,7 +14,7 @@ from collab_langchain.messages import before_and_last, langchain_messages
 from collab_langchain.schema import AnyRunnable, front
 from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import UsageError
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 
 def session_keys(runnable: AnyRunnable, name: str) -> list[str]:

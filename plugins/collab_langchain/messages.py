@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from langchain_core.messages import BaseMessage, convert_to_messages
 
 from collab_sdk.errors import BotError
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 
 def langchain_messages(history: Sequence[Message]) -> list[BaseMessage]:

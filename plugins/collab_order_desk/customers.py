@@ -6,7 +6,8 @@ from random import Random
 
 from collab_order_desk.phrasings import PHRASINGS, TRAINED, Phrasings, opening
 from collab_order_desk.world import NAMES, Order, Split, goal_text, orders
-from collab_sdk.types import Conversation, Goal, Message
+from collab_sdk.messages import Message
+from collab_sdk.types import Conversation, Goal
 
 CLEAR = 0.35
 """The share of openings that leave nothing open."""

@@ -14,10 +14,10 @@ from collab_order_desk.till import claims, has_till, till_of
 from collab_order_desk.user import reply, visit_of
 from collab_order_desk.world import NAMES, Order, consistent_orders, goal_text, read_order, said_by_user
 from collab_sdk.errors import ModelCallError, UnknownNameError
+from collab_sdk.messages import Message
 from collab_sdk.models import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.prompts import unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
-from collab_sdk.types import Message
 
 VERSION = 2
 """Part of the cache key: raise it whenever the user behaves otherwise."""

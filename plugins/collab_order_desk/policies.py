@@ -7,9 +7,9 @@ from typing import Any
 from collab_order_desk.speech import read_reply, write_order, write_question
 from collab_order_desk.till import place
 from collab_order_desk.world import NAMES, SLOTS, said_by_user
+from collab_sdk.messages import Message, as_messages
 from collab_sdk.models import ChatReply, ChatRequest
 from collab_sdk.spec import Price
-from collab_sdk.types import Message, as_messages
 
 Policy = Callable[[Sequence[Mapping[str, Any]]], str]
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from collab_order_desk.world import NAMES, SLOT_OF, SLOTS, Order, named_in
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 ASKED = re.compile(r"\b(?:" + "|".join(slot.asked for slot in SLOTS) + r")\b", re.IGNORECASE)
 SLOT_ASKED = {slot.asked: slot.name for slot in SLOTS}

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from collab_order_desk.customers import customers
 from collab_order_desk.world import NAMES, goal_text, named_in, read_order
 from collab_sdk.errors import InputError
+from collab_sdk.messages import Message
 from collab_sdk.tasks import Row, Task
-from collab_sdk.types import Conversation, Goal, Message
+from collab_sdk.types import Conversation, Goal
 
 CUSTOMERS = 500
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from collab_order_desk.speech import last_order, read_reply
 from collab_order_desk.world import NAMES, SLOT_OF, Order
-from collab_sdk.types import Message, ToolCall
+from collab_sdk.messages import Message, ToolCall
 
 PLACE_ORDER = "place_order"
 PLACED = "placed"

@@ -16,7 +16,7 @@ from collab_order_desk.phrasings import (
 )
 from collab_order_desk.speech import Reply, read_reply
 from collab_order_desk.world import NAMES, SLOT_OF, Order, named_in
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 PATIENCE = 2
 """The wrong order, and the useless question, at which the user leaves. With more, guessing until it fits would do."""

@@ -9,7 +9,7 @@ from itertools import product
 from random import Random
 from typing import Literal
 
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 Order = Mapping[str, str]
 """Slot to value. A goal, and what an assistant delivers, has every slot."""

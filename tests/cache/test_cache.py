@@ -13,7 +13,7 @@ from collab_sdk import ChatReply
 from collab_sdk.cache.disk import DiskCache
 from collab_sdk.cache.record import reply_in, row_of, to_json
 from collab_sdk.errors import CacheError
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 
 @pytest.fixture

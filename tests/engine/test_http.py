@@ -42,12 +42,12 @@ from support.server import LoopbackServer
 
 from collab_sdk import Engine, MRScorer, PreferenceExporter, Rollout, Simulator, as_chat_model, read_conversations
 from collab_sdk.errors import EndpointError, ModelCallError, UsageError
+from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.models.providers import load_litellm
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.preferences import ExportReport
 from collab_sdk.spec import Limits
-from collab_sdk.types import Message
 
 
 async def no_wait(seconds: float) -> None:

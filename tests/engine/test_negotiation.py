@@ -23,10 +23,10 @@ from collab_sdk.cache import MemoryCache
 from collab_sdk.concurrency import run_sync
 from collab_sdk.engine import ask_json
 from collab_sdk.errors import EndpointError, ModelCallError, SampleError, UnreadableReplyError
+from collab_sdk.messages import Message
 from collab_sdk.models import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.spec import ModelSettings
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import Message
 
 CHAT = [{"role": "user", "content": "A mocha, please."}, {"role": "assistant", "content": "Which milk?"}]
 

@@ -11,8 +11,8 @@ from collab_sdk import ChatRequest, Conversation, Engine, Goal, Simulator, as_ch
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import EndpointError, ModelCallError
 from collab_sdk.evaluation.comparison import acompare_bots
+from collab_sdk.messages import as_messages
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import as_messages
 
 
 def conversations(n: int = 3) -> list[Conversation]:

@@ -13,10 +13,10 @@ from collab_sdk import ChatRequest, Conversation, Goal
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import ModelCallError
 from collab_sdk.fidelity import SimulatorCheck, check_row, user_statistics, user_turns
+from collab_sdk.messages import as_messages
 from collab_sdk.prompts import unfence
 from collab_sdk.stats.auc import estimate_auc
 from collab_sdk.stats.correlation import estimate_correlation
-from collab_sdk.types import as_messages
 
 
 def conversation(name: str, goal: str, *texts: str) -> Conversation:

@@ -15,7 +15,8 @@ from support.paths import DATA
 from collab_sdk.errors import InputError
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import count_conversations, read_conversations
-from collab_sdk.types import Goal, Message
+from collab_sdk.messages import Message
+from collab_sdk.types import Goal
 
 HELLO = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
 

@@ -18,7 +18,8 @@ from collab_sdk.logs import (
     preference_format_names,
     read_conversations,
 )
-from collab_sdk.types import Conversation, Goal, Message, MRScore, PreferencePair, as_messages, deeds_of
+from collab_sdk.messages import Message, as_messages, deeds_of
+from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair
 
 USER, REPLY, OTHER = (
     {"role": role, "content": text} for role, text in (("user", "hi"), ("assistant", "a"), ("assistant", "b"))

@@ -32,11 +32,11 @@ from collab_sdk import Conversation, Engine, Goal, MRScorer, Rollout, Simulator,
 from collab_sdk.concurrency import run_sync
 from collab_sdk.engine.retry import RetryPolicy
 from collab_sdk.errors import EndpointError, NotEnoughSamplesError, UsageError
+from collab_sdk.messages import as_messages
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.tokens import count_tokens
-from collab_sdk.types import as_messages
 
 # LangChain's own message histories are deprecated, and in many apps.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")

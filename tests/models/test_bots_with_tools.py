@@ -14,9 +14,9 @@ from support.server import LoopbackServer
 
 from collab_sdk import ChatReply, ChatRequest, Engine, MRScorer, Rollout, Simulator, as_chat_model
 from collab_sdk.errors import BotError
+from collab_sdk.messages import Message, as_messages, unanswered_calls
 from collab_sdk.models import CallRole
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import Message, as_messages, unanswered_calls
 
 LOOK_UP = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 

@@ -24,11 +24,11 @@ from collab_sdk.cache import open_cache
 from collab_sdk.cache.record import call_identity
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import EndpointError, UsageError
+from collab_sdk.messages import as_messages
 from collab_sdk.models import CallRole, InstructedModel, settings_for, spec_of
 from collab_sdk.models.litellm import KEY_VARIABLES
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import as_messages
 
 SECRET = "sk-secret-of-openai"
 SLOW = pytest.mark.slow

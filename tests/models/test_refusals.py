@@ -12,9 +12,9 @@ from support.server import LoopbackServer
 
 from collab_sdk import as_chat_model
 from collab_sdk.errors import EndpointError, ModelCallError, ParameterRefusedError
+from collab_sdk.messages import as_messages
 from collab_sdk.models import CallRole, ChatModel, ChatRequest
 from collab_sdk.spec import ModelSettings
-from collab_sdk.types import as_messages
 
 SETTINGS = ModelSettings(
     temperature=0.0,

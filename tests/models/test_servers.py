@@ -22,12 +22,12 @@ from collab_sdk import ChatReply, ChatRequest, Engine, as_chat_model
 from collab_sdk.concurrency import run_sync
 from collab_sdk.engine import RetryPolicy
 from collab_sdk.errors import CollabError, EndpointError, ModelCallError, SampleError, UsageError
+from collab_sdk.messages import as_messages
 from collab_sdk.models import CallRole
 from collab_sdk.models.openai_shape import parse_retry_after, retry_after_in
 from collab_sdk.secrets import without_credentials
 from collab_sdk.spec import ModelSettings, ModelSpec, Price, RunSpec
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import as_messages
 
 MOST_MEMORY = 400
 """Megabytes of a process whose server answers without end."""
@@ -135,7 +135,7 @@ from collab_sdk import ChatRequest, Engine, as_chat_model
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError
 from collab_sdk.models import CallRole
-from collab_sdk.types import as_messages
+from collab_sdk.messages import as_messages
 
 async def no_wait(seconds): pass
 

@@ -13,10 +13,10 @@ from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, as_chat_model
 from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import BotError, CollabError, EmptyReplyError, ModelCallError, TruncatedReplyError
+from collab_sdk.messages import Message, as_messages
 from collab_sdk.models import CallRole
 from collab_sdk.spec import ModelSettings, Price
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import Message, as_messages
 from collab_sdk.values import dumps, loads
 
 LOOK_UP = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}

@@ -3,10 +3,10 @@ import asyncio
 import pytest
 
 from collab_sdk.errors import UnknownNameError
+from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.offline import OfflineModel
 from collab_sdk.prompts import load_prompt
-from collab_sdk.types import Message
 
 PASSIVE, PROACTIVE = OfflineModel(), OfflineModel(manner="proactive")
 VAGUE = (

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import OfflineModel
-from collab_sdk.types import Message
 
 
 def tool(name: str, description: str = "", required: list[str] | None = None, **properties: Any) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.paths import DATA
 
+from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.models.reading import read_fenced, read_reply
 from collab_sdk.offline import OfflineModel, sample_chats_path
 from collab_sdk.prompts import fence, fence_goal, fence_transcript, load_prompt
-from collab_sdk.types import Message
 
 COFFEE_CHATS = DATA / "coffee_chats.jsonl"
 CRITERIA = "goal: Tick off what was delivered.\ninteractivity: How well it involved the user.\nelegance: Admire."

@@ -6,9 +6,10 @@ import pytest
 from support.fakes import user_says
 
 from collab_sdk import ChatRequest, Engine, MRScorer, PreferenceExporter, Rollout, Simulator
+from collab_sdk.messages import as_messages
 from collab_sdk.models import CallRole
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import Conversation, Goal, as_messages
+from collab_sdk.types import Conversation, Goal
 
 CANCEL = {"type": "function", "function": {"name": "cancel_order", "parameters": {}}}
 LOOKED = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}

@@ -14,10 +14,10 @@ from collab_sdk.errors import (
     UnknownNameError,
     UsageError,
 )
+from collab_sdk.messages import as_messages
 from collab_sdk.preferences import Refusal
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import Limits
-from collab_sdk.types import as_messages
 
 PROACTIVE = load_prompt("proactive").text
 

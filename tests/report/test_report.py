@@ -11,10 +11,10 @@ from support.reports import called, came_back, rows_of, said, tool_turn, write_r
 from collab_sdk import MRScore, PreferencePair
 from collab_sdk.errors import MissingExtraError
 from collab_sdk.logs import get_preference_format, preference_format_names
+from collab_sdk.messages import as_messages
 from collab_sdk.report import fields, write_report
 from collab_sdk.report.packing import script_json
 from collab_sdk.report.turns import pair_id
-from collab_sdk.types import as_messages
 
 FORMATS = sorted(preference_format_names())
 

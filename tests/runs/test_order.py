@@ -19,11 +19,11 @@ from collab_sdk import (
 )
 from collab_sdk.concurrency import run_sync
 from collab_sdk.evaluation import Evaluator
+from collab_sdk.messages import as_messages
 from collab_sdk.models import CallRole
 from collab_sdk.spec import Limits
 from collab_sdk.tasks import get_task
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import as_messages
 
 
 def ask(conversation_id: str, text: str) -> ChatRequest:

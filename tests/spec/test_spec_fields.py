@@ -13,9 +13,9 @@ from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.calibration import Calibration, RewardPair, fit_calibration
 from collab_sdk.errors import UsageError
 from collab_sdk.jobs import EvaluateJob, ExportJob, ScoreJob, build_scorer
+from collab_sdk.messages import as_messages
 from collab_sdk.models import CallRole
 from collab_sdk.spec import MetricSpec, ModelSettings, ModelSpec, Price, RunSpec, made_with
-from collab_sdk.types import as_messages
 
 SERVER = ("http://127.0.0.1:1/v1",)
 ROLES = ("assistants", "simulator", "judge", "tools_model")

@@ -17,6 +17,7 @@ from collab_sdk.cache.record import call_identity
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError, EndpointError, UsageError
 from collab_sdk.jobs import ScoreJob, build_scorer, dumps, loads
+from collab_sdk.messages import as_messages
 from collab_sdk.metrics import TokenPenalty
 from collab_sdk.models import CallRole
 from collab_sdk.models.base import settings_for
@@ -32,7 +33,6 @@ from collab_sdk.spec import (
     RunnerSpec,
     RunSpec,
 )
-from collab_sdk.types import as_messages
 
 VALUE = "7f3a-not-like-a-key-91"
 """What stands in an environment variable, and looks like nothing."""

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 from collab_sdk import ChatReply, ChatRequest, Conversation, Engine, Future, Goal, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
+from collab_sdk.messages import Message, as_messages
 from collab_sdk.scorer import scene_of
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.tools import NOWHERE, Scene
-from collab_sdk.types import Message, as_messages
 
 from .fakes import user_says
 

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from collab_sdk.messages import as_messages
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.offline import OfflineModel
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import ModelSettings
-from collab_sdk.types import as_messages
 
 Brain = Callable[..., Awaitable[Any]]
 """Answers a request's body with text, or with a ChatReply; `sample` tells the draws of one body apart."""

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from collab_sdk import ChatRequest, Engine, MRScorer, Rollout, Simulator
 from collab_sdk.calibration import Calibration
+from collab_sdk.messages import Message, shown_text
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import Conversation, Message, shown_text
+from collab_sdk.types import Conversation
 
 
 def says(text: str) -> tuple[Message, ...]:

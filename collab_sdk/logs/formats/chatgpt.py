@@ -17,7 +17,8 @@ from collab_sdk.logs.formats.conversation_row import (
     to_conversation,
     with_alternatives,
 )
-from collab_sdk.types import Conversation, Message
+from collab_sdk.messages import Message
+from collab_sdk.types import Conversation
 
 Nodes = Mapping[str, Mapping[str, Any]]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 _EVERYBODY = "all"
 _UNSEEN = ("thoughts", "reasoning_recap", "model_editable_context")

@@ -6,7 +6,8 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.types import Conversation, Goal, Message, deeds_of, is_decision, link_tool_calls
+from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
+from collab_sdk.types import Conversation, Goal
 
 Row = Mapping[str, Any]
 LAST = 200

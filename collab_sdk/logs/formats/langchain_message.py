@@ -10,7 +10,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.openai_messages import openai_message
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 _ROLES = {
     "human": "user",

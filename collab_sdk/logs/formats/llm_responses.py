@@ -6,7 +6,8 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.conversation_row import check_answered, first_text, to_conversation
-from collab_sdk.types import Conversation, Message
+from collab_sdk.messages import Message
+from collab_sdk.types import Conversation
 
 _CONVERSATIONS = "SELECT coalesce(conversation_id, id) AS name FROM responses GROUP BY name ORDER BY min(id)"
 _RESPONSES = """

@@ -7,7 +7,8 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.conversation_row import check_answered, first_text, to_conversation, with_alternatives
-from collab_sdk.types import Conversation, Message
+from collab_sdk.messages import Message
+from collab_sdk.types import Conversation
 
 _PARTS = "SELECT type, tool_name, text, payload FROM parts WHERE message_hash = ? ORDER BY position"
 _SIBLINGS = "SELECT hash FROM messages WHERE parent_hash = ? AND role = 'assistant' AND hash != ? ORDER BY rowid"

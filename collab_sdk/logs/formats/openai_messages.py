@@ -10,7 +10,8 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, read_messages, to_conversation
-from collab_sdk.types import Conversation, Message, link_tool_calls
+from collab_sdk.messages import Message, link_tool_calls
+from collab_sdk.types import Conversation
 
 SCHEMA = "collab/conversation/v1"
 _TURN = re.compile("[0-9]{1,9}")

@@ -6,7 +6,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.call_row import objects
-from collab_sdk.types import Message
+from collab_sdk.messages import Message
 
 _UNSAID = ("reasoning", "tool_call", "tool_call_response")
 

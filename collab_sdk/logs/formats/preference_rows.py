@@ -17,7 +17,8 @@ from collab_sdk.logs.formats.conversation_row import (
 )
 from collab_sdk.logs.formats.openai_messages import openai_message
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
-from collab_sdk.types import Conversation, Message, link_tool_calls
+from collab_sdk.messages import Message, link_tool_calls
+from collab_sdk.types import Conversation
 
 _SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("completion", None))
 

@@ -6,7 +6,8 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, read_messages, to_conversation
-from collab_sdk.types import Conversation, Message
+from collab_sdk.messages import Message
+from collab_sdk.types import Conversation
 
 _ROLES = {
     "system": "system",

@@ -12,7 +12,8 @@ from collab_sdk.logs.formats.conversation_row import (
     text_fields,
     to_conversation,
 )
-from collab_sdk.types import Conversation, Message
+from collab_sdk.messages import Message
+from collab_sdk.types import Conversation
 
 
 def _matches(row: Row) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
-from collab_sdk.types import text_of
+from collab_sdk.messages import text_of
 
 _KEPT = ("role", "content", "name", "tool_calls", "tool_call_id", "function_call")
 _HASH_BYTES = 20

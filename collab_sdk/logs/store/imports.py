@@ -9,7 +9,8 @@ from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.chain import canonical, chain
 from collab_sdk.logs.store.messages import branches
 from collab_sdk.logs.store.reading import GOAL, IMPORTED
-from collab_sdk.types import Conversation, Message, is_decision
+from collab_sdk.messages import Message, is_decision
+from collab_sdk.types import Conversation
 
 EARLIER = 1e-3
 """Seconds between the alternatives of a turn, which are older than what the conversation went on from."""

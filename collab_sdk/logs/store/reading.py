@@ -10,7 +10,8 @@ from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES, openai_mess
 from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.messages import ancestry
 from collab_sdk.logs.store.tree import StoredCall, Tree, as_object, read_calls
-from collab_sdk.types import PARTIAL_TURNS, Conversation, Message, link_tool_calls
+from collab_sdk.messages import Message, link_tool_calls
+from collab_sdk.types import PARTIAL_TURNS, Conversation
 
 IMPORTED = "import"
 """The source of calls made from a log."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.tool_calls import arguments_object
-from collab_sdk.types import Message, MRScore, PreferencePair, ToolCall
+from collab_sdk.messages import Message, ToolCall
+from collab_sdk.types import MRScore, PreferencePair
 
 Row = dict[str, Any]
 SCHEMA = "collab/preference/v1"

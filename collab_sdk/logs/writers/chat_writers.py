@@ -8,7 +8,8 @@ from collab_sdk.errors import InputError, UnknownNameError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.openai_messages import SCHEMA
 from collab_sdk.logs.formats.tool_calls import called_function
-from collab_sdk.types import REASONING, Conversation, Message
+from collab_sdk.messages import REASONING, Message
+from collab_sdk.types import Conversation
 
 Row = dict[str, Any]
 ChatWriter = Callable[[Conversation], Row]

@@ -10,7 +10,8 @@ from typing import Any
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.tool_calls import arguments_object
 from collab_sdk.logs.writers.base import PreferenceFormat, Row
-from collab_sdk.types import Message, PreferencePair
+from collab_sdk.messages import Message
+from collab_sdk.types import PreferencePair
 
 _BETWEEN = "\n\n"
 _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"

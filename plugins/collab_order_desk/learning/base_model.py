@@ -9,8 +9,8 @@ from collab_order_desk.customers import customers
 from collab_order_desk.learning.lessons import lessons
 from collab_order_desk.till import PLACE_ORDER, place
 from collab_order_desk.world import NAMES
+from collab_sdk.messages import Message
 from collab_sdk.prompts import load_prompt
-from collab_sdk.types import Message
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,9 +14,9 @@ from collab_order_desk.learning.recipe import Recipe, play_of, train, write_open
 from collab_sdk.concurrency import run_sync
 from collab_sdk.demos import Shown
 from collab_sdk.errors import MissingExtraError
+from collab_sdk.messages import Message
 from collab_sdk.models import as_chat_model
 from collab_sdk.training import TrainingProgress
-from collab_sdk.types import Message
 
 SEED = 0
 SHARES = ("success, ambiguous", "success, clear", "asks when ambiguous", "over-asks when clear")

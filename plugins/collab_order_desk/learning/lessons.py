@@ -14,8 +14,8 @@ from collab_order_desk.speech import read_reply, write_order, write_question
 from collab_order_desk.till import PLACED, place
 from collab_order_desk.user import reply
 from collab_order_desk.world import NAMES, SLOTS, Order, said_by_user
+from collab_sdk.messages import Message
 from collab_sdk.prompts import load_prompt
-from collab_sdk.types import Message
 
 PROACTIVE = 0.15
 """The share of lessons under the proactive prompt."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from collab_sdk.errors import EndpointError, ModelCallError, ParameterRefusedError
 from collab_sdk.logs import arguments_object
+from collab_sdk.messages import Message
 from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
-from collab_sdk.types import Message
 from collab_trl.hf.grammar import Grammars
 from collab_trl.hf.written_calls import calls_in, can_be_read
 
@@ -134,7 +134,7 @@ class ChatFormat:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> bool:
-        """Whether the template shows what distinguishes the chat: its `text`, whose words a tokenizer may not know."""
+        """Whether the template shows what tells the chat apart, its `text`; a tokenizer may know none of its words."""
         try:
             shown: str = self._applied(chat, tools, tokenize=False)
         except ModelCallError:

@@ -7,8 +7,9 @@ from typing import Any
 
 from collab_sdk.errors import InputError, ModelCallError
 from collab_sdk.logs import read_conversations
+from collab_sdk.messages import Message
 from collab_sdk.tools import Toolbox
-from collab_sdk.types import Conversation, Message, Turn
+from collab_sdk.types import Conversation, Turn
 from collab_trl.hf.chat_format import ChatFormat
 
 NO_CALLS = (

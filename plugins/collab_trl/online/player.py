@@ -9,9 +9,10 @@ from typing import Any
 from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.evaluation import has_question_mark
+from collab_sdk.messages import Message, deeds_of, shown_text
 from collab_sdk.models import split_reasoning
 from collab_sdk.scorer import MRScorer, scene_of
-from collab_sdk.types import Conversation, Message, deeds_of, shown_text
+from collab_sdk.types import Conversation
 from collab_trl.online.heard import SILENCE
 from collab_trl.online.histories import History
 from collab_trl.online.policy import Policy, Spoken

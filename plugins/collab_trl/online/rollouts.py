@@ -10,10 +10,11 @@ from collab_sdk.errors import SampleError
 from collab_sdk.evaluation import has_question_mark
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer, read_conversations
+from collab_sdk.messages import shown_text
 from collab_sdk.metrics import tokens_by_role
 from collab_sdk.rollout import Rollout
 from collab_sdk.scorer import MRScorer, scene_of
-from collab_sdk.types import Conversation, Future, Turn, shown_text
+from collab_sdk.types import Conversation, Future, Turn
 
 REWARD = "reward"
 """Where a conversation's metadata has its R*."""

@@ -9,9 +9,9 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs import CallFormat, format_of, read_tools, sharegpt_message
+from collab_sdk.messages import REASONING
 from collab_sdk.models import split_reasoning
 from collab_sdk.training import opening
-from collab_sdk.types import REASONING
 
 Row = Mapping[str, Any]
 Messages = tuple[Mapping[str, Any], ...]

@@ -12,7 +12,8 @@ from support.fakes import other_texts, says
 from collab_sdk import read_conversations
 from collab_sdk.errors import InputError
 from collab_sdk.logs import ConversationStore, count_conversations
-from collab_sdk.types import Conversation, Goal, as_messages
+from collab_sdk.messages import as_messages
+from collab_sdk.types import Conversation, Goal
 
 
 def conversation(name="c", *texts, **fields):

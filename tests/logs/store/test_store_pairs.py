@@ -11,8 +11,9 @@ from support.specs import estimate
 
 from collab_sdk import Conversation, Goal, PreferenceExporter
 from collab_sdk.logs import ConversationStore
+from collab_sdk.messages import as_messages
 from collab_sdk.preferences import Refusal
-from collab_sdk.types import PARTIAL_TURNS, as_messages
+from collab_sdk.types import PARTIAL_TURNS
 
 LOGGED = Conversation(
     id="c1",

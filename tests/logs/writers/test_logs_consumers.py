@@ -11,9 +11,10 @@ from support.tiny import knowing_tools, tiny_llama, tiny_tokenizer
 from collab_sdk.errors import OutputError
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_preference_format, preference_format_names
+from collab_sdk.messages import as_messages
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
-from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn, as_messages
+from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}

@@ -12,9 +12,10 @@ from support.fakes import says
 from collab_sdk.errors import NotEnoughSamplesError, OutputError, UnknownNameError
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_preference_format, preference_format_names, read_conversations
+from collab_sdk.messages import as_messages
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
-from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn, as_messages
+from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {"type": "string"}}}}}
 OTHER_TOOL = {"type": "function", "function": {"name": "order", "parameters": {"properties": {"n": {"minimum": 1}}}}}

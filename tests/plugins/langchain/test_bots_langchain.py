@@ -40,9 +40,9 @@ from collab_sdk import (
 )
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import BotError, EndpointError, ModelCallError, UsageError
+from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import CallRole
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import Message, as_messages
 
 # LangChain's own message histories are deprecated, and in many apps.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")

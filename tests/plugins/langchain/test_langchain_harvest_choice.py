@@ -19,8 +19,8 @@ from support.langchain_apps import KeptCalls, graph_of, harvest, replies, says
 
 from collab_sdk.concurrency import run_sync
 from collab_sdk.harvest import CallContext, conversation, suppress
+from collab_sdk.messages import as_messages
 from collab_sdk.models.base import CallRole, ChatRequest
-from collab_sdk.types import as_messages
 
 
 def answering(model: Any) -> Any:

@@ -41,10 +41,10 @@ from collab_sdk import (
 from collab_sdk.errors import ModelCallError, UnknownNameError, UsageError
 from collab_sdk.goals import GoalReader
 from collab_sdk.jobs import build_scorer
+from collab_sdk.messages import as_messages
 from collab_sdk.metrics import as_metric
 from collab_sdk.tasks import get_task, load_task
 from collab_sdk.tools import Scene
-from collab_sdk.types import as_messages
 
 WANTED = {"drink": "mocha", "size": "large", "milk": "oat", "syrup": "honey", "service": "to go"}
 GOAL = goal_text(WANTED)

@@ -17,8 +17,8 @@ from support.cli import collab
 from support.fakes import chat
 
 from collab_sdk.demos import Shown
+from collab_sdk.messages import as_messages
 from collab_sdk.prompts import load_prompt
-from collab_sdk.types import as_messages
 
 SMALL = Scale(
     base=Size(layers=1, hidden=48, lessons=400, epochs=6),

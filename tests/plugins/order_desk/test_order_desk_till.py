@@ -19,8 +19,8 @@ from support.cli import collab
 from support.fakes import chat
 
 from collab_sdk import MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
+from collab_sdk.messages import as_messages, shown_text
 from collab_sdk.tools import as_toolbox
-from collab_sdk.types import as_messages, shown_text
 
 WANTED = {"drink": "mocha", "size": "large", "milk": "oat", "syrup": "honey", "service": "to go"}
 OTHER = {**WANTED, "milk": "soy"}

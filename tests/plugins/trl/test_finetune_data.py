@@ -11,7 +11,7 @@ from support.training import ASKS, GUESSES, pair, prepared, request, write_base,
 from collab_sdk import MRScore, PreferencePair
 from collab_sdk.errors import InputError
 from collab_sdk.logs import get_preference_format, preference_format_names
-from collab_sdk.types import as_messages
+from collab_sdk.messages import as_messages
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from support.tiny import CHATML
 from support.training import ASKS, GUESSES, pair, prepared, trained, write_base, write_pairs, write_rows
 
 from collab_sdk.errors import InputError, UsageError
-from collab_sdk.types import as_messages
+from collab_sdk.messages import as_messages
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,8 @@ from support.training import (
 
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_preference_format
-from collab_sdk.types import MRScore, PreferencePair, as_messages
+from collab_sdk.messages import as_messages
+from collab_sdk.types import MRScore, PreferencePair
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,8 +13,8 @@ from support.tiny import tiny_tokenizer
 from collab_sdk import ChatReply, ChatRequest, Engine, ModelSettings, as_chat_model
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import ModelCallError, TruncatedReplyError
+from collab_sdk.messages import Message
 from collab_sdk.models import CallRole
-from collab_sdk.types import Message
 
 pytestmark = pytest.mark.slow
 

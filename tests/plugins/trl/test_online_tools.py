@@ -14,11 +14,11 @@ from support.training import LOOK_UP, calling, request, tool_pair, turn, write_r
 
 from collab_sdk import ChatRequest, Engine, Evidence, MRScorer, Rollout, Simulator, as_chat_model
 from collab_sdk.errors import InputError
+from collab_sdk.messages import as_messages
 from collab_sdk.models.base import CallRole
 from collab_sdk.spec import ModelSettings, PairRule
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.training import Play
-from collab_sdk.types import as_messages
 
 pytestmark = [
     pytest.mark.slow,

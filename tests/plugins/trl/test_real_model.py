@@ -14,9 +14,10 @@ from support.server import LoopbackServer
 from collab_sdk import Engine, Simulator, as_chat_model
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import SampleError, TruncatedReplyError
+from collab_sdk.messages import as_messages
 from collab_sdk.metrics import Judge, Judgement, as_metric
 from collab_sdk.simulator import UserTurn
-from collab_sdk.types import Goal, as_messages
+from collab_sdk.types import Goal
 
 pytestmark = pytest.mark.slow
 
