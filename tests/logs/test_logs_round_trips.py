@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fakes import says
 
@@ -213,7 +213,8 @@ def written_as(messages):
 @pytest.mark.parametrize("format", preference_format_names())
 def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tmp_path_factory):
     writer = get_preference_format(format)
-    assume(writer.cannot_hold(pair) is None)
+    if writer.cannot_hold(pair) is not None:
+        return
     [chat, *rest] = written_and_read(tmp_path_factory.mktemp("wild"), writer.rows(pair), on_error=print)
     *_, last = chat.turns()
     if format == "llama-factory":  # merges what a side says in a row, and knows no ids
