@@ -136,7 +136,7 @@ def _call(call: Mapping[str, Any]) -> ToolCall:
     return ToolCall(
         id=str(call.get("id") or ""),
         name=name.strip() if isinstance(name, str) else "",
-        arguments=arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False),
+        arguments=arguments if isinstance(arguments, str) else json.dumps({} if arguments is None else arguments),
     )
 
 
