@@ -35,7 +35,7 @@ CHATS = [
 def inferred(chats):
     shapes = CallShapes()
     for each in chats:
-        shapes.add(each.messages)
+        shapes.add(each)
     return {tool["function"]["name"]: tool["function"] for tool in shapes.tools}
 
 

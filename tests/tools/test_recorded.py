@@ -56,7 +56,7 @@ def test_a_recorded_write_leads_on_to_what_was_read_after_it():
     assert run(GET, STOP, GET) == ["status: OPEN", "ok", "status: CANCELLED"]
 
 
-def test_of_several_results_the_last_one_before_the_point_counts_and_without_one_the_first_after_it():
+def test_of_several_results_each_repeat_of_the_call_gets_the_next_and_the_last_one_for_ever_after():
     polled = [
         ASK,
         called("get_order", "a", order=5),
@@ -67,8 +67,8 @@ def test_of_several_results_the_last_one_before_the_point_counts_and_without_one
         returned("second", "b"),
         said("Still."),
     ]
-    assert run(GET, messages=polled) == ["first"]
-    assert run(GET, messages=polled, history=polled[:5]) == ["first"]
+    assert run(GET, GET, GET, messages=polled) == ["first", "second", "second"]
+    assert run(GET, GET, messages=polled, history=polled[:5]) == ["second", "second"]
     assert run(GET, messages=polled, history=[*polled, said("?", "user")]) == ["second"]
 
 
