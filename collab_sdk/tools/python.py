@@ -162,15 +162,15 @@ class PythonSession:
         timeout = self._runner.timeout
         try:
             with suppress():  # the app that a tool is of may be watched, and nobody said any of this
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(timeout) as limit:
                     return await run()
         except (ToolError, RunStoppedError):
             raise
-        except TimeoutError:
-            raise ToolError(f"The tool {name} gave no result in {timeout:g} s.") from None
         except BaseException as error:
             if ends_the_run(error):
                 raise
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise ToolError(f"The tool {name} gave no result in {timeout:g} s.") from None
             told = f"{type(error).__name__}: {one_line(error_text(error))}"
             if not isinstance(error, Exception) or has_died(error):
                 raise ToolError(f"The tool {name} has died: {told}") from error

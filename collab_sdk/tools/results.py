@@ -16,8 +16,8 @@ MEDIA = ("data:image/", "data:audio/", "data:video/")
 PARTS = {"image", "image_url", "input_image", "audio", "input_audio", "video", "file"}
 """Types of content parts that hold no text."""
 IS_MEDIA = "an image or a recording; results are text or JSON"
-GONE = (ConnectionError, EOFError, BrokenExecutor, ProcessLookupError)
-"""What a tool raises whose process or server has died."""
+GONE = (ConnectionError, TimeoutError, EOFError, BrokenExecutor, ProcessLookupError)
+"""What a tool raises whose process or server has died, or does not answer."""
 GONE_NUMBERS = {
     getattr(errno, name)
     for name in """ECONNABORTED ECONNREFUSED ECONNRESET EHOSTDOWN EHOSTUNREACH ENETDOWN ENETUNREACH ENOTCONN EPIPE
