@@ -78,7 +78,7 @@ class PythonSession:
         self._thread = OneThread()
         self._made: Any = None
         self._state: Any = None
-        self._hangs = False
+        self._busy = False
         """Whether something is running in the thread."""
         self._done = 0
         """Calls of the conversation that were made on the state."""
@@ -100,7 +100,7 @@ class PythonSession:
         with contextlib.suppress(ToolError):
             if hasattr(made, "__aexit__"):
                 await self._aguarded("", lambda: made.__aexit__(None, None, None))
-            elif hasattr(made, "__exit__") and not self._hangs:
+            elif hasattr(made, "__exit__") and not self._busy:
                 await self._aguarded("", lambda: self._in_thread(lambda: made.__exit__(None, None, None)))
         self._thread.close()
 
@@ -131,15 +131,15 @@ class PythonSession:
         return await self._in_thread(self._made.__enter__) if hasattr(self._made, "__enter__") else self._made
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        """What it returns, in the thread of the object; where it hangs, the thread does nothing more."""
-        self._hangs = True
+        """What it returns, in the thread of the object, which stays busy where the function hangs."""
+        self._busy = True
         return await self._thread.run(lambda: self._until_done(function))
 
     def _until_done(self, function: Callable[[], Any]) -> Any:
         try:
-            return function()
+            return _without_exit(function, self._runner.name)
         finally:
-            self._hangs = False
+            self._busy = False
 
     async def _aneeded(self, run: Callable[[], Awaitable[Any]]) -> Any:
         made = await self._aguarded(self._runner.name, run)
