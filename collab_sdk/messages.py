@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from collab_sdk.errors import InputError, UsageError
+from collab_sdk.tool_calls import tool_calls_in
 
 __all__ = [
     "REASONING",
@@ -29,8 +30,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
 REASONING = ("reasoning_content", "reasoning")
 """The fields for a model's reasoning: DeepSeek's, which most servers follow, and the one that vLLM went over to."""
-UNSAID = ("thinking", "redacted_thinking", "reasoning")
-"""Types of content parts that hold a model's reasoning."""
+UNSAID = ("thinking", "redacted_thinking", "reasoning", "tool_use")
+"""Types of content parts that hold a model's reasoning, or a call of a tool."""
+RESULTS = ("tool_result", "tool-result", "function_call_output")
 READS = frozenset(
     """browse calculate calc check compare compute count describe estimate explain fetch find get has is list look
     lookup query read recall retrieve scan search show summarize think view""".split()
@@ -91,15 +93,14 @@ class Message:
         role = value.get("role")
         if role not in ROLES:
             raise InputError(f"unknown role {role!r}; expected one of {', '.join(ROLES)}")
-        tool_calls = value.get("tool_calls") or ()
-        if not isinstance(tool_calls, list | tuple) or not all(isinstance(call, Mapping) for call in tool_calls):
-            raise InputError("tool_calls must be a list of objects")
+        tool_calls = tool_calls_in(value) or _called_in(value.get("content"))
+        answered = value.get("tool_call_id")
         return cls(
             role=role,
             content=text_of(value.get("content"), empty_allowed=bool(tool_calls)),
-            name=value.get("name"),
-            tool_calls=tuple(tool_calls),
-            tool_call_id=value.get("tool_call_id"),
+            name=_text_or_none("name", value.get("name")),
+            tool_calls=tool_calls,
+            tool_call_id=_text_or_none("tool_call_id", str(answered) if type(answered) is int else answered),
             reasoning=reasoning_of(value) if role == "assistant" else "",
         )
 
@@ -120,29 +121,46 @@ class Message:
         return row
 
 
+def _called_in(content: Any) -> tuple[Mapping[str, Any], ...]:
+    """Calls that stand among the parts of the content, as Anthropic has them."""
+    parts = content if isinstance(content, list | tuple) else ()
+    uses = [part for part in parts if isinstance(part, Mapping) and part.get("type") == "tool_use"]
+    calls = ({"id": use.get("id"), "name": use.get("name"), "args": use.get("input")} for use in uses)
+    return tool_calls_in({"tool_calls": list(calls)})
+
+
+def _text_or_none(key: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise InputError(f"{key} must be text, not {type(value).__name__}")
+
+
 def _call(call: Mapping[str, Any]) -> ToolCall:
     function = call.get("function")
     function = function if isinstance(function, Mapping) else {}
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        arguments = "{}" if arguments is None else _json_text(arguments)
-    return ToolCall(id=str(call.get("id") or ""), name=str(function.get("name") or "").strip(), arguments=arguments)
+    name, arguments = function.get("name"), function.get("arguments")
+    return ToolCall(
+        id=str(call.get("id") or ""),
+        name=name.strip() if isinstance(name, str) else "",
+        arguments=arguments if isinstance(arguments, str) else json.dumps({} if arguments is None else arguments),
+    )
 
 
 def unanswered_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
-    """The calls of the last assistant message that have no result yet, in its order.
+    """The calls at the end that have no result yet, in their order.
 
-    Empty where somebody has spoken since.
+    There are none where the user, or the assistant in words alone, has spoken since.
     """
     answered: set[str | None] = set()
+    open_calls: list[ToolCall] = []
     for message in reversed(messages):
         if message.role == "tool":
             answered.add(message.tool_call_id)
-        elif message.role == "assistant":
-            return tuple(call for call in message.calls if call.id not in answered)
-        elif message.role == "user":
-            return ()
-    return ()
+        elif message.tool_calls:
+            open_calls = [*(call for call in message.calls if call.id not in answered), *open_calls]
+        elif message.role == "user" or is_decision(message):
+            break
+    return tuple(open_calls)
 
 
 def is_decision(message: Message) -> bool:
@@ -192,14 +210,15 @@ def reasoning_of(message: object) -> str:
 
 
 def text_of(content: Any, *, empty_allowed: bool = False) -> str:
-    """The text of OpenAI message content: a string, or parts, of which reasoning is left out.
+    """The text of OpenAI message content: a string, or parts, of which reasoning and calls are left out.
 
-    Parts that are no text become `[image]` and the like.
+    Other parts that are no text become `[image]` and the like. Raises InputError for a tool's result among the parts,
+    which nobody said.
     """
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
-        return "\n".join(_part_text(part) for part in content if not _is_reasoning(part))
+        return "\n".join(_part_text(part) for part in content if not _is_unsaid(part))
     if content is None and empty_allowed:
         return ""
     raise InputError(
@@ -207,7 +226,7 @@ def text_of(content: Any, *, empty_allowed: bool = False) -> str:
     )
 
 
-def _is_reasoning(part: Any) -> bool:
+def _is_unsaid(part: Any) -> bool:
     return isinstance(part, Mapping) and part.get("type") in UNSAID
 
 
@@ -219,6 +238,8 @@ def _part_text(part: Any) -> str:
     if isinstance(part.get("text"), str):
         return str(part["text"])
     kind = str(part.get("type") or "part").removeprefix("input_").removesuffix("_url")
+    if kind in RESULTS:
+        raise InputError(f"a tool's result ({kind}) among the parts of a content is not read")
     return f"[{kind}]"
 
 
@@ -239,38 +260,68 @@ def as_messages(values: Iterable[Message | Mapping[str, Any]]) -> tuple[Message,
 
 
 def link_tool_calls(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """The messages with an id and arguments as text on every call, and on every result the id of the call it answers.
+    """The messages with an id of its own on every call, and on every result the id of the call that it answers.
 
-    Older logs have neither, and model APIs refuse a history without them. Results answer open calls in order.
+    Older logs have none, some models begin at the same one in every message, and model APIs refuse such a history. A
+    result answers the latest open call of its id; without an id, the first one of its name, or else the first.
     """
     linked: list[Message] = []
-    open_calls: list[str] = []
+    known: set[str] = set()
+    open_calls: list[_OpenCall] = []
+    closed: dict[str, int] = {}
     for position, message in enumerate(messages):
+        if message.role == "user":
+            open_calls, closed = [], {}
         if message.tool_calls:
-            calls = tuple(_complete(call, f"call_{position}_{n}") for n, call in enumerate(message.tool_calls))
-            open_calls.extend(call["id"] for call in calls)
-            message = replace(message, tool_calls=calls)
-        elif message.role == "tool":
-            if message.tool_call_id is None and open_calls:
-                message = replace(message, tool_call_id=open_calls[0])
-            open_calls = [call_id for call_id in open_calls if call_id != message.tool_call_id]
+            if not all(map(_is_read, message.tool_calls)):
+                message = replace(message, tool_calls=tool_calls_in({"tool_calls": message.tool_calls}))
+            ids = [_new_id(call.id or f"call_{position}_{n}", known) for n, call in enumerate(message.calls)]
+            open_calls += [
+                _OpenCall(given=call.id, id=id, name=call.name, place=position)
+                for call, id in zip(message.calls, ids, strict=True)
+            ]
+            if ids != [call.id for call in message.calls]:
+                calls = ({**call, "id": id} for call, id in zip(message.tool_calls, ids, strict=True))
+                message = replace(message, tool_calls=tuple(calls))
+        elif message.role == "tool" and (call := _answered(message, open_calls, closed)) is not None:
+            open_calls.remove(call)
+            closed[message.tool_call_id or ""] = call.place
+            if message.tool_call_id != call.id:
+                message = replace(message, tool_call_id=call.id)
         linked.append(message)
     return tuple(linked)
 
 
-def _json_text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OpenCall:
+    given: str
+    id: str
+    name: str
+    place: int
 
 
-def _complete(call: Mapping[str, Any], spare_id: str) -> Mapping[str, Any]:
-    call = {"id": None, "type": "function", **call}
-    if not isinstance(call["id"], str):
-        call["id"] = spare_id
+def _new_id(given: str, known: set[str]) -> str:
+    id, n = given, 1
+    while id in known:
+        n += 1
+        id = f"{given}_{n}"
+    known.add(id)
+    return id
+
+
+def _answered(result: Message, open_calls: Sequence[_OpenCall], closed: Mapping[str, int]) -> _OpenCall | None:
+    """The call that a result answers; None where it is missing. `closed` has the place of calls by their given ids."""
+    if result.tool_call_id:
+        own = [call for call in open_calls if call.given == result.tool_call_id]
+        # Two calls of one message that came with one id are answered in their order.
+        place = own[-1].place if own else closed.get(result.tool_call_id)
+        return next((call for call in own or open_calls if call.place == place), None)
+    named = [call for call in open_calls if result.name and call.name == result.name]
+    return next(iter(named or open_calls), None)
+
+
+def _is_read(call: Mapping[str, Any]) -> bool:
+    """Whether it is a call as `tool_calls_in` makes it."""
     function = call.get("function")
-    if isinstance(function, Mapping) and not isinstance(function.get("arguments"), str):
-        # As text, as OpenAI has it: columns of differing objects are what Arrow fills up with nulls.
-        call["function"] = {
-            **function,
-            "arguments": _json_text(function.get("arguments") or {}),
-        }
-    return call
+    texts = (function.get("name"), function.get("arguments")) if isinstance(function, Mapping) else (None,)
+    return isinstance(call.get("id"), str) and all(isinstance(text, str) for text in texts)

@@ -3,7 +3,7 @@
 import copy
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, groupby
 from typing import Any, Literal, Self
@@ -12,12 +12,14 @@ from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, ToolError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
-from collab_sdk.messages import Message, shown_text, unanswered_calls
+from collab_sdk.messages import Message, deeds_of, shown_text, unanswered_calls
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for, without_settings
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
+from collab_sdk.secrets import one_line
 from collab_sdk.simulator import Simulator
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS, ROLE_DEFAULTS, ModelSettings
+from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import NOWHERE, OpenToolbox, Scene, Tools, as_toolbox, goes_in_a_circle
 from collab_sdk.types import Conversation, End, Future, Goal, Per
 
@@ -100,7 +102,7 @@ class Rollout:
         Of several goals, each sample has the next in turn. `tools`, in OpenAI's form, is what the assistant may call.
         """
         start, goals = without_reasoning(messages), as_goals(goal)
-        log = self.toolbox.equip(Conversation(id=conversation_id, messages=start, tools=tuple(tools)))
+        log = self.toolbox.equip(Conversation(id=conversation_id, messages=start, tools=as_tools(tools)))
         scene = Scene(conversation_id=conversation_id, tools=log.tools, logged=start)
         plays = (
             self.aplay(start, goal=goal_of(sample, goals), sample=sample, scene=scene) for sample in range(self.samples)
@@ -150,6 +152,10 @@ class Rollout:
         """How many futures make one estimate; without a window nothing is played, so all would be the same one."""
         return self._samples if self.window else 1
 
+    def samples_after(self, start: Sequence[Message]) -> int:
+        """The same for a start that may be in the middle of a turn, which is played to its end without a window too."""
+        return self._samples if is_in_turn(start) else self.samples
+
     def with_window(self, window: int) -> Self:
         """The same with futures, or whole conversations, of another length."""
         other = copy.copy(self)
@@ -181,7 +187,7 @@ class Rollout:
                 first = None
                 if start and begins_with == "answer":
                     window, first = window - 1, f"{named}/answer-{sample}"
-                elif _is_in_turn(start):
+                elif is_in_turn(start):
                     first = f"{scene.sample}/turn"
                 if first and not await self._aturn(start, played, toolbox, draw=first, named=named):
                     return Future(sample=sample, messages=tuple(played), end=End.CALLS)
@@ -210,6 +216,7 @@ class Rollout:
 
         `sample` tells draws apart. Raises SampleError if it is lost.
         """
+        _check_start(history)
         played: list[Message] = []
         async with self.toolbox.open(replace(scene, sample=sample)) as toolbox:
             if per == "turn":
@@ -228,21 +235,19 @@ class Rollout:
     ) -> bool:
         """Let the assistant act until it leaves the word to the user, and add all of it to `played`.
 
-        False where it had to be stopped, since it went on calling.
+        False where it had to be stopped, since it went on calling. What the log did before is not counted.
         """
         calls, step = unanswered_calls([*start, *played]), 0
         while True:
             if calls:
-                turn = _since_the_user([*start, *played])
-                if sum(len(message.calls) for message in turn) > self.calls_per_turn:
+                if sum(len(message.calls) for message in _since_the_user(played)) > self.calls_per_turn:
                     return False
                 played += await toolbox.arun(calls, [*start, *played])
-                if goes_in_a_circle(_since_the_user([*start, *played])):
+                if goes_in_a_circle(_since_the_user(played)):
                     return False
             draw_of_step = f"{draw}/call-{step}" if step else draw
-            decided = await self._adecide([*start, *played], toolbox, draw=draw_of_step, named=named)
-            played += decided
-            calls, step = unanswered_calls(decided), step + 1
+            played += await self._adecide([*start, *played], toolbox, draw=draw_of_step, named=named)
+            calls, step = unanswered_calls(_since_the_user(played)), step + 1
             if not calls:
                 return True
 
@@ -260,23 +265,42 @@ class Rollout:
             metadata={"simulated": True, "sample": draw},
         )
         reply = await self.engine.call(self.assistant, request)
-        return _numbered(reply.messages, first=sum(len(message.tool_calls) for message in history))
+        decided = _numbered(reply.messages, taken={call.id for message in history for call in message.calls})
+        if (stray := _stray_result([*history, *decided])) is not None:
+            raise ToolError(
+                f"{self.assistant.name} returned a tool's result without the call that it answers: "
+                f"{one_line(stray.content, 60)!r}."
+            )
+        return decided
 
 
 def _check_start(start: Sequence[Message]) -> None:
     """Raise ToolError for a conversation that cannot go on as it is."""
     if any(not call.name for call in unanswered_calls(start)):
         raise ToolError("The response calls a tool without a name, so it cannot be played on.")
+    if (stray := _stray_result(start)) is not None:
+        position = next(place for place, message in enumerate(start, 1) if message is stray)
+        raise ToolError(f"Message {position} is a tool's result, and the call that it answers is missing.")
+
+
+def _stray_result(messages: Sequence[Message]) -> Message | None:
+    """The first result that answers no call."""
     called: set[str | None] = set()
-    for position, message in enumerate(start, 1):
+    for message in messages:
         called.update(call.id for call in message.calls)
         if message.role == "tool" and message.tool_call_id not in called:
-            raise ToolError(f"Message {position} is a tool's result, and the call that it answers is missing.")
+            return message
+    return None
 
 
-def _is_in_turn(start: Sequence[Message]) -> bool:
+def is_in_turn(messages: Sequence[Message]) -> bool:
     """Whether it is still the assistant's turn: a call waits for its result, or a result for what is made of it."""
-    return bool(start) and (start[-1].role == "tool" or bool(unanswered_calls(start)))
+    return bool(messages) and (messages[-1].role == "tool" or bool(unanswered_calls(messages)))
+
+
+def is_whole(messages: Sequence[Message]) -> bool:
+    """Whether nothing is missing of what happened: every result has its call, and the assistant ended its turn."""
+    return not is_in_turn(messages) and _stray_result(messages) is None
 
 
 def _since_the_user(messages: Sequence[Message]) -> Sequence[Message]:
@@ -299,17 +323,17 @@ def _with_all_results(history: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(whole)
 
 
-def _numbered(messages: tuple[Message, ...], *, first: int) -> tuple[Message, ...]:
+def _numbered(messages: tuple[Message, ...], *, taken: Collection[str]) -> tuple[Message, ...]:
     """The messages with ids of our own on their calls and results, the same for the same conversation.
 
     Servers draw them at random, or begin at the same one in every reply. Mistral's take nine letters and digits only.
     """
     if not any(message.tool_calls for message in messages):
         return messages
-    numbered, number = [], count(first)
+    numbered, free = [], (id for n in count(len(taken)) if (id := f"call{n:05d}") not in taken)
     waiting: dict[str, deque[str]] = {}
     for message in messages:
-        ours = deque(f"call{next(number):05d}" for _ in message.tool_calls)
+        ours = deque(next(free) for _ in message.tool_calls)
         calls = tuple({**call, "id": new} for call, new in zip(message.tool_calls, ours, strict=True))
         own: dict[str, deque[str]] = {}  # ids may begin anew in the next message, and be the same in one
         for call, new in zip(message.calls, ours, strict=True):
@@ -324,13 +348,13 @@ def _numbered(messages: tuple[Message, ...], *, first: int) -> tuple[Message, ..
 
 def _stuck(messages: Sequence[Message]) -> End | None:
     """Whether the last exchange leads nowhere: both sides only say goodbye, or both repeat themselves."""
-    said = [(is_user, list(run)) for is_user, run in groupby(messages, key=lambda message: message.role == "user")]
-    spoken = [run[-1].content if is_user else shown_text(run) for is_user, run in said]
-    user, assistant = spoken[-2:]
-    if _is_farewell(user) and _is_farewell(assistant):
+    runs = [list(run) for _, run in groupby(messages, key=lambda message: message.role == "user")]
+    user, assistant = runs[-2:]
+    if _is_farewell(user[-1].content) and _is_farewell(shown_text(assistant)):
         return End.GOODBYE
-    if len(spoken) >= 4 and spoken[-4:-2] == [user, assistant] and assistant:
-        return End.REPETITION
+    before = runs[-4:-2]
+    if before and [message.content for message in before[0]] == [message.content for message in user]:
+        return End.REPETITION if deeds_of(before[1]) == deeds_of(assistant) != () else None
     return None
 
 

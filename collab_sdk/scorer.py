@@ -3,6 +3,7 @@
 import copy
 import statistics
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from collab_sdk.calibration import Calibration
@@ -10,15 +11,16 @@ from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of
-from collab_sdk.messages import Message, as_messages, is_decision
+from collab_sdk.messages import Message, is_decision, link_tool_calls
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.models.reasoning import conversation_without_reasoning, without_reasoning
 from collab_sdk.models.resolve import ModelLike
-from collab_sdk.rollout import Rollout
+from collab_sdk.rollout import Rollout, is_whole
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
+from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import Scene
 from collab_sdk.types import Conversation, End, Future, Goal, MRScore, Per, Turn
 
@@ -157,8 +159,7 @@ class MRScorer:
         history, response = start[:spoke], start[spoke:]
         if not any(map(is_decision, response)):
             raise UsageError("messages must end with the assistant's response that is to be scored.")
-        log = self.rollout.toolbox.equip(Conversation(id=conversation_id, messages=start, tools=tuple(tools)))
-        return await self.ascore_turn(Turn(index=0, history=history, response=response), goal, log)
+        return await self._ascore(history, response, goal, self._log(history, [response], tools, conversation_id))
 
     def rank(
         self,
@@ -182,14 +183,31 @@ class MRScorer:
     ) -> list[MRScore]:
         """Scores of `responses` to one history, best first, those without a score last.
 
-        A response is a text, or messages: calls, their results, text.
+        A response is a text, or messages of the assistant's: calls, their results, text. Raises UsageError for others.
         """
-        start, tools = without_reasoning(history), tuple(tools)
-        scores = await all_settled(
-            self.ascore([*start, *_as_response(each)], goal=goal, tools=tools, conversation_id=conversation_id)
-            for each in responses
-        )
+        start = without_reasoning(history)
+        given = [_as_response(each, start) for each in responses]
+        log = self._log(start, given, tools, conversation_id)
+        scores = await all_settled(self._ascore(start, response, goal, log) for response in given)
         return sorted(scores, key=lambda score: float("-inf") if score.value is None else score.value, reverse=True)
+
+    def _log(
+        self,
+        history: tuple[Message, ...],
+        responses: Iterable[tuple[Message, ...]],
+        tools: Iterable[Mapping[str, Any]],
+        conversation_id: str,
+    ) -> Conversation:
+        """The conversation of the history, with tools that are the same for all responses."""
+        others = {0: tuple(responses)}
+        log = Conversation(id=conversation_id, messages=history, tools=as_tools(tools), alternatives=others)
+        return self.rollout.toolbox.equip(log)
+
+    async def _ascore(
+        self, history: tuple[Message, ...], response: tuple[Message, ...], goal: Goals | None, log: Conversation
+    ) -> MRScore:
+        turn = Turn(index=0, history=history, response=response)
+        return await self.ascore_turn(turn, goal, replace(log, messages=(*history, *response)))
 
     def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[list[MRScore]]]:
         """The scores of every conversation, in input order."""
@@ -238,18 +256,20 @@ class MRScorer:
     ) -> MRScore:
         """The score of a response to the history of a turn of `log`; `observed` is what really followed it, if known.
 
-        Of several goals, each sample has the next in turn, and what was observed is judged by the first. Futures are
-        added to those of `so_far` until there are `samples`, by default the rollout's.
+        A log that breaks off in the middle of a turn does not tell what followed. Of several goals, each sample has the
+        next in turn, and what was observed is judged by the first. Futures are added to those of `so_far` until there
+        are `samples`, by default the rollout's. Raises SampleError where nothing can be measured.
         """
         goals, reward = as_goals(goal), self.reward.of(log)
         for each in goals:
             reward.check(each)
+        start = (*turn.history, *turn.response)
         known = so_far.futures if so_far else ()
-        wanted = range(len(known), self.rollout.samples if samples is None else samples)
-        watching = [self._aobserved(turn, observed, goals[0], reward, log)] if observed and not so_far else []
-        played = await all_settled(
-            [*(self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted), *watching]
-        )
+        wanted = range(len(known), self.rollout.samples_after(start) if samples is None else samples)
+        followed = () if so_far else _first_exchanges(observed, self.rollout.window)
+        watching = observed and not so_far and is_whole((*start, *followed))
+        seen = [self._aobserved(turn, followed, goals[0], reward, log)] if watching else []
+        played = await all_settled([*(self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted), *seen])
         futures = (*known, *played[: len(wanted)])
         value, stderr, metrics = self._aggregate(futures)
         return MRScore(
@@ -276,7 +296,7 @@ class MRScorer:
     async def _aobserved(
         self, turn: Turn, observed: Sequence[Message], goal: Goal, reward: Reward, log: Conversation
     ) -> Future:
-        future = Future(sample=0, messages=_first_exchanges(observed, self.rollout.window), end=End.OBSERVED)
+        future = Future(sample=0, messages=tuple(observed), end=End.OBSERVED)
         return await reward.agive(turn, future, goal=goal, tools=self._tools_of(log), conversation_id=log.id)
 
     def _tools_of(self, log: Conversation) -> tuple[Mapping[str, Any], ...]:
@@ -298,10 +318,12 @@ def scene_of(log: Conversation) -> Scene:
     return Scene(conversation_id=log.id, tools=log.tools, logged=log.messages)
 
 
-def _as_response(response: Response) -> tuple[Message, ...]:
-    if isinstance(response, str):
-        return (Message(role="assistant", content=response),)
-    return as_messages(response)
+def _as_response(response: Response, history: tuple[Message, ...]) -> tuple[Message, ...]:
+    given = [Message(role="assistant", content=response)] if isinstance(response, str) else response
+    messages = without_reasoning(given)
+    if not any(map(is_decision, messages)) or any(message.role in ("user", "system") for message in messages):
+        raise UsageError("A response is a text, or a list of the assistant's messages and its tools' results.")
+    return link_tool_calls((*history, *messages))[len(history) :]
 
 
 def _first_exchanges(messages: Sequence[Message], window: int) -> tuple[Message, ...]:

@@ -1,8 +1,9 @@
 """The values that travel through the package: conversations, turns, goals, futures, scores, pairs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Literal
 
 from collab_sdk.errors import NotEnoughSamplesError, UsageError
@@ -103,8 +104,10 @@ class Conversation:
 
     @property
     def uses_tools(self) -> bool:
-        """Whether the assistant had tools, or called some."""
-        return bool(self.tools) or any(message.tool_calls or message.role == "tool" for message in self.messages)
+        """Whether the assistant had tools, or called some, be it in an alternative."""
+        others = (message for each in self.alternatives.values() for other in each for message in other)
+        called = (message.tool_calls or message.role == "tool" for message in chain(self.messages, others))
+        return bool(self.tools) or any(called)
 
     def turns(self) -> Iterator[Turn]:
         """All that the assistant did for each user message, whole: several messages in a row, calls and results.
@@ -140,7 +143,7 @@ class Conversation:
             places = [place for place, message in enumerate(turn.response) if is_decision(message)]
             for place in places:
                 before = turn.response[:place]
-                others = (other[place : place + 1] for other in turn.alternatives if other[:place] == before)
+                others = (other[place : place + 1] for other in turn.alternatives if _is_same(other[:place], before))
                 known = ((), deeds_of(turn.response[place : place + 1]))
                 yield Turn(
                     index=index,
@@ -155,6 +158,12 @@ class Conversation:
     def units(self, per: Per) -> Iterator[Turn]:
         """Its turns or its decisions."""
         return self.turns() if per == "turn" else self.decisions()
+
+
+def _is_same(one: Sequence[Message], other: Sequence[Message]) -> bool:
+    """Whether the same was said, done and found, whatever the ids of the calls."""
+    said, said_too = ([(message.role, message.content) for message in each] for each in (one, other))
+    return said == said_too and deeds_of(one) == deeds_of(other)
 
 
 def _without_end(messages: tuple[Message, ...]) -> tuple[Message, ...]:

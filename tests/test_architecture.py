@@ -23,7 +23,8 @@ HEAVY = set(
 LAYERS = [
     {"errors", "suppression", "tokens", "version"},
     {"files", "secrets"},
-    {"messages", "plugins", "values"},
+    {"plugins", "tool_calls", "values"},
+    {"messages"},
     {"types"},
     {"prompts"},
     {"spec", "concurrency", "stats", "sandbox", "demos"},

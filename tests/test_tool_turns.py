@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from support.fakes import judged, scorer_of
+from support.fakes import judged, scorer_of, user_says
 
 from collab_sdk import ChatReply, Conversation, Goal, PreferenceExporter
 from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.messages import Message, as_messages, deeds_of
 from collab_sdk.spec import MetricSpec
 from collab_sdk.tools import Scene, Toolbox, as_toolbox
@@ -439,3 +440,95 @@ def test_grounded_is_measured_where_there_are_tools(messages, tools, options, me
     assert ("grounded" in score.metrics) is measured
     assert score.value == (1.25 if measured else 1.0)
     assert len(scorer.judge.model.requests) == 1
+
+
+@pytest.mark.parametrize("tools", ["refund", ["refund"], 5, [{"name": {1}}], [{"x": float("nan")}]])
+def test_what_are_no_tools_is_told_before_anything_is_asked(tools):
+    scorer = scorer_of(window=0)
+    with pytest.raises(UsageError, match="tools must be a list of JSON objects"):
+        scorer.score(SHIPPED[:5], goal="x", tools=tools)
+
+
+def test_calls_that_several_messages_made_and_nobody_answered_are_all_run():
+    scorer = scorer_of(assistant=lambda _: "Done.", judge=judge_of(), window=1, samples=1)
+    scorer.rollout.toolbox = Echo.box()
+    score = scorer.score([USER, call("look_up", "a", order=1), call("look_up", "b", order=2)], goal="x", tools=TOOLS)
+    results = [message.content for message in score.futures[0].messages if message.role == "tool"]
+    assert [content.partition(" ")[0] for content in results] == ["1", "2"]
+
+
+def test_a_late_decision_of_a_long_turn_is_played_like_an_early_one():
+    steps = [each for n in range(30) for each in (call("look_up", f"c{n}", order=n), result(str(n), f"c{n}"))]
+    scorer = scorer_of(assistant=lambda _: "Done.", judge=judge_of(), window=1, samples=1)
+    scorer.per = "decision"
+    scores = scorer.score_conversation(log_of(USER, *steps, SAID))
+    assert {score.futures[0].end for score in scores} == {End.WINDOW}
+
+
+def test_a_bot_that_returns_a_result_without_its_call_loses_the_sample():
+    scorer = scorer_of(
+        assistant=lambda _: ChatReply(content="Done.", steps=as_messages([result("ok", "lost")])), window=1
+    )
+    score = scorer.score([USER, SAID], goal="x")
+    assert score.value is None
+    assert "without the call that it answers: 'ok'" in score.errors[0]
+
+
+def test_a_log_that_breaks_off_tells_of_no_future():
+    scorer = scorer_of(assistant=agent, judge=judge_of(), window=1, samples=1)
+    broken = log_of(*SHIPPED[:6], call("look_up", "c2", order=5))
+    first, second = scorer.score_conversation(broken)
+    assert (first.observed, second.observed) == (None, None)
+    assert second.value is not None
+
+
+def test_responses_to_one_history_are_ranked_on_one_scale():
+    said = {"role": "assistant", "content": "Cancelled."}
+    scorer = scorer_of(judge=judge_of(), window=0, metrics={"goal": 1.0, "grounded": 1.0})
+    scores = scorer.rank([USER], [[said], [call("cancel"), result("CANCELLED"), said]], goal="x")
+    assert [set(score.metrics) for score in scores] == [{"goal", "grounded"}] * 2
+
+
+def test_a_response_to_another_history_is_refused():
+    with pytest.raises(UsageError, match="the assistant's messages and its tools' results"):
+        scorer_of(window=0).rank([USER], [[SAID, USER, SAID]], goal="x")
+
+
+def test_grounded_is_measured_where_an_alternative_alone_holds_calls(tmp_path):
+    other = as_messages([call("cancel"), result("CANCELLED"), {"role": "assistant", "content": "Cancelled, really."}])
+    log = log_of(USER, {"role": "assistant", "content": "Cancelled."}, tools=(), alternatives={0: (other,)})
+    _, [turn] = exported(tmp_path, log, assistant=lambda _: "Done.", candidates=2)
+    assert [set(candidate["metrics"]) for candidate in turn["candidates"]] == [{"goal", "grounded"}] * 2
+
+
+def test_where_nothing_can_be_measured_there_is_no_score():
+    scorer = scorer_of(judge=judge_of(), window=0, metrics={"grounded": 1.0})
+    with pytest.raises(SampleError, match="no place for grounded"):
+        scorer.score([USER, SAID], goal="x")
+    assert scorer.judge.model.requests == []
+
+
+def test_the_same_words_after_other_deeds_are_no_repetition():
+    orders = iter(range(9))
+
+    def bot(request):
+        return "Done." if request.messages[-1].role == "tool" else reply_with("look_up", order=next(orders))
+
+    scorer = scorer_of(assistant=bot, user=lambda _: user_says("next"), judge=judge_of(), window=3, samples=1)
+    scorer.rollout.toolbox = Echo.box()
+    [future] = scorer.score([USER, SAID], goal="x", tools=TOOLS).futures
+    assert future.end is End.WINDOW
+
+
+def test_a_decision_that_is_a_call_has_all_its_samples_without_a_window_too():
+    scorer = scorer_of(assistant=agent, judge=judge_of(), window=0, samples=3)
+    scorer.per = "decision"
+    call_score, text_score = scorer.score_conversation(log_of(*SHIPPED[:5]))
+    assert (call_score.n, text_score.n) == (3, 1)
+
+
+def test_alternatives_of_a_decision_may_have_calls_of_other_ids():
+    steps = [call("look_up", "other", order=5), result("status: SHIPPED", "other")]
+    other = as_messages([*steps, {"role": "assistant", "content": "No idea."}])
+    by_decision = {each.index: each.alternatives for each in log_of(*SHIPPED, alternatives={0: (other,)}).decisions()}
+    assert [message.content for (message,) in by_decision[1]] == ["No idea."]

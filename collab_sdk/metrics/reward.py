@@ -39,8 +39,13 @@ class Reward:
         self.judge = judge
 
     def of(self, conversation: Conversation) -> "Reward":
-        """The reward of a conversation: of its metrics those that can be measured in it, such as `grounded`."""
-        chosen = {name: pair for name, pair in self.metrics.items() if applies_to(pair[0], conversation)}
+        """The reward of a conversation: of its metrics those that can be measured in it, such as `grounded`.
+
+        Raises SampleError if there are none.
+        """
+        chosen = {name: pair for name, pair in self.metrics.items() if _applies(name, pair[0], conversation)}
+        if not chosen and self.metrics:
+            raise SampleError(f"Nothing is measured: this conversation has no place for {', '.join(self.metrics)}.")
         return self if len(chosen) == len(self.metrics) else Reward(chosen, self.judge)
 
     def check(self, goal: Goal) -> None:
@@ -115,6 +120,11 @@ class Reward:
         answer = (Message(role="assistant", content=artefact),)
         judged = await self.judge.ajudge(answer, goal=goal, rubrics={name: rubric}, conversation_id=conversation_id)
         return judged[name]
+
+
+def _applies(name: str, metric: Metric, conversation: Conversation) -> bool:
+    with _errors_of(name):
+        return applies_to(metric, conversation)
 
 
 async def _avalue(metric: Metric, evidence: Evidence) -> float:

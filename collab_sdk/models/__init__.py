@@ -31,8 +31,8 @@ from collab_sdk.models.reasoning import (
 from collab_sdk.models.replicated import ReplicatedModel
 from collab_sdk.models.resolve import Bot, ModelLike, as_chat_model
 from collab_sdk.models.server import ServerModel
-from collab_sdk.models.tool_calls import tool_calls_in
 from collab_sdk.spec import Price
+from collab_sdk.tool_calls import tool_calls_in
 
 __all__ = [
     "NOTHING",

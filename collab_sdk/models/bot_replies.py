@@ -6,7 +6,7 @@ from typing import Any
 from collab_sdk.errors import BotError, InputError
 from collab_sdk.messages import Message, link_tool_calls, reasoning_of, text_of
 from collab_sdk.models.base import ChatReply
-from collab_sdk.models.tool_calls import field_of, tool_calls_in
+from collab_sdk.tool_calls import field_of, tool_calls_in
 
 ECHO_WORDS = 5
 """Fewer than this, and saying the same is manners: "thanks" may well answer "thanks"."""

@@ -13,9 +13,9 @@ from collab_sdk.messages import Message, ToolCall, reasoning_of, text_of
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.models.refusals import COMPLAINT_CHARACTERS, refused_parameter, refuses_tools
 from collab_sdk.models.replies import token_count
-from collab_sdk.models.tool_calls import field_of, tool_calls_in
 from collab_sdk.secrets import one_line, remember_secret
 from collab_sdk.spec import ENVIRONMENT, Price
+from collab_sdk.tool_calls import field_of, tool_calls_in
 
 # 200: a body that is no JSON, from a proxy in between.
 RETRYABLE = {200, 408, 409, 425, 429, 500, 502, 503, 504, 529}

@@ -8,7 +8,7 @@ from typing import Any
 from collab_sdk.errors import BotError, InputError, ModelCallError
 from collab_sdk.messages import Message
 from collab_sdk.models.base import ChatReply
-from collab_sdk.models.tool_calls import tool_calls_in
+from collab_sdk.tool_calls import tool_calls_in
 
 MOST_TOKENS = 10**9
 """A count of tokens from here on is no count."""

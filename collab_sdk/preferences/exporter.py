@@ -154,7 +154,7 @@ class PreferenceExporter:
         """
         conversation = self.scorer.rollout.toolbox.equip(conversation_without_reasoning(conversation))
         goal = await self.scorer.goals.aread(conversation)
-        self.scorer.reward.check(goal)
+        self.scorer.reward.of(conversation).check(goal)
         turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.units(self.scorer.per))
         return ScoredConversation(goal=goal, turns=tuple(self._capped(turns)))
 

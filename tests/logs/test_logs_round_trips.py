@@ -18,7 +18,7 @@ from collab_sdk.logs import (
     preference_format_names,
     read_conversations,
 )
-from collab_sdk.messages import Message, as_messages, deeds_of
+from collab_sdk.messages import Message, as_messages, deeds_of, link_tool_calls
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair
 
 USER, REPLY, OTHER = (
@@ -135,7 +135,7 @@ def conversations(draw):
     messages = [*draw(st.lists(systems, max_size=1)), draw(users), draw(assistants)]
     for _ in range(draw(st.integers(0, 3))):
         messages += [draw(users), *draw(st.just(()) | steps), draw(assistants)]
-    chat = Conversation(id=draw(said), messages=tuple(messages))
+    chat = Conversation(id=draw(said), messages=link_tool_calls(messages))
     turns = [turn.index for turn in chat.turns()]
     alternatives = st.lists(responses(), min_size=1, max_size=2, unique_by=deeds_of).map(tuple)
     others = st.dictionaries(st.sampled_from(turns), alternatives) if turns else None

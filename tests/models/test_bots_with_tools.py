@@ -21,7 +21,7 @@ from collab_sdk.testing import FakeChatModel
 LOOK_UP = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 
 
-def call(name="look_up", arguments='{"order": 5}', id="a1", content=""):
+def call(name="look_up", arguments='{"order":5}', id="a1", content=""):
     function = {"name": name, "arguments": arguments}
     return {
         "role": "assistant",
@@ -67,7 +67,7 @@ def did(reply: ChatReply) -> list[str]:
     return lines
 
 
-DONE = ['assistant look_up({"order": 5})', "tool SHIPPED", "assistant It has shipped."]
+DONE = ['assistant look_up({"order":5})', "tool SHIPPED", "assistant It has shipped."]
 
 
 def langchain(messages):
@@ -161,7 +161,7 @@ OURS_TO_RUN = {
 def test_calls_that_a_bot_makes_last_are_left_to_us(value):
     reply = answer(lambda messages: value)
     assert [each.name for each in unanswered_calls(reply.messages)] == ["look_up"]
-    assert reply.tool_calls[0]["function"]["arguments"] == '{"order": 5}'
+    assert reply.tool_calls[0]["function"]["arguments"] == '{"order":5}'
 
 
 def test_arguments_that_langchain_could_not_read_stay_as_the_model_wrote_them():
@@ -188,7 +188,10 @@ WRONG = [
     (langchain([call(), result()]), "a message with role 'tool'"),
     ([says(), says() | {"content": None}], "expected text, a message"),
     ([{"role": "assistant", "content": 5}, says()], "cannot be read"),
-    ([{"role": "assistant", "content": "", "tool_calls": ["look_up"]}, says()], "a call must be of a function"),
+    (
+        [{"role": "assistant", "content": "", "tool_calls": ["look_up"]}, says()],
+        "must be a list of calls",
+    ),
     (["text", says()], "The bot returned str"),
 ]
 

@@ -58,11 +58,6 @@ def openai_message(value: Any) -> Message:
     for alias, role in _ROLE_ALIASES:
         if message.get("role") == alias:
             message["role"] = role
-    if isinstance(message.get("function_call"), Mapping) and not message.get("tool_calls"):
-        message["tool_calls"] = [{"function": message["function_call"]}]  # OpenAI's form before tools
-    for key in ("name", "tool_call_id"):
-        if not isinstance(message.get(key), str | None):
-            raise InputError(f"{key} must be text, not {type(message[key]).__name__}")
     return Message.of(message)
 
 

@@ -506,9 +506,9 @@ def test_an_agents_steps_are_kept_and_its_history_is_not_among_them(saver):
     reply = ask(agent(*STEPS, checkpointer=saver))
     said = lines(reply.messages)
     assert said[:3] == [
-        'assistant Let me see. look_up{"order": 5}',
+        'assistant Let me see. look_up{"order":5}',
         "tool order 5: SHIPPED",
-        'assistant  cancel{"order": 5}',
+        'assistant  cancel{"order":5}',
     ]
     assert "too late" in said[3]
     assert said[4:] == ["assistant It is too late for that."]
@@ -522,13 +522,13 @@ def test_an_agent_with_two_tools_is_scored_with_its_steps():
     scorer = MRScorer(rollout, metrics={"goal": 1.0}, judge=FakeChatModel(lambda _: judged(), name="judge"))
     [future] = scorer.score(HISTORY[:2], goal="order 5 is cancelled").futures
     assert future.error is None
-    assert lines(future.messages[1:3]) == ['assistant Let me see. look_up{"order": 5}', "tool order 5: SHIPPED"]
+    assert lines(future.messages[1:3]) == ['assistant Let me see. look_up{"order":5}', "tool order 5: SHIPPED"]
     assert future.messages[-1].content == "It is too late for that."
 
 
 def test_the_call_of_a_graph_that_stops_before_its_tools_is_left_to_us():
     reply = ask(agent(wants("look_up", "a"), interrupt_before=["tools"], checkpointer=InMemorySaver()))
-    assert lines(reply.messages) == ['assistant  look_up{"order": 5}']
+    assert lines(reply.messages) == ['assistant  look_up{"order":5}']
 
 
 def test_a_chat_model_alone_gets_the_tools_of_the_conversation():

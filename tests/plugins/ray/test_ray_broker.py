@@ -12,6 +12,7 @@ pytest.importorskip("collab_ray")
 from collab_ray.broker import LEASE_SECONDS, EndpointReport, Grant, RateBroker, Report
 from collab_ray.client import RateClient
 from collab_ray.outcomes import LARGEST, OutcomeCache
+from support.fakes import says
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, MRScore
 from collab_sdk.cache import MemoryCache
@@ -270,7 +271,7 @@ def test_an_endpoint_that_refuses_costs_all_clients_one_call():
     assert all(isinstance(error, EndpointError) for error in ended)
 
 
-OUTCOME = dumps([MRScore(response="hi", futures=(), value=0.5, stderr=None)])
+OUTCOME = dumps([MRScore(response=says("hi"), futures=(), value=0.5, stderr=None)])
 
 
 def test_a_finished_conversation_is_found_by_the_same_job_and_by_no_other():
@@ -293,8 +294,8 @@ def test_a_finished_conversation_is_found_by_the_same_job_and_by_no_other():
     ("identity", "outcome"),
     [
         (None, OUTCOME),
-        ({"job": "one"}, dumps([MRScore(response="x" * LARGEST, futures=(), value=0.5, stderr=None)])),
-        ({"job": "one"}, OUTCOME.replace("hi", '"')),
+        ({"job": "one"}, dumps([MRScore(response=says("x" * LARGEST), futures=(), value=0.5, stderr=None)])),
+        ({"job": "one"}, OUTCOME.replace('"hi"', '""hi"')),
         ({"job": "one"}, OUTCOME.replace('"hi"', "1")),
         ({"job": "one"}, "null"),
         ({"job": "one"}, "[" * 100_000),
