@@ -1,7 +1,7 @@
 """Tools inferred from calls, for logs that hold calls and do not say what could be called."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,7 +69,7 @@ class _Shape:
         required = [each for each, times in self.arguments.items() if times == self.read >= ENOUGH]
         schema = {
             "type": "object",
-            "properties": {each: {"type": _kinds(self.kinds[each])} for each in sorted(self.arguments)},
+            "properties": {each: _kinds(self.kinds[each]) for each in sorted(self.arguments)},
             "required": sorted(required),
         }
         returned = f" Returns {' or '.join(sorted(self.results))}" if self.results else ""
@@ -78,9 +78,16 @@ class _Shape:
         return function_tool(name, f"{name.replace('_', ' ')}.{returned}{named}{'.' if returned else ''}", schema)
 
 
-def _kinds(found: set[str]) -> str | list[str]:
+def _kinds(found: set[str]) -> dict[str, Any]:
+    """The schema of an argument of these types; one that was never anything but null may be anything."""
     kinds = sorted(found - {"integer"} if "number" in found else found)
-    return kinds[0] if len(kinds) == 1 else kinds
+    if kinds == ["null"]:
+        return {}
+    return {"type": kinds[0] if len(kinds) == 1 else kinds}
+
+
+class InferredTool(dict[str, Any]):
+    """A tool, in OpenAI's form, that some calls show: models are told of it, and no call is refused for its schema."""
 
 
 class CallShapes:
@@ -89,17 +96,30 @@ class CallShapes:
     def __init__(self) -> None:
         self._shapes: dict[str, _Shape] = {}
 
-    def add(self, messages: Iterable[Message]) -> None:
-        """Take note of the calls in a conversation. One without a name says nothing."""
-        for done in done_calls(messages):
-            name = done.call.name
-            if name and (name in self._shapes or len(self._shapes) < MOST_TOOLS):
-                self._shapes.setdefault(name, _Shape()).add(done)
+    def add(self, conversation: Conversation) -> None:
+        """Take note of the calls in a conversation and in its alternatives. One without a name says nothing."""
+        for messages in _responses(conversation):
+            for done in done_calls(messages):
+                name = done.call.name
+                if name and (name in self._shapes or len(self._shapes) < MOST_TOOLS):
+                    self._shapes.setdefault(name, _Shape()).add(done)
 
     @property
     def tools(self) -> tuple[Mapping[str, Any], ...]:
         """In OpenAI's form, by name."""
-        return tuple(self._shapes[name].tool(name) for name in sorted(self._shapes))
+        return tuple(InferredTool(self._shapes[name].tool(name)) for name in sorted(self._shapes))
+
+
+def _responses(conversation: Conversation) -> Iterator[Sequence[Message]]:
+    """What was said and done in the conversation, and then in each alternative."""
+    yield conversation.messages
+    for alternatives in conversation.alternatives.values():
+        yield from alternatives
+
+
+def _calls_tools(conversation: Conversation) -> bool:
+    alternatives = (message for messages in _responses(conversation) for message in messages)
+    return conversation.uses_tools or any(message.tool_calls for message in alternatives)
 
 
 def with_tools(
@@ -118,13 +138,13 @@ def with_tools(
         conversations, again = kept, lambda: kept
     inferred: tuple[Mapping[str, Any], ...] | None = None
     for conversation in conversations:
-        if conversation.tools or not conversation.uses_tools:
+        if conversation.tools or not _calls_tools(conversation):
             yield conversation
             continue
         if inferred is None:
             shapes = CallShapes()
             for each in again():
-                shapes.add(each.messages)
+                shapes.add(each)
             inferred = shapes.tools
             if on_inferred is not None:
                 on_inferred(inferred)

@@ -2,12 +2,14 @@
 
 import json
 import random
+from dataclasses import replace
 
 from support.agents import called, doing, log_of, play, reply, results, returned, rollout_of, said
 from support.cli import collab
 from support.fakes import judged
 
 from collab_sdk import MRScorer
+from collab_sdk.messages import as_messages
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.tools import CallShapes, with_tools
 
@@ -35,7 +37,7 @@ CHATS = [
 def inferred(chats):
     shapes = CallShapes()
     for each in chats:
-        shapes.add(each.messages)
+        shapes.add(each)
     return {tool["function"]["name"]: tool["function"] for tool in shapes.tools}
 
 
@@ -72,6 +74,30 @@ def test_the_order_of_the_conversations_changes_nothing():
 def test_calls_without_a_name_or_with_arguments_that_are_no_json_show_nothing_wrong():
     chats = [log_of(ASK, called("", "a"), called("find", "b", text="{broken"), called("find", "c", text="[1]"))]
     assert inferred(chats)["find"]["parameters"] == {"type": "object", "properties": {}, "required": []}
+
+
+def test_inferred_types_are_described_and_not_enforced():
+    calls = [("note", {"body": None, "n": 1}, "ok")] * 3
+    assert inferred([chat_with(*calls)])["note"]["parameters"] == {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "body": {}},
+        "required": ["body", "n"],
+    }
+    player = FakeChatModel(lambda _: '{"reason": "", "result": "noted"}', name="player")
+    bot = doing(reply(("note", {"body": "hello"})), reply(("note", {"n": "one"})), reply(("note", "{")))
+    log = chat_with(*calls)
+    for each in (replace(log, tools=()), next(with_tools([replace(log, tools=())]))):
+        turn = play(bot, tools="simulated", history=[ASK], log=each, player=player)
+        assert results(turn) == ["noted", "noted", "error: the arguments are no JSON object"]
+
+
+def test_tools_that_only_alternatives_call_are_inferred_too():
+    alternative = as_messages([called("refund", order=5), returned("ok"), said("Refunded.")])
+    log = log_of(ASK, said("No."), tools=(), alternatives={0: (alternative,)})
+    bot = FakeChatModel(doing("fine"), name="bot")
+    for each in (log, next(with_tools([log]))):
+        play(bot, tools="recorded", history=[ASK], log=each)
+        assert [tool["function"]["name"] for tool in bot.requests[-1].tools] == ["refund"]
 
 
 def test_only_conversations_that_call_and_name_no_tools_get_some_and_the_log_is_read_again_only_for_them():
