@@ -127,7 +127,7 @@ class PreferenceExporter:
             async for outcome in outcomes:
                 report.count(outcome)
                 if outcome.value is not None:
-                    files.write(outcome.conversation, outcome.value)
+                    files.write(self.scorer.rollout.toolbox.equip(outcome.conversation), outcome.value)
                     report.left_out = files.left_out
                 if on_progress is not None:
                     on_progress(report)
@@ -184,7 +184,7 @@ class PreferenceExporter:
             prompt=turn.history,
             chosen=chosen[0],
             rejected=chosen[1],
-            tools=self.scorer.rollout.toolbox.tools(conversation.tools),
+            tools=conversation.tools,
         )
         return replace(scored, pair=pair)
 
