@@ -128,7 +128,7 @@ class PreferenceExporter:
             async for outcome in outcomes:
                 report.count(outcome)
                 if outcome.value is not None:
-                    files.write(outcome.conversation, outcome.value)
+                    files.write(self.scorer.rollout.toolbox.equip(outcome.conversation), outcome.value)
                     report.left_out = files.left_out
                 if on_progress is not None:
                     on_progress(report)
