@@ -34,13 +34,19 @@ UNSAID = ("thinking", "redacted_thinking", "reasoning", "tool_use")
 """Types of content parts that hold a model's reasoning, or a call of a tool."""
 RESULTS = ("tool_result", "tool-result", "function_call_output")
 READS = frozenset(
-    """browse calculate calc check compare compute convert count describe estimate explain fetch find get has is list
-    load look lookup query read recall retrieve scan search show summarize think validate verify view""".split()
+    """browse calculate calc check compare compute count describe estimate explain fetch find get has is list look
+    lookup query read recall retrieve scan search show summarize think view""".split()
 )
 WRITES = frozenset(
-    """and cancel create delete edit insert modify or remove replace save send submit update upsert write""".split()
+    """add and apply approve assign auction authorize cancel create delete disable edit enable execute insert install
+    merge modify notify or pay publish purge redeem reject remove rent replace reset restore revoke sale save send
+    submit subscribe swap then unlock update upload upsert withdraw write""".split()
 )
 """Behind one of READS, as in get_or_create, they make it a call that may write."""
+PARTICLES = frozenset("away back down in off on out over rid through up".split())
+"""Directly behind most of READS, or at the end, as in check_in, check_out_guest, they make another verb of it."""
+SEEKS = frozenset("find look scan search".split())
+"""Of READS, those that look for something wherever they look: look_up, search_in_files."""
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 NAMESPACE = re.compile(r"__|[.:/]")
 
@@ -179,11 +185,13 @@ def _called(call: ToolCall) -> str:
 def only_reads(name: str) -> bool:
     """Whether a tool of that name changes nothing: its name begins with a word such as get, find, list or look.
 
-    Every other tool may have changed something.
+    Every other tool may have changed something, and so may one whose name leaves doubt, such as check_in.
     """
     words = [word.lower() for word in WORD.findall(NAMESPACE.split(name)[-1])]  # without a server or module in front
     first, *others = words or [""]
-    return first in READS and WRITES.isdisjoint(others)
+    if first not in READS or not WRITES.isdisjoint(others):
+        return False
+    return first in SEEKS or PARTICLES.isdisjoint([*others[:1], *others[-1:]])
 
 
 def shown_text(messages: Iterable[Message]) -> str:

@@ -1,11 +1,18 @@
 """What runs an assistant's calls in a played future: one protocol, with state for each future."""
 
+import asyncio
+import json
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from collab_sdk.messages import Message, ToolCall
+
+ERROR = "error: "
+"""Begins the results that say what went wrong with a call."""
+SAYS_ERROR = re.compile(r"\s*error\s*(?::|$)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +88,27 @@ def done_calls(messages: Iterable[Message], *, before: ToolCall | None = None) -
     places = waiting.get(before.id) if before is not None else None
     made = calls[: places[0]] if places else calls
     return [Done(call, results.get(place)) for place, call in enumerate(made)]
+
+
+def is_error(result: str) -> bool:
+    """Whether a result says that the call failed: "error: ...", or a JSON object with something under "error"."""
+    if SAYS_ERROR.match(result):
+        return True
+    if not result.lstrip().startswith("{"):
+        return False
+    try:
+        value = json.loads(result)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and bool(value.get("error"))
+
+
+def ends_the_run(error: BaseException) -> bool:
+    """Whether what came out of a tool is no failure of the tool: a cancellation of the task that runs it, or Ctrl-C."""
+    if isinstance(error, Exception):
+        return False
+    task = asyncio.current_task()
+    return isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling() > 0)
 
 
 def tool_name(tool: Mapping[str, Any]) -> str:

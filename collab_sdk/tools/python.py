@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
@@ -18,15 +17,10 @@ from collab_sdk.messages import Message, ToolCall
 from collab_sdk.plugins import function_code, import_named
 from collab_sdk.secrets import one_line
 from collab_sdk.suppression import suppress
-from collab_sdk.tools.base import Scene, done_calls, tool_name
-from collab_sdk.tools.results import as_text
+from collab_sdk.tools.base import ERROR, Done, Scene, done_calls, ends_the_run, is_error, tool_name
+from collab_sdk.tools.results import as_text, error_text, has_died
 from collab_sdk.tools.schema import mistakes
 from collab_sdk.tools.signature import tool_of
-
-RAISED = "error: "
-"""Begins a result that says what a tool raised."""
-GONE = (ConnectionError, EOFError, BrokenExecutor, ProcessLookupError)
-"""What a tool raises whose process or server has died."""
 
 
 class PythonTools:
@@ -84,6 +78,8 @@ class PythonSession:
         self._thread = OneThread()
         self._made: Any = None
         self._state: Any = None
+        self._busy = False
+        """Whether something is running in the thread."""
         self._done = 0
         """Calls of the conversation that were made on the state."""
 
@@ -93,7 +89,7 @@ class PythonSession:
             return None
         if self._runner.kind is not None:
             made = done_calls(messages, before=call)
-            await self._acatch_up(self._runner.kind, [done.call for done in made[self._done :]])
+            await self._acatch_up(self._runner.kind, made[self._done :])
             self._done = len(made) + 1
         value = await self._arun(call)
         return value.text if isinstance(value, Raised) else _text(value, call.name)
@@ -104,32 +100,51 @@ class PythonSession:
         with contextlib.suppress(ToolError):
             if hasattr(made, "__aexit__"):
                 await self._aguarded("", lambda: made.__aexit__(None, None, None))
-            elif hasattr(made, "__exit__"):
-                await self._aguarded("", lambda: self._thread.run(lambda: made.__exit__(None, None, None)))
+            elif hasattr(made, "__exit__") and not self._busy:
+                await self._aguarded("", lambda: self._in_thread(lambda: made.__exit__(None, None, None)))
         self._thread.close()
 
-    async def _acatch_up(self, kind: type, calls: Sequence[ToolCall]) -> None:
-        """Make the object, and on it the calls that others answered: those of the history, and recorded ones."""
+    async def _acatch_up(self, kind: type, others: Sequence[Done]) -> None:
+        """Make the object, and on it the calls that others answered: those of the history, and recorded ones.
+
+        A call that failed then, or was never answered, did nothing.
+        """
         if self._made is None:
             await self._astart(kind)
-        for call in calls:
+        for call in (done.call for done in others if done.result is not None and not is_error(done.result)):
             spec = self._specs.get(call.name)
             if spec is not None and (arguments := call.parsed) is not None and not mistakes(arguments, spec):
                 await self._arun(call)
 
     async def _astart(self, kind: type) -> None:
-        self._made = await self._aneeded(lambda: self._thread.run(kind))
+        self._made = await self._aneeded(lambda: self._in_thread(kind))
         self._state = await self._aneeded(self._aenter)
+        if lacking := [name for name in self._specs if not hasattr(self._state, name)]:
+            raise ToolError(
+                f"The tools {self._runner.name} could not be made: entering the object gave "
+                f"{type(self._state).__name__}, which has no {lacking[0]}; let it return self."
+            )
 
     async def _aenter(self) -> Any:
         if hasattr(self._made, "__aenter__"):
             return await self._made.__aenter__()
-        return await self._thread.run(self._made.__enter__) if hasattr(self._made, "__enter__") else self._made
+        return await self._in_thread(self._made.__enter__) if hasattr(self._made, "__enter__") else self._made
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        """What it returns, in the thread of the object, which stays busy where the function hangs."""
+        self._busy = True
+        return await self._thread.run(lambda: self._until_done(function))
+
+    def _until_done(self, function: Callable[[], Any]) -> Any:
+        try:
+            return _without_exit(function, self._runner.name)
+        finally:
+            self._busy = False
 
     async def _aneeded(self, run: Callable[[], Awaitable[Any]]) -> Any:
         made = await self._aguarded(self._runner.name, run)
         if isinstance(made, Raised):
-            raise ToolError(f"The tools {self._runner.name} could not be made: {made.text.removeprefix(RAISED)}")
+            raise ToolError(f"The tools {self._runner.name} could not be made: {made.text.removeprefix(ERROR)}")
         return made
 
     async def _arun(self, call: ToolCall) -> Any:
@@ -139,24 +154,34 @@ class PythonSession:
         run = partial(function, **(call.parsed or {}))
         if iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
             return await self._aguarded(call.name, run)
-        thread = self._thread.run if of_class else in_thread
-        return await self._aguarded(call.name, lambda: _awaited(thread(run)))
+        thread = self._in_thread if of_class else in_thread
+        return await self._aguarded(call.name, lambda: _awaited(thread(lambda: _without_exit(run, call.name))))
 
     async def _aguarded(self, name: str, run: Callable[[], Awaitable[Any]]) -> Any:
         """What it returns, or what it raised. Raises ToolError where it hangs or has died."""
         timeout = self._runner.timeout
         try:
             with suppress():  # the app that a tool is of may be watched, and nobody said any of this
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(timeout) as limit:
                     return await run()
         except (ToolError, RunStoppedError):
             raise
-        except TimeoutError:
-            raise ToolError(f"The tool {name} gave no result in {timeout:g} s.") from None
-        except (SystemExit, *GONE) as error:
-            raise ToolError(f"The tool {name} has died: {type(error).__name__}: {one_line(str(error))}") from error
-        except Exception as error:
-            return Raised(f"{RAISED}{type(error).__name__}: {one_line(str(error))}")
+        except BaseException as error:
+            if ends_the_run(error):
+                raise
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise ToolError(f"The tool {name} gave no result in {timeout:g} s.") from None
+            told = f"{type(error).__name__}: {one_line(error_text(error))}"
+            if not isinstance(error, Exception) or has_died(error):
+                raise ToolError(f"The tool {name} has died: {told}") from error
+            return Raised(f"{ERROR}{told}")
+
+
+def _without_exit(function: Callable[[], Any], name: str) -> Any:
+    try:
+        return function()
+    except GeneratorExit as error:  # thrown into what awaits the thread, it would close all of it
+        raise ToolError(f"The tool {name} has died: GeneratorExit") from error
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

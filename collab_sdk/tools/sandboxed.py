@@ -12,8 +12,8 @@ from collab_sdk.plugins import import_named
 from collab_sdk.sandbox import ISOLATIONS, Isolation, ProgramLimits, TalkingProgram, find_isolation
 from collab_sdk.secrets import one_line
 from collab_sdk.tools import results
-from collab_sdk.tools.base import Scene
-from collab_sdk.tools.python import RAISED, PythonSession, PythonTools, Raised
+from collab_sdk.tools.base import ERROR, Scene, tool_name
+from collab_sdk.tools.python import PythonSession, PythonTools, Raised
 
 PREFIX = "sandbox:"
 LIFE, CPU = 3_600.0, 60
@@ -26,7 +26,7 @@ def _module(name, source):
     exec(compile(source, name, "exec"), made.__dict__)
     return made
 
-_as_text = _module("collab_results", {results!r}).as_text
+_results = _module("collab_results", {results!r})
 _loop = asyncio.new_event_loop()
 _found = _module({module!r}, {source!r})
 for _part in {name!r}.split("."):
@@ -41,8 +41,13 @@ def _run(value):
 def _made():
     made = _found() if isinstance(_found, type) else None
     if hasattr(made, "__aenter__"):
-        return _run(made.__aenter__())
-    return made.__enter__() if hasattr(made, "__enter__") else made
+        made = _run(made.__aenter__())
+    elif hasattr(made, "__enter__"):
+        made = made.__enter__()
+    for name in {tools!r} if isinstance(_found, type) else ():
+        if not hasattr(made, name):
+            raise TypeError(f"entering it gave {{type(made).__name__}}, which has no {{name}}; let it return self")
+    return made
 
 _state = None
 
@@ -63,9 +68,9 @@ def answer(question):
             return {{"text": ""}}
         value = _run(_function(question["name"])(**question["arguments"]))
     except Exception as error:
-        return {{"raised": f"{{type(error).__name__}}: {{error}}"}}
+        return {{"raised": f"{{type(error).__name__}}: {{_results.error_text(error)}}"}}
     try:
-        return {{"text": _as_text(value)}}
+        return {{"text": _results.as_text(value)}}
     except ValueError as error:
         return {{"refused": str(error)}}
 """
@@ -90,7 +95,13 @@ class SandboxedTools(PythonTools):
         self.isolation = isolation or find_isolation()
         if self.isolation is ISOLATIONS["docker"]:
             raise UsageError(f"{name}: tools run in bubblewrap or user namespaces; there is only docker here.")
-        self.program = PROGRAM.format(results=inspect.getsource(results), module=module, source=source, name=attribute)
+        self.program = PROGRAM.format(
+            results=inspect.getsource(results),
+            module=module,
+            source=source,
+            name=attribute,
+            tools=[tool_name(tool) for tool in self.tools],
+        )
 
     def open(self, scene: Scene) -> "SandboxedSession":
         """The tools of a new future."""
@@ -113,7 +124,7 @@ class SandboxedSession(PythonSession):
     async def _astart(self, kind: type) -> None:
         made = await self._aasked(self._runner.name, None)
         if isinstance(made, Raised):
-            raise ToolError(f"The tools {self._runner.name} could not be made: {made.text.removeprefix(RAISED)}")
+            raise ToolError(f"The tools {self._runner.name} could not be made: {made.text.removeprefix(ERROR)}")
         self._made = self._program
 
     async def _arun(self, call: ToolCall) -> Any:
@@ -130,4 +141,4 @@ class SandboxedSession(PythonSession):
             raise ToolError(f"The tool {name} has died in the sandbox: {one_line(str(error))}") from error
         if "refused" in answer:
             raise ToolError(f"The tool {name} returned {one_line(answer['refused'])}")
-        return Raised(f"{RAISED}{one_line(answer['raised'])}") if "raised" in answer else answer["text"]
+        return Raised(f"{ERROR}{one_line(answer['raised'])}") if "raised" in answer else answer["text"]

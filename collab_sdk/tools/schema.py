@@ -18,11 +18,17 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 
 def mistakes(arguments: Mapping[str, Any], tool: Mapping[str, Any]) -> list[str]:
     """What is wrong with the arguments of a call, a phrase each. A schema that cannot be read forbids nothing."""
-    schema = tool_parameters(tool)
+    try:
+        return _wrong(arguments, tool_parameters(tool))
+    except RecursionError:
+        return []
+
+
+def _wrong(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     known, required = schema.get("properties"), schema.get("required")
     known = known if isinstance(known, Mapping) else {}
-    missing = [name for name in required if name not in arguments] if isinstance(required, list | tuple) else []
-    wrong = [f"{name} is missing" for name in missing]
+    needed = [name for name in required if isinstance(name, str)] if isinstance(required, list | tuple) else []
+    wrong = [f"{name} is missing" for name in needed if name not in arguments]
     for name, value in arguments.items():
         if isinstance(known.get(name), Mapping):
             wrong += _mistakes(value, known[name], name)
@@ -34,8 +40,9 @@ def mistakes(arguments: Mapping[str, Any], tool: Mapping[str, Any]) -> list[str]
 def _mistakes(value: Any, schema: Mapping[str, Any], name: str) -> list[str]:
     kinds = schema.get("type")
     kinds = [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []
+    kinds = kinds if all(isinstance(kind, str) for kind in kinds) else []
     if kinds and not any(_is_a(value, kind) for kind in kinds):
-        return [f"{name} must be of type {' or '.join(map(str, kinds))}"]
+        return [f"{name} must be of type {' or '.join(kinds)}"]
     allowed = schema.get("enum")
     if isinstance(allowed, list) and allowed and value not in allowed:
         return [f"{name} must be one of {', '.join(map(str, allowed))}"]
@@ -45,7 +52,7 @@ def _mistakes(value: Any, schema: Mapping[str, Any], name: str) -> list[str]:
     return []
 
 
-def _is_a(value: Any, kind: Any) -> bool:
+def _is_a(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean" or kind not in KINDS
     if kind == "integer" and isinstance(value, float):

@@ -1,19 +1,26 @@
 """The tools at hand in a future: who is asked to run a call, and what is checked before."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from collab_sdk.errors import ToolError
+from collab_sdk.errors import RunStoppedError, SampleError, ToolError, UsageError
 from collab_sdk.messages import Message, ToolCall
-from collab_sdk.tools.base import Scene, ToolRunner, ToolSession, tool_name
+from collab_sdk.secrets import one_line
+from collab_sdk.tool_calls import is_inferred
+from collab_sdk.tools.base import ERROR, Scene, ToolRunner, ToolSession, ends_the_run, tool_name
 from collab_sdk.tools.inferred import CallShapes
+from collab_sdk.tools.recorded import RecordedTools
+from collab_sdk.tools.results import error_text, without_surrogates
 from collab_sdk.tools.schema import mistakes
 from collab_sdk.tools.simulated import SimulatedTools
 from collab_sdk.types import Conversation
 
-MOST_CHARACTERS = 200_000
-"""In one result. What is longer would be in every later prompt of the future."""
+MOST_OF_RESULT = 200_000
+"""Characters in one result. What is longer would be in every later prompt of the future."""
+MOST_OF_NAME, MOST_OF_MISTAKE = 64, 2_000
+"""Characters of a tool's name in an error, and of an error that says what is wrong with a call."""
 SAME_CALLS = 4
 """So often in a row the same calls, and the assistant is going in a circle."""
 
@@ -47,7 +54,7 @@ class Toolbox:
         tools = conversation.tools
         if not tools and any(not runner.tools for runner in self.runners):
             shapes = CallShapes()
-            shapes.add(conversation.messages)
+            shapes.add(conversation)
             tools = shapes.tools
         tools = self.tools(tools)
         return conversation if tools == conversation.tools else replace(conversation, tools=tools)
@@ -60,60 +67,99 @@ class Toolbox:
 
     def open(self, scene: Scene) -> "OpenToolbox":
         """The tools of a new future."""
-        scene = replace(scene, tools=self.tools(scene.tools))
-        return OpenToolbox(scene, [runner.open(scene) for runner in self.runners])
+        return OpenToolbox(replace(scene, tools=self.tools(scene.tools)), self.runners)
 
 
 class OpenToolbox:
     """The tools of one future; to be used with `async with`."""
 
-    def __init__(self, scene: Scene, sessions: Sequence[ToolSession]) -> None:
+    def __init__(self, scene: Scene, runners: Sequence[ToolRunner]) -> None:
         self.tools = scene.tools
+        self._scene = scene
+        self._runners = runners
         self._known = {tool_name(tool): tool for tool in scene.tools}
-        self._sessions = sessions
+        self._sessions: list[tuple[ToolRunner, ToolSession]] = []
 
     async def arun(self, calls: Sequence[ToolCall], messages: Sequence[Message]) -> list[Message]:
         """The results of calls, one after another in their order, for each sees what those before it did.
 
         A call that cannot be run as it is, since there is no such tool or its arguments do not fit, has an error as its
-        result, which is the assistant's to mend. Raises SampleError where nobody can run it.
+        result, which is the assistant's to mend, unless the log has another one. Raises SampleError where nobody can
+        run it.
         """
         results: list[Message] = []
         for call in calls:
-            content = self._mistake(call)
-            if content is None:
-                content = await self._arun(call, [*messages, *results])
+            content = await self._arun(call, [*messages, *results])
             results.append(Message(role="tool", content=content, name=call.name or None, tool_call_id=call.id))
         return results
 
     async def _arun(self, call: ToolCall, messages: Sequence[Message]) -> str:
-        for session in self._sessions:
-            if (content := await session.acall(call, messages)) is not None:
-                if len(content) > MOST_CHARACTERS:
-                    raise ToolError(
-                        f"The tool {call.name} returned {len(content):,} characters; no more than "
-                        f"{MOST_CHARACTERS:,} are passed on."
-                    )
-                return content
-        raise ToolError(f"Nothing can run the call of {call.name}: give the tools, with --tools (tools=).")
+        mistake, name = self._mistake(call), _short(call.name)
+        for runner, session in self._sessions:
+            if mistake is not None and not isinstance(runner, RecordedTools):
+                continue
+            with _failures_of(runner):
+                content = await session.acall(call, messages)
+            if content is None:
+                continue
+            if not isinstance(content, str):
+                raise ToolError(f"The tool {name} returned {type(content).__name__}; a result is text.")
+            if len(content) > MOST_OF_RESULT:
+                raise ToolError(
+                    f"The tool {name} returned {len(content):,} characters; no more than {MOST_OF_RESULT:,} are passed "
+                    "on."
+                )
+            return without_surrogates(content)
+        if mistake is not None:
+            return one_line(mistake, MOST_OF_MISTAKE)
+        raise ToolError(f"Nothing can run the call of {name}: give the tools, with --tools (tools=).")
 
     def _mistake(self, call: ToolCall) -> str | None:
         """What the assistant did wrong, as its result; None for a call that can be run."""
         if not call.name:
-            return "error: the call names no tool"
-        if self._known and call.name not in self._known:
-            return f"error: there is no tool {call.name}; there are {', '.join(self._known)}"
+            return f"{ERROR}the call names no tool"
+        if call.name not in self._known and (self._known or self._runners):
+            known = ", ".join(map(_short, self._known)) or "none"
+            return f"{ERROR}there is no tool {_short(call.name)}; there are {known}"
         if (arguments := call.parsed) is None:
-            return "error: the arguments are no JSON object"
-        wrong = mistakes(arguments, self._known.get(call.name, {}))
-        return f"error: {'; '.join(wrong)}" if wrong else None
+            return f"{ERROR}the arguments are no JSON object"
+        tool = self._known.get(call.name, {})
+        wrong = [] if is_inferred(tool) else mistakes(arguments, tool)
+        return f"{ERROR}{'; '.join(wrong)}" if wrong else None
 
     async def __aenter__(self) -> "OpenToolbox":
+        try:
+            for runner in self._runners:
+                with _failures_of(runner):
+                    self._sessions.append((runner, runner.open(self._scene)))
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for session in self._sessions:
-            await session.aclose()
+        """Close all of them; what one of them raises then changes nothing."""
+        for runner, session in self._sessions:
+            with suppress(ToolError), _failures_of(runner):
+                await session.aclose()
+
+
+@contextmanager
+def _failures_of(runner: ToolRunner) -> Iterator[None]:
+    """Whatever somebody's own runner raises loses the sample, and never ends the run."""
+    try:
+        yield
+    except (SampleError, RunStoppedError, UsageError):
+        raise
+    except BaseException as error:
+        if ends_the_run(error):
+            raise
+        told = one_line(error_text(error))
+        raise ToolError(f"The tools {_short(runner.name)} failed: {type(error).__name__}: {told}") from error
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_OF_NAME else f"{name[: MOST_OF_NAME - 1]}…"
 
 
 def goes_in_a_circle(turn: Sequence[Message]) -> bool:

@@ -59,7 +59,7 @@ def test_a_turn_without_a_score_shows_why(tmp_path, monkeypatch):
 
 
 def write_agent_chats(path):
-    """A chat with calls, and one without."""
+    """A chat with calls, and one of another assistant's without."""
     steps = [called("look_up", '{"order": 5}'), came_back("SHIPPED"), said("It has shipped.")]
     messages = [
         said("order 5?", "user"),
@@ -67,6 +67,7 @@ def write_agent_chats(path):
         said("cancel it", "user"),
         called("cancel_order", json.dumps({"id": "5\x1b[2J"}), "c2"),
     ]
+    messages = [{"role": "system", "content": "You have a till."}, *messages]
     rows = [{"id": "agent", "messages": messages, "goal": "cancel order 5"}, chat_row(0)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

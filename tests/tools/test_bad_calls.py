@@ -1,5 +1,6 @@
 """What bot and tools can do wrong: a result that the bot sees, a typed end, or a missing sample; never a score."""
 
+import asyncio
 import json
 
 import pytest
@@ -68,11 +69,74 @@ def test_a_tool_that_does_not_exist_and_one_without_a_name():
     ]
 
 
-def test_a_schema_that_cannot_be_read_forbids_nothing():
-    parameters = {"properties": {"a": 3, "b": {"type": "date-time"}}, "required": "a", "additionalProperties": False}
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"properties": {"a": 3, "b": {"type": "date-time"}}, "required": "a", "additionalProperties": False},
+        {"properties": {"b": {"type": [["string"]]}}, "required": [["a"], {"b": 1}]},
+        {"properties": {"b": {"type": {"a": 1}, "enum": 5, "items": []}}, "required": {"a": 1}},
+    ],
+)
+def test_a_schema_that_cannot_be_read_forbids_nothing(parameters):
     tool = {"type": "function", "function": {"name": "look", "parameters": parameters}}
-    log = log_of(HI, called("look", b="x"), returned("seen"), said("Yes."), tools=(tool, {"no": "tool"}))
-    assert results(play(doing(reply(("look", {"b": "x"}))), tools="recorded", history=[HI], log=log)) == ["seen"]
+    log = log_of(HI, said("Yes."), tools=(tool, {"no": "tool"}))
+    player = FakeChatModel(lambda _: '{"reason": "", "result": "seen"}', name="player")
+    turn = play(doing(reply(("look", {"b": "x"}))), tools="simulated", history=[HI], log=log, player=player)
+    assert results(turn) == ["seen"]
+
+
+def test_a_call_in_a_chat_without_tools_is_made_up_and_never_simulated():
+    player = FakeChatModel(lambda _: '{"reason": "", "result": "SENT"}', name="player")
+    turn = play(doing(reply(("wire_money", {"to": "me"}))), tools="recorded,simulated", history=[HI], player=player)
+    assert results(turn) == ["error: there is no tool wire_money; there are none"]
+    assert player.requests == []
+
+
+def test_what_is_told_of_a_mistake_is_never_long():
+    [told] = results_of(("x" * 1_000_000, {}))
+    assert told.endswith("…; there are book")
+    needed = {"properties": {}, "required": [f"argument_{n}" for n in range(50_000)]}
+    tool = {"type": "function", "function": {"name": "look", "parameters": needed}}
+    log = log_of(HI, said("Yes."), tools=(tool,))
+    [missing] = results(play(doing(reply(("look", {}))), tools="recorded", history=[HI], log=log))
+    assert max(len(told), len(missing)) <= 2_000
+
+
+class Runner:
+    """Somebody's own way to run calls, which fails where it is told to."""
+
+    name, code, tools = "own", None, ({"type": "function", "function": {"name": "ping"}},)
+
+    def __init__(self, where, failure):
+        self.where, self.failure = where, failure
+
+    def open(self, scene):
+        return None if self.where == "nothing" else self._at("open", self)
+
+    async def acall(self, call, messages):
+        return self._at("acall", 5 if self.where == "number" else "pong")
+
+    async def aclose(self):
+        self._at("aclose", None)
+
+    def _at(self, where, value):
+        if where == self.where:
+            raise self.failure
+        return value
+
+
+@pytest.mark.parametrize("where", ["open", "acall", "nothing", "number"])
+@pytest.mark.parametrize("failure", [KeyError("x"), asyncio.CancelledError(), BaseExceptionGroup("x", [SystemExit(1)])])
+def test_a_runner_of_ones_own_that_fails_loses_the_sample_and_nothing_else(where, failure):
+    score, _ = score_with(doing(reply(("ping", {}))), Runner(where, failure))
+    assert score.value is None
+    [error] = score.errors
+    assert error.startswith(("The tools own failed: ", "The tool ping returned int; a result is text."))
+
+
+def test_what_a_runner_raises_when_the_future_is_over_changes_nothing():
+    score, _ = score_with(doing(reply(("ping", {}))), Runner("aclose", KeyError("x")))
+    assert results(score.futures[0].messages) == ["pong"] and not score.errors
 
 
 def test_two_calls_of_one_id_are_two_calls():

@@ -2,13 +2,16 @@
 
 import json
 import random
+from dataclasses import replace
 
 from support.agents import called, doing, log_of, play, reply, results, returned, rollout_of, said
 from support.cli import collab
 from support.fakes import judged
 
 from collab_sdk import MRScorer
+from collab_sdk.messages import Message, as_messages
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.tool_calls import is_inferred, without_remark
 from collab_sdk.tools import CallShapes, with_tools
 
 ASK = said("hi", "user")
@@ -35,8 +38,9 @@ CHATS = [
 def inferred(chats):
     shapes = CallShapes()
     for each in chats:
-        shapes.add(each.messages)
-    return {tool["function"]["name"]: tool["function"] for tool in shapes.tools}
+        shapes.add(each)
+    assert all(map(is_inferred, shapes.tools))
+    return {tool["function"]["name"]: without_remark(tool)["function"] for tool in shapes.tools}
 
 
 def test_names_arguments_and_the_form_of_results_are_read_off_the_calls():
@@ -74,20 +78,51 @@ def test_calls_without_a_name_or_with_arguments_that_are_no_json_show_nothing_wr
     assert inferred(chats)["find"]["parameters"] == {"type": "object", "properties": {}, "required": []}
 
 
-def test_only_conversations_that_call_and_name_no_tools_get_some_and_the_log_is_read_again_only_for_them():
+def test_inferred_types_are_described_and_not_enforced():
+    calls = [("note", {"body": None, "n": 1}, "ok")] * 3
+    assert inferred([chat_with(*calls)])["note"]["parameters"] == {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "body": {}},
+        "required": ["body", "n"],
+    }
+    player = FakeChatModel(lambda _: '{"reason": "", "result": "noted"}', name="player")
+    bot = doing(reply(("note", {"body": "hello"})), reply(("note", {"n": "one"})), reply(("note", "{")))
+    log = chat_with(*calls)
+    for each in (replace(log, tools=()), next(with_tools([replace(log, tools=())]))):
+        turn = play(bot, tools="simulated", history=[ASK], log=each, player=player)
+        assert results(turn) == ["noted", "noted", "error: the arguments are no JSON object"]
+
+
+def test_tools_that_only_alternatives_call_are_inferred_too():
+    alternative = as_messages([called("refund", order=5), returned("ok"), said("Refunded.")])
+    log = log_of(ASK, said("No."), tools=(), alternatives={0: (alternative,)})
+    bot = FakeChatModel(doing("fine"), name="bot")
+    for each in (log, next(with_tools([log]))):
+        play(bot, tools="recorded", history=[ASK], log=each)
+        assert [tool["function"]["name"] for tool in bot.requests[-1].tools] == ["refund"]
+
+
+def test_conversations_of_an_agent_that_name_no_tools_get_those_of_all_calls_also_where_it_only_talked():
     named, silent = chat_with(("book", {}, ""), tools=({"name": "own"},)), log_of(ASK, said("Hello."), tools=())
-    asked = []
+    other = log_of(Message(role="system", content="You are a poet."), ASK, said("Hello."), tools=())
+    asked, told = [], []
 
     def again():
         asked.append(1)
-        return iter(CHATS)
+        return iter([*CHATS, named, silent, other])
 
-    assert list(with_tools(iter([named, silent]), again=again)) == [named, silent]
-    assert not asked
-    first, second, _ = with_tools(iter([CHATS[0], CHATS[1], silent]), again=again)
-    assert len(asked) == 1
-    assert first.tools == second.tools
+    first, second, third, fourth = with_tools(
+        iter([silent, named, other, CHATS[1]]), again=again, on_inferred=told.append
+    )
     assert [each["function"]["name"] for each in first.tools] == ["book", "find", "think"]
+    assert (second, third) == (named, other)
+    assert fourth.tools == first.tools
+    assert (len(asked), told) == (1, [first.tools])
+
+
+def test_a_log_without_calls_has_no_tools():
+    silent = log_of(ASK, said("Hello."), tools=())
+    assert list(with_tools([silent])) == [silent]
 
 
 def test_a_model_gets_the_tools_of_the_conversation_at_hand():

@@ -1,23 +1,29 @@
 """Tools that are Python: their specs, their state, what they raise, and what is no result."""
 
 import asyncio
+import errno
 import sqlite3
 import sys
+import threading
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from functools import partial
 from typing import Annotated, Any, Literal, TypedDict
+from urllib.error import HTTPError, URLError
 
 import pytest
 from support.agents import called, doing, future_of, log_of, play, reply, results, returned, rollout_of, said
 from support.fakes import judged, user_says
 
 from collab_sdk import Engine, MRScorer, Rollout, Simulator
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import ToolError, UnknownNameError, UsageError
+from collab_sdk.messages import ToolCall
 from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.tools import as_toolbox
+from collab_sdk.tools import NOWHERE, as_toolbox
+from collab_sdk.tools.python import PythonTools
 from collab_sdk.types import End
 
 
@@ -199,9 +205,22 @@ def test_a_result_is_text_or_json(value, text):
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+class Unreadable:
+    def model_dump(self, mode):
+        raise RuntimeError("boom")
+
+
+def test_any_json_is_a_result_whatever_its_type_says():
+    def give():
+        return [{"type": ["x"], "text": "a"}, {"type": {"a": 1}}]
+
+    assert run(give, ("give", {})) == ['[{"type": ["x"], "text": "a"}, {"type": {"a": 1}}]']
+
+
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
+        (Unreadable(), "returned Unreadable, which is neither text nor JSON: boom"),
         (PNG, "returned bytes, which is neither text nor JSON"),
         ({"image": PNG}, "returned dict, which is neither text nor JSON"),
         (object(), "returned object, which is neither text nor JSON"),
@@ -212,7 +231,18 @@ PNG = b"\x89PNG\r\n\x1a\n"
         ("x" * 10_000_000, "returned 10,000,000 characters; no more than 200,000 are passed on"),
         (["x" * 10_000_000], "characters; no more than 200,000"),
     ],
-    ids=["bytes", "bytes within", "object", "nan", "image part", "image", "data url", "10 MB", "10 MB of JSON"],
+    ids=[
+        "unreadable",
+        "bytes",
+        "bytes within",
+        "object",
+        "nan",
+        "image part",
+        "image",
+        "data url",
+        "10 MB",
+        "10 MB of JSON",
+    ],
 )
 def test_what_is_neither_text_nor_json_or_too_much_loses_the_sample_in_one_line(value, problem):
     def give():
@@ -243,6 +273,147 @@ def test_a_tool_that_dies_loses_the_sample(error):
 
     with pytest.raises(ToolError, match=r"The tool die has died|no network"):
         run(die, ("die", {}))
+
+
+def chained(outer, inner, *, hidden=False):
+    """The outer error as it is when it was raised because of the inner one."""
+    outer.__cause__, outer.__suppress_context__ = (None, True) if hidden else (inner, True)
+    outer.__context__ = inner
+    return outer
+
+
+REFUSED = ConnectionRefusedError(111, "refused")
+
+
+class ClosedResourceError(Exception):
+    """As anyio has it."""
+
+
+class HTTPStatusError(Exception):
+    """As httpx has it."""
+
+    def __init__(self, status):
+        super().__init__(f"status {status}")
+        self.response = type("Response", (), {"status_code": status})()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        URLError(REFUSED),
+        OSError(errno.EHOSTUNREACH, "no route"),
+        OSError(errno.ETIMEDOUT, "timed out"),
+        ClosedResourceError(),
+        chained(RuntimeError("the client failed"), REFUSED),
+        chained(RuntimeError("the client failed"), chained(KeyError("x"), EOFError())),
+        ExceptionGroup("tasks", [ValueError(), ClosedResourceError()]),
+        BaseExceptionGroup("tasks", [SystemExit(1)]),
+        asyncio.CancelledError(),
+        GeneratorExit(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", ["sync", "async", "class"])
+def test_a_tool_whose_server_has_died_loses_the_sample_whatever_its_client_raises(error, kind):
+    def call():
+        raise error
+
+    async def acall():
+        raise error
+
+    class Client:
+        def call(self):
+            raise error
+
+    with pytest.raises(ToolError, match="The tool call has died: "):
+        run({"sync": call, "async": {"call": acall}, "class": Client}[kind], ("call", {}))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        HTTPError("http://x", 404, "Not Found", {}, None),
+        HTTPStatusError(500),
+        FileNotFoundError(errno.ENOENT, "no file"),
+        sqlite3.OperationalError("database is locked"),
+        chained(ValueError("sold out"), REFUSED, hidden=True),
+        chained(ValueError("sold out"), chained(HTTPStatusError(404), REFUSED)),
+    ],
+    ids=repr,
+)
+def test_what_a_server_answers_is_a_result(error):
+    def call():
+        raise error
+
+    [result] = run(call, ("call", {}))
+    assert result.startswith(f"error: {type(error).__name__}: ")
+
+
+def test_a_cancelled_run_is_cancelled_in_the_middle_of_a_call():
+    async def cancelled():
+        began = asyncio.Event()
+
+        async def wait():
+            began.set()
+            await asyncio.Event().wait()
+
+        rollout = rollout_of(doing(reply(("wait", {}))), tools=wait)
+        task = asyncio.create_task(rollout.afutures([said("hi", "user"), said("hello")], goal="g"))
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+
+
+def test_an_error_that_cannot_say_what_it_is_is_a_result_all_the_same():
+    class MuteError(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+
+    def fail():
+        raise MuteError
+
+    assert run(fail, ("fail", {})) == ["error: MuteError: "]
+
+
+def test_halves_of_characters_are_replaced_as_in_replies():
+    def give():
+        return "a\ud800b"
+
+    def fail():
+        raise ValueError("a\ud800b")
+
+    assert run([give, fail], ("give", {}), ("fail", {})) == ["a\ufffdb", "error: ValueError: a\ufffdb"]
+
+
+def test_a_hanging_object_is_not_waited_for_a_second_time():
+    left = []
+
+    class Hanging:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            left.append(self)
+
+        def hang(self):
+            released.wait()
+
+    released = threading.Event()
+    runner = PythonTools.of(Hanging, engine=Engine(limits=Limits(timeout=0.05)))
+    session = runner.open(NOWHERE)
+
+    async def hang_and_leave():
+        with pytest.raises(ToolError, match=r"gave no result in 0\.05 s"):
+            await session.acall(ToolCall(id="a", name="hang", arguments="{}"), [])
+        runner.timeout = 3_600  # to wait for
+        await session.aclose()
+
+    run_sync(hang_and_leave())
+    released.set()
+    assert left == []
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "class"])
@@ -360,6 +531,18 @@ def test_a_call_of_the_history_that_could_not_be_made_is_passed_over():
     assert run(Shop, GET, history=history) == ["OPEN"]
 
 
+def test_a_call_that_failed_in_the_log_or_has_no_result_is_not_made():
+    history = [
+        HI,
+        called("cancel", "a", order=5),
+        returned("error: too late", "a"),
+        called("cancel", "b", order=5),
+        said("Hm."),
+        said("and?", "user"),
+    ]
+    assert run(Shop, GET, history=history) == ["OPEN"]
+
+
 def test_what_recorded_results_answered_is_done_on_the_object_too():
     log = log_of(HI, called("cancel", order=5), returned("recorded"), said("Done."), tools=())
     assert run(["recorded", Shop], STOP, GET, log=log) == ["recorded", "CANCELLED"]
@@ -402,6 +585,21 @@ def test_an_object_that_is_used_with_with_is_entered_and_left():
         seen.clear()
         assert run(kind, ("look", {}), ("look", {})) == ["in", "in"]
         assert seen == ["in", "out"]
+
+
+def test_an_object_that_does_not_return_itself_when_it_is_entered_is_said_to_lack_its_tools():
+    class Client:
+        async def __aenter__(self):
+            pass
+
+        async def __aexit__(self, *_):
+            pass
+
+        def look(self):
+            pass
+
+    with pytest.raises(ToolError, match=r"could not be made: .*NoneType, which has no look; let it return self"):
+        run(Client, ("look", {}))
 
 
 def test_an_object_that_cannot_be_made_loses_the_sample():

@@ -56,7 +56,7 @@ def test_a_recorded_write_leads_on_to_what_was_read_after_it():
     assert run(GET, STOP, GET) == ["status: OPEN", "ok", "status: CANCELLED"]
 
 
-def test_of_several_results_the_last_one_before_the_point_counts_and_without_one_the_first_after_it():
+def test_of_several_results_each_repeat_of_the_call_gets_the_next_and_the_last_one_for_ever_after():
     polled = [
         ASK,
         called("get_order", "a", order=5),
@@ -67,8 +67,8 @@ def test_of_several_results_the_last_one_before_the_point_counts_and_without_one
         returned("second", "b"),
         said("Still."),
     ]
-    assert run(GET, messages=polled) == ["first"]
-    assert run(GET, messages=polled, history=polled[:5]) == ["first"]
+    assert run(GET, GET, GET, messages=polled) == ["first", "second", "second"]
+    assert run(GET, GET, messages=polled, history=polled[:5]) == ["second", "second"]
     assert run(GET, messages=polled, history=[*polled, said("?", "user")]) == ["second"]
 
 
@@ -88,20 +88,60 @@ def test_the_same_write_a_second_time_is_not_answered_by_its_first_result():
     assert simulated(STOP, STOP) == ["ok", "simulated"]
 
 
-def test_a_write_that_failed_changed_nothing():
-    refused = [ASK, called("cancel", "w", order=5), returned("Error: it has shipped", "w"), *CHANGED[1:4]]
+@pytest.mark.parametrize("failed", ["Error: it has shipped", "error", '{"error": "it has shipped"}'])
+def test_a_write_that_failed_changed_nothing(failed):
+    refused = [ASK, called("cancel", "w", order=5), returned(failed, "w"), *CHANGED[1:4]]
     assert run(GET, messages=refused) == ["status: OPEN"]
-    assert run(STOP, GET, messages=refused) == ["Error: it has shipped", "status: OPEN"]
+    assert run(STOP, GET, messages=refused) == [failed, "status: OPEN"]
 
 
-@pytest.mark.parametrize("name", ["get_or_create", "checkout", "reorder", "think_and_book", "", "列出"])
+@pytest.mark.parametrize(
+    "result", ["Error code 0 (success)", "Errors: none.", "errorlog cleared", '{"error": null}', "{broken", "[1]"]
+)
+def test_a_result_that_only_mentions_errors_is_none(result):
+    messages = [ASK, called("cancel", "w", order=5), returned(result, "w"), *CHANGED[1:4]]
+    assert simulated(GET, messages=messages) == ["simulated"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "get_or_create",
+        "checkout",
+        "reorder",
+        "think_and_book",
+        "",
+        "列出",
+        "check_in",
+        "checkIn",
+        "check_out_guest",
+        "check_guest_out",
+        "load_funds",
+        "convert_lead",
+        "validate_coupon",
+        "list_item_for_sale",
+        "verify_payment",
+    ],
+)
 def test_a_name_that_does_not_say_that_it_only_reads_may_have_written(name):
     messages = [ASK, called(name, "w"), returned("x", "w"), *CHANGED[1:4]]
     assert simulated(GET, messages=messages) == ["simulated"]
 
 
 @pytest.mark.parametrize(
-    "name", ["find_theaters", "listOrders", "SearchFlights", "lookup", "orders.get", "crm__fetch_user", "think"]
+    "name",
+    [
+        "find_theaters",
+        "listOrders",
+        "SearchFlights",
+        "lookup",
+        "look_up_order",
+        "search_in_files",
+        "check_status",
+        "orders.get",
+        "crm__fetch_user",
+        "think",
+    ],
 )
 def test_reading_changes_nothing(name):
     messages = [ASK, called(name, "w"), returned("x", "w"), *CHANGED[1:4]]
@@ -131,6 +171,49 @@ def test_ids_that_are_used_again_belong_to_the_call_before_them():
         said("Done."),
     ]
     assert run(GET, ("get_order", {"order": 6}), messages=messages) == ["five", "six"]
+
+
+def test_a_bot_that_does_what_the_log_did_waits_as_long():
+    polls = [
+        each
+        for n, result in enumerate(["PENDING", "PENDING", "PENDING", "READY"])
+        for each in (called("check_status", f"p{n}", job=1), returned(result, f"p{n}"))
+    ]
+    messages, poll = [ASK, *polls, said("It is ready.")], ("check_status", {"job": 1})
+    assert run(*[poll] * 5, messages=messages) == ["PENDING", "PENDING", "PENDING", "READY", "READY"]
+    turn = play(doing(*[reply(poll)] * 4), tools="recorded", history=messages[:4], log=log_of(*messages))
+    assert results(turn) == ["PENDING", "PENDING", "READY"]
+
+
+def test_calls_that_have_no_result_in_the_log_take_no_result_away():
+    messages = [ASK, called("get_order", "a", order=5), said("Hm."), said("?", "user"), *CHANGED[1:4]]
+    assert run(GET, messages=messages, history=messages[:4]) == ["status: OPEN"]
+
+
+def test_another_system_prompt_does_not_make_results_stale():
+    asked_twice = [*CHANGED[:4], said("and now?", "user"), called("get_order", "b", order=5), returned("SHIPPED", "b")]
+    messages = [said("Sell.", "system"), *asked_twice, said("It has shipped."), said("and now?", "user")]
+    other = [said("Sell. Be proactive.", "system"), *messages[1:]]
+    assert run(GET, messages=[*messages, said("Let me look.")], history=other) == ["SHIPPED"]
+
+
+def test_what_the_log_answered_stands_whatever_its_tools_say():
+    number = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
+    tools = ({"type": "function", "function": {"name": "cancel", "parameters": number}},)
+    messages = [ASK, called("get_order", "a", order=5), returned("OPEN", "a"), called("cancel", "b", order="5")]
+    log = log_of(*messages, returned("ok", "b"), said("Done."), tools=tools)
+    bot = doing(reply(GET), reply(("cancel", {"order": "5"})), reply(("cancel", {"order": "6"})))
+    assert results(play(bot, tools="recorded", history=[ASK], log=log)) == [
+        "OPEN",
+        "ok",
+        "error: order must be of type integer",
+    ]
+
+
+def test_arguments_that_are_nested_too_deep_to_be_put_in_order_are_compared_as_they_are():
+    deep = '{"a":' * 800 + "1" + "}" * 800
+    messages = [ASK, called("get_order", "a", text=deep), returned("found", "a"), said("Yes.")]
+    assert run(("get_order", deep), messages=messages) == ["found"]
 
 
 def test_what_nobody_has_on_record_is_missing_and_says_what_helps():
