@@ -372,7 +372,8 @@ def test_a_mean_over_two_scales_says_so(tmp_path):
         {"role": "tool", "content": "open", "tool_call_id": "c1"},
         {"role": "assistant", "content": "It is open."},
     ]
-    rows = [{"id": "a", "messages": acted}, {"id": "b", "messages": [acted[0], acted[3]]}]
+    another = {"role": "system", "content": "You are another assistant, without tools."}
+    rows = [{"id": "a", "messages": acted}, {"id": "b", "messages": [another, acted[0], acted[3]]}]
     both, plain = tmp_path / "chats.jsonl", tmp_path / "plain.jsonl"
     both.write_text("".join(json.dumps(row) + "\n" for row in rows))
     plain.write_text(json.dumps(rows[1]) + "\n")

@@ -39,7 +39,7 @@ class History:
 
 
 def read_chats(path: Path) -> tuple[list[Conversation], dict[str, list[str]]]:
-    """The chats in logs of any format, with tools as in an export, and the rows that are none: where, by problem."""
+    """The chats in logs of any format, with tools as an export has them; and the rows that are none, by problem."""
     faults: dict[str, list[str]] = {}
 
     def refuse(error: InputError) -> None:
