@@ -578,7 +578,7 @@ def test_arguments_that_say_the_same_are_the_same_text():
 
 def test_calls_that_share_an_id_have_numbers_of_their_own():
     twice = [call("look_up"), result("one"), call("cancel"), result("two"), call("look_up"), result("lost", "c9")]
-    rows = rows_in(fence_deeds(as_messages(twice)))
+    rows = rows_in(fence_deeds(map(Message.of, twice)))
     assert [row["call"] for row in rows] == [1, 1, 2, 2, 3, None]
     assert ["result" in row for row in rows] == [False, True, False, True, True, True]
     assert rows[4]["result"] is None
