@@ -97,9 +97,9 @@ def _function(call: Any) -> dict[str, str]:
         name, arguments = field_of(call, "name"), field_of(call, "args")
     else:
         name, arguments = field_of(function, "name"), field_of(function, "arguments")
-    if not isinstance(name, str | None):
+    if not isinstance(name, str | int | float | None):  # a model may write a number
         raise InputError(f"the name of a call must be text, not {type(name).__name__}")
-    return {"name": (name or "").strip(), "arguments": _text(arguments)}
+    return {"name": "" if name is None else str(name).strip(), "arguments": _text(arguments)}
 
 
 def _text(arguments: Any) -> str:
