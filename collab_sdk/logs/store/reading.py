@@ -66,7 +66,7 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> Conversation | None
         }
     )
     cut_off = _replies(tree, "partial") - _replies(tree, "ok")
-    places = {turn.index: range(len(turn.history), len(turn.history) + len(turn.response)) for turn in read.turns()}
+    places = {turn.index: read.places(turn) for turn in read.turns()}
     if partial := [index for index, those in places.items() if any(path[place] in cut_off for place in those)]:
         metadata[PARTIAL_TURNS] = partial
     others = {place: _alternatives(tree, path[place]) for those in places.values() for place in those}
