@@ -103,21 +103,21 @@ A_AND_B = '<tool_call>{"name": "a", "arguments": {}}</tool_call>\n<tool_call>{"n
 WRITTEN = {
     "broken arguments": ("qwen3", HALF, [("look_up", '{"order": 5')]),
     "no arguments": ("qwen3", '<tool_call>{"name": "look_up"}</tool_call>', [("look_up", "{}")]),
-    "no name": ("qwen3", '<tool_call>{"arguments": {"a": 1}}</tool_call>', [("", '{"a": 1}')]),
+    "no name": ("qwen3", '<tool_call>{"arguments": {"a": 1}}</tool_call>', [("", '{"a":1}')]),
     "no object": ("qwen3", "<tool_call>now</tool_call>", [("", "now")]),
     "a number as text": (
         "qwen3",
         '<tool_call>{"name": "look_up", "arguments": {"order": "5"}}</tool_call>',
-        [("look_up", '{"order": "5"}')],
+        [("look_up", '{"order":"5"}')],
     ),
     "several": ("qwen2_5", A_AND_B, [("a", "{}"), ("b", "{}")]),
     "a list": (
         "mistral",
         '[TOOL_CALLS] [{"name": "a", "arguments": {"x": 1}}, {"name": "b", "arguments": {}}]',
-        [("a", '{"x": 1}'), ("b", "{}")],
+        [("a", '{"x":1}'), ("b", "{}")],
     ),
     "new Mistral": ("mistral", '[TOOL_CALLS]a[ARGS]{"x": 1}[TOOL_CALLS]b[ARGS]{}', [("a", '{"x": 1}'), ("b", "{}")]),
-    "Llama with a tag": ("llama3_1", '<|python_tag|>{"name": "a", "parameters": {"x": 1}}', [("a", '{"x": 1}')]),
+    "Llama with a tag": ("llama3_1", '<|python_tag|>{"name": "a", "parameters": {"x": 1}}', [("a", '{"x":1}')]),
     "Llama, several": (
         "llama3_1",
         '{"name": "a", "parameters": {}}; {"name": "b", "parameters": {}}',

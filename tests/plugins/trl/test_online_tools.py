@@ -197,7 +197,7 @@ def test_methods_that_learn_from_replies_alone_refuse_chats_with_tools_in_one_li
             **{**FAST, "batch_size": 16, "per_device_batch_size": 16, "play": play()},
         )
     assert "\n" not in str(told.value)
-    plain = {"id": "plain", "messages": ASKED, "goal": "to know"}
+    plain = {"id": "plain", "messages": [{"role": "system", "content": "Only talk."}, *ASKED], "goal": "to know"}
     data = write_rows(tmp_path / "chats.jsonl", [*map(opening, range(3)), plain])
     preflight = prepared(
         method, data, base, tmp_path / "out", **{**FAST, "batch_size": 16, "per_device_batch_size": 16, "play": play()}
