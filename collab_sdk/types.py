@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from collab_sdk.errors import NotEnoughSamplesError, UsageError
-from collab_sdk.messages import Message, deeds_of, is_decision, shown_text
+from collab_sdk.messages import Message, ToolCall, as_messages, deeds_of, is_decision, shown_text
 
 __all__ = [
     "PARTIAL_TURNS",
@@ -16,9 +16,12 @@ __all__ = [
     "Future",
     "Goal",
     "MRScore",
+    "Message",
     "Per",
     "PreferencePair",
+    "ToolCall",
     "Turn",
+    "as_messages",
 ]
 
 Per = Literal["turn", "decision"]
@@ -53,7 +56,7 @@ class Turn:
     """What the assistant did at one place of a conversation, what led to it, and what really followed.
 
     The response is all that it did until the user spoke again: calls, their results, text; or, where decisions are
-    looked at one by one, a single message.
+    looked at one by one, a single message. What the system says meanwhile is no part of it.
     """
 
     index: int
@@ -123,33 +126,41 @@ class Conversation:
                 continue
             heard = True
             if begin is not None:
-                response = _without_end(self.messages[begin:position])
+                end = max(n for n in range(begin, position) if self.messages[n].role != "system")
+                # What the system says within a turn is no deed of the assistant's.
+                response = tuple(message for message in self.messages[begin : end + 1] if message.role != "system")
                 if any(map(is_decision, response)):
                     yield Turn(
                         index=index,
                         history=self.messages[:begin],
                         response=response,
-                        rest=self.messages[begin + len(response) :],
+                        rest=self.messages[end + 1 :],
                         alternatives=self.alternatives.get(index, ()),
                         is_partial=index in self.partial_turns,
                     )
                     index += 1
             begin = None
 
+    def places(self, turn: Turn) -> range:
+        """Where a turn stands among the messages, with what the system says within it, which is not in its response."""
+        return range(len(turn.history), len(self.messages) - len(turn.rest))
+
     def decisions(self) -> Iterator[Turn]:
         """Every message of the assistant's in its turns, each as a turn of one message."""
         index = 0
         for turn in self.turns():
-            places = [place for place, message in enumerate(turn.response) if is_decision(message)]
+            places = [place for place in self.places(turn) if is_decision(self.messages[place])]
             for place in places:
-                before = turn.response[:place]
-                others = (other[place : place + 1] for other in turn.alternatives if _is_same(other[:place], before))
-                known = ((), deeds_of(turn.response[place : place + 1]))
+                decision = self.messages[place : place + 1]
+                before = tuple(each for each in self.messages[len(turn.history) : place] if each.role != "system")
+                n = len(before)
+                others = (other[n : n + 1] for other in turn.alternatives if _is_same(other[:n], before))
+                known = ((), deeds_of(decision))
                 yield Turn(
                     index=index,
-                    history=(*turn.history, *before),
-                    response=(turn.response[place],),
-                    rest=(*turn.response[place + 1 :], *turn.rest),
+                    history=self.messages[:place],
+                    response=decision,
+                    rest=self.messages[place + 1 :],
                     alternatives=tuple(other for other in others if deeds_of(other) not in known),
                     is_partial=turn.is_partial and place == places[-1],
                 )
@@ -164,12 +175,6 @@ def _is_same(one: Sequence[Message], other: Sequence[Message]) -> bool:
     """Whether the same was said, done and found, whatever the ids of the calls."""
     said, said_too = ([(message.role, message.content) for message in each] for each in (one, other))
     return said == said_too and deeds_of(one) == deeds_of(other)
-
-
-def _without_end(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The messages up to the last of the assistant's or its tools'."""
-    length = max(place for place, message in enumerate(messages, 1) if message.role in ("assistant", "tool"))
-    return messages[:length]
 
 
 class End(StrEnum):

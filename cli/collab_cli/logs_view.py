@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -118,10 +119,13 @@ def _messages(chat: Conversation, width: int) -> Iterator[str]:
             place += 1
             continue
         broken = " (broken off)" if turn.is_partial else ""
-        yield from _block(f"assistant, turn {turn.index}{broken}", turn.response, width)
+        done = (chat.messages[n] for n in chat.places(turn))
+        for is_system, messages in groupby(done, lambda message: message.role == "system"):
+            title = "system" if is_system else f"assistant, turn {turn.index}{broken}"
+            yield from _block(title, tuple(messages), width)
         for other in turn.alternatives:
             yield from _block(f"  or, turn {turn.index}", other, width, indent=INDENT + "  ")
-        place += len(turn.response)
+        place = chat.places(turn).stop
 
 
 def _block(title: str, messages: Sequence[Message], width: int, *, indent: str = INDENT) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, read_tools
+from collab_sdk.logs.formats.preference_rows import repeated_prompt
 from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
 from collab_sdk.logs.formats.tool_calls import arguments_object, called_function
@@ -10,7 +11,7 @@ from collab_sdk.logs.reader import LoggedConversations, count_conversations, rea
 from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.store import ConversationStore, LoggedCall, Purge, StoredChat
 from collab_sdk.logs.writers import get_preference_format, preference_format_names
-from collab_sdk.logs.writers.base import PreferenceFormat
+from collab_sdk.logs.writers.base import PreferenceFormat, in_order_of_calls
 from collab_sdk.logs.writers.catalogue import Catalogue
 from collab_sdk.logs.writers.chat_writers import CHAT_WRITERS, get_chat_writer
 
@@ -33,11 +34,13 @@ __all__ = [
     "get_chat_writer",
     "get_log_format",
     "get_preference_format",
+    "in_order_of_calls",
     "log_files",
     "log_format_names",
     "preference_format_names",
     "read_conversations",
     "read_rows",
     "read_tools",
+    "repeated_prompt",
     "sharegpt_message",
 ]

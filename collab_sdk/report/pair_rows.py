@@ -3,7 +3,7 @@
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.preference_rows import PREFERENCES
+from collab_sdk.logs.formats.preference_rows import PREFERENCES, repeated_prompt
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
 from collab_sdk.logs.writers.base import for_templates
 from collab_sdk.messages import as_messages
@@ -28,6 +28,8 @@ def turn_of_pair(row: Row, place: int) -> Row:
         raise InputError("no pair")
     better, worse = next(names for names in SIDES if names[0] in row)
     sides = {"chosen": _response(row[better]), "rejected": _response(row[worse])}
+    if shared := repeated_prompt(rows(row[better]), rows(row[worse])):
+        sides = {"chosen": rows(row[better])[shared:], "rejected": rows(row[worse])[shared:]}
     history = chat.messages[: len(chat.messages) - len(sides["chosen"])]
     scores = {"chosen": number(row.get("score_chosen")), "rejected": number(row.get("score_rejected"))}
     margin = None if None in scores.values() else (scores["chosen"] or 0.0) - (scores["rejected"] or 0.0)

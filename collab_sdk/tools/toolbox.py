@@ -9,8 +9,9 @@ from collab_sdk.errors import RunStoppedError, SampleError, ToolError, UsageErro
 from collab_sdk.messages import Message, ToolCall
 from collab_sdk.secrets import one_line
 from collab_sdk.spec import LONGEST_RESULT
+from collab_sdk.tool_calls import is_inferred
 from collab_sdk.tools.base import ERROR, Scene, ToolRunner, ToolSession, ends_the_run, tool_name
-from collab_sdk.tools.inferred import CallShapes, InferredTool
+from collab_sdk.tools.inferred import CallShapes
 from collab_sdk.tools.recorded import RecordedTools
 from collab_sdk.tools.results import error_text, without_surrogates
 from collab_sdk.tools.schema import mistakes
@@ -122,7 +123,7 @@ class OpenToolbox:
         if (arguments := call.parsed) is None:
             return f"{ERROR}the arguments are no JSON object"
         tool = self._known.get(call.name, {})
-        wrong = [] if isinstance(tool, InferredTool) else mistakes(arguments, tool)
+        wrong = [] if is_inferred(tool) else mistakes(arguments, tool)
         return f"{ERROR}{'; '.join(wrong)}" if wrong else None
 
     async def __aenter__(self) -> "OpenToolbox":

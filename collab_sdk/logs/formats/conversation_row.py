@@ -73,11 +73,11 @@ def with_alternatives(conversation: Conversation, others: Mapping[int, Iterable[
     """
     alternatives: dict[int, tuple[tuple[Message, ...], ...]] = {}
     for turn in conversation.turns() if others else ():
-        begin = len(turn.history)
+        messages = conversation.messages
         found = [
-            (*turn.response[:place], *other)
-            for place in range(len(turn.response))
-            for other in others.get(begin + place, ())
+            (*(each for each in messages[len(turn.history) : place] if each.role != "system"), *other)
+            for place in conversation.places(turn)
+            for other in others.get(place, ())
             if any(map(is_decision, other))
         ]
         different = {deeds_of(other): other for other in reversed(found)}

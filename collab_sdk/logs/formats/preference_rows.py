@@ -3,7 +3,8 @@
 One reader for the rows of every preference writer, and for what others write in these forms.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -18,6 +19,7 @@ from collab_sdk.logs.formats.conversation_row import (
 from collab_sdk.logs.formats.openai_messages import openai_message
 from collab_sdk.logs.formats.sharegpt import sharegpt_message
 from collab_sdk.messages import Message, link_tool_calls
+from collab_sdk.tool_calls import field_of
 from collab_sdk.types import Conversation
 
 _SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("completion", None))
@@ -32,9 +34,9 @@ def _read(row: Row) -> Conversation:
     said, history = _responses(row.get(better)), _history(row)
     rejected = _responses(row.get(worse)) if worse else ()
     if history is None:  # the sides are whole conversations
-        history, said = _parted(said)
-        begun, rejected = _parted(rejected)
-        if worse and begun != history:
+        shared = repeated_prompt(said, rejected)
+        history, said, rejected = said[:shared], said[shared:], rejected[shared:]
+        if not shared or any(message.role == "user" for message in (*said, *rejected)):
             raise InputError(f"{better} and {worse} are no responses to the same messages")
     kept = text_fields(row, "conversation_id", "turn", "score_chosen", "score_rejected", "label")
     conversation = to_conversation({"id": _id(row), "tools": _tools(row), "metadata": kept}, (*history, *said))
@@ -44,10 +46,20 @@ def _read(row: Row) -> Conversation:
     return with_alternatives(conversation, {len(history): [others]})
 
 
-def _parted(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    """A conversation up to the user's last message, and what the assistant did then."""
-    spoke = max((place for place, message in enumerate(messages, 1) if message.role == "user"), default=0)
-    return messages[:spoke], messages[spoke:]
+def repeated_prompt(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many messages two sides begin with as their prompt, up to where the assistant goes on in different ways.
+
+    There are none where no user message is among them.
+    """
+    shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
+    # What both go on with is the assistant's: not a result of a call that they share.
+    while shared and not all(side[shared:] and _role(side[shared]) == "assistant" for side in (one, other)):
+        shared -= 1
+    return shared if any(_role(message) == "user" for message in one[:shared]) else 0
+
+
+def _role(message: Any) -> Any:
+    return field_of(message, "role")
 
 
 def _history(row: Row) -> tuple[Message, ...] | None:

@@ -28,9 +28,9 @@ def as_calls(conversation: Conversation, *, imported: float) -> Iterator[LoggedC
             earlier = EARLIER * (len(others) - place)
             yield _call(conversation, (*turn.history, *other[:-1]), other[-1:], imported - earlier)
         if others:
-            said = max(place for place, message in enumerate(turn.response) if is_decision(message))
-            steps, reply = turn.response[:said], turn.response[said : said + 1]
-            yield _call(conversation, (*turn.history, *steps), reply, imported)
+            messages = conversation.messages
+            said = max(place for place in conversation.places(turn) if is_decision(messages[place]))
+            yield _call(conversation, messages[:said], messages[said : said + 1], imported)
     history, last = conversation.messages[:-1], conversation.messages[-1:]
     if last and last[0].role != "assistant":
         history, last = conversation.messages, ()

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.tool_calls import arguments_object
 from collab_sdk.messages import Message, ToolCall
+from collab_sdk.tool_calls import field_of
 from collab_sdk.types import MRScore, PreferencePair
 
 Row = dict[str, Any]
+AnyMessage = TypeVar("AnyMessage", Message, Mapping[str, Any])
 SCHEMA = "collab/preference/v1"
 
 
@@ -36,12 +38,40 @@ class PreferenceFormat:
     """That entry, from the name of the file."""
 
 
+def in_order_of_calls(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
+    """The messages with results that stand in a row in the order of their calls; of linked ones, or rows of these.
+
+    Logs have the results of parallel calls as they came in, and most templates tell them apart by their order alone.
+    """
+    ordered = list(messages)
+    calls: dict[Any, tuple[int, int]] = {}
+    row: list[int] = []
+    for place, message in enumerate(ordered):
+        if field_of(message, "role") == "tool":
+            row.append(place)
+            continue
+        _sort(ordered, row, calls)
+        row = []
+        made = field_of(message, "tool_calls") or ()
+        calls |= {id: (place, n) for n, call in enumerate(made) if (id := field_of(call, "id")) is not None}
+    _sort(ordered, row, calls)
+    return ordered
+
+
+def _sort(messages: list[AnyMessage], places: Iterable[int], calls: Mapping[Any, tuple[int, int]]) -> None:
+    """Sort the results at these places; one that answers none of the calls stays where it is."""
+    known = [place for place in places if field_of(messages[place], "tool_call_id") in calls]
+    results = sorted((messages[place] for place in known), key=lambda each: calls[field_of(each, "tool_call_id")])
+    for place, result in zip(known, results, strict=True):
+        messages[place] = result
+
+
 def for_templates(messages: Iterable[Message]) -> list[Row]:
     """Messages as chat templates take them: the arguments of calls are objects, which templates write as JSON.
 
     Arguments that are no object are the text that the model wrote.
     """
-    return [_row(message, _object_or_text) for message in messages]
+    return [_row(message, _object_or_text) for message in in_order_of_calls(messages)]
 
 
 def for_servers(messages: Iterable[Message]) -> list[Row]:
@@ -93,6 +123,12 @@ def whole_conversations(pair: PreferencePair) -> Row:
         "chosen": [*prompt(pair), *side(pair.chosen)],
         "rejected": [*prompt(pair), *side(pair.rejected)],
     }
+
+
+def all_answered(messages: Sequence[Message]) -> bool:
+    """Whether every call has its result."""
+    answered = [message.tool_call_id for message in messages if message.role == "tool"]
+    return sorted(call.id for message in messages for call in message.calls) == sorted(map(str, answered))
 
 
 def more_than_a_text(pair: PreferencePair) -> str | None:

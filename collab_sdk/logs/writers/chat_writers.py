@@ -8,6 +8,7 @@ from collab_sdk.errors import InputError, UnknownNameError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.openai_messages import SCHEMA
 from collab_sdk.logs.formats.tool_calls import called_function
+from collab_sdk.logs.writers.base import in_order_of_calls
 from collab_sdk.messages import REASONING, Message
 from collab_sdk.types import Conversation
 
@@ -41,7 +42,7 @@ def _openai(conversation: Conversation) -> Row:
 
 
 def _sharegpt(conversation: Conversation) -> Row:
-    turns = [turn for message in conversation.messages for turn in _turns(message)]
+    turns = [turn for message in in_order_of_calls(conversation.messages) for turn in _turns(message)]
     row: Row = {"id": conversation.id, "conversations": turns}
     return row | ({"tools": to_json(list(conversation.tools))} if conversation.tools else {})
 

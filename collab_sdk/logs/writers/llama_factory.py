@@ -9,7 +9,7 @@ from typing import Any
 
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.tool_calls import arguments_object
-from collab_sdk.logs.writers.base import PreferenceFormat, Row
+from collab_sdk.logs.writers.base import PreferenceFormat, Row, all_answered, in_order_of_calls
 from collab_sdk.messages import Message
 from collab_sdk.types import PreferencePair
 
@@ -36,6 +36,8 @@ def _cannot_hold(pair: PreferencePair) -> str | None:
     sides = (pair.chosen.response, pair.rejected.response)
     if any(len(response) != 1 for response in sides):
         return "several messages in a response"
+    if not all_answered(pair.prompt):
+        return "calls without a result"
     for together in (*map(list, sides), *_groups(pair.prompt)):
         roles = {message.role for message in together}
         calls = [call for message in together for call in message.calls]
@@ -56,7 +58,7 @@ def _entry(file: str) -> Mapping[str, Any]:
 
 def _groups(messages: Iterable[Message]) -> Iterator[list[Message]]:
     """What the assistant says in a row, and what others do."""
-    said = (message for message in messages if message.role != "system")
+    said = (message for message in in_order_of_calls(messages) if message.role != "system")
     return (list(together) for _, together in groupby(said, lambda message: message.role == "assistant"))
 
 

@@ -1,6 +1,6 @@
 """Rows for those who train as a service: OpenAI, Together and Fireworks share one form, and refuse other columns."""
 
-from collab_sdk.logs.writers.base import PreferenceFormat, Row, for_servers, more_than_a_text
+from collab_sdk.logs.writers.base import PreferenceFormat, Row, all_answered, for_servers, more_than_a_text
 from collab_sdk.types import PreferencePair
 
 
@@ -18,9 +18,8 @@ def _rows(pair: PreferencePair) -> list[Row]:
 
 def _cannot_hold(pair: PreferencePair) -> str | None:
     """Calls may be in the input, whole: a request with one that has no result is refused."""
-    calls = [call for message in pair.prompt for call in message.calls]
-    answered = [message.tool_call_id for message in pair.prompt if message.role == "tool"]
-    if not all(call.name for call in calls) or sorted(call.id for call in calls) != sorted(map(str, answered)):
+    named = all(call.name for message in pair.prompt for call in message.calls)
+    if not named or not all_answered(pair.prompt):
         return "calls without a name or without a result"
     return more_than_a_text(pair)
 

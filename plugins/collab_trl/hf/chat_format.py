@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import EndpointError, ModelCallError, ParameterRefusedError
-from collab_sdk.logs import arguments_object
+from collab_sdk.logs import arguments_object, in_order_of_calls
 from collab_sdk.messages import Message
 from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
@@ -70,7 +70,7 @@ class ChatFormat:
 
         try:
             return self._tokenizer.apply_chat_template(
-                [_row(message) for message in messages],
+                [_row(message) for message in in_order_of_calls(messages)],
                 tools=[dict(tool) for tool in tools] or None,  # Llama's template takes an empty list for tools
                 add_generation_prompt=True,
                 **form,

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs import CallFormat, format_of, read_tools, sharegpt_message
+from collab_sdk.logs import CallFormat, format_of, in_order_of_calls, read_tools, repeated_prompt, sharegpt_message
 from collab_sdk.messages import REASONING
 from collab_sdk.models import split_reasoning
 from collab_sdk.training import opening
@@ -108,11 +107,7 @@ def _prompt_of(row: Row) -> Any:
 
 def _without_prompt(prompt: Any, chosen: Messages, rejected: Messages) -> tuple[Messages, Messages, Messages]:
     """Many public data sets repeat the prompt at the start of both completions; it belongs to neither."""
-    shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(chosen, rejected, strict=False)))
-    # What both go on with is the assistant's: not a result of a call that they share.
-    while shared and not all(side[shared:] and side[shared]["role"] == "assistant" for side in (chosen, rejected)):
-        shared -= 1
-    if any(message["role"] == "user" for message in chosen[:shared]):
+    if shared := repeated_prompt(chosen, rejected):
         return chosen[:shared], _replies(chosen[shared:]), _replies(rejected[shared:])
     return _messages(prompt, "user"), _replies(chosen), _replies(rejected)
 
@@ -137,7 +132,7 @@ def _messages(value: Any, role: str) -> Messages:
         value = [value]
     if not isinstance(value, Sequence):
         raise InputError("a prompt or a completion is missing" if value is None else "messages must be a list")
-    return tuple(_without_reasoning(_message(message)) for message in value)
+    return tuple(in_order_of_calls(_without_reasoning(_message(message)) for message in value))
 
 
 def _without_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,10 +148,12 @@ def _message(value: Any) -> dict[str, Any]:
         return sharegpt_message(value).to_dict()
     if not isinstance(value, Mapping) or not isinstance(value.get("role"), str):
         raise InputError("a message must be an object with role and content")
-    if not isinstance(value.get("content") or "", str):
+    content = value.get("content")
+    if content is None or (content == [] and value.get("tool_calls")):
+        content = ""
+    if not isinstance(content, str):
         raise InputError("content must be text")
-    kept = {key: item for key, item in value.items() if item is not None}
-    return {"content": "", **kept}
+    return {key: item for key, item in value.items() if item is not None} | {"content": content}
 
 
 def _conversation(row: Row, prompt: Messages) -> str:
