@@ -123,7 +123,7 @@ class Message:
         return row
 
 
-def calls_of(message: Any) -> tuple[Mapping[str, Any], ...]:
+def calls_of(message: object) -> tuple[Mapping[str, Any], ...]:
     """The calls in a message, a mapping or an object: its own, or, as Anthropic has them, parts of its content.
 
     Raises InputError for what is no list of calls of functions.
@@ -138,7 +138,7 @@ def _called_in(content: Any) -> tuple[Mapping[str, Any], ...]:
     return tool_calls_in({"tool_calls": list(calls)})
 
 
-def content_of(message: Any) -> Any:
+def content_of(message: object) -> Any:
     """The content of a message, a mapping or an object, or the refusal that a model of OpenAI's wrote in its place."""
     content, refusal = field_of(message, "content"), field_of(message, "refusal")
     return refusal if not content and isinstance(refusal, str) and refusal else content

@@ -75,3 +75,9 @@ def test_calls_are_read_in_whatever_shape(message, called):
 def test_what_is_no_call_is_said_and_never_words(message, problem):
     with pytest.raises(InputError, match=problem):
         as_messages([message])
+
+
+def test_a_refusal_is_text():
+    refused = {"role": "assistant", "content": None, "refusal": "I can't."}
+    parts = {"role": "assistant", "content": [{"type": "refusal", "refusal": "I can't."}]}
+    assert [message.content for message in as_messages([refused, parts])] == ["I can't.", "I can't."]

@@ -298,6 +298,13 @@ def test_a_reply_without_calls_of_a_client_that_is_a_mock_is_text():
     assert engine_asked(as_chat_model(client, model="m", price=Price(prompt=0.0, completion=0.0))).content == "hello"
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_refusal_in_place_of_a_content_is_what_the_model_said(way):
+    refused = {"content": None, "refusal": "I can't help with that."}
+    with LoopbackServer(faults=always(Fault(message=refused))) as server:
+        assert engine_asked(way(server.api_base)).content == "I can't help with that."
+
+
 def test_collab_errors_are_the_only_ones_that_odd_calls_raise():
     for calls in ([None], [[]], {}, 5, [5], [{"function": 5}], [{"function": {"name": {}, "arguments": 5}}]):
         with LoopbackServer(faults=always(Fault(message={"content": "x", "tool_calls": calls}))) as server:
