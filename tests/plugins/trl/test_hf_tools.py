@@ -168,7 +168,7 @@ def test_a_tokenizer_may_say_itself_how_its_calls_are_read():
         },
     }
     _, [made] = calls_in('Well. <<{"name": "a", "arguments": {"x": 1}}>>', "{{ messages }}", TOOLS, own=own)
-    assert made["function"] == {"name": "a", "arguments": '{"x": 1}'}
+    assert made["function"] == {"name": "a", "arguments": '{"x":1}'}
 
 
 REFUSED = {
@@ -240,7 +240,7 @@ def test_a_local_model_calls_tools(calling_base):
         )
         replies.append(run_sync(Engine().call(model, request)))
     made = {call["function"]["arguments"] for reply in replies for call in reply.tool_calls}
-    assert '{"order": 5}' in made
+    assert '{"order":5}' in made
     assert '{"order":' in made
     assert {reply.finish_reason for reply in replies} == {"tool_calls"}
     assert {reply.content for reply in replies} == {""}
