@@ -105,7 +105,7 @@ def export_prefs(
         return
     target = _checked(output)
     if format == "sft" and spec.per == "decision":
-        note("Note: an sft row does not say where its decision begins; to learn decisions, train on trl rows with sft.")
+        note("Note: an sft row does not say where its decision begins: take trl rows, with --method sft.")
     with running(logs, spec, work, problems) as run:
         job = ExportJob(spec=spec)
         with shown(run.progress):
