@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from collab_sdk.errors import InputError, UsageError
-from collab_sdk.tool_calls import tool_calls_in
+from collab_sdk.tool_calls import field_of, tool_calls_in
 
 __all__ = [
     "REASONING",
@@ -16,6 +16,8 @@ __all__ = [
     "Role",
     "ToolCall",
     "as_messages",
+    "calls_of",
+    "content_of",
     "deeds_of",
     "is_decision",
     "link_tool_calls",
@@ -93,11 +95,11 @@ class Message:
         role = value.get("role")
         if role not in ROLES:
             raise InputError(f"unknown role {role!r}; expected one of {', '.join(ROLES)}")
-        tool_calls = tool_calls_in(value) or _called_in(value.get("content"))
+        tool_calls = calls_of(value)
         answered = value.get("tool_call_id")
         return cls(
             role=role,
-            content=text_of(value.get("content"), empty_allowed=bool(tool_calls)),
+            content=text_of(content_of(value), empty_allowed=bool(tool_calls)),
             name=_text_or_none("name", value.get("name")),
             tool_calls=tool_calls,
             tool_call_id=_text_or_none("tool_call_id", str(answered) if type(answered) is int else answered),
@@ -121,12 +123,25 @@ class Message:
         return row
 
 
+def calls_of(message: Any) -> tuple[Mapping[str, Any], ...]:
+    """The calls in a message, a mapping or an object: its own, or, as Anthropic has them, parts of its content.
+
+    Raises InputError for what is no list of calls of functions.
+    """
+    return tool_calls_in(message) or _called_in(field_of(message, "content"))
+
+
 def _called_in(content: Any) -> tuple[Mapping[str, Any], ...]:
-    """Calls that stand among the parts of the content, as Anthropic has them."""
     parts = content if isinstance(content, list | tuple) else ()
-    uses = [part for part in parts if isinstance(part, Mapping) and part.get("type") == "tool_use"]
-    calls = ({"id": use.get("id"), "name": use.get("name"), "args": use.get("input")} for use in uses)
+    uses = [part for part in parts if field_of(part, "type") == "tool_use"]
+    calls = ({"id": field_of(use, "id"), "name": field_of(use, "name"), "args": field_of(use, "input")} for use in uses)
     return tool_calls_in({"tool_calls": list(calls)})
+
+
+def content_of(message: Any) -> Any:
+    """The content of a message, a mapping or an object, or the refusal that a model of OpenAI's wrote in its place."""
+    content, refusal = field_of(message, "content"), field_of(message, "refusal")
+    return refusal if not content and isinstance(refusal, str) and refusal else content
 
 
 def _text_or_none(key: str, value: Any) -> str | None:
@@ -212,8 +227,8 @@ def reasoning_of(message: object) -> str:
 def text_of(content: Any, *, empty_allowed: bool = False) -> str:
     """The text of OpenAI message content: a string, or parts, of which reasoning and calls are left out.
 
-    Other parts that are no text become `[image]` and the like. Raises InputError for a tool's result among the parts,
-    which nobody said.
+    A refusal is text. Other parts that are no text become `[image]` and the like. Raises InputError for a tool's result
+    among the parts, which nobody said.
     """
     if isinstance(content, str):
         return content
@@ -237,6 +252,8 @@ def _part_text(part: Any) -> str:
         raise InputError(f"a content part must be an object with a type, not {type(part).__name__}")
     if isinstance(part.get("text"), str):
         return str(part["text"])
+    if isinstance(part.get("refusal"), str):
+        return str(part["refusal"])
     kind = str(part.get("type") or "part").removeprefix("input_").removesuffix("_url")
     if kind in RESULTS:
         raise InputError(f"a tool's result ({kind}) among the parts of a content is not read")

@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT_TOOLS",
     "ENVIRONMENT",
     "LOCAL",
+    "LONGEST_RESULT",
     "ROLE_DEFAULTS",
     "SPENDING",
     "WHO",
@@ -283,6 +284,8 @@ class MetricSpec:
 DEFAULT_METRICS = tuple(MetricSpec(name=name) for name in ("goal", "interactivity", "token_penalty", "grounded"))
 """`grounded` is measured where there are tools."""
 CALLS_PER_TURN = 20
+LONGEST_RESULT = 200_000
+"""Characters in one result of a tool. What is longer would be in every later prompt of the future."""
 DEFAULT_TOOLS = ("recorded", "simulated")
 """Who runs an assistant's calls in a played future, in the order in which they are asked."""
 

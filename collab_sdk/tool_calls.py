@@ -6,9 +6,11 @@ from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
 
-__all__ = ["as_tools", "field_of", "tool_calls_in"]
+__all__ = ["INFERRED", "REMARK", "as_tools", "field_of", "is_inferred", "tool_calls_in", "without_remark"]
 
 ToolCallDict = dict[str, Any]
+REMARK, INFERRED = "$comment", "inferred from calls"
+"""In the schema of a tool that nobody declared: models are told of it, and no call is refused for its schema."""
 READ = ("id", "type", "function", "custom", "name", "args", "index", "error")
 
 
@@ -47,6 +49,26 @@ def as_tools(values: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ..
     return tools
 
 
+def is_inferred(tool: Mapping[str, Any]) -> bool:
+    """Whether the tool, in OpenAI's form, is known from calls alone."""
+    schema = _schema(tool)
+    return schema is not None and schema.get(REMARK) == INFERRED
+
+
+def without_remark(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """The tool as models get it."""
+    if not is_inferred(tool):
+        return dict(tool)
+    schema = {name: value for name, value in tool["function"]["parameters"].items() if name != REMARK}
+    return {**tool, "function": {**tool["function"], "parameters": schema}}
+
+
+def _schema(tool: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    function = tool.get("function")
+    schema = function.get("parameters") if isinstance(function, Mapping) else None
+    return schema if isinstance(schema, Mapping) else None
+
+
 def _beside(call: Any) -> dict[str, Any]:
     """What stands in a call beside what is read of it."""
     return {name: value for name, value in call.items() if name not in READ} if isinstance(call, Mapping) else {}
@@ -75,9 +97,9 @@ def _function(call: Any) -> dict[str, str]:
         name, arguments = field_of(call, "name"), field_of(call, "args")
     else:
         name, arguments = field_of(function, "name"), field_of(function, "arguments")
-    if not isinstance(name, str | None):
+    if not isinstance(name, str | int | float | None):  # a model may write a number
         raise InputError(f"the name of a call must be text, not {type(name).__name__}")
-    return {"name": (name or "").strip(), "arguments": _text(arguments)}
+    return {"name": "" if name is None else str(name).strip(), "arguments": _text(arguments)}
 
 
 def _text(arguments: Any) -> str:

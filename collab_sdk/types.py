@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from collab_sdk.errors import NotEnoughSamplesError, UsageError
-from collab_sdk.messages import Message, deeds_of, is_decision, shown_text
+from collab_sdk.messages import Message, ToolCall, as_messages, deeds_of, is_decision, shown_text
 
 __all__ = [
     "PARTIAL_TURNS",
@@ -16,9 +16,12 @@ __all__ = [
     "Future",
     "Goal",
     "MRScore",
+    "Message",
     "Per",
     "PreferencePair",
+    "ToolCall",
     "Turn",
+    "as_messages",
 ]
 
 Per = Literal["turn", "decision"]

@@ -5,11 +5,14 @@ import json
 import pytest
 from support.fakes import judged, scorer_of, user_says
 
-from collab_sdk import ChatReply, Conversation, Goal, PreferenceExporter
+from collab_sdk import ChatReply, Conversation, Engine, Goal, PreferenceExporter
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.messages import Message, as_messages, deeds_of
+from collab_sdk.metrics.judge import Judge
+from collab_sdk.prompts import fence_deeds, unfence
 from collab_sdk.spec import MetricSpec
+from collab_sdk.testing import FakeChatModel
 from collab_sdk.tools import Scene, Toolbox, as_toolbox
 from collab_sdk.types import End
 
@@ -556,3 +559,72 @@ def test_decisions_have_their_alternatives_beside_what_the_system_says():
     other = (*first.response[:2], *as_messages([{"role": "assistant", "content": "It is on its way."}]))
     _, answered, _ = log_of(*LED, alternatives={0: (other,)}).decisions()
     assert answered.alternatives == (other[2:],)
+
+
+def rows_in(fenced: str) -> list[dict]:
+    return [json.loads(line) for line in unfence("transcript", fenced).splitlines()]
+
+
+def test_the_judge_sees_all_of_a_thousand_calls_and_most_of_the_latest():
+    made = [each for n in range(1000) for each in (call("look_up", f"c{n}", order=n), result("x" * 9_000, f"c{n}"))]
+    rows = rows_in(fence_deeds(as_messages(made)))
+    calls, results = rows[::2], rows[1::2]
+    assert [row["call"] for row in calls] == [row["call"] for row in results] == list(range(1, 1001))
+    assert {row["tool"] for row in calls} == {"look_up"}
+    shown = [row["result"].count("x") for row in results]
+    assert 0 < shown[0] < 50
+    assert shown[-1] == 4_000
+    assert all(row["characters_left_out"] for row in results)
+    assert sum(shown) + sum(len(row["arguments"]) for row in calls) < 61_000
+
+
+def test_system_prompts_and_offered_tools_are_shown_within_bounds_that_are_told():
+    tools = [{"type": "function", "function": {"name": "n" * 900, "description": "d" * 900}}] * 150
+    offered, system, made = rows_in(
+        fence_deeds(as_messages([{"role": "system", "content": "s" * 30_000}, call("t" * 900)]), tools)
+    )
+    assert (len(offered["offered"]), offered["more_tools"]) == (100, 50)
+    assert offered["offered"][0] == {"tool": "n" * 200 + "…", "description": "d" * 200 + "…"}
+    assert system["text"].count("s") == 20_000 + "characters".count("s")
+    assert "10,000 characters left out" in system["text"]
+    assert made["tool"] == "t" * 200 + "…"
+
+
+def test_arguments_that_say_the_same_are_the_same_text():
+    def seen(text: str) -> str:
+        function = {"name": "look_up", "arguments": text}
+        calls = [{"id": "1", "type": "function", "function": function}]
+        return fence_deeds(as_messages([{"role": "assistant", "content": None, "tool_calls": calls}]))
+
+    assert seen('{"b": 1, "a": "é"}') == seen('{"a":"é","b":1}')
+    assert rows_in(seen("{broken"))[0]["arguments"] == "{broken"
+
+
+def test_calls_that_share_an_id_have_numbers_of_their_own():
+    twice = [call("look_up"), result("one"), call("cancel"), result("two"), call("look_up"), result("lost", "c9")]
+    rows = rows_in(fence_deeds(map(Message.of, twice)))
+    assert [row["call"] for row in rows] == [1, 1, 2, 2, 3, None]
+    assert ["result" in row for row in rows] == [False, True, False, True, True, True]
+    assert rows[4]["result"] is None
+
+
+def test_what_was_delivered_in_a_call_is_seen_where_it_is_extracted():
+    seen = []
+
+    def judge(request):
+        seen.append(request.messages[-1].content)
+        return "<artefact>\nold\n</artefact>"
+
+    extractor = Judge(FakeChatModel(judge), engine=Engine())
+    for messages in (SHIPPED[:2] + SHIPPED[4:5], [USER, call("write_file", content="THE ESSAY"), result("ok")]):
+        run_sync(extractor.aextract(as_messages(messages), wanted="the essay"))
+    assert "THE ESSAY" in seen[1]
+    assert "Shipped orders cannot" not in seen[0]
+
+
+def test_turns_of_an_export_have_the_tools_of_the_run(tmp_path):
+    scorer = scorer_of(window=0, samples=1)
+    log = log_of(*SHIPPED, tools=())
+    PreferenceExporter(scorer, candidates=2).export([log], tmp_path / "p.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "p.turns.jsonl").read_text().splitlines()]
+    assert [tool["function"]["name"] for tool in rows[0]["tools"]] == ["look_up"]

@@ -1,8 +1,9 @@
 """`collab score`: the MR of every assistant turn, or of every decision."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -77,7 +78,7 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
         run_sync(ascore(run, tally, problems, takes))
         if not tally.conversations:  # an output of an earlier run stays
             no_result(f"no conversation could be read from {named(logs)}")
-    show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples)
+    show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples, measured=tally.measured, scores=tally.scores)
     if output is not None:
         note(f"Details: {output}")
     finish(problems, results=tally.scores, why="no response could be scored", incomplete=tally.scores < tally.turns)
@@ -93,6 +94,8 @@ class Tally:
     samples: int = 0
     samples_ok: int = 0
     mr_sum: float = 0.0
+    measured: Counter[str] = field(default_factory=Counter)
+    """Scores that each metric counts in."""
 
     @property
     def mean_mr(self) -> float | None:
@@ -105,6 +108,7 @@ class Tally:
         if score.value is not None:
             self.scores += 1
             self.mr_sum += score.value
+            self.measured.update(score.metrics.keys())
 
 
 async def ascore(run: Run, tally: Tally, problems: Problems, takes: Sequence[Take]) -> None:

@@ -1,6 +1,6 @@
 """What a run cost, would cost, or gave, in a few lines on stderr."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ def show_export(report: ExportReport, output: Path, *, per: Per, format: str, he
         note(f"{of(len(report.failed), 'conversation')} failed, see above.")
     if report.candidates_lost:
         note(f"{of(report.candidates_lost, 'candidate')} could not be drawn.")
-    show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples)
+    show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples, measured=report.measured, scores=report.scores)
     for reason, count in report.lost.most_common(3):
         note(f"{count:>7,} missing: {reason}")
     note(f"Pairs:    {output}")
@@ -67,9 +67,13 @@ def show_export(report: ExportReport, output: Path, *, per: Per, format: str, he
     note(f"Details:  {beside(output, 'turns')} (every candidate, future and reason)")
 
 
-def show_mr(mean: float | None, *, ok: int, n: int) -> None:
+def show_mr(mean: float | None, *, ok: int, n: int, measured: Mapping[str, int], scores: int) -> None:
+    """The mean, and which metrics count in some of the scores only: `measured` says in how many."""
     worth = "No response could be scored" if mean is None else f"Mean MR {mean:.3f}"
     note(f"{worth}; {ok:,} of {of(n, 'sample')} succeeded.")
+    for name, count in measured.items():
+        if count < scores:
+            note(f"{count:,} of {of(scores, 'score')} count {name} too; the others are on another scale.")
 
 
 def _with_total(ledger: Ledger) -> Iterator[tuple[str, Usage]]:

@@ -61,9 +61,13 @@ class Judge:
 
     async def aextract(self, messages: tuple[Message, ...], *, wanted: str, conversation_id: str = "") -> str:
         """What the assistant finally delivered, empty if nothing. Raises SampleError if that cannot be found out."""
-        fields = {"transcript": fence_transcript(messages), "wanted": json_line(wanted)}
+        acted = any(message.calls for message in messages)
+        prompt, transcript = (
+            ("extract_deeds", fence_deeds(messages)) if acted else ("extract", fence_transcript(messages))
+        )
+        fields = {"transcript": transcript, "wanted": json_line(wanted)}
         request = prompt_request(
-            CallRole.JUDGE, "extract", fields, form=None, settings=self.settings, conversation_id=conversation_id
+            CallRole.JUDGE, prompt, fields, form=None, settings=self.settings, conversation_id=conversation_id
         )
         return await ask_fenced(self.engine, self.model, request, ARTEFACT)
 

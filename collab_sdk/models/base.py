@@ -11,6 +11,7 @@ from collab_sdk.messages import Message
 from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.providers import ApiKey
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
+from collab_sdk.tool_calls import without_remark
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 SETTINGS = frozenset(each.name for each in fields(ModelSettings))
@@ -80,7 +81,7 @@ class ChatRequest:
 def _as_sent(tool: Mapping[str, Any]) -> dict[str, Any]:
     """A tool in OpenAI's form, also where a log has the bare function."""
     if "function" in tool or not isinstance(tool.get("name"), str) or tool.get("type", "function") != "function":
-        return dict(tool)
+        return without_remark(tool)
     return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
 
 

@@ -1,25 +1,35 @@
 """What somebody's own bot returns, as messages: its reply, and the calls and results on the way there."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeGuard
 
-from collab_sdk.errors import BotError, InputError
-from collab_sdk.messages import Message, link_tool_calls, reasoning_of, text_of
+from collab_sdk.errors import BotError, InputError, SampleError, ToolError
+from collab_sdk.messages import Message, calls_of, content_of, link_tool_calls, reasoning_of, text_of
 from collab_sdk.models.base import ChatReply
+from collab_sdk.secrets import one_line
+from collab_sdk.spec import LONGEST_RESULT
 from collab_sdk.tool_calls import field_of, tool_calls_in
 
 ECHO_WORDS = 5
 """Fewer than this, and saying the same is manners: "thanks" may well answer "thanks"."""
+CALL_ITEMS = ("function_call", "custom_tool_call")
+RESULT_ITEMS = ("function_call_output", "custom_tool_call_output")
 ROLES: Mapping[str, str] = {
-    **dict.fromkeys(("assistant", "ai", "AIMessageChunk"), "assistant"),
-    **dict.fromkeys(("tool", "function", "ToolMessageChunk", "FunctionMessageChunk"), "tool"),
+    **dict.fromkeys(("assistant", "ai", "AIMessageChunk", *CALL_ITEMS), "assistant"),
+    **dict.fromkeys(("tool", "function", "ToolMessageChunk", "FunctionMessageChunk", *RESULT_ITEMS), "tool"),
     **dict.fromkeys(("user", "human", "HumanMessageChunk"), "user"),
+    **dict.fromkeys(("system", "developer", "SystemMessageChunk"), "system"),
 }
-"""By what OpenAI and LangChain call them. All others are instructions, which no user hears and nobody does."""
+"""By what OpenAI's two APIs and LangChain call them."""
 CALL_PARTS = frozenset(
     ["tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta"]
 )
-"""Kinds of content parts that hold a call which stands among the message's calls too."""
+"""Kinds of content parts that hold a call which is read as one of the message's calls."""
+PART_FIELDS = ("type", "text", "refusal", "id", "name", "input", "tool_use_id", "content")
+"""What is read of a content part that is an object of an SDK."""
+Read = Message | SampleError
+"""A message, or what is wrong with it: that matters only where it is not of the history."""
 
 
 def bot_reply(
@@ -32,10 +42,11 @@ def bot_reply(
 ) -> ChatReply:
     """The reply in what a bot returned for `history`.
 
-    That is a string, a message, an OpenAI completion, a list of messages or a state that holds one. A list may hold
-    only what is new, or the history too, as a graph's state does. What is new are the bot's steps, then its reply;
-    calls that its last message makes are left to whoever asked. Raises BotError for anything else, for a list that
-    ends with a result or with somebody else's message, and for a bot that hands its input back.
+    That is a string, a message, an OpenAI completion or response, a list of messages or of a response's items, or a
+    state that holds one. A list may hold only what is new, or the history too, as a graph's state does. What is new are
+    the bot's steps, then its reply; calls that its last message makes are left to whoever asked. Raises BotError for
+    anything else, for a list that ends with a result or with somebody else's message, and for a bot that hands its
+    input back; ToolError for a result that no tool of ours might have given either.
     """
     *steps, last = _messages(value, history)
     text, asked = last.content, history[-1] if history else None
@@ -55,8 +66,14 @@ def bot_reply(
 
 def finish_reason_of(value: Any) -> str:
     """Why the model behind the bot stopped, where an OpenAI completion says so."""
-    choices = getattr(value, "choices", None)
-    return str(choices[0].finish_reason or "stop") if choices else "stop"
+    choice = _choice(value)
+    return str(field_of(choice, "finish_reason") or "stop")
+
+
+def _choice(value: Any) -> Any:
+    """The first choice of an OpenAI completion, or of its JSON."""
+    choices = field_of(value, "choices")
+    return choices[0] if isinstance(choices, list | tuple) and choices else None
 
 
 def _messages(value: Any, history: Sequence[Message]) -> tuple[Message, ...]:
@@ -67,62 +84,126 @@ def _messages(value: Any, history: Sequence[Message]) -> tuple[Message, ...]:
         raise BotError("The bot returned None; it must return its reply as text or as a message.")
     if isinstance(value, Mapping) and "messages" in value:  # a LangGraph state
         value = value["messages"]
-    if choices := getattr(value, "choices", None):  # an OpenAI completion
-        value = choices[0].message
-        if value.content is None and not tool_calls_in(value):  # cut off or filtered before its first word
+    elif isinstance(items := field_of(value, "output"), list) and field_of(value, "role", "type") is None:
+        value = items  # an OpenAI response
+    elif (choice := _choice(value)) is not None:
+        value = field_of(choice, "message")
+        if content_of(value) is None and not tool_calls_in(value):  # cut off or filtered before its first word
             return (Message(role="assistant", content="", reasoning=reasoning_of(value)),)
     if isinstance(value, Sequence):
+        if value and (isinstance(value[-1], str) or field_of(value[-1], "role", "type") is None):
+            raise BotError("The bot returned a list that does not end with a message.")
         return _new_messages(value, history)
-    return link_tool_calls([_reply(value)])
+    return _new_messages([value], ())
 
 
 def _new_messages(values: Sequence[Any], history: Sequence[Message]) -> tuple[Message, ...]:
+    values = [value for value in values if _kind(value) != "reasoning"]
     if not values:
         raise BotError("The bot returned an empty list; it must end with its reply.")
     last = values[-1]
-    if isinstance(last, str) or field_of(last, "role", "type") is None:
-        raise BotError("The bot returned a list that does not end with a message.")
-    _reply(last)
-    messages = [_message(value) for value in values]
+    if ROLES.get(kind := _kind(last)) != "assistant":
+        raise BotError(f"The bot returned a message with role {kind!r}; its reply must have role 'assistant'.")
+    messages = [message for message in _read(values) if isinstance(message, SampleError) or message.role != "system"]
+    if isinstance(messages[-1], SampleError):
+        raise messages[-1]
     new = messages[_end_of_history(messages, history) :]
-    if unread := next((message for message in new if isinstance(message, BotError)), None):
+    if unread := next((message for message in new if isinstance(message, SampleError)), None):
         raise unread
     done = [message for message in new if isinstance(message, Message) and message.role in ("assistant", "tool")]
     if not done:
         raise BotError("The bot returned its history and nothing new; the list must end with its reply.")
+    if long := next((each for each in done if each.role == "tool" and len(each.content) > LONGEST_RESULT), None):
+        raise ToolError(
+            f"A tool of the bot returned {len(long.content):,} characters; no more than {LONGEST_RESULT:,} are passed "
+            "on."
+        )
     return link_tool_calls(done)
 
 
-def _reply(value: Any) -> Message:
-    """A message that can be the bot's last. Raises BotError for any other."""
-    role = field_of(value, "role", "type")
-    if role is not None and ROLES.get(str(role)) != "assistant":
-        raise BotError(f"The bot returned a message with role {role!r}; its reply must have role 'assistant'.")
-    message = _message(value)
-    if isinstance(message, BotError):
-        raise message
-    return message
+def _kind(value: Any) -> str:
+    """The role of a message, or the type of an item."""
+    return str(field_of(value, "role", "type") or "assistant")
 
 
-def _message(value: Any) -> Message | BotError:
-    """The message, or what is wrong with it: that matters only where it is not of the history."""
-    role = ROLES.get(str(field_of(value, "role", "type") or "assistant"), "system")
-    content = field_of(value, "content")
+def _read(values: Sequence[Any]) -> list[Read]:
+    """The values as messages: calls that stand beside a message are its own, and results within one are apart."""
+    read: list[Read] = []
+    for value in values:
+        content = content_of(value)
+        parts = [_part(part) for part in content] if isinstance(content, list | tuple) else content
+        results = _results_in(parts) if ROLES.get(_kind(value)) == "user" else []
+        read += [_result(each.get("content"), each.get("tool_use_id")) for each in results]
+        if results and not (parts := [part for part in parts if part not in results]):
+            continue
+        message = _message(value, parts)
+        before = read[-1] if read else None
+        if _kind(value) in CALL_ITEMS and isinstance(message, Message) and _is_of_assistant(before):
+            read[-1] = replace(before, tool_calls=(*before.tool_calls, *message.tool_calls))
+        else:
+            read.append(message)
+    return read
+
+
+def _is_of_assistant(message: Read | None) -> TypeGuard[Message]:
+    return isinstance(message, Message) and message.role == "assistant"
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, str | Mapping):
+        return part
+    return {name: found for name in PART_FIELDS if (found := getattr(part, name, None)) is not None}
+
+
+def _results_in(parts: Any) -> list[Mapping[str, Any]]:
+    """Results among the parts of a user's message, where Anthropic has them."""
+    found = parts if isinstance(parts, list) else []
+    return [part for part in found if isinstance(part, Mapping) and part.get("type") == "tool_result"]
+
+
+def _message(value: Any, content: Any) -> Read:
+    kind = _kind(value)
+    if (role := ROLES.get(kind)) is None:
+        return BotError(f"The bot returned a message of an unknown role or type: {one_line(kind, 40)!r}.")
+    if kind in RESULT_ITEMS:
+        return _result(field_of(value, "output"), field_of(value, "call_id"))
+    if role == "tool":
+        return _result(content, field_of(value, "tool_call_id"), field_of(value, "name"))
     try:
-        calls = tool_calls_in(value) if role == "assistant" else ()
+        calls = (_item_call(value) if kind in CALL_ITEMS else calls_of(value)) if role == "assistant" else ()
         if content is None and not calls and role == "assistant":
             return BotError(f"The bot returned {type(value).__name__}; expected text, a message or a list of messages.")
-        answered = field_of(value, "tool_call_id")
+        reasoning = reasoning_of(value) if role == "assistant" else ""
+        return Message(role=role, content=_text(value, content), tool_calls=calls, reasoning=reasoning)
+    except InputError as error:
+        return _unreadable(error)
+
+
+def _unreadable(error: InputError) -> BotError:
+    return BotError(f"The bot returned a message that cannot be read: {error.problem}.")
+
+
+def _item_call(item: Any) -> tuple[Mapping[str, Any], ...]:
+    """The call that an item of a response is."""
+    arguments = field_of(item, "arguments", "input")
+    return tool_calls_in(
+        {"tool_calls": [{"id": field_of(item, "call_id"), "name": field_of(item, "name"), "args": arguments}]}
+    )
+
+
+def _result(content: Any, answered: Any, name: Any = None) -> Read:
+    parts = [_part(part) for part in content] if isinstance(content, list | tuple) else []
+    if any(isinstance(part, Mapping) and not isinstance(part.get("text"), str) for part in parts):
+        return ToolError("A tool of the bot returned an image or a recording; results are text or JSON.")
+    try:
         return Message(
-            role=role,
-            content=_text(value, content),
-            name=name if isinstance(name := field_of(value, "name"), str) and role == "tool" else None,
-            tool_calls=calls,
-            tool_call_id=str(answered) if answered is not None and role == "tool" else None,
-            reasoning=reasoning_of(value) if role == "assistant" else "",
+            role="tool",
+            content=text_of(parts or content, empty_allowed=True),
+            name=name if isinstance(name, str) else None,
+            tool_call_id=None if answered is None else str(answered),
         )
     except InputError as error:
-        return BotError(f"The bot returned a message that cannot be read: {error.problem}.")
+        return _unreadable(error)
 
 
 def _text(message: Any, content: Any) -> str:
@@ -141,36 +222,51 @@ def _is_text(part: Any) -> bool:
     )
 
 
-def _end_of_history(messages: Sequence[Message | BotError], history: Sequence[Message]) -> int:
-    """Where in the returned messages the new ones begin.
+def _end_of_history(messages: Sequence[Read], history: Sequence[Message]) -> int:
+    """Where in the returned messages the new ones begin; nobody's instructions are among them.
 
-    The history may stand in front whole, trimmed, or behind a summary; or only a part of it that was rewritten.
+    The history may stand in front whole, trimmed, or behind a summary; or only a part of it, or with the user's
+    messages rewritten. It ends where most of the messages before are those of the history. A list without a user's
+    message is all new, since ids may begin anew in every turn; all but results in front, whose calls it does not have.
     """
-    best, length = 0, 0
+    if not any(isinstance(message, Message) and message.role == "user" for message in messages):
+        return next(n for n, message in enumerate(messages) if not _is_old_result(message, history))
+    history = [message for message in history if message.role != "system"]
+    best, most = 0, 0
     for end in range(1, len(messages) + 1):
-        common = _common_suffix(messages[:end], history)
-        if common > length:
-            best, length = end, common
-    if length or not any(isinstance(message, Message) and message.role == "user" for message in messages):
+        if (found := _known_before(messages[:end], history)) > most:
+            best, most = end, found
+    if most:
         return best
     for place, message in enumerate(messages):
-        is_deed = isinstance(message, BotError) or message.role in ("assistant", "tool")
+        is_deed = isinstance(message, SampleError) or message.role in ("assistant", "tool")
         if is_deed and not any(_is_same(message, known) for known in history):
             return place
     return len(messages) - 1
 
 
-def _common_suffix(messages: Sequence[Message | BotError], history: Sequence[Message]) -> int:
-    """How many of the last messages are the last ones of the history."""
-    pairs = zip(reversed(messages), reversed(history), strict=False)
-    return next(
-        (n for n, (one, other) in enumerate(pairs) if not _is_same(one, other)), min(map(len, (messages, history)))
-    )
+def _is_old_result(message: Read, history: Sequence[Message]) -> bool:
+    is_result = isinstance(message, Message) and message.role == "tool"
+    return is_result and any(_is_same(message, known) for known in history)
 
 
-def _is_same(returned: Message | BotError, known: Message) -> bool:
+def _known_before(messages: Sequence[Read], history: Sequence[Message]) -> int:
+    """How many of the last messages are the last ones of the history, those of the user rewritten or not.
+
+    Rewritten ones are passed over, and not counted.
+    """
+    same = 0
+    for one, other in zip(reversed(messages), reversed(history), strict=False):
+        if _is_same(one, other):
+            same += 1
+        elif isinstance(one, SampleError) or not one.role == other.role == "user":
+            break
+    return same
+
+
+def _is_same(returned: Read, known: Message) -> bool:
     """Whether the bot was given this message: ids tell results of the same text apart."""
-    if isinstance(returned, BotError) or returned.role != known.role:
+    if isinstance(returned, SampleError) or returned.role != known.role:
         return False
     if {returned.tool_call_id, known.tool_call_id}.isdisjoint([None]) and returned.tool_call_id != known.tool_call_id:
         return False

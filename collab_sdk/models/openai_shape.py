@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from collab_sdk.errors import CollabError, EndpointError, InputError, ModelCallError, ParameterRefusedError
-from collab_sdk.messages import Message, ToolCall, reasoning_of, text_of
+from collab_sdk.messages import Message, ToolCall, content_of, reasoning_of, text_of
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.models.refusals import COMPLAINT_CHARACTERS, refused_parameter, refuses_tools
 from collab_sdk.models.replies import token_count
@@ -98,7 +98,7 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
     if message is None:
         raise ModelCallError(f"{name} answered with a choice without a message.", retryable=True, tries=2)
     try:
-        content = text_of(field_of(message, "content"), empty_allowed=True)
+        content = text_of(content_of(message), empty_allowed=True)
         tool_calls = tool_calls_in(message)
     except InputError as error:
         raise ModelCallError(f"{name} answered with a message that cannot be read: {error.problem}.") from None

@@ -75,7 +75,8 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
             goal = unfence_goal(prompt)
             return {"goals": goal_reader.propose(goal, transcript, count=count, voice=Voice(request))}
         return {"goal": goal_reader.read(transcript)}
-    if any(message.content == load_prompt("extract").text for message in request.messages):
+    extracts = {load_prompt(name).text for name in ("extract", "extract_deeds")}
+    if any(message.content in extracts for message in request.messages):
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]
         wanted = prompt.removesuffix(closing).rpartition("</transcript>")[2]
         return f"<artefact>\n{judge.extract(transcript, wanted=wanted)}\n</artefact>"

@@ -20,6 +20,7 @@ from collab_sdk.runs.runner import Outcome
 from collab_sdk.score_rows import run_row
 from collab_sdk.scorer import MRScorer, scene_of
 from collab_sdk.spec import PairRule, RunnerSpec, RunSpec
+from collab_sdk.tool_calls import without_remark
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 HERE = RunnerSpec()
@@ -127,7 +128,7 @@ class PreferenceExporter:
             async for outcome in outcomes:
                 report.count(outcome)
                 if outcome.value is not None:
-                    files.write(outcome.conversation, outcome.value)
+                    files.write(self.scorer.rollout.toolbox.equip(outcome.conversation), outcome.value)
                     report.left_out = files.left_out
                 if on_progress is not None:
                     on_progress(report)
@@ -184,7 +185,7 @@ class PreferenceExporter:
             prompt=turn.history,
             chosen=chosen[0],
             rejected=chosen[1],
-            tools=self.scorer.rollout.toolbox.tools(conversation.tools),
+            tools=tuple(map(without_remark, conversation.tools)),
         )
         return replace(scored, pair=pair)
 

@@ -69,6 +69,7 @@ class ExportFiles:
             self._open = opening.pop_all()
 
     def write(self, conversation: Conversation, scored: ScoredConversation) -> None:
+        """Of a conversation with the tools that it was scored with."""
         pairs = self._eval if is_held_out(conversation.id, self._eval_fraction) else self._pairs
         for turn in scored.turns:
             row, place = turn_row(conversation, scored.goal, turn), None

@@ -54,6 +54,8 @@ class ExportReport:
     samples: int = 0
     samples_ok: int = 0
     mr_sum: float = 0.0
+    measured: Counter[str] = field(default_factory=Counter)
+    """Scores that each metric counts in."""
     candidates_lost: int = 0
     """Candidates that could not be drawn."""
     lost: Counter[str] = field(default_factory=Counter)
@@ -88,6 +90,7 @@ class ExportReport:
                 if score.value is not None:
                     self.scores += 1
                     self.mr_sum += score.value
+                    self.measured.update(score.metrics.keys())
 
     def _note(self, reasons: Iterable[str]) -> None:
         self.lost.update(reason for reason in reasons if reason in self.lost or len(self.lost) < REASONS)

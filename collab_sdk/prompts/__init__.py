@@ -3,14 +3,14 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any, Literal, get_args
 
-from collab_sdk.messages import Message
+from collab_sdk.messages import Message, ToolCall
 
 __all__ = [
     "Prompt",
@@ -35,10 +35,14 @@ FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 ESCAPED_FENCE = re.compile(r"<\\" + _FENCE, re.IGNORECASE)
 JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<\uff1c\ufe64\u25c1\x85\u2028\u2029"}
 """What fences and control tokens begin with, `<` and what looks like it; and what some take for the end of a line."""
-MOST_OF_RESULT, LEAST_OF_RESULT, MOST_OF_RESULTS = 4_000, 400, 60_000
-"""Characters that the judge sees of a tool's result, and of all results of a conversation."""
-DESCRIBED = 200
-"""Characters that the judge sees of what a tool is for."""
+MOST_OF_RESULT, MOST_OF_RESULTS = 4_000, 60_000
+"""Characters that the judge sees of a call's arguments or result, and of all those of a conversation."""
+BEGINNING = 30
+"""Characters of them that are shown, where there is no room for more, of however many calls there is room for."""
+MOST_OF_SYSTEM = 20_000
+"""Characters that the judge sees of a system prompt."""
+MOST_OFFERED, NAMED, DESCRIBED = 100, 200, 200
+"""How many offered tools the judge sees, and characters of a tool's name and of what it is for."""
 BRACKETED = re.compile(r"\[(?=/?[A-Z_]+\])")
 """What control tokens of Mistral's and Llama's kind begin with, such as `[INST]`."""
 
@@ -111,37 +115,81 @@ def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] 
     """All of a conversation, as fenced JSON lines: the system prompt, what was said, calls and their results.
 
     Before it stands what the assistant could call. Calls are numbered, so that equal conversations are equal texts.
-    Long texts of tools are cut in the middle, and say so; the more results there are, the shorter.
+    What is too long is cut, and says so; of many calls the latest are shown most fully.
     """
-    messages = list(messages)
-    count = sum(message.role == "tool" for message in messages)
-    most = max(LEAST_OF_RESULT, min(MOST_OF_RESULT, MOST_OF_RESULTS // max(1, count)))
-    offered = [_offered(tool) for tool in tools]
-    lines: list[dict[str, Any]] = [{"speaker": "tools", "offered": offered}] if offered else []
-    numbers: dict[str | None, int] = {}
-    answered = {message.tool_call_id for message in messages if message.role == "tool"}
+    lines: list[dict[str, Any]] = []
+    texts: list[tuple[dict[str, Any], str]] = []
+    waiting: dict[str | None, list[dict[str, Any]]] = {}
+    number = 0
     for message in messages:
         if message.role == "tool":
-            lines.append({"speaker": "tool", "call": numbers.get(message.tool_call_id), **_cut(message.content, most)})
+            calls = waiting.get(message.tool_call_id)
+            call = calls.pop(0) if calls else {"call": None}
+            call.pop("result", None)
+            lines.append({"speaker": "tool", "call": call["call"], "result": message.content})
+            texts.append((lines[-1], "result"))
         elif message.content:
-            lines.append({"speaker": message.role, "text": message.content})
-        for call in message.calls:
-            numbers[call.id] = len(numbers) + 1
-            made = {"call": numbers[call.id], "tool": call.name, "arguments": middle_out(call.arguments, most)[0]}
-            lines.append({"speaker": message.role, **made, **({} if call.id in answered else {"result": None})})
-    return fence("transcript", "\n".join(map(json_line, lines)))
+            said = message.content
+            said = said if message.role in ("user", "assistant") else middle_out(said, MOST_OF_SYSTEM)[0]
+            lines.append({"speaker": message.role, "text": said})
+        for made in message.calls:
+            number += 1
+            shown = {"tool": _beginning(made.name, NAMED), "arguments": _arguments(made)}
+            lines.append({"speaker": message.role, "call": number, **shown, "result": None})
+            texts.append((lines[-1], "arguments"))
+            waiting.setdefault(made.id, []).append(lines[-1])
+    _shorten(texts)
+    return fence("transcript", "\n".join(map(json_line, [*_offered(list(tools)), *lines])))
 
 
-def _offered(tool: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(call: ToolCall) -> str:
+    """In canonical form where they are an object, so that spaces and the order of keys make no other text."""
+    try:
+        parsed = call.parsed
+        return call.arguments if parsed is None else _canonical(parsed)
+    except (ValueError, RecursionError):
+        return call.arguments
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _shorten(texts: Sequence[tuple[dict[str, Any], str]]) -> None:
+    """Cut arguments and results in place, the earliest first, until all have room together."""
+    least = min(BEGINNING, MOST_OF_RESULTS // (2 * len(texts) or 1))
+    room = MOST_OF_RESULTS - least * len(texts)
+    for line, key in reversed(texts):
+        text = line[key]
+        more = max(0, min(len(text), MOST_OF_RESULT) - least)
+        if more <= room:
+            line[key], left_out = middle_out(text, MOST_OF_RESULT)
+            room -= more
+        else:
+            line[key], left_out, room = _beginning(text, least), len(text) - least, 0
+        if left_out:
+            line["characters_left_out"] = left_out
+
+
+def _offered(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line of what can be called, if anything can."""
+    if not tools:
+        return []
+    more = len(tools) - MOST_OFFERED
+    offered = [_offer(tool) for tool in tools[:MOST_OFFERED]]
+    return [{"speaker": "tools", "offered": offered, **({"more_tools": more} if more > 0 else {})}]
+
+
+def _offer(tool: Mapping[str, Any]) -> dict[str, Any]:
     function = tool.get("function", tool)
     function = function if isinstance(function, Mapping) else {}
     said = str(function.get("description") or "")
-    return {"tool": str(function.get("name") or ""), **({"description": said[:DESCRIBED]} if said else {})}
+    name = _beginning(str(function.get("name") or ""), NAMED)
+    return {"tool": name, **({"description": _beginning(said, DESCRIBED)} if said else {})}
 
 
-def _cut(text: str, most: int) -> dict[str, Any]:
-    shown, left_out = middle_out(text, most)
-    return {"result": shown, **({"characters_left_out": left_out} if left_out else {})}
+def _beginning(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def middle_out(text: str, most: int) -> tuple[str, int]:
@@ -167,7 +215,7 @@ def _message(row: Mapping[str, Any]) -> Message | None:
         calls = ({"id": str(row["call"]), "type": "function", "function": made},)
         return Message(role="assistant", content="", tool_calls=calls)
     if "result" in row:
-        return Message(role="tool", content=row["result"], tool_call_id=str(row["call"]))
+        return Message(role="tool", content=row["result"], tool_call_id=str(row["call"]) if row["call"] else None)
     return None
 
 

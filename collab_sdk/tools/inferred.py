@@ -8,6 +8,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.messages import Message
+from collab_sdk.tool_calls import INFERRED, REMARK
 from collab_sdk.tools.base import Done, done_calls, function_tool
 from collab_sdk.types import Conversation
 
@@ -68,6 +69,7 @@ class _Shape:
         """In OpenAI's form. What its results said is not in it, only their form."""
         required = [each for each, times in self.arguments.items() if times == self.read >= ENOUGH]
         schema = {
+            REMARK: INFERRED,
             "type": "object",
             "properties": {each: _kinds(self.kinds[each]) for each in sorted(self.arguments)},
             "required": sorted(required),
@@ -84,10 +86,6 @@ def _kinds(found: set[str]) -> dict[str, Any]:
     if kinds == ["null"]:
         return {}
     return {"type": kinds[0] if len(kinds) == 1 else kinds}
-
-
-class InferredTool(dict[str, Any]):
-    """A tool, in OpenAI's form, that some calls show: models are told of it, and no call is refused for its schema."""
 
 
 class CallShapes:
@@ -107,7 +105,7 @@ class CallShapes:
     @property
     def tools(self) -> tuple[Mapping[str, Any], ...]:
         """In OpenAI's form, by name."""
-        return tuple(InferredTool(self._shapes[name].tool(name)) for name in sorted(self._shapes))
+        return tuple(self._shapes[name].tool(name) for name in sorted(self._shapes))
 
 
 def _responses(conversation: Conversation) -> Iterator[Sequence[Message]]:
@@ -117,35 +115,43 @@ def _responses(conversation: Conversation) -> Iterator[Sequence[Message]]:
         yield from alternatives
 
 
-def _calls_tools(conversation: Conversation) -> bool:
-    alternatives = (message for messages in _responses(conversation) for message in messages)
-    return conversation.uses_tools or any(message.tool_calls for message in alternatives)
-
-
 def with_tools(
     conversations: Iterable[Conversation],
     *,
     again: Callable[[], Iterable[Conversation]] | None = None,
     on_inferred: Callable[[tuple[Mapping[str, Any], ...]], None] | None = None,
 ) -> Iterator[Conversation]:
-    """The conversations; those that hold calls and name no tools get the ones that all calls in them show.
+    """The conversations; those of an agent that name no tools get the ones that all calls in them show.
 
-    For that, `again` reads them once more when the first such conversation is met; without it, all are kept in memory.
-    `on_inferred` is told what was found.
+    Of an agent are those that hold calls, and those with the system prompt of one that does: an assistant that only
+    talked had the same tools. `again` reads the conversations once more when the first without tools is met; without
+    it, all are kept in memory. `on_inferred` is told what was found, when the first conversation gets it.
     """
     if again is None:
         kept = list(conversations)
         conversations, again = kept, lambda: kept
     inferred: tuple[Mapping[str, Any], ...] | None = None
+    prompts: set[int] = set()
     for conversation in conversations:
-        if conversation.tools or not _calls_tools(conversation):
+        if conversation.tools:
             yield conversation
             continue
         if inferred is None:
             shapes = CallShapes()
             for each in again():
                 shapes.add(each)
+                if each.uses_tools:
+                    prompts.add(_prompt(each))
             inferred = shapes.tools
-            if on_inferred is not None:
-                on_inferred(inferred)
+        if not conversation.uses_tools and _prompt(conversation) not in prompts:
+            yield conversation
+            continue
+        if on_inferred is not None:
+            on_inferred(inferred)
+            on_inferred = None
         yield replace(conversation, tools=inferred)
+
+
+def _prompt(conversation: Conversation) -> int:
+    """What tells the system prompts of conversations apart."""
+    return hash(tuple(message.content for message in conversation.messages if message.role == "system"))

@@ -8,16 +8,16 @@ from typing import Any
 from collab_sdk.errors import RunStoppedError, SampleError, ToolError, UsageError
 from collab_sdk.messages import Message, ToolCall
 from collab_sdk.secrets import one_line
+from collab_sdk.spec import LONGEST_RESULT
+from collab_sdk.tool_calls import is_inferred
 from collab_sdk.tools.base import ERROR, Scene, ToolRunner, ToolSession, ends_the_run, tool_name
-from collab_sdk.tools.inferred import CallShapes, InferredTool
+from collab_sdk.tools.inferred import CallShapes
 from collab_sdk.tools.recorded import RecordedTools
 from collab_sdk.tools.results import error_text, without_surrogates
 from collab_sdk.tools.schema import mistakes
 from collab_sdk.tools.simulated import SimulatedTools
 from collab_sdk.types import Conversation
 
-MOST_OF_RESULT = 200_000
-"""Characters in one result. What is longer would be in every later prompt of the future."""
 MOST_OF_NAME, MOST_OF_MISTAKE = 64, 2_000
 """Characters of a tool's name in an error, and of an error that says what is wrong with a call."""
 SAME_CALLS = 4
@@ -103,9 +103,9 @@ class OpenToolbox:
                 continue
             if not isinstance(content, str):
                 raise ToolError(f"The tool {name} returned {type(content).__name__}; a result is text.")
-            if len(content) > MOST_OF_RESULT:
+            if len(content) > LONGEST_RESULT:
                 raise ToolError(
-                    f"The tool {name} returned {len(content):,} characters; no more than {MOST_OF_RESULT:,} are passed "
+                    f"The tool {name} returned {len(content):,} characters; no more than {LONGEST_RESULT:,} are passed "
                     "on."
                 )
             return without_surrogates(content)
@@ -123,7 +123,7 @@ class OpenToolbox:
         if (arguments := call.parsed) is None:
             return f"{ERROR}the arguments are no JSON object"
         tool = self._known.get(call.name, {})
-        wrong = [] if isinstance(tool, InferredTool) else mistakes(arguments, tool)
+        wrong = [] if is_inferred(tool) else mistakes(arguments, tool)
         return f"{ERROR}{'; '.join(wrong)}" if wrong else None
 
     async def __aenter__(self) -> "OpenToolbox":

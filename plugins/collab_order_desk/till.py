@@ -45,11 +45,13 @@ def has_till(messages: Iterable[Message], offered: Iterable[str] = ()) -> bool:
 
 
 def till_of(messages: Iterable[Message]) -> Till:
-    """The till after a conversation: its calls, made again on a new one. What has no result was never done."""
+    """The till after a conversation: its calls, made again on a new one. What has another result was never done."""
     till, waiting = Till(), dict[str | None, ToolCall]()
     for message in messages:
         waiting.update({call.id: call for call in message.calls})
         call = waiting.pop(message.tool_call_id, None) if message.role == "tool" else None
+        if message.content.strip() != PLACED:
+            continue
         arguments = call.parsed if call is not None and call.name == PLACE_ORDER else None
         if arguments is not None and _is_order(arguments):
             till.place_order(**arguments)

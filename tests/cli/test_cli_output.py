@@ -59,7 +59,7 @@ def test_a_turn_without_a_score_shows_why(tmp_path, monkeypatch):
 
 
 def write_agent_chats(path):
-    """A chat with calls, and one without."""
+    """A chat with calls, and one of another assistant's without."""
     steps = [called("look_up", '{"order": 5}'), came_back("SHIPPED"), said("It has shipped.")]
     messages = [
         said("order 5?", "user"),
@@ -67,6 +67,7 @@ def write_agent_chats(path):
         said("cancel it", "user"),
         called("cancel_order", json.dumps({"id": "5\x1b[2J"}), "c2"),
     ]
+    messages = [{"role": "system", "content": "You have a till."}, *messages]
     rows = [{"id": "agent", "messages": messages, "goal": "cancel order 5"}, chat_row(0)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -389,3 +390,22 @@ def test_ids_and_reasons_go_over_all_columns_of_the_table(tmp_path, monkeypatch)
     reason = next(place for place, line in enumerate(lines) if line.startswith("no score: "))
     assert "the trail to the hut is closed" in " ".join(lines[reason : reason + 2])
     assert re.match(" *0  Sure, done", lines[reason - 1])
+
+
+def test_a_mean_over_two_scales_says_so(tmp_path):
+    asked = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    acted = [
+        {"role": "user", "content": "order 5?"},
+        {"role": "assistant", "content": None, "tool_calls": [asked]},
+        {"role": "tool", "content": "open", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "It is open."},
+    ]
+    another = {"role": "system", "content": "You are another assistant, without tools."}
+    rows = [{"id": "a", "messages": acted}, {"id": "b", "messages": [another, acted[0], acted[3]]}]
+    both, plain = tmp_path / "chats.jsonl", tmp_path / "plain.jsonl"
+    both.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plain.write_text(json.dumps(rows[1]) + "\n")
+    for command in (["score"], ["export-prefs", "-o", tmp_path / "p.jsonl"]):
+        said = collab(*command, both, "--model", "offline").stderr
+        assert re.search(r"\d of \d scores count grounded too; the others are on another scale\.", said)
+    assert "another scale" not in collab("score", plain, "--model", "offline").stderr

@@ -9,11 +9,17 @@ import openai
 import pytest
 from langchain_core.messages import AIMessage, FunctionMessage, HumanMessage, SystemMessage, ToolMessage
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
+from openai.types.responses import (
+    ResponseFunctionToolCall,
+    ResponseOutputMessage,
+    ResponseOutputRefusal,
+    ResponseReasoningItem,
+)
 from support.fakes import judged, user_says
 from support.server import LoopbackServer
 
 from collab_sdk import ChatReply, ChatRequest, Engine, MRScorer, Rollout, Simulator, as_chat_model
-from collab_sdk.errors import BotError
+from collab_sdk.errors import BotError, ToolError
 from collab_sdk.messages import Message, as_messages, unanswered_calls
 from collab_sdk.models import CallRole
 from collab_sdk.testing import FakeChatModel
@@ -93,6 +99,49 @@ def pydantic(messages):
     return [ChatCompletionMessage(**row) if row["role"] == "assistant" else row for row in messages]
 
 
+def items(messages):
+    """The same as items of OpenAI's Responses API, as its Agents SDK returns them."""
+    made = []
+    for row in messages:
+        if row["role"] == "tool":
+            made.append({"type": "function_call_output", "call_id": row["tool_call_id"], "output": row["content"]})
+            continue
+        if row["role"] != "assistant":
+            made.append(row)
+        elif row["content"]:
+            parts = [{"type": "output_text", "text": row["content"], "annotations": []}]
+            made.append({"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": parts})
+        for each in row.get("tool_calls", ()):
+            made.append({"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "Hm."}]})
+            made.append({"type": "function_call", "id": "f", "call_id": each["id"], **each["function"]})
+    return made
+
+
+def item_objects(messages):
+    """The same as objects of OpenAI's client, where the model made them."""
+    kinds = {
+        "message": ResponseOutputMessage,
+        "function_call": ResponseFunctionToolCall,
+        "reasoning": ResponseReasoningItem,
+    }
+    return [kinds[item["type"]](**item) if item.get("type") in kinds else item for item in items(messages)]
+
+
+def anthropic(messages):
+    """The same with calls and results among the parts of the content."""
+    made = []
+    for row in messages:
+        parts = [{"type": "text", "text": row["content"]}] if row["content"] and row["role"] != "tool" else []
+        for each in row.get("tool_calls", ()):
+            called = {"name": each["function"]["name"], "input": json.loads(each["function"]["arguments"])}
+            parts.append({"type": "tool_use", "id": each["id"], **called})
+        if row["role"] == "tool":
+            content = [{"type": "text", "text": row["content"]}]
+            parts = [{"type": "tool_result", "tool_use_id": row["tool_call_id"], "content": content}]
+        made.append({"role": "user" if row["role"] == "tool" else row["role"], "content": parts})
+    return made
+
+
 RETURNED = {
     "what is new": lambda history: STEPS,
     "the whole list": lambda history: [*history, *STEPS],
@@ -110,6 +159,16 @@ RETURNED = {
     "with another prompt": lambda history: [{"role": "developer", "content": "Use tools."}, *history[1:], *STEPS],
     "with notes between": lambda history: [*STEPS[:2], user("a note of one agent for another"), STEPS[2]],
     "with the question handed on": lambda history: [*history, *STEPS[:2], history[-1], STEPS[2]],
+    "items": lambda history: items(STEPS),
+    "items with the history": lambda history: items([*history, *STEPS]),
+    "items that are objects": lambda history: item_objects([*history, *STEPS]),
+    "a response": lambda history: SimpleNamespace(object="response", output=item_objects(STEPS)),
+    "Anthropic's blocks": lambda history: anthropic(STEPS),
+    "Anthropic's blocks with the history": lambda history: anthropic([*history, *STEPS]),
+    "with all questions rewritten": lambda history: [
+        *(user("[Monday] " + row["content"]) if row["role"] == "user" else row for row in history),
+        *STEPS,
+    ],
     "without ids": lambda history: [
         {"role": "assistant", "content": None, "function_call": call()["tool_calls"][0]["function"]},
         {"role": "function", "name": "look_up", "content": "SHIPPED"},
@@ -125,7 +184,11 @@ def test_what_a_bot_did_is_kept_and_told_apart_from_the_history(returned):
     assert unanswered_calls(reply.messages) == ()
 
 
-BY_THE_QUESTION = ("summarised as a user", "without ids", *(name for name in RETURNED if "question" in name))
+BY_THE_QUESTION = (
+    *("summarised as a user", "without ids", "trimmed by LangGraph", "with a question that was rewritten"),
+    *("with a summary and a rewritten question", "with the question handed on"),
+)
+"""Where the question is no longer the last message, these are something else."""
 
 
 @pytest.mark.parametrize("name", [name for name in RETURNED if name not in BY_THE_QUESTION])
@@ -141,6 +204,38 @@ def test_a_reply_that_repeats_an_earlier_one_is_new():
     assert did(answer(lambda m: [user("rewritten"), says("Which one?")], repeats)) == ["assistant Which one?"]
 
 
+YES = [user("yes"), says("Anything else?"), user("yes")]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        [*YES, says("Done.")],
+        [*YES[:2], user("yes [Monday]"), says("Done.")],
+        [user("yes [Monday]"), YES[1], user("yes [Monday]"), says("Done.")],
+        [YES[2], says("Done.")],
+        [says("Done.")],
+    ],
+    ids=["whole", "rewritten", "all rewritten", "trimmed", "new"],
+)
+def test_a_question_that_was_asked_before_is_found_by_its_place(returned):
+    assert did(answer(lambda messages: returned, YES)) == ["assistant Done."]
+
+
+def test_a_reply_may_be_that_of_the_turn_before_when_the_question_was_rewritten():
+    returned = [*YES[:2], user("yes [Monday]"), YES[1]]
+    assert did(answer(lambda messages: returned, YES)) == ["assistant Anything else?"]
+
+
+def test_the_same_call_with_the_same_id_after_its_result_is_a_new_one():
+    history = [user("order 5?"), call(id="1"), result("pending", "1")]
+    again = [call(id="1"), result("pending", "1"), says("Still pending.")]
+    made = ['assistant look_up({"order":5})', "tool pending", "assistant Still pending."]
+    assert did(answer(lambda messages: again, history)) == made
+    assert did(answer(lambda messages: [*messages, *again], history)) == made
+    assert did(answer(lambda messages: [user("[Monday] order 5?"), *history[1:], *again], history)) == made
+
+
 def completion(**message):
     choice = {"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant", **message}}
     return ChatCompletion.model_validate(
@@ -151,6 +246,14 @@ def completion(**message):
 OURS_TO_RUN = {
     "a dict": call(),
     "a completion": completion(content=None, tool_calls=call()["tool_calls"]),
+    "the JSON of a completion": completion(content=None, tool_calls=call()["tool_calls"]).model_dump(),
+    "Anthropic's message": anthropic([call()])[0],
+    "Anthropic's object": SimpleNamespace(
+        type="message",
+        role="assistant",
+        content=[SimpleNamespace(type="tool_use", id="a1", name="look_up", input={"order": 5})],
+    ),
+    "an item": items([call()])[1:],
     "an AIMessage": langchain([call()])[0],
     "a list": [call()],
     "a list that begins with done ones": [call(id="z"), result(id="z"), call()],
@@ -172,14 +275,60 @@ def test_arguments_that_langchain_could_not_read_stay_as_the_model_wrote_them():
     assert did(answer(lambda messages: message)) == ['assistant Let me see. look_up({"order": )']
 
 
-def test_results_that_are_images_or_empty_are_results():
-    image = [
-        {"type": "text", "text": "The map:"},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,x"}},
-    ]
-    steps = [call(), ToolMessage(image, tool_call_id="a1"), call(id="a2"), result("", id="a2"), says()]
-    assert did(answer(lambda messages: steps))[1::2] == ["tool The map:\n[image]", "tool"]
+def test_results_that_are_empty_are_results():
+    assert did(answer(lambda messages: [call(), result(""), says()]))[1] == "tool"
     assert did(answer(lambda messages: [call(), FunctionMessage("ok", name="look_up"), says()]))[1] == "tool ok"
+
+
+IMAGE = [{"type": "text", "text": "The map:"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,x"}}]
+NO_RESULT = {
+    "an image": result(IMAGE),
+    "an image of LangChain's": ToolMessage(IMAGE, tool_call_id="a1"),
+    "an image of Anthropic's": user([{"type": "tool_result", "tool_use_id": "a1", "content": [{"type": "image"}]}]),
+    "an image among items": items([result([{"type": "input_image", "image_url": "data:"}])])[0],
+    "a long text": result("x" * 200_001),
+}
+
+
+@pytest.mark.parametrize("given", NO_RESULT.values(), ids=NO_RESULT.keys())
+def test_a_result_that_no_tool_of_ours_might_give_loses_the_sample(given):
+    with pytest.raises(ToolError, match="A tool of the bot returned"):
+        answer(lambda messages: [call(), given, says()])
+
+
+def test_a_long_result_of_the_history_is_no_fault_of_the_bot():
+    history = [*AGAIN[:-1], result("x" * 200_001, "call00000")]
+    assert did(answer(lambda messages: [*messages, says()], history)) == DONE[2:]
+
+
+REFUSED = "I can't help with that."
+REFUSALS = {
+    "a dict": {"role": "assistant", "content": None, "refusal": REFUSED},
+    "a list": [{"role": "assistant", "content": None, "refusal": REFUSED}],
+    "a completion": completion(content=None, refusal=REFUSED),
+    "the JSON of a completion": completion(content=None, refusal=REFUSED).model_dump(),
+    "an item": [
+        ResponseOutputMessage(
+            id="m",
+            type="message",
+            role="assistant",
+            status="completed",
+            content=[ResponseOutputRefusal(type="refusal", refusal=REFUSED)],
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("value", REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_refusal_is_what_the_user_reads(value):
+    assert did(answer(lambda messages: value)) == [f"assistant {REFUSED}"]
+
+
+def test_a_completion_and_its_json_say_why_they_ended():
+    ended = completion(content="Hello.")
+    for value in (ended, ended.model_dump()):
+        reply = answer(lambda messages, value=value: value)
+        assert (reply.content, reply.finish_reason) == ("Hello.", "tool_calls")
 
 
 WRONG = [
@@ -193,6 +342,10 @@ WRONG = [
         "must be a list of calls",
     ),
     (["text", says()], "The bot returned str"),
+    ([call(), result() | {"role": "tool_result"}, says()], "unknown role or type: 'tool_result'"),
+    ([{"type": "web_search_call", "id": "w"}, says()], "unknown role or type: 'web_search_call'"),
+    ([*items([call(), result()])], "a message with role 'function_call_output'"),
+    ([call(), says([{"type": "tool_result", "tool_use_id": "a1", "content": "x"}]), says()], "tool_result"),
 ]
 
 

@@ -9,8 +9,9 @@ from support.cli import collab
 from support.fakes import judged
 
 from collab_sdk import MRScorer
-from collab_sdk.messages import as_messages
+from collab_sdk.messages import Message, as_messages
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.tool_calls import is_inferred, without_remark
 from collab_sdk.tools import CallShapes, with_tools
 
 ASK = said("hi", "user")
@@ -38,7 +39,8 @@ def inferred(chats):
     shapes = CallShapes()
     for each in chats:
         shapes.add(each)
-    return {tool["function"]["name"]: tool["function"] for tool in shapes.tools}
+    assert all(map(is_inferred, shapes.tools))
+    return {tool["function"]["name"]: without_remark(tool)["function"] for tool in shapes.tools}
 
 
 def test_names_arguments_and_the_form_of_results_are_read_off_the_calls():
@@ -100,20 +102,27 @@ def test_tools_that_only_alternatives_call_are_inferred_too():
         assert [tool["function"]["name"] for tool in bot.requests[-1].tools] == ["refund"]
 
 
-def test_only_conversations_that_call_and_name_no_tools_get_some_and_the_log_is_read_again_only_for_them():
+def test_conversations_of_an_agent_that_name_no_tools_get_those_of_all_calls_also_where_it_only_talked():
     named, silent = chat_with(("book", {}, ""), tools=({"name": "own"},)), log_of(ASK, said("Hello."), tools=())
-    asked = []
+    other = log_of(Message(role="system", content="You are a poet."), ASK, said("Hello."), tools=())
+    asked, told = [], []
 
     def again():
         asked.append(1)
-        return iter(CHATS)
+        return iter([*CHATS, named, silent, other])
 
-    assert list(with_tools(iter([named, silent]), again=again)) == [named, silent]
-    assert not asked
-    first, second, _ = with_tools(iter([CHATS[0], CHATS[1], silent]), again=again)
-    assert len(asked) == 1
-    assert first.tools == second.tools
+    first, second, third, fourth = with_tools(
+        iter([silent, named, other, CHATS[1]]), again=again, on_inferred=told.append
+    )
     assert [each["function"]["name"] for each in first.tools] == ["book", "find", "think"]
+    assert (second, third) == (named, other)
+    assert fourth.tools == first.tools
+    assert (len(asked), told) == (1, [first.tools])
+
+
+def test_a_log_without_calls_has_no_tools():
+    silent = log_of(ASK, said("Hello."), tools=())
+    assert list(with_tools([silent])) == [silent]
 
 
 def test_a_model_gets_the_tools_of_the_conversation_at_hand():

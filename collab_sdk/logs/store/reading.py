@@ -74,7 +74,7 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> Conversation | None
 
 
 def _alternatives(tree: Tree, message: int) -> list[tuple[Message, ...]]:
-    """What else the assistant did in place of a message, up to a text for the user, in the order it was given."""
+    """What else the assistant did in place of a message, as far as it went, in the order it was given."""
     unfinished = set().union(*(call.replies for call in tree.calls)) - _replies(tree, "ok")
     given = {id: (*call.order, place) for call in reversed(tree.calls) for place, id in enumerate(call.replies)}
     never = (float("inf"),)
@@ -90,8 +90,7 @@ def _alternatives(tree: Tree, message: int) -> list[tuple[Message, ...]]:
             further := [each for each in tree.children[branch[-1]] if each not in unfinished]
         ):
             branch.append(max(further, key=order))
-        last = tree.bodies[branch[-1]]
-        if tree.bodies[id].get("role") == last.get("role") == "assistant" and not _is_step(last):
+        if tree.bodies[id].get("role") == "assistant" and tree.bodies[branch[-1]].get("role") in ("assistant", "tool"):
             others.append(link_tool_calls(map(openai_message, (tree.bodies[each] for each in branch))))
     return others
 

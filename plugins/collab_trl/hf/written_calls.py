@@ -96,7 +96,8 @@ def _read(body: str, name: str | None) -> Iterator[Call]:
 
 
 def _call(name: Any, arguments: Any) -> Call:
-    return {"function": {"name": name, "arguments": arguments}}
+    named = name if isinstance(name, str | None) else json.dumps(name)  # whatever the model put there
+    return {"function": {"name": named, "arguments": arguments}}
 
 
 def _by_the_libraries(

@@ -8,7 +8,7 @@ from typing import Any
 from collab_sdk.errors import InputError, ModelCallError
 from collab_sdk.logs import read_conversations
 from collab_sdk.messages import Message
-from collab_sdk.tools import Toolbox
+from collab_sdk.tools import Toolbox, with_tools
 from collab_sdk.types import Conversation, Turn
 from collab_trl.hf.chat_format import ChatFormat
 
@@ -39,13 +39,13 @@ class History:
 
 
 def read_chats(path: Path) -> tuple[list[Conversation], dict[str, list[str]]]:
-    """The chats in logs of any format, and the rows that are none: where, by problem."""
+    """The chats in logs of any format, with tools as an export has them; and the rows that are none, by problem."""
     faults: dict[str, list[str]] = {}
 
     def refuse(error: InputError) -> None:
         faults.setdefault(error.problem, []).append(error.where or str(path))
 
-    return list(read_conversations([path], unanswered=True, on_error=refuse)), faults
+    return list(with_tools(read_conversations([path], unanswered=True, on_error=refuse))), faults
 
 
 def histories_of(
@@ -60,8 +60,8 @@ def histories_of(
 ) -> list[History]:
     """What ends with a user message in the chats, or the openings alone; where it cannot be answered, a fault."""
     found = []
-    for conversation in chats:
-        tools = toolbox.tools(conversation.tools)
+    for conversation in map(toolbox.equip, chats):
+        tools = conversation.tools
         for turn in _openings(conversation) if openings else _turns(conversation):
             try:
                 if not learns_calls and (tools or conversation.uses_tools):

@@ -51,20 +51,20 @@ async def aroll_out(chats: Sequence[Conversation], scorer: MRScorer, *, exchange
 
 
 async def _aroll_out(chat: Conversation, rollout: Rollout, scorer: MRScorer, draw: str) -> Conversation | None:
+    chat = rollout.toolbox.equip(chat)
     try:
         goal = await scorer.goals.aread(chat)
     except SampleError:
         return None
-    tools = rollout.toolbox.tools(chat.tools)
     log = replace(chat, id=f"{draw}/{chat.id}")
     future = await rollout.aconverse(chat.opening, goal=goal, scene=scene_of(log))
     if future.error is None:
         opening = Turn(index=0, history=chat.opening, response=())
         reward = scorer.reward.of(chat)
-        future = await reward.agive(opening, future, goal=goal, tools=tools, conversation_id=log.id)
+        future = await reward.agive(opening, future, goal=goal, tools=chat.tools, conversation_id=log.id)
     if future.reward is None:
         return None
-    return _held(replace(chat, goal=goal, tools=tools), future)
+    return _held(replace(chat, goal=goal), future)
 
 
 def _held(chat: Conversation, future: Future) -> Conversation:

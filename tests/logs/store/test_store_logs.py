@@ -120,3 +120,14 @@ def test_apps_and_logs_share_a_store(path):
         [chat] = store.conversations()
         assert chat.messages[1].content == "Hello!", "the app's call is the later one"
         assert other_texts(chat) == {0: ("Hey.",)}
+
+
+def test_other_responses_that_end_in_a_call_or_its_result_come_out_again(path):
+    asked = {"id": "c1", "type": "function", "function": {"name": "cancel", "arguments": '{"order": 5}'}}
+    other = {**asked, "function": {"name": "look_up", "arguments": "{}"}}
+    bare = as_messages([{"role": "assistant", "content": None, "tool_calls": [other]}])
+    made = {"role": "assistant", "content": None, "tool_calls": [asked]}
+    done = as_messages([made, {"role": "tool", "content": "OK", "tool_call_id": "c1"}])
+    log = replace(conversation("c", "cancel 5", "Which?"), alternatives={0: (bare, done)})
+    [read] = through_a_store(path, log)
+    assert sorted(map(len, read.alternatives[0])) == [1, 2]

@@ -92,9 +92,16 @@ def test_a_call_that_the_till_would_not_have_taken_leaves_it_as_it_was(broken):
     messages = [
         *placed(WANTED),
         {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "2", "content": "error: milk must be one of …"},
+        {"role": "tool", "tool_call_id": "2", "content": "placed"},
     ]
     assert till_of(as_messages(messages)).order == WANTED
+
+
+@pytest.mark.parametrize("result", ["error: the till is out of oat milk", "", "not placed", "Please pay first."])
+def test_an_order_counts_only_where_the_till_says_that_it_was_placed(result):
+    assert till_of(as_messages(placed(OTHER, result=result))).order is None
+    assert till_of(as_messages([*placed(WANTED), *placed(OTHER, "2", result)])).order == WANTED
+    assert worth(*placed(WANTED, result=result), told())["exact_order"] == 0
 
 
 def test_a_call_without_a_result_was_never_made():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -233,3 +234,20 @@ def test_a_call_is_written_as_the_template_writes_it(base):
     known = read_base(str(base))
     whole = known.chat_format().prompt(as_messages([*ASKED, calling(5)]), [LOOK_UP])
     assert CALL in known.tokenizer.decode(whole)
+
+
+def test_rewards_in_training_are_measured_with_the_tools_of_a_score(base, tmp_path):
+    from collab_trl.base import read_base
+    from collab_trl.online.histories import histories_of, read_chats
+
+    silent = {key: value for key, value in opening(0).items() if key != "tools"}
+    asked = {"id": "chat-1", "messages": [*ASKED, {"role": "assistant", "content": "Hm."}], "tools": [LOOK_UP]}
+    chats, _ = read_chats(write_rows(tmp_path / "chats.jsonl", [silent, asked]))
+    assert [tool["function"]["name"] for tool in chats[0].tools] == ["look_up"]
+    bare = [replace(chats[0], tools=())]
+    toolbox, known = play().scorer.rollout.toolbox, read_base(str(base))
+    [history] = histories_of(
+        bare, known.chat_format(), toolbox, longest=2000, openings=False, learns_calls=True, faults={}
+    )
+    assert history.conversation.tools == history.tools
+    assert [tool["function"]["name"] for tool in history.tools] == ["look_up"]
