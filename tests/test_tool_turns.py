@@ -537,6 +537,30 @@ def test_alternatives_of_a_decision_may_have_calls_of_other_ids():
     assert [message.content for (message,) in by_decision[1]] == ["No idea."]
 
 
+BRIEF = {"role": "system", "content": "Be brief now."}
+LED = [USER, call("look_up", order=5), result("SHIPPED"), BRIEF, SAID, {"role": "user", "content": "and 6?"}, SAID]
+
+
+def test_what_the_system_says_within_a_turn_is_no_part_of_the_response():
+    chat = log_of(*LED)
+    first, second = chat.turns()
+    assert [message.role for message in first.response] == ["assistant", "tool", "assistant"]
+    assert first.rest == chat.messages[5:]
+    assert second.history == chat.messages[:6], "it was said, all the same"
+    called, answered, last = chat.decisions()
+    assert called.rest == chat.messages[2:]
+    assert answered.history == chat.messages[:4]
+    assert answered.rest == chat.messages[5:]
+    assert last.history == chat.messages[:6]
+
+
+def test_decisions_have_their_alternatives_beside_what_the_system_says():
+    first = next(log_of(*LED).turns())
+    other = (*first.response[:2], *as_messages([{"role": "assistant", "content": "It is on its way."}]))
+    _, answered, _ = log_of(*LED, alternatives={0: (other,)}).decisions()
+    assert answered.alternatives == (other[2:],)
+
+
 def rows_in(fenced: str) -> list[dict]:
     return [json.loads(line) for line in unfence("transcript", fenced).splitlines()]
 

@@ -56,7 +56,8 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, spec: R
 
     \b
       collab check-sim chats.jsonl --model offline
-      collab check-sim chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini --calibrate calibration.json
+      collab check-sim chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini \\
+          --calibrate calibration.json
     """
     if calibrate is not None and not spec.window:
         raise UsageError("--calibrate compares MR with what followed, and --window 0 plays no future for it.")

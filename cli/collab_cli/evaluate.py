@@ -84,8 +84,10 @@ def evaluate(
     conversations with the same goal. Tasks: abg-coqa, bigcodebench-chat, logs, math-chat, medium-docedit, order-desk.
 
     \b
-      collab evaluate -a openai/gpt-4o-mini -a proactive:openai/gpt-4o-mini -t math-chat --model openai/gpt-4o-mini
-      collab evaluate -a py:my_app:bot -t logs --data chats.jsonl --model openai/gpt-4o-mini -o result.json
+      collab evaluate -a openai/gpt-4o-mini -a proactive:openai/gpt-4o-mini \\
+          -t math-chat --model openai/gpt-4o-mini
+      collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
+          --model openai/gpt-4o-mini -o result.json
     """
     if data is not None and len(task) > 1:
         raise UsageError("One --data file belongs to one --task: run the command once for each.")

@@ -27,7 +27,7 @@ from collab_cli.paths import WrittenPath
 from collab_cli.progress import Progress, shown
 from collab_cli.run import dry_run, named, running
 from collab_cli.summary import show_export
-from collab_cli.terminal import Problems
+from collab_cli.terminal import Problems, note
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError
 from collab_sdk.files import export_files
@@ -94,14 +94,18 @@ def export_prefs(
     the conversation goes on. The best and the worst become a pair, if they are far enough apart.
 
     \b
-      collab export-prefs chats.jsonl --model openai/gpt-4o-mini -o prefs.jsonl --dry-run
-      collab export-prefs chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini -o prefs.jsonl
+      collab export-prefs chats.jsonl --model openai/gpt-4o-mini \\
+          -o prefs.jsonl --dry-run
+      collab export-prefs chats.jsonl -a py:my_app:bot \\
+          --model openai/gpt-4o-mini -o prefs.jsonl
     """
     problems = Problems()
     if work.dry_run:
         dry_run(logs, spec, work, problems, with_pairs=True)
         return
     target = _checked(output)
+    if format == "sft" and spec.per == "decision":
+        note("Note: an sft row does not say where its decision begins: take trl rows, with --method sft.")
     with running(logs, spec, work, problems) as run:
         job = ExportJob(spec=spec)
         with shown(run.progress):

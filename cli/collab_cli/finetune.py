@@ -113,11 +113,15 @@ def finetune(
     them itself, the simulated user goes on from each reply, and its reward is how the conversation ends.
 
     \b
-      collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter --dry-run
+      collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter \\
+          --dry-run
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter
-      collab finetune prefs.jsonl -m BASE -o adapter --evaluate held-out.jsonl --model openai/gpt-4o-mini
-      collab finetune chats.jsonl -m BASE -o adapter --method grpo --model openai/gpt-4o-mini
-      accelerate launch --num_processes 4 -m collab_cli.main finetune prefs.jsonl -m BASE -o adapter
+      collab finetune prefs.jsonl -m BASE -o adapter \\
+          --evaluate held-out.jsonl --model openai/gpt-4o-mini
+      collab finetune chats.jsonl -m BASE -o adapter --method grpo \\
+          --model openai/gpt-4o-mini
+      accelerate launch --num_processes 4 -m collab_cli.main \\
+          finetune prefs.jsonl -m BASE -o adapter
     """
     settings = TrainingOptions(**({"loss": loss} if loss else {}), **values)  # type: ignore[arg-type]
     plays = settings.rounds > 0 or settings.method in PLAYING

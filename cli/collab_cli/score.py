@@ -61,7 +61,8 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
 
     \b
       collab score chats.jsonl --model offline
-      collab score chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini --json > scores.jsonl
+      collab score chats.jsonl -a py:my_app:bot --model openai/gpt-4o-mini \\
+          --json > scores.jsonl
     """
     problems, tally = Problems(), Tally()
     if work.dry_run:

@@ -16,7 +16,10 @@ from collab_sdk.spec import RunnerSpec
 from collab_sdk.types import Per, Turn
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.segment import Segment
     from rich.table import Table
+    from rich.text import Text
 
 NARROW = 100
 """Columns of a terminal in which metric names are folded, to leave room for the responses."""
@@ -54,7 +57,7 @@ def score_table(metrics: Sequence[str], per: Per) -> Iterator[Take]:
         yield lambda score, _: lines.append(_line(score))
     finally:
         if lines:
-            _show_whole(_table(lines, metrics, per))
+            _show_whole(_table(lines, metrics, per), _notes(lines))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +93,6 @@ def _table(lines: Sequence[_Line], metrics: Sequence[str], per: Per) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    def one_line(text: str, style: str = "") -> Text:
-        return Text(printable(text), style=style, no_wrap=True, overflow="ellipsis")
-
     narrow = make_console(err=False).width < NARROW
     measured = [name for name in metrics if any(name in line.metrics for line in lines)] or metrics
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
@@ -101,23 +101,51 @@ def _table(lines: Sequence[_Line], metrics: Sequence[str], per: Per) -> "Table":
     table.add_column("MR", no_wrap=True)
     for name in (*measured, "observed", "ok"):
         table.add_column(_folded(name) if narrow else name, justify="right", no_wrap=True)
-    conversation = None
     for line in lines:
-        if line.conversation != conversation:
-            conversation = line.conversation
-            table.add_row("", one_line(conversation, "bold"))
         numbers = (_number(line.metrics.get(name)) for name in measured)
-        table.add_row(line.turn, one_line(line.response), line.mr, *numbers, _number(line.observed), line.ok)
-        if line.error:
-            table.add_row("", Text(printable(line.error), style="red"))
+        response = Text(printable(line.response), no_wrap=True, overflow="ellipsis")
+        table.add_row(line.turn, response, line.mr, *numbers, _number(line.observed), line.ok)
     return table
 
 
-def _show_whole(table: "Table") -> None:
+def _notes(lines: Sequence[_Line]) -> list[list["Text"]]:
+    """What stands before each row of the table, and after the last: the id of a new chat, why a score is missing."""
+    from rich.text import Text
+
+    notes: list[list[Text]] = [[] for _ in range(len(lines) + 1)]
+    conversation = None
+    for row, line in enumerate(lines):
+        if line.conversation != conversation:
+            conversation = line.conversation
+            notes[row].append(Text(printable(conversation), style="bold", no_wrap=True, overflow="ellipsis"))
+        if line.error:
+            notes[row + 1].append(Text(printable(line.error), style="red"))
+    return notes
+
+
+def _show_whole(table: "Table", notes: Sequence[Sequence["Text"]]) -> None:
     """Give up what space can be given up, then let lines wrap: rich would leave out the last columns without a word."""
+    from rich.console import Group
+
     if _least_width(table) > make_console(err=False).width:
         table.padding = 0
-    show(table, at_least=_least_width(table))
+    console, least = make_console(err=False), _least_width(table)
+    width, console.width = console.width, max(console.width, least)
+    show(Group(*_with_notes(console.render_lines(table, pad=False), notes, width)), at_least=least)
+
+
+def _with_notes(
+    lines: Sequence[Sequence["Segment"]], notes: Sequence[Sequence["Text"]], width: int
+) -> Iterator["RenderableType"]:
+    """The lines of a table, one for each row, with the notes over all columns, as far as a terminal goes."""
+    from rich.constrain import Constrain
+    from rich.segment import Segment, Segments
+
+    heads = len(lines) - len(notes) + 1
+    for place, line in enumerate(lines, 1):
+        yield Segments([*line, Segment.line()])
+        if place >= heads:
+            yield from (Constrain(note, width) for note in notes[place - heads])
 
 
 def _least_width(table: "Table") -> int:

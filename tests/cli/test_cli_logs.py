@@ -233,3 +233,36 @@ def test_score_and_export_prefs_take_a_store(tmp_path, imported):
     exported = collab("export-prefs", imported, "--model", "offline", "-o", tmp_path / "prefs.jsonl")
     assert exported.exit_code == 0, exported.output
     assert {json.loads(line)["conversation_id"] for line in (tmp_path / "prefs.jsonl").read_text().splitlines()}
+
+
+LED = [
+    said("order 5?", "user"),
+    called("look_up", '{"order": 5}'),
+    came_back("SHIPPED"),
+    said("Be brief now.", "system"),
+    said("It has shipped."),
+    said("thanks", "user"),
+]
+
+
+def test_what_the_system_says_within_a_turn_is_its_own_and_stays_where_it_was(tmp_path):
+    row = {"schema": "collab/conversation/v1", "id": "led", "messages": LED}
+    row["alternatives"] = {"0": [[*LED[1:3], said("It is on its way.")]]}
+    (tmp_path / "led.jsonl").write_text(json.dumps(row))
+    store = tmp_path / "led.db"
+    assert collab("logs", "import", tmp_path / "led.jsonl", "--store", store).exit_code == 0
+    shown = collab("logs", "show", "led", "--store", store).stdout
+    assert re.findall(r"\n(\S.*|  or.*):\n", shown) == [
+        "user",
+        "assistant, turn 0",
+        "system",
+        "assistant, turn 0",
+        "  or, turn 0",
+        "user",
+    ]
+    with ConversationStore(store) as chats:
+        chat = chats.get("led")
+    assert [message.to_dict()["content"] for message in chat.messages] == [message["content"] or "" for message in LED]
+    [turn] = chat.turns()
+    assert [message.content for message in turn.alternatives[0]][1:] == ["SHIPPED", "It is on its way."]
+    assert len(turn.alternatives) == 1

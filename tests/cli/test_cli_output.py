@@ -364,6 +364,34 @@ def test_an_export_says_what_made_each_turn_and_what_the_run_cost(logs, tmp_path
     assert (tmp_path / "p.turns.jsonl").read_text() == turns
 
 
+def test_an_export_of_decisions_to_imitate_says_what_its_rows_do_not(tmp_path):
+    logs = write_agent_chats(tmp_path / "agent.jsonl")
+    command = ["export-prefs", logs, "--model", "offline", "-o", tmp_path / "p.jsonl"]
+    told = "an sft row does not say where its decision begins"
+    assert told in collab(*command, "--format", "sft", "--per", "decision").stderr
+    assert told not in collab(*command, "--format", "sft").stderr
+    assert told not in collab(*command, "--per", "decision").stderr
+
+
+def test_ids_and_reasons_go_over_all_columns_of_the_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    body = (
+        "if 'hike' in messages[0]['content']:\n    raise ValueError('the trail to the hut is closed')\nreturn 'Here.'"
+    )
+    bot = write_bot(tmp_path, body, name="closed_bots")
+    logs = tmp_path / "chats.jsonl"
+    ids = [f"telecom-confusion-{number}-0-of-the-second-series-of-chats" for number in (0, 3)]
+    logs.write_text("".join(json.dumps(chat_row(n) | {"id": id}) + "\n" for n, id in zip((0, 3), ids, strict=True)))
+    result = collab("score", logs, "-a", bot, "--model", "offline")
+    lines = result.stdout.splitlines()
+    assert set(ids) <= set(lines)
+    assert max(map(len, lines)) <= 80
+    reason = next(place for place, line in enumerate(lines) if line.startswith("no score: "))
+    assert "the trail to the hut is closed" in " ".join(lines[reason : reason + 2])
+    assert re.match(" *0  Sure, done", lines[reason - 1])
+
+
 def test_a_mean_over_two_scales_says_so(tmp_path):
     asked = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
     acted = [

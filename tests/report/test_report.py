@@ -10,7 +10,7 @@ from support.reports import called, came_back, rows_of, said, tool_turn, write_r
 
 from collab_sdk import MRScore, PreferencePair
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.logs import get_preference_format, preference_format_names
+from collab_sdk.logs import get_preference_format, preference_format_names, read_conversations
 from collab_sdk.messages import as_messages
 from collab_sdk.report import fields, write_report
 from collab_sdk.report.packing import script_json
@@ -378,3 +378,18 @@ def test_fields_take_any_json(value):
     assert fields.count(value) >= 0
     assert isinstance(fields.messages(value), list)
     assert isinstance(list(fields.futures(value)), list)
+
+
+def test_a_decision_without_a_sidecar_is_told_from_what_led_to_it(tmp_path):
+    led = [said("order 5?", "user"), called("look_up", '{"order": 5}'), came_back("SHIPPED")]
+    row = {"chosen": [*led, said("It has shipped.")], "rejected": [*led, said("It is lost.")]}
+    write_rows(tmp_path / "p.jsonl", [row])
+    result = apply(tmp_path, (pair_id_of(tmp_path / "p.jsonl", 1), "flip", "Ada"))
+    assert result.exit_code == 0, result.output
+    [turn] = rows_of(tmp_path / "r.turns.jsonl")
+    assert [message["role"] for message in turn["history"]] == ["user", "assistant", "tool"]
+    assert [len(side["messages"]) for side in turn["candidates"]] == [1, 1]
+    [chat] = read_conversations([tmp_path / "p.jsonl"])
+    [*_, decision] = chat.decisions()
+    assert decision.history == as_messages(led)
+    assert [fields.said([message.to_dict() for message in other]) for other in decision.alternatives] == ["It is lost."]

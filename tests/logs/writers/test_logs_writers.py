@@ -11,7 +11,13 @@ from support.fakes import says
 
 from collab_sdk.errors import NotEnoughSamplesError, OutputError, UnknownNameError
 from collab_sdk.files import JsonlWriter
-from collab_sdk.logs import get_preference_format, preference_format_names, read_conversations
+from collab_sdk.logs import (
+    get_chat_writer,
+    get_preference_format,
+    in_order_of_calls,
+    preference_format_names,
+    read_conversations,
+)
 from collab_sdk.messages import as_messages
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
@@ -446,3 +452,61 @@ def test_held_out_chats_of_an_earlier_run_are_never_left_beside_pairs_made_of_th
     with ExportFiles(tmp_path / "p.jsonl", format="trl", eval_fraction=0.1):
         pass
     assert (tmp_path / "p.eval.jsonl").read_text() == "old"  # nothing was scored
+
+
+def calls_of(*cities: str) -> dict:
+    """A message that asks for the weather in several cities at once; the ids of the calls are the cities."""
+    function = {"name": "weather", "arguments": "{}"}
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{**CALL, "id": city, "function": function} for city in cities],
+    }
+
+
+def result_of(city: str) -> dict:
+    return {"role": "tool", "content": f"rain in {city}", "tool_call_id": city}
+
+
+OUT_OF_ORDER = [
+    calls_of("Rome", "Oslo"),
+    result_of("Oslo"),
+    result_of("Rome"),
+    {"role": "assistant", "content": "Rain."},
+]
+IN_ORDER = ["rain in Rome", "rain in Oslo"]
+
+
+@pytest.mark.parametrize("format", ["kto", "sft", "trl", "trl-implicit", "ultrafeedback", "llama-factory"])
+def test_results_stand_in_the_order_of_their_calls(format):
+    prompt = [*QUESTION, *OUT_OF_ORDER, {"role": "user", "content": "sure?"}]
+    text = str(get_preference_format(format).rows(pair(prompt=prompt, tools=(TOOL,))))
+    assert text.index(IN_ORDER[0]) < text.index(IN_ORDER[1])
+
+
+@pytest.mark.parametrize("format", ["kto", "sft", "trl", "trl-implicit", "ultrafeedback"])
+def test_results_within_a_side_stand_in_the_order_of_their_calls(format):
+    text = str(get_preference_format(format).rows(pair(better=OUT_OF_ORDER, tools=(TOOL,))))
+    assert text.index(IN_ORDER[0]) < text.index(IN_ORDER[1])
+
+
+def test_results_in_sharegpt_stand_in_the_order_of_their_calls():
+    chat = Conversation(id="c", messages=as_messages([*QUESTION, *OUT_OF_ORDER]))
+    turns = get_chat_writer("sharegpt")(chat)["conversations"]
+    assert [turn["value"] for turn in turns if turn["from"] == "observation"] == IN_ORDER
+
+
+def test_only_results_in_a_row_that_answer_known_calls_change_places():
+    late = [calls_of("Rome", "Oslo"), result_of("Oslo"), {"role": "assistant", "content": "Wait."}, result_of("Rome")]
+    assert in_order_of_calls(late) == late, "nobody had the second result when it was said"
+    stray = [calls_of("Rome", "Oslo"), result_of("Oslo"), result_of("Bern"), result_of("Rome")]
+    assert in_order_of_calls(stray) == [stray[0], stray[3], stray[2], stray[1]]
+    again = [calls_of("Rome", "Oslo"), calls_of("Oslo", "Rome"), result_of("Oslo"), result_of("Rome")]
+    assert in_order_of_calls(again) == again, "ids may be used again, in rows that others wrote"
+
+
+def test_llama_factory_gets_no_call_without_a_result():
+    prompt = [*QUESTION, calls_of("Rome"), {"role": "user", "content": "hello?"}]
+    assert get_preference_format("llama-factory").cannot_hold(pair(prompt=prompt)) == "calls without a result"
+    answered = [*QUESTION, calls_of("Rome"), result_of("Rome"), {"role": "assistant", "content": "Rain."}, *QUESTION]
+    assert get_preference_format("llama-factory").cannot_hold(pair(prompt=answered)) is None

@@ -221,3 +221,10 @@ def test_a_file_of_metrics_that_is_somebody_elses_is_no_finished_training(prefs,
         (tmp_path / "out" / "metrics.json").write_text(content)
         (base / "model.safetensors").unlink(missing_ok=True)
         assert "The weights of" in refused(prefs, "-m", base, "-o", tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", [[], 0, {}, False], ids=repr)
+def test_a_content_that_is_no_text(base, tmp_path, content):
+    row = {"prompt": "a latte", "chosen": [{"role": "assistant", "content": content}], "rejected": "No."}
+    line = refused(write_rows(tmp_path / "p.jsonl", [row]), "-m", base, "-o", tmp_path / "out")
+    assert "content must be text" in line

@@ -258,3 +258,19 @@ def test_rows_with_calls_give_the_text_that_trl_trains_on_with_every_template_th
 def test_the_page_on_fine_tuning_names_every_template_that_has_no_place_for_calls():
     page = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
     assert [name for name in CANNOT if f"`{name}`" not in page] == []
+
+
+def test_results_are_learnt_from_in_the_order_of_their_calls(base, tmp_path):
+    calls = [{**each, "id": id} for id in ("a", "b") for each in calling(1)["tool_calls"]]
+    both = {**calling(1), "tool_calls": calls}
+    results = [{"role": "tool", "content": f"of {id}", "tool_call_id": id} for id in ("b", "a")]
+    row = tool_pair(0) | {"prompt": [USER, both, *results, *pair(0)["chosen"], USER]}
+    preflight = prepared(write_rows(tmp_path / "p.jsonl", [row]), base, tmp_path / "out", eval_fraction=0.0).preflight
+    shown = "".join(text for text, _ in preflight.rendered)
+    assert 0 < shown.find("of a") < shown.find("of b")
+
+
+def test_calls_beside_no_parts_of_content_are_calls_alone(base, tmp_path):
+    row = tool_pair(0) | {"chosen": [{**calling(1), "content": []}]}
+    preflight = prepared(write_rows(tmp_path / "p.jsonl", [row]), base, tmp_path / "out", eval_fraction=0.0).preflight
+    assert learnt(preflight)[:1] == [CALL % 1]

@@ -254,3 +254,12 @@ def test_a_local_model_calls_tools(calling_base):
             role=CallRole.ASSISTANT, messages=(message,), tools=tuple(TOOLS), tool_choice="required", settings=settings
         )
         run_sync(Engine().call(model, held))
+
+
+def test_a_model_reads_results_in_the_order_of_their_calls(tokenizer):
+    form = form_of(tokenizer, "qwen3")
+    calls = tuple({"id": id, "type": "function", "function": {"name": "look_up", "arguments": "{}"}} for id in "ab")
+    results = [Message(role="tool", content=f"result of {id}", tool_call_id=id) for id in "ba"]
+    chat = [Message(role="user", content="?"), Message(role="assistant", content="", tool_calls=calls), *results]
+    shown = tokenizer.decode(form.prompt(chat))
+    assert 0 < shown.find("result of a") < shown.find("result of b")
