@@ -66,7 +66,7 @@ def test_the_first_methods_that_anybody_calls_have_a_docstring():
 
 READ_ELSEWHERE = {
     "Anything.read", "DaemonThreads.submit", "Flag.read", "Form.read", "Items.read", "Note.read", "Number.read",
-    "Record.read", "Text.read", "bot_reply", "calls_of", "completion_answer", "content_of", "conversation_id_in",
+    "Record.read", "Text.read", "bot_reply", "completion_answer", "conversation_id_in",
     "difference", "dumps",
     "field_of", "format_of", "json_line", "loads", "presidio_redactor", "read_goal", "read_tools", "read_value",
     "run_row", "setting", "sharegpt_message", "text_of", "to_json", "token_usage", "tool_calls_in",
