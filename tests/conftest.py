@@ -4,6 +4,7 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.litellm_state import forget_litellm
 
 settings.register_profile("collab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("collab")  # no test may fail because the machine is busy
@@ -16,6 +17,13 @@ def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
     monkeypatch.setenv("COLLAB_CACHE_DIR", str(tmp_path / "collab-cache"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def litellm_is_forgotten():
+    """What a file of tests leaves open in LiteLLM fails no test of another, wherever the garbage is collected."""
+    yield
+    forget_litellm()
 
 
 @pytest.fixture(scope="session")

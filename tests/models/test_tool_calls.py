@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import openai
 import pytest
 from support.faults import Fault, always, refusal
-from support.litellm_state import forget_litellm
 from support.server import LoopbackServer
 
 from collab_sdk import ChatModel, ChatReply, ChatRequest, Engine, as_chat_model
@@ -44,12 +43,6 @@ def engine_asked(model: ChatModel, request: ChatRequest = WITH_TOOLS) -> ChatRep
 
 def at_a_server(api_base: str) -> ChatModel:
     return as_chat_model("m", api_base=api_base)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def litellm_is_forgotten():
-    yield
-    forget_litellm()
 
 
 def through_litellm(api_base: str) -> ChatModel:
