@@ -24,6 +24,7 @@ __all__ = [
     "only_reads",
     "reasoning_of",
     "shown_text",
+    "since_the_user",
     "text_of",
     "unanswered_calls",
 ]
@@ -96,6 +97,8 @@ class Message:
         if role not in ROLES:
             raise InputError(f"unknown role {role!r}; expected one of {', '.join(ROLES)}")
         tool_calls = calls_of(value)
+        if tool_calls and role != "assistant":
+            raise InputError(f"a message of role {role} holds calls of tools, which the assistant alone can make")
         answered = value.get("tool_call_id")
         return cls(
             role=role,
@@ -176,6 +179,12 @@ def unanswered_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
         elif message.role == "user" or is_decision(message):
             break
     return tuple(open_calls)
+
+
+def since_the_user(messages: Sequence[Message]) -> Sequence[Message]:
+    """What was said and done since the user spoke."""
+    spoke = (place for place in range(len(messages), 0, -1) if messages[place - 1].role == "user")
+    return messages[next(spoke, 0) :]
 
 
 def is_decision(message: Message) -> bool:

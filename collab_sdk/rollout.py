@@ -12,7 +12,7 @@ from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, ToolError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
-from collab_sdk.messages import Message, deeds_of, shown_text, unanswered_calls
+from collab_sdk.messages import Message, deeds_of, shown_text, since_the_user, unanswered_calls
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for, without_settings
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
@@ -240,14 +240,14 @@ class Rollout:
         calls, step = unanswered_calls([*start, *played]), 0
         while True:
             if calls:
-                if sum(len(message.calls) for message in _since_the_user(played)) > self.calls_per_turn:
+                if sum(len(message.calls) for message in since_the_user(played)) > self.calls_per_turn:
                     return False
                 played += await toolbox.arun(calls, [*start, *played])
-                if goes_in_a_circle(_since_the_user(played)):
+                if goes_in_a_circle(since_the_user(played)):
                     return False
             draw_of_step = f"{draw}/call-{step}" if step else draw
             played += await self._adecide([*start, *played], toolbox, draw=draw_of_step, named=named)
-            calls, step = unanswered_calls(_since_the_user(played)), step + 1
+            calls, step = unanswered_calls(since_the_user(played)), step + 1
             if not calls:
                 return True
 
@@ -301,12 +301,6 @@ def is_in_turn(messages: Sequence[Message]) -> bool:
 def is_whole(messages: Sequence[Message]) -> bool:
     """Whether nothing is missing of what happened: every result has its call, and the assistant ended its turn."""
     return not is_in_turn(messages) and _stray_result(messages) is None
-
-
-def _since_the_user(messages: Sequence[Message]) -> Sequence[Message]:
-    """What was done since the user spoke."""
-    spoke = (place for place in range(len(messages), 0, -1) if messages[place - 1].role == "user")
-    return messages[next(spoke, 0) :]
 
 
 def _with_all_results(history: Sequence[Message]) -> tuple[Message, ...]:

@@ -256,9 +256,10 @@ class MRScorer:
     ) -> MRScore:
         """The score of a response to the history of a turn of `log`; `observed` is what really followed it, if known.
 
-        A log that breaks off in the middle of a turn does not tell what followed. Of several goals, each sample has the
-        next in turn, and what was observed is judged by the first. Futures are added to those of `so_far` until there
-        are `samples`, by default the rollout's. Raises SampleError where nothing can be measured.
+        The log has all tools that the assistant has in it, as `Toolbox.equip` gives them. One that breaks off in the
+        middle of a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was
+        observed is judged by the first. Futures are added to those of `so_far` until there are `samples`, by default
+        those of the rollout. Raises SampleError where nothing can be measured.
         """
         goals, reward = as_goals(goal), self.reward.of(log)
         for each in goals:
@@ -289,7 +290,7 @@ class MRScorer:
         start = (*turn.history, *turn.response)
         future = await self.rollout.aplay(start, goal=goal, sample=sample, scene=scene_of(log))
         if not future.error:
-            future = await reward.agive(turn, future, goal=goal, tools=self._tools_of(log), conversation_id=log.id)
+            future = await reward.agive(turn, future, goal=goal, tools=log.tools, conversation_id=log.id)
         self.engine.ledger.missing += future.error is not None
         return future
 
@@ -297,10 +298,7 @@ class MRScorer:
         self, turn: Turn, observed: Sequence[Message], goal: Goal, reward: Reward, log: Conversation
     ) -> Future:
         future = Future(sample=0, messages=tuple(observed), end=End.OBSERVED)
-        return await reward.agive(turn, future, goal=goal, tools=self._tools_of(log), conversation_id=log.id)
-
-    def _tools_of(self, log: Conversation) -> tuple[Mapping[str, Any], ...]:
-        return self.rollout.toolbox.tools(log.tools)
+        return await reward.agive(turn, future, goal=goal, tools=log.tools, conversation_id=log.id)
 
     def _aggregate(self, futures: Sequence[Future]) -> tuple[float | None, float | None, dict[str, float]]:
         """Mean reward, its standard error, and the mean of each metric, over the futures that succeeded."""

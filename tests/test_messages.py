@@ -70,6 +70,7 @@ def test_calls_are_read_in_whatever_shape(message, called):
         ({"role": "assistant", "tool_calls": [{"function": {"name": b"x"}}]}, "name of a call must be text"),
         ({"role": "assistant", "tool_calls": [{"function": {"name": "x", "arguments": {1, 2}}}]}, "must be JSON"),
         ({"role": "assistant", "tool_calls": "look_up"}, "must be a list of calls"),
+        ({"role": "user", "content": "x", "tool_calls": [{"function": {"name": "x"}}]}, "the assistant alone"),
     ],
 )
 def test_what_is_no_call_is_said_and_never_words(message, problem):

@@ -67,6 +67,7 @@ class SimulatorCheck:
 
         Raises SampleError if the goal has to be inferred and cannot be.
         """
+        conversation = self.scorer.rollout.toolbox.equip(conversation)  # as for every other score
         goal = await self.scorer.goals.aread(conversation)
         turns, scores = await _both(
             all_settled(self._aplay(turn) for turn in user_turns(conversation, goal)),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from collab_sdk.messages import Message, only_reads
+from collab_sdk.messages import only_reads, since_the_user
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.offline import assistant
 from collab_sdk.offline.deeds import Deed, is_refusal, plain, spelt_out, stems_of, steps
@@ -44,7 +44,7 @@ def reply(request: ChatRequest, *, manner: str, voice: Voice) -> ChatReply:
     """A call, or text: what the results say, a question, or what an assistant without tools would say."""
     messages = request.messages
     said = [message.content for message in messages if message.role == "user"] or [""]
-    done = [step for step in steps(_since_the_user(messages)) if isinstance(step, Deed)]
+    done = [step for step in steps(since_the_user(messages)) if isinstance(step, Deed)]
     if len(done) >= CALLS or not all(deed.succeeded for deed in done):
         return ChatReply(content=_told(done, voice), usd=0.0)
     spoken = [message for message in messages if message.role != "tool" and message.content]
@@ -57,11 +57,6 @@ def reply(request: ChatRequest, *, manner: str, voice: Voice) -> ChatReply:
         if (call := _call(tools, said, before, voice, forced=forced, is_second=bool(done))) is not None:
             return ChatReply(content="", tool_calls=(call,), usd=0.0)
     return ChatReply(content=_told(done, voice) if done else text, usd=0.0)
-
-
-def _since_the_user(messages: Sequence[Message]) -> Sequence[Message]:
-    spoke = (place for place in range(len(messages), 0, -1) if messages[place - 1].role == "user")
-    return messages[next(spoke, 0) :]
 
 
 def _demanded(request: ChatRequest) -> set[str]:
