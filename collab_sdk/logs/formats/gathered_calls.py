@@ -55,7 +55,8 @@ class GatheredCalls:
 
     @cached_property
     def _halves(self) -> sqlite3.Connection:
-        halves = sqlite3.connect(self._folder / "halves.db", isolation_level=None)
+        # Read by one thread at a time, which need not be the same one: a run reads logs beside its event loop.
+        halves = sqlite3.connect(self._folder / "halves.db", isolation_level=None, check_same_thread=False)
         self._open.callback(halves.close)
         halves.execute("PRAGMA synchronous = OFF")
         halves.execute(_HALVES)

@@ -1,11 +1,15 @@
 """LangSmith run dumps."""
 
+import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 from support.call_logs import HELLO, HI, lc, read_logs, run, said
 from support.fakes import other_texts
+
+from collab_sdk import read_conversations
 
 
 @pytest.fixture
@@ -133,3 +137,13 @@ def test_a_constructor_is_never_called_and_one_that_is_no_message_is_an_error(re
     [conversation], errors = read([run("bad", [bad], HELLO), run("good", [HI], HELLO, thread="ok")])
     assert conversation.id == "ok"
     assert errors == [("0.jsonl:1", "message 1: unknown role 'popen'; expected one of system, user, assistant, tool")]
+
+
+def test_a_log_of_calls_may_be_begun_in_one_thread_and_read_on_in_another(tmp_path):
+    runs = [run(f"r{n}", [lc("HumanMessage", f"hi {n}")], lc("AIMessage", "hello"), thread=f"T{n}") for n in range(3)]
+    path = tmp_path / "runs.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in runs))
+    conversations = iter(read_conversations([path]))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(next, conversations).result()
+    assert [first.id, *(each.id for each in conversations)] == ["T0", "T1", "T2"]
