@@ -46,6 +46,8 @@ class RecorderStats:
     """Texts that were replaced because the redactor failed."""
     lost: int
     """Left in the queues of earlier processes that were killed."""
+    unrecorded: Mapping[str, int]
+    """Calls that looked like chat and could not be recorded, by reason."""
 
 
 class Recorder:
@@ -99,6 +101,10 @@ class Recorder:
         except Exception as error:
             self._writer.count_failure(error)
 
+    def count_unrecorded(self, reason: str, calls: int = 1) -> None:
+        """Count calls that look like chat and cannot be recorded; `reason` says why in a few words. Never raises."""
+        self._writer.count_unrecorded(reason, calls)
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything recorded so far is in the store; False if that takes longer than `timeout` seconds."""
         return self._writer.flush(timeout)
@@ -113,6 +119,7 @@ class Recorder:
             skipped=writer.skipped,
             redaction_failures=writer.redaction_failures,
             lost=writer.lost,
+            unrecorded=dict(writer.unrecorded),
         )
 
     def close(self) -> None:
@@ -153,6 +160,7 @@ class Recorder:
             conversation_id=self._safe_id(call.conversation_id),
             messages=snapshot.messages(call.messages),
             replies=snapshot.messages(call.replies),
+            shown=snapshot.messages(call.shown),
             error=None if call.error is None else snapshot.text(call.error),
             parameters=snapshot.mapping(call.parameters),
             tools=snapshot.messages(call.tools),

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -68,6 +68,7 @@ class Writer:
         self._warn = WarnOnce()
         self.taken = self.recorded = self.failed = self.dropped = self.lost = 0
         self.skipped = self.redaction_failures = 0
+        self.unrecorded: Counter[str] = Counter()
 
     @property
     def settled(self) -> int:
@@ -108,6 +109,13 @@ class Writer:
         with self._changed:
             self.taken += 1
         self._settle([None], error)
+
+    def count_unrecorded(self, reason: str, calls: int) -> None:
+        with self._changed:
+            is_new = reason not in self.unrecorded
+            self.unrecorded[reason] += calls
+        if is_new:
+            log.warning("A call of a chat model is not recorded: %s (said once; stats() counts).", reason)
 
     def count_skipped(self) -> None:
         with self._changed:

@@ -19,6 +19,19 @@ class LoggedCall:
     """The history the model was sent."""
     replies: tuple[Mapping[str, Any], ...]
     """Every assistant message it gave (n > 1); none if it failed before any."""
+    shown: tuple[Mapping[str, Any], ...] = ()
+    """What the person and the app exchanged, up to and with the answer that was given, where the app's own run says so
+    (a graph's state, a chain's input and output). This is the chat then, and `messages` what the model was sent."""
+    shown_is_turn: bool = False
+    """Whether `shown` is the last exchange alone; else it is the chat so far, or the end of it."""
+    is_side: bool = False
+    """A call that is known to be beside the chat, such as a title or a guard: it is kept, and is never the chat."""
+    response_id: str | None = None
+    """The provider's id of what came back."""
+    previous_response: str | None = None
+    """The `response_id` that it goes on from, where the server holds the history; `messages` is what was added."""
+    is_added: bool = False
+    """The server holds the history of `conversation_id`: `messages` is what was added to it."""
     conversation_id: str | None = None
     """As the app names it. None: the conversation that the history goes on from, else a new one."""
     status: str = "ok"
