@@ -1,6 +1,7 @@
 """The store as its users see it."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import Self
 
 from collab_sdk.errors import InputError, StoreError, UsageError
 from collab_sdk.logs.store.call import LoggedCall
-from collab_sdk.logs.store.database import Database
+from collab_sdk.logs.store.database import Database, damage
 from collab_sdk.logs.store.imports import as_calls, check_same_chat
 from collab_sdk.logs.store.purging import Purge, Purged, count_purge, delete
 from collab_sdk.logs.store.reading import read_conversation
+from collab_sdk.logs.store.schema import UnusableError
 from collab_sdk.logs.store.store_rows import to_rows
 from collab_sdk.logs.store.tree import Tree, read_tree
 from collab_sdk.logs.store.writing import write_call
@@ -93,22 +95,30 @@ class ConversationStore:
 
     def get(self, conversation: str) -> Conversation | None:
         """The conversation with this id; None where no assistant spoke. Raises StoreError for an unknown id."""
-        return self._read(conversation)[1]
+        with self._database.reading() as db:
+            return self._read(db, self._named(db, conversation))[1]
 
     def describe(self, conversation: str) -> StoredChat:
         """Raises StoreError for an unknown id."""
-        return _describe(*self._read(conversation))
+        with self._database.reading() as db:
+            row = self._named(db, conversation)
+            return _describe(row, *self._read(db, row))
 
     def listing(self, *, limit: int | None = None, on_error: Report | None = None) -> Iterator[StoredChat]:
         """What the store holds, the latest first."""
         with self._database.reading() as db:
-            latest_first = "SELECT name FROM conversations ORDER BY active DESC, id DESC LIMIT ?"
+            latest_first = "SELECT id FROM conversations ORDER BY active DESC, id DESC LIMIT ?"
             found = db.execute(latest_first, (-1 if limit is None else limit,)).fetchall()
-        for [name] in found:
+        for [id] in found:
             try:
-                yield self.describe(name)
+                with self._database.reading() as db:
+                    row = _find(db, _BY_ID, id)
+                    described = _describe(row, *self._read(db, row)) if row else None
             except InputError as error:
                 (on_error or _raise)(error)
+                continue
+            if described is not None:  # else it has been purged since
+                yield described
 
     def __len__(self) -> int:
         """Conversations, those without any reply included."""
@@ -145,46 +155,70 @@ class ConversationStore:
 
     def _next(self, last: int, report: Report) -> tuple[int | None, Conversation | None]:
         with self._database.reading() as db:
-            found = db.execute(
-                "SELECT id, name FROM conversations WHERE id > ? ORDER BY id LIMIT 1", (last,)
-            ).fetchone()
-            if found is None:
+            row = _find(db, _NEXT, last)
+            if row is None:
                 return None, None
+            if row.id <= last:  # or a damaged index would be read for ever
+                raise UnusableError("it is damaged (its conversations are out of order): restore a copy")
             try:
-                return found[0], read_conversation(db, read_tree(db, found[0]))
+                return row.id, self._read(db, row)[1]
             except InputError as error:
                 problem = error
-        report(self._placed(problem, found[1]))
-        return found[0], None
+        report(problem)
+        return row.id, None
 
-    def _read(self, name: str) -> tuple[Tree, Conversation | None]:
-        with self._database.reading() as db:
-            found = db.execute("SELECT id FROM conversations WHERE name = ?", (name,)).fetchone()
-            if found is not None:
-                try:
-                    tree = read_tree(db, found[0])
-                    return tree, read_conversation(db, tree)
-                except InputError as error:
-                    raise self._placed(error, name) from None
-        raise StoreError(f"The store {self._database.path} has no conversation {name!r}.")
+    def _named(self, db: sqlite3.Connection, name: str) -> "_Row":
+        row = _find(db, _BY_NAME, name.encode("utf-8", "replace").decode())
+        if row is None:
+            raise StoreError(f"The store {self._database.path} has no conversation {name!r}.")
+        return row
 
-    def _placed(self, error: InputError, name: str) -> InputError:
-        return InputError(error.problem, where=f"{self._database.path}, conversation {name!r}")
+    def _read(self, db: sqlite3.Connection, row: "_Row") -> tuple[Tree, Conversation | None]:
+        """Raises InputError for what no chat can have, and for what only a damaged file can."""
+        try:
+            tree = read_tree(db, row.id)
+            return tree, read_conversation(db, tree)
+        except Exception as error:
+            problem = error.problem if isinstance(error, InputError) else damage(error)
+            if problem is None:
+                raise
+            raise InputError(problem, where=f"{self._database.path}, conversation {row.name!r}") from error
 
 
-def _describe(tree: Tree, conversation: Conversation | None) -> StoredChat:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Row:
+    """A conversation's own row."""
+
+    id: int
+    name: str
+    active: float
+
+
+_BY_ID = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE id = ?"
+_BY_NAME = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE name = ?"
+_NEXT = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE id > ? ORDER BY id LIMIT 1"
+
+
+def _find(db: sqlite3.Connection, query: str, value: object) -> _Row | None:
+    for id, name, active in db.execute(query, (value,)):
+        readable = bytes(name or b"").decode("utf-8", "replace")
+        return _Row(id=id, name=readable, active=active if isinstance(active, float) else 0.0)
+    return None
+
+
+def _describe(row: _Row, tree: Tree, conversation: Conversation | None) -> StoredChat:
     def distinct(values: Iterable[str | None]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value for value in values if value))
 
     return StoredChat(
-        id=tree.calls[0].conversation,
+        id=row.name,
         sources=distinct(call.source for call in tree.calls),
         models=distinct(call.model for call in tree.calls),
         users=distinct(call.user for call in tree.calls),
         turns=sum(1 for _ in conversation.turns()) if conversation else 0,
         calls=len(tree.calls),
         failed=tuple(call.error or call.status for call in tree.calls if call.status in ("failed", "cancelled")),
-        last_active=max(call.ended for call in tree.calls),
+        last_active=max((call.ended for call in tree.calls), default=row.active),
     )
 
 
