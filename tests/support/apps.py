@@ -87,7 +87,7 @@ class App:
     ids: str = "named"
     """`named`, `none` or `changing` (another from the middle of the chat on)."""
     clock: str = "steady"
-    """`steady`, `equal` (all calls at once), `zero` (none), `skewed` (of two workers) or `jumping` (back by an hour)."""
+    """`steady`, `equal` (all at once), `zero` (none), `skewed` (of two workers) or `jumping` (back by an hour)."""
     sides: tuple[str, ...] = ()
     """Names from `SIDES`."""
     marked: bool = False
