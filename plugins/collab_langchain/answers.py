@@ -45,12 +45,12 @@ class Exchange:
     started: float
     ended: float
 
-    def records(self, calls: Sequence[EndedCall], nodes: Nodes) -> list[LoggedCall]:
+    def records(self, calls: Sequence[EndedCall], nodes: Nodes) -> tuple[LoggedCall | None, list[LoggedCall]]:
+        """The answer, and the calls beside it."""
         answer = self._answer(calls, nodes)
         others = [call for call in calls if call is not answer]
         record = self._own_answer() if answer is None else self._answered(answer)
-        known = [record] if record is not None else []
-        return [*known, *self._beside(others, known, is_answered=answer is not None)]
+        return record, list(self._beside(others, record, is_answered=answer is not None))
 
     def _answer(self, calls: Sequence[EndedCall], nodes: Nodes) -> EndedCall | None:
         candidates = [call for call in calls if not call.record.is_side]
@@ -104,12 +104,12 @@ class Exchange:
         )
 
     def _beside(
-        self, calls: Sequence[EndedCall], known: Sequence[LoggedCall], *, is_answered: bool
+        self, calls: Sequence[EndedCall], answer: LoggedCall | None, *, is_answered: bool
     ) -> Iterator[LoggedCall]:
         """The calls that are neither tool steps or earlier answers of the chat nor attempts that another made good."""
         if self.conversation_id is None:  # there is no chat to put them beside
             return
-        held = {mark for record in known for row in (*record.shown, *record.messages) for mark in _marks(row)}
+        held = {mark for row in (*answer.shown, *answer.messages) for mark in _marks(row)} if answer else set()
         for call in reversed(calls):
             record = call.record
             if (is_answered and not record.replies) or held & {m for row in record.replies for m in _marks(row)}:

@@ -15,7 +15,6 @@ from collab_langchain.calls import started_call
 from collab_langchain.identity import NOBODY, identity
 from collab_langchain.runs import AppRun, Root, Runs
 from collab_langchain.snapshot import openai_dicts
-from collab_langchain.transcripts import question_in
 from collab_sdk.harvest import IGNORE_TAG, CallContext, CallStore, Recorder, RecorderStats, suppressed
 from collab_sdk.logs import LoggedCall
 
@@ -199,8 +198,10 @@ class CollabCallbackHandler(BaseCallbackHandler):
                 is_chain=is_chain,
                 is_ignored=_is_left_out(tags),
                 is_chosen=not wanted,
-                question=question_in(inputs) if is_chain else None,
+                name=name or "",
             )
+            if is_chain:
+                root.take(inputs)
         else:
             root = above.root
             root.is_graph = root.is_graph or "langgraph_node" in metadata

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,12 +11,15 @@ from langchain_core.outputs import ChatGenerationChunk, LLMResult
 
 from collab_langchain.answers import Exchange, Nodes, matching
 from collab_langchain.calls import EndedCall, StartedCall, broken_off_call, ended_call, reply_marks
+from collab_langchain.chats import Chats, Exchanged
 from collab_langchain.identity import Identity
-from collab_langchain.transcripts import Row, Transcript, question_in, transcript_of
+from collab_langchain.transcripts import Row, Transcript, question_in, texts_in, transcript_of
 from collab_sdk.logs import LoggedCall
 
 CALLS_OF_A_ROOT = 64
 """How many calls back the answer of a root run is looked for."""
+BEGINNING = 12
+"""Characters of a prompt that a chain has in common from call to call."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -31,7 +34,9 @@ class Root:
     is_ignored: bool
     is_chosen: bool
     """Only some of its calls are wanted: the answer is one of them, whatever the run returns."""
+    name: str = ""
     question: Row | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
     is_graph: bool = False
     pending: set[UUID] = field(default_factory=set)
     calls: deque[EndedCall] = field(default_factory=deque)
@@ -41,6 +46,9 @@ class Root:
     """It has returned before its calls, and nothing that tells which of them answers."""
     told: bool = False
     """Its answer is recorded; calls that are still pending are the app's own errands."""
+
+    def take(self, inputs: Any) -> None:
+        self.question, self.given = question_in(inputs), texts_in(inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,7 @@ class Runs:
         self._calls: dict[UUID, _Pending] = {}
         self._left_out: dict[UUID, Root] = {}
         self._nodes = Nodes()
+        self._chats = Chats()
         self._process = os.getpid()
 
     def get(self, run_id: UUID | None) -> AppRun | None:
@@ -128,7 +137,7 @@ class Runs:
             return []
         root = run.root
         if inputs is not None:  # a stream's, of which nothing was known when it began
-            root.question = question_in(inputs)
+            root.take(inputs)
         if error is not None and not _is_control_flow(error):
             self._break_off(root, now)
             return self._told(root, None, now, is_failed=True)
@@ -224,8 +233,28 @@ class Runs:
                 started=root.started,
                 ended=now,
             )
-            records += exchange.records(calls, self._nodes)
+            answer, beside = exchange.records(calls, self._nodes)
+            records += [] if answer is None else self._placed(root, exchange, answer)
+            records += beside
         return records
+
+    def _placed(self, root: Root, exchange: Exchange, answer: LoggedCall) -> list[LoggedCall]:
+        """The answer, in the chat or, if it was another chain's errand, beside it."""
+        transcript, conversation_id = exchange.transcript, exchange.conversation_id
+        question = root.question["content"] if root.question else None
+        if transcript is None or conversation_id is None or not isinstance(question, str):
+            return [answer]
+        begins = str(answer.messages[0]["content"])[:BEGINNING] if answer.model else ""
+        new = Exchanged(
+            chain=(root.name, *root.given, begins),
+            question=question.strip(),
+            answer=transcript.answer,
+            given=root.given,
+            record=answer,
+            is_turn=transcript.is_turn,
+            is_whole=not transcript.is_turn and sum(row["role"] == "user" for row in transcript.messages) > 1,
+        )
+        return self._chats.add(conversation_id, new)
 
 
 def _conversation(root: Root, call: EndedCall) -> str | None:

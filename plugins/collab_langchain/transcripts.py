@@ -60,6 +60,20 @@ def question_in(given: Any, depth: int = 0) -> Row | None:
     return next((row for value in candidates if (row := question_in(value, depth + 1)) is not None), None)
 
 
+def texts_in(given: Any) -> dict[str, str]:
+    """All text that a run is handed, by key."""
+    if isinstance(given, str):
+        return {"": given}
+    if isinstance(given, list | tuple):
+        return {str(place): _text(message) for place, message in enumerate(_messages(given))}
+    fields = _fields(given)
+    texts = {str(key): str(value) for key, value in fields.items() if isinstance(value, str)}
+    for key, value in fields.items():
+        if isinstance(value, list | tuple):
+            texts |= {f"{key}.{place}": text for place, text in texts_in(value).items()}
+    return texts
+
+
 def transcript_of(question: Row | None, output: Any, is_reply: Callable[[str], bool]) -> Transcript | None:
     """None: `output` does not tell what was answered. `is_reply` knows the texts that models gave in this run."""
     if isinstance(output, str | BaseMessage):
@@ -132,7 +146,7 @@ def _answer_row(answer: str | BaseMessage) -> Row:
 
 
 def _answer_in(fields: Mapping[str, Any], depth: int = 0) -> str | AIMessage | None:
-    named = [key for key in fields if isinstance(key, str) and _names_an_answer(key)]
+    named = [key for key in fields if names_an_answer(key)]
     for key in (*(key for key in ANSWER_KEYS if key in fields), *named):
         value = fields[key]
         if isinstance(value, str | AIMessage) and _text(value):
@@ -142,9 +156,9 @@ def _answer_in(fields: Mapping[str, Any], depth: int = 0) -> str | AIMessage | N
     return None
 
 
-def _names_an_answer(key: str) -> bool:
-    words = set(key.lower().replace("-", "_").split("_"))
-    return bool(words & ANSWER_WORDS) and not words & OTHER_WORDS
+def names_an_answer(key: Any) -> bool:
+    words = set(str(key).lower().replace("-", "_").split("_"))
+    return key in ANSWER_KEYS or (bool(words & ANSWER_WORDS) and not words & OTHER_WORDS)
 
 
 def _holds(history: Sequence[BaseMessage], question: Row | None) -> bool:
