@@ -217,7 +217,7 @@ class _Known:
         if node is not self.root and any(each.is_said for each in history[known:]) and node.role == "user":
             return False
         for each in history[:known]:
-            laid.placed.append((each, self._by_message[each.id] if each.is_said else None))
+            laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
         for each in history[known:]:
             node = self._below(node, each) if each.is_said else node
             self._by_message[each.id] = node
