@@ -177,7 +177,10 @@ def _followed_by(db: sqlite3.Connection, anchor: bytes, call: Claimant) -> int:
 
 
 def _anchor(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int | None]:
-    """`said` of the reply that the call goes on from, and how many messages of its history lead up to it."""
+    """`said` of the reply that the call goes on from, and how many messages of its history lead up to it.
+
+    The number is 0 where they do not agree to the letter.
+    """
     for id in upward(db, call.history):
         said, depth = db.execute("SELECT said, spoken FROM messages WHERE id = ?", (id,)).fetchone()
         if said is not None and _is_given(db, said, call.user, before=call.order):
@@ -210,7 +213,7 @@ def _loosely(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int 
     if len(best[1]) != 1:
         return None, None
     [anchor] = db.execute("SELECT said FROM messages WHERE id = ?", (best[2],)).fetchone()
-    return anchor, last + 1
+    return anchor, 0  # a reply that is given to the letter takes its place
 
 
 def _agrees(seen: Agreement) -> bool:
