@@ -19,6 +19,8 @@ from collab_sdk.logs.store.voices import Voices, is_errand
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
+GOES_ON = 3.0
+"""What it is worth that a history goes on from the last answer: more than a message that says the same."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
@@ -144,6 +146,13 @@ class _Known:
         self._voices = Voices()
         self._latest = self.root
         """The end of what was last answered."""
+        self._latest_of: dict[int, Node] = {}
+        """The same, by voice."""
+        self._alone: defaultdict[int, list[Node]] = defaultdict(list)
+        """By voice, the messages that were sent without what was said before, as long as all are."""
+        self._with_context: set[int] = set()
+        self._windowed: set[int] = set()
+        """Voices whose histories do not all begin with the chat."""
 
     def lay(self, call: StoredCall) -> None:
         if call.is_side:
@@ -159,12 +168,29 @@ class _Known:
         before = self._before(call)
         if before is not None:
             self._add(laid, history, before)
+        elif self._is_said_again(laid, said):
+            laid.tip = self._below_anew(self.root, said[0])
+            laid.placed = [(each, laid.tip if each.is_said else None) for each in history]
         elif not self._is_known(laid, history):
             self._join(laid, history, _ordered(said))
         for reply in replies if call.is_answered else ():
             self._reply(laid, reply)
         laid.is_errand = self._is_about_itself(laid, said)
+        if before is None:
+            self._note_context(laid, said)
         self._note(laid)
+
+    def _is_said_again(self, laid: Laid, said: Sequence[StoredBody]) -> bool:
+        """Whether an app that sends each message alone sends one that was answered before: it was said again."""
+        if len(said) != 1 or laid.voice in self._with_context or len(self._alone[laid.voice]) < 2:
+            return False
+        return any(said[0].own in node.keys and any(map(_is_finished, node.children)) for node in self._alone[laid.voice])
+
+    def _note_context(self, laid: Laid, said: Sequence[StoredBody]) -> None:
+        if len(said) > 1:
+            self._with_context.add(laid.voice)
+        elif laid.tip not in self._alone[laid.voice]:
+            self._alone[laid.voice].append(laid.tip)
 
     def _note(self, laid: Laid) -> None:
         self.laid.append(laid)
@@ -178,7 +204,7 @@ class _Known:
         if laid.call.response:
             self._by_response[laid.call.response] = laid
         if laid.call.is_answered and not laid.is_errand:
-            self._latest = laid.end
+            self._latest = self._latest_of[laid.voice] = laid.end
 
     def _shown(
         self, call: StoredCall, history: list[StoredBody], replies: list[StoredBody]
@@ -216,6 +242,8 @@ class _Known:
         node = self._by_message[history[known - 1].id]
         if node is not self.root and any(each.is_said for each in history[known:]) and node.role == "user":
             return False
+        if laid.voice in self._windowed and node is not self._latest_of.get(laid.voice):
+            return False
         for each in history[:known]:
             laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
         for each in history[known:]:
@@ -228,7 +256,7 @@ class _Known:
     def _join(self, laid: Laid, history: Sequence[StoredBody], said: Sequence[StoredBody]) -> None:
         """Lay a history where it agrees best with what is known."""
         spoken = [Spoken(each.own, each.body) for each in said]
-        place, found, seen = self._best(spoken)
+        place, found, seen = self._best(spoken, laid.voice)
         nodes: dict[int, Node] = {}
         if seen is not None:
             for edited, node in seen.edits:
@@ -245,14 +273,20 @@ class _Known:
             nodes[each.id] = node
         laid.tip = node
         laid.placed = [(each, nodes.get(each.id)) for each in history]
-        if seen is None or seen.is_whole:
+        if seen is not None and not seen.is_whole:
+            self._windowed.add(laid.voice)
+        else:
             above = self.root
             for each in history:
                 above = nodes.get(each.id, above) if each.is_said else above
                 self._by_message.setdefault(each.id, above)
 
-    def _best(self, said: Sequence[Spoken]) -> tuple[int, Node, Agreement | None]:
-        """The last message of a history that is known, where it is, and how far the two agree."""
+    def _best(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
+        """The last message of a history that is known, where it is, and how far the two agree.
+
+        Where it may go on from the last answer as well as repeat an earlier history, it goes on.
+        """
+        latest = self._latest_of.get(voice)
         best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
         worth = 0.0
         for place in range(len(said) - 1, max(-1, len(said) - 1 - LOOKED_BACK), -1):
@@ -261,9 +295,11 @@ class _Known:
             for node in nodes[:SAME]:
                 seen = agreement(said[: place + 1], node.upward())
                 value = _worth(seen, unseen, said, node)
+                if value and node is latest and place + 1 < len(said) and not (unseen or seen.left or seen.edits):
+                    value += GOES_ON
                 if value > worth:
                     best, worth = (place, node, seen), value
-            if best[2] is not None and best[2].is_whole and not best[2].edits and not unseen:
+            if best[2] is not None and best[2].is_whole and not best[2].edits and not unseen and place < len(said) - 1:
                 break
         return best
 
@@ -278,6 +314,9 @@ class _Known:
                     _take_edit(child, Spoken(message.own, message.body))
                     self._nodes[message.own].append(child)
                     return child
+        return self._below_anew(parent, message)
+
+    def _below_anew(self, parent: Node, message: StoredBody) -> Node:
         node = Node(parent=parent, body=message.body, keys={message.own})
         parent.children.append(node)
         self._nodes[message.own].append(node)
@@ -285,10 +324,7 @@ class _Known:
 
     def _reply(self, laid: Laid, reply: StoredBody) -> None:
         node = next((child for child in laid.tip.children if reply.own in child.keys), None)
-        if node is None:
-            node = Node(parent=laid.tip, body=reply.body, keys={reply.own})
-            laid.tip.children.append(node)
-            self._nodes[reply.own].append(node)
+        node = node or self._below_anew(laid.tip, reply)
         node.given.append(laid)
         laid.replies.append(node)
         self._by_message.setdefault(reply.id, node)
