@@ -10,7 +10,7 @@ apps that send the last message alone, is joined to its end. All else is beside 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, says
@@ -19,8 +19,8 @@ from collab_sdk.logs.store.voices import Voices, is_errand
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
-GOES_ON = 3.0
-"""What it is worth that a history goes on from the last answer: more than a message that says the same."""
+AT_THE_END = 5
+"""What it is worth that a history goes on from the latest answer: of what was said twice, the last is meant."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
@@ -87,12 +87,16 @@ class Rebuilt:
     side_calls: Sequence[StoredCall] = ()
     left_out: int = 0
     """Answers to the person, by a model, that are neither in the chat nor beside it."""
+    begins_amid: bool = False
+    """Whether it begins with answers that no call gave: what came before is in calls that nothing joins to it."""
 
 
 def rebuild(tree: Tree) -> Rebuilt:
     """Raises InputError where the messages go in a circle."""
     known = _Known(tree)
-    for call in _in_turn(tree):
+    calls = list(_in_turn(tree))
+    known.hear(calls)
+    for call in calls:
         known.lay(call)
     return _Reading(known).rebuilt()
 
@@ -146,13 +150,21 @@ class _Known:
         self._voices = Voices()
         self._latest = self.root
         """The end of what was last answered."""
-        self._latest_of: dict[int, Node] = {}
-        """The same, by voice."""
-        self._alone: defaultdict[int, list[Node]] = defaultdict(list)
-        """By voice, the messages that were sent without what was said before, as long as all are."""
-        self._with_context: set[int] = set()
-        self._windowed: set[int] = set()
-        """Voices whose histories do not all begin with the chat."""
+        self._last_alone: set[int] = set()
+        """Voices that are sent the last message alone."""
+
+    def hear(self, calls: Sequence[StoredCall]) -> None:
+        """Learn which voices are sent the last message alone, whatever was said before."""
+        asked: defaultdict[int, set[bytes]] = defaultdict(set)
+        growing: set[int] = set()
+        for call in calls:
+            history = self._tree.path(call.history)
+            said = [each for each in history if each.is_said]
+            voice = self._voices.of(history, call)
+            asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
+            if sum(each.body.get("role") == "user" for each in said) > 1:
+                growing.add(voice)
+        self._last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
 
     def lay(self, call: StoredCall) -> None:
         if call.is_side:
@@ -168,29 +180,12 @@ class _Known:
         before = self._before(call)
         if before is not None:
             self._add(laid, history, before)
-        elif self._is_said_again(laid, said):
-            laid.tip = self._below_anew(self.root, said[0])
-            laid.placed = [(each, laid.tip if each.is_said else None) for each in history]
         elif not self._is_known(laid, history):
             self._join(laid, history, _ordered(said))
         for reply in replies if call.is_answered else ():
             self._reply(laid, reply)
         laid.is_errand = self._is_about_itself(laid, said)
-        if before is None:
-            self._note_context(laid, said)
         self._note(laid)
-
-    def _is_said_again(self, laid: Laid, said: Sequence[StoredBody]) -> bool:
-        """Whether an app that sends each message alone sends one that was answered before: it was said again."""
-        if len(said) != 1 or laid.voice in self._with_context or len(self._alone[laid.voice]) < 2:
-            return False
-        return any(said[0].own in node.keys and any(map(_is_finished, node.children)) for node in self._alone[laid.voice])
-
-    def _note_context(self, laid: Laid, said: Sequence[StoredBody]) -> None:
-        if len(said) > 1:
-            self._with_context.add(laid.voice)
-        elif laid.tip not in self._alone[laid.voice]:
-            self._alone[laid.voice].append(laid.tip)
 
     def _note(self, laid: Laid) -> None:
         self.laid.append(laid)
@@ -204,7 +199,7 @@ class _Known:
         if laid.call.response:
             self._by_response[laid.call.response] = laid
         if laid.call.is_answered and not laid.is_errand:
-            self._latest = self._latest_of[laid.voice] = laid.end
+            self._latest = laid.end
 
     def _shown(
         self, call: StoredCall, history: list[StoredBody], replies: list[StoredBody]
@@ -240,9 +235,7 @@ class _Known:
         if not known or any(each.body.get("role") == "assistant" for each in history[known:]):
             return False
         node = self._by_message[history[known - 1].id]
-        if node is not self.root and any(each.is_said for each in history[known:]) and node.role == "user":
-            return False
-        if laid.voice in self._windowed and node is not self._latest_of.get(laid.voice):
+        if node is not self._latest:  # what was said twice may be meant elsewhere
             return False
         for each in history[:known]:
             laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
@@ -256,7 +249,9 @@ class _Known:
     def _join(self, laid: Laid, history: Sequence[StoredBody], said: Sequence[StoredBody]) -> None:
         """Lay a history where it agrees best with what is known."""
         spoken = [Spoken(each.own, each.body) for each in said]
-        place, found, seen = self._best(spoken, laid.voice)
+        place, found, seen = self._best(spoken)
+        if len(said) == 1 and self._is_said_again(laid, found):
+            place, found, seen = -1, self.root, None
         nodes: dict[int, Node] = {}
         if seen is not None:
             for edited, node in seen.edits:
@@ -273,20 +268,26 @@ class _Known:
             nodes[each.id] = node
         laid.tip = node
         laid.placed = [(each, nodes.get(each.id)) for each in history]
-        if seen is not None and not seen.is_whole:
-            self._windowed.add(laid.voice)
-        else:
+        if seen is None or seen.is_whole:
             above = self.root
             for each in history:
                 above = nodes.get(each.id, above) if each.is_said else above
                 self._by_message.setdefault(each.id, above)
 
-    def _best(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
-        """The last message of a history that is known, where it is, and how far the two agree.
+    def _is_said_again(self, laid: Laid, found: Node) -> bool:
+        """Whether a message that comes alone, and is known, is said once more, to an app that sends the last only.
 
-        Where it may go on from the last answer as well as repeat an earlier history, it goes on.
+        Another voice that is sent it, or another attempt at an answer that was broken off, means the same message.
         """
-        latest = self._latest_of.get(voice)
+        last = next((each for each in reversed(self.laid) if each.end is self._latest), None)
+        if laid.voice not in self._last_alone or last is None:
+            return False
+        if found.parent is self.root and self._latest.parent is not found:
+            return True
+        return last.voice == laid.voice and last.call.status == "ok" and last.call.ended <= laid.call.started
+
+    def _best(self, said: Sequence[Spoken]) -> tuple[int, Node, Agreement | None]:
+        """The last message of a history that is known, where it is, and how far the two agree."""
         best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
         worth = 0.0
         for place in range(len(said) - 1, max(-1, len(said) - 1 - LOOKED_BACK), -1):
@@ -295,11 +296,11 @@ class _Known:
             for node in nodes[:SAME]:
                 seen = agreement(said[: place + 1], node.upward())
                 value = _worth(seen, unseen, said, node)
-                if value and node is latest and place + 1 < len(said) and not (unseen or seen.left or seen.edits):
-                    value += GOES_ON
+                if value and node is self._latest:
+                    value += AT_THE_END
                 if value > worth:
                     best, worth = (place, node, seen), value
-            if best[2] is not None and best[2].is_whole and not best[2].edits and not unseen and place < len(said) - 1:
+            if best[2] is not None and best[1] is self._latest and not best[2].left and not unseen:
                 break
         return best
 
@@ -314,9 +315,6 @@ class _Known:
                     _take_edit(child, Spoken(message.own, message.body))
                     self._nodes[message.own].append(child)
                     return child
-        return self._below_anew(parent, message)
-
-    def _below_anew(self, parent: Node, message: StoredBody) -> Node:
         node = Node(parent=parent, body=message.body, keys={message.own})
         parent.children.append(node)
         self._nodes[message.own].append(node)
@@ -324,7 +322,10 @@ class _Known:
 
     def _reply(self, laid: Laid, reply: StoredBody) -> None:
         node = next((child for child in laid.tip.children if reply.own in child.keys), None)
-        node = node or self._below_anew(laid.tip, reply)
+        if node is None:
+            node = Node(parent=laid.tip, body=reply.body, keys={reply.own})
+            laid.tip.children.append(node)
+            self._nodes[reply.own].append(node)
         node.given.append(laid)
         laid.replies.append(node)
         self._by_message.setdefault(reply.id, node)
@@ -547,7 +548,7 @@ class _Reading:
             and (strand.voice == last.voice or {strand.voice, last.voice} <= self._confirmed)
             and _model(strand.end) == _model(last.end)
             and not is_errand(plain(strand.path[0].body))
-            and not _quotes(strand, last)
+            and not _quotes_strand(strand, last)
         )
 
     def _rank(self, chain: Sequence[_Strand], chains: Sequence[Sequence[_Strand]]) -> tuple[Any, ...]:
@@ -602,8 +603,7 @@ class _Reading:
                 counted |= {giver for each in found for giver in each.given}
         used = [laid for laid in self._known.laid if laid.end in on_path]
         off = [laid for laid in self._laid if laid not in set(used) and laid not in counted and laid.replies]
-        members = {laid for strand in chat for laid in strand.calls}
-        left = [laid for laid in off if self._is_left(laid, members, voices)]
+        left = [laid for laid in off if self._is_left(laid, chat, voices)]
         sides = [laid.call for laid in off if laid not in set(left)]
         return Rebuilt(
             messages=messages,
@@ -613,7 +613,18 @@ class _Reading:
             ),
             calls=[laid.call for laid in used],
             side_calls=sorted([*self._known.sides, *sides], key=lambda call: call.order),
+            begins_amid=self._begins_amid(path),
             left_out=len({laid.tip for laid in left if laid.tip.role == "user"}),
+        )
+
+    def _begins_amid(self, path: Sequence[Node]) -> bool:
+        """Whether something was said before the first answer that a call gave; a greeting is no answer."""
+        if any(laid.call.source == "import" for laid in self._laid):
+            return False
+        before = list(takewhile(lambda node: not node.given, path))
+        return len(before) < len(path) and any(
+            node.role == "assistant" and any(each.role == "user" for each in before[:place])
+            for place, node in enumerate(before)
         )
 
     def _is_other(self, node: Node, voices: set[int]) -> bool:
@@ -627,13 +638,13 @@ class _Reading:
     def _may_be_other(self, laid: Laid) -> bool:
         return not laid.is_errand and laid not in self._errands
 
-    def _is_left(self, laid: Laid, members: set[Laid], voices: set[int]) -> bool:
+    def _is_left(self, laid: Laid, chat: Sequence[_Strand], voices: set[int]) -> bool:
         """Whether an answer off the path was one to the person, as far as can be told."""
-        if laid.is_errand or laid in self._errands or laid.voice not in voices:
+        if laid.is_errand or laid in self._errands or laid.voice not in voices or laid.tip.role != "user":
             return False
-        if laid in members:
-            return laid.tip.role == "user" and self._may_be_answer(laid)
-        return laid.voice in self._confirmed and _is_gone_on_from(laid.end)
+        asked = plain(laid.tip.body)
+        texts = [text for strand in chat for role in ("user", "assistant") for text in _texts(strand, role)]
+        return not is_errand(asked) and not _quotes([asked], texts)
 
 
 def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
@@ -701,17 +712,19 @@ def _texts(strand: _Strand, role: str) -> list[str]:
     return [text for node in strand.path if node.role == role and (text := plain(node.body))]
 
 
-def _quotes(strand: _Strand, other: _Strand) -> bool:
-    """Whether what a strand's user says has what the other strand's two sides said in it."""
-    asked = "\n".join(_texts(strand, "user"))
-    parts = [text for text in (*_texts(other, "user"), *_texts(other, "assistant")) if len(text) < len(asked)]
-    found = [text for text in parts if says(asked, text)]
+def _quotes(asked: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether messages have what was said elsewhere in them: several texts, or one of some length."""
+    found = {text for text in texts if any(text != each and says(each, text) for each in asked)}
     return len(found) > 1 or any(len(text.split()) > 3 for text in found)
+
+
+def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
+    return _quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
 
 
 def _is_about(strand: _Strand, other: _Strand) -> bool:
     """Whether a strand is an errand of the other: it quotes it, or its task and result are a call's there."""
-    if _quotes(strand, other) and not _quotes(other, strand):
+    if _quotes_strand(strand, other) and not _quotes_strand(other, strand):
         return True
     deeds = "\n".join(
         str(node.body.get("tool_calls") or "") + (plain(node.body) if node.role == "tool" else "")
