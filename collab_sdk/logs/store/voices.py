@@ -19,9 +19,9 @@ _OF_THE_CHAT = """
 """
 _AIMS = r"""
     categor\w+ classif\w+ condense emoji evaluat\w+ facts follow[-\s]?ups? grade guard\w* harm\w* headings? intents?
-    judge keywords? label memor(?:y|ies) moderat\w+ name polic(?:y|ies) queries rat(?:e|ing) rephrase rewrite rout(?:e|er|ing)
-    safe scores? search\squer(?:y|ies) standalone subject\slines? suggested suggestions? summar(?:y|i[sz]e|ies) tags?
-    titles? topics? toxic\w* unsafe
+    judge keywords? label memor(?:y|ies) moderat\w+ name polic(?:y|ies) queries rat(?:e|ing) rephrase rewrite
+    rout(?:e|er|ing) safe scores? search\squer(?:y|ies) standalone subject\slines? suggested suggestions?
+    summar(?:y|i[sz]e|ies) tags? titles? topics? toxic\w* unsafe
 """
 
 
