@@ -3,7 +3,8 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,8 @@ from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.database import Database, damage
 from collab_sdk.logs.store.imports import as_calls, check_same_chat
 from collab_sdk.logs.store.purging import Purge, Purged, count_purge, delete
-from collab_sdk.logs.store.reading import read_conversation
+from collab_sdk.logs.store.reading import read_call, read_conversation
+from collab_sdk.logs.store.rebuilding import Rebuilt
 from collab_sdk.logs.store.schema import UnusableError
 from collab_sdk.logs.store.store_rows import to_rows
 from collab_sdk.logs.store.tree import Tree, read_tree
@@ -21,6 +23,10 @@ from collab_sdk.logs.store.writing import write_call
 from collab_sdk.types import Conversation
 
 Report = Callable[[InputError], None]
+
+SIDE_CALLS = "calls beside the chats (titles, guards, sub-agents), left out"
+AMID = "chats that begin amid a history, as nothing says which calls came before"
+LEFT_OUT = "answers on branches that the chats did not go on with, left out"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +38,12 @@ class StoredChat:
     models: tuple[str, ...]
     users: tuple[str, ...]
     turns: int
-    """Assistant turns on the current branch."""
+    """Assistant turns of the chat."""
     calls: int
+    side_calls: int
+    """Calls beside the chat: titles, guards, sub-agents."""
+    left_out: int
+    """Answers to the person that the chat has not: on branches that were left, or that nothing joins to it."""
     failed: tuple[str, ...]
     """Why calls failed or were cancelled, one text each."""
     last_active: float
@@ -81,22 +91,36 @@ class ConversationStore:
                 added += 1
         return added
 
-    def conversations(self, *, on_error: Report | None = None) -> Iterator[Conversation]:
+    def conversations(
+        self, *, on_error: Report | None = None, notes: Counter[str] | None = None
+    ) -> Iterator[Conversation]:
         """The conversations in which an assistant spoke, in the order they were first seen, read one by one.
 
-        Each is the path to its latest reply, with the other replies along it as alternatives. One that cannot be read
-        raises InputError or, with `on_error`, is handed to it and skipped. Raises StoreError.
+        Each is what the person said and saw, rebuilt from all its calls, with the other replies along it as
+        alternatives. What is stored and no part of a chat is counted in `notes`, under its words. One that cannot be
+        read raises InputError or, with `on_error`, is handed to it and skipped. Raises StoreError.
         """
         last: int | None = 0
         while last is not None:
-            last, conversation = self._next(last, on_error or _raise)
+            last, read = self._next(last, on_error or _raise)
+            if read is None:
+                continue
+            conversation, rebuilt = read
+            if notes is not None:
+                _note(notes, rebuilt)
             if conversation is not None:
                 yield conversation
 
     def get(self, conversation: str) -> Conversation | None:
         """The conversation with this id; None where no assistant spoke. Raises StoreError for an unknown id."""
         with self._database.reading() as db:
-            return self._read(db, self._named(db, conversation))[1]
+            return self._read(db, self._named(db, conversation))[1][0]
+
+    def side_calls(self, conversation: str) -> tuple[LoggedCall, ...]:
+        """The calls beside a chat: what the app asked models besides. Raises StoreError for an unknown id."""
+        with self._database.reading() as db:
+            _, (_, rebuilt) = self._read(db, self._named(db, conversation))
+            return tuple(read_call(db, call.id) for call in rebuilt.side_calls)
 
     def describe(self, conversation: str) -> StoredChat:
         """Raises StoreError for an unknown id."""
@@ -124,6 +148,16 @@ class ConversationStore:
         """Conversations, those without any reply included."""
         with self._database.reading() as db:
             return int(db.execute("SELECT count(*) FROM conversations").fetchone()[0])
+
+    def add_unrecorded(self, calls: Mapping[str, int]) -> None:
+        """Count calls that could not be recorded, by reason."""
+        with self._database.writing() as db:
+            db.executemany(_COUNT_UNRECORDED, list(calls.items()))
+
+    def unrecorded(self) -> dict[str, int]:
+        """The calls of apps that looked like chat and could not be recorded, by reason."""
+        with self._database.reading() as db:
+            return {str(reason): int(calls) for reason, calls in db.execute("SELECT reason, calls FROM unrecorded")}
 
     def count_purge(self, purge: Purge) -> Purged:
         """What `purge` would delete."""
@@ -153,7 +187,7 @@ class ConversationStore:
     ) -> None:
         self.close()
 
-    def _next(self, last: int, report: Report) -> tuple[int | None, Conversation | None]:
+    def _next(self, last: int, report: Report) -> tuple[int | None, "_Read | None"]:
         with self._database.reading() as db:
             row = _find(db, _NEXT, last)
             if row is None:
@@ -173,7 +207,7 @@ class ConversationStore:
             raise StoreError(f"The store {self._database.path} has no conversation {name!r}.")
         return row
 
-    def _read(self, db: sqlite3.Connection, row: "_Row") -> tuple[Tree, Conversation | None]:
+    def _read(self, db: sqlite3.Connection, row: "_Row") -> tuple[Tree, "_Read"]:
         """Raises InputError for what no chat can have, and for what only a damaged file can."""
         try:
             tree = read_tree(db, row.id)
@@ -194,6 +228,11 @@ class _Row:
     active: float
 
 
+_Read = tuple[Conversation | None, Rebuilt]
+_COUNT_UNRECORDED = """
+    INSERT INTO unrecorded (reason, calls) VALUES (?, ?)
+    ON CONFLICT (reason) DO UPDATE SET calls = calls + excluded.calls
+"""
 _BY_ID = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE id = ?"
 _BY_NAME = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE name = ?"
 _NEXT = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE id > ? ORDER BY id LIMIT 1"
@@ -206,7 +245,9 @@ def _find(db: sqlite3.Connection, query: str, value: object) -> _Row | None:
     return None
 
 
-def _describe(row: _Row, tree: Tree, conversation: Conversation | None) -> StoredChat:
+def _describe(row: _Row, tree: Tree, read: _Read) -> StoredChat:
+    conversation, rebuilt = read
+
     def distinct(values: Iterable[str | None]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value for value in values if value))
 
@@ -217,9 +258,20 @@ def _describe(row: _Row, tree: Tree, conversation: Conversation | None) -> Store
         users=distinct(call.user for call in tree.calls),
         turns=sum(1 for _ in conversation.turns()) if conversation else 0,
         calls=len(tree.calls),
+        side_calls=len(rebuilt.side_calls),
+        left_out=rebuilt.left_out,
         failed=tuple(call.error or call.status for call in tree.calls if call.status in ("failed", "cancelled")),
         last_active=max((call.ended for call in tree.calls), default=row.active),
     )
+
+
+def _note(notes: Counter[str], rebuilt: Rebuilt) -> None:
+    if rebuilt.side_calls:
+        notes[SIDE_CALLS] += len(rebuilt.side_calls)
+    if rebuilt.begins_amid:
+        notes[AMID] += 1
+    if rebuilt.left_out:
+        notes[LEFT_OUT] += rebuilt.left_out
 
 
 def _check(purge: Purge) -> None:
