@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, takewhile
 from typing import Any
 
-from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, says
+from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, quotes, says
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
 from collab_sdk.logs.store.voices import Voices, is_errand
 
@@ -484,7 +484,7 @@ class _Reading:
         return None
 
     def _credit(self, laid: Laid, latest: Laid) -> tuple[Any, ...]:
-        """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, whole, last."""
+        """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, the last."""
         return (
             any(_is_gone_on_from(reply) for reply in laid.replies) and laid.voice in self._confirmed,
             laid.call.shown is not None,
@@ -656,7 +656,7 @@ class _Reading:
             return False
         asked = plain(laid.tip.body)
         texts = [text for strand in chat for role in ("user", "assistant") for text in _texts(strand, role)]
-        return not is_errand(asked) and not _quotes([asked], texts)
+        return not is_errand(asked) and not quotes([asked], texts)
 
 
 def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
@@ -724,14 +724,8 @@ def _texts(strand: _Strand, role: str) -> list[str]:
     return [text for node in strand.path if node.role == role and (text := plain(node.body))]
 
 
-def _quotes(asked: Sequence[str], texts: Sequence[str]) -> bool:
-    """Whether messages have what was said elsewhere in them: several texts, or one of some length."""
-    found = {text for text in texts if any(text != each and says(each, text) for each in asked)}
-    return len(found) > 1 or any(len(text.split()) > 3 for text in found)
-
-
 def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
-    return _quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
+    return quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
 
 
 def _is_about(strand: _Strand, other: _Strand) -> bool:
