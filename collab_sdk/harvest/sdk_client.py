@@ -17,6 +17,8 @@ from collab_sdk.harvest.recorder import Recorder
 from collab_sdk.suppression import suppressed
 
 WRAPPED = "_collab_recorder"
+NOT_GIVEN = {"NotGiven", "Omit"}
+"""Types of what stands in a body for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,9 +108,14 @@ def _sdk_request(options: Any) -> SdkRequest:
     body = options.json_data
     if body is None and isinstance(content := getattr(options, "content", None), bytes | str):
         body = json.loads(content)
+    if isinstance(body, dict):
+        for name, value in body.items():
+            if hasattr(value, "__next__"):  # it can be gone through once only, and must be sent
+                body[name] = list(value)
     extra = options.extra_json or {}
     whole = {**body, **extra} if isinstance(body, Mapping) else dict(extra)
-    return SdkRequest(method=str(options.method).lower(), path=path, body=whole)
+    given = {name: value for name, value in whole.items() if type(value).__name__ not in NOT_GIVEN}
+    return SdkRequest(method=str(options.method).lower(), path=path, body=given)
 
 
 def _see_before_parsing(exchange: Exchange, options: Any) -> None:
