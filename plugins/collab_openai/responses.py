@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from collab_openai.items import Row, as_one, messages_of, tools_of
@@ -17,16 +18,12 @@ def response_request(body: Mapping[str, Any]) -> ChatRequest:
     given = conversation_id_in(body.get("metadata"))
     conversation = body.get("conversation")
     held = conversation.get("id") if isinstance(conversation, Mapping) else conversation
-    instructions = body.get("instructions")
     call = LoggedCall(
         run_id=uuid.uuid4().hex,
         conversation_id=given or held,
         previous_response=body.get("previous_response_id"),
         is_added=held is not None,
-        messages=(
-            *([{"role": "system", "content": instructions}] if isinstance(instructions, str) else ()),
-            *_input_messages(body),
-        ),
+        messages=(*_system_messages(body.get("instructions")), *_input_messages(body)),
         replies=(),
         source="openai",
         model=body.get("model"),
@@ -65,6 +62,10 @@ def fetching_request(response_id: str) -> ChatRequest:
     return ChatRequest(call=call, read=_fetched_answer, partial=PartialResponse(is_fetched=True), fetches=True)
 
 
+def _system_messages(instructions: Any) -> tuple[Row, ...]:
+    return ({"role": "system", "content": instructions},) if instructions else ()
+
+
 def _input_messages(body: Mapping[str, Any]) -> list[Row]:
     given = body.get("input") or []
     return messages_of([{"role": "user", "content": given}] if isinstance(given, str) else given)
@@ -78,7 +79,6 @@ def response_answer(response: Any) -> Answer:
     rows = messages_of(output)
     replies: tuple[Row, ...] = (as_one(rows),) if rows else ()
     status = getattr(response, "status", None)
-    instructions = getattr(response, "instructions", None)
     return Answer(
         id=response.id,
         model=response.model,
@@ -87,16 +87,24 @@ def response_answer(response: Any) -> Answer:
         finish_reason=_finish_reason(response, replies),
         complete=status is None or (status in OVER and status != "cancelled"),
         error=response.error.message if response.error else None,
-        # A prompt that is kept at the provider is known only from the answer.
-        context=tuple(messages_of(instructions)) if isinstance(instructions, list) else (),
+        context=_kept_prompt(response),
     )
+
+
+def _kept_prompt(response: Any) -> tuple[Row, ...]:
+    """The messages of a prompt that is kept at the provider: they are known only from the answer."""
+    instructions = getattr(response, "instructions", None)
+    return tuple(messages_of(instructions)) if isinstance(instructions, list) else ()
 
 
 def _fetched_answer(response: Any) -> Answer:
     """What of a response that is asked for by its id is an answer: one of the background, which is over."""
     answer = response_answer(response)
     is_new = bool(getattr(response, "background", None)) and response.status in OVER
-    return answer if is_new else Answer(complete=False)
+    if not is_new:
+        return Answer(complete=False)
+    instructions = getattr(response, "instructions", None)
+    return replace(answer, context=_system_messages(instructions)) if isinstance(instructions, str) else answer
 
 
 def _compaction_answer(response: Any) -> Answer:
