@@ -1,8 +1,8 @@
 """Seeing what an app reads of an answer, as it reads it. Streams and HTTP responses stay the objects they are."""
 
 import json
-import weakref
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from collab_sdk.harvest.completion import Loose
@@ -18,7 +18,8 @@ def watch_stream(stream: Any, exchange: Exchange, *, is_only_way: bool) -> None:
     """
     watched = _AsyncStream if hasattr(stream, "__anext__") else _Stream
     stream._iterator = watched(stream._iterator, exchange, is_only_way)
-    _before_closing(stream, "close", exchange.left)
+    if is_only_way:
+        _see(stream.response, _Closing(exchange), _closing)
 
 
 def watch_body(response: Any, exchange: Exchange) -> None:
@@ -27,12 +28,8 @@ def watch_body(response: Any, exchange: Exchange) -> None:
     if response.is_stream_consumed:  # it has been read whole already
         body.add(response.content)
         body.end()
-        return
-    for name in ("iter_bytes", "iter_text", "iter_lines"):
-        _see_pieces(response, name, _Pieces, body)
-        _see_pieces(response, f"a{name}", _AsyncPieces, body)
-    _before_closing(response, "close", body.leave)
-    _before_closing(response, "aclose", body.leave)
+    else:
+        _see(response, body, _reading)
 
 
 class _Reading:
@@ -156,11 +153,28 @@ class _AsyncPieces(_BodyReading):
         await self._pieces.aclose()
 
 
-class _Body:
-    """A JSON object, or server-sent events, of which each has one."""
+class _Closing:
+    """Tells an exchange that the app closes a response, or lets go of it."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+
+    def leave(self) -> None:
+        if not self.exchange.is_reading:  # at its end, a response closes itself
+            self._left()
+
+    def __del__(self) -> None:
+        self.leave()
+
+    def _left(self) -> None:
+        self.exchange.left()
+
+
+class _Body(_Closing):
+    """A JSON object, or server-sent events, of which each has one."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
         self._unread = b""
         self._event: list[bytes] = []
         self._is_whole: bool | None = None
@@ -189,29 +203,25 @@ class _Body:
         else:
             self.exchange.unreadable(UNREAD)
 
-    def leave(self) -> None:
-        """The app reads no further."""
-        if self.exchange.is_reading:  # at its end, a response closes itself
-            return
+    def _left(self) -> None:
         if self._is_whole is False or self.exchange.has_begun:
             self.exchange.left()
         else:
             self.exchange.unreadable(UNREAD)
 
-    def __del__(self) -> None:
-        self.leave()
-
     def _add_line(self, line: bytes) -> None:
+        """An event is known by its data, which an app that reads line by line has before the line that ends it."""
         if line.startswith(b"data:"):
             self._event.append(line[5:])
+            data = b"\n".join(self._event).strip()
+            if (chunk := _json(data)) is not None:
+                self._event = []
+                self.exchange.streamed(chunk)
+            elif data == b"[DONE]":
+                self._event = []
         elif not line and self._event:
-            data, self._event = b"\n".join(self._event).strip(), []
-            if data != b"[DONE]":
-                chunk = _json(data)
-                if chunk is None:
-                    self.exchange.unreadable(NOT_UNDERSTOOD)
-                else:
-                    self.exchange.streamed(chunk)
+            self._event = []
+            self.exchange.unreadable(NOT_UNDERSTOOD)
 
 
 def _json(text: bytes) -> Any:
@@ -222,19 +232,47 @@ def _json(text: bytes) -> Any:
         return None
 
 
-def _see_pieces(response: Any, name: str, reading: type[_Pieces | _AsyncPieces], body: _Body) -> None:
-    read: Any = getattr(type(response), name)
-    itself = weakref.ref(response)  # a reference would keep it, and its connection, until the garbage is collected
-    ending = b"\n" if name.endswith("lines") else b""
-    setattr(response, name, lambda *how, **named: reading(read(itself(), *how, **named), body, ending))
+def _see(response: Any, closing: _Closing, kind: Callable[[type], type]) -> None:
+    # A class of its own, as methods of the object alone would refer to it: then it, and its connection, would be kept
+    # until the garbage is collected.
+    response.__class__ = kind(type(response))
+    response._collab_closing = closing
 
 
-def _before_closing(thing: Any, name: str, tell: Callable[[], None]) -> None:
-    close: Any = getattr(type(thing), name)
-    itself = weakref.ref(thing)
+@cache
+def _closing(kind: Any) -> type:
+    """Such responses, which tell when they are closed."""
 
-    def closed() -> Any:
-        tell()
-        return close(itself())
+    def close(self: Any) -> None:
+        self._collab_closing.leave()
+        kind.close(self)
 
-    setattr(thing, name, closed)
+    async def aclose(self: Any) -> None:
+        self._collab_closing.leave()
+        await kind.aclose(self)
+
+    return _like(kind, close=close, aclose=aclose)
+
+
+@cache
+def _reading(kind: type) -> type:
+    """Such responses, which also tell what is read of them."""
+    methods: dict[str, Any] = {}
+    for name in ("iter_bytes", "iter_text", "iter_lines"):
+        methods[name] = _method(getattr(kind, name), _Pieces)
+        methods[f"a{name}"] = _method(getattr(kind, f"a{name}"), _AsyncPieces)
+    return _like(_closing(kind), **methods)
+
+
+def _method(read: Any, reading: type[_Pieces | _AsyncPieces]) -> Any:
+    ending = b"\n" if read.__name__.endswith("lines") else b""
+
+    def method(self: Any, *how: Any, **named: Any) -> Any:
+        return reading(read(self, *how, **named), self._collab_closing, ending)
+
+    return method
+
+
+def _like(kind: type[Any], **methods: Any) -> type[Any]:
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (kind,), {**names, **methods})

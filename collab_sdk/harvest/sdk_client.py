@@ -131,7 +131,7 @@ def _see_before_parsing(exchange: Exchange, options: Any) -> None:
 
 
 def _observe(exchange: Exchange, result: Any, stream: Any) -> None:
-    """See what the app makes of the result; `stream` is what is parsed of a raw response that streams, else the same."""
+    """See what the app reads of the result; of a raw response that streams, `stream` is what is parsed of it."""
     body = getattr(result, "http_response", result)
     with exchange.recorder.quietly():
         if hasattr(stream, "_iterator"):

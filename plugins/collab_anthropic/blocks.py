@@ -84,10 +84,9 @@ def _part(block: Row) -> Row:
         return {"type": "text", "text": block["text"]}
     source = block.get("source") or {}
     if kind == "image":
+        url = source.get("url") or source.get("file_id")
         if source.get("type") == "base64":
             url = f"data:{source.get('media_type')};base64,{source.get('data')}"
-        else:
-            url = source.get("url") or source.get("file_id")
         return {"type": "image_url", "image_url": {"url": url}}
     if kind == "document" and source.get("type") == "text":
         return {"type": "text", "text": source.get("data") or ""}

@@ -27,8 +27,8 @@ UNRECORDED = {
 def wrap(client: Client, store: Recorder | str | os.PathLike[str]) -> Client:
     """The client itself, its chat completions and responses recorded from now on, also those of its copies.
 
-    Recorded are `create`, `parse`, `stream`, `with_raw_response` and `with_streaming_response`, the latter as far as the
-    app reads it. A client that is wrapped already stays as it is. Raises UsageError for what is not a client.
+    Recorded are `create`, `parse`, `stream`, `with_raw_response` and `with_streaming_response`, the latter as far as
+    the app reads it. A client that is wrapped already stays as it is. Raises UsageError for what is not a client.
     """
     if not isinstance(client, OpenAI | AsyncOpenAI):
         raise UsageError(f"wrap() takes an OpenAI or AsyncOpenAI client, not {type(client).__name__}.")

@@ -43,7 +43,8 @@ class ScriptedServer:
                 asked.append(request)
                 self._send(answer(request))
 
-            do_GET = do_POST
+            def do_GET(self) -> None:
+                self.do_POST()
 
             def log_message(self, *_: Any) -> None:
                 return

@@ -108,7 +108,11 @@ def test_what_is_not_a_client_is_refused(tmp_path):
 def test_a_message_is_answered_as_ever_and_recorded():
     with Watched() as app:
         answer = app.client.messages.create(
-            **ASK, system="Be kind.", extra_body={"temperature": 0.5}, stop_sequences=["END"], metadata={"user_id": "ann"}
+            **ASK,
+            system="Be kind.",
+            extra_body={"temperature": 0.5},
+            stop_sequences=["END"],
+            metadata={"user_id": "ann"},
         )
         assert type(answer) is anthropic.types.Message
         [call] = app.calls

@@ -200,7 +200,9 @@ def response(*output: Any, **fields: Any) -> dict[str, Any]:
 
 
 def spoken(*parts: Any) -> dict[str, Any]:
-    content = [{"type": "output_text", "text": part, "annotations": []} if isinstance(part, str) else part for part in parts]
+    content = [
+        {"type": "output_text", "text": part, "annotations": []} if isinstance(part, str) else part for part in parts
+    ]
     return {"type": "message", "id": "m1", "role": "assistant", "status": "completed", "content": content}
 
 
@@ -230,7 +232,9 @@ class Scripted:
 
 
 def events(*rows: dict[str, Any]) -> list[str]:
-    return [f"event: {row['type']}\ndata: {json.dumps({'sequence_number': n, **row})}\n\n" for n, row in enumerate(rows)]
+    return [
+        f"event: {row['type']}\ndata: {json.dumps({'sequence_number': n, **row})}\n\n" for n, row in enumerate(rows)
+    ]
 
 
 def test_a_part_that_is_not_text_does_not_lose_the_reply():
@@ -313,13 +317,26 @@ def test_a_response_that_did_not_come_to_its_end_says_so(fields, expected):
 
 
 def test_a_stream_that_ends_without_its_last_event_is_partial_with_its_text_and_calls():
-    call = {"type": "function_call", "id": "i1", "call_id": "c1", "name": "look_up", "arguments": "", "status": "in_progress"}
+    call = {
+        "type": "function_call",
+        "id": "i1",
+        "call_id": "c1",
+        "name": "look_up",
+        "arguments": "",
+        "status": "in_progress",
+    }
     custom = {"type": "custom_tool_call", "id": "i2", "call_id": "c2", "name": "python", "input": ""}
     empty = {**spoken(), "status": "in_progress"}
     rows = [
         {"type": "response.created", "response": response(status="in_progress")},
         {"type": "response.output_item.added", "output_index": 0, "item": empty},
-        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "item_id": "m1", "delta": "Let me "},
+        {
+            "type": "response.output_text.delta",
+            "output_index": 0,
+            "content_index": 0,
+            "item_id": "m1",
+            "delta": "Let me ",
+        },
         {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "item_id": "m1", "delta": "see"},
         {"type": "response.output_item.added", "output_index": 1, "item": call},
         {"type": "response.function_call_arguments.delta", "output_index": 1, "item_id": "i1", "delta": '{"or'},
