@@ -10,15 +10,17 @@ apps that send the last message alone, is joined to its end. All else is beside 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
-from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, says
+from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, quotes, says
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
 from collab_sdk.logs.store.voices import Voices, is_errand
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
+AT_THE_END = 5
+"""What it is worth that a history goes on from the latest answer: of what was said twice, the last is meant."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
@@ -63,6 +65,8 @@ class Laid:
     replies: list[Node] = field(default_factory=list)
     placed: list[tuple[StoredBody, Node | None]] = field(default_factory=list)
     """Its history, system prompts included, and where each message was laid."""
+    is_short: bool = False
+    """Its history is less than what was said by then: a window, or a summary."""
     is_errand: bool = False
     """It ends with the assistant's own words, or asks for something about the chat: nobody's message."""
 
@@ -85,12 +89,16 @@ class Rebuilt:
     side_calls: Sequence[StoredCall] = ()
     left_out: int = 0
     """Answers to the person, by a model, that are neither in the chat nor beside it."""
+    begins_amid: bool = False
+    """Whether it begins with answers that no call gave: what came before is in calls that nothing joins to it."""
 
 
 def rebuild(tree: Tree) -> Rebuilt:
     """Raises InputError where the messages go in a circle."""
     known = _Known(tree)
-    for call in _in_turn(tree):
+    calls = list(_in_turn(tree))
+    known.hear(calls)
+    for call in calls:
         known.lay(call)
     return _Reading(known).rebuilt()
 
@@ -144,6 +152,21 @@ class _Known:
         self._voices = Voices()
         self._latest = self.root
         """The end of what was last answered."""
+        self.last_alone: set[int] = set()
+        """Voices that are sent the last message alone."""
+
+    def hear(self, calls: Sequence[StoredCall]) -> None:
+        """Learn which voices are sent the last message alone, whatever was said before."""
+        asked: defaultdict[int, set[bytes]] = defaultdict(set)
+        growing: set[int] = set()
+        for call in calls:
+            history = self._tree.path(call.history)
+            said = [each for each in history if each.is_said]
+            voice = self._voices.of(history, call)
+            asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
+            if sum(each.body.get("role") == "user" for each in said) > 1:
+                growing.add(voice)
+        self.last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
 
     def lay(self, call: StoredCall) -> None:
         if call.is_side:
@@ -214,10 +237,10 @@ class _Known:
         if not known or any(each.body.get("role") == "assistant" for each in history[known:]):
             return False
         node = self._by_message[history[known - 1].id]
-        if node is not self.root and any(each.is_said for each in history[known:]) and node.role == "user":
+        if node is not self._latest:  # what was said twice may be meant elsewhere
             return False
         for each in history[:known]:
-            laid.placed.append((each, self._by_message[each.id] if each.is_said else None))
+            laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
         for each in history[known:]:
             node = self._below(node, each) if each.is_said else node
             self._by_message[each.id] = node
@@ -229,6 +252,8 @@ class _Known:
         """Lay a history where it agrees best with what is known."""
         spoken = [Spoken(each.own, each.body) for each in said]
         place, found, seen = self._best(spoken)
+        if len(said) == 1 and self._is_said_again(laid, found):
+            place, found, seen = 0, self._new(self.root, said[0]), None
         nodes: dict[int, Node] = {}
         if seen is not None:
             for edited, node in seen.edits:
@@ -245,11 +270,28 @@ class _Known:
             nodes[each.id] = node
         laid.tip = node
         laid.placed = [(each, nodes.get(each.id)) for each in history]
+        laid.is_short = (
+            bool(seen and (seen.above or seen.left))
+            or (seen is None and first > place + 1)
+            or any(is_summary(each.body) for each in history[:2] if not each.is_said)
+        )
         if seen is None or seen.is_whole:
             above = self.root
             for each in history:
                 above = nodes.get(each.id, above) if each.is_said else above
                 self._by_message.setdefault(each.id, above)
+
+    def _is_said_again(self, laid: Laid, found: Node) -> bool:
+        """Whether a message that comes alone, and is known, is said once more, to an app that sends the last only.
+
+        Another voice that is sent it, or another attempt at an answer that was broken off, means the same message.
+        """
+        last = next((each for each in reversed(self.laid) if each.end is self._latest), None)
+        if laid.voice not in self.last_alone or last is None:
+            return False
+        if found.parent is self.root and self._latest.parent is not found:
+            return True
+        return last.voice == laid.voice and last.call.status == "ok" and last.call.ended <= laid.call.started
 
     def _best(self, said: Sequence[Spoken]) -> tuple[int, Node, Agreement | None]:
         """The last message of a history that is known, where it is, and how far the two agree."""
@@ -261,9 +303,11 @@ class _Known:
             for node in nodes[:SAME]:
                 seen = agreement(said[: place + 1], node.upward())
                 value = _worth(seen, unseen, said, node)
+                if value and node is self._latest:
+                    value += AT_THE_END
                 if value > worth:
                     best, worth = (place, node, seen), value
-            if best[2] is not None and best[2].is_whole and not best[2].edits and not unseen:
+            if best[2] is not None and best[1] is self._latest and not best[2].left and not unseen:
                 break
         return best
 
@@ -278,17 +322,17 @@ class _Known:
                     _take_edit(child, Spoken(message.own, message.body))
                     self._nodes[message.own].append(child)
                     return child
+        return self._new(parent, message)
+
+    def _new(self, parent: Node, message: StoredBody) -> Node:
         node = Node(parent=parent, body=message.body, keys={message.own})
         parent.children.append(node)
         self._nodes[message.own].append(node)
         return node
 
     def _reply(self, laid: Laid, reply: StoredBody) -> None:
-        node = next((child for child in laid.tip.children if reply.own in child.keys), None)
-        if node is None:
-            node = Node(parent=laid.tip, body=reply.body, keys={reply.own})
-            laid.tip.children.append(node)
-            self._nodes[reply.own].append(node)
+        known = next((child for child in laid.tip.children if reply.own in child.keys), None)
+        node = known or self._new(laid.tip, reply)
         node.given.append(laid)
         laid.replies.append(node)
         self._by_message.setdefault(reply.id, node)
@@ -440,7 +484,7 @@ class _Reading:
         return None
 
     def _credit(self, laid: Laid, latest: Laid) -> tuple[Any, ...]:
-        """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, whole, last."""
+        """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, the last."""
         return (
             any(_is_gone_on_from(reply) for reply in laid.replies) and laid.voice in self._confirmed,
             laid.call.shown is not None,
@@ -504,14 +548,19 @@ class _Reading:
         return max(chains, key=lambda chain: self._rank(chain, chains))
 
     def _goes_on(self, chain: Sequence[_Strand], strand: _Strand) -> bool:
-        """Whether a strand that shares nothing with a chain comes after it: the same voice, once the chain is over."""
+        """Whether a strand that shares nothing with a chain comes after it: the same voice, once the chain is over.
+
+        A voice that is always sent all that was said is in another chat, where it is not.
+        """
         last = chain[-1]
+        is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
         return (
-            strand.begin > max(laid.place for laid in last.calls)
+            (is_short or strand.voice in self._known.last_alone)
+            and strand.begin > max(laid.place for laid in last.calls)
             and (strand.voice == last.voice or {strand.voice, last.voice} <= self._confirmed)
             and _model(strand.end) == _model(last.end)
             and not is_errand(plain(strand.path[0].body))
-            and not _quotes(strand, last)
+            and not _quotes_strand(strand, last)
         )
 
     def _rank(self, chain: Sequence[_Strand], chains: Sequence[Sequence[_Strand]]) -> tuple[Any, ...]:
@@ -566,8 +615,7 @@ class _Reading:
                 counted |= {giver for each in found for giver in each.given}
         used = [laid for laid in self._known.laid if laid.end in on_path]
         off = [laid for laid in self._laid if laid not in set(used) and laid not in counted and laid.replies]
-        members = {laid for strand in chat for laid in strand.calls}
-        left = [laid for laid in off if self._is_left(laid, members, voices)]
+        left = [laid for laid in off if self._is_left(laid, chat, voices)]
         sides = [laid.call for laid in off if laid not in set(left)]
         return Rebuilt(
             messages=messages,
@@ -577,7 +625,18 @@ class _Reading:
             ),
             calls=[laid.call for laid in used],
             side_calls=sorted([*self._known.sides, *sides], key=lambda call: call.order),
+            begins_amid=self._begins_amid(path),
             left_out=len({laid.tip for laid in left if laid.tip.role == "user"}),
+        )
+
+    def _begins_amid(self, path: Sequence[Node]) -> bool:
+        """Whether something was said before the first answer that a call gave; a greeting is no answer."""
+        if any(laid.call.source == "import" for laid in self._laid):
+            return False
+        before = list(takewhile(lambda node: not node.given, path))
+        return len(before) < len(path) and any(
+            node.role == "assistant" and any(each.role == "user" for each in before[:place])
+            for place, node in enumerate(before)
         )
 
     def _is_other(self, node: Node, voices: set[int]) -> bool:
@@ -591,13 +650,13 @@ class _Reading:
     def _may_be_other(self, laid: Laid) -> bool:
         return not laid.is_errand and laid not in self._errands
 
-    def _is_left(self, laid: Laid, members: set[Laid], voices: set[int]) -> bool:
+    def _is_left(self, laid: Laid, chat: Sequence[_Strand], voices: set[int]) -> bool:
         """Whether an answer off the path was one to the person, as far as can be told."""
-        if laid.is_errand or laid in self._errands or laid.voice not in voices:
+        if laid.is_errand or laid in self._errands or laid.voice not in voices or laid.tip.role != "user":
             return False
-        if laid in members:
-            return laid.tip.role == "user" and self._may_be_answer(laid)
-        return laid.voice in self._confirmed and _is_gone_on_from(laid.end)
+        asked = plain(laid.tip.body)
+        texts = [text for strand in chat for role in ("user", "assistant") for text in _texts(strand, role)]
+        return not is_errand(asked) and not quotes([asked], texts)
 
 
 def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
@@ -665,17 +724,13 @@ def _texts(strand: _Strand, role: str) -> list[str]:
     return [text for node in strand.path if node.role == role and (text := plain(node.body))]
 
 
-def _quotes(strand: _Strand, other: _Strand) -> bool:
-    """Whether what a strand's user says has what the other strand's two sides said in it."""
-    asked = "\n".join(_texts(strand, "user"))
-    parts = [text for text in (*_texts(other, "user"), *_texts(other, "assistant")) if len(text) < len(asked)]
-    found = [text for text in parts if says(asked, text)]
-    return len(found) > 1 or any(len(text.split()) > 3 for text in found)
+def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
+    return quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
 
 
 def _is_about(strand: _Strand, other: _Strand) -> bool:
     """Whether a strand is an errand of the other: it quotes it, or its task and result are a call's there."""
-    if _quotes(strand, other) and not _quotes(other, strand):
+    if _quotes_strand(strand, other) and not _quotes_strand(other, strand):
         return True
     deeds = "\n".join(
         str(node.body.get("tool_calls") or "") + (plain(node.body) if node.role == "tool" else "")

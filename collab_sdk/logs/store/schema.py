@@ -7,8 +7,9 @@
                     messages <- parent
 
 A message is one node of a tree: its hash covers its parent's, so that the hash of a node stands for the whole history
-up to it, and histories that begin alike share their nodes. `own` and `said` are what chats are told by. The order of calls is (ended, depth, tie): depth counts the
-messages of the history, tie is made from the run id, so that it is the same whoever is recorded first.
+up to it, and histories that begin alike share their nodes. `own` and `said` are what chats are told by. The order of
+calls is (ended, depth, tie): depth counts the messages of the history, tie is made from the run id, so that it is the
+same whoever is recorded first.
 """
 
 import sqlite3
@@ -98,6 +99,7 @@ CREATE INDEX calls_anchor ON calls (anchor, user, ended, depth, tie) WHERE ancho
 CREATE INDEX calls_anchor_history ON calls (anchor, user, said, ended, depth, tie) WHERE anchor IS NOT NULL;
 CREATE INDEX calls_said ON calls (said, user, ended) WHERE said IS NOT NULL;
 CREATE INDEX calls_last ON calls (last) WHERE last IS NOT NULL AND anchor IS NULL AND named = 0;
+CREATE INDEX calls_alone ON calls (ended) WHERE named = 0 AND anchor IS NULL AND follows IS NULL AND last IS NULL;
 CREATE INDEX calls_shown ON calls (shown) WHERE shown IS NOT NULL;
 CREATE INDEX calls_response ON calls (response) WHERE response IS NOT NULL;
 CREATE INDEX calls_previous ON calls (previous) WHERE previous IS NOT NULL;

@@ -25,6 +25,7 @@ from collab_sdk.types import Conversation
 Report = Callable[[InputError], None]
 
 SIDE_CALLS = "calls beside the chats (titles, guards, sub-agents), left out"
+AMID = "chats that begin amid a history, as nothing says which calls came before"
 LEFT_OUT = "answers on branches that the chats did not go on with, left out"
 
 
@@ -267,6 +268,8 @@ def _describe(row: _Row, tree: Tree, read: _Read) -> StoredChat:
 def _note(notes: Counter[str], rebuilt: Rebuilt) -> None:
     if rebuilt.side_calls:
         notes[SIDE_CALLS] += len(rebuilt.side_calls)
+    if rebuilt.begins_amid:
+        notes[AMID] += 1
     if rebuilt.left_out:
         notes[LEFT_OUT] += rebuilt.left_out
 

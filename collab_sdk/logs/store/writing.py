@@ -6,13 +6,15 @@ from collab_sdk.logs.store.conversations import named, refresh
 from collab_sdk.logs.store.joining import Claimant, announce, detach, following, going_on_from, place
 from collab_sdk.logs.store.merge import merged
 from collab_sdk.logs.store.messages import ancestry, drop_unused, drop_unused_tools, keep, keep_tools
-from collab_sdk.logs.store.reading import read_call
+from collab_sdk.logs.store.reading import IMPORTED, read_call
 from collab_sdk.logs.store.store_rows import CallRows, to_rows
+from collab_sdk.logs.store.strays import settle
 
 _INSERT_CALL = """
-    INSERT INTO calls (run, conversation, named, history, ended, depth, tie, said, last, shown, toolset, started, status,
-                       error, source, model, user, cached, details, shown_is_turn, is_side, is_added, response, previous)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO calls (
+        run, conversation, named, history, ended, depth, tie, said, last, shown, toolset, started, status, error,
+        source, model, user, cached, details, shown_is_turn, is_side, is_added, response, previous
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_REPLY = """
     INSERT INTO replies (call, position, message, claimed, user, ended, depth, tie, own, said)
@@ -57,6 +59,8 @@ def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
     for message in replies:
         if message is not None:
             announce(db, message, call.user, order, response=call.response_id)
+    if replies and not call.is_side and call.source != IMPORTED:
+        settle(db, id)
 
 
 def _replace(db: sqlite3.Connection, id: int, rows: CallRows) -> None:
