@@ -87,7 +87,7 @@ class Exchange:
         with self.recorder.quietly():
             request = self._request
             answer = request.partial.answer() if self._whole is None else request.read(self._whole)
-            status = "cancelled" if isinstance(error, STOPPED) else "partial" if answer.replies else "failed"
+            status = "partial" if answer.replies else "cancelled" if isinstance(error, STOPPED) else "failed"
             self._record(answer, status, error_text(error))
 
     def unreadable(self, reason: str) -> None:
