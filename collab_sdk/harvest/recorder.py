@@ -1,16 +1,15 @@
 """What the plugins hand the calls of an app to."""
 
-import hashlib
-import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_sdk.harvest.once import WarnOnce
+from collab_sdk.harvest.sampling import Sample
 from collab_sdk.harvest.snapshot import Snapshot
 from collab_sdk.harvest.users import salted_user
 from collab_sdk.harvest.writer import CallStore
@@ -74,7 +73,7 @@ class Recorder:
             raise UsageError(f"sample must be between 0 and 1, not {sample}.")
         self._writer = writer_for(store)
         self._sync = sync
-        self._sample = sample
+        self._sample = Sample(sample)
         self._consent = consent
         self._snapshot = Snapshot(redact, self._redaction_failed)
         self._salt = salt or os.environ.get("COLLAB_SALT")
@@ -128,7 +127,7 @@ class Recorder:
         self._writer.flush(AT_EXIT)
 
     def _is_wanted(self, call: LoggedCall) -> bool:
-        if _is_sampled(call.conversation_id, call.messages, self._sample) and self._has_consent(call):
+        if self._sample.takes(call) and self._has_consent(call):
             return True
         self._writer.count_skipped()
         return False
@@ -185,21 +184,3 @@ class Recorder:
     def _redaction_failed(self, error: BaseException) -> None:
         self._writer.count_redaction_failure()
         self._warn_of_redactor("The redactor failed, so the text is replaced: %s", type(error).__name__)
-
-
-def _is_sampled(conversation_id: str | None, messages: Sequence[Mapping[str, Any]], share: float) -> bool:
-    """Whether a conversation is among the `share` (0 to 1) that is kept; every process decides alike.
-
-    One without an id is known by its beginning, which all its calls have in common.
-    """
-    if share >= 1:
-        return True
-    known_by = conversation_id if conversation_id is not None else _beginning(messages)
-    digest = hashlib.blake2b(known_by.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest) < share * 2**64
-
-
-def _beginning(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The messages up to the first of the user."""
-    first = next((n for n, message in enumerate(messages) if message.get("role") == "user"), len(messages) - 1)
-    return json.dumps([[m.get("role"), m.get("content")] for m in messages[: first + 1]], default=str)

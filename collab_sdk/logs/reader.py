@@ -121,7 +121,7 @@ def _found(
     with closing(GatheredCalls()) as calls:
         for file in files:
             if is_sqlite(file):
-                yield from ((file, conversation) for conversation in _read_sqlite(file, report))
+                yield from ((file, conversation) for conversation in _read_sqlite(file, report, notes))
                 continue
             for where, text in read_rows(file, report):
                 try:
@@ -138,11 +138,11 @@ def _found(
             yield conversation.id, conversation
 
 
-def _read_sqlite(file: str, report: Report) -> Iterator[Conversation]:
+def _read_sqlite(file: str, report: Report, notes: Counter[str]) -> Iterator[Conversation]:
     """The conversations in a database of a known kind; for any other, one error."""
     try:
         if is_store(file):
-            yield from read_store(file, report)
+            yield from read_store(file, report, notes)
         elif is_llm_database(file):
             yield from read_llm_database(file, report)
         else:

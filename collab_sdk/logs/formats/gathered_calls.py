@@ -83,7 +83,7 @@ class GatheredCalls:
         for run, place in self._halves.execute(_WITHOUT_REQUEST):
             report(InputError(f"a reply to {run!r}, whose request is in none of the files", where=place))
         self._flush()
-        yield from self._store.conversations(on_error=report)
+        yield from self._store.conversations(on_error=report, notes=notes)
 
     def close(self) -> None:
         self._open.close()

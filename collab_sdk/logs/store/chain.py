@@ -1,4 +1,9 @@
-"""Messages as nodes of a tree: each under a hash of its own content and its parent's hash."""
+"""Messages as nodes of a tree: each under a hash of its own content and its parent's hash.
+
+Beside that hash, which is the whole history's to the letter, stand two by which chats are told: `own`, of what the
+message says alone, and `said`, of all that the two sides said to each other up to it. Neither knows system prompts,
+which change from call to call, nor ids of tool calls, which some libraries make anew.
+"""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -15,21 +20,56 @@ _HASH_BYTES = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """A message and, through its hash, all that came before it."""
+    """A message and, through its hashes, all that came before it."""
 
     hash: bytes
     body: str
     """The message as JSON."""
+    own: bytes
+    said: bytes
+    spoken: int
+    """How many messages up to it, itself included, are no system prompts."""
+    role: str
 
 
-def chain(messages: Iterable[Mapping[str, Any]], *, after: bytes = b"") -> list[Node]:
+BEGINNING = Node(hash=b"", body="", own=b"", said=b"", spoken=0, role="")
+"""Before the first message."""
+
+
+def chain(messages: Iterable[Mapping[str, Any]], *, after: Node = BEGINNING) -> list[Node]:
     """The nodes of canonical messages that follow the node `after`. Raises TypeError or ValueError for no JSON."""
     nodes = []
     for message in messages:
-        body = to_json(message)
-        after = hashlib.blake2b(after + body.encode(), digest_size=_HASH_BYTES).digest()
-        nodes.append(Node(hash=after, body=body))
+        body, role = to_json(message), str(message.get("role") or "")
+        own, is_said = own_hash(message), role != "system"
+        after = Node(
+            hash=_hash(after.hash + body.encode()),
+            body=body,
+            own=own,
+            said=_hash(after.said + own) if is_said else after.said,
+            spoken=after.spoken + is_said,
+            role=role,
+        )
+        nodes.append(after)
     return nodes
+
+
+def own_hash(message: Mapping[str, Any]) -> bytes:
+    """The hash of what a canonical message says, whatever stands before it. Raises TypeError or ValueError."""
+    content = message.get("content", "")
+    calls = message.get("tool_calls")
+    called = [_called(call) for call in calls] if isinstance(calls, list | tuple) else calls
+    said = [message.get("role"), content.strip() if isinstance(content, str) else content, called]
+    return _hash(to_json(said).encode())
+
+
+def _called(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    return [function.get("name"), function.get("arguments")] if isinstance(function, Mapping) else call
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_HASH_BYTES).digest()
 
 
 def canonical(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ PRAGMAS = (
 BETWEEN_TRIES = 0.01
 """Seconds before another try to begin a transaction while others hold the file."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_OF_DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading raises of rows that are not as they were written."""
 
 
 class Database:
@@ -167,6 +169,8 @@ class Database:
             raise StoreError(f"The store {self.path} {_problem(error)}.") from error
         except UnusableError as error:
             raise StoreError(f"The store {self.path} cannot be used: {error}.") from error
+        except _OF_DAMAGE as error:
+            raise StoreError(f"The store {self.path} cannot be used: {damage(error)}.") from error
 
 
 def _to_its_end(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
@@ -189,6 +193,18 @@ def _prepare(connection: sqlite3.Connection, *, writable: bool) -> None:
     check(connection)
 
 
+def damage(error: Exception) -> str | None:
+    """What is wrong with the rows that an error came of; None for one that they cannot have caused.
+
+    A file from outside has whatever SQLite allows: text that is no UTF-8, nothing or a number where text should be.
+    """
+    if isinstance(error, sqlite3.OperationalError) and "Could not decode" in str(error):
+        return "text in it is no UTF-8; the file was damaged or changed"
+    if isinstance(error, _OF_DAMAGE):
+        return f"its rows are not what was stored ({type(error).__name__}); the file was damaged or changed"
+    return None
+
+
 def _is_busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and _code(error) in _BUSY
 
@@ -201,12 +217,14 @@ def _code(error: sqlite3.Error) -> int | None:
 
 def _problem(error: sqlite3.Error) -> str:
     code = _code(error)
+    if code is None and (found := damage(error)):
+        return f"cannot be used: {found}"
     if code in _BUSY:
         return "is locked by another process: try again when that is done"
     if code == sqlite3.SQLITE_FULL:
         return "cannot grow, the disk is full: free space; nothing of this write was kept"
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"is damaged or no database ({error}): move it away, or restore a copy"
+        return f"is damaged or no database ({' '.join(str(error).split())}): move it away, or restore a copy"
     if code == sqlite3.SQLITE_READONLY:
         return "cannot be written: permission denied"
     return f"cannot be used: {reason(error)}"

@@ -47,7 +47,7 @@ def check_same_chat(db: sqlite3.Connection, conversation: Conversation) -> None:
         return
     asked = next((n for n, message in enumerate(conversation.messages, 1) if message.role == "user"), None)
     beginning = chain(canonical(message.to_dict()) for message in conversation.messages[:asked])
-    if not any(message.hash == beginning[-1].hash for message in branches(db, stored[0])):
+    if not any(message.said == beginning[-1].said for message in branches(db, stored[0])):
         raise InputError(f"duplicate id {conversation.id!r}; another chat has it in the store")
 
 

@@ -1,17 +1,21 @@
 """The tree of messages: each is stored once, and goes when nothing refers to it any more."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json
 from collab_sdk.logs.store.chain import Node
 
 _BRANCHES = """
     WITH RECURSIVE branch (id) AS (
         SELECT history FROM calls WHERE conversation = ?1 AND history IS NOT NULL
+        UNION SELECT shown FROM calls WHERE conversation = ?1 AND shown IS NOT NULL
         UNION SELECT message FROM replies JOIN calls ON calls.id = replies.call WHERE conversation = ?1
         UNION SELECT parent FROM messages JOIN branch USING (id) WHERE parent IS NOT NULL
-    ) SELECT id, parent, hash, body FROM branch JOIN messages USING (id)
+    ) SELECT id, parent, said, own, role, body FROM branch JOIN messages USING (id)
 """
 
 
@@ -19,14 +23,26 @@ _BRANCHES = """
 class StoredMessage:
     id: int
     parent: int | None
-    hash: bytes
+    said: bytes
+    own: bytes
+    role: str
     body: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpokenMessage:
+    """A message that is no system prompt."""
+
+    own: bytes
+    said: bytes
+    role: str
+    body: Mapping[str, Any]
 
 
 def branches(db: sqlite3.Connection, conversation: int) -> Iterator[StoredMessage]:
     """The messages of a conversation, whichever branch they are on."""
-    for id, parent, hash, body in db.execute(_BRANCHES, (conversation,)):
-        yield StoredMessage(id=id, parent=parent, hash=hash, body=body)
+    for id, parent, said, own, role, body in db.execute(_BRANCHES, (conversation,)):
+        yield StoredMessage(id=id, parent=parent, said=said, own=own, role=role, body=body)
 
 
 def keep(db: sqlite3.Connection, nodes: Sequence[Node], *, below: int | None = None) -> int | None:
@@ -41,8 +57,8 @@ def keep(db: sqlite3.Connection, nodes: Sequence[Node], *, below: int | None = N
         known -= 1
     for number, node in enumerate(nodes[known:], start=depth + 1):
         added = db.execute(
-            "INSERT INTO messages (parent, hash, depth, body) VALUES (?, ?, ?, ?)",
-            (parent, node.hash, number, node.body),
+            "INSERT INTO messages (parent, hash, depth, body, role, own, said, spoken) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (parent, node.hash, number, node.body, node.role, node.own, node.said, node.spoken),
         )
         parent = added.lastrowid
     return parent
@@ -74,6 +90,25 @@ def upward(db: sqlite3.Connection, message: int | None) -> Iterator[int]:
         [message] = db.execute("SELECT parent FROM messages WHERE id = ?", (message,)).fetchone() or (None,)
 
 
+def spoken(db: sqlite3.Connection, message: int | None) -> list[SpokenMessage]:
+    """The messages up to one, without system prompts. Raises InputError for rows that are no messages."""
+    ids = list(upward(db, message))
+    found = []
+    for id in reversed(ids):
+        own, said, role, body = db.execute("SELECT own, said, role, body FROM messages WHERE id = ?", (id,)).fetchone()
+        if role != "system":
+            found.append(SpokenMessage(own=own, said=said, role=role, body=as_object(body)))
+    return found
+
+
+def as_object(text: str) -> dict[str, Any]:
+    """The object of JSON text. Raises InputError."""
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        raise InputError("what is stored is no object; the file was damaged or changed")
+    return value
+
+
 def drop_unused(db: sqlite3.Connection, messages: Iterable[int]) -> int:
     """Delete those of the messages that no call and no other message refers to; returns how many."""
     db.execute("CREATE TEMP TABLE IF NOT EXISTS doubtful (id INTEGER PRIMARY KEY, depth INTEGER)")
@@ -87,6 +122,7 @@ def drop_unused(db: sqlite3.Connection, messages: Iterable[int]) -> int:
             """DELETE FROM messages WHERE id IN (SELECT id FROM doubtful WHERE depth = ?)
                AND NOT EXISTS (SELECT 1 FROM messages AS next WHERE next.parent = messages.id)
                AND NOT EXISTS (SELECT 1 FROM calls WHERE history = messages.id)
+               AND NOT EXISTS (SELECT 1 FROM calls WHERE shown = messages.id)
                AND NOT EXISTS (SELECT 1 FROM replies WHERE message = messages.id)""",
             (depth,),
         ).rowcount

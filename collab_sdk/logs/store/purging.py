@@ -43,13 +43,22 @@ def count_purge(db: sqlite3.Connection, purge: Purge) -> Purged:
 
 def delete(db: sqlite3.Connection, purge: Purge) -> Purged:
     found = purge.find(db)
-    calls = messages = 0
-    for conversation in found:
-        said = [message.id for message in branches(db, conversation)]
-        tools = db.execute("SELECT DISTINCT toolset FROM calls WHERE conversation = ?", (conversation,)).fetchall()
-        db.execute("DELETE FROM replies WHERE call IN (SELECT id FROM calls WHERE conversation = ?)", (conversation,))
-        calls += db.execute("DELETE FROM calls WHERE conversation = ?", (conversation,)).rowcount
-        db.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
-        messages += drop_unused(db, said)
-        drop_unused_tools(db, (toolset for [toolset] in tools))
+    text, db.text_factory = db.text_factory, bytes  # only ids are looked at, so that damaged text goes too
+    try:
+        counts = [_delete(db, conversation) for conversation in found]
+    finally:
+        db.text_factory = text
+    calls, messages = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
     return Purged(conversations=len(found), calls=calls, messages=messages)
+
+
+def _delete(db: sqlite3.Connection, conversation: int) -> tuple[int, int]:
+    """How many calls and messages went."""
+    said = [message.id for message in branches(db, conversation)]
+    tools = db.execute("SELECT DISTINCT toolset FROM calls WHERE conversation = ?", (conversation,)).fetchall()
+    db.execute("DELETE FROM replies WHERE call IN (SELECT id FROM calls WHERE conversation = ?)", (conversation,))
+    calls = db.execute("DELETE FROM calls WHERE conversation = ?", (conversation,)).rowcount
+    db.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
+    messages = drop_unused(db, said)
+    drop_unused_tools(db, (toolset for [toolset] in tools))
+    return calls, messages

@@ -1,4 +1,4 @@
-"""Rows back into values: calls as they were recorded, and conversations along their current branch."""
+"""Rows back into values: calls as they were recorded, and the chats that they make."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,10 @@ from typing import Any
 from collab_sdk.logs.formats.conversation_row import with_alternatives
 from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES, openai_message
 from collab_sdk.logs.store.call import LoggedCall
-from collab_sdk.logs.store.messages import ancestry
-from collab_sdk.logs.store.tree import StoredCall, Tree, as_object, read_calls
-from collab_sdk.messages import Message, link_tool_calls
+from collab_sdk.logs.store.messages import ancestry, as_object
+from collab_sdk.logs.store.rebuilding import Rebuilt, rebuild
+from collab_sdk.logs.store.tree import StoredCall, Tree, read_calls
+from collab_sdk.messages import link_tool_calls
 from collab_sdk.types import PARTIAL_TURNS, Conversation
 
 IMPORTED = "import"
@@ -31,6 +32,12 @@ def read_call(db: sqlite3.Connection, id: int) -> LoggedCall:
         conversation_id=call.conversation if call.named else None,
         messages=tuple(body(message) for message in reversed(ancestry(db, [call.history]))),
         replies=tuple(body(message) for message in call.replies),
+        shown=() if call.shown is None else tuple(body(message) for message in reversed(ancestry(db, [call.shown]))),
+        shown_is_turn=bool(call.shown_is_turn),
+        is_side=bool(call.is_side),
+        response_id=call.response,
+        previous_response=call.previous,
+        is_added=bool(call.is_added),
         status=call.status,
         error=call.error,
         source=call.source,
@@ -44,64 +51,33 @@ def read_call(db: sqlite3.Connection, id: int) -> LoggedCall:
     )
 
 
-def read_conversation(db: sqlite3.Connection, tree: Tree) -> Conversation | None:
-    """The current branch, with the other replies given along it; None where no assistant said anything.
+def read_conversation(db: sqlite3.Connection, tree: Tree) -> tuple[Conversation | None, Rebuilt]:
+    """The chat, with the other replies given along it, and how it was rebuilt; None where no assistant said anything.
 
     Raises InputError for messages that no chat can have.
     """
-    path = tree.current_path()
-    if not any(tree.bodies[id].get("role") == "assistant" for id in path):
-        return None
-    on_path = set(path)
-    calls = [call for call in tree.calls if call.leaf in on_path]
-    metadata = _metadata(calls)
+    rebuilt = rebuild(tree)
+    if not any(message.get("role") == "assistant" for message in rebuilt.messages):
+        return None, rebuilt
+    metadata = _metadata(rebuilt.calls)
     goal = metadata.pop(GOAL, None)
     read = OPENAI_MESSAGES.read(
         {
             "id": tree.calls[0].conversation,
-            "messages": [tree.bodies[id] for id in path],
-            "tools": list(_tools(db, next((call.toolset for call in reversed(calls) if call.toolset), None))),
+            "messages": list(rebuilt.messages),
+            "tools": list(_tools(db, next((call.toolset for call in reversed(rebuilt.calls) if call.toolset), None))),
             "metadata": metadata,
             "goal": goal,
         }
     )
-    cut_off = _replies(tree, "partial") - _replies(tree, "ok")
-    places = {turn.index: read.places(turn) for turn in read.turns()}
-    if partial := [index for index, those in places.items() if any(path[place] in cut_off for place in those)]:
+    partial = [turn.index for turn in read.turns() if rebuilt.partial & set(read.places(turn))]
+    if partial:
         metadata[PARTIAL_TURNS] = partial
-    others = {place: _alternatives(tree, path[place]) for those in places.values() for place in those}
-    return with_alternatives(replace(read, metadata=metadata), others)
-
-
-def _alternatives(tree: Tree, message: int) -> list[tuple[Message, ...]]:
-    """What else the assistant did in place of a message, as far as it went, in the order it was given."""
-    unfinished = set().union(*(call.replies for call in tree.calls)) - _replies(tree, "ok")
-    given = {id: (*call.order, place) for call in reversed(tree.calls) for place, id in enumerate(call.replies)}
-    never = (float("inf"),)
-
-    def order(id: int) -> tuple[Any, ...]:
-        return given.get(id, never), str(tree.bodies[id])
-
-    others = []
-    siblings = [id for id in tree.children[tree.parents[message]] if id != message and id not in unfinished]
-    for id in sorted(siblings, key=order):
-        branch = [id]
-        while _is_step(tree.bodies[branch[-1]]) and (
-            further := [each for each in tree.children[branch[-1]] if each not in unfinished]
-        ):
-            branch.append(max(further, key=order))
-        if tree.bodies[id].get("role") == "assistant" and tree.bodies[branch[-1]].get("role") in ("assistant", "tool"):
-            others.append(link_tool_calls(map(openai_message, (tree.bodies[each] for each in branch))))
-    return others
-
-
-def _is_step(body: Mapping[str, Any]) -> bool:
-    """Whether the assistant goes on after it: a call, or a result."""
-    return body.get("role") == "tool" or bool(body.get("tool_calls"))
-
-
-def _replies(tree: Tree, status: str) -> set[int]:
-    return {id for call in tree.calls if call.status == status for id in call.replies}
+    others = {
+        place: [link_tool_calls(map(openai_message, branch)) for branch in branches]
+        for place, branches in rebuilt.alternatives.items()
+    }
+    return with_alternatives(replace(read, metadata=metadata), others), rebuilt
 
 
 def _metadata(calls: Sequence[StoredCall]) -> dict[str, Any]:

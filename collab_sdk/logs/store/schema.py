@@ -2,17 +2,20 @@
 
     conversations <- calls -> toolsets
                       |  \\
-                 history  replies
+          history, shown  replies
                       |  /
                     messages <- parent
 
 A message is one node of a tree: its hash covers its parent's, so that the hash of a node stands for the whole history
-up to it, and histories that begin alike share their nodes. The order of calls is (ended, depth, tie): depth counts the
-messages of the history, tie is made from the run id, so that it is the same whoever is recorded first.
+up to it, and histories that begin alike share their nodes. `own` and `said` are what chats are told by. The order of
+calls is (ended, depth, tie): depth counts the messages of the history, tie is made from the run id, so that it is the
+same whoever is recorded first.
 """
 
 import sqlite3
 from contextlib import closing
+
+from collab_sdk.logs.store.rekeying import rekey
 
 APPLICATION_ID = 0x636C6162  # "clab"; `file` and others tell by it whose database this is
 
@@ -78,7 +81,43 @@ CREATE TABLE replies (
 CREATE INDEX replies_message ON replies (message, user, claimed, ended, depth, tie);
 """
 
-MIGRATIONS = (_FIRST,)
+_SECOND = """
+DROP INDEX calls_anchor;
+DROP INDEX calls_anchor_history;
+ALTER TABLE calls DROP COLUMN anchor;
+ALTER TABLE calls ADD COLUMN anchor BLOB;        -- `said` of the reply that an unnamed call goes on from
+ALTER TABLE calls ADD COLUMN anchored INTEGER;   -- how many messages of its history are said up to there
+ALTER TABLE calls ADD COLUMN said BLOB;          -- of its history
+ALTER TABLE calls ADD COLUMN last BLOB;          -- `own` of the last that the assistant said in its history
+ALTER TABLE calls ADD COLUMN shown INTEGER;
+ALTER TABLE calls ADD COLUMN shown_is_turn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN is_side INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN is_added INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN response TEXT;
+ALTER TABLE calls ADD COLUMN previous TEXT;
+CREATE INDEX calls_anchor ON calls (anchor, user, ended, depth, tie) WHERE anchor IS NOT NULL;
+CREATE INDEX calls_anchor_history ON calls (anchor, user, said, ended, depth, tie) WHERE anchor IS NOT NULL;
+CREATE INDEX calls_said ON calls (said, user, ended) WHERE said IS NOT NULL;
+CREATE INDEX calls_last ON calls (last) WHERE last IS NOT NULL AND anchor IS NULL AND named = 0;
+CREATE INDEX calls_alone ON calls (ended) WHERE named = 0 AND anchor IS NULL AND follows IS NULL AND last IS NULL;
+CREATE INDEX calls_shown ON calls (shown) WHERE shown IS NOT NULL;
+CREATE INDEX calls_response ON calls (response) WHERE response IS NOT NULL;
+CREATE INDEX calls_previous ON calls (previous) WHERE previous IS NOT NULL;
+ALTER TABLE messages ADD COLUMN role TEXT;
+ALTER TABLE messages ADD COLUMN own BLOB;
+ALTER TABLE messages ADD COLUMN said BLOB;
+ALTER TABLE messages ADD COLUMN spoken INTEGER;
+CREATE INDEX messages_said ON messages (said);
+ALTER TABLE replies ADD COLUMN own BLOB;
+ALTER TABLE replies ADD COLUMN said BLOB;
+DROP INDEX replies_message;
+CREATE INDEX replies_message ON replies (message);
+CREATE INDEX replies_own ON replies (own, user, ended);
+CREATE INDEX replies_said ON replies (said, user, claimed, ended, depth, tie);
+CREATE TABLE unrecorded (reason TEXT PRIMARY KEY, calls INTEGER NOT NULL) WITHOUT ROWID
+"""
+
+MIGRATIONS = (_FIRST, _SECOND)
 """Each makes the next version of the one before; what has been released is never changed."""
 
 
@@ -99,9 +138,12 @@ def migrate(connection: sqlite3.Connection, *, writable: bool) -> None:
         raise UnusableError(f"it has version {version}, not {len(MIGRATIONS)}, and cannot be written to be brought up")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statements in MIGRATIONS[read_version(connection) :]:  # asked again: another process may have been first
+        version = read_version(connection)  # asked again: another process may have been first
+        for statements in MIGRATIONS[version:]:
             for statement in statements.split(";"):
                 connection.execute(statement)
+        if version == 1:
+            rekey(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")

@@ -1,24 +1,32 @@
 """The store as its users see it."""
 
 import os
+import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from collab_sdk.errors import InputError, StoreError, UsageError
 from collab_sdk.logs.store.call import LoggedCall
-from collab_sdk.logs.store.database import Database
+from collab_sdk.logs.store.database import Database, damage
 from collab_sdk.logs.store.imports import as_calls, check_same_chat
 from collab_sdk.logs.store.purging import Purge, Purged, count_purge, delete
-from collab_sdk.logs.store.reading import read_conversation
+from collab_sdk.logs.store.reading import read_call, read_conversation
+from collab_sdk.logs.store.rebuilding import Rebuilt
+from collab_sdk.logs.store.schema import UnusableError
 from collab_sdk.logs.store.store_rows import to_rows
 from collab_sdk.logs.store.tree import Tree, read_tree
 from collab_sdk.logs.store.writing import write_call
 from collab_sdk.types import Conversation
 
 Report = Callable[[InputError], None]
+
+SIDE_CALLS = "calls beside the chats (titles, guards, sub-agents), left out"
+AMID = "chats that begin amid a history, as nothing says which calls came before"
+LEFT_OUT = "answers on branches that the chats did not go on with, left out"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +38,12 @@ class StoredChat:
     models: tuple[str, ...]
     users: tuple[str, ...]
     turns: int
-    """Assistant turns on the current branch."""
+    """Assistant turns of the chat."""
     calls: int
+    side_calls: int
+    """Calls beside the chat: titles, guards, sub-agents."""
+    left_out: int
+    """Answers to the person that the chat has not: on branches that were left, or that nothing joins to it."""
     failed: tuple[str, ...]
     """Why calls failed or were cancelled, one text each."""
     last_active: float
@@ -79,41 +91,73 @@ class ConversationStore:
                 added += 1
         return added
 
-    def conversations(self, *, on_error: Report | None = None) -> Iterator[Conversation]:
+    def conversations(
+        self, *, on_error: Report | None = None, notes: Counter[str] | None = None
+    ) -> Iterator[Conversation]:
         """The conversations in which an assistant spoke, in the order they were first seen, read one by one.
 
-        Each is the path to its latest reply, with the other replies along it as alternatives. One that cannot be read
-        raises InputError or, with `on_error`, is handed to it and skipped. Raises StoreError.
+        Each is what the person said and saw, rebuilt from all its calls, with the other replies along it as
+        alternatives. What is stored and no part of a chat is counted in `notes`, under its words. One that cannot be
+        read raises InputError or, with `on_error`, is handed to it and skipped. Raises StoreError.
         """
         last: int | None = 0
         while last is not None:
-            last, conversation = self._next(last, on_error or _raise)
+            last, read = self._next(last, on_error or _raise)
+            if read is None:
+                continue
+            conversation, rebuilt = read
+            if notes is not None:
+                _note(notes, rebuilt)
             if conversation is not None:
                 yield conversation
 
     def get(self, conversation: str) -> Conversation | None:
         """The conversation with this id; None where no assistant spoke. Raises StoreError for an unknown id."""
-        return self._read(conversation)[1]
+        with self._database.reading() as db:
+            return self._read(db, self._named(db, conversation))[1][0]
+
+    def side_calls(self, conversation: str) -> tuple[LoggedCall, ...]:
+        """The calls beside a chat: what the app asked models besides. Raises StoreError for an unknown id."""
+        with self._database.reading() as db:
+            _, (_, rebuilt) = self._read(db, self._named(db, conversation))
+            return tuple(read_call(db, call.id) for call in rebuilt.side_calls)
 
     def describe(self, conversation: str) -> StoredChat:
         """Raises StoreError for an unknown id."""
-        return _describe(*self._read(conversation))
+        with self._database.reading() as db:
+            row = self._named(db, conversation)
+            return _describe(row, *self._read(db, row))
 
     def listing(self, *, limit: int | None = None, on_error: Report | None = None) -> Iterator[StoredChat]:
         """What the store holds, the latest first."""
         with self._database.reading() as db:
-            latest_first = "SELECT name FROM conversations ORDER BY active DESC, id DESC LIMIT ?"
+            latest_first = "SELECT id FROM conversations ORDER BY active DESC, id DESC LIMIT ?"
             found = db.execute(latest_first, (-1 if limit is None else limit,)).fetchall()
-        for [name] in found:
+        for [id] in found:
             try:
-                yield self.describe(name)
+                with self._database.reading() as db:
+                    row = _find(db, _BY_ID, id)
+                    described = _describe(row, *self._read(db, row)) if row else None
             except InputError as error:
                 (on_error or _raise)(error)
+                continue
+            if described is not None:  # else it has been purged since
+                yield described
 
     def __len__(self) -> int:
         """Conversations, those without any reply included."""
         with self._database.reading() as db:
             return int(db.execute("SELECT count(*) FROM conversations").fetchone()[0])
+
+    def add_unrecorded(self, calls: Mapping[str, int]) -> None:
+        """Count calls that could not be recorded, by reason."""
+        with self._database.writing() as db:
+            db.executemany(_COUNT_UNRECORDED, list(calls.items()))
+
+    def unrecorded(self) -> dict[str, int]:
+        """The calls of apps that looked like chat and could not be recorded, by reason."""
+        with self._database.reading() as db:
+            return {str(reason): int(calls) for reason, calls in db.execute("SELECT reason, calls FROM unrecorded")}
 
     def count_purge(self, purge: Purge) -> Purged:
         """What `purge` would delete."""
@@ -143,49 +187,91 @@ class ConversationStore:
     ) -> None:
         self.close()
 
-    def _next(self, last: int, report: Report) -> tuple[int | None, Conversation | None]:
+    def _next(self, last: int, report: Report) -> tuple[int | None, "_Read | None"]:
         with self._database.reading() as db:
-            found = db.execute(
-                "SELECT id, name FROM conversations WHERE id > ? ORDER BY id LIMIT 1", (last,)
-            ).fetchone()
-            if found is None:
+            row = _find(db, _NEXT, last)
+            if row is None:
                 return None, None
+            if row.id <= last:  # or a damaged index would be read for ever
+                raise UnusableError("it is damaged (its conversations are out of order): restore a copy")
             try:
-                return found[0], read_conversation(db, read_tree(db, found[0]))
+                return row.id, self._read(db, row)[1]
             except InputError as error:
                 problem = error
-        report(self._placed(problem, found[1]))
-        return found[0], None
+        report(problem)
+        return row.id, None
 
-    def _read(self, name: str) -> tuple[Tree, Conversation | None]:
-        with self._database.reading() as db:
-            found = db.execute("SELECT id FROM conversations WHERE name = ?", (name,)).fetchone()
-            if found is not None:
-                try:
-                    tree = read_tree(db, found[0])
-                    return tree, read_conversation(db, tree)
-                except InputError as error:
-                    raise self._placed(error, name) from None
-        raise StoreError(f"The store {self._database.path} has no conversation {name!r}.")
+    def _named(self, db: sqlite3.Connection, name: str) -> "_Row":
+        row = _find(db, _BY_NAME, name.encode("utf-8", "replace").decode())
+        if row is None:
+            raise StoreError(f"The store {self._database.path} has no conversation {name!r}.")
+        return row
 
-    def _placed(self, error: InputError, name: str) -> InputError:
-        return InputError(error.problem, where=f"{self._database.path}, conversation {name!r}")
+    def _read(self, db: sqlite3.Connection, row: "_Row") -> tuple[Tree, "_Read"]:
+        """Raises InputError for what no chat can have, and for what only a damaged file can."""
+        try:
+            tree = read_tree(db, row.id)
+            return tree, read_conversation(db, tree)
+        except Exception as error:
+            problem = error.problem if isinstance(error, InputError) else damage(error)
+            if problem is None:
+                raise
+            raise InputError(problem, where=f"{self._database.path}, conversation {row.name!r}") from error
 
 
-def _describe(tree: Tree, conversation: Conversation | None) -> StoredChat:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Row:
+    """A conversation's own row."""
+
+    id: int
+    name: str
+    active: float
+
+
+_Read = tuple[Conversation | None, Rebuilt]
+_COUNT_UNRECORDED = """
+    INSERT INTO unrecorded (reason, calls) VALUES (?, ?)
+    ON CONFLICT (reason) DO UPDATE SET calls = calls + excluded.calls
+"""
+_BY_ID = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE id = ?"
+_BY_NAME = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE name = ?"
+_NEXT = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE id > ? ORDER BY id LIMIT 1"
+
+
+def _find(db: sqlite3.Connection, query: str, value: object) -> _Row | None:
+    for id, name, active in db.execute(query, (value,)):
+        readable = bytes(name or b"").decode("utf-8", "replace")
+        return _Row(id=id, name=readable, active=active if isinstance(active, float) else 0.0)
+    return None
+
+
+def _describe(row: _Row, tree: Tree, read: _Read) -> StoredChat:
+    conversation, rebuilt = read
+
     def distinct(values: Iterable[str | None]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value for value in values if value))
 
     return StoredChat(
-        id=tree.calls[0].conversation,
+        id=row.name,
         sources=distinct(call.source for call in tree.calls),
         models=distinct(call.model for call in tree.calls),
         users=distinct(call.user for call in tree.calls),
         turns=sum(1 for _ in conversation.turns()) if conversation else 0,
         calls=len(tree.calls),
+        side_calls=len(rebuilt.side_calls),
+        left_out=rebuilt.left_out,
         failed=tuple(call.error or call.status for call in tree.calls if call.status in ("failed", "cancelled")),
-        last_active=max(call.ended for call in tree.calls),
+        last_active=max((call.ended for call in tree.calls), default=row.active),
     )
+
+
+def _note(notes: Counter[str], rebuilt: Rebuilt) -> None:
+    if rebuilt.side_calls:
+        notes[SIDE_CALLS] += len(rebuilt.side_calls)
+    if rebuilt.begins_amid:
+        notes[AMID] += 1
+    if rebuilt.left_out:
+        notes[LEFT_OUT] += rebuilt.left_out
 
 
 def _check(purge: Purge) -> None:

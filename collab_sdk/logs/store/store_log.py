@@ -1,6 +1,7 @@
 """A store as one of the logs that are read."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,11 +21,11 @@ def is_store(file: str) -> bool:
         return False
 
 
-def read_store(file: str, report: Report) -> Iterator[Conversation]:
-    """The conversations of a store; what cannot be read is reported."""
+def read_store(file: str, report: Report, notes: Counter[str]) -> Iterator[Conversation]:
+    """The conversations of a store; what cannot be read is reported, what is no part of a chat counted."""
     try:
         with ConversationStore(file) as store:
-            yield from store.conversations(on_error=report)
+            yield from store.conversations(on_error=report, notes=notes)
     except StoreError as error:
         report(InputError(str(error)))
 

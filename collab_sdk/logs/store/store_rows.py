@@ -9,7 +9,7 @@ from typing import Any
 from collab_sdk.errors import StoreError
 from collab_sdk.files import to_json
 from collab_sdk.logs.store.call import LoggedCall
-from collab_sdk.logs.store.chain import Node, canonical, chain
+from collab_sdk.logs.store.chain import BEGINNING, Node, canonical, chain
 from collab_sdk.logs.store.merge import STATUSES
 
 Order = tuple[float, int, int]
@@ -23,8 +23,14 @@ class CallRows:
     call: LoggedCall
     history: list[Node]
     replies: list[Node]
+    shown: list[Node]
     tools: Node | None
     details: str
+
+    @property
+    def last(self) -> bytes | None:
+        """`own` of the last that the assistant said in the history."""
+        return next((node.own for node in reversed(self.history) if node.role == "assistant"), None)
 
     @property
     def order(self) -> Order:
@@ -42,13 +48,14 @@ def to_rows(call: LoggedCall) -> CallRows:
 
 def _rows(call: LoggedCall) -> CallRows:
     history = chain(call.messages)
-    after = history[-1].hash if history else b""
+    after = history[-1] if history else BEGINNING
     replies = [node for reply in call.replies for node in chain([reply], after=after)]
     details = {"parameters": call.parameters, "usage": call.usage, "metadata": call.metadata}
     return CallRows(
         call=call,
         history=history,
         replies=replies,
+        shown=chain(call.shown),
         tools=chain([{"tools": list(call.tools)}])[0] if call.tools else None,
         details=to_json({key: value for key, value in details.items() if value}),
     )
@@ -63,6 +70,9 @@ def _clean(call: LoggedCall) -> LoggedCall:
         conversation_id=_text(call.conversation_id) if call.conversation_id else None,
         messages=tuple(canonical(message) for message in call.messages),
         replies=tuple(_distinct(canonical({"role": "assistant", **reply}) for reply in call.replies)),
+        shown=tuple(canonical(message) for message in call.shown),
+        response_id=_text(call.response_id) if call.response_id else None,
+        previous_response=_text(call.previous_response) if call.previous_response else None,
         error=_text(call.error) if call.error else None,
         source=_text(call.source),
         model=_text(call.model) if call.model else None,

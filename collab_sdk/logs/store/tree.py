@@ -1,19 +1,17 @@
-"""Everything that is stored of a conversation, and which of it is the current branch."""
+"""Everything that is stored of a conversation."""
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.files import parse_json
-from collab_sdk.logs.store.messages import branches
+from collab_sdk.logs.store.messages import as_object, branches
 from collab_sdk.logs.store.store_rows import Order
 
 _CALLS = """
     SELECT calls.id, run, conversations.name, named, history, ended, depth, tie, started, status, error, source, model,
-           user, toolset, cached, details
+           user, toolset, cached, details, shown, shown_is_turn, is_side, is_added, response, previous
     FROM calls JOIN conversations ON conversations.id = calls.conversation
     WHERE calls.conversation = ?1 OR calls.id = ?2 ORDER BY ended, depth, tie
 """
@@ -40,6 +38,12 @@ class StoredCall:
     toolset: int | None
     cached: bool
     details: str
+    shown: int | None
+    shown_is_turn: bool
+    is_side: bool
+    is_added: bool
+    response: str | None
+    previous: str | None
     replies: tuple[int, ...] = ()
 
     @property
@@ -47,9 +51,23 @@ class StoredCall:
         return self.ended, self.depth, self.tie
 
     @property
-    def leaf(self) -> int | None:
-        """Where the conversation was after it: at its first reply, if it was answered."""
-        return self.replies[0] if self.replies and self.status in ("ok", "partial") else self.history
+    def is_answered(self) -> bool:
+        """Whether something of its reply was given to the app."""
+        return bool(self.replies) and self.status in ("ok", "partial")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredBody:
+    """A message, `own` what it is told by."""
+
+    id: int
+    own: bytes
+    body: Mapping[str, Any]
+
+    @property
+    def is_said(self) -> bool:
+        """Whether it is no system prompt."""
+        return self.body.get("role") != "system"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,56 +76,36 @@ class Tree:
 
     calls: Sequence[StoredCall]
     parents: Mapping[int, int | None]
-    bodies: Mapping[int, Mapping[str, Any]]
-    children: Mapping[int | None, list[int]]
+    bodies: Mapping[int, StoredBody]
 
-    def path(self, leaf: int | None) -> list[int]:
+    def path(self, leaf: int | None) -> list[StoredBody]:
         """The messages from the first to `leaf`. Raises InputError where they go in a circle."""
-        path: list[int] = []
+        return list(self.upward(leaf))[::-1]
+
+    def upward(self, leaf: int | None) -> Iterator[StoredBody]:
+        """The messages from `leaf` to the first. Raises InputError where they go in a circle."""
         seen: set[int] = set()
         while leaf is not None:
             if leaf in seen or leaf not in self.parents:
                 raise InputError("its messages are no tree; the file was damaged or changed")
             seen.add(leaf)
-            path.append(leaf)
+            yield self.bodies[leaf]
             leaf = self.parents[leaf]
-        return path[::-1]
-
-    def current_path(self) -> list[int]:
-        """The path to the latest reply, and beyond it the messages of a later call that got none."""
-        answered = [call for call in self.calls if call.leaf != call.history]
-        if not answered:
-            return self.path(self.calls[-1].history) if self.calls else []
-        path = self.path(answered[-1].leaf)
-        for call in reversed(self.calls):
-            if call.leaf == call.history and path[-1] in (further := self.path(call.history)):
-                return further
-        return path
 
 
 def read_tree(db: sqlite3.Connection, conversation: int) -> Tree:
     """Raises InputError for rows that are no messages."""
     parents: dict[int, int | None] = {}
-    bodies: dict[int, Mapping[str, Any]] = {}
-    children: defaultdict[int | None, list[int]] = defaultdict(list)
+    bodies: dict[int, StoredBody] = {}
     for message in branches(db, conversation):
-        parents[message.id], bodies[message.id] = message.parent, as_object(message.body)
-        children[message.parent].append(message.id)
-    calls = read_calls(db, conversation=conversation)
-    return Tree(calls=calls, parents=parents, bodies=bodies, children=children)
+        parents[message.id] = message.parent
+        bodies[message.id] = StoredBody(id=message.id, own=message.own, body=as_object(message.body))
+    return Tree(calls=read_calls(db, conversation=conversation), parents=parents, bodies=bodies)
 
 
 def read_calls(db: sqlite3.Connection, *, conversation: int | None = None, call: int | None = None) -> list[StoredCall]:
     """The calls of a conversation, in order, or the one with an id."""
     return [_call(db, row) for row in db.execute(_CALLS, (conversation, call)).fetchall()]
-
-
-def as_object(text: str) -> dict[str, Any]:
-    """The object of JSON text. Raises InputError."""
-    value = parse_json(text)
-    if not isinstance(value, dict):
-        raise InputError("what is stored is no object; the file was damaged or changed")
-    return value
 
 
 def _call(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredCall:

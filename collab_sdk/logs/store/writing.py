@@ -3,19 +3,22 @@
 import sqlite3
 
 from collab_sdk.logs.store.conversations import named, refresh
-from collab_sdk.logs.store.joining import Claimant, announce, detach, going_on_from, place
+from collab_sdk.logs.store.joining import Claimant, announce, detach, following, going_on_from, place
 from collab_sdk.logs.store.merge import merged
 from collab_sdk.logs.store.messages import ancestry, drop_unused, drop_unused_tools, keep, keep_tools
-from collab_sdk.logs.store.reading import read_call
+from collab_sdk.logs.store.reading import IMPORTED, read_call
 from collab_sdk.logs.store.store_rows import CallRows, to_rows
+from collab_sdk.logs.store.strays import settle
 
 _INSERT_CALL = """
-    INSERT INTO calls (run, conversation, named, history, ended, depth, tie, started, status,
-                       error, source, model, user, toolset, cached, details)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO calls (
+        run, conversation, named, history, ended, depth, tie, said, last, shown, toolset, started, status, error,
+        source, model, user, cached, details, shown_is_turn, is_side, is_added, response, previous
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_REPLY = """
-    INSERT INTO replies (call, position, message, claimed, user, ended, depth, tie) VALUES (?, ?, ?, 0, ?, ?, ?, ?)
+    INSERT INTO replies (call, position, message, claimed, user, ended, depth, tie, own, said)
+    VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -34,31 +37,43 @@ def write_call(db: sqlite3.Connection, rows: CallRows) -> None:
 def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
     call, order = rows.call, rows.order
     history = keep(db, rows.history)
+    said = rows.history[-1].said if rows.history else None
     conversation = named(db, call.conversation_id) if call.conversation_id else 0  # 0: until it is placed
-    values = (call.run_id, conversation, call.conversation_id is not None, history, *order, call.started, call.status)
-    rest = (call.error, call.source, call.model, call.user, keep_tools(db, rows.tools), call.cached, rows.details)
-    id = db.execute(_INSERT_CALL, values + rest).lastrowid or 0
+    values = (
+        *(call.run_id, conversation, call.conversation_id is not None, history, *order, said, rows.last),
+        *(keep(db, rows.shown), keep_tools(db, rows.tools), call.started, call.status, call.error, call.source),
+        *(call.model, call.user, call.cached, rows.details, call.shown_is_turn, call.is_side, call.is_added),
+        *(call.response_id, call.previous_response),
+    )
+    id = db.execute(_INSERT_CALL, values).lastrowid or 0
     replies = [keep(db, [node], below=history) for node in rows.replies]
+    given = zip(replies, rows.replies, strict=True)
     db.executemany(
-        _INSERT_REPLY, [(id, position, message, call.user, *order) for position, message in enumerate(replies)]
+        _INSERT_REPLY,
+        [(id, place, message, call.user, *order, node.own, node.said) for place, (message, node) in enumerate(given)],
     )
     if conversation:
         refresh(db, conversation)
     else:
-        place(db, Claimant(id=id, history=history, user=call.user, order=order))
+        place(db, Claimant.read(db, id))
     for message in replies:
         if message is not None:
-            announce(db, message, call.user, order)
+            announce(db, message, call.user, order, response=call.response_id)
+    if replies and not call.is_side and call.source != IMPORTED:
+        settle(db, id)
 
 
 def _replace(db: sqlite3.Connection, id: int, rows: CallRows) -> None:
     """Store a run anew, and place those again that went on from it, or from what it went on from."""
     own = Claimant.read(db, id)
-    conversation, tools = db.execute("SELECT conversation, toolset FROM calls WHERE id = ?", (id,)).fetchone()
-    given = [message for [message] in db.execute("SELECT message FROM replies WHERE call = ?", (id,))]
-    places = [message for message in (own.anchor, *given) if message is not None]
-    displaced = [call for message in places for call in going_on_from(db, message, own.user, since=own.order)]
-    doubtful = ancestry(db, [own.history, *given])
+    conversation, tools, shown = db.execute(
+        "SELECT conversation, toolset, shown FROM calls WHERE id = ?", (id,)
+    ).fetchone()
+    given = db.execute("SELECT message, said FROM replies WHERE call = ?", (id,)).fetchall()
+    anchors = [anchor for anchor in (own.anchor, *(said for _, said in given)) if anchor is not None]
+    displaced = [call for anchor in anchors for call in going_on_from(db, anchor, own.user, since=own.order)]
+    displaced += following(db, id)
+    doubtful = ancestry(db, [own.history, shown, *(message for message, _ in given)])
     detach(db, displaced)
     db.execute("DELETE FROM replies WHERE call = ?", (id,))
     db.execute("DELETE FROM calls WHERE id = ?", (id,))

@@ -1,18 +1,21 @@
 """The store's file: who may read it, who else writes it, and what is wrong with it."""
 
 import os
+import random
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from support.calls import assistant, call, user
 
 from collab_sdk import read_conversations
-from collab_sdk.errors import StoreError
-from collab_sdk.logs import ConversationStore
+from collab_sdk.errors import CollabError, InputError, StoreError
+from collab_sdk.logs import ConversationStore, Purge
 from collab_sdk.logs.store import database, schema
 
 WRITER = """
@@ -177,7 +180,7 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(tmp_path, m
     with ConversationStore(path) as store:
         assert [chat.id for chat in store.conversations()] == ["c0"]
     plain = sqlite3.connect(path)
-    assert plain.execute("PRAGMA user_version").fetchone() == (2,)
+    assert plain.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
     assert plain.execute("SELECT region FROM calls").fetchall() == [(None,)]
     plain.close()
 
@@ -268,6 +271,133 @@ def test_a_damaged_store_says_so(tmp_path):
     path.write_bytes(whole[:8192] + bytes(len(whole) - 8192))
     with pytest.raises(StoreError, match="damaged"), ConversationStore(path) as store:
         list(store.conversations())
+
+
+def planted(path, *statements):
+    """Change a store as no version of it would."""
+    plain = sqlite3.connect(path)
+    for statement in statements:
+        plain.execute(statement)
+    plain.commit()
+    plain.close()
+
+
+DEEP = "[" * 100_000
+ODD = {
+    "a body that is no object": "UPDATE messages SET body = '[]' WHERE body LIKE '%odd%'",
+    "a body without end": f"UPDATE messages SET body = '{DEEP}' WHERE body LIKE '%odd%'",
+    "a body that is no text": "UPDATE messages SET body = 5 WHERE body LIKE '%odd%'",
+    "a body that is no UTF-8": "UPDATE messages SET body = CAST(x'7b22ff7d' AS TEXT) WHERE body LIKE '%odd%'",
+    "a role that is no text": """UPDATE messages SET body = '{"role": {}}' WHERE body LIKE '%odd%'""",
+    "times that are text": "UPDATE calls SET ended = 'soon' WHERE run = 'run-1'",
+    "a name that is bytes": "UPDATE conversations SET name = x'ff00' WHERE name = 'c1'",
+    "a reply that is nowhere": "UPDATE replies SET message = 99999 WHERE call = 2",
+    "a circle": "UPDATE messages SET parent = id WHERE body LIKE '%odd%'",
+    "details that are none": "UPDATE calls SET details = '7' WHERE run = 'run-1'",
+    "huge numbers": "UPDATE calls SET history = 9223372036854775807, tie = -9223372036854775808 WHERE run = 'run-1'",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_one_odd_chat_costs_the_others_nothing_in_export_and_list(tmp_path, odd):
+    path = tmp_path / "chats.db"
+    with ConversationStore(path) as store:
+        store.record([recorded(0), recorded(1, text="odd"), recorded(2)])
+    planted(path, ODD[odd])
+    problems = []
+    with ConversationStore(path) as store:
+        read = {chat.id for chat in store.conversations(on_error=problems.append)}
+        listed = {chat.id for chat in store.listing(on_error=problems.append)}
+        assert read | listed >= {"c0", "c2"}
+        assert problems or read == listed == {"c0", "c1", "c2"}, "nothing is left out in silence"
+        assert all(isinstance(problem, InputError) and "\n" not in str(problem) for problem in problems)
+        store.purge(Purge(before=1e12))
+
+
+def test_a_chat_without_calls_is_listed_shown_and_purged(tmp_path):
+    path = tmp_path / "chats.db"
+    with ConversationStore(path) as store:
+        store.record([recorded(0), recorded(1)])
+    planted(path, "DELETE FROM replies WHERE call = 1", "DELETE FROM calls WHERE run = 'run-0'")
+    with ConversationStore(path) as store:
+        assert {chat.id: chat.calls for chat in store.listing()} == {"c0": 0, "c1": 1}
+        assert store.describe("c0").turns == 0
+        assert store.get("c0") is None
+        assert [chat.id for chat in store.conversations()] == ["c1"]
+        assert store.purge(Purge(conversation="c0")).conversations == 1
+        assert len(store) == 1
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """Bytes flipped, overwritten or cut off."""
+    changed, place = bytearray(data), chance.randrange(len(data))
+    kind = chance.randrange(4)
+    if kind == 0:
+        return data[:place]
+    if kind == 1:
+        changed[place : place + 40] = chance.randbytes(len(changed[place : place + 40]))
+    elif kind == 2:  # where the pointers of a page are
+        changed[place - place % 4096 + chance.randrange(60)] = chance.randrange(256)
+    else:
+        for _ in range(chance.choice((1, 8, 40))):
+            changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+def test_a_store_that_is_damaged_anywhere_ends_in_chats_or_in_one_line(tmp_path):
+    whole = tmp_path / "whole"
+    with ConversationStore(whole / "chats.db") as store:
+        for number in range(12):
+            again = call(f"again-{number}", user("hi"), replies=[assistant("Hey.")], conversation_id=f"c{number}")
+            store.record([recorded(number), again, call(f"new-{number}", user(str(number)), replies=[assistant("x")])])
+        open_copy = shutil.copytree(whole, tmp_path / "open", ignore=shutil.ignore_patterns("*lock", "*pending*"))
+    chance, problems, damaged = random.Random(20), [], tmp_path / "damaged"
+    for _ in range(150):
+        shutil.rmtree(damaged, ignore_errors=True)
+        shutil.copytree(chance.choice((whole, open_copy)), damaged)
+        file = chance.choice(sorted(file for file in damaged.iterdir() if file.stat().st_size))
+        file.write_bytes(mutated(file.read_bytes(), chance))
+        for use in (
+            lambda store: list(store.conversations(on_error=problems.append)),
+            lambda store: list(store.listing(on_error=problems.append)),
+            lambda store: (store.describe("c1"), store.get("c1")),
+            lambda store: store.record([recorded(1, text="other"), recorded(99)]),
+            lambda store: store.purge(Purge(before=1e12)),
+        ):
+            try:
+                with ConversationStore(damaged / "chats.db", patience=0.1) as store:
+                    use(store)
+            except CollabError as error:
+                problems.append(error)
+    assert len(problems) > 50
+    assert not any("\n" in str(problem) for problem in problems)
+
+
+def test_an_index_that_leads_back_is_not_read_for_ever(tmp_path):
+    """A row found under a larger id than its own was read again and again."""
+    path = tmp_path / "chats.db"
+    with ConversationStore(path) as store:
+        store.record([replace(recorded(number), conversation_id=f"{number} " * 150) for number in range(20)])
+    plain = sqlite3.connect(path)
+    [root] = plain.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'conversations'").fetchone()
+    [size] = plain.execute("PRAGMA page_size").fetchone()
+    plain.execute("PRAGMA journal_mode = DELETE")
+    plain.close()
+    content = bytearray(path.read_bytes())
+
+    def number(place, length):
+        return int.from_bytes(content[place : place + length], "big")
+
+    page = (root - 1) * size
+    assert content[page] == 5, "a page that leads to others"
+    second = (number(page + 8, 4) - 1) * size  # the last of them
+    first_row = second + number(second + 8, 2)
+    content[first_row + 2] = 1  # behind two bytes of length: its id
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="out of order"), ConversationStore(path) as store:
+        assert all(store.conversations())
+    with ConversationStore(path) as store:
+        assert len(list(store.listing())) <= 20
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path):

@@ -49,7 +49,7 @@ def app_calls(draw):
                 conversation_id=name,
                 user=who,
                 status=status,
-                ended=float(number // 2),
+                ended=1.0 + number // 2,
             )
         )
     return calls
@@ -78,9 +78,10 @@ def rows(path):
         "SELECT count(*) FROM messages WHERE parent NOT IN (SELECT id FROM messages)",
         """SELECT count(*) FROM messages WHERE id NOT IN (SELECT parent FROM messages WHERE parent IS NOT NULL)
            AND id NOT IN (SELECT history FROM calls WHERE history IS NOT NULL)
-           AND id NOT IN (SELECT message FROM replies)""",
+           AND id NOT IN (SELECT message FROM replies)
+           AND id NOT IN (SELECT shown FROM calls WHERE shown IS NOT NULL)""",
         """SELECT count(*) FROM replies WHERE claimed !=
-           EXISTS (SELECT 1 FROM calls WHERE follows = replies.call AND anchor = replies.message)""",
+           EXISTS (SELECT 1 FROM calls WHERE follows = replies.call AND anchor = replies.said)""",
     ]
     counts["lost"] = sum(database.execute(query).fetchone()[0] for query in lost)
     database.close()

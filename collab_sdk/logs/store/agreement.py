@@ -1,0 +1,162 @@
+"""How far a history agrees with what is known of a chat.
+
+Histories are seldom the chat to the letter. They are its end alone (a window), begin with a summary in place of what
+was said, leave out the steps between call and answer, or hold a message as the app reworked it. So two of them are
+compared from a message that both have backwards, for as long as they say the same.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+ALIKE = 0.5
+"""The share of words that two wordings of one message have in common, at least."""
+LONGEST = 20_000
+"""Characters of a message that are compared word by word."""
+SUMMARY_LETTERS = 300
+_SUMMARY = re.compile(
+    r"\b(?:summar(?:y|ies|ised|ized)|recap|condensed|compressed|compacted)\b.{0,80}"
+    r"\b(?:conversations?|chats?|dialogue?s?|discussions?|messages?|history|so far|earlier|previous(?:ly)?|to date)\b"
+    r"|\b(?:conversation|chat|dialogue?|discussion|message|history|earlier|previous|prior)s?\b.{0,80}"
+    r"\b(?:summar(?:y|ised|ized)|recap|condensed|compressed|compacted)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Known(Protocol):
+    """A message that is known of a chat."""
+
+    @property
+    def keys(self) -> Set[bytes]:
+        """`own` of it, in every wording that it was seen in."""
+
+    @property
+    def body(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A message of a history that is no system prompt."""
+
+    own: bytes
+    body: Mapping[str, Any]
+
+    @property
+    def keys(self) -> Set[bytes]:
+        return {self.own}
+
+
+@dataclass(slots=True)
+class Agreement:
+    matched: int = 0
+    """Messages that are the same."""
+    edits: list[tuple[int, Known]] = field(default_factory=list)
+    """Places in the history whose message is known in another wording."""
+    left: int = 0
+    """Messages at the beginning of the history that are not known of the chat."""
+    above: int = 0
+    """1 if the chat has more than the history, before it."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the two begin alike."""
+        return not self.left and not self.above
+
+
+def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
+    """Compare the messages with those that are known, which come from the last one up."""
+    found, place, is_edited = Agreement(), len(history) - 1, False
+    above = iter(known)
+    each, then = next(above, None), next(above, None)
+    while place >= 0 and each is not None:
+        said = history[place]
+        if said.own in each.keys:
+            found.matched += 1
+            is_edited = False
+        elif _is_step(each.body) and not _is_step(said.body):
+            each, then = then, next(above, None)  # a history that leaves out the steps
+            continue
+        elif _is_step(said.body) and not _is_step(each.body):
+            place -= 1
+            continue
+        elif not is_edited and _is_edit(said.body, each.body, history[place - 1] if place else None, then):
+            found.edits.append((place, each))
+            is_edited = True
+        else:
+            break
+        place -= 1
+        each, then = then, next(above, None)
+    found.left = sum(1 for said in islice(history, place + 1) if not _is_step(said.body))
+    found.above = int(each is not None)
+    return found
+
+
+def _is_edit(said: Mapping[str, Any], known: Mapping[str, Any], before: Spoken | None, then: Known | None) -> bool:
+    """Whether it is the same message in other words: they are alike, or both stand behind the same message."""
+    if said.get("role") != known.get("role"):
+        return False
+    return is_alike(said, known) or (before is not None and then is not None and before.own in then.keys)
+
+
+def is_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two messages of a role may be wordings of one: an answer reworked, cut short or wrapped in a template."""
+    if one.get("role") != other.get("role") or _called(one) != _called(other):
+        return False
+    if one.get("role") == "tool":
+        return one.get("tool_call_id") == other.get("tool_call_id")
+    short, long = sorted((plain(one), plain(other)), key=len)
+    if not short:
+        return not long or bool(_called(one))
+    return says(long, short) or _overlap(short[:LONGEST], long[:LONGEST]) >= ALIKE
+
+
+def says(text: str, part: str) -> bool:
+    """Whether `part` stands in `text`, in whole words."""
+    start = text.find(part)
+    while start >= 0:
+        end = start + len(part)
+        if not (start and text[start - 1].isalnum() and part[:1].isalnum()) and not (
+            end < len(text) and text[end].isalnum() and part[-1:].isalnum()
+        ):
+            return True
+        start = text.find(part, start + 1)
+    return False
+
+
+def quotes(asked: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether messages have what was said elsewhere in them: several texts, or one of some length."""
+    found = {text for text in texts if any(text != each and says(each, text) for each in asked)}
+    return len(found) > 1 or any(len(text.split()) > 3 for text in found)
+
+
+def plain(body: Mapping[str, Any]) -> str:
+    """The text of a message, without the spaces around it."""
+    content = body.get("content")
+    if isinstance(content, str):
+        return content.strip()
+    texts = [part for part in content or () if isinstance(part, str | Mapping)] if isinstance(content, list) else []
+    return " ".join(str(part if isinstance(part, str) else part.get("text") or "") for part in texts).strip()
+
+
+def is_summary(body: Mapping[str, Any]) -> bool:
+    """Whether a message says that it sums up what was said before it."""
+    return _SUMMARY.search(plain(body)[:SUMMARY_LETTERS]) is not None
+
+
+def _overlap(one: str, other: str) -> float:
+    words, others = (Counter(re.findall(r"\w+", text.lower())) for text in (one, other))
+    total = words.total() + others.total()
+    return 2 * (words & others).total() / total if total else 0.0
+
+
+def _called(body: Mapping[str, Any]) -> list[Any]:
+    calls = body.get("tool_calls")
+    functions = [call.get("function") for call in calls or () if isinstance(call, Mapping)]
+    return [(each.get("name"), each.get("arguments")) for each in functions if isinstance(each, Mapping)]
+
+
+def _is_step(body: Mapping[str, Any]) -> bool:
+    return body.get("role") == "tool" or bool(body.get("tool_calls"))

@@ -1,0 +1,739 @@
+"""The chat of a conversation, rebuilt from all its calls.
+
+No call is the chat. A call is what a model was sent for one answer: the chat so far, its end, a summary of it, or
+something else altogether, such as the prompt for a title. So each call's history is laid onto what is known by then:
+where the two agree it goes on, where it says something else it branches off, and where it shares nothing it begins a
+strand of its own. The chat is the strand with the most exchanges in it; what comes after it in the same voice, from
+apps that send the last message alone, is joined to its end. All else is beside the chat.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, takewhile
+from typing import Any
+
+from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, quotes, says
+from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
+from collab_sdk.logs.store.voices import Voices, is_errand
+
+LOOKED_BACK = 40
+"""How many messages from its end a history is looked for in what is known."""
+AT_THE_END = 5
+"""What it is worth that a history goes on from the latest answer: of what was said twice, the last is meant."""
+SAME = 8
+"""How many messages that say the same are tried, the latest first."""
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A message of the chat, on whichever branch."""
+
+    parent: "Node | None"
+    body: Mapping[str, Any]
+    keys: set[bytes]
+    children: list["Node"] = field(default_factory=list)
+    given: list["Laid"] = field(default_factory=list)
+    """The calls that gave it as a reply."""
+    passed: int = 0
+    """How many later histories have it before their end."""
+    wrapped: str | None = None
+    """How the model was sent it, in a template, where its plain wording came later."""
+    touched: int = 0
+
+    @property
+    def role(self) -> str:
+        return str(self.body.get("role"))
+
+    def upward(self) -> Iterator["Node"]:
+        """It and those above it, but for the root."""
+        node: Node | None = self
+        while node is not None and node.parent is not None:
+            yield node
+            node = node.parent
+
+
+@dataclass(eq=False, slots=True)
+class Laid:
+    """A call, where it was laid."""
+
+    call: StoredCall
+    place: int
+    voice: int
+    tip: Node
+    """The last message of its history."""
+    replies: list[Node] = field(default_factory=list)
+    placed: list[tuple[StoredBody, Node | None]] = field(default_factory=list)
+    """Its history, system prompts included, and where each message was laid."""
+    is_short: bool = False
+    """Its history is less than what was said by then: a window, or a summary."""
+    is_errand: bool = False
+    """It ends with the assistant's own words, or asks for something about the chat: nobody's message."""
+
+    @property
+    def end(self) -> Node:
+        return self.replies[0] if self.replies else self.tip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """A chat, and what of its calls is no part of it."""
+
+    messages: Sequence[Mapping[str, Any]] = ()
+    alternatives: Mapping[int, Sequence[Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
+    """What else the assistant did in place of a message, by the place of that message."""
+    partial: frozenset[int] = frozenset()
+    """Places of replies that were broken off."""
+    calls: Sequence[StoredCall] = ()
+    """Those that the chat is made of."""
+    side_calls: Sequence[StoredCall] = ()
+    left_out: int = 0
+    """Answers to the person, by a model, that are neither in the chat nor beside it."""
+    begins_amid: bool = False
+    """Whether it begins with answers that no call gave: what came before is in calls that nothing joins to it."""
+
+
+def rebuild(tree: Tree) -> Rebuilt:
+    """Raises InputError where the messages go in a circle."""
+    known = _Known(tree)
+    calls = list(_in_turn(tree))
+    known.hear(calls)
+    for call in calls:
+        known.lay(call)
+    return _Reading(known).rebuilt()
+
+
+def _in_turn(tree: Tree) -> Iterator[StoredCall]:
+    """The calls in order, none before the one whose answer it has in its history: clocks jump, and workers differ."""
+    calls = sorted(tree.calls, key=lambda call: call.order if call.ended else (0.0, call.id))
+    given: dict[Any, StoredCall] = {}
+    for call in reversed(calls):
+        given |= {
+            (_asked(tree, call.history), tree.bodies[reply].own): call for reply in call.replies if call.is_answered
+        }
+    told: set[int] = set()
+    for call in calls:
+        waiting = [call]
+        while waiting:
+            last = waiting[-1]
+            before = given.get(_answered(tree, last.history))
+            if before is None or before.id in told or before in waiting:
+                waiting.pop()
+                if last.id not in told:
+                    told.add(last.id)
+                    yield last
+            else:
+                waiting.append(before)
+
+
+def _asked(tree: Tree, message: int | None) -> bytes | None:
+    """What the user said last, from a message up."""
+    return next((each.own for each in tree.upward(message) if each.body.get("role") == "user"), None)
+
+
+def _answered(tree: Tree, message: int | None) -> tuple[bytes | None, bytes] | None:
+    """What the assistant said last, from a message up, and what the user had said before that."""
+    last = next((each for each in tree.upward(message) if each.body.get("role") == "assistant"), None)
+    return None if last is None else (_asked(tree, last.id), last.own)
+
+
+class _Known:
+    """What is known of a conversation, call by call."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.root = Node(parent=None, body={}, keys=set())
+        self.laid: list[Laid] = []
+        self.sides: list[StoredCall] = []
+        self._tree = tree
+        self._nodes: defaultdict[bytes, list[Node]] = defaultdict(list)
+        self._by_message: dict[int, Node] = {}
+        """Where a stored message was laid, and with it all above it."""
+        self._by_response: dict[str, Laid] = {}
+        self._voices = Voices()
+        self._latest = self.root
+        """The end of what was last answered."""
+        self.last_alone: set[int] = set()
+        """Voices that are sent the last message alone."""
+
+    def hear(self, calls: Sequence[StoredCall]) -> None:
+        """Learn which voices are sent the last message alone, whatever was said before."""
+        asked: defaultdict[int, set[bytes]] = defaultdict(set)
+        growing: set[int] = set()
+        for call in calls:
+            history = self._tree.path(call.history)
+            said = [each for each in history if each.is_said]
+            voice = self._voices.of(history, call)
+            asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
+            if sum(each.body.get("role") == "user" for each in said) > 1:
+                growing.add(voice)
+        self.last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
+
+    def lay(self, call: StoredCall) -> None:
+        if call.is_side:
+            self.sides.append(call)
+            return
+        history = self._tree.path(call.history)
+        replies = [self._tree.bodies[reply] for reply in call.replies]
+        voice = self._voices.of(history, call)
+        if call.shown is not None:
+            history, replies = self._shown(call, history, replies)
+        laid = Laid(call, len(self.laid), voice, self.root)
+        said = [each for each in history if each.is_said]
+        before = self._before(call)
+        if before is not None:
+            self._add(laid, history, before)
+        elif not self._is_known(laid, history):
+            self._join(laid, history, _ordered(said))
+        for reply in replies if call.is_answered else ():
+            self._reply(laid, reply)
+        laid.is_errand = self._is_about_itself(laid, said)
+        self._note(laid)
+
+    def _note(self, laid: Laid) -> None:
+        self.laid.append(laid)
+        for node in laid.tip.upward():
+            if node.touched == laid.place + 1:
+                break
+            node.touched = laid.place + 1
+            node.passed += 1
+        for reply in laid.replies:
+            reply.touched = laid.place + 1
+        if laid.call.response:
+            self._by_response[laid.call.response] = laid
+        if laid.call.is_answered and not laid.is_errand:
+            self._latest = laid.end
+
+    def _shown(
+        self, call: StoredCall, history: list[StoredBody], replies: list[StoredBody]
+    ) -> tuple[list[StoredBody], list[StoredBody]]:
+        """What the app's own run says in place of what the model was sent, with the steps that the model took."""
+        shown = self._tree.path(call.shown)
+        *before, answer = shown
+        systems = [each for each in history if not each.is_said]
+        if call.shown_is_turn:
+            said = [each for each in history if each.is_said]
+            asked = next((place for place in reversed(range(len(said))) if said[place].body["role"] == "user"), -1)
+            before += [each for each in said[asked + 1 :] if asked >= 0]
+        others = replies[1:] if replies and replies[0].own == answer.own else []
+        return [*systems[:1], *before], [answer, *others]
+
+    def _before(self, call: StoredCall) -> Node | None:
+        """Where the history is that the server holds, or the app's own run leaves out."""
+        if call.previous is not None:
+            laid = self._by_response.get(call.previous)
+            return laid.end if laid else self._latest
+        return self._latest if call.is_added or (call.shown is not None and call.shown_is_turn) else None
+
+    def _add(self, laid: Laid, history: Sequence[StoredBody], before: Node) -> None:
+        node = before
+        for each in history:
+            node = self._below(node, each) if each.is_said else node
+            laid.placed.append((each, node if each.is_said else None))
+        laid.tip = node
+
+    def _is_known(self, laid: Laid, history: Sequence[StoredBody]) -> bool:
+        """Whether the beginning was laid before, to the letter: only what follows is new then."""
+        known = next((n for n in range(len(history), 0, -1) if history[n - 1].id in self._by_message), 0)
+        if not known or any(each.body.get("role") == "assistant" for each in history[known:]):
+            return False
+        node = self._by_message[history[known - 1].id]
+        if node is not self._latest:  # what was said twice may be meant elsewhere
+            return False
+        for each in history[:known]:
+            laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
+        for each in history[known:]:
+            node = self._below(node, each) if each.is_said else node
+            self._by_message[each.id] = node
+            laid.placed.append((each, node if each.is_said else None))
+        laid.tip = node
+        return True
+
+    def _join(self, laid: Laid, history: Sequence[StoredBody], said: Sequence[StoredBody]) -> None:
+        """Lay a history where it agrees best with what is known."""
+        spoken = [Spoken(each.own, each.body) for each in said]
+        place, found, seen = self._best(spoken)
+        if len(said) == 1 and self._is_said_again(laid, found):
+            place, found, seen = 0, self._new(self.root, said[0]), None
+        nodes: dict[int, Node] = {}
+        if seen is not None:
+            for edited, node in seen.edits:
+                if isinstance(node, Node):
+                    _take_edit(node, spoken[edited])
+            for number, node in _matched(spoken, place, found):
+                nodes[said[number].id] = node
+        first = place + 1
+        while seen is None and first < len(said) - 1 and (is_summary(said[first].body) or _is_assent(said, first)):
+            first += 1
+        node = found
+        for each in said[first:]:
+            node = self._below(node, each)
+            nodes[each.id] = node
+        laid.tip = node
+        laid.placed = [(each, nodes.get(each.id)) for each in history]
+        laid.is_short = (
+            bool(seen and (seen.above or seen.left))
+            or (seen is None and first > place + 1)
+            or any(is_summary(each.body) for each in history[:2] if not each.is_said)
+        )
+        if seen is None or seen.is_whole:
+            above = self.root
+            for each in history:
+                above = nodes.get(each.id, above) if each.is_said else above
+                self._by_message.setdefault(each.id, above)
+
+    def _is_said_again(self, laid: Laid, found: Node) -> bool:
+        """Whether a message that comes alone, and is known, is said once more, to an app that sends the last only.
+
+        Another voice that is sent it, or another attempt at an answer that was broken off, means the same message.
+        """
+        last = next((each for each in reversed(self.laid) if each.end is self._latest), None)
+        if laid.voice not in self.last_alone or last is None:
+            return False
+        if found.parent is self.root and self._latest.parent is not found:
+            return True
+        return last.voice == laid.voice and last.call.status == "ok" and last.call.ended <= laid.call.started
+
+    def _best(self, said: Sequence[Spoken]) -> tuple[int, Node, Agreement | None]:
+        """The last message of a history that is known, where it is, and how far the two agree."""
+        best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
+        worth = 0.0
+        for place in range(len(said) - 1, max(-1, len(said) - 1 - LOOKED_BACK), -1):
+            unseen = sum(each.body.get("role") == "assistant" for each in said[place + 1 :])
+            nodes = sorted(self._nodes.get(said[place].own, ()), key=lambda node: node.touched, reverse=True)
+            for node in nodes[:SAME]:
+                seen = agreement(said[: place + 1], node.upward())
+                value = _worth(seen, unseen, said, node)
+                if value and node is self._latest:
+                    value += AT_THE_END
+                if value > worth:
+                    best, worth = (place, node, seen), value
+            if best[2] is not None and best[1] is self._latest and not best[2].left and not unseen:
+                break
+        return best
+
+    def _below(self, parent: Node, message: StoredBody) -> Node:
+        """The message below another: the node that is there already, as it is or as the app reworked it."""
+        for child in parent.children:
+            if message.own in child.keys:
+                return child
+        if message.body.get("role") == "assistant":
+            for child in reversed(parent.children):
+                if child.given and not child.passed and is_alike(message.body, child.body):
+                    _take_edit(child, Spoken(message.own, message.body))
+                    self._nodes[message.own].append(child)
+                    return child
+        return self._new(parent, message)
+
+    def _new(self, parent: Node, message: StoredBody) -> Node:
+        node = Node(parent=parent, body=message.body, keys={message.own})
+        parent.children.append(node)
+        self._nodes[message.own].append(node)
+        return node
+
+    def _reply(self, laid: Laid, reply: StoredBody) -> None:
+        known = next((child for child in laid.tip.children if reply.own in child.keys), None)
+        node = known or self._new(laid.tip, reply)
+        node.given.append(laid)
+        laid.replies.append(node)
+        self._by_message.setdefault(reply.id, node)
+
+    def _is_about_itself(self, laid: Laid, said: Sequence[StoredBody]) -> bool:
+        if laid.call.source == "import" or laid.call.shown is not None or not said:
+            return False
+        last = said[-1].body
+        if last.get("role") == "assistant" and not last.get("tool_calls"):
+            tip = laid.tip
+            return not any(giver.call.status == "partial" or _is_cut_off(giver.call) for giver in tip.given)
+        return False
+
+
+def _ordered(said: Sequence[StoredBody]) -> list[StoredBody]:
+    """The messages, results of tools in the order of their calls: tools that run at once end in any order."""
+    ordered: list[StoredBody] = []
+    calls: list[str] = []
+    for is_result, group in groupby(said, key=lambda each: each.body.get("role") == "tool"):
+        messages = list(group)
+        if is_result:
+            ids = [str(each.body.get("tool_call_id")) for each in messages]
+            known = {id: number for number, id in enumerate(calls)}
+            messages = [
+                each for _, each in sorted(zip(ids, messages, strict=True), key=lambda one: known.get(one[0], 0))
+            ]
+        elif isinstance(made := messages[-1].body.get("tool_calls"), list):
+            calls = [str(call.get("id")) for call in made if isinstance(call, Mapping)]
+        ordered += messages
+    return ordered
+
+
+def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[int, Node]]:
+    """The messages of a history up to `place` with the nodes that they are."""
+    for known in node.upward():
+        if place < 0:
+            return
+        if said[place].own in known.keys:
+            yield place, known
+            place -= 1
+        elif known.body.get("role") == "tool" or known.body.get("tool_calls"):
+            continue
+        elif said[place].body.get("role") != known.role:
+            return
+
+
+def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node) -> float:
+    """How good an agreement is; 0 for none.
+
+    Where a window begins, what stands before it must be a summary, and be short. One message alone is no agreement in
+    the middle of a chat: people say "yes" more than once.
+    """
+    if seen.left > 2 and seen.matched + len(seen.edits) <= seen.left:
+        return 0
+    if seen.matched == 1 and not seen.is_whole and node.role == "user" and (len(said) == 1 or seen.left):
+        return 0
+    value = 2.0 * seen.matched - 0.5 * len(seen.edits) - 3 * seen.left - 2 * unseen
+    return max(value + (2 if seen.is_whole else 0), 0.1) if seen.matched else 0
+
+
+def _take_edit(node: Node, said: Spoken) -> None:
+    """Let a node say what a later history says in its place.
+
+    Of the person's own message that is the plain wording, of an answer what the app showed, unless it was only cut.
+    """
+    node.keys.add(said.own)
+    before, now = plain(node.body), plain(said.body)
+    if node.role == "user":
+        if says(before, now):
+            node.wrapped, node.body = before, said.body
+        elif not says(now, before):
+            node.body = said.body
+    elif node.role == "assistant" and not before.startswith(now.rstrip(" .…[]()").removesuffix("truncated").rstrip()):
+        node.body = said.body
+
+
+def _is_assent(said: Sequence[StoredBody], place: int) -> bool:
+    """Whether it is what an app lets the assistant say to a summary."""
+    return place > 0 and said[place].body.get("role") == "assistant" and is_summary(said[place - 1].body)
+
+
+def _is_cut_off(call: StoredCall) -> bool:
+    return '"finish_reason":"length"' in call.details.replace(" ", "")
+
+
+@dataclass(eq=False, slots=True)
+class _Strand:
+    """Calls that share what was said, from one first message on."""
+
+    first: Node
+    calls: list[Laid]
+    end: Laid
+    """The last answer that the person got."""
+    path: list[Node]
+    voice: int
+
+    @property
+    def begin(self) -> int:
+        return self.calls[0].place
+
+    @property
+    def exchanges(self) -> int:
+        return sum(node.role == "user" for node in self.path)
+
+
+class _Reading:
+    """Which of what is known is the chat."""
+
+    def __init__(self, known: _Known) -> None:
+        self._known = known
+        self._laid = [laid for laid in known.laid if laid.call.is_answered]
+        self._confirmed = {
+            laid.voice for laid in self._laid if any(_is_gone_on_from(reply) for reply in laid.replies)
+        } | {laid.voice for laid in self._laid if laid.call.shown is not None}
+        self._errands = self._repeated_errands()
+
+    def rebuilt(self) -> Rebuilt:
+        strands = self._strands()
+        if not strands:
+            return self._unanswered()
+        chat = self._chat(strands)
+        path = self._with_unanswered([node for strand in chat for node in strand.path])
+        return self._told(chat, path)
+
+    def _strands(self) -> list[_Strand]:
+        groups: dict[Node, list[Laid]] = {}
+        for laid in self._laid:
+            groups.setdefault(_first(laid.end), []).append(laid)
+        strands = []
+        for first, calls in groups.items():
+            end = self._end(calls)
+            if end is not None:
+                path = list(end.end.upward())[::-1]
+                strands.append(_Strand(first, calls, end, path, end.voice))
+        return strands
+
+    def _end(self, calls: Sequence[Laid]) -> Laid | None:
+        """The call that gave the last answer of a strand; of errands, there is none."""
+        for laid in sorted(calls, key=lambda laid: laid.place, reverse=True):
+            if not laid.replies or not self._may_be_answer(laid):
+                continue
+            siblings = {
+                giver
+                for child in laid.tip.children
+                for giver in child.given
+                if giver is not laid and self._may_be_answer(giver)
+            }
+            return max([laid, *siblings], key=lambda one: self._credit(one, laid))
+        return None
+
+    def _credit(self, laid: Laid, latest: Laid) -> tuple[Any, ...]:
+        """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, the last."""
+        return (
+            any(_is_gone_on_from(reply) for reply in laid.replies) and laid.voice in self._confirmed,
+            laid.call.shown is not None,
+            laid.voice in self._confirmed,
+            laid.call.status == "ok",
+            laid.voice == latest.voice or not self._known._voices.is_errand(laid.voice),
+            len(plain(laid.end.body)) if len({laid.voice, latest.voice}) > 1 else 0,
+            laid.place,
+        )
+
+    def _may_be_answer(self, laid: Laid) -> bool:
+        """Whether a reply may be one that the person saw."""
+        if laid.is_errand or laid in self._errands:
+            return False
+        if any(_is_gone_on_from(reply) for reply in laid.replies) or laid.call.shown is not None:
+            return True
+        if not self._confirmed or laid.voice in self._confirmed:
+            return not (self._stands_alone(laid) and self._differs(laid) and self._asks_about_chat(laid))
+        return not self._asks_about_chat(laid) and not self._is_beside_another(laid)
+
+    def _stands_alone(self, laid: Laid) -> bool:
+        return laid.tip.role == "user" and laid.tip.passed <= 1
+
+    def _differs(self, laid: Laid) -> bool:
+        """Whether it is not made as most calls of the conversation are."""
+        usual = Counter(_manner(other) for other in self._laid).most_common(1)[0][0]
+        return _manner(laid) != usual
+
+    def _asks_about_chat(self, laid: Laid) -> bool:
+        return laid.tip.role == "user" and is_errand(plain(laid.tip.body))
+
+    def _is_beside_another(self, laid: Laid) -> bool:
+        """Whether a voice that is known to be the chat's answers the same message."""
+        return any(
+            giver.voice in self._confirmed for child in laid.tip.children for giver in child.given if giver is not laid
+        )
+
+    def _repeated_errands(self) -> set[Laid]:
+        """Calls whose last message comes again and again, and leads nowhere: the app's own, not the person's."""
+        dead: defaultdict[str, list[Laid]] = defaultdict(list)
+        for laid in self._laid:
+            has_context = laid.tip.parent is not self._known.root
+            if laid.tip.role == "user" and has_context and not any(_is_gone_on_from(reply) for reply in laid.replies):
+                dead[plain(laid.tip.body)].append(laid)
+        return {
+            laid
+            for text, calls in dead.items()
+            if len({laid.tip for laid in calls}) > 1 and len(text.split()) > 3
+            for laid in calls
+        }
+
+    def _chat(self, strands: list[_Strand]) -> list[_Strand]:
+        """The strands that make the chat, in order."""
+        chains: list[list[_Strand]] = []
+        for strand in sorted(strands, key=lambda strand: strand.begin):
+            fitting = [chain for chain in chains if self._goes_on(chain, strand)]
+            if fitting:
+                max(fitting, key=lambda chain: sum(part.exchanges for part in chain)).append(strand)
+            else:
+                chains.append([strand])
+        return max(chains, key=lambda chain: self._rank(chain, chains))
+
+    def _goes_on(self, chain: Sequence[_Strand], strand: _Strand) -> bool:
+        """Whether a strand that shares nothing with a chain comes after it: the same voice, once the chain is over.
+
+        A voice that is always sent all that was said is in another chat, where it is not.
+        """
+        last = chain[-1]
+        is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
+        return (
+            (is_short or strand.voice in self._known.last_alone)
+            and strand.begin > max(laid.place for laid in last.calls)
+            and (strand.voice == last.voice or {strand.voice, last.voice} <= self._confirmed)
+            and _model(strand.end) == _model(last.end)
+            and not is_errand(plain(strand.path[0].body))
+            and not _quotes_strand(strand, last)
+        )
+
+    def _rank(self, chain: Sequence[_Strand], chains: Sequence[Sequence[_Strand]]) -> tuple[Any, ...]:
+        exchanges = sum(strand.exchanges for strand in chain)
+        others = [strand for other in chains if other is not chain for strand in other]
+        about = sum(any(_is_about(strand, other) for other in others) for strand in chain)
+        return (
+            any(strand.end.call.shown is not None for strand in chain),
+            not any(is_errand(plain(strand.path[0].body)) for strand in chain),
+            2 * about <= len(chain),
+            exchanges,
+            sum(_is_gone_on_from(reply) for strand in chain for laid in strand.calls for reply in laid.replies),
+            not self._known._voices.is_errand(chain[-1].voice),
+            chain[-1].end.place,
+        )
+
+    def _with_unanswered(self, path: list[Node]) -> list[Node]:
+        """With what the person said last, and got no answer to."""
+        for laid in reversed(self._known.laid):
+            if laid.call.is_answered or laid.is_errand:
+                continue
+            further = list(laid.tip.upward())[::-1]
+            if path[-1] in further and self._is_said(laid):
+                return path + further[further.index(path[-1]) + 1 :]
+        return path
+
+    def _is_said(self, laid: Laid) -> bool:
+        return not self._confirmed or laid.voice in self._confirmed or not self._asks_about_chat(laid)
+
+    def _unanswered(self) -> Rebuilt:
+        last = next((laid for laid in reversed(self._known.laid) if not laid.call.is_answered), None)
+        path = [] if last is None else list(last.tip.upward())[::-1]
+        sides = [*self._known.sides, *(laid.call for laid in self._laid)]
+        return Rebuilt(messages=[node.body for node in path], calls=[last.call] if last else [], side_calls=sides)
+
+    def _told(self, chat: Sequence[_Strand], path: list[Node]) -> Rebuilt:
+        on_path = set(path)
+        voices = {giver.voice for node in path for giver in node.given} & (self._confirmed or {chat[-1].end.voice})
+        voices.add(chat[-1].end.voice)
+        messages, places = _with_system(chat[-1].end, path)
+        others: dict[int, list[list[Mapping[str, Any]]]] = {}
+        counted: set[Laid] = set()
+        for node, place in zip(path, places, strict=True):
+            if node.role == "assistant" and node.parent is not None:
+                found = [
+                    each
+                    for each in node.parent.children
+                    if each is not node and each.role == "assistant" and self._is_other(each, voices)
+                ]
+                if found:
+                    others[place] = [[step.body for step in _branch(each)] for each in sorted(found, key=_given_at)]
+                counted |= {giver for each in found for giver in each.given}
+        used = [laid for laid in self._known.laid if laid.end in on_path]
+        off = [laid for laid in self._laid if laid not in set(used) and laid not in counted and laid.replies]
+        left = [laid for laid in off if self._is_left(laid, chat, voices)]
+        sides = [laid.call for laid in off if laid not in set(left)]
+        return Rebuilt(
+            messages=messages,
+            alternatives=others,
+            partial=frozenset(
+                place for node, place in zip(path, places, strict=True) if node.given and not _is_finished(node)
+            ),
+            calls=[laid.call for laid in used],
+            side_calls=sorted([*self._known.sides, *sides], key=lambda call: call.order),
+            begins_amid=self._begins_amid(path),
+            left_out=len({laid.tip for laid in left if laid.tip.role == "user"}),
+        )
+
+    def _begins_amid(self, path: Sequence[Node]) -> bool:
+        """Whether something was said before the first answer that a call gave; a greeting is no answer."""
+        if any(laid.call.source == "import" for laid in self._laid):
+            return False
+        before = list(takewhile(lambda node: not node.given, path))
+        return len(before) < len(path) and any(
+            node.role == "assistant" and any(each.role == "user" for each in before[:place])
+            for place, node in enumerate(before)
+        )
+
+    def _is_other(self, node: Node, voices: set[int]) -> bool:
+        """Whether a message is another response to the history of the one on the path, and was not broken off."""
+        if not node.given:
+            return True
+        return any(
+            laid.call.status == "ok" and laid.voice in voices and self._may_be_other(laid) for laid in node.given
+        )
+
+    def _may_be_other(self, laid: Laid) -> bool:
+        return not laid.is_errand and laid not in self._errands
+
+    def _is_left(self, laid: Laid, chat: Sequence[_Strand], voices: set[int]) -> bool:
+        """Whether an answer off the path was one to the person, as far as can be told."""
+        if laid.is_errand or laid in self._errands or laid.voice not in voices or laid.tip.role != "user":
+            return False
+        asked = plain(laid.tip.body)
+        texts = [text for strand in chat for role in ("user", "assistant") for text in _texts(strand, role)]
+        return not is_errand(asked) and not quotes([asked], texts)
+
+
+def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
+    """The messages of the path, with system prompts where the last call had them, and the place of each node."""
+    before: defaultdict[Node | None, list[Mapping[str, Any]]] = defaultdict(list)
+    waiting: list[Mapping[str, Any]] = []
+    is_first = True
+    for each, node in last.placed:
+        if each.is_said:
+            if node is not None:
+                before[None if is_first else node] += waiting
+                waiting, is_first = [], False
+        elif is_first and waiting and is_summary(each.body):
+            continue
+        else:
+            waiting.append(each.body)
+    before[None if is_first else last.end] += waiting
+    messages: list[Mapping[str, Any]] = list(before[None])
+    places = []
+    for node in path:
+        messages += before[node]
+        places.append(len(messages))
+        messages.append(node.body)
+    return messages, places
+
+
+def _branch(node: Node) -> list[Node]:
+    """What the assistant did from a message on, until the user spoke."""
+    branch = [node]
+    while branch[-1].role == "tool" or branch[-1].body.get("tool_calls"):
+        further = [
+            child for child in branch[-1].children if child.role != "user" and (not child.given or _is_finished(child))
+        ]
+        if not further:
+            break
+        branch.append(max(further, key=_given_at))
+    return branch
+
+
+def _is_finished(node: Node) -> bool:
+    return any(laid.call.status == "ok" for laid in node.given)
+
+
+def _given_at(node: Node) -> tuple[float, str]:
+    return (min((laid.place for laid in node.given), default=float("inf")), str(node.body))
+
+
+def _first(node: Node) -> Node:
+    return list(node.upward())[-1] if node.parent is not None else node
+
+
+def _is_gone_on_from(node: Node) -> bool:
+    return node.passed > 0
+
+
+def _model(laid: Laid) -> str | None:
+    return laid.call.model
+
+
+def _manner(laid: Laid) -> tuple[Any, ...]:
+    return laid.voice, laid.call.model, laid.call.details.partition('"usage"')[0]
+
+
+def _texts(strand: _Strand, role: str) -> list[str]:
+    return [text for node in strand.path if node.role == role and (text := plain(node.body))]
+
+
+def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
+    return quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
+
+
+def _is_about(strand: _Strand, other: _Strand) -> bool:
+    """Whether a strand is an errand of the other: it quotes it, or its task and result are a call's there."""
+    if _quotes_strand(strand, other) and not _quotes_strand(other, strand):
+        return True
+    deeds = "\n".join(
+        str(node.body.get("tool_calls") or "") + (plain(node.body) if node.role == "tool" else "")
+        for node in other.path
+    )
+    return any(len(text) > 8 and says(deeds, text) for text in (*_texts(strand, "user"), *_texts(strand, "assistant")))

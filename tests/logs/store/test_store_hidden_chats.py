@@ -1,0 +1,253 @@
+"""Whatever an app does to its histories, what is exported is what the person said and saw, each message once.
+
+Where a chat has an id, it comes out whole. Without one it does too, or it is split, and a note counts that. What no
+reading of the calls can tell is not asked for, and said where it is left out (`_is_knowable`, `stories`, `apps`).
+"""
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.apps import SIDES, App, Exchange, Step, Story, a_little_late, play
+
+from collab_sdk.logs import ConversationStore
+from collab_sdk.logs.store import database
+
+SAID = (
+    "yes", "ok", "thanks", "no", "yes please", "Where is my order?", "Can I still change the size?",
+    "How much is shipping?", "I would like to return the shoes.", "It should go to Berlin.",
+)  # fmt: skip
+REPLIES = (
+    "Done.", "Sure.", "You're welcome!", "Could you give me the number of the order?", "It was shipped on Monday.",
+    "Is there anything else?", "Shipping is free from 50 euros on.", "Which size do you need?",
+)  # fmt: skip
+TOOLS = ("look_up", "ship", "research", "write")
+
+WHOLE = ("whole", "response", "shown")
+SIDES_OVER_HISTORY = [name for name, side in SIDES.items() if not side.alone]
+SIDES_ALONE = [name for name, side in SIDES.items() if side.alone]
+APPENDED = [name for name in SIDES if name.startswith("appended")]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_waiting_for_the_disk():
+    """No power is cut here, and there are hundreds of stores."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(database, "PRAGMAS", (*database.PRAGMAS, "synchronous = OFF"))
+        yield
+
+
+class Words:
+    """What is said: from a few texts that repeat themselves, or each text with a number of its own."""
+
+    def __init__(self, draw, *, are_distinct):
+        self.draw, self.are_distinct, self.given = draw, are_distinct, 0
+
+    def pick(self, texts):
+        text = self.draw(st.sampled_from(texts))
+        self.given += 1
+        return f"{text} ({100 + self.given})" if self.are_distinct else text
+
+
+@st.composite
+def exchanges(draw, words, app, *, depth=0):
+    """An exchange. Where the history that is sent is short, nothing tells a reply asked for anew from the next one."""
+    shows_its_place = words.are_distinct and (app.history in ("whole", "response") or app.size >= 4)
+    is_whole = app.history in ("whole", "response")
+    may_repeat = (is_whole or shows_its_place) and app.shown != "turn"
+    steps = ()
+    if (app.history not in ("window", "budget") or app.size >= 3) and app.shown != "turn":
+        may_delegate = app.marked or (app.ids != "none" and app.history not in ("server",))
+        inner = st.lists(st.sampled_from(["boots", "sandals", "laces"]), max_size=5 if may_delegate else 0)
+        step = st.builds(
+            lambda tool, argument, result, inner: Step(
+                tool=tool, argument=words.pick([argument]), result=words.pick([result]), inner=tuple(inner)
+            ),
+            st.sampled_from(TOOLS),
+            st.sampled_from(["order 1042", "the newest boots"]),
+            st.sampled_from(["shipped", "2 pairs are left", "none found"]),
+            inner,
+        )
+        if draw(st.integers(0, 3)) == 0:
+            steps = draw(st.lists(st.lists(step, min_size=1, max_size=2).map(tuple), min_size=1, max_size=2).map(tuple))
+    said, reply = words.pick(SAID), words.pick(REPLIES)
+    drafts = ()
+    if depth == 0 and may_repeat and app.history != "budget" and not app.template and draw(st.integers(0, 5)) == 0:
+        drafts = tuple(draw(exchanges(words, app, depth=1)) for _ in range(draw(st.integers(1, 2))))
+    others = st.lists(
+        st.sampled_from(["Let me see.", "Certainly.", "Of course!"]).map(lambda text: words.pick([text])), max_size=1
+    )
+    may_ask_anew = may_repeat and draw(st.integers(0, 3)) == 0
+    return Exchange(
+        said=said,
+        reply=reply,
+        status=draw(st.sampled_from(["ok"] * 9 + ["partial"])),
+        steps=steps,
+        attempts=tuple(draw(st.lists(st.sampled_from(["failed", "cancelled", "partial"]), max_size=1)))
+        if app.history != "server"
+        else (),
+        rejected=tuple(draw(others)) if may_ask_anew else (),
+        reconsidered=tuple(draw(others)) if may_ask_anew and app.history == "whole" and app.clock == "steady" else (),
+        drafts=drafts,
+        stored=draw(st.sampled_from([None, None, None, reply + "\n\n-- The shoe shop", reply[:-1]]))
+        if app.history not in ("response", "server") and not app.shown
+        else None,
+    )
+
+
+@st.composite
+def apps(draw):
+    """An app of which the calls tell what was said."""
+    history = draw(st.sampled_from(["whole", "whole", "window", "window", "budget", "summary", "response", "server"]))
+    size = {"window": st.integers(1, 7), "budget": st.integers(150, 500), "summary": st.integers(2, 4)}
+    size = draw(size.get(history, st.just(4)))
+    shown = draw(st.sampled_from(["", "", "", "chat", "turn"])) if history in ("whole", "window") else ""
+    is_whole = history in ("whole", "response") or shown == "chat"
+    is_stateless = not is_whole and (history == "server" or size < 3)
+    ids = draw(st.sampled_from(["named", "named", "named", "none"]))
+    if history == "server" or is_stateless or shown == "turn":
+        ids = "named"
+    marked = draw(st.booleans())
+    clock = draw(st.sampled_from(["steady", "equal", "zero", "skewed", "jumping"])) if is_whole else "steady"
+    sides = []
+    if draw(st.booleans()):
+        allowed = list(SIDES)
+        if not marked and (is_stateless or ids == "none"):
+            allowed = SIDES_ALONE
+        if clock != "steady" and not marked:
+            allowed = SIDES_ALONE
+        sides = draw(st.lists(st.sampled_from(allowed), max_size=3, unique=True))
+    return App(
+        history=history,
+        size=size,
+        summary=draw(st.sampled_from(["system message", "system prompt", "user", "assistant", "pair", "acknowledged"])),
+        system=draw(st.sampled_from(["none", "fixed", "fixed", "time", "facts"])),
+        template=not shown and history in ("whole", "summary") and draw(st.integers(0, 3)) == 0,
+        shown=shown,
+        ids=ids,
+        clock=clock,
+        sides=tuple(sides),
+        marked=marked,
+    )
+
+
+@st.composite
+def stories(draw, app, *, longest):
+    words = Words(draw, are_distinct=app.ids == "none" or app.clock != "steady" or draw(st.booleans()))
+    is_greeted = app.history != "budget" and app.size > 1 and app.shown != "turn"  # else no call holds it
+    greeting = draw(st.sampled_from(["", "", "Hello! How can I help?"])) if is_greeted else ""
+    chat = [draw(exchanges(words, app)) for _ in range(draw(st.integers(1, longest)))]
+    return Story(exchanges=tuple(chat), greeting=greeting, user=draw(st.sampled_from([None, "ann", "bob"])))
+
+
+def read(calls, *, cuts=()):
+    """What a store makes of the calls: its conversations, by id the listing, and the notes."""
+    notes = Counter()
+    with TemporaryDirectory() as folder, ConversationStore(Path(folder) / "chats.db") as store:
+        for start, end in zip([0, *cuts], [*cuts, len(calls)], strict=True):
+            store.record(calls[start:end])
+        conversations = list(store.conversations(notes=notes))
+        listed = {chat.id: chat for chat in store.listing()}
+    return conversations, listed, notes
+
+
+def spoken(conversation):
+    return [message for message in conversation.messages if message.role != "system"]
+
+
+def is_said(message, saying):
+    calls = tuple((call["function"]["name"], call["function"]["arguments"]) for call in message.tool_calls)
+    return message.role == saying.role and message.content in saying.texts and calls == saying.calls
+
+
+def says(conversation, said):
+    """Whether the conversation is these sayings."""
+    messages = spoken(conversation)
+    return len(messages) == len(said) and all(map(is_said, messages, said))
+
+
+def is_part(conversation, said):
+    """Whether it is some of these sayings, one after the other."""
+    messages = spoken(conversation)
+    starts = range(len(said) - len(messages) + 1)
+    return any(all(map(is_said, messages, said[start:])) for start in starts)
+
+
+def readings(chat, app):
+    """What a chat may be taken for: what was said; where an edited message led further before, also that."""
+    longer = [branch for branch in chat.abandoned if len(branch) > len(chat.said) or app.clock != "steady"]
+    return [chat.said, *longer]
+
+
+def check(played, app, conversations, listed, notes):
+    for conversation in conversations:
+        others = {message.content for each in conversation.alternatives.values() for other in each for message in other}
+        assert not others & played.beside, "what was said beside a chat is no alternative"
+    if app.ids == "none":
+        check_unnamed(played, app, conversations, notes)
+        return
+    by_id = {conversation.id: conversation for conversation in conversations}
+    assert len(by_id) == len(conversations)
+    for chat in played.chats:
+        [id] = chat.ids
+        assert any(says(by_id[id], reading) for reading in readings(chat, app)), show(by_id[id], chat)
+    assert set(by_id) == {id for chat in played.chats for id in chat.ids}
+
+
+def check_unnamed(played, app, conversations, notes):
+    whole = [
+        any(says(conversation, reading) for conversation in conversations for reading in readings(chat, app))
+        for chat in played.chats
+    ]
+    for conversation in conversations:
+        assert any(
+            is_part(conversation, reading) for chat in played.chats for reading in (chat.said, *chat.abandoned)
+        ), show(conversation, *played.chats)
+    assert len(conversations) == len(played.chats) or sum(notes.values()) or any(c.abandoned for c in played.chats)
+    if not all(whole):
+        assert sum(notes.values()), "a chat was split without a word"
+    said = sum(len(chat.said) + sum(map(len, chat.abandoned)) for chat in played.chats)
+    assert sum(len(spoken(conversation)) for conversation in conversations) <= said
+
+
+def show(conversation, *chats):
+    def line(role, text, calls):
+        return f"  {role}: {text!r} {calls or ''}"
+
+    read = [line(m.role, m.content, [c["function"]["name"] for c in m.tool_calls]) for m in spoken(conversation)]
+    said = [["-- said:", *(line(s.role, min(s.texts), s.calls) for s in chat.said)] for chat in chats]
+    return "\n".join(["", f"read ({conversation.id}):", *read, *(text for each in said for text in each)])
+
+
+@st.composite
+def runs(draw, *, longest=5, most=3):
+    app = draw(apps())
+    number = draw(st.integers(1, most))
+    told = [draw(stories(app, longest=longest)) for _ in range(number)]
+    order = draw(st.lists(st.integers(0, number - 1), max_size=8))
+    return app, told, order
+
+
+def check_run(run, data):
+    app, told, order = run
+    played = play(app, told, order=order)
+    calls = a_little_late(played.calls, data.draw(st.integers(0, 9)))
+    calls += data.draw(st.lists(st.sampled_from(calls), max_size=2))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(calls)), max_size=2)))
+    check(played, app, *read(calls, cuts=cuts))
+
+
+@settings(max_examples=120, derandomize=True)
+@given(runs(), st.data())
+def test_what_is_exported_is_the_hidden_chat(run, data):
+    check_run(run, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, suppress_health_check=list(HealthCheck))
+@given(runs(longest=9, most=4), st.data())
+def test_what_is_exported_is_the_hidden_chat_of_many_more_apps(run, data):
+    check_run(run, data)
