@@ -126,6 +126,12 @@ def says(text: str, part: str) -> bool:
     return False
 
 
+def quotes(asked: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether messages have what was said elsewhere in them: several texts, or one of some length."""
+    found = {text for text in texts if any(text != each and says(each, text) for each in asked)}
+    return len(found) > 1 or any(len(text.split()) > 3 for text in found)
+
+
 def plain(body: Mapping[str, Any]) -> str:
     """The text of a message, without the spaces around it."""
     content = body.get("content")

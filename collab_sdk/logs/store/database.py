@@ -224,7 +224,7 @@ def _problem(error: sqlite3.Error) -> str:
     if code == sqlite3.SQLITE_FULL:
         return "cannot grow, the disk is full: free space; nothing of this write was kept"
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"is damaged or no database ({error}): move it away, or restore a copy"
+        return f"is damaged or no database ({' '.join(str(error).split())}): move it away, or restore a copy"
     if code == sqlite3.SQLITE_READONLY:
         return "cannot be written: permission denied"
     return f"cannot be used: {reason(error)}"

@@ -53,17 +53,19 @@ _PASSING_THROUGH = """
 """
 _WAITING = """
     SELECT id FROM calls WHERE last = ? AND anchor IS NULL AND named = 0 AND previous IS NULL AND user IS ?
-    AND (ended, depth, tie) >= (?, ?, ?)
 """
 _SAYING = """
     SELECT message, conversation FROM replies JOIN calls ON calls.id = replies.call
-    WHERE replies.own = ? AND replies.user IS ? AND (replies.ended, replies.depth, replies.tie) < (?, ?, ?)
-    ORDER BY replies.ended DESC, replies.depth DESC, replies.tie DESC LIMIT ?
+    WHERE replies.own = ? AND replies.user IS ? AND calls.id != ? ORDER BY replies.ended DESC LIMIT ?
 """
 _ANSWERING = """
     SELECT message, conversation FROM calls JOIN replies ON calls.id = replies.call
-    WHERE calls.said = ? AND calls.user IS ? AND (calls.ended, calls.depth, calls.tie) < (?, ?, ?)
-    ORDER BY calls.ended DESC, calls.depth DESC, calls.tie DESC LIMIT ?
+    WHERE calls.said = ? AND calls.user IS ? AND calls.id != ? ORDER BY calls.ended DESC LIMIT ?
+"""
+_GIVING = "SELECT call FROM replies WHERE said = ? AND user IS ? AND call != ? ORDER BY ended, depth, tie"
+_FOLLOWED = """
+    WITH RECURSIVE up (id) AS (VALUES (?) UNION SELECT follows FROM calls JOIN up USING (id) WHERE follows IS NOT NULL)
+    SELECT 1 FROM up WHERE id = ?
 """
 
 
@@ -114,7 +116,7 @@ def announce(
         for anchor in {call.anchor for call in passing if call.anchor is not None}:
             _match(db, anchor, user, since=min(call.order for call in passing if call.anchor == anchor))
     _match(db, said, user, since=order)
-    waiting = db.execute(_WAITING, (own, user, *order)).fetchall()
+    waiting = db.execute(_WAITING, (own, user)).fetchall()
     if response is not None:
         waiting += db.execute("SELECT id FROM calls WHERE previous = ? AND named = 0", (response,)).fetchall()
     for call in _in_order(db, waiting):
@@ -154,6 +156,9 @@ def _match(db: sqlite3.Connection, anchor: bytes, user: str | None, *, since: Or
     detach(db, late)
     for call in late:
         follows = _followed_by(db, anchor, call)
+        if follows is None:
+            move(db, call.id, orphanage(db, call.id))
+            continue
         placed = (anchor, places[call.id], follows, call.id)
         db.execute("UPDATE calls SET anchor = ?, anchored = ?, follows = ? WHERE id = ?", placed)
         db.execute(_CLAIM, (follows, anchor))
@@ -166,14 +171,17 @@ def _anchored(db: sqlite3.Connection, calls: Sequence[Claimant]) -> list[tuple[i
     return [db.execute(anchored, (call.id,)).fetchone() for call in calls]
 
 
-def _followed_by(db: sqlite3.Connection, anchor: bytes, call: Claimant) -> int:
-    """The id of the call that `call` goes on from."""
+def _followed_by(db: sqlite3.Connection, anchor: bytes, call: Claimant) -> int | None:
+    """The id of the call that `call` goes on from; None where all that gave the reply go on from it."""
     free = db.execute(_LATEST_GIVING, (anchor, call.user, False, *call.order)).fetchone()
     like = free or db.execute(_FOLLOWED_BY_LIKE, (anchor, call.user, call.id, *call.order)).fetchone()
     latest = like or db.execute(_LATEST_GIVING, (anchor, call.user, True, *call.order)).fetchone()
     if latest is not None:
         return int(latest[0])
-    raise sqlite3.IntegrityError(f"nobody gave the reply that call {call.id} goes on from")
+    for [giver] in db.execute(_GIVING, (anchor, call.user, call.id)).fetchall():  # by a clock that went ahead
+        if db.execute(_FOLLOWED, (giver, call.id)).fetchone() is None:
+            return int(giver)
+    return None
 
 
 def _anchor(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int | None]:
@@ -199,10 +207,10 @@ def _loosely(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int 
     if not last:
         return None, None
     said = [Spoken(each.own, each.body) for each in history[: last + 1]]
-    found = db.execute(_SAYING, (history[last].own, call.user, *call.order, CANDIDATES)).fetchall()
-    reworked = db.execute(_ANSWERING, (history[last - 1].said, call.user, *call.order, CANDIDATES)).fetchall()
+    found = db.execute(_SAYING, (history[last].own, call.user, call.id, CANDIDATES)).fetchall()
+    reworked = db.execute(_ANSWERING, (history[last - 1].said, call.user, call.id, CANDIDATES)).fetchall()
     best: tuple[int, set[int], int] = (0, set(), 0)
-    for message, conversation in found + reworked:
+    for message, conversation in found + reworked:  # whatever the clocks say
         known = [Spoken(each.own, each.body) for each in reversed(spoken(db, message))]
         if not is_alike(known[0].body, said[-1].body) or not _agrees(seen := agreement(said, known)):
             continue

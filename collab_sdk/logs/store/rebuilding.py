@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, takewhile
 from typing import Any
 
-from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, says
+from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, quotes, says
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
 from collab_sdk.logs.store.voices import Voices, is_errand
 
@@ -65,6 +65,8 @@ class Laid:
     replies: list[Node] = field(default_factory=list)
     placed: list[tuple[StoredBody, Node | None]] = field(default_factory=list)
     """Its history, system prompts included, and where each message was laid."""
+    is_short: bool = False
+    """Its history is less than what was said by then: a window, or a summary."""
     is_errand: bool = False
     """It ends with the assistant's own words, or asks for something about the chat: nobody's message."""
 
@@ -150,7 +152,7 @@ class _Known:
         self._voices = Voices()
         self._latest = self.root
         """The end of what was last answered."""
-        self._last_alone: set[int] = set()
+        self.last_alone: set[int] = set()
         """Voices that are sent the last message alone."""
 
     def hear(self, calls: Sequence[StoredCall]) -> None:
@@ -158,19 +160,19 @@ class _Known:
         asked: defaultdict[int, set[bytes]] = defaultdict(set)
         growing: set[int] = set()
         for call in calls:
-            history = self._tree.path(call.history)
+            history = self._tree.history(call)
             said = [each for each in history if each.is_said]
             voice = self._voices.of(history, call)
             asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
             if sum(each.body.get("role") == "user" for each in said) > 1:
                 growing.add(voice)
-        self._last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
+        self.last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
 
     def lay(self, call: StoredCall) -> None:
         if call.is_side:
             self.sides.append(call)
             return
-        history = self._tree.path(call.history)
+        history = self._tree.history(call)
         replies = [self._tree.bodies[reply] for reply in call.replies]
         voice = self._voices.of(history, call)
         if call.shown is not None:
@@ -251,7 +253,7 @@ class _Known:
         spoken = [Spoken(each.own, each.body) for each in said]
         place, found, seen = self._best(spoken)
         if len(said) == 1 and self._is_said_again(laid, found):
-            place, found, seen = -1, self.root, None
+            place, found, seen = 0, self._new(self.root, said[0]), None
         nodes: dict[int, Node] = {}
         if seen is not None:
             for edited, node in seen.edits:
@@ -268,6 +270,11 @@ class _Known:
             nodes[each.id] = node
         laid.tip = node
         laid.placed = [(each, nodes.get(each.id)) for each in history]
+        laid.is_short = (
+            bool(seen and (seen.above or seen.left))
+            or (seen is None and first > place + 1)
+            or any(is_summary(each.body) for each in history[:2] if not each.is_said)
+        )
         if seen is None or seen.is_whole:
             above = self.root
             for each in history:
@@ -280,7 +287,7 @@ class _Known:
         Another voice that is sent it, or another attempt at an answer that was broken off, means the same message.
         """
         last = next((each for each in reversed(self.laid) if each.end is self._latest), None)
-        if laid.voice not in self._last_alone or last is None:
+        if laid.voice not in self.last_alone or last is None:
             return False
         if found.parent is self.root and self._latest.parent is not found:
             return True
@@ -315,17 +322,17 @@ class _Known:
                     _take_edit(child, Spoken(message.own, message.body))
                     self._nodes[message.own].append(child)
                     return child
+        return self._new(parent, message)
+
+    def _new(self, parent: Node, message: StoredBody) -> Node:
         node = Node(parent=parent, body=message.body, keys={message.own})
         parent.children.append(node)
         self._nodes[message.own].append(node)
         return node
 
     def _reply(self, laid: Laid, reply: StoredBody) -> None:
-        node = next((child for child in laid.tip.children if reply.own in child.keys), None)
-        if node is None:
-            node = Node(parent=laid.tip, body=reply.body, keys={reply.own})
-            laid.tip.children.append(node)
-            self._nodes[reply.own].append(node)
+        known = next((child for child in laid.tip.children if reply.own in child.keys), None)
+        node = known or self._new(laid.tip, reply)
         node.given.append(laid)
         laid.replies.append(node)
         self._by_message.setdefault(reply.id, node)
@@ -477,7 +484,7 @@ class _Reading:
         return None
 
     def _credit(self, laid: Laid, latest: Laid) -> tuple[Any, ...]:
-        """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, whole, last."""
+        """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, the last."""
         return (
             any(_is_gone_on_from(reply) for reply in laid.replies) and laid.voice in self._confirmed,
             laid.call.shown is not None,
@@ -541,10 +548,15 @@ class _Reading:
         return max(chains, key=lambda chain: self._rank(chain, chains))
 
     def _goes_on(self, chain: Sequence[_Strand], strand: _Strand) -> bool:
-        """Whether a strand that shares nothing with a chain comes after it: the same voice, once the chain is over."""
+        """Whether a strand that shares nothing with a chain comes after it: the same voice, once the chain is over.
+
+        A voice that is always sent all that was said is in another chat, where it is not.
+        """
         last = chain[-1]
+        is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
         return (
-            strand.begin > max(laid.place for laid in last.calls)
+            (is_short or strand.voice in self._known.last_alone)
+            and strand.begin > max(laid.place for laid in last.calls)
             and (strand.voice == last.voice or {strand.voice, last.voice} <= self._confirmed)
             and _model(strand.end) == _model(last.end)
             and not is_errand(plain(strand.path[0].body))
@@ -644,7 +656,7 @@ class _Reading:
             return False
         asked = plain(laid.tip.body)
         texts = [text for strand in chat for role in ("user", "assistant") for text in _texts(strand, role)]
-        return not is_errand(asked) and not _quotes([asked], texts)
+        return not is_errand(asked) and not quotes([asked], texts)
 
 
 def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
@@ -712,14 +724,8 @@ def _texts(strand: _Strand, role: str) -> list[str]:
     return [text for node in strand.path if node.role == role and (text := plain(node.body))]
 
 
-def _quotes(asked: Sequence[str], texts: Sequence[str]) -> bool:
-    """Whether messages have what was said elsewhere in them: several texts, or one of some length."""
-    found = {text for text in texts if any(text != each and says(each, text) for each in asked)}
-    return len(found) > 1 or any(len(text.split()) > 3 for text in found)
-
-
 def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
-    return _quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
+    return quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
 
 
 def _is_about(strand: _Strand, other: _Strand) -> bool:

@@ -10,21 +10,29 @@ from collab_sdk.logs.store.tree import StoredBody, StoredCall
 ALIKE = 0.6
 COMPARED = 2_000
 """Characters of a system prompt that are compared with others."""
-_OF_THE_CHAT = (
-    r"(?:conversations?|chats?|dialogues?|discussion|exchange|transcript|messages?|chat_history|history|above|user'?s?)"
-)
+_VERBS = """
+    assess categori[sz]e choose classify condense create evaluate extract find generate give invent judge label make
+    name pick produce propose provide rate rephrase return rewrite score suggest summari[sz]e title write
+"""
+_OF_THE_CHAT = """
+    above chat_history chats? conversations? dialogues? discussion exchange history messages? transcript user'?s?
+"""
+_AIMS = r"""
+    categor\w+ classif\w+ condense emoji evaluat\w+ facts follow[-\s]?ups? grade guard\w* harm\w* headings? intents?
+    judge keywords? label memor(?:y|ies) moderat\w+ name polic(?:y|ies) queries rat(?:e|ing) rephrase rewrite
+    rout(?:e|er|ing) safe scores? search\squer(?:y|ies) standalone subject\slines? suggested suggestions?
+    summar(?:y|i[sz]e|ies) tags? titles? topics? toxic\w* unsafe
+"""
+
+
+def _any_of(words: str) -> str:
+    return rf"\b(?:{'|'.join(words.split())})\b"
+
+
 _ERRAND = re.compile(
-    rf"\b(?:generate|create|write|suggest|give|provide|propose|come up with|return|produce|make|invent|choose|pick|find|"
-    rf"summari[sz]e|name|label|categori[sz]e|classify|rate|score|judge|evaluate|assess|extract|rephrase|rewrite|condense|title)\b"
-    rf".{{0,160}}\b{_OF_THE_CHAT}\b|<chat_history>|^#+\s*task\b",
-    re.IGNORECASE | re.DOTALL,
+    rf"{_any_of(_VERBS)}.{{0,160}}{_any_of(_OF_THE_CHAT)}|<chat_history>|^#+\s*task\b", re.IGNORECASE | re.DOTALL
 )
-_AIM = re.compile(
-    r"\b(?:titles?|headings?|subject lines?|follow[- ]?ups?|suggestions?|suggested|tags?|keywords?|topics?|name|summar(?:y|i[sz]e|ies)|"
-    r"safe|unsafe|moderat\w+|guard\w*|polic(?:y|ies)|toxic\w*|harm\w*|rout(?:e|er|ing)|intents?|classif\w+|categor\w+|label|"
-    r"rat(?:e|ing)|scores?|judge|evaluat\w+|grade|rephrase|rewrite|standalone|condense|search quer(?:y|ies)|queries|facts|memor(?:y|ies)|emoji)\b",
-    re.IGNORECASE,
-)
+_AIM = re.compile(_any_of(_AIMS), re.IGNORECASE)
 
 
 class Voices:

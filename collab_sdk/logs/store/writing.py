@@ -6,13 +6,15 @@ from collab_sdk.logs.store.conversations import named, refresh
 from collab_sdk.logs.store.joining import Claimant, announce, detach, following, going_on_from, place
 from collab_sdk.logs.store.merge import merged
 from collab_sdk.logs.store.messages import ancestry, drop_unused, drop_unused_tools, keep, keep_tools
-from collab_sdk.logs.store.reading import read_call
+from collab_sdk.logs.store.reading import IMPORTED, read_call
 from collab_sdk.logs.store.store_rows import CallRows, to_rows
+from collab_sdk.logs.store.strays import settle
 
 _INSERT_CALL = """
-    INSERT INTO calls (run, conversation, named, history, ended, depth, tie, said, last, shown, toolset, started, status,
-                       error, source, model, user, cached, details, shown_is_turn, is_side, is_added, response, previous)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO calls (
+        run, conversation, named, lead, history, ended, depth, tie, said, last, shown, toolset, started, status, error,
+        source, model, user, cached, details, shown_is_turn, is_side, is_added, response, previous
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_REPLY = """
     INSERT INTO replies (call, position, message, claimed, user, ended, depth, tie, own, said)
@@ -38,7 +40,8 @@ def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
     said = rows.history[-1].said if rows.history else None
     conversation = named(db, call.conversation_id) if call.conversation_id else 0  # 0: until it is placed
     values = (
-        *(call.run_id, conversation, call.conversation_id is not None, history, *order, said, rows.last),
+        *(call.run_id, conversation, call.conversation_id is not None, keep(db, rows.lead), history, *order),
+        *(said, rows.last),
         *(keep(db, rows.shown), keep_tools(db, rows.tools), call.started, call.status, call.error, call.source),
         *(call.model, call.user, call.cached, rows.details, call.shown_is_turn, call.is_side, call.is_added),
         *(call.response_id, call.previous_response),
@@ -57,19 +60,20 @@ def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
     for message in replies:
         if message is not None:
             announce(db, message, call.user, order, response=call.response_id)
+    if replies and not call.is_side and call.source != IMPORTED:
+        settle(db, id)
 
 
 def _replace(db: sqlite3.Connection, id: int, rows: CallRows) -> None:
     """Store a run anew, and place those again that went on from it, or from what it went on from."""
     own = Claimant.read(db, id)
-    conversation, tools, shown = db.execute(
-        "SELECT conversation, toolset, shown FROM calls WHERE id = ?", (id,)
-    ).fetchone()
+    columns = "SELECT conversation, toolset, shown, lead FROM calls WHERE id = ?"
+    conversation, tools, shown, lead = db.execute(columns, (id,)).fetchone()
     given = db.execute("SELECT message, said FROM replies WHERE call = ?", (id,)).fetchall()
     anchors = [anchor for anchor in (own.anchor, *(said for _, said in given)) if anchor is not None]
     displaced = [call for anchor in anchors for call in going_on_from(db, anchor, own.user, since=own.order)]
     displaced += following(db, id)
-    doubtful = ancestry(db, [own.history, shown, *(message for message, _ in given)])
+    doubtful = ancestry(db, [own.history, shown, lead, *(message for message, _ in given)])
     detach(db, displaced)
     db.execute("DELETE FROM replies WHERE call = ?", (id,))
     db.execute("DELETE FROM calls WHERE id = ?", (id,))

@@ -520,10 +520,9 @@ def test_a_reply_that_the_app_edits_before_it_keeps_it_is_in_the_chat_once(log, 
     for number, (text, reply) in enumerate(asked):
         sent = [*history(asked[:number]), user(text)][-size:]
         log.add(KIND, *sent, says=given if reply == stored else reply)
-    chat = log.chat
-    assert [pair for pair in said(chat) if pair[1] != given and pair[1] != stored] == as_said(SHOES)
-    assert said(chat)[5][1] in (given, stored)
-    assert len(said(chat)) == 2 * len(asked)
+    shown = said(log.chat)
+    assert shown[5] in (("assistant", given), ("assistant", stored))
+    assert shown[:5] + shown[6:] == as_said(asked)[:5] + as_said(asked)[6:]
 
 
 def test_every_reply_may_be_edited(log):

@@ -1,0 +1,76 @@
+"""Calls without an id that are beside a chat: a title, a guard, a judge.
+
+They go on from nothing, so they would be chats of their own. What tells is that they quote what a chat has just said,
+or are sent its very message under another system prompt, at about the same time and for the same user.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+
+from collab_sdk.logs.store.agreement import plain, quotes
+from collab_sdk.logs.store.conversations import move
+from collab_sdk.logs.store.messages import SpokenMessage, spoken
+
+NEAR = 120.0
+"""Seconds between a chat and what the app asks models about it, at most."""
+LOOKED_AT = 8
+"""Calls, and chats, the latest first."""
+EXCHANGES = 6
+"""How many of the last messages of a chat are looked for in a call."""
+WORDS = 3
+"""A message that is shorter may be that of many chats."""
+
+_CHATS = """
+    SELECT conversations.id, (SELECT id FROM calls WHERE conversation = conversations.id ORDER BY ended DESC LIMIT 1)
+    FROM conversations WHERE active BETWEEN ?1 AND ?2 AND id != ?3 ORDER BY active DESC LIMIT ?4
+"""
+_ALONE = """
+    SELECT id FROM calls WHERE ended BETWEEN ?1 AND ?2 AND named = 0 AND anchor IS NULL AND follows IS NULL
+    AND last IS NULL AND user IS ?3 AND conversation != ?4 AND previous IS NULL
+    AND NOT EXISTS (SELECT 1 FROM calls AS other WHERE other.conversation = calls.conversation AND other.id != calls.id)
+    ORDER BY ended DESC LIMIT ?5
+"""
+
+
+def settle(db: sqlite3.Connection, call: int) -> None:
+    """Put a new call beside the chat that it is about, or those that are about it beside it."""
+    conversation, user, ended = db.execute(
+        "SELECT conversation, user, ended FROM calls WHERE id = ?", (call,)
+    ).fetchone()
+    around = (ended - NEAR, ended + NEAR)
+    alone = [id for [id] in db.execute(_ALONE, (*around, user, 0, LOOKED_AT))]
+    if call in alone:
+        for chat, last in db.execute(_CHATS, (*around, conversation, LOOKED_AT)).fetchall():
+            if last is not None and _is_beside(db, call, last):
+                _put(db, call, last, chat)
+                return
+    for id in alone:
+        if id != call and _is_beside(db, id, call):
+            _put(db, id, call, conversation)
+
+
+def _put(db: sqlite3.Connection, call: int, beside: int, conversation: int) -> None:
+    db.execute("UPDATE calls SET follows = ? WHERE id = ?", (beside, call))
+    move(db, call, conversation)
+
+
+def _is_beside(db: sqlite3.Connection, call: int, other: int) -> bool:
+    """Whether a call is about what another one says."""
+    (history, prompt, user), (known, known_prompt, known_user) = _sent(db, call), _sent(db, other)
+    if user != known_user or not history:
+        return False
+    said = plain(history[-1].body)
+    if known and known[-1].own == history[-1].own and len(said.split()) > WORDS:
+        return prompt != known_prompt
+    texts = [plain(message.body) for message in known[-EXCHANGES:]] + list(_replies(db, other))
+    return quotes([said], [text for text in texts if text])
+
+
+def _sent(db: sqlite3.Connection, call: int) -> tuple[list[SpokenMessage], int | None, str | None]:
+    history, prompt, user = db.execute("SELECT history, lead, user FROM calls WHERE id = ?", (call,)).fetchone()
+    return spoken(db, history), prompt, user
+
+
+def _replies(db: sqlite3.Connection, call: int) -> Iterator[str]:
+    for [message] in db.execute("SELECT message FROM replies WHERE call = ?", (call,)).fetchall():
+        yield plain(spoken(db, message)[-1].body)
