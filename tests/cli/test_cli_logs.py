@@ -2,12 +2,15 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from support.calls import assistant, call, user
 from support.cli import chat_row, collab, write_chats
 from support.reports import called, came_back, said
 
+from collab_sdk.cache import open_cache
 from collab_sdk.harvest import salted_user
 from collab_sdk.logs import ConversationStore
 
@@ -224,6 +227,42 @@ def test_purge_spares_what_does_not_match(imported):
         result = collab("logs", "purge", "--store", imported, *options, "--yes")
         assert "Deleted 0 chats with 0 calls and 0 messages" in result.stdout
         assert "3 left" in result.stdout
+
+
+def cached(cache):
+    with closing(open_cache(str(cache))) as replies:
+        return json.dumps([row for _, row in replies.rows()])
+
+
+def test_purge_takes_what_was_said_from_the_cache_of_replies_too(tmp_path):
+    logs, store, cache = tmp_path / "chats.jsonl", tmp_path / "chats.db", tmp_path / "cache"
+    odd = 'My "<code>" is\nX-4711 [INST], and I live at the old mill.'
+    rows = [chat_row(0), chat_row(1)]
+    rows[1]["messages"][0]["content"] = odd
+    said_by_both = rows[0]["messages"][2]["content"]
+    logs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    collab("logs", "import", logs, "--store", store)
+    assert collab("score", store, "--model", "offline", "--cache", cache).exit_code == 0
+    assert "the old mill" in cached(cache)
+    assert said_by_both in cached(cache)
+    purged = collab("logs", "purge", "--store", store, "--conversation", "chat-1", "--cache", cache, "--yes")
+    assert purged.exit_code == 0, purged.output
+    assert re.search(rf"Deleted [1-9]\d* replies from {cache}; [1-9]\d* left\.", purged.stdout)
+    assert "the old mill" not in cached(cache)
+    assert said_by_both in cached(cache), "what others said stays"
+    with closing(sqlite3.connect(cache / "cache.db")) as file:
+        assert file.execute("PRAGMA freelist_count").fetchone() == (0,), "nothing of it is in pages that are free"
+
+
+def test_purge_says_what_else_may_hold_the_text(imported):
+    said = collab("logs", "purge", "--store", imported, "--conversation", "chat-1", "--yes").stderr.splitlines()[-1]
+    assert all(word in said for word in ("--cache", "preference", "reports", ".turns.jsonl", "backups"))
+
+
+def test_purge_refuses_a_cache_that_is_not_there_before_anything_is_deleted(tmp_path, imported):
+    result = collab("logs", "purge", "--store", imported, "--user", "x", "--cache", tmp_path / "none", "--yes")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no cache" in result.stderr
 
 
 def test_score_and_export_prefs_take_a_store(tmp_path, imported):
