@@ -14,6 +14,7 @@ from itertools import groupby, takewhile
 from typing import Any
 
 from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, quotes, says
+from collab_sdk.logs.store.templates import typed_between, unwrapped
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
 from collab_sdk.logs.store.voices import Voices, is_errand
 
@@ -455,6 +456,7 @@ class _Reading:
             return self._unanswered()
         chat = self._chat(strands)
         path = self._with_unanswered([node for strand in chat for node in strand.path])
+        _unwrap(path)
         return self._told(chat, path)
 
     def _strands(self) -> list[_Strand]:
@@ -553,6 +555,8 @@ class _Reading:
         A voice that is always sent all that was said is in another chat, where it is not.
         """
         last = chain[-1]
+        if _retells(chain, strand):
+            return strand.voice == last.voice
         is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
         return (
             (is_short or strand.voice in self._known.last_alone)
@@ -659,6 +663,20 @@ class _Reading:
         return not is_errand(asked) and not quotes([asked], texts)
 
 
+def _unwrap(path: Sequence[Node]) -> None:
+    """Put what was typed in place of filled-in templates, where other messages of the chat teach it."""
+    asked = [node for node in path if node.role == "user"]
+    taught = [(node.wrapped, plain(node.body)) for node in asked if node.wrapped is not None]
+    for node in asked if taught else ():
+        if node.wrapped is None and (typed := unwrapped(plain(node.body), taught)):
+            node.body = {**node.body, "content": typed}
+    answers = [plain(node.body) for node in path if node.role == "assistant" and not node.body.get("tool_calls")]
+    if len(asked) > 1 and len(answers) in (len(asked), len(asked) - 1):
+        found = typed_between([plain(node.body) for node in asked], answers) or ()
+        for node, typed in zip(asked, found, strict=False):
+            node.body = {**node.body, "content": typed}
+
+
 def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
     """The messages of the path, with system prompts where the last call had them, and the place of each node."""
     before: defaultdict[Node | None, list[Mapping[str, Any]]] = defaultdict(list)
@@ -726,6 +744,15 @@ def _texts(strand: _Strand, role: str) -> list[str]:
 
 def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
     return quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
+
+
+def _retells(chain: Sequence[_Strand], strand: _Strand) -> bool:
+    """Whether a strand's message is a template that holds the chat so far as text."""
+    path = [node for part in (*chain, strand) for node in part.path]
+    asked = [plain(node.body) for node in path if node.role == "user"]
+    answers = [plain(node.body) for node in path if node.role == "assistant" and not node.body.get("tool_calls")]
+    typed = typed_between(asked, answers) if len(asked) == len(answers) else None
+    return typed is not None and typed[0] != asked[0]
 
 
 def _is_about(strand: _Strand, other: _Strand) -> bool:

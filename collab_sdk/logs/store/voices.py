@@ -12,14 +12,14 @@ COMPARED = 2_000
 """Characters of a system prompt that are compared with others."""
 _VERBS = """
     assess categori[sz]e choose classify condense create evaluate extract find generate give invent judge label make
-    name pick produce propose provide rate rephrase return rewrite score suggest summari[sz]e title write
+    name pick produce propose provide rate rephrase rewrite score suggest summari[sz]e title write
 """
 _OF_THE_CHAT = """
-    above chat_history chats? conversations? dialogues? discussion exchange history messages? transcript user'?s?
+    above chat_history chats? conversations? dialogues? discussion exchange history messages? transcript
 """
 _AIMS = r"""
     categor\w+ classif\w+ condense emoji evaluat\w+ facts follow[-\s]?ups? grade guard\w* harm\w* headings? intents?
-    judge keywords? label memor(?:y|ies) moderat\w+ name polic(?:y|ies) queries rat(?:e|ing) rephrase rewrite
+    judge keywords? label memor(?:y|ies) moderat\w+ name queries rat(?:e|ing) rephrase rewrite
     rout(?:e|er|ing) safe scores? search\squer(?:y|ies) standalone subject\slines? suggested suggestions?
     summar(?:y|i[sz]e|ies) tags? titles? topics? toxic\w* unsafe
 """
