@@ -43,13 +43,13 @@ def no_waiting_for_the_disk():
 class Words:
     """What is said: from a few texts that repeat themselves, or each text with a number of its own."""
 
-    def __init__(self, draw, *, are_distinct):
-        self.draw, self.are_distinct, self.given = draw, are_distinct, 0
+    def __init__(self, draw, *, are_distinct, first):
+        self.draw, self.are_distinct, self.given = draw, are_distinct, first
 
     def pick(self, texts):
         text = self.draw(st.sampled_from(texts))
         self.given += 1
-        return f"{text} ({100 + self.given})" if self.are_distinct else text
+        return f"{text} ({self.given})" if self.are_distinct else text
 
 
 @st.composite
@@ -145,8 +145,9 @@ def apps(draw, history, ids):
 
 
 @st.composite
-def stories(draw, app, *, longest):
-    words = Words(draw, are_distinct=app.ids == "none" or app.clock != "steady" or draw(st.booleans()))
+def stories(draw, app, *, number, longest):
+    are_distinct = app.ids == "none" or app.template or app.clock != "steady" or draw(st.booleans())
+    words = Words(draw, are_distinct=are_distinct, first=1000 * number)
     is_greeted = app.history != "budget" and app.size > 1 and app.shown != "turn"  # else no call holds it
     greeting = draw(st.sampled_from(["", "", "Hello! How can I help?"])) if is_greeted else ""
     chat = [draw(exchanges(words, app, is_first=not n)) for n in range(draw(st.integers(1, longest)))]
@@ -236,7 +237,7 @@ def show(conversation, *chats):
 def runs(draw, history, ids, *, longest=5, most=3):
     app = draw(apps(history, ids))
     number = draw(st.integers(1, most))
-    told = [draw(stories(app, longest=longest)) for _ in range(number)]
+    told = [draw(stories(app, number=n + 1, longest=longest)) for n in range(number)]
     order = draw(st.lists(st.integers(0, number - 1), max_size=8))
     return app, told, order
 
