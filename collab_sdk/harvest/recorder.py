@@ -77,7 +77,7 @@ class Recorder:
             raise UsageError(f"sample must be between 0 and 1, not {sample}.")
         self._writer = writer_for(store)
         self._sync = sync
-        self._sample = Sample(sample)
+        self._sample = Sample(sample, self._writer.places)
         self._consent = consent
         self._snapshot = Snapshot(redact, self._redaction_failed)
         self._salt = salt or os.environ.get("COLLAB_SALT")

@@ -27,12 +27,15 @@ def read_call(db: sqlite3.Connection, id: int) -> LoggedCall:
     def body(message: int) -> Mapping[str, Any]:
         return as_object(db.execute("SELECT body FROM messages WHERE id = ?", (message,)).fetchone()[0])
 
+    def path(leaf: int | None) -> tuple[Mapping[str, Any], ...]:
+        return tuple(body(message) for message in reversed(ancestry(db, [leaf])))
+
     return LoggedCall(
         run_id=call.run,
         conversation_id=call.conversation if call.named else None,
-        messages=tuple(body(message) for message in reversed(ancestry(db, [call.history]))),
+        messages=(*path(call.lead), *path(call.history)),
         replies=tuple(body(message) for message in call.replies),
-        shown=() if call.shown is None else tuple(body(message) for message in reversed(ancestry(db, [call.shown]))),
+        shown=path(call.shown),
         shown_is_turn=bool(call.shown_is_turn),
         is_side=bool(call.is_side),
         response_id=call.response,

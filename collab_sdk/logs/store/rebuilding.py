@@ -160,7 +160,7 @@ class _Known:
         asked: defaultdict[int, set[bytes]] = defaultdict(set)
         growing: set[int] = set()
         for call in calls:
-            history = self._tree.path(call.history)
+            history = self._tree.history(call)
             said = [each for each in history if each.is_said]
             voice = self._voices.of(history, call)
             asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
@@ -172,7 +172,7 @@ class _Known:
         if call.is_side:
             self.sides.append(call)
             return
-        history = self._tree.path(call.history)
+        history = self._tree.history(call)
         replies = [self._tree.bodies[reply] for reply in call.replies]
         voice = self._voices.of(history, call)
         if call.shown is not None:
