@@ -8,7 +8,7 @@ apps that send the last message alone, is joined to its end. All else is beside 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, takewhile
@@ -25,8 +25,9 @@ from collab_sdk.logs.store.agreement import (
     quotes,
     says,
 )
+from collab_sdk.logs.store.templates import typed_between, unwrapped
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
-from collab_sdk.logs.store.voices import Voices, is_errand
+from collab_sdk.logs.store.voices import Voices, is_errand, without_summary
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
@@ -244,9 +245,8 @@ class _Known:
             return laid.end if laid else self._latest
         if not _is_next(call):
             return self._calling(said[0], voice) if said else None
-        latest = next(
-            (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered), self.root
-        )
+        answered = (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered)
+        latest = next(answered, self.root)
         begun = latest  # an attempt that broke off is no end of a turn
         while begun.parent is not None and begun.given and not _is_finished(begun):
             begun = begun.parent
@@ -527,6 +527,7 @@ class _Reading:
             return self._unanswered()
         chat = self._chat(strands)
         path = self._with_unanswered([node for strand in chat for node in strand.path])
+        _unwrap(path)
         return self._told(chat, path)
 
     def _strands(self) -> list[_Strand]:
@@ -624,6 +625,8 @@ class _Reading:
         A voice that is always sent all that was said is in another chat, where it is not.
         """
         last = chain[-1]
+        if _retells(chain, strand):
+            return strand.voice == last.voice
         is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
         return (
             (is_short or strand.voice in self._known.last_alone)
@@ -672,7 +675,8 @@ class _Reading:
         on_path = set(path)
         voices = {giver.voice for node in path for giver in node.given} & (self._confirmed or {chat[-1].end.voice})
         voices.add(chat[-1].end.voice)
-        messages, places = _with_system(chat[-1].end, path)
+        prompts = {each.own for each, _ in chat[0].calls[0].placed if not each.is_said}
+        messages, places = _with_system(chat[-1].end, path, prompts)
         others: dict[int, list[list[Mapping[str, Any]]]] = {}
         counted: set[Laid] = set()
         for node, place in zip(path, places, strict=True):
@@ -731,20 +735,35 @@ class _Reading:
         return not is_errand(asked) and not quotes([asked], texts)
 
 
-def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
-    """The messages of the path, with system prompts where the last call had them, and the place of each node."""
+def _unwrap(path: Sequence[Node]) -> None:
+    """Put what was typed in place of filled-in templates, where other messages of the chat teach it."""
+    asked = [node for node in path if node.role == "user"]
+    taught = [(node.wrapped, plain(node.body)) for node in asked if node.wrapped is not None]
+    for node in asked if taught else ():
+        if node.wrapped is None and (typed := unwrapped(plain(node.body), taught)):
+            node.body = {**node.body, "content": typed}
+    answers = [plain(node.body) for node in path if node.role == "assistant" and not node.body.get("tool_calls")]
+    if len(asked) > 1 and len(answers) in (len(asked), len(asked) - 1):
+        found = typed_between([plain(node.body) for node in asked], answers) or ()
+        for node, typed in zip(asked, found, strict=False):
+            node.body = {**node.body, "content": typed}
+
+
+def _with_system(last: Laid, path: Sequence[Node], earlier: Set[bytes]) -> tuple[list[Mapping[str, Any]], list[int]]:
+    """The messages of the path, with system prompts where the last call had them, and the place of each node.
+
+    A summary among them, which the chat has no need of, is left out; it is not one that the first call had too.
+    `earlier` has the system prompts of that one.
+    """
     before: defaultdict[Node | None, list[Mapping[str, Any]]] = defaultdict(list)
     waiting: list[Mapping[str, Any]] = []
     is_first = True
     for each, node in last.placed:
-        if each.is_said:
-            if node is not None:
-                before[None if is_first else node] += waiting
-                waiting, is_first = [], False
-        elif is_first and waiting and is_summary(each.body):
-            continue
-        else:
-            waiting.append(each.body)
+        if not each.is_said:
+            waiting += [each.body] if each.own in earlier else _without_summary(each.body)
+        elif node is not None:
+            before[None if is_first else node] += waiting
+            waiting, is_first = [], False
     before[None if is_first else last.end] += waiting
     messages: list[Mapping[str, Any]] = list(before[None])
     places = []
@@ -753,6 +772,12 @@ def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, An
         places.append(len(messages))
         messages.append(node.body)
     return messages, places
+
+
+def _without_summary(prompt: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    text = plain(prompt)
+    rest = without_summary(text)
+    return [prompt] if rest == text else [{**prompt, "content": rest}] if rest else []
 
 
 def _branch(node: Node) -> list[Node]:
@@ -802,6 +827,15 @@ def _texts(strand: _Strand, role: str) -> list[str]:
 
 def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
     return quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
+
+
+def _retells(chain: Sequence[_Strand], strand: _Strand) -> bool:
+    """Whether a strand's message is a template that holds the chat so far as text."""
+    path = [node for part in (*chain, strand) for node in part.path]
+    asked = [plain(node.body) for node in path if node.role == "user"]
+    answers = [plain(node.body) for node in path if node.role == "assistant" and not node.body.get("tool_calls")]
+    typed = typed_between(asked, answers) if len(asked) == len(answers) else None
+    return typed is not None and typed[0] != asked[0]
 
 
 def _is_about(strand: _Strand, other: _Strand) -> bool:
