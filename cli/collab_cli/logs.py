@@ -105,7 +105,7 @@ def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None
     """
     problems, to_row, written = Problems(), get_chat_writer(format), 0
     with JsonlWriter(output) as rows:
-        for chat in islice(read_conversations(stores, on_error=problems.report), limit):
+        for chat in islice(read_conversations(stores, on_error=problems.report, notes=problems.notes), limit):
             rows.write(to_row(chat))
             written += 1
         if not written:  # an output of an earlier export stays

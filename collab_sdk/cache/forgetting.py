@@ -1,7 +1,7 @@
 """Which rows of a cache hold what somebody said: they do not know their chats, so it is looked for by its text."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from collab_sdk.cache.base import KeptCache

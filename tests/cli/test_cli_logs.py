@@ -127,6 +127,59 @@ def test_show_prints_the_chat_with_what_else_was_said_and_what_went_wrong(harves
     ]
 
 
+@pytest.fixture
+def beside(tmp_path):
+    """A chat of two turns with a title beside it, one without, and calls that could not be recorded."""
+    told = {"role": "system", "content": "Give a title of five words. " * 20}
+    with ConversationStore(tmp_path / "app.db") as store:
+        first, then = [user("Two tickets, please."), assistant("Where to?")], user("Rome")
+        fields = {"conversation_id": "42", "source": "langchain"}
+        store.record(
+            [
+                call("1", first[0], replies=first[1:], ended=1e9, **fields),
+                call("t", told, first[0], replies=[assistant("Tickets")], ended=1e9 + 1, is_side=True, **fields),
+                call("2", *first, then, replies=[assistant("Done.")], ended=1e9 + 2, **fields),
+                call("3", user("hi"), replies=[assistant("Hello!")], ended=1e8, conversation_id="7"),
+            ]
+        )
+        store.add_unrecorded({"its reply could\x1b[31m not be read": 12})
+    return tmp_path / "app.db"
+
+
+def test_list_counts_the_calls_beside_chats_and_those_that_are_in_none(beside, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = collab("logs", "list", "--store", beside)
+    assert re.search(r"^id +source +turns +calls +last", result.stdout, re.MULTILINE)
+    assert re.search(r"^42 +langchain +2 +1 +2001", result.stdout, re.MULTILINE)
+    assert re.search(r"^7 +- +1 +1973", result.stdout, re.MULTILINE)
+    assert "Note: 12 calls not recorded: its reply could[31m not be read\n" in result.stderr
+    listed = collab("logs", "list", "--store", beside, "--json")
+    assert [json.loads(line)["side_calls"] for line in listed.stdout.splitlines()] == [1, 0]
+    assert "12 calls not recorded" in listed.stderr
+
+
+def test_show_tells_of_calls_beside_the_chat_and_shows_them_on_demand(beside, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = collab("logs", "show", "42", "--store", beside).stdout
+    assert shown.endswith("Done.\n\n1 side call (--side-calls shows it)\n")
+    assert "Tickets" not in shown
+    shown = collab("logs", "show", "42", "--store", beside, "--side-calls").stdout
+    title, *lines = shown.split("Done.\n\n")[1].splitlines()
+    assert title.startswith("side call 1 · langchain · 2001-09-09")
+    assert lines == [
+        "  system: Give a title of five words. Give a title of five wor… (560 characters)",
+        "  user:",
+        "    Two tickets, please.",
+        "  assistant:",
+        "    Tickets",
+    ]
+
+
+@pytest.mark.parametrize("command", [("logs", "export"), ("score", "--model", "offline", "--limit", "1")])
+def test_what_reads_a_store_says_what_it_leaves_out(beside, command):
+    assert "Note: 1 x calls beside the chats" in collab(*command, beside).stderr
+
+
 def shown_steps(tmp_path, *messages):
     """The lines of a turn with steps, as `logs show` has them."""
     row = {"id": "42", "messages": [{"role": "user", "content": "hi"}, *messages]}

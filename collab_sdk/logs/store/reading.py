@@ -18,6 +18,8 @@ IMPORTED = "import"
 """The source of calls made from a log."""
 GOAL = "collab_goal"
 """Where a call's metadata has the goal of its conversation."""
+ENDED = "collab_ended"
+"""And the time of its end, as a log told it."""
 
 
 def read_call(db: sqlite3.Connection, id: int) -> LoggedCall:
@@ -63,7 +65,8 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> tuple[Conversation 
     if not any(message.get("role") == "assistant" for message in rebuilt.messages):
         return None, rebuilt
     metadata = _metadata(rebuilt.calls)
-    goal = metadata.pop(GOAL, None)
+    goal, told = metadata.pop(GOAL, None), metadata.pop(ENDED, None)
+    recorded = max((call.ended for call in rebuilt.calls if call.source != IMPORTED), default=0.0)
     read = OPENAI_MESSAGES.read(
         {
             "id": tree.calls[0].conversation,
@@ -71,6 +74,7 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> tuple[Conversation 
             "tools": list(_tools(db, next((call.toolset for call in reversed(rebuilt.calls) if call.toolset), None))),
             "metadata": metadata,
             "goal": goal,
+            "ended": max(told if isinstance(told, int | float) else 0.0, recorded),
         }
     )
     partial = [turn.index for turn in read.turns() if rebuilt.partial & set(read.places(turn))]

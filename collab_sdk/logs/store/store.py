@@ -73,8 +73,8 @@ class ConversationStore:
     ) -> int:
         """Store conversations read from logs, and return how many; those that are known stay as they are.
 
-        `imported` (Unix seconds, by default now) is taken for their time. A conversation whose id another chat has
-        raises InputError or, with `on_error`, is handed to it and skipped.
+        `imported` (Unix seconds, by default now) is taken for their time where the log does not tell it. A conversation
+        whose id another chat has raises InputError or, with `on_error`, is handed to it and skipped.
         """
         when = time.time() if imported is None else imported
         prepared = [(chat, [to_rows(call) for call in as_calls(chat, imported=when)]) for chat in conversations]

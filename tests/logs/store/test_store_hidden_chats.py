@@ -43,13 +43,13 @@ def no_waiting_for_the_disk():
 class Words:
     """What is said: from a few texts that repeat themselves, or each text with a number of its own."""
 
-    def __init__(self, draw, *, are_distinct):
-        self.draw, self.are_distinct, self.given = draw, are_distinct, 0
+    def __init__(self, draw, *, are_distinct, first):
+        self.draw, self.are_distinct, self.given = draw, are_distinct, first
 
     def pick(self, texts):
         text = self.draw(st.sampled_from(texts))
         self.given += 1
-        return f"{text} ({100 + self.given})" if self.are_distinct else text
+        return f"{text} ({self.given})" if self.are_distinct else text
 
 
 @st.composite
@@ -79,34 +79,30 @@ def exchanges(draw, words, app, *, is_first=False, depth=0):
             steps = draw(st.lists(st.lists(step, min_size=1, max_size=2).map(tuple), min_size=1, max_size=2).map(tuple))
     said, reply = words.pick(SAID), words.pick(REPLIES)
     drafts = ()
-    if (
-        not is_first
-        and depth == 0
-        and may_repeat
-        and app.history != "budget"
-        and not app.template
-        and draw(st.integers(0, 5)) == 0
-    ):
+    may_edit = may_repeat and not (is_first or depth or app.template or app.history in ("budget", "server"))
+    if may_edit and draw(st.integers(0, 5)) == 0:
         drafts = tuple(draw(exchanges(words, app, depth=1)) for _ in range(draw(st.integers(1, 2))))
     others = st.lists(
         st.sampled_from(["Let me see.", "Certainly.", "Of course!"]).map(lambda text: words.pick([text])), max_size=1
     )
     may_retry = app.history != "server" and not (is_first and app.ids == "none")
     may_ask_anew = may_repeat and may_retry and draw(st.integers(0, 3)) == 0
+    rejected = tuple(draw(others)) if may_ask_anew else ()
+    may_come_back = may_ask_anew and app.history == "whole" and app.clock == "steady"
+    reconsidered = tuple(draw(others)) if may_come_back else ()
+    statuses = ["ok"] if rejected or reconsidered else ["ok"] * 9 + ["partial"]
+    may_rework = app.history not in ("response", "server") and not app.shown
+    reworked = [None, None, None, f"{reply}\n\n-- The shoe shop", reply[:-1]]
     return Exchange(
         said=said,
         reply=reply,
-        status=draw(st.sampled_from(["ok"] * 9 + ["partial"])),
+        status=draw(st.sampled_from(statuses)),
         steps=steps,
-        attempts=tuple(draw(st.lists(st.sampled_from(["failed", "cancelled", "partial"]), max_size=1)))
-        if may_retry
-        else (),
-        rejected=tuple(draw(others)) if may_ask_anew else (),
-        reconsidered=tuple(draw(others)) if may_ask_anew and app.history == "whole" and app.clock == "steady" else (),
+        attempts=tuple(draw(st.lists(st.sampled_from(["failed", "cancelled", "partial"]), max_size=int(may_retry)))),
+        rejected=rejected,
+        reconsidered=reconsidered,
         drafts=drafts,
-        stored=draw(st.sampled_from([None, None, None, reply + "\n\n-- The shoe shop", reply[:-1]]))
-        if app.history not in ("response", "server") and not app.shown
-        else None,
+        stored=draw(st.sampled_from(reworked)) if may_rework else None,
     )
 
 
@@ -145,8 +141,9 @@ def apps(draw, history, ids):
 
 
 @st.composite
-def stories(draw, app, *, longest):
-    words = Words(draw, are_distinct=app.ids == "none" or app.clock != "steady" or draw(st.booleans()))
+def stories(draw, app, *, number, longest):
+    are_distinct = app.ids == "none" or app.template or app.clock != "steady" or draw(st.booleans())
+    words = Words(draw, are_distinct=are_distinct, first=1000 * number)
     is_greeted = app.history != "budget" and app.size > 1 and app.shown != "turn"  # else no call holds it
     greeting = draw(st.sampled_from(["", "", "Hello! How can I help?"])) if is_greeted else ""
     chat = [draw(exchanges(words, app, is_first=not n)) for n in range(draw(st.integers(1, longest)))]
@@ -236,7 +233,7 @@ def show(conversation, *chats):
 def runs(draw, history, ids, *, longest=5, most=3):
     app = draw(apps(history, ids))
     number = draw(st.integers(1, most))
-    told = [draw(stories(app, longest=longest)) for _ in range(number)]
+    told = [draw(stories(app, number=n + 1, longest=longest)) for n in range(number)]
     order = draw(st.lists(st.integers(0, number - 1), max_size=8))
     return app, told, order
 
