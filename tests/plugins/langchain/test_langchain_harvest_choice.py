@@ -273,13 +273,21 @@ def test_only_calls_in_nodes_or_runs_of_these_names_are_kept():
     assert harvest(says("a"), only=["mine"]).calls == []
 
 
-def test_simulated_conversations_are_left_out():
+@pytest.mark.parametrize("is_models", [True, False])
+def test_simulated_conversations_are_left_out_and_change_nothing_of_the_real_ones(is_models):
     kept = KeptCalls()
     handler = CollabCallbackHandler(kept, sync=True)
-    app = graph_of(("bot", answering(says("a", callbacks=[handler]))), checkpointer=InMemorySaver())
-    request = ChatRequest(role=CallRole.ASSISTANT, messages=as_messages([{"role": "user", "content": "hello"}]))
+    model = says("a", callbacks=[handler]) if is_models else says("a")
+    app = graph_of(("bot", answering(model)), checkpointer=InMemorySaver())
+    app = app if is_models else app.with_config(callbacks=[handler])
+    config: Any = {"configurable": {"thread_id": "t"}}
+    app.invoke(USER, config)
+    request = ChatRequest(role=CallRole.ASSISTANT, messages=as_messages([{"role": "user", "content": "simulated"}]))
     assert run_sync(as_chat_model(app).achat(request)).content == "a"
-    assert kept.calls == []
+    app.invoke(USER, config)
+    assert len(kept.calls) == 2
+    assert "simulated" not in str(kept.calls)
+    assert {call.conversation_id for call in kept.answers} == {"t"}
 
 
 def test_two_handlers_record_once_and_a_copied_one_is_the_same():
