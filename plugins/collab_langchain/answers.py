@@ -67,7 +67,7 @@ class Exchange:
         if transcript is None:
             if answer.record.status == "ok":
                 record = replace(record, metadata={**record.metadata, "answer": "guessed"})
-            if self.question is None or not record.replies:
+            if self.question is None or not record.replies or answer.is_tool_step:
                 return record
             transcript = Transcript((self.question, record.replies[0]), is_turn=True)
         if not transcript.is_turn:

@@ -268,7 +268,7 @@ class Runs:
             return [answer]
         begins = str(answer.messages[0]["content"])[:BEGINNING] if answer.model else ""
         new = Exchanged(
-            chain=(root.name, *root.given, begins),
+            chain=(root.name, *dict.fromkeys(key.partition(".")[0] for key in root.given), begins),
             question=question.strip(),
             answer=transcript.answer,
             given=root.given,

@@ -61,16 +61,16 @@ def question_in(given: Any, depth: int = 0) -> Row | None:
 
 
 def texts_in(given: Any) -> dict[str, str]:
-    """All text that a run is handed, by key."""
+    """All text that a run is handed, by key; of messages by key and place, as in `history.3`."""
     if isinstance(given, str):
         return {"": given}
     if isinstance(given, list | tuple):
-        return {str(place): _text(message) for place, message in enumerate(_messages(given))}
+        return {f".{place}": _text(message) for place, message in enumerate(_messages(given))}
     fields = _fields(given)
     texts = {str(key): str(value) for key, value in fields.items() if isinstance(value, str)}
     for key, value in fields.items():
         if isinstance(value, list | tuple):
-            texts |= {f"{key}.{place}": text for place, text in texts_in(value).items()}
+            texts |= {f"{key}{place}": text for place, text in texts_in(value).items()}
     return texts
 
 
