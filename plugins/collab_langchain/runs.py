@@ -100,8 +100,11 @@ class Runs:
         self._process = os.getpid()
 
     def get(self, run_id: UUID | None) -> AppRun | None:
-        """A run that is going on, or ended not long ago: its errands may begin after it."""
-        return None if run_id is None else self._runs.get(run_id) or self._ended.get(run_id)
+        """A run that is going on, or one whose answer is given: its errands may begin after it."""
+        if run_id is None:
+            return None
+        ended = self._ended.get(run_id)
+        return self._runs.get(run_id) or (ended if ended is not None and ended.root.is_answered else None)
 
     def enter(self, run_id: UUID, run: AppRun) -> None:
         self._runs[run_id] = run

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, conver
 from langchain_core.prompt_values import PromptValue
 from pydantic import BaseModel
 
-from collab_langchain.snapshot import is_said, openai_dict
+from collab_langchain.snapshot import openai_dict
 
 Row = Mapping[str, Any]
 QUESTION_KEYS = ("input", "question", "query", "user_input", "human_input", "user_message", "message", "prompt", "text")
@@ -44,9 +44,11 @@ def question_in(given: Any, depth: int = 0) -> Row | None:
     if isinstance(given, str):
         return {"role": "user", "content": str(given)} if given.strip() else None
     if isinstance(given, BaseMessage):
-        return openai_dict(given) if isinstance(given, HumanMessage) and is_said(given) else None
+        said = openai_dict(given)
+        return said if said["role"] == "user" else None
     if isinstance(given, list | tuple):
-        return next((row for message in reversed(_messages(given)) if (row := question_in(message))), None)
+        last = (message for value in reversed(given) for message in _messages([value]))
+        return next((row for message in last if (row := question_in(message))), None)
     fields = _fields(given)
     if depth == DEPTH or not fields:
         return None
@@ -54,7 +56,7 @@ def question_in(given: Any, depth: int = 0) -> Row | None:
         return found
     known = [fields[key] for key in QUESTION_KEYS if isinstance(fields.get(key), str | BaseMessage | list | Mapping)]
     texts = [value for value in fields.values() if isinstance(value, str | HumanMessage)]
-    lists = [value for value in fields.values() if isinstance(value, list | tuple) and _messages(value)]
+    lists = [value for value in fields.values() if isinstance(value, list | tuple) and all(map(_is_message, value))]
     nested = [value for value in fields.values() if isinstance(value, Mapping)]
     candidates = known or (texts if len(texts) == 1 else []) or lists or nested
     return next((row for value in candidates if (row := question_in(value, depth + 1)) is not None), None)
@@ -65,7 +67,7 @@ def texts_in(given: Any) -> dict[str, str]:
     if isinstance(given, str):
         return {"": given}
     if isinstance(given, list | tuple):
-        return {f".{place}": _text(message) for place, message in enumerate(_messages(given))}
+        return {f".{place}": _said(value) for place, value in enumerate(given) if _is_message(value)}
     fields = _fields(given)
     texts = {str(key): str(value) for key, value in fields.items() if isinstance(value, str)}
     for key, value in fields.items():
@@ -167,6 +169,13 @@ def _holds(history: Sequence[BaseMessage], question: Row | None) -> bool:
 
 def _text(value: str | BaseMessage) -> str:
     return (value if isinstance(value, str) else str(value.text)).strip()
+
+
+def _said(message: Any) -> str:
+    """The text of a message in whatever form."""
+    if isinstance(message, BaseMessage):
+        return _text(message)
+    return str(message["content"] if isinstance(message, Mapping) else message[1])
 
 
 def _fields(value: Any) -> Mapping[str, Any]:
