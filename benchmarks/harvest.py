@@ -3,8 +3,8 @@
     python benchmarks/harvest.py [--calls 2000] [--rounds 5] [--app openai] [--json harvest.json]
 
 The model answers at once, in the process, so that the call itself is as short as it can be. While recorded calls are
-timed, the writer always has a queue: what it holds the interpreter's lock for is in the figures. Bare calls are timed
-while it is idle. Every history is new to the process, as if read from a database, and ends with a message nobody has
+timed, the writer has as many calls of other conversations to write: what it holds the interpreter's lock for is in the
+figures. Bare calls are timed while it is idle. Every history is new to the process, as if read from a database, and ends with a message nobody has
 seen. The time that the thread spent runnable, but without a core (Linux counts it), is taken out; that of the writer's
 thread while it holds the lock cannot be, so that the figures want a machine with a core to spare.
 """
@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
@@ -29,8 +30,8 @@ from collab_sdk.harvest import Recorder, redact_patterns
 from collab_sdk.logs import LoggedCall
 
 MESSAGES = 39
+PERCENTS = (50, 95, 99)
 BLOCK = 50
-BACKLOG = 100
 TEXT = "the order of 12 items came to Ann, at her desk, before 9 in the morning; what is left of it comes on Monday. "
 
 NUMBERS = count_from()
@@ -61,29 +62,23 @@ class Clock:
         return time.perf_counter() - int(os.pread(self._schedule, 64, 0).split()[1]) / 1e9
 
 
-class Backlog:
-    """Keeps the writer busy with calls of other conversations."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._number = 0
-
-    def fill(self) -> None:
-        while self._recorder.stats().queued < BACKLOG:
-            self._number += 1
-            [history] = histories(1)
-            call = LoggedCall(
-                run_id=f"backlog-{self._number}",
-                conversation_id=f"backlog-{self._number}",
-                messages=tuple(history),
-                replies=({"role": "assistant", "content": "Noted."},),
-            )
-            self._recorder.record(call)
+def keep_busy(recorder: Recorder) -> None:
+    """Give the writer a call of another conversation."""
+    number, [history] = next(NUMBERS), histories(1)
+    recorder.record(
+        LoggedCall(
+            run_id=f"other-{number}",
+            conversation_id=f"other-{number}",
+            messages=tuple(history),
+            replies=({"role": "assistant", "content": "Noted."},),
+        )
+    )
 
 
-def timed(call: Call, inputs: list[History]) -> list[float]:
+def timed(call: Call, inputs: list[History], before: Callable[[], None]) -> list[float]:
     clock, took = Clock(), []
     for history in inputs:
+        before()
         began = clock()
         call(history)
         took.append(clock() - began)
@@ -97,8 +92,8 @@ def measured(app: Callable[[Any], Call], calls: int, folder: Path) -> dict[str, 
     watched = {
         "bare": (app(None), lambda: None),
         "no-op handler": (app("no-op"), lambda: None),
-        "recorded": (app(plain), Backlog(plain).fill),
-        "recorded, redacted": (app(redacting), Backlog(redacting).fill),
+        "recorded": (app(plain), partial(keep_busy, plain)),
+        "recorded, redacted": (app(redacting), partial(keep_busy, redacting)),
     }
     for call, _ in watched.values():
         call(histories(1)[0])  # imports, connections
@@ -106,8 +101,7 @@ def measured(app: Callable[[Any], Call], calls: int, folder: Path) -> dict[str, 
     for _ in range(0, calls, BLOCK):
         for name, (call, before) in watched.items():
             inputs = histories(BLOCK)
-            before()
-            found[name] += timed(call, inputs)
+            found[name] += timed(call, inputs, before)
             for recorder in (plain, redacting):
                 recorder.flush()
         gc.collect()
@@ -146,14 +140,11 @@ def row(app: str, kind: str, rounds: list[dict[str, list[float]]]) -> dict[str, 
     def quantile(which: str, percent: int) -> float:
         return statistics.median(1000 * statistics.quantiles(taken[which], n=100)[percent - 1] for taken in rounds)
 
-    p50, p99 = quantile(kind, 50), quantile(kind, 99)
     return {
         "app": app,
         "watched by": kind,
-        "p50 ms": p50,
-        "p99 ms": p99,
-        "p50 over bare": p50 - quantile("bare", 50),
-        "p99 over bare": p99 - quantile("bare", 99),
+        **{f"p{percent} ms": quantile(kind, percent) for percent in PERCENTS},
+        **{f"p{percent} over bare": quantile(kind, percent) - quantile("bare", percent) for percent in PERCENTS},
     }
 
 

@@ -2,28 +2,41 @@
 
 import contextlib
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from collab_sdk.errors import CollabError
 from collab_sdk.harvest.once import WarnOnce, log
 from collab_sdk.harvest.pending import Pending, collect_lost
+from collab_sdk.harvest.sampling import Places
 from collab_sdk.logs.store import LoggedCall
 
 BATCH = 256
-GROWTH = 128
+GROWTH = 32
 """With this many calls queued, one more goes into each batch: small ones hold the interpreter's lock only briefly."""
 BREATH = 0.01
 """Seconds between batches in which the app's threads, and other processes that write, have their turn."""
+SHORTEST = 0.001
+AGE = 0.05
+"""Seconds in which a queue is to be written: the more has gathered, the shorter the breath."""
 IDLE = 1.0
 PAUSES = (0.1, 1.0)
 """Seconds before another try at a batch that the store refuses: a lock or a full disk may pass."""
 
 
+QUEUE_FULL = "the queue was full, or the recorder closed"
+KILLED = "lost in the queue of a process that was killed"
+
+
 class CallStore(Protocol):
-    """Where calls are kept. Raises StoreError."""
+    """Where calls are kept. Raises StoreError.
+
+    One that has `add_unrecorded(counts: Mapping[str, int])`, as ConversationStore, is also told how many calls could
+    not be recorded, by reason.
+    """
 
     def record(self, calls: Sequence[LoggedCall]) -> None: ...
 
@@ -43,6 +56,7 @@ class Writer:
         self._path = path
         self._store: CallStore | None = None
         self._pending: Pending | None = None
+        self.places: Places = OrderedDict()
         self.reset()
 
     def before_fork(self) -> None:
@@ -60,7 +74,7 @@ class Writer:
             self._pending = None
         self._changed = threading.Condition()
         self._opening = threading.Lock()
-        self._queue: deque[LoggedCall] = deque()
+        self._queue: deque[tuple[float, LoggedCall]] = deque()  # each with the time when it was queued
         self._thread: threading.Thread | None = None
         self._hurry = threading.Event()
         self._awaited = 0
@@ -69,6 +83,8 @@ class Writer:
         self.taken = self.recorded = self.failed = self.dropped = self.lost = 0
         self.skipped = self.redaction_failures = 0
         self.unrecorded: Counter[str] = Counter()
+        self._untold: Counter[str] = Counter()  # what the store has not been told of, by reason
+        self._news = self._told = 0  # how often there was such, and how much of it the store has been offered
 
     @property
     def settled(self) -> int:
@@ -79,8 +95,9 @@ class Writer:
         with self._changed:
             if limit is not None and self.taken - self.settled >= limit:
                 self.dropped += 1
+                self._miss(QUEUE_FULL)
                 return
-            self._queue.append(call)
+            self._queue.append((time.monotonic(), call))
             self.taken += 1
             self._note()
             if self._thread is None:
@@ -114,6 +131,7 @@ class Writer:
         with self._changed:
             is_new = reason not in self.unrecorded
             self.unrecorded[reason] += calls
+            self._miss(reason, calls)
         if is_new:
             log.warning("A call of a chat model is not recorded: %s (said once; stats() counts).", reason)
 
@@ -128,13 +146,20 @@ class Writer:
     def flush(self, timeout: float | None) -> bool:
         """Wait until everything taken so far is settled; False if that takes longer than `timeout` seconds."""
         with self._changed:
-            if self._queue and self._thread is None:
-                self._start()
-            goal = self.taken
+            if self._untold:
+                self._news += 1  # once more, if the store has refused it
+            goal, news = self.taken, self._news
             self._awaited += 1
-            try:
-                return self._changed.wait_for(lambda: self.settled >= goal, timeout)
-            finally:
+            if self._has_work() and self._thread is None:
+                self._start()
+            alone = self._thread is None
+        try:
+            while alone and self._has_work():
+                self._work()
+            with self._changed:
+                return self._changed.wait_for(lambda: self.settled >= goal and self._told >= news, timeout)
+        finally:
+            with self._changed:
                 self._awaited -= 1
 
     def finish(self, timeout: float) -> None:
@@ -150,18 +175,58 @@ class Writer:
             self._thread = thread
 
     def _run(self) -> None:
-        while batch := self._next_batch():
+        while self._wait_for_work():
+            self._work()
+            self._hurry.wait(self._breath())
+
+    def _work(self) -> None:
+        if batch := self._next_batch():
+            self._write_batch(batch)
+        self._tell_untold()
+
+    def _has_work(self) -> bool:
+        return bool(self._queue) or self._told < self._news
+
+    def _wait_for_work(self) -> bool:
+        """False when there has been none for a while: then the thread ends."""
+        with self._changed:
+            if self._changed.wait_for(self._has_work, IDLE):
+                return True
+            self._thread = None
+        self._let_go()
+        return False
+
+    def _write_batch(self, batch: Sequence[LoggedCall]) -> None:
+        error = self._attempt(batch)
+        for pause in PAUSES:
+            if not isinstance(error, CollabError) or self._hurry.wait(pause):
+                break
             error = self._attempt(batch)
-            for pause in PAUSES:
-                if not isinstance(error, CollabError) or self._hurry.wait(pause):
-                    break
-                error = self._attempt(batch)
-            if error is not None and len(batch) > 1:
-                self._one_by_one(batch)
+        if error is not None and len(batch) > 1:
+            self._one_by_one(batch)
+        else:
+            self._settle(batch, error)
+
+    def _miss(self, reason: str, calls: int = 1) -> None:
+        """Have the store told, by the thread, of calls that it will not get."""
+        with self._changed:
+            self._untold[reason] += calls
+            self._news += 1
+            if self._thread is None:
+                self._start()
             else:
-                self._settle(batch, error)
-            if not self._awaited:
-                self._hurry.wait(BREATH)
+                self._changed.notify_all()
+
+    def _tell_untold(self) -> None:
+        """What the store refuses is kept, and offered again along with what comes later."""
+        with self._changed:
+            counts, self._untold, news = self._untold, Counter(), self._news
+        error = self._attempt(counts) if counts else None
+        with self._changed:
+            if error is not None:
+                self._untold.update(counts)
+            self._told = news
+            self._changed.notify_all()
 
     def _one_by_one(self, calls: Sequence[LoggedCall]) -> None:
         """Write what can be written of calls that cannot be written together."""
@@ -176,19 +241,29 @@ class Writer:
 
     def _next_batch(self) -> list[LoggedCall]:
         with self._changed:
-            if self._changed.wait_for(lambda: self._queue, IDLE):
-                size = BATCH if self._awaited else 1 + len(self._queue) // GROWTH
-                return [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
-            self._thread = None
-        self._let_go()
-        return []
+            size = BATCH if self._awaited else 1 + len(self._queue) // GROWTH
+            return [self._queue.popleft()[1] for _ in range(min(size, len(self._queue)))]
 
-    def _attempt(self, calls: Sequence[LoggedCall]) -> BaseException | None:
-        """Write the calls, and return what was in the way. Nothing may end this thread, or reach the app's."""
+    def _breath(self) -> float:
+        """Seconds to wait, so that what is queued is written in time."""
+        with self._changed:
+            if self._awaited:
+                return 0.0
+            if not self._queue:
+                return SHORTEST
+            left = self._queue[0][0] + AGE - time.monotonic()
+            return max(SHORTEST, min(BREATH, left / len(self._queue)))
+
+    def _attempt(self, what: Sequence[LoggedCall] | Mapping[str, int]) -> BaseException | None:
+        """Write calls or counts, and return what was in the way. Nothing may end this thread, or reach the app's."""
         thread = threading.get_ident()
         self._committing.add(thread)
         try:
-            self._opened().record(calls)
+            store = self._opened()
+            if not isinstance(what, Mapping):
+                store.record(what)
+            elif (add := getattr(store, "add_unrecorded", None)) is not None:
+                add(what)
         except KeyboardInterrupt:  # the user's, if this is the main thread
             raise
         except BaseException as error:
@@ -216,6 +291,8 @@ class Writer:
                 self.lost += lost
                 self._pending = pending
                 self._note()
+                if lost:
+                    self._miss(KILLED, lost)
 
     def _settle(self, calls: Sequence[LoggedCall | None], error: BaseException | None) -> None:
         with self._changed:
@@ -223,6 +300,7 @@ class Writer:
                 self.recorded += len(calls)
             else:
                 self.failed += len(calls)
+                self._miss(f"not kept: {type(error).__name__}", len(calls))
             self._note()
             self._changed.notify_all()
         if error is not None:
@@ -235,7 +313,7 @@ class Writer:
     def _let_go(self) -> None:
         """Close the files."""
         with self._opening, self._changed:
-            if self._queue:  # a thread that has just begun needs them
+            if self._has_work():  # a thread that has just begun needs them
                 return
             store, self._store = self._store, None
             pending, self._pending = self._pending, None

@@ -43,6 +43,7 @@ class _Borrowed:
 
     def __init__(self, store: CallStore) -> None:
         self.record = store.record
+        self.add_unrecorded = getattr(store, "add_unrecorded", None)
 
     def close(self) -> None:
         return

@@ -105,6 +105,8 @@ def test_without_sync_a_kill_loses_the_queue_and_the_next_opening_says_how_many(
     assert recorder.stats().lost == 7
     [line] = caplog.messages
     assert line.startswith("7 calls were lost")
+    with ConversationStore(path) as store:
+        assert store.unrecorded() == {"lost in the queue of a process that was killed": 7}
     recorder.close()
     assert not [path for path in tmp_path.iterdir() if "making" in path.name]
 
@@ -193,6 +195,25 @@ def test_a_fork_writes_its_own_calls_and_none_of_its_parents(fork, tmp_path):
     """
     finished(textwrap.dedent(code) + textwrap.dedent(fork) + textwrap.dedent(ending), tmp_path / "chats.db")
     assert ids(tmp_path / "chats.db") == {"1", "2", "3"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_counts_what_it_could_not_record_and_nothing_of_its_parents(tmp_path):
+    code = """
+    import logging
+    logging.disable()
+    recorder = Recorder(path)
+    recorder.count_unrecorded("of the parent")
+    child = os.fork()
+    recorder.count_unrecorded("of both")
+    assert recorder.flush(20)
+    if not child:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    """
+    finished(textwrap.dedent(code), tmp_path / "chats.db")
+    with ConversationStore(tmp_path / "chats.db") as store:
+        assert store.unrecorded() == {"of the parent": 1, "of both": 2}
 
 
 def test_a_full_disk_is_counted_and_written_to_again_when_there_is_room(tmp_path):

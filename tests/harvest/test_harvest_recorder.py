@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -281,6 +283,100 @@ def test_users_are_kept_salted_or_not_at_all(monkeypatch):
     assert users[0] is None
     assert users[1] == users[2] == salted_user("ann@example.com", "pepper") != users[3]
     assert "ann" not in str(store.calls)
+
+
+# What could not be recorded.
+
+
+class Counting(Kept):
+    """A store that is told of what it does not get; `refuse_counts` raises what the real one might."""
+
+    def __init__(self, *refuse: BaseException, refuse_counts: int = 0) -> None:
+        super().__init__(*refuse)
+        self.unrecorded: Counter[str] = Counter()
+        self.refuse_counts = refuse_counts
+
+    def add_unrecorded(self, calls):
+        if self.refuse_counts:
+            self.refuse_counts -= 1
+            raise StoreError("locked")
+        self.unrecorded.update(calls)
+
+
+def test_what_could_not_be_recorded_is_counted_in_the_store(tmp_path):
+    for _ in range(2):
+        recorder = Recorder(tmp_path / "chats.db")
+        recorder.count_unrecorded("it was sung", 2)
+        recorder.count_unrecorded("it was danced")
+        assert recorder.flush(10)
+    assert recorder.stats().unrecorded["it was sung"] % 2 == 0
+    with ConversationStore(tmp_path / "chats.db") as store:
+        assert store.unrecorded() == {"it was sung": 4, "it was danced": 2}
+        assert list(store.listing()) == []
+
+
+def test_counts_that_a_store_refuses_are_offered_again_and_none_is_counted_twice():
+    store = Counting(refuse_counts=2)
+    recorder = Recorder(store)
+    for _ in range(3):
+        recorder.count_unrecorded("it was sung")
+        assert recorder.flush(10)
+    assert store.unrecorded == {"it was sung": 3}
+
+
+def test_whatever_becomes_of_a_call_its_store_hears_of_it(caplog):
+    store = Counting(TypeError("nothing to write"))
+    recorder = Recorder(store)
+    recorder.record(hello("refused"))
+    assert recorder.flush(10)
+    recorder.record(replace(hello("no message"), messages=(7,)))
+    recorder.close()
+    recorder.record(hello("too late"))
+    assert recorder.flush(10)
+    assert store.unrecorded == {"not kept: TypeError": 2, "the queue was full, or the recorder closed": 1}
+    assert recorder.stats().unrecorded == {}
+
+
+def test_a_store_that_takes_calls_alone_is_enough():
+    store = Kept()
+    recorder = Recorder(store)
+    recorder.count_unrecorded("it was sung")
+    recorder.record(hello("1"))
+    assert len(kept(recorder, store)) == 1
+    assert recorder.stats().unrecorded == {"it was sung": 1}
+
+
+def test_where_no_thread_can_be_started_any_more_flush_writes(monkeypatch):
+    def refused(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    store = Counting()
+    recorder = Recorder(store)
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    recorder.record(hello("1"))
+    recorder.count_unrecorded("it was sung")
+    assert len(kept(recorder, store)) == 1
+    assert store.unrecorded == {"it was sung": 1}
+
+
+def test_a_sample_is_taken_of_messages_that_are_objects_of_an_sdk():
+    class Said:
+        def __init__(self, role: str, content: str) -> None:
+            self.role, self.content = role, content
+
+        def model_dump(self, **options: Any) -> dict[str, str]:
+            return vars(self)
+
+    store = Kept()
+    recorder = Recorder(store, sample=0.5)
+    for number in range(40):
+        asked = f"Where is order {number}?"
+        recorder.record(call(f"{number}-1", user(asked), replies=[assistant("It is on its way.")]))
+        history = (Said("user", asked), Said("assistant", "It is on its way."), user("Really?"))
+        recorder.record(call(f"{number}-2", *history, replies=[assistant("Yes.")]))
+    chats = Counter(one.run_id.partition("-")[0] for one in kept(recorder, store))
+    assert set(chats.values()) == {2}
+    assert 0 < len(chats) < 40
 
 
 # What the code around a call says.

@@ -134,6 +134,9 @@ def play(app: App, stories: Sequence[Story], *, order: Sequence[int] = (), one_i
     turns = [n % len(sessions) for n in order] + list(range(len(sessions))) * max(len(s.exchanges) for s in stories)
     for turn in turns:
         sessions[turn].go_on()
+    if app.template:
+        for session in sessions:
+            session.admit_templates()
     seen = {text for session in sessions for text in session.texts}
     return Played(chats=[session.chat for session in sessions], calls=calls.made, beside=frozenset(calls.beside - seen))
 
@@ -189,6 +192,16 @@ class _Session:
         self._exchange(self.story.exchanges[self.done], is_last=self.done == len(self.story.exchanges) - 1)
         self.done += 1
 
+    def admit_templates(self) -> None:
+        """Let what no call has as it was typed be read as it was sent."""
+        sent = {row["content"] for call in self.calls.made for row in call.messages if row["role"] == "user"}
+        self.chat.said = [
+            Saying(role="user", texts=each.texts | set(map(_in_template, each.texts)))
+            if each.role == "user" and sent.isdisjoint(each.texts)
+            else each
+            for each in self.chat.said
+        ]
+
     def _exchange(self, exchange: Exchange, *, is_last: bool = False) -> None:
         if exchange.drafts:
             before = list(self.kept), list(self.chat.said), self.acknowledged, self.response, self.summarized
@@ -197,9 +210,6 @@ class _Session:
             self.chat.abandoned.append(self.chat.said)
             self.kept, self.chat.said, self.acknowledged, self.response, self.summarized = before
         self._say("user", exchange.said)
-        if self.app.template and is_last:
-            last = self.chat.said[-1]
-            self.chat.said[-1] = Saying(role="user", texts=last.texts | {_in_template(exchange.said)})
         self._beside("before", exchange)
         for status in exchange.attempts:
             replies = [] if status == "failed" else [_assistant(exchange.reply[: len(exchange.reply) // 2])]

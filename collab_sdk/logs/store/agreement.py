@@ -76,10 +76,10 @@ def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
         if said.own in each.keys:
             found.matched += 1
             is_edited = False
-        elif _is_step(each.body) and not _is_step(said.body):
+        elif is_step(each.body) and not is_step(said.body):
             each, then = then, next(above, None)  # a history that leaves out the steps
             continue
-        elif _is_step(said.body) and not _is_step(each.body):
+        elif is_step(said.body) and not is_step(each.body):
             place -= 1
             continue
         elif not is_edited and _is_edit(said.body, each.body, history[place - 1] if place else None, then):
@@ -89,16 +89,24 @@ def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
             break
         place -= 1
         each, then = then, next(above, None)
-    found.left = sum(1 for said in islice(history, place + 1) if not _is_step(said.body))
+    found.left = sum(1 for said in islice(history, place + 1) if not is_step(said.body))
     found.above = int(each is not None)
     return found
 
 
 def _is_edit(said: Mapping[str, Any], known: Mapping[str, Any], before: Spoken | None, then: Known | None) -> bool:
-    """Whether it is the same message in other words: they are alike, or both stand behind the same message."""
-    if said.get("role") != known.get("role"):
+    """Whether it is the same message in other words: they are alike, or both stand behind the same message.
+
+    What the person says is alike only where one wording holds the other: few words in common make no edit of it.
+    """
+    if said.get("role") != known.get("role") or is_summary(said) != is_summary(known):
         return False
-    return is_alike(said, known) or (before is not None and then is not None and before.own in then.keys)
+    if before is not None and then is not None and before.own in then.keys:
+        return True
+    if said.get("role") != "user":
+        return is_alike(said, known)
+    short, long = sorted((plain(said), plain(known)), key=len)
+    return bool(short) and says(long, short)
 
 
 def is_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -158,5 +166,6 @@ def _called(body: Mapping[str, Any]) -> list[Any]:
     return [(each.get("name"), each.get("arguments")) for each in functions if isinstance(each, Mapping)]
 
 
-def _is_step(body: Mapping[str, Any]) -> bool:
+def is_step(body: Mapping[str, Any]) -> bool:
+    """Whether it is a call of a tool, or the result of one."""
     return body.get("role") == "tool" or bool(body.get("tool_calls"))

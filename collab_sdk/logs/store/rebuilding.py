@@ -8,14 +8,26 @@ apps that send the last message alone, is joined to its end. All else is beside 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, takewhile
 from typing import Any
 
-from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, quotes, says
+from collab_sdk.logs.store.agreement import (
+    Agreement,
+    Spoken,
+    agreement,
+    is_alike,
+    is_step,
+    is_summary,
+    plain,
+    quotes,
+    says,
+)
+from collab_sdk.logs.store.templates import typed_between, unwrapped
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
-from collab_sdk.logs.store.voices import Voices, is_errand
+from collab_sdk.logs.store.voices import Voices, is_errand, without_summary
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
@@ -108,15 +120,15 @@ def _in_turn(tree: Tree) -> Iterator[StoredCall]:
     calls = sorted(tree.calls, key=lambda call: call.order if call.ended else (0.0, call.id))
     given: dict[Any, StoredCall] = {}
     for call in reversed(calls):
-        given |= {
-            (_asked(tree, call.history), tree.bodies[reply].own): call for reply in call.replies if call.is_answered
-        }
+        if call.is_answered:
+            given |= {(_asked(tree, _sent(tree, call)), tree.bodies[reply].own): call for reply in call.replies}
+            given |= {call.response: call} if call.response else {}
     told: set[int] = set()
     for call in calls:
         waiting = [call]
         while waiting:
             last = waiting[-1]
-            before = given.get(_answered(tree, last.history))
+            before = given.get(last.previous or _answered(tree, _sent(tree, last)))
             if before is None or before.id in told or before in waiting:
                 waiting.pop()
                 if last.id not in told:
@@ -124,6 +136,11 @@ def _in_turn(tree: Tree) -> Iterator[StoredCall]:
                     yield last
             else:
                 waiting.append(before)
+
+
+def _sent(tree: Tree, call: StoredCall) -> int | None:
+    """The last message before the answer: of what was shown, or else of what the model was sent."""
+    return tree.parents[call.shown] if call.shown is not None and not call.shown_is_turn else call.history
 
 
 def _asked(tree: Tree, message: int | None) -> bytes | None:
@@ -160,7 +177,7 @@ class _Known:
         asked: defaultdict[int, set[bytes]] = defaultdict(set)
         growing: set[int] = set()
         for call in calls:
-            history = self._tree.path(call.history)
+            history = self._tree.history(call)
             said = [each for each in history if each.is_said]
             voice = self._voices.of(history, call)
             asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
@@ -172,14 +189,14 @@ class _Known:
         if call.is_side:
             self.sides.append(call)
             return
-        history = self._tree.path(call.history)
+        history = self._tree.history(call)
         replies = [self._tree.bodies[reply] for reply in call.replies]
         voice = self._voices.of(history, call)
         if call.shown is not None:
             history, replies = self._shown(call, history, replies)
         laid = Laid(call, len(self.laid), voice, self.root)
         said = [each for each in history if each.is_said]
-        before = self._before(call)
+        before = self._before(call, said)
         if before is not None:
             self._add(laid, history, before)
         elif not self._is_known(laid, history):
@@ -217,12 +234,20 @@ class _Known:
         others = replies[1:] if replies and replies[0].own == answer.own else []
         return [*systems[:1], *before], [answer, *others]
 
-    def _before(self, call: StoredCall) -> Node | None:
+    def _before(self, call: StoredCall, said: Sequence[StoredBody]) -> Node | None:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
             return laid.end if laid else self._latest
-        return self._latest if call.is_added or (call.shown is not None and call.shown_is_turn) else None
+        if not _is_next(call):
+            return None
+        answered = (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered)
+        latest = next(answered, self.root)
+        begun = latest  # an attempt that broke off is no end of a turn
+        while begun.parent is not None and begun.given and not _is_finished(begun):
+            begun = begun.parent
+        is_begun = begun is not latest and begun.parent is not None and said and said[0].own in begun.keys
+        return begun.parent if is_begun else latest
 
     def _add(self, laid: Laid, history: Sequence[StoredBody], before: Node) -> None:
         node = before
@@ -332,10 +357,20 @@ class _Known:
 
     def _reply(self, laid: Laid, reply: StoredBody) -> None:
         known = next((child for child in laid.tip.children if reply.own in child.keys), None)
-        node = known or self._new(laid.tip, reply)
+        node = known or self._reworked(laid.tip, reply) or self._new(laid.tip, reply)
         node.given.append(laid)
         laid.replies.append(node)
         self._by_message.setdefault(reply.id, node)
+
+    def _reworked(self, tip: Node, reply: StoredBody) -> Node | None:
+        """What a history that was laid earlier has in place of the reply: calls may be recorded late."""
+        for node in tip.children:
+            if not node.given and is_alike(reply.body, node.body):
+                node.keys.add(reply.own)
+                self._nodes[reply.own].append(node)
+                node.body = reply.body if _is_cut(plain(reply.body), plain(node.body)) else node.body
+                return node
+        return None
 
     def _is_about_itself(self, laid: Laid, said: Sequence[StoredBody]) -> bool:
         if laid.call.source == "import" or laid.call.shown is not None or not said:
@@ -373,7 +408,7 @@ def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[i
         if said[place].own in known.keys:
             yield place, known
             place -= 1
-        elif known.body.get("role") == "tool" or known.body.get("tool_calls"):
+        elif is_step(known.body):
             continue
         elif said[place].body.get("role") != known.role:
             return
@@ -405,8 +440,18 @@ def _take_edit(node: Node, said: Spoken) -> None:
             node.wrapped, node.body = before, said.body
         elif not says(now, before):
             node.body = said.body
-    elif node.role == "assistant" and not before.startswith(now.rstrip(" .…[]()").removesuffix("truncated").rstrip()):
+    elif node.role == "assistant" and not _is_cut(before, now):
         node.body = said.body
+
+
+def _is_cut(text: str, cut: str) -> bool:
+    """Whether it is the beginning of the text."""
+    return text.startswith(cut.rstrip(" .…[]()").removesuffix("truncated").rstrip())
+
+
+def _is_next(call: StoredCall) -> bool:
+    """Whether what it says comes next in the chat, without the history."""
+    return call.is_added or (call.shown is not None and call.shown_is_turn)
 
 
 def _is_assent(said: Sequence[StoredBody], place: int) -> bool:
@@ -455,6 +500,7 @@ class _Reading:
             return self._unanswered()
         chat = self._chat(strands)
         path = self._with_unanswered([node for strand in chat for node in strand.path])
+        _unwrap(path)
         return self._told(chat, path)
 
     def _strands(self) -> list[_Strand]:
@@ -471,19 +517,18 @@ class _Reading:
 
     def _end(self, calls: Sequence[Laid]) -> Laid | None:
         """The call that gave the last answer of a strand; of errands, there is none."""
-        for laid in sorted(calls, key=lambda laid: laid.place, reverse=True):
-            if not laid.replies or not self._may_be_answer(laid):
-                continue
-            siblings = {
-                giver
-                for child in laid.tip.children
-                for giver in child.given
-                if giver is not laid and self._may_be_answer(giver)
-            }
-            return max([laid, *siblings], key=lambda one: self._credit(one, laid))
+        answers = [laid for laid in calls if laid.replies and self._may_be_answer(laid)]
+        gone_on = {node for laid in answers for node in laid.tip.upward()}
+        last = max((laid for laid in answers if gone_on.isdisjoint(laid.replies)), key=_place, default=None)
+        while last is not None:
+            end = max((laid for laid in answers if laid.tip is last.tip), key=partial(self._credit, latest=last))
+            further = [laid for laid in answers if not set(end.replies).isdisjoint(laid.tip.upward())]
+            if not further:
+                return end
+            last = max(further, key=_place)
         return None
 
-    def _credit(self, laid: Laid, latest: Laid) -> tuple[Any, ...]:
+    def _credit(self, laid: Laid, *, latest: Laid) -> tuple[Any, ...]:
         """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, the last."""
         return (
             any(_is_gone_on_from(reply) for reply in laid.replies) and laid.voice in self._confirmed,
@@ -553,14 +598,17 @@ class _Reading:
         A voice that is always sent all that was said is in another chat, where it is not.
         """
         last = chain[-1]
+        if _retells(chain, strand):
+            return strand.voice == last.voice
         is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
         return (
             (is_short or strand.voice in self._known.last_alone)
             and strand.begin > max(laid.place for laid in last.calls)
             and (strand.voice == last.voice or {strand.voice, last.voice} <= self._confirmed)
             and _model(strand.end) == _model(last.end)
-            and not is_errand(plain(strand.path[0].body))
+            and not any(is_errand(plain(each.path[0].body)) for each in (strand, last))
             and not _quotes_strand(strand, last)
+            and not _quotes_strand(last, strand)
         )
 
     def _rank(self, chain: Sequence[_Strand], chains: Sequence[Sequence[_Strand]]) -> tuple[Any, ...]:
@@ -600,7 +648,8 @@ class _Reading:
         on_path = set(path)
         voices = {giver.voice for node in path for giver in node.given} & (self._confirmed or {chat[-1].end.voice})
         voices.add(chat[-1].end.voice)
-        messages, places = _with_system(chat[-1].end, path)
+        prompts = {each.own for each, _ in chat[0].calls[0].placed if not each.is_said}
+        messages, places = _with_system(chat[-1].end, path, prompts)
         others: dict[int, list[list[Mapping[str, Any]]]] = {}
         counted: set[Laid] = set()
         for node, place in zip(path, places, strict=True):
@@ -659,20 +708,35 @@ class _Reading:
         return not is_errand(asked) and not quotes([asked], texts)
 
 
-def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
-    """The messages of the path, with system prompts where the last call had them, and the place of each node."""
+def _unwrap(path: Sequence[Node]) -> None:
+    """Put what was typed in place of filled-in templates, where other messages of the chat teach it."""
+    asked = [node for node in path if node.role == "user"]
+    taught = [(node.wrapped, plain(node.body)) for node in asked if node.wrapped is not None]
+    for node in asked if taught else ():
+        if node.wrapped is None and (typed := unwrapped(plain(node.body), taught)):
+            node.body = {**node.body, "content": typed}
+    answers = [plain(node.body) for node in path if node.role == "assistant" and not node.body.get("tool_calls")]
+    if len(asked) > 1 and len(answers) in (len(asked), len(asked) - 1):
+        found = typed_between([plain(node.body) for node in asked], answers) or ()
+        for node, typed in zip(asked, found, strict=False):
+            node.body = {**node.body, "content": typed}
+
+
+def _with_system(last: Laid, path: Sequence[Node], earlier: Set[bytes]) -> tuple[list[Mapping[str, Any]], list[int]]:
+    """The messages of the path, with system prompts where the last call had them, and the place of each node.
+
+    A summary among them, which the chat has no need of, is left out; it is not one that the first call had too.
+    `earlier` has the system prompts of that one.
+    """
     before: defaultdict[Node | None, list[Mapping[str, Any]]] = defaultdict(list)
     waiting: list[Mapping[str, Any]] = []
     is_first = True
     for each, node in last.placed:
-        if each.is_said:
-            if node is not None:
-                before[None if is_first else node] += waiting
-                waiting, is_first = [], False
-        elif is_first and waiting and is_summary(each.body):
-            continue
-        else:
-            waiting.append(each.body)
+        if not each.is_said:
+            waiting += [each.body] if each.own in earlier else _without_summary(each.body)
+        elif node is not None:
+            before[None if is_first else node] += waiting
+            waiting, is_first = [], False
     before[None if is_first else last.end] += waiting
     messages: list[Mapping[str, Any]] = list(before[None])
     places = []
@@ -683,10 +747,16 @@ def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, An
     return messages, places
 
 
+def _without_summary(prompt: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    text = plain(prompt)
+    rest = without_summary(text)
+    return [prompt] if rest == text else [{**prompt, "content": rest}] if rest else []
+
+
 def _branch(node: Node) -> list[Node]:
     """What the assistant did from a message on, until the user spoke."""
     branch = [node]
-    while branch[-1].role == "tool" or branch[-1].body.get("tool_calls"):
+    while is_step(branch[-1].body):
         further = [
             child for child in branch[-1].children if child.role != "user" and (not child.given or _is_finished(child))
         ]
@@ -702,6 +772,10 @@ def _is_finished(node: Node) -> bool:
 
 def _given_at(node: Node) -> tuple[float, str]:
     return (min((laid.place for laid in node.given), default=float("inf")), str(node.body))
+
+
+def _place(laid: Laid) -> int:
+    return laid.place
 
 
 def _first(node: Node) -> Node:
@@ -726,6 +800,15 @@ def _texts(strand: _Strand, role: str) -> list[str]:
 
 def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
     return quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
+
+
+def _retells(chain: Sequence[_Strand], strand: _Strand) -> bool:
+    """Whether a strand's message is a template that holds the chat so far as text."""
+    path = [node for part in (*chain, strand) for node in part.path]
+    asked = [plain(node.body) for node in path if node.role == "user"]
+    answers = [plain(node.body) for node in path if node.role == "assistant" and not node.body.get("tool_calls")]
+    typed = typed_between(asked, answers) if len(asked) == len(answers) else None
+    return typed is not None and typed[0] != asked[0]
 
 
 def _is_about(strand: _Strand, other: _Strand) -> bool:

@@ -188,7 +188,7 @@ def test_both_kinds_of_hooks_make_one_record(tmp_path, app):
     )
     app.run(main)
     assert recorder.flush(10)
-    assert recorder.stats().recorded == 2
+    assert recorder.stats().recorded == 1
     with ConversationStore(tmp_path / "chats.db") as store:
         [chat] = store.listing()
     assert (chat.calls, chat.turns) == (1, 1)
@@ -212,7 +212,7 @@ def hanging(number: int, body: Any) -> Fault:
 
 
 @pytest.mark.parametrize("app", [(lambda body: "x", hanging)], indirect=True)
-def test_a_cancelled_call_is_cancelled_and_litellm_tells_nobody(app):
+def test_a_cancelled_call_is_recorded_though_litellm_tells_nobody(app):
     async def main(acompletion: Any) -> None:
         task = asyncio.create_task(acompletion(**app.options()))
         await asyncio.to_thread(asked.wait)
@@ -221,7 +221,41 @@ def test_a_cancelled_call_is_cancelled_and_litellm_tells_nobody(app):
             await task
 
     app.run(main)
-    assert app.calls(0) == []
+    [call] = app.calls(1)
+    assert (call.status, call.messages, call.replies) == ("cancelled", tuple(HELLO), ())
+
+
+def broken_off(app: App, **options: Any) -> None:
+    for number, _ in enumerate(app.ask(stream=True, **options)):
+        if number == 2:
+            break
+
+
+async def broken_off_async(app: App, acompletion: Any) -> None:
+    stream = await acompletion(**app.options(stream=True))
+    async for chunk in stream:
+        if chunk.choices[0].delta.content:
+            break
+
+
+async def closed(app: App, acompletion: Any) -> None:
+    stream = await acompletion(**app.options(stream=True))
+    await anext(aiter(stream))
+    await stream.aclose()
+    [call] = app.calls(1)
+    assert call.status == "partial"
+
+
+WORDS = ("hi, ", "how ", "are ", "you?")
+
+
+def in_pieces(number: int, body: Any) -> Fault:
+    return Fault(events=[*(chunk({"content": word}) for word in WORDS), chunk({}, "stop"), "[DONE]"])
+
+
+def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "x", "choices": [choice]}
 
 
 def test_the_documented_lines_give_the_proxy_its_logger(tmp_path):
