@@ -82,7 +82,7 @@ class Exchange:
             return record  # the call says it itself; sent the question alone, it may be of a longer chat
         if has_history:  # and the app has put the question into other words
             return replace(record, shown=(*before, asked, *steps, said))
-        return replace(record, shown=(asked, *(row for row in between if row not in steps), said), shown_is_turn=True)
+        return replace(record, shown=turn((asked, *between, said), record.messages), shown_is_turn=True)
 
     def _own_answer(self) -> LoggedCall | None:
         transcript = self.transcript
@@ -116,6 +116,12 @@ class Exchange:
                 continue
             held |= {mark for row in record.messages for mark in _marks(row)}
             yield replace(record, conversation_id=self.conversation_id, is_side=True)
+
+
+def turn(shown: Sequence[Row], messages: Sequence[Row]) -> tuple[Row, ...]:
+    """An exchange without the steps that can be read from what the model was sent, after the person's last message."""
+    _, last, steps = _parted(messages)
+    return tuple(row for row in shown if not last or row not in steps)
 
 
 def matching(calls: Sequence[EndedCall], transcript: Transcript) -> EndedCall | None:
