@@ -19,7 +19,7 @@ OTHER_WORDS = frozenset(
     {"classification", "guard", "guardrail", "intent", "moderation", "route", "router", "safety", "summary", "title"}
 )
 """A key with such a word is no answer, whatever else is in its name: `guard_response`."""
-LONGEST_STATE = 200
+LONGEST_STATE = 100
 """Messages of a graph's state that go with each answer: the last ones, as a thread may grow for years."""
 DEPTH = 3
 
