@@ -267,14 +267,14 @@ class Runs:
         return records
 
     def _is_told_again(self, root: Root, exchange: Exchange, answer: LoggedCall) -> bool:
-        """Whether a run returned what its conversation ended with already, as where a person has approved of it."""
+        """Whether a run was asked nothing, and returned what its conversation ended with: a person approved of it."""
         transcript, conversation_id = exchange.transcript, exchange.conversation_id
         if transcript is None or conversation_id is None:
             return False
         said = (transcript.answer_id, transcript.answer)
         is_again = self._answers.pop(conversation_id, None) == said and answer.run_id == str(root.run_id)
         self._answers[conversation_id] = said
-        return is_again
+        return is_again and root.question is None
 
     def _placed(self, root: Root, exchange: Exchange, answer: LoggedCall) -> list[LoggedCall]:
         """The answer, in the chat or, if it was another chain's errand, beside it."""

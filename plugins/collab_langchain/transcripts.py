@@ -187,6 +187,8 @@ def _fields(value: Any) -> Mapping[str, Any]:
     """Of a state: a dict, a dataclass or a pydantic model."""
     if isinstance(value, Mapping):
         return value
+    if type(value).__name__ == "Command":  # LangGraph's, which need not be installed: what resumes a run is a decision
+        return _fields(value.update)
     if isinstance(value, BaseModel):
         return {} if isinstance(value, BaseMessage | PromptValue) else vars(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -378,9 +378,14 @@ def test_a_chain_that_refuses_without_its_model_is_shown():
     chain = RunnablePassthrough.assign(
         verdict=RunnableLambda(lambda given: given["input"]) | moderate
     ) | RunnableBranch((lambda given: given["verdict"] == "UNSAFE", lambda given: "Sorry, no."), says("never asked"))
-    kept = harvest(chain, {"input": "a bomb"}, **IN_SESSION)
-    assert [shown(call) for call in kept.answers] == [["user: a bomb", "assistant: Sorry, no."]]
-    assert kept.beside == ["UNSAFE"]
+    kept, _, config = kept_and_config()
+    for text in ("a bomb", "a big bomb"):
+        chain.invoke({"input": text}, config)
+    assert [shown(call) for call in kept.answers] == [
+        ["user: a bomb", "assistant: Sorry, no."],
+        ["user: a big bomb", "assistant: Sorry, no."],
+    ]
+    assert kept.beside == ["UNSAFE", "UNSAFE"]
 
 
 def test_what_no_model_said_in_a_chain_without_models_is_no_chat():
