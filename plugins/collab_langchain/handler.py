@@ -23,6 +23,9 @@ PENDING_LIMIT = 10_000
 INTERNAL_MARKS = ("lc_source", "lc_internal_call")
 """Metadata by which LangChain's middleware marks calls of its own: summaries, tool selection, tool emulation."""
 
+HIDING_TAGS = frozenset({"nostream", "langsmith:nostream"})
+"""By which an app tells LangGraph to keep a call's tokens from its stream."""
+
 
 def _quiet(callback: Callable[..., None]) -> Callable[..., Any]:
     """LangChain lets some exceptions of a handler through to the app, and prints the others."""
@@ -241,6 +244,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
             arguments=details.get("invocation_params") or {},
             metadata=metadata,
             is_internal=any(mark in metadata for mark in INTERNAL_MARKS),
+            is_hidden=not HIDING_TAGS.isdisjoint(tags),
             now=now,
         )
         self._runs.start(call, above.root if above else None)

@@ -41,7 +41,7 @@ class Root:
     question: Row | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     is_graph: bool = False
-    pending: set[UUID] = field(default_factory=set)
+    pending: dict[UUID, None] = field(default_factory=dict)
     calls: deque[EndedCall] = field(default_factory=deque)
     left_out: set[str] = field(default_factory=set)
     """Marks of replies that the app wants left out."""
@@ -114,7 +114,7 @@ class Runs:
         if root is not None and root.told and (root.is_given_up or not root.is_answered):  # it goes on all the same
             root = None
         if root is not None:
-            root.pending.add(call.run_id)
+            root.pending[call.run_id] = None
         self._calls[call.run_id] = _Pending(call, root)
 
     def leave_out(self, run_id: UUID, root: Root) -> None:
@@ -225,7 +225,7 @@ class Runs:
         root = pending.root
         if root is None:
             return [] if ended is None else _rootless(ended.record)
-        root.pending.discard(pending.call.run_id)
+        root.pending.pop(pending.call.run_id, None)
         if ended is not None and root.told:
             return _errand(root, ended)
         if ended is not None:
