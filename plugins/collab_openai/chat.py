@@ -48,10 +48,15 @@ class PartialCompletion:
         self._model = getattr(chunk, "model", None) or self._model
         if (usage := getattr(chunk, "usage", None)) is not None:
             self._usage = token_usage(usage)
-        if (error := getattr(chunk, "error", None)) is not None:
+        choices = getattr(chunk, "choices", None) or ()
+        for choice in choices:
+            index = choice.index or 0
+            message = self._choices.get(index)
+            if message is None:
+                message = self._choices[index] = _PartialMessage()
+            message.add(choice)
+        if not choices and (error := getattr(chunk, "error", None)) is not None:
             self._error = str(getattr(error, "message", None) or error)
-        for choice in getattr(chunk, "choices", None) or ():
-            self._choices.setdefault(choice.index or 0, _PartialMessage()).add(choice)
 
     def answer(self, *, at_end: bool = False) -> Answer:
         choices = [choice for _, choice in sorted(self._choices.items())]
@@ -86,7 +91,7 @@ class _PartialMessage:
         for name in ("content", "refusal"):
             if piece := getattr(delta, name, None):
                 self._texts[name].append(_text(piece))
-        if (audio := getattr(delta, "audio", None)) is not None:
+        if not getattr(delta, "content", None) and (audio := getattr(delta, "audio", None)) is not None:
             self._texts["transcript"].append(_field(audio, "transcript") or "")
         if (function := getattr(delta, "function_call", None)) is not None:
             self._function = self._function or _PartialCall(None, None, "function")
