@@ -11,19 +11,19 @@ from collab_sdk.harvest.exchange import NOT_UNDERSTOOD, Exchange
 UNREAD = "the app did not read the answer, or not as text"
 
 
-def watch_stream(stream: Any, exchange: Exchange, *, is_only_way: bool) -> None:
-    """Let an exchange see what an SDK's stream yields.
-
-    `is_only_way`: nothing can be read but through it, so the answer is over when the app lets go of it.
-    """
+def watch_stream(stream: Any, exchange: Exchange) -> None:
+    """Let an exchange see what an SDK's stream yields."""
     watched = _AsyncStream if hasattr(stream, "__anext__") else _Stream
-    stream._iterator = watched(stream._iterator, exchange, is_only_way)
-    if is_only_way:
-        _see(stream.response, _Closing(exchange), _closing)
+    stream._iterator = watched(stream._iterator, exchange)
+
+
+def watch_closing(response: Any, exchange: Exchange) -> None:
+    """Let an exchange see when an HTTP response is closed, or let go of."""
+    _see(response, _Closing(exchange), _closing)
 
 
 def watch_body(response: Any, exchange: Exchange) -> None:
-    """Let an exchange see what is read of an HTTP response, as bytes, text or lines."""
+    """Let an exchange see what is read of an HTTP response, as bytes, text or lines, and when it is closed."""
     body = _Body(exchange)
     if response.is_stream_consumed:  # it has been read whole already
         body.add(response.content)
@@ -86,20 +86,11 @@ class _Reading:
 
 
 class _StreamReading(_Reading):
-    def __init__(self, pieces: Any, exchange: Exchange, is_only_way: bool) -> None:
-        super().__init__(pieces, exchange)
-        self._is_used = is_only_way
-
     def _seen(self, piece: Any) -> None:
-        self._is_used = True
         self._exchange.streamed(piece)
 
     def _ended(self) -> None:
         self._exchange.ended()
-
-    def __del__(self) -> None:
-        if self._is_used:
-            self._exchange.left()
 
 
 class _Stream(_StreamReading):
@@ -125,7 +116,7 @@ class _BodyReading(_Reading):
         self._ending = ending
 
     def _seen(self, piece: Any) -> None:
-        self._body.add((piece.encode() if isinstance(piece, str) else piece) + self._ending)
+        self._body.add((piece.encode("utf-8", "replace") if isinstance(piece, str) else piece) + self._ending)
 
     def _ended(self) -> None:
         self._body.end()
@@ -228,7 +219,7 @@ def _json(text: bytes) -> Any:
     """What the text says; None if it is not JSON."""
     try:
         return json.loads(text, object_hook=Loose)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
