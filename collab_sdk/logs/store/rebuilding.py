@@ -27,12 +27,14 @@ from collab_sdk.logs.store.agreement import (
 )
 from collab_sdk.logs.store.templates import typed_between, unwrapped
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
-from collab_sdk.logs.store.voices import Voices, is_errand, without_summary
+from collab_sdk.logs.store.voices import Voices, is_errand, may_be_errand, without_summary
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
 AT_THE_END = 5
 """What it is worth that a history goes on from the latest answer: of what was said twice, the last is meant."""
+MOST_SUMMARIES = 2
+"""Messages that may stand for what was said before a window: a summary, and what the assistant says to it."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
@@ -169,6 +171,8 @@ class _Known:
         self._voices = Voices()
         self._latest = self.root
         """The end of what was last answered."""
+        self._latest_of: dict[int, Node] = {}
+        """The same of each voice."""
         self.last_alone: set[int] = set()
         """Voices that are sent the last message alone."""
 
@@ -181,7 +185,7 @@ class _Known:
             said = [each for each in history if each.is_said]
             voice = self._voices.of(history, call)
             asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
-            if sum(each.body.get("role") == "user" for each in said) > 1:
+            if call.previous or call.is_added or sum(each.body.get("role") == "user" for each in said) > 1:
                 growing.add(voice)
         self.last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
 
@@ -196,7 +200,7 @@ class _Known:
             history, replies = self._shown(call, history, replies)
         laid = Laid(call, len(self.laid), voice, self.root)
         said = [each for each in history if each.is_said]
-        before = self._before(call, said)
+        before = self._before(call, said, voice)
         if before is not None:
             self._add(laid, history, before)
         elif not self._is_known(laid, history):
@@ -218,7 +222,7 @@ class _Known:
         if laid.call.response:
             self._by_response[laid.call.response] = laid
         if laid.call.is_answered and not laid.is_errand:
-            self._latest = laid.end
+            self._latest = self._latest_of[laid.voice] = laid.end
 
     def _shown(
         self, call: StoredCall, history: list[StoredBody], replies: list[StoredBody]
@@ -234,13 +238,13 @@ class _Known:
         others = replies[1:] if replies and replies[0].own == answer.own else []
         return [*systems[:1], *before], [answer, *others]
 
-    def _before(self, call: StoredCall, said: Sequence[StoredBody]) -> Node | None:
+    def _before(self, call: StoredCall, said: Sequence[StoredBody], voice: int) -> Node | None:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
             return laid.end if laid else self._latest
         if not _is_next(call):
-            return None
+            return self._calling(said[0], voice) if said else None
         answered = (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered)
         latest = next(answered, self.root)
         begun = latest  # an attempt that broke off is no end of a turn
@@ -248,6 +252,12 @@ class _Known:
             begun = begun.parent
         is_begun = begun is not latest and begun.parent is not None and said and said[0].own in begun.keys
         return begun.parent if is_begun else latest
+
+    def _calling(self, result: StoredBody, voice: int) -> Node | None:
+        """The message that called the tool, where a window begins with its result."""
+        id = result.body.get("tool_call_id") if result.body.get("role") == "tool" else None
+        end = self._latest_of.get(voice, self.root)
+        return next((node for node in end.upward() if id and id in _call_ids(node.body)), None)
 
     def _add(self, laid: Laid, history: Sequence[StoredBody], before: Node) -> None:
         node = before
@@ -262,7 +272,7 @@ class _Known:
         if not known or any(each.body.get("role") == "assistant" for each in history[known:]):
             return False
         node = self._by_message[history[known - 1].id]
-        if node is not self._latest:  # what was said twice may be meant elsewhere
+        if node is not self._latest_of.get(laid.voice):  # what was said twice may be meant elsewhere
             return False
         for each in history[:known]:
             laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
@@ -276,7 +286,7 @@ class _Known:
     def _join(self, laid: Laid, history: Sequence[StoredBody], said: Sequence[StoredBody]) -> None:
         """Lay a history where it agrees best with what is known."""
         spoken = [Spoken(each.own, each.body) for each in said]
-        place, found, seen = self._best(spoken)
+        place, found, seen = self._best(spoken, laid.voice)
         if len(said) == 1 and self._is_said_again(laid, found):
             place, found, seen = 0, self._new(self.root, said[0]), None
         nodes: dict[int, Node] = {}
@@ -318,8 +328,9 @@ class _Known:
             return True
         return last.voice == laid.voice and last.call.status == "ok" and last.call.ended <= laid.call.started
 
-    def _best(self, said: Sequence[Spoken]) -> tuple[int, Node, Agreement | None]:
+    def _best(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
         """The last message of a history that is known, where it is, and how far the two agree."""
+        ends = {self._latest, self._latest_of.get(voice)}
         best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
         worth = 0.0
         for place in range(len(said) - 1, max(-1, len(said) - 1 - LOOKED_BACK), -1):
@@ -328,13 +339,23 @@ class _Known:
             for node in nodes[:SAME]:
                 seen = agreement(said[: place + 1], node.upward())
                 value = _worth(seen, unseen, said, node)
-                if value and node is self._latest:
+                if value and node in ends:
                     value += AT_THE_END
                 if value > worth:
                     best, worth = (place, node, seen), value
-            if best[2] is not None and best[1] is self._latest and not best[2].left and not unseen:
+            if best[2] is not None and best[1] in ends and not best[2].left and not unseen:
                 break
-        return best
+        return best if best[2] is not None else self._reworked_end(said, voice)
+
+    def _reworked_end(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
+        """The last answer, if it is all that a history holds of the chat, as the app reworked it."""
+        end = self._latest_of.get(voice, self.root)
+        place = next((n for n in reversed(range(len(said))) if said[n].body.get("role") == "assistant"), -1)
+        if place >= 0 and end.parent is not None and is_alike(said[place].body, end.body):
+            seen = agreement(said[: place + 1], end.upward())
+            if seen.left <= MOST_SUMMARIES:
+                return place, end, seen
+        return -1, self.root, None
 
     def _below(self, parent: Node, message: StoredBody) -> Node:
         """The message below another: the node that is there already, as it is or as the app reworked it."""
@@ -394,10 +415,16 @@ def _ordered(said: Sequence[StoredBody]) -> list[StoredBody]:
             messages = [
                 each for _, each in sorted(zip(ids, messages, strict=True), key=lambda one: known.get(one[0], 0))
             ]
-        elif isinstance(made := messages[-1].body.get("tool_calls"), list):
-            calls = [str(call.get("id")) for call in made if isinstance(call, Mapping)]
+        elif messages[-1].body.get("tool_calls"):
+            calls = _call_ids(messages[-1].body)
         ordered += messages
     return ordered
+
+
+def _call_ids(body: Mapping[str, Any]) -> list[str]:
+    """Of the calls of tools that a message makes."""
+    made = body.get("tool_calls")
+    return [str(call.get("id")) for call in made if isinstance(call, Mapping)] if isinstance(made, list) else []
 
 
 def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[int, Node]]:
@@ -420,7 +447,7 @@ def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node) -> 
     Where a window begins, what stands before it must be a summary, and be short. One message alone is no agreement in
     the middle of a chat: people say "yes" more than once.
     """
-    if seen.left > 2 and seen.matched + len(seen.edits) <= seen.left:
+    if seen.left > MOST_SUMMARIES and seen.matched + len(seen.edits) <= seen.left:
         return 0
     if seen.matched == 1 and not seen.is_whole and node.role == "user" and (len(said) == 1 or seen.left):
         return 0
@@ -547,7 +574,7 @@ class _Reading:
         if any(_is_gone_on_from(reply) for reply in laid.replies) or laid.call.shown is not None:
             return True
         if not self._confirmed or laid.voice in self._confirmed:
-            return not (self._stands_alone(laid) and self._differs(laid) and self._asks_about_chat(laid))
+            return not (self._stands_alone(laid) and self._differs(laid) and may_be_errand(plain(laid.tip.body)))
         return not self._asks_about_chat(laid) and not self._is_beside_another(laid)
 
     def _stands_alone(self, laid: Laid) -> bool:
@@ -675,12 +702,12 @@ class _Reading:
             calls=[laid.call for laid in used],
             side_calls=sorted([*self._known.sides, *sides], key=lambda call: call.order),
             begins_amid=self._begins_amid(path),
-            left_out=len({laid.tip for laid in left if laid.tip.role == "user"}),
+            left_out=len({laid.tip for laid in left if laid.tip not in on_path}),
         )
 
     def _begins_amid(self, path: Sequence[Node]) -> bool:
         """Whether something was said before the first answer that a call gave; a greeting is no answer."""
-        if any(laid.call.source == "import" for laid in self._laid):
+        if any(laid.call.source == "import" or laid.call.shown is not None for laid in self._laid):
             return False
         before = list(takewhile(lambda node: not node.given, path))
         return len(before) < len(path) and any(

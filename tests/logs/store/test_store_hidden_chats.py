@@ -79,34 +79,30 @@ def exchanges(draw, words, app, *, is_first=False, depth=0):
             steps = draw(st.lists(st.lists(step, min_size=1, max_size=2).map(tuple), min_size=1, max_size=2).map(tuple))
     said, reply = words.pick(SAID), words.pick(REPLIES)
     drafts = ()
-    if (
-        not is_first
-        and depth == 0
-        and may_repeat
-        and app.history != "budget"
-        and not app.template
-        and draw(st.integers(0, 5)) == 0
-    ):
+    may_edit = may_repeat and not (is_first or depth or app.template or app.history in ("budget", "server"))
+    if may_edit and draw(st.integers(0, 5)) == 0:
         drafts = tuple(draw(exchanges(words, app, depth=1)) for _ in range(draw(st.integers(1, 2))))
     others = st.lists(
         st.sampled_from(["Let me see.", "Certainly.", "Of course!"]).map(lambda text: words.pick([text])), max_size=1
     )
     may_retry = app.history != "server" and not (is_first and app.ids == "none")
     may_ask_anew = may_repeat and may_retry and draw(st.integers(0, 3)) == 0
+    rejected = tuple(draw(others)) if may_ask_anew else ()
+    may_come_back = may_ask_anew and app.history == "whole" and app.clock == "steady"
+    reconsidered = tuple(draw(others)) if may_come_back else ()
+    statuses = ["ok"] if rejected or reconsidered else ["ok"] * 9 + ["partial"]
+    may_rework = app.history not in ("response", "server") and not app.shown
+    reworked = [None, None, None, f"{reply}\n\n-- The shoe shop", reply[:-1]]
     return Exchange(
         said=said,
         reply=reply,
-        status=draw(st.sampled_from(["ok"] * 9 + ["partial"])),
+        status=draw(st.sampled_from(statuses)),
         steps=steps,
-        attempts=tuple(draw(st.lists(st.sampled_from(["failed", "cancelled", "partial"]), max_size=1)))
-        if may_retry
-        else (),
-        rejected=tuple(draw(others)) if may_ask_anew else (),
-        reconsidered=tuple(draw(others)) if may_ask_anew and app.history == "whole" and app.clock == "steady" else (),
+        attempts=tuple(draw(st.lists(st.sampled_from(["failed", "cancelled", "partial"]), max_size=int(may_retry)))),
+        rejected=rejected,
+        reconsidered=reconsidered,
         drafts=drafts,
-        stored=draw(st.sampled_from([None, None, None, reply + "\n\n-- The shoe shop", reply[:-1]]))
-        if app.history not in ("response", "server") and not app.shown
-        else None,
+        stored=draw(st.sampled_from(reworked)) if may_rework else None,
     )
 
 
