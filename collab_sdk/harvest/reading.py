@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -11,10 +12,17 @@ from collab_sdk.harvest.exchange import NOT_UNDERSTOOD, Exchange
 UNREAD = "the app did not read the answer, or not as text"
 
 
-def watch_stream(stream: Any, exchange: Exchange) -> None:
-    """Let an exchange see what an SDK's stream yields."""
+def watch_stream(stream: Any, exchange: Exchange, *, is_only_way: bool) -> None:
+    """Let an exchange see what an SDK's stream yields.
+
+    `is_only_way`: nothing can be read but through it, so the answer is over when the app lets go of it.
+    """
+    # The chunks come from a copy: they refer to what they are made by, and so the stream would be kept, and its
+    # connection open, until the garbage is collected.
+    source = copy(stream)
+    vars(source).pop("_iterator", None)
     watched = _AsyncStream if hasattr(stream, "__anext__") else _Stream
-    stream._iterator = watched(stream._iterator, exchange)
+    stream._iterator = watched(source.__stream__(), exchange, is_only_way)
 
 
 def watch_closing(response: Any, exchange: Exchange) -> None:
@@ -86,11 +94,20 @@ class _Reading:
 
 
 class _StreamReading(_Reading):
+    def __init__(self, pieces: Any, exchange: Exchange, is_used: bool) -> None:
+        super().__init__(pieces, exchange)
+        self._is_used = is_used
+
     def _seen(self, piece: Any) -> None:
+        self._is_used = True
         self._exchange.streamed(piece)
 
     def _ended(self) -> None:
         self._exchange.ended()
+
+    def __del__(self) -> None:
+        if self._is_used:
+            self._exchange.left()
 
 
 class _Stream(_StreamReading):

@@ -139,7 +139,7 @@ def _observe(exchange: Exchange, result: Any, stream: Any) -> None:
     is_stream = hasattr(stream, "_iterator")
     body = getattr(result, "http_response", result)
     if is_stream:
-        watch_stream(stream, exchange)
+        watch_stream(stream, exchange, is_only_way=stream is result)
     if hasattr(body, "iter_bytes"):  # an HTTP response, which the app may read in its own way
         watch_body(body, exchange)
     elif is_stream:

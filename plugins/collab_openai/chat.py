@@ -102,8 +102,9 @@ class _PartialMessage:
     def _call_of(self, piece: Any) -> "_PartialCall":
         """The call that a piece belongs to.
 
-        Servers tell it by id, by index, by both or by neither. A new id begins a call, whatever its index; without an
-        id, a piece belongs to the latest call of its index, unless that one is whole and the piece begins anew.
+        Servers tell it by id, by index, by both or by neither. A new id begins a call, whatever its index, but for
+        arguments without a name: some give every piece an id of its own. Without an id, a piece belongs to the latest
+        call of its index, unless that one is whole and the piece begins anew.
         """
         call_id, index = getattr(piece, "id", None) or None, getattr(piece, "index", None)
         about = _function_of(piece)
@@ -112,6 +113,7 @@ class _PartialMessage:
             fitting = [call for call in at_index if call.id == call_id]
             if not fitting and not _field(about, "name"):
                 fitting = [call for call in self._calls if call.id == call_id]
+                fitting = fitting or at_index[-1:] if _field(about, "arguments") else fitting
             fitting = fitting or [call for call in at_index if call.id is None and index is not None]
         else:
             fitting = [call for call in at_index[-1:] if not (call.is_whole and call.begins_anew(about))]

@@ -1,7 +1,6 @@
 """A wrapped Anthropic client does what it did before, and what it did is in the store."""
 
 import asyncio
-import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +74,6 @@ class Watched:
 
     @property
     def calls(self) -> list[Any]:
-        gc.collect()
         assert self.recorder.flush(10)
         assert self.recorder.stats().failed == 0
         return self._store
