@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.harvest import Answer, ChatRequest, completion_answer, conversation_id_in, kept_parameters, token_usage
@@ -109,14 +109,11 @@ class _PartialMessage:
         call_id, index = getattr(piece, "id", None) or None, getattr(piece, "index", None)
         about = _function_of(piece)
         at_index = [call for call in self._calls if index is None or call.index in (index, None)]
-        if call_id is not None:
-            fitting = [call for call in at_index if call.id == call_id]
-            if not fitting and not _field(about, "name"):
-                fitting = [call for call in self._calls if call.id == call_id]
-                fitting = fitting or at_index[-1:] if _field(about, "arguments") else fitting
-            fitting = fitting or [call for call in at_index if call.id is None and index is not None]
-        else:
+        if call_id is None:
             fitting = [call for call in at_index[-1:] if not (call.is_whole and call.begins_anew(about))]
+        else:
+            fitting = [call for call in at_index if call.id == call_id] or self._continued(call_id, about, at_index)
+            fitting = fitting or [call for call in at_index if call.id is None and index is not None]
         if not fitting:
             kind = "custom" if getattr(piece, "custom", None) is not None else "function"
             fitting = [_PartialCall(call_id, index, kind)]
@@ -124,6 +121,13 @@ class _PartialMessage:
         call = fitting[-1]
         call.id = call.id or call_id
         return call
+
+    def _continued(self, call_id: str, about: Any, at_index: Sequence["_PartialCall"]) -> Sequence["_PartialCall"]:
+        """What a piece goes on with that has no name."""
+        if _field(about, "name"):
+            return ()
+        same = [call for call in self._calls if call.id == call_id]
+        return same or (at_index[-1:] if _field(about, "arguments") else ())
 
     def message(self) -> dict[str, Any]:
         said = {name: "".join(pieces) for name, pieces in self._texts.items()}
