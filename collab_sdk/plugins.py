@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 EXTRAS = {
+    "collab_anthropic": "anthropic",
     "collab_langchain": "langchain",
     "collab_litellm": "litellm",
     "collab_openai": "openai",
@@ -45,7 +46,7 @@ EXTRAS = {
 """The extra that brings what each of the project's plugins imports."""
 
 
-OURS = {"sdk", "cli", "langchain", "litellm", "openai", "order_desk", "postgres", "ray", "redis", "trl"}
+OURS = {"sdk", "cli", "anthropic", "langchain", "litellm", "openai", "order_desk", "postgres", "ray", "redis", "trl"}
 NOT_THE_BOT = {"__main__", *(f"collab_{name}" for name in OURS)}
 """Modules that may lie beside a bot and be loaded or not, without being part of it."""
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")

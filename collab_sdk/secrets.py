@@ -22,15 +22,34 @@ MASKED = re.compile(r"~[0-9a-f]{8}")
 VERSIONS = {"api-version", "api_version"}
 HEADERS = re.compile(r"auth|api[-_]?key|cookie|token|secret|passw|credential", re.IGNORECASE)
 """Names of headers and fields whose values nobody else may see."""
+_PREFIXES = (
+    "sk|pk|rk|hf|gsk|xai|npm|pypi|glpat|glptt|gldt|shp(?:at|ca|pa|ss)|do[opr]_v1|xox[abeoprs]|xapp|gh[oprsu]|github_pat"
+    "|whsec|lin_api|ntn|dckr_pat|glsa|glc|nvapi|lsv2_[ps]t|pcsk|pplx|tvly|figd|sbp|sntrys|GOCSPX|NRAK|HRKU"
+    "|sq0(?:atp|csp)|r8|AGE-SECRET-KEY"
+)
+_PEM_END = r"-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 KEYS = re.compile(
-    r"(?<![\w-])(?:"
-    r"(?:sk|pk|rk|hf|gsk|xai|npm|glpat|shpat|dop_v1|xox[abeoprs]|gh[oprsu]|github_pat|key)[-_][\w-]{16,}"
+    r"(?<![\w-])(?=\S{7})(?:"  # most words are shorter, and are passed over
+    rf"(?:{_PREFIXES})[-_][\w-]{{16,}}"
+    r"|(?:key|secret)[-_](?=[\w-]{0,60}\d)[\w-]{16,}"
+    rf"|(?:{_PREFIXES})[-_][\w-]{{4,}}\r?\n[ \t]{{0,4}}(?=[\w-]{{0,60}}\d)[\w-]{{8,}}(?![^\r\n])"  # in two lines
     r"|A(?:KIA|SIA)[0-9A-Z]{16}"
     r"|AIza[\w-]{30,}"
+    r"|ya29\.[\w-]{16,}(?:\.[\w-]{1,512}){0,3}"
+    r"|1//0[\w-]{30,}"
     r"|SG\.[\w-]{16,64}\.[\w-]{16,64}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
+    r"|hv[bs]\.[\w-]{20,}"
+    r"|dp\.(?:pt|st|ct|sa)\.[\w.-]{20,}"
+    r"|dapi[0-9a-f]{32}"
+    r"|(?:SK|AC)[0-9a-f]{32}"
+    r"|EAA[A-Za-z0-9]{40,}"
+    r"|\d{8,10}:[\w-]{35}(?![\w-])"  # a Telegram bot's
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*){1,3}"
     r")"
-    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{1,16384}-----END [A-Z ]{0,30}PRIVATE KEY-----"
+    r"|https://(?:hooks\.slack\.com/(?:services|workflows|triggers)|(?:\w{1,16}\.)?discord(?:app)?\.com/api/webhooks)"
+    r"/[\w/-]{16,}"
+    rf"|-----BEGIN [A-Z ]{{0,30}}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----)){{1,16384}}{_PEM_END}"
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:\s{1,4}[A-Za-z0-9+/=]{40,80}){1,400}"  # cut off
 )
 
 

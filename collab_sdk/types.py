@@ -90,6 +90,8 @@ class Conversation:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     alternatives: Mapping[int, tuple[tuple[Message, ...], ...]] = field(default_factory=dict)
     """By turn index: other responses that were given to the same history."""
+    ended: float | None = field(default=None, compare=False)
+    """Unix seconds of its last message; None where the log does not tell."""
 
     @property
     def opening(self) -> tuple[Message, ...]:

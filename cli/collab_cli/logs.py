@@ -1,6 +1,7 @@
 """`collab logs`: what was harvested or imported."""
 
 import time
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -8,13 +9,16 @@ import click
 
 from collab_cli.failures import finish, no_result
 from collab_cli.logs_view import STORES, list_, show
-from collab_cli.options import LIMIT, LOG_FORMAT, LOGS
+from collab_cli.options import CACHE_PLACE, LIMIT, LOG_FORMAT, LOGS
 from collab_cli.params import OUTPUT, Group, Number, option
 from collab_cli.paths import WrittenPath, just
 from collab_cli.run import named
 from collab_cli.terminal import Problems, note, printable
 from collab_cli.units import of
 from collab_sdk import read_conversations
+from collab_sdk.cache import forget, open_cache
+from collab_sdk.cache.forgetting import SHORTEST
+from collab_sdk.errors import InputError
 from collab_sdk.files import JsonlWriter, database_files
 from collab_sdk.harvest import salted_user
 from collab_sdk.logs import CHAT_WRITERS, ConversationStore, Purge, get_chat_writer
@@ -36,6 +40,9 @@ CHANGED_STORE = option(
 BATCH = 200
 """Chats to a transaction."""
 SECONDS_A_DAY = 86_400
+MADE_OF_CHATS = (
+    "exports, preference and training files, score files, reports, the files beside them (.turns.jsonl, .run.json)"
+)
 
 
 @click.group(cls=Group)
@@ -98,7 +105,7 @@ def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None
     """
     problems, to_row, written = Problems(), get_chat_writer(format), 0
     with JsonlWriter(output) as rows:
-        for chat in islice(read_conversations(stores, on_error=problems.report), limit):
+        for chat in islice(read_conversations(stores, on_error=problems.report, notes=problems.notes), limit):
             rows.write(to_row(chat))
             written += 1
         if not written:  # an output of an earlier export stays
@@ -114,18 +121,32 @@ def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None
 @option("--conversation", metavar="ID", help="The chat with this id.")
 @option("--user", metavar="ID", help="Chats of this user, by the id that list shows or, with --salt, their own.")
 @option("--salt", metavar="TEXT", help="What the app hashes user ids with.")
+@option(
+    "--cache",
+    type=CACHE_PLACE,
+    metavar="WHERE",
+    help="Delete the replies that hold what these users said from this cache, too: a directory or a URL. They are "
+    f"found by the text of messages of at least {SHORTEST} characters.",
+)
 @option("--yes", is_flag=True, help="Do not ask first.")
 def purge(
-    store: Path, older_than: float | None, conversation: str | None, user: str | None, salt: str | None, yes: bool
+    store: Path,
+    older_than: float | None,
+    conversation: str | None,
+    user: str | None,
+    salt: str | None,
+    cache: str | None,
+    yes: bool,
 ) -> None:
     """Delete chats for good, by age, id or user.
 
     Their text is gone from the file and those beside it, but for messages that other chats share. Of several
-    options, all must fit.
+    options, all must fit. Runs that read the store keep text in the cache of replies, and in the files they write:
+    delete those yourself.
 
     \b
       collab logs purge --store chats.db --older-than 90
-      collab logs purge --store chats.db --user 4711 --yes
+      collab logs purge --store chats.db --user 4711 --cache ~/.cache/collab --yes
     """
     if older_than is None and conversation is None and user is None:
         raise click.UsageError("Say what goes: --older-than, --conversation or --user.")
@@ -139,10 +160,24 @@ def purge(
         what = f"{of(found.conversations, 'chat')} with {of(found.calls, 'call')}"
         if found.conversations and not yes:
             click.confirm(f"Delete {what} from {printable(str(store))}? There is no way back.", abort=True, err=True)
+        if cache is not None:  # before the chats, by whose text the replies are found
+            _forget(cache, chats.said(wanted))
         purged = chats.purge(wanted)  # of none, too: text that an earlier one could not wipe goes now
         left = len(chats)
     gone = f"{of(purged.conversations, 'chat')} with {of(purged.calls, 'call')} and {of(purged.messages, 'message')}"
     click.echo(f"Deleted {gone} from {printable(str(store))}; {left:,} left.")
+    others = "" if cache is not None else "the cache of replies (--cache), "
+    note(f"Their text may still be in {others}{MADE_OF_CHATS}, if you made any, and in backups.")
+
+
+def _forget(cache: str, texts: set[str]) -> None:
+    if "://" not in cache and not Path(cache).is_dir():
+        raise InputError("there is no cache", where=cache)
+    with closing(open_cache(cache)) as replies:
+        deleted = forget(replies, texts)
+        found = replies.stats()
+    count = f"{deleted:,} {'reply' if deleted == 1 else 'replies'}"
+    click.echo(f"Deleted {count} from {printable(found.where)}; {found.records:,} left.")
 
 
 logs.add_command(list_)

@@ -2,6 +2,7 @@
 
 from collab_sdk.cache.backend import LARGEST, CacheServer, SharedRows
 from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
+from collab_sdk.cache.forgetting import forget
 from collab_sdk.cache.open import URL, copy_cache, default_cache, open_cache
 from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.cache.shared import SharedCache
@@ -20,6 +21,7 @@ __all__ = [
     "call_key",
     "copy_cache",
     "default_cache",
+    "forget",
     "open_cache",
     "signer_of",
 ]

@@ -1,6 +1,6 @@
 """What the engine expects of a cache, and the one that lives in memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,6 +48,9 @@ class KeptCache(Cache, Protocol):
 
     def prune(self, older_than: float) -> int:
         """Delete records written more than `older_than` seconds ago, and unreadable ones; returns how many."""
+
+    def forget(self, is_unwanted: Callable[[Row], bool]) -> int:
+        """Delete records, and unreadable ones, so that no file has them any more; returns how many."""
 
     def clear(self) -> int:
         """Delete all records; returns how many."""

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -144,10 +144,25 @@ class DiskCache:
 
     def prune(self, older_than: float) -> int:
         limit = self._clock() - older_than
-        stale = [key for key in self._rows if (row := self._row(key)) is None or written_in(row) < limit]
-        for key in stale:
+        return self._delete(lambda row: written_in(row) < limit)
+
+    def forget(self, is_unwanted: Callable[[Row], bool]) -> int:
+        deleted = self._delete(is_unwanted)
+        self._patiently(self._compact)
+        return deleted
+
+    def _delete(self, is_unwanted: Callable[[Row], bool]) -> int:
+        unwanted = [key for key in self._rows if (row := self._row(key)) is None or is_unwanted(row)]
+        for key in unwanted:
             self._patiently(partial(self._rows.delete, key))
-        return len(stale)
+        return len(unwanted)
+
+    def _compact(self) -> None:
+        """Rewrite the file without what was deleted, and empty the log of changes, which still holds it."""
+        with closing(sqlite3.connect(self.directory / "cache.db", isolation_level=None)) as file:
+            file.execute("VACUUM")
+            if file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise sqlite3.OperationalError("database is locked by another process")
 
     def clear(self) -> int:
         return int(self._patiently(self._rows.clear))

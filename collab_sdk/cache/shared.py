@@ -212,10 +212,13 @@ class SharedCache:
 
     def prune(self, older_than: float) -> int:
         limit = self._clock() - older_than
+        return self.forget(lambda row: written_in(row) < limit)
+
+    def forget(self, is_unwanted: Callable[[Row], bool]) -> int:
         deleted = 0
         for page in self._pages():
-            stale = [key for key, row in page.items() if row is None or written_in(row) < limit]
-            deleted += self._looking.ask(partial(_delete, stale))
+            unwanted = [key for key, row in page.items() if row is None or is_unwanted(row)]
+            deleted += self._looking.ask(partial(_delete, unwanted))
         return deleted
 
     def clear(self) -> int:

@@ -5,6 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class Loose(dict[str, Any]):
+    """A JSON object that is read like the model of an SDK: what it does not have is None."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """A JSON value with the objects in it made loose."""
+        if isinstance(value, Mapping):
+            return cls({name: cls.of(part) for name, part in value.items()})
+        return [cls.of(part) for part in value] if isinstance(value, list) else value
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """The replies to one request, as OpenAI-style assistant messages."""
@@ -17,6 +31,8 @@ class Answer:
     complete: bool = True
     """Whether every reply has come to its end."""
     error: str | None = None
+    context: tuple[Mapping[str, Any], ...] = ()
+    """What the server says that it put before the messages of the request."""
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -28,7 +44,7 @@ def completion_answer(completion: Any) -> Answer:
     """A ChatCompletion, parsed or not. Raises TypeError for anything else."""
     choices = getattr(completion, "choices", None)
     if choices is None:
-        raise TypeError(f"{type(completion).__name__} is no chat completion")
+        raise TypeError(f"{type(completion).__name__} is not a chat completion")
     return Answer(
         id=completion.id,
         model=completion.model,
@@ -48,12 +64,14 @@ def _message(message: Any) -> dict[str, Any]:
         row["refusal"] = message.refusal
     if message.tool_calls:
         row["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+    elif (function := getattr(message, "function_call", None)) is not None:  # as it comes back in the history
+        row["function_call"] = {"name": function.name, "arguments": function.arguments}
     return row
 
 
 def _tool_call(call: Any) -> dict[str, Any]:
-    if call.type != "function":
-        return dict(call.model_dump(exclude_none=True))
+    if (custom := getattr(call, "custom", None)) is not None:
+        return {"id": call.id, "type": "custom", "custom": {"name": custom.name, "input": custom.input}}
     function = {"name": call.function.name, "arguments": call.function.arguments}
     return {"id": call.id, "type": "function", "function": function}
 

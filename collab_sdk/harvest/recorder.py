@@ -1,6 +1,7 @@
 """What the plugins hand the calls of an app to."""
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from collab_sdk.harvest.writer import CallStore
 from collab_sdk.harvest.writers import AT_EXIT, writer_for
 from collab_sdk.logs.store import LoggedCall
 from collab_sdk.suppression import suppress
+
+RANDOM_ID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+"""A UUID says nothing of anybody."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,22 +163,27 @@ class Recorder:
         snapshot = self._snapshot
         return replace(
             call,
+            run_id=self._safe_id(call.run_id) or call.run_id,
             conversation_id=self._safe_id(call.conversation_id),
+            response_id=self._safe_id(call.response_id),
+            previous_response=self._safe_id(call.previous_response),
+            source=snapshot.text(call.source),
+            model=None if call.model is None else snapshot.text(str(call.model)),
             messages=snapshot.messages(call.messages),
             replies=snapshot.messages(call.replies),
             shown=snapshot.messages(call.shown),
             error=None if call.error is None else snapshot.text(call.error),
-            parameters=snapshot.mapping(call.parameters),
-            tools=snapshot.messages(call.tools),
+            parameters=snapshot.details(call.parameters),
+            tools=snapshot.specs(call.tools),
             user=None if call.user is None or self._salt is None else salted_user(str(call.user), self._salt),
             metadata=snapshot.details(call.metadata),
         )
 
-    def _safe_id(self, conversation_id: str | None) -> str | None:
+    def _safe_id(self, id: str | None) -> str | None:
         """Some apps name a conversation by its user's phone number or address."""
-        if conversation_id is None or self._snapshot.text(conversation_id) == conversation_id:
-            return conversation_id
-        return salted_user(conversation_id, self._id_salt)
+        if id is None or RANDOM_ID.fullmatch(id) or self._snapshot.text(id) == id:
+            return id
+        return salted_user(id, self._id_salt)
 
     def _hand_over(self, call: LoggedCall) -> None:
         if self._sync:

@@ -1,20 +1,27 @@
 """Copies of what an app handed over: plain JSON values, every text redacted, media as references."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from collab_sdk.harvest.redaction import redact_text
+from collab_sdk.secrets import is_secret_name
 from collab_sdk.suppression import suppress
 
 FAILED = "[redaction failed]"
 OTHER_ROLES = {"developer": "system", "function": "tool"}
 """OpenAI's newer and older names."""
-STRUCTURE = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
-"""What holds a message together; a redactor that touched it would tear tool calls from their results."""
 NOTHING: frozenset[str] = frozenset()
+MESSAGE = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
+"""What holds messages together; a redactor that touched it would tear tool calls from their results."""
+BELOW = {"tool_calls": frozenset({"type", "id"}), "content": frozenset({"type"})}
+"""And what holds a call, and a part of the content: what lies deeper is text, whatever its key is called."""
+SPEC = frozenset({"type"})
+KIND = re.compile(r"[a-z][a-z0-9_.-]{0,40}")
+"""What the `type` of something may be; anything else under that key is text too."""
 MEDIA = frozenset({"data", "file_data", "b64_json", "base64", "image_data"})
 DATA_URL = re.compile(r"data:([\w.+-]{1,100}/[\w.+-]{1,100})[^,]{0,200};base64,", re.IGNORECASE)
 LONG = 256
@@ -40,37 +47,52 @@ class Snapshot:
 
     def messages(self, messages: Sequence[Any]) -> tuple[dict[str, Any], ...]:
         """The messages as dicts. Raises TypeError for what is none."""
-        rows = tuple(self.mapping(message) for message in messages)
+        rows = tuple(self._mapping(message, structure=MESSAGE) for message in messages)
         for row in rows:
             if row.get("role") in OTHER_ROLES:
                 row["role"] = OTHER_ROLES[row["role"]]
         return rows
 
+    def specs(self, specs: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+        """Specifications of tools as dicts. Raises TypeError for what is none."""
+        return tuple(self._mapping(spec, structure=SPEC) for spec in specs)
+
     def details(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """What is said about a call: nothing in it holds a message together, so every text is redacted."""
-        return self.mapping(value, structure=NOTHING)
+        return self._mapping(value)
 
-    def mapping(self, value: Any, depth: int = 0, structure: frozenset[str] = STRUCTURE) -> dict[str, Any]:
+    def _mapping(self, value: Any, depth: int = 0, structure: frozenset[str] = NOTHING) -> dict[str, Any]:
         """A mapping or pydantic model. Raises TypeError for anything else."""
         if type(value) is not dict and not isinstance(value, Mapping):
             if not hasattr(value, "model_dump"):
                 raise TypeError(f"{type(value).__name__} is no message")
             value = value.model_dump(exclude_unset=True, warnings=False)
+        below = BELOW if structure is MESSAGE else {}
         return {
             self._key(key): part
-            if key in structure and type(part) is str
-            else self.text(part)
+            if key in structure and type(part) is str and (key != "type" or KIND.fullmatch(part))
+            else self._named(key, part)
             if type(part) is str and key not in MEDIA
-            else self._value(part, depth + 1, NOTHING if key == "arguments" else structure, media=key in MEDIA)
+            else self._value(part, depth + 1, below.get(key, NOTHING), media=key in MEDIA)
             for key, part in value.items()
         }
+
+    def _named(self, key: Any, text: str) -> str:
+        """A text in a mapping: a password shows only beside its name."""
+        if self._redact is None or not is_secret_name(str(key)):
+            return self.text(text)
+        try:
+            [redacted] = json.loads(self.text(json.dumps({key: text}, ensure_ascii=False))).values()
+        except (AttributeError, TypeError, ValueError):
+            return FAILED
+        return redacted if isinstance(redacted, str) else self.text(text)
 
     def text(self, text: str) -> str:
         known = self._young.get(text)
         if known is None:
             known = self._old.get(text)
             if known is None:
-                return self._new(text)
+                return self._new(text) if text else text
             self._remember(text, known)
         return known
 
@@ -92,7 +114,7 @@ class Snapshot:
         if depth > DEPTH:
             return f"[{type(value).__name__}]"
         if isinstance(value, Mapping) or hasattr(value, "model_dump"):
-            return self.mapping(value, depth, structure)
+            return self._mapping(value, depth, structure)
         if isinstance(value, Sequence | set | frozenset):
             return [self._value(part, depth + 1, structure) for part in value]
         return f"[{type(value).__name__}]"

@@ -1,9 +1,10 @@
 """The callback handler that records what a LangChain or LangGraph app does."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Self
 from uuid import UUID
 
@@ -37,9 +38,10 @@ def _quiet(callback: Callable[..., None]) -> Callable[..., Any]:
 class CollabCallbackHandler(BaseCallbackHandler):
     """Records the conversations of an app, sync or async: `config={"callbacks": [CollabCallbackHandler("chats.db")]}`.
 
-    Of each root run one model call is kept: the one whose reply the user saw, with the tool steps before it in its
-    history. Not recorded are calls tagged `collab:ignore`, those inside `suppress()` and those of LangChain's own
-    middleware; with `only`, nothing but calls in a run or LangGraph node of these names.
+    Of each root run the call is kept whose reply the person saw, with what they and the app said to each other by the
+    run's input and output; its other calls (titles, guards, sub-agents) are kept as side calls, beside the chat. Not
+    recorded are calls tagged `collab:ignore` and those inside `suppress()`; with `only`, nothing but calls in a run or
+    LangGraph node of these names.
 
     `store` may be a Recorder, which comes with its own options; for what `sync` to `queue_size` mean see there. Runs
     that never report their end are given up after `time_limit` seconds, calls among them recorded as cancelled.
@@ -72,6 +74,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
         self._only = frozenset(only)
         self._clock = clock
         self._runs = Runs(time_limit=time_limit, limit=PENDING_LIMIT)
+        self._watched: dict[UUID, tuple[asyncio.Task[Any], Callable[[asyncio.Task[Any]], None]]] = {}
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything recorded so far is in the store; False if that takes longer than `timeout` seconds."""
@@ -95,25 +98,41 @@ class CollabCallbackHandler(BaseCallbackHandler):
     @_quiet
     def on_chain_start(
         self,
-        *_: Any,
+        serialized: Any,
+        inputs: Any,
+        *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
         name: str | None = None,
         **unused: Any,
     ) -> None:
-        self._enter(run_id, parent_run_id, metadata or {}, name)
+        self._enter(run_id, parent_run_id, tags or [], metadata or {}, name, inputs=inputs, is_chain=True)
 
     @_quiet
-    def on_chain_end(self, output: Any, *, run_id: UUID, **unused: Any) -> None:
-        self._record(self._runs.leave(run_id, self._clock(), output=output))
+    def on_tool_start(
+        self,
+        *_: Any,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **unused: Any,
+    ) -> None:
+        self._enter(run_id, parent_run_id, tags or [], metadata or {}, name)
 
     @_quiet
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **unused: Any) -> None:
-        self._record(self._runs.leave(run_id, self._clock(), error=error))
+    def on_chain_end(self, output: Any, *, run_id: UUID, inputs: Any = None, **unused: Any) -> None:
+        self._record(self._runs.leave(run_id, self._clock(), inputs=inputs, output=output))
+
+    @_quiet
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, inputs: Any = None, **unused: Any) -> None:
+        self._record(self._runs.leave(run_id, self._clock(), inputs=inputs, error=error))
 
     # Models are called within tools and retrievers too, and their answer is the chain's.
-    on_tool_start = on_retriever_start = on_chain_start
+    on_retriever_start = on_tool_start
     on_tool_end = on_retriever_end = on_chain_end
     on_tool_error = on_retriever_error = on_chain_error
 
@@ -129,7 +148,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **details: Any,
     ) -> None:
-        self._start(run_id, parent_run_id, messages[0], tags or [], metadata or {}, details)
+        self._start(run_id, parent_run_id, messages, tags or [], metadata or {}, details)
 
     @_quiet
     def on_llm_start(
@@ -143,52 +162,118 @@ class CollabCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **details: Any,
     ) -> None:
-        self._start(run_id, parent_run_id, [HumanMessage(prompts[0])], tags or [], metadata or {}, details)
+        messages = [[HumanMessage(text)] for text in prompts]
+        self._start(run_id, parent_run_id, messages, tags or [], metadata or {}, details)
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, chunk: Any = None, **unused: Any) -> None:
+        self._runs.stream(run_id, token if chunk is None else chunk)
 
     @_quiet
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **unused: Any) -> None:
+        self._unwatch(run_id)
         self._record(self._runs.end(run_id, response, self._clock()))
 
     @_quiet
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **unused: Any
     ) -> None:
+        self._unwatch(run_id)
         self._record(self._runs.end(run_id, response, self._clock(), error=error))
 
-    def _enter(self, run_id: UUID, parent_run_id: UUID | None, metadata: Mapping[str, Any], name: str | None) -> None:
-        above = self._runs.get(parent_run_id)
-        run = AppRun(
-            root=above.root if above else Root(),
-            is_root=above is None,
-            identity=identity(metadata, above.identity if above else NOBODY),
-            wanted=self._is_wanted(above, metadata, name),
-            started=self._clock(),
-        )
-        self._runs.enter(run_id, run)
+    def _enter(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Sequence[str],
+        metadata: Mapping[str, Any],
+        name: str | None,
+        *,
+        inputs: Any = None,
+        is_chain: bool = False,
+    ) -> None:
+        above, now = self._runs.get(parent_run_id), self._clock()
+        whose = identity(metadata, above.identity if above else NOBODY)
+        wanted = self._is_wanted(above, metadata, name)
+        if above is None:
+            root = Root(
+                run_id=run_id,
+                identity=whose,
+                started=now,
+                is_chain=is_chain,
+                is_ignored=_is_left_out(tags),
+                is_chosen=not wanted,
+                name=name or "",
+            )
+            if is_chain:
+                root.take(inputs)
+        else:
+            root = above.root
+            root.is_graph = root.is_graph or "langgraph_node" in metadata
+        self._runs.enter(run_id, AppRun(root=root, is_root=above is None, identity=whose, wanted=wanted, started=now))
 
     def _start(
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
-        messages: Sequence[BaseMessage],
+        messages: Sequence[Sequence[BaseMessage]],
         tags: Sequence[str],
         metadata: Mapping[str, Any],
         details: Mapping[str, Any],
     ) -> None:
         now = self._clock()
-        self._record(self._runs.expire(now))
+        self._give_up(now)
         above = self._runs.get(parent_run_id)
-        if _is_internal(tags, metadata) or not self._is_wanted(above, metadata, details.get("name")):
+        if _is_left_out(tags):
+            if above is not None:
+                self._runs.leave_out(run_id, above.root)
+            return
+        if not self._is_wanted(above, metadata, details.get("name")):
+            return
+        try:
+            said = openai_dicts(messages[0])
+        except Exception as error:
+            self._recorder.count_unrecorded(f"messages that cannot be read: {type(error).__name__}")
             return
         call = started_call(
             run_id,
             identity(metadata, above.identity if above else NOBODY),
-            openai_dicts(messages),
+            said,
             arguments=details.get("invocation_params") or {},
             metadata=metadata,
+            is_internal=any(mark in metadata for mark in INTERNAL_MARKS),
             now=now,
         )
         self._runs.start(call, above.root if above else None)
+        if above is None:
+            self._watch(run_id)
+
+    def _watch(self, run_id: UUID) -> None:
+        """LangChain says nothing of a call by itself whose task is cancelled."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no loop is running
+            return
+        if task is not None:
+            watch = partial(self._task_ended, run_id)
+            self._watched[run_id] = task, watch
+            task.add_done_callback(watch)
+
+    def _unwatch(self, run_id: UUID) -> None:
+        if (watched := self._watched.pop(run_id, None)) is not None:
+            task, watch = watched
+            task.remove_done_callback(watch)
+
+    def _task_ended(self, run_id: UUID, task: "asyncio.Task[Any]") -> None:
+        self._watched.pop(run_id, None)
+        if task.cancelled():
+            with self._recorder.quietly():
+                self._record(self._runs.abandon(run_id, self._clock()))
+
+    def _give_up(self, now: float) -> None:
+        records = self._runs.expire(now)
+        if lost := sum(record.status == "cancelled" for record in records):
+            self._recorder.count_unrecorded("calls whose end was never reported", lost)
+        self._record(records)
 
     def _is_wanted(self, above: AppRun | None, metadata: Mapping[str, Any], name: str | None) -> bool:
         if not self._only or (above is not None and above.wanted):
@@ -200,5 +285,5 @@ class CollabCallbackHandler(BaseCallbackHandler):
             self._recorder.record(record)
 
 
-def _is_internal(tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
-    return IGNORE_TAG in tags or suppressed() or any(mark in metadata for mark in INTERNAL_MARKS)
+def _is_left_out(tags: Sequence[str]) -> bool:
+    return IGNORE_TAG in tags or suppressed()

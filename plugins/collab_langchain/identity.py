@@ -17,6 +17,8 @@ class Identity:
 
     conversation: str | None = None
     user: str | None = None
+    is_explicit: bool = False
+    """Whether the conversation is named by the key that is for nothing else."""
 
 
 NOBODY = Identity()
@@ -30,15 +32,12 @@ def identity(metadata: Mapping[str, Any], ancestor: Identity) -> Identity:
     """
     config = var_child_runnable_config.get()
     configurable: Mapping[str, Any] = (config.get("configurable") if config else None) or {}
-    conversation = (
-        conversation_id_in({EXPLICIT_KEY: configurable.get(EXPLICIT_KEY), **metadata})
-        or conversation_id_in(configurable)
-        or ancestor.conversation
-    )
+    explicit = {EXPLICIT_KEY: configurable.get(EXPLICIT_KEY), **metadata}
+    conversation = conversation_id_in(explicit) or conversation_id_in(configurable) or ancestor.conversation
     user = _user(metadata) or _user(configurable) or ancestor.user
     if conversation == ancestor.conversation and user == ancestor.user:
         return ancestor
-    return Identity(conversation, user)
+    return Identity(conversation, user, is_explicit=explicit[EXPLICIT_KEY] not in (None, ""))
 
 
 def _user(values: Mapping[str, Any]) -> str | None:

@@ -1,35 +1,59 @@
 """The runs of an app that are going on, and what of them is to be recorded when they end."""
 
-import asyncio
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
-from langchain_core.outputs import LLMResult
+from langchain_core.outputs import ChatGenerationChunk, LLMResult
 
-from collab_langchain.calls import EndedCall, StartedCall, ended_call
+from collab_langchain.answers import Exchange, Nodes, matching
+from collab_langchain.calls import EndedCall, StartedCall, broken_off_call, ended_call, reply_marks
+from collab_langchain.chats import Chats, Exchanged
 from collab_langchain.identity import Identity
-from collab_langchain.marks import marks_of
+from collab_langchain.transcripts import Row, Transcript, question_in, texts_in, transcript_of
 from collab_sdk.logs import LoggedCall
 
 CALLS_OF_A_ROOT = 64
 """How many calls back the answer of a root run is looked for."""
+ENDED = 4096
+"""Of so many runs that have ended it is remembered what they belonged to."""
+BEGINNING = 12
+"""Characters of a prompt that a chain has in common from call to call."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Root:
     """A run that no other has started: an answer in the making."""
 
+    run_id: UUID
+    identity: Identity
+    started: float
+    is_chain: bool
+    """Else a tool or retriever by itself, whose output is no answer to a person."""
+    is_ignored: bool
+    is_chosen: bool
+    """Only some of its calls are wanted: the answer is one of them, whatever the run returns."""
+    name: str = ""
+    question: Row | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+    is_graph: bool = False
     pending: set[UUID] = field(default_factory=set)
-    calls: deque[EndedCall] = field(default_factory=lambda: deque(maxlen=CALLS_OF_A_ROOT))
+    calls: deque[EndedCall] = field(default_factory=deque)
+    left_out: set[str] = field(default_factory=set)
+    """Marks of replies that the app wants left out."""
     over: bool = False
-    """It has returned before its calls: a stream that was broken off ends from the outside in."""
+    """It has returned before its calls, and nothing that tells which of them answers."""
+    is_answered: bool = False
+    is_given_up: bool = False
     told: bool = False
     """Its answer is recorded; calls that are still pending are the app's own errands."""
+
+    def take(self, inputs: Any) -> None:
+        self.question, self.given = question_in(inputs), texts_in(inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,47 +93,78 @@ class Runs:
         self._limit = limit
         self._runs: dict[UUID, AppRun] = {}
         self._calls: dict[UUID, _Pending] = {}
+        self._ended: dict[UUID, AppRun] = {}
+        self._left_out: dict[UUID, Root] = {}
+        self._nodes = Nodes()
+        self._chats = Chats()
         self._process = os.getpid()
 
     def get(self, run_id: UUID | None) -> AppRun | None:
-        return None if run_id is None else self._runs.get(run_id)
+        """A run that is going on, or ended not long ago: its errands may begin after it."""
+        return None if run_id is None else self._runs.get(run_id) or self._ended.get(run_id)
 
     def enter(self, run_id: UUID, run: AppRun) -> None:
         self._runs[run_id] = run
 
     def start(self, call: StartedCall, root: Root | None) -> None:
-        if root is not None and root.told:  # given up, and goes on all the same
+        if root is not None and root.told and (root.is_given_up or not root.is_answered):  # it goes on all the same
             root = None
         if root is not None:
             root.pending.add(call.run_id)
         self._calls[call.run_id] = _Pending(call, root)
 
+    def leave_out(self, run_id: UUID, root: Root) -> None:
+        """A call has started that the app does not want recorded: what it says is not the run's own answer either."""
+        self._left_out[run_id] = root
+
+    def stream(self, run_id: UUID, piece: ChatGenerationChunk | str) -> None:
+        if (pending := self._calls.get(run_id)) is not None:
+            pending.call.pieces.append(piece)
+
     def end(
         self, run_id: UUID, result: LLMResult | None, now: float, *, error: BaseException | None = None
     ) -> list[LoggedCall]:
         """A call has ended: what there is to record."""
+        if (root := self._left_out.pop(run_id, None)) is not None:
+            root.left_out.update(reply_marks(result))
+            return []
         pending = self._calls.pop(run_id, None)
         if pending is None:
             return []
         if error is not None and _is_control_flow(error):
-            return _settled(pending, None)
-        status = "ok" if error is None else _status_after(error)
-        return _settled(pending, ended_call(pending.call, result, now, status=status, error=error))
+            return self._settled(pending, None, now)
+        return self._settled(pending, ended_call(pending.call, result, now, error=error), now)
 
     def leave(
-        self, run_id: UUID, now: float, *, output: Any = None, error: BaseException | None = None
+        self, run_id: UUID, now: float, *, inputs: Any = None, output: Any = None, error: BaseException | None = None
     ) -> list[LoggedCall]:
         """A run has ended: if it is a root, its answer."""
         run = self._runs.pop(run_id, None)
-        if run is None or not run.is_root:
+        if run is None:
             return []
-        root, shown = run.root, marks_of(output)
-        if error is not None and _status_after(error) != "partial":
-            self._cancel(root, now)
-        if root.pending and not any(call.marks & shown for call in list(root.calls)):
-            root.over = True
+        self._ended[run_id] = run
+        if not run.is_root or run.root.is_ignored:
             return []
-        return _told(root, shown)
+        root = run.root
+        if inputs is not None:  # a stream's, of which nothing was known when it began
+            root.take(inputs)
+        if error is not None and not _is_control_flow(error):
+            self._break_off(root, now)
+            return self._told(root, None, now, is_failed=True)
+        transcript = transcript_of(root.question, output, _is_reply_of(root)) if root.is_chain else None
+        if transcript is None or matching(list(root.calls), transcript) is None:
+            if self._is_broken_off(root, output):
+                self._break_off(root, now)
+                return self._told(root, None, now, is_failed=True)
+            if transcript is None and root.pending:
+                root.over = True
+                return []
+        return self._told(root, transcript, now)
+
+    def abandon(self, run_id: UUID, now: float) -> list[LoggedCall]:
+        """The task that made a call is cancelled: what had come of it."""
+        pending = self._calls.pop(run_id, None)
+        return [] if pending is None else self._settled(pending, broken_off_call(pending.call, now), now)
 
     def expire(self, now: float) -> list[LoggedCall]:
         """Give up what is too old or too much: what there is to record of it."""
@@ -117,13 +172,20 @@ class Runs:
             self._process = os.getpid()
             self._runs.clear()
             self._calls.clear()
+            self._ended.clear()
+            self._left_out.clear()
         records: list[LoggedCall] = []
         for pending in self._given_up(self._calls, now):
-            records += _settled(pending, ended_call(pending.call, None, now, status="cancelled"))
+            records += self._settled(pending, broken_off_call(pending.call, now), now)
         for run in self._given_up(self._runs, now):
             if run.is_root:
-                self._cancel(run.root, now)
-                records += _told(run.root, frozenset())
+                run.root.is_given_up = True
+                self._break_off(run.root, now)
+                records += self._told(run.root, None, now, is_failed=True)
+        for oldest in (self._left_out, self._ended):
+            with suppress(RuntimeError, StopIteration):  # another thread is at it
+                while len(oldest) > ENDED:
+                    oldest.pop(next(iter(oldest)), None)
         return records
 
     def _given_up(self, going_on: dict[UUID, Started], now: float) -> Iterator[Started]:
@@ -138,57 +200,111 @@ class Runs:
             if going_on.pop(run_id, None) is not None:
                 yield oldest
 
-    def _cancel(self, root: Root, now: float) -> None:
-        """LangChain says nothing of a call whose task is cancelled, only of the runs around it."""
+    def _break_off(self, root: Root, now: float) -> None:
+        """LangChain tells only the runs around a call that its task is cancelled or its graph's stream closed."""
         for run_id in list(root.pending):
             if (pending := self._calls.pop(run_id, None)) is not None:
-                root.calls.append(ended_call(pending.call, None, now, status="cancelled"))
+                root.calls.append(broken_off_call(pending.call, now))
         root.pending.clear()
 
+    def _is_broken_off(self, root: Root, output: Any) -> bool:
+        """Whether a chain has returned a piece of a reply: closing its stream ends it so, before its model."""
+        if not isinstance(output, str):
+            output = getattr(output, "text", None)
+        if not isinstance(output, str):
+            return False
+        pending = [self._calls.get(run_id) for run_id in list(root.pending)]
+        return any(each.call.streamed.startswith(output) for each in pending if each is not None and each.call.pieces)
 
-def _settled(pending: _Pending, ended: EndedCall | None) -> list[LoggedCall]:
-    root = pending.root
-    if root is None:
-        return [] if ended is None else [ended.record]
-    root.pending.discard(pending.call.run_id)
-    if ended is not None:
-        root.calls.append(ended)
-    return _told(root, frozenset()) if root.over and not root.pending else []
+    def _settled(self, pending: _Pending, ended: EndedCall | None, now: float) -> list[LoggedCall]:
+        root = pending.root
+        if root is None:
+            return [] if ended is None else _rootless(ended.record)
+        root.pending.discard(pending.call.run_id)
+        if ended is not None and root.told:
+            return _errand(root, ended)
+        if ended is not None:
+            root.calls.append(ended)
+        if root.over and not root.pending:
+            return self._told(root, None, now)
+        return _errand(root, root.calls.popleft()) if len(root.calls) > CALLS_OF_A_ROOT else []
+
+    def _told(
+        self, root: Root, transcript: Transcript | None, now: float, *, is_failed: bool = False
+    ) -> list[LoggedCall]:
+        """One answer for each conversation: a root run is nearly always in one, but may be a loop over many."""
+        root.told = True
+        groups: dict[str | None, list[EndedCall]] = {}
+        for call in list(root.calls):
+            groups.setdefault(_conversation(root, call), []).append(call)
+        is_loop = len(groups) > 1
+        records: list[LoggedCall] = []
+        for conversation_id, calls in groups.items() or [(root.identity.conversation, [])]:
+            is_answered = transcript is not None and matching(calls, transcript) is not None
+            exchange = Exchange(
+                run_id=str(root.run_id),
+                conversation_id=conversation_id,
+                user=root.identity.user,
+                question=None if is_loop else root.question,
+                transcript=transcript if is_answered or not (is_loop or root.is_chosen) else None,
+                is_failed=is_failed,
+                may_answer_itself=(bool(calls) or root.is_graph) and not _is_left_out(root, transcript),
+                started=root.started,
+                ended=now,
+            )
+            answer, beside = exchange.records(calls, self._nodes)
+            records += [] if answer is None else self._placed(root, exchange, answer)
+            records += beside
+            root.is_answered = root.is_answered or answer is not None
+        root.calls.clear()
+        root.take(None)
+        return records
+
+    def _placed(self, root: Root, exchange: Exchange, answer: LoggedCall) -> list[LoggedCall]:
+        """The answer, in the chat or, if it was another chain's errand, beside it."""
+        transcript, conversation_id = exchange.transcript, exchange.conversation_id
+        question = root.question["content"] if root.question else None
+        if transcript is None or conversation_id is None or not isinstance(question, str):
+            return [answer]
+        begins = str(answer.messages[0]["content"])[:BEGINNING] if answer.model else ""
+        new = Exchanged(
+            chain=(root.name, *root.given, begins),
+            question=question.strip(),
+            answer=transcript.answer,
+            given=root.given,
+            record=answer,
+            is_turn=transcript.is_turn,
+            is_whole=not transcript.is_turn and sum(row["role"] == "user" for row in transcript.messages) > 1,
+        )
+        return self._chats.add(conversation_id, new)
 
 
-def _told(root: Root, shown: frozenset[str]) -> list[LoggedCall]:
-    root.told = True
-    return [answer.record for answer in _answers(list(root.calls), shown)]
+def _conversation(root: Root, call: EndedCall) -> str | None:
+    """A sub-agent may have a thread of its own, and is in the conversation of its root all the same."""
+    own = call.record.conversation_id
+    return own if call.is_explicit else root.identity.conversation or own
 
 
-def _answers(calls: Sequence[EndedCall], shown: frozenset[str]) -> list[EndedCall]:
-    """One for each conversation: a root run is nearly always in one, but may be a loop over many.
-
-    `shown` are the marks of what the root run returned.
-    """
-    by_conversation: dict[str | None, list[EndedCall]] = {}
-    for call in calls:
-        by_conversation.setdefault(call.record.conversation_id, []).append(call)
-    return [_answer(group, shown) for group in by_conversation.values()]
+def _rootless(record: LoggedCall) -> list[LoggedCall]:
+    return [] if record.is_side and record.conversation_id is None else [record]
 
 
-def _answer(calls: Sequence[EndedCall], shown: frozenset[str]) -> EndedCall:
-    """The last whose reply is shown; where the app reworks replies, the last that was no tool step.
+def _errand(root: Root, call: EndedCall) -> list[LoggedCall]:
+    """A call that is not the answer of its run, which has ended without it or has gone on for long."""
+    conversation_id = _conversation(root, call)
+    if conversation_id is None or call.is_tool_step or root.is_ignored:
+        return []
+    return [replace(call.record, conversation_id=conversation_id, is_side=True)]
 
-    Titles, guardrails and follow-up questions are often asked for after the answer.
-    """
-    outputs = [call for call in calls if not call.is_tool_step] or calls
-    return next((call for call in reversed(outputs) if call.marks & shown), outputs[-1])
+
+def _is_left_out(root: Root, transcript: Transcript | None) -> bool:
+    return transcript is not None and not {transcript.answer_id, transcript.answer}.isdisjoint(root.left_out)
+
+
+def _is_reply_of(root: Root) -> Callable[[str], bool]:
+    return lambda text: any(text in call.marks for call in list(root.calls))
 
 
 def _is_control_flow(error: BaseException) -> bool:
     """Whether a graph pauses or hands over; LangGraph need not be installed."""
     return any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__)
-
-
-def _status_after(error: BaseException) -> str:
-    """The status of a model call. A stream that its reader breaks off is closed, which raises GeneratorExit in it."""
-    if isinstance(error, GeneratorExit):
-        return "partial"
-    stopped = isinstance(error, asyncio.CancelledError | CancelledError | KeyboardInterrupt | SystemExit)
-    return "cancelled" if stopped else "failed"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 
 _ROLES = {
     "human": "user",
@@ -47,6 +47,11 @@ def openai_dicts(messages: Iterable[BaseMessage]) -> tuple[dict[str, Any], ...]:
     return tuple(openai_dict(message) for message in messages)
 
 
+def is_said(message: HumanMessage) -> bool:
+    """Whether a person said it: middleware marks what it writes in their place, such as summaries."""
+    return "lc_source" not in message.additional_kwargs
+
+
 def openai_dict(message: BaseMessage) -> dict[str, Any]:
     role = _role(message)
     taken: dict[str, Any] = {"role": role, "content": _content(message.content, "" if role == "assistant" else "\n")}
@@ -64,7 +69,24 @@ def openai_dict(message: BaseMessage) -> dict[str, Any]:
     return taken
 
 
+def broken_off_dict(message: AIMessage) -> dict[str, Any]:
+    """A reply without its end, with the arguments of tools as far as they came: LangChain would complete them."""
+    taken = openai_dict(message)
+    if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
+        taken["tool_calls"] = [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {"name": call["name"] or "", "arguments": call["args"] or ""},
+            }
+            for call in message.tool_call_chunks
+        ]
+    return taken
+
+
 def _role(message: BaseMessage) -> str:
+    if isinstance(message, HumanMessage) and not is_said(message):
+        return "system"
     kind: str = message.type
     if (role := _ROLES.get(kind)) is not None:
         return role

@@ -75,7 +75,7 @@ def messages_sent(details: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def tools_sent(details: Mapping[str, Any]) -> tuple[Any, ...]:
     options = details.get("optional_params") or {}
-    return tuple(_tool(tool) for tool in tools_of(options))
+    return tuple(_tool(tool) for tool in tools_of(options.get("tools") or ()))
 
 
 def provider_id(response_id: Any) -> str | None:

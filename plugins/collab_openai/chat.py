@@ -1,8 +1,36 @@
-"""Chat completions that are being streamed."""
+"""Chat completions: what was asked, and the answer while it is being streamed."""
 
+import json
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.harvest import Answer, token_usage
+from collab_sdk.harvest import Answer, ChatRequest, completion_answer, conversation_id_in, kept_parameters, token_usage
+from collab_sdk.logs import LoggedCall
+
+
+def chat_request(body: Mapping[str, Any]) -> ChatRequest:
+    """The request with this body. Raises TypeError for one without messages."""
+    messages = body.get("messages")
+    if not isinstance(messages, list | tuple):
+        raise TypeError(f"messages are {type(messages).__name__}, not a list")
+    call = LoggedCall(
+        run_id=uuid.uuid4().hex,
+        conversation_id=conversation_id_in(body.get("metadata")),
+        messages=tuple(messages),
+        replies=(),
+        source="openai",
+        model=body.get("model"),
+        parameters=kept_parameters(body),
+        tools=(*(body.get("tools") or ()), *map(_as_tool, body.get("functions") or ())),
+        user=body.get("safety_identifier") or body.get("user"),
+    )
+    return ChatRequest(call=call, read=completion_answer, partial=PartialCompletion())
+
+
+def _as_tool(function: Mapping[str, Any]) -> dict[str, Any]:
+    """A function as tools have been since."""
+    return {"type": "function", "function": function}
 
 
 class PartialCompletion:
@@ -13,16 +41,19 @@ class PartialCompletion:
         self._id: str | None = None
         self._model: str | None = None
         self._usage: dict[str, int] = {}
+        self._error: str | None = None
 
     def add(self, chunk: Any) -> None:
         self._id = getattr(chunk, "id", None) or self._id
         self._model = getattr(chunk, "model", None) or self._model
         if (usage := getattr(chunk, "usage", None)) is not None:
             self._usage = token_usage(usage)
+        if (error := getattr(chunk, "error", None)) is not None:
+            self._error = str(getattr(error, "message", None) or error)
         for choice in getattr(chunk, "choices", None) or ():
-            self._choices.setdefault(choice.index, _PartialMessage()).add(choice)
+            self._choices.setdefault(choice.index or 0, _PartialMessage()).add(choice)
 
-    def answer(self) -> Answer:
+    def answer(self, *, at_end: bool = False) -> Answer:
         choices = [choice for _, choice in sorted(self._choices.items())]
         return Answer(
             id=self._id,
@@ -30,45 +61,117 @@ class PartialCompletion:
             replies=tuple(choice.message() for choice in choices if choice.has_begun),
             usage=self._usage,
             finish_reason=choices[0].finish_reason if choices else None,
-            complete=bool(choices) and all(choice.finish_reason for choice in choices),
+            # Some servers give no reason: then the end of the stream says as much.
+            complete=bool(choices) and all(choice.finish_reason or (at_end and choice.has_begun) for choice in choices),
+            error=self._error,
         )
 
 
 class _PartialMessage:
     def __init__(self) -> None:
-        self._content: list[str] = []
-        self._refusal: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._texts: dict[str, list[str]] = {"content": [], "refusal": [], "transcript": []}
+        self._calls: list[_PartialCall] = []
+        self._function: _PartialCall | None = None
         self.finish_reason: str | None = None
 
     @property
     def has_begun(self) -> bool:
-        return bool(self._content or self._refusal or self._calls)
+        return bool(any(self._texts.values()) or self._calls or self._function)
 
     def add(self, choice: Any) -> None:
         self.finish_reason = choice.finish_reason or self.finish_reason
-        delta = choice.delta
+        delta = getattr(choice, "delta", None)
         if delta is None:
             return
-        if delta.content:
-            self._content.append(delta.content)
-        if getattr(delta, "refusal", None):
-            self._refusal.append(delta.refusal)
-        for piece in delta.tool_calls or ():
-            self._add_call(piece)
+        for name in ("content", "refusal"):
+            if piece := getattr(delta, name, None):
+                self._texts[name].append(_text(piece))
+        if (audio := getattr(delta, "audio", None)) is not None:
+            self._texts["transcript"].append(_field(audio, "transcript") or "")
+        if (function := getattr(delta, "function_call", None)) is not None:
+            self._function = self._function or _PartialCall(None, None, "function")
+            self._function.add(function)
+        for piece in getattr(delta, "tool_calls", None) or ():
+            self._call_of(piece).add(_function_of(piece))
 
-    def _add_call(self, piece: Any) -> None:
-        new = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
-        call = self._calls.setdefault(piece.index, new)
-        call["id"] = piece.id or call["id"]
-        if piece.function is not None:
-            call["function"]["name"] += piece.function.name or ""
-            call["function"]["arguments"] += piece.function.arguments or ""
+    def _call_of(self, piece: Any) -> "_PartialCall":
+        """The call that a piece belongs to.
+
+        Servers tell it by id, by index, by both or by neither. A new id begins a call, whatever its index; without an
+        id, a piece belongs to the latest call of its index, unless that one is whole and the piece begins anew.
+        """
+        call_id, index = getattr(piece, "id", None) or None, getattr(piece, "index", None)
+        about = _function_of(piece)
+        at_index = [call for call in self._calls if index is None or call.index in (index, None)]
+        if call_id is not None:
+            fitting = [call for call in at_index if call.id == call_id]
+            if not fitting and not _field(about, "name"):
+                fitting = [call for call in self._calls if call.id == call_id]
+            fitting = fitting or [call for call in at_index if call.id is None and index is not None]
+        else:
+            fitting = [call for call in at_index[-1:] if not (call.is_whole and call.begins_anew(about))]
+        if not fitting:
+            kind = "custom" if getattr(piece, "custom", None) is not None else "function"
+            fitting = [_PartialCall(call_id, index, kind)]
+            self._calls += fitting
+        call = fitting[-1]
+        call.id = call.id or call_id
+        return call
 
     def message(self) -> dict[str, Any]:
-        row: dict[str, Any] = {"role": "assistant", "content": "".join(self._content) or None}
-        if self._refusal:
-            row["refusal"] = "".join(self._refusal)
+        said = {name: "".join(pieces) for name, pieces in self._texts.items()}
+        row: dict[str, Any] = {"role": "assistant", "content": said["content"] or said["transcript"] or None}
+        if said["refusal"]:
+            row["refusal"] = said["refusal"]
         if self._calls:
-            row["tool_calls"] = [call for _, call in sorted(self._calls.items())]
+            row["tool_calls"] = [call.whole() for call in self._calls]
+        elif self._function is not None:
+            row["function_call"] = self._function.whole()["function"]
         return row
+
+
+class _PartialCall:
+    def __init__(self, call_id: str | None, index: int | None, kind: str) -> None:
+        self.id = call_id
+        self.index = index
+        self._kind = kind
+        self._name = ""
+        self._input: list[str] = []
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are a JSON object, to which nothing can be added."""
+        try:
+            return isinstance(json.loads("".join(self._input)), dict)
+        except ValueError:
+            return False
+
+    def begins_anew(self, piece: Any) -> bool:
+        return bool(_field(piece, "name") and _field(piece, "arguments"))
+
+    def add(self, piece: Any) -> None:
+        # A name comes at once, if perhaps with every piece, or a few letters at a time.
+        name = _field(piece, "name") or ""
+        self._name = self._name if name == self._name else self._name + name
+        self._input.append(_field(piece, "arguments") or _field(piece, "input") or "")
+
+    def whole(self) -> dict[str, Any]:
+        text = {"custom": "input", "function": "arguments"}[self._kind]
+        return {"id": self.id, "type": self._kind, self._kind: {"name": self._name, text: "".join(self._input)}}
+
+
+def _function_of(piece: Any) -> Any:
+    """What a piece says of the function, or of the tool that takes any text."""
+    return getattr(piece, "function", None) or getattr(piece, "custom", None)
+
+
+def _text(piece: Any) -> str:
+    """Some servers stream content in parts; those that are not text, such as thoughts, are left out."""
+    if isinstance(piece, str):
+        return piece
+    return "".join(_field(part, "text") or "" for part in piece if _field(part, "type") == "text")
+
+
+def _field(value: Any, name: str) -> Any:
+    """Of an object, or of a dict where the SDK does not know the field."""
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

@@ -1,94 +1,54 @@
 """An OpenAI client whose calls are recorded."""
 
-import functools
 import os
-from typing import Any, TypeVar
+import re
+from typing import TypeVar
 
-from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
-from openai._legacy_response import LegacyAPIResponse
-from openai._response import BaseAPIResponse
+from openai import AsyncOpenAI, OpenAI
 
-from collab_openai.exchange import Exchange
-from collab_openai.streams import watch
-from collab_openai.threads import Threads
+from collab_openai.chat import chat_request
+from collab_openai.responses import compaction_request, fetching_request, response_request
 from collab_sdk.errors import UsageError
-from collab_sdk.harvest import Recorder, suppressed
+from collab_sdk.harvest import ChatRequest, Recorder, SdkRequest, record_client
 
 Client = TypeVar("Client", OpenAI, AsyncOpenAI)
-WRAPPED = "_collab_recorder"
+CHAT = re.compile(r"(^|/)chat/completions$")  # Azure and gateways put more before it
+RESPONSES = re.compile(r"(^|/)responses$")
+COMPACTION = re.compile(r"(^|/)responses/compact$")
+ONE_RESPONSE = re.compile(r"(?:^|/)responses/([^/]+)$")
+UNRECORDED = {
+    re.compile(r"(^|/)completions$"): "a completion of a text, not of a chat",
+    re.compile(r"(^|/)threads(/[^/]+)?/runs$"): "a run of the Assistants API",
+    re.compile(r"(^|/)agents/sessions(/[^/]+/events)?$"): "a session of the Agents API",
+}
+"""Paths of what looks like chat, and why it is not recorded."""
 
 
 def wrap(client: Client, store: Recorder | str | os.PathLike[str]) -> Client:
     """The client itself, its chat completions and responses recorded from now on, also those of its copies.
 
-    Recorded are `create`, `parse`, `stream` and `with_raw_response`; not `with_streaming_response`, whose body is the
-    app's to read. A client that is wrapped already stays as it is. Raises UsageError for what is no client.
+    Recorded are `create`, `parse`, `stream`, `with_raw_response` and `with_streaming_response`, the latter as far as
+    the app reads it. A client that is wrapped already stays as it is. Raises UsageError for what is not a client.
     """
     if not isinstance(client, OpenAI | AsyncOpenAI):
         raise UsageError(f"wrap() takes an OpenAI or AsyncOpenAI client, not {type(client).__name__}.")
-    if not hasattr(client, WRAPPED):
-        recorder = store if isinstance(store, Recorder) else Recorder(store)
-        _attach(client, recorder, Threads())
+    record_client(client, store if isinstance(store, Recorder) else Recorder(store), _begin)
     return client
 
 
-def _attach(client: Any, recorder: Recorder, threads: Threads) -> Any:
-    # Every call of every resource goes through `request`, whichever method of the SDK it began with.
-    seen = _async_request if isinstance(client, AsyncOpenAI) else _request
-    client.request = functools.wraps(client.request)(functools.partial(seen, client.request, recorder, threads))
-    copy = client.copy
-
-    @functools.wraps(copy)
-    def recorded_copy(*args: Any, **options: Any) -> Any:
-        return _attach(copy(*args, **options), recorder, threads)
-
-    client.copy = client.with_options = recorded_copy
-    setattr(client, WRAPPED, recorder)
-    return client
-
-
-def _request(request: Any, recorder: Recorder, threads: Threads, cast_to: Any, options: Any, **how: Any) -> Any:
-    exchange = _exchange(recorder, threads, options)
-    if exchange is None:
-        return request(cast_to, options, **how)
-    try:
-        result = request(cast_to, options, **how)
-    except BaseException as error:
-        exchange.failed(error)
-        raise
-    _observe(exchange, result)
-    return result
-
-
-async def _async_request(
-    request: Any, recorder: Recorder, threads: Threads, cast_to: Any, options: Any, **how: Any
-) -> Any:
-    exchange = _exchange(recorder, threads, options)
-    if exchange is None:
-        return await request(cast_to, options, **how)
-    try:
-        result = await request(cast_to, options, **how)
-    except BaseException as error:
-        exchange.failed(error)
-        raise
-    _observe(exchange, result)
-    return result
-
-
-def _exchange(recorder: Recorder, threads: Threads, options: Any) -> Exchange | None:
-    """What is to be recorded of a request; None if nothing is."""
-    if suppressed():
+def _begin(recorder: Recorder, request: SdkRequest) -> ChatRequest | None:
+    if request.method == "get":
+        response = ONE_RESPONSE.search(request.path)
+        return fetching_request(response[1]) if response else None
+    if request.method != "post":
         return None
-    with recorder.quietly():
-        return Exchange.of(recorder, threads, options)
+    if CHAT.search(request.path):
+        return chat_request(request.body)
+    if RESPONSES.search(request.path):
+        return response_request(request.body)
+    if COMPACTION.search(request.path):
+        return compaction_request(request.body)
+    for path, reason in UNRECORDED.items():
+        if path.search(request.path):
+            recorder.count_unrecorded(reason)
     return None
-
-
-def _observe(exchange: Exchange, result: Any) -> None:
-    with exchange.recorder.quietly():
-        if isinstance(result, LegacyAPIResponse):
-            result = result.parse()  # the same object that the app will get from it
-        if isinstance(result, Stream | AsyncStream):
-            watch(result, exchange)
-        elif not isinstance(result, BaseAPIResponse):
-            exchange.answered(result)

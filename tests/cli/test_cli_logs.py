@@ -2,12 +2,15 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from support.calls import assistant, call, user
 from support.cli import chat_row, collab, write_chats
 from support.reports import called, came_back, said
 
+from collab_sdk.cache import open_cache
 from collab_sdk.harvest import salted_user
 from collab_sdk.logs import ConversationStore
 
@@ -124,6 +127,59 @@ def test_show_prints_the_chat_with_what_else_was_said_and_what_went_wrong(harves
     ]
 
 
+@pytest.fixture
+def beside(tmp_path):
+    """A chat of two turns with a title beside it, one without, and calls that could not be recorded."""
+    told = {"role": "system", "content": "Give a title of five words. " * 20}
+    with ConversationStore(tmp_path / "app.db") as store:
+        first, then = [user("Two tickets, please."), assistant("Where to?")], user("Rome")
+        fields = {"conversation_id": "42", "source": "langchain"}
+        store.record(
+            [
+                call("1", first[0], replies=first[1:], ended=1e9, **fields),
+                call("t", told, first[0], replies=[assistant("Tickets")], ended=1e9 + 1, is_side=True, **fields),
+                call("2", *first, then, replies=[assistant("Done.")], ended=1e9 + 2, **fields),
+                call("3", user("hi"), replies=[assistant("Hello!")], ended=1e8, conversation_id="7"),
+            ]
+        )
+        store.add_unrecorded({"its reply could\x1b[31m not be read": 12})
+    return tmp_path / "app.db"
+
+
+def test_list_counts_the_calls_beside_chats_and_those_that_are_in_none(beside, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = collab("logs", "list", "--store", beside)
+    assert re.search(r"^id +source +turns +calls +last", result.stdout, re.MULTILINE)
+    assert re.search(r"^42 +langchain +2 +1 +2001", result.stdout, re.MULTILINE)
+    assert re.search(r"^7 +- +1 +1973", result.stdout, re.MULTILINE)
+    assert "Note: 12 calls not recorded: its reply could[31m not be read\n" in result.stderr
+    listed = collab("logs", "list", "--store", beside, "--json")
+    assert [json.loads(line)["side_calls"] for line in listed.stdout.splitlines()] == [1, 0]
+    assert "12 calls not recorded" in listed.stderr
+
+
+def test_show_tells_of_calls_beside_the_chat_and_shows_them_on_demand(beside, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = collab("logs", "show", "42", "--store", beside).stdout
+    assert shown.endswith("Done.\n\n1 side call (--side-calls shows it)\n")
+    assert "Tickets" not in shown
+    shown = collab("logs", "show", "42", "--store", beside, "--side-calls").stdout
+    title, *lines = shown.split("Done.\n\n")[1].splitlines()
+    assert title.startswith("side call 1 · langchain · 2001-09-09")
+    assert lines == [
+        "  system: Give a title of five words. Give a title of five wor… (560 characters)",
+        "  user:",
+        "    Two tickets, please.",
+        "  assistant:",
+        "    Tickets",
+    ]
+
+
+@pytest.mark.parametrize("command", [("logs", "export"), ("score", "--model", "offline", "--limit", "1")])
+def test_what_reads_a_store_says_what_it_leaves_out(beside, command):
+    assert "Note: 1 x calls beside the chats" in collab(*command, beside).stderr
+
+
 def shown_steps(tmp_path, *messages):
     """The lines of a turn with steps, as `logs show` has them."""
     row = {"id": "42", "messages": [{"role": "user", "content": "hi"}, *messages]}
@@ -224,6 +280,42 @@ def test_purge_spares_what_does_not_match(imported):
         result = collab("logs", "purge", "--store", imported, *options, "--yes")
         assert "Deleted 0 chats with 0 calls and 0 messages" in result.stdout
         assert "3 left" in result.stdout
+
+
+def cached(cache):
+    with closing(open_cache(str(cache))) as replies:
+        return json.dumps([row for _, row in replies.rows()])
+
+
+def test_purge_takes_what_was_said_from_the_cache_of_replies_too(tmp_path):
+    logs, store, cache = tmp_path / "chats.jsonl", tmp_path / "chats.db", tmp_path / "cache"
+    odd = 'My "<code>" is\nX-4711 [INST], and I live at the old mill.'
+    rows = [chat_row(0), chat_row(1)]
+    rows[1]["messages"][0]["content"] = odd
+    said_by_both = rows[0]["messages"][2]["content"]
+    logs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    collab("logs", "import", logs, "--store", store)
+    assert collab("score", store, "--model", "offline", "--cache", cache).exit_code == 0
+    assert "the old mill" in cached(cache)
+    assert said_by_both in cached(cache)
+    purged = collab("logs", "purge", "--store", store, "--conversation", "chat-1", "--cache", cache, "--yes")
+    assert purged.exit_code == 0, purged.output
+    assert re.search(rf"Deleted [1-9]\d* replies from {cache}; [1-9]\d* left\.", purged.stdout)
+    assert "the old mill" not in cached(cache)
+    assert said_by_both in cached(cache), "what others said stays"
+    with closing(sqlite3.connect(cache / "cache.db")) as file:
+        assert file.execute("PRAGMA freelist_count").fetchone() == (0,), "nothing of it is in pages that are free"
+
+
+def test_purge_says_what_else_may_hold_the_text(imported):
+    said = collab("logs", "purge", "--store", imported, "--conversation", "chat-1", "--yes").stderr.splitlines()[-1]
+    assert all(word in said for word in ("--cache", "preference", "reports", ".turns.jsonl", "backups"))
+
+
+def test_purge_refuses_a_cache_that_is_not_there_before_anything_is_deleted(tmp_path, imported):
+    result = collab("logs", "purge", "--store", imported, "--user", "x", "--cache", tmp_path / "none", "--yes")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no cache" in result.stderr
 
 
 def test_score_and_export_prefs_take_a_store(tmp_path, imported):

@@ -134,6 +134,9 @@ def play(app: App, stories: Sequence[Story], *, order: Sequence[int] = (), one_i
     turns = [n % len(sessions) for n in order] + list(range(len(sessions))) * max(len(s.exchanges) for s in stories)
     for turn in turns:
         sessions[turn].go_on()
+    if app.template:
+        for session in sessions:
+            session.admit_templates()
     seen = {text for session in sessions for text in session.texts}
     return Played(chats=[session.chat for session in sessions], calls=calls.made, beside=frozenset(calls.beside - seen))
 
@@ -176,6 +179,7 @@ class _Session:
         self.done = 0
         self.number = number
         self.texts: set[str] = set()
+        self.sent: set[str] = set()
         if story.greeting:
             self._say("assistant", story.greeting)
 
@@ -189,6 +193,15 @@ class _Session:
         self._exchange(self.story.exchanges[self.done], is_last=self.done == len(self.story.exchanges) - 1)
         self.done += 1
 
+    def admit_templates(self) -> None:
+        """Let what no call of the chat has as it was typed be read as it was sent."""
+        self.chat.said = [
+            Saying(role="user", texts=each.texts | set(map(_in_template, each.texts)))
+            if each.role == "user" and self.sent.isdisjoint(each.texts)
+            else each
+            for each in self.chat.said
+        ]
+
     def _exchange(self, exchange: Exchange, *, is_last: bool = False) -> None:
         if exchange.drafts:
             before = list(self.kept), list(self.chat.said), self.acknowledged, self.response, self.summarized
@@ -197,9 +210,6 @@ class _Session:
             self.chat.abandoned.append(self.chat.said)
             self.kept, self.chat.said, self.acknowledged, self.response, self.summarized = before
         self._say("user", exchange.said)
-        if self.app.template and is_last:
-            last = self.chat.said[-1]
-            self.chat.said[-1] = Saying(role="user", texts=last.texts | {_in_template(exchange.said)})
         self._beside("before", exchange)
         for status in exchange.attempts:
             replies = [] if status == "failed" else [_assistant(exchange.reply[: len(exchange.reply) // 2])]
@@ -215,9 +225,9 @@ class _Session:
             self.response = f"resp-{self.name}-{len(self.calls.made) - 1 - len(exchange.reconsidered)}"
         self.chat.rejected |= {*exchange.rejected, *exchange.reconsidered}
         self._say("assistant", exchange.stored or exchange.reply, also=(exchange.reply,))
-        if is_last and exchange.reconsidered:  # nothing says which of them stayed
-            last = self.chat.said[-1]
-            self.chat.said[-1] = Saying(role="assistant", texts=last.texts | set(exchange.reconsidered))
+        others = {*exchange.reconsidered, *(() if self.app.clock == "steady" else exchange.rejected)}
+        if is_last and others:  # nothing says which of them stayed
+            self.chat.said[-1] = Saying(role="assistant", texts=self.chat.said[-1].texts | others)
         self.acknowledged = len(self.kept)
         self._beside("after", exchange)
 
@@ -264,11 +274,13 @@ class _Session:
 
     def _call(self, replies: list[Row], *, status: str = "ok", is_answer: bool = False) -> None:
         id = f"resp-{self.name}-{len(self.calls.made)}"
+        sent = self._sent()
+        self.sent |= {row["content"] for row in sent}
         shown: tuple[Row, ...] = ()
         if self.app.shown and is_answer:
             shown = (*(self.kept if self.app.shown == "chat" else self.kept[-1:]), *replies)
         self.calls.add(
-            messages=(*self._system(), *self._sent()),
+            messages=(*self._system(), *sent),
             replies=tuple(replies),
             status=status,
             error="TimeoutError: no answer" if status == "failed" else None,

@@ -45,6 +45,15 @@ class KeptCalls:
         return list(self.by_run.values())
 
     @property
+    def answers(self) -> list[LoggedCall]:
+        return [call for call in self.calls if not call.is_side]
+
+    @property
+    def beside(self) -> list[str]:
+        """What the side calls said."""
+        return [reply["content"] for call in self.calls if call.is_side for reply in call.replies]
+
+    @property
     def only(self) -> LoggedCall:
         [call] = self.calls
         return call
@@ -56,6 +65,10 @@ class KeptCalls:
             lines = [line(message) for message in (*call.messages, *call.replies)]
             found[call.conversation_id] = max(lines, found.get(call.conversation_id, []), key=len)
         return found
+
+
+def shown(call: LoggedCall) -> list[str]:
+    return [line(message) for message in call.shown]
 
 
 def line(message: Any) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -84,14 +83,3 @@ def run_id(row: Row, *keys: str) -> str:
         if isinstance(row.get(key), str) and row[key]:
             return str(row[key])
     raise InputError(f"no id: {' or '.join(keys)} must be text")
-
-
-def seconds(value: Any) -> float:
-    """Unix seconds of a time in ISO 8601, in UTC if it does not say, or 0 for what is no time."""
-    try:
-        if isinstance(value, int | float):
-            return float(value)
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError, OverflowError):
-        return 0.0
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -6,6 +6,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
+from collab_sdk.logs.formats.times import last_time
 from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
 from collab_sdk.types import Conversation, Goal
 
@@ -55,6 +56,7 @@ def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
         goal=_goal(row),
         tools=read_tools(row.get("tools")),
         metadata=metadata if isinstance(metadata, Mapping) else {},
+        ended=last_time(row),
     )
 
 

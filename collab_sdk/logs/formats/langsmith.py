@@ -14,10 +14,10 @@ from collab_sdk.logs.formats.call_row import (
     objects,
     parameters,
     run_id,
-    seconds,
     tool_list,
 )
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.store import LoggedCall
 
 _THREAD = ("thread_id", "session_id", "conversation_id")

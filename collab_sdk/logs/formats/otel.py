@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import CallFormat, mapping, objects, parameters, seconds, tool_list, unpacked
+from collab_sdk.logs.formats.call_row import CallFormat, mapping, objects, parameters, tool_list, unpacked
 from collab_sdk.logs.formats.conversation_row import Row, first_text
 from collab_sdk.logs.formats.otel_message import otel_messages, otel_text
+from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.store import LoggedCall
 
 _INPUT, _OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"

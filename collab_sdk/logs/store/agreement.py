@@ -68,37 +68,52 @@ class Agreement:
 
 def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
     """Compare the messages with those that are known, which come from the last one up."""
-    found, place, is_edited = Agreement(), len(history) - 1, False
+    found, place, is_guess = Agreement(), len(history) - 1, False
     above = iter(known)
     each, then = next(above, None), next(above, None)
     while place >= 0 and each is not None:
         said = history[place]
         if said.own in each.keys:
             found.matched += 1
-            is_edited = False
-        elif _is_step(each.body) and not _is_step(said.body):
+            is_guess = False
+        elif is_step(each.body) and not is_step(said.body):
             each, then = then, next(above, None)  # a history that leaves out the steps
             continue
-        elif _is_step(said.body) and not _is_step(each.body):
+        elif is_step(said.body) and not is_step(each.body):
             place -= 1
             continue
-        elif not is_edited and _is_edit(said.body, each.body, history[place - 1] if place else None, then):
+        elif _is_reworked(said.body, each.body):
             found.edits.append((place, each))
-            is_edited = True
+        elif not is_guess and place and then is not None and _stands_for(said, each, history[place - 1], then):
+            found.edits.append((place, each))
+            is_guess = True
         else:
             break
         place -= 1
         each, then = then, next(above, None)
-    found.left = sum(1 for said in islice(history, place + 1) if not _is_step(said.body))
+    found.left = sum(1 for said in islice(history, place + 1) if not is_step(said.body))
     found.above = int(each is not None)
     return found
 
 
-def _is_edit(said: Mapping[str, Any], known: Mapping[str, Any], before: Spoken | None, then: Known | None) -> bool:
-    """Whether it is the same message in other words: they are alike, or both stand behind the same message."""
-    if said.get("role") != known.get("role"):
+def _is_reworked(said: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether it is the same message in other words.
+
+    For what the person says, one wording must hold the other: few words in common make no edit of it.
+    """
+    if is_summary(said) != is_summary(known) or not is_alike(said, known):
         return False
-    return is_alike(said, known) or (before is not None and then is not None and before.own in then.keys)
+    short, long = sorted((plain(said), plain(known)), key=len)
+    return said.get("role") != "user" or (bool(short) and says(long, short))
+
+
+def _stands_for(said: Spoken, known: Known, before: Spoken, then: Known) -> bool:
+    """Whether two messages that have nothing in common stand behind the same message, so that one is the other."""
+    return (
+        said.body.get("role") == known.body.get("role")
+        and is_summary(said.body) == is_summary(known.body)
+        and before.own in then.keys
+    )
 
 
 def is_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -158,5 +173,6 @@ def _called(body: Mapping[str, Any]) -> list[Any]:
     return [(each.get("name"), each.get("arguments")) for each in functions if isinstance(each, Mapping)]
 
 
-def _is_step(body: Mapping[str, Any]) -> bool:
+def is_step(body: Mapping[str, Any]) -> bool:
+    """Whether it is a call of a tool, or the result of one."""
     return body.get("role") == "tool" or bool(body.get("tool_calls"))

@@ -56,8 +56,9 @@ def chain(messages: Iterable[Mapping[str, Any]], *, after: Node = BEGINNING) -> 
 
 def own_hash(message: Mapping[str, Any]) -> bytes:
     """The hash of what a canonical message says, whatever stands before it. Raises TypeError or ValueError."""
-    content = message.get("content", "")
-    calls = message.get("tool_calls")
+    content, calls = message.get("content", ""), message.get("tool_calls")
+    if isinstance(content, str) and not calls:
+        return _hash(f"{message.get('role')}\0{content.strip()}".encode("utf-8", "replace"))
     called = [_called(call) for call in calls] if isinstance(calls, list | tuple) else calls
     said = [message.get("role"), content.strip() if isinstance(content, str) else content, called]
     return _hash(to_json(said).encode())

@@ -8,7 +8,7 @@ from collab_sdk.errors import InputError
 from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.chain import canonical, chain
 from collab_sdk.logs.store.messages import branches
-from collab_sdk.logs.store.reading import GOAL, IMPORTED
+from collab_sdk.logs.store.reading import ENDED, GOAL, IMPORTED
 from collab_sdk.messages import Message, is_decision
 from collab_sdk.types import Conversation
 
@@ -20,24 +20,27 @@ def as_calls(conversation: Conversation, *, imported: float) -> Iterator[LoggedC
     """Calls for every turn with alternatives, its own response last, and one for where the conversation ends.
 
     Their run ids are made from what they say, so that importing a log again adds nothing. `imported` (Unix seconds)
-    stands for the time, which logs do not tell.
+    stands for the time where the log does not tell, and for times that are later.
     """
+    ended = imported if conversation.ended is None else min(conversation.ended, imported)
     for turn in conversation.turns():
         others = turn.alternatives
         for place, other in enumerate(others):
             earlier = EARLIER * (len(others) - place)
-            yield _call(conversation, (*turn.history, *other[:-1]), other[-1:], imported - earlier)
+            yield _call(conversation, (*turn.history, *other[:-1]), other[-1:], ended - earlier)
         if others:
             messages = conversation.messages
             said = max(place for place in conversation.places(turn) if is_decision(messages[place]))
-            yield _call(conversation, messages[:said], messages[said : said + 1], imported)
+            yield _call(conversation, messages[:said], messages[said : said + 1], ended)
     history, last = conversation.messages[:-1], conversation.messages[-1:]
     if last and last[0].role != "assistant":
         history, last = conversation.messages, ()
     metadata = dict(conversation.metadata)
     if conversation.goal is not None:
         metadata[GOAL] = {"text": conversation.goal.text, "reference": conversation.goal.reference}
-    yield _call(conversation, history, last, imported, metadata)
+    if conversation.ended is not None:
+        metadata[ENDED] = ended
+    yield _call(conversation, history, last, ended, metadata)
 
 
 def check_same_chat(db: sqlite3.Connection, conversation: Conversation) -> None:
@@ -55,7 +58,7 @@ def _call(
     conversation: Conversation,
     history: tuple[Message, ...],
     replies: tuple[Message, ...],
-    imported: float,
+    ended: float,
     metadata: dict[str, object] | None = None,
 ) -> LoggedCall:
     messages = tuple(message.to_dict() for message in history)
@@ -69,7 +72,7 @@ def _call(
         replies=answers,
         source=IMPORTED,
         tools=conversation.tools,
-        started=imported,
-        ended=imported,
+        started=ended,
+        ended=ended,
         metadata=metadata or {},
     )

@@ -12,6 +12,7 @@ from collab_sdk.logs.store.chain import Node
 _BRANCHES = """
     WITH RECURSIVE branch (id) AS (
         SELECT history FROM calls WHERE conversation = ?1 AND history IS NOT NULL
+        UNION SELECT lead FROM calls WHERE conversation = ?1 AND lead IS NOT NULL
         UNION SELECT shown FROM calls WHERE conversation = ?1 AND shown IS NOT NULL
         UNION SELECT message FROM replies JOIN calls ON calls.id = replies.call WHERE conversation = ?1
         UNION SELECT parent FROM messages JOIN branch USING (id) WHERE parent IS NOT NULL
@@ -122,6 +123,7 @@ def drop_unused(db: sqlite3.Connection, messages: Iterable[int]) -> int:
             """DELETE FROM messages WHERE id IN (SELECT id FROM doubtful WHERE depth = ?)
                AND NOT EXISTS (SELECT 1 FROM messages AS next WHERE next.parent = messages.id)
                AND NOT EXISTS (SELECT 1 FROM calls WHERE history = messages.id)
+               AND NOT EXISTS (SELECT 1 FROM calls WHERE lead = messages.id)
                AND NOT EXISTS (SELECT 1 FROM calls WHERE shown = messages.id)
                AND NOT EXISTS (SELECT 1 FROM replies WHERE message = messages.id)""",
             (depth,),

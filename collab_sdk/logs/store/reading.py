@@ -18,6 +18,8 @@ IMPORTED = "import"
 """The source of calls made from a log."""
 GOAL = "collab_goal"
 """Where a call's metadata has the goal of its conversation."""
+ENDED = "collab_ended"
+"""And the time of its end, as a log told it."""
 
 
 def read_call(db: sqlite3.Connection, id: int) -> LoggedCall:
@@ -27,12 +29,15 @@ def read_call(db: sqlite3.Connection, id: int) -> LoggedCall:
     def body(message: int) -> Mapping[str, Any]:
         return as_object(db.execute("SELECT body FROM messages WHERE id = ?", (message,)).fetchone()[0])
 
+    def path(leaf: int | None) -> tuple[Mapping[str, Any], ...]:
+        return tuple(body(message) for message in reversed(ancestry(db, [leaf])))
+
     return LoggedCall(
         run_id=call.run,
         conversation_id=call.conversation if call.named else None,
-        messages=tuple(body(message) for message in reversed(ancestry(db, [call.history]))),
+        messages=(*path(call.lead), *path(call.history)),
         replies=tuple(body(message) for message in call.replies),
-        shown=() if call.shown is None else tuple(body(message) for message in reversed(ancestry(db, [call.shown]))),
+        shown=path(call.shown),
         shown_is_turn=bool(call.shown_is_turn),
         is_side=bool(call.is_side),
         response_id=call.response,
@@ -60,7 +65,8 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> tuple[Conversation 
     if not any(message.get("role") == "assistant" for message in rebuilt.messages):
         return None, rebuilt
     metadata = _metadata(rebuilt.calls)
-    goal = metadata.pop(GOAL, None)
+    goal, told = metadata.pop(GOAL, None), metadata.pop(ENDED, None)
+    recorded = max((call.ended for call in rebuilt.calls if call.source != IMPORTED), default=0.0)
     read = OPENAI_MESSAGES.read(
         {
             "id": tree.calls[0].conversation,
@@ -68,6 +74,7 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> tuple[Conversation 
             "tools": list(_tools(db, next((call.toolset for call in reversed(rebuilt.calls) if call.toolset), None))),
             "metadata": metadata,
             "goal": goal,
+            "ended": max(told if isinstance(told, int | float) else 0.0, recorded),
         }
     )
     partial = [turn.index for turn in read.turns() if rebuilt.partial & set(read.places(turn))]

@@ -8,19 +8,33 @@ apps that send the last message alone, is joined to its end. All else is beside 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, takewhile
 from typing import Any
 
-from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, is_summary, plain, quotes, says
+from collab_sdk.logs.store.agreement import (
+    Agreement,
+    Spoken,
+    agreement,
+    is_alike,
+    is_step,
+    is_summary,
+    plain,
+    quotes,
+    says,
+)
+from collab_sdk.logs.store.templates import typed_between, unwrapped
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
-from collab_sdk.logs.store.voices import Voices, is_errand
+from collab_sdk.logs.store.voices import Voices, is_errand, may_be_errand, without_summary
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
 AT_THE_END = 5
 """What it is worth that a history goes on from the latest answer: of what was said twice, the last is meant."""
+MOST_SUMMARIES = 2
+"""Messages that may stand for what was said before a window: a summary, and what the assistant says to it."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
@@ -108,15 +122,15 @@ def _in_turn(tree: Tree) -> Iterator[StoredCall]:
     calls = sorted(tree.calls, key=lambda call: call.order if call.ended else (0.0, call.id))
     given: dict[Any, StoredCall] = {}
     for call in reversed(calls):
-        given |= {
-            (_asked(tree, call.history), tree.bodies[reply].own): call for reply in call.replies if call.is_answered
-        }
+        if call.is_answered:
+            given |= {(_asked(tree, _sent(tree, call)), tree.bodies[reply].own): call for reply in call.replies}
+            given |= {call.response: call} if call.response else {}
     told: set[int] = set()
     for call in calls:
         waiting = [call]
         while waiting:
             last = waiting[-1]
-            before = given.get(_answered(tree, last.history))
+            before = given.get(last.previous or _answered(tree, _sent(tree, last)))
             if before is None or before.id in told or before in waiting:
                 waiting.pop()
                 if last.id not in told:
@@ -124,6 +138,11 @@ def _in_turn(tree: Tree) -> Iterator[StoredCall]:
                     yield last
             else:
                 waiting.append(before)
+
+
+def _sent(tree: Tree, call: StoredCall) -> int | None:
+    """The last message before the answer: of what was shown, or else of what the model was sent."""
+    return tree.parents[call.shown] if call.shown is not None and not call.shown_is_turn else call.history
 
 
 def _asked(tree: Tree, message: int | None) -> bytes | None:
@@ -152,6 +171,8 @@ class _Known:
         self._voices = Voices()
         self._latest = self.root
         """The end of what was last answered."""
+        self._latest_of: dict[int, Node] = {}
+        """The same of each voice."""
         self.last_alone: set[int] = set()
         """Voices that are sent the last message alone."""
 
@@ -160,11 +181,11 @@ class _Known:
         asked: defaultdict[int, set[bytes]] = defaultdict(set)
         growing: set[int] = set()
         for call in calls:
-            history = self._tree.path(call.history)
+            history = self._tree.history(call)
             said = [each for each in history if each.is_said]
             voice = self._voices.of(history, call)
             asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
-            if sum(each.body.get("role") == "user" for each in said) > 1:
+            if call.previous or call.is_added or sum(each.body.get("role") == "user" for each in said) > 1:
                 growing.add(voice)
         self.last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
 
@@ -172,14 +193,14 @@ class _Known:
         if call.is_side:
             self.sides.append(call)
             return
-        history = self._tree.path(call.history)
+        history = self._tree.history(call)
         replies = [self._tree.bodies[reply] for reply in call.replies]
         voice = self._voices.of(history, call)
         if call.shown is not None:
             history, replies = self._shown(call, history, replies)
         laid = Laid(call, len(self.laid), voice, self.root)
         said = [each for each in history if each.is_said]
-        before = self._before(call)
+        before = self._before(call, said, voice)
         if before is not None:
             self._add(laid, history, before)
         elif not self._is_known(laid, history):
@@ -201,7 +222,7 @@ class _Known:
         if laid.call.response:
             self._by_response[laid.call.response] = laid
         if laid.call.is_answered and not laid.is_errand:
-            self._latest = laid.end
+            self._latest = self._latest_of[laid.voice] = laid.end
 
     def _shown(
         self, call: StoredCall, history: list[StoredBody], replies: list[StoredBody]
@@ -217,12 +238,26 @@ class _Known:
         others = replies[1:] if replies and replies[0].own == answer.own else []
         return [*systems[:1], *before], [answer, *others]
 
-    def _before(self, call: StoredCall) -> Node | None:
+    def _before(self, call: StoredCall, said: Sequence[StoredBody], voice: int) -> Node | None:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
             return laid.end if laid else self._latest
-        return self._latest if call.is_added or (call.shown is not None and call.shown_is_turn) else None
+        if not _is_next(call):
+            return self._calling(said[0], voice) if said else None
+        answered = (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered)
+        latest = next(answered, self.root)
+        begun = latest  # an attempt that broke off is no end of a turn
+        while begun.parent is not None and begun.given and not _is_finished(begun):
+            begun = begun.parent
+        is_begun = begun is not latest and begun.parent is not None and said and said[0].own in begun.keys
+        return begun.parent if is_begun else latest
+
+    def _calling(self, result: StoredBody, voice: int) -> Node | None:
+        """The message that called the tool, where a window begins with its result."""
+        id = result.body.get("tool_call_id") if result.body.get("role") == "tool" else None
+        end = self._latest_of.get(voice, self.root)
+        return next((node for node in end.upward() if id and id in _call_ids(node.body)), None)
 
     def _add(self, laid: Laid, history: Sequence[StoredBody], before: Node) -> None:
         node = before
@@ -237,7 +272,7 @@ class _Known:
         if not known or any(each.body.get("role") == "assistant" for each in history[known:]):
             return False
         node = self._by_message[history[known - 1].id]
-        if node is not self._latest:  # what was said twice may be meant elsewhere
+        if node is not self._latest_of.get(laid.voice):  # what was said twice may be meant elsewhere
             return False
         for each in history[:known]:
             laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
@@ -251,7 +286,7 @@ class _Known:
     def _join(self, laid: Laid, history: Sequence[StoredBody], said: Sequence[StoredBody]) -> None:
         """Lay a history where it agrees best with what is known."""
         spoken = [Spoken(each.own, each.body) for each in said]
-        place, found, seen = self._best(spoken)
+        place, found, seen = self._best(spoken, laid.voice)
         if len(said) == 1 and self._is_said_again(laid, found):
             place, found, seen = 0, self._new(self.root, said[0]), None
         nodes: dict[int, Node] = {}
@@ -293,8 +328,9 @@ class _Known:
             return True
         return last.voice == laid.voice and last.call.status == "ok" and last.call.ended <= laid.call.started
 
-    def _best(self, said: Sequence[Spoken]) -> tuple[int, Node, Agreement | None]:
+    def _best(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
         """The last message of a history that is known, where it is, and how far the two agree."""
+        ends = {self._latest, self._latest_of.get(voice)}
         best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
         worth = 0.0
         for place in range(len(said) - 1, max(-1, len(said) - 1 - LOOKED_BACK), -1):
@@ -303,13 +339,23 @@ class _Known:
             for node in nodes[:SAME]:
                 seen = agreement(said[: place + 1], node.upward())
                 value = _worth(seen, unseen, said, node)
-                if value and node is self._latest:
+                if value and node in ends:
                     value += AT_THE_END
                 if value > worth:
                     best, worth = (place, node, seen), value
-            if best[2] is not None and best[1] is self._latest and not best[2].left and not unseen:
+            if best[2] is not None and best[1] in ends and not best[2].left and not unseen:
                 break
-        return best
+        return best if best[2] is not None else self._reworked_end(said, voice)
+
+    def _reworked_end(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
+        """The last answer, if it is all that a history holds of the chat, as the app reworked it."""
+        end = self._latest_of.get(voice, self.root)
+        place = next((n for n in reversed(range(len(said))) if said[n].body.get("role") == "assistant"), -1)
+        if place >= 0 and end.parent is not None and is_alike(said[place].body, end.body):
+            seen = agreement(said[: place + 1], end.upward())
+            if seen.left <= MOST_SUMMARIES:
+                return place, end, seen
+        return -1, self.root, None
 
     def _below(self, parent: Node, message: StoredBody) -> Node:
         """The message below another: the node that is there already, as it is or as the app reworked it."""
@@ -332,10 +378,20 @@ class _Known:
 
     def _reply(self, laid: Laid, reply: StoredBody) -> None:
         known = next((child for child in laid.tip.children if reply.own in child.keys), None)
-        node = known or self._new(laid.tip, reply)
+        node = known or self._reworked(laid.tip, reply) or self._new(laid.tip, reply)
         node.given.append(laid)
         laid.replies.append(node)
         self._by_message.setdefault(reply.id, node)
+
+    def _reworked(self, tip: Node, reply: StoredBody) -> Node | None:
+        """What a history that was laid earlier has in place of the reply: calls may be recorded late."""
+        for node in tip.children:
+            if not node.given and is_alike(reply.body, node.body):
+                node.keys.add(reply.own)
+                self._nodes[reply.own].append(node)
+                node.body = reply.body if _is_cut(plain(reply.body), plain(node.body)) else node.body
+                return node
+        return None
 
     def _is_about_itself(self, laid: Laid, said: Sequence[StoredBody]) -> bool:
         if laid.call.source == "import" or laid.call.shown is not None or not said:
@@ -359,10 +415,16 @@ def _ordered(said: Sequence[StoredBody]) -> list[StoredBody]:
             messages = [
                 each for _, each in sorted(zip(ids, messages, strict=True), key=lambda one: known.get(one[0], 0))
             ]
-        elif isinstance(made := messages[-1].body.get("tool_calls"), list):
-            calls = [str(call.get("id")) for call in made if isinstance(call, Mapping)]
+        elif messages[-1].body.get("tool_calls"):
+            calls = _call_ids(messages[-1].body)
         ordered += messages
     return ordered
+
+
+def _call_ids(body: Mapping[str, Any]) -> list[str]:
+    """Of the calls of tools that a message makes."""
+    made = body.get("tool_calls")
+    return [str(call.get("id")) for call in made if isinstance(call, Mapping)] if isinstance(made, list) else []
 
 
 def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[int, Node]]:
@@ -373,7 +435,7 @@ def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[i
         if said[place].own in known.keys:
             yield place, known
             place -= 1
-        elif known.body.get("role") == "tool" or known.body.get("tool_calls"):
+        elif is_step(known.body):
             continue
         elif said[place].body.get("role") != known.role:
             return
@@ -385,7 +447,7 @@ def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node) -> 
     Where a window begins, what stands before it must be a summary, and be short. One message alone is no agreement in
     the middle of a chat: people say "yes" more than once.
     """
-    if seen.left > 2 and seen.matched + len(seen.edits) <= seen.left:
+    if seen.left > MOST_SUMMARIES and seen.matched + len(seen.edits) <= seen.left:
         return 0
     if seen.matched == 1 and not seen.is_whole and node.role == "user" and (len(said) == 1 or seen.left):
         return 0
@@ -405,8 +467,18 @@ def _take_edit(node: Node, said: Spoken) -> None:
             node.wrapped, node.body = before, said.body
         elif not says(now, before):
             node.body = said.body
-    elif node.role == "assistant" and not before.startswith(now.rstrip(" .…[]()").removesuffix("truncated").rstrip()):
+    elif node.role == "assistant" and not _is_cut(before, now):
         node.body = said.body
+
+
+def _is_cut(text: str, cut: str) -> bool:
+    """Whether it is the beginning of the text."""
+    return text.startswith(cut.rstrip(" .…[]()").removesuffix("truncated").rstrip())
+
+
+def _is_next(call: StoredCall) -> bool:
+    """Whether what it says comes next in the chat, without the history."""
+    return call.is_added or (call.shown is not None and call.shown_is_turn)
 
 
 def _is_assent(said: Sequence[StoredBody], place: int) -> bool:
@@ -455,6 +527,7 @@ class _Reading:
             return self._unanswered()
         chat = self._chat(strands)
         path = self._with_unanswered([node for strand in chat for node in strand.path])
+        _unwrap(path)
         return self._told(chat, path)
 
     def _strands(self) -> list[_Strand]:
@@ -471,19 +544,18 @@ class _Reading:
 
     def _end(self, calls: Sequence[Laid]) -> Laid | None:
         """The call that gave the last answer of a strand; of errands, there is none."""
-        for laid in sorted(calls, key=lambda laid: laid.place, reverse=True):
-            if not laid.replies or not self._may_be_answer(laid):
-                continue
-            siblings = {
-                giver
-                for child in laid.tip.children
-                for giver in child.given
-                if giver is not laid and self._may_be_answer(giver)
-            }
-            return max([laid, *siblings], key=lambda one: self._credit(one, laid))
+        answers = [laid for laid in calls if laid.replies and self._may_be_answer(laid)]
+        gone_on = {node for laid in answers for node in laid.tip.upward()}
+        last = max((laid for laid in answers if gone_on.isdisjoint(laid.replies)), key=_place, default=None)
+        while last is not None:
+            end = max((laid for laid in answers if laid.tip is last.tip), key=partial(self._credit, latest=last))
+            further = [laid for laid in answers if not set(end.replies).isdisjoint(laid.tip.upward())]
+            if not further:
+                return end
+            last = max(further, key=_place)
         return None
 
-    def _credit(self, laid: Laid, latest: Laid) -> tuple[Any, ...]:
+    def _credit(self, laid: Laid, *, latest: Laid) -> tuple[Any, ...]:
         """Of answers to one message, the one that the chat went on from, by the voice that speaks in it, the last."""
         return (
             any(_is_gone_on_from(reply) for reply in laid.replies) and laid.voice in self._confirmed,
@@ -502,7 +574,7 @@ class _Reading:
         if any(_is_gone_on_from(reply) for reply in laid.replies) or laid.call.shown is not None:
             return True
         if not self._confirmed or laid.voice in self._confirmed:
-            return not (self._stands_alone(laid) and self._differs(laid) and self._asks_about_chat(laid))
+            return not (self._stands_alone(laid) and self._differs(laid) and may_be_errand(plain(laid.tip.body)))
         return not self._asks_about_chat(laid) and not self._is_beside_another(laid)
 
     def _stands_alone(self, laid: Laid) -> bool:
@@ -553,14 +625,17 @@ class _Reading:
         A voice that is always sent all that was said is in another chat, where it is not.
         """
         last = chain[-1]
+        if _retells(chain, strand):
+            return strand.voice == last.voice
         is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
         return (
             (is_short or strand.voice in self._known.last_alone)
             and strand.begin > max(laid.place for laid in last.calls)
             and (strand.voice == last.voice or {strand.voice, last.voice} <= self._confirmed)
             and _model(strand.end) == _model(last.end)
-            and not is_errand(plain(strand.path[0].body))
+            and not any(is_errand(plain(each.path[0].body)) for each in (strand, last))
             and not _quotes_strand(strand, last)
+            and not _quotes_strand(last, strand)
         )
 
     def _rank(self, chain: Sequence[_Strand], chains: Sequence[Sequence[_Strand]]) -> tuple[Any, ...]:
@@ -600,7 +675,8 @@ class _Reading:
         on_path = set(path)
         voices = {giver.voice for node in path for giver in node.given} & (self._confirmed or {chat[-1].end.voice})
         voices.add(chat[-1].end.voice)
-        messages, places = _with_system(chat[-1].end, path)
+        prompts = {each.own for each, _ in chat[0].calls[0].placed if not each.is_said}
+        messages, places = _with_system(chat[-1].end, path, prompts)
         others: dict[int, list[list[Mapping[str, Any]]]] = {}
         counted: set[Laid] = set()
         for node, place in zip(path, places, strict=True):
@@ -626,12 +702,12 @@ class _Reading:
             calls=[laid.call for laid in used],
             side_calls=sorted([*self._known.sides, *sides], key=lambda call: call.order),
             begins_amid=self._begins_amid(path),
-            left_out=len({laid.tip for laid in left if laid.tip.role == "user"}),
+            left_out=len({laid.tip for laid in left if laid.tip not in on_path}),
         )
 
     def _begins_amid(self, path: Sequence[Node]) -> bool:
         """Whether something was said before the first answer that a call gave; a greeting is no answer."""
-        if any(laid.call.source == "import" for laid in self._laid):
+        if any(laid.call.source == "import" or laid.call.shown is not None for laid in self._laid):
             return False
         before = list(takewhile(lambda node: not node.given, path))
         return len(before) < len(path) and any(
@@ -659,20 +735,35 @@ class _Reading:
         return not is_errand(asked) and not quotes([asked], texts)
 
 
-def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, Any]], list[int]]:
-    """The messages of the path, with system prompts where the last call had them, and the place of each node."""
+def _unwrap(path: Sequence[Node]) -> None:
+    """Put what was typed in place of filled-in templates, where other messages of the chat teach it."""
+    asked = [node for node in path if node.role == "user"]
+    taught = [(node.wrapped, plain(node.body)) for node in asked if node.wrapped is not None]
+    for node in asked if taught else ():
+        if node.wrapped is None and (typed := unwrapped(plain(node.body), taught)):
+            node.body = {**node.body, "content": typed}
+    answers = [plain(node.body) for node in path if node.role == "assistant" and not node.body.get("tool_calls")]
+    if len(asked) > 1 and len(answers) in (len(asked), len(asked) - 1):
+        found = typed_between([plain(node.body) for node in asked], answers) or ()
+        for node, typed in zip(asked, found, strict=False):
+            node.body = {**node.body, "content": typed}
+
+
+def _with_system(last: Laid, path: Sequence[Node], earlier: Set[bytes]) -> tuple[list[Mapping[str, Any]], list[int]]:
+    """The messages of the path, with system prompts where the last call had them, and the place of each node.
+
+    A summary among them, which the chat has no need of, is left out; it is not one that the first call had too.
+    `earlier` has the system prompts of that one.
+    """
     before: defaultdict[Node | None, list[Mapping[str, Any]]] = defaultdict(list)
     waiting: list[Mapping[str, Any]] = []
     is_first = True
     for each, node in last.placed:
-        if each.is_said:
-            if node is not None:
-                before[None if is_first else node] += waiting
-                waiting, is_first = [], False
-        elif is_first and waiting and is_summary(each.body):
-            continue
-        else:
-            waiting.append(each.body)
+        if not each.is_said:
+            waiting += [each.body] if each.own in earlier else _without_summary(each.body)
+        elif node is not None:
+            before[None if is_first else node] += waiting
+            waiting, is_first = [], False
     before[None if is_first else last.end] += waiting
     messages: list[Mapping[str, Any]] = list(before[None])
     places = []
@@ -683,10 +774,16 @@ def _with_system(last: Laid, path: Sequence[Node]) -> tuple[list[Mapping[str, An
     return messages, places
 
 
+def _without_summary(prompt: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    text = plain(prompt)
+    rest = without_summary(text)
+    return [prompt] if rest == text else [{**prompt, "content": rest}] if rest else []
+
+
 def _branch(node: Node) -> list[Node]:
     """What the assistant did from a message on, until the user spoke."""
     branch = [node]
-    while branch[-1].role == "tool" or branch[-1].body.get("tool_calls"):
+    while is_step(branch[-1].body):
         further = [
             child for child in branch[-1].children if child.role != "user" and (not child.given or _is_finished(child))
         ]
@@ -702,6 +799,10 @@ def _is_finished(node: Node) -> bool:
 
 def _given_at(node: Node) -> tuple[float, str]:
     return (min((laid.place for laid in node.given), default=float("inf")), str(node.body))
+
+
+def _place(laid: Laid) -> int:
+    return laid.place
 
 
 def _first(node: Node) -> Node:
@@ -726,6 +827,15 @@ def _texts(strand: _Strand, role: str) -> list[str]:
 
 def _quotes_strand(strand: _Strand, other: _Strand) -> bool:
     return quotes(_texts(strand, "user"), [*_texts(other, "user"), *_texts(other, "assistant")])
+
+
+def _retells(chain: Sequence[_Strand], strand: _Strand) -> bool:
+    """Whether a strand's message is a template that holds the chat so far as text."""
+    path = [node for part in (*chain, strand) for node in part.path]
+    asked = [plain(node.body) for node in path if node.role == "user"]
+    answers = [plain(node.body) for node in path if node.role == "assistant" and not node.body.get("tool_calls")]
+    typed = typed_between(asked, answers) if len(asked) == len(answers) else None
+    return typed is not None and typed[0] != asked[0]
 
 
 def _is_about(strand: _Strand, other: _Strand) -> bool:

@@ -2,7 +2,7 @@
 
     conversations <- calls -> toolsets
                       |  \\
-          history, shown  replies
+    lead, history, shown  replies
                       |  /
                     messages <- parent
 
@@ -13,9 +13,11 @@ same whoever is recorded first.
 """
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 
-from collab_sdk.logs.store.rekeying import rekey
+from collab_sdk.logs.store.carrying import carry_over
 
 APPLICATION_ID = 0x636C6162  # "clab"; `file` and others tell by it whose database this is
 
@@ -82,43 +84,126 @@ CREATE INDEX replies_message ON replies (message, user, claimed, ended, depth, t
 """
 
 _SECOND = """
+DROP INDEX calls_conversation;
+DROP INDEX calls_history;
+DROP INDEX calls_follows;
 DROP INDEX calls_anchor;
 DROP INDEX calls_anchor_history;
-ALTER TABLE calls DROP COLUMN anchor;
-ALTER TABLE calls ADD COLUMN anchor BLOB;        -- `said` of the reply that an unnamed call goes on from
-ALTER TABLE calls ADD COLUMN anchored INTEGER;   -- how many messages of its history are said up to there
-ALTER TABLE calls ADD COLUMN said BLOB;          -- of its history
-ALTER TABLE calls ADD COLUMN last BLOB;          -- `own` of the last that the assistant said in its history
-ALTER TABLE calls ADD COLUMN shown INTEGER;
-ALTER TABLE calls ADD COLUMN shown_is_turn INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE calls ADD COLUMN is_side INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE calls ADD COLUMN is_added INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE calls ADD COLUMN response TEXT;
-ALTER TABLE calls ADD COLUMN previous TEXT;
+DROP INDEX calls_user;
+DROP INDEX calls_toolset;
+DROP INDEX messages_parent;
+DROP INDEX replies_message;
+ALTER TABLE calls RENAME TO calls_1;
+ALTER TABLE messages RENAME TO messages_1;
+ALTER TABLE toolsets RENAME TO toolsets_1;
+ALTER TABLE replies RENAME TO replies_1;
+
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY,
+    parent INTEGER,
+    hash BLOB NOT NULL UNIQUE,
+    depth INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    own BLOB NOT NULL,                  -- the hash of what it says alone
+    said BLOB NOT NULL,                 -- of all that was said up to it, system prompts left out
+    spoken INTEGER NOT NULL,            -- and how many messages that is
+    body TEXT NOT NULL
+);
+CREATE INDEX messages_parent ON messages (parent);
+CREATE INDEX messages_said ON messages (said);
+
+CREATE TABLE toolsets (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, body TEXT NOT NULL);
+
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL UNIQUE,
+    conversation INTEGER NOT NULL,
+    named INTEGER NOT NULL,             -- whether the app said which conversation it is
+    anchor BLOB,                        -- else: `said` of the reply that its history goes on from
+    anchored INTEGER,                   -- how many messages of the history lead up to that
+    follows INTEGER,                    -- and the call that gave it
+    lead INTEGER,                       -- the system prompts that the history begins with
+    history INTEGER,                    -- the rest of it
+    said BLOB,                          -- of the history
+    last BLOB,                          -- `own` of the last that the assistant said in it
+    shown INTEGER,
+    shown_is_turn INTEGER NOT NULL,
+    is_side INTEGER NOT NULL,
+    is_added INTEGER NOT NULL,
+    response TEXT,
+    previous TEXT,
+    ended REAL NOT NULL,
+    depth INTEGER NOT NULL,
+    tie INTEGER NOT NULL,
+    started REAL NOT NULL,
+    status TEXT NOT NULL,
+    error TEXT,
+    source TEXT NOT NULL,
+    model TEXT,
+    user TEXT,
+    toolset INTEGER,
+    cached INTEGER NOT NULL,
+    details TEXT NOT NULL
+);
+CREATE INDEX calls_conversation ON calls (conversation, ended);
+CREATE INDEX calls_lead ON calls (lead) WHERE lead IS NOT NULL;
+CREATE INDEX calls_history ON calls (history);
+CREATE INDEX calls_shown ON calls (shown) WHERE shown IS NOT NULL;
+CREATE INDEX calls_follows ON calls (follows) WHERE follows IS NOT NULL;
 CREATE INDEX calls_anchor ON calls (anchor, user, ended, depth, tie) WHERE anchor IS NOT NULL;
-CREATE INDEX calls_anchor_history ON calls (anchor, user, said, ended, depth, tie) WHERE anchor IS NOT NULL;
+CREATE INDEX calls_anchor_said ON calls (anchor, user, said, ended, depth, tie) WHERE anchor IS NOT NULL;
 CREATE INDEX calls_said ON calls (said, user, ended) WHERE said IS NOT NULL;
 CREATE INDEX calls_last ON calls (last) WHERE last IS NOT NULL AND anchor IS NULL AND named = 0;
 CREATE INDEX calls_alone ON calls (ended) WHERE named = 0 AND anchor IS NULL AND follows IS NULL AND last IS NULL;
-CREATE INDEX calls_shown ON calls (shown) WHERE shown IS NOT NULL;
 CREATE INDEX calls_response ON calls (response) WHERE response IS NOT NULL;
 CREATE INDEX calls_previous ON calls (previous) WHERE previous IS NOT NULL;
-ALTER TABLE messages ADD COLUMN role TEXT;
-ALTER TABLE messages ADD COLUMN own BLOB;
-ALTER TABLE messages ADD COLUMN said BLOB;
-ALTER TABLE messages ADD COLUMN spoken INTEGER;
-CREATE INDEX messages_said ON messages (said);
-ALTER TABLE replies ADD COLUMN own BLOB;
-ALTER TABLE replies ADD COLUMN said BLOB;
-DROP INDEX replies_message;
+CREATE INDEX calls_user ON calls (user) WHERE user IS NOT NULL;
+CREATE INDEX calls_toolset ON calls (toolset) WHERE toolset IS NOT NULL;
+
+CREATE TABLE replies (
+    call INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    message INTEGER NOT NULL,
+    own BLOB NOT NULL,                  -- the message's, for the indexes
+    said BLOB NOT NULL,
+    claimed INTEGER NOT NULL,           -- whether an unnamed call already goes on from it
+    user TEXT,                          -- the rest is the call's, for the indexes
+    ended REAL NOT NULL,
+    depth INTEGER NOT NULL,
+    tie INTEGER NOT NULL,
+    PRIMARY KEY (call, position)
+) WITHOUT ROWID;
 CREATE INDEX replies_message ON replies (message);
 CREATE INDEX replies_own ON replies (own, user, ended);
 CREATE INDEX replies_said ON replies (said, user, claimed, ended, depth, tie);
+
 CREATE TABLE unrecorded (reason TEXT PRIMARY KEY, calls INTEGER NOT NULL) WITHOUT ROWID
 """
+_SECOND_END = """
+DROP TABLE calls_1;
+DROP TABLE messages_1;
+DROP TABLE toolsets_1;
+DROP TABLE replies_1
+"""
 
-MIGRATIONS = (_FIRST, _SECOND)
-"""Each makes the next version of the one before; what has been released is never changed."""
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """How the next version is made of the one before: tables, what is carried over into them, and what goes then."""
+
+    tables: str
+    carry: Callable[[sqlite3.Connection], None] | None = None
+    dropped: str = ""
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        _execute(connection, self.tables)
+        if self.carry is not None:
+            self.carry(connection)
+        _execute(connection, self.dropped)
+
+
+MIGRATIONS = (Migration(_FIRST), Migration(_SECOND, carry_over, _SECOND_END))
+"""What has been released is never changed."""
 
 
 class UnusableError(Exception):
@@ -139,11 +224,8 @@ def migrate(connection: sqlite3.Connection, *, writable: bool) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = read_version(connection)  # asked again: another process may have been first
-        for statements in MIGRATIONS[version:]:
-            for statement in statements.split(";"):
-                connection.execute(statement)
-        if version == 1:
-            rekey(connection)
+        for migration in MIGRATIONS[version:]:
+            migration.run(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
@@ -156,14 +238,19 @@ def migrate(connection: sqlite3.Connection, *, writable: bool) -> None:
 def check(connection: sqlite3.Connection) -> None:
     """Raises UnusableError unless the tables are those of this version: views or triggers could do anything at all."""
     with closing(sqlite3.connect(":memory:")) as planned:
-        for statements in MIGRATIONS:
-            planned.executescript(statements)
+        for migration in MIGRATIONS:
+            migration.run(planned)
         missing = _objects(planned) - _objects(connection)
     if missing:
         names = ", ".join(sorted(name for _, name, _ in missing))
         raise UnusableError(f"its tables are not those of a conversation store ({names})")
     if strange := sorted(name for kind, name, _ in _objects(connection) if kind in ("view", "trigger")):
         raise UnusableError(f"it has views or triggers, which no conversation store has ({', '.join(strange)})")
+
+
+def _execute(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";"):
+        connection.execute(statement)
 
 
 def read_version(connection: sqlite3.Connection) -> int:

@@ -13,7 +13,7 @@ from collab_sdk.errors import InputError, StoreError, UsageError
 from collab_sdk.logs.store.call import LoggedCall
 from collab_sdk.logs.store.database import Database, damage
 from collab_sdk.logs.store.imports import as_calls, check_same_chat
-from collab_sdk.logs.store.purging import Purge, Purged, count_purge, delete
+from collab_sdk.logs.store.purging import Purge, Purged, count_purge, delete, read_said
 from collab_sdk.logs.store.reading import read_call, read_conversation
 from collab_sdk.logs.store.rebuilding import Rebuilt
 from collab_sdk.logs.store.schema import UnusableError
@@ -73,8 +73,8 @@ class ConversationStore:
     ) -> int:
         """Store conversations read from logs, and return how many; those that are known stay as they are.
 
-        `imported` (Unix seconds, by default now) is taken for their time. A conversation whose id another chat has
-        raises InputError or, with `on_error`, is handed to it and skipped.
+        `imported` (Unix seconds, by default now) is taken for their time where the log does not tell it. A conversation
+        whose id another chat has raises InputError or, with `on_error`, is handed to it and skipped.
         """
         when = time.time() if imported is None else imported
         prepared = [(chat, [to_rows(call) for call in as_calls(chat, imported=when)]) for chat in conversations]
@@ -164,6 +164,12 @@ class ConversationStore:
         _check(purge)
         with self._database.reading() as db:
             return count_purge(db, purge)
+
+    def said(self, purge: Purge) -> set[str]:
+        """What users say in the chats that `purge` would delete, and in no other, by which it is found elsewhere."""
+        _check(purge)
+        with self._database.writing() as db:
+            return read_said(db, purge)
 
     def purge(self, purge: Purge) -> Purged:
         """Delete conversations from every table, and their text from the file and all beside it.

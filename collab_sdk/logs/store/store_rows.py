@@ -21,7 +21,10 @@ class CallRows:
     """A call, made canonical, with all that can be computed before the file is locked."""
 
     call: LoggedCall
+    lead: list[Node]
+    """The system prompts that the history begins with; apart, as they change while the rest stays."""
     history: list[Node]
+    """The rest."""
     replies: list[Node]
     shown: list[Node]
     tools: Node | None
@@ -35,7 +38,7 @@ class CallRows:
     @property
     def order(self) -> Order:
         digest = hashlib.blake2b(self.call.run_id.encode(), digest_size=8).digest()
-        return self.call.ended, len(self.history), int.from_bytes(digest, signed=True)
+        return self.call.ended, len(self.lead) + len(self.history), int.from_bytes(digest, signed=True)
 
 
 def to_rows(call: LoggedCall) -> CallRows:
@@ -47,12 +50,15 @@ def to_rows(call: LoggedCall) -> CallRows:
 
 
 def _rows(call: LoggedCall) -> CallRows:
-    history = chain(call.messages)
+    first = next((place for place, message in enumerate(call.messages) if message.get("role") != "system"), None)
+    split = len(call.messages) if first is None else first
+    history = chain(call.messages[split:])
     after = history[-1] if history else BEGINNING
     replies = [node for reply in call.replies for node in chain([reply], after=after)]
     details = {"parameters": call.parameters, "usage": call.usage, "metadata": call.metadata}
     return CallRows(
         call=call,
+        lead=chain(call.messages[:split]),
         history=history,
         replies=replies,
         shown=chain(call.shown),

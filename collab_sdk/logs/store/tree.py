@@ -10,8 +10,8 @@ from collab_sdk.logs.store.messages import as_object, branches
 from collab_sdk.logs.store.store_rows import Order
 
 _CALLS = """
-    SELECT calls.id, run, conversations.name, named, history, ended, depth, tie, started, status, error, source, model,
-           user, toolset, cached, details, shown, shown_is_turn, is_side, is_added, response, previous
+    SELECT calls.id, run, conversations.name, named, lead, history, ended, depth, tie, started, status, error, source,
+           model, user, toolset, cached, details, shown, shown_is_turn, is_side, is_added, response, previous
     FROM calls JOIN conversations ON conversations.id = calls.conversation
     WHERE calls.conversation = ?1 OR calls.id = ?2 ORDER BY ended, depth, tie
 """
@@ -25,6 +25,7 @@ class StoredCall:
     run: str
     conversation: str
     named: bool
+    lead: int | None
     history: int | None
     ended: float
     depth: int
@@ -77,6 +78,10 @@ class Tree:
     calls: Sequence[StoredCall]
     parents: Mapping[int, int | None]
     bodies: Mapping[int, StoredBody]
+
+    def history(self, call: StoredCall) -> list[StoredBody]:
+        """What a model was sent. Raises InputError."""
+        return self.path(call.lead) + self.path(call.history)
 
     def path(self, leaf: int | None) -> list[StoredBody]:
         """The messages from the first to `leaf`. Raises InputError where they go in a circle."""

@@ -12,14 +12,14 @@ COMPARED = 2_000
 """Characters of a system prompt that are compared with others."""
 _VERBS = """
     assess categori[sz]e choose classify condense create evaluate extract find generate give invent judge label make
-    name pick produce propose provide rate rephrase return rewrite score suggest summari[sz]e title write
+    name pick produce propose provide rate rephrase rewrite score suggest summari[sz]e title write
 """
 _OF_THE_CHAT = """
-    above chat_history chats? conversations? dialogues? discussion exchange history messages? transcript user'?s?
+    above chat_history chats? conversations? dialogues? discussion exchange history messages? transcript
 """
 _AIMS = r"""
     categor\w+ classif\w+ condense emoji evaluat\w+ facts follow[-\s]?ups? grade guard\w* harm\w* headings? intents?
-    judge keywords? label memor(?:y|ies) moderat\w+ name polic(?:y|ies) queries rat(?:e|ing) rephrase rewrite
+    judge keywords? label memor(?:y|ies) moderat\w+ name queries rat(?:e|ing) rephrase rewrite
     rout(?:e|er|ing) safe scores? search\squer(?:y|ies) standalone subject\slines? suggested suggestions?
     summar(?:y|i[sz]e|ies) tags? titles? topics? toxic\w* unsafe
 """
@@ -32,6 +32,7 @@ def _any_of(words: str) -> str:
 _ERRAND = re.compile(
     rf"{_any_of(_VERBS)}.{{0,160}}{_any_of(_OF_THE_CHAT)}|<chat_history>|^#+\s*task\b", re.IGNORECASE | re.DOTALL
 )
+_ASKS = re.compile(_any_of(_VERBS), re.IGNORECASE)
 _AIM = re.compile(_any_of(_AIMS), re.IGNORECASE)
 
 
@@ -45,7 +46,7 @@ class Voices:
     def of(self, history: Sequence[StoredBody], call: StoredCall) -> int:
         prompts = [plain(each.body) for each in history if not each.is_said]
         prompts = [prompt for place, prompt in enumerate(prompts) if not place or not is_summary({"content": prompt})]
-        said = _without_summary(prompts[0]) if prompts else ""
+        said = without_summary(prompts[0]) if prompts else ""
         voice = said[:COMPARED], '"response_format"' in call.details
         if voice not in self._numbers:
             like = (number for number, known in enumerate(self._known) if _is_like(voice, known))
@@ -65,14 +66,16 @@ def is_errand(text: str) -> bool:
     return _ERRAND.search(text) is not None and _AIM.search(text) is not None
 
 
-def _without_summary(prompt: str) -> str:
+def may_be_errand(text: str) -> bool:
+    """Whether a message asks for what apps ask for, though a person might: that it is the app's must show elsewhere."""
+    return _ASKS.search(text) is not None and _AIM.search(text) is not None
+
+
+def without_summary(prompt: str) -> str:
     """A prompt without the summary at its end."""
-    kept: list[str] = []
-    for line in prompt.splitlines():
-        if is_summary({"content": line}):
-            break
-        kept.append(line)
-    return "\n".join(kept).strip()
+    lines = prompt.splitlines(keepends=True)
+    end = next((place for place, line in enumerate(lines) if is_summary({"content": line})), None)
+    return prompt if end is None else "".join(lines[:end]).strip()
 
 
 def _is_like(voice: tuple[str, bool], known: tuple[str, bool]) -> bool:

@@ -12,9 +12,9 @@ from collab_sdk.logs.store.strays import settle
 
 _INSERT_CALL = """
     INSERT INTO calls (
-        run, conversation, named, history, ended, depth, tie, said, last, shown, toolset, started, status, error,
+        run, conversation, named, lead, history, ended, depth, tie, said, last, shown, toolset, started, status, error,
         source, model, user, cached, details, shown_is_turn, is_side, is_added, response, previous
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_REPLY = """
     INSERT INTO replies (call, position, message, claimed, user, ended, depth, tie, own, said)
@@ -40,7 +40,8 @@ def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
     said = rows.history[-1].said if rows.history else None
     conversation = named(db, call.conversation_id) if call.conversation_id else 0  # 0: until it is placed
     values = (
-        *(call.run_id, conversation, call.conversation_id is not None, history, *order, said, rows.last),
+        *(call.run_id, conversation, call.conversation_id is not None, keep(db, rows.lead), history, *order),
+        *(said, rows.last),
         *(keep(db, rows.shown), keep_tools(db, rows.tools), call.started, call.status, call.error, call.source),
         *(call.model, call.user, call.cached, rows.details, call.shown_is_turn, call.is_side, call.is_added),
         *(call.response_id, call.previous_response),
@@ -66,14 +67,13 @@ def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
 def _replace(db: sqlite3.Connection, id: int, rows: CallRows) -> None:
     """Store a run anew, and place those again that went on from it, or from what it went on from."""
     own = Claimant.read(db, id)
-    conversation, tools, shown = db.execute(
-        "SELECT conversation, toolset, shown FROM calls WHERE id = ?", (id,)
-    ).fetchone()
+    columns = "SELECT conversation, toolset, shown, lead FROM calls WHERE id = ?"
+    conversation, tools, shown, lead = db.execute(columns, (id,)).fetchone()
     given = db.execute("SELECT message, said FROM replies WHERE call = ?", (id,)).fetchall()
     anchors = [anchor for anchor in (own.anchor, *(said for _, said in given)) if anchor is not None]
     displaced = [call for anchor in anchors for call in going_on_from(db, anchor, own.user, since=own.order)]
     displaced += following(db, id)
-    doubtful = ancestry(db, [own.history, shown, *(message for message, _ in given)])
+    doubtful = ancestry(db, [own.history, shown, lead, *(message for message, _ in given)])
     detach(db, displaced)
     db.execute("DELETE FROM replies WHERE call = ?", (id,))
     db.execute("DELETE FROM calls WHERE id = ?", (id,))

@@ -28,6 +28,8 @@ def _collab(conversation: Conversation) -> Row:
         row["goal"] = {"text": goal.text} | ({"reference": goal.reference} if goal.reference is not None else {})
     if conversation.metadata:
         row["metadata"] = dict(conversation.metadata)
+    if conversation.ended is not None:
+        row["ended"] = conversation.ended
     if conversation.alternatives:
         row["alternatives"] = {
             str(turn): [[message.to_dict() for message in other] for other in others]

@@ -1,5 +1,6 @@
 """The store's file: who may read it, who else writes it, and what is wrong with it."""
 
+import json
 import os
 import random
 import shutil
@@ -172,16 +173,43 @@ def test_a_full_disk_costs_the_write_and_nothing_else(tmp_path, monkeypatch):
         assert [chat.id for chat in store.conversations()] == ["c0", "c3"]
 
 
-def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(tmp_path, monkeypatch):
+def test_a_store_of_the_first_version_is_brought_up_with_all_it_holds(tmp_path):
+    """It held system prompts within histories, and knew no chat by anything else."""
     path = tmp_path / "chats.db"
+    said = ["Be kind.", "hi", "Hello!", "more", "Sure."]
+    roles = ["system", "user", "assistant", "user", "assistant"]
+    with sqlite3.connect(path) as plain:
+        schema.MIGRATIONS[0].run(plain)
+        plain.executemany("INSERT INTO conversations VALUES (?, ?, ?)", [(1, "a", 1.0), (2, "orphan-x", 2.0)])
+        plain.executemany(
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?)",
+            [
+                (place + 1, place or None, bytes([place]), place + 1, json.dumps({"role": role, "content": text}))
+                for place, (role, text) in enumerate(zip(roles, said, strict=True))
+            ],
+        )
+        tools = json.dumps({"tools": [{"type": "function", "function": {"name": "weather"}}]})
+        plain.execute("INSERT INTO toolsets VALUES (1, x'00', ?)", (tools,))
+        details = json.dumps({"usage": {"prompt_tokens": 3}, "metadata": {"tier": "gold", "response_id": "r1"}})
+        columns = "id, run, conversation, named, history, ended, depth, tie, started, status, source, toolset, cached"
+        plain.executemany(
+            f"INSERT INTO calls ({columns}, details) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0.5, 'ok', 'openai', ?, 0, ?)",
+            [(1, "one", 1, 1, 2, 1.0, 2, 1, details), (2, "two", 2, 0, 4, 2.0, 4, None, "{}")],
+        )
+        plain.executemany("INSERT INTO replies VALUES (?, 0, ?, 0, NULL, ?, ?, 0)", [(1, 3, 1.0, 2), (2, 5, 2.0, 4)])
+        plain.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        plain.execute("PRAGMA user_version = 1")
+    plain.close()
     with ConversationStore(path) as store:
-        store.record([recorded()])
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "ALTER TABLE calls ADD COLUMN region TEXT"))
-    with ConversationStore(path) as store:
-        assert [chat.id for chat in store.conversations()] == ["c0"]
-    plain = sqlite3.connect(path)
-    assert plain.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
-    assert plain.execute("SELECT region FROM calls").fetchall() == [(None,)]
+        [chat] = store.conversations()
+        store.record([call("three", user("hi"), replies=[assistant("Hey.")], conversation_id="a")])
+        assert store.describe("a").calls == 3
+    assert (chat.id, [message.content for message in chat.messages]) == ("a", said)
+    assert chat.metadata == {"source": "openai", "tier": "gold"}
+    assert len(chat.tools) == 1
+    with sqlite3.connect(path) as plain:
+        assert plain.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+        assert plain.execute("SELECT count(*) FROM messages").fetchone() == (6,)
     plain.close()
 
 
@@ -191,7 +219,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path, monkeypatch
         store.record([recorded()])
     with monkeypatch.context() as patched:
         steps = "ALTER TABLE calls ADD COLUMN region TEXT; ALTER TABLE nowhere ADD COLUMN region TEXT"
-        patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, steps))
+        patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, schema.Migration(steps)))
         with pytest.raises(StoreError, match="no such table: nowhere"):
             ConversationStore(path)
     with ConversationStore(path) as store:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from support.fakes import other_texts, says
 
 from collab_sdk import read_conversations
 from collab_sdk.errors import InputError
-from collab_sdk.logs import ConversationStore, count_conversations
+from collab_sdk.logs import ConversationStore, Purge, count_conversations
 from collab_sdk.messages import as_messages
 from collab_sdk.types import Conversation, Goal
 
@@ -43,6 +44,47 @@ def test_what_is_imported_comes_out_as_it_went_in(path):
         alternatives={0: (says("Hey."), says("Yo.")), 1: (says("Gladly."),)},
     )
     assert through_a_store(path, whole) == [whole]
+
+
+TOLD = 1_690_000_000.0  # in 2023
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"ended": TOLD},
+        {"created_at": "2023-07-22T04:26:40Z"},
+        {"metadata": {"timestamp": "2023-07-22T06:26:40+02:00"}},
+        {"metadata": {"create_time": TOLD - 9, "update_time": TOLD * 1000}},
+        {"messages": [{**user("hi")}, {**assistant("Hello!"), "timestamp": TOLD}]},
+    ],
+    ids=["row", "ISO", "metadata", "milliseconds", "message"],
+)
+def test_an_imported_chat_has_the_time_that_its_log_tells_here_and_further_on(tmp_path, path, row):
+    logs = tmp_path / "chats.jsonl"
+    logs.write_text(json.dumps({"id": "old", "messages": [user("hi"), assistant("Hello!")], **row}))
+    with ConversationStore(path) as store:
+        for _ in range(2):
+            store.add(read_conversations([logs]))
+        [chat] = store.conversations()
+    assert chat.ended == TOLD
+    with ConversationStore(tmp_path / "other.db") as store:
+        store.add([chat, conversation("new", "hi", "Hello!")])
+        assert {chat.id: chat.last_active < time.time() - 90 * 86_400 for chat in store.listing()} == {
+            "old": True,
+            "new": False,
+        }
+        assert store.purge(Purge(before=time.time() - 90 * 86_400)).conversations == 1
+        assert [(chat.id, chat.ended) for chat in store.conversations()] == [("new", None)]
+
+
+@pytest.mark.parametrize("time", [4e9, -1, 3, "soon", None, True, "9999-12-31T23:59:59-23:59", 1e300])
+def test_a_time_that_cannot_be_is_that_of_the_import(tmp_path, path, time):
+    logs = tmp_path / "chats.jsonl"
+    logs.write_text(json.dumps({"id": "a", "messages": [user("hi"), assistant("Hello!")], "timestamp": time}))
+    with ConversationStore(path) as store:
+        store.add(read_conversations([logs]), imported=1.7e9)
+        assert store.describe("a").last_active == 1.7e9
 
 
 def test_importing_again_adds_nothing_and_a_chat_that_went_on_goes_on(path):

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 from support import faults
 from support.faults import Fault, always
 from support.kept import Kept
+from support.scripted_server import Asked, ScriptedServer
 from support.server import LoopbackServer
 
 from collab_sdk.errors import UsageError
@@ -175,15 +177,79 @@ def test_the_sdks_own_retries_are_one_call():
         assert [call.status for call in app.calls] == ["ok"]
 
 
-def test_raw_responses_are_recorded_and_streamed_bodies_are_the_apps_to_read():
+def test_raw_responses_are_recorded():
     with Watched() as app:
         raw = app.client.chat.completions.with_raw_response.create(**ASK)
         assert raw.parse() is raw.parse()
         chunks = list(app.client.chat.completions.with_raw_response.create(**ASK, stream=True).parse())
         assert len(chunks) > 2
-        with app.client.chat.completions.with_streaming_response.create(**ASK) as response:
-            assert b"hi, how" in b"".join(response.iter_bytes())
-        assert [texts(call) for call in app.calls] == [["hi, how are you?"]] * 2
+        assert [(call.status, texts(call)) for call in app.calls] == [("ok", ["hi, how are you?"])] * 2
+
+
+READERS = {
+    "bytes": lambda response: b"".join(response.iter_bytes()),
+    "text": lambda response: "".join(response.iter_text()),
+    "lines": lambda response: list(response.iter_lines()),
+    "read": lambda response: response.read(),
+    "json": lambda response: response.json(),
+    "parse": lambda response: response.parse(),
+}
+
+
+@pytest.mark.parametrize(
+    ("reader", "stream"),
+    [*((reader, False) for reader in READERS), *((reader, True) for reader in READERS if reader != "json")],
+)
+def test_a_streamed_body_is_recorded_however_the_app_reads_it(reader, stream):
+    with Watched() as app:
+        with app.client.chat.completions.with_streaming_response.create(**ASK, stream=stream) as response:
+            assert list(READERS[reader](response))
+        assert [(call.status, texts(call), call.model) for call in app.calls] == [("ok", ["hi, how are you?"], "x")]
+
+
+@pytest.mark.parametrize("reader", ["lines", "parse"])
+def test_a_streamed_body_that_the_app_leaves_is_partial_at_once(reader):
+    with Watched() as app:
+        create = app.client.chat.completions.with_streaming_response.create
+        with create(**ASK, stream=True) as response:
+            if reader == "parse":
+                first_words(response.parse())
+            else:
+                next(line for line in response.iter_lines() if "hi, " in line)
+        assert [(call.status, texts(call)) for call in app.calls] == [("partial", ["hi, "])]
+
+
+def test_a_streamed_body_that_nobody_can_understand_is_counted():
+    with Watched() as app:
+        create = app.client.chat.completions.with_streaming_response.create
+        with create(**ASK):
+            pass
+        with create(**ASK) as response:
+            list(response.http_response.iter_raw())
+        assert app.calls == []
+        assert app._recorder.stats().unrecorded == {"the app did not read the answer, or not as text": 2}
+
+
+def test_async_streamed_bodies_are_recorded():
+    async def main(client: AsyncOpenAI) -> None:
+        create = client.chat.completions.with_streaming_response.create
+        async with create(**ASK, stream=True) as response:
+            assert [line async for line in response.iter_lines()]
+        async with create(**ASK, stream=True) as response:
+            assert [chunk async for chunk in await response.parse()]
+        async with create(**ASK) as response:
+            assert (await response.parse()).choices
+        async with create(**ASK) as response:
+            assert await response.json()
+        async with create(**ASK, stream=True) as response:
+            async for chunk in await response.parse():
+                if chunk.choices[0].delta.content:
+                    break
+
+    with Watched() as app:
+        app.run(main)
+        found = [(call.status, texts(call)) for call in app.calls]
+    assert found == [*[("ok", ["hi, how are you?"])] * 4, ("partial", ["hi, "])]
 
 
 def test_other_endpoints_are_left_alone():
@@ -193,6 +259,46 @@ def test_other_endpoints_are_left_alone():
         with pytest.raises(openai.NotFoundError):
             app.client.embeddings.create(model="x", input="hello")
         assert app.calls == []
+        assert app._recorder.stats().unrecorded == {}
+
+
+def test_what_looks_like_chat_and_cannot_be_recorded_is_counted():
+    with Watched(faults=always(faults.NOT_JSON)) as app:
+        with pytest.raises(openai.NotFoundError):
+            app.client.completions.create(model="x", prompt="Once upon a time")
+        assert isinstance(app.client.chat.completions.create(**ASK), str)
+        app.client.post("/chat/completions", body={"prompt": "hello"}, cast_to=str)
+        assert app.calls == []
+        assert app._recorder.stats().unrecorded == {
+            "a completion of a text, not of a chat": 1,
+            "the answer is in a form that is not known": 1,
+            "the request is in a form that is not known": 1,
+        }
+
+
+def test_other_addresses_of_the_same_endpoint_are_recorded():
+    def answer(asked: Asked) -> Any:
+        said = {"role": "assistant", "content": asked.path}
+        choice = {"index": 0, "finish_reason": "stop", "message": said}
+        return {"id": "c", "object": "chat.completion", "created": 0, "model": "x", "choices": [choice]}
+
+    store = Kept()
+    recorder = Recorder(store)
+    with (
+        ScriptedServer(answer) as server,
+        openai.AzureOpenAI(azure_endpoint=server.url, api_key="-", api_version="2024-10-21") as azure,
+        OpenAI(base_url=f"{server.url}/gateway/openai/v1", api_key="-") as gateway,
+    ):
+        wrap(azure, recorder).chat.completions.create(**ASK)
+        wrap(gateway, recorder)
+        gateway.chat.completions.create(**ASK)
+        assert isinstance(gateway.post("/chat/completions", body=ASK, cast_to=ChatCompletion), ChatCompletion)
+        assert isinstance(gateway.post("chat/completions", body=ASK, cast_to=object), dict)
+    assert recorder.flush(10)
+    assert [texts(call) for call in store] == [
+        ["/openai/deployments/x/chat/completions"],
+        *[["/gateway/openai/v1/chat/completions"]] * 3,
+    ]
 
 
 # Streams.
@@ -213,6 +319,121 @@ def test_tool_calls_of_a_stream_are_put_together():
     with Watched(faults=always(Fault(message={"content": None, "tool_calls": [TOOL_CALL]}))) as app:
         list(app.client.chat.completions.create(**ASK, stream=True))
         assert app.calls[0].replies == ({"role": "assistant", "content": None, "tool_calls": [TOOL_CALL]},)
+
+
+def chunked(*deltas: dict[str, Any], finish_reason: str | None = "stop") -> list[str]:
+    """A stream of these deltas, then a reason, and the end."""
+    frame = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "x"}
+    ends: list[dict[str, Any]] = [] if finish_reason is None else [{"delta": {}, "finish_reason": finish_reason}]
+    choices = [*({"delta": delta, "finish_reason": None} for delta in deltas), *ends]
+    rows = [json.dumps({**frame, "choices": [{"index": 0, **choice}]}) for choice in choices]
+    return [f"data: {row}\n\n" for row in (*rows, "[DONE]")]
+
+
+def streamed(*deltas: dict[str, Any], **end: Any) -> Any:
+    """What was recorded of such a stream."""
+    store = Kept()
+    recorder = Recorder(store)
+    with (
+        ScriptedServer(lambda asked: chunked(*deltas, **end)) as server,
+        wrap(OpenAI(base_url=server.url, api_key="-"), recorder) as client,
+    ):
+        list(client.chat.completions.create(**ASK, stream=True))
+    assert recorder.flush(10)
+    assert recorder.stats().failed == 0
+    [call] = store
+    return call
+
+
+def piece(index: int | None, id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
+    place = {} if index is None else {"index": index}
+    known = {} if id is None else {"id": id, "type": "function"}
+    return {**place, **known, "function": {**({} if name is None else {"name": name}), "arguments": arguments}}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [
+            piece(0, "c1", "f", ""),
+            piece(0, None, None, '{"a":1}'),
+            piece(0, "c2", "g", ""),
+            piece(0, None, None, '{"b":2}'),
+        ],
+        [piece(None, "c1", "f", '{"a":'), piece(None, None, None, "1}"), piece(None, "c2", "g", '{"b":2}')],
+        [
+            piece(0, "c1", "f", '{"a":'),
+            piece(0, "c1", "f", "1}"),
+            piece(1, "c2", "g", '{"b":'),
+            piece(1, "c2", "g", "2}"),
+        ],
+        [
+            piece(0, "c1", "f", '{"a":'),
+            piece(0, "c2", "g", '{"b":'),
+            piece(0, "c1", "", "1}"),
+            piece(0, "c2", "", "2}"),
+        ],
+        [
+            piece(0, "c1", "f", '{"a":'),
+            piece(1, "c2", "g", '{"b":'),
+            piece(0, None, None, "1}"),
+            piece(1, None, None, "2}"),
+        ],
+        [
+            piece(None, "c1", "f", '{"a":'),
+            piece(None, "c2", "g", '{"b":'),
+            piece(None, "c1", None, "1}"),
+            piece(None, "c2", None, "2}"),
+        ],
+        [piece(0, "c1", "f", '{"a":1}'), piece(0, "c2", "g", '{"b":2}')],
+        [
+            piece(0, None, "f", ""),
+            piece(0, "c1", None, '{"a":1}'),
+            piece(1, None, "g", ""),
+            piece(1, "c2", None, '{"b":2}'),
+        ],
+    ],
+    ids=["equal index", "no index", "id in each", "interleaved", "by index", "by id", "at once", "id comes late"],
+)
+def test_parallel_tool_calls_are_told_apart(pieces):
+    call = streamed(*({"tool_calls": [each]} for each in pieces), finish_reason="tool_calls")
+    assert [(use["id"], *use["function"].values()) for use in call.replies[0]["tool_calls"]] == [
+        ("c1", "f", '{"a":1}'),
+        ("c2", "g", '{"b":2}'),
+    ]
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_whole_tool_calls_without_ids_are_told_apart(index):
+    call = streamed(*({"tool_calls": [piece(index, None, "f", text)]} for text in ('{"a":1}', '{"a":2}')))
+    assert [use["function"]["arguments"] for use in call.replies[0]["tool_calls"]] == ['{"a":1}', '{"a":2}']
+
+
+def test_custom_tools_functions_of_old_and_refusals_are_put_together():
+    custom = streamed(
+        {"tool_calls": [{"index": 0, "id": "c1", "type": "custom", "custom": {"name": "python", "input": "print("}}]},
+        {"tool_calls": [{"index": 0, "custom": {"input": "1)"}}]},
+    )
+    old = streamed({"function_call": {"name": "f", "arguments": '{"a":'}}, {"function_call": {"arguments": "1}"}})
+    refused = streamed({"refusal": "I can"}, {"refusal": "not."})
+    assert custom.replies[0]["tool_calls"] == [
+        {"id": "c1", "type": "custom", "custom": {"name": "python", "input": "print(1)"}}
+    ]
+    assert old.replies == (
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"a":1}'}},
+    )
+    assert refused.replies == ({"role": "assistant", "content": None, "refusal": "I cannot."},)
+
+
+def test_content_that_comes_in_parts_is_text_without_its_thoughts():
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "hi"}]
+    assert texts(streamed({"content": parts}, {"content": " there"})) == ["hi there"]
+
+
+def test_a_stream_that_came_to_its_end_is_whole_though_its_server_gives_no_reason():
+    assert streamed({"content": "hi"}, finish_reason=None).status == "ok"
+    nothing = streamed({"role": "assistant"}, finish_reason=None)
+    assert (nothing.status, nothing.replies) == ("cancelled", ())
 
 
 def test_the_stream_helper_is_recorded():
@@ -272,8 +493,8 @@ def test_async_calls_and_streams_are_recorded():
         assert [call.status for call in app.calls] == ["ok", "ok", "partial", "ok"]
 
 
-@pytest.mark.parametrize(("stream", "said"), [(False, []), (True, ["hi, how "])])
-def test_a_cancelled_call_is_cancelled_and_recorded_as_such(stream, said):
+@pytest.mark.parametrize(("stream", "recorded"), [(False, ("cancelled", [])), (True, ("partial", ["hi, how "]))])
+def test_a_cancelled_call_is_recorded_as_far_as_it_came(stream, recorded):
     async def main(client: AsyncOpenAI) -> None:
         begun = asyncio.Event()
 
@@ -301,7 +522,8 @@ def test_a_cancelled_call_is_cancelled_and_recorded_as_such(stream, said):
     with Watched(faults=script) as app:
         app.run(main)
         [call] = app.calls
-    assert (call.status, texts(call)) == ("cancelled", said)
+    assert (call.status, texts(call)) == recorded
+    assert call.error.startswith("CancelledError")
 
 
 # Which conversation.

@@ -1,0 +1,113 @@
+"""Which chain of an app is the one that answers, where several are called by themselves for one conversation.
+
+An app may call a chain to rewrite the question, another to answer it and a third for a title, each with the same id.
+Every one of them takes a text and returns one. What tells them apart is what they are given: a title's or a follow-up's
+chain the answer, the answering chain what the rewriting one returned.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from collab_langchain.transcripts import QUESTION_KEYS, names_an_answer
+from collab_sdk.logs import LoggedCall
+
+CHATS = 1000
+"""Of so many conversations the last exchanges are remembered."""
+EXCHANGES = 3
+TELLING = 8
+"""Characters of an answer that are not found in another text by chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """What a run was asked and answered."""
+
+    chain: tuple[Any, ...]
+    """What it has in common with other calls of the same chain."""
+    question: str
+    answer: str
+    given: Mapping[str, str]
+    """All text it was handed, by key."""
+    record: LoggedCall
+    is_turn: bool
+    """Else it is a graph's, which keeps the messages of the chat."""
+    is_whole: bool
+    """Whether those are more than this exchange."""
+
+    def is_about(self, last: "Exchanged") -> bool:
+        """Whether it was asked for something about an exchange: a title, further questions, a verdict."""
+        if self.question == last.answer:
+            return not self._takes_a_question(last.answer)
+        if self.question != last.question:
+            return len(last.answer) >= TELLING and last.answer in self.question
+        holding = {key: text for key, text in self.given.items() if _holds(text, last.answer)}
+        return any(names_an_answer(key) or _holds(text, last.question) for key, text in holding.items())
+
+    def prepares(self, later: "Exchanged") -> bool:
+        """Whether a later run goes on from what it returned, or answers the same question: a rewrite, a guard."""
+        return later.question in (self.answer, self.question)
+
+    def _takes_a_question(self, text: str) -> bool:
+        keys = {key for key, given in self.given.items() if given.strip() == text} - {""}
+        return any(key in QUESTION_KEYS and not names_an_answer(key) for key in keys) or (not keys and text[-1:] == "?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Chat:
+    exchanges: tuple[Exchanged, ...] = ()
+    is_kept: bool = False
+    """By a graph: what chains say in its conversation is beside it."""
+
+
+class Chats:
+    """The last exchanges of the conversations that are going on. As in Runs, there are no locks."""
+
+    def __init__(self) -> None:
+        self._chats: dict[str, _Chat] = {}
+
+    def add(self, conversation_id: str, new: Exchanged) -> list[LoggedCall]:
+        """What to record: the exchange as one of the chat or beside it, and the one before it again if that was no
+        answer to the person."""
+        chat = self._chats.pop(conversation_id, None) or _Chat()
+        last = chat.exchanges[-1] if chat.exchanges else None
+        is_kept = chat.is_kept or new.is_whole
+        records = []
+        if (is_kept and new.is_turn) or (not is_kept and _is_errand(new, chat.exchanges)):
+            new = replace(new, record=replace(new.record, is_side=True))
+            exchanges = chat.exchanges
+        elif last is not None and last.chain != new.chain and last.prepares(new):
+            records.append(replace(last.record, is_side=True))
+            if new.question == last.answer and new.record.shown_is_turn:
+                new = replace(new, question=last.question, record=_asked_so(new.record, last.question))
+            exchanges = (*chat.exchanges[:-1], new)
+        else:
+            exchanges = (*chat.exchanges, new)
+        self._chats[conversation_id] = _Chat(exchanges[-EXCHANGES:], is_kept)
+        with suppress(RuntimeError, StopIteration):  # another thread is at it
+            while len(self._chats) > CHATS:
+                self._chats.pop(next(iter(self._chats)), None)
+        return [*records, new.record]
+
+
+def _is_errand(new: Exchanged, before: Sequence[Exchanged]) -> bool:
+    others = [each for each in before if each.chain != new.chain]
+    questions = {each.question for each in others} - {new.question}
+    is_digest = sum(_holds(new.question, question) for question in questions) > 1
+    answering = {each.chain for each in before[:-1]}
+    is_second = any(
+        each.prepares(new) and each.chain in answering and new.chain not in answering for each in before[-1:]
+    )
+    return is_digest or is_second or any(new.is_about(each) for each in others)
+
+
+def _holds(text: str, part: str) -> bool:
+    if len(part) >= TELLING:
+        return part in text
+    return bool(part) and f" {part} " in f" {' '.join(text.split())} "
+
+
+def _asked_so(record: LoggedCall, question: str) -> LoggedCall:
+    """The record with what the person asked in place of what that was made into."""
+    return replace(record, shown=({"role": "user", "content": question}, *record.shown[1:]))
