@@ -322,6 +322,7 @@ ODD = {
     "a reply that is nowhere": "UPDATE replies SET message = 99999 WHERE call = 2",
     "a circle": "UPDATE messages SET parent = id WHERE body LIKE '%odd%'",
     "details that are none": "UPDATE calls SET details = '7' WHERE run = 'run-1'",
+    "a model that is bytes": "UPDATE calls SET model = x'ff00' WHERE run = 'run-1'",
     "huge numbers": "UPDATE calls SET history = 9223372036854775807, tie = -9223372036854775808 WHERE run = 'run-1'",
 }
 
