@@ -121,9 +121,9 @@ def read_calls(db: sqlite3.Connection, *, conversation: int | None = None, call:
 
 
 def _call(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredCall:
-    replies = db.execute("SELECT message FROM replies WHERE call = ? ORDER BY position", (row[0],))
     names = (field.name for field in fields(StoredCall) if field.name != "replies")
     values = dict(zip(names, row, strict=True))
     if not all(isinstance(values[name], kind) for name, kind in _KINDS.items()):
         raise InputError("a call is not as it was stored; the file was damaged or changed")
+    replies = db.execute("SELECT message FROM replies WHERE call = ? ORDER BY position", (row[0],))
     return StoredCall(**values, replies=tuple(message for [message] in replies))
