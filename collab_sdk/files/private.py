@@ -16,9 +16,10 @@ def create_private(path: Path, *, own_folder: bool = False) -> None:
     """Create an SQLite file, 0600, and its folder, 0700, where they are missing; nobody else can read one that exists.
 
     Raises PermissionError where others could have written the file, or one that SQLite reads beside it, or could
-    replace it because they can write in its folder. Write access for the folder's group counts only with `own_folder`, where nothing else is in it. Raises
-    OSError for what cannot be created. SQLite gives its -wal and -shm files the mode of the database, so they follow.
-    A file that exists must not even be opened: closing it would drop the locks that SQLite holds on it in this process.
+    replace it because they can write in its folder. Write access for the folder's group counts only with `own_folder`,
+    where nothing else is in it. Raises OSError for what cannot be created. SQLite gives its -wal and -shm files the
+    mode of the database, so they follow. A file that exists must not even be opened: closing it would drop the locks
+    that SQLite holds on it in this process.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")

@@ -112,7 +112,7 @@ def test_a_log_of_changes_that_another_user_put_there_is_refused(tmp_path):
     (tmp_path / "chats.db-wal").touch(0o600)
     for file in tmp_path.iterdir():
         os.chown(file, 1234 if file.suffix == ".db" else 4321, -1)
-    with pytest.raises(StoreError, match="chats.db-wal belongs to another user: remove it"):
+    with pytest.raises(StoreError, match=r"chats\.db-wal belongs to another user: remove it"):
         ConversationStore(path)
 
 
