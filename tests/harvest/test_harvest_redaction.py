@@ -185,6 +185,39 @@ def test_no_part_of_a_call_escapes_the_redactor(tmp_path):
     assert len(conversation.id) == 32  # salted: it may be a person's address
 
 
+def test_only_what_holds_messages_together_is_exempt_and_only_at_its_own_level():
+    deep = {"id": SECRET, "type": SECRET, "role": SECRET, "call_id": SECRET, "tool_call_id": SECRET}
+    made = {"id": "c-4155552671", "type": "function", "function": {"name": "f", "arguments": deep, "id": SECRET}}
+    part = {"type": "tool_use", "id": SECRET, "tool_use_id": SECRET, "input": deep}
+    messages = (
+        {"role": "user", "id": "m-4155552671", "content": [part, {"type": SECRET, "text": "x"}]},
+        {"role": "tool", "tool_call_id": "c-4155552671", "content": json.dumps(deep)},
+    )
+    one = call(
+        f"run of {SECRET}",
+        *messages,
+        replies=[assistant("", tool_calls=[made], extra=deep)],
+        tools=({"type": "function", "function": {"name": "f", "parameters": deep}},),
+        parameters={"metadata": deep},
+        model=f"model-of-{SECRET}",
+        source=SECRET,
+        response_id=SECRET,
+        shown=messages,
+    )
+    [kept], _ = recorded(one, redact=redact_patterns)
+    assert SECRET not in repr(kept)
+    assert (kept.messages[0]["role"], kept.messages[0]["id"]) == ("user", "m-4155552671")
+    assert kept.messages[0]["content"][0]["type"] == "tool_use"
+    assert kept.messages[1]["tool_call_id"] == kept.replies[0]["tool_calls"][0]["id"] == "c-4155552671"
+    assert kept.tools[0]["type"] == "function"
+
+
+def test_a_password_in_a_mapping_shows_only_beside_its_name():
+    made = {"id": "c", "function": {"name": "f", "arguments": {"password": "correct-horse-battery", "user": "ann"}}}
+    [kept], _ = recorded(call("1", replies=[assistant("", tool_calls=[made])]), redact=redact_patterns)
+    assert kept.replies[0]["tool_calls"][0]["function"]["arguments"] == {"password": "[key]", "user": "ann"}
+
+
 def test_json_stays_json_and_messages_keep_what_holds_them_together():
     arguments = '{"phone": 4155552671, "name": "Zoë", "n": 2}'
     call_ = {"id": "4155552671", "type": "function", "function": {"name": "f", "arguments": arguments}}
