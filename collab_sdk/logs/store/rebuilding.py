@@ -200,9 +200,12 @@ class _Known:
             history, replies = self._shown(call, history, replies)
         laid = Laid(call, len(self.laid), voice, self.root)
         said = [each for each in history if each.is_said]
-        before = self._before(call, said, voice)
+        before = self._before(call, said)
         if before is not None:
             self._add(laid, history, before)
+        elif (called := self._calling(said, voice)) is not None:
+            self._add(laid, history, called[1], since=called[0])
+            laid.is_short = True
         elif not self._is_known(laid, history):
             self._join(laid, history, _ordered(said))
         for reply in replies if call.is_answered else ():
@@ -238,13 +241,13 @@ class _Known:
         others = replies[1:] if replies and replies[0].own == answer.own else []
         return [*systems[:1], *before], [answer, *others]
 
-    def _before(self, call: StoredCall, said: Sequence[StoredBody], voice: int) -> Node | None:
+    def _before(self, call: StoredCall, said: Sequence[StoredBody]) -> Node | None:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
             return laid.end if laid else self._latest
         if not _is_next(call):
-            return self._calling(said[0], voice) if said else None
+            return None
         answered = (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered)
         latest = next(answered, self.root)
         begun = latest  # an attempt that broke off is no end of a turn
@@ -253,17 +256,36 @@ class _Known:
         is_begun = begun is not latest and begun.parent is not None and said and said[0].own in begun.keys
         return begun.parent if is_begun else latest
 
-    def _calling(self, result: StoredBody, voice: int) -> Node | None:
-        """The message that called the tool, where a window begins with its result."""
-        id = result.body.get("tool_call_id") if result.body.get("role") == "tool" else None
-        end = self._latest_of.get(voice, self.root)
-        return next((node for node in end.upward() if id and id in _call_ids(node.body)), None)
+    def _calling(self, said: Sequence[StoredBody], voice: int) -> tuple[int, Node] | None:
+        """Where the first result of a tool goes whose call the history has not, and its place: a window begins there.
 
-    def _add(self, laid: Laid, history: Sequence[StoredBody], before: Node) -> None:
-        node = before
+        What stands before it is a summary.
+        """
+        place = next((n for n, each in enumerate(said) if is_step(each.body)), len(said))
+        if place > MOST_SUMMARIES or place == len(said) or said[place].body.get("role") != "tool":
+            return None
+        id = said[place].body.get("tool_call_id")
+        end = self._latest_of.get(voice, self.root)
+        if id and str(id) in _call_ids(end.body):
+            return place, end
+        for node in end.upward():
+            if (
+                node.role == "tool"
+                and node.parent
+                and node.body.get("tool_call_id") == id
+                and said[place].own in node.keys
+            ):
+                return place, node.parent
+        return None
+
+    def _add(self, laid: Laid, history: Sequence[StoredBody], before: Node, *, since: int = 0) -> None:
+        """Lay a history below a message, `since` one of those that were said."""
+        node, place = before, -1
         for each in history:
-            node = self._below(node, each) if each.is_said else node
-            laid.placed.append((each, node if each.is_said else None))
+            place += each.is_said
+            is_added = each.is_said and place >= since
+            node = self._below(node, each) if is_added else node
+            laid.placed.append((each, node if is_added else None))
         laid.tip = node
 
     def _is_known(self, laid: Laid, history: Sequence[StoredBody]) -> bool:
@@ -338,9 +360,7 @@ class _Known:
             nodes = sorted(self._nodes.get(said[place].own, ()), key=lambda node: node.touched, reverse=True)
             for node in nodes[:SAME]:
                 seen = agreement(said[: place + 1], node.upward())
-                value = _worth(seen, unseen, said, node)
-                if value and node in ends:
-                    value += AT_THE_END
+                value = _worth(seen, unseen, said, node, is_end=node in ends)
                 if value > worth:
                     best, worth = (place, node, seen), value
             if best[2] is not None and best[1] in ends and not best[2].left and not unseen:
@@ -363,11 +383,13 @@ class _Known:
             if message.own in child.keys:
                 return child
         if message.body.get("role") == "assistant":
-            for child in reversed(parent.children):
-                if child.given and not child.passed and is_alike(message.body, child.body):
-                    _take_edit(child, Spoken(message.own, message.body))
-                    self._nodes[message.own].append(child)
-                    return child
+            given = [child for child in parent.children if child.given and not child.passed]
+            alike = [child for child in given if is_alike(message.body, child.body)]
+            if alike:
+                child = max(alike, key=_is_finished)
+                _take_edit(child, Spoken(message.own, message.body))
+                self._nodes[message.own].append(child)
+                return child
         return self._new(parent, message)
 
     def _new(self, parent: Node, message: StoredBody) -> Node:
@@ -441,7 +463,7 @@ def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[i
             return
 
 
-def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node) -> float:
+def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node, *, is_end: bool) -> float:
     """How good an agreement is; 0 for none.
 
     Where a window begins, what stands before it must be a summary, and be short. One message alone is no agreement in
@@ -451,8 +473,11 @@ def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node) -> 
         return 0
     if seen.matched == 1 and not seen.is_whole and node.role == "user" and (len(said) == 1 or seen.left):
         return 0
+    if seen.left and not is_end and seen.matched - seen.steps < 2 and not is_summary(said[0].body):
+        return 0
     value = 2.0 * seen.matched - 0.5 * len(seen.edits) - 3 * seen.left - 2 * unseen
-    return max(value + (2 if seen.is_whole else 0), 0.1) if seen.matched else 0
+    value = max(value + (2 if seen.is_whole else 0), 0.1) if seen.matched else 0
+    return value + AT_THE_END if value and is_end else value
 
 
 def _take_edit(node: Node, said: Spoken) -> None:
@@ -631,12 +656,18 @@ class _Reading:
         return (
             (is_short or strand.voice in self._known.last_alone)
             and strand.begin > max(laid.place for laid in last.calls)
-            and (strand.voice == last.voice or {strand.voice, last.voice} <= self._confirmed)
+            and (strand.voice == last.voice or self._may_take_turns(chain, strand))
             and _model(strand.end) == _model(last.end)
             and not any(is_errand(plain(each.path[0].body)) for each in (strand, last))
             and not _quotes_strand(strand, last)
             and not _quotes_strand(last, strand)
         )
+
+    def _may_take_turns(self, chain: Sequence[_Strand], strand: _Strand) -> bool:
+        """Whether two voices may speak in one chat: each in some of it, and neither for the other."""
+        if not {strand.voice, chain[-1].voice} <= self._confirmed:
+            return False
+        return not any(_is_about(strand, part) or _is_about(part, strand) for part in chain)
 
     def _rank(self, chain: Sequence[_Strand], chains: Sequence[Sequence[_Strand]]) -> tuple[Any, ...]:
         exchanges = sum(strand.exchanges for strand in chain)

@@ -90,7 +90,7 @@ def exchanges(draw, words, app, *, is_first=False, depth=0):
     rejected = tuple(draw(others)) if may_ask_anew else ()
     may_come_back = may_ask_anew and app.history == "whole" and app.clock == "steady"
     reconsidered = tuple(draw(others)) if may_come_back else ()
-    statuses = ["ok"] if rejected or reconsidered else ["ok"] * 9 + ["partial"]
+    statuses = ["ok"] if rejected or reconsidered or not may_retry else ["ok"] * 9 + ["partial"]
     may_rework = app.history not in ("response", "server") and not app.shown
     reworked = [None, None, None, f"{reply}\n\n-- The shoe shop", reply[:-1]]
     return Exchange(
