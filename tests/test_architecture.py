@@ -17,7 +17,9 @@ import collab_sdk
 import collab_sdk.errors
 
 HEAVY = set(
-    "jinja2 langchain langchain_core langgraph litellm matplotlib openai rich tiktoken torch transformers".split()
+    """
+    anthropic jinja2 langchain langchain_core langgraph litellm matplotlib openai rich tiktoken torch transformers
+    """.split()
 )
 
 LAYERS = [

@@ -62,11 +62,11 @@ def _request(request: Any, recorder: Recorder, begin: Begin, cast_to: Any, optio
         return request(cast_to, options, **how)
     try:
         result = request(cast_to, options, **how)
-        stream = result.parse() if _is_raw_stream(result, how) else result
     except BaseException as error:
         exchange.failed(error)
         raise
-    _observe(exchange, result, stream)
+    with recorder.quietly():
+        _observe(exchange, result, result.parse() if _is_raw_stream(result, how) else result)
     return result
 
 
@@ -76,12 +76,12 @@ async def _async_request(request: Any, recorder: Recorder, begin: Begin, cast_to
         return await request(cast_to, options, **how)
     try:
         result = await request(cast_to, options, **how)
-        stream = result.parse() if _is_raw_stream(result, how) else result
-        stream = await stream if inspect.iscoroutine(stream) else stream
     except BaseException as error:
         exchange.failed(error)
         raise
-    _observe(exchange, result, stream)
+    with recorder.quietly():
+        stream = result.parse() if _is_raw_stream(result, how) else result
+        _observe(exchange, result, await stream if inspect.iscoroutine(stream) else stream)
     return result
 
 
@@ -94,13 +94,17 @@ def _exchange(recorder: Recorder, begin: Begin, options: Any) -> Exchange | None
     """What is to be recorded of a request; None if nothing is."""
     if suppressed():
         return None
-    with recorder.quietly():
+    try:
         request = begin(recorder, _sdk_request(options))
-        if request is not None:
-            exchange = Exchange(recorder, request)
-            _see_before_parsing(exchange, options)
-            return exchange
-    return None
+    except Exception:
+        recorder.count_unrecorded("the request is in a form that is not known")
+        return None
+    if request is None:
+        return None
+    exchange = Exchange(recorder, request)
+    with recorder.quietly():
+        _see_before_parsing(exchange, options)
+    return exchange
 
 
 def _sdk_request(options: Any) -> SdkRequest:
@@ -133,10 +137,9 @@ def _see_before_parsing(exchange: Exchange, options: Any) -> None:
 def _observe(exchange: Exchange, result: Any, stream: Any) -> None:
     """See what the app reads of the result; of a raw response that streams, `stream` is what is parsed of it."""
     body = getattr(result, "http_response", result)
-    with exchange.recorder.quietly():
-        if hasattr(stream, "_iterator"):
-            watch_stream(stream, exchange, is_only_way=stream is result)
-        if hasattr(body, "iter_bytes"):  # an HTTP response, which the app may read in its own way
-            watch_body(body, exchange)
-        elif not hasattr(stream, "_iterator"):
-            exchange.answered(Loose.of(result))
+    if hasattr(stream, "_iterator"):
+        watch_stream(stream, exchange, is_only_way=stream is result)
+    if hasattr(body, "iter_bytes"):  # an HTTP response, which the app may read in its own way
+        watch_body(body, exchange)
+    elif not hasattr(stream, "_iterator"):
+        exchange.answered(Loose.of(result))

@@ -15,25 +15,29 @@ FINISH_REASONS = {
     "tool_use": "tool_calls",
 }
 """Stop reasons as chat completions name them; others keep their names."""
+PAUSED = "pause_turn"
+"""The turn goes on with the next request."""
 PROMPT_TOKENS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-def message_answer(message: Any) -> Answer:
-    """A Message, parsed or not. Raises TypeError for anything else."""
+def message_answer(message: Any, *, prefill: str = "") -> Answer:
+    """A Message, parsed or not, that goes on from what the app had begun. Raises TypeError for anything else."""
     blocks = getattr(message, "content", None)
     if not isinstance(blocks, list):
         raise TypeError(f"{type(message).__name__} is not a message")
     return Answer(
         id=message.id,
         model=message.model,
-        replies=_replies(blocks),
+        replies=_replies(blocks, prefill),
         usage=_usage(message.usage, {}),
         finish_reason=_finish_reason(message.stop_reason),
+        complete=message.stop_reason != PAUSED,
     )
 
 
-def _replies(blocks: list[Any]) -> tuple[Row, ...]:
-    return tuple(row for row in assistant_messages(blocks) if row["role"] == "assistant")
+def _replies(blocks: list[Any], prefill: str) -> tuple[Row, ...]:
+    begun = [{"type": "text", "text": prefill}] if prefill and blocks else []
+    return tuple(row for row in assistant_messages([*begun, *blocks]) if row["role"] == "assistant")
 
 
 def _finish_reason(stop_reason: str | None) -> str | None:
@@ -51,7 +55,8 @@ def _usage(usage: Any, known: dict[str, int]) -> dict[str, int]:
 class PartialMessage:
     """Puts the events of a stream together, block by block."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefill: str = "") -> None:
+        self._prefill = prefill
         self._blocks: dict[int, Row] = {}
         self._id: str | None = None
         self._model: str | None = None
@@ -102,10 +107,10 @@ class PartialMessage:
         return Answer(
             id=self._id,
             model=self._model,
-            replies=_replies(blocks),
+            replies=_replies(blocks, self._prefill),
             usage=self._usage,
             finish_reason=_finish_reason(self._stop_reason),
-            complete=self._complete or bool(self._stop_reason),
+            complete=bool(self._complete or self._stop_reason) and self._stop_reason != PAUSED,
             error=self._error,
         )
 

@@ -28,6 +28,21 @@ def messages_of(messages: Iterable[Any]) -> list[Row]:
     return rows
 
 
+def prefill_of(messages: Sequence[Any]) -> str:
+    """What the app has put into the model's mouth, which its reply goes on from. Empty if it has not.
+
+    Where there are steps of the provider's tools, it is a turn that was paused.
+    """
+    last = _dict(messages[-1]) if messages else {}
+    content = last.get("content")
+    if last.get("role") != "assistant" or not content:
+        return ""
+    if isinstance(content, str):
+        return content
+    blocks = [_dict(block) for block in content]
+    return "".join(block["text"] for block in blocks) if all(block.get("type") == "text" for block in blocks) else ""
+
+
 def assistant_messages(blocks: Iterable[Any]) -> list[Row]:
     """What the model said: one message, with the calls of tools; a summary of what was said before is a system message.
 

@@ -4,12 +4,13 @@ import os
 import re
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from anthropic._base_client import AsyncAPIClient, SyncAPIClient
 
 from collab_anthropic.answers import PartialMessage, message_answer
-from collab_anthropic.blocks import messages_of, system_messages, tools_of
+from collab_anthropic.blocks import messages_of, prefill_of, system_messages, tools_of
 from collab_sdk.errors import UsageError
 from collab_sdk.harvest import (
     ChatRequest,
@@ -53,15 +54,18 @@ def _begin(recorder: Recorder, request: SdkRequest) -> ChatRequest | None:
 
 def _messages_request(body: Mapping[str, Any]) -> ChatRequest:
     metadata = body.get("metadata") or {}
+    messages = messages_of(body["messages"])
+    prefill = prefill_of(body["messages"])
+    form = body.get("output_format") or (body.get("output_config") or {}).get("format")
     call = LoggedCall(
         run_id=uuid.uuid4().hex,
         conversation_id=conversation_id_in(metadata),
-        messages=(*system_messages(body.get("system")), *messages_of(body.get("messages") or ())),
+        messages=(*system_messages(body.get("system")), *(messages[:-1] if prefill else messages)),
         replies=(),
         source="anthropic",
         model=body.get("model"),
-        parameters=kept_parameters({**body, "stop": body.get("stop_sequences")}),
+        parameters=kept_parameters({**body, "stop": body.get("stop_sequences"), "response_format": form}),
         tools=tools_of(body.get("tools") or ()),
         user=metadata.get("user_id"),
     )
-    return ChatRequest(call=call, read=message_answer, partial=PartialMessage())
+    return ChatRequest(call=call, read=partial(message_answer, prefill=prefill), partial=PartialMessage(prefill))

@@ -5,9 +5,9 @@ Every one of them takes a text and returns one. What tells them apart is what th
 chain the answer, the answering chain what the rewriting one returned.
 """
 
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_langchain.transcripts import QUESTION_KEYS, names_an_answer
@@ -54,15 +54,15 @@ class Exchanged:
         return any(key in QUESTION_KEYS and not names_an_answer(key) for key in keys) or (not keys and text[-1:] == "?")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Chat:
-    exchanges: deque[Exchanged] = field(default_factory=lambda: deque(maxlen=EXCHANGES))
+    exchanges: tuple[Exchanged, ...] = ()
     is_kept: bool = False
     """By a graph: what chains say in its conversation is beside it."""
 
 
 class Chats:
-    """The last exchanges of the conversations that are going on."""
+    """The last exchanges of the conversations that are going on. As in Runs, there are no locks."""
 
     def __init__(self) -> None:
         self._chats: dict[str, _Chat] = {}
@@ -70,25 +70,25 @@ class Chats:
     def add(self, conversation_id: str, new: Exchanged) -> list[LoggedCall]:
         """What to record: the exchange as one of the chat or beside it, and the one before it again if that was no
         answer to the person."""
-        chat = self._of(conversation_id)
-        chat.is_kept = chat.is_kept or new.is_whole
-        if (chat.is_kept and new.is_turn) or (not chat.is_kept and _is_errand(new, list(chat.exchanges))):
-            return [replace(new.record, is_side=True)]
+        chat = self._chats.pop(conversation_id, None) or _Chat()
+        last = chat.exchanges[-1] if chat.exchanges else None
+        is_kept = chat.is_kept or new.is_whole
         records = []
-        if chat.exchanges and (last := chat.exchanges[-1]).chain != new.chain and last.prepares(new):
-            chat.exchanges.pop()
+        if (is_kept and new.is_turn) or (not is_kept and _is_errand(new, chat.exchanges)):
+            new = replace(new, record=replace(new.record, is_side=True))
+            exchanges = chat.exchanges
+        elif last is not None and last.chain != new.chain and last.prepares(new):
             records.append(replace(last.record, is_side=True))
             if new.question == last.answer and new.record.shown_is_turn:
                 new = replace(new, question=last.question, record=_asked_so(new.record, last.question))
-        chat.exchanges.append(new)
+            exchanges = (*chat.exchanges[:-1], new)
+        else:
+            exchanges = (*chat.exchanges, new)
+        self._chats[conversation_id] = _Chat(exchanges[-EXCHANGES:], is_kept)
+        with suppress(RuntimeError, StopIteration):  # another thread is at it
+            while len(self._chats) > CHATS:
+                self._chats.pop(next(iter(self._chats)), None)
         return [*records, new.record]
-
-    def _of(self, conversation_id: str) -> _Chat:
-        chat = self._chats.pop(conversation_id, None) or _Chat()
-        self._chats[conversation_id] = chat
-        while len(self._chats) > CHATS:
-            self._chats.pop(next(iter(self._chats)), None)
-        return chat
 
 
 def _is_errand(new: Exchanged, before: Sequence[Exchanged]) -> bool:

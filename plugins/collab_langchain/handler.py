@@ -1,9 +1,10 @@
 """The callback handler that records what a LangChain or LangGraph app does."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Self
 from uuid import UUID
 
@@ -73,6 +74,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
         self._only = frozenset(only)
         self._clock = clock
         self._runs = Runs(time_limit=time_limit, limit=PENDING_LIMIT)
+        self._watched: dict[UUID, tuple[asyncio.Task[Any], Callable[[asyncio.Task[Any]], None]]] = {}
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything recorded so far is in the store; False if that takes longer than `timeout` seconds."""
@@ -168,12 +170,14 @@ class CollabCallbackHandler(BaseCallbackHandler):
 
     @_quiet
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **unused: Any) -> None:
+        self._unwatch(run_id)
         self._record(self._runs.end(run_id, response, self._clock()))
 
     @_quiet
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **unused: Any
     ) -> None:
+        self._unwatch(run_id)
         self._record(self._runs.end(run_id, response, self._clock(), error=error))
 
     def _enter(
@@ -240,6 +244,30 @@ class CollabCallbackHandler(BaseCallbackHandler):
             now=now,
         )
         self._runs.start(call, above.root if above else None)
+        if above is None:
+            self._watch(run_id)
+
+    def _watch(self, run_id: UUID) -> None:
+        """LangChain says nothing of a call by itself whose task is cancelled."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no loop is running
+            return
+        if task is not None:
+            watch = partial(self._task_ended, run_id)
+            self._watched[run_id] = task, watch
+            task.add_done_callback(watch)
+
+    def _unwatch(self, run_id: UUID) -> None:
+        if (watched := self._watched.pop(run_id, None)) is not None:
+            task, watch = watched
+            task.remove_done_callback(watch)
+
+    def _task_ended(self, run_id: UUID, task: "asyncio.Task[Any]") -> None:
+        self._watched.pop(run_id, None)
+        if task.cancelled():
+            with self._recorder.quietly():
+                self._record(self._runs.abandon(run_id, self._clock()))
 
     def _give_up(self, now: float) -> None:
         records = self._runs.expire(now)

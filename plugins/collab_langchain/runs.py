@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,6 +19,8 @@ from collab_sdk.logs import LoggedCall
 
 CALLS_OF_A_ROOT = 64
 """How many calls back the answer of a root run is looked for."""
+ENDED = 4096
+"""Of so many runs that have ended it is remembered what they belonged to."""
 BEGINNING = 12
 """Characters of a prompt that a chain has in common from call to call."""
 
@@ -44,6 +47,8 @@ class Root:
     """Marks of replies that the app wants left out."""
     over: bool = False
     """It has returned before its calls, and nothing that tells which of them answers."""
+    is_answered: bool = False
+    is_given_up: bool = False
     told: bool = False
     """Its answer is recorded; calls that are still pending are the app's own errands."""
 
@@ -88,19 +93,21 @@ class Runs:
         self._limit = limit
         self._runs: dict[UUID, AppRun] = {}
         self._calls: dict[UUID, _Pending] = {}
+        self._ended: dict[UUID, AppRun] = {}
         self._left_out: dict[UUID, Root] = {}
         self._nodes = Nodes()
         self._chats = Chats()
         self._process = os.getpid()
 
     def get(self, run_id: UUID | None) -> AppRun | None:
-        return None if run_id is None else self._runs.get(run_id)
+        """A run that is going on, or ended not long ago: its errands may begin after it."""
+        return None if run_id is None else self._runs.get(run_id) or self._ended.get(run_id)
 
     def enter(self, run_id: UUID, run: AppRun) -> None:
         self._runs[run_id] = run
 
     def start(self, call: StartedCall, root: Root | None) -> None:
-        if root is not None and root.told:  # given up, and goes on all the same
+        if root is not None and root.told and (root.is_given_up or not root.is_answered):  # it goes on all the same
             root = None
         if root is not None:
             root.pending.add(call.run_id)
@@ -133,7 +140,10 @@ class Runs:
     ) -> list[LoggedCall]:
         """A run has ended: if it is a root, its answer."""
         run = self._runs.pop(run_id, None)
-        if run is None or not run.is_root or run.root.is_ignored:
+        if run is None:
+            return []
+        self._ended[run_id] = run
+        if not run.is_root or run.root.is_ignored:
             return []
         root = run.root
         if inputs is not None:  # a stream's, of which nothing was known when it began
@@ -142,7 +152,7 @@ class Runs:
             self._break_off(root, now)
             return self._told(root, None, now, is_failed=True)
         transcript = transcript_of(root.question, output, _is_reply_of(root)) if root.is_chain else None
-        if transcript is None or matching(root.calls, transcript) is None:
+        if transcript is None or matching(list(root.calls), transcript) is None:
             if self._is_broken_off(root, output):
                 self._break_off(root, now)
                 return self._told(root, None, now, is_failed=True)
@@ -151,22 +161,31 @@ class Runs:
                 return []
         return self._told(root, transcript, now)
 
+    def abandon(self, run_id: UUID, now: float) -> list[LoggedCall]:
+        """The task that made a call is cancelled: what had come of it."""
+        pending = self._calls.pop(run_id, None)
+        return [] if pending is None else self._settled(pending, broken_off_call(pending.call, now), now)
+
     def expire(self, now: float) -> list[LoggedCall]:
         """Give up what is too old or too much: what there is to record of it."""
         if os.getpid() != self._process:  # what was going on at a fork goes on in the process that forked
             self._process = os.getpid()
             self._runs.clear()
             self._calls.clear()
+            self._ended.clear()
             self._left_out.clear()
         records: list[LoggedCall] = []
         for pending in self._given_up(self._calls, now):
             records += self._settled(pending, broken_off_call(pending.call, now), now)
         for run in self._given_up(self._runs, now):
             if run.is_root:
+                run.root.is_given_up = True
                 self._break_off(run.root, now)
                 records += self._told(run.root, None, now, is_failed=True)
-        while len(self._left_out) > self._limit:
-            self._left_out.pop(next(iter(self._left_out)), None)
+        for oldest in (self._left_out, self._ended):
+            with suppress(RuntimeError, StopIteration):  # another thread is at it
+                while len(oldest) > ENDED:
+                    oldest.pop(next(iter(oldest)), None)
         return records
 
     def _given_up(self, going_on: dict[UUID, Started], now: float) -> Iterator[Started]:
@@ -236,6 +255,9 @@ class Runs:
             answer, beside = exchange.records(calls, self._nodes)
             records += [] if answer is None else self._placed(root, exchange, answer)
             records += beside
+            root.is_answered = root.is_answered or answer is not None
+        root.calls.clear()
+        root.take(None)
         return records
 
     def _placed(self, root: Root, exchange: Exchange, answer: LoggedCall) -> list[LoggedCall]:

@@ -10,11 +10,14 @@ from collab_sdk.logs import LoggedCall
 
 
 def chat_request(body: Mapping[str, Any]) -> ChatRequest:
-    """The request with this body."""
+    """The request with this body. Raises TypeError for one without messages."""
+    messages = body.get("messages")
+    if not isinstance(messages, list | tuple):
+        raise TypeError(f"messages are {type(messages).__name__}, not a list")
     call = LoggedCall(
         run_id=uuid.uuid4().hex,
         conversation_id=conversation_id_in(body.get("metadata")),
-        messages=tuple(body.get("messages") or ()),
+        messages=tuple(messages),
         replies=(),
         source="openai",
         model=body.get("model"),

@@ -27,7 +27,7 @@ def response_request(body: Mapping[str, Any]) -> ChatRequest:
         replies=(),
         source="openai",
         model=body.get("model"),
-        parameters=kept_parameters(body),
+        parameters=_parameters(body),
         tools=tools_of(body.get("tools") or ()),
         user=body.get("safety_identifier") or body.get("user"),
     )
@@ -60,6 +60,19 @@ def fetching_request(response_id: str) -> ChatRequest:
         source="openai",
     )
     return ChatRequest(call=call, read=_fetched_answer, partial=PartialResponse(is_fetched=True), fetches=True)
+
+
+def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, by the names that they have for chat completions."""
+    text, reasoning = body.get("text") or {}, body.get("reasoning") or {}
+    form = text.get("format")
+    is_plain = form is None or form.get("type") == "text"
+    named = {
+        "response_format": None if is_plain else form,
+        "verbosity": text.get("verbosity"),
+        "reasoning_effort": reasoning.get("effort"),
+    }
+    return kept_parameters({**body, **named})
 
 
 def _system_messages(instructions: Any) -> tuple[Row, ...]:

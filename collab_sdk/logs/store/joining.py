@@ -15,11 +15,13 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike
+from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, plain
 from collab_sdk.logs.store.conversations import move, orphanage
 from collab_sdk.logs.store.messages import spoken, upward
 from collab_sdk.logs.store.store_rows import Order
 
+TELLING = 40
+"""Characters of an answer that hardly any other chat has too."""
 CANDIDATES = 32
 """How many calls that gave a reply are looked at, the latest first."""
 
@@ -204,15 +206,16 @@ def _loosely(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int 
     """
     history = spoken(db, call.history)
     last = next((place for place in reversed(range(len(history))) if history[place].role == "assistant"), None)
-    if not last:
+    if last is None:
         return None, None
     said = [Spoken(each.own, each.body) for each in history[: last + 1]]
     found = db.execute(_SAYING, (history[last].own, call.user, call.id, CANDIDATES)).fetchall()
-    reworked = db.execute(_ANSWERING, (history[last - 1].said, call.user, call.id, CANDIDATES)).fetchall()
+    if last:
+        found += db.execute(_ANSWERING, (history[last - 1].said, call.user, call.id, CANDIDATES)).fetchall()
     best: tuple[int, set[int], int] = (0, set(), 0)
-    for message, conversation in found + reworked:  # whatever the clocks say
+    for message, conversation in found:  # whatever the clocks say
         known = [Spoken(each.own, each.body) for each in reversed(spoken(db, message))]
-        if not is_alike(known[0].body, said[-1].body) or not _agrees(seen := agreement(said, known)):
+        if not is_alike(known[0].body, said[-1].body) or not _agrees(seen := agreement(said, known), said):
             continue
         if seen.matched > best[0]:
             best = seen.matched, {conversation}, message
@@ -224,11 +227,13 @@ def _loosely(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int 
     return anchor, 0  # a reply that is given to the letter takes its place
 
 
-def _agrees(seen: Agreement) -> bool:
-    """Whether it is enough: an exchange to the letter, or the whole history but for reworked messages.
+def _agrees(seen: Agreement, said: Sequence[Spoken]) -> bool:
+    """Whether it is enough: an exchange to the letter, a long answer, or the whole history but for reworked messages.
 
     More than a summary before what agrees is another chat's.
     """
+    if not seen.left and not seen.edits and len(plain(said[-1].body)) >= TELLING:
+        return True
     is_reworked = seen.is_whole and seen.matched >= 1 and len(seen.edits) <= seen.matched
     return seen.left <= 2 and (seen.matched >= 2 or is_reworked)
 

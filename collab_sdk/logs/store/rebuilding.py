@@ -27,7 +27,7 @@ from collab_sdk.logs.store.agreement import (
 )
 from collab_sdk.logs.store.templates import typed_between, unwrapped
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
-from collab_sdk.logs.store.voices import Voices, is_errand, without_summary
+from collab_sdk.logs.store.voices import Voices, is_errand, may_be_errand, without_summary
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
@@ -599,7 +599,7 @@ class _Reading:
         if any(_is_gone_on_from(reply) for reply in laid.replies) or laid.call.shown is not None:
             return True
         if not self._confirmed or laid.voice in self._confirmed:
-            return not (self._stands_alone(laid) and self._differs(laid) and self._asks_about_chat(laid))
+            return not (self._stands_alone(laid) and self._differs(laid) and may_be_errand(plain(laid.tip.body)))
         return not self._asks_about_chat(laid) and not self._is_beside_another(laid)
 
     def _stands_alone(self, laid: Laid) -> bool:
@@ -733,12 +733,12 @@ class _Reading:
             calls=[laid.call for laid in used],
             side_calls=sorted([*self._known.sides, *sides], key=lambda call: call.order),
             begins_amid=self._begins_amid(path),
-            left_out=len({laid.tip for laid in left if laid.tip.role == "user"}),
+            left_out=len({laid.tip for laid in left if laid.tip not in on_path}),
         )
 
     def _begins_amid(self, path: Sequence[Node]) -> bool:
         """Whether something was said before the first answer that a call gave; a greeting is no answer."""
-        if any(laid.call.source == "import" for laid in self._laid):
+        if any(laid.call.source == "import" or laid.call.shown is not None for laid in self._laid):
             return False
         before = list(takewhile(lambda node: not node.given, path))
         return len(before) < len(path) and any(

@@ -62,7 +62,10 @@ def _is_beside(db: sqlite3.Connection, call: int, other: int) -> bool:
     said = plain(history[-1].body)
     if known and known[-1].own == history[-1].own and len(said.split()) > WORDS:
         return prompt != known_prompt
-    texts = [plain(message.body) for message in known[-EXCHANGES:]] + list(_replies(db, other))
+    replies = list(_replies(db, other))
+    if said in replies and len(said.split()) > WORDS:  # a verdict on the answer
+        return True
+    texts = [plain(message.body) for message in known[-EXCHANGES:]] + replies
     return quotes([said], [text for text in texts if text])
 
 

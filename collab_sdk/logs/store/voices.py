@@ -32,6 +32,7 @@ def _any_of(words: str) -> str:
 _ERRAND = re.compile(
     rf"{_any_of(_VERBS)}.{{0,160}}{_any_of(_OF_THE_CHAT)}|<chat_history>|^#+\s*task\b", re.IGNORECASE | re.DOTALL
 )
+_ASKS = re.compile(_any_of(_VERBS), re.IGNORECASE)
 _AIM = re.compile(_any_of(_AIMS), re.IGNORECASE)
 
 
@@ -63,6 +64,11 @@ class Voices:
 def is_errand(text: str) -> bool:
     """Whether a message reads like an app's own request about the chat: for a title, follow-ups, a verdict."""
     return _ERRAND.search(text) is not None and _AIM.search(text) is not None
+
+
+def may_be_errand(text: str) -> bool:
+    """Whether a message asks for what apps ask for, though a person might: that it is the app's must show elsewhere."""
+    return _ASKS.search(text) is not None and _AIM.search(text) is not None
 
 
 def without_summary(prompt: str) -> str:

@@ -235,6 +235,38 @@ def test_steps_of_the_providers_own_tools_are_left_out():
         ] * 2
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_app_had_begun_is_part_of_the_reply(stream):
+    begun = [*HELLO, {"role": "assistant", "content": "{"}]
+    with Watched(answering(message(text('"a": 1}')))) as app:
+        result = app.client.messages.create(model="claude-x", max_tokens=9, messages=begun, stream=stream)
+        if stream:
+            list(result)
+        [call] = app.calls
+    assert (call.messages, texts(call)) == (tuple(HELLO), ['{"a": 1}'])
+
+
+def test_a_turn_that_the_provider_pauses_is_one_chat_with_what_follows(tmp_path):
+    search = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "tea"}}
+
+    def reply(body: Any) -> Any:
+        if body["messages"][-1]["role"] == "assistant":
+            return message(text("Tea is fine."))
+        return message(text("I look."), search, stop_reason="pause_turn")
+
+    recorder = Recorder(tmp_path / "chats.db")
+    with ScriptedServer(answering(reply)) as server, anthropic.Anthropic(base_url=server.url, api_key="-") as client:
+        wrap(client, recorder)
+        paused = client.messages.create(**ASK)
+        history = [*HELLO, {"role": "assistant", "content": paused.content}]
+        client.messages.create(model="claude-x", max_tokens=9, messages=history)
+        assert recorder.flush(10)
+    with ConversationStore(tmp_path / "chats.db") as store:
+        [chat] = store.conversations()
+    assert [row.content for row in chat.messages] == ["hello there", "I look.", "Tea is fine."]
+    recorder.close()
+
+
 # Streams.
 
 

@@ -175,11 +175,32 @@ def test_an_errand_that_outlives_the_answer_is_no_conversation():
         asked.wait(10)
         return says("the answer").invoke(text).text
 
-    kept = harvest(RunnableLambda(bot))
+    kept = harvest(RunnableLambda(bot), metadata={"session_id": "s"})
     assert replies(kept) == ["the answer"]
     answered.set()
     threads[0].join()
-    assert replies(kept) == ["the answer"]
+    assert [reply["content"] for call in kept.answers for reply in call.replies] == ["the answer"]
+    assert kept.beside == ["a title"]
+
+
+def test_an_errand_that_begins_after_the_answer_is_no_conversation_either():
+    configs: list[RunnableConfig] = []
+
+    def bot(text: str, config: RunnableConfig) -> str:
+        configs.append(config)
+        return says("the answer").invoke(text).text
+
+    kept = harvest(RunnableLambda(bot), metadata={"session_id": "s"})
+    says("a title").invoke("hello", {"callbacks": configs[0]["callbacks"]})
+    assert [reply["content"] for call in kept.answers for reply in call.replies] == ["the answer"]
+    assert kept.beside == ["a title"]
+
+
+def test_an_answer_that_is_drawn_after_its_run_has_returned_is_one_all_the_same():
+    configs: list[RunnableConfig] = []
+    kept = harvest(RunnableLambda(lambda text, config: configs.append(config)), metadata={"session_id": "s"})
+    says("the answer").invoke("hello", {"callbacks": configs[0]["callbacks"], "metadata": {"session_id": "s"}})
+    assert [reply["content"] for call in kept.answers for reply in call.replies] == ["the answer"]
 
 
 def test_a_run_that_goes_on_beyond_its_time_is_still_recorded():
@@ -218,11 +239,16 @@ def test_handlers_run_where_the_app_runs():
 def test_calls_of_the_apps_own_are_left_out():
     assert harvest(says("a"), tags=["collab:ignore"]).calls == []
     assert harvest(graph_of(("bot", answering(says("a")))), USER, tags=["collab:ignore"]).calls == []
-    assert harvest(says("a"), metadata={"lc_source": "summarization"}).calls == []
-    assert harvest(says("a"), metadata={"lc_internal_call": True}).calls == []
     with suppress():
         assert harvest(says("a")).calls == []
     assert replies(harvest(says("a"))) == ["a"]
+
+
+@pytest.mark.parametrize("mark", [{"lc_source": "summarization"}, {"lc_internal_call": True}])
+def test_calls_of_langchains_own_middleware_are_beside_the_conversation(mark):
+    kept = harvest(says("a"), metadata={**mark, "session_id": "s"})
+    assert (kept.answers, kept.beside) == ([], ["a"])
+    assert harvest(says("a"), metadata=mark).calls == []  # beside which, nobody says
 
 
 def test_an_ignored_call_within_an_answer_leaves_the_answer():
@@ -247,13 +273,21 @@ def test_only_calls_in_nodes_or_runs_of_these_names_are_kept():
     assert harvest(says("a"), only=["mine"]).calls == []
 
 
-def test_simulated_conversations_are_left_out():
+@pytest.mark.parametrize("is_models", [True, False])
+def test_simulated_conversations_are_left_out_and_change_nothing_of_the_real_ones(is_models):
     kept = KeptCalls()
     handler = CollabCallbackHandler(kept, sync=True)
-    app = graph_of(("bot", answering(says("a", callbacks=[handler]))), checkpointer=InMemorySaver())
-    request = ChatRequest(role=CallRole.ASSISTANT, messages=as_messages([{"role": "user", "content": "hello"}]))
+    model = says("a", callbacks=[handler]) if is_models else says("a")
+    app = graph_of(("bot", answering(model)), checkpointer=InMemorySaver())
+    app = app if is_models else app.with_config(callbacks=[handler])
+    config: Any = {"configurable": {"thread_id": "t"}}
+    app.invoke(USER, config)
+    request = ChatRequest(role=CallRole.ASSISTANT, messages=as_messages([{"role": "user", "content": "simulated"}]))
     assert run_sync(as_chat_model(app).achat(request)).content == "a"
-    assert kept.calls == []
+    app.invoke(USER, config)
+    assert len(kept.calls) == 2
+    assert "simulated" not in str(kept.calls)
+    assert {call.conversation_id for call in kept.answers} == {"t"}
 
 
 def test_two_handlers_record_once_and_a_copied_one_is_the_same():

@@ -4,10 +4,13 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import openai
 import pytest
+from collab_langchain import CollabCallbackHandler
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
@@ -327,17 +330,25 @@ async def cancel_when_asked(make: Any, given: Any, config: Any) -> None:
             await task
 
 
-@pytest.mark.parametrize("make", [lambda s: PROMPT | chat_model(s), lambda s: chatbot(chat_model(s))])
-def test_a_call_that_is_cancelled_with_its_chain_is_recorded_at_once(make):
+@pytest.mark.parametrize("make", [chat_model, lambda s: PROMPT | chat_model(s), lambda s: chatbot(chat_model(s))])
+def test_a_call_that_is_cancelled_is_recorded_at_once(make):
     kept, _, config = kept_and_config()
-    asyncio.run(cancel_when_asked(make, {"messages": [("user", "hello")], **HELLO}, config))
+    given = "hello" if make is chat_model else {"messages": [("user", "hello")], **HELLO}
+    asyncio.run(cancel_when_asked(make, given, config))
     assert (kept.only.status, kept.only.replies, kept.only.error) == ("cancelled", (), None)
 
 
-def test_a_bare_call_that_is_cancelled_is_recorded_when_its_time_is_up():
+# Lost: LangChain never says how they ended.
+
+
+def lose(handler: CollabCallbackHandler, text: str) -> None:
+    handler.on_chat_model_start(None, [[HumanMessage(text)]], run_id=uuid4())
+
+
+def test_a_call_that_never_ends_is_given_up_when_its_time_is_up_and_counted():
     now = [1000.0]
-    kept, _, config = kept_and_config(time_limit=60, clock=lambda: now[0])
-    asyncio.run(cancel_when_asked(chat_model, "lost", config))
+    kept, handler, config = kept_and_config(time_limit=60, clock=lambda: now[0])
+    lose(handler, "lost")
     with app_server() as server:
         for later in (0, 59, 2):
             now[0] += later
@@ -346,11 +357,12 @@ def test_a_bare_call_that_is_cancelled_is_recorded_when_its_time_is_up():
     [cancelled] = [call for call in kept.calls if call.status == "cancelled"]
     assert cancelled.messages[-1]["content"] == "lost"
     assert (cancelled.started, cancelled.ended) == (1000, 1061)
+    assert handler.stats().unrecorded == {"calls whose end was never reported": 1}
 
 
 def test_closing_records_what_is_still_going_on():
-    kept, handler, config = kept_and_config()
-    asyncio.run(cancel_when_asked(chat_model, "lost", config))
+    kept, handler, _ = kept_and_config()
+    lose(handler, "lost")
     assert kept.calls == []
     handler.close()
     assert kept.only.status == "cancelled"
@@ -358,15 +370,15 @@ def test_closing_records_what_is_still_going_on():
 
 def test_there_are_never_too_many_calls_going_on(monkeypatch):
     monkeypatch.setattr("collab_langchain.handler.PENDING_LIMIT", 2)
-    kept, _, config = kept_and_config()
+    kept, handler, _ = kept_and_config()
     for number in range(5):
-        asyncio.run(cancel_when_asked(chat_model, f"lost {number}", config))
+        lose(handler, f"lost {number}")
     assert [call.messages[-1]["content"] for call in kept.calls] == ["lost 0", "lost 1"]
 
 
 def test_what_was_going_on_at_a_fork_is_left_to_the_process_that_forked(monkeypatch):
-    kept, handler, config = kept_and_config()
-    asyncio.run(cancel_when_asked(chat_model, "lost", config))
+    kept, handler, _ = kept_and_config()
+    lose(handler, "lost")
     monkeypatch.setattr("os.getpid", lambda: 0)
     handler.close()
     assert kept.calls == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from collab_openai import conversation, wrap
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, OpenAI, Stream
 from pydantic import BaseModel
 from support import faults
 from support.faults import Fault, always
@@ -50,6 +50,8 @@ def test_a_response_is_recorded_with_its_instructions_and_input(app):
         instructions="Be kind.",
         input=[{"role": "developer", "content": "Be short."}, {"role": "user", "content": parts}],
         temperature=0.2,
+        reasoning={"effort": "low"},
+        text={"format": {"type": "json_object"}},
         tools=[{"type": "function", "name": "look_up", "parameters": {}, "strict": True}],
     )
     [call] = calls()
@@ -58,7 +60,12 @@ def test_a_response_is_recorded_with_its_instructions_and_input(app):
     assert (text["text"], image["image_url"]) == ("what is", {"url": "https://x/cat.png"})
     assert said(call.replies) == [("assistant", "re: items")]
     assert call.tools[0]["function"]["name"] == "look_up"
-    assert (call.parameters, call.usage) == ({"temperature": 0.2}, {"prompt_tokens": 3, "completion_tokens": 2})
+    assert call.parameters == {
+        "temperature": 0.2,
+        "reasoning_effort": "low",
+        "response_format": {"type": "json_object"},
+    }
+    assert call.usage == {"prompt_tokens": 3, "completion_tokens": 2}
 
 
 def test_what_goes_on_from_a_response_names_it_and_says_what_was_added(app):
@@ -374,18 +381,19 @@ def test_a_response_of_the_background_is_answered_when_it_is_asked_for(tmp_path,
         whole = response(spoken("The report."), instructions="Be kind.", background=True, status=next(polls))
         return events({"type": "response.completed", "response": whole}) if stream else whole
 
+    def worker(request: Any) -> Any:
+        """What a client of its own gets."""
+        recorder = Recorder(tmp_path / "chats.db", sync=True)
+        with wrap(OpenAI(base_url=server.url, api_key="-"), recorder) as client:
+            answer = request(client.responses)
+            return list(answer) if isinstance(answer, Stream) else answer
+
     with ScriptedServer(answer) as server:
-
-        def client() -> Any:
-            recorder = Recorder(tmp_path / "chats.db", sync=True)
-            return wrap(OpenAI(base_url=server.url, api_key="-"), recorder)
-
-        begun = client().responses.create(model="x", instructions="Be kind.", input="report", background=True)
-        for _ in range(3):  # each in a worker of its own
-            fetched = client().responses.retrieve(begun.id, stream=stream)
-            if stream:
-                list(fetched)
-        client().responses.create(model="x", instructions="Be kind.", input="thanks", previous_response_id=begun.id)
+        ask = {"model": "x", "instructions": "Be kind."}
+        begun = worker(lambda responses: responses.create(**ask, input="report", background=True))
+        for _ in range(3):
+            worker(lambda responses: responses.retrieve(begun.id, stream=stream))
+        worker(lambda responses: responses.create(**ask, input="thanks", previous_response_id=begun.id))
     with ConversationStore(tmp_path / "chats.db") as store:
         [chat] = store.conversations()
     assert [message.content for message in chat.messages] == ["Be kind.", "report", "The report.", "thanks", "ok"]

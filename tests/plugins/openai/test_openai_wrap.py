@@ -267,10 +267,12 @@ def test_what_looks_like_chat_and_cannot_be_recorded_is_counted():
         with pytest.raises(openai.NotFoundError):
             app.client.completions.create(model="x", prompt="Once upon a time")
         assert isinstance(app.client.chat.completions.create(**ASK), str)
+        app.client.post("/chat/completions", body={"prompt": "hello"}, cast_to=str)
         assert app.calls == []
         assert app._recorder.stats().unrecorded == {
             "a completion of a text, not of a chat": 1,
             "the answer is in a form that is not known": 1,
+            "the request is in a form that is not known": 1,
         }
 
 
@@ -282,10 +284,13 @@ def test_other_addresses_of_the_same_endpoint_are_recorded():
 
     store = Kept()
     recorder = Recorder(store)
-    with ScriptedServer(answer) as server:
-        azure = openai.AzureOpenAI(azure_endpoint=server.url, api_key="-", api_version="2024-10-21")
+    with (
+        ScriptedServer(answer) as server,
+        openai.AzureOpenAI(azure_endpoint=server.url, api_key="-", api_version="2024-10-21") as azure,
+        OpenAI(base_url=f"{server.url}/gateway/openai/v1", api_key="-") as gateway,
+    ):
         wrap(azure, recorder).chat.completions.create(**ASK)
-        gateway = wrap(OpenAI(base_url=f"{server.url}/gateway/openai/v1", api_key="-"), recorder)
+        wrap(gateway, recorder)
         gateway.chat.completions.create(**ASK)
         assert isinstance(gateway.post("/chat/completions", body=ASK, cast_to=ChatCompletion), ChatCompletion)
         assert isinstance(gateway.post("chat/completions", body=ASK, cast_to=object), dict)
@@ -329,8 +334,10 @@ def streamed(*deltas: dict[str, Any], **end: Any) -> Any:
     """What was recorded of such a stream."""
     store = Kept()
     recorder = Recorder(store)
-    with ScriptedServer(lambda asked: chunked(*deltas, **end)) as server:
-        client = wrap(OpenAI(base_url=server.url, api_key="-"), recorder)
+    with (
+        ScriptedServer(lambda asked: chunked(*deltas, **end)) as server,
+        wrap(OpenAI(base_url=server.url, api_key="-"), recorder) as client,
+    ):
         list(client.chat.completions.create(**ASK, stream=True))
     assert recorder.flush(10)
     assert recorder.stats().failed == 0
