@@ -181,6 +181,8 @@ class _Known:
         asked: defaultdict[int, set[bytes]] = defaultdict(set)
         growing: set[int] = set()
         for call in calls:
+            if call.is_side:
+                continue
             history = self._tree.history(call)
             said = [each for each in history if each.is_said]
             voice = self._voices.of(history, call)
@@ -224,7 +226,7 @@ class _Known:
             reply.touched = laid.place + 1
         if laid.call.response:
             self._by_response[laid.call.response] = laid
-        if laid.call.is_answered and not laid.is_errand:
+        if laid.call.status == "ok" and laid.replies and not laid.is_errand:
             self._latest = self._latest_of[laid.voice] = laid.end
 
     def _shown(
@@ -621,15 +623,15 @@ class _Reading:
 
     def _repeated_errands(self) -> set[Laid]:
         """Calls whose last message comes again and again, and leads nowhere: the app's own, not the person's."""
-        dead: defaultdict[str, list[Laid]] = defaultdict(list)
+        asked: defaultdict[str, list[Laid]] = defaultdict(list)
         for laid in self._laid:
-            has_context = laid.tip.parent is not self._known.root
-            if laid.tip.role == "user" and has_context and not any(_is_gone_on_from(reply) for reply in laid.replies):
-                dead[plain(laid.tip.body)].append(laid)
+            if laid.tip.role == "user" and laid.tip.parent is not self._known.root:
+                asked[plain(laid.tip.body)].append(laid)
         return {
             laid
-            for text, calls in dead.items()
+            for text, calls in asked.items()
             if len({laid.tip for laid in calls}) > 1 and len(text.split()) > 3
+            if not any(_is_gone_on_from(reply) for laid in calls for reply in laid.replies)
             for laid in calls
         }
 
@@ -655,6 +657,7 @@ class _Reading:
         is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
         return (
             (is_short or strand.voice in self._known.last_alone)
+            and not any(map(_tells_all, strand.calls))
             and strand.begin > max(laid.place for laid in last.calls)
             and (strand.voice == last.voice or self._may_take_turns(chain, strand))
             and _model(strand.end) == _model(last.end)
@@ -675,6 +678,7 @@ class _Reading:
         about = sum(any(_is_about(strand, other) for other in others) for strand in chain)
         return (
             any(strand.end.call.shown is not None for strand in chain),
+            any(_is_talked_on(strand) for strand in chain),
             not any(is_errand(plain(strand.path[0].body)) for strand in chain),
             2 * about <= len(chain),
             exchanges,
@@ -842,6 +846,17 @@ def _first(node: Node) -> Node:
 
 def _is_gone_on_from(node: Node) -> bool:
     return node.passed > 0
+
+
+def _is_talked_on(strand: _Strand) -> bool:
+    """Whether a later history has one of its answers: what the app asks for beside a chat is not gone on from."""
+    return any(_is_gone_on_from(reply) and not is_step(reply.body) for laid in strand.calls for reply in laid.replies)
+
+
+def _tells_all(laid: Laid) -> bool:
+    """Whether its history begins with a chat and goes on for more than a message: nothing was said before that."""
+    is_joined = laid.call.previous or _is_next(laid.call) or laid.is_short
+    return not is_joined and sum(node.role == "user" for node in laid.tip.upward()) > 1
 
 
 def _model(laid: Laid) -> str | None:
