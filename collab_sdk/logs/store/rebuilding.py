@@ -121,23 +121,34 @@ def _in_turn(tree: Tree) -> Iterator[StoredCall]:
     """The calls in order, none before the one whose answer it has in its history: clocks jump, and workers differ."""
     calls = sorted(tree.calls, key=lambda call: call.order if call.ended else (0.0, call.id))
     given: dict[Any, StoredCall] = {}
+    saying: Counter[bytes] = Counter()
     for call in reversed(calls):
         if call.is_answered:
-            given |= {(_asked(tree, _sent(tree, call)), tree.bodies[reply].own): call for reply in call.replies}
+            owns = {tree.bodies[reply].own for reply in call.replies}
+            given |= {key: call for own in owns for key in ((_asked(tree, _sent(tree, call)), own), own)}
             given |= {call.response: call} if call.response else {}
+            saying.update(owns)
+
+    def before(call: StoredCall) -> StoredCall | None:
+        """The call that gave the last answer in a history; the person's message may have been sent in other words."""
+        answered = _answered(tree, _sent(tree, call))
+        if call.previous or answered is None:
+            return given.get(call.previous)
+        return given.get(answered) or (given.get(answered[1]) if saying[answered[1]] == 1 else None)
+
     told: set[int] = set()
     for call in calls:
         waiting = [call]
         while waiting:
             last = waiting[-1]
-            before = given.get(last.previous or _answered(tree, _sent(tree, last)))
-            if before is None or before.id in told or before in waiting:
+            giver = before(last)
+            if giver is None or giver.id in told or giver in waiting:
                 waiting.pop()
                 if last.id not in told:
                     told.add(last.id)
                     yield last
             else:
-                waiting.append(before)
+                waiting.append(giver)
 
 
 def _sent(tree: Tree, call: StoredCall) -> int | None:
@@ -226,7 +237,7 @@ class _Known:
             reply.touched = laid.place + 1
         if laid.call.response:
             self._by_response[laid.call.response] = laid
-        if laid.call.status == "ok" and laid.replies and not laid.is_errand:
+        if laid.call.is_answered and not laid.is_errand:
             self._latest = self._latest_of[laid.voice] = laid.end
 
     def _shown(
@@ -354,7 +365,7 @@ class _Known:
 
     def _best(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
         """The last message of a history that is known, where it is, and how far the two agree."""
-        ends = {self._latest, self._latest_of.get(voice)}
+        ends = {*_ends(self._latest), *_ends(self._latest_of.get(voice, self.root))}
         best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
         worth = 0.0
         for place in range(len(said) - 1, max(-1, len(said) - 1 - LOOKED_BACK), -1):
@@ -501,6 +512,15 @@ def _take_edit(node: Node, said: Spoken) -> None:
 def _is_cut(text: str, cut: str) -> bool:
     """Whether it is the beginning of the text."""
     return text.startswith(cut.rstrip(" .…[]()").removesuffix("truncated").rstrip())
+
+
+def _ends(latest: Node) -> Iterator[Node]:
+    """Where a chat may go on: from its last answer, and if that broke off, from the one before."""
+    for node in latest.upward():
+        if node.role == "assistant" and (node is latest or not is_step(node.body)):
+            yield node
+            if not node.given or _is_finished(node):
+                return
 
 
 def _is_next(call: StoredCall) -> bool:

@@ -90,7 +90,7 @@ def exchanges(draw, words, app, *, is_first=False, depth=0):
     rejected = tuple(draw(others)) if may_ask_anew else ()
     may_come_back = may_ask_anew and app.history == "whole" and app.clock == "steady"
     reconsidered = tuple(draw(others)) if may_come_back else ()
-    statuses = ["ok"] if rejected or reconsidered or not may_retry else ["ok"] * 9 + ["partial"]
+    statuses = ["ok"] if rejected or reconsidered or not may_retry or app.shown == "turn" else ["ok"] * 9 + ["partial"]
     may_rework = (words.are_distinct or app.history == "whole") and not (is_held or app.shown)
     reworked = [None, None, None, f"{reply}\n\n-- The shoe shop", reply[:-1]]
     return Exchange(
@@ -143,7 +143,8 @@ def apps(draw, history, ids):
 
 @st.composite
 def stories(draw, app, *, number, longest):
-    are_distinct = app.ids == "none" or app.template or app.clock != "steady" or draw(st.booleans())
+    is_short = app.history == "window" and app.size < 3
+    are_distinct = is_short or app.ids == "none" or app.template or app.clock != "steady" or draw(st.booleans())
     words = Words(draw, are_distinct=are_distinct, first=1000 * number)
     is_greeted = app.history != "budget" and app.size > 1 and app.shown != "turn"  # else no call holds it
     greeting = draw(st.sampled_from(["", "", "Hello! How can I help?"])) if is_greeted else ""
