@@ -35,6 +35,8 @@ AT_THE_END = 5
 """What it is worth that a history goes on from the latest answer: of what was said twice, the last is meant."""
 MOST_SUMMARIES = 2
 """Messages that may stand for what was said before a window: a summary, and what the assistant says to it."""
+SAME_VOICE = 0.5
+"""What it is worth that a message was said under the same prompt, where little else tells."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
@@ -54,6 +56,8 @@ class Node:
     wrapped: str | None = None
     """How the model was sent it, in a template, where its plain wording came later."""
     touched: int = 0
+    voices: set[int] = field(default_factory=set)
+    """Those that had it in their history, or said it."""
 
     @property
     def role(self) -> str:
@@ -233,8 +237,10 @@ class _Known:
                 break
             node.touched = laid.place + 1
             node.passed += 1
+            node.voices.add(laid.voice)
         for reply in laid.replies:
             reply.touched = laid.place + 1
+            reply.voices.add(laid.voice)
         if laid.call.response:
             self._by_response[laid.call.response] = laid
         if laid.call.is_answered and not laid.is_errand:
@@ -373,7 +379,11 @@ class _Known:
             nodes = sorted(self._nodes.get(said[place].own, ()), key=lambda node: node.touched, reverse=True)
             for node in nodes[:SAME]:
                 seen = agreement(said[: place + 1], node.upward())
-                value = _worth(seen, unseen, said, node, is_end=node in ends)
+                reworked = int(
+                    bool(unseen) and any(is_alike(said[place + 1].body, each.body) for each in node.children)
+                )
+                value = _worth(seen, unseen - reworked, said, node, is_end=node in ends)
+                value += SAME_VOICE if value and voice in node.voices else 0
                 if value > worth:
                     best, worth = (place, node, seen), value
             if best[2] is not None and best[1] in ends and not best[2].left and not unseen:
