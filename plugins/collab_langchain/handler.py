@@ -14,8 +14,9 @@ from langchain_core.outputs import LLMResult
 
 from collab_langchain.calls import started_call
 from collab_langchain.identity import NOBODY, identity
-from collab_langchain.runs import AppRun, Root, Runs
+from collab_langchain.runs import AppRun, Runs
 from collab_langchain.snapshot import openai_dicts
+from collab_langchain.telling import Root
 from collab_sdk.harvest import IGNORE_TAG, CallContext, CallStore, Recorder, RecorderStats, suppressed
 from collab_sdk.logs import LoggedCall
 
