@@ -101,8 +101,12 @@ def test_a_long_id_is_shown_whole_in_a_narrow_terminal(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     name = "thread-0c51ba56-8fab-4a6e-aa91-6067f10b855f"
     with ConversationStore(tmp_path / "chats.db") as store:
-        store.record([call("1", user("hi"), replies=[assistant("yes")], conversation_id=name)])
-    assert name in collab("logs", "list", "--store", tmp_path / "chats.db").stdout
+        fields = {"conversation_id": name, "source": "langchain", "user": salted_user("ann", "salt")}
+        store.record([call("1", user("hi"), replies=[assistant("yes")], **fields)])
+    shown = collab("logs", "list", "--store", tmp_path / "chats.db").stdout
+    assert name in shown
+    users = "".join(line[shown.splitlines()[0].index("user") :].strip() for line in shown.splitlines()[2:])
+    assert users == salted_user("ann", "salt"), "folded, and nothing of it is cut off"
 
 
 def test_an_empty_store_has_nothing_to_list(tmp_path):
