@@ -279,6 +279,17 @@ def test_purge_finds_chats_by_user_and_by_age(harvested, options):
     assert "Deleted 1 chat with 4 calls and 7 messages" in result.stdout
 
 
+def test_purge_by_age_goes_by_the_time_that_an_imported_log_tells(tmp_path, logs):
+    old = chat_row(7, metadata={"timestamp": "2023-07-22T04:26:40Z"})
+    logs.write_text(logs.read_text() + json.dumps(old) + "\n")
+    store = tmp_path / "chats.db"
+    collab("logs", "import", logs, "--store", store)
+    assert re.search(r"^chat-7 .* 2023-07-2", collab("logs", "list", "--store", store).stdout, re.MULTILINE)
+    result = collab("logs", "purge", "--store", store, "--older-than", 90, "--yes")
+    assert "Deleted 1 chat with 1 call" in result.stdout
+    assert "3 left" in result.stdout
+
+
 def test_purge_spares_what_does_not_match(imported):
     for options in (("--older-than", 1), ("--user", "ann"), ("--conversation", "nobody")):
         result = collab("logs", "purge", "--store", imported, *options, "--yes")
