@@ -1,7 +1,7 @@
 """What the requests of an OpenAI client ask, as chat."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from collab_sdk.harvest import (
     token_usage,
 )
 from collab_sdk.logs import LoggedCall
+from collab_sdk.tool_calls import field_of
 
 Row = dict[str, Any]
 
@@ -53,12 +54,13 @@ def response_request(body: Mapping[str, Any]) -> ChatRequest:
     given = conversation_id_in(body.get("metadata"))
     conversation = body.get("conversation")
     held = conversation.get("id") if isinstance(conversation, Mapping) else conversation
+    shortened, added = _since_compaction(_items(body))
     call = LoggedCall(
         run_id=uuid.uuid4().hex,
         conversation_id=given or held,
-        previous_response=body.get("previous_response_id"),
+        previous_response=body.get("previous_response_id") or shortened,
         is_added=held is not None,
-        messages=(*_system_messages(body.get("instructions")), *_input_messages(body)),
+        messages=(*_system_messages(body.get("instructions")), *added),
         replies=(),
         source="openai",
         model=body.get("model"),
@@ -70,13 +72,16 @@ def response_request(body: Mapping[str, Any]) -> ChatRequest:
 
 
 def compaction_request(body: Mapping[str, Any]) -> ChatRequest:
-    """The request to make a history shorter: nobody said or saw anything in it."""
+    """The request to make a history shorter: nobody said or saw anything in it.
+
+    Its `response_id` is the id of the item that stands for the history from then on.
+    """
     call = LoggedCall(
         run_id=uuid.uuid4().hex,
         conversation_id=conversation_id_in(None),
         previous_response=body.get("previous_response_id"),
         is_side=True,
-        messages=tuple(_input_messages(body)),
+        messages=tuple(item_messages(_items(body))),
         replies=(),
         source="openai",
         model=body.get("model"),
@@ -114,9 +119,24 @@ def _system_messages(instructions: Any) -> tuple[Row, ...]:
     return ({"role": "system", "content": instructions},) if instructions else ()
 
 
-def _input_messages(body: Mapping[str, Any]) -> list[Row]:
+def _items(body: Mapping[str, Any]) -> Sequence[Any]:
     given = body.get("input") or []
-    return item_messages([{"role": "user", "content": given}] if isinstance(given, str) else given)
+    return [{"role": "user", "content": given}] if isinstance(given, str) else given
+
+
+def _since_compaction(items: Sequence[Any]) -> tuple[str | None, list[Row]]:
+    """What an app that had its history made shorter goes on from, and what it adds; else None and all messages."""
+    ids = _compaction_ids(items)
+    last = max((place for place, item_id in enumerate(ids) if item_id), default=-1)
+    added = item_messages(items[last + 1 :])
+    if last < 0 or any(row["role"] == "assistant" for row in added):
+        return None, item_messages(items)
+    return ids[last], added
+
+
+def _compaction_ids(items: Sequence[Any]) -> list[str | None]:
+    """The id of each item that is a shortened history; None for others."""
+    return [field_of(item, "id") if field_of(item, "type") == "compaction" else None for item in items]
 
 
 def _fetched_answer(response: Any) -> Answer:
@@ -130,4 +150,5 @@ def _fetched_answer(response: Any) -> Answer:
 
 
 def _compaction_answer(response: Any) -> Answer:
-    return Answer(id=response.id, usage=token_usage(response.usage))
+    known = next(filter(None, _compaction_ids(response.output)), response.id)
+    return Answer(id=known, usage=token_usage(response.usage))
