@@ -5,7 +5,7 @@
 
 Latency is lognormal. With `--rate`, requests beyond a token bucket get 429. Replies are made from a hash of the request
 and of how often it was seen. Each carries, as `~123ms`, the longest chain of latencies that led to it: whatever a
-request quotes had to be waited for. With `--prefill`, prompts are read one at a time, but not again what they have in
+request quotes had to be waited for. A request with `"stream": true` gets its reply word by word. With `--prefill`, prompts are read one at a time, but not again what they have in
 common with an earlier one that is remembered, as vLLM's prefix cache does, in blocks. `GET /stats` counts everything.
 `launch.py` starts one from a benchmark.
 """
@@ -19,12 +19,16 @@ import random
 import re
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
-from replies import completion
+from replies import chunks, completion
 
 BLOCK = 64
 """Characters, about 16 tokens."""
+STREAMED = re.compile(rb'"stream": ?true')
+BETWEEN = 0.001
+"""Seconds between the words of a stream."""
 REFUSAL = b'{"error":{"message":"Rate limit reached for requests","type":"requests","code":"rate_limit_exceeded"}}'
 
 
@@ -127,7 +131,8 @@ class Connection(asyncio.Protocol):
             self.send(b"200 OK", json.dumps(endpoint.stats()).encode())
         elif endpoint.admit():
             reply, latency = endpoint.reply(body)
-            asyncio.get_running_loop().call_later(latency + endpoint.prefill(body), self.finish, reply)
+            finish = self.stream if STREAMED.search(body) else self.finish
+            asyncio.get_running_loop().call_later(latency + endpoint.prefill(body), finish, reply)
         else:
             endpoint.counts["refused"] += 1
             # The header has whole seconds (RFC 9110, 10.2.3).
@@ -138,6 +143,20 @@ class Connection(asyncio.Protocol):
         self.endpoint.in_flight -= 1
         self.endpoint.last = time.monotonic()
         self.send(b"200 OK", reply)
+
+    def stream(self, reply: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self.transport.write(head)
+        self.stream_on(iter(chunks(reply)))
+
+    def stream_on(self, events: Iterator[bytes]) -> None:
+        event = next(events, b"")
+        self.transport.write(b"%x\r\n%s\r\n" % (len(event), event))
+        if event:
+            asyncio.get_running_loop().call_later(BETWEEN, self.stream_on, events)
+        else:
+            self.endpoint.in_flight -= 1
+            self.endpoint.last = time.monotonic()
 
     def send(self, status: bytes, body: bytes, headers: bytes = b"") -> None:
         head = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n"

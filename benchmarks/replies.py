@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 
 SYLLABLES = "ba be bi bo bu da de di do du la le li lo lu ra".split()
 WORDS = [start + end for start in SYLLABLES for end in "ken mor nal pet".split()] * 4
@@ -23,6 +24,18 @@ def completion(body: bytes, digest: bytes, latency_ms: int) -> tuple[bytes, int,
     said = json.dumps(_in_form(body, text, digest[0] / 255))
     prompt, completion = len(body) // 4, len(said) // 4
     return (COMPLETION % (said, prompt, completion, prompt + completion)).encode(), chain, prompt, completion
+
+
+def chunks(reply: bytes) -> Iterator[bytes]:
+    """A completion as the events of a stream, a word each."""
+    whole = json.loads(reply)
+    words = whole["choices"][0]["message"]["content"].split(" ")
+    deltas = [{"role": "assistant", "content": words[0]}, *({"content": f" {word}"} for word in words[1:]), {}]
+    for delta in deltas:
+        choice = {"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}
+        event = {"id": whole["id"], "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
+        yield b"data: %s\n\n" % json.dumps(event).encode()
+    yield b"data: [DONE]\n\n"
 
 
 def _in_form(body: bytes, text: str, mark: float) -> str:

@@ -49,7 +49,7 @@ def completion_answer(completion: Any) -> Answer:
         id=completion.id,
         model=completion.model,
         replies=tuple(_message(choice.message) for choice in choices),
-        usage=token_usage(completion.usage),
+        usage=token_usage(getattr(completion, "usage", None)),
         finish_reason=choices[0].finish_reason if choices else None,
     )
 

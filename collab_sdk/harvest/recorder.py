@@ -39,6 +39,8 @@ class RecorderStats:
 
     recorded: int
     queued: int
+    waiting: float
+    """Seconds since the oldest of the queued calls was taken."""
     dropped: int
     """The queue was full."""
     failed: int
@@ -117,6 +119,7 @@ class Recorder:
         return RecorderStats(
             recorded=writer.recorded,
             queued=writer.taken - writer.settled,
+            waiting=writer.waiting,
             dropped=writer.dropped,
             failed=writer.failed,
             skipped=writer.skipped,

@@ -75,6 +75,7 @@ class Writer:
         self._changed = threading.Condition()
         self._opening = threading.Lock()
         self._queue: deque[tuple[float, LoggedCall]] = deque()  # each with the time when it was queued
+        self._in_hand: float | None = None  # when the oldest of the batch was queued that is being written
         self._thread: threading.Thread | None = None
         self._hurry = threading.Event()
         self._awaited = 0
@@ -89,6 +90,13 @@ class Writer:
     @property
     def settled(self) -> int:
         return self.recorded + self.failed
+
+    @property
+    def waiting(self) -> float:
+        """Seconds since the oldest call that is not settled was queued."""
+        with self._changed:
+            since = self._in_hand or (self._queue[0][0] if self._queue else None)
+            return 0.0 if since is None else time.monotonic() - since
 
     def put(self, call: LoggedCall, limit: int | None = None) -> None:
         """Queue a call, or count it as dropped if `limit` are queued already."""
@@ -182,6 +190,7 @@ class Writer:
     def _work(self) -> None:
         if batch := self._next_batch():
             self._write_batch(batch)
+        self._in_hand = None
         self._tell_untold()
 
     def _has_work(self) -> bool:
@@ -242,6 +251,7 @@ class Writer:
     def _next_batch(self) -> list[LoggedCall]:
         with self._changed:
             size = BATCH if self._awaited else 1 + len(self._queue) // GROWTH
+            self._in_hand = self._queue[0][0] if self._queue else None
             return [self._queue.popleft()[1] for _ in range(min(size, len(self._queue)))]
 
     def _breath(self) -> float:

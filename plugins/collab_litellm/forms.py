@@ -14,6 +14,8 @@ from collab_sdk.harvest import Answer, completion_answer
 
 CHAT = frozenset({"completion", "responses", "anthropic_messages"})
 """The chat interfaces; their asynchronous twins have an `a` before."""
+BESIDE = ("system", "instructions")
+"""What Anthropic's interface and the responses call a system prompt, which they take beside the history."""
 LIKE_CHAT = frozenset(
     {
         "text_completion",
@@ -61,9 +63,9 @@ def streamed_answer(chunks: Iterable[Any]) -> Answer:
 def messages_sent(details: Mapping[str, Any]) -> tuple[Any, ...]:
     """The history of a call, with instructions that were given beside it as its system message."""
     options = details.get("optional_params") or {}
-    given = details.get("messages") or ()
-    items: Sequence[Any] = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    beside = options.get("system") or options.get("instructions")
+    sent = details.get("messages") or ()
+    items: Sequence[Any] = [{"role": "user", "content": sent}] if isinstance(sent, str) else sent
+    beside = next((given for source in (options, details) for name in BESIDE if (given := source.get(name))), None)
     system = [{"role": "system", "content": _text(beside)}] if beside else []
     interface = interface_of(details.get("call_type"))
     if interface == "responses":

@@ -16,6 +16,7 @@ from litellm.litellm_core_utils.redact_messages import should_redact_message_log
 
 from collab_litellm.begun import BegunCall, BegunCalls
 from collab_litellm.forms import (
+    BESIDE,
     CHAT,
     LIKE_CHAT,
     answer_of,
@@ -79,7 +80,8 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
                 return
             details = log.model_call_details
             if interface_of(call_type) in CHAT and interface_of(call_type) == interface_of(details.get("call_type")):
-                self._record(details, response, details.get("start_time"), datetime.now())
+                beside = {name: request_data[name] for name in BESIDE if request_data.get(name)}
+                self._record({**beside, **details}, response, details.get("start_time"), datetime.now())
 
     def log_success_event(
         self, kwargs: Mapping[str, Any], response_obj: Any, start_time: datetime, end_time: datetime

@@ -1,14 +1,19 @@
 """What LiteLLM does is in the store, once, however it was called."""
 
 import asyncio
+import gc
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
 from support import faults
-from support.faults import Fault, always
+from support.faults import Fault, always, first
 from support.kept import Kept
 from support.litellm_state import forget_litellm
 from support.server import LoopbackServer
@@ -66,6 +71,7 @@ class App:
         while len(self.store) < count and time.monotonic() < deadline:
             self.logger.recorder.flush(1)
             time.sleep(0.01)
+            gc.collect()
         assert self.logger.recorder.flush(10)
         assert self.logger.recorder.stats().failed == 0
         assert len(self.store) == count
@@ -83,7 +89,9 @@ def app(request):
     brain, script = getattr(request, "param", (lambda body: "hi, how are you?", None))
     with LoopbackServer(brain, faults=script) as server:
         litellm.callbacks = [logger]
-        yield App(litellm, server, logger, store)
+        app = App(litellm, server, logger, store)
+        yield app
+        asyncio.run(app.settle())  # else the next test is told of what its loops have left
     forget_litellm()
 
 
@@ -225,37 +233,246 @@ def test_a_cancelled_call_is_recorded_though_litellm_tells_nobody(app):
     assert (call.status, call.messages, call.replies) == ("cancelled", tuple(HELLO), ())
 
 
-def broken_off(app: App, **options: Any) -> None:
-    for number, _ in enumerate(app.ask(stream=True, **options)):
-        if number == 2:
-            break
+WORDS = "one two three four five six seven eight"
 
 
-async def broken_off_async(app: App, acompletion: Any) -> None:
-    stream = await acompletion(**app.options(stream=True))
-    async for chunk in stream:
+def test_a_loop_for_each_request_loses_no_answer(app):
+    for number in range(4):
+        asyncio.run(app.litellm.acompletion(**app.options(metadata={"session_id": str(number)})))
+    assert [call.conversation_id for call in app.calls(4)] == ["0", "1", "2", "3"]
+    assert {call.status for call in app.store} == {"ok"}
+
+
+def test_a_stream_in_a_loop_of_its_own_is_recorded_whole(app):
+    async def main() -> None:
+        async for _ in await app.litellm.acompletion(**app.options(stream=True)):
+            pass
+
+    for _ in range(3):
+        asyncio.run(main())
+    assert [(call.status, texts(call)) for call in app.calls(3)] == [("ok", ["hi, how are you?"])] * 3
+
+
+@pytest.mark.parametrize("app", [(lambda body: WORDS, None)], indirect=True)
+def test_a_stream_that_the_app_breaks_off_is_partial_with_what_the_app_had(app):
+    async def main(acompletion: Any) -> None:
+        async for chunk in await acompletion(**app.options(stream=True)):
+            if chunk.choices[0].delta.content:
+                return
+
+    app.run(main)
+    for chunk in app.ask(stream=True):
         if chunk.choices[0].delta.content:
             break
+    for call in app.calls(2):
+        assert call.status == "partial"
+        [text] = texts(call)
+        assert text
+        assert WORDS.startswith(text)
+        assert text != WORDS
 
 
-async def closed(app: App, acompletion: Any) -> None:
-    stream = await acompletion(**app.options(stream=True))
-    await anext(aiter(stream))
-    await stream.aclose()
+@pytest.mark.parametrize("app", [(lambda body: WORDS, None)], indirect=True)
+def test_a_stream_that_the_app_closes_is_recorded_at_once(app):
+    async def main(acompletion: Any) -> None:
+        stream = await acompletion(**app.options(stream=True))
+        async for chunk in stream:
+            if chunk.choices[0].delta.content:
+                break
+        await stream.aclose()
+        assert app.calls(1)[0].status == "partial"
+
+    app.run(main)
+
+
+@pytest.mark.parametrize("app", [(lambda body: WORDS, always(faults.CUT))], indirect=True)
+def test_a_stream_that_the_endpoint_breaks_off_is_partial_and_says_why(app):
+    async def main(acompletion: Any) -> None:
+        with pytest.raises(app.litellm.exceptions.MidStreamFallbackError):
+            async for _ in await acompletion(**app.options(stream=True)):
+                pass
+
+    app.run(main)
     [call] = app.calls(1)
     assert call.status == "partial"
+    assert WORDS.startswith(texts(call)[0])
+    assert "Error" in call.error
 
 
-WORDS = ("hi, ", "how ", "are ", "you?")
+def test_a_fallback_is_recorded_with_the_answer_that_was_given(tmp_path, app):
+    app.logger.recorder = recorder = Recorder(tmp_path / "chats.db")
+    app.server.faults = first(1, faults.BAD_REQUEST)
+
+    async def main(acompletion: Any) -> None:
+        await acompletion(**app.options(fallbacks=["openai/y"]))
+
+    app.run(main)
+    assert recorder.flush(10)
+    with ConversationStore(tmp_path / "chats.db") as store:
+        [chat] = store.listing()
+        [conversation] = store.conversations()
+    assert (chat.calls, chat.turns, chat.failed) == (1, 1, ())
+    assert [message.content for message in conversation.messages] == ["hello there", "hi, how are you?"]
+    recorder.close()
 
 
-def in_pieces(number: int, body: Any) -> Fault:
-    return Fault(events=[*(chunk({"content": word}) for word in WORDS), chunk({}, "stop"), "[DONE]"])
+TOOL = {"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {}}}
 
 
-def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "x", "choices": [choice]}
+def test_responses_are_recorded_with_what_they_go_on_from(app):
+    async def main(_: Any) -> None:
+        options = {**app.options(), "input": "hello there", "instructions": "Be kind.", "tools": [TOOL], "user": "ann"}
+        del options["messages"]
+        first = await app.litellm.aresponses(**options)
+        again = {**options, "input": [{"role": "user", "content": "and you?"}], "previous_response_id": first.id}
+        await app.litellm.aresponses(**again)
+
+    app.run(main)
+    earlier, later = app.calls(2)
+    assert earlier.messages == ({"role": "system", "content": "Be kind."}, {"role": "user", "content": "hello there"})
+    assert later.messages[1:] == ({"role": "user", "content": "and you?"},)
+    assert texts(earlier) == texts(later) == ["hi, how are you?"]
+    assert earlier.tools[0]["function"]["name"] == "look_up"
+    assert earlier.user is None  # there is no salt
+    assert earlier.response_id
+    assert later.previous_response == earlier.response_id
+
+
+def test_responses_are_recorded_sync_and_streamed(app):
+    options = {**app.options(model="openai/gpt-4o"), "input": "hello there"}
+    del options["messages"]
+
+    async def main(_: Any) -> None:
+        async for _event in await app.litellm.aresponses(**options, stream=True):
+            pass
+
+    app.run(main)
+    app.litellm.responses(**options)
+    list(app.litellm.responses(**options, stream=True))
+    for call in app.calls(3):
+        assert (call.status, texts(call), call.messages) == ("ok", ["hi, how are you?"], tuple(HELLO))
+
+
+def test_a_streamed_response_that_the_app_breaks_off_is_partial(app):
+    options = {**app.options(model="openai/gpt-4o"), "input": "hello there"}
+    del options["messages"]
+
+    async def main(_: Any) -> None:
+        async for event in await app.litellm.aresponses(**options, stream=True):
+            if event.type == "response.output_text.delta":
+                return
+
+    app.run(main)
+    [call] = app.calls(1)
+    assert call.status == "partial"
+    assert "hi, how are you?".startswith(texts(call)[0])
+
+
+USE = {"type": "tool_use", "id": "t1", "name": "look_up", "input": {"order": 7}}
+RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "shipped"}]}
+ANTHROPIC = [
+    {"role": "user", "content": [{"type": "text", "text": "where is it?"}]},
+    {"role": "assistant", "content": [{"type": "text", "text": "One moment."}, USE]},
+    {"role": "user", "content": [RESULT, {"type": "text", "text": "well?"}]},
+]
+
+
+def test_messages_of_anthropics_interface_are_recorded_as_chat_messages(app):
+    async def main(_: Any) -> None:
+        tool = {"name": "look_up", "description": "Look.", "input_schema": TOOL["parameters"]}
+        options = {**app.options(), "messages": ANTHROPIC, "max_tokens": 9, "system": "Be kind.", "tools": [tool]}
+        await app.litellm.anthropic.messages.acreate(**options, litellm_metadata={"session_id": "a"})
+
+    app.run(main)
+    [call] = app.calls(1)
+    called = {"id": "t1", "type": "function", "function": {"name": "look_up", "arguments": '{"order": 7}'}}
+    assert call.messages == (
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "where is it?"},
+        {"role": "assistant", "content": "One moment.", "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "t1", "content": "shipped"},
+        {"role": "user", "content": "well?"},
+    )
+    assert texts(call) == ["hi, how are you?"]
+    assert call.conversation_id == "a"
+    assert call.tools[0]["function"]["name"] == "look_up"
+
+
+def test_interfaces_that_are_not_recorded_are_counted(app):
+    stats = app.logger.recorder.stats
+    app.logger.log_success_event(
+        {"call_type": "atext_completion", "litellm_call_id": "1"}, object(), datetime.now(), datetime.now()
+    )
+    app.logger.log_success_event({"call_type": "aembedding", "litellm_call_id": "2"}, object(), datetime.now(), None)
+    assert app.calls(0) == []
+    assert stats().unrecorded == {"LiteLLM's text_completion is not recorded": 1}
+
+
+def test_what_litellm_is_told_not_to_log_is_not_recorded(app):
+    async def main(acompletion: Any) -> None:
+        await acompletion(**app.options(**{"no-log": True}))
+        await acompletion(**app.options(metadata={"session_id": "seen"}))
+
+    app.run(main)
+    assert [call.conversation_id for call in app.calls(1)] == ["seen"]
+
+
+def test_what_litellm_redacts_is_recorded_redacted(app, monkeypatch):
+    monkeypatch.setattr(app.litellm, "turn_off_message_logging", True)
+
+    async def main(acompletion: Any) -> None:
+        await acompletion(**app.options())
+        async for _ in await acompletion(**app.options(stream=True)):
+            pass
+
+    app.run(main)
+    assert "hello" not in str(app.calls(2))
+    assert "how are you" not in str(app.store)
+
+
+@pytest.mark.parametrize("mark", ["metadata", "standard_logging_object"])
+def test_a_client_of_the_proxy_that_leaves_makes_the_answer_partial(app, mark):
+    from litellm import ModelResponse
+
+    error = {"error_code": "499", "error_class": "ClientDisconnected"}
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi, how"}}
+    metadata = {"client_disconnected": True} if mark == "metadata" else {}
+    event = {
+        "call_type": "acompletion",
+        "litellm_call_id": "1",
+        "model": "x",
+        "messages": HELLO,
+        "litellm_params": {"metadata": metadata},
+        "standard_logging_object": {"error_information": error if mark != "metadata" else None},
+    }
+    asyncio.run(
+        app.logger.async_log_success_event(event, ModelResponse(choices=[choice]), datetime.now(), datetime.now())
+    )
+    assert app.calls(1)[0].status == "partial"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_calls_that_are_open_at_the_end_are_kept_by_their_own_process_alone(tmp_path):
+    code = """
+    import asyncio, os, sys
+    import litellm
+    from collab_litellm import CollabLogger
+
+    litellm.callbacks = [CollabLogger(sys.argv[1])]
+    options = {"model": "openai/x", "api_base": sys.argv[2], "api_key": "-", "messages": [{"role": "user", "content": "x"}]}
+    stream = litellm.completion(**options, stream=True)
+    next(stream)
+    if child := os.fork():
+        os.waitpid(child, 0)
+    else:
+        sys.exit(0)
+    """
+    with LoopbackServer(lambda body: WORDS) as server:
+        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), str(tmp_path / "chats.db")]
+        subprocess.run([*command, server.api_base], check=True, timeout=120)
+    with ConversationStore(tmp_path / "chats.db") as store:
+        [chat] = store.listing()
+    assert chat.calls == 1
 
 
 def test_the_documented_lines_give_the_proxy_its_logger(tmp_path):
