@@ -685,6 +685,7 @@ class _Reading:
         return (
             (is_short or strand.voice in self._known.last_alone)
             and not any(map(_tells_all, strand.calls))
+            and (strand.end.call.shown is None) == (last.end.call.shown is None)
             and strand.begin > max(laid.place for laid in last.calls)
             and (strand.voice == last.voice or self._may_take_turns(chain, strand))
             and _model(strand.end) == _model(last.end)
