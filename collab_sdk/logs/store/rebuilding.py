@@ -18,6 +18,7 @@ from collab_sdk.logs.store.agreement import (
     Agreement,
     Spoken,
     agreement,
+    call_ids,
     is_alike,
     is_step,
     is_summary,
@@ -288,7 +289,7 @@ class _Known:
             return None
         id = said[place].body.get("tool_call_id")
         end = self._latest_of.get(voice, self.root)
-        if id and str(id) in _call_ids(end.body):
+        if id and str(id) in call_ids(end.body):
             return place, end
         for node in end.upward():
             if (
@@ -367,6 +368,8 @@ class _Known:
         """
         last = next((each for each in reversed(self.laid) if each.end is self._latest), None)
         if laid.voice not in self.last_alone or last is None:
+            return False
+        if laid.call.status != "ok" and any(map(_is_finished, found.children)):
             return False
         if found.parent is self.root and self._latest.parent is not found:
             return True
@@ -464,15 +467,9 @@ def _ordered(said: Sequence[StoredBody]) -> list[StoredBody]:
                 each for _, each in sorted(zip(ids, messages, strict=True), key=lambda one: known.get(one[0], 0))
             ]
         elif messages[-1].body.get("tool_calls"):
-            calls = _call_ids(messages[-1].body)
+            calls = call_ids(messages[-1].body)
         ordered += messages
     return ordered
-
-
-def _call_ids(body: Mapping[str, Any]) -> list[str]:
-    """Of the calls of tools that a message makes."""
-    made = body.get("tool_calls")
-    return [str(call.get("id")) for call in made if isinstance(call, Mapping)] if isinstance(made, list) else []
 
 
 def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[int, Node]]:
@@ -691,6 +688,7 @@ class _Reading:
         return (
             (is_short or strand.voice in self._known.last_alone)
             and not any(map(_tells_all, strand.calls))
+            and (strand.end.call.shown is None) == (last.end.call.shown is None)
             and strand.begin > max(laid.place for laid in last.calls)
             and (strand.voice == last.voice or self._may_take_turns(chain, strand))
             and _model(strand.end) == _model(last.end)
@@ -779,7 +777,7 @@ class _Reading:
             return False
         before = list(takewhile(lambda node: not node.given, path))
         return len(before) < len(path) and any(
-            node.role == "assistant" and any(each.role == "user" for each in before[:place])
+            is_step(node.body) or (node.role == "assistant" and any(each.role == "user" for each in before[:place]))
             for place, node in enumerate(before)
         )
 
