@@ -129,9 +129,7 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
         if not streamed.replies:
             return said
         usage = said.usage or streamed.usage
-        return Answer(
-            id=streamed.id, replies=streamed.replies, usage=usage, finish_reason=streamed.finish_reason
-        )
+        return Answer(id=streamed.id, replies=streamed.replies, usage=usage, finish_reason=streamed.finish_reason)
 
     def _stream(self, what: str, stream: Any, event: Any) -> None:
         """What happens to a stream that LiteLLM gave the app."""
@@ -176,7 +174,9 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
                 answer = begun.response.answer()
             without = "cancelled" if begun.error is None else "failed"
             status = without if not answer.replies else "ok" if answer.complete else "partial"
-            self._keep(call_id, begun, begun.details, answer, status, begun.error, begun.details.get("start_time"), None)
+            self._keep(
+                call_id, begun, begun.details, answer, status, begun.error, begun.details.get("start_time"), None
+            )
 
     def _keep(
         self,
