@@ -265,10 +265,13 @@ class _Known:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
+            if laid is not None and laid.call.response == call.response:  # the same response, fetched once more
+                return laid.tip
             return laid.end if laid else self._latest
         if not _is_next(call):
             return None
-        answered = (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered)
+        told = (laid for laid in reversed(self.laid) if _is_next(laid.call) or laid.call.shown is not None)
+        answered = (laid.end for laid in told if laid.call.is_answered)
         latest = next(answered, self.root)
         begun = latest  # an attempt that broke off is no end of a turn
         while begun.parent is not None and begun.given and not _is_finished(begun):

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import takewhile
 
 from collab_sdk.logs.store.agreement import is_summary, plain
+from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.tree import StoredBody, StoredCall
 
 ALIKE = 0.6
@@ -44,6 +46,8 @@ class Voices:
         self._numbers: dict[tuple[str, bool], int] = {}
 
     def of(self, history: Sequence[StoredBody], call: StoredCall) -> int:
+        if call.source == IMPORTED:  # where a log has a prompt amid a chat, it is nobody else's
+            history = list(takewhile(lambda each: not each.is_said, history))
         prompts = [plain(each.body) for each in history if not each.is_said]
         prompts = [prompt for place, prompt in enumerate(prompts) if not place or not is_summary({"content": prompt})]
         said = without_summary(prompts[0]) if prompts else ""
