@@ -264,7 +264,7 @@ KINDS = [(history, ids) for history in HISTORIES for ids in ("named", "none") if
 
 
 @pytest.mark.parametrize("history, ids", KINDS)
-@settings(max_examples=30, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.data())
 def test_what_is_exported_is_the_hidden_chat(history, ids, data):
     check_run(data.draw(runs(history, ids)), data)
