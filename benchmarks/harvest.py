@@ -4,9 +4,10 @@
 
 The model answers at once, in the process, so that the call itself is as short as it can be. While recorded calls are
 timed, the writer has as many calls of other conversations to write: what it holds the interpreter's lock for is in the
-figures. Bare calls are timed while it is idle. Every history is new to the process, as if read from a database, and ends with a message nobody has
-seen. The time that the thread spent runnable, but without a core (Linux counts it), is taken out; that of the writer's
-thread while it holds the lock cannot be, so that the figures want a machine with a core to spare.
+figures. Bare calls are timed while it is idle. Every history is new to the process, as if read from a database, and ends
+with a message nobody has seen. The time that the thread spent runnable, but without a core (Linux counts it), is taken
+out; that of the writer's thread while it holds the lock cannot be, so that the figures want a machine with a core to
+spare.
 """
 
 import argparse

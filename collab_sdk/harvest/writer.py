@@ -15,13 +15,13 @@ from collab_sdk.harvest.sampling import Places
 from collab_sdk.logs.store import LoggedCall
 
 BATCH = 256
-GROWTH = 32
-"""With this many calls queued, one more goes into each batch: small ones hold the interpreter's lock only briefly."""
+SMALL = 32
+"""Calls in a batch while nobody waits for it: small ones hold the interpreter's lock only briefly."""
+AGE = 0.05
+"""Seconds in which a queue is to be written, with as long a breath between the batches as that allows."""
 BREATH = 0.01
 """Seconds between batches in which the app's threads, and other processes that write, have their turn."""
 SHORTEST = 0.001
-AGE = 0.05
-"""Seconds in which a queue is to be written: the more has gathered, the shorter the breath."""
 IDLE = 1.0
 PAUSES = (0.1, 1.0)
 """Seconds before another try at a batch that the store refuses: a lock or a full disk may pass."""
@@ -76,6 +76,7 @@ class Writer:
         self._opening = threading.Lock()
         self._queue: deque[tuple[float, LoggedCall]] = deque()  # each with the time when it was queued
         self._in_hand: float | None = None  # when the oldest of the batch was queued that is being written
+        self._took = 0.0  # seconds of the last batch
         self._thread: threading.Thread | None = None
         self._hurry = threading.Event()
         self._awaited = 0
@@ -189,7 +190,9 @@ class Writer:
 
     def _work(self) -> None:
         if batch := self._next_batch():
+            began = time.monotonic()
             self._write_batch(batch)
+            self._took = time.monotonic() - began
         self._in_hand = None
         self._tell_untold()
 
@@ -250,9 +253,17 @@ class Writer:
 
     def _next_batch(self) -> list[LoggedCall]:
         with self._changed:
-            size = BATCH if self._awaited else 1 + len(self._queue) // GROWTH
+            size = BATCH if self._awaited else min(SMALL, self._share())
             self._in_hand = self._queue[0][0] if self._queue else None
             return [self._queue.popleft()[1] for _ in range(min(size, len(self._queue)))]
+
+    def _share(self) -> int:
+        """How many calls to write at once, so that the last in the queue is written in time."""
+        if not self._queue:
+            return 0
+        left = self._queue[0][0] + AGE - time.monotonic()
+        batches = max(1, int(left / (self._took + SHORTEST)))
+        return -(-len(self._queue) // batches)
 
     def _breath(self) -> float:
         """Seconds to wait, so that what is queued is written in time."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from collab_openai.chat import PartialCompletion
-from collab_openai.responses import messages_of, response_answer, tools_of
+from collab_openai.items import messages_of, tools_of
+from collab_openai.responses import response_answer
 
 from collab_sdk.harvest import Answer, completion_answer
 
