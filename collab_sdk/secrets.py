@@ -30,9 +30,10 @@ _PREFIXES = (
 _PEM_END = r"-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 KEYS = re.compile(
     r"(?<![\w-])(?=\S{7})(?:"  # most words are shorter, and are passed over
-    rf"(?:{_PREFIXES})[-_][\w-]{{16,}}"
+    rf"(?:(?:{_PREFIXES})[-_]|A[KS]IA|AIza|eyJ|ya29\.)[\w.-]{{3,300}}"  # broken over two lines or more
+    r"(?:\r?\n[ \t]{0,4}(?=[\w.-]{0,60}(?:\d|[A-Z]{2}))[\w.-]{6,300}(?![^\r\n])){1,9}"
+    rf"|(?:{_PREFIXES})[-_][\w-]{{16,}}"
     r"|(?:key|secret)[-_](?=[\w-]{0,60}\d)[\w-]{16,}"
-    rf"|(?:{_PREFIXES})[-_][\w-]{{4,}}\r?\n[ \t]{{0,4}}(?=[\w-]{{0,60}}\d)[\w-]{{8,}}(?![^\r\n])"  # in two lines
     r"|A(?:KIA|SIA)[0-9A-Z]{16}"
     r"|AIza[\w-]{30,}"
     r"|ya29\.[\w-]{16,}(?:\.[\w-]{1,512}){0,3}"
@@ -43,7 +44,8 @@ KEYS = re.compile(
     r"|dapi[0-9a-f]{32}"
     r"|(?:SK|AC)[0-9a-f]{32}"
     r"|EAA[A-Za-z0-9]{40,}"
-    r"|\d{8,10}:[\w-]{35}(?![\w-])"  # a Telegram bot's
+    r"|\d{8,10}:[\w-]{30,}"  # a Telegram bot's
+    r"|(?:sig|X-(?:Amz|Goog)-Signature)=[\w%+/-]{20,}={0,2}"
     r"|eyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*){1,3}"
     r")"
     r"|https://(?:hooks\.slack\.com/(?:services|workflows|triggers)|(?:\w{1,16}\.)?discord(?:app)?\.com/api/webhooks)"

@@ -15,10 +15,11 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def create_private(path: Path, *, own_folder: bool = False) -> None:
     """Create an SQLite file, 0600, and its folder, 0700, where they are missing; nobody else can read one that exists.
 
-    Raises PermissionError where others could have written the file, or could replace it because they can write in its
-    folder. Write access for the folder's group counts only with `own_folder`, where nothing else is in it. Raises
-    OSError for what cannot be created. SQLite gives its -wal and -shm files the mode of the database, so they follow.
-    A file that exists must not even be opened: closing it would drop the locks that SQLite holds on it in this process.
+    Raises PermissionError where others could have written the file, or one that SQLite reads beside it, or could
+    replace it because they can write in its folder. Write access for the folder's group counts only with `own_folder`,
+    where nothing else is in it. Raises OSError for what cannot be created. SQLite gives its -wal and -shm files the
+    mode of the database, so they follow. A file that exists must not even be opened: closing it would drop the locks
+    that SQLite holds on it in this process.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
@@ -31,7 +32,9 @@ def create_private(path: Path, *, own_folder: bool = False) -> None:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     if os.name != "nt":
-        for file in database_files(path):
+        _make_private(path)
+        for file in database_files(path)[1:]:
+            _check_origin(file, of=path)
             _make_private(file)
 
 
@@ -40,6 +43,18 @@ def _check_folder(folder: Path, *, own: bool) -> None:
     strangers = mode & stat.S_IWOTH and not mode & stat.S_ISVTX  # in /tmp nobody can replace another's files
     if (mode & _OTHERS_WRITE) if own else strangers:
         raise PermissionError(errno.EPERM, f"others can write in the folder {folder} (chmod go-w {folder})")
+
+
+def _check_origin(file: Path, *, of: Path) -> None:
+    """What lies beside a file is read as a part of it: in a folder for all, anybody may have put it there."""
+    try:
+        found = file.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise PermissionError(errno.EPERM, f"{file} is not a regular file: remove it")
+    if found.st_uid not in (0, os.geteuid(), of.stat().st_uid):
+        raise PermissionError(errno.EPERM, f"{file} belongs to another user: remove it")
 
 
 def _make_private(file: Path) -> None:

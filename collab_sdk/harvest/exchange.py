@@ -69,8 +69,11 @@ class Exchange:
     def streamed(self, chunk: Any) -> None:
         """A piece of a stream is here."""
         self.has_begun = True
-        with self.recorder.quietly():
+        try:
             self._request.partial.add(chunk)
+        except Exception:
+            with self.recorder.quietly():
+                raise
 
     def ended(self) -> None:
         """The stream has come to its end."""

@@ -4,7 +4,7 @@ import re
 
 _WORDS = re.compile(
     rb"key|se(?:cret|nha)|token|p(?:ass|wd|hrase)|bearer|authorization|credential|mnemonic|kennwort|contrase"
-    rb"|mot de|wachtw"
+    rb"|mot de|wachtw|cookie|\bpw\b|\bpin\b"
 )
 _OTHER_WORDS = re.compile("asło|ароль|密码|密碼|パスワ-ド|비밀번호")
 
@@ -17,7 +17,7 @@ def may_name_secrets(text: str) -> bool:
 
 _OF_PEOPLE = (
     r"passw(?:or)?d|passphrase|pass[ _-]?code|pwd|passwort|kennwort|contrase[nñ]a|senha|mot de passe|wachtwoord|hasło"
-    r"|пароль|密码|密碼|パスワ-ド|비밀번호|pass"
+    r"|пароль|密码|密碼|パスワ-ド|비밀번호|pass|pw|pin(?:[ _-]?code)?"
 )
 _IN_WORDS = r"passphrase|(?:seed|recovery|secret|pass)[ _-]phrase|mnemonic"
 _OF_PROGRAMS = (
@@ -33,6 +33,7 @@ NAMED_SECRET = re.compile(
     r"(?P<phrase>[a-z]{2,12}(?:[ ]{1,2}[a-z]{2,12}){3,23})"
     r"|authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:basic|bearer|token|digest|negotiate|apikey)\s{1,3}"
     r"(?P<header>[^\s\"',;\0]{6,4000})"
+    r"|cookie[\"']?\s{0,3}:\s{0,3}[\"']?(?P<cookies>[^\s=;\"'\0]{1,64}=[^\r\n\"'\0]{4,4000})"
     rf"|(?:(?P<password>{_OF_PEOPLE})|(?P<key>{_OF_PROGRAMS})|{_OF_BOTH})"
     rf"(?P<sign>{_AFTER_NAME}\s{{0,3}}(?:[:=]>?{_AFTER_NAME}\s{{0,3}}|\bis\b:?\s{{1,3}}|(?<=bearer)\s))"
     r"(?:(?P<quote>[\"'`])(?P<quoted>[^\"'`\r\n\0]{4,200})(?P=quote)"
@@ -60,7 +61,7 @@ _SAID_OF_PASSWORDS = frozenset(
 
 def secret_span(found: re.Match[str]) -> tuple[int, int] | None:
     """Where in a match the secret is, if that is what follows the name."""
-    for name in ("phrase", "header", "quoted"):
+    for name in ("phrase", "header", "cookies", "quoted"):
         if found[name] is not None:
             is_secret = name != "quoted" or _is_secret(found[name], found, found.end())
             return found.span(name) if is_secret and not _REDACTED.search(found[name]) else None
@@ -74,6 +75,8 @@ def _is_secret(value: str, found: re.Match[str], end: int) -> bool:
     if _NO_SECRET.match(value) or _REDACTED.search(value):
         return False
     password, is_said = found["password"], found["sign"].strip().lower().startswith("is")
+    if password is not None and password.lower().startswith("pin"):
+        return value.isdigit() and 4 <= len(value) <= 12
     if any(char.isdigit() for char in value):
         return len(value) >= (8 if password is None else 5 if password.lower() != "pass" or not value.isdigit() else 8)
     if len(value) < 6 or may_name_secrets(value):

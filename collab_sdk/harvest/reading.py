@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -16,14 +17,21 @@ def watch_stream(stream: Any, exchange: Exchange, *, is_only_way: bool) -> None:
 
     `is_only_way`: nothing can be read but through it, so the answer is over when the app lets go of it.
     """
+    # The chunks come from a copy: they refer to what they are made by, and so the stream would be kept, and its
+    # connection open, until the garbage is collected.
+    source = copy(stream)
+    vars(source).pop("_iterator", None)
     watched = _AsyncStream if hasattr(stream, "__anext__") else _Stream
-    stream._iterator = watched(stream._iterator, exchange, is_only_way)
-    if is_only_way:
-        _see(stream.response, _Closing(exchange), _closing)
+    stream._iterator = watched(source.__stream__(), exchange, is_only_way)
+
+
+def watch_closing(response: Any, exchange: Exchange) -> None:
+    """Let an exchange see when an HTTP response is closed, or let go of."""
+    _see(response, _Closing(exchange), _closing)
 
 
 def watch_body(response: Any, exchange: Exchange) -> None:
-    """Let an exchange see what is read of an HTTP response, as bytes, text or lines."""
+    """Let an exchange see what is read of an HTTP response, as bytes, text or lines, and when it is closed."""
     body = _Body(exchange)
     if response.is_stream_consumed:  # it has been read whole already
         body.add(response.content)
@@ -86,9 +94,9 @@ class _Reading:
 
 
 class _StreamReading(_Reading):
-    def __init__(self, pieces: Any, exchange: Exchange, is_only_way: bool) -> None:
+    def __init__(self, pieces: Any, exchange: Exchange, is_used: bool) -> None:
         super().__init__(pieces, exchange)
-        self._is_used = is_only_way
+        self._is_used = is_used
 
     def _seen(self, piece: Any) -> None:
         self._is_used = True
@@ -125,7 +133,7 @@ class _BodyReading(_Reading):
         self._ending = ending
 
     def _seen(self, piece: Any) -> None:
-        self._body.add((piece.encode() if isinstance(piece, str) else piece) + self._ending)
+        self._body.add((piece.encode("utf-8", "replace") if isinstance(piece, str) else piece) + self._ending)
 
     def _ended(self) -> None:
         self._body.end()
@@ -228,7 +236,7 @@ def _json(text: bytes) -> Any:
     """What the text says; None if it is not JSON."""
     try:
         return json.loads(text, object_hook=Loose)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from collab_sdk.harvest.completion import Loose
 from collab_sdk.harvest.exchange import ChatRequest, Exchange
-from collab_sdk.harvest.reading import watch_body, watch_stream
+from collab_sdk.harvest.reading import watch_body, watch_closing, watch_stream
 from collab_sdk.harvest.recorder import Recorder
 from collab_sdk.suppression import suppressed
 
@@ -136,10 +136,13 @@ def _see_before_parsing(exchange: Exchange, options: Any) -> None:
 
 def _observe(exchange: Exchange, result: Any, stream: Any) -> None:
     """See what the app reads of the result; of a raw response that streams, `stream` is what is parsed of it."""
+    is_stream = hasattr(stream, "_iterator")
     body = getattr(result, "http_response", result)
-    if hasattr(stream, "_iterator"):
+    if is_stream:
         watch_stream(stream, exchange, is_only_way=stream is result)
     if hasattr(body, "iter_bytes"):  # an HTTP response, which the app may read in its own way
         watch_body(body, exchange)
-    elif not hasattr(stream, "_iterator"):
+    elif is_stream:
+        watch_closing(stream.response, exchange)
+    else:
         exchange.answered(Loose.of(result))

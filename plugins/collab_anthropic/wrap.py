@@ -60,6 +60,7 @@ def _messages_request(body: Mapping[str, Any]) -> ChatRequest:
     call = LoggedCall(
         run_id=uuid.uuid4().hex,
         conversation_id=conversation_id_in(metadata),
+        previous_response=(body.get("thread") or {}).get("previous_message_id"),
         messages=(*system_messages(body.get("system")), *(messages[:-1] if prefill else messages)),
         replies=(),
         source="anthropic",

@@ -67,22 +67,22 @@ class Exchange:
         if transcript is None:
             if answer.record.status == "ok":
                 record = replace(record, metadata={**record.metadata, "answer": "guessed"})
-            if self.question is None or not record.replies:
+            if self.question is None or not record.replies or answer.is_tool_step:
                 return record
             transcript = Transcript((self.question, record.replies[0]), is_turn=True)
         if not transcript.is_turn:
             return replace(record, shown=transcript.messages)
         asked, *between, said = transcript.messages
-        if asked["role"] != "user" or self._is_told_by(record, transcript):
+        if asked["role"] != "user":
             return record
-        return replace(record, shown=(asked, *(between or _steps(record.messages)), said), shown_is_turn=True)
-
-    def _is_told_by(self, record: LoggedCall, transcript: Transcript) -> bool:
-        """Whether the chat so far can be read from the call: it ends in the same exchange, and holds what led to it."""
-        asked, *between, said = transcript.messages
-        is_same = _last_said(record.messages) == _content(asked) and _content(said) in map(_content, record.replies)
-        has_history = sum(row["role"] == "user" for row in record.messages) > 1
-        return is_same and not between and (has_history or self.conversation_id is None)
+        before, last, steps = _parted(record.messages)
+        has_history = any(row["role"] == "user" for row in before)
+        is_told = _content(asked) == _content(last) and _content(said) in map(_content, record.replies) and not between
+        if is_told and (has_history or self.is_failed or self.conversation_id is None):
+            return record  # the call says it itself; sent the question alone, it may be of a longer chat
+        if has_history:  # and the app has put the question into other words
+            return replace(record, shown=(*before, asked, *steps, said))
+        return replace(record, shown=turn((asked, *between, said), record.messages), shown_is_turn=True)
 
     def _own_answer(self) -> LoggedCall | None:
         transcript = self.transcript
@@ -116,6 +116,12 @@ class Exchange:
                 continue
             held |= {mark for row in record.messages for mark in _marks(row)}
             yield replace(record, conversation_id=self.conversation_id, is_side=True)
+
+
+def turn(shown: Sequence[Row], messages: Sequence[Row]) -> tuple[Row, ...]:
+    """An exchange without the steps that can be read from what the model was sent, after the person's last message."""
+    _, last, steps = _parted(messages)
+    return tuple(row for row in shown if not last or row not in steps)
 
 
 def matching(calls: Sequence[EndedCall], transcript: Transcript) -> EndedCall | None:
@@ -159,14 +165,11 @@ def _content(row: Mapping[str, Any]) -> Any:
     return content.strip() if isinstance(content, str) else content
 
 
-def _last_said(messages: Sequence[Mapping[str, Any]]) -> Any:
-    return next((_content(row) for row in reversed(messages) if row["role"] == "user"), None)
-
-
-def _steps(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """The tool steps since the person last spoke."""
-    said = next((n for n in range(len(messages) - 1, -1, -1) if messages[n]["role"] == "user"), len(messages))
-    return [row for row in messages[said + 1 :] if row["role"] != "system"]
+def _parted(messages: Sequence[Row]) -> tuple[Sequence[Row], Row, Sequence[Row]]:
+    """What was said before the person's last message, that message, and the steps since then."""
+    said = [row for row in messages if row["role"] != "system"]
+    last = next((place for place in reversed(range(len(said))) if said[place]["role"] == "user"), None)
+    return ([], {}, said) if last is None else (said[:last], said[last], said[last + 1 :])
 
 
 def _marks(row: Mapping[str, Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from collab_langchain.answers import turn
 from collab_langchain.transcripts import QUESTION_KEYS, names_an_answer
 from collab_sdk.logs import LoggedCall
 
@@ -83,6 +84,10 @@ class Chats:
                 new = replace(new, question=last.question, record=_asked_so(new.record, last.question))
             exchanges = (*chat.exchanges[:-1], new)
         else:
+            if not (new.is_turn or new.is_whole or is_kept or last is None or last.question == new.question):
+                # A graph that begins anew with each message: its chat goes on.
+                shown = turn(new.record.shown, new.record.messages)
+                new = replace(new, record=replace(new.record, shown=shown, shown_is_turn=True))
             exchanges = (*chat.exchanges, new)
         self._chats[conversation_id] = _Chat(exchanges[-EXCHANGES:], is_kept)
         with suppress(RuntimeError, StopIteration):  # another thread is at it

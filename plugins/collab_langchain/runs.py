@@ -20,7 +20,7 @@ from collab_sdk.logs import LoggedCall
 CALLS_OF_A_ROOT = 64
 """How many calls back the answer of a root run is looked for."""
 ENDED = 4096
-"""Of so many runs that have ended it is remembered what they belonged to."""
+"""Of so many runs that have ended it is remembered what they belonged to, and of so many conversations the end."""
 BEGINNING = 12
 """Characters of a prompt that a chain has in common from call to call."""
 
@@ -95,13 +95,17 @@ class Runs:
         self._calls: dict[UUID, _Pending] = {}
         self._ended: dict[UUID, AppRun] = {}
         self._left_out: dict[UUID, Root] = {}
+        self._answers: dict[str, tuple[str | None, str]] = {}
         self._nodes = Nodes()
         self._chats = Chats()
         self._process = os.getpid()
 
     def get(self, run_id: UUID | None) -> AppRun | None:
-        """A run that is going on, or ended not long ago: its errands may begin after it."""
-        return None if run_id is None else self._runs.get(run_id) or self._ended.get(run_id)
+        """A run that is going on, or one whose answer is given: its errands may begin after it."""
+        if run_id is None:
+            return None
+        ended = self._ended.get(run_id)
+        return self._runs.get(run_id) or (ended if ended is not None and ended.root.is_answered else None)
 
     def enter(self, run_id: UUID, run: AppRun) -> None:
         self._runs[run_id] = run
@@ -182,7 +186,8 @@ class Runs:
                 run.root.is_given_up = True
                 self._break_off(run.root, now)
                 records += self._told(run.root, None, now, is_failed=True)
-        for oldest in (self._left_out, self._ended):
+        remembered: tuple[dict[Any, Any], ...] = (self._left_out, self._ended, self._answers)
+        for oldest in remembered:
             with suppress(RuntimeError, StopIteration):  # another thread is at it
                 while len(oldest) > ENDED:
                     oldest.pop(next(iter(oldest)), None)
@@ -253,12 +258,23 @@ class Runs:
                 ended=now,
             )
             answer, beside = exchange.records(calls, self._nodes)
-            records += [] if answer is None else self._placed(root, exchange, answer)
+            if answer is not None and not self._is_told_again(root, exchange, answer):
+                records += self._placed(root, exchange, answer)
             records += beside
             root.is_answered = root.is_answered or answer is not None
         root.calls.clear()
         root.take(None)
         return records
+
+    def _is_told_again(self, root: Root, exchange: Exchange, answer: LoggedCall) -> bool:
+        """Whether a run was asked nothing, and returned what its conversation ended with: a person approved of it."""
+        transcript, conversation_id = exchange.transcript, exchange.conversation_id
+        if transcript is None or conversation_id is None:
+            return False
+        said = (transcript.answer_id, transcript.answer)
+        is_again = self._answers.pop(conversation_id, None) == said and answer.run_id == str(root.run_id)
+        self._answers[conversation_id] = said
+        return is_again and root.question is None
 
     def _placed(self, root: Root, exchange: Exchange, answer: LoggedCall) -> list[LoggedCall]:
         """The answer, in the chat or, if it was another chain's errand, beside it."""
@@ -268,13 +284,13 @@ class Runs:
             return [answer]
         begins = str(answer.messages[0]["content"])[:BEGINNING] if answer.model else ""
         new = Exchanged(
-            chain=(root.name, *root.given, begins),
+            chain=(root.name, *dict.fromkeys(key.partition(".")[0] for key in root.given), begins),
             question=question.strip(),
             answer=transcript.answer,
             given=root.given,
             record=answer,
-            is_turn=transcript.is_turn,
-            is_whole=not transcript.is_turn and sum(row["role"] == "user" for row in transcript.messages) > 1,
+            is_turn=transcript.is_turn and not root.is_graph,
+            is_whole=not transcript.is_turn and transcript.has_more_than_a_turn,
         )
         return self._chats.add(conversation_id, new)
 

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, conver
 from langchain_core.prompt_values import PromptValue
 from pydantic import BaseModel
 
-from collab_langchain.snapshot import is_said, openai_dict
+from collab_langchain.snapshot import openai_dict
 
 Row = Mapping[str, Any]
 QUESTION_KEYS = ("input", "question", "query", "user_input", "human_input", "user_message", "message", "prompt", "text")
@@ -19,7 +19,7 @@ OTHER_WORDS = frozenset(
     {"classification", "guard", "guardrail", "intent", "moderation", "route", "router", "safety", "summary", "title"}
 )
 """A key with such a word is no answer, whatever else is in its name: `guard_response`."""
-LONGEST_STATE = 200
+LONGEST_STATE = 100
 """Messages of a graph's state that go with each answer: the last ones, as a thread may grow for years."""
 DEPTH = 3
 
@@ -34,6 +34,11 @@ class Transcript:
     is_turn: bool = False
 
     @property
+    def has_more_than_a_turn(self) -> bool:
+        said = [row["role"] for row in self.messages if row["role"] != "system"]
+        return said[:1] != ["user"] or said.count("user") > 1
+
+    @property
     def answer(self) -> str:
         content = self.messages[-1]["content"] if self.messages else ""
         return content.strip() if isinstance(content, str) else ""
@@ -44,9 +49,11 @@ def question_in(given: Any, depth: int = 0) -> Row | None:
     if isinstance(given, str):
         return {"role": "user", "content": str(given)} if given.strip() else None
     if isinstance(given, BaseMessage):
-        return openai_dict(given) if isinstance(given, HumanMessage) and is_said(given) else None
+        said = openai_dict(given)
+        return said if said["role"] == "user" else None
     if isinstance(given, list | tuple):
-        return next((row for message in reversed(_messages(given)) if (row := question_in(message))), None)
+        last = (message for value in reversed(given) for message in _messages([value]))
+        return next((row for message in last if (row := question_in(message))), None)
     fields = _fields(given)
     if depth == DEPTH or not fields:
         return None
@@ -54,23 +61,23 @@ def question_in(given: Any, depth: int = 0) -> Row | None:
         return found
     known = [fields[key] for key in QUESTION_KEYS if isinstance(fields.get(key), str | BaseMessage | list | Mapping)]
     texts = [value for value in fields.values() if isinstance(value, str | HumanMessage)]
-    lists = [value for value in fields.values() if isinstance(value, list | tuple) and _messages(value)]
+    lists = [value for value in fields.values() if isinstance(value, list | tuple) and all(map(_is_message, value))]
     nested = [value for value in fields.values() if isinstance(value, Mapping)]
     candidates = known or (texts if len(texts) == 1 else []) or lists or nested
     return next((row for value in candidates if (row := question_in(value, depth + 1)) is not None), None)
 
 
 def texts_in(given: Any) -> dict[str, str]:
-    """All text that a run is handed, by key."""
+    """All text that a run is handed, by key; of messages by key and place, as in `history.3`."""
     if isinstance(given, str):
         return {"": given}
     if isinstance(given, list | tuple):
-        return {str(place): _text(message) for place, message in enumerate(_messages(given))}
+        return {f".{place}": _said(value) for place, value in enumerate(given) if _is_message(value)}
     fields = _fields(given)
     texts = {str(key): str(value) for key, value in fields.items() if isinstance(value, str)}
     for key, value in fields.items():
         if isinstance(value, list | tuple):
-            texts |= {f"{key}.{place}": text for place, text in texts_in(value).items()}
+            texts |= {f"{key}{place}": text for place, text in texts_in(value).items()}
     return texts
 
 
@@ -169,10 +176,19 @@ def _text(value: str | BaseMessage) -> str:
     return (value if isinstance(value, str) else str(value.text)).strip()
 
 
+def _said(message: Any) -> str:
+    """The text of a message in whatever form."""
+    if isinstance(message, BaseMessage):
+        return _text(message)
+    return str(message["content"] if isinstance(message, Mapping) else message[1])
+
+
 def _fields(value: Any) -> Mapping[str, Any]:
     """Of a state: a dict, a dataclass or a pydantic model."""
     if isinstance(value, Mapping):
         return value
+    if type(value).__name__ == "Command":  # LangGraph's, which need not be installed: what resumes a run is a decision
+        return _fields(value.update)
     if isinstance(value, BaseModel):
         return {} if isinstance(value, BaseMessage | PromptValue) else vars(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

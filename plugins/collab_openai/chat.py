@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.harvest import Answer, ChatRequest, completion_answer, conversation_id_in, kept_parameters, token_usage
@@ -48,10 +48,15 @@ class PartialCompletion:
         self._model = getattr(chunk, "model", None) or self._model
         if (usage := getattr(chunk, "usage", None)) is not None:
             self._usage = token_usage(usage)
-        if (error := getattr(chunk, "error", None)) is not None:
+        choices = getattr(chunk, "choices", None) or ()
+        for choice in choices:
+            index = choice.index or 0
+            message = self._choices.get(index)
+            if message is None:
+                message = self._choices[index] = _PartialMessage()
+            message.add(choice)
+        if not choices and (error := getattr(chunk, "error", None)) is not None:
             self._error = str(getattr(error, "message", None) or error)
-        for choice in getattr(chunk, "choices", None) or ():
-            self._choices.setdefault(choice.index or 0, _PartialMessage()).add(choice)
 
     def answer(self, *, at_end: bool = False) -> Answer:
         choices = [choice for _, choice in sorted(self._choices.items())]
@@ -86,7 +91,7 @@ class _PartialMessage:
         for name in ("content", "refusal"):
             if piece := getattr(delta, name, None):
                 self._texts[name].append(_text(piece))
-        if (audio := getattr(delta, "audio", None)) is not None:
+        if not getattr(delta, "content", None) and (audio := getattr(delta, "audio", None)) is not None:
             self._texts["transcript"].append(_field(audio, "transcript") or "")
         if (function := getattr(delta, "function_call", None)) is not None:
             self._function = self._function or _PartialCall(None, None, "function")
@@ -97,19 +102,18 @@ class _PartialMessage:
     def _call_of(self, piece: Any) -> "_PartialCall":
         """The call that a piece belongs to.
 
-        Servers tell it by id, by index, by both or by neither. A new id begins a call, whatever its index; without an
-        id, a piece belongs to the latest call of its index, unless that one is whole and the piece begins anew.
+        Servers tell it by id, by index, by both or by neither. A new id begins a call, whatever its index, but for
+        arguments without a name: some give every piece an id of its own. Without an id, a piece belongs to the latest
+        call of its index, unless that one is whole and the piece begins anew.
         """
         call_id, index = getattr(piece, "id", None) or None, getattr(piece, "index", None)
         about = _function_of(piece)
         at_index = [call for call in self._calls if index is None or call.index in (index, None)]
-        if call_id is not None:
-            fitting = [call for call in at_index if call.id == call_id]
-            if not fitting and not _field(about, "name"):
-                fitting = [call for call in self._calls if call.id == call_id]
-            fitting = fitting or [call for call in at_index if call.id is None and index is not None]
-        else:
+        if call_id is None:
             fitting = [call for call in at_index[-1:] if not (call.is_whole and call.begins_anew(about))]
+        else:
+            fitting = [call for call in at_index if call.id == call_id] or self._continued(call_id, about, at_index)
+            fitting = fitting or [call for call in at_index if call.id is None and index is not None]
         if not fitting:
             kind = "custom" if getattr(piece, "custom", None) is not None else "function"
             fitting = [_PartialCall(call_id, index, kind)]
@@ -117,6 +121,13 @@ class _PartialMessage:
         call = fitting[-1]
         call.id = call.id or call_id
         return call
+
+    def _continued(self, call_id: str, about: Any, at_index: Sequence["_PartialCall"]) -> Sequence["_PartialCall"]:
+        """What a piece goes on with that has no name."""
+        if _field(about, "name"):
+            return ()
+        same = [call for call in self._calls if call.id == call_id]
+        return same or (at_index[-1:] if _field(about, "arguments") else ())
 
     def message(self) -> dict[str, Any]:
         said = {name: "".join(pieces) for name, pieces in self._texts.items()}

@@ -69,6 +69,8 @@ def command_line(names, command, chosen, tmp_path):
         elif isinstance(param.type, ReadPath) and param.required and param.name not in VALUES:
             line += given(param, tmp_path / "other.jsonl")
         elif param.required:
+            if getattr(param.type, "exists", False):
+                (tmp_path / "other-output").touch()
             line += given(param, VALUES.get(param.name, tmp_path / "other-output"))
     return line
 

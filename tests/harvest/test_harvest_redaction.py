@@ -64,6 +64,10 @@ FOUND = {
     "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXX": "[key]",
     "whsec_abcdefghijklmnop1234 ya29.a0AfH6SMBx-abcdefghij": "[key] [key]",
     "bot 123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1": "bot [key]",
+    "Cookie: session=abcdef01; theme=dark\nPIN: 4711, my pw is hunter2": "Cookie: [key]\nPIN: [key], my pw is [key]",
+    "AKIAIOSFODNN7\nEXAMPLE": "[key]",
+    "ghp_abcdefghijklmnopq\r\n  rst0123456789\nthanks": "[key]\nthanks",
+    "jwt: eyJhbGciOiJIUzI1NiJ9.eyJzdWIi\nOiIxMjM0In0.dozjgNryP4J3jVmN": "jwt: [key]",
     "my key: sk-proj-abcdefgh\nij0123456789xyz": "my key: [key]",
     "sk-pr\u200boj-abcdefgh\u20110123456789": "[key]",
     "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIE-\n-----END RSA PRIVATE KEY-----": "[key]",
@@ -179,6 +183,39 @@ def test_no_part_of_a_call_escapes_the_redactor(tmp_path):
     assert SECRET.encode() not in on_disk
     assert b"[email]" in on_disk
     assert len(conversation.id) == 32  # salted: it may be a person's address
+
+
+def test_only_what_holds_messages_together_is_exempt_and_only_at_its_own_level():
+    deep = {"id": SECRET, "type": SECRET, "role": SECRET, "call_id": SECRET, "tool_call_id": SECRET}
+    made = {"id": "c-4155552671", "type": "function", "function": {"name": "f", "arguments": deep, "id": SECRET}}
+    part = {"type": "tool_use", "id": SECRET, "tool_use_id": SECRET, "input": deep}
+    messages = (
+        {"role": "user", "id": "m-4155552671", "content": [part, {"type": SECRET, "text": "x"}]},
+        {"role": "tool", "tool_call_id": "c-4155552671", "content": json.dumps(deep)},
+    )
+    one = call(
+        f"run of {SECRET}",
+        *messages,
+        replies=[assistant("", tool_calls=[made], extra=deep)],
+        tools=({"type": "function", "function": {"name": "f", "parameters": deep}},),
+        parameters={"metadata": deep},
+        model=f"model-of-{SECRET}",
+        source=SECRET,
+        response_id=SECRET,
+        shown=messages,
+    )
+    [kept], _ = recorded(one, redact=redact_patterns)
+    assert SECRET not in repr(kept)
+    assert (kept.messages[0]["role"], kept.messages[0]["id"]) == ("user", "m-4155552671")
+    assert kept.messages[0]["content"][0]["type"] == "tool_use"
+    assert kept.messages[1]["tool_call_id"] == kept.replies[0]["tool_calls"][0]["id"] == "c-4155552671"
+    assert kept.tools[0]["type"] == "function"
+
+
+def test_a_password_in_a_mapping_shows_only_beside_its_name():
+    made = {"id": "c", "function": {"name": "f", "arguments": {"password": "correct-horse-battery", "user": "ann"}}}
+    [kept], _ = recorded(call("1", replies=[assistant("", tool_calls=[made])]), redact=redact_patterns)
+    assert kept.replies[0]["tool_calls"][0]["function"]["arguments"] == {"password": "[key]", "user": "ann"}
 
 
 def test_json_stays_json_and_messages_keep_what_holds_them_together():

@@ -206,7 +206,7 @@ class _Session:
         if exchange.drafts:
             before = list(self.kept), list(self.chat.said), self.acknowledged, self.response, self.summarized
             for draft in exchange.drafts:
-                self._exchange(draft)
+                self._exchange(draft, is_last=draft is exchange.drafts[-1])
             self.chat.abandoned.append(self.chat.said)
             self.kept, self.chat.said, self.acknowledged, self.response, self.summarized = before
         self._say("user", exchange.said)

@@ -53,6 +53,8 @@ class Spoken:
 class Agreement:
     matched: int = 0
     """Messages that are the same."""
+    steps: int = 0
+    """How many of them are calls of tools, or results."""
     edits: list[tuple[int, Known]] = field(default_factory=list)
     """Places in the history whose message is known in another wording."""
     left: int = 0
@@ -75,6 +77,7 @@ def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
         said = history[place]
         if said.own in each.keys:
             found.matched += 1
+            found.steps += is_step(said.body)
             is_guess = False
         elif is_step(each.body) and not is_step(said.body):
             each, then = then, next(above, None)  # a history that leaves out the steps

@@ -127,7 +127,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         create_private(self.path)
-        writable = os.access(self.path, os.W_OK)
+        writable = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)  # SQLite writes beside it
         connection = self._connect("mode=rw" if writable else self._read_only())
         try:
             self._patiently(lambda: _prepare(connection, writable=writable))

@@ -42,7 +42,7 @@ class SpokenMessage:
 
 def branches(db: sqlite3.Connection, conversation: int) -> Iterator[StoredMessage]:
     """The messages of a conversation, whichever branch they are on."""
-    for id, parent, said, own, role, body in db.execute(_BRANCHES, (conversation,)):
+    for id, parent, said, own, role, body in db.execute(_BRANCHES, (conversation,)).fetchall():
         yield StoredMessage(id=id, parent=parent, said=said, own=own, role=role, body=body)
 
 

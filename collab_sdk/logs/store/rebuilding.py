@@ -35,6 +35,8 @@ AT_THE_END = 5
 """What it is worth that a history goes on from the latest answer: of what was said twice, the last is meant."""
 MOST_SUMMARIES = 2
 """Messages that may stand for what was said before a window: a summary, and what the assistant says to it."""
+SAME_VOICE = 0.5
+"""What it is worth that a message was said under the same prompt, where little else tells."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
@@ -54,6 +56,8 @@ class Node:
     wrapped: str | None = None
     """How the model was sent it, in a template, where its plain wording came later."""
     touched: int = 0
+    voices: set[int] = field(default_factory=set)
+    """Those that had it in their history, or said it."""
 
     @property
     def role(self) -> str:
@@ -121,23 +125,34 @@ def _in_turn(tree: Tree) -> Iterator[StoredCall]:
     """The calls in order, none before the one whose answer it has in its history: clocks jump, and workers differ."""
     calls = sorted(tree.calls, key=lambda call: call.order if call.ended else (0.0, call.id))
     given: dict[Any, StoredCall] = {}
+    saying: Counter[bytes] = Counter()
     for call in reversed(calls):
         if call.is_answered:
-            given |= {(_asked(tree, _sent(tree, call)), tree.bodies[reply].own): call for reply in call.replies}
+            owns = {tree.bodies[reply].own for reply in call.replies}
+            given |= {key: call for own in owns for key in ((_asked(tree, _sent(tree, call)), own), own)}
             given |= {call.response: call} if call.response else {}
+            saying.update(owns)
+
+    def before(call: StoredCall) -> StoredCall | None:
+        """The call that gave the last answer in a history; the person's message may have been sent in other words."""
+        answered = _answered(tree, _sent(tree, call))
+        if call.previous or answered is None:
+            return given.get(call.previous)
+        return given.get(answered) or (given.get(answered[1]) if saying[answered[1]] == 1 else None)
+
     told: set[int] = set()
     for call in calls:
         waiting = [call]
         while waiting:
             last = waiting[-1]
-            before = given.get(last.previous or _answered(tree, _sent(tree, last)))
-            if before is None or before.id in told or before in waiting:
+            giver = before(last)
+            if giver is None or giver.id in told or giver in waiting:
                 waiting.pop()
                 if last.id not in told:
                     told.add(last.id)
                     yield last
             else:
-                waiting.append(before)
+                waiting.append(giver)
 
 
 def _sent(tree: Tree, call: StoredCall) -> int | None:
@@ -181,6 +196,8 @@ class _Known:
         asked: defaultdict[int, set[bytes]] = defaultdict(set)
         growing: set[int] = set()
         for call in calls:
+            if call.is_side:
+                continue
             history = self._tree.history(call)
             said = [each for each in history if each.is_said]
             voice = self._voices.of(history, call)
@@ -200,9 +217,12 @@ class _Known:
             history, replies = self._shown(call, history, replies)
         laid = Laid(call, len(self.laid), voice, self.root)
         said = [each for each in history if each.is_said]
-        before = self._before(call, said, voice)
+        before = self._before(call, said)
         if before is not None:
             self._add(laid, history, before)
+        elif (called := self._calling(said, voice)) is not None:
+            self._add(laid, history, called[1], since=called[0])
+            laid.is_short = True
         elif not self._is_known(laid, history):
             self._join(laid, history, _ordered(said))
         for reply in replies if call.is_answered else ():
@@ -217,8 +237,10 @@ class _Known:
                 break
             node.touched = laid.place + 1
             node.passed += 1
+            node.voices.add(laid.voice)
         for reply in laid.replies:
             reply.touched = laid.place + 1
+            reply.voices.add(laid.voice)
         if laid.call.response:
             self._by_response[laid.call.response] = laid
         if laid.call.is_answered and not laid.is_errand:
@@ -238,13 +260,13 @@ class _Known:
         others = replies[1:] if replies and replies[0].own == answer.own else []
         return [*systems[:1], *before], [answer, *others]
 
-    def _before(self, call: StoredCall, said: Sequence[StoredBody], voice: int) -> Node | None:
+    def _before(self, call: StoredCall, said: Sequence[StoredBody]) -> Node | None:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
             return laid.end if laid else self._latest
         if not _is_next(call):
-            return self._calling(said[0], voice) if said else None
+            return None
         answered = (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered)
         latest = next(answered, self.root)
         begun = latest  # an attempt that broke off is no end of a turn
@@ -253,17 +275,36 @@ class _Known:
         is_begun = begun is not latest and begun.parent is not None and said and said[0].own in begun.keys
         return begun.parent if is_begun else latest
 
-    def _calling(self, result: StoredBody, voice: int) -> Node | None:
-        """The message that called the tool, where a window begins with its result."""
-        id = result.body.get("tool_call_id") if result.body.get("role") == "tool" else None
-        end = self._latest_of.get(voice, self.root)
-        return next((node for node in end.upward() if id and id in _call_ids(node.body)), None)
+    def _calling(self, said: Sequence[StoredBody], voice: int) -> tuple[int, Node] | None:
+        """Where the first result of a tool goes whose call the history has not, and its place: a window begins there.
 
-    def _add(self, laid: Laid, history: Sequence[StoredBody], before: Node) -> None:
-        node = before
+        What stands before it is a summary.
+        """
+        place = next((n for n, each in enumerate(said) if is_step(each.body)), len(said))
+        if place > MOST_SUMMARIES or place == len(said) or said[place].body.get("role") != "tool":
+            return None
+        id = said[place].body.get("tool_call_id")
+        end = self._latest_of.get(voice, self.root)
+        if id and str(id) in _call_ids(end.body):
+            return place, end
+        for node in end.upward():
+            if (
+                node.role == "tool"
+                and node.parent
+                and node.body.get("tool_call_id") == id
+                and said[place].own in node.keys
+            ):
+                return place, node.parent
+        return None
+
+    def _add(self, laid: Laid, history: Sequence[StoredBody], before: Node, *, since: int = 0) -> None:
+        """Lay a history below a message, `since` one of those that were said."""
+        node, place = before, -1
         for each in history:
-            node = self._below(node, each) if each.is_said else node
-            laid.placed.append((each, node if each.is_said else None))
+            place += each.is_said
+            is_added = each.is_said and place >= since
+            node = self._below(node, each) if is_added else node
+            laid.placed.append((each, node if is_added else None))
         laid.tip = node
 
     def _is_known(self, laid: Laid, history: Sequence[StoredBody]) -> bool:
@@ -330,7 +371,7 @@ class _Known:
 
     def _best(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
         """The last message of a history that is known, where it is, and how far the two agree."""
-        ends = {self._latest, self._latest_of.get(voice)}
+        ends = {*_ends(self._latest), *_ends(self._latest_of.get(voice, self.root))}
         best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
         worth = 0.0
         for place in range(len(said) - 1, max(-1, len(said) - 1 - LOOKED_BACK), -1):
@@ -338,9 +379,11 @@ class _Known:
             nodes = sorted(self._nodes.get(said[place].own, ()), key=lambda node: node.touched, reverse=True)
             for node in nodes[:SAME]:
                 seen = agreement(said[: place + 1], node.upward())
-                value = _worth(seen, unseen, said, node)
-                if value and node in ends:
-                    value += AT_THE_END
+                reworked = int(
+                    bool(unseen) and any(is_alike(said[place + 1].body, each.body) for each in node.children)
+                )
+                value = _worth(seen, unseen - reworked, said, node, is_end=node in ends)
+                value += SAME_VOICE if value and voice in node.voices else 0
                 if value > worth:
                     best, worth = (place, node, seen), value
             if best[2] is not None and best[1] in ends and not best[2].left and not unseen:
@@ -363,11 +406,13 @@ class _Known:
             if message.own in child.keys:
                 return child
         if message.body.get("role") == "assistant":
-            for child in reversed(parent.children):
-                if child.given and not child.passed and is_alike(message.body, child.body):
-                    _take_edit(child, Spoken(message.own, message.body))
-                    self._nodes[message.own].append(child)
-                    return child
+            given = [child for child in parent.children if child.given and not child.passed]
+            alike = [child for child in given if is_alike(message.body, child.body)]
+            if alike:
+                child = max(alike, key=_is_finished)
+                _take_edit(child, Spoken(message.own, message.body))
+                self._nodes[message.own].append(child)
+                return child
         return self._new(parent, message)
 
     def _new(self, parent: Node, message: StoredBody) -> Node:
@@ -441,7 +486,7 @@ def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[i
             return
 
 
-def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node) -> float:
+def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node, *, is_end: bool) -> float:
     """How good an agreement is; 0 for none.
 
     Where a window begins, what stands before it must be a summary, and be short. One message alone is no agreement in
@@ -451,8 +496,11 @@ def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node) -> 
         return 0
     if seen.matched == 1 and not seen.is_whole and node.role == "user" and (len(said) == 1 or seen.left):
         return 0
+    if seen.left and not is_end and seen.matched - seen.steps < 2 and not is_summary(said[0].body):
+        return 0
     value = 2.0 * seen.matched - 0.5 * len(seen.edits) - 3 * seen.left - 2 * unseen
-    return max(value + (2 if seen.is_whole else 0), 0.1) if seen.matched else 0
+    value = max(value + (2 if seen.is_whole else 0), 0.1) if seen.matched else 0
+    return value + AT_THE_END if value and is_end else value
 
 
 def _take_edit(node: Node, said: Spoken) -> None:
@@ -474,6 +522,15 @@ def _take_edit(node: Node, said: Spoken) -> None:
 def _is_cut(text: str, cut: str) -> bool:
     """Whether it is the beginning of the text."""
     return text.startswith(cut.rstrip(" .…[]()").removesuffix("truncated").rstrip())
+
+
+def _ends(latest: Node) -> Iterator[Node]:
+    """Where a chat may go on: from its last answer, and if that broke off, from the one before."""
+    for node in latest.upward():
+        if node.role == "assistant" and (node is latest or not is_step(node.body)):
+            yield node
+            if not node.given or _is_finished(node):
+                return
 
 
 def _is_next(call: StoredCall) -> bool:
@@ -596,15 +653,15 @@ class _Reading:
 
     def _repeated_errands(self) -> set[Laid]:
         """Calls whose last message comes again and again, and leads nowhere: the app's own, not the person's."""
-        dead: defaultdict[str, list[Laid]] = defaultdict(list)
+        asked: defaultdict[str, list[Laid]] = defaultdict(list)
         for laid in self._laid:
-            has_context = laid.tip.parent is not self._known.root
-            if laid.tip.role == "user" and has_context and not any(_is_gone_on_from(reply) for reply in laid.replies):
-                dead[plain(laid.tip.body)].append(laid)
+            if laid.tip.role == "user" and laid.tip.parent is not self._known.root:
+                asked[plain(laid.tip.body)].append(laid)
         return {
             laid
-            for text, calls in dead.items()
+            for text, calls in asked.items()
             if len({laid.tip for laid in calls}) > 1 and len(text.split()) > 3
+            if not any(_is_gone_on_from(reply) for laid in calls for reply in laid.replies)
             for laid in calls
         }
 
@@ -630,13 +687,20 @@ class _Reading:
         is_short = any(laid.is_short for part in (*chain, strand) for laid in part.calls)
         return (
             (is_short or strand.voice in self._known.last_alone)
+            and not any(map(_tells_all, strand.calls))
             and strand.begin > max(laid.place for laid in last.calls)
-            and (strand.voice == last.voice or {strand.voice, last.voice} <= self._confirmed)
+            and (strand.voice == last.voice or self._may_take_turns(chain, strand))
             and _model(strand.end) == _model(last.end)
             and not any(is_errand(plain(each.path[0].body)) for each in (strand, last))
             and not _quotes_strand(strand, last)
             and not _quotes_strand(last, strand)
         )
+
+    def _may_take_turns(self, chain: Sequence[_Strand], strand: _Strand) -> bool:
+        """Whether two voices may speak in one chat: each in some of it, and neither for the other."""
+        if not {strand.voice, chain[-1].voice} <= self._confirmed:
+            return False
+        return not any(_is_about(strand, part) or _is_about(part, strand) for part in chain)
 
     def _rank(self, chain: Sequence[_Strand], chains: Sequence[Sequence[_Strand]]) -> tuple[Any, ...]:
         exchanges = sum(strand.exchanges for strand in chain)
@@ -644,6 +708,7 @@ class _Reading:
         about = sum(any(_is_about(strand, other) for other in others) for strand in chain)
         return (
             any(strand.end.call.shown is not None for strand in chain),
+            any(_is_talked_on(strand) for strand in chain),
             not any(is_errand(plain(strand.path[0].body)) for strand in chain),
             2 * about <= len(chain),
             exchanges,
@@ -811,6 +876,17 @@ def _first(node: Node) -> Node:
 
 def _is_gone_on_from(node: Node) -> bool:
     return node.passed > 0
+
+
+def _is_talked_on(strand: _Strand) -> bool:
+    """Whether a later history has one of its answers: what the app asks for beside a chat is not gone on from."""
+    return any(_is_gone_on_from(reply) and not is_step(reply.body) for laid in strand.calls for reply in laid.replies)
+
+
+def _tells_all(laid: Laid) -> bool:
+    """Whether its history begins with a chat and goes on for more than a message: nothing was said before that."""
+    is_joined = laid.call.previous or _is_next(laid.call) or laid.is_short
+    return not is_joined and sum(node.role == "user" for node in laid.tip.upward()) > 1
 
 
 def _model(laid: Laid) -> str | None:

@@ -245,10 +245,12 @@ _NEXT = "SELECT id, CAST(name AS BLOB), active FROM conversations WHERE id > ? O
 
 
 def _find(db: sqlite3.Connection, query: str, value: object) -> _Row | None:
-    for id, name, active in db.execute(query, (value,)):
-        readable = bytes(name or b"").decode("utf-8", "replace")
-        return _Row(id=id, name=readable, active=active if isinstance(active, float) else 0.0)
-    return None
+    found = db.execute(query, (value,)).fetchone()
+    if found is None:
+        return None
+    id, name, active = found
+    readable = bytes(name or b"").decode("utf-8", "replace")
+    return _Row(id=id, name=readable, active=active if isinstance(active, float) else 0.0)
 
 
 def _describe(row: _Row, tree: Tree, read: _Read) -> StoredChat:

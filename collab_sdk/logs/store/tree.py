@@ -16,6 +16,13 @@ _CALLS = """
     WHERE calls.conversation = ?1 OR calls.id = ?2 ORDER BY ended, depth, tie
 """
 
+_KINDS = {
+    **dict.fromkeys(("run", "conversation", "status", "source", "details"), str),
+    **dict.fromkeys(("error", "model", "user", "response", "previous"), str | None),
+    **dict.fromkeys(("started", "ended"), float),
+}
+"""What SQLite does not see to: a file from outside may have bytes where text should be."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredCall:
@@ -114,6 +121,9 @@ def read_calls(db: sqlite3.Connection, *, conversation: int | None = None, call:
 
 
 def _call(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredCall:
-    replies = db.execute("SELECT message FROM replies WHERE call = ? ORDER BY position", (row[0],))
     names = (field.name for field in fields(StoredCall) if field.name != "replies")
-    return StoredCall(**dict(zip(names, row, strict=True)), replies=tuple(message for [message] in replies))
+    values = dict(zip(names, row, strict=True))
+    if not all(isinstance(values[name], kind) for name, kind in _KINDS.items()):
+        raise InputError("a call is not as it was stored; the file was damaged or changed")
+    replies = db.execute("SELECT message FROM replies WHERE call = ? ORDER BY position", (row[0],))
+    return StoredCall(**values, replies=tuple(message for [message] in replies))

@@ -18,9 +18,9 @@ _OF_THE_CHAT = """
     above chat_history chats? conversations? dialogues? discussion exchange history messages? transcript
 """
 _AIMS = r"""
-    categor\w+ classif\w+ condense emoji evaluat\w+ facts follow[-\s]?ups? grade guard\w* harm\w* headings? intents?
+    categor\w+ classif\w+ condense emoji evaluat\w+ extract\sfacts follow[-\s]?ups? grade guard\w* harm\w* headings? intents?
     judge keywords? label memor(?:y|ies) moderat\w+ name queries rat(?:e|ing) rephrase rewrite
-    rout(?:e|er|ing) safe scores? search\squer(?:y|ies) standalone subject\slines? suggested suggestions?
+    rout(?:e|er|ing) safe scores? search\squer(?:y|ies) standalone storing\sfacts subject\slines? suggested suggestions?
     summar(?:y|i[sz]e|ies) tags? titles? topics? toxic\w* unsafe
 """
 

@@ -92,6 +92,30 @@ def test_a_folder_that_was_there_keeps_its_mode(tmp_path, any_mode):
     assert stat.S_IMODE(shared.stat().st_mode) == 0o755
 
 
+@pytest.mark.parametrize("ending", ["-wal", "-journal", "-shm"])
+def test_what_others_may_have_put_beside_the_file_is_refused_and_not_touched(tmp_path, ending):
+    path, other = tmp_path / "chats.db", tmp_path / "other"
+    ConversationStore(path).close()
+    other.write_text("not SQLite's")
+    other.chmod(0o644)
+    beside = tmp_path / f"chats.db{ending}"
+    beside.symlink_to(other)
+    with pytest.raises(StoreError, match=f"chats.db{ending} is not a regular file: remove it"):
+        ConversationStore(path)
+    assert (other.read_text(), stat.S_IMODE(other.stat().st_mode)) == ("not SQLite's", 0o644)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs the right to give files away")
+def test_a_log_of_changes_that_another_user_put_there_is_refused(tmp_path):
+    path = tmp_path / "chats.db"
+    ConversationStore(path).close()
+    (tmp_path / "chats.db-wal").touch(0o600)
+    for file in tmp_path.iterdir():
+        os.chown(file, 1234 if file.suffix == ".db" else 4321, -1)
+    with pytest.raises(StoreError, match=r"chats\.db-wal belongs to another user: remove it"):
+        ConversationStore(path)
+
+
 def test_several_processes_write_at_once_and_nothing_is_lost_or_doubled(tmp_path):
     path = tmp_path / "chats.db"  # not even the file is there yet
     command = [sys.executable, "-c", WRITER, str(path)]
@@ -322,6 +346,7 @@ ODD = {
     "a reply that is nowhere": "UPDATE replies SET message = 99999 WHERE call = 2",
     "a circle": "UPDATE messages SET parent = id WHERE body LIKE '%odd%'",
     "details that are none": "UPDATE calls SET details = '7' WHERE run = 'run-1'",
+    "a model that is bytes": "UPDATE calls SET model = x'ff00' WHERE run = 'run-1'",
     "huge numbers": "UPDATE calls SET history = 9223372036854775807, tie = -9223372036854775808 WHERE run = 'run-1'",
 }
 
@@ -439,11 +464,13 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         ConversationStore(tmp_path / "file" / "chats.db")
 
 
-def test_a_store_that_may_only_be_read_is_read(tmp_path, monkeypatch):
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_store_that_may_only_be_read_is_read(tmp_path, monkeypatch, what):
     path = tmp_path / "chats.db"
     with ConversationStore(path) as store:
         store.record([recorded()])
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    kept = path if what == "file" else tmp_path
+    monkeypatch.setattr(os, "access", lambda path, mode: path != kept)
     with ConversationStore(path) as store:
         assert [chat.id for chat in store.conversations()] == ["c0"]
         with pytest.raises(StoreError, match="permission denied"):

@@ -60,7 +60,7 @@ def exchanges(draw, words, app, *, is_first=False, depth=0):
     tell that two first messages, or two answers to one, are of the same chat if it has no id.
     """
     shows_its_place = words.are_distinct and (app.history in ("whole", "response") or app.size >= 4)
-    is_whole = app.history in ("whole", "response")
+    is_whole, is_held = app.history in ("whole", "response"), app.history in ("response", "server")
     may_repeat = (is_whole or shows_its_place) and app.shown != "turn"
     steps = ()
     if (app.history not in ("window", "budget") or app.size >= 3) and app.shown != "turn":
@@ -90,8 +90,8 @@ def exchanges(draw, words, app, *, is_first=False, depth=0):
     rejected = tuple(draw(others)) if may_ask_anew else ()
     may_come_back = may_ask_anew and app.history == "whole" and app.clock == "steady"
     reconsidered = tuple(draw(others)) if may_come_back else ()
-    statuses = ["ok"] if rejected or reconsidered else ["ok"] * 9 + ["partial"]
-    may_rework = app.history not in ("response", "server") and not app.shown
+    statuses = ["ok"] if rejected or reconsidered or not may_retry or app.shown == "turn" else ["ok"] * 9 + ["partial"]
+    may_rework = (words.are_distinct or app.history == "whole") and not (is_held or app.shown)
     reworked = [None, None, None, f"{reply}\n\n-- The shoe shop", reply[:-1]]
     return Exchange(
         said=said,
@@ -118,31 +118,33 @@ def apps(draw, history, ids):
         ids = "named"
     marked = draw(st.booleans())
     clock = draw(st.sampled_from(["steady", "equal", "zero", "skewed", "jumping"])) if is_whole else "steady"
-    sides = []
-    if draw(st.booleans()):
+    system = draw(st.sampled_from(["none", "fixed", "fixed", "time", "facts"]))
+    sides = ()
+    if (marked or clock == "steady") and draw(st.booleans()):
         allowed = list(SIDES)
         if not marked and (is_stateless or ids == "none"):
             allowed = SIDES_ALONE
-        if clock != "steady" and not marked:
-            allowed = SIDES_ALONE
-        sides = draw(st.lists(st.sampled_from(allowed), max_size=3, unique=True))
+        elif not marked and system == "none":  # nothing tells a request for a title from the person's last message
+            allowed = [name for name in SIDES if name not in APPENDED]
+        sides = tuple(draw(st.lists(st.sampled_from(allowed), max_size=3, unique=True)))
     return App(
         history=history,
         size=size,
         summary=draw(st.sampled_from(["system message", "system prompt", "user", "assistant", "pair", "acknowledged"])),
-        system=draw(st.sampled_from(["none", "fixed", "fixed", "time", "facts"])),
+        system=system,
         template=not shown and history in ("whole", "summary") and draw(st.integers(0, 3)) == 0,
         shown=shown,
         ids=ids,
         clock=clock,
-        sides=tuple(sides),
+        sides=sides,
         marked=marked,
     )
 
 
 @st.composite
 def stories(draw, app, *, number, longest):
-    are_distinct = app.ids == "none" or app.template or app.clock != "steady" or draw(st.booleans())
+    is_short = app.history == "window" and app.size < 3
+    are_distinct = is_short or app.ids == "none" or app.template or app.clock != "steady" or draw(st.booleans())
     words = Words(draw, are_distinct=are_distinct, first=1000 * number)
     is_greeted = app.history != "budget" and app.size > 1 and app.shown != "turn"  # else no call holds it
     greeting = draw(st.sampled_from(["", "", "Hello! How can I help?"])) if is_greeted else ""

@@ -1,7 +1,6 @@
 """A wrapped Anthropic client does what it did before, and what it did is in the store."""
 
 import asyncio
-import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +74,6 @@ class Watched:
 
     @property
     def calls(self) -> list[Any]:
-        gc.collect()
         assert self.recorder.flush(10)
         assert self.recorder.stats().failed == 0
         return self._store
@@ -233,6 +231,35 @@ def test_steps_of_the_providers_own_tools_are_left_out():
         assert [call.replies for call in app.calls] == [
             ({"role": "assistant", "content": "I look. Tea is fine."},),
         ] * 2
+
+
+def test_the_tool_runner_makes_one_chat_also_where_the_server_holds_the_history(tmp_path):
+    def look_up(order: int) -> str:
+        """The state of an order."""
+        return "shipped"
+
+    tool = anthropic.beta_tool(look_up)
+    asks = message(CALLS["content"][2], stop_reason="tool_use")
+
+    def reply(body: Any) -> Any:
+        content = body["messages"][-1]["content"]
+        return message(text("It is shipped."), id="msg_2") if isinstance(content, list) else asks
+
+    recorder = Recorder(tmp_path / "chats.db")
+    with ScriptedServer(answering(reply)) as server, anthropic.Anthropic(base_url=server.url, api_key="-") as client:
+        wrap(client, recorder)
+        for _ in client.beta.messages.tool_runner(**ASK, tools=[tool]):
+            pass
+        assert recorder.flush(10)
+    with ConversationStore(tmp_path / "chats.db") as store:
+        [chat] = store.conversations()
+    assert [(row.role, row.content) for row in chat.messages] == [
+        ("user", "hello there"),
+        ("assistant", ""),
+        ("tool", "shipped"),
+        ("assistant", "It is shipped."),
+    ]
+    recorder.close()
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -155,10 +155,11 @@ def test_summaries_of_an_agents_middleware_are_beside_the_chat_and_nobodys_words
             model, trigger=("messages", 4), keep=("messages", 2), summary_prompt="Sum up: {messages}"
         )
         app = agents.create_agent(model, [look_up], checkpointer=InMemorySaver(), middleware=[summarise])
-        says_in_turn(app, config, "a", "b", "c", "d", "e")
-    people = [line for call in kept.answers for line in shown(call) if line.startswith("user")]
-    assert set(people) == {f"user: {text}" for text in "abcde"}
-    assert [shown(call)[-2] for call in kept.answers] == [f"user: {text}" for text in "abcde"]
+        questions = ["a", "where is my order", "c", "d", "where is my order"]
+        says_in_turn(app, config, *questions)
+    asked = [[line for line in shown(call) if line.startswith("user")] for call in kept.answers]
+    assert [lines[-1] for lines in asked] == [f"user: {text}" for text in questions]
+    assert {line for lines in asked for line in lines} == {f"user: {text}" for text in questions}
     assert any(
         call.messages[0]["role"] == "system" and "summary" in call.messages[0]["content"] for call in kept.answers
     )

@@ -18,8 +18,10 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 from support.langchain_apps import (
     KeptCalls,
+    app_server,
     chain_with_history,
     chat_model,
+    chatbot,
     graph_of,
     harvest,
     kept_and_config,
@@ -376,9 +378,14 @@ def test_a_chain_that_refuses_without_its_model_is_shown():
     chain = RunnablePassthrough.assign(
         verdict=RunnableLambda(lambda given: given["input"]) | moderate
     ) | RunnableBranch((lambda given: given["verdict"] == "UNSAFE", lambda given: "Sorry, no."), says("never asked"))
-    kept = harvest(chain, {"input": "a bomb"}, **IN_SESSION)
-    assert [shown(call) for call in kept.answers] == [["user: a bomb", "assistant: Sorry, no."]]
-    assert kept.beside == ["UNSAFE"]
+    kept, _, config = kept_and_config()
+    for text in ("a bomb", "a big bomb"):
+        chain.invoke({"input": text}, config)
+    assert [shown(call) for call in kept.answers] == [
+        ["user: a bomb", "assistant: Sorry, no."],
+        ["user: a big bomb", "assistant: Sorry, no."],
+    ]
+    assert kept.beside == ["UNSAFE", "UNSAFE"]
 
 
 def test_what_no_model_said_in_a_chain_without_models_is_no_chat():
@@ -421,3 +428,32 @@ def test_where_only_some_nodes_are_to_be_kept_the_answer_is_theirs():
     kept = harvest(app, asked, only=["bot"], configurable={"thread_id": "t"})
     assert shown(kept.only) == ["user: tea?", "assistant: a draft", "assistant: the answer"]
     assert [reply["content"] for reply in harvest(app, asked, only=["draft"]).only.replies] == ["a draft"]
+
+
+def test_the_exchanges_of_a_graph_that_remembers_nothing_are_one_chat():
+    kept, _, config = kept_and_config()
+    with app_server() as server:
+        app = chatbot(chat_model(server)).copy(update={"checkpointer": None})
+        says_in_turn(app, config, "tea?", "where is my order", "milk?")
+    assert [call.shown_is_turn for call in kept.answers] == [False, True, True]
+    assert [shown(call) for call in kept.answers][1:] == [
+        ["user: where is my order", "assistant: 1 where is my order!"],
+        ["user: milk?", "assistant: 1 milk?!"],
+    ]
+    assert [message["role"] for message in kept.answers[1].messages] == ["user", "assistant", "tool"]
+
+
+@pytest.mark.parametrize(("decision", "saw"), [("fine", "a draft"), ("a better one", "a better one")])
+def test_a_draft_that_a_person_approves_or_rewrites_is_in_the_chat_once(decision, saw):
+    kept, _, config = kept_and_config()
+
+    def review(state: MessagesState) -> Any:
+        said = interrupt("is this fine?")
+        return {"messages": [] if said == "fine" else [AIMessage(said, id=state["messages"][-1].id)]}
+
+    draft = ("bot", lambda state: {"messages": [says("a draft").invoke(state["messages"])]})
+    app = graph_of(draft, ("review", review), checkpointer=InMemorySaver())
+    says_in_turn(app, config, "tea?")
+    app.invoke(Command(resume=decision), config)
+    assert shown(kept.answers[-1]) == ["user: tea?", f"assistant: {saw}"]
+    assert len(kept.answers) == (1 if decision == "fine" else 2)

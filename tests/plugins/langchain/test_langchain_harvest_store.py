@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 from collab_langchain import CollabCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command
 from support.cli import collab
-from support.langchain_apps import app_server, chain_with_history, chat_model, chatbot
+from support.langchain_apps import app_server, chain_with_history, chat_model, chatbot, graph_of
+from support.server import LoopbackServer
 
 from collab_sdk.logs.store import ConversationStore
 
@@ -88,3 +94,88 @@ def test_what_is_harvested_becomes_pairs(tmp_path):
     assert rows
     assert {row["conversation_id"] for row in rows} <= {"0", "1", "2", "3"}
     assert all(row["prompt"][0] == {"role": "user", "content": "a mocha please"} for row in rows)
+
+
+# What the person saw is what the store holds.
+
+
+def brain(body: Any) -> str:
+    prompt = " ".join(str(row["content"]) for row in body["messages"])
+    if "MODERATE" in prompt:
+        return "UNSAFE" if "bomb" in body["messages"][-1]["content"] else "SAFE"
+    if "Name this chat" in prompt or "Sum up" in prompt:
+        return "On drinks"
+    return f"an answer to {body['messages'][-1]['content'][-12:]}"
+
+
+def moderated(model: Any) -> Any:
+    def moderate(state: MessagesState) -> Any:
+        if model.invoke([("system", "MODERATE"), state["messages"][-1]]).text == "UNSAFE":
+            return Command(goto=END, update={"messages": [AIMessage("Sorry, no.")]})
+        return Command(goto="bot")
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("moderate", moderate, destinations=("bot", END))
+    graph.add_node("bot", lambda state: {"messages": [model.invoke([("system", "Be kind."), *state["messages"]])]})
+    graph.add_edge(START, "moderate")
+    return graph.compile(checkpointer=InMemorySaver())
+
+
+def windowed(model: Any) -> Any:
+    def bot(state: MessagesState) -> Any:
+        clock = ("system", f"There are {len(state['messages'])} messages.")
+        return {"messages": [model.invoke([clock, *state["messages"][-3:]])]}
+
+    return graph_of(("bot", bot), checkpointer=InMemorySaver())
+
+
+def titled(model: Any) -> Any:
+    def bot(state: MessagesState) -> Any:
+        reply = model.invoke([("system", "Be kind."), *state["messages"]])
+        model.invoke([*state["messages"], reply, ("user", "Name this chat.")])
+        return {"messages": [reply]}
+
+    return graph_of(("bot", bot), checkpointer=InMemorySaver())
+
+
+def summarised(model: Any) -> Any:
+    agents = pytest.importorskip("langchain.agents")
+    middleware = pytest.importorskip("langchain.agents.middleware")
+    summarise = middleware.SummarizationMiddleware(
+        model, trigger=("messages", 4), keep=("messages", 2), summary_prompt="Sum up: {messages}"
+    )
+    return agents.create_agent(model, [], checkpointer=InMemorySaver(), middleware=[summarise])
+
+
+@pytest.mark.parametrize("make", [moderated, windowed, titled, summarised])
+def test_a_graphs_chat_is_what_the_person_saw(tmp_path, make):
+    handler = CollabCallbackHandler(tmp_path / "chats.db", sync=True)
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+    saw = []
+    with LoopbackServer(brain) as server:
+        app = make(chat_model(server))
+        for text in ("tea?", "milk?", "a bomb?", "cocoa?", "bye"):
+            saw += [f"user: {text}"]
+            saw += [f"assistant: {app.invoke({'messages': [('user', text)]}, config)['messages'][-1].text}"]
+    chats = texts(tmp_path / "chats.db")
+    assert {name: [line for line in chat if not line.startswith("system")] for name, chat in chats.items()} == {
+        "t": saw
+    }
+
+
+@pytest.mark.parametrize("title", [None, "Name this chat: {history}"])
+def test_a_chains_chat_is_what_the_person_saw(tmp_path, title):
+    handler = CollabCallbackHandler(tmp_path / "chats.db", sync=True)
+    config: Any = {"callbacks": [handler], "metadata": {"session_id": "s"}}
+    saw: list[str] = []
+    with LoopbackServer(brain) as server:
+        model = chat_model(server)
+        chain = ChatPromptTemplate.from_template("So far: {history} Context: the menu. Question: {question}") | model
+        for text in ("tea?", "milk?", "cocoa?"):
+            reply = chain.invoke({"history": "\n".join(saw), "question": text}, config)
+            saw += [f"user: {text}", f"assistant: {reply.text}"]
+        if title:
+            (ChatPromptTemplate.from_template(title) | model).invoke({"history": "\n".join(saw)}, config)
+    assert texts(tmp_path / "chats.db") == {"s": saw}
+    with ConversationStore(tmp_path / "chats.db") as store:
+        assert len(store.side_calls("s")) == bool(title)

@@ -1,7 +1,6 @@
 """Responses of a wrapped OpenAI client become conversations, though the endpoint keeps their history itself."""
 
 import asyncio
-import gc
 import json
 from typing import Any
 
@@ -232,7 +231,6 @@ class Scripted:
 
     @property
     def calls(self) -> list[Any]:
-        gc.collect()
         assert self.recorder.flush(10)
         assert self.recorder.stats().failed == 0
         return self.store

@@ -72,7 +72,6 @@ class Watched:
 
     @property
     def calls(self) -> list[Any]:
-        gc.collect()
         assert self._recorder.flush(10)
         assert self._recorder.stats().failed == 0
         return self._store
@@ -403,6 +402,13 @@ def test_parallel_tool_calls_are_told_apart(pieces):
     ]
 
 
+def test_pieces_with_an_id_each_are_one_tool_call():
+    pieces = [piece(0, "c1", "f", ""), piece(0, "c2", None, '{"a":'), piece(0, "c3", None, "1}")]
+    call = streamed(*({"tool_calls": [each]} for each in pieces))
+    [use] = call.replies[0]["tool_calls"]
+    assert (use["id"], use["function"]) == ("c1", {"name": "f", "arguments": '{"a":1}'})
+
+
 @pytest.mark.parametrize("index", [0, None])
 def test_whole_tool_calls_without_ids_are_told_apart(index):
     call = streamed(*({"tool_calls": [piece(index, None, "f", text)]} for text in ('{"a":1}', '{"a":2}')))
@@ -456,6 +462,23 @@ def test_a_stream_that_the_app_leaves_is_recorded_as_far_as_it_was_read():
         with app.client.chat.completions.create(**ASK, stream=True) as stream:
             first_words(stream)
         assert [(call.status, texts(call)) for call in app.calls] == [("partial", ["hi, "])] * 2
+
+
+def test_a_stream_that_the_app_lets_go_of_is_partial_at_once():
+    async def main(client: AsyncOpenAI) -> None:
+        async for chunk in await client.chat.completions.create(**ASK, stream=True):
+            if chunk.choices[0].delta.content:
+                break
+
+    gc.disable()
+    try:
+        with Watched() as app:
+            first_words(app.client.chat.completions.create(**ASK, stream=True))
+            app.run(main)
+            assert app._recorder.flush(10)
+            assert [(call.status, texts(call)) for call in app._store] == [("partial", ["hi, "])] * 2
+    finally:
+        gc.enable()
 
 
 BROKEN_OFF = r"incomplete chunked read|Connection error"  # the first of older versions of the SDK
