@@ -15,7 +15,7 @@ from collab_sdk.harvest.sampling import Places
 from collab_sdk.logs.store import LoggedCall
 
 BATCH = 256
-SMALL = 32
+SMALL = 64
 """Calls in a batch while nobody waits for it: small ones hold the interpreter's lock only briefly."""
 AGE = 0.05
 """Seconds in which a queue is to be written, with as long a breath between the batches as that allows."""
