@@ -105,6 +105,12 @@ def test_plugins_and_the_cli_import_from_the_doors_of_the_core_and_nothing_deepe
     assert not deep
 
 
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_reaches_into_no_other_plugin(plugin):
+    found = {name for path in modules(f"plugins/{plugin}") for name in imported_modules(path)}
+    assert not {name for name in found if name.partition(".")[0] in set(PLUGINS) - {plugin} and "." in name}
+
+
 def is_public(module: str, name: str) -> bool:
     """Whether the name is in the `__all__` of the core itself, or of a module or package right below it."""
     if module.count(".") > 1:

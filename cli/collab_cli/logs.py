@@ -17,7 +17,6 @@ from collab_cli.terminal import Problems, note, printable
 from collab_cli.units import of
 from collab_sdk import read_conversations
 from collab_sdk.cache import forget, open_cache
-from collab_sdk.cache.forgetting import SHORTEST
 from collab_sdk.errors import InputError
 from collab_sdk.files import JsonlWriter, database_files
 from collab_sdk.harvest import salted_user
@@ -126,7 +125,7 @@ def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None
     type=CACHE_PLACE,
     metavar="WHERE",
     help="Delete the replies that hold what these users said from this cache, too: a directory or a URL. They are "
-    f"found by the text of messages of at least {SHORTEST} characters.",
+    "found by the text of the messages; short ones, such as thanks, are not looked for.",
 )
 @option("--yes", is_flag=True, help="Do not ask first.")
 def purge(

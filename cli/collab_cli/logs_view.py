@@ -33,7 +33,7 @@ SCHEMA = "collab/stored-chat/v1"
 INDENT, STEP = "    ", "  "
 LONGEST_ID = 64
 """Characters of an id that are not broken, so that it can be copied."""
-OTHER_COLUMNS = 45
+OTHER_COLUMNS = 56
 SIDE_COLUMN = 6
 
 
@@ -93,7 +93,7 @@ def _table(chats: Sequence[StoredChat], *, with_side_calls: bool) -> "Table":
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("id", min_width=_id_width(chats), overflow="fold")
+    table.add_column("id", width=_id_width(chats), overflow="fold")
     table.add_column("source", overflow="fold")
     table.add_column("turns", justify="right", no_wrap=True)
     if with_side_calls:

@@ -4,25 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
-from collab_sdk.harvest.completion import Answer
+from collab_sdk.harvest.answer import Answer, PartialAnswer
 from collab_sdk.harvest.kept import error_text
 from collab_sdk.harvest.recorder import Recorder
 from collab_sdk.logs.store import LoggedCall
 
 NOT_UNDERSTOOD = "the answer is in a form that is not known"
 STOPPED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
-
-
-class PartialAnswer(Protocol):
-    """An answer that is being streamed."""
-
-    def add(self, chunk: Any) -> None:
-        """Take a piece: an object of the SDK, or a `Loose` one that reads the same."""
-
-    def answer(self, *, at_end: bool = False) -> Answer:
-        """What has come so far; `at_end`: the stream ended by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,8 +3,8 @@
 import re
 
 _WORDS = re.compile(
-    rb"key|se(?:cret|nha)|token|p(?:ass|wd|hrase)|bearer|authorization|credential|mnemonic|kennwort|contrase"
-    rb"|mot de|wachtw|cookie|\bpw\b|\bpin\b"
+    rb"key|se(?:cret|nha)|token|p(?:ass|wd|hrase|w\b|in\b)|bearer|authorization|credential|mnemonic|kennwort|contrase"
+    rb"|mot de|wachtw|cookie"
 )
 _OTHER_WORDS = re.compile("asło|ароль|密码|密碼|パスワ-ド|비밀번호")
 

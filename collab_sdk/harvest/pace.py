@@ -6,7 +6,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-MOST = 32
+MOST = 64
 """Calls in a batch."""
 AGE = 0.05
 """Seconds in which a queue is to be written, with as long a breath between the batches as that allows."""
@@ -25,6 +25,10 @@ class Pace:
         """How many calls to write at once, of so many; `since` is when the oldest was queued."""
         batches = max(1, int((since + AGE - time.monotonic()) / (self._took + SHORTEST)))
         return min(MOST, -(-queued // batches))
+
+    def is_late(self, since: float) -> bool:
+        """Whether the oldest call has waited for longer than it should."""
+        return time.monotonic() > since + AGE
 
     def breath(self, queued: int, since: float) -> float:
         """Seconds to wait before the next batch."""

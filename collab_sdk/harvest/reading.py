@@ -6,7 +6,7 @@ from copy import copy
 from functools import cache
 from typing import Any
 
-from collab_sdk.harvest.completion import Loose
+from collab_sdk.harvest.answer import Loose
 from collab_sdk.harvest.exchange import NOT_UNDERSTOOD, Exchange
 
 UNREAD = "the app did not read the answer, or not as text"

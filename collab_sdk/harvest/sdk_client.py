@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from collab_sdk.harvest.completion import Loose
+from collab_sdk.harvest.answer import Loose
 from collab_sdk.harvest.exchange import ChatRequest, Exchange
 from collab_sdk.harvest.reading import watch_body, watch_closing, watch_stream
 from collab_sdk.harvest.recorder import Recorder

@@ -250,7 +250,8 @@ class Writer:
             if self._in_hand is None:
                 return ()
             size = min(BATCH, queued) if self._awaited else self._pace.batch(queued, self._in_hand)
-            return Yielding(self._queue.popleft()[1] for _ in range(size))
+            batch = [self._queue.popleft()[1] for _ in range(size)]
+            return batch if self._pace.is_late(self._in_hand) else Yielding(batch)
 
     def _breath(self) -> float:
         """Seconds to wait before the next batch."""

@@ -9,16 +9,20 @@ from typing import Any, TypeVar
 
 from anthropic._base_client import AsyncAPIClient, SyncAPIClient
 
-from collab_anthropic.answers import PartialMessage, message_answer
-from collab_anthropic.blocks import messages_of, prefill_of, system_messages, tools_of
 from collab_sdk.errors import UsageError
 from collab_sdk.harvest import (
     ChatRequest,
+    PartialMessage,
     Recorder,
     SdkRequest,
+    block_messages,
+    block_tools,
     conversation_id_in,
     kept_parameters,
+    message_answer,
+    prefill_in,
     record_client,
+    system_messages,
 )
 from collab_sdk.logs import LoggedCall
 
@@ -54,8 +58,8 @@ def _begin(recorder: Recorder, request: SdkRequest) -> ChatRequest | None:
 
 def _messages_request(body: Mapping[str, Any]) -> ChatRequest:
     metadata = body.get("metadata") or {}
-    messages = messages_of(body["messages"])
-    prefill = prefill_of(body["messages"])
+    messages = block_messages(body["messages"])
+    prefill = prefill_in(body["messages"])
     form = body.get("output_format") or (body.get("output_config") or {}).get("format")
     call = LoggedCall(
         run_id=uuid.uuid4().hex,
@@ -66,7 +70,7 @@ def _messages_request(body: Mapping[str, Any]) -> ChatRequest:
         source="anthropic",
         model=body.get("model"),
         parameters=kept_parameters({**body, "stop": body.get("stop_sequences"), "response_format": form}),
-        tools=tools_of(body.get("tools") or ()),
+        tools=block_tools(body.get("tools") or ()),
         user=metadata.get("user_id"),
     )
     return ChatRequest(call=call, read=partial(message_answer, prefill=prefill), partial=PartialMessage(prefill))

@@ -136,12 +136,18 @@ def matching(calls: Sequence[EndedCall], transcript: Transcript) -> EndedCall | 
 
 
 def guess(calls: Sequence[EndedCall], *, is_failed: bool) -> EndedCall | None:
-    """The last that was no tool step; in a run that failed, what was going on then."""
+    """The last that was no tool step; in a run that failed or was broken off, what was going on then."""
+    if is_failed:
+        calls = [call for call in calls if not call.is_hidden]
     outputs = [call for call in calls if not call.is_tool_step] or list(calls)
     if is_failed:
         going_on = [call for call in calls if call.record.status != "ok"]
-        outputs = [call for call in going_on if call.record.replies] or going_on or outputs
+        outputs = sorted(going_on, key=_said) or outputs
     return outputs[-1] if outputs else None
+
+
+def _said(call: EndedCall) -> int:
+    return sum(len(str(reply["content"])) for reply in call.record.replies)
 
 
 def _node(call: EndedCall) -> str | None:

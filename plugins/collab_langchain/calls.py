@@ -32,6 +32,8 @@ class StartedCall:
     previous_response: str | None
     is_internal: bool
     """A middleware's own."""
+    is_hidden: bool
+    """The app keeps its tokens from the stream, so nobody sees it as it comes."""
     started: float
     pieces: list[ChatGenerationChunk | str] = field(default_factory=list)
     """Of its reply, as far as that has been streamed."""
@@ -48,6 +50,7 @@ class EndedCall:
     """Of all its replies."""
     is_explicit: bool
     """Whether it is named which conversation it belongs to, whatever its root run belongs to."""
+    is_hidden: bool
 
     @property
     def is_tool_step(self) -> bool:
@@ -62,6 +65,7 @@ def started_call(
     arguments: Mapping[str, Any],
     metadata: Mapping[str, Any],
     is_internal: bool,
+    is_hidden: bool,
     now: float,
 ) -> StartedCall:
     """`arguments` are all those of the model and its provider, of which few may be kept."""
@@ -76,6 +80,7 @@ def started_call(
         node=metadata.get("langgraph_node"),
         previous_response=arguments.get("previous_response_id"),
         is_internal=is_internal,
+        is_hidden=is_hidden,
         started=now,
     )
 
@@ -128,7 +133,7 @@ def _ended(
         metadata={} if call.node is None else {"node": call.node},
     )
     marks = frozenset(mark for message, _ in replies for mark in marks_of(message))
-    return EndedCall(record=record, marks=marks, is_explicit=call.identity.is_explicit)
+    return EndedCall(record=record, marks=marks, is_explicit=call.identity.is_explicit, is_hidden=call.is_hidden)
 
 
 def _status_after(error: BaseException, came: bool) -> str:

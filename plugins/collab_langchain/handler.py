@@ -14,14 +14,18 @@ from langchain_core.outputs import LLMResult
 
 from collab_langchain.calls import started_call
 from collab_langchain.identity import NOBODY, identity
-from collab_langchain.runs import AppRun, Root, Runs
+from collab_langchain.runs import AppRun, Runs
 from collab_langchain.snapshot import openai_dicts
+from collab_langchain.telling import Root
 from collab_sdk.harvest import IGNORE_TAG, CallContext, CallStore, Recorder, RecorderStats, suppressed
 from collab_sdk.logs import LoggedCall
 
 PENDING_LIMIT = 10_000
 INTERNAL_MARKS = ("lc_source", "lc_internal_call")
 """Metadata by which LangChain's middleware marks calls of its own: summaries, tool selection, tool emulation."""
+
+HIDING_TAGS = frozenset({"nostream", "langsmith:nostream"})
+"""By which an app tells LangGraph to keep a call's tokens from its stream."""
 
 
 def _quiet(callback: Callable[..., None]) -> Callable[..., Any]:
@@ -241,6 +245,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
             arguments=details.get("invocation_params") or {},
             metadata=metadata,
             is_internal=any(mark in metadata for mark in INTERNAL_MARKS),
+            is_hidden=not HIDING_TAGS.isdisjoint(tags),
             now=now,
         )
         self._runs.start(call, above.root if above else None)

@@ -1,59 +1,25 @@
 """The runs of an app that are going on, and what of them is to be recorded when they end."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
 
-from collab_langchain.answers import Exchange, Nodes, matching
+from collab_langchain.answers import matching
 from collab_langchain.calls import EndedCall, StartedCall, broken_off_call, ended_call, reply_marks
-from collab_langchain.chats import Chats, Exchanged
 from collab_langchain.identity import Identity
-from collab_langchain.transcripts import Row, Transcript, question_in, texts_in, transcript_of
+from collab_langchain.telling import Root, Telling, errand
+from collab_langchain.transcripts import transcript_of
 from collab_sdk.logs import LoggedCall
 
 CALLS_OF_A_ROOT = 64
 """How many calls back the answer of a root run is looked for."""
 ENDED = 4096
-"""Of so many runs that have ended it is remembered what they belonged to, and of so many conversations the end."""
-BEGINNING = 12
-"""Characters of a prompt that a chain has in common from call to call."""
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Root:
-    """A run that no other has started: an answer in the making."""
-
-    run_id: UUID
-    identity: Identity
-    started: float
-    is_chain: bool
-    """Else a tool or retriever by itself, whose output is no answer to a person."""
-    is_ignored: bool
-    is_chosen: bool
-    """Only some of its calls are wanted: the answer is one of them, whatever the run returns."""
-    name: str = ""
-    question: Row | None = None
-    given: Mapping[str, str] = field(default_factory=dict)
-    is_graph: bool = False
-    pending: set[UUID] = field(default_factory=set)
-    calls: deque[EndedCall] = field(default_factory=deque)
-    left_out: set[str] = field(default_factory=set)
-    """Marks of replies that the app wants left out."""
-    over: bool = False
-    """It has returned before its calls, and nothing that tells which of them answers."""
-    is_answered: bool = False
-    is_given_up: bool = False
-    told: bool = False
-    """Its answer is recorded; calls that are still pending are the app's own errands."""
-
-    def take(self, inputs: Any) -> None:
-        self.question, self.given = question_in(inputs), texts_in(inputs)
+"""Of so many runs that have ended it is remembered what they belonged to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +61,7 @@ class Runs:
         self._calls: dict[UUID, _Pending] = {}
         self._ended: dict[UUID, AppRun] = {}
         self._left_out: dict[UUID, Root] = {}
-        self._answers: dict[str, tuple[str | None, str]] = {}
-        self._nodes = Nodes()
-        self._chats = Chats()
+        self._telling = Telling()
         self._process = os.getpid()
 
     def get(self, run_id: UUID | None) -> AppRun | None:
@@ -114,7 +78,7 @@ class Runs:
         if root is not None and root.told and (root.is_given_up or not root.is_answered):  # it goes on all the same
             root = None
         if root is not None:
-            root.pending.add(call.run_id)
+            root.pending[call.run_id] = None
         self._calls[call.run_id] = _Pending(call, root)
 
     def leave_out(self, run_id: UUID, root: Root) -> None:
@@ -154,16 +118,16 @@ class Runs:
             root.take(inputs)
         if error is not None and not _is_control_flow(error):
             self._break_off(root, now)
-            return self._told(root, None, now, is_failed=True)
+            return self._telling.told(root, None, now, is_failed=True)
         transcript = transcript_of(root.question, output, _is_reply_of(root)) if root.is_chain else None
         if transcript is None or matching(list(root.calls), transcript) is None:
             if self._is_broken_off(root, output):
                 self._break_off(root, now)
-                return self._told(root, None, now, is_failed=True)
+                return self._telling.told(root, None, now, is_failed=True)
             if transcript is None and root.pending:
                 root.over = True
                 return []
-        return self._told(root, transcript, now)
+        return self._telling.told(root, transcript, now)
 
     def abandon(self, run_id: UUID, now: float) -> list[LoggedCall]:
         """The task that made a call is cancelled: what had come of it."""
@@ -185,8 +149,8 @@ class Runs:
             if run.is_root:
                 run.root.is_given_up = True
                 self._break_off(run.root, now)
-                records += self._told(run.root, None, now, is_failed=True)
-        remembered: tuple[dict[Any, Any], ...] = (self._left_out, self._ended, self._answers)
+                records += self._telling.told(run.root, None, now, is_failed=True)
+        remembered: tuple[dict[UUID, Any], ...] = (self._left_out, self._ended)
         for oldest in remembered:
             with suppress(RuntimeError, StopIteration):  # another thread is at it
                 while len(oldest) > ENDED:
@@ -225,96 +189,18 @@ class Runs:
         root = pending.root
         if root is None:
             return [] if ended is None else _rootless(ended.record)
-        root.pending.discard(pending.call.run_id)
+        root.pending.pop(pending.call.run_id, None)
         if ended is not None and root.told:
-            return _errand(root, ended)
+            return errand(root, ended)
         if ended is not None:
             root.calls.append(ended)
         if root.over and not root.pending:
-            return self._told(root, None, now)
-        return _errand(root, root.calls.popleft()) if len(root.calls) > CALLS_OF_A_ROOT else []
-
-    def _told(
-        self, root: Root, transcript: Transcript | None, now: float, *, is_failed: bool = False
-    ) -> list[LoggedCall]:
-        """One answer for each conversation: a root run is nearly always in one, but may be a loop over many."""
-        root.told = True
-        groups: dict[str | None, list[EndedCall]] = {}
-        for call in list(root.calls):
-            groups.setdefault(_conversation(root, call), []).append(call)
-        is_loop = len(groups) > 1
-        records: list[LoggedCall] = []
-        for conversation_id, calls in groups.items() or [(root.identity.conversation, [])]:
-            is_answered = transcript is not None and matching(calls, transcript) is not None
-            exchange = Exchange(
-                run_id=str(root.run_id),
-                conversation_id=conversation_id,
-                user=root.identity.user,
-                question=None if is_loop else root.question,
-                transcript=transcript if is_answered or not (is_loop or root.is_chosen) else None,
-                is_failed=is_failed,
-                may_answer_itself=(bool(calls) or root.is_graph) and not _is_left_out(root, transcript),
-                started=root.started,
-                ended=now,
-            )
-            answer, beside = exchange.records(calls, self._nodes)
-            if answer is not None and not self._is_told_again(root, exchange, answer):
-                records += self._placed(root, exchange, answer)
-            records += beside
-            root.is_answered = root.is_answered or answer is not None
-        root.calls.clear()
-        root.take(None)
-        return records
-
-    def _is_told_again(self, root: Root, exchange: Exchange, answer: LoggedCall) -> bool:
-        """Whether a run was asked nothing, and returned what its conversation ended with: a person approved of it."""
-        transcript, conversation_id = exchange.transcript, exchange.conversation_id
-        if transcript is None or conversation_id is None:
-            return False
-        said = (transcript.answer_id, transcript.answer)
-        is_again = self._answers.pop(conversation_id, None) == said and answer.run_id == str(root.run_id)
-        self._answers[conversation_id] = said
-        return is_again and root.question is None
-
-    def _placed(self, root: Root, exchange: Exchange, answer: LoggedCall) -> list[LoggedCall]:
-        """The answer, in the chat or, if it was another chain's errand, beside it."""
-        transcript, conversation_id = exchange.transcript, exchange.conversation_id
-        question = root.question["content"] if root.question else None
-        if transcript is None or conversation_id is None or not isinstance(question, str):
-            return [answer]
-        begins = str(answer.messages[0]["content"])[:BEGINNING] if answer.model else ""
-        new = Exchanged(
-            chain=(root.name, *dict.fromkeys(key.partition(".")[0] for key in root.given), begins),
-            question=question.strip(),
-            answer=transcript.answer,
-            given=root.given,
-            record=answer,
-            is_turn=transcript.is_turn and not root.is_graph,
-            is_whole=not transcript.is_turn and transcript.has_more_than_a_turn,
-        )
-        return self._chats.add(conversation_id, new)
-
-
-def _conversation(root: Root, call: EndedCall) -> str | None:
-    """A sub-agent may have a thread of its own, and is in the conversation of its root all the same."""
-    own = call.record.conversation_id
-    return own if call.is_explicit else root.identity.conversation or own
+            return self._telling.told(root, None, now)
+        return errand(root, root.calls.popleft()) if len(root.calls) > CALLS_OF_A_ROOT else []
 
 
 def _rootless(record: LoggedCall) -> list[LoggedCall]:
     return [] if record.is_side and record.conversation_id is None else [record]
-
-
-def _errand(root: Root, call: EndedCall) -> list[LoggedCall]:
-    """A call that is not the answer of its run, which has ended without it or has gone on for long."""
-    conversation_id = _conversation(root, call)
-    if conversation_id is None or call.is_tool_step or root.is_ignored:
-        return []
-    return [replace(call.record, conversation_id=conversation_id, is_side=True)]
-
-
-def _is_left_out(root: Root, transcript: Transcript | None) -> bool:
-    return transcript is not None and not {transcript.answer_id, transcript.answer}.isdisjoint(root.left_out)
 
 
 def _is_reply_of(root: Root) -> Callable[[str], bool]:

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import litellm
-from collab_openai.responses import PartialResponse
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.redact_messages import should_redact_message_logging
 
@@ -30,6 +29,7 @@ from collab_litellm.streams import watch_streams
 from collab_sdk.harvest import (
     IGNORE_TAG,
     Answer,
+    PartialResponse,
     Recorder,
     conversation_id_in,
     error_text,

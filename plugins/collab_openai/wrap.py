@@ -6,8 +6,7 @@ from typing import TypeVar
 
 from openai import AsyncOpenAI, OpenAI
 
-from collab_openai.chat import chat_request
-from collab_openai.responses import compaction_request, fetching_request, response_request
+from collab_openai.requests import chat_request, compaction_request, fetching_request, response_request
 from collab_sdk.errors import UsageError
 from collab_sdk.harvest import ChatRequest, Recorder, SdkRequest, record_client
 

@@ -10,6 +10,7 @@ import pytest
 from support.caches import REQUEST, SERVED, Place, get, key_of, place_of, put
 
 from collab_sdk import ChatReply
+from collab_sdk.cache import forget
 from collab_sdk.cache.open import copy_cache
 
 KINDS = ["disk", *SERVED]
@@ -229,6 +230,25 @@ def test_pruning_deletes_old_and_unreadable_rows_and_keeps_the_rest(place):
     assert cache.stats().bytes > 0
     assert cache.clear() == 1
     assert cache.stats().records == 0
+
+
+def test_what_somebody_said_is_forgotten_and_what_others_said_is_kept(place):
+    cache = place.open()
+    kept = {"short": "thanks", "other": "They live at the new mill.", "half": "I live at the old mill. Or not?"}
+    gone = {
+        "plain": "I live at the old mill.\nIn Kent, since 1970.",
+        "quoted": r'"I live at the old mill.\nIn Kent, since 1970."',
+    }
+    for name, text in (kept | gone).items():
+        put(cache, key_of(name), text)
+    put(cache, KEY, "1")
+    place.write(KEY, b"junk")
+    assert forget(cache, ["thanks", "I live at the old mill.\nIn Kent, since 1970.\n:-)"]) == 3, (
+        "and what is unreadable"
+    )
+    assert [get(cache, key_of(name)) for name in gone] == [None, None]
+    assert [get(cache, key_of(name)) for name in kept] == list(kept.values())
+    assert forget(cache, ["thanks", "hi"]) == 0
 
 
 @pytest.mark.parametrize("target", KINDS)

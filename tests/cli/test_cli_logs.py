@@ -101,8 +101,12 @@ def test_a_long_id_is_shown_whole_in_a_narrow_terminal(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     name = "thread-0c51ba56-8fab-4a6e-aa91-6067f10b855f"
     with ConversationStore(tmp_path / "chats.db") as store:
-        store.record([call("1", user("hi"), replies=[assistant("yes")], conversation_id=name)])
-    assert name in collab("logs", "list", "--store", tmp_path / "chats.db").stdout
+        fields = {"conversation_id": name, "source": "langchain", "user": salted_user("ann", "salt")}
+        store.record([call("1", user("hi"), replies=[assistant("yes")], **fields)])
+    shown = collab("logs", "list", "--store", tmp_path / "chats.db").stdout
+    assert name in shown
+    users = "".join(line[shown.splitlines()[0].index("user") :].strip() for line in shown.splitlines()[2:])
+    assert users == salted_user("ann", "salt"), "folded, and nothing of it is cut off"
 
 
 def test_an_empty_store_has_nothing_to_list(tmp_path):
@@ -273,6 +277,17 @@ def test_purge_needs_to_be_told_what_goes(imported):
 def test_purge_finds_chats_by_user_and_by_age(harvested, options):
     result = collab("logs", "purge", "--store", harvested, *options, "--yes")
     assert "Deleted 1 chat with 4 calls and 7 messages" in result.stdout
+
+
+def test_purge_by_age_goes_by_the_time_that_an_imported_log_tells(tmp_path, logs):
+    old = chat_row(7, metadata={"timestamp": "2023-07-22T04:26:40Z"})
+    logs.write_text(logs.read_text() + json.dumps(old) + "\n")
+    store = tmp_path / "chats.db"
+    collab("logs", "import", logs, "--store", store)
+    assert re.search(r"^chat-7 .* 2023-07-2", collab("logs", "list", "--store", store).stdout, re.MULTILINE)
+    result = collab("logs", "purge", "--store", store, "--older-than", 90, "--yes")
+    assert "Deleted 1 chat with 1 call" in result.stdout
+    assert "3 left" in result.stdout
 
 
 def test_purge_spares_what_does_not_match(imported):

@@ -176,6 +176,12 @@ def _called(body: Mapping[str, Any]) -> list[Any]:
     return [(each.get("name"), each.get("arguments")) for each in functions if isinstance(each, Mapping)]
 
 
+def call_ids(body: Mapping[str, Any]) -> list[str]:
+    """Of the calls of tools that a message makes."""
+    made = body.get("tool_calls")
+    return [str(call.get("id")) for call in made if isinstance(call, Mapping)] if isinstance(made, list) else []
+
+
 def is_step(body: Mapping[str, Any]) -> bool:
     """Whether it is a call of a tool, or the result of one."""
     return body.get("role") == "tool" or bool(body.get("tool_calls"))

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+IMPORTED = "import"
+"""The source of calls made from a log."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggedCall:

@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Iterator
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.store.call import LoggedCall
+from collab_sdk.logs.store.call import IMPORTED, LoggedCall
 from collab_sdk.logs.store.chain import canonical, chain
 from collab_sdk.logs.store.messages import branches
-from collab_sdk.logs.store.reading import ENDED, GOAL, IMPORTED
+from collab_sdk.logs.store.reading import ENDED, GOAL
 from collab_sdk.messages import Message, is_decision
 from collab_sdk.types import Conversation
 

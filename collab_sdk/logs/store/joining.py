@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, is_alike, plain
+from collab_sdk.logs.store.agreement import Agreement, Spoken, agreement, call_ids, is_alike, plain
 from collab_sdk.logs.store.conversations import move, orphanage
 from collab_sdk.logs.store.messages import spoken, upward
 from collab_sdk.logs.store.store_rows import Order
@@ -215,7 +215,7 @@ def _loosely(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int 
     best: tuple[int, set[int], int] = (0, set(), 0)
     for message, conversation in found:  # whatever the clocks say
         known = [Spoken(each.own, each.body) for each in reversed(spoken(db, message))]
-        if not is_alike(known[0].body, said[-1].body) or not _agrees(seen := agreement(said, known), said):
+        if not is_alike(known[0].body, said[-1].body) or not _agrees(seen := agreement(said, known), said, known[0]):
             continue
         if seen.matched > best[0]:
             best = seen.matched, {conversation}, message
@@ -227,15 +227,16 @@ def _loosely(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int 
     return anchor, 0  # a reply that is given to the letter takes its place
 
 
-def _agrees(seen: Agreement, said: Sequence[Spoken]) -> bool:
-    """Whether it is enough: an exchange to the letter, a long answer, or the whole history but for reworked messages.
+def _agrees(seen: Agreement, said: Sequence[Spoken], reply: Spoken) -> bool:
+    """Whether it is enough: an exchange to the letter, a long answer, the same calls of tools, or the whole history.
 
-    More than a summary before what agrees is another chat's.
+    Of that some messages may be reworked. More than a summary before what agrees is another chat's.
     """
     if not seen.left and not seen.edits and len(plain(said[-1].body)) >= TELLING:
         return True
+    has_its_calls = bool(ids := call_ids(reply.body)) and ids == call_ids(said[-1].body)
     is_reworked = seen.is_whole and seen.matched >= 1 and len(seen.edits) <= seen.matched
-    return seen.left <= 2 and (seen.matched >= 2 or is_reworked)
+    return seen.left <= 2 and (seen.matched >= 2 or is_reworked or has_its_calls)
 
 
 def _is_given(db: sqlite3.Connection, said: bytes, user: str | None, *, before: Order) -> bool:

@@ -16,7 +16,7 @@ def merged(stored: LoggedCall, later: LoggedCall) -> LoggedCall:
     filled = {name: getattr(poor, name) for name in gaps if name not in _OF_THE_OUTCOME}
     if "shown" in filled:
         filled["shown_is_turn"] = poor.shown_is_turn
-    return replace(rich, **filled)
+    return replace(rich, **filled, is_side=stored.is_side or later.is_side)
 
 
 def _wealth(call: LoggedCall) -> tuple[int, int, int, int]:

@@ -7,15 +7,13 @@ from typing import Any
 
 from collab_sdk.logs.formats.conversation_row import with_alternatives
 from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES, openai_message
-from collab_sdk.logs.store.call import LoggedCall
+from collab_sdk.logs.store.call import IMPORTED, LoggedCall
 from collab_sdk.logs.store.messages import ancestry, as_object
 from collab_sdk.logs.store.rebuilding import Rebuilt, rebuild
 from collab_sdk.logs.store.tree import StoredCall, Tree, read_calls
 from collab_sdk.messages import link_tool_calls
 from collab_sdk.types import PARTIAL_TURNS, Conversation
 
-IMPORTED = "import"
-"""The source of calls made from a log."""
 GOAL = "collab_goal"
 """Where a call's metadata has the goal of its conversation."""
 ENDED = "collab_ended"

@@ -18,6 +18,7 @@ from collab_sdk.logs.store.agreement import (
     Agreement,
     Spoken,
     agreement,
+    call_ids,
     is_alike,
     is_step,
     is_summary,
@@ -264,10 +265,13 @@ class _Known:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
+            if laid is not None and laid.call.response == call.response:  # the same response, fetched once more
+                return laid.tip
             return laid.end if laid else self._latest
         if not _is_next(call):
             return None
-        answered = (laid.end for laid in reversed(self.laid) if _is_next(laid.call) and laid.call.is_answered)
+        told = (laid for laid in reversed(self.laid) if _is_next(laid.call) or laid.call.shown is not None)
+        answered = (laid.end for laid in told if laid.call.is_answered)
         latest = next(answered, self.root)
         begun = latest  # an attempt that broke off is no end of a turn
         while begun.parent is not None and begun.given and not _is_finished(begun):
@@ -285,7 +289,7 @@ class _Known:
             return None
         id = said[place].body.get("tool_call_id")
         end = self._latest_of.get(voice, self.root)
-        if id and str(id) in _call_ids(end.body):
+        if id and str(id) in call_ids(end.body):
             return place, end
         for node in end.upward():
             if (
@@ -364,6 +368,8 @@ class _Known:
         """
         last = next((each for each in reversed(self.laid) if each.end is self._latest), None)
         if laid.voice not in self.last_alone or last is None:
+            return False
+        if laid.call.status != "ok" and any(map(_is_finished, found.children)):
             return False
         if found.parent is self.root and self._latest.parent is not found:
             return True
@@ -461,15 +467,9 @@ def _ordered(said: Sequence[StoredBody]) -> list[StoredBody]:
                 each for _, each in sorted(zip(ids, messages, strict=True), key=lambda one: known.get(one[0], 0))
             ]
         elif messages[-1].body.get("tool_calls"):
-            calls = _call_ids(messages[-1].body)
+            calls = call_ids(messages[-1].body)
         ordered += messages
     return ordered
-
-
-def _call_ids(body: Mapping[str, Any]) -> list[str]:
-    """Of the calls of tools that a message makes."""
-    made = body.get("tool_calls")
-    return [str(call.get("id")) for call in made if isinstance(call, Mapping)] if isinstance(made, list) else []
 
 
 def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[int, Node]]:
@@ -688,6 +688,7 @@ class _Reading:
         return (
             (is_short or strand.voice in self._known.last_alone)
             and not any(map(_tells_all, strand.calls))
+            and (strand.end.call.shown is None) == (last.end.call.shown is None)
             and strand.begin > max(laid.place for laid in last.calls)
             and (strand.voice == last.voice or self._may_take_turns(chain, strand))
             and _model(strand.end) == _model(last.end)
@@ -776,7 +777,7 @@ class _Reading:
             return False
         before = list(takewhile(lambda node: not node.given, path))
         return len(before) < len(path) and any(
-            node.role == "assistant" and any(each.role == "user" for each in before[:place])
+            is_step(node.body) or (node.role == "assistant" and any(each.role == "user" for each in before[:place]))
             for place, node in enumerate(before)
         )
 

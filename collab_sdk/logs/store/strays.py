@@ -15,20 +15,31 @@ NEAR = 120.0
 """Seconds between a chat and what the app asks models about it, at most."""
 LOOKED_AT = 8
 """Calls, and chats, the latest first."""
+LATEST = 3
+"""Calls of a chat that another may be about; those that are beside it already are none."""
 EXCHANGES = 6
 """How many of the last messages of a chat are looked for in a call."""
 WORDS = 3
 """A message that is shorter may be that of many chats."""
 
 _CHATS = """
-    SELECT conversations.id, (SELECT id FROM calls WHERE conversation = conversations.id ORDER BY ended DESC LIMIT 1)
-    FROM conversations WHERE active BETWEEN ?1 AND ?2 AND id != ?3 ORDER BY active DESC LIMIT ?4
+    SELECT id FROM conversations WHERE active BETWEEN ?1 AND ?2 AND id != ?3 ORDER BY active DESC LIMIT ?4
+"""
+_LAST = """
+    SELECT id FROM calls WHERE conversation = ? AND NOT is_side
+    AND (named OR follows IS NULL OR anchor IS NOT NULL OR previous IS NOT NULL) ORDER BY ended DESC LIMIT ?
 """
 _ALONE = """
     SELECT id FROM calls WHERE ended BETWEEN ?1 AND ?2 AND named = 0 AND anchor IS NULL AND follows IS NULL
     AND last IS NULL AND user IS ?3 AND conversation != ?4 AND previous IS NULL
     AND NOT EXISTS (SELECT 1 FROM calls AS other WHERE other.conversation = calls.conversation AND other.id != calls.id)
     ORDER BY ended DESC LIMIT ?5
+"""
+
+_BEFORE = """
+    SELECT before.id, replies.message FROM calls JOIN calls AS before ON before.id = calls.follows
+    JOIN replies ON replies.call = before.id AND replies.position = 0
+    WHERE calls.id = ? AND calls.previous IS NOT NULL
 """
 
 
@@ -40,9 +51,11 @@ def settle(db: sqlite3.Connection, call: int) -> None:
     around = (ended - NEAR, ended + NEAR)
     alone = [id for [id] in db.execute(_ALONE, (*around, user, 0, LOOKED_AT))]
     if call in alone:
-        for chat, last in db.execute(_CHATS, (*around, conversation, LOOKED_AT)).fetchall():
-            if last is not None and _is_beside(db, call, last):
-                _put(db, call, last, chat)
+        for [chat] in db.execute(_CHATS, (*around, conversation, LOOKED_AT)).fetchall():
+            last = [id for [id] in db.execute(_LAST, (chat, LATEST))]
+            beside = next((other for other in last if _is_beside(db, call, other)), None)
+            if beside is not None:
+                _put(db, call, beside, chat)
                 return
     for id in alone:
         if id != call and _is_beside(db, id, call):
@@ -70,8 +83,14 @@ def _is_beside(db: sqlite3.Connection, call: int, other: int) -> bool:
 
 
 def _sent(db: sqlite3.Connection, call: int) -> tuple[list[SpokenMessage], int | None, str | None]:
+    """What a call was sent, with what the server held before that, and under which prompt, for whom."""
     history, prompt, user = db.execute("SELECT history, lead, user FROM calls WHERE id = ?", (call,)).fetchone()
-    return spoken(db, history), prompt, user
+    said = spoken(db, history)
+    follows = db.execute(_BEFORE, (call,)).fetchone()
+    while follows is not None and len(said) < EXCHANGES:
+        said = spoken(db, follows[1]) + said
+        follows = db.execute(_BEFORE, (follows[0],)).fetchone()
+    return said, prompt, user
 
 
 def _replies(db: sqlite3.Connection, call: int) -> Iterator[str]:

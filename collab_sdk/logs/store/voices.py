@@ -3,8 +3,10 @@
 import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import takewhile
 
 from collab_sdk.logs.store.agreement import is_summary, plain
+from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.tree import StoredBody, StoredCall
 
 ALIKE = 0.6
@@ -18,8 +20,8 @@ _OF_THE_CHAT = """
     above chat_history chats? conversations? dialogues? discussion exchange history messages? transcript
 """
 _AIMS = r"""
-    categor\w+ classif\w+ condense emoji evaluat\w+ extract\sfacts follow[-\s]?ups? grade guard\w* harm\w* headings? intents?
-    judge keywords? label memor(?:y|ies) moderat\w+ name queries rat(?:e|ing) rephrase rewrite
+    categor\w+ classif\w+ condense emoji evaluat\w+ extract\sfacts follow[-\s]?ups? grade guard\w* harm\w* headings?
+    intents? judge keywords? label memor(?:y|ies) moderat\w+ name queries rat(?:e|ing) rephrase rewrite
     rout(?:e|er|ing) safe scores? search\squer(?:y|ies) standalone storing\sfacts subject\slines? suggested suggestions?
     summar(?:y|i[sz]e|ies) tags? titles? topics? toxic\w* unsafe
 """
@@ -44,6 +46,8 @@ class Voices:
         self._numbers: dict[tuple[str, bool], int] = {}
 
     def of(self, history: Sequence[StoredBody], call: StoredCall) -> int:
+        if call.source == IMPORTED:  # where a log has a prompt amid a chat, it is nobody else's
+            history = list(takewhile(lambda each: not each.is_said, history))
         prompts = [plain(each.body) for each in history if not each.is_said]
         prompts = [prompt for place, prompt in enumerate(prompts) if not place or not is_summary({"content": prompt})]
         said = without_summary(prompts[0]) if prompts else ""

@@ -2,11 +2,12 @@
 
 import sqlite3
 
+from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.conversations import named, refresh
 from collab_sdk.logs.store.joining import Claimant, announce, detach, following, going_on_from, place
 from collab_sdk.logs.store.merge import merged
 from collab_sdk.logs.store.messages import ancestry, drop_unused, drop_unused_tools, keep, keep_tools
-from collab_sdk.logs.store.reading import IMPORTED, read_call
+from collab_sdk.logs.store.reading import read_call
 from collab_sdk.logs.store.store_rows import CallRows, to_rows
 from collab_sdk.logs.store.strays import settle
 

@@ -20,6 +20,7 @@ SAID = (
     "yes", "ok", "thanks", "no", "yes please", "Where is my order?", "Can I still change the size?",
     "How much is shipping?", "I would like to return the shoes.", "It should go to Berlin.",
 )  # fmt: skip
+TELLING = tuple(text for text in SAID if len(text.split()) > 3)
 REPLIES = (
     "Done.", "Sure.", "You're welcome!", "Could you give me the number of the order?", "It was shipped on Monday.",
     "Is there anything else?", "Shipping is free from 50 euros on.", "Which size do you need?",
@@ -77,7 +78,8 @@ def exchanges(draw, words, app, *, is_first=False, depth=0):
         )
         if draw(st.integers(0, 3)) == 0:
             steps = draw(st.lists(st.lists(step, min_size=1, max_size=2).map(tuple), min_size=1, max_size=2).map(tuple))
-    said, reply = words.pick(SAID), words.pick(REPLIES)
+    is_quoted = app.ids == "none" and app.sides and not app.marked  # a short text may be anybody's
+    said, reply = words.pick(TELLING if is_quoted else SAID), words.pick(REPLIES)
     drafts = ()
     may_edit = may_repeat and not (is_first or depth or app.template or app.history in ("budget", "server"))
     if may_edit and draw(st.integers(0, 5)) == 0:
@@ -91,7 +93,7 @@ def exchanges(draw, words, app, *, is_first=False, depth=0):
     may_come_back = may_ask_anew and app.history == "whole" and app.clock == "steady"
     reconsidered = tuple(draw(others)) if may_come_back else ()
     statuses = ["ok"] if rejected or reconsidered or not may_retry or app.shown == "turn" else ["ok"] * 9 + ["partial"]
-    may_rework = (words.are_distinct or app.history == "whole") and not (is_held or app.shown)
+    may_rework = (words.are_distinct or app.history == "whole") and not (is_held or app.shown or app.ids == "none")
     reworked = [None, None, None, f"{reply}\n\n-- The shoe shop", reply[:-1]]
     return Exchange(
         said=said,
@@ -114,25 +116,28 @@ def apps(draw, history, ids):
     shown = draw(st.sampled_from(["", "", "", "chat", "turn"])) if history in ("whole", "window") else ""
     is_whole = history in ("whole", "response") or shown == "chat"
     is_stateless = not is_whole and (history == "server" or size < 3)
-    if is_stateless or shown == "turn":
+    if is_stateless or shown == "turn" or (shown and history == "window"):
         ids = "named"
     marked = draw(st.booleans())
-    clock = draw(st.sampled_from(["steady", "equal", "zero", "skewed", "jumping"])) if is_whole else "steady"
+    may_wrap = not shown and (history == "whole" or (history == "summary" and ids == "named"))
+    template = may_wrap and draw(st.integers(0, 3)) == 0
+    may_lie = is_whole and not (template and ids == "none")
+    clock = draw(st.sampled_from(["steady", "equal", "zero", "skewed", "jumping"])) if may_lie else "steady"
     system = draw(st.sampled_from(["none", "fixed", "fixed", "time", "facts"]))
     sides = ()
     if (marked or clock == "steady") and draw(st.booleans()):
         allowed = list(SIDES)
         if not marked and (is_stateless or ids == "none"):
-            allowed = SIDES_ALONE
+            allowed = SIDES_ALONE if ids == "named" or not template else []
         elif not marked and system == "none":  # nothing tells a request for a title from the person's last message
             allowed = [name for name in SIDES if name not in APPENDED]
-        sides = tuple(draw(st.lists(st.sampled_from(allowed), max_size=3, unique=True)))
+        sides = tuple(draw(st.lists(st.sampled_from(allowed), max_size=3, unique=True))) if allowed else ()
     return App(
         history=history,
         size=size,
         summary=draw(st.sampled_from(["system message", "system prompt", "user", "assistant", "pair", "acknowledged"])),
         system=system,
-        template=not shown and history in ("whole", "summary") and draw(st.integers(0, 3)) == 0,
+        template=template,
         shown=shown,
         ids=ids,
         clock=clock,

@@ -1,6 +1,7 @@
 """Responses of a wrapped OpenAI client become conversations, though the endpoint keeps their history itself."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -18,6 +19,9 @@ from collab_sdk.harvest import Recorder
 from collab_sdk.logs import ConversationStore
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"order": 7}'}}
+
+
+HELLO = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
 
 
 def numbered(body: dict[str, Any]) -> str:
@@ -405,18 +409,33 @@ def test_a_response_that_is_read_again_is_not_a_second_answer():
         assert app.recorder.stats().unrecorded == {}
 
 
-def test_a_history_that_is_made_shorter_is_no_part_of_the_chat():
+@pytest.mark.parametrize("named", [False, True])
+def test_a_chat_goes_on_from_its_history_made_shorter(tmp_path, named):
     def answer(asked: Asked) -> Any:
-        kept = {"type": "compaction", "id": "k1", "encrypted_content": "x"}
-        user = {"type": "message", "id": "u1", "role": "user", "status": "completed", "content": []}
-        usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-        made = {"id": "cmp_1", "object": "response.compaction", "created_at": 0, "usage": usage}
-        return {**made, "output": [user, kept]} if asked.path == "/responses/compact" else response(spoken("hi"))
+        if asked.path == "/responses/compact":
+            kept = {"type": "compaction", "id": "cmp_1", "encrypted_content": "x"}
+            usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+            made = {"id": "resp_k", "object": "response.compaction", "created_at": 0, "usage": usage}
+            return {**made, "output": [{**HELLO, "id": "u1", "status": "completed"}, kept]}
+        sent = asked.body["input"]
+        told = sent if isinstance(sent, str) else sent[-1]["content"]
+        return response(spoken(f"re: {told}"), id=f"resp_{told}")
 
-    with Scripted(answer) as app:
-        compact = getattr(app.client.responses, "compact", None)
-        if compact is None:
+    recorder = Recorder(tmp_path / "chats.db", sync=True)
+    with (
+        ScriptedServer(answer) as server,
+        wrap(OpenAI(base_url=server.url, api_key="-"), recorder) as client,
+        conversation("ann") if named else contextlib.nullcontext(),
+    ):
+        if not hasattr(client.responses, "compact"):
             pytest.skip("the SDK is older")
-        compact(model="x", input="a long history", previous_response_id="resp_0")
-        [call] = app.calls
-    assert (call.is_side, call.replies, call.response_id, call.previous_response) == (True, (), "cmp_1", "resp_0")
+        first = client.responses.create(model="x", input="hello")
+        made = client.responses.compact(model="x", previous_response_id=first.id)
+        history = [item.model_dump(exclude_none=True, warnings=False) for item in made.output]
+        second = client.responses.create(model="x", input=[*history, {"role": "user", "content": "two"}])
+        client.responses.create(model="x", input="three", previous_response_id=second.id)
+    with ConversationStore(tmp_path / "chats.db") as store:
+        [chat] = store.conversations()
+        [side] = store.side_calls(chat.id)
+    assert [row.content for row in chat.messages] == ["hello", "re: hello", "two", "re: two", "three", "re: three"]
+    assert (side.is_side, side.replies) == (True, ())
