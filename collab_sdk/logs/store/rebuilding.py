@@ -10,7 +10,7 @@ apps that send the last message alone, is joined to its end. All else is beside 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby, takewhile
 from typing import Any
 
@@ -288,16 +288,13 @@ class _Known:
         if place > MOST_SUMMARIES or place == len(said) or said[place].body.get("role") != "tool":
             return None
         id = said[place].body.get("tool_call_id")
-        end = self._latest_of.get(voice, self.root)
-        if id and str(id) in call_ids(end.body):
-            return place, end
-        for node in end.upward():
-            if (
-                node.role == "tool"
-                and node.parent
-                and node.body.get("tool_call_id") == id
-                and said[place].own in node.keys
-            ):
+        ends = [self._latest_of.get(voice, self.root), *self._latest_of.values()]
+        calling = next((end for end in ends if id and str(id) in call_ids(end.body)), None)
+        if calling is not None:
+            return place, calling
+        for node in ends[0].upward():
+            is_same = node.role == "tool" and node.body.get("tool_call_id") == id
+            if is_same and node.parent is not None and said[place].own in node.keys:
                 return place, node.parent
         return None
 
@@ -547,7 +544,7 @@ def _is_cut_off(call: StoredCall) -> bool:
     return '"finish_reason":"length"' in call.details.replace(" ", "")
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class _Strand:
     """Calls that share what was said, from one first message on."""
 
@@ -557,6 +554,14 @@ class _Strand:
     """The last answer that the person got."""
     path: list[Node]
     voice: int
+
+    @cached_property
+    def deeds(self) -> str:
+        """Its calls of tools and their results, on all branches."""
+        nodes = dict.fromkeys(node for laid in self.calls for node in (*laid.replies, laid.tip))
+        results = [above for node in nodes for above in takewhile(lambda each: each.role == "tool", node.upward())]
+        made = [str(node.body["tool_calls"]) for node in nodes if node.body.get("tool_calls")]
+        return "\n".join([*made, *map(plain, (node.body for node in results))])
 
     @property
     def begin(self) -> int:
@@ -576,6 +581,8 @@ class _Reading:
         self._confirmed = {
             laid.voice for laid in self._laid if any(_is_gone_on_from(reply) for reply in laid.replies)
         } | {laid.voice for laid in self._laid if laid.call.shown is not None}
+        self._shows = any(laid.call.shown is not None for laid in self._laid)
+        """Whether the app's own run says what was shown: of answers that it got whole, the others were not."""
         self._errands = self._repeated_errands()
 
     def rebuilt(self) -> Rebuilt:
@@ -630,6 +637,8 @@ class _Reading:
             return False
         if any(_is_gone_on_from(reply) for reply in laid.replies) or laid.call.shown is not None:
             return True
+        if self._shows and laid.call.status == "ok" and not is_step(laid.end.body):
+            return False
         if not self._confirmed or laid.voice in self._confirmed:
             return not (self._stands_alone(laid) and self._differs(laid) and may_be_errand(plain(laid.tip.body)))
         return not self._asks_about_chat(laid) and not self._is_beside_another(laid)
@@ -919,8 +928,5 @@ def _is_about(strand: _Strand, other: _Strand) -> bool:
     """Whether a strand is an errand of the other: it quotes it, or its task and result are a call's there."""
     if _quotes_strand(strand, other) and not _quotes_strand(other, strand):
         return True
-    deeds = "\n".join(
-        str(node.body.get("tool_calls") or "") + (plain(node.body) if node.role == "tool" else "")
-        for node in other.path
-    )
-    return any(len(text) > 8 and says(deeds, text) for text in (*_texts(strand, "user"), *_texts(strand, "assistant")))
+    texts = (*_texts(strand, "user"), *_texts(strand, "assistant"))
+    return any(len(text) > 8 and says(other.deeds, text) for text in texts)
