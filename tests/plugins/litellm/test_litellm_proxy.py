@@ -100,7 +100,7 @@ def test_all_interfaces_of_the_proxy_are_recorded_and_a_client_that_leaves_is_no
     post("/v1/messages", "messages", messages=HELLO, max_tokens=9)
     post("/v1/messages", "messages-streamed", messages=HELLO, max_tokens=9, stream=True)
     answered = [("user", "hello there"), ("assistant", WORDS)]
-    expected = {name: answered for name in ("whole", "streamed", "response-streamed", "messages", "messages-streamed")}
+    expected = dict.fromkeys(("whole", "streamed", "response-streamed", "messages", "messages-streamed"), answered)
     found = chats(path, 8)
     [asked, begun] = found.pop("left")
     assert asked == ("user", "I leave")
