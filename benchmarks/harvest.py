@@ -2,11 +2,12 @@
 
     python benchmarks/harvest.py [--calls 2000] [--rounds 5] [--app openai] [--json harvest.json]
 
-The model answers at once, in the process, so that the call itself is as short as it can be. While recorded calls are
-timed, the writer has as many calls of other conversations to write: what it holds the interpreter's lock for is in the
-figures. Bare calls are timed while it is idle. Every history is new to the process, as if read from a database, and ends with a message nobody has
-seen. The time that the thread spent runnable, but without a core (Linux counts it), is taken out; that of the writer's
-thread while it holds the lock cannot be, so that the figures want a machine with a core to spare.
+The model answers at once, in the process, so that the call itself is as short as it can be. While a recorded call is
+timed, the writer is at those before it, with 39 messages each that it has not seen: what it holds the interpreter's
+lock for is in the figures. Bare calls are timed while it is idle. Every history is new to the process, as if read from
+a database, and ends with a message nobody has seen. The time that the thread spent runnable, but without a core (Linux
+counts it), is taken out; that of the writer's thread while it holds the lock cannot be, so that the figures want a
+machine with a core to spare.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,6 @@ from harvest_apps import APPS
 from table import finish, judged
 
 from collab_sdk.harvest import Recorder, redact_patterns
-from collab_sdk.logs import LoggedCall
 
 MESSAGES = 39
 PERCENTS = (50, 95, 99)
@@ -62,23 +61,9 @@ class Clock:
         return time.perf_counter() - int(os.pread(self._schedule, 64, 0).split()[1]) / 1e9
 
 
-def keep_busy(recorder: Recorder) -> None:
-    """Give the writer a call of another conversation."""
-    number, [history] = next(NUMBERS), histories(1)
-    recorder.record(
-        LoggedCall(
-            run_id=f"other-{number}",
-            conversation_id=f"other-{number}",
-            messages=tuple(history),
-            replies=({"role": "assistant", "content": "Noted."},),
-        )
-    )
-
-
-def timed(call: Call, inputs: list[History], before: Callable[[], None]) -> list[float]:
+def timed(call: Call, inputs: list[History]) -> list[float]:
     clock, took = Clock(), []
     for history in inputs:
-        before()
         began = clock()
         call(history)
         took.append(clock() - began)
@@ -90,18 +75,18 @@ def measured(app: Callable[[Any], Call], calls: int, folder: Path) -> dict[str, 
     plain = Recorder(folder / "plain.db")
     redacting = Recorder(folder / "redacted.db", redact=redact_patterns)
     watched = {
-        "bare": (app(None), lambda: None),
-        "no-op handler": (app("no-op"), lambda: None),
-        "recorded": (app(plain), partial(keep_busy, plain)),
-        "recorded, redacted": (app(redacting), partial(keep_busy, redacting)),
+        "bare": app(None),
+        "no-op handler": app("no-op"),
+        "recorded": app(plain),
+        "recorded, redacted": app(redacting),
     }
-    for call, _ in watched.values():
+    for call in watched.values():
         call(histories(1)[0])  # imports, connections
     found: dict[str, list[float]] = {name: [] for name in watched}
     for _ in range(0, calls, BLOCK):
-        for name, (call, before) in watched.items():
+        for name, call in watched.items():
             inputs = histories(BLOCK)
-            found[name] += timed(call, inputs, before)
+            found[name] += timed(call, inputs)
             for recorder in (plain, redacting):
                 recorder.flush()
         gc.collect()

@@ -2,10 +2,10 @@
 
     python benchmarks/harvest_apps.py [--seconds 60] [--rounds 1] [--sessions 50] [--app openai] [--json apps.json]
 
-The sessions are tasks of one event loop, each with one streamed chat of eight turns after the other, and a system prompt
-of 1.6 KB; the endpoint is a process of its own. What recording costs is the CPU of the process per turn, the writer's
-thread included: with more sessions than the machine can serve, latencies say how long the line is. Every chat that is in
-the store afterwards is held against what its session exchanged.
+The sessions are tasks of one event loop, each with one streamed chat of eight turns after the other, and a system
+prompt of 1.6 KB; the endpoint is a process of its own. What recording costs is the CPU of the process per turn, the
+writer's thread included: with more sessions than the machine can serve, latencies say how long the line is. Every chat
+that is in the store afterwards is held against what its session exchanged.
 """
 
 import argparse

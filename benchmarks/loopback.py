@@ -5,9 +5,9 @@
 
 Latency is lognormal. With `--rate`, requests beyond a token bucket get 429. Replies are made from a hash of the request
 and of how often it was seen. Each carries, as `~123ms`, the longest chain of latencies that led to it: whatever a
-request quotes had to be waited for. A request with `"stream": true` gets its reply word by word. With `--prefill`, prompts are read one at a time, but not again what they have in
-common with an earlier one that is remembered, as vLLM's prefix cache does, in blocks. `GET /stats` counts everything.
-`launch.py` starts one from a benchmark.
+request quotes had to be waited for. A request with `"stream": true` gets its reply piece by piece. With `--prefill`,
+prompts are read one at a time, but not again what they have in common with an earlier one that is remembered, as vLLM's
+prefix cache does, in blocks. `GET /stats` counts everything. `launch.py` starts one from a benchmark.
 """
 
 import argparse
@@ -28,7 +28,7 @@ BLOCK = 64
 """Characters, about 16 tokens."""
 STREAMED = re.compile(rb'"stream": ?true')
 BETWEEN = 0.001
-"""Seconds between the words of a stream."""
+"""Seconds between the pieces of a stream."""
 REFUSAL = b'{"error":{"message":"Rate limit reached for requests","type":"requests","code":"rate_limit_exceeded"}}'
 
 

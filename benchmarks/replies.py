@@ -7,6 +7,7 @@ from collections.abc import Iterator
 SYLLABLES = "ba be bi bo bu da de di do du la le li lo lu ra".split()
 WORDS = [start + end for start in SYLLABLES for end in "ken mor nal pet".split()] * 4
 """One for each value of a byte."""
+PIECE = re.compile(r"(?:\S+\s*){1,4}")
 CHAIN = re.compile(rb"~(\d+)ms")
 COMPLETION = (
     '{"id":"x","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,"finish_reason":"stop",'
@@ -27,10 +28,10 @@ def completion(body: bytes, digest: bytes, latency_ms: int) -> tuple[bytes, int,
 
 
 def chunks(reply: bytes) -> Iterator[bytes]:
-    """A completion as the events of a stream, a word each."""
+    """A completion as the events of a stream, a few words each."""
     whole = json.loads(reply)
-    words = whole["choices"][0]["message"]["content"].split(" ")
-    deltas = [{"role": "assistant", "content": words[0]}, *({"content": f" {word}"} for word in words[1:]), {}]
+    pieces = PIECE.findall(whole["choices"][0]["message"]["content"])
+    deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces), {}]
     for delta in deltas:
         choice = {"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}
         event = {"id": whole["id"], "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}

@@ -1,6 +1,6 @@
 """Recording the calls that a running app makes, without slowing it, breaking it or leaking from it."""
 
-from collab_sdk.harvest.answer import Answer, Loose, PartialAnswer, token_usage
+from collab_sdk.harvest.answer import Answer, PartialAnswer, loosened, token_usage
 from collab_sdk.harvest.completion import PartialCompletion, completion_answer
 from collab_sdk.harvest.context import EXPLICIT_KEY, conversation, conversation_id_in, current_conversation
 from collab_sdk.harvest.exchange import ChatRequest
@@ -36,7 +36,6 @@ __all__ = [
     "CallContext",
     "CallStore",
     "ChatRequest",
-    "Loose",
     "PartialAnswer",
     "PartialCompletion",
     "PartialMessage",
@@ -54,6 +53,7 @@ __all__ = [
     "item_messages",
     "item_tools",
     "kept_parameters",
+    "loosened",
     "message_answer",
     "prefill_in",
     "presidio_redactor",

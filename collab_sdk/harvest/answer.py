@@ -5,18 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
-class Loose(dict[str, Any]):
-    """A JSON object that is read like the model of an SDK: what it does not have is None."""
-
+class _Loose(dict[str, Any]):
     def __getattr__(self, name: str) -> Any:
         return self.get(name)
 
-    @classmethod
-    def of(cls, value: Any) -> Any:
-        """A JSON value with the objects in it made loose."""
-        if isinstance(value, Mapping):
-            return cls({name: cls.of(part) for name, part in value.items()})
-        return [cls.of(part) for part in value] if isinstance(value, list) else value
+
+def loosened(value: Any) -> Any:
+    """A JSON value whose objects are read like the models of an SDK: what one does not have is None."""
+    if isinstance(value, Mapping):
+        return _Loose({name: loosened(part) for name, part in value.items()})
+    return [loosened(part) for part in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +42,7 @@ class PartialAnswer(Protocol):
     """An answer that is being streamed."""
 
     def add(self, chunk: Any) -> None:
-        """Take a piece: an object of the SDK, or a `Loose` one that reads the same."""
+        """Take a piece: an object of the SDK, or JSON that was `loosened`."""
 
     def answer(self, *, at_end: bool = False) -> Answer:
         """What has come so far; `at_end`: the stream ended by itself."""

@@ -6,7 +6,7 @@ from copy import copy
 from functools import cache
 from typing import Any
 
-from collab_sdk.harvest.answer import Loose
+from collab_sdk.harvest.answer import loosened
 from collab_sdk.harvest.exchange import NOT_UNDERSTOOD, Exchange
 
 UNREAD = "the app did not read the answer, or not as text"
@@ -235,7 +235,7 @@ class _Body(_Closing):
 def _json(text: bytes) -> Any:
     """What the text says; None if it is not JSON."""
     try:
-        return json.loads(text, object_hook=Loose)
+        return loosened(json.loads(text))
     except (ValueError, RecursionError):
         return None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from collab_sdk.harvest.answer import Loose
+from collab_sdk.harvest.answer import loosened
 from collab_sdk.harvest.exchange import ChatRequest, Exchange
 from collab_sdk.harvest.reading import watch_body, watch_closing, watch_stream
 from collab_sdk.harvest.recorder import Recorder
@@ -145,4 +145,4 @@ def _observe(exchange: Exchange, result: Any, stream: Any) -> None:
     elif is_stream:
         watch_closing(stream.response, exchange)
     else:
-        exchange.answered(Loose.of(result))
+        exchange.answered(loosened(result))

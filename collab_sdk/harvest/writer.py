@@ -10,23 +10,15 @@ from typing import Protocol
 
 from collab_sdk.errors import CollabError
 from collab_sdk.harvest.once import WarnOnce, log
+from collab_sdk.harvest.pace import SHORTEST, Pace, Yielding
 from collab_sdk.harvest.pending import Pending, collect_lost
 from collab_sdk.harvest.sampling import Places
 from collab_sdk.logs.store import LoggedCall
 
 BATCH = 256
-GROWTH = 32
-"""With this many calls queued, one more goes into each batch: small ones hold the interpreter's lock only briefly."""
-BREATH = 0.01
-"""Seconds between batches in which the app's threads, and other processes that write, have their turn."""
-SHORTEST = 0.001
-AGE = 0.05
-"""Seconds in which a queue is to be written: the more has gathered, the shorter the breath."""
 IDLE = 1.0
 PAUSES = (0.1, 1.0)
 """Seconds before another try at a batch that the store refuses: a lock or a full disk may pass."""
-
-
 QUEUE_FULL = "the queue was full, or the recorder closed"
 KILLED = "lost in the queue of a process that was killed"
 
@@ -76,6 +68,7 @@ class Writer:
         self._opening = threading.Lock()
         self._queue: deque[tuple[float, LoggedCall]] = deque()  # each with the time when it was queued
         self._in_hand: float | None = None  # when the oldest of the batch was queued that is being written
+        self._pace = Pace()
         self._thread: threading.Thread | None = None
         self._hurry = threading.Event()
         self._awaited = 0
@@ -189,7 +182,9 @@ class Writer:
 
     def _work(self) -> None:
         if batch := self._next_batch():
+            began = time.monotonic()
             self._write_batch(batch)
+            self._pace.took(time.monotonic() - began)
         self._in_hand = None
         self._tell_untold()
 
@@ -248,21 +243,22 @@ class Writer:
                 self._settle(calls[position + 1 :], error)
                 return
 
-    def _next_batch(self) -> list[LoggedCall]:
+    def _next_batch(self) -> Sequence[LoggedCall]:
         with self._changed:
-            size = BATCH if self._awaited else 1 + len(self._queue) // GROWTH
-            self._in_hand = self._queue[0][0] if self._queue else None
-            return [self._queue.popleft()[1] for _ in range(min(size, len(self._queue)))]
+            queued = len(self._queue)
+            self._in_hand = self._queue[0][0] if queued else None
+            if self._in_hand is None:
+                return ()
+            size = min(BATCH, queued) if self._awaited else self._pace.batch(queued, self._in_hand)
+            batch = [self._queue.popleft()[1] for _ in range(size)]
+            return batch if self._pace.is_late(self._in_hand) else Yielding(batch)
 
     def _breath(self) -> float:
-        """Seconds to wait, so that what is queued is written in time."""
+        """Seconds to wait before the next batch."""
         with self._changed:
             if self._awaited:
                 return 0.0
-            if not self._queue:
-                return SHORTEST
-            left = self._queue[0][0] + AGE - time.monotonic()
-            return max(SHORTEST, min(BREATH, left / len(self._queue)))
+            return self._pace.breath(len(self._queue), self._queue[0][0]) if self._queue else SHORTEST
 
     def _attempt(self, what: Sequence[LoggedCall] | Mapping[str, int]) -> BaseException | None:
         """Write calls or counts, and return what was in the way. Nothing may end this thread, or reach the app's."""

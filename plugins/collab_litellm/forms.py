@@ -8,13 +8,13 @@ from typing import Any
 
 from collab_sdk.harvest import (
     Answer,
-    Loose,
     PartialCompletion,
     block_messages,
     block_tools,
     completion_answer,
     item_messages,
     item_tools,
+    loosened,
     message_answer,
     response_answer,
     system_messages,
@@ -54,7 +54,7 @@ def answer_of(result: Any) -> Answer:
         answer = response_answer(result)
         return replace(answer, id=provider_id(answer.id))
     if isinstance(result, Mapping):
-        answer = message_answer(Loose.of(result))
+        answer = message_answer(loosened(result))
         return replace(answer, id=provider_id(answer.id))
     return completion_answer(result)
 

@@ -44,7 +44,7 @@ CLIENT_GONE = "499"
 class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without types
     """Records chat completions, responses and messages, sync, async and streamed; whichever hooks fire, one record.
 
-    An answer is recorded before the app has it, as what LiteLLM tells later is lost with the event loop of a request. Not
+    An answer is recorded before the app has it: what LiteLLM tells later is lost with the event loop of a request. Not
     recorded are calls inside `suppress()` and those with the tag `collab:ignore` in `metadata["tags"]`.
     """
 
@@ -129,9 +129,7 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
         if not streamed.replies:
             return said
         usage = said.usage or streamed.usage
-        return Answer(
-            id=streamed.id, replies=streamed.replies, usage=usage, finish_reason=streamed.finish_reason
-        )
+        return Answer(id=streamed.id, replies=streamed.replies, usage=usage, finish_reason=streamed.finish_reason)
 
     def _stream(self, what: str, stream: Any, event: Any) -> None:
         """What happens to a stream that LiteLLM gave the app."""
@@ -176,7 +174,8 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
                 answer = begun.response.answer()
             without = "cancelled" if begun.error is None else "failed"
             status = without if not answer.replies else "ok" if answer.complete else "partial"
-            self._keep(call_id, begun, begun.details, answer, status, begun.error, begun.details.get("start_time"), None)
+            started = begun.details.get("start_time")
+            self._keep(call_id, begun, begun.details, answer, status, begun.error, started, None)
 
     def _keep(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
-from litellm.responses.litellm_completion_transformation import streaming_iterator as _  # one kind more
+from litellm.responses.litellm_completion_transformation.streaming_iterator import LiteLLMCompletionStreamingIterator
 from litellm.responses.streaming_iterator import BaseResponsesAPIStreamingIterator
 
 Tell = Callable[[str, Any, Any], None]
@@ -23,13 +23,14 @@ def watch_streams(tell: Tell) -> None:
         _after(stream, "__init__", lambda self, _: tell("began", self, None))
         _after(stream, "close", lambda self, _: _closed(tell, self))
         _after_awaited(stream, "aclose", lambda self, _: _closed(tell, self))
-    for stream in _kinds(BaseResponsesAPIStreamingIterator):
+    for stream in {*_kinds(BaseResponsesAPIStreamingIterator), LiteLLMCompletionStreamingIterator}:
         _after(stream, "__next__", lambda self, event: tell("read", self, event))
         _after_awaited(stream, "__anext__", lambda self, event: tell("read", self, event))
 
 
 def _kinds(kind: type) -> Iterator[type]:
     yield kind
+    one: type
     for one in kind.__subclasses__():
         yield from _kinds(one)
 

@@ -94,9 +94,18 @@ def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
             break
         place -= 1
         each, then = then, next(above, None)
-    found.left = sum(1 for said in islice(history, place + 1) if not is_step(said.body))
     found.above = int(each is not None)
+    if each is not None and place >= 0 and _begins_so(history[: place + 1], [each, *([then] if then else ()), *above]):
+        found.matched += place + 1  # the first messages and the last: what is between is left out
+    else:
+        found.left = sum(1 for said in islice(history, place + 1) if not is_step(said.body))
     return found
+
+
+def _begins_so(history: Sequence[Spoken], known: Sequence[Known]) -> bool:
+    """Whether a chat, of which `known` comes from the last message up, begins with these messages, an exchange or more."""
+    first = known[: -len(history) - 1 : -1]
+    return len(history) > 1 and len(first) == len(history) and all(said.own in each.keys for said, each in zip(history, first, strict=True))
 
 
 def _is_reworked(said: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

@@ -41,6 +41,10 @@ _BEFORE = """
     JOIN replies ON replies.call = before.id AND replies.position = 0
     WHERE calls.id = ? AND calls.previous IS NOT NULL
 """
+_BESIDE_ALREADY = """
+    SELECT 1 FROM calls WHERE lead = ? AND named = 0 AND anchor IS NULL AND follows IS NOT NULL
+    AND conversation = (SELECT conversation FROM calls WHERE id = ?) LIMIT 1
+"""
 
 
 def settle(db: sqlite3.Connection, call: int) -> None:
@@ -73,13 +77,18 @@ def _is_beside(db: sqlite3.Connection, call: int, other: int) -> bool:
     if user != known_user or not history:
         return False
     said = plain(history[-1].body)
-    if known and known[-1].own == history[-1].own and len(said.split()) > WORDS:
+    if known and known[-1].own == history[-1].own and (len(said.split()) > WORDS or _has_been(db, prompt, other)):
         return prompt != known_prompt
     replies = list(_replies(db, other))
     if said in replies and len(said.split()) > WORDS:  # a verdict on the answer
         return True
     texts = [plain(message.body) for message in known[-EXCHANGES:]] + replies
     return quotes([said], [text for text in texts if text])
+
+
+def _has_been(db: sqlite3.Connection, prompt: int | None, other: int) -> bool:
+    """Whether a call with that system prompt is beside the same chat already."""
+    return prompt is not None and db.execute(_BESIDE_ALREADY, (prompt, other)).fetchone() is not None
 
 
 def _sent(db: sqlite3.Connection, call: int) -> tuple[list[SpokenMessage], int | None, str | None]:

@@ -459,8 +459,8 @@ def test_calls_that_are_open_at_the_end_are_kept_by_their_own_process_alone(tmp_
     from collab_litellm import CollabLogger
 
     litellm.callbacks = [CollabLogger(sys.argv[1])]
-    options = {"model": "openai/x", "api_base": sys.argv[2], "api_key": "-", "messages": [{"role": "user", "content": "x"}]}
-    stream = litellm.completion(**options, stream=True)
+    options = {"model": "openai/x", "api_base": sys.argv[2], "api_key": "-"}
+    stream = litellm.completion(**options, messages=[{"role": "user", "content": "x"}], stream=True)
     next(stream)
     if child := os.fork():
         os.waitpid(child, 0)
