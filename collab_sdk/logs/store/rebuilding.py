@@ -187,6 +187,8 @@ class _Known:
         self._voices = Voices()
         self._latest = self.root
         """The end of what was last answered."""
+        self._short: set[int] = set()
+        """Voices that are not always sent all that was said."""
         self._latest_of: dict[int, Node] = {}
         """The same of each voice."""
         self.last_alone: set[int] = set()
@@ -233,6 +235,8 @@ class _Known:
 
     def _note(self, laid: Laid) -> None:
         self.laid.append(laid)
+        if laid.is_short:
+            self._short.add(laid.voice)
         for node in laid.tip.upward():
             if node.touched == laid.place + 1:
                 break
@@ -386,6 +390,7 @@ class _Known:
                     bool(unseen) and any(is_alike(said[place + 1].body, each.body) for each in node.children)
                 )
                 value = _worth(seen, unseen - reworked, said, node, is_end=node in ends)
+                value -= AT_THE_END if seen.above and node in ends and voice not in self._short else 0
                 value += SAME_VOICE if value and voice in node.voices else 0
                 if value > worth:
                     best, worth = (place, node, seen), value
