@@ -38,6 +38,7 @@ class Exchange:
         self.has_begun = False
         """Whether a piece of a stream has come."""
         self._request = request
+        self._has_unreadable = False
         self._whole: Any = None
         self._started = time.time()
         self._done = False
@@ -62,18 +63,15 @@ class Exchange:
         try:
             self._request.partial.add(chunk)
         except Exception:
-            with self.recorder.quietly():
-                raise
+            self._has_unreadable = True
 
     def ended(self) -> None:
         """The stream has come to its end."""
-        with self.recorder.quietly():
-            self._finish(self._request.partial.answer(at_end=True))
+        self._stop(at_end=True)
 
     def left(self) -> None:
         """The app reads no further."""
-        with self.recorder.quietly():
-            self._finish(self._request.partial.answer())
+        self._stop(at_end=False)
 
     def failed(self, error: BaseException) -> None:
         """The request or the stream raised."""
@@ -88,6 +86,17 @@ class Exchange:
         if not self._done:
             self._done = True
             self.recorder.count_unrecorded(reason)
+
+    def _stop(self, *, at_end: bool) -> None:
+        """Of a stream with pieces that could not be read, what could be is a part."""
+        with self.recorder.quietly():
+            answer = self._request.partial.answer(at_end=at_end)
+            if not self._has_unreadable:
+                self._finish(answer)
+            elif answer.replies:
+                self._finish(replace(answer, complete=False))
+            else:
+                self.unreadable(NOT_UNDERSTOOD)
 
     def _finish(self, answer: Answer) -> None:
         if answer.replies:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from collab_sdk.errors import CollabError
-from collab_sdk.harvest.once import WarnOnce, log
+from collab_sdk.harvest.once import WarnOnce, warn
 from collab_sdk.harvest.pace import SHORTEST, Pace, Yielding
 from collab_sdk.harvest.pending import Pending, collect_lost
 from collab_sdk.harvest.sampling import Places
@@ -134,7 +134,7 @@ class Writer:
             self.unrecorded[reason] += calls
             self._miss(reason, calls)
         if is_new:
-            log.warning("A call of a chat model is not recorded: %s (said once; stats() counts).", reason)
+            warn("A call of a chat model is not recorded: %s (said once; stats() counts).", reason)
 
     def count_skipped(self) -> None:
         with self._changed:
@@ -176,9 +176,14 @@ class Writer:
             self._thread = thread
 
     def _run(self) -> None:
-        while self._wait_for_work():
-            self._work()
-            self._hurry.wait(self._breath())
+        try:
+            while self._wait_for_work():
+                self._work()
+                self._hurry.wait(self._breath())
+        finally:
+            with self._changed:
+                if self._thread is threading.current_thread():  # whatever ended it, the next call starts another
+                    self._thread = None
 
     def _work(self) -> None:
         if batch := self._next_batch():
@@ -291,7 +296,7 @@ class Writer:
             return
         with contextlib.suppress(OSError):
             if lost := collect_lost(self._path):
-                log.warning("%d calls were lost: a process that recorded to %s was killed.", lost, self._path)
+                warn("%d calls were lost: a process that recorded to %s was killed.", lost, self._path)
             pending = Pending(self._path)
             with self._changed:
                 self.lost += lost

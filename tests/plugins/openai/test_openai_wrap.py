@@ -344,6 +344,31 @@ def streamed(*deltas: dict[str, Any], **end: Any) -> Any:
     return call
 
 
+@pytest.mark.parametrize("odd", ["first", "all"])
+def test_a_stream_with_pieces_in_an_unknown_form_counts_once(odd):
+    frames = {
+        "first": ['data: {"choices":["odd"]}\n\n', *chunked({"content": "hi"})],
+        "all": ['data: {"choices":["odd"]}\n\n'] * 50,
+    }
+    store = Kept()
+    recorder = Recorder(store)
+    with (
+        ScriptedServer(lambda asked: [*frames[odd], "data: [DONE]\n\n"]) as server,
+        wrap(OpenAI(base_url=server.url, api_key="-"), recorder) as client,
+    ):
+        list(client.chat.completions.create(**ASK, stream=True))
+    assert recorder.flush(10)
+    stats = recorder.stats()
+    found = [(call.status, texts(call)) for call in store], stats.failed, stats.unrecorded
+    assert (
+        found
+        == {
+            "first": ([("partial", ["hi"])], 0, {}),
+            "all": ([], 0, {"the answer is in a form that is not known": 1}),
+        }[odd]
+    )
+
+
 def piece(index: int | None, id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
     place = {} if index is None else {"index": index}
     known = {} if id is None else {"id": id, "type": "function"}
