@@ -242,6 +242,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
             run_id,
             identity(metadata, above.identity if above else NOBODY),
             said,
+            ids=tuple(message.id for message in messages[0]),
             arguments=details.get("invocation_params") or {},
             metadata=metadata,
             is_internal=any(mark in metadata for mark in INTERNAL_MARKS),

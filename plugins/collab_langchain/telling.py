@@ -1,7 +1,7 @@
 """What is recorded of root runs when they end, by what earlier ones have taught."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -118,9 +118,14 @@ class Telling:
             given=root.given,
             record=answer,
             is_turn=transcript.is_turn and not root.is_graph,
-            is_whole=not transcript.is_turn and transcript.has_more_than_a_turn,
+            is_whole=not transcript.is_turn and _is_more_than_a_turn(answer.shown),
         )
         return self._chats.add(conversation_id, new)
+
+
+def _is_more_than_a_turn(shown: Sequence[Row]) -> bool:
+    said = [row["role"] for row in shown if row["role"] != "system"]
+    return said[:1] != ["user"] or said.count("user") > 1
 
 
 def _conversation(root: Root, call: EndedCall) -> str | None:

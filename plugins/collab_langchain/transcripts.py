@@ -34,11 +34,6 @@ class Transcript:
     is_turn: bool = False
 
     @property
-    def has_more_than_a_turn(self) -> bool:
-        said = [row["role"] for row in self.messages if row["role"] != "system"]
-        return said[:1] != ["user"] or said.count("user") > 1
-
-    @property
     def answer(self) -> str:
         content = self.messages[-1]["content"] if self.messages else ""
         return content.strip() if isinstance(content, str) else ""
