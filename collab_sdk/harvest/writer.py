@@ -1,6 +1,7 @@
 """The one thread that writes to a store what the app's threads hand over."""
 
 import contextlib
+import sys
 import threading
 import time
 from collections import Counter, OrderedDict, deque
@@ -92,19 +93,24 @@ class Writer:
             return 0.0 if since is None else time.monotonic() - since
 
     def put(self, call: LoggedCall, limit: int | None = None) -> None:
-        """Queue a call, or count it as dropped if `limit` are queued already."""
+        """Queue a call, or count it as dropped if `limit` are queued already.
+
+        Once the interpreter is ending it is too late: no thread begins any more, and one that stands may hold a lock.
+        """
+        if sys.is_finalizing():
+            return
         with self._changed:
             if limit is not None and self.taken - self.settled >= limit:
                 self.dropped += 1
                 self._miss(QUEUE_FULL)
-                return
-            self._queue.append((time.monotonic(), call))
-            self.taken += 1
-            self._note()
-            if self._thread is None:
-                self._start()
-            elif len(self._queue) == 1:
-                self._changed.notify_all()
+            else:
+                self._queue.append((time.monotonic(), call))
+                self.taken += 1
+                self._note()
+                if self._thread is None:
+                    self._start()
+                elif len(self._queue) == 1:
+                    self._changed.notify_all()
 
     def write(self, call: LoggedCall) -> None:
         """Commit a call before returning, in the caller's thread."""
@@ -124,11 +130,15 @@ class Writer:
 
     def count_failure(self, error: BaseException) -> None:
         """Count a call that could not even be taken."""
+        if sys.is_finalizing():
+            return
         with self._changed:
             self.taken += 1
         self._settle([None], error)
 
     def count_unrecorded(self, reason: str, calls: int) -> None:
+        if sys.is_finalizing():
+            return
         with self._changed:
             is_new = reason not in self.unrecorded
             self.unrecorded[reason] += calls
@@ -266,7 +276,10 @@ class Writer:
             return self._pace.breath(len(self._queue), self._queue[0][0]) if self._queue else SHORTEST
 
     def _attempt(self, what: Sequence[LoggedCall] | Mapping[str, int]) -> BaseException | None:
-        """Write calls or counts, and return what was in the way. Nothing may end this thread, or reach the app's."""
+        """Write calls or counts, and return what was in the way: nothing may end this thread.
+
+        In the app's, what is no mere error is the user's, its server's or its event loop's, and is passed on.
+        """
         thread = threading.get_ident()
         self._committing.add(thread)
         try:
@@ -275,9 +288,9 @@ class Writer:
                 store.record(what)
             elif (add := getattr(store, "add_unrecorded", None)) is not None:
                 add(what)
-        except KeyboardInterrupt:  # the user's, if this is the main thread
-            raise
         except BaseException as error:
+            if not isinstance(error, Exception) and threading.current_thread() is not self._thread:
+                raise
             return error
         finally:
             self._committing.discard(thread)

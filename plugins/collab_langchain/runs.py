@@ -134,8 +134,8 @@ class Runs:
         pending = self._calls.pop(run_id, None)
         return [] if pending is None else self._settled(pending, broken_off_call(pending.call, now), now)
 
-    def expire(self, now: float) -> list[LoggedCall]:
-        """Give up what is too old or too much: what there is to record of it."""
+    def expire(self, now: float, *, everything: bool = False) -> list[LoggedCall]:
+        """Give up what is too old or too much, or everything: what there is to record of it."""
         if os.getpid() != self._process:  # what was going on at a fork goes on in the process that forked
             self._process = os.getpid()
             self._runs.clear()
@@ -143,23 +143,24 @@ class Runs:
             self._ended.clear()
             self._left_out.clear()
         records: list[LoggedCall] = []
-        for pending in self._given_up(self._calls, now):
+        for pending in self._given_up(self._calls, now, everything):
             records += self._settled(pending, broken_off_call(pending.call, now), now)
-        for run in self._given_up(self._runs, now):
+        for run in self._given_up(self._runs, now, everything):
             if run.is_root:
                 run.root.is_given_up = True
                 self._break_off(run.root, now)
                 records += self._telling.told(run.root, None, now, is_failed=True)
         return records
 
-    def _given_up(self, going_on: dict[UUID, Started], now: float) -> Iterator[Started]:
+    def _given_up(self, going_on: dict[UUID, Started], now: float, everything: bool) -> Iterator[Started]:
         while True:
             try:
                 run_id = next(iter(going_on))
             except (StopIteration, RuntimeError):  # none is left, or another thread is at it
                 return
             oldest = going_on.get(run_id)
-            if oldest is None or (len(going_on) <= self._limit and now - oldest.started <= self._time_limit):
+            is_due = len(going_on) > self._limit or (oldest is not None and now - oldest.started > self._time_limit)
+            if oldest is None or not (everything or is_due):
                 return
             if going_on.pop(run_id, None) is not None:
                 yield oldest

@@ -153,8 +153,8 @@ def _answer_in(fields: Mapping[str, Any], depth: int = 0) -> str | AIMessage | N
         value = fields[key]
         if isinstance(value, str | AIMessage) and _text(value):
             return value
-        if depth < DEPTH and (inner := _fields(value)):
-            return _answer_in(inner, depth + 1)
+        if depth < DEPTH and (found := _answer_in(_fields(value), depth + 1)) is not None:
+            return found
     return None
 
 

@@ -181,7 +181,9 @@ def cut(model: Any) -> Any:
         messages: list[Any]
 
     graph = StateGraph(State)
-    graph.add_node("bot", lambda state: {"messages": [*state["messages"], model.invoke([*EXAMPLES, *state["messages"]])]})
+    graph.add_node(
+        "bot", lambda state: {"messages": [*state["messages"], model.invoke([*EXAMPLES, *state["messages"]])]}
+    )
     graph.add_node("cut", lambda state: {"messages": state["messages"][-2:]})
     graph.add_edge(START, "bot")
     graph.add_edge("bot", "cut")
