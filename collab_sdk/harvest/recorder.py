@@ -152,7 +152,9 @@ class Recorder:
         with suppress():
             try:
                 return self._consent(context) is True
-            except Exception as error:  # a gate that is broken is shut
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a gate that is broken is shut
                 self._warn_of_gate("The consent gate failed, so nothing is recorded: %s", type(error).__name__)
                 return False
 

@@ -128,7 +128,9 @@ class Snapshot:
     def _new(self, text: str) -> str:
         try:
             redacted = self._redacted(text)
-        except Exception as error:
+        except KeyboardInterrupt:  # the user's, in whose thread this runs
+            raise
+        except BaseException as error:
             self._on_failure(error)
             return FAILED  # and not remembered: a service that is back must find the same history again
         redacted = text if redacted == text else redacted  # one object for both

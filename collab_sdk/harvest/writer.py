@@ -276,10 +276,7 @@ class Writer:
             return self._pace.breath(len(self._queue), self._queue[0][0]) if self._queue else SHORTEST
 
     def _attempt(self, what: Sequence[LoggedCall] | Mapping[str, int]) -> BaseException | None:
-        """Write calls or counts, and return what was in the way: nothing may end this thread.
-
-        In the app's, what is no mere error is the user's, its server's or its event loop's, and is passed on.
-        """
+        """Write calls or counts, and return what was in the way. Nothing may end this thread, or reach the app's."""
         thread = threading.get_ident()
         self._committing.add(thread)
         try:
@@ -288,9 +285,9 @@ class Writer:
                 store.record(what)
             elif (add := getattr(store, "add_unrecorded", None)) is not None:
                 add(what)
+        except KeyboardInterrupt:  # the user's, if this is the main thread
+            raise
         except BaseException as error:
-            if not isinstance(error, Exception) and threading.current_thread() is not self._thread:
-                raise
             return error
         finally:
             self._committing.discard(thread)
