@@ -103,9 +103,13 @@ def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
 
 
 def _begins_so(history: Sequence[Spoken], known: Sequence[Known]) -> bool:
-    """Whether a chat, of which `known` comes from the last message up, begins with these messages, an exchange or more."""
+    """Whether a chat, of which `known` comes from the last message up, begins with these messages; one is too few."""
     first = known[: -len(history) - 1 : -1]
-    return len(history) > 1 and len(first) == len(history) and all(said.own in each.keys for said, each in zip(history, first, strict=True))
+    return (
+        len(history) > 1
+        and len(first) == len(history)
+        and all(said.own in each.keys for said, each in zip(history, first, strict=True))
+    )
 
 
 def _is_reworked(said: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

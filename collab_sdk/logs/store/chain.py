@@ -7,7 +7,8 @@ which change from call to call, nor ids of tool calls, which some libraries make
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -15,6 +16,7 @@ from collab_sdk.files import parse_json, to_json
 from collab_sdk.messages import text_of
 
 _KEPT = ("role", "content", "name", "tool_calls", "tool_call_id", "function_call")
+_PLAIN = {"role", "content"}
 _HASH_BYTES = 20
 
 
@@ -23,13 +25,13 @@ class Node:
     """A message and, through its hashes, all that came before it."""
 
     hash: bytes
-    body: str
+    body: str = field(compare=False)
     """The message as JSON."""
-    own: bytes
-    said: bytes
-    spoken: int
+    own: bytes = field(compare=False)
+    said: bytes = field(compare=False)
+    spoken: int = field(compare=False)
     """How many messages up to it, itself included, are no system prompts."""
-    role: str
+    role: str = field(compare=False)
 
 
 BEGINNING = Node(hash=b"", body="", own=b"", said=b"", spoken=0, role="")
@@ -40,18 +42,29 @@ def chain(messages: Iterable[Mapping[str, Any]], *, after: Node = BEGINNING) -> 
     """The nodes of canonical messages that follow the node `after`. Raises TypeError or ValueError for no JSON."""
     nodes = []
     for message in messages:
-        body, role = to_json(message), str(message.get("role") or "")
-        own, is_said = own_hash(message), role != "system"
-        after = Node(
-            hash=_hash(after.hash + body.encode()),
-            body=body,
-            own=own,
-            said=_hash(after.said + own) if is_said else after.said,
-            spoken=after.spoken + is_said,
-            role=role,
-        )
+        content = message.get("content")
+        is_plain = isinstance(content, str) and message.keys() == _PLAIN
+        after = _text(after, message["role"], content) if is_plain else _node(after, message)
         nodes.append(after)
     return nodes
+
+
+@lru_cache(maxsize=4096)  # each call of a chat has all the messages of the one before
+def _text(after: Node, role: str, content: str) -> Node:
+    return _node(after, {"role": role, "content": content})
+
+
+def _node(after: Node, message: Mapping[str, Any]) -> Node:
+    body, role = to_json(message), str(message.get("role") or "")
+    own, is_said = own_hash(message), role != "system"
+    return Node(
+        hash=_hash(after.hash + body.encode()),
+        body=body,
+        own=own,
+        said=_hash(after.said + own) if is_said else after.said,
+        spoken=after.spoken + is_said,
+        role=role,
+    )
 
 
 def own_hash(message: Mapping[str, Any]) -> bytes:

@@ -27,7 +27,7 @@ def move(db: sqlite3.Connection, call: int, conversation: int) -> None:
         (call, conversation),
     ).fetchall()
     db.executemany("UPDATE calls SET conversation = ? WHERE id = ?", [(conversation, id) for id, _ in moved])
-    for touched in {conversation, *(left for _, left in moved)}:
+    for touched in {conversation, *(left for _, left in moved if left)}:  # 0 is none yet
         refresh(db, touched)
 
 

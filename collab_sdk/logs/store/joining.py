@@ -53,6 +53,7 @@ _PASSING_THROUGH = """
     AND (ended, depth, tie) >= (?3, ?4, ?5)
     AND coalesce(anchored, -1) < (SELECT max(spoken) FROM messages WHERE said = ?1)
 """
+_LATER = "SELECT 1 FROM calls WHERE named = 0 AND (ended, depth, tie) > (?, ?, ?) LIMIT 1"
 _WAITING = """
     SELECT id FROM calls WHERE last = ? AND anchor IS NULL AND named = 0 AND previous IS NULL AND user IS ?
 """
@@ -100,9 +101,11 @@ def place(db: sqlite3.Connection, call: Claimant) -> None:
     anchor, anchored = _anchor(db, call)
     if anchor is None:
         move(db, call.id, orphanage(db, call.id))
-    else:
+    elif len(going_on_from(db, anchor, call.user, since=call.order)) > (call.anchor == anchor):  # not only itself
         db.execute("UPDATE calls SET anchor = ?, anchored = ? WHERE id = ?", (anchor, anchored, call.id))
         _match(db, anchor, call.user, since=call.order)
+    else:
+        _follow(db, call, anchor, anchored)
 
 
 def announce(
@@ -110,6 +113,16 @@ def announce(
 ) -> None:
     """Place the calls again that may go on from this reply, which has just been recorded; in order there are none."""
     said, own, depth = db.execute("SELECT said, own, spoken FROM messages WHERE id = ?", (message,)).fetchone()
+    if db.execute(_LATER, order).fetchone() is not None:
+        _announce_late(db, said, depth, user, order)
+    waiting = db.execute(_WAITING, (own, user)).fetchall()
+    if response is not None:
+        waiting += db.execute("SELECT id FROM calls WHERE previous = ? AND named = 0", (response,)).fetchall()
+    for call in _in_order(db, waiting):
+        place(db, call)
+
+
+def _announce_late(db: sqlite3.Connection, said: bytes, depth: int, user: str | None, order: Order) -> None:
     if not _is_given(db, said, user, before=order):
         passing = _in_order(db, db.execute(_PASSING_THROUGH, (said, user, *order)).fetchall())
         detach(db, passing)
@@ -118,11 +131,6 @@ def announce(
         for anchor in {call.anchor for call in passing if call.anchor is not None}:
             _match(db, anchor, user, since=min(call.order for call in passing if call.anchor == anchor))
     _match(db, said, user, since=order)
-    waiting = db.execute(_WAITING, (own, user)).fetchall()
-    if response is not None:
-        waiting += db.execute("SELECT id FROM calls WHERE previous = ? AND named = 0", (response,)).fetchall()
-    for call in _in_order(db, waiting):
-        place(db, call)
 
 
 def going_on_from(db: sqlite3.Connection, said: bytes, user: str | None, *, since: Order) -> list[Claimant]:
@@ -157,15 +165,20 @@ def _match(db: sqlite3.Connection, anchor: bytes, user: str | None, *, since: Or
     places = dict(_anchored(db, late))
     detach(db, late)
     for call in late:
-        follows = _followed_by(db, anchor, call)
-        if follows is None:
-            move(db, call.id, orphanage(db, call.id))
-            continue
-        placed = (anchor, places[call.id], follows, call.id)
-        db.execute("UPDATE calls SET anchor = ?, anchored = ?, follows = ? WHERE id = ?", placed)
-        db.execute(_CLAIM, (follows, anchor))
-        [conversation] = db.execute("SELECT conversation FROM calls WHERE id = ?", (follows,)).fetchone()
-        move(db, call.id, conversation)
+        _follow(db, call, anchor, places[call.id])
+
+
+def _follow(db: sqlite3.Connection, call: Claimant, anchor: bytes, anchored: int | None) -> None:
+    """Let a call go on from the one that gave it the reply."""
+    follows = _followed_by(db, anchor, call)
+    if follows is None:
+        move(db, call.id, orphanage(db, call.id))
+        return
+    placed = (anchor, anchored, follows, call.id)
+    db.execute("UPDATE calls SET anchor = ?, anchored = ?, follows = ? WHERE id = ?", placed)
+    db.execute(_CLAIM, (follows, anchor))
+    [conversation] = db.execute("SELECT conversation FROM calls WHERE id = ?", (follows,)).fetchone()
+    move(db, call.id, conversation)
 
 
 def _anchored(db: sqlite3.Connection, calls: Sequence[Claimant]) -> list[tuple[int, int | None]]:

@@ -154,6 +154,7 @@ CREATE INDEX calls_anchor ON calls (anchor, user, ended, depth, tie) WHERE ancho
 CREATE INDEX calls_anchor_said ON calls (anchor, user, said, ended, depth, tie) WHERE anchor IS NOT NULL;
 CREATE INDEX calls_said ON calls (said, user, ended) WHERE said IS NOT NULL;
 CREATE INDEX calls_last ON calls (last) WHERE last IS NOT NULL AND anchor IS NULL AND named = 0;
+CREATE INDEX calls_unnamed ON calls (ended) WHERE named = 0;
 CREATE INDEX calls_alone ON calls (ended) WHERE named = 0 AND anchor IS NULL AND follows IS NULL AND last IS NULL;
 CREATE INDEX calls_response ON calls (response) WHERE response IS NOT NULL;
 CREATE INDEX calls_previous ON calls (previous) WHERE previous IS NOT NULL;

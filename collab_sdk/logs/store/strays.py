@@ -31,9 +31,9 @@ _LAST = """
 """
 _ALONE = """
     SELECT id FROM calls WHERE ended BETWEEN ?1 AND ?2 AND named = 0 AND anchor IS NULL AND follows IS NULL
-    AND last IS NULL AND user IS ?3 AND conversation != ?4 AND previous IS NULL
+    AND last IS NULL AND user IS ?3 AND previous IS NULL
     AND NOT EXISTS (SELECT 1 FROM calls AS other WHERE other.conversation = calls.conversation AND other.id != calls.id)
-    ORDER BY ended DESC LIMIT ?5
+    ORDER BY ended DESC LIMIT ?4
 """
 
 _BEFORE = """
@@ -47,13 +47,13 @@ _BESIDE_ALREADY = """
 """
 
 
-def settle(db: sqlite3.Connection, call: int) -> None:
+def settle(db: sqlite3.Connection, call: int, *, user: str | None, ended: float) -> None:
     """Put a new call beside the chat that it is about, or those that are about it beside it."""
-    conversation, user, ended = db.execute(
-        "SELECT conversation, user, ended FROM calls WHERE id = ?", (call,)
-    ).fetchone()
     around = (ended - NEAR, ended + NEAR)
-    alone = [id for [id] in db.execute(_ALONE, (*around, user, 0, LOOKED_AT))]
+    alone = [id for [id] in db.execute(_ALONE, (*around, user, LOOKED_AT))]
+    if not alone:
+        return
+    [conversation] = db.execute("SELECT conversation FROM calls WHERE id = ?", (call,)).fetchone()
     if call in alone:
         for [chat] in db.execute(_CHATS, (*around, conversation, LOOKED_AT)).fetchall():
             last = [id for [id] in db.execute(_LAST, (chat, LATEST))]

@@ -62,7 +62,7 @@ def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
         if message is not None:
             announce(db, message, call.user, order, response=call.response_id)
     if replies and not call.is_side and call.source != IMPORTED:
-        settle(db, id)
+        settle(db, id, user=call.user, ended=call.ended)
 
 
 def _replace(db: sqlite3.Connection, id: int, rows: CallRows) -> None:
