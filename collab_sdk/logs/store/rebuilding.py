@@ -71,11 +71,10 @@ class _Reading:
     def __init__(self, known: LaidCalls) -> None:
         self._known = known
         self._laid = [laid for laid in known.laid if laid.call.is_answered]
-        self._confirmed = {
-            laid.voice for laid in self._laid if any(is_gone_on_from(reply) for reply in laid.replies)
-        } | {laid.voice for laid in self._laid if laid.call.shown is not None}
-        self._shows = any(laid.call.shown is not None for laid in self._laid)
-        """Whether the app's own run says what was shown: of answers that it got whole, the others were not."""
+        self._confirmed = {laid.voice for laid in self._laid if any(is_gone_on_from(reply) for reply in laid.replies)}
+        self._shown = {laid.voice for laid in self._laid if laid.call.shown is not None}
+        """Voices whose answers the app's own run says it showed: others that answer in whole were not shown."""
+        self._confirmed |= self._shown
         self._errands = self._repeated_errands()
 
     def rebuilt(self) -> Rebuilt:
@@ -130,7 +129,7 @@ class _Reading:
             return False
         if any(is_gone_on_from(reply) for reply in laid.replies) or laid.call.shown is not None:
             return True
-        if self._shows and laid.call.status == "ok" and not is_step(laid.end.body):
+        if self._shown and laid.voice not in self._shown and laid.call.status == "ok" and not is_step(laid.end.body):
             return False
         if not self._confirmed or laid.voice in self._confirmed:
             return not (self._stands_alone(laid) and self._differs(laid) and may_be_errand(plain(laid.tip.body)))
