@@ -14,11 +14,13 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
+from collab_sdk.logs.store.additions import additions_in
 from collab_sdk.logs.store.agreement import (
     is_step,
     plain,
     quotes,
 )
+from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.laying import Laid, LaidCalls, Node, in_turn, is_finished
 from collab_sdk.logs.store.strands import (
     Strand,
@@ -75,6 +77,7 @@ class _Reading:
         self._shown = {laid.voice for laid in self._laid if laid.call.shown is not None}
         """Voices whose answers the app's own run says it showed: others that answer in whole were not shown."""
         self._confirmed |= self._shown
+        self._additions = additions_in(known.laid)
         self._errands = self._repeated_errands()
 
     def rebuilt(self) -> Rebuilt:
@@ -83,6 +86,7 @@ class _Reading:
             return self._unanswered()
         chat = self._chat(strands)
         path = self._with_unanswered([node for strand in chat for node in strand.path])
+        path = self._additions.without(path)
         _unwrap(path)
         return self._told(chat, path)
 
@@ -156,7 +160,8 @@ class _Reading:
         """Calls whose last message comes again and again, and leads nowhere: the app's own, not the person's."""
         asked: defaultdict[str, list[Laid]] = defaultdict(list)
         for laid in self._laid:
-            if laid.tip.role == "user" and laid.tip.parent is not self._known.root:
+            has_context = laid.tip.role == "user" and laid.tip.parent is not self._known.root
+            if has_context and not self._additions.is_request(laid.tip):
                 asked[plain(laid.tip.body)].append(laid)
         return {
             laid
@@ -273,14 +278,12 @@ class _Reading:
         )
 
     def _begins_amid(self, path: Sequence[Node]) -> bool:
-        """Whether something was said before the first answer that a call gave; a greeting is no answer."""
-        if any(laid.call.source == "import" or laid.call.shown is not None for laid in self._laid):
+        """Whether no call answers what the person says first, or that one had a summary of what came before."""
+        if any(laid.call.source == IMPORTED or laid.call.shown is not None for laid in self._laid):
             return False
-        before = list(takewhile(lambda node: not node.given, path))
-        return len(before) < len(path) and any(
-            is_step(node.body) or (node.role == "assistant" and any(each.role == "user" for each in before[:place]))
-            for place, node in enumerate(before)
-        )
+        first = next((node for node in path if node.role == "user"), None)
+        answering = [laid for laid in self._laid if laid.tip is first]
+        return first is not None and (not answering or answering[0].is_short)
 
     def _is_other(self, node: Node, voices: set[int]) -> bool:
         """Whether a message is another response to the history of the one on the path, and was not broken off."""
@@ -296,6 +299,8 @@ class _Reading:
     def _is_left(self, laid: Laid, chat: Sequence[Strand], voices: set[int]) -> bool:
         """Whether an answer off the path was one to the person, as far as can be told."""
         if laid.is_errand or laid in self._errands or laid.voice not in voices or laid.tip.role != "user":
+            return False
+        if self._additions.is_request(laid.tip):
             return False
         asked = plain(laid.tip.body)
         texts = [text for strand in chat for role in ("user", "assistant") for text in texts_of(strand, role)]
