@@ -85,7 +85,7 @@ class App:
     shown: str = ""
     """`chat` or `turn`, where the app's own run says what was shown."""
     ids: str = "named"
-    """`named`, `none` or `changing` (another from the middle of the chat on)."""
+    """`named` or `none`."""
     clock: str = "steady"
     """`steady`, `equal` (all at once), `zero` (none), `skewed` (of two workers) or `jumping` (back by an hour)."""
     sides: tuple[str, ...] = ()
@@ -107,15 +107,11 @@ class Saying:
 class Chat:
     """What a person said and saw."""
 
-    ids: list[str]
+    id: str | None
     user: str | None
     said: list[Saying] = field(default_factory=list)
     abandoned: list[list[Saying]] = field(default_factory=list)
     """The chat as it was each time before the person edited an earlier message."""
-    rejected: set[str] = field(default_factory=set)
-    """Replies that another was asked in place of."""
-    beside: int = 0
-    """Calls beside the chat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +123,10 @@ class Played:
     """All that was said in calls beside the chats, and nowhere else."""
 
 
-def play(app: App, stories: Sequence[Story], *, order: Sequence[int] = (), one_id: bool = False) -> Played:
-    """`order`: whose turn it is, story after story, while any has exchanges left. `one_id`: for all of them."""
+def play(app: App, stories: Sequence[Story], *, order: Sequence[int] = ()) -> Played:
+    """`order`: whose turn it is; what is left of the stories after it is told in turns."""
     calls = _Calls(app)
-    sessions = [_Session(app, story, "chat" if one_id else f"chat-{n}", n, calls) for n, story in enumerate(stories)]
+    sessions = [_Session(app, story, f"chat-{n}", calls) for n, story in enumerate(stories)]
     turns = [n % len(sessions) for n in order] + list(range(len(sessions))) * max(len(s.exchanges) for s in stories)
     for turn in turns:
         sessions[turn].go_on()
@@ -169,15 +165,14 @@ class _Calls:
 class _Session:
     """One chat in an app."""
 
-    def __init__(self, app: App, story: Story, name: str, number: int, calls: _Calls) -> None:
+    def __init__(self, app: App, story: Story, name: str, calls: _Calls) -> None:
         self.app, self.story, self.calls, self.name = app, story, calls, name
-        self.chat = Chat(ids=[name] if app.ids != "none" else [], user=story.user)
+        self.chat = Chat(id=name if app.ids == "named" else None, user=story.user)
         self.kept: list[Row] = []  # as the app keeps the chat
         self.acknowledged = 0  # how many of them the server knows
         self.response: str | None = None
         self.summarized = 0
         self.done = 0
-        self.number = number
         self.texts: set[str] = set()
         self.sent: set[str] = set()
         if story.greeting:
@@ -186,9 +181,6 @@ class _Session:
     def go_on(self) -> None:
         if self.done == len(self.story.exchanges):
             return
-        if self.app.ids == "changing" and self.done and self.done == len(self.story.exchanges) // 2:
-            self.name += "-new"
-            self.chat.ids.append(self.name)
         self.calls.wait(40.0)
         self._exchange(self.story.exchanges[self.done], is_last=self.done == len(self.story.exchanges) - 1)
         self.done += 1
@@ -223,7 +215,6 @@ class _Session:
             self._call([_assistant(text)], is_answer=True)
         if self.app.history == "response":
             self.response = f"resp-{self.name}-{len(self.calls.made) - 1 - len(exchange.reconsidered)}"
-        self.chat.rejected |= {*exchange.rejected, *exchange.reconsidered}
         self._say("assistant", exchange.stored or exchange.reply, also=(exchange.reply,))
         others = {*exchange.reconsidered, *(() if self.app.clock == "steady" else exchange.rejected)}
         if is_last and others:  # nothing says which of them stayed
@@ -358,7 +349,6 @@ class _Session:
                 self._side(messages, _assistant(reply))
 
     def _side(self, messages: Sequence[Row], reply: Row) -> None:
-        self.chat.beside += 1
         self.calls.beside |= {row["content"] for row in (*messages, reply) if row["role"] != "system"} - {""}
         self.calls.add(
             messages=tuple(messages),
@@ -378,8 +368,6 @@ class Side:
     make: Callable[[list[Row], Exchange], tuple[list[Row], str]]
     once: bool = False
     """Only at the first exchange."""
-    quotes: bool = False
-    """Whether the chat is quoted in what it sends."""
     alone: bool = False
     """Whether what it sends is all its own, in one message, and no history of the chat."""
 
@@ -458,28 +446,21 @@ APPENDED_TITLE = (
 FOLLOW_UPS = "Suggest 3-5 relevant follow-up questions or prompts that the user might naturally ask next."
 
 SIDES = {
-    "title": Side(
-        when="after", once=True, quotes=True, alone=True, make=_task(NEW_TITLE, '{"title": "👟 Shoe Order"}')
-    ),
+    "title": Side(when="after", once=True, alone=True, make=_task(NEW_TITLE, '{"title": "👟 Shoe Order"}')),
     "title of the first message": Side(when="after", once=True, make=_under(FIRST_TITLE, "A pair of shoes")),
     "appended title": Side(when="after", once=True, make=_appended(APPENDED_TITLE, "Shoe Shop Question")),
-    "tags": Side(
-        when="after", quotes=True, alone=True, make=_task("Generate 1-3 broad tags.", '{"tags": ["Shopping"]}')
-    ),
-    "follow-ups": Side(
-        when="after", quotes=True, alone=True, make=_task(FOLLOW_UPS, '{"follow_ups": ["And in blue?"]}')
-    ),
+    "tags": Side(when="after", alone=True, make=_task("Generate 1-3 broad tags.", '{"tags": ["Shopping"]}')),
+    "follow-ups": Side(when="after", alone=True, make=_task(FOLLOW_UPS, '{"follow_ups": ["And in blue?"]}')),
     "appended follow-ups": Side(when="after", make=_appended(FOLLOW_UPS, "1. And in blue?\n2. What of size 44?")),
     "guard": Side(when="before", make=_under(GUARD, "SAFE")),
-    "self check": Side(when="before", quotes=True, alone=True, make=_quoting(SELF_CHECK, "No.")),
+    "self check": Side(when="before", alone=True, make=_quoting(SELF_CHECK, "No.")),
     "router": Side(when="before", make=_under(ROUTER, "orders")),
     "router over the history": Side(when="before", make=_under(ROUTER, "returns", whole=True)),
     "standalone question": Side(when="before", make=_under(CONTEXTUALIZE, "What about my shoes?", whole=True)),
-    "condensed question": Side(when="before", quotes=True, alone=True, make=_quoting(CONDENSE, "What of the shoes?")),
-    "judge": Side(when="after", quotes=True, alone=True, make=_quoting(LLAMA_GUARD, "safe")),
+    "condensed question": Side(when="before", alone=True, make=_quoting(CONDENSE, "What of the shoes?")),
+    "judge": Side(when="after", alone=True, make=_quoting(LLAMA_GUARD, "safe")),
     "memory": Side(
         when="after",
-        quotes=True,
         alone=True,
         make=_quoting("Input:\nuser: {said}\nassistant: {reply}", '{"facts": ["Buys shoes"]}', system=MEMORY),
     ),

@@ -103,13 +103,17 @@ def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
 
 
 def _begins_so(history: Sequence[Spoken], known: Sequence[Known]) -> bool:
-    """Whether a chat, of which `known` comes from the last message up, begins with these messages; one is too few."""
+    """Whether a chat, of which `known` comes from the last message up, begins with these messages.
+
+    They end with an answer: an answer that stands behind another question than the one known before it is one to that.
+    """
     first = known[: -len(history) - 1 : -1]
-    return (
-        len(history) > 1
-        and len(first) == len(history)
-        and all(said.own in each.keys for said, each in zip(history, first, strict=True))
-    )
+    is_answered = history[-1].body.get("role") == "assistant"
+    return is_answered and len(first) == len(history) and all(map(_is_same, history, first))
+
+
+def _is_same(said: Spoken, known: Known) -> bool:
+    return said.own in known.keys
 
 
 def _is_reworked(said: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
@@ -139,6 +143,7 @@ def is_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     if one.get("role") == "tool":
         return one.get("tool_call_id") == other.get("tool_call_id")
     short, long = sorted((plain(one), plain(other)), key=len)
+    short = short.rstrip(" .…—–-")  # where somebody cut it
     if not short:
         return not long or bool(_called(one))
     return says(long, short) or _overlap(short[:LONGEST], long[:LONGEST]) >= ALIKE

@@ -227,17 +227,27 @@ def _loosely(db: sqlite3.Connection, call: Claimant) -> tuple[bytes | None, int 
         found += db.execute(_ANSWERING, (history[last - 1].said, call.user, call.id, CANDIDATES)).fetchall()
     best: tuple[int, set[int], int] = (0, set(), 0)
     for message, conversation in found:  # whatever the clocks say
-        known = [Spoken(each.own, each.body) for each in reversed(spoken(db, message))]
-        if not is_alike(known[0].body, said[-1].body) or not _agrees(seen := agreement(said, known), said, known[0]):
-            continue
-        if seen.matched > best[0]:
-            best = seen.matched, {conversation}, message
-        elif seen.matched == best[0]:
+        known = spoken(db, message)
+        if last and len(known) > last + 1 and known[last - 1].said == history[last - 1].said:
+            matched = last + 1  # the app asked for more before it showed the answer
+        else:
+            matched = _agreeing(said, [Spoken(each.own, each.body) for each in reversed(known)])
+        if matched > best[0]:
+            best = matched, {conversation}, message
+        elif matched == best[0]:
             best[1].add(conversation)
-    if len(best[1]) != 1:
+    if not best[0] or len(best[1]) != 1:
         return None, None
     [anchor] = db.execute("SELECT said FROM messages WHERE id = ?", (best[2],)).fetchone()
     return anchor, 0  # a reply that is given to the letter takes its place
+
+
+def _agreeing(said: Sequence[Spoken], known: Sequence[Spoken]) -> int:
+    """How many of a history's messages are those up to a reply, which come from the last one up; 0 for another chat."""
+    if not is_alike(known[0].body, said[-1].body):
+        return 0
+    seen = agreement(said, known)
+    return seen.matched if _agrees(seen, said, known[0]) else 0
 
 
 def _agrees(seen: Agreement, said: Sequence[Spoken], reply: Spoken) -> bool:

@@ -1,17 +1,23 @@
 """By what a call is told to be one of the chat's: who speaks in it, and what it asks for."""
 
 import re
-from collections.abc import Sequence
-from difflib import SequenceMatcher
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 
 from collab_sdk.logs.store.agreement import is_summary, plain
-from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.tree import StoredBody, StoredCall
 
 ALIKE = 0.6
 COMPARED = 2_000
 """Characters of a system prompt that are compared with others."""
+SHARED = 200
+"""Characters at the beginning of two prompts that make them one, whatever follows."""
+FIRST_WORDS, LAST_WORDS = 8, 4
+"""Words of whole lines that do so at the beginning, where many have "You are a helpful assistant.", and at the end."""
+HEARD = 50
+"""Voices that a prompt is compared with, the latest first."""
 _VERBS = """
     assess categori[sz]e choose classify condense create evaluate extract find generate give invent judge label make
     name pick produce propose provide rate rephrase rewrite score suggest summari[sz]e title write
@@ -38,31 +44,54 @@ _ASKS = re.compile(_any_of(_VERBS), re.IGNORECASE)
 _AIM = re.compile(_any_of(_AIMS), re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    text: str
+    is_formatted: bool
+    """Whether the reply has a form to fill in."""
+    words: Counter[str]
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.strip() for line in self.text.splitlines() if line.strip()]
+
+    def is_like(self, other: "_Prompt") -> bool:
+        """Whether it is the other with something else filled in: they begin, or end, alike, or share most words."""
+        if self.is_formatted != other.is_formatted or bool(self.text) != bool(other.text):
+            return False
+        shared = sum(1 for _ in _same(self.text, other.text))
+        if shared >= min(SHARED, max(ALIKE * min(len(self.text), len(other.text)), 12)):
+            return True
+        lines, others = self.lines, other.lines
+        if _words_shared(lines, others) >= FIRST_WORDS or _words_shared(lines[::-1], others[::-1]) >= LAST_WORDS:
+            return True
+        return 2 * (self.words & other.words).total() >= ALIKE * (self.words.total() + other.words.total())
+
+
 class Voices:
     """Numbers for the system prompts of calls: one that changes a little from call to call is the same voice."""
 
     def __init__(self) -> None:
-        self._known: list[tuple[str, bool]] = []
+        self._known: list[_Prompt] = []
         self._numbers: dict[tuple[str, bool], int] = {}
 
     def of(self, history: Sequence[StoredBody], call: StoredCall) -> int:
-        if call.source == IMPORTED:  # where a log has a prompt amid a chat, it is nobody else's
-            history = list(takewhile(lambda each: not each.is_said, history))
         prompts = [plain(each.body) for each in history if not each.is_said]
         prompts = [prompt for place, prompt in enumerate(prompts) if not place or not is_summary({"content": prompt})]
-        said = without_summary(prompts[0]) if prompts else ""
-        voice = said[:COMPARED], '"response_format"' in call.details
+        text = without_summary(prompts[0])[:COMPARED] if prompts else ""
+        voice = text, '"response_format"' in call.details
         if voice not in self._numbers:
-            like = (number for number, known in enumerate(self._known) if _is_like(voice, known))
-            number = next(like, len(self._known))
+            prompt = _Prompt(*voice, Counter(text.split()))
+            latest = range(len(self._known) - 1, max(-1, len(self._known) - 1 - HEARD), -1)
+            number = next((number for number in latest if prompt.is_like(self._known[number])), len(self._known))
             if number == len(self._known):
-                self._known.append(voice)
+                self._known.append(prompt)
             self._numbers[voice] = number
         return self._numbers[voice]
 
     def is_errand(self, voice: int) -> bool:
         """Whether its prompt reads like that of a title, a guard, a router."""
-        return _AIM.search(self._known[voice][0]) is not None
+        return _AIM.search(self._known[voice].text) is not None
 
 
 def is_errand(text: str) -> bool:
@@ -82,15 +111,11 @@ def without_summary(prompt: str) -> str:
     return prompt if end is None else "".join(lines[:end]).strip()
 
 
-def _is_like(voice: tuple[str, bool], known: tuple[str, bool]) -> bool:
-    (prompt, formatted), (other, was_formatted) = voice, known
-    if formatted != was_formatted or bool(prompt) != bool(other):
-        return False
-    if prompt == other:
-        return True
-    shared = next((n for n, (one, two) in enumerate(zip(prompt, other, strict=False)) if one != two), None)
-    shorter = min(len(prompt), len(other))
-    if shared is None or shared >= max(ALIKE * shorter, 12) or shared >= 200:
-        return True
-    words, others = prompt.split(), other.split()
-    return SequenceMatcher(None, words, others, autojunk=False).ratio() >= ALIKE
+def _words_shared(lines: Sequence[str], others: Sequence[str]) -> int:
+    """How many words the lines have up to the first that is another."""
+    return sum(len(line.split()) for line, _ in _same(lines, others))
+
+
+def _same(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What two begin with, up to the first place where they differ."""
+    return takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))

@@ -1,7 +1,7 @@
 """Whatever an app does to its histories, what is exported is what the person said and saw, each message once.
 
 Where a chat has an id, it comes out whole. Without one it does too, or it is split, and a note counts that. What no
-reading of the calls can tell is not asked for, and said where it is left out (`_is_knowable`, `stories`, `apps`).
+reading of the calls can tell is not asked for: `exchanges`, `apps` and `stories` say what that is, and `readings`.
 """
 
 from collections import Counter
@@ -27,8 +27,6 @@ REPLIES = (
 )  # fmt: skip
 TOOLS = ("look_up", "ship", "research", "write")
 
-WHOLE = ("whole", "response", "shown")
-SIDES_OVER_HISTORY = [name for name, side in SIDES.items() if not side.alone]
 SIDES_ALONE = [name for name, side in SIDES.items() if side.alone]
 APPENDED = [name for name in SIDES if name.startswith("appended")]
 
@@ -211,9 +209,8 @@ def check(played, app, conversations, listed, notes):
     by_id = {conversation.id: conversation for conversation in conversations}
     assert len(by_id) == len(conversations)
     for chat in played.chats:
-        [id] = chat.ids
-        assert any(says(by_id[id], reading) for reading in readings(chat, app)), show(by_id[id], chat)
-    assert set(by_id) == {id for chat in played.chats for id in chat.ids}
+        assert any(says(by_id[chat.id], reading) for reading in readings(chat, app)), show(by_id[chat.id], chat)
+    assert set(by_id) == {chat.id for chat in played.chats}
 
 
 def check_unnamed(played, app, conversations, notes):
