@@ -66,7 +66,7 @@ def test_the_first_methods_that_anybody_calls_have_a_docstring():
 
 READ_ELSEWHERE = {
     "Anything.read", "DaemonThreads.submit", "Flag.read", "Form.read", "Items.read", "Note.read", "Number.read",
-    "PartialAnswer.add", "PartialCompletion.add", "PartialMessage.add", "PartialResponse.add",
+    "PartialCompletion.add", "PartialMessage.add", "PartialResponse.add",
     "Record.read", "Text.read", "bot_reply", "completion_answer", "conversation_id_in",
     "difference", "dumps",
     "field_of", "format_of", "json_line", "loads", "loosened", "message_answer", "presidio_redactor", "read_goal",

@@ -115,7 +115,7 @@ def _table(chats: Sequence[StoredChat], *, with_side_calls: bool) -> "Table":
 
 
 def _id_width(chats: Sequence[StoredChat]) -> int:
-    return min(max(len(printable(chat.id)) for chat in chats), LONGEST_ID)
+    return min(max(len("id"), *(len(printable(chat.id)) for chat in chats)), LONGEST_ID)
 
 
 def _lines(described: StoredChat, chat: Conversation | None, *, width: int) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """Recording the calls that a running app makes, without slowing it, breaking it or leaking from it."""
 
-from collab_sdk.harvest.answer import Answer, PartialAnswer, loosened, token_usage
+from collab_sdk.harvest.answer import Answer, loosened, token_usage
 from collab_sdk.harvest.completion import PartialCompletion, completion_answer
 from collab_sdk.harvest.context import EXPLICIT_KEY, conversation, conversation_id_in, current_conversation
-from collab_sdk.harvest.exchange import NOT_UNDERSTOOD, ChatRequest
+from collab_sdk.harvest.exchange import NOT_UNDERSTOOD, RecordedRequest
 from collab_sdk.harvest.kept import error_text, kept_parameters
 from collab_sdk.harvest.message import (
     PartialMessage,
@@ -23,7 +23,7 @@ from collab_sdk.harvest.response import (
     item_tools,
     response_answer,
 )
-from collab_sdk.harvest.sdk_client import SdkRequest, record_client
+from collab_sdk.harvest.sdk_client import Chat, SdkRequest, record_client
 from collab_sdk.harvest.users import salted_user
 from collab_sdk.harvest.writer import CallStore
 from collab_sdk.suppression import IGNORE_TAG, suppress, suppressed
@@ -36,11 +36,11 @@ __all__ = [
     "Answer",
     "CallContext",
     "CallStore",
-    "ChatRequest",
-    "PartialAnswer",
+    "Chat",
     "PartialCompletion",
     "PartialMessage",
     "PartialResponse",
+    "RecordedRequest",
     "Recorder",
     "RecorderStats",
     "SdkRequest",

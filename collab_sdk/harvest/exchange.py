@@ -20,7 +20,7 @@ STOPPED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChatRequest:
+class RecordedRequest:
     """A request as the recorder of an SDK understands it."""
 
     call: LoggedCall
@@ -35,7 +35,7 @@ class ChatRequest:
 class Exchange:
     """Collects what a call is recorded as. It is recorded once, however it ends; nothing here raises."""
 
-    def __init__(self, recorder: Recorder, request: ChatRequest) -> None:
+    def __init__(self, recorder: Recorder, request: RecordedRequest) -> None:
         self.recorder = recorder
         self.is_reading = False
         """Whether the app is just now waiting for a piece of the answer."""

@@ -6,19 +6,20 @@ Every call of every resource goes through the client's `request`, whichever meth
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.harvest.answer import loosened
-from collab_sdk.harvest.exchange import ChatRequest, Exchange
+from collab_sdk.harvest.exchange import Exchange, RecordedRequest
 from collab_sdk.harvest.reading import watch_body, watch_closing, watch_stream
 from collab_sdk.harvest.recorder import Recorder
 from collab_sdk.suppression import suppressed
 
 WRAPPED = "_collab_recorder"
 NOT_GIVEN = {"NotGiven", "Omit"}
-"""Types of what stands in a body for nothing."""
+"""Types of the values that an SDK leaves out of a body."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,32 +33,38 @@ class SdkRequest:
     body: Mapping[str, Any]
 
 
-Begin = Callable[[Recorder, SdkRequest], ChatRequest | None]
-"""What a request is as chat; None for what is not chat, or is counted as unrecorded."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chat:
+    """Which requests of an SDK are chat."""
+
+    read: Callable[[SdkRequest], RecordedRequest | None]
+    """What a request is as chat; None for one that is not, or cannot be recorded."""
+    unrecorded: Mapping[re.Pattern[str], str]
+    """Paths that are posted to of what looks like chat, and why it is not recorded."""
 
 
-def record_client(client: Any, recorder: Recorder, begin: Begin) -> None:
+def record_client(client: Any, recorder: Recorder, chat: Chat) -> None:
     """Record the chat of a client from now on, also that of its copies. One that is recorded already stays as it is."""
     if not hasattr(client, WRAPPED):
-        _attach(client, recorder, begin)
+        _attach(client, recorder, chat)
 
 
-def _attach(client: Any, recorder: Recorder, begin: Begin) -> Any:
+def _attach(client: Any, recorder: Recorder, chat: Chat) -> Any:
     seen = _async_request if inspect.iscoroutinefunction(client.request) else _request
-    client.request = functools.wraps(client.request)(functools.partial(seen, client.request, recorder, begin))
+    client.request = functools.wraps(client.request)(functools.partial(seen, client.request, recorder, chat))
     copy = client.copy
 
     @functools.wraps(copy)
     def recorded_copy(*args: Any, **options: Any) -> Any:
-        return _attach(copy(*args, **options), recorder, begin)
+        return _attach(copy(*args, **options), recorder, chat)
 
     client.copy = client.with_options = recorded_copy
     setattr(client, WRAPPED, recorder)
     return client
 
 
-def _request(request: Any, recorder: Recorder, begin: Begin, cast_to: Any, options: Any, **how: Any) -> Any:
-    exchange = _exchange(recorder, begin, options)
+def _request(request: Any, recorder: Recorder, chat: Chat, cast_to: Any, options: Any, **how: Any) -> Any:
+    exchange = _exchange(recorder, chat, options)
     if exchange is None:
         return request(cast_to, options, **how)
     try:
@@ -70,8 +77,8 @@ def _request(request: Any, recorder: Recorder, begin: Begin, cast_to: Any, optio
     return result
 
 
-async def _async_request(request: Any, recorder: Recorder, begin: Begin, cast_to: Any, options: Any, **how: Any) -> Any:
-    exchange = _exchange(recorder, begin, options)
+async def _async_request(request: Any, recorder: Recorder, chat: Chat, cast_to: Any, options: Any, **how: Any) -> Any:
+    exchange = _exchange(recorder, chat, options)
     if exchange is None:
         return await request(cast_to, options, **how)
     try:
@@ -90,16 +97,21 @@ def _is_raw_stream(result: Any, how: Mapping[str, Any]) -> bool:
     return bool(how.get("stream")) and hasattr(result, "http_response")
 
 
-def _exchange(recorder: Recorder, begin: Begin, options: Any) -> Exchange | None:
+def _exchange(recorder: Recorder, chat: Chat, options: Any) -> Exchange | None:
     """What is to be recorded of a request; None if nothing is."""
     if suppressed():
         return None
+    _list_what_can_be_read_once(getattr(options, "json_data", None))
     try:
-        request = begin(recorder, _sdk_request(options))
+        asked = _sdk_request(options)
+        request = chat.read(asked)
     except Exception:
         recorder.count_unrecorded("the request is in a form that is not known")
         return None
     if request is None:
+        reasons = [reason for path, reason in chat.unrecorded.items() if path.search(asked.path)]
+        for reason in reasons if asked.method == "post" else ():
+            recorder.count_unrecorded(reason)
         return None
     exchange = Exchange(recorder, request)
     with recorder.quietly():
@@ -107,15 +119,19 @@ def _exchange(recorder: Recorder, begin: Begin, options: Any) -> Exchange | None
     return exchange
 
 
+def _list_what_can_be_read_once(body: Any) -> None:
+    """An iterator in a body must be sent after it has been looked at. What it raises is the app's, as ever."""
+    if isinstance(body, dict):
+        for name, value in body.items():
+            if hasattr(value, "__next__"):
+                body[name] = list(value)
+
+
 def _sdk_request(options: Any) -> SdkRequest:
     path = str(options.url).partition("?")[0].rstrip("/")
     body = options.json_data
     if body is None and isinstance(content := getattr(options, "content", None), bytes | str):
         body = json.loads(content)
-    if isinstance(body, dict):
-        for name, value in body.items():
-            if hasattr(value, "__next__"):  # it can be gone through once only, and must be sent
-                body[name] = list(value)
     extra = options.extra_json or {}
     whole = {**body, **extra} if isinstance(body, Mapping) else dict(extra)
     given = {name: value for name, value in whole.items() if type(value).__name__ not in NOT_GIVEN}
@@ -123,7 +139,7 @@ def _sdk_request(options: Any) -> SdkRequest:
 
 
 def _see_before_parsing(exchange: Exchange, options: Any) -> None:
-    """Where the answer is no object of the app's wish, the SDK raises and it is nowhere to be seen."""
+    """Keep the answer as it came: the SDK may fail to make of it what the app asked for."""
     parser = getattr(options, "post_parser", None)
     if callable(parser):
 

@@ -11,8 +11,9 @@ from anthropic._base_client import AsyncAPIClient, SyncAPIClient
 
 from collab_sdk.errors import UsageError
 from collab_sdk.harvest import (
-    ChatRequest,
+    Chat,
     PartialMessage,
+    RecordedRequest,
     Recorder,
     SdkRequest,
     block_messages,
@@ -28,8 +29,11 @@ from collab_sdk.logs import LoggedCall
 
 Client = TypeVar("Client", bound=SyncAPIClient | AsyncAPIClient)
 MESSAGES = re.compile(r"(^|/)messages$")
-UNRECORDED = {re.compile(r"(^|/)complete$"): "a completion of a text, not of a chat"}
-"""Paths of what looks like chat, and why it is not recorded."""
+UNRECORDED = {
+    re.compile(r"(^|/)complete$"): "a completion of a text, not of a chat",
+    re.compile(r"(^|/)messages/batches$"): "a batch, which is answered in a file",
+    re.compile(r"(^|/)sessions/[^/]+/events$"): "a session of the Agents API",
+}
 
 
 def wrap(client: Client, store: Recorder | str | os.PathLike[str]) -> Client:
@@ -41,22 +45,16 @@ def wrap(client: Client, store: Recorder | str | os.PathLike[str]) -> Client:
     """
     if not isinstance(client, SyncAPIClient | AsyncAPIClient):
         raise UsageError(f"wrap() takes an Anthropic or AsyncAnthropic client, not {type(client).__name__}.")
-    record_client(client, store if isinstance(store, Recorder) else Recorder(store), _begin)
+    record_client(client, store if isinstance(store, Recorder) else Recorder(store), CHAT)
     return client
 
 
-def _begin(recorder: Recorder, request: SdkRequest) -> ChatRequest | None:
-    if request.method != "post":
-        return None
-    if MESSAGES.search(request.path):
-        return _messages_request(request.body)
-    for path, reason in UNRECORDED.items():
-        if path.search(request.path):
-            recorder.count_unrecorded(reason)
-    return None
+def _read(request: SdkRequest) -> RecordedRequest | None:
+    is_chat = request.method == "post" and MESSAGES.search(request.path)
+    return _messages_request(request.body) if is_chat else None
 
 
-def _messages_request(body: Mapping[str, Any]) -> ChatRequest:
+def _messages_request(body: Mapping[str, Any]) -> RecordedRequest:
     metadata = body.get("metadata") or {}
     messages = block_messages(body["messages"])
     prefill = prefill_in(body["messages"])
@@ -73,4 +71,7 @@ def _messages_request(body: Mapping[str, Any]) -> ChatRequest:
         tools=block_tools(body.get("tools") or ()),
         user=metadata.get("user_id"),
     )
-    return ChatRequest(call=call, read=partial(message_answer, prefill=prefill), partial=PartialMessage(prefill))
+    return RecordedRequest(call=call, read=partial(message_answer, prefill=prefill), partial=PartialMessage(prefill))
+
+
+CHAT = Chat(read=_read, unrecorded=UNRECORDED)

@@ -8,9 +8,9 @@ from typing import Any
 from collab_sdk.harvest import (
     RESPONSE_IS_OVER,
     Answer,
-    ChatRequest,
     PartialCompletion,
     PartialResponse,
+    RecordedRequest,
     completion_answer,
     conversation_id_in,
     item_messages,
@@ -25,7 +25,7 @@ from collab_sdk.tool_calls import field_of
 Row = dict[str, Any]
 
 
-def chat_request(body: Mapping[str, Any]) -> ChatRequest:
+def chat_request(body: Mapping[str, Any]) -> RecordedRequest:
     """The request with this body. Raises TypeError for one without messages."""
     messages = body.get("messages")
     if not isinstance(messages, list | tuple):
@@ -41,7 +41,7 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
         tools=(*(body.get("tools") or ()), *map(_as_tool, body.get("functions") or ())),
         user=body.get("safety_identifier") or body.get("user"),
     )
-    return ChatRequest(call=call, read=completion_answer, partial=PartialCompletion())
+    return RecordedRequest(call=call, read=completion_answer, partial=PartialCompletion())
 
 
 def _as_tool(function: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _as_tool(function: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def response_request(body: Mapping[str, Any]) -> ChatRequest:
+def response_request(body: Mapping[str, Any]) -> RecordedRequest:
     """The request with this body. What the server holds of the history is named, not known."""
     given = conversation_id_in(body.get("metadata"))
     conversation = body.get("conversation")
@@ -68,10 +68,10 @@ def response_request(body: Mapping[str, Any]) -> ChatRequest:
         tools=item_tools(body.get("tools") or ()),
         user=body.get("safety_identifier") or body.get("user"),
     )
-    return ChatRequest(call=call, read=response_answer, partial=PartialResponse())
+    return RecordedRequest(call=call, read=response_answer, partial=PartialResponse())
 
 
-def compaction_request(body: Mapping[str, Any]) -> ChatRequest:
+def compaction_request(body: Mapping[str, Any]) -> RecordedRequest:
     """The request to make a history shorter: nobody said or saw anything in it.
 
     Its `response_id` is the id of the item that stands for the history from then on.
@@ -86,10 +86,10 @@ def compaction_request(body: Mapping[str, Any]) -> ChatRequest:
         source="openai",
         model=body.get("model"),
     )
-    return ChatRequest(call=call, read=_compaction_answer, partial=PartialResponse())
+    return RecordedRequest(call=call, read=_compaction_answer, partial=PartialResponse())
 
 
-def fetching_request(response_id: str) -> ChatRequest:
+def fetching_request(response_id: str) -> RecordedRequest:
     """The request for a response that was begun in the background: it goes on from there, with nothing added."""
     call = LoggedCall(
         run_id=response_id,  # however often it is asked for, it is one answer
@@ -99,7 +99,7 @@ def fetching_request(response_id: str) -> ChatRequest:
         replies=(),
         source="openai",
     )
-    return ChatRequest(call=call, read=_fetched_answer, partial=PartialResponse(_fetched_answer), fetches=True)
+    return RecordedRequest(call=call, read=_fetched_answer, partial=PartialResponse(_fetched_answer), fetches=True)
 
 
 def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:

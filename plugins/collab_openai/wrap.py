@@ -8,19 +8,19 @@ from openai import AsyncOpenAI, OpenAI
 
 from collab_openai.requests import chat_request, compaction_request, fetching_request, response_request
 from collab_sdk.errors import UsageError
-from collab_sdk.harvest import ChatRequest, Recorder, SdkRequest, record_client
+from collab_sdk.harvest import Chat, RecordedRequest, Recorder, SdkRequest, record_client
 
 Client = TypeVar("Client", OpenAI, AsyncOpenAI)
-CHAT = re.compile(r"(^|/)chat/completions$")  # Azure and gateways put more before it
+COMPLETIONS = re.compile(r"(^|/)chat/completions$")  # Azure and gateways put more before it
 RESPONSES = re.compile(r"(^|/)responses$")
 COMPACTION = re.compile(r"(^|/)responses/compact$")
 ONE_RESPONSE = re.compile(r"(?:^|/)responses/([^/]+)$")
 UNRECORDED = {
     re.compile(r"(^|/)completions$"): "a completion of a text, not of a chat",
-    re.compile(r"(^|/)threads(/[^/]+)?/runs$"): "a run of the Assistants API",
+    re.compile(r"(^|/)threads(/[^/]+)?/runs(/[^/]+/submit_tool_outputs)?$"): "a run of the Assistants API",
     re.compile(r"(^|/)agents/sessions(/[^/]+/events)?$"): "a session of the Agents API",
+    re.compile(r"(^|/)conversations/[^/]+/items$"): "messages that were added to a conversation without a response",
 }
-"""Paths of what looks like chat, and why it is not recorded."""
 
 
 def wrap(client: Client, store: Recorder | str | os.PathLike[str]) -> Client:
@@ -31,23 +31,23 @@ def wrap(client: Client, store: Recorder | str | os.PathLike[str]) -> Client:
     """
     if not isinstance(client, OpenAI | AsyncOpenAI):
         raise UsageError(f"wrap() takes an OpenAI or AsyncOpenAI client, not {type(client).__name__}.")
-    record_client(client, store if isinstance(store, Recorder) else Recorder(store), _begin)
+    record_client(client, store if isinstance(store, Recorder) else Recorder(store), CHAT)
     return client
 
 
-def _begin(recorder: Recorder, request: SdkRequest) -> ChatRequest | None:
+def _read(request: SdkRequest) -> RecordedRequest | None:
     if request.method == "get":
         response = ONE_RESPONSE.search(request.path)
         return fetching_request(response[1]) if response else None
     if request.method != "post":
         return None
-    if CHAT.search(request.path):
+    if COMPLETIONS.search(request.path):
         return chat_request(request.body)
     if RESPONSES.search(request.path):
         return response_request(request.body)
     if COMPACTION.search(request.path):
         return compaction_request(request.body)
-    for path, reason in UNRECORDED.items():
-        if path.search(request.path):
-            recorder.count_unrecorded(reason)
     return None
+
+
+CHAT = Chat(read=_read, unrecorded=UNRECORDED)

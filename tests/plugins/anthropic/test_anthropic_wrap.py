@@ -407,8 +407,10 @@ def test_what_is_not_chat_is_left_alone_and_what_looks_like_it_is_counted():
         assert app.recorder.stats().unrecorded == {}
         assert app.client.messages.create(**ASK) == "<html>Welcome</html>"
         app.client.post("/v1/complete", body={"prompt": "hello"}, cast_to=str)
+        app.client.post("/v1/messages/batches", body={"requests": []}, cast_to=str)
         assert app.calls == []
         assert app.recorder.stats().unrecorded == {
             "the answer is in a form that is not known": 1,
             "a completion of a text, not of a chat": 1,
+            "a batch, which is answered in a file": 1,
         }

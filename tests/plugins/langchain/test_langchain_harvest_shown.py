@@ -373,6 +373,11 @@ def test_a_chain_that_goes_on_from_its_history_needs_no_other_telling():
     assert (second.shown, len(second.messages)) == ((), 4)
 
 
+def test_an_answer_is_found_beside_other_things_that_are_returned():
+    chain = says("a draft") | (lambda _: {"result": {"documents": 3}, "output_text": "Here you are."})
+    assert shown(harvest(chain).only) == ["user: hello", "assistant: Here you are."]
+
+
 def test_a_chain_that_refuses_without_its_model_is_shown():
     moderate = RunnableLambda(lambda text: says("UNSAFE").invoke(f"MODERATE {text}").text)
     chain = RunnablePassthrough.assign(

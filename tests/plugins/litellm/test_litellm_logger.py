@@ -368,6 +368,25 @@ def test_a_streamed_response_that_the_app_breaks_off_is_partial(app):
     assert "hi, how are you?".startswith(texts(call)[0])
 
 
+def test_a_streamed_response_in_an_unknown_form_counts_once(app, monkeypatch):
+    def unreadable(self: Any, event: Any) -> None:
+        raise AttributeError("no delta")
+
+    monkeypatch.setattr("collab_sdk.harvest.PartialResponse.add", unreadable)
+    options = {**app.options(model="openai/gpt-4o"), "input": "hello there"}
+    del options["messages"]
+
+    async def main(_: Any) -> None:
+        async for event in await app.litellm.aresponses(**options, stream=True):
+            if event.type == "response.output_text.delta":
+                return
+
+    app.run(main)
+    gc.collect()
+    assert app.calls(0) == []
+    assert app.logger.recorder.stats().unrecorded == {"the answer is in a form that is not known": 1}
+
+
 USE = {"type": "tool_use", "id": "t1", "name": "look_up", "input": {"order": 7}}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "shipped"}]}
 ANTHROPIC = [

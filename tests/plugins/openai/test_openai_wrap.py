@@ -268,14 +268,30 @@ def test_what_looks_like_chat_and_cannot_be_recorded_is_counted():
     with Watched(faults=always(faults.NOT_JSON)) as app:
         with pytest.raises(openai.NotFoundError):
             app.client.completions.create(model="x", prompt="Once upon a time")
+        with pytest.raises(openai.NotFoundError):
+            app.client.conversations.items.create("conv_1", items=HELLO)
         assert isinstance(app.client.chat.completions.create(**ASK), str)
         app.client.post("/chat/completions", body={"prompt": "hello"}, cast_to=str)
         assert app.calls == []
         assert app._recorder.stats().unrecorded == {
+            "messages that were added to a conversation without a response": 1,
             "a completion of a text, not of a chat": 1,
             "the answer is in a form that is not known": 1,
             "the request is in a form that is not known": 1,
         }
+
+
+def test_an_iterator_in_a_body_is_sent_as_ever_and_what_it_raises_is_the_apps():
+    def said() -> Any:
+        yield HELLO[0]
+        raise LookupError("no more of it")
+
+    with Watched() as app:
+        body: dict[str, Any] = {**ASK, "messages": iter(HELLO)}
+        app.client.post("/chat/completions", body=body, cast_to=ChatCompletion)
+        assert app.calls[0].messages == tuple(HELLO)
+        with pytest.raises(LookupError):
+            app.client.post("/chat/completions", body={**ASK, "messages": said()}, cast_to=ChatCompletion)
 
 
 def test_other_addresses_of_the_same_endpoint_are_recorded():
