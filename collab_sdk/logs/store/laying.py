@@ -21,6 +21,7 @@ from collab_sdk.logs.store.agreement import (
     plain,
     says,
 )
+from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
 from collab_sdk.logs.store.voices import Voices
 
@@ -425,7 +426,7 @@ class LaidCalls:
         return None
 
     def _is_about_itself(self, laid: Laid, said: Sequence[StoredBody]) -> bool:
-        if laid.call.source == "import" or laid.call.shown is not None or not said:
+        if laid.call.source == IMPORTED or laid.call.shown is not None or not said:
             return False
         last = said[-1].body
         if last.get("role") == "assistant" and not last.get("tool_calls"):
@@ -524,7 +525,7 @@ def _is_assent(said: Sequence[StoredBody], place: int) -> bool:
 
 
 def _is_cut_off(call: StoredCall) -> bool:
-    return '"finish_reason":"length"' in call.details.replace(" ", "")
+    return call.said_of("metadata").get("finish_reason") == "length"
 
 
 def is_finished(node: Node) -> bool:

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
+from collab_sdk.files import to_json
 from collab_sdk.logs.store.additions import additions_in
 from collab_sdk.logs.store.agreement import (
     is_step,
@@ -80,6 +81,8 @@ class _Reading:
         confirmed = [laid.voice for laid in self._laid if any(is_gone_on_from(reply) for reply in laid.replies)]
         self._speaks_alone = len(set(confirmed)) == 1 and len(confirmed) > 1
         """Whether one voice gave all answers that the chat went on from: what another adds at the end is beside it."""
+        self._usual = next(iter(Counter(map(_manner, self._laid)).most_common(1)), (None, 0))[0]
+        """How most calls are made."""
         self._additions = additions_in(known.laid)
         self._errands = self._repeated_errands()
 
@@ -149,8 +152,7 @@ class _Reading:
 
     def _differs(self, laid: Laid) -> bool:
         """Whether it is not made as most calls of the conversation are."""
-        usual = Counter(_manner(other) for other in self._laid).most_common(1)[0][0]
-        return _manner(laid) != usual
+        return _manner(laid) != self._usual
 
     def _asks_about_chat(self, laid: Laid) -> bool:
         return laid.tip.role == "user" and is_errand(plain(laid.tip.body))
@@ -381,4 +383,4 @@ def _place(laid: Laid) -> int:
 
 
 def _manner(laid: Laid) -> tuple[Any, ...]:
-    return laid.voice, laid.call.model, laid.call.details.partition('"usage"')[0]
+    return laid.voice, laid.call.model, to_json(laid.call.said_of("parameters"))

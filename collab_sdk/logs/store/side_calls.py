@@ -56,7 +56,7 @@ _BESIDE_ALREADY = """
 """
 
 
-def settle(db: sqlite3.Connection, call: int, *, user: str | None, ended: float) -> None:
+def join_side_calls(db: sqlite3.Connection, call: int, *, user: str | None, ended: float) -> None:
     """Put a new call beside the chat that it is about, or those that are about it beside it."""
     around = (ended - NEAR, ended + NEAR)
     alone = [id for [id] in db.execute(_ALONE, (*around, user, LOOKED_AT))]
