@@ -1,7 +1,7 @@
 """Which rows of a cache hold what somebody said: they do not know their chats, so it is looked for by its text."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from collab_sdk.cache.base import KeptCache
@@ -21,7 +21,10 @@ def forget(cache: KeptCache, texts: Iterable[str]) -> int:
 
     A text is known by its first pieces of some length. One without any, such as "thanks", is not looked for.
     """
-    wanted = {tuple(pieces) for text in texts if (pieces := _pieces(text))}
+    wanted: dict[str, set[tuple[str, ...]]] = {}
+    for text in texts:
+        if pieces := _pieces(text):
+            wanted.setdefault(pieces[0][:SHORTEST], set()).add(tuple(pieces))
     return cache.forget(lambda row: _holds(row, wanted)) if wanted else 0
 
 
@@ -29,9 +32,11 @@ def _pieces(text: str) -> list[str]:
     return [piece.strip()[:LONGEST] for piece in PIECE.findall(text) if len(piece.strip()) >= SHORTEST][:PIECES]
 
 
-def _holds(row: Row, wanted: Iterable[tuple[str, ...]]) -> bool:
+def _holds(row: Row, wanted: Mapping[str, Iterable[tuple[str, ...]]]) -> bool:
+    """`wanted` has the pieces of the texts by how their first begins: there are many texts, and one way through."""
     text = "\n".join(_strings(row))
-    return any(all(piece in text for piece in pieces) for pieces in wanted)
+    begun = wanted.keys() & {text[place : place + SHORTEST] for place in range(len(text) - SHORTEST + 1)}
+    return any(all(piece in text for piece in pieces) for beginning in begun for pieces in wanted[beginning])
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collab_sdk.harvest.answer import Answer, PartialAnswer, loosened, token_usage
 from collab_sdk.harvest.completion import PartialCompletion, completion_answer
 from collab_sdk.harvest.context import EXPLICIT_KEY, conversation, conversation_id_in, current_conversation
-from collab_sdk.harvest.exchange import ChatRequest
+from collab_sdk.harvest.exchange import NOT_UNDERSTOOD, ChatRequest
 from collab_sdk.harvest.kept import error_text, kept_parameters
 from collab_sdk.harvest.message import (
     PartialMessage,
@@ -31,6 +31,7 @@ from collab_sdk.suppression import IGNORE_TAG, suppress, suppressed
 __all__ = [
     "EXPLICIT_KEY",
     "IGNORE_TAG",
+    "NOT_UNDERSTOOD",
     "RESPONSE_IS_OVER",
     "Answer",
     "CallContext",

@@ -60,7 +60,7 @@ class PartialCompletion:
             self._usage = token_usage(usage)
         choices = getattr(chunk, "choices", None) or ()
         for choice in choices:
-            index = choice.index or 0
+            index = choice.index if isinstance(choice.index, int) else 0
             message = self._choices.get(index)
             if message is None:
                 message = self._choices[index] = _PartialMessage()
@@ -120,7 +120,7 @@ class _PartialMessage:
         about = _function_of(piece)
         at_index = [call for call in self._calls if index is None or call.index in (index, None)]
         if call_id is None:
-            fitting = [call for call in at_index[-1:] if not (call.is_whole and call.begins_anew(about))]
+            fitting = [call for call in at_index[-1:] if not (call.begins_anew(about) and call.is_whole)]
         else:
             fitting = [call for call in at_index if call.id == call_id]
             fitting = fitting or self._continued(call_id, about, at_index)

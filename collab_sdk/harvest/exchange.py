@@ -1,10 +1,14 @@
 """One request of an app to a model, and what has come back of it."""
 
 import asyncio
+import atexit
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 from collab_sdk.harvest.answer import Answer, PartialAnswer
 from collab_sdk.harvest.kept import error_text
@@ -38,9 +42,13 @@ class Exchange:
         self.has_begun = False
         """Whether a piece of a stream has come."""
         self._request = request
+        self._has_unreadable = False
         self._whole: Any = None
         self._started = time.time()
+        self._process = os.getpid()
         self._done = False
+        _going_on.add(self)
+        _watch_for_the_end()
 
     def arrived(self, whole: Any) -> None:
         """The whole response is here; the app may still fail to make of it what it wants."""
@@ -62,18 +70,20 @@ class Exchange:
         try:
             self._request.partial.add(chunk)
         except Exception:
-            with self.recorder.quietly():
-                raise
+            self._has_unreadable = True
 
     def ended(self) -> None:
         """The stream has come to its end."""
-        with self.recorder.quietly():
-            self._finish(self._request.partial.answer(at_end=True))
+        self._stop(at_end=True)
 
     def left(self) -> None:
         """The app reads no further."""
-        with self.recorder.quietly():
-            self._finish(self._request.partial.answer())
+        self._stop(at_end=False)
+
+    def leave_at_the_end(self) -> None:
+        """The process ends. What its parent was asking when it forked, the parent will see the end of."""
+        if self._process == os.getpid() and not self._done:
+            self.left()
 
     def failed(self, error: BaseException) -> None:
         """The request or the stream raised."""
@@ -88,6 +98,17 @@ class Exchange:
         if not self._done:
             self._done = True
             self.recorder.count_unrecorded(reason)
+
+    def _stop(self, *, at_end: bool) -> None:
+        """Of a stream with pieces that could not be read, what could be is a part."""
+        with self.recorder.quietly():
+            answer = self._request.partial.answer(at_end=at_end)
+            if not self._has_unreadable:
+                self._finish(answer)
+            elif answer.replies:
+                self._finish(replace(answer, complete=False))
+            else:
+                self.unreadable(NOT_UNDERSTOOD)
 
     def _finish(self, answer: Answer) -> None:
         if answer.replies:
@@ -118,3 +139,17 @@ class Exchange:
                 metadata={**call.metadata, **answer.metadata},
             )
         )
+
+
+_going_on: WeakSet[Exchange] = WeakSet()
+
+
+@cache
+def _watch_for_the_end() -> None:
+    """See that what goes on when the process ends is recorded, before the recorders write for the last time."""
+    atexit.register(_leave_all)
+
+
+def _leave_all() -> None:
+    for exchange in list(_going_on):
+        exchange.leave_at_the_end()

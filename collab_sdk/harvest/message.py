@@ -175,6 +175,7 @@ class PartialMessage:
     def __init__(self, prefill: str = "") -> None:
         self._prefill = prefill
         self._blocks: dict[int, Row] = {}
+        self._pieces: dict[int, list[str]] = {}
         self._id: str | None = None
         self._model: str | None = None
         self._usage: dict[str, int] = {}
@@ -191,7 +192,8 @@ class PartialMessage:
         elif kind == "content_block_start":
             self._blocks[event.index] = self._begun(event.content_block)
         elif kind == "content_block_delta":
-            self._add_delta(self._blocks.setdefault(event.index, {"type": "text", "text": ""}), event.delta)
+            row = self._blocks.setdefault(event.index, {"type": "text", "text": ""})
+            self._pieces.setdefault(event.index, []).append(_piece(row["type"], event.delta))
         elif kind == "message_delta":
             self._stop_reason = event.delta.stop_reason or self._stop_reason
             self._usage = _usage(event.usage, self._usage)
@@ -211,16 +213,9 @@ class PartialMessage:
             row["content"] = getattr(block, "content", None) or ""
         return row
 
-    def _add_delta(self, row: Row, delta: Any) -> None:
-        if delta.type == "text_delta" and row["type"] == "text":
-            row["text"] += delta.text
-        elif delta.type == "input_json_delta" and row["type"] == "tool_use":
-            row["input"] = (row["input"] if isinstance(row["input"], str) else "") + delta.partial_json
-        elif delta.type == "compaction_delta" and row["type"] == "compaction":
-            row["content"] += getattr(delta, "content", None) or ""
-
     def answer(self, *, at_end: bool = False) -> Answer:
-        blocks = [_whole(block) for _, block in sorted(self._blocks.items()) if block.get("text") != ""]
+        rows = [_whole(row, "".join(self._pieces.get(index, ()))) for index, row in sorted(self._blocks.items())]
+        blocks = [row for row in rows if row.get("text") != ""]
         return Answer(
             id=self._id,
             model=self._model,
@@ -232,11 +227,26 @@ class PartialMessage:
         )
 
 
-def _whole(block: Row) -> Row:
-    """The block with its input as the object that an app sends back, unless it has broken off before its end."""
-    if block["type"] != "tool_use" or not isinstance(block["input"], str):
-        return block
-    try:
-        return {**block, "input": json.loads(block["input"] or "{}")}
-    except ValueError:
-        return block
+def _piece(kind: str, delta: Any) -> str:
+    """What a delta adds to a block of this kind."""
+    if delta.type == "text_delta" and kind == "text":
+        return str(delta.text)
+    if delta.type == "input_json_delta" and kind == "tool_use":
+        return str(delta.partial_json)
+    if delta.type == "compaction_delta" and kind == "compaction":
+        return getattr(delta, "content", None) or ""
+    return ""
+
+
+def _whole(row: Row, rest: str) -> Row:
+    """The block with what came after its beginning.
+
+    The input of a tool becomes the object that an app sends back, unless it has broken off before its end.
+    """
+    if row["type"] == "tool_use" and (rest or row["input"] == ""):
+        try:
+            return {**row, "input": json.loads(rest or "{}")}
+        except ValueError:
+            return {**row, "input": rest}
+    name = {"text": "text", "compaction": "content"}.get(row["type"])
+    return row if name is None else {**row, name: row[name] + rest}

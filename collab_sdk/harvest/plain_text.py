@@ -9,13 +9,17 @@ _HYPHENS = "\u2212\u2043\u02d7\u30fc\u2500"  # minus, bullet, modifier, Japanese
 _DOTS = "\u00b7\u2022\u2027\u2219\u22c5\u3002\uff61"  # middle dots, bullets and East Asian full stops
 _INVISIBLE = "\u115f\u1160\u3164\uffa0\u2800"
 _COMBINING = ("Mn", "Me")
+_MANY = 50
 _REMEMBERED = 10_000
 
 
 def plain(text: str) -> str:
     """A copy with plain spaces, hyphens, dots and digits, in NFKC, and without what nobody sees."""
     if not text.isascii():
-        for char in set(_UNCOMMON.findall(text)):  # few as a rule: faster than translating all
+        uncommon = set(_UNCOMMON.findall(text))
+        if len(uncommon) > _MANY:
+            return text.translate(_TABLE)
+        for char in uncommon:  # few as a rule: faster than translating all
             if (meant := _TABLE[ord(char)]) != char:
                 text = text.replace(char, meant)
     return text

@@ -183,11 +183,15 @@ class _Body(_Closing):
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange)
+        self._pieces: list[bytes] = []
         self._unread = b""
         self._event: list[bytes] = []
         self._is_whole: bool | None = None
 
     def add(self, piece: bytes) -> None:
+        if self._is_whole:
+            self._pieces.append(piece)
+            return
         self._unread += piece
         if self._is_whole is None and (begun := self._unread.lstrip()):
             self._is_whole = begun.startswith(b"{")
@@ -199,7 +203,7 @@ class _Body(_Closing):
     def end(self) -> None:
         """Everything is read."""
         if self._is_whole:
-            whole = _json(self._unread)
+            whole = _json(b"".join([self._unread, *self._pieces]))
             if whole is None:
                 self.exchange.unreadable(NOT_UNDERSTOOD)
             else:

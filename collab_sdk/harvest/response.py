@@ -135,6 +135,7 @@ class PartialResponse:
         self._whole: Any = None
         self._items: dict[int, Row] = {}
         self._texts: dict[tuple[int, int], list[str]] = {}
+        self._inputs: dict[int, list[str]] = {}
         self._error: str | None = None
 
     def add(self, event: Any) -> None:
@@ -147,13 +148,12 @@ class PartialResponse:
             item = event.item
             item = dict(item) if isinstance(item, Mapping) else item.model_dump(exclude_none=True, warnings=False)
             self._items[event.output_index] = item
+            self._inputs.pop(event.output_index, None)
         elif kind in ("response.output_text.delta", "response.refusal.delta"):
             place = (event.output_index or 0, event.content_index or 0)
             self._texts.setdefault(place, []).append(event.delta)
         elif kind in ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta"):
-            name = "arguments" if "function" in kind else "input"
-            item = self._items.get(event.output_index) or {}
-            item[name] = (item.get(name) or "") + event.delta
+            self._inputs.setdefault(event.output_index, []).append(event.delta)
         elif kind == "error" or getattr(event, "error", None) is not None:
             self._error = str(getattr(event, "message", None) or getattr(event.error, "message", None) or "error")
 
@@ -181,5 +181,7 @@ class PartialResponse:
                 if index in texts:
                     rows.append({"type": "message", "role": "assistant", "content": texts[index]})
             else:
-                rows.append(item)
+                name = "input" if item["type"] == "custom_tool_call" else "arguments"
+                came = "".join(self._inputs.get(index, ()))
+                rows.append({**item, name: (item.get(name) or "") + came} if came else item)
         return rows

@@ -133,6 +133,7 @@ class Snapshot:
         except BaseException as error:
             self._on_failure(error)
             return FAILED  # and not remembered: a service that is back must find the same history again
+        redacted = text if redacted == text else redacted  # one object for both
         self._remember(text, redacted)
         return redacted
 

@@ -1,6 +1,7 @@
 """The one thread that writes to a store what the app's threads hand over."""
 
 import contextlib
+import sys
 import threading
 import time
 from collections import Counter, OrderedDict, deque
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from collab_sdk.errors import CollabError
-from collab_sdk.harvest.once import WarnOnce, log
+from collab_sdk.harvest.once import WarnOnce, warn
 from collab_sdk.harvest.pace import SHORTEST, Pace, Yielding
 from collab_sdk.harvest.pending import Pending, collect_lost
 from collab_sdk.harvest.sampling import Places
@@ -92,19 +93,24 @@ class Writer:
             return 0.0 if since is None else time.monotonic() - since
 
     def put(self, call: LoggedCall, limit: int | None = None) -> None:
-        """Queue a call, or count it as dropped if `limit` are queued already."""
+        """Queue a call, or count it as dropped if `limit` are queued already.
+
+        Once the interpreter is ending it is too late: no thread begins any more, and one that stands may hold a lock.
+        """
+        if sys.is_finalizing():
+            return
         with self._changed:
             if limit is not None and self.taken - self.settled >= limit:
                 self.dropped += 1
                 self._miss(QUEUE_FULL)
-                return
-            self._queue.append((time.monotonic(), call))
-            self.taken += 1
-            self._note()
-            if self._thread is None:
-                self._start()
-            elif len(self._queue) == 1:
-                self._changed.notify_all()
+            else:
+                self._queue.append((time.monotonic(), call))
+                self.taken += 1
+                self._note()
+                if self._thread is None:
+                    self._start()
+                elif len(self._queue) == 1:
+                    self._changed.notify_all()
 
     def write(self, call: LoggedCall) -> None:
         """Commit a call before returning, in the caller's thread."""
@@ -124,17 +130,21 @@ class Writer:
 
     def count_failure(self, error: BaseException) -> None:
         """Count a call that could not even be taken."""
+        if sys.is_finalizing():
+            return
         with self._changed:
             self.taken += 1
         self._settle([None], error)
 
     def count_unrecorded(self, reason: str, calls: int) -> None:
+        if sys.is_finalizing():
+            return
         with self._changed:
             is_new = reason not in self.unrecorded
             self.unrecorded[reason] += calls
             self._miss(reason, calls)
         if is_new:
-            log.warning("A call of a chat model is not recorded: %s (said once; stats() counts).", reason)
+            warn("A call of a chat model is not recorded: %s (said once; stats() counts).", reason)
 
     def count_skipped(self) -> None:
         with self._changed:
@@ -176,9 +186,14 @@ class Writer:
             self._thread = thread
 
     def _run(self) -> None:
-        while self._wait_for_work():
-            self._work()
-            self._hurry.wait(self._breath())
+        try:
+            while self._wait_for_work():
+                self._work()
+                self._hurry.wait(self._breath())
+        finally:
+            with self._changed:
+                if self._thread is threading.current_thread():  # whatever ended it, the next call starts another
+                    self._thread = None
 
     def _work(self) -> None:
         if batch := self._next_batch():
@@ -291,7 +306,7 @@ class Writer:
             return
         with contextlib.suppress(OSError):
             if lost := collect_lost(self._path):
-                log.warning("%d calls were lost: a process that recorded to %s was killed.", lost, self._path)
+                warn("%d calls were lost: a process that recorded to %s was killed.", lost, self._path)
             pending = Pending(self._path)
             with self._changed:
                 self.lost += lost

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_langchain.calls import EndedCall
-from collab_langchain.transcripts import Row, Transcript
+from collab_langchain.transcripts import LONGEST_STATE, Row, Transcript
 from collab_sdk.logs import LoggedCall
 
 SURE = 20
@@ -71,7 +71,7 @@ class Exchange:
                 return record
             transcript = Transcript((self.question, record.replies[0]), is_turn=True)
         if not transcript.is_turn:
-            return replace(record, shown=transcript.messages)
+            return replace(record, shown=_with_removed(transcript.messages, answer))
         asked, *between, said = transcript.messages
         if asked["role"] != "user":
             return record
@@ -122,6 +122,28 @@ def turn(shown: Sequence[Row], messages: Sequence[Row]) -> tuple[Row, ...]:
     """An exchange without the steps that can be read from what the model was sent, after the person's last message."""
     _, last, steps = _parted(messages)
     return tuple(row for row in shown if not last or row not in steps)
+
+
+def _with_removed(shown: Sequence[Row], answer: EndedCall) -> tuple[Row, ...]:
+    """A graph's messages, and before them those that its model was still sent and that it removed when that was done.
+
+    What a node sets before the history for the model alone, such as examples, has no id: LangGraph gives one to each
+    message of its state, or, where the app keeps a list of its own, the model to its replies.
+    """
+    said = [row for row in shown if row["role"] != "system"]
+    sent = [(row, id) for row, id in zip(answer.record.messages, answer.ids, strict=True) if row["role"] != "system"]
+    last = next((place for place in reversed(range(len(said))) if said[place]["role"] == "user"), -1)
+    rows = [row for row, _ in sent]
+    joint = next((n for n in range(len(said) - 1, last, -1) if n and rows[-n:] == said[:n]), None)
+    if joint is None:
+        return tuple(shown)
+    may_lack = set() if any(id for row, id in sent if row["role"] == "user") else {"user"}
+    before = sent[:-joint]
+    is_own = [id is not None or row["role"] in may_lack for row, id in before]
+    removed = [row for place, (row, _) in enumerate(before) if all(is_own[place:])]
+    if not any(row["role"] == "assistant" for row in removed):
+        return tuple(shown)
+    return (*removed, *said)[-LONGEST_STATE:]
 
 
 def matching(calls: Sequence[EndedCall], transcript: Transcript) -> EndedCall | None:

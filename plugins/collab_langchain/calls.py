@@ -24,6 +24,8 @@ class StartedCall:
     identity: Identity
     user: str | None
     messages: tuple[Mapping[str, Any], ...]
+    ids: tuple[str | None, ...]
+    """LangChain's ids of the messages."""
     parameters: Mapping[str, Any]
     tools: tuple[Mapping[str, Any], ...]
     model: str | None
@@ -48,6 +50,8 @@ class EndedCall:
     record: LoggedCall
     marks: frozenset[str]
     """Of all its replies."""
+    ids: tuple[str | None, ...]
+    """Of the messages that it was sent."""
     is_explicit: bool
     """Whether it is named which conversation it belongs to, whatever its root run belongs to."""
     is_hidden: bool
@@ -62,6 +66,7 @@ def started_call(
     identity: Identity,
     messages: tuple[Mapping[str, Any], ...],
     *,
+    ids: tuple[str | None, ...],
     arguments: Mapping[str, Any],
     metadata: Mapping[str, Any],
     is_internal: bool,
@@ -74,6 +79,7 @@ def started_call(
         identity=identity,
         user=identity.user or arguments.get("user"),
         messages=messages,
+        ids=ids,
         parameters=kept_parameters(arguments),
         tools=tuple(tool for tool in arguments.get("tools") or () if isinstance(tool, Mapping)),
         model=metadata.get("ls_model_name") or arguments.get("model") or arguments.get("model_name"),
@@ -133,7 +139,9 @@ def _ended(
         metadata={} if call.node is None else {"node": call.node},
     )
     marks = frozenset(mark for message, _ in replies for mark in marks_of(message))
-    return EndedCall(record=record, marks=marks, is_explicit=call.identity.is_explicit, is_hidden=call.is_hidden)
+    return EndedCall(
+        record=record, marks=marks, ids=call.ids, is_explicit=call.identity.is_explicit, is_hidden=call.is_hidden
+    )
 
 
 def _status_after(error: BaseException, came: bool) -> str:

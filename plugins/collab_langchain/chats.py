@@ -6,17 +6,21 @@ chain the answer, the answering chain what the rewriting one returned.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_langchain.answers import turn
+from collab_langchain.latest import Latest, characters
 from collab_langchain.transcripts import QUESTION_KEYS, names_an_answer
 from collab_sdk.logs import LoggedCall
 
 CHATS = 1000
 """Of so many conversations the last exchanges are remembered."""
 EXCHANGES = 3
+ANSWERS = 100
+"""Of so many the last answer as it was recorded: whether it was one is known when the next chain begins."""
+CHARACTERS = 4_000_000
+"""That are remembered of either."""
 TELLING = 8
 """Characters of an answer that are not found in another text by chance."""
 
@@ -29,15 +33,29 @@ class Exchanged:
     """What it has in common with other calls of the same chain."""
     question: str
     answer: str
+
+    def prepares(self, later: "Exchanged") -> bool:
+        """Whether a later run goes on from what it returned, or answers the same question: a rewrite, a guard."""
+        return later.question in (self.answer, self.question)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewExchange(Exchanged):
+    """One that has just been answered."""
+
     given: Mapping[str, str]
-    """All text it was handed, by key."""
+    """All text that the run was handed, by key."""
     record: LoggedCall
     is_turn: bool
     """Else it is a graph's, which keeps the messages of the chat."""
     is_whole: bool
     """Whether those are more than this exchange."""
 
-    def is_about(self, last: "Exchanged") -> bool:
+    @property
+    def remembered(self) -> Exchanged:
+        return Exchanged(chain=self.chain, question=self.question, answer=self.answer)
+
+    def is_about(self, last: Exchanged) -> bool:
         """Whether it was asked for something about an exchange: a title, further questions, a verdict."""
         if self.question == last.answer:
             return not self._takes_a_question(last.answer)
@@ -45,10 +63,6 @@ class Exchanged:
             return len(last.answer) >= TELLING and last.answer in self.question
         holding = {key: text for key, text in self.given.items() if _holds(text, last.answer)}
         return any(names_an_answer(key) or _holds(text, last.question) for key, text in holding.items())
-
-    def prepares(self, later: "Exchanged") -> bool:
-        """Whether a later run goes on from what it returned, or answers the same question: a rewrite, a guard."""
-        return later.question in (self.answer, self.question)
 
     def _takes_a_question(self, text: str) -> bool:
         keys = {key for key, given in self.given.items() if given.strip() == text} - {""}
@@ -66,12 +80,13 @@ class Chats:
     """The last exchanges of the conversations that are going on. As in Runs, there are no locks."""
 
     def __init__(self) -> None:
-        self._chats: dict[str, _Chat] = {}
+        self._chats: Latest[str, _Chat] = Latest(CHATS, most=CHARACTERS, size=_size_of_chat)
+        self._answers: Latest[str, LoggedCall] = Latest(ANSWERS, most=CHARACTERS, size=_size_of_call)
 
-    def add(self, conversation_id: str, new: Exchanged) -> list[LoggedCall]:
+    def add(self, conversation_id: str, new: NewExchange) -> list[LoggedCall]:
         """What to record: the exchange as one of the chat or beside it, and the one before it again if that was no
         answer to the person."""
-        chat = self._chats.pop(conversation_id, None) or _Chat()
+        chat = self._chats.get(conversation_id) or _Chat()
         last = chat.exchanges[-1] if chat.exchanges else None
         is_kept = chat.is_kept or new.is_whole
         records = []
@@ -79,24 +94,24 @@ class Chats:
             new = replace(new, record=replace(new.record, is_side=True))
             exchanges = chat.exchanges
         elif last is not None and last.chain != new.chain and last.prepares(new):
-            records.append(replace(last.record, is_side=True))
+            if (before := self._answers.get(conversation_id)) is not None:
+                records.append(replace(before, is_side=True))
             if new.question == last.answer and new.record.shown_is_turn:
                 new = replace(new, question=last.question, record=_asked_so(new.record, last.question))
-            exchanges = (*chat.exchanges[:-1], new)
+            exchanges = (*chat.exchanges[:-1], new.remembered)
         else:
             if not (new.is_turn or new.is_whole or is_kept or last is None or last.question == new.question):
                 # A graph that begins anew with each message: its chat goes on.
                 shown = turn(new.record.shown, new.record.messages)
                 new = replace(new, record=replace(new.record, shown=shown, shown_is_turn=True))
-            exchanges = (*chat.exchanges, new)
-        self._chats[conversation_id] = _Chat(exchanges[-EXCHANGES:], is_kept)
-        with suppress(RuntimeError, StopIteration):  # another thread is at it
-            while len(self._chats) > CHATS:
-                self._chats.pop(next(iter(self._chats)), None)
+            exchanges = (*chat.exchanges, new.remembered)
+        self._chats.put(conversation_id, _Chat(exchanges[-EXCHANGES:], is_kept))
+        if exchanges is not chat.exchanges:
+            self._answers.put(conversation_id, new.record)
         return [*records, new.record]
 
 
-def _is_errand(new: Exchanged, before: Sequence[Exchanged]) -> bool:
+def _is_errand(new: NewExchange, before: Sequence[Exchanged]) -> bool:
     others = [each for each in before if each.chain != new.chain]
     questions = {each.question for each in others} - {new.question}
     is_digest = sum(_holds(new.question, question) for question in questions) > 1
@@ -105,6 +120,14 @@ def _is_errand(new: Exchanged, before: Sequence[Exchanged]) -> bool:
         each.prepares(new) and each.chain in answering and new.chain not in answering for each in before[-1:]
     )
     return is_digest or is_second or any(new.is_about(each) for each in others)
+
+
+def _size_of_chat(chat: _Chat) -> int:
+    return sum(len(each.question) + len(each.answer) for each in chat.exchanges)
+
+
+def _size_of_call(call: LoggedCall) -> int:
+    return characters((call.messages, call.replies, call.shown, call.tools))
 
 
 def _holds(text: str, part: str) -> bool:

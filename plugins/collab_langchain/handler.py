@@ -1,12 +1,14 @@
 """The callback handler that records what a LangChain or LangGraph app does."""
 
 import asyncio
+import atexit
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any, Self
 from uuid import UUID
+from weakref import WeakSet
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -78,6 +80,8 @@ class CollabCallbackHandler(BaseCallbackHandler):
         self._only = frozenset(only)
         self._clock = clock
         self._runs = Runs(time_limit=time_limit, limit=PENDING_LIMIT)
+        _living.add(self)
+        _watch_for_the_end()
         self._watched: dict[UUID, tuple[asyncio.Task[Any], Callable[[asyncio.Task[Any]], None]]] = {}
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -89,9 +93,12 @@ class CollabCallbackHandler(BaseCallbackHandler):
 
     def close(self) -> None:
         """Record what is still going on as cancelled, and write what is queued."""
-        with self._recorder.quietly():
-            self._record(self._runs.expire(float("inf")))
+        self._end_all()
         self._recorder.close()
+
+    def _end_all(self) -> None:
+        with self._recorder.quietly():
+            self._record(self._runs.expire(self._clock(), everything=True))
 
     def __copy__(self) -> Self:
         return self
@@ -199,6 +206,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
         whose = identity(metadata, above.identity if above else NOBODY)
         wanted = self._is_wanted(above, metadata, name)
         if above is None:
+            self._give_up(now)
             root = Root(
                 run_id=run_id,
                 identity=whose,
@@ -242,6 +250,7 @@ class CollabCallbackHandler(BaseCallbackHandler):
             run_id,
             identity(metadata, above.identity if above else NOBODY),
             said,
+            ids=tuple(message.id for message in messages[0]),
             arguments=details.get("invocation_params") or {},
             metadata=metadata,
             is_internal=any(mark in metadata for mark in INTERNAL_MARKS),
@@ -288,6 +297,20 @@ class CollabCallbackHandler(BaseCallbackHandler):
     def _record(self, records: Iterable[LoggedCall]) -> None:
         for record in records:
             self._recorder.record(record)
+
+
+_living: WeakSet[CollabCallbackHandler] = WeakSet()
+
+
+@cache
+def _watch_for_the_end() -> None:
+    """See that what goes on when the process ends is recorded, before the recorders write for the last time."""
+    atexit.register(_end_all)
+
+
+def _end_all() -> None:
+    for handler in list(_living):
+        handler._end_all()
 
 
 def _is_left_out(tags: Sequence[str]) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,6 +11,7 @@ from langchain_core.outputs import ChatGenerationChunk, LLMResult
 from collab_langchain.answers import matching
 from collab_langchain.calls import EndedCall, StartedCall, broken_off_call, ended_call, reply_marks
 from collab_langchain.identity import Identity
+from collab_langchain.latest import Latest
 from collab_langchain.telling import Root, Telling, errand
 from collab_langchain.transcripts import transcript_of
 from collab_sdk.logs import LoggedCall
@@ -19,7 +19,7 @@ from collab_sdk.logs import LoggedCall
 CALLS_OF_A_ROOT = 64
 """How many calls back the answer of a root run is looked for."""
 ENDED = 4096
-"""Of so many runs that have ended it is remembered what they belonged to."""
+"""Of so many runs that have ended, and calls that are left out, it is remembered what they belong to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,8 @@ class Runs:
         self._limit = limit
         self._runs: dict[UUID, AppRun] = {}
         self._calls: dict[UUID, _Pending] = {}
-        self._ended: dict[UUID, AppRun] = {}
-        self._left_out: dict[UUID, Root] = {}
+        self._ended: Latest[UUID, AppRun] = Latest(ENDED)
+        self._left_out: Latest[UUID, Root] = Latest(ENDED)
         self._telling = Telling()
         self._process = os.getpid()
 
@@ -83,7 +83,7 @@ class Runs:
 
     def leave_out(self, run_id: UUID, root: Root) -> None:
         """A call has started that the app does not want recorded: what it says is not the run's own answer either."""
-        self._left_out[run_id] = root
+        self._left_out.put(run_id, root)
 
     def stream(self, run_id: UUID, piece: ChatGenerationChunk | str) -> None:
         if (pending := self._calls.get(run_id)) is not None:
@@ -93,7 +93,7 @@ class Runs:
         self, run_id: UUID, result: LLMResult | None, now: float, *, error: BaseException | None = None
     ) -> list[LoggedCall]:
         """A call has ended: what there is to record."""
-        if (root := self._left_out.pop(run_id, None)) is not None:
+        if (root := self._left_out.pop(run_id)) is not None:
             root.left_out.update(reply_marks(result))
             return []
         pending = self._calls.pop(run_id, None)
@@ -110,7 +110,7 @@ class Runs:
         run = self._runs.pop(run_id, None)
         if run is None:
             return []
-        self._ended[run_id] = run
+        self._ended.put(run_id, run)
         if not run.is_root or run.root.is_ignored:
             return []
         root = run.root
@@ -134,8 +134,8 @@ class Runs:
         pending = self._calls.pop(run_id, None)
         return [] if pending is None else self._settled(pending, broken_off_call(pending.call, now), now)
 
-    def expire(self, now: float) -> list[LoggedCall]:
-        """Give up what is too old or too much: what there is to record of it."""
+    def expire(self, now: float, *, everything: bool = False) -> list[LoggedCall]:
+        """Give up what is too old or too much, or everything: what there is to record of it."""
         if os.getpid() != self._process:  # what was going on at a fork goes on in the process that forked
             self._process = os.getpid()
             self._runs.clear()
@@ -143,28 +143,24 @@ class Runs:
             self._ended.clear()
             self._left_out.clear()
         records: list[LoggedCall] = []
-        for pending in self._given_up(self._calls, now):
+        for pending in self._given_up(self._calls, now, everything):
             records += self._settled(pending, broken_off_call(pending.call, now), now)
-        for run in self._given_up(self._runs, now):
+        for run in self._given_up(self._runs, now, everything):
             if run.is_root:
                 run.root.is_given_up = True
                 self._break_off(run.root, now)
                 records += self._telling.told(run.root, None, now, is_failed=True)
-        remembered: tuple[dict[UUID, Any], ...] = (self._left_out, self._ended)
-        for oldest in remembered:
-            with suppress(RuntimeError, StopIteration):  # another thread is at it
-                while len(oldest) > ENDED:
-                    oldest.pop(next(iter(oldest)), None)
         return records
 
-    def _given_up(self, going_on: dict[UUID, Started], now: float) -> Iterator[Started]:
+    def _given_up(self, going_on: dict[UUID, Started], now: float, everything: bool) -> Iterator[Started]:
         while True:
             try:
                 run_id = next(iter(going_on))
             except (StopIteration, RuntimeError):  # none is left, or another thread is at it
                 return
             oldest = going_on.get(run_id)
-            if oldest is None or (len(going_on) <= self._limit and now - oldest.started <= self._time_limit):
+            is_due = len(going_on) > self._limit or (oldest is not None and now - oldest.started > self._time_limit)
+            if oldest is None or not (everything or is_due):
                 return
             if going_on.pop(run_id, None) is not None:
                 yield oldest

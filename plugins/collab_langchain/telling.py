@@ -1,21 +1,23 @@
 """What is recorded of root runs when they end, by what earlier ones have taught."""
 
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from collab_langchain.answers import Exchange, Nodes, matching
 from collab_langchain.calls import EndedCall
-from collab_langchain.chats import Chats, Exchanged
+from collab_langchain.chats import Chats, NewExchange
 from collab_langchain.identity import Identity
+from collab_langchain.latest import Latest, characters
 from collab_langchain.transcripts import Row, Transcript, question_in, texts_in
 from collab_sdk.logs import LoggedCall
 
 CHATS = 4096
 """Of so many conversations it is remembered how they end."""
+CHARACTERS = 4_000_000
+"""That are remembered of these ends."""
 BEGINNING = 12
 """Characters of a prompt that a chain has in common from call to call."""
 
@@ -57,7 +59,7 @@ class Telling:
     def __init__(self) -> None:
         self._nodes = Nodes()
         self._chats = Chats()
-        self._ends: dict[str, tuple[str | None, str]] = {}
+        self._ends: Latest[str, tuple[str | None, str]] = Latest(CHATS, most=CHARACTERS, size=characters)
 
     def told(
         self, root: Root, transcript: Transcript | None, now: float, *, is_failed: bool = False
@@ -97,11 +99,8 @@ class Telling:
         if transcript is None or conversation_id is None:
             return False
         said = (transcript.answer_id, transcript.answer)
-        is_again = self._ends.pop(conversation_id, None) == said and answer.run_id == str(root.run_id)
-        self._ends[conversation_id] = said
-        with suppress(RuntimeError, StopIteration):  # another thread is at it
-            while len(self._ends) > CHATS:
-                self._ends.pop(next(iter(self._ends)), None)
+        is_again = self._ends.get(conversation_id) == said and answer.run_id == str(root.run_id)
+        self._ends.put(conversation_id, said)
         return is_again and root.question is None
 
     def _placed(self, root: Root, exchange: Exchange, answer: LoggedCall) -> list[LoggedCall]:
@@ -111,16 +110,21 @@ class Telling:
         if transcript is None or conversation_id is None or not isinstance(question, str):
             return [answer]
         begins = str(answer.messages[0]["content"])[:BEGINNING] if answer.model and answer.messages else ""
-        new = Exchanged(
+        new = NewExchange(
             chain=(root.name, *dict.fromkeys(key.partition(".")[0] for key in root.given), begins),
             question=question.strip(),
             answer=transcript.answer,
             given=root.given,
             record=answer,
             is_turn=transcript.is_turn and not root.is_graph,
-            is_whole=not transcript.is_turn and transcript.has_more_than_a_turn,
+            is_whole=not transcript.is_turn and _is_more_than_a_turn(answer.shown),
         )
         return self._chats.add(conversation_id, new)
+
+
+def _is_more_than_a_turn(shown: Sequence[Row]) -> bool:
+    said = [row["role"] for row in shown if row["role"] != "system"]
+    return said[:1] != ["user"] or said.count("user") > 1
 
 
 def _conversation(root: Root, call: EndedCall) -> str | None:

@@ -34,11 +34,6 @@ class Transcript:
     is_turn: bool = False
 
     @property
-    def has_more_than_a_turn(self) -> bool:
-        said = [row["role"] for row in self.messages if row["role"] != "system"]
-        return said[:1] != ["user"] or said.count("user") > 1
-
-    @property
     def answer(self) -> str:
         content = self.messages[-1]["content"] if self.messages else ""
         return content.strip() if isinstance(content, str) else ""
@@ -158,8 +153,8 @@ def _answer_in(fields: Mapping[str, Any], depth: int = 0) -> str | AIMessage | N
         value = fields[key]
         if isinstance(value, str | AIMessage) and _text(value):
             return value
-        if depth < DEPTH and (inner := _fields(value)):
-            return _answer_in(inner, depth + 1)
+        if depth < DEPTH and (found := _answer_in(_fields(value), depth + 1)) is not None:
+            return found
     return None
 
 

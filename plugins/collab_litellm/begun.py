@@ -35,6 +35,8 @@ class BegunCall:
     response: Any = None
     """What has come of a streamed response."""
     last_event: Any = None
+    has_unreadable: bool = False
+    """Whether an event of it was in a form that is not known."""
     watched: list[Any] = field(default_factory=list)
     """Weak references, which are there as long as they are held."""
 

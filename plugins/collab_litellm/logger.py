@@ -28,6 +28,7 @@ from collab_litellm.forms import (
 from collab_litellm.streams import watch_streams
 from collab_sdk.harvest import (
     IGNORE_TAG,
+    NOT_UNDERSTOOD,
     Answer,
     PartialResponse,
     Recorder,
@@ -115,7 +116,11 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
             return
         begun = self._begun.find(call_id) or BegunCall(details=kwargs)
         error = kwargs.get("exception") if result is None else None
-        answer = self._answer(begun, result)
+        try:
+            answer = self._answer(begun, result)
+        except Exception:
+            self._not_understood(call_id)
+            return
         status = "ok" if result is not None else "partial" if answer.replies else "failed"
         if status == "ok" and _client_left(kwargs):
             status = "partial"
@@ -149,7 +154,10 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
             return
         elif what == "read" and begun_before.response is not None and event is not begun_before.last_event:
             begun_before.last_event = event  # one kind of stream may read from another
-            begun_before.response.add(event)
+            try:
+                begun_before.response.add(event)
+            except Exception:
+                begun_before.has_unreadable = True
         elif what == "failed":
             begun_before.error = error_text(event)
         elif what == "closed":
@@ -168,14 +176,25 @@ class CollabLogger(CustomLogger):  # type: ignore[misc]  # LiteLLM comes without
                     self.recorder.count_unrecorded("LiteLLM told nobody how the call ended")
                 return
             answer = Answer(complete=False)
-            if begun.chunks is not None:
-                answer = streamed_answer(begun.chunks)
-            elif begun.response is not None:
-                answer = begun.response.answer()
+            try:
+                if begun.chunks is not None:
+                    answer = streamed_answer(begun.chunks)
+                elif begun.response is not None:
+                    answer = begun.response.answer()
+            except Exception:
+                begun.has_unreadable = True
+            if begun.has_unreadable and not answer.replies:
+                self._not_understood(call_id)
+                return
             without = "cancelled" if begun.error is None else "failed"
             status = without if not answer.replies else "ok" if answer.complete else "partial"
             started = begun.details.get("start_time")
             self._keep(call_id, begun, begun.details, answer, status, begun.error, started, None)
+
+    def _not_understood(self, call_id: str) -> None:
+        if self._begun.end(call_id, "ok"):
+            self.recorder.count_unrecorded(NOT_UNDERSTOOD)
+        self._begun.close(call_id)
 
     def _keep(
         self,

@@ -135,19 +135,20 @@ def test_a_program_that_ends_by_an_error_loses_nothing_either(tmp_path):
     assert ids(tmp_path / "chats.db") == {"1"}
 
 
-def test_calls_made_while_the_interpreter_ends_raise_nothing(tmp_path):
-    code = """
+@pytest.mark.parametrize("earlier", ["recorder.record(call(1))", ""])
+def test_calls_made_while_the_interpreter_ends_raise_nothing_and_hold_nothing_up(earlier, tmp_path):
+    code = f"""
     import atexit
     atexit.register(lambda: recorder.record(call(2)))  # runs after the recorder's own farewell
     recorder = Recorder(path)
-    recorder.record(call(1))
+    {earlier}
     class Late:
         def __del__(self):
             recorder.record(call(3))
     late = Late()
     """
     finished(code, tmp_path / "chats.db")
-    assert "1" in ids(tmp_path / "chats.db")
+    assert not earlier or "1" in ids(tmp_path / "chats.db")
 
 
 FORKS = {

@@ -165,6 +165,26 @@ def test_a_store_that_breaks_never_reaches_the_app_and_is_said_once(error, sync,
     assert type(error).__name__ in line
 
 
+class Broken(logging.Handler):
+    def emit(self, record):
+        raise RuntimeError("the disk of the log is full")
+
+
+def test_a_log_handler_that_breaks_neither_reaches_the_app_nor_ends_the_recording():
+    store = Kept(ValueError("refused"))
+    recorder = Recorder(store)
+    log, broken = logging.getLogger("collab_sdk.harvest"), Broken()
+    log.addHandler(broken)
+    try:
+        recorder.record(hello("refused"))
+        assert recorder.flush(10)
+        recorder.count_unrecorded("it was sung")
+        recorder.record(hello("kept"))
+        assert [one.run_id for one in kept(recorder, store)] == ["kept"]
+    finally:
+        log.removeHandler(broken)
+
+
 def test_a_call_that_the_store_cannot_take_loses_only_itself(tmp_path):
     recorder = Recorder(tmp_path / "chats.db")
     for number in range(5):

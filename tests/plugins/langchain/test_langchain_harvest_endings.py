@@ -2,6 +2,9 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
+import textwrap
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -9,6 +12,7 @@ from uuid import uuid4
 import openai
 import pytest
 from collab_langchain import CollabCallbackHandler
+from collab_langchain.runs import AppRun
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
@@ -32,6 +36,8 @@ from support.langchain_apps import (
     shown,
 )
 from support.server import LoopbackServer
+
+from collab_sdk.logs.store import ConversationStore, LoggedCall
 
 HELLO = {"input": "hello", "history": []}
 
@@ -410,6 +416,45 @@ def test_closing_records_what_is_still_going_on():
     assert kept.calls == []
     handler.close()
     assert kept.only.status == "cancelled"
+
+
+def test_a_stream_that_a_script_holds_until_it_ends_is_partial_and_does_not_hold_it_up(tmp_path):
+    code = """
+    import sys
+    from collab_langchain import CollabCallbackHandler
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+    model = FakeListChatModel(responses=["one two three"])
+    stream = model.stream("hello", {"callbacks": [CollabCallbackHandler(sys.argv[1])]})
+    next(stream)
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), str(tmp_path / "chats.db")]
+    subprocess.run(command, check=True, timeout=60)
+    with ConversationStore(tmp_path / "chats.db") as store:
+        [chat] = store.conversations()
+    assert [message.content for message in chat.messages] == ["hello", "o"]
+
+
+def test_what_is_remembered_of_an_app_that_never_ends_is_bounded(monkeypatch):
+    monkeypatch.setattr("collab_langchain.runs.ENDED", 10)
+    monkeypatch.setattr("collab_langchain.chats.CHARACTERS", 5_000)
+    handler = CollabCallbackHandler(Forgetful(), sync=True)
+    model = FakeListChatModel(responses=["yes"])
+    asked, echo = PROMPT | model, RunnableLambda(lambda given: given)
+    for number in range(100):
+        config: Any = {"callbacks": [handler], "configurable": {"thread_id": str(number)}}
+        asked.invoke({"input": "hello" * 100, "history": []}, config)
+        echo.invoke("no model", config)
+    held = [each for each in gc.get_objects() if type(each) in (AppRun, LoggedCall)]
+    calls = [each for each in held if isinstance(each, LoggedCall) and each.messages[-1]["content"] == "hello" * 100]
+    assert 0 < len(calls) <= 10
+    assert len([each for each in held if isinstance(each, AppRun) and each.identity.conversation == "99"]) <= 10
+    assert not [each for each in held if isinstance(each, AppRun) and each.identity.conversation == "1"]
+
+
+class Forgetful(KeptCalls):
+    def record(self, calls: Any) -> None:
+        pass
 
 
 def test_there_are_never_too_many_calls_going_on(monkeypatch):

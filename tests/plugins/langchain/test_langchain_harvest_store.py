@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from collab_langchain import CollabCallbackHandler
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command
@@ -147,7 +148,58 @@ def summarised(model: Any) -> Any:
     return agents.create_agent(model, [], checkpointer=InMemorySaver(), middleware=[summarise])
 
 
-@pytest.mark.parametrize("make", [moderated, windowed, titled, summarised])
+EXAMPLES = [HumanMessage("soup?"), AIMessage("1 soup?!")]
+
+
+def shortened(model: Any) -> Any:
+    """Removes the beginning when its answer is given, and sets examples before what is left."""
+
+    class State(MessagesState):
+        summary: str
+
+    def bot(state: State) -> Any:
+        so_far = [("system", f"So far: {state['summary']}")] if state.get("summary") else []
+        return {"messages": [model.invoke([*so_far, *EXAMPLES, *state["messages"]])]}
+
+    def shorten(state: State) -> Any:
+        old = state["messages"][:-2]
+        told = model.invoke([*state["messages"], ("user", "Sum up the chat.")]) if old else None
+        return {"summary": told.text if told else "", "messages": [RemoveMessage(id=each.id) for each in old]}
+
+    graph = StateGraph(State)
+    graph.add_node("bot", bot)
+    graph.add_node("shorten", shorten)
+    graph.add_edge(START, "bot")
+    graph.add_edge("bot", "shorten")
+    return graph.compile(checkpointer=InMemorySaver())
+
+
+def cut(model: Any) -> Any:
+    """Keeps a list of its own, of which it returns the end alone."""
+
+    class State(TypedDict):
+        messages: list[Any]
+
+    graph = StateGraph(State)
+    graph.add_node(
+        "bot", lambda state: {"messages": [*state["messages"], model.invoke([*EXAMPLES, *state["messages"]])]}
+    )
+    graph.add_node("cut", lambda state: {"messages": state["messages"][-2:]})
+    graph.add_edge(START, "bot")
+    graph.add_edge("bot", "cut")
+    app = graph.compile()
+    kept: list[Any] = []
+
+    def ask(given: Any, config: Any) -> Any:
+        nonlocal kept
+        state = app.invoke({"messages": [*kept, *map(HumanMessage, [given["messages"][0][1]])]}, config)
+        kept = state["messages"]
+        return state
+
+    return RunnableLambda(ask)
+
+
+@pytest.mark.parametrize("make", [moderated, windowed, titled, summarised, shortened, cut])
 def test_a_graphs_chat_is_what_the_person_saw(tmp_path, make):
     handler = CollabCallbackHandler(tmp_path / "chats.db", sync=True)
     config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}

@@ -4,6 +4,9 @@ import asyncio
 import contextvars
 import gc
 import json
+import subprocess
+import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -344,6 +347,31 @@ def streamed(*deltas: dict[str, Any], **end: Any) -> Any:
     return call
 
 
+@pytest.mark.parametrize("odd", ["first", "all"])
+def test_a_stream_with_pieces_in_an_unknown_form_counts_once(odd):
+    frames = {
+        "first": ['data: {"choices":["odd"]}\n\n', *chunked({"content": "hi"})],
+        "all": ['data: {"choices":["odd"]}\n\n'] * 50,
+    }
+    store = Kept()
+    recorder = Recorder(store)
+    with (
+        ScriptedServer(lambda asked: [*frames[odd], "data: [DONE]\n\n"]) as server,
+        wrap(OpenAI(base_url=server.url, api_key="-"), recorder) as client,
+    ):
+        list(client.chat.completions.create(**ASK, stream=True))
+    assert recorder.flush(10)
+    stats = recorder.stats()
+    found = [(call.status, texts(call)) for call in store], stats.failed, stats.unrecorded
+    assert (
+        found
+        == {
+            "first": ([("partial", ["hi"])], 0, {}),
+            "all": ([], 0, {"the answer is in a form that is not known": 1}),
+        }[odd]
+    )
+
+
 def piece(index: int | None, id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
     place = {} if index is None else {"index": index}
     known = {} if id is None else {"id": id, "type": "function"}
@@ -462,6 +490,27 @@ def test_a_stream_that_the_app_leaves_is_recorded_as_far_as_it_was_read():
         with app.client.chat.completions.create(**ASK, stream=True) as stream:
             first_words(stream)
         assert [(call.status, texts(call)) for call in app.calls] == [("partial", ["hi, "])] * 2
+
+
+def test_a_stream_that_a_script_holds_until_it_ends_is_partial(tmp_path):
+    code = """
+    import sys
+    from collab_openai import wrap
+    from openai import OpenAI
+
+    client = wrap(OpenAI(base_url=sys.argv[2], api_key="-"), sys.argv[1])
+    messages = [{"role": "user", "content": "hello"}]
+    stream = client.chat.completions.create(model="bot", messages=messages, stream=True)
+    for chunk in stream:
+        if chunk.choices[0].delta.content:
+            break
+    """
+    with LoopbackServer(hi) as server:
+        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), str(tmp_path / "chats.db")]
+        subprocess.run([*command, server.api_base], check=True, timeout=60)
+    with ConversationStore(tmp_path / "chats.db") as store:
+        [chat] = store.conversations()
+    assert [message.content for message in chat.messages] == ["hello", "hi, "]
 
 
 def test_a_stream_that_the_app_lets_go_of_is_partial_at_once():
