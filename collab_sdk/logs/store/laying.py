@@ -21,6 +21,7 @@ from collab_sdk.logs.store.agreement import (
     plain,
     says,
 )
+from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
 from collab_sdk.logs.store.voices import Voices
 
@@ -147,6 +148,8 @@ class LaidCalls:
         self.sides: list[StoredCall] = []
         self._tree = tree
         self._nodes: defaultdict[bytes, list[Node]] = defaultdict(list)
+        self._after_short: set[int] = set()
+        """Stored replies to histories that are less than the chat."""
         self._by_message: dict[int, Node] = {}
         """Where a stored message was laid, and with it all above it."""
         self._by_response: dict[str, Laid] = {}
@@ -171,7 +174,7 @@ class LaidCalls:
             said = [each for each in history if each.is_said]
             voice = self.voices.of(history, call)
             asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
-            if call.previous or call.is_added or sum(each.body.get("role") == "user" for each in said) > 1:
+            if call.previous or call.is_added or any(each.body.get("role") == "assistant" for each in said):
                 growing.add(voice)
         self.last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
 
@@ -286,6 +289,7 @@ class LaidCalls:
         node = self._by_message[history[known - 1].id]
         if node is not self._latest_of.get(laid.voice):  # what was said twice may be meant elsewhere
             return False
+        laid.is_short = history[known - 1].id in self._after_short
         for each in history[:known]:
             laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
         for each in history[known:]:
@@ -309,6 +313,8 @@ class LaidCalls:
             for number, node in _matched(spoken, place, found):
                 nodes[said[number].id] = node
         first = place + 1
+        if seen is None and laid.call.named and self._is_behind_summary(laid, said):
+            first = len(said) - 1
         while seen is None and first < len(said) - 1 and (is_summary(said[first].body) or _is_assent(said, first)):
             first += 1
         node = found
@@ -327,6 +333,11 @@ class LaidCalls:
             for each in history:
                 above = nodes.get(each.id, above) if each.is_said else above
                 self._by_message.setdefault(each.id, above)
+
+    def _is_behind_summary(self, laid: Laid, said: Sequence[StoredBody]) -> bool:
+        """Whether the last of two messages of the user's comes behind a summary: its voice was sent more by then."""
+        are_users = [each.body.get("role") for each in said] == ["user", "user"]
+        return are_users and laid.voice in self._latest_of and laid.voice not in self.last_alone
 
     def _is_said_again(self, laid: Laid, found: Node) -> bool:
         """Whether a message that comes alone, and is known, is said once more, to an app that sends the last only.
@@ -401,6 +412,8 @@ class LaidCalls:
         node.given.append(laid)
         laid.replies.append(node)
         self._by_message.setdefault(reply.id, node)
+        if laid.is_short:
+            self._after_short.add(reply.id)
 
     def _reworked(self, tip: Node, reply: StoredBody) -> Node | None:
         """What a history that was laid earlier has in place of the reply: calls may be recorded late."""
@@ -413,7 +426,7 @@ class LaidCalls:
         return None
 
     def _is_about_itself(self, laid: Laid, said: Sequence[StoredBody]) -> bool:
-        if laid.call.source == "import" or laid.call.shown is not None or not said:
+        if laid.call.source == IMPORTED or laid.call.shown is not None or not said:
             return False
         last = said[-1].body
         if last.get("role") == "assistant" and not last.get("tool_calls"):
@@ -512,7 +525,7 @@ def _is_assent(said: Sequence[StoredBody], place: int) -> bool:
 
 
 def _is_cut_off(call: StoredCall) -> bool:
-    return '"finish_reason":"length"' in call.details.replace(" ", "")
+    return call.said_of("metadata").get("finish_reason") == "length"
 
 
 def is_finished(node: Node) -> bool:

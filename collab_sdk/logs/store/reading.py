@@ -50,7 +50,7 @@ def read_call(db: sqlite3.Connection, id: int) -> LoggedCall:
         started=call.started,
         ended=call.ended,
         cached=call.cached,
-        **{key: value for key, value in as_object(call.details).items() if key in ("parameters", "usage", "metadata")},
+        **{key: value for key, value in call.details.items() if key in ("parameters", "usage", "metadata")},
     )
 
 
@@ -90,8 +90,7 @@ def _metadata(calls: Sequence[StoredCall]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for call in calls:
         said |= {"source": "" if call.source == IMPORTED else call.source, "model": call.model, "user": call.user}
-        metadata = as_object(call.details).get("metadata")
-        said |= metadata if isinstance(metadata, dict) else {}
+        said |= call.said_of("metadata")
     return {key: value for key, value in said.items() if value not in (None, "")}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from collab_sdk.files import to_json
 from collab_sdk.logs.store.additions import additions_in
 from collab_sdk.logs.store.agreement import (
     is_step,
@@ -76,6 +77,11 @@ class _Reading:
         self._shown = {laid.voice for laid in self._laid if laid.call.shown is not None}
         """Voices whose answers the app's own run says it showed: others that answer in whole were not shown."""
         self._confirmed |= self._shown
+        confirmed = [laid.voice for laid in self._laid if any(is_gone_on_from(reply) for reply in laid.replies)]
+        self._speaks_alone = len(set(confirmed)) == 1 and len(confirmed) > 1
+        """Whether one voice gave all answers that the chat went on from: what another adds at the end is beside it."""
+        self._usual = next(iter(Counter(map(_manner, self._laid)).most_common(1)), (None, 0))[0]
+        """How most calls are made."""
         self._additions = additions_in(known.laid)
         self._errands = self._repeated_errands()
 
@@ -136,15 +142,16 @@ class _Reading:
             return False
         if not self._confirmed or laid.voice in self._confirmed:
             return not (self._stands_alone(laid) and self._differs(laid) and may_be_errand(plain(laid.tip.body)))
-        return not self._asks_about_chat(laid) and not self._is_beside_another(laid)
+        if self._asks_about_chat(laid) or self._is_beside_another(laid):
+            return False
+        return not (self._speaks_alone and laid.tip.parent is not self._known.root and laid.tip.role == "user")
 
     def _stands_alone(self, laid: Laid) -> bool:
         return laid.tip.role == "user" and laid.tip.passed <= 1
 
     def _differs(self, laid: Laid) -> bool:
         """Whether it is not made as most calls of the conversation are."""
-        usual = Counter(_manner(other) for other in self._laid).most_common(1)[0][0]
-        return _manner(laid) != usual
+        return _manner(laid) != self._usual
 
     def _asks_about_chat(self, laid: Laid) -> bool:
         return laid.tip.role == "user" and is_errand(plain(laid.tip.body))
@@ -280,9 +287,10 @@ class _Reading:
         """Whether no call answers what the person says first, or that one had a summary of what came before."""
         if any(laid.call.source == IMPORTED or laid.call.shown is not None for laid in self._laid):
             return False
-        first = next((node for node in path if node.role == "user"), None)
-        answering = [laid for laid in self._laid if laid.tip is first]
-        return first is not None and (not answering or answering[0].is_short)
+        first = next((place for place, node in enumerate(path) if node.role == "user"), len(path))
+        asked = set(takewhile(lambda node: node.role == "user", path[first:]))
+        answering = [laid for laid in self._laid if laid.tip in asked]
+        return bool(asked) and (not answering or answering[0].is_short)
 
     def _is_other(self, node: Node, voices: set[int]) -> bool:
         """Whether a message is another response to the history of the one on the path, and was not broken off."""
@@ -331,7 +339,8 @@ def _with_system(last: Laid, path: Sequence[Node], earlier: Set[bytes]) -> tuple
     is_first = True
     for each, node in last.placed:
         if not each.is_said:
-            waiting += [each.body] if each.own in earlier else _without_summary(each.body)
+            is_more = last.is_short and is_first and bool(waiting)  # a summary, in whatever language
+            waiting += [each.body] if each.own in earlier else [] if is_more else _without_summary(each.body)
         elif node is not None:
             before[None if is_first else node] += waiting
             waiting, is_first = [], False
@@ -373,4 +382,4 @@ def _place(laid: Laid) -> int:
 
 
 def _manner(laid: Laid) -> tuple[Any, ...]:
-    return laid.voice, laid.call.model, laid.call.details.partition('"usage"')[0]
+    return laid.voice, laid.call.model, to_json(laid.call.said_of("parameters"))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from collab_sdk.logs.store.carrying import carry_over
+from collab_sdk.logs.store.version_2 import carry_over
 
 APPLICATION_ID = 0x636C6162  # "clab"; `file` and others tell by it whose database this is
 

@@ -51,7 +51,7 @@ def is_talked_on(strand: Strand) -> bool:
 def tells_all(laid: Laid) -> bool:
     """Whether its history begins with a chat and goes on for more than a message: nothing was said before that."""
     is_joined = laid.call.previous or is_added_only(laid.call) or laid.is_short
-    return not is_joined and sum(node.role == "user" for node in laid.tip.upward()) > 1
+    return not is_joined and any(node.role == "assistant" for node in laid.tip.upward())
 
 
 def model_of(laid: Laid) -> str | None:

@@ -35,7 +35,9 @@ def typed_between(prompts: Sequence[str], answers: Sequence[str]) -> list[str] |
     `answers` are the replies to the messages, in order.
     """
     pairs = list(zip(prompts[1:], answers, strict=False))
-    if not pairs or not all(len(answer) >= TOLD and says(prompt, answer) for prompt, answer in pairs):
+    if not all(says(prompt, answer) for prompt, answer in pairs):
+        return None
+    if 2 * sum(len(answer) >= TOLD for _, answer in pairs) <= len(pairs):
         return None
     typed: list[str] = []
     for number, (later, answer) in enumerate(pairs):

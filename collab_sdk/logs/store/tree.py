@@ -45,7 +45,8 @@ class StoredCall:
     user: str | None
     toolset: int | None
     cached: bool
-    details: str
+    details: Mapping[str, Any]
+    """`parameters`, `usage` and `metadata`."""
     shown: int | None
     shown_is_turn: bool
     is_side: bool
@@ -57,6 +58,11 @@ class StoredCall:
     @property
     def order(self) -> Order:
         return self.ended, self.depth, self.tie
+
+    def said_of(self, kind: str) -> Mapping[str, Any]:
+        """Its `parameters` or `metadata`."""
+        found = self.details.get(kind)
+        return found if isinstance(found, Mapping) else {}
 
     @property
     def is_answered(self) -> bool:
@@ -125,5 +131,6 @@ def _call(db: sqlite3.Connection, row: tuple[Any, ...]) -> StoredCall:
     values = dict(zip(names, row, strict=True))
     if not all(isinstance(values[name], kind) for name, kind in _KINDS.items()):
         raise InputError("a call is not as it was stored; the file was damaged or changed")
+    values["details"] = as_object(values["details"])
     replies = db.execute("SELECT message FROM replies WHERE call = ? ORDER BY position", (row[0],))
     return StoredCall(**values, replies=tuple(message for [message] in replies))

@@ -79,7 +79,7 @@ class Voices:
         prompts = [plain(each.body) for each in history if not each.is_said]
         prompts = [prompt for place, prompt in enumerate(prompts) if not place or not is_summary({"content": prompt})]
         text = without_summary(prompts[0])[:COMPARED] if prompts else ""
-        voice = text, '"response_format"' in call.details
+        voice = text, "response_format" in call.said_of("parameters")
         if voice not in self._numbers:
             prompt = _Prompt(*voice, Counter(text.split()))
             latest = range(len(self._known) - 1, max(-1, len(self._known) - 1 - HEARD), -1)

@@ -8,8 +8,8 @@ from collab_sdk.logs.store.joining import Claimant, announce, detach, following,
 from collab_sdk.logs.store.merge import merged
 from collab_sdk.logs.store.messages import ancestry, drop_unused, drop_unused_tools, keep, keep_tools
 from collab_sdk.logs.store.reading import read_call
+from collab_sdk.logs.store.side_calls import join_side_calls
 from collab_sdk.logs.store.store_rows import CallRows, to_rows
-from collab_sdk.logs.store.strays import settle
 
 _INSERT_CALL = """
     INSERT INTO calls (
@@ -62,7 +62,7 @@ def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
         if message is not None:
             announce(db, message, call.user, order, response=call.response_id)
     if replies and not call.is_side and call.source != IMPORTED:
-        settle(db, id, user=call.user, ended=call.ended)
+        join_side_calls(db, id, user=call.user, ended=call.ended)
 
 
 def _replace(db: sqlite3.Connection, id: int, rows: CallRows) -> None:

@@ -4,10 +4,12 @@ They go on from nothing, so they would be chats of their own. What tells is that
 or are sent its very message under another system prompt, at about the same time and for the same user.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 
 from collab_sdk.logs.store.agreement import plain, quotes
+from collab_sdk.logs.store.chain import own_hash
 from collab_sdk.logs.store.conversations import move
 from collab_sdk.logs.store.messages import SpokenMessage, spoken
 
@@ -17,13 +19,20 @@ LOOKED_AT = 8
 """Calls, and chats, the latest first."""
 LATEST = 3
 """Calls of a chat that another may be about; those that are beside it already are none."""
+QUOTED = 50
+"""Lines at the end of a message that may each be an answer of a chat's."""
 EXCHANGES = 6
 """How many of the last messages of a chat are looked for in a call."""
 WORDS = 3
 """A message that is shorter may be that of many chats."""
 
+_LABEL = re.compile(r"^[ \t]*[\w ]{1,20}[:>][ \t]*")
 _CHATS = """
     SELECT id FROM conversations WHERE active BETWEEN ?1 AND ?2 AND id != ?3 ORDER BY active DESC LIMIT ?4
+"""
+_SAYING = """
+    SELECT calls.id, calls.conversation FROM replies JOIN calls ON calls.id = replies.call
+    WHERE replies.own = ? AND replies.user IS ? AND replies.ended BETWEEN ? AND ? ORDER BY replies.ended DESC LIMIT 1
 """
 _LAST = """
     SELECT id FROM calls WHERE conversation = ? AND NOT is_side
@@ -47,7 +56,7 @@ _BESIDE_ALREADY = """
 """
 
 
-def settle(db: sqlite3.Connection, call: int, *, user: str | None, ended: float) -> None:
+def join_side_calls(db: sqlite3.Connection, call: int, *, user: str | None, ended: float) -> None:
     """Put a new call beside the chat that it is about, or those that are about it beside it."""
     around = (ended - NEAR, ended + NEAR)
     alone = [id for [id] in db.execute(_ALONE, (*around, user, LOOKED_AT))]
@@ -55,15 +64,28 @@ def settle(db: sqlite3.Connection, call: int, *, user: str | None, ended: float)
         return
     [conversation] = db.execute("SELECT conversation FROM calls WHERE id = ?", (call,)).fetchone()
     if call in alone:
-        for [chat] in db.execute(_CHATS, (*around, conversation, LOOKED_AT)).fetchall():
-            last = [id for [id] in db.execute(_LAST, (chat, LATEST))]
-            beside = next((other for other in last if _is_beside(db, call, other)), None)
-            if beside is not None:
-                _put(db, call, beside, chat)
+        for other, chat in _near(db, call, conversation, user, around):
+            if _is_beside(db, call, other):
+                _put(db, call, other, chat)
                 return
     for id in alone:
         if id != call and _is_beside(db, id, call):
             _put(db, id, call, conversation)
+
+
+def _near(
+    db: sqlite3.Connection, call: int, conversation: int, user: str | None, around: tuple[float, float]
+) -> Iterator[tuple[int, int]]:
+    """Calls, with their chats, that a call may be about: those whose answers are lines of it, then the latest."""
+    history, _, _ = _sent(db, call)
+    lines = plain(history[-1].body).splitlines()[-QUOTED:] if history else []
+    for line in lines:
+        said = own_hash({"role": "assistant", "content": _LABEL.sub("", line)})
+        found = db.execute(_SAYING, (said, user, *around)).fetchone()
+        if found is not None and found[1] != conversation:
+            yield found
+    for [chat] in db.execute(_CHATS, (*around, conversation, LOOKED_AT)).fetchall():
+        yield from ((id, chat) for [id] in db.execute(_LAST, (chat, LATEST)).fetchall())
 
 
 def _put(db: sqlite3.Connection, call: int, beside: int, conversation: int) -> None:
