@@ -64,7 +64,7 @@ class Snapshot:
     def _mapping(self, value: Any, depth: int = 0, structure: frozenset[str] = NOTHING) -> dict[str, Any]:
         """A mapping or pydantic model. Raises TypeError for anything else."""
         if type(value) is not dict and not isinstance(value, Mapping):
-            if not hasattr(value, "model_dump"):
+            if not _is_model(value):
                 raise TypeError(f"{type(value).__name__} is no message")
             value = value.model_dump(exclude_unset=True, warnings=False)
         below = BELOW if structure is MESSAGE else {}
@@ -113,7 +113,7 @@ class Snapshot:
             return _reference("bytes", bytes(value))
         if depth > DEPTH:
             return f"[{type(value).__name__}]"
-        if isinstance(value, Mapping) or hasattr(value, "model_dump"):
+        if isinstance(value, Mapping) or _is_model(value):
             return self._mapping(value, depth, structure)
         if isinstance(value, Sequence | set | frozenset):
             return [self._value(part, depth + 1, structure) for part in value]
@@ -155,6 +155,11 @@ class Snapshot:
         if self._size > REMEMBERED:
             self._old, self._young, self._size = self._young, {}, len(text)
         self._young[text] = redacted
+
+
+def _is_model(value: Any) -> bool:
+    """Whether it is a pydantic model, and not the class of one."""
+    return hasattr(value, "model_dump") and not isinstance(value, type)
 
 
 def _checked(redact: Callable[[str], str], text: str) -> str:

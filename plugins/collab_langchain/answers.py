@@ -72,9 +72,9 @@ class Exchange:
             transcript = Transcript((self.question, record.replies[0]), is_turn=True)
         if not transcript.is_turn:
             return replace(record, shown=_with_removed(transcript.messages, answer))
-        asked, *between, said = transcript.messages
-        if asked["role"] != "user":
+        if transcript.messages[0]["role"] != "user":
             return record
+        asked, *between, said = transcript.messages
         before, last, steps = _parted(record.messages)
         has_history = any(row["role"] == "user" for row in before)
         is_told = _content(asked) == _content(last) and _content(said) in map(_content, record.replies) and not between

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from support.calls import assistant, call, user
 
 from collab_sdk.errors import StoreError, UsageError
@@ -217,6 +218,17 @@ def test_a_commit_that_is_interrupted_keeps_no_flush_waiting():
         recorder.record(hello("1"))
     assert recorder.flush(10)
     assert (recorder.stats().queued, recorder.stats().failed) == (0, 1)
+
+
+def test_a_parameter_may_be_a_class():
+    class Wanted(BaseModel):
+        title: str
+
+    store = Kept()
+    recorder = Recorder(store)
+    recorder.record(replace(hello("1"), parameters={"response_format": Wanted}))
+    [one] = kept(recorder, store)
+    assert one.parameters == {"response_format": "[ModelMetaclass]"}
 
 
 def test_the_app_may_change_its_messages_afterwards():

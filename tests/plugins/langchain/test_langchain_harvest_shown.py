@@ -373,6 +373,12 @@ def test_a_chain_that_goes_on_from_its_history_needs_no_other_telling():
     assert (second.shown, len(second.messages)) == ((), 4)
 
 
+def test_a_chain_whose_question_has_no_known_key_is_shown_by_what_its_model_was_sent():
+    chain = ChatPromptTemplate([("system", "Know: {facts}"), ("human", "{frage}")]) | says("ja") | StrOutputParser()
+    call = harvest(chain, {"frage": "Geht das?", "facts": "a, b"}).only
+    assert (call.messages[-1]["content"], call.replies[0]["content"], call.shown) == ("Geht das?", "ja", ())
+
+
 def test_an_answer_is_found_beside_other_things_that_are_returned():
     chain = says("a draft") | (lambda _: {"result": {"documents": 3}, "output_text": "Here you are."})
     assert shown(harvest(chain).only) == ["user: hello", "assistant: Here you are."]
