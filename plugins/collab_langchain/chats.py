@@ -33,6 +33,8 @@ class Exchanged:
     """What it has in common with other calls of the same chain."""
     question: str
     answer: str
+    is_of_chat: bool
+    """Whether it took a history, or the question under a name for one: not just a text."""
 
     def prepares(self, later: "Exchanged") -> bool:
         """Whether a later run goes on from what it returned, or answers the same question: a rewrite, a guard."""
@@ -53,7 +55,7 @@ class NewExchange(Exchanged):
 
     @property
     def remembered(self) -> Exchanged:
-        return Exchanged(chain=self.chain, question=self.question, answer=self.answer)
+        return Exchanged(chain=self.chain, question=self.question, answer=self.answer, is_of_chat=self.is_of_chat)
 
     def is_about(self, last: Exchanged) -> bool:
         """Whether it was asked for something about an exchange: a title, further questions, a verdict."""
@@ -119,7 +121,16 @@ def _is_errand(new: NewExchange, before: Sequence[Exchanged]) -> bool:
     is_second = any(
         each.prepares(new) and each.chain in answering and new.chain not in answering for each in before[-1:]
     )
-    return is_digest or is_second or any(new.is_about(each) for each in others)
+    is_titling = not new.is_of_chat and any(
+        each.question == new.question and each.is_of_chat for each in before[-1:] if each.chain != new.chain
+    )
+    return is_digest or is_second or is_titling or any(new.is_about(each) for each in others)
+
+
+def takes_a_chat(given: Mapping[str, str], question: str) -> bool:
+    """Whether a run is handed more than a text: something beside it, a history, or a name that calls it a question."""
+    named = {key for key, text in given.items() if text.strip() == question} & set(QUESTION_KEYS) - {"text"}
+    return bool(named) or len(given) != 1
 
 
 def _size_of_chat(chat: _Chat) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from collab_langchain.answers import Exchange, Nodes, matching
 from collab_langchain.calls import EndedCall
-from collab_langchain.chats import Chats, NewExchange
+from collab_langchain.chats import Chats, NewExchange, takes_a_chat
 from collab_langchain.identity import Identity
 from collab_langchain.latest import Latest, characters
 from collab_langchain.transcripts import Row, Transcript, question_in, texts_in
@@ -114,6 +114,7 @@ class Telling:
             chain=(root.name, *dict.fromkeys(key.partition(".")[0] for key in root.given), begins),
             question=question.strip(),
             answer=transcript.answer,
+            is_of_chat=takes_a_chat(root.given, question.strip()),
             given=root.given,
             record=answer,
             is_turn=transcript.is_turn and not root.is_graph,

@@ -63,7 +63,7 @@ def question_in(given: Any, depth: int = 0) -> Row | None:
 
 
 def texts_in(given: Any) -> dict[str, str]:
-    """All text that a run is handed, by key; of messages by key and place, as in `history.3`."""
+    """All text that a run is handed, by key; of messages by key and place, as in `history.3`, or `history.` for none."""
     if isinstance(given, str):
         return {"": given}
     if isinstance(given, list | tuple):
@@ -72,7 +72,7 @@ def texts_in(given: Any) -> dict[str, str]:
     texts = {str(key): str(value) for key, value in fields.items() if isinstance(value, str)}
     for key, value in fields.items():
         if isinstance(value, list | tuple):
-            texts |= {f"{key}{place}": text for place, text in texts_in(value).items()}
+            texts |= {f"{key}{place}": text for place, text in (texts_in(value) or {".": ""}).items()}
     return texts
 
 

@@ -98,6 +98,17 @@ def test_a_question_that_was_rewritten_for_the_answering_chain_is_shown_as_the_p
     assert kept.beside == ["a standalone question"]
 
 
+def test_a_title_of_the_first_question_is_beside_the_answer_that_was_given_before():
+    kept, _, config = kept_and_config()
+    with LoopbackServer(brain) as server:
+        model = chat_model(server)
+        answer = ANSWER["messages"](model)
+        said = answer.invoke({"history": "", "past": [], "question": "tea?"}, config)
+        template("Title for: {text}")(model).invoke({"text": "tea?"}, config)
+    assert [call.replies[0]["content"] for call in kept.answers] == [said]
+    assert len(kept.beside) == 1
+
+
 def test_what_a_chain_says_of_a_graphs_chat_is_beside_it():
     kept, _, config = kept_and_config()
     bot = graph_of(("bot", answering), checkpointer=InMemorySaver())
