@@ -238,7 +238,7 @@ class LaidCalls:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
-            if laid is not None and laid.call.response == call.response:  # the same response, fetched once more
+            if laid is not None and laid.call.response == call.response and not said:  # fetched once more
                 return laid.tip
             return laid.end if laid else self._latest
         if not is_added_only(call):
