@@ -5,7 +5,7 @@ or put a message before the question, such as what was retrieved for it. Turns t
 the last turn, which none tells yet, is read so too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
@@ -50,7 +50,7 @@ class Additions:
         return kept
 
 
-def additions_in(laid: Iterable[Laid]) -> Additions:
+def additions_in(laid: Sequence[Laid]) -> Additions:
     """What later histories of a conversation leave out of earlier turns."""
     found = Additions()
     for call in laid:
@@ -62,7 +62,20 @@ def additions_in(laid: Iterable[Laid]) -> Additions:
             others = (child for child in before.parent.children if child is not before and child.passed)
             if any(child.keys & call.tip.keys for child in others):
                 found.contexts.add(plain(before.body))
+    while said := {text for call in laid for text in _gone_on_from(call, found.requests)}:
+        for text in said:
+            del found.requests[text]
     return found
+
+
+def _gone_on_from(call: Laid, requests: Collection[str]) -> Iterator[str]:
+    """Those of the messages that a call's history goes on from with what the person says: they are the person's too."""
+    is_followed = False
+    for node in call.tip.upward():
+        text = plain(node.body) if node.role == "user" else ""
+        if text in requests and is_followed:
+            yield text
+        is_followed = is_followed or (node.role == "user" and text not in requests)
 
 
 def _requests(call: Laid) -> dict[str, str | None]:

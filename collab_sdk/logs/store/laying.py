@@ -238,7 +238,7 @@ class LaidCalls:
         """Where the history is that the server holds, or the app's own run leaves out."""
         if call.previous is not None:
             laid = self._by_response.get(call.previous)
-            if laid is not None and laid.call.response == call.response:  # the same response, fetched once more
+            if laid is not None and laid.call.response == call.response and not said:  # fetched once more
                 return laid.tip
             return laid.end if laid else self._latest
         if not is_added_only(call):
@@ -355,6 +355,8 @@ class LaidCalls:
 
     def _best(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
         """The last message of a history that is known, where it is, and how far the two agree."""
+        if (next_place := self._next(said, voice)) is not None:
+            return next_place
         ends = {*_ends(self._latest), *_ends(self._latest_of.get(voice, self.root))}
         best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
         worth = 0.0
@@ -374,6 +376,22 @@ class LaidCalls:
             if best[2] is not None and best[1] in ends and not best[2].left and not unseen:
                 break
         return best if best[2] is not None else self._reworked_end(said, voice)
+
+    def _next(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement] | None:
+        """The latest answer, where a voice that is sent windows is sent the end of the chat and one message more.
+
+        Of a chat in which the same is said again and again, a window agrees with many places, and with some better.
+        """
+        end, place = self._latest_of.get(voice, self.root), len(said) - 2
+        if (
+            voice not in self._short
+            or place < 0
+            or said[-1].body.get("role") != "user"
+            or said[place].own not in end.keys
+        ):
+            return None
+        seen = agreement(said[:-1], end.upward())
+        return None if seen.left or seen.edits else (place, end, seen)
 
     def _reworked_end(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
         """The last answer, if it is all that a history holds of the chat, as the app reworked it."""

@@ -83,7 +83,7 @@ class _Reading:
         """Whether one voice gave all answers that the chat went on from: what another adds at the end is beside it."""
         self._usual = next(iter(Counter(map(_manner, self._laid)).most_common(1)), (None, 0))[0]
         """How most calls are made."""
-        self._additions = additions_in(known.laid)
+        self._additions = additions_in([] if self._shown else known.laid)  # the app's own run says what was shown
         self._errands = self._repeated_errands()
 
     def rebuilt(self) -> Rebuilt:
