@@ -441,6 +441,19 @@ def test_where_only_some_nodes_are_to_be_kept_the_answer_is_theirs():
     assert [reply["content"] for reply in harvest(app, asked, only=["draft"]).only.replies] == ["a draft"]
 
 
+def test_what_a_person_says_twice_is_in_the_chat_twice():
+    kept, _, config = kept_and_config()
+
+    def bot(state: MessagesState) -> Any:
+        return {
+            "messages": [says("yes").invoke([("system", f"{len(state['messages'])} messages"), *state["messages"]])]
+        }
+
+    says_in_turn(graph_of(("bot", bot), checkpointer=InMemorySaver()), config, "tea?", "milk?", "milk?")
+    assert len(kept.answers) == 3
+    assert kept.beside == []
+
+
 def test_the_exchanges_of_a_graph_that_remembers_nothing_are_one_chat():
     kept, _, config = kept_and_config()
     with app_server() as server:
