@@ -445,11 +445,11 @@ def test_what_a_person_says_twice_is_in_the_chat_twice():
     kept, _, config = kept_and_config()
 
     def bot(state: MessagesState) -> Any:
-        return {
-            "messages": [says("yes").invoke([("system", f"{len(state['messages'])} messages"), *state["messages"]])]
-        }
+        return {"messages": [model.invoke([("system", f"{len(state['messages'])} so far"), *state["messages"]])]}
 
-    says_in_turn(graph_of(("bot", bot), checkpointer=InMemorySaver()), config, "tea?", "milk?", "milk?")
+    with app_server() as server:
+        model = chat_model(server)
+        says_in_turn(graph_of(("bot", bot), checkpointer=InMemorySaver()), config, "tea?", "milk?", "milk?")
     assert len(kept.answers) == 3
     assert kept.beside == []
 
