@@ -53,7 +53,7 @@ class Writer:
         self.reset()
 
     def before_fork(self) -> None:
-        """See that no store is half open: its connection would go into the child, with locks that are its parent's."""
+        """Wait until no store is being opened: a half-open one would take its parent's locks into the child."""
         self._opening.acquire()
 
     def after_fork(self) -> None:

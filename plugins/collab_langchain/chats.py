@@ -66,6 +66,10 @@ class NewExchange(Exchanged):
         holding = {key: text for key, text in self.given.items() if _holds(text, last.answer)}
         return any(names_an_answer(key) or _holds(text, last.question) for key, text in holding.items())
 
+    def shows(self, last: Exchanged) -> bool:
+        """Whether an earlier answer is in the chat that a graph keeps: the person has asked the same again."""
+        return any(row["role"] == "assistant" and row["content"] == last.answer for row in self.record.shown[:-1])
+
     def _takes_a_question(self, text: str) -> bool:
         keys = {key for key, given in self.given.items() if given.strip() == text} - {""}
         return any(key in QUESTION_KEYS and not names_an_answer(key) for key in keys) or (not keys and text[-1:] == "?")
@@ -95,7 +99,7 @@ class Chats:
         if (is_kept and new.is_turn) or (not is_kept and _is_errand(new, chat.exchanges)):
             new = replace(new, record=replace(new.record, is_side=True))
             exchanges = chat.exchanges
-        elif last is not None and last.chain != new.chain and last.prepares(new):
+        elif last is not None and last.chain != new.chain and last.prepares(new) and not new.shows(last):
             if (before := self._answers.get(conversation_id)) is not None:
                 records.append(replace(before, is_side=True))
             if new.question == last.answer and new.record.shown_is_turn:

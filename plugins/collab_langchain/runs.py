@@ -116,6 +116,7 @@ class Runs:
         root = run.root
         if inputs is not None:  # a stream's, of which nothing was known when it began
             root.take(inputs)
+        root.find_question()
         if error is not None and not _is_control_flow(error):
             self._break_off(root, now)
             return self._telling.told(root, None, now, is_failed=True)

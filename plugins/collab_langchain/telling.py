@@ -43,7 +43,7 @@ class Root:
     left_out: set[str] = field(default_factory=set)
     """Marks of replies that the app wants left out."""
     over: bool = False
-    """It has returned before its calls, and nothing that tells which of them answers."""
+    """It has returned before its calls have ended, and does not tell which of them answers."""
     is_answered: bool = False
     is_given_up: bool = False
     told: bool = False
@@ -51,6 +51,15 @@ class Root:
 
     def take(self, inputs: Any) -> None:
         self.question, self.given = question_in(inputs), texts_in(inputs)
+
+    def find_question(self) -> None:
+        """Of several texts under unknown names, the question is the one that a model was sent as the person's last."""
+        given = {text.strip() for text in self.given.values()} - {""}
+        for call in reversed(list(self.calls) if self.question is None else []):
+            asked = [row for row in call.record.messages if row["role"] == "user"][-1:]
+            if asked and isinstance(asked[0]["content"], str) and asked[0]["content"].strip() in given:
+                self.question = {"role": "user", "content": asked[0]["content"]}
+                return
 
 
 class Telling:

@@ -373,10 +373,16 @@ def test_a_chain_that_goes_on_from_its_history_needs_no_other_telling():
     assert (second.shown, len(second.messages)) == ((), 4)
 
 
-def test_a_chain_whose_question_has_no_known_key_is_shown_by_what_its_model_was_sent():
+def test_a_question_under_an_unknown_key_is_the_text_that_the_model_was_sent_as_the_persons():
     chain = ChatPromptTemplate([("system", "Know: {facts}"), ("human", "{frage}")]) | says("ja") | StrOutputParser()
-    call = harvest(chain, {"frage": "Geht das?", "facts": "a, b"}).only
-    assert (call.messages[-1]["content"], call.replies[0]["content"], call.shown) == ("Geht das?", "ja", ())
+    given = {"frage": "Geht das?", "facts": "a, b"}
+    assert shown(harvest(chain, given, configurable={"thread_id": "t"}).only) == ["user: Geht das?", "assistant: ja"]
+
+
+def test_a_chain_whose_question_is_in_none_of_its_texts_is_recorded_as_its_model_was_asked():
+    chain = ChatPromptTemplate([("human", "{facts}, so {frage}")]) | says("ja") | StrOutputParser()
+    call = harvest(chain, {"frage": "geht das?", "facts": "a, b"}).only
+    assert (call.messages[-1]["content"], call.replies[0]["content"], call.shown) == ("a, b, so geht das?", "ja", ())
 
 
 def test_an_answer_is_found_beside_other_things_that_are_returned():
@@ -439,6 +445,19 @@ def test_where_only_some_nodes_are_to_be_kept_the_answer_is_theirs():
     kept = harvest(app, asked, only=["bot"], configurable={"thread_id": "t"})
     assert shown(kept.only) == ["user: tea?", "assistant: a draft", "assistant: the answer"]
     assert [reply["content"] for reply in harvest(app, asked, only=["draft"]).only.replies] == ["a draft"]
+
+
+def test_what_a_person_says_twice_is_in_the_chat_twice():
+    kept, _, config = kept_and_config()
+
+    def bot(state: MessagesState) -> Any:
+        return {"messages": [model.invoke([("system", f"{len(state['messages'])} so far"), *state["messages"]])]}
+
+    with app_server() as server:
+        model = chat_model(server)
+        says_in_turn(graph_of(("bot", bot), checkpointer=InMemorySaver()), config, "tea?", "milk?", "milk?")
+    assert len(kept.answers) == 3
+    assert kept.beside == []
 
 
 def test_the_exchanges_of_a_graph_that_remembers_nothing_are_one_chat():
