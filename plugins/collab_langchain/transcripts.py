@@ -63,7 +63,7 @@ def question_in(given: Any, depth: int = 0) -> Row | None:
 
 
 def texts_in(given: Any) -> dict[str, str]:
-    """All text that a run is handed, by key; of messages by key and place: `history.3`; `history.` for none."""
+    """All text that a run is handed, by key; of messages by key and place, as `history.3`, or `history.` for none."""
     if isinstance(given, str):
         return {"": given}
     if isinstance(given, list | tuple):

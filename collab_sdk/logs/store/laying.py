@@ -7,7 +7,7 @@ strand of its own.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 from collab_sdk.logs.store.agreement import (
@@ -160,6 +160,8 @@ class LaidCalls:
         """Voices that are not always sent all that was said."""
         self._latest_of: dict[int, Node] = {}
         """The same of each voice."""
+        self._told: set[tuple[bytes, bytes]] = set()
+        """Messages that stand behind one another in histories, where calls are marked as side calls."""
         self.last_alone: set[int] = set()
         """Voices that are sent the last message alone."""
 
@@ -167,11 +169,14 @@ class LaidCalls:
         """Learn which voices are sent the last message alone, whatever was said before."""
         asked: defaultdict[int, set[bytes]] = defaultdict(set)
         growing: set[int] = set()
+        marked = any(call.is_side for call in calls)
         for call in calls:
             if call.is_side:
                 continue
             history = self._tree.history(call)
             said = [each for each in history if each.is_said]
+            if marked:
+                self._told |= {(one.own, other.own) for one, other in pairwise(said)}
             voice = self.voices.of(history, call)
             asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
             if call.previous or call.is_added or any(each.body.get("role") == "assistant" for each in said):
@@ -179,10 +184,10 @@ class LaidCalls:
         self.last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
 
     def lay(self, call: StoredCall) -> None:
-        if call.is_side:
+        history = self._tree.history(call)
+        if call.is_side and not self._is_told(call, history):
             self.sides.append(call)
             return
-        history = self._tree.history(call)
         replies = [self._tree.bodies[reply] for reply in call.replies]
         voice = self.voices.of(history, call)
         if call.shown is not None:
@@ -201,6 +206,12 @@ class LaidCalls:
             self._reply(laid, reply)
         laid.is_errand = self._is_about_itself(laid, said)
         self._note(laid)
+
+    def _is_told(self, call: StoredCall, history: Sequence[StoredBody]) -> bool:
+        """Whether a later history has a call's answer behind its question: it is no side call then."""
+        return bool(history) and any(
+            (history[-1].own, self._tree.bodies[reply].own) in self._told for reply in call.replies
+        )
 
     def _note(self, laid: Laid) -> None:
         self.laid.append(laid)
