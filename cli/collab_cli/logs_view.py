@@ -42,7 +42,7 @@ SIDE_COLUMN = 6
 @option("--limit", type=Count(min=1), metavar="N", help=f"Show N chats.  [default: {LISTED}; with --json, all]")
 @option("--json", is_flag=True, help="JSON lines in place of the table.")
 def list_(store: Path, limit: int | None, json: bool) -> None:
-    """List the chats of a store, the latest first, and what apps did that is in none of them."""
+    """List the chats of a store, the latest first, and count the calls that are in none of them."""
     problems, listed, left_out = Problems(), 0, 0
     with ConversationStore(store) as chats:
         if json:

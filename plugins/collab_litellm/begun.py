@@ -38,7 +38,7 @@ class BegunCall:
     has_unreadable: bool = False
     """Whether an event of it was in a form that is not known."""
     watched: list[Any] = field(default_factory=list)
-    """Weak references and callbacks by which it is seen that nobody waits any more: they last as long as they are kept."""
+    """Weak references and callbacks that tell when nobody waits any more; they last as long as they are kept."""
 
 
 class BegunCalls:

@@ -447,6 +447,21 @@ def test_where_only_some_nodes_are_to_be_kept_the_answer_is_theirs():
     assert [reply["content"] for reply in harvest(app, asked, only=["draft"]).only.replies] == ["a draft"]
 
 
+def test_what_a_graph_removes_when_it_has_answered_is_shown_and_its_examples_are_not():
+    kept, _, config = kept_and_config()
+    examples = [HumanMessage("soup?"), AIMessage("1 soup?!")]
+
+    def bot(state: MessagesState) -> Any:
+        return {"messages": [says("yes").invoke([*examples, *state["messages"]])]}
+
+    def forget(state: MessagesState) -> Any:
+        return {"messages": [RemoveMessage(id=each.id) for each in state["messages"][:-2]]}
+
+    says_in_turn(graph_of(("bot", bot), ("forget", forget), checkpointer=InMemorySaver()), config, "tea?", "milk?")
+    assert shown(kept.answers[-1]) == ["user: tea?", "assistant: yes", "user: milk?", "assistant: yes"]
+    assert not kept.answers[-1].shown_is_turn
+
+
 def test_what_a_person_says_twice_is_in_the_chat_twice():
     kept, _, config = kept_and_config()
 
