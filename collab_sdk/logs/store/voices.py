@@ -76,7 +76,7 @@ class Voices:
         self._numbers: dict[tuple[str, bool], int] = {}
 
     def of(self, history: Sequence[StoredBody], call: StoredCall) -> int:
-        prompts = [plain(each.body) for each in history if not each.is_said]
+        prompts = [plain(each.body) for each in takewhile(lambda each: not each.is_said, history)]
         prompts = [prompt for place, prompt in enumerate(prompts) if not place or not is_summary({"content": prompt})]
         text = without_summary(prompts[0])[:COMPARED] if prompts else ""
         voice = text, "response_format" in call.said_of("parameters")
