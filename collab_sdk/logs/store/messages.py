@@ -19,6 +19,15 @@ _BRANCHES = """
     ) SELECT id, parent, said, own, role, body FROM branch JOIN messages USING (id)
 """
 
+# Of a damaged file that goes in a circle, only what lies above by its own depth.
+_SPOKEN = """
+    WITH RECURSIVE up (id, parent, depth) AS (
+        SELECT id, parent, depth FROM messages WHERE id = ?1
+        UNION ALL SELECT above.id, above.parent, above.depth FROM messages AS above
+        JOIN up ON above.id = up.parent AND above.depth < up.depth
+    ) SELECT own, said, role, body FROM up JOIN messages USING (id) WHERE role != 'system' LIMIT ?2
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredMessage:
@@ -91,15 +100,13 @@ def upward(db: sqlite3.Connection, message: int | None) -> Iterator[int]:
         [message] = db.execute("SELECT parent FROM messages WHERE id = ?", (message,)).fetchone() or (None,)
 
 
-def spoken(db: sqlite3.Connection, message: int | None) -> list[SpokenMessage]:
-    """The messages up to one, without system prompts. Raises InputError for rows that are no messages."""
-    ids = list(upward(db, message))
-    found = []
-    for id in reversed(ids):
-        own, said, role, body = db.execute("SELECT own, said, role, body FROM messages WHERE id = ?", (id,)).fetchone()
-        if role != "system":
-            found.append(SpokenMessage(own=own, said=said, role=role, body=as_object(body)))
-    return found
+def spoken(db: sqlite3.Connection, message: int | None, *, last: int = -1) -> list[SpokenMessage]:
+    """The messages up to one, without system prompts, or the `last` of them. Raises InputError for odd rows."""
+    found = [
+        SpokenMessage(own=own, said=said, role=role, body=as_object(body))
+        for own, said, role, body in db.execute(_SPOKEN, (message, last)).fetchall()
+    ]
+    return found[::-1]
 
 
 def as_object(text: str) -> dict[str, Any]:

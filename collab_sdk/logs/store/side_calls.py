@@ -116,14 +116,14 @@ def _has_been(db: sqlite3.Connection, prompt: int | None, other: int) -> bool:
 def _sent(db: sqlite3.Connection, call: int) -> tuple[list[SpokenMessage], int | None, str | None]:
     """What a call was sent, with what the server held before that, and under which prompt, for whom."""
     history, prompt, user = db.execute("SELECT history, lead, user FROM calls WHERE id = ?", (call,)).fetchone()
-    said = spoken(db, history)
+    said = spoken(db, history, last=EXCHANGES)
     follows = db.execute(_BEFORE, (call,)).fetchone()
     while follows is not None and len(said) < EXCHANGES:
-        said = spoken(db, follows[1]) + said
+        said = spoken(db, follows[1], last=EXCHANGES) + said
         follows = db.execute(_BEFORE, (follows[0],)).fetchone()
     return said, prompt, user
 
 
 def _replies(db: sqlite3.Connection, call: int) -> Iterator[str]:
     for [message] in db.execute("SELECT message FROM replies WHERE call = ?", (call,)).fetchall():
-        yield plain(spoken(db, message)[-1].body)
+        yield plain(spoken(db, message, last=1)[-1].body)
