@@ -16,19 +16,21 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 
 from collab_sdk.logs.store.version_2 import carry_over
 
 APPLICATION_ID = 0x636C6162  # "clab"; `file` and others tell by it whose database this is
 
-_FIRST = """
+_CONVERSATIONS = """
 CREATE TABLE conversations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     active REAL NOT NULL                -- when its last call ended
 );
 CREATE INDEX conversations_active ON conversations (active);
-
+"""
+_FIRST = """
 CREATE TABLE messages (
     id INTEGER PRIMARY KEY,
     parent INTEGER,
@@ -83,7 +85,7 @@ CREATE TABLE replies (
 CREATE INDEX replies_message ON replies (message, user, claimed, ended, depth, tie);
 """
 
-_SECOND = """
+_RETIRED = """
 DROP INDEX calls_conversation;
 DROP INDEX calls_history;
 DROP INDEX calls_follows;
@@ -96,8 +98,9 @@ DROP INDEX replies_message;
 ALTER TABLE calls RENAME TO calls_1;
 ALTER TABLE messages RENAME TO messages_1;
 ALTER TABLE toolsets RENAME TO toolsets_1;
-ALTER TABLE replies RENAME TO replies_1;
-
+ALTER TABLE replies RENAME TO replies_1
+"""
+_SECOND = """
 CREATE TABLE messages (
     id INTEGER PRIMARY KEY,
     parent INTEGER,
@@ -180,7 +183,7 @@ CREATE INDEX replies_said ON replies (said, user, claimed, ended, depth, tie);
 
 CREATE TABLE unrecorded (reason TEXT PRIMARY KEY, calls INTEGER NOT NULL) WITHOUT ROWID
 """
-_SECOND_END = """
+_DROPPED = """
 DROP TABLE calls_1;
 DROP TABLE messages_1;
 DROP TABLE toolsets_1;
@@ -190,21 +193,25 @@ DROP TABLE replies_1
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """How the next version is made of the one before: tables, what is carried over into them, and what goes then."""
+    """How the next version is made of the one before: what makes way, tables, what is carried over, what goes then."""
 
     tables: str
+    before: str = ""
     carry: Callable[[sqlite3.Connection], None] | None = None
-    dropped: str = ""
+    after: str = ""
 
     def run(self, connection: sqlite3.Connection) -> None:
+        _execute(connection, self.before)
         _execute(connection, self.tables)
         if self.carry is not None:
             self.carry(connection)
-        _execute(connection, self.dropped)
+        _execute(connection, self.after)
 
 
-MIGRATIONS = (Migration(_FIRST), Migration(_SECOND, carry_over, _SECOND_END))
+MIGRATIONS = (Migration(_CONVERSATIONS + _FIRST), Migration(_SECOND, before=_RETIRED, carry=carry_over, after=_DROPPED))
 """What has been released is never changed."""
+NEW = 2
+"""The version that an empty database is given at once: each statement costs a busy app's writer its turn."""
 
 
 class UnusableError(Exception):
@@ -224,9 +231,7 @@ def migrate(connection: sqlite3.Connection, *, writable: bool) -> None:
         raise UnusableError(f"it has version {version}, not {len(MIGRATIONS)}, and cannot be written to be brought up")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = read_version(connection)  # asked again: another process may have been first
-        for migration in MIGRATIONS[version:]:
-            migration.run(connection)
+        _bring_up(connection, read_version(connection))  # asked again: another process may have been first
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
@@ -238,19 +243,30 @@ def migrate(connection: sqlite3.Connection, *, writable: bool) -> None:
 
 def check(connection: sqlite3.Connection) -> None:
     """Raises UnusableError unless the tables are those of this version: views or triggers could do anything at all."""
-    with closing(sqlite3.connect(":memory:")) as planned:
-        for migration in MIGRATIONS:
-            migration.run(planned)
-        missing = _objects(planned) - _objects(connection)
-    if missing:
+    if missing := _planned(MIGRATIONS) - _objects(connection):
         names = ", ".join(sorted(name for _, name, _ in missing))
         raise UnusableError(f"its tables are not those of a conversation store ({names})")
     if strange := sorted(name for kind, name, _ in _objects(connection) if kind in ("view", "trigger")):
         raise UnusableError(f"it has views or triggers, which no conversation store has ({', '.join(strange)})")
 
 
+def _bring_up(connection: sqlite3.Connection, version: int) -> None:
+    """Make the tables of this version of those of another; 0 is an empty database."""
+    if version == 0:
+        _execute(connection, _CONVERSATIONS + _SECOND)
+    for migration in MIGRATIONS[version or NEW :]:
+        migration.run(connection)
+
+
+@cache
+def _planned(migrations: tuple[Migration, ...]) -> frozenset[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as planned:
+        _bring_up(planned, 0)
+        return frozenset(_objects(planned))
+
+
 def _execute(connection: sqlite3.Connection, statements: str) -> None:
-    for statement in statements.split(";"):
+    for statement in filter(str.strip, statements.split(";")):
         connection.execute(statement)
 
 
