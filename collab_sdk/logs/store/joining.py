@@ -65,12 +65,6 @@ _ANSWERING = """
     SELECT message, conversation FROM calls JOIN replies ON calls.id = replies.call
     WHERE calls.said = ? AND calls.user IS ? AND calls.id != ? ORDER BY calls.ended DESC LIMIT ?
 """
-_IS_FIRST = "SELECT 1 FROM calls WHERE conversation = ? AND id != ? LIMIT 1"
-_UNNAMED_GIVING = """
-    SELECT calls.id, calls.follows FROM replies JOIN calls ON calls.id = replies.call
-    WHERE replies.said = ? AND replies.user IS ? AND calls.named = 0 AND replies.claimed = 0
-    AND (replies.ended, replies.depth, replies.tie) < (?, ?, ?) ORDER BY replies.ended DESC LIMIT 1
-"""
 _GIVING = "SELECT call FROM replies WHERE said = ? AND user IS ? AND call != ? ORDER BY ended, depth, tie"
 _FOLLOWED = """
     WITH RECURSIVE up (id) AS (VALUES (?) UNION SELECT follows FROM calls JOIN up USING (id) WHERE follows IS NOT NULL)
@@ -137,18 +131,6 @@ def _announce_late(db: sqlite3.Connection, said: bytes, depth: int, user: str | 
         for anchor in {call.anchor for call in passing if call.anchor is not None}:
             _match(db, anchor, user, since=min(call.order for call in passing if call.anchor == anchor))
     _match(db, said, user, since=order)
-
-
-def adopt(db: sqlite3.Connection, call: Claimant, conversation: int) -> None:
-    """Take in the chat without an id that the first call of a named one goes on from: the id came with this turn."""
-    if db.execute(_IS_FIRST, (conversation, call.id)).fetchone() is not None:
-        return
-    said, _ = _anchor(db, call)
-    giver = db.execute(_UNNAMED_GIVING, (said, call.user, *call.order)).fetchone()
-    while giver is not None and giver[1] is not None:
-        giver = db.execute("SELECT id, follows FROM calls WHERE id = ? AND named = 0", (giver[1],)).fetchone()
-    if giver is not None:
-        move(db, giver[0], conversation)
 
 
 def going_on_from(db: sqlite3.Connection, said: bytes, user: str | None, *, since: Order) -> list[Claimant]:

@@ -4,7 +4,7 @@ import sqlite3
 
 from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.conversations import named, refresh
-from collab_sdk.logs.store.joining import Claimant, adopt, announce, detach, following, going_on_from, place
+from collab_sdk.logs.store.joining import Claimant, announce, detach, following, going_on_from, place
 from collab_sdk.logs.store.merge import merged
 from collab_sdk.logs.store.messages import ancestry, drop_unused, drop_unused_tools, keep, keep_tools
 from collab_sdk.logs.store.reading import read_call
@@ -55,8 +55,6 @@ def _insert(db: sqlite3.Connection, rows: CallRows) -> None:
         [(id, place, message, call.user, *order, node.own, node.said) for place, (message, node) in enumerate(given)],
     )
     if conversation:
-        if rows.last is not None and call.source != IMPORTED:
-            adopt(db, Claimant.read(db, id), conversation)
         refresh(db, conversation)
     else:
         place(db, Claimant.read(db, id))
