@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.apps import SIDES, App, Exchange, Step, Story, a_little_late, play
 
@@ -265,3 +265,11 @@ KINDS = [(history, ids) for history in HISTORIES for ids in ("named", "none") if
 @given(st.data())
 def test_what_is_exported_is_the_hidden_chat(history, ids, data):
     check_run(data.draw(runs(history, ids)), data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("history, ids", KINDS)
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_what_is_exported_is_the_hidden_chat_of_many_more_apps(history, ids, data):
+    check_run(data.draw(runs(history, ids, longest=9, most=4)), data)
