@@ -419,6 +419,10 @@ class LaidCalls:
         for child in parent.children:
             if message.own in child.keys:
                 return child
+        if message.body.get("role") == "user" and (known := _unanswered(parent, message)) is not None:
+            _take_edit(known, Spoken(message.own, message.body))
+            self._nodes[message.own].append(known)
+            return known
         if message.body.get("role") == "assistant":
             given = [child for child in parent.children if child.given and not child.passed]
             alike = [child for child in given if is_alike(message.body, child.body)]
@@ -513,6 +517,18 @@ def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node, *, 
     return value + AT_THE_END if value and is_end else value
 
 
+def _unanswered(parent: Node, message: StoredBody) -> Node | None:
+    """The message in other words, in a template or out of one, where no call has answered those in whole."""
+    text = plain(message.body)
+    for child in parent.children:
+        if child.role != "user" or any(map(is_finished, child.children)):
+            continue
+        short, long = sorted((plain(child.body), text), key=len)
+        if short and says(long, short):
+            return child
+    return None
+
+
 def _take_edit(node: Node, said: Spoken) -> None:
     """Let a node say what a later history says in its place.
 
@@ -523,7 +539,9 @@ def _take_edit(node: Node, said: Spoken) -> None:
     if node.role == "user":
         if says(before, now):
             node.wrapped, node.body = before, said.body
-        elif not says(now, before):
+        elif says(now, before):
+            node.wrapped = now
+        else:
             node.body = said.body
     elif node.role == "assistant" and not _is_cut(before, now):
         node.body = said.body
