@@ -451,7 +451,7 @@ class LaidCalls:
     def _reworked(self, tip: Node, reply: StoredBody) -> Node | None:
         """What a history that was laid earlier has in place of the reply: calls may be recorded late."""
         for node in tip.children:
-            if not node.given and is_alike(reply.body, node.body):
+            if not is_finished(node) and is_alike(reply.body, node.body):
                 node.keys.add(reply.own)
                 self._nodes[reply.own].append(node)
                 node.body = reply.body if _is_cut(plain(reply.body), plain(node.body)) else node.body
