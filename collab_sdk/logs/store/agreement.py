@@ -95,7 +95,8 @@ def agreement(history: Sequence[Spoken], known: Iterable[Known]) -> Agreement:
         place -= 1
         each, then = then, next(above, None)
     found.above = int(each is not None)
-    if each is not None and place >= 0 and _begins_so(history[: place + 1], [each, *([then] if then else ()), *above]):
+    is_tail = found.matched > 1 and place >= 0  # one message alone may be said anywhere
+    if each is not None and is_tail and _begins_so(history[: place + 1], [each, *([then] if then else ()), *above]):
         found.matched += place + 1  # the first messages and the last: what is between is left out
     else:
         found.left = sum(1 for said in islice(history, place + 1) if not is_step(said.body))
