@@ -158,7 +158,9 @@ def purge(
         found = chats.count_purge(wanted)
         what = f"{of(found.conversations, 'chat')} with {of(found.calls, 'call')}"
         if found.conversations and not yes:
-            click.confirm(f"Delete {what} from {printable(str(store))}? There is no way back.", abort=True, err=True)
+            also = "" if cache is None else f", and the replies that quote them from {printable(cache)}"
+            where = f"{printable(str(store))}{also}"
+            click.confirm(f"Delete {what} from {where}? There is no way back.", abort=True, err=True)
         if cache is not None:  # before the chats, by whose text the replies are found
             _forget(cache, chats.said(wanted))
         purged = chats.purge(wanted)  # of none, too: text that an earlier one could not wipe goes now

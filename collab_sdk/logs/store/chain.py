@@ -18,6 +18,8 @@ from collab_sdk.messages import text_of
 _KEPT = ("role", "content", "name", "tool_calls", "tool_call_id", "function_call")
 _PLAIN = {"role", "content"}
 _HASH_BYTES = 20
+REMEMBERED = 4_000
+"""Characters of a message whose node is remembered: with 2,048 of them that takes some megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,13 +45,13 @@ def chain(messages: Iterable[Mapping[str, Any]], *, after: Node = BEGINNING) -> 
     nodes = []
     for message in messages:
         content = message.get("content")
-        is_plain = isinstance(content, str) and message.keys() == _PLAIN
+        is_plain = isinstance(content, str) and len(content) <= REMEMBERED and message.keys() == _PLAIN
         after = _text(after, message["role"], content) if is_plain else _node(after, message)
         nodes.append(after)
     return nodes
 
 
-@lru_cache(maxsize=4096)  # each call of a chat has all the messages of the one before
+@lru_cache(maxsize=2048)  # each call of a chat has all the messages of the one before
 def _text(after: Node, role: str, content: str) -> Node:
     return _node(after, {"role": role, "content": content})
 

@@ -12,6 +12,7 @@ from collab_sdk.logs.store.messages import as_object
 from collab_sdk.logs.store.store_rows import to_rows
 from collab_sdk.logs.store.writing import write_call
 
+DAMAGED = "damaged when the store was brought up to version 2"
 _CALLS = """
     SELECT calls_1.id, run, CASE WHEN named THEN conversations.name END, history, status, error, source, model, toolset,
            user, started, ended, cached, details
@@ -28,12 +29,17 @@ _REPLIES = "SELECT body FROM replies_1 JOIN messages_1 ON messages_1.id = messag
 
 
 def carry_over(db: sqlite3.Connection) -> None:
-    """Store the calls of version 1 anew; one that is damaged is left out, as nobody could have read it."""
+    """Store the calls of version 1 anew; those that are damaged, which nobody could read, are counted as unrecorded."""
+    damaged = 0
     for row in db.execute(_CALLS).fetchall():
         try:
-            write_call(db, to_rows(_call(db, *row)))
-        except (InputError, StoreError):
-            continue
+            rows = to_rows(_call(db, *row))
+        except (InputError, StoreError, AttributeError, LookupError, TypeError, ValueError):
+            damaged += 1
+        else:
+            write_call(db, rows)
+    if damaged:
+        db.execute("INSERT INTO unrecorded (reason, calls) VALUES (?, ?)", (DAMAGED, damaged))
     for [conversation] in db.execute("SELECT id FROM conversations").fetchall():
         refresh(db, conversation)
 

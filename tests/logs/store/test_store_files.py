@@ -218,7 +218,11 @@ def test_a_store_of_the_first_version_is_brought_up_with_all_it_holds(tmp_path):
         columns = "id, run, conversation, named, history, ended, depth, tie, started, status, source, toolset, cached"
         plain.executemany(
             f"INSERT INTO calls ({columns}, details) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0.5, 'ok', 'openai', ?, 0, ?)",
-            [(1, "one", 1, 1, 2, 1.0, 2, 1, details), (2, "two", 2, 0, 4, 2.0, 4, None, "{}")],
+            [
+                (1, "one", 1, 1, 2, 1.0, 2, 1, details),
+                (2, "two", 2, 0, 4, 2.0, 4, None, "{}"),
+                (3, "damaged", 1, 1, 2, 3.0, 2, None, "no object"),
+            ],
         )
         plain.executemany("INSERT INTO replies VALUES (?, 0, ?, 0, NULL, ?, ?, 0)", [(1, 3, 1.0, 2), (2, 5, 2.0, 4)])
         plain.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
@@ -228,6 +232,7 @@ def test_a_store_of_the_first_version_is_brought_up_with_all_it_holds(tmp_path):
         [chat] = store.conversations()
         store.record([call("three", user("hi"), replies=[assistant("Hey.")], conversation_id="a")])
         assert store.describe("a").calls == 3
+        assert store.unrecorded() == {"damaged when the store was brought up to version 2": 1}
     assert (chat.id, [message.content for message in chat.messages]) == ("a", said)
     assert chat.metadata == {"source": "openai", "tier": "gold"}
     assert len(chat.tools) == 1
