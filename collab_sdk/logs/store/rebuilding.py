@@ -22,7 +22,8 @@ from collab_sdk.logs.store.agreement import (
     quotes,
 )
 from collab_sdk.logs.store.call import IMPORTED
-from collab_sdk.logs.store.laying import Laid, LaidCalls, Node, in_turn, is_finished
+from collab_sdk.logs.store.call_order import in_turn
+from collab_sdk.logs.store.laying import Laid, LaidCalls, Node, is_finished
 from collab_sdk.logs.store.strands import (
     Strand,
     first_of,
