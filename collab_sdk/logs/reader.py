@@ -125,7 +125,7 @@ def _found(
                 continue
             for where, text in read_rows(file, report):
                 try:
-                    found, row = format_of(parse_json(text), forced)
+                    found, row = format_of(parse_json(text, lenient=True), forced)
                     if isinstance(found, CallFormat):
                         _gather(calls, found, row, where, report, notes)
                     else:
@@ -180,7 +180,7 @@ def _check_length(conversation: Conversation) -> None:
 
 def _logs_calls(text: bytes, forced: LogFormat | None) -> bool:
     try:
-        return isinstance(format_of(parse_json(text), forced)[0], CallFormat)
+        return isinstance(format_of(parse_json(text, lenient=True), forced)[0], CallFormat)
     except InputError:
         return False
 
