@@ -32,10 +32,10 @@ _LONGEST_NAME = 16
 """Of what a number or a name may have in an array, enough to tell what it is."""
 
 _OPENS, _CLOSES, _LISTS, _QUOTE, _NEW_LINE = b"{[", b"]}", b"[", ord('"'), ord("\n")
-_REST_OF_STRING = re.compile(rb'(?:[^"\\\n]++|\\.|\n(?=[^{\[]))*+', re.DOTALL)
+_REST_OF_STRING = re.compile(rb'(?:[^"\\\n]++|\\[^\n]|\\?\n(?=[^{\[]))*+')
 """A line break in a string is none of JSON's. It is taken for a part of the string, unless the next line begins as a
 value does: then the string was cut off with its line."""
-_QUIET = re.compile(rb'(?:[^"\[\]{}]++|"%b")*+' % _REST_OF_STRING.pattern, re.DOTALL)
+_QUIET = re.compile(rb'(?:[^"\[\]{}]++|"%b")*+' % _REST_OF_STRING.pattern)
 """All up to the next bracket, quoted ones included; stops before a string that the text does not end."""
 _BLANK = re.compile(rb"(?:[ \t\r\n,\x1e]++|\xef\xbb\xbf)*+")
 """Between values; commas may be missing or too many. U+001E begins each value of a JSON text sequence (RFC 7464)."""
@@ -43,6 +43,7 @@ _LITERAL = rb"(?:null|true|false|NaN|-?Infinity|-?\d[\d.eE+-]*+)"
 _BEGINNING = re.compile(rb"\[\s*+(?:%b\s*+,\s*+)*+" % _LITERAL)
 """Of an array, up to the first item that is more than a number or a name."""
 _BARE = re.compile(rb'(?:"(?:[^"\\\n]++|\\.)*+"?|[^"\[\]{}, \t\r\n]++)++', re.DOTALL)
+_LINE_END = re.compile(rb"\\?\n?")
 _LINE = re.compile(rb"[^\n]*+")
 _REST_OF_LINE = re.compile(rb"[^\n{\[]*+")
 _LINES = re.compile(rb"[^\n]*\n?")
@@ -217,7 +218,7 @@ class JsonValues:
             yield from self._rescued()
         else:
             if not depth:
-                yield self._row()
+                yield from self._whole()
 
     def _array(self, wrapper: bytes = b"") -> Iterator[Value]:
         """The items of the array, which lies in an object under the key `wrapper` if any; or the array as a row."""
@@ -265,7 +266,15 @@ class JsonValues:
         except _BrokenError:
             yield from self._rescued()
         else:
-            yield self._row()
+            yield from self._whole()
+
+    def _whole(self) -> Iterator[Value]:
+        """The value that ends here, unless it only seems to: one that breaks off may be closed by those behind it."""
+        row = self._row()
+        if b"\n{" in row.text and _parsed(row.text) is None:
+            yield from self._rescued()
+        else:
+            yield row
 
     def _rescued(self) -> Iterator[Value]:
         """Of a value that is broken: the lines in it that are rows by themselves, and what is left as it is."""
@@ -285,13 +294,14 @@ class JsonValues:
             yield from self._wreck(text[begin:], line + text.count(b"\n", 0, begin))
 
     def _wreck(self, text: bytes, line: int) -> Iterator[Value]:
+        text = text.rstrip()
         if not text.strip(b",]} \t\r\n"):
             return
         if self._nested:
-            yield Value(self.place, text.strip())
+            yield Value(self.place, text)
         else:
             above = b"\n" * (line - 1 if b"\n" in text and line < _COUNTED else 0)  # errors count lines as the file does
-            yield Value(f":{line}", above + text.rstrip())
+            yield Value(f":{line}", above + text)
 
     def _broken_off(self, where: str) -> Value:
         """Said once for all arrays that are open."""
@@ -349,8 +359,9 @@ class JsonValues:
     def _is_cut_off(self, quote: int) -> bool:
         """Whether a string ends where another value begins on the next line; then moves there."""
         end = self._matched(_REST_OF_STRING, self._base + quote + 1)
-        if end + 1 < self._end() and self._slice(end, end + 1) == b"\n":
-            self._position = end + 1
+        end = self._matched(_LINE_END, end)
+        if end < self._end() and self._slice(end - 1, end) == b"\n":
+            self._position = end
             return True
         return False
 
@@ -361,8 +372,7 @@ class JsonValues:
             self._start = self._position = self._matched(_REST_OF_STRING, self._start)
             if self._byte() == b'"':
                 return self._position + 1
-            if self._byte() == b"\n" and self._position + 1 < self._end():
-                self._position += 1
+            if self._is_cut_off(self._position - self._base):
                 raise _LongError
             if not self._more():
                 self._position = self._end()
