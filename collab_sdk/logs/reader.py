@@ -14,7 +14,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import is_sqlite, parse_json
 from collab_sdk.logs.formats.call_row import CallFormat
-from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered, reported
 from collab_sdk.logs.formats.databases import opened, tables_of
 from collab_sdk.logs.formats.event_rows import EventFormat, GatheredEvents
 from collab_sdk.logs.formats.gathered_calls import GatheredCalls
@@ -142,21 +142,16 @@ def _found(
             for where, text in read_rows(file, unread.error):
                 for place, found, row in _entries(text, where, forced, unread.error):
                     unread.chat(place)
-                    try:
-                        with noting(notes):
-                            if isinstance(found, CallFormat):
-                                _gather(calls, found, row, place, report, notes)
-                                continue
-                            if isinstance(found, EventFormat):
-                                events.add(found, row, where=place)
-                                continue
-                            conversation = found.read(row)
-                    except InputError as error:
-                        report(InputError(error.problem, where=place))
-                    except RecursionError:
-                        report(InputError("JSON nested too deeply", where=place))
-                    else:
-                        yield place, conversation
+                    read: Conversation | None = None
+                    with noting(notes), reported(found.name, place, report):
+                        if isinstance(found, CallFormat):
+                            _gather(calls, found, row, place, report, notes)
+                        elif isinstance(found, EventFormat):
+                            events.add(found, row, where=place)
+                        else:
+                            read = found.read(row)
+                    if read:
+                        yield place, read
         unread.close()
         yield from events.conversations(report, notes)
         for conversation in noted(calls.conversations(report, notes), notes):
@@ -205,13 +200,11 @@ def _gather(
     wrapped = found.unwrapped(row)
     for number, entry in enumerate(wrapped, start=1):
         place = where if len(wrapped) == 1 else f"{where}, entry {number}"
-        try:
+        with reported(found.name, place, report):
             if call := found.read(entry):
                 calls.add(call, where=place)
             else:
                 notes[NO_CALL] += 1
-        except InputError as error:
-            report(InputError(error.problem, where=place))
 
 
 def _check_length(conversation: Conversation) -> None:
