@@ -3,9 +3,9 @@
     python benchmarks/log_reading.py [--mb 100] [--only gzip ...] [--folder DIR] [--json log_reading.json]
 
 Each file has so many megabytes on disk, and chats of about eight messages. It is read in a process of its own, whose
-peak of resident memory is measured, as Linux tells it (`ru_maxrss` counts the process that started it); imports are about 50 MB of it, and with pyarrow 100 MB. `first 3` is the time of
-`read_conversations` for three chats, `--limit 3` that of `collab score` with that option, start of the program included.
-Files are deleted one by one.
+peak of resident memory is measured, as Linux tells it (`ru_maxrss` counts the process that started it); imports are
+about 40 MB of it, and with pyarrow 100 MB. `first 3` is the time of `read_conversations` for three chats, `--limit 3`
+that of `collab score` with that option, from the start of the program. Files are deleted one by one.
 """
 
 import argparse
@@ -159,7 +159,9 @@ def read(path: str, most: int | None) -> None:
 
 
 def measured(path: Path, *most: str) -> dict[str, float]:
-    shown = subprocess.run([sys.executable, __file__, "--read", path, *most], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, __file__, "--read", path, *most], capture_output=True, text=True, check=True
+    )
     result: dict[str, float] = json.loads(shown.stdout)
     if result["errors"]:
         raise SystemExit(f"{path}: {result['errors']}")

@@ -1,4 +1,4 @@
-"""What is in a log: itself, decompressed, or the files of an archive in it. Nothing is ever unpacked to where it says."""
+"""What is in a log: itself, decompressed, or the files of an archive in it. Nothing is unpacked to where it says."""
 
 import io
 import tarfile
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 def parts(name: str, log: io.BufferedReader, report: Report, *, depth: int = 0) -> Iterator[Part]:
-    """The files in the log. What is no file, hidden, or outside of an archive is left out. Raises OSError, InputError."""
+    """The files in the log, without those that are hidden or lead out of their archive. Raises OSError, InputError."""
     beginning = peek(log)
     if depth > _DEEPEST:
         raise InputError(f"archives in archives, more than {_DEEPEST} deep; unpack it first", where=name)

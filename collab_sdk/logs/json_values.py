@@ -9,21 +9,16 @@ from typing import Any, NamedTuple
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.registry import is_row
+from collab_sdk.logs.formats.blocks import plain
+from collab_sdk.logs.formats.registry import WRAPPERS, are_messages, is_row
 
 LARGEST = 1 << 26
 """Bytes of a row; what is longer is skipped."""
 
-WRAPPERS = frozenset(
-    b"chats conversations data dialogs dialogues entries examples items logs records results rows runs samples "
-    b"sessions threads traces".split()
-)
-"""Keys of an object that is only there to hold a list of rows, such as a page of an API."""
-_OF_TURNS = frozenset(b"chats conversations dialogs dialogues sessions".split())
-"""Those that one chat may have as well, with its turns in it."""
 _OTLP = frozenset(b"resourceLogs resourceSpans resource_logs resource_spans".split())
-"""Lists whose items are read in their wrapper, taken apart only where the whole is large: its parts may belong together."""
-_WHOLE = 1 << 24
+"""Lists whose items are read in their wrapper."""
+_WHOLE = 1 << 23
+"""Bytes up to which an object around a list of rows is one value; a larger one is taken apart."""
 _COUNTED = 1_000_000
 """Lines before a broken value up to which an error in it names the line of the file."""
 _DEEPEST = 3
@@ -31,7 +26,8 @@ _DEEPEST = 3
 _LONGEST_NAME = 16
 """Of what a number or a name may have in an array, enough to tell what it is."""
 
-_OPENS, _CLOSES, _LISTS, _QUOTE, _NEW_LINE = b"{[", b"]}", b"[", ord('"'), ord("\n")
+_OPENS, _LISTS, _END_OF_LIST, _QUOTE, _NEW_LINE = b"{[", b"[", b"]", ord('"'), ord("\n")
+_LONGEST_KEY = 64
 _REST_OF_STRING = re.compile(rb'(?:[^"\\\n]++|\\[^\n]|\\?\n(?=[^{\[]))*+')
 """A line break in a string is none of JSON's. It is taken for a part of the string, unless the next line begins as a
 value does: then the string was cut off with its line."""
@@ -51,17 +47,6 @@ _INSIDE = re.compile(rb"\[\s*+")
 _KEY = re.compile(rb'"(\w+)"\s*:\s*\Z')
 _OURS = re.compile(rb'\{\s*"schema"\s*:\s*"collab/')
 """Rows of our own are never wrappers."""
-_MESSAGE = re.compile(rb'\[\s*\{\s*"(?:role|from|speaker|sender|author|content|value|text)"')
-"""Spares most lists of messages a closer look."""
-
-_SPEAKER = ("role", "from", "speaker", "sender", "author")
-_SAID = ("content", "value", "text", "parts", "message", "body", "tool_calls", "function_call", "data")
-_LANGCHAIN = ("human", "ai", "system", "tool", "function", "chat")
-_BELONGS = frozenset(
-    "conversationid conversationhash threadid sessionid chatid dialogid dialogueid messagetreeid parentid "
-    "parentmessageid traceid runid".split()
-)
-"""Keys of a message that is a row of its own, without case and underscores."""
 
 
 class Value(NamedTuple):
@@ -86,8 +71,8 @@ class JsonValues:
     """The rows of a text that `read` gives piece by piece, and that ends where it gives an empty one.
 
     Each object is a row, and so is each item of an array of objects, or of arrays of them. A list of messages is one
-    row. So is each item of the list in an object that is there to hold it. Commas and line breaks do not matter: what
-    follows a value is the next one. Where a value breaks off and another begins on the next line, reading goes on there.
+    row. Of a large object that wraps a list of rows, each item is one. Commas and line breaks do not matter: what
+    follows a value is the next one. Where a value breaks off and the next begins on a line, reading goes on there.
 
     `read` is told how much of a value is waiting for its end.
     """
@@ -101,6 +86,8 @@ class JsonValues:
         self._counted, self._line = 0, 1
         """A position, and the number of its line."""
         self._begins_line = True
+        self._depth = 0
+        """How many objects are open around a list of rows."""
         self._nested = 0
         """How many arrays are open."""
         self._array_at, self._item = "", 0
@@ -207,7 +194,7 @@ class JsonValues:
             while wrapper := self._scan(depth, splits=True):
                 if not depth and self._nested:
                     self._item -= 1
-                depth = 1
+                depth = self._depth
                 yield from self._array(wrapper)
                 if self._broke_off:
                     return
@@ -300,7 +287,9 @@ class JsonValues:
         if self._nested:
             yield Value(self.place, text)
         else:
-            above = b"\n" * (line - 1 if b"\n" in text and line < _COUNTED else 0)  # errors count lines as the file does
+            above = b"\n" * (
+                line - 1 if b"\n" in text and line < _COUNTED else 0
+            )  # errors count lines as the file does
             yield Value(f":{line}", above + text)
 
     def _broken_off(self, where: str) -> Value:
@@ -317,6 +306,7 @@ class JsonValues:
         Raises _BrokenError and _LongError. With `most`, what is longer than so many bytes is not skipped.
         """
         is_long = False
+        arrays = 0
         position = self._position
         while True:
             text, base = self._text, self._base
@@ -342,12 +332,15 @@ class JsonValues:
                 if depth and at and text[at - 1] == _NEW_LINE and not self._expects_value(at):
                     self._position = position
                     raise _LongError if is_long else _BrokenError
-                if splits and depth == 1 and text[at] in _LISTS and (key := _KEY.search(text, max(0, at - 64), at)):
-                    self._position = position
-                    if self._is_wrapper(key[1]):
-                        return key[1]
+                if text[at] in _LISTS:
+                    if splits and depth and not arrays and (key := _KEY.search(text, max(0, at - _LONGEST_KEY), at)):
+                        self._position, self._depth = position, depth
+                        if self._is_wrapper(key[1]):
+                            return key[1]
+                    arrays += 1
                 depth += 1
             else:
+                arrays -= text[at] in _END_OF_LIST
                 depth -= 1
             position += 1
             if not depth:
@@ -388,7 +381,7 @@ class JsonValues:
     # What an array or object holds
 
     def _is_array(self) -> bool:
-        """Whether a bracket outside of values begins an array of more than numbers and names: logs have it elsewhere."""
+        """Whether a bracket begins an array of more than numbers and names, and is not one of a line of text."""
         first = self._first_inside()
         return self._slice(first, first + 1) in (b"{", b"[", b"]", b'"', b"")
 
@@ -396,7 +389,9 @@ class JsonValues:
         """Where the first item of the array is that is more than a number or a name."""
         while True:
             found = self._matched(_BEGINNING, self._position)
-            is_settled = self._slice(found, found + 1) in (b"{", b"[", b"]", b'"') or self._end() - found > _LONGEST_NAME
+            is_settled = (
+                self._slice(found, found + 1) in (b"{", b"[", b"]", b'"') or self._end() - found > _LONGEST_NAME
+            )
             if is_settled or not self._more():
                 return found
 
@@ -404,48 +399,47 @@ class JsonValues:
         """Whether each item of the array is a row, or holds some; not so in a list of messages."""
         first = self._first_inside()
         if self._slice(first, first + 1) == b"{":
-            item = self._ahead(first)
-            return not (_is_message(item) and not _is_row_of_its_own(item))
+            return not are_messages([self._ahead(first)])
         while (within := self._matched(_INSIDE, first)) == self._end() and self._more():
             pass
         is_list_of_lists = within > first and self._slice(within, within + 1) in (b"{", b"]")
         return is_list_of_lists or self._slice(first, first + 1) == b"]"
 
     def _is_wrapper(self, key: bytes) -> bool:
-        """Whether the object that is read is there to hold the list that begins here."""
-        if key in _OTLP:
-            return not self._nested and self._is_large()
-        start = self._start - self._base
-        if key not in WRAPPERS or _OURS.match(self._text, start) or _MESSAGE.match(self._text, self._position - self._base):
+        """Whether the object that is read is a large one, around the list of rows that begins here."""
+        if key not in _OTLP and plain(key.decode()) not in WRAPPERS:
             return False
         first = self._first_inside()
-        item = self._ahead(first) if self._slice(first, first + 1) == b"{" else None
-        if not isinstance(item, dict) or _is_message(item) or not is_row(item):
+        if self._slice(first, first + 1) != b"{" or _OURS.match(self._text, self._start - self._base):
             return False
-        return key not in _OF_TURNS or any(isinstance(value, dict | list) for value in item.values())
+        if key not in _OTLP:
+            item = self._ahead(first)
+            if are_messages([item]) or not is_row(item):
+                return False
+        return self._is_large()
 
     def _is_large(self) -> bool:
-        here = self._position
+        here, depth = self._position, self._depth
         try:
-            self._scan(1, most=_WHOLE)
+            self._scan(depth, most=_WHOLE)
         except _LongError:
             return True
         except _BrokenError:
             return False
         finally:
-            self._position = here
+            self._position, self._depth = here, depth
         return False
 
     def _ahead(self, position: int) -> Any:
         """The object that begins there; None if it is none."""
-        here, self._position = self._position, position
+        here, depth, self._position = self._position, self._depth, position
         try:
             self._scan(most=LARGEST)
             return _parsed(self._slice(position, self._position))
         except (_BrokenError, _LongError):
             return None
         finally:
-            self._position = here
+            self._position, self._depth = here, depth
 
 
 def _parsed(text: bytes) -> Any:
@@ -453,17 +447,3 @@ def _parsed(text: bytes) -> Any:
         return parse_json(text, lenient=True)
     except InputError:
         return None
-
-
-def _is_message(item: Any) -> bool:
-    """Whether it is a message of some API or data set: somebody says something."""
-    if not isinstance(item, dict):
-        return False
-    if item.get("type") in _LANGCHAIN:
-        return "content" in item or "data" in item
-    return any(key in item for key in _SPEAKER) and any(key in item for key in _SAID) and "messages" not in item
-
-
-def _is_row_of_its_own(message: dict[str, Any]) -> bool:
-    """Whether it names the chat that it is in, as tables with a message in each row do."""
-    return any(key.lower().replace("_", "") in _BELONGS for key in message)

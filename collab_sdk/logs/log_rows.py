@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from collab_sdk.errors import InputError, NotALogError
+from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, reason, to_json
 from collab_sdk.logs.archives import in_any_order, parts
 from collab_sdk.logs.formats.registry import is_row
 from collab_sdk.logs.json_values import LARGEST, JsonValues, Value
-from collab_sdk.logs.sources import open_log, peek, shown_name
+from collab_sdk.logs.sources import NotALogError, open_log, peek, shown_name
 from collab_sdk.logs.tables import LOOKAHEAD, Dialect, arrow_rows, csv_dialect, csv_rows, parquet_rows
 
 Report = Callable[[InputError], None]
@@ -32,7 +32,9 @@ _UTF = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_JSON = re.compile(rb'(?:\xef\xbb\xbf|\s|\x1e)*(?:\{|\[\s*(?:[\[{\]"]|\Z|(?:null|true|false|NaN|[-+.\w]+)\s*,\s*[\[{])|\Z)')
+_JSON = re.compile(
+    rb'(?:\xef\xbb\xbf|\s|\x1e)*(?:\{|\[\s*(?:[\[{\]"]|\Z|(?:null|true|false|NaN|[-+.\w]+)\s*,\s*[\[{])|\Z)'
+)
 _COLUMNS = re.compile(rb'\{\s*(?:"[^"\\]{0,100}"\s*:\s*\{\s*"0"\s*:|"0"\s*:\s*\{|"(?:columns|index)"\s*:\s*\[)')
 """How the JSON of pandas begins, where it is not written as records."""
 _NO_LOGS = (
@@ -174,7 +176,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _utf(beginning: bytes) -> str | None:
-    """The encoding if it is UTF-16 or UTF-32. Without a mark, UTF-16 of letters shows in every other byte being zero."""
+    """The encoding if it is UTF-16 or UTF-32; without a mark, UTF-16 has a zero for every other byte of JSON."""
     if found := next((name for mark, name in _UTF if beginning.startswith(mark)), None):
         return found
     even, odd = beginning[:64:2], beginning[1:64:2]
@@ -270,7 +272,9 @@ class _Recoded(io.RawIOBase):
             if not self._ready:
                 self._decoder.decode(b"", final=True)
         except UnicodeError as error:
-            raise OSError(f"no text in {error.encoding.upper()}" if isinstance(error, UnicodeDecodeError) else str(error)) from None
+            raise OSError(
+                f"no text in {error.encoding.upper()}" if isinstance(error, UnicodeDecodeError) else str(error)
+            ) from None
         piece, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)
