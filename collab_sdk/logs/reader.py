@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.errors import InputError
+from collab_sdk.errors import InputError, NotALogError
 from collab_sdk.files import is_sqlite, parse_json
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered, reported
@@ -22,7 +22,7 @@ from collab_sdk.logs.formats.registry import LogFormat, entries, get_log_format,
 from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.notes import noted, noting
 from collab_sdk.logs.snapshots import SNAPSHOTS, identity, longest_snapshots
-from collab_sdk.logs.sources import NotALogError, log_files
+from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.store.store_log import count_store, is_store, read_store
 from collab_sdk.logs.unread import Unread
 from collab_sdk.models.reasoning import conversation_without_reasoning

@@ -19,10 +19,6 @@ _BESIDE_ARROW = ("dataset_dict.json", "dataset_info.json", "state.json")
 """What `datasets.save_to_disk` writes about the rows beside them."""
 
 
-class NotALogError(InputError):
-    """A file holds something that no chats can be in."""
-
-
 def log_files(paths: Iterable[str | Path]) -> list[str]:
     """The files behind the paths, those of a folder sorted. Raises InputError for the first that cannot be read."""
     if isinstance(paths, str | Path):  # else a lone string would be read as one path a letter
