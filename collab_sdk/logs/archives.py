@@ -102,7 +102,7 @@ def _opened_zip(file: BinaryIO, name: str) -> zipfile.ZipFile:
 def _of_tar(name: str, log: io.BufferedReader, report: Report, depth: int) -> Iterator[Part]:
     with _reported(name, report), tarfile.open(fileobj=log, mode="r|", tarinfo=_TarInfo) as archive:
         for info in archive:
-            archive.members = []  # it would keep them all
+            archive.members = []  # type: ignore[attr-defined]  # it would keep them all
             if info.isreg() and _is_read(name, info.name, report) and (opened := archive.extractfile(info)):
                 with _reported(_inside(name, info.name), report):
                     yield from _of_file(_inside(name, info.name), opened, info.size, report, depth)

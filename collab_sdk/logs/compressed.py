@@ -40,11 +40,13 @@ class Readable(Protocol):
 class _Decompressor(Protocol):
     """As those of bz2 and lzma are."""
 
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 def decompressed(log: io.BufferedReader, beginning: bytes) -> io.BufferedReader | None:
@@ -151,12 +153,6 @@ class _Zstandard:
 
 
 def _open_zstandard(log: _Counted) -> Readable:
-    try:
-        from compression import zstd  # since Python 3.14
-    except ImportError:
-        pass
-    else:
-        return _Streams(log, zstd.ZstdDecompressor)
     try:
         import zstandard
     except ImportError:

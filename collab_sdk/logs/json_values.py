@@ -287,10 +287,9 @@ class JsonValues:
         if self._nested:
             yield Value(self.place, text)
         else:
-            above = b"\n" * (
-                line - 1 if b"\n" in text and line < _COUNTED else 0
-            )  # errors count lines as the file does
-            yield Value(f":{line}", above + text)
+            # Errors in a text of several lines count them as the file does.
+            above = line - 1 if b"\n" in text and line < _COUNTED else 0
+            yield Value(f":{line}", b"\n" * above + text)
 
     def _broken_off(self, where: str) -> Value:
         """Said once for all arrays that are open."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from collab_sdk.errors import InputError
+from collab_sdk.errors import InputError, NotALogError
 from collab_sdk.files import parse_json, reason, to_json
 from collab_sdk.logs.archives import in_any_order, parts
 from collab_sdk.logs.formats.registry import is_row
 from collab_sdk.logs.json_values import LARGEST, JsonValues, Value
-from collab_sdk.logs.sources import NotALogError, open_log, peek, shown_name
+from collab_sdk.logs.sources import open_log, peek, shown_name
 from collab_sdk.logs.tables import LOOKAHEAD, Dialect, arrow_rows, csv_dialect, csv_rows, parquet_rows
 
 Report = Callable[[InputError], None]

@@ -11,10 +11,21 @@ from collab_sdk.messages import Message
 from collab_sdk.types import Conversation
 
 _CALL = "function_call"
+_OF_MESSAGES = {"from", "role", "value", "content"}
 
 
 def _matches(row: Row) -> bool:
-    return "conversations" in row
+    return "conversations" in row and not _are_chats(row["conversations"])
+
+
+def _are_chats(values: Any) -> bool:
+    """Whether it is a list of whole chats, each with messages of its own, as exports of many have it."""
+    first = values[0] if isinstance(values, list) and values else None
+    return (
+        isinstance(first, Mapping)
+        and not first.keys() & _OF_MESSAGES
+        and any(isinstance(one, list) for one in first.values())
+    )
 
 
 def _read(row: Row) -> Conversation:
