@@ -65,7 +65,8 @@ class Expanding(io.RawIOBase):
     """Reads what something compressed expands to; what would fill the machine is an OSError, and so is damage."""
 
     def __init__(self, opened: Readable, size: Callable[[], int]) -> None:
-        self._opened = opened
+        # What there is before the place of an error is given first.
+        self._read: Callable[[int], bytes] = getattr(opened, "read1", opened.read)
         self._size = size
         """How many bytes it has expanded by now."""
         self._count = 0
@@ -75,7 +76,7 @@ class Expanding(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            piece = self._opened.read(len(buffer))
+            piece = self._read(len(buffer))
         except (OSError, EOFError):
             raise
         except Exception as error:  # each kind of archive and each library has its own

@@ -21,6 +21,9 @@ _WHOLE = 1 << 23
 """Bytes up to which an object around a list of rows is one value; a larger one is taken apart."""
 _COUNTED = 1_000_000
 """Lines before a broken value up to which an error in it names the line of the file."""
+_TOO_LONG = f"a row of more than {LARGEST >> 20} MiB, left out"
+_TOO_DEEP = 20_000
+"""Brackets; no parser takes more."""
 _DEEPEST = 3
 """Arrays in arrays that are looked into for rows."""
 _LONGEST_NAME = 16
@@ -63,8 +66,8 @@ class _BrokenError(Exception):
     """A value has no end; the position is where something else begins."""
 
 
-class _LongError(Exception):
-    """A value is too long; the position is behind it."""
+class _LeftOutError(Exception):
+    """A value is too long, or nested too deeply; the position is behind it."""
 
 
 class JsonValues:
@@ -81,6 +84,7 @@ class JsonValues:
         self._read = read
         self._text, self._base = b"", 0
         """What was read and is needed, and its position."""
+        self._is_over = False
         self._start = self._position = 0
         """Where the value begins that is read, and up to where it has been read."""
         self._counted, self._line = 0, 1
@@ -119,6 +123,7 @@ class JsonValues:
         """Whether there is more text. Drops what is before the value that is read."""
         piece = self._read(self._end() - self._start)
         if not piece:
+            self._is_over = True
             return False
         self._line_at(self._start)
         self._text = self._text[self._start - self._base :] + piece
@@ -175,7 +180,7 @@ class JsonValues:
         return Value(self.place, self._slice(self._start, self._position))
 
     def _too_long(self) -> Value:
-        return Value(self.place, b"", f"a row of more than {LARGEST >> 20} MiB, left out")
+        return Value(self.place, b"", _TOO_LONG)
 
     def _junk(self) -> Iterator[Value]:
         """What is no object or array: its line, or what is left of it up to the next value."""
@@ -189,7 +194,7 @@ class JsonValues:
 
     def _object(self) -> Iterator[Value]:
         """The object, or the rows that it is there to hold."""
-        depth = 0
+        place, depth = self.place, 0
         try:
             while wrapper := self._scan(depth, splits=True):
                 if not depth and self._nested:
@@ -199,8 +204,8 @@ class JsonValues:
                 if self._broke_off:
                     return
                 self._start = self._position
-        except _LongError:
-            yield self._too_long()
+        except _LeftOutError as error:
+            yield Value(place, b"", str(error))
         except _BrokenError:
             yield from self._rescued()
         else:
@@ -213,8 +218,7 @@ class JsonValues:
             yield from self._list()
             return
         if not self._nested:
-            self._line_at(self._start)
-            self._array_at = f":{self._line}" if self._start else ""
+            self._array_at = f":{self._line_at(self._start)}" if self.count else ""
             self._item = 0
         self._nested += 1
         self._position += 1
@@ -246,10 +250,11 @@ class JsonValues:
 
     def _list(self) -> Iterator[Value]:
         """One row, whatever is in it."""
+        place = self.place
         try:
             self._scan()
-        except _LongError:
-            yield self._too_long()
+        except _LeftOutError as error:
+            yield Value(place, b"", str(error))
         except _BrokenError:
             yield from self._rescued()
         else:
@@ -275,7 +280,7 @@ class JsonValues:
                 at = line + text.count(b"\n", 0, found.start())
                 yield Value(self.place if self._nested else f":{at}", row)
                 begin = found.end()
-        if self._nested and self._position == self._end():
+        if self._nested and self._is_over and self._position == self._end():
             yield self._broken_off("in")
         else:
             yield from self._wreck(text[begin:], line + text.count(b"\n", 0, begin))
@@ -302,7 +307,7 @@ class JsonValues:
     def _scan(self, depth: int = 0, *, splits: bool = False, most: int = 0) -> bytes:
         """Move to the end of the object or array; or, if it may be split, to a list of rows in it, and return its key.
 
-        Raises _BrokenError and _LongError. With `most`, what is longer than so many bytes is not skipped.
+        Raises _BrokenError and _LeftOutError. With `most`, what is longer than so many bytes is not skipped.
         """
         is_long = False
         arrays = 0
@@ -316,7 +321,7 @@ class JsonValues:
                 if not is_long and len(text) + base - self._start > (most or LARGEST):
                     is_long = True
                     if most:
-                        raise _LongError
+                        raise _LeftOutError(_TOO_LONG)
                 if is_long:
                     self._start = position
                 if is_long and at < len(text):
@@ -325,12 +330,12 @@ class JsonValues:
                     raise _BrokenError
                 elif not self._more():
                     self._position = self._end()
-                    raise _LongError if is_long else _BrokenError
+                    raise _LeftOutError(_TOO_LONG) if is_long else _BrokenError
                 continue
             if text[at] in _OPENS:
                 if depth and at and text[at - 1] == _NEW_LINE and not self._expects_value(at):
                     self._position = position
-                    raise _LongError if is_long else _BrokenError
+                    raise _LeftOutError(_TOO_LONG) if is_long else _BrokenError
                 if text[at] in _LISTS:
                     if splits and depth and not arrays and (key := _KEY.search(text, max(0, at - _LONGEST_KEY), at)):
                         self._position, self._depth = position, depth
@@ -338,6 +343,11 @@ class JsonValues:
                             return key[1]
                     arrays += 1
                 depth += 1
+                if depth > _TOO_DEEP:
+                    self._position = position
+                    if not most:
+                        self._skip_lines()
+                    raise _LeftOutError("JSON nested too deeply")
             else:
                 arrays -= text[at] in _END_OF_LIST
                 depth -= 1
@@ -345,8 +355,20 @@ class JsonValues:
             if not depth:
                 self._position = position
                 if is_long:
-                    raise _LongError
+                    raise _LeftOutError(_TOO_LONG)
                 return b""
+
+    def _skip_lines(self) -> None:
+        """Move to the next line that begins as a value does."""
+        while True:
+            ends = [self._text.find(mark, self._position - self._base) for mark in (b"\n{", b"\n[")]
+            if any(end >= 0 for end in ends):
+                self._position = self._base + min(end for end in ends if end >= 0) + 1
+                return
+            self._start = self._position = self._end() - 1  # it may be the line's
+            if not self._more():
+                self._position = self._end()
+                return
 
     def _is_cut_off(self, quote: int) -> bool:
         """Whether a string ends where another value begins on the next line; then moves there."""
@@ -358,17 +380,17 @@ class JsonValues:
         return False
 
     def _skip_string(self) -> int:
-        """Where a string ends that is not kept. Raises _LongError if nowhere."""
+        """Where a string ends that is not kept. Raises _LeftOutError if nowhere."""
         self._start = self._position + 1
         while True:
             self._start = self._position = self._matched(_REST_OF_STRING, self._start)
             if self._byte() == b'"':
                 return self._position + 1
             if self._is_cut_off(self._position - self._base):
-                raise _LongError
+                raise _LeftOutError(_TOO_LONG)
             if not self._more():
                 self._position = self._end()
-                raise _LongError
+                raise _LeftOutError(_TOO_LONG)
 
     def _expects_value(self, at: int) -> bool:
         """Whether an object or array may follow what is before it."""
@@ -421,7 +443,7 @@ class JsonValues:
         here, depth = self._position, self._depth
         try:
             self._scan(depth, most=_WHOLE)
-        except _LongError:
+        except _LeftOutError:
             return True
         except _BrokenError:
             return False
@@ -435,7 +457,7 @@ class JsonValues:
         try:
             self._scan(most=LARGEST)
             return _parsed(self._slice(position, self._position))
-        except (_BrokenError, _LongError):
+        except (_BrokenError, _LeftOutError):
             return None
         finally:
             self._position, self._depth = here, depth

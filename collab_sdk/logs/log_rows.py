@@ -191,7 +191,8 @@ def _no_log(beginning: bytes) -> str | None:
     """What the file is if it can hold no chats."""
     if found := next((what for pattern, what in _NO_LOGS if pattern.match(beginning)), None):
         return found
-    return "binary data" if b"\0" in beginning and not _JSON.match(beginning) else None
+    is_text = b"\0" not in beginning or (_JSON.match(beginning) and b"\0" not in beginning[:4])
+    return None if is_text else "binary data"
 
 
 def _cut_off(error: Exception) -> str:
