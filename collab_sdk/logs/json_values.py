@@ -17,7 +17,7 @@ LARGEST = 1 << 26
 
 _OTLP = frozenset(b"resourceLogs resourceSpans resource_logs resource_spans".split())
 """Lists whose items are read in their wrapper."""
-_WHOLE = 1 << 23
+_WHOLE = 1 << 22
 """Bytes up to which an object around a list of rows is one value; a larger one is taken apart."""
 _COUNTED = 1_000_000
 """Lines before a broken value up to which an error in it names the line of the file."""
@@ -90,6 +90,8 @@ class JsonValues:
         self._counted, self._line = 0, 1
         """A position, and the number of its line."""
         self._begins_line = True
+        self._is_long = False
+        """Whether the value is too long, and its beginning is not kept."""
         self._depth = 0
         """How many objects are open around a list of rows."""
         self._nested = 0
@@ -309,33 +311,24 @@ class JsonValues:
 
         Raises _BrokenError and _LeftOutError. With `most`, what is longer than so many bytes is not skipped.
         """
-        is_long = False
+        if not most:
+            self._is_long = False
         arrays = 0
         position = self._position
         while True:
             text, base = self._text, self._base
             at = _QUIET.match(text, position - base).end()  # type: ignore[union-attr]
             position = base + at
-            if at == len(text) or text[at] == _QUOTE:
-                self._position = position
-                if not is_long and len(text) + base - self._start > (most or LARGEST):
-                    is_long = True
-                    if most:
-                        raise _LeftOutError(_TOO_LONG)
-                if is_long:
-                    self._start = position
-                if is_long and at < len(text):
-                    position = self._skip_string()
-                elif at < len(text) and self._is_cut_off(at):
-                    raise _BrokenError
-                elif not self._more():
-                    self._position = self._end()
-                    raise _LeftOutError(_TOO_LONG) if is_long else _BrokenError
+            if at == len(text):
+                self._wait(position, most)
+                continue
+            if text[at] == _QUOTE:
+                position = self._through_string(position, most)
                 continue
             if text[at] in _OPENS:
                 if depth and at and text[at - 1] == _NEW_LINE and not self._expects_value(at):
                     self._position = position
-                    raise _LeftOutError(_TOO_LONG) if is_long else _BrokenError
+                    raise self._without_end()
                 if text[at] in _LISTS:
                     if splits and depth and not arrays and (key := _KEY.search(text, max(0, at - _LONGEST_KEY), at)):
                         self._position, self._depth = position, depth
@@ -354,7 +347,7 @@ class JsonValues:
             position += 1
             if not depth:
                 self._position = position
-                if is_long:
+                if self._is_long or position - self._start > (most or LARGEST):
                     raise _LeftOutError(_TOO_LONG)
                 return b""
 
@@ -370,27 +363,32 @@ class JsonValues:
                 self._position = self._end()
                 return
 
-    def _is_cut_off(self, quote: int) -> bool:
-        """Whether a string ends where another value begins on the next line; then moves there."""
-        end = self._matched(_REST_OF_STRING, self._base + quote + 1)
-        end = self._matched(_LINE_END, end)
-        if end < self._end() and self._slice(end - 1, end) == b"\n":
-            self._position = end
-            return True
-        return False
-
-    def _skip_string(self) -> int:
-        """Where a string ends that is not kept. Raises _LeftOutError if nowhere."""
-        self._start = self._position + 1
+    def _through_string(self, quote: int, most: int) -> int:
+        """Where the string ends that begins there and goes on behind what is read."""
+        end = quote + 1
         while True:
-            self._start = self._position = self._matched(_REST_OF_STRING, self._start)
-            if self._byte() == b'"':
-                return self._position + 1
-            if self._is_cut_off(self._position - self._base):
-                raise _LeftOutError(_TOO_LONG)
-            if not self._more():
-                self._position = self._end()
-                raise _LeftOutError(_TOO_LONG)
+            end = self._matched(_REST_OF_STRING, end)
+            if self._slice(end, end + 1) == b'"':
+                return end + 1
+            behind = self._matched(_LINE_END, end)
+            if end < behind < self._end() and self._slice(behind - 1, behind) == b"\n":
+                self._position = behind
+                raise self._without_end()
+            self._wait(end, most)
+
+    def _wait(self, position: int, most: int) -> None:
+        """Read on, and keep nothing of a value that is too long."""
+        self._position = position
+        if self._is_long or position - self._start > (most or LARGEST):
+            if most:
+                raise _LeftOutError
+            self._is_long, self._start = True, position
+        if not self._more():
+            self._position = self._end()
+            raise self._without_end()
+
+    def _without_end(self) -> Exception:
+        return _LeftOutError(_TOO_LONG) if self._is_long else _BrokenError()
 
     def _expects_value(self, at: int) -> bool:
         """Whether an object or array may follow what is before it."""

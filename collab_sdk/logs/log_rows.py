@@ -18,7 +18,7 @@ from collab_sdk.logs.tables import LOOKAHEAD, Dialect, arrow_rows, csv_dialect, 
 Report = Callable[[InputError], None]
 
 CHUNK = 1 << 18
-_PATIENT = 1 << 24
+_PATIENT = 1 << 22
 """Bytes that are waited for at once while a long value is read."""
 _HEAD, _LONG_HEAD = 1 << 16, 1 << 22
 """Bytes that show what a text is; the second where the first rows of a table are long."""
@@ -226,7 +226,7 @@ class _Text(io.RawIOBase):
     def read(self, waiting: int = 0) -> bytes:
         """A piece; the larger the longer a value is that waits for it, so that what waits is looked through seldom."""
         pieces = [self._head]
-        size = min(waiting, _PATIENT) - len(self._head) if waiting > CHUNK else 0
+        size = min(waiting // 8, _PATIENT) - len(self._head)
         self._head = b""
         try:
             while (size > 0 or not any(pieces)) and (piece := self._log.read1(CHUNK)):
@@ -273,9 +273,7 @@ class _Recoded(io.RawIOBase):
             if not self._ready:
                 self._decoder.decode(b"", final=True)
         except UnicodeError as error:
-            raise OSError(
-                f"no text in {error.encoding.upper()}" if isinstance(error, UnicodeDecodeError) else str(error)
-            ) from None
+            raise OSError(f"not {getattr(error, 'encoding', 'Unicode').upper()} text") from None
         piece, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)
