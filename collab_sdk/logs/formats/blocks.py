@@ -8,6 +8,7 @@ counted. What is of no known kind is counted, and is never text.
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,16 +18,29 @@ from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, calls_of, reasoning_of
 from collab_sdk.tool_calls import tool_calls_in
 
-ROLES = {
-    **dict.fromkeys(("system", "developer", "instructions", "system_prompt"), "system"),
-    **dict.fromkeys(("user", "human", "customer", "client", "prompter", "visitor", "guest", "end_user"), "user"),
-    **dict.fromkeys(("assistant", "ai", "gpt", "model", "bot", "agent", "chatbot", "chatgpt", "claude"), "assistant"),
-    **dict.fromkeys(("bing", "bard", "gemini", "llm", "copilot", "function_call"), "assistant"),
-    **dict.fromkeys(("tool", "function", "observation", "tool_result", "tool_response", "ipython"), "tool"),
+_ROLE_NAMES = {
+    "system": "system developer instructions system_prompt",
+    "user": """user human customer client prompter visitor guest end_user enduser usr person consumer caller requester
+        patient student seeker questioner apprentice""",
+    "assistant": """assistant ai gpt model bot agent chatbot chatgpt claude bing bard gemini llm copilot function_call
+        tool_call ai_assistant ai_agent virtual_assistant virtual_agent support support_agent operator representative
+        advisor tutor teacher doctor wizard recommender""",
+    "tool": "tool function observation tool_result tool_response function_response ipython",
 }
+ROLES = {name: role for role, names in _ROLE_NAMES.items() for name in names.split()}
 """The roles of messages by the names that they have in logs, in the spelling of `plain`."""
-_ROLE_KEYS = ("role", "from", "sender", "speaker", "author", "type")
-_CONTENT_KEYS = ("content", "parts", "value", "text", "message", "body", "contents")
+_ROLE_KEYS = (
+    *("role", "from", "sender", "speaker", "author", "type", "sender_type", "message_type", "author_role"),
+    *("sender_role", "participant", "actor", "who"),
+)
+_IS_USER = ("is_user", "is_human", "is_from_user", "from_user")
+_FLAGS = (*_IS_USER, "is_bot", "is_ai", "is_assistant")
+_CONTENT_KEYS = (
+    *("content", "parts", "value", "text", "message", "body", "contents", "utterance", "msg"),
+    *("message_text", "message_content", "mes"),
+)
+_TRAINED = ("weight", "loss", "train", "trainable")
+"""What fine-tuning files call how much is to be learnt from a message: OpenAI's, ms-swift's, Axolotl's."""
 _INSTEAD = ("tool_calls", "function_call", "additional_kwargs", "refusal", "reasoning", "reasoning_content")
 """Fields of a message that has no content beside them."""
 _THOUGHT_KEYS = ("thinking", "thoughts")
@@ -92,14 +106,15 @@ def role_of(name: Any) -> str:
     try:
         return ROLES[spelled]
     except KeyError:
-        known = ", ".join(ROLES)
-        raise InputError(f"unknown role {_shown(name)}; expected one of {known}") from None
+        known = "system, user, assistant or tool, or a common name for one, such as human or bot"
+        raise InputError(f"unknown role {_shown(name)}; expected {known}") from None
 
 
-def read_messages(values: Any) -> tuple[Message, ...]:
+def read_messages(values: Any, *, untrained: set[int] | None = None) -> tuple[Message, ...]:
     """Messages from a list of them, or its JSON text. Raises InputError naming the message that is none.
 
-    Calls that follow each other, as items of the Responses API, are calls of one message.
+    Calls that follow each other, as items of the Responses API, are calls of one message. The places of messages that
+    nothing is to be learnt from, as they say themselves, are added to `untrained`.
     """
     if isinstance(values, str):
         values = parse_json(values) if values.lstrip().startswith("[") else values
@@ -114,6 +129,8 @@ def read_messages(values: Any) -> tuple[Message, ...]:
         if _is_item(value) and found and messages and _go_on(messages[-1], found[0]):
             messages[-1] = _joined(messages[-1], found[0])
             found = found[1:]
+        if untrained is not None and _is_untrained(value):
+            untrained |= {len(messages) + place for place, one in enumerate(found) if one.role == "assistant"}
         messages += found
     return tuple(messages)
 
@@ -133,8 +150,11 @@ def message_of(value: Any, *, role: Any = None) -> tuple[Message, ...]:
     if _is_item(value):
         return _messages("tool" if _kind(value) in _RESULTS or _is_output(value) else "assistant", [value], {})
     value = _fields(value)
-    speaker = role_of(_named(value, _ROLE_KEYS) if role is None else role)
-    return _messages(speaker, _content(value), value)
+    name = _speaker(value) if role is None else role
+    speaker, content = role_of(name), _content(value)
+    if plain(name) in ("function_call", "tool_call") and isinstance(content, str):
+        return (Message(role="assistant", content="", tool_calls=_written_calls(content)),)
+    return _messages(speaker, content, value)
 
 
 def text_of_blocks(content: Any) -> str:
@@ -385,12 +405,31 @@ def _assistant(blocks: _Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...
     return (*blocks.done, last)
 
 
+def _written_calls(text: str) -> tuple[Mapping[str, Any], ...]:
+    """The calls that a message of ShareGPT's role `function_call` holds as JSON: `{"name", "arguments"}`, or a list."""
+    value = parse_json(text)
+    calls = value if isinstance(value, list) else [value]
+    if not calls or not all(isinstance(call, Mapping) and isinstance(call.get("name"), str) for call in calls):
+        raise InputError("a function_call must be JSON with name and arguments")
+    written = [{"function": {"name": call["name"], "arguments": call.get("arguments")}} for call in calls]
+    return tool_calls_in({"tool_calls": written})
+
+
+def _is_untrained(value: Any) -> bool:
+    """Whether a message says that nothing is to be learnt from it: 0, or false."""
+    flags = [value[key] for key in _TRAINED if key in value] if isinstance(value, Mapping) else []
+    return any(isinstance(flag, bool | int | float) and not flag for flag in flags)
+
+
 def _beside(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The calls that stand beside a content, each that can be read."""
     extra = fields.get("additional_kwargs")
     sources = (fields, extra if isinstance(extra, Mapping) else {})
     for source in sources:
         found = _first(source, "tool_calls", "toolCalls")
+        if isinstance(found, str) and found.lstrip().startswith("["):
+            with suppress(InputError):
+                found = parse_json(found)
         if isinstance(found, list) and found:
             return [call for one in found if (call := _call_beside(one))]
         if found:
@@ -429,6 +468,19 @@ def _fields(value: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(author, Mapping) and "role" in author:
         return {**value, "role": author["role"]}
     return value
+
+
+def _speaker(value: Mapping[str, Any]) -> Any:
+    """The name of who speaks: under `role`, else under the first of its other keys that has a known one."""
+    if isinstance(value.get("role"), str) and value["role"]:
+        return value["role"]
+    spelled = {plain(key): found for key, found in value.items()}
+    named = [spelled[key] for key in _ROLE_KEYS if isinstance(spelled.get(key), str) and spelled[key]]
+    known = [name for name in named if plain(name).removesuffix("_chunk").removesuffix("_message") in ROLES]
+    flags = [(key in _IS_USER) == bool(one) for key, one in spelled.items() if key in _FLAGS and one in (True, False)]
+    if flags and not known:
+        return "user" if flags[0] else "assistant"
+    return next(iter(known or named), None) or _named(value, _ROLE_KEYS)
 
 
 def _content(value: Mapping[str, Any]) -> Any:
