@@ -1,7 +1,7 @@
 """What formats with a chat in each row share: the test and the function that make one, and the parts alike in all."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
 from collab_sdk.types import UNTRAINED_TURNS, Conversation, Goal
 
 Row = Mapping[str, Any]
+_LONGEST_PROBLEM = 200
 LAST = 200
 """The priority of a format that does not say: after all of this package."""
 
@@ -49,6 +50,20 @@ _SYSTEM = ("system", "system_prompt", "system_message", "instructions", "system_
 
 NO_VALUE = "values of {key} that are of no use, left out"
 UNTRAINED = "replies that their log excludes from training: read, but never a response of a pair"
+
+
+@contextmanager
+def reported(format: str, where: str, report: Callable[[InputError], None]) -> Iterator[None]:
+    """Report what reading a row raises, whatever it is: a mistake in a format costs that row alone."""
+    try:
+        yield
+    except InputError as error:
+        report(InputError(error.problem, where=where))
+    except RecursionError:
+        report(InputError("JSON nested too deeply", where=where))
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        problem = f"{type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
+        report(InputError(f"the format {format} cannot read it ({problem})", where=where))
 
 
 def to_conversation(row: Row, messages: tuple[Message, ...], *, untrained: Collection[int] = ()) -> Conversation:

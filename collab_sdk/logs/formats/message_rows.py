@@ -31,7 +31,9 @@ _ORDERS = (
     *("turn", "turn_id", "step"),
 )
 _OWN_IDS, _PARENTS = ("message_id", "id", "uuid", "msg_id"), ("parent_id", "parent_message_id", "parent_uuid", "parent")
-_HOLDS = re.compile(r"""\s*(?:\{\s*["'](?:type|role|content|data|text)["']|\[\s*\{\s*["'](?:type|id|function|text)["'])""")
+_HOLDS = re.compile(
+    r"""\s*(?:\{\s*["'](?:type|role|content|data|text)["']|\[\s*\{\s*["'](?:type|id|function|text)["'])"""
+)
 _ROW_ONLY = ("rank", "review_count", "detoxify", "emojis", "labels")
 
 
@@ -47,7 +49,9 @@ def _matches(row: Row) -> bool:
 
 def _chat(row: Row) -> str | None:
     spelled = {plain(key): value for key, value in row.items()}
-    found = next((spelled[key] for key in _CHATS if isinstance(spelled.get(key), str | int) and spelled[key] != ""), None)
+    found = next(
+        (spelled[key] for key in _CHATS if isinstance(spelled.get(key), str | int) and spelled[key] != ""), None
+    )
     return None if found is None or isinstance(found, bool) else str(found)
 
 

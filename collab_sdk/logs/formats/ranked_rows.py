@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import text_of_blocks
-from collab_sdk.logs.formats.chat_value import ASKED, read_chat, written_value
+from collab_sdk.logs.formats.chat_value import ASKED, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, text_fields
 from collab_sdk.logs.formats.preference_rows import compared, history_of, side
 from collab_sdk.logs.notes import note
@@ -128,7 +127,12 @@ def _better(row: Row, keys: tuple[str, str]) -> int | None:
     if keys[0] in _DECIDED:
         return 0
     winner = row.get("winner")
-    if isinstance(winner, str) and winner.lower().replace("model_", "").replace("response_", "") in ("a", "b", "0", "1"):
+    if isinstance(winner, str) and winner.lower().replace("model_", "").replace("response_", "") in (
+        "a",
+        "b",
+        "0",
+        "1",
+    ):
         return int(winner.lower()[-1] in "b1")
     if winner is not None and winner in (row.get("model_a"), row.get("model_b")):
         return int(winner == row.get("model_b"))
