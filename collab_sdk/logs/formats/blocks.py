@@ -127,11 +127,12 @@ def read_messages(values: Any, *, untrained: set[int] | None = None) -> tuple[Me
             found = message_of(value)
         except InputError as error:
             raise InputError(f"message {position}: {error.problem}") from None
+        place = len(messages)
         if found and messages and _go_on(messages[-1], found[0], is_item=_is_item(value)):
-            messages[-1] = _joined(messages[-1], found[0])
-            found = found[1:]
+            found = (_joined(messages.pop(), found[0]), *found[1:])
+            place -= 1
         if untrained is not None and _is_untrained(value):
-            untrained |= {len(messages) + place for place, one in enumerate(found) if one.role == "assistant"}
+            untrained |= {n for n, one in enumerate(found, start=place) if one.role == "assistant"}
         messages += found
     return tuple(messages)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from collab_sdk.logs.formats.chat_value import exchange_of, is_chat, read_chat
+from collab_sdk.logs.formats.chat_value import exchange_of, is_chat, read_chat, said_under_keys
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.types import Conversation
 
@@ -26,7 +26,9 @@ def _read(row: Row) -> Conversation:
 
 
 def _key(row: Row) -> str | None:
-    """The key whose value shows by its first item that it holds messages."""
+    """The key whose value shows by its first item that it holds messages, in a row that says nothing beside them."""
+    if len({one["role"] for one in said_under_keys(row)} - {"system"}) == 2:  # an exchange with its history
+        return None
     for key in _KEYS:
         said = row.get(key)
         if (key == "data" and _are_texts(said)) or (isinstance(said, list) and said and _begins_chat(said)):

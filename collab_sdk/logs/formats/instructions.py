@@ -2,33 +2,30 @@
 and `system` where it has them; prompt and response, question and answer, and the like.
 """
 
+import re
 from typing import Any
 
-from collab_sdk.logs.formats.blocks import plain
-from collab_sdk.logs.formats.chat_value import ASKED, SAID, read_chat, said_under_keys, written_value
+from collab_sdk.logs.formats.chat_value import said_under_keys
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
-from collab_sdk.logs.formats.preference_rows import IS_MESSAGES, history_of
-from collab_sdk.messages import Message
+from collab_sdk.logs.formats.preference_rows import history_of, side
 from collab_sdk.types import Conversation
+
+_CALLS = re.compile(r'\s*\{\s*"(?:messages|model|choices|object|contents|candidates|id|kwargs|args|inputs?)"\s*:')
+"""Logged requests and replies of an API, which nobody said."""
 
 
 def _matches(row: Row) -> bool:
-    spelled = {plain(key): value for key, value in row.items()}
-    return _first(spelled, ASKED) is not None and _first(spelled, SAID) is not None
+    sides = {one["role"]: one["content"] for one in said_under_keys(row)}
+    return _is_said(sides.get("user")) and _is_said(sides.get("assistant"))
 
 
 def _read(row: Row) -> Conversation:
     [said] = [one["content"] for one in said_under_keys(row) if one["role"] == "assistant"]
-    response: tuple[Message, ...] = (Message(role="assistant", content=said),)
-    if IS_MESSAGES.match(said):
-        response = read_chat(written_value(said))
-    return to_conversation(row, (*history_of(row), *response))
+    return to_conversation(row, side(row, said, history_of(row)))
 
 
-def _first(spelled: dict[str, Any], keys: tuple[str, ...]) -> str | None:
-    """The text of the first of the keys that is there, where it is text."""
-    value = next((spelled[key] for key in keys if spelled.get(key) is not None), None)
-    return value if isinstance(value, str) else None
+def _is_said(value: Any) -> bool:
+    return isinstance(value, str) and not _CALLS.match(value)
 
 
 INSTRUCTIONS = ConversationFormat(

@@ -34,7 +34,7 @@ _OWN_IDS, _PARENTS = ("message_id", "id", "uuid", "msg_id"), ("parent_id", "pare
 _HOLDS = re.compile(
     r"""\s*(?:\{\s*["'](?:type|role|content|data|text)["']|\[\s*\{\s*["'](?:type|id|function|text)["'])"""
 )
-_ROW_ONLY = ("rank", "review_count", "detoxify", "emojis", "labels")
+"""Text that is a message, blocks or calls, as JSON or as Python shows them."""
 
 
 def _matches(row: Row) -> bool:
@@ -108,14 +108,16 @@ def _ordered(rows: list[Row]) -> list[Row]:
     """The rows by their number, else by their time, where all have one."""
     spelled = [{plain(key): value for key, value in row.items()} for row in rows]
     for key in _ORDERS:
-        numbers = [row.get(key) for row in spelled]
-        if all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-            return [rows[place] for place in sorted(range(len(rows)), key=lambda place: numbers[place])]
+        numbers = [float(row[key]) for row in spelled if isinstance(row.get(key), int | float)]
+        if len(numbers) == len(rows):
+            return _sorted(rows, numbers)
     rows = in_order(rows)
-    times = [time_of(row) for row in rows]
-    if all(time is not None for time in times):
-        return [rows[place] for place in sorted(range(len(rows)), key=lambda place: times[place])]
-    return rows
+    times = [time for time in map(time_of, rows) if time is not None]
+    return _sorted(rows, times) if len(times) == len(rows) else rows
+
+
+def _sorted(rows: list[Row], keys: list[float]) -> list[Row]:
+    return [rows[place] for place in sorted(range(len(rows)), key=lambda place: keys[place])]
 
 
 def _tree(rows: Sequence[Row]) -> list[Node]:
@@ -140,8 +142,8 @@ def _own_id(row: Row) -> str | None:
 
 def _id_of(row: Row, keys: Sequence[str]) -> str | None:
     spelled = {plain(key): value for key, value in row.items()}
-    found = next((spelled[key] for key in keys if isinstance(spelled.get(key), str | int) and spelled[key] != ""), None)
-    return None if found is None else str(found)
+    found = (spelled[key] for key in keys if isinstance(spelled.get(key), str | int | float))
+    return next((str(one) for one in found if one != "" and not isinstance(one, bool)), None)
 
 
 MESSAGE_ROWS = EventFormat(

@@ -125,8 +125,14 @@ def _are_messages(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value)
-        and _format_of(value[0]) is None
+        and not _stands_alone(value[0])
     )
+
+
+def _stands_alone(value: Any) -> bool:
+    """Whether some format takes this value for a row, wherever it stands."""
+    found = _format_of(value)
+    return found is not None and not (isinstance(found, EventFormat) and found.chat(value) is None)
 
 
 def _format_of(value: Any) -> LogFormat | None:
