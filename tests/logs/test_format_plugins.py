@@ -107,7 +107,8 @@ def test_formats_are_tried_by_priority_and_foreign_ones_last_unless_they_say_oth
     names = [format.name for format in log_formats()]
     assert names == [
         "eager", "preferences", "ranked", "openai", "sharegpt", "chatgpt", "gemini", "lmsys", "wildchat", "taskmaster",
-        "dialogues", "oasst", "langsmith", "langfuse", "openai-batch", "otel", "message-rows", "instructions", "calls",
+        "dialogues", "oasst", "langsmith", "langfuse", "openai-batch", "otel", "message-rows", "transcripts",
+        "instructions", "calls",
         "faq",
     ]  # fmt: skip
     assert sorted(names) == log_format_names()

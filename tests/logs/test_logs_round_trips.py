@@ -81,6 +81,7 @@ SAMPLES = {
     ]}}],
     "message-rows": [{"conversation_id": "x", "timestamp": f"2026-01-01T00:00:0{n}Z", **message}
                      for n, message in enumerate(STEPS)],
+    "transcripts": [{"text": "### Human: hi### Assistant: a"}],
     "instructions": [{"instruction": "hi", "input": "there", "output": "a", "system": "s", "history": [["q", "r"]]}],
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -97,7 +98,16 @@ def plain(name: Any) -> str:
     """A name in the spelling of the tables: `toolCallId`, `tool-call-id` and `TOOL_CALL_ID` are `tool_call_id`."""
     if not isinstance(name, str):
         return ""
+    return _plain_key(name) if len(name) <= _LONGEST_KEY else _spelled_plainly(name)
+
+
+def _spelled_plainly(name: str) -> str:
     return _CAMEL.sub("_", name.strip()).replace("-", "_").replace(" ", "_").lower()
+
+
+_LONGEST_KEY = 64
+_plain_key = lru_cache(maxsize=4096)(_spelled_plainly)
+"""The keys of a log are few, and each is asked for in every row."""
 
 
 def role_of(name: Any) -> str:
@@ -494,7 +504,9 @@ def _content(value: Mapping[str, Any]) -> Any:
     if isinstance(parts, list) and parts and isinstance(parts[0], Mapping):  # the AI SDK has the text beside them
         return parts
     content = _named(value, _CONTENT_KEYS)
-    if content is None and not any(plain(key) in (*_CONTENT_KEYS, *_INSTEAD) for key in value):
+    if content is None and not any(
+        plain(key) in _CONTENT_KEYS or (plain(key) in _INSTEAD and beside is not None) for key, beside in value.items()
+    ):
         raise InputError("no content: expected text or a list of parts")
     if isinstance(content, Mapping) and isinstance(content.get("parts"), list):
         return content["parts"]

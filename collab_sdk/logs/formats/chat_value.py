@@ -4,7 +4,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +19,12 @@ CHAT_KEYS = (
     *("chat_messages", "contents", "utterances", "mapping", "history", "data", "items", "transcript"),
 )
 """Keys under which chats have their messages."""
+CHAT_IDS = (
+    *("conversation_id", "thread_id", "chat_id", "session_id", "dialogue_id", "dialog_id", "message_tree_id"),
+    *("conversation_uuid", "chat_uuid", "conv_id", "conversation", "thread", "chat", "session", "dialogue"),
+    *("ticket_id", "case_id", "room_id", "interaction_id"),
+)
+"""Keys under which messages name their chat."""
 ASKED = (
     *("instruction", "prompt", "question", "query", "user_message", "user_input", "user_query", "user_prompt"),
     *("human_message", "request", "problem", "input", "inputs", "ask", "user", "human", "customer", "q"),
@@ -32,9 +38,9 @@ SAID = (
 """Keys of what the assistant says in them."""
 _MORE = {"instruction": ("input", "context"), "prompt": ("input",), "question": ("context",)}
 """What the user says besides, under another key of the same exchange."""
-_SPEAKERS = ("role", "from", "sender", "speaker", "author", "type", "is_user", "is_bot")
+_SPEAKERS = ("from", "sender", "speaker", "author", "type", "is_user", "is_bot")
 _TEXTS = ("content", "value", "text", "parts", "message", "body")
-_JSON = re.compile(r"\s*[\[{]")
+_JSON = re.compile(r'\s*(?:"\s*)?[\[{]')
 _PYTHON = re.compile(r"\s*[\[(]\s*[\[({]")
 LONGEST_PYTHON = 1_000_000
 """Characters of a list as Python shows it; its parser needs a hundred times the memory."""
@@ -59,8 +65,8 @@ def chat_messages(value: Any) -> Any:
         return value
     messages = [parse_json(one) if isinstance(one, str) and one.lstrip().startswith("{") else one for one in value]
     if messages and all(isinstance(one, list) and len(one) == 2 for one in messages) and not _are_named(messages):
-        messages = [said for asked, answered in messages for said in _exchange(asked, answered)]
-    return in_order([said for one in messages for said in exchange_of(one) or [one]])
+        messages = [said for asked, answered in messages for said in exchange(asked, answered)]
+    return in_order(_by_system([said for one in messages for said in exchange_of(one) or [one]]))
 
 
 def is_chat(value: Any) -> bool:
@@ -71,8 +77,20 @@ def is_chat(value: Any) -> bool:
         return _rows_of(value) is not value or not any(isinstance(one, list | Mapping) for one in value.values())
     first = value[0] if isinstance(value, list) and value else None
     if isinstance(first, Mapping):
-        return not any(isinstance(first.get(key), list | Mapping) for key in CHAT_KEYS)
+        return not any(isinstance(first.get(key), list | Mapping) for key in CHAT_KEYS) and not _are_of_several(value)
     return not (isinstance(first, list) and first and isinstance(first[0], list | Mapping))
+
+
+def chat_of_row(row: Mapping[str, Any]) -> str | None:
+    """The id of the chat that a message names as its own; None where it names none."""
+    return id_of(row, CHAT_IDS)
+
+
+def id_of(row: Mapping[str, Any], keys: Iterable[str]) -> str | None:
+    """The first id that a row has under these keys, in the spelling of `plain`."""
+    spelled = {plain(key): value for key, value in row.items()}
+    found = (spelled[key] for key in keys if isinstance(spelled.get(key), str | int | float))
+    return next((str(one) for one in found if one != "" and not isinstance(one, bool)), None)
 
 
 def written_value(text: str) -> Any:
@@ -88,9 +106,15 @@ def written_value(text: str) -> Any:
 
 def exchange_of(value: Any) -> list[dict[str, Any]]:
     """The messages of an object that has its speakers as keys, such as `{"user", "bot"}`; none of any other."""
-    if not isinstance(value, Mapping) or any(value.get(key) not in (None, "") for key in _SPEAKERS):
+    if not isinstance(value, Mapping) or "role" in value or any(value.get(key) not in (None, "") for key in _SPEAKERS):
         return []
     return said_under_keys(value)
+
+
+def exchange(asked: Any, said: Any) -> list[dict[str, Any]]:
+    """What the two sides said, as messages; a side of None said nothing."""
+    sides = (("user", asked), ("assistant", said))
+    return [{"role": role, "content": content} for role, content in sides if content is not None]
 
 
 def said_under_keys(value: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -105,7 +129,7 @@ def said_under_keys(value: Mapping[str, Any]) -> list[dict[str, Any]]:
         question = "\n".join(filter(None, texts))
     system = next((spelled[key] for key in ("system", "system_prompt") if isinstance(spelled.get(key), str)), "")
     before = [{"role": "system", "content": system}] if system.strip() else []
-    return [*before, *_exchange(question, said)]
+    return [*before, *exchange(question, said)]
 
 
 def in_order(messages: list[Any]) -> list[Any]:
@@ -118,9 +142,22 @@ def in_order(messages: list[Any]) -> list[Any]:
     return messages[::-1]
 
 
-def _exchange(asked: Any, said: Any) -> list[dict[str, Any]]:
-    sides = (("user", asked), ("assistant", said))
-    return [{"role": role, "content": content} for role, content in sides if content is not None]
+def _are_of_several(messages: list[Any]) -> bool:
+    """Whether messages name different chats."""
+    if chat_of_row(messages[0]) is None:
+        return False
+    return len({chat_of_row(one) for one in messages if isinstance(one, Mapping)}) > 1
+
+
+def _by_system(messages: list[Any]) -> list[Any]:
+    """The messages, the assistant called so where dialogue corpora say `SYSTEM`: it alone answers the user."""
+    names = [plain(one.get("speaker")) if isinstance(one, Mapping) and "role" not in one else "" for one in messages]
+    if not names or set(names) not in ({"user", "system"}, {"usr", "sys"}) or names[0] in ("system", "sys"):
+        return messages
+    return [
+        {**one, "speaker": "assistant"} if name in ("system", "sys") else one
+        for name, one in zip(names, messages, strict=True)
+    ]
 
 
 def _are_named(pairs: list[Any]) -> bool:
@@ -130,7 +167,7 @@ def _are_named(pairs: list[Any]) -> bool:
 
 def _rows_of(value: Mapping[str, Any]) -> Any:
     """The messages of columns, `{"role": [...], "content": [...]}`; of a message, a list; else the value."""
-    if not any(key in value for key in _SPEAKERS) or not any(key in value for key in _TEXTS):
+    if not any(key in value for key in ("role", *_SPEAKERS)) or not any(key in value for key in _TEXTS):
         return value
     columns = [one for one in value.values() if isinstance(one, list)]
     if len(columns) == len(value) and len(set(map(len, columns))) == 1:

@@ -43,7 +43,7 @@ IDS = (
 """Keys of a chat's id, the first that it has; the others are kept in its metadata."""
 KEPT = (
     *("model", "model_name", "title", "rating", "user_rating", "score", "label", "feedback", "thumbs", "language"),
-    *("source", "winner"),
+    *("source", "kto_tag"),
 )
 """What else of a row goes into metadata, so that exports can be traced."""
 _SYSTEM = ("system", "system_prompt", "system_message", "instructions", "system_instruction")

@@ -2,13 +2,18 @@
 
 from typing import Any
 
-from collab_sdk.logs.formats.chat_value import exchange_of, is_chat, read_chat, said_under_keys
+from collab_sdk.logs.formats.blocks import plain
+from collab_sdk.logs.formats.chat_value import chat_of_row, exchange_of, is_chat, read_chat, said_under_keys
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.types import Conversation
 
 _KEYS = (
     *("dialogue", "dialog", "turns", "chat", "chat_history", "message_history", "conversation_history", "transcript"),
     *("history", "items", "exchanges", "thread", "data"),
+)
+
+_SPEAKERS = frozenset(
+    ("role", "from", "speaker", "sender", "author", "sender_type", "message_type", "author_role", "is_user", "is_bot")
 )
 
 
@@ -27,12 +32,13 @@ def _read(row: Row) -> Conversation:
 
 def _key(row: Row) -> str | None:
     """The key whose value shows by its first item that it holds messages, in a row that says nothing beside them."""
-    if len({one["role"] for one in said_under_keys(row)} - {"system"}) == 2:  # an exchange with its history
-        return None
     for key in _KEYS:
         said = row.get(key)
-        if (key == "data" and _are_texts(said)) or (isinstance(said, list) and said and _begins_chat(said)):
-            return key
+        if not isinstance(said, list) or not said:
+            continue
+        if (key == "data" and _are_texts(said)) or _begins_chat(said):
+            exchange = {one["role"] for one in said_under_keys(row)}  # whose history it is
+            return None if {"user", "assistant"} <= exchange else key
     return None
 
 
@@ -40,10 +46,9 @@ def _begins_chat(said: list[Any]) -> bool:
     first = said[0]
     if isinstance(first, list):
         return len(first) == 2 and all(isinstance(side, str | None) for side in first)
-    if not isinstance(first, dict) or not is_chat(said):
+    if not isinstance(first, dict) or not is_chat(said) or chat_of_row(first) is not None:
         return False
-    speaks = any(isinstance(first.get(key), str) for key in ("role", "from", "speaker", "sender", "author"))
-    return speaks or any(key in first for key in ("is_user", "is_bot")) or bool(exchange_of(first))
+    return not _SPEAKERS.isdisjoint(map(plain, first)) or bool(exchange_of(first))
 
 
 def _are_texts(said: Any) -> bool:

@@ -23,10 +23,12 @@ def _read(row: Row) -> Conversation:
     if "contents" in row:
         return to_conversation(row, gemini_messages(row))
     prompt = row.get("chunkedPrompt", row.get("chunked_prompt"))
-    messages = read_messages(_turns(prompt["chunks"]))
+    chunks = prompt["chunks"]
     settings = row.get("runSettings", row.get("run_settings"))
-    model = text_fields(settings, "model") if isinstance(settings, Mapping) else {}
-    return to_conversation({**model, **row}, messages)
+    about = text_fields(settings, "model") if isinstance(settings, Mapping) else {}
+    if chunks and isinstance(chunks[-1], Mapping):
+        about |= text_fields(chunks[-1], "createTime")
+    return to_conversation({**about, **row}, read_messages(_turns(chunks)))
 
 
 def gemini_messages(row: Row) -> tuple[Message, ...]:

@@ -2,21 +2,20 @@
 and `system` where it has them; prompt and response, question and answer, and the like.
 """
 
-import re
 from typing import Any
 
+from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.chat_value import said_under_keys
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.logs.formats.preference_rows import history_of, side
 from collab_sdk.types import Conversation
 
-_CALLS = re.compile(r'\s*\{\s*"(?:messages|model|choices|object|contents|candidates|id|kwargs|args|inputs?)"\s*:')
-"""Logged requests and replies of an API, which nobody said."""
-
 
 def _matches(row: Row) -> bool:
-    sides = {one["role"]: one["content"] for one in said_under_keys(row)}
-    return _is_said(sides.get("user")) and _is_said(sides.get("assistant"))
+    said = {one["role"]: one["content"] for one in said_under_keys(row)}
+    sides = [said.get("user"), said.get("assistant")]
+    return all(isinstance(one, str) for one in sides) and not all(map(_is_object, sides))
 
 
 def _read(row: Row) -> Conversation:
@@ -24,8 +23,12 @@ def _read(row: Row) -> Conversation:
     return to_conversation(row, side(row, said, history_of(row)))
 
 
-def _is_said(value: Any) -> bool:
-    return isinstance(value, str) and not _CALLS.match(value)
+def _is_object(text: Any) -> bool:
+    """Whether it is an object as JSON text, such as the request or the reply of an API, which nobody said."""
+    try:
+        return text.lstrip().startswith("{") and isinstance(parse_json(text), dict)
+    except InputError:
+        return False
 
 
 INSTRUCTIONS = ConversationFormat(

@@ -9,23 +9,28 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.blocks import ROLES, plain, read_messages
-from collab_sdk.logs.formats.chat_value import in_order, written_value
+from collab_sdk.logs.formats.chat_value import CHAT_IDS, chat_of_row, id_of, in_order, written_value
 from collab_sdk.logs.formats.conversation_row import Row, to_conversation, with_alternatives
 from collab_sdk.logs.formats.event_rows import EventFormat
 from collab_sdk.logs.formats.message_tree import Node, read_tree
 from collab_sdk.logs.formats.times import time_of
 from collab_sdk.types import Conversation
 
-_CHATS = (
-    *("conversation_id", "thread_id", "chat_id", "session_id", "dialogue_id", "dialog_id", "message_tree_id"),
-    *("conversation_uuid", "chat_uuid", "conv_id", "conversation", "thread", "chat", "session", "dialogue"),
-    *("ticket_id", "case_id", "room_id", "interaction_id"),
+_FLAGS = ("is_user", "is_bot", "is_human", "is_from_user")
+_SPEAKERS = ("role", "sender", "speaker", "author", "from", "sender_type", "author_role", "message_type", *_FLAGS)
+_TEXTS = (
+    "content",
+    "text",
+    "message",
+    "parts",
+    "value",
+    "body",
+    "utterance",
+    "msg",
+    "message_text",
+    "message_content",
+    "mes",
 )
-_SPEAKERS = (
-    *("role", "sender", "speaker", "author", "from", "sender_type", "author_role", "message_type"),
-    *("is_user", "is_bot", "is_human", "is_from_user"),
-)
-_TEXTS = ("content", "text", "message", "parts", "value", "body", "utterance", "msg", "message_text", "message_content")
 _ORDERS = (
     *("index", "message_index", "turn_index", "position", "seq", "sequence", "order", "message_number", "turn_number"),
     *("turn", "turn_id", "step"),
@@ -41,28 +46,22 @@ def _matches(row: Row) -> bool:
     spelled = {plain(key): value for key, value in row.items()}
     if not any(spelled.get(key) is not None for key in _TEXTS):
         return False
-    if _chat(row) is not None:
+    if chat_of_row(row) is not None:
         inner = _inner(spelled)
         return inner is not None or any(isinstance(spelled.get(key), str | bool | int) for key in _SPEAKERS)
-    return any(isinstance(spelled.get(key), str) and plain(spelled[key]) in ROLES for key in _SPEAKERS)
-
-
-def _chat(row: Row) -> str | None:
-    spelled = {plain(key): value for key, value in row.items()}
-    found = next(
-        (spelled[key] for key in _CHATS if isinstance(spelled.get(key), str | int) and spelled[key] != ""), None
-    )
-    return None if found is None or isinstance(found, bool) else str(found)
+    named = any(isinstance(spelled.get(key), str) and plain(spelled[key]) in ROLES for key in _SPEAKERS)
+    return named or any(isinstance(spelled.get(key), bool) for key in _FLAGS)
 
 
 def _read(rows: Sequence[Row]) -> Conversation:
-    chat = _chat(rows[0])
+    chat = chat_of_row(rows[0])
     if chat is None:
         raise InputError(
             "one message a row, and no conversation_id, session_id or the like that tells of which chat; "
             "put each chat in a row, or an id in each"
         )
-    rows = list({to_json(row): row for row in rows}.values())  # a row that is exported twice is one
+    # A row that is exported twice is one; without an id of its own, it may have been said twice.
+    rows = list({to_json(row) if _own_id(row) else str(place): row for place, row in enumerate(rows)}.values())
     last = rows[-1]
     others: dict[int, Any] = {}
     if tree := _tree(rows):
@@ -83,7 +82,7 @@ def _message(row: Row) -> Mapping[str, Any]:
     spelled = {plain(key): value for key, value in row.items()}
     if (inner := _inner(spelled)) is not None:
         return inner
-    held = {key: value for key, value in row.items() if plain(key) not in ("id", *_CHATS)}
+    held = {key: value for key, value in row.items() if plain(key) not in ("id", *CHAT_IDS)}
     return {key: _unpacked(value) if plain(key) in (*_TEXTS, "tool_calls") else value for key, value in held.items()}
 
 
@@ -124,7 +123,7 @@ def _tree(rows: Sequence[Row]) -> list[Node]:
     """The rows as a tree, where each but one names the row that it answers."""
     nodes = []
     for row in rows:
-        own, parent = _own_id(row), _id_of(row, _PARENTS)
+        own, parent = _own_id(row), id_of(row, _PARENTS)
         if own is None:
             return []
         rank = row.get("rank")
@@ -137,13 +136,7 @@ def _tree(rows: Sequence[Row]) -> list[Node]:
 
 
 def _own_id(row: Row) -> str | None:
-    return _id_of(row, _OWN_IDS)
-
-
-def _id_of(row: Row, keys: Sequence[str]) -> str | None:
-    spelled = {plain(key): value for key, value in row.items()}
-    found = (spelled[key] for key in keys if isinstance(spelled.get(key), str | int | float))
-    return next((str(one) for one in found if one != "" and not isinstance(one, bool)), None)
+    return id_of(row, _OWN_IDS)
 
 
 MESSAGE_ROWS = EventFormat(
@@ -151,6 +144,6 @@ MESSAGE_ROWS = EventFormat(
     priority=170,
     known_by="role, content and conversation_id",
     matches=_matches,
-    chat=_chat,
+    chat=chat_of_row,
     read=_read,
 )

@@ -119,6 +119,8 @@ def side(row: Row, value: Any, history: tuple[Message, ...]) -> tuple[Message, .
     """A side as a whole conversation: messages, a single one in any spelling, or text, which may hold messages."""
     if isinstance(value, str):
         written = _written(value)
+        # Beside a prompt that is a transcript, it is the end of one.
+        value = value if transcript(row.get("prompt")) is None else value.strip()
         said = (Message(role="assistant", content=value),) if written is None else read_chat(written)
     elif isinstance(value, Mapping):
         said = message_of(value)

@@ -1,5 +1,5 @@
-"""Several responses to one request, compared: Arena's two conversations with a winner and the like, and lists of
-responses with scores or ranks, such as UltraFeedback's, Nectar's and those of Gemini's preference tuning.
+"""Several responses to one request, compared: Arena's two conversations with a winner and the like, ms-swift's chats
+with a rejected end, and lists of responses with scores or ranks, such as UltraFeedback's, Nectar's and Gemini's.
 """
 
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.chat_value import ASKED
+from collab_sdk.logs.formats.chat_value import ASKED, exchange, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, text_fields
 from collab_sdk.logs.formats.gemini import gemini_messages
 from collab_sdk.logs.formats.preference_rows import compared, history_of, side
@@ -22,6 +22,8 @@ _TWO = (
 )
 """Keys of two sides; of the last three pairs the first is always the better one."""
 _DECIDED = ("chosen_response", "response_chosen", "response_j")
+_REJECTED = ("rejected_messages", "rejected_response")
+"""Another end of the chat in `messages`, as ms-swift has it: whole, or the last response."""
 _LISTS = ("completions", "answers", "responses", "generations")
 _TEXTS = ("response", "answer", "completion", "text", "content", "output")
 _SCORES = ("overall_score", "score", "rating", "reward")
@@ -37,10 +39,12 @@ UNDECIDED = "rows that do not say which response is better: the first is read as
 
 
 def _matches(row: Row) -> bool:
-    return _two(row) is not None or _list(row) is not None
+    return _two(row) is not None or _has_other_end(row) or _list(row) is not None
 
 
 def _read(row: Row) -> Conversation:
+    if _has_other_end(row):
+        return _with_other_end(row)
     keys = _two(row)
     sides, models = _by_pair(row, keys) if keys else _by_score(row, row[_list(row) or ""])
     about = {
@@ -59,8 +63,20 @@ def _read(row: Row) -> Conversation:
         raise InputError(f"the responses {error.problem}" if whole[0] else error.problem) from None
 
 
+def _has_other_end(row: Row) -> bool:
+    return isinstance(row.get("messages"), list | str) and any(row.get(key) for key in _REJECTED)
+
+
+def _with_other_end(row: Row) -> Conversation:
+    chosen = read_chat(row["messages"])
+    said = max((place for place, message in enumerate(chosen) if message.role == "user"), default=-1) + 1
+    rejected = [side(row, row[key], chosen[:said]) for key in _REJECTED if row.get(key)]
+    return compared(row, chosen, rejected)
+
+
 def _two(row: Row) -> tuple[str, str] | None:
-    return next((keys for keys in _TWO if all(isinstance(row.get(key), str | list | Mapping) for key in keys)), None)
+    there = (keys for keys in _TWO if keys[0] in row and keys[1] in row)
+    return next((keys for keys in there if all(isinstance(row[key], str | list | Mapping) for key in keys)), None)
 
 
 def _by_pair(row: Row, keys: tuple[str, str]) -> tuple[list[Any], list[Any]]:
@@ -79,11 +95,7 @@ def _interleaved(row: Row, keys: tuple[str, str]) -> list[Any]:
     if not all(columns) or len(set(map(len, columns))) != 1:
         return []
     asked, *both = columns
-    return [[said for pair in zip(asked, answers, strict=True) for said in _exchange(*pair)] for answers in both]
-
-
-def _exchange(asked: Any, answered: Any) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": asked or ""}, {"role": "assistant", "content": answered or ""}]
+    return [[said for pair in zip(asked, answers, strict=True) for said in exchange(*pair)] for answers in both]
 
 
 def _texts(value: Any) -> list[Any]:
@@ -113,11 +125,9 @@ def _winner(row: Row) -> int | None:
 
 def _list(row: Row) -> str | None:
     """The key of responses, each with its text and score or each scored beside them, to a request of the row."""
-    if not any(row.get(key) for key in _PROMPTS):
-        return None
     for key in _LISTS:
         found = row.get(key)
-        if isinstance(found, list) and found:
+        if isinstance(found, list) and found and any(row.get(prompt) for prompt in _PROMPTS):
             if all(isinstance(one, Mapping) and _said(one) is not None for one in found):
                 return key
             if all(isinstance(one, str) for one in found) and _scores_beside(row, len(found)):

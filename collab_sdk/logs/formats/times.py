@@ -28,13 +28,13 @@ def seconds(value: Any) -> float:
 
 
 def last_time(row: Mapping[str, Any]) -> float | None:
-    """Unix seconds of the end of a chat: as the row says, its metadata, or its last message."""
+    """Unix seconds of the end of a chat: as the row says, its metadata, or its last message, which may come first."""
     messages = row.get("messages")
-    last = messages[-1] if isinstance(messages, Sequence) and messages else None
-    for said in (row, row.get("metadata"), last):
-        for value in _times(said):
-            if found := _plausible(value):
-                return found
+    ends = (messages[0], messages[-1]) if isinstance(messages, Sequence) and messages else ()
+    for said in ((row,), (row.get("metadata"),), ends):
+        times = [next(filter(None, map(_plausible, _times(one))), None) for one in said]
+        if found := [time for time in times if time]:
+            return max(found)
     return None
 
 
