@@ -11,8 +11,8 @@ from collab_sdk.logs import (
     ConversationFormat,
     format_of,
     in_order_of_calls,
-    repeated_prompt,
     message_of,
+    repeated_prompt,
     tools_of,
 )
 from collab_sdk.messages import REASONING

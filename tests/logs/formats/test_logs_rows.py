@@ -476,11 +476,11 @@ def test_gemini_contents_hold_calls_and_results(read_one):
         {"prompt": "Hi", "chosen": [REPLY], "rejected": [OTHER]},
         {"chosen": [USER, REPLY], "rejected": [USER, OTHER]},
         {"prompt": [USER], "chosen": [USER, REPLY], "rejected": [USER, OTHER]},
-        {"prompt": "Hi", "messages": [USER, REPLY], "chosen": [USER, REPLY], "rejected": [USER, OTHER]},  # UltraFeedback's
+        {"prompt": "Hi", "messages": [USER, REPLY], "chosen": [USER, REPLY], "rejected": [USER, OTHER]},
         {"prompt": json.dumps([USER]), "chosen": json.dumps([REPLY]), "rejected": json.dumps([OTHER])},
         {"prompt": str([USER]), "chosen": str([REPLY]), "rejected": str([OTHER])},
         {"chosen": json.dumps([USER, REPLY]), "rejected": json.dumps([USER, OTHER])},
-        {"instruction": "Hi", "input": "", "chosen": "Hello.", "rejected": "Yo"},  # LLaMA-Factory at 908cd68, Alpaca form
+        {"instruction": "Hi", "input": "", "chosen": "Hello.", "rejected": "Yo"},  # LLaMA-Factory at 908cd68
         {"conversations": [{"from": "human", "value": "Hi"}], "chosen": {"from": "gpt", "value": "Hello."},
          "rejected": {"from": "gpt", "value": "Yo"}},  # its data/dpo_en_demo.json at 3075df1
         {"system": "", "question": "Hi", "chosen": "Hello.", "rejected": "Yo"},  # Intel/orca_dpo_pairs
