@@ -1,12 +1,16 @@
 """Readers and writers of chat-log and preference formats."""
 
+from collab_sdk.logs.formats.blocks import message_of, read_messages, tools_of
 from collab_sdk.logs.formats.call_row import CallFormat
-from collab_sdk.logs.formats.conversation_row import ConversationFormat, read_tools
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, to_conversation, with_alternatives
+from collab_sdk.logs.formats.databases import DatabaseFormat
+from collab_sdk.logs.formats.event_rows import EventFormat
 from collab_sdk.logs.formats.preference_rows import repeated_prompt
 from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
-from collab_sdk.logs.formats.sharegpt import sharegpt_message
+from collab_sdk.logs.formats.sharegpt import sharegpt_messages
 from collab_sdk.logs.formats.tool_calls import arguments_object, called_function
 from collab_sdk.logs.log_rows import read_rows
+from collab_sdk.logs.notes import note
 from collab_sdk.logs.reader import LoggedConversations, count_conversations, read_conversations
 from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.store import ConversationStore, LoggedCall, Purge, StoredChat
@@ -21,6 +25,8 @@ __all__ = [
     "Catalogue",
     "ConversationFormat",
     "ConversationStore",
+    "DatabaseFormat",
+    "EventFormat",
     "LogFormat",
     "LoggedCall",
     "LoggedConversations",
@@ -37,10 +43,15 @@ __all__ = [
     "in_order_of_calls",
     "log_files",
     "log_format_names",
+    "message_of",
+    "note",
     "preference_format_names",
     "read_conversations",
+    "read_messages",
     "read_rows",
-    "read_tools",
     "repeated_prompt",
-    "sharegpt_message",
+    "sharegpt_messages",
+    "to_conversation",
+    "tools_of",
+    "with_alternatives",
 ]

@@ -6,8 +6,8 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.conversation_row import LAST, Row, read_messages
-from collab_sdk.logs.formats.langchain_message import any_message
+from collab_sdk.logs.formats.blocks import read_messages, tools_of
+from collab_sdk.logs.formats.conversation_row import LAST, Row
 from collab_sdk.logs.store import LoggedCall
 
 _PARAMETERS = (
@@ -45,7 +45,9 @@ def call_messages(values: Any) -> tuple[Mapping[str, Any], ...]:
     """OpenAI-style dicts of a history, or of replies, in any spelling that frameworks log. Raises InputError."""
     if isinstance(values, str | Mapping):
         values = [values]
-    return tuple(message.to_dict() for message in read_messages(values, any_message))
+    if isinstance(values, list):  # a prompt may be text alone
+        values = [{"role": "user", "content": value} if isinstance(value, str) else value for value in values]
+    return tuple(message.to_dict() for message in read_messages(values))
 
 
 def parameters(*sources: Any) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def objects(value: Any) -> list[Mapping[str, Any]]:
 
 
 def tool_list(value: Any) -> tuple[Mapping[str, Any], ...]:
-    return tuple(objects(value))
+    return tools_of(value)
 
 
 def unpacked(value: Any) -> Any:

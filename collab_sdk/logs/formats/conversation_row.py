@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.files import parse_json
+from collab_sdk.logs.formats.blocks import tools_of
 from collab_sdk.logs.formats.times import last_time
 from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
 from collab_sdk.types import Conversation, Goal
@@ -32,19 +32,6 @@ class ConversationFormat:
     read: Callable[[Row], Conversation]
 
 
-def read_messages(values: Any, read: Callable[[Any], Message]) -> tuple[Message, ...]:
-    """Messages from a list, `read` one by one. Raises InputError naming the message that is none."""
-    if not isinstance(values, list):
-        raise InputError(f"the messages must be a list, not {type(values).__name__}")
-    messages = []
-    for position, value in enumerate(values, start=1):
-        try:
-            messages.append(read(value))
-        except InputError as error:
-            raise InputError(f"message {position}: {error.problem}") from None
-    return tuple(messages)
-
-
 def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
     """The messages, with whatever the row says about them. Raises InputError for an empty one."""
     if not messages:
@@ -54,7 +41,7 @@ def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
         id=_id(row.get("id")),
         messages=link_tool_calls(messages),
         goal=_goal(row),
-        tools=read_tools(row.get("tools")),
+        tools=tools_of(row.get("tools") or row.get("functions")),
         metadata=metadata if isinstance(metadata, Mapping) else {},
         ended=last_time(row),
     )
@@ -120,22 +107,3 @@ def _goal(row: Row) -> Goal | None:
     text = goal if goal and goal.strip() else ""
     reference = reference if reference and reference.strip() else None
     return Goal(text=text, reference=reference) if text or reference else None
-
-
-def read_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
-    """Tools in OpenAI's form from a list, or its JSON text, as training files have it; also from bare definitions.
-
-    Raises InputError.
-    """
-    if isinstance(value, str) and value:
-        value = parse_json(value)
-    if not isinstance(value, list):
-        return ()
-    if not all(isinstance(tool, Mapping) for tool in value):
-        raise InputError("tools must be a list of objects")
-    return tuple({"type": "function", "function": tool} if _is_bare(tool) else tool for tool in value)
-
-
-def _is_bare(tool: Row) -> bool:
-    """Whether it is the definition alone, as LLaMA-Factory has it."""
-    return "function" not in tool and isinstance(tool.get("name"), str) and "parameters" in tool

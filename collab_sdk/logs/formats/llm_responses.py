@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.blocks import MEDIA
 from collab_sdk.logs.formats.conversation_row import check_answered, first_text, to_conversation
+from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message
 from collab_sdk.types import Conversation
 
@@ -85,5 +87,6 @@ def _exchange(row: sqlite3.Row, beside: dict[str, list[Any]], before: list[Messa
 
 def _text(text: Any, fragments: list[Any], *, attachments: int = 0) -> str:
     """The text behind the fragments it was sent with, and placeholders for attachments."""
+    note(MEDIA.format(kind="attachment"), attachments)
     pieces = [fragment["content"] for fragment in fragments] + [text] + ["[attachment]"] * attachments
     return "\n".join(piece for piece in pieces if isinstance(piece, str) and piece)

@@ -6,7 +6,9 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
+from collab_sdk.logs.formats.blocks import MEDIA
 from collab_sdk.logs.formats.conversation_row import check_answered, first_text, to_conversation, with_alternatives
+from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message
 from collab_sdk.types import Conversation
 
@@ -78,7 +80,9 @@ def _messages(database: sqlite3.Connection, row: sqlite3.Row | Mapping[str, Any]
     ]
     calls = [_call(part) for part in parts if part["type"] == "tool_call"]
     texts = [first_text(part.get("text")) or "" for part in parts if part["type"] == "text"]
-    texts += ["[attachment]" for part in parts if part["type"] == "attachment"]
+    attachments = sum(part["type"] == "attachment" for part in parts)
+    note(MEDIA.format(kind="attachment"), attachments)
+    texts += ["[attachment]"] * attachments
     text = "\n".join(text for text in texts if text)
     if not text and not calls:
         return results

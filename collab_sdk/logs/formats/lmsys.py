@@ -1,13 +1,12 @@
 """LMSYS-Chat-1M, `{"conversation_id", "model", "conversation": [{"role", "content"}]}`."""
 
+from collab_sdk.logs.formats.blocks import read_messages
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
-    read_messages,
     text_fields,
     to_conversation,
 )
-from collab_sdk.logs.formats.openai_messages import plain_message
 from collab_sdk.types import Conversation
 
 
@@ -16,7 +15,7 @@ def _matches(row: Row) -> bool:
 
 
 def _read(row: Row) -> Conversation:
-    messages = read_messages(row.get("conversation"), plain_message)
+    messages = read_messages(row.get("conversation"))
     kept = text_fields(row, "model", "language")
     return to_conversation({"id": row.get("conversation_id"), "metadata": kept}, messages)
 

@@ -9,14 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, read_messages, to_conversation
+from collab_sdk.logs.formats.blocks import read_messages
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.messages import Message, link_tool_calls
 from collab_sdk.types import Conversation
 
 SCHEMA = "collab/conversation/v1"
 _TURN = re.compile("[0-9]{1,9}")
-
-_ROLE_ALIASES = (("developer", "system"), ("function", "tool"))
 
 
 def _matches(row: Row) -> bool:
@@ -27,7 +26,7 @@ def _read(row: Row) -> Conversation:
     schema = row.get("schema")
     if isinstance(schema, str) and schema.startswith("collab/") and schema != SCHEMA:
         raise InputError(f"schema {schema!r} is not one this version reads as a chat; expected {SCHEMA}")
-    conversation = to_conversation(row, read_messages(row.get("messages"), openai_message))
+    conversation = to_conversation(row, read_messages(row.get("messages")))
     return replace(conversation, alternatives=_alternatives(row.get("alternatives")))
 
 
@@ -47,25 +46,7 @@ def _alternatives(value: Any) -> dict[int, tuple[tuple[Message, ...], ...]]:
 def _response(value: str | list[Any]) -> tuple[Message, ...]:
     if isinstance(value, str):
         return (Message(role="assistant", content=value),)
-    return link_tool_calls(read_messages(value, openai_message))
-
-
-def openai_message(value: Any) -> Message:
-    """A message from an OpenAI-style dict, older roles and calls included. Raises InputError."""
-    if not isinstance(value, Mapping):
-        return Message.of(value)  # which says what is wrong
-    message = dict(value)
-    for alias, role in _ROLE_ALIASES:
-        if message.get("role") == alias:
-            message["role"] = role
-    return Message.of(message)
-
-
-def plain_message(value: Any) -> Message:
-    """A message by its role and text alone. Raises InputError."""
-    if not isinstance(value, Mapping):
-        return openai_message(value)
-    return openai_message({"role": value.get("role"), "content": value.get("content")})
+    return link_tool_calls(read_messages(value))
 
 
 OPENAI_MESSAGES = ConversationFormat(name="openai", priority=20, known_by="messages", matches=_matches, read=_read)

@@ -8,9 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import CallFormat, mapping, objects, parameters, tool_list, unpacked
+from collab_sdk.logs.formats.blocks import read_messages, text_of_blocks
+from collab_sdk.logs.formats.call_row import (
+    CallFormat,
+    call_messages,
+    mapping,
+    objects,
+    parameters,
+    tool_list,
+    unpacked,
+)
 from collab_sdk.logs.formats.conversation_row import Row, first_text
-from collab_sdk.logs.formats.otel_message import otel_messages, otel_text
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.store import LoggedCall
 
@@ -45,14 +53,14 @@ def _read(span: Row) -> LoggedCall | None:
     ]
     if not all(ids):
         raise InputError("a span must have trace_id and span_id")
-    system = otel_text(unpacked(attributes.get("gen_ai.system_instructions")))
-    history = otel_messages(unpacked(attributes[_INPUT]))
+    system = text_of_blocks(unpacked(attributes.get("gen_ai.system_instructions")))
+    history = tuple(message.to_dict() for message in read_messages(unpacked(attributes[_INPUT])))
     settings = {key.removeprefix(_REQUEST): value for key, value in attributes.items() if key.startswith(_REQUEST)}
     return LoggedCall(
         run_id="/".join(str(one) for one in ids),
         conversation_id=first_text(attributes.get("gen_ai.conversation.id")),
         messages=((({"role": "system", "content": system},) if system else ()) + history),
-        replies=otel_messages(unpacked(attributes.get(_OUTPUT)) or []),
+        replies=call_messages(unpacked(attributes.get(_OUTPUT)) or []),
         source="import",
         model=first_text(attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model")),
         parameters=parameters(settings),

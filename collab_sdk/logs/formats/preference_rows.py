@@ -8,16 +8,15 @@ from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.blocks import message_of, read_messages
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
-    read_messages,
     text_fields,
     to_conversation,
     with_alternatives,
 )
-from collab_sdk.logs.formats.openai_messages import openai_message
-from collab_sdk.logs.formats.sharegpt import sharegpt_message
+from collab_sdk.logs.formats.sharegpt import read_sharegpt, sharegpt_messages
 from collab_sdk.messages import Message, link_tool_calls
 from collab_sdk.tool_calls import field_of
 from collab_sdk.types import Conversation
@@ -66,13 +65,13 @@ def _history(row: Row) -> tuple[Message, ...] | None:
     """The messages before the response; None if each side repeats them."""
     request = row.get("input")
     if isinstance(request, Mapping):
-        return read_messages(request.get("messages"), openai_message)
+        return read_messages(request.get("messages"))
     if isinstance(row.get("prompt"), list):
-        return read_messages(row["prompt"], openai_message)
+        return read_messages(row["prompt"])
     if "conversations" in row:
-        return read_messages(row["conversations"], sharegpt_message)
+        return read_sharegpt(row["conversations"])
     if isinstance(row.get("chosen"), Mapping):
-        return read_messages(row.get("messages"), openai_message)
+        return read_messages(row.get("messages"))
     if isinstance(row.get("chosen"), list):
         return None
     return (Message.of({"role": "user", "content": row.get("prompt")}),)
@@ -83,10 +82,10 @@ def _responses(value: Any) -> tuple[Message, ...]:
     if isinstance(value, str):
         return (Message(role="assistant", content=value),)
     if isinstance(value, Mapping):
-        return (sharegpt_message(value) if "from" in value else openai_message(value),)
+        return sharegpt_messages(value) if "from" in value else message_of(value)
     if not value:
         raise InputError("a response is missing")
-    return read_messages(value, openai_message)
+    return read_messages(value)
 
 
 def _tools(row: Row) -> Any:

@@ -1,20 +1,49 @@
 """The formats of chat logs by name, and which of them a row is in.
 
-Each is an entry point of `collab_sdk.log_formats` with the format's own name: a `ConversationFormat` or a `CallFormat`.
+Each is an entry point with the format's own name: of `collab_sdk.log_formats`, a `ConversationFormat`, a `CallFormat`
+or an `EventFormat`; of `collab_sdk.log_databases`, a `DatabaseFormat`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, cast
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.blocks import plain
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat
+from collab_sdk.logs.formats.databases import DatabaseFormat
+from collab_sdk.logs.formats.event_rows import EventFormat
 from collab_sdk.plugins import load, names
 
-LogFormat = ConversationFormat | CallFormat
+LogFormat = ConversationFormat | CallFormat | EventFormat
 
+DEEPEST = 4
+"""Lists or objects around a row, such as the pages of an API's answers."""
+_WRAPPERS = frozenset(
+    """data items item results result rows row records record conversations conversation chats chat threads thread
+    sessions session traces trace runs spans observations dialogs dialogues logs log entries list value values objects
+    documents hits _source source body payload export response generations calls requests""".split()
+)
+"""What lists of rows, and objects around a row, are called by those who wrap them, in the spelling of `plain`."""
 _KEYS_SHOWN = 10
+_NEAR = 3
+_WORD = re.compile(r"[\w.]+")
+_OUR_PREFIX = "collab/"
+_REPORT = "look at it with collab report"
+_OUR_CHATS = ("conversation", "preference")
+_OURS = {
+    "scored-turn": f"a turn that was scored: {_REPORT}",
+    "score": f"a score: {_REPORT}",
+    "evaluation": f"a conversation that was played: {_REPORT}",
+    "simulator-check": f"a check of the simulator: {_REPORT}",
+    "run": "what is known of a run: read the file that lies beside it",
+    "stored-chat": "a line of a list: read the store that it is of",
+    "decisions": "decisions about pairs: apply them with collab report --apply",
+    "calibration": "a calibration: hand it to --calibration",
+}
+"""By the schema of a row that is ours, and no chat."""
 
 
 def log_format_names() -> list[str]:
@@ -33,18 +62,71 @@ def log_formats() -> tuple[LogFormat, ...]:
     return tuple(sorted(formats, key=lambda format: (format.priority, format.name)))
 
 
+@cache
+def log_databases() -> tuple[DatabaseFormat, ...]:
+    return tuple(load("log_databases", name) for name in names("log_databases"))
+
+
 def is_row(value: Any) -> bool:
     """Whether some format takes this value for its own."""
     return _format_of(value) is not None
 
 
+class UnknownRowError(InputError):
+    """A row is of no known format."""
+
+
 def format_of(row: Any, forced: LogFormat | None = None) -> tuple[LogFormat, Mapping[str, Any]]:
-    """The format of a row, and the row. Raises InputError."""
+    """The format of a row, and the row. Raises UnknownRowError."""
     found = forced if isinstance(row, Mapping) and forced else _format_of(row)
     if found is None:
-        known = ", ".join(f"{known.name} ({known.known_by})" for known in log_formats())
-        raise InputError(f"no known chat format: found {_describe(row)}; known: {known}")
+        raise UnknownRowError(f"no known chat format: found {_describe(row)}; {_nearest(row)}")
     return found, row
+
+
+def entries(value: Any, forced: LogFormat | None = None) -> Iterator[tuple[LogFormat, Mapping[str, Any]]]:
+    """The rows in a value, each with its format: itself, a list of messages, or what lists and objects wrap.
+
+    Raises InputError where nothing in it is a row.
+    """
+    if ours := _ours(value):
+        raise UnknownRowError(ours)
+    found = list(_entries(value, forced, DEEPEST))
+    yield from found or [format_of(value, forced)]
+
+
+def _entries(value: Any, forced: LogFormat | None, deepest: int) -> Iterator[tuple[LogFormat, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        if known := forced or _format_of(value):
+            yield known, value
+        elif deepest:
+            yield from _wrapped(value, deepest)
+    elif isinstance(value, list) and deepest:
+        if _are_messages(value):
+            yield from _entries({"messages": value}, forced, 1)
+            return
+        for one in value:
+            yield from _entries(one, forced, deepest - 1)
+
+
+def _wrapped(value: Mapping[str, Any], deepest: int) -> Iterator[tuple[LogFormat, Mapping[str, Any]]]:
+    """What stands in the first of the lists that wrap rows, or of the objects, that holds any."""
+    for key, inner in value.items():
+        if plain(key) in _WRAPPERS and isinstance(inner, list | Mapping) and inner and not _are_messages(inner):
+            found = list(_entries(inner, None, deepest - 1))
+            if found:
+                yield from found
+                return
+
+
+def _are_messages(value: Any) -> bool:
+    """Whether it is a list of messages, and not of rows that hold one each."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value)
+        and _format_of(value[0]) is None
+    )
 
 
 def _format_of(value: Any) -> LogFormat | None:
@@ -59,3 +141,23 @@ def _describe(row: Any) -> str:
     keys = [repr(key[:40]) for key in row]
     more = ", ..." if len(keys) > _KEYS_SHOWN else ""
     return f"the keys {', '.join(keys[:_KEYS_SHOWN])}{more}" if keys else "no keys"
+
+
+def _ours(row: Any) -> str:
+    """What a row of a file that this package wrote is, if it is one and no chat."""
+    schema = row.get("schema") if isinstance(row, Mapping) else None
+    if not isinstance(schema, str) or not schema.startswith(_OUR_PREFIX):
+        return ""
+    kind = schema.removeprefix(_OUR_PREFIX).partition("/")[0]
+    if kind in _OUR_CHATS:
+        return ""
+    return f"no chat, but {_OURS.get(kind, f'a row of {schema[:60]}')}"
+
+
+def _nearest(row: Any) -> str:
+    """The formats that are known by keys like those of the row."""
+    keys = {plain(key) for key in row} if isinstance(row, Mapping) else set()
+    scored = [(len(keys & set(map(plain, _WORD.findall(format.known_by)))), format) for format in log_formats()]
+    most = max((score for score, _ in scored), default=0)
+    near = [f"{format.name} ({format.known_by})" for score, format in scored if score == most and most][:_NEAR]
+    return f"nearest: {', '.join(near)}" if near else "none of its keys is one that chats are known by"

@@ -5,16 +5,11 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, read_messages, to_conversation
+from collab_sdk.logs.formats.blocks import message_of
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.messages import Message
 from collab_sdk.types import Conversation
 
-_ROLES = {
-    "system": "system",
-    **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "model"), "assistant"),
-    **dict.fromkeys(("observation", "tool", "function"), "tool"),
-}
 _CALL = "function_call"
 
 
@@ -23,23 +18,31 @@ def _matches(row: Row) -> bool:
 
 
 def _read(row: Row) -> Conversation:
-    messages = read_messages(row.get("conversations"), sharegpt_message)
+    messages = read_sharegpt(row.get("conversations"))
     system = row.get("system")
     if isinstance(system, str) and system:
         messages = (Message(role="system", content=system), *messages)
     return to_conversation(row, messages)
 
 
-def sharegpt_message(value: Any) -> Message:
-    """A message from `{"from", "value"}`. Raises InputError."""
-    if not isinstance(value, Mapping):
-        raise InputError(f"a message must be an object with from and value, not {type(value).__name__}")
-    speaker, text = value.get("from"), value.get("value")
-    if speaker == _CALL:
-        return Message(role="assistant", content="", tool_calls=_calls(text))
-    if not (isinstance(speaker, str) and speaker in _ROLES):
-        raise InputError(f"unknown role {speaker!r}; expected one of {', '.join((*_ROLES, _CALL))}")
-    return Message.of({"role": _ROLES[speaker], "content": text})
+def read_sharegpt(values: Any) -> tuple[Message, ...]:
+    """Messages from a list of them. Raises InputError naming the one that is none."""
+    if not isinstance(values, list):
+        raise InputError(f"the messages must be a list, not {type(values).__name__}")
+    messages: list[Message] = []
+    for position, value in enumerate(values, start=1):
+        try:
+            messages += sharegpt_messages(value)
+        except InputError as error:
+            raise InputError(f"message {position}: {error.problem}") from None
+    return tuple(messages)
+
+
+def sharegpt_messages(value: Any) -> tuple[Message, ...]:
+    """The messages in `{"from", "value"}`. Raises InputError."""
+    if isinstance(value, Mapping) and value.get("from") == _CALL:
+        return (Message(role="assistant", content="", tool_calls=_calls(value.get("value"))),)
+    return message_of(value)
 
 
 def _calls(text: Any) -> tuple[Mapping[str, Any], ...]:

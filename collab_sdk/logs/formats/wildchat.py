@@ -1,13 +1,12 @@
 """WildChat-1M, `{"conversation_hash", "model", "conversation": [{"role", "content"}]}`."""
 
+from collab_sdk.logs.formats.blocks import read_messages
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
-    read_messages,
     text_fields,
     to_conversation,
 )
-from collab_sdk.logs.formats.openai_messages import plain_message
 from collab_sdk.types import Conversation
 
 
@@ -20,7 +19,7 @@ def _read(row: Row) -> Conversation:
 
     What tells who it was, addresses, headers and places, is left out of row and messages.
     """
-    messages = read_messages(row.get("conversation"), plain_message)
+    messages = read_messages(row.get("conversation"))
     kept = text_fields(row, "conversation_hash", "model", "timestamp", "language")
     return to_conversation({"metadata": kept}, messages)
 

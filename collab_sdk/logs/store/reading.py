@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from collab_sdk.logs.formats.blocks import read_messages
 from collab_sdk.logs.formats.conversation_row import with_alternatives
-from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES, openai_message
+from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES
 from collab_sdk.logs.store.call import IMPORTED, LoggedCall
 from collab_sdk.logs.store.messages import ancestry, as_object
 from collab_sdk.logs.store.rebuilding import Rebuilt, rebuild
@@ -79,7 +80,7 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> tuple[Conversation 
     if partial:
         metadata[PARTIAL_TURNS] = partial
     others = {
-        place: [link_tool_calls(map(openai_message, branch)) for branch in branches]
+        place: [link_tool_calls(read_messages(list(branch))) for branch in branches]
         for place, branches in rebuilt.alternatives.items()
     }
     return with_alternatives(replace(read, metadata=metadata), others), rebuilt

@@ -7,7 +7,14 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs import CallFormat, format_of, in_order_of_calls, read_tools, repeated_prompt, sharegpt_message
+from collab_sdk.logs import (
+    ConversationFormat,
+    format_of,
+    in_order_of_calls,
+    repeated_prompt,
+    sharegpt_messages,
+    tools_of,
+)
 from collab_sdk.messages import REASONING
 from collab_sdk.models import split_reasoning
 from collab_sdk.training import opening
@@ -84,8 +91,8 @@ def _logged(row: Row) -> Row:
             "no known training row: expected prompt with chosen and rejected, input with preferred_output, prompt with "
             f"completion, messages, or a logged chat; found {', '.join(map(repr, list(row)[:10])) or 'nothing'}"
         ) from None
-    if isinstance(found, CallFormat):
-        raise InputError("a logged call, of which several make a chat: collab logs import gathers them")
+    if not isinstance(found, ConversationFormat):
+        raise InputError("a part of a chat, such as a logged call: collab logs import gathers them")
     chat = found.read(row)
     messages = [message.to_dict() for message in chat.messages]
     while messages and messages[-1]["role"] != "assistant":
@@ -145,7 +152,7 @@ def _without_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping) and "from" in value:
-        return sharegpt_message(value).to_dict()
+        return sharegpt_messages(value)[0].to_dict()
     if not isinstance(value, Mapping) or not isinstance(value.get("role"), str):
         raise InputError("a message must be an object with role and content")
     content = value.get("content")
@@ -181,4 +188,4 @@ def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:
             raise InputError("tools are no JSON") from None
     if not isinstance(tools, list):
         raise InputError("tools must be a list of objects")
-    return read_tools(tools)
+    return tools_of(tools)

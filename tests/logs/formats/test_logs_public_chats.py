@@ -66,12 +66,12 @@ def test_what_a_taskmaster_speaker_says_in_a_row_is_one_message(tmp_path):
     [
         ({"conversation": 5}, "the messages must be a list, not int"),
         ({"conversation": ["x"]}, "message 1: a message must be an object with role and content, not str"),
-        ({"conversation": [{"role": "bot", "content": "x"}]}, "message 1: unknown role 'bot'"),
+        ({"conversation": [{"role": "narrator", "content": "x"}]}, "message 1: unknown role 'narrator'"),
         ({"conversation_hash": "h", "conversation": []}, "no messages"),
-        ({"utterances": None}, "the messages must be a list, not NoneType"),
-        ({"utterances": [5]}, "message 1: an utterance must be an object with speaker and text, not int"),
-        ({"utterances": [{"speaker": "BOT", "text": "x"}]}, "message 1: unknown speaker 'BOT'"),
-        ({"utterances": [{"speaker": "USER"}]}, "message 1: content must be a string"),
+        ({"utterances": None}, "the messages must be a list, not null"),
+        ({"utterances": [5]}, "message 1: a message must be an object with role and content, not int"),
+        ({"utterances": [{"speaker": "NARRATOR", "text": "x"}]}, "message 1: unknown role 'NARRATOR'"),
+        ({"utterances": [{"speaker": "USER"}]}, "message 1: no content"),
     ],
 )
 def test_a_bad_row_is_an_error_with_its_place(tmp_path, row, problem):
