@@ -206,7 +206,7 @@ def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tm
     else:
         in_order = in_order_of_calls if format not in ("openai", "together") else list
         assert written_as(chat.messages) == written_as(in_order((*pair.prompt, *chosen)))
-        assert chat.tools == pair.tools
+        assert chat.tools == (pair.tools if format != "axolotl" else ())
     # The other side answers the same history: of a turn that had begun, both hold what was done before.
     others = [deeds_as_written([*begun, *rejected])] if format not in ("kto", "sft") else []
     found = {turn: list(map(deeds_as_written, each)) for turn, each in chat.alternatives.items()}

@@ -19,8 +19,8 @@ def _cannot_hold(pair: PreferencePair) -> str | None:
     Where a template trims it, it is not found, and one bracket is learnt; a word that the template has before it is
     found too early.
     """
-    if pair.tools or any(message.tool_calls or message.role == "tool" for message in pair.prompt):
-        return "tools"
+    if any(message.tool_calls or message.role == "tool" for message in pair.prompt):
+        return "calls in the prompt"
     if problem := more_than_a_text(pair):
         return problem
     texts = [message.content for score in (pair.chosen, pair.rejected) for message in score.response]
@@ -29,4 +29,8 @@ def _cannot_hold(pair: PreferencePair) -> str | None:
     return "a response of one word" if any(text.isalnum() or text in _BEFORE for text in texts) else None
 
 
-AXOLOTL = PreferenceFormat(rows=_rows, cannot_hold=_cannot_hold)
+def _does_without(pair: PreferencePair) -> str | None:
+    return "tools" if pair.tools else None
+
+
+AXOLOTL = PreferenceFormat(rows=_rows, cannot_hold=_cannot_hold, does_without=_does_without)

@@ -34,6 +34,8 @@ class PreferenceFormat:
     cannot_hold: Callable[[PreferencePair], str | None] = _holds_all
     """What a pair has that rows of this kind have no place for, such as "calls in a response"; None if they hold all of
     it. A pair of which something would be lost is left out of the file, and counted."""
+    does_without: Callable[[PreferencePair], str | None] = _holds_all
+    """What rows of this kind do not say of a pair that they hold, such as "tools" that nobody called; counted too."""
     min_rows: int = 0
     """Fewer than that are refused by those who train on the file."""
     catalogue: str | None = None

@@ -157,8 +157,8 @@ CANNOT_HOLD = [
     ("fireworks", {"prompt": [*QUESTION, SYSTEM]}, "a system message that is not the first"),
     ("fireworks", {"prompt": [SYSTEM, *QUESTION]}, None),
     ("fireworks", {"tools": (TOOL,)}, None),
-    ("axolotl", {"prompt": QUESTION + TOOL_STEPS}, "tools"),
-    ("axolotl", {"tools": (TOOL,)}, "tools"),
+    ("axolotl", {"prompt": QUESTION + TOOL_STEPS}, "calls in the prompt"),
+    ("axolotl", {"tools": (TOOL,)}, None),
     ("axolotl", {"better": LOOKED_UP}, "calls in a response"),
     ("axolotl", {"worse": " It rains."}, "white space around a response"),
     ("axolotl", {"better": "It rains.\n"}, "white space around a response"),
@@ -192,6 +192,16 @@ def test_a_pair_that_a_format_cannot_hold_is_left_out_counted_and_a_refused_turn
     turns = [(row["refused"], row["written_to"]) for row in written(tmp_path / "p.turns.jsonl")]
     places = [{"file": "p.jsonl", "line": 1}, {"file": "p.jsonl", "line": 2}]
     assert turns == [(None, places[0]), (refused, None), (refused, None), (None, places[1])]
+
+
+def test_a_pair_of_which_a_format_does_not_show_the_tools_is_counted(tmp_path):
+    with ExportFiles(tmp_path / "p.jsonl", format="axolotl", eval_fraction=0.0) as files:
+        for one in (pair(), pair(tools=(TOOL,)), pair(tools=(TOOL,), better=LOOKED_UP)):
+            turn = Turn(index=one.turn, history=one.prompt, response=one.chosen.response)
+            scored = ScoredConversation(goal=Goal(text="g"), turns=(ScoredTurn(turn=turn, pair=one),))
+            files.write(Conversation(id=one.conversation_id, messages=one.prompt), scored)
+    assert (files.incomplete, files.left_out) == ({"tools": 1}, {"calls in a response": 1})
+    assert len(written(tmp_path / "p.jsonl")) == 2
 
 
 def test_a_trl_implicit_row_has_the_prompt_in_both_sides_and_no_margin_for_the_loss():
