@@ -6,13 +6,13 @@ Pairs that are made here are written as `export-prefs` writes them, loaded with 
 the trainers with each of the templates, which come with TRL. The text of the tokens is compared with how the model of
 the template writes a call. Nothing is downloaded: model and tokenizer are tiny and made on the spot.
 
-`text` is the same call with its arguments as JSON text, as model APIs have them, rendered by the template alone.
-`load` is what `load_dataset` makes of the rows. `DPO` reads `trl` rows, `implicit` is DPO with `trl-implicit` rows; KTO
-and SFT read `kto` and `sft` rows. All have a call in the prompt, one in a side, and calls with other arguments. The last
-columns are DPO again, with one pair: `two` calls at once, `beside` text, and `broken` arguments that are no JSON.
+`text` is what a template makes of a call whose arguments are JSON text, as model APIs have them. `load` tells whether
+`load_dataset` gives back what was written. `DPO` reads `trl` rows, and `implicit` is DPO with `trl-implicit` rows; KTO
+and SFT read `kto` and `sft` rows. They hold different calls, with their results, in prompts and in sides.
+`two` is DPO with two calls in one message, `beside` is DPO with a call that has text beside it.
 
-right: the call, and its result, stand there as the model writes them; twice: the arguments were encoded a second time;
-left out: the call, the text or the result is missing; error: the trainer or the template raised one.
+right: calls, results and texts stand there as the model of the template writes them; encoded twice: the arguments are a
+string of JSON; left out: a call, a result or a text is missing; error: the trainer or the template raises one.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from typing import Any
 
 from table import finish
 
-from collab_sdk.files import JsonlWriter
+from collab_sdk.files import JsonlWriter, parse_json
 from collab_sdk.logs import get_preference_format
 from collab_sdk.messages import as_messages
 from collab_sdk.types import MRScore, PreferencePair
@@ -86,7 +86,6 @@ PAIRS: Mapping[str, Sequence[tuple[Messages, Messages]]] = {
     ],
     "two": [(ASKED, [calling(call("call00002", name="look_up", arguments='{"guest": {"name": "Zoë"}}'), call())])],
     "beside": [(ASKED, [calling(call(), text="One moment.")])],
-    "broken": [(ASKED, [calling(call(arguments='{"item": "mo'))])],
 }
 
 
@@ -102,6 +101,7 @@ def exported(format: str, kind: str, path: Path) -> Path:
                 rejected=_score([{"role": "assistant", "content": "I cannot do that."}], 0.25),
                 tools=TOOLS,
             )
+            assert get_preference_format(format).cannot_hold(pair) is None
             for row in get_preference_format(format).rows(pair):
                 out.write(row)
     return path
@@ -111,11 +111,11 @@ def _score(response: Messages, value: float) -> MRScore:
     return MRScore(response=as_messages(response), futures=(), value=value, stderr=None)
 
 
-def judged(texts: Sequence[str], template: str, *, needed: Mapping[str, int]) -> str:
+def judged(texts: Sequence[str], needed: Mapping[str, int]) -> str:
     """What became of the calls; `needed` tells how often each text must be there, the rendered call among them."""
     whole = "".join(texts)
     if any(mark in whole for mark in ENCODED_TWICE):
-        return "twice"
+        return "encoded twice"
     return "right" if all(whole.count(text) >= times for text, times in needed.items()) else "left out"
 
 
@@ -146,7 +146,7 @@ def trained(trainer: str, format: str, kind: str, template: str, tokenizer: Any,
         print(f"{template} {trainer} {format} {kind}: {type(error).__name__}: {error}"[:160], file=sys.stderr)
         return "error"
     texts = [tokenizer.decode(ids) for row in made.train_dataset for ids in _learnt(row)]
-    return judged(texts, template, needed=_needed(kind, template))
+    return judged(texts, _needed(kind, template))
 
 
 def _learnt(row: Mapping[str, Any]) -> Iterator[Sequence[int]]:
@@ -162,14 +162,12 @@ def _needed(kind: str, template: str) -> Mapping[str, int]:
         return {RIGHT[template]: 3, "ORDERED 2": 2, "A regular.": 1, "Zoë": 1, "on their way": 2}
     if kind == "two":
         return {RIGHT[template]: 1, "Zoë": 1}
-    return {RIGHT[template]: 1, "One moment.": 1} if kind == "beside" else {'{"item": "mo': 1}
+    return {RIGHT[template]: 1, "One moment.": 1}
 
 
 def loaded(folder: Path) -> str:
     """Whether load_dataset gives back the rows that were written."""
     from datasets import load_dataset
-
-    from collab_sdk.files import parse_json
 
     for _, format in FORMATS.values():
         path = exported(format, "a call", folder / f"{format}.jsonl")
@@ -185,7 +183,7 @@ def as_text(template: str, tokenizer: Any) -> str:
         text = tokenizer.apply_chat_template([*ORDERED, *ASKED], tools=list(TOOLS), tokenize=False)
     except Exception:  # whatever a template raises is what this measures
         return "error"
-    return judged([text], template, needed={RIGHT[template]: 1, "ORDERED 2": 1})
+    return judged([text], {RIGHT[template]: 1, "ORDERED 2": 1})
 
 
 def main() -> None:
@@ -211,7 +209,7 @@ def main() -> None:
             row = {"template": template, "text": as_text(template, tokenizer), "load": load}
             for column, (trainer, format) in FORMATS.items():
                 row[column] = trained(trainer, format, "a call", template, tokenizer, folder)
-            for kind in ("two", "beside", "broken"):
+            for kind in ("two", "beside"):
                 row[kind] = trained("DPO", "trl", kind, template, tokenizer, folder)
             rows.append(row)
     versions = {module.__name__: module.__version__ for module in (datasets, transformers, trl)}

@@ -1,7 +1,10 @@
 """Every preference format in the hands of those who train on it."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -22,6 +25,7 @@ from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
+ROOT = Path(__file__).parents[3]
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
 PROMPTS = [
@@ -339,8 +343,8 @@ def test_too_few_rows_for_fireworks_are_warned_of(tmp_path):
         export(tmp_path, "fireworks", pairs=4)  # one has calls in its prompt
 
 
-# TRL 1.16 (data_utils.py, the trainers' `_prepare_dataset`): sides are lists of messages, an implicit prompt is what both
-# begin with, tools are parsed from text; chat templates take arguments that are objects, within 64 bits.
+# TRL 1.16 (data_utils.py, the trainers' `_prepare_dataset`): sides are lists of messages, an implicit prompt is what
+# both begin with, tools are parsed from text; chat templates take arguments that are objects.
 
 
 def assert_taken_by_trl(row: dict) -> None:
@@ -368,13 +372,26 @@ def assert_taken_by_trl(row: dict) -> None:
     assert isinstance(json.loads(row.get("tools", "[]")), list)
 
 
+@pytest.mark.slow
+def test_the_table_in_the_docs_is_what_trl_makes_of_calls(tmp_path):
+    """By its own templates, of rows that `load_dataset` read."""
+    command = [sys.executable, ROOT / "benchmarks" / "rendered_rows.py", "--json", tmp_path / "table.json"]
+    done = subprocess.run(command, env=os.environ | {"HF_HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert rows[0]["text"] == "encoded twice"
+    lines = [" | ".join([f"`{row.pop('template')}`", *row.values()]) for row in rows]
+    docs = (ROOT / "docs" / "formats.md").read_text()
+    assert "\n".join(f"| {line} |" for line in lines) in docs
+
+
 # All
 
 RULES = {
     "axolotl": lambda row: [assert_learnt_by_axolotl(row, trims=trims) for trims in (False, True)],
     "llama-factory": lambda row: converted(row, LLAMA_FACTORY_INFO),
     **{format: partial(assert_taken_by_a_service, format=format) for format in SERVICES},
-    **{format: assert_taken_by_trl for format in ("trl", "trl-implicit", "kto", "sft", "ultrafeedback")},
+    **dict.fromkeys(("trl", "trl-implicit", "kto", "sft", "ultrafeedback"), assert_taken_by_trl),
 }
 
 
