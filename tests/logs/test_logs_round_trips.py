@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.fakes import says
 from support.wild_pairs import wild_pairs
 
-from collab_sdk.errors import UnknownNameError
+from collab_sdk.errors import InputError, UnknownNameError
 from collab_sdk.files import JsonlWriter, parse_json, to_json
 from collab_sdk.logs import (
     CHAT_WRITERS,
@@ -182,11 +182,35 @@ def deeds_as_written(messages):
 
 
 def arguments_of(call):
-    return json.dumps(parse_json(call.arguments or "{}") if call.parsed is not None else in_utf_8(call.arguments))
+    try:
+        return json.dumps(parse_json(call.arguments or "{}"))
+    except InputError:
+        return in_utf_8(call.arguments)
 
 
 def in_utf_8(text):
     return parse_json(to_json(text))
+
+
+def said_and_done(messages):
+    """Texts and calls in their order, whether or not they were in one message."""
+    for message in messages:
+        if message.content or not message.calls:
+            yield message.role, in_utf_8(message.content)
+        yield from ((call.name, arguments_of(call)) for call in message.calls)
+
+
+@settings(max_examples=60)
+@given(pair=wild_pairs())
+@pytest.mark.parametrize("name", CHAT_WRITERS)
+def test_chats_with_wild_calls_come_back_from_every_format(name, pair, tmp_path_factory):
+    chat = Conversation(id="x", messages=(*pair.prompt, *pair.chosen.response), tools=pair.tools)
+    [again] = written_and_read(tmp_path_factory.mktemp("wild"), [get_chat_writer(name)(chat)], on_error=print)
+    if name == "sharegpt":  # where a turn is text or calls, and results follow in the order of their calls
+        assert list(said_and_done(again.messages)) == list(said_and_done(in_order_of_calls(chat.messages)))
+    else:
+        assert written_as(again.messages) == written_as(chat.messages)
+    assert again.tools == chat.tools
 
 
 @settings(max_examples=100)

@@ -95,7 +95,7 @@ def _definition(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the tool is, without OpenAI's wrapping; some templates fail where a tool without parameters names none."""
     function = tool["function"]
     parameters = function.get("parameters")
-    schema = {"type": "object", "properties": {}} | (parameters if isinstance(parameters, Mapping) else {})
+    schema = {"type": "object", "properties": {}, **(parameters if isinstance(parameters, Mapping) else {})}
     return {**function, "parameters": schema}
 
 
