@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import dropwhile, islice
 from typing import Any
 
 from collab_sdk.logs.store.tree import StoredCall, Tree
@@ -69,9 +70,10 @@ def _asked(tree: Tree, message: int | None) -> bytes | None:
 
 
 def _above_answer(tree: Tree, message: int | None) -> int | None:
-    """What stands above the assistant's last message, from a message up."""
-    answer = next((each for each in tree.upward(message) if each.body.get("role") == "assistant"), None)
-    return None if answer is None else tree.parents[answer.id]
+    """What stands above the assistant's last message, from a message up; nothing where that begins a window."""
+    above = dropwhile(lambda each: each.body.get("role") != "assistant", tree.upward(message))
+    before = next(islice(above, 1, None), None)
+    return None if before is None or before.body.get("role") == "assistant" else before.id
 
 
 def _keys(answered: tuple[bytes | None, bytes] | None) -> tuple[Any, ...]:
