@@ -106,11 +106,18 @@ def read_messages(values: Any) -> tuple[Message, ...]:
     if not isinstance(values, list):
         raise InputError(f"the messages must be a list, not {_type_of(values)}")
     messages: list[Message] = []
+    thoughts: list[str] = []
     for position, value in enumerate(values, start=1):
+        if _is_item(value) and _kind(value) == "reasoning":  # of what the assistant says or calls next
+            thoughts += _thoughts(value)
+            continue
         try:
             found = message_of(value)
         except InputError as error:
             raise InputError(f"message {position}: {error.problem}") from None
+        if thoughts and found and found[0].role == "assistant":
+            found = (replace(found[0], reasoning="\n".join(filter(None, [*thoughts, found[0].reasoning]))), *found[1:])
+        thoughts = []
         if _is_item(value) and found and messages and _go_on(messages[-1], found[0]):
             messages[-1] = _joined(messages[-1], found[0])
             found = found[1:]

@@ -107,7 +107,7 @@ def test_of_a_dump_only_model_calls_with_a_reply_count_and_what_is_missing_is_sa
     notes = Counter()
     runs = {
         "runs": [
-            run("root", history, lc("AIMessage", "x"), run_type="chain"),
+            run("root", history, lc("AIMessage", "x"), run_type="chain", trace_id="good"),
             internal,
             run("failed", history, outputs=None, error="RateLimitError: slow down\nTraceback ..."),
             run("good", history, lc("AIMessage", "hello")),
