@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -13,15 +14,17 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import is_sqlite, parse_json
 from collab_sdk.logs.formats.call_row import NO_CALL, CallFormat
-from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered, reported
 from collab_sdk.logs.formats.databases import opened, tables_of
 from collab_sdk.logs.formats.event_rows import EventFormat, GatheredEvents
 from collab_sdk.logs.formats.gathered_calls import GatheredCalls
 from collab_sdk.logs.formats.registry import LogFormat, entries, get_log_format, log_databases
 from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.notes import noted, noting
-from collab_sdk.logs.sources import log_files
+from collab_sdk.logs.snapshots import SNAPSHOTS, identity, longest_snapshots
+from collab_sdk.logs.sources import NotALogError, log_files
 from collab_sdk.logs.store.store_log import count_store, is_store, read_store
+from collab_sdk.logs.unread import Unread
 from collab_sdk.models.reasoning import conversation_without_reasoning
 from collab_sdk.types import Conversation
 
@@ -63,8 +66,9 @@ def read_conversations(
     gets one made from its messages. Conversations that are logged call by call come last, when all calls are known.
     """
     forced = get_log_format(format) if format else None
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
     files = log_files(paths)
-    read = _read(files, forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
+    read = _read(paths, files, forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
     return LoggedConversations(files, read)
 
 
@@ -93,12 +97,20 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
 
 
 def _read(
-    files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str], unanswered: bool
+    paths: Iterable[object],
+    files: Iterable[str],
+    forced: LogFormat | None,
+    report: Report,
+    notes: Counter[str],
+    unanswered: bool,
 ) -> Generator[Conversation, None, None]:
-    ids = _Ids()
-    for where, conversation in _found(files, forced, report, notes):
+    ids = _Ids(longest_snapshots(files, forced))
+    for where, conversation in _found(paths, files, forced, report, notes):
         try:
             _check_length(conversation)
+            if ids.is_older_snapshot(conversation):
+                notes[SNAPSHOTS] += 1
+                continue
             conversation = conversation_without_reasoning(conversation)
             if not unanswered:
                 check_answered(conversation)
@@ -114,31 +126,31 @@ def _read(
 
 
 def _found(
-    files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str]
+    paths: Iterable[object], files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str]
 ) -> Iterator[tuple[str, Conversation]]:
     """Every conversation with its place, before anything is known of the others."""
+    unread = Unread(paths, report, notes)
     with closing(GatheredCalls()) as calls, closing(GatheredEvents()) as events:
         for file in files:
             if is_sqlite(file):
-                yield from ((file, conversation) for conversation in noted(_read_sqlite(file, report, notes), notes))
+                for conversation in noted(_read_sqlite(file, unread.error, notes), notes):
+                    unread.chat(file)
+                    yield file, conversation
                 continue
-            for where, text in read_rows(file, report):
-                for place, found, row in _entries(text, where, forced, report):
-                    try:
-                        with noting(notes):
-                            if isinstance(found, CallFormat):
-                                _gather(calls, found, row, place, report, notes)
-                                continue
-                            if isinstance(found, EventFormat):
-                                events.add(found, row, where=place)
-                                continue
-                            conversation = found.read(row)
-                    except InputError as error:
-                        report(InputError(error.problem, where=place))
-                    except RecursionError:
-                        report(InputError("JSON nested too deeply", where=place))
-                    else:
-                        yield place, conversation
+            for where, text in read_rows(file, unread.error):
+                for place, found, row in _entries(text, where, forced, unread.error):
+                    unread.chat(place)
+                    read: Conversation | None = None
+                    with noting(notes), reported(found.name, place, report):
+                        if isinstance(found, CallFormat):
+                            _gather(calls, found, row, place, report, notes)
+                        elif isinstance(found, EventFormat):
+                            events.add(found, row, where=place)
+                        else:
+                            read = found.read(row)
+                    if read:
+                        yield place, read
+        unread.close()
         yield from events.conversations(report, notes)
         for conversation in noted(calls.conversations(report, notes), notes):
             yield conversation.id, conversation
@@ -151,7 +163,7 @@ def _entries(
     try:
         found = list(entries(parse_json(text), forced))
     except InputError as error:
-        report(InputError(error.problem, where=where))
+        report(type(error)(error.problem, where=where))
     except RecursionError:
         report(InputError("JSON nested too deeply", where=where))
     else:
@@ -170,7 +182,7 @@ def _read_sqlite(file: str, report: Report, notes: Counter[str]) -> Iterator[Con
             known = next((format for format in log_databases() if format.matches(tables)), None)
             if known is None:
                 names = ", ".join(f"{format.name} ({format.known_by})" for format in log_databases())
-                raise InputError(
+                raise NotALogError(
                     f"an SQLite database, but no chat log: expected a conversation store, or {names}", where=file
                 )
             yield from known.read(database, file, report)
@@ -186,13 +198,11 @@ def _gather(
     wrapped = found.unwrapped(row)
     for number, entry in enumerate(wrapped, start=1):
         place = where if len(wrapped) == 1 else f"{where}, entry {number}"
-        try:
+        with reported(found.name, place, report):
             if call := found.read(entry):
                 calls.add(call, where=place)
             else:
                 notes[NO_CALL] += 1
-        except InputError as error:
-            report(InputError(error.problem, where=place))
 
 
 def _check_length(conversation: Conversation) -> None:
@@ -223,8 +233,18 @@ def _ignore(error: InputError) -> None:
 class _Ids:
     """Sees to it that no two conversations share an id, as ids key the cache and the train/eval split."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: Mapping[int, int]) -> None:
         self._uses: Counter[str] = Counter()
+        self._longest = dict(longest)
+
+    def is_older_snapshot(self, conversation: Conversation) -> bool:
+        """Whether a longer snapshot of the same chat has come or is to come."""
+        chat = identity(conversation)
+        longest = self._longest.get(chat, 0) if conversation.id else 0
+        if longest and len(conversation.messages) >= longest:
+            self._longest[chat] = sys.maxsize  # those that are no longer come too late
+            return False
+        return len(conversation.messages) < longest
 
     def claim(self, conversation: Conversation) -> Conversation:
         """The conversation under an id of its own. Raises InputError if its row names one that is taken."""

@@ -21,7 +21,8 @@ ROLES = {
     **dict.fromkeys(("system", "developer", "instructions", "system_prompt"), "system"),
     **dict.fromkeys(("user", "human", "customer", "client", "prompter", "visitor", "guest", "end_user"), "user"),
     **dict.fromkeys(("assistant", "ai", "gpt", "model", "bot", "agent", "chatbot", "chatgpt", "claude"), "assistant"),
-    **dict.fromkeys(("bing", "bard", "gemini", "llm", "copilot", "function_call"), "assistant"),
+    **dict.fromkeys(("bing", "bard", "gemini", "llm", "copilot"), "assistant"),
+    **dict.fromkeys(("function_call", "tool_call", "tool_calls"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "tool_result", "tool_response", "ipython"), "tool"),
 }
 """The roles of messages by the names that they have in logs, in the spelling of `plain`."""
@@ -45,8 +46,23 @@ _CALLS = (
     *("tool_use", "tool_call", "function_call", "tool_invocation", "dynamic_tool"),
     *("server_tool_use", "mcp_tool_use", "custom_tool_call", "local_shell_call", "server_tool_call"),
 )
+_HOSTED = ("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call")
+"""Calls of tools that the provider runs itself; the result is in the call, or is not logged."""
+_CALL_ROLES = ("function_call", "tool_call", "tool_calls")
+"""Speakers whose text is a call, as JSON."""
 _RESULTS = ("tool_result", "tool_response", "function_response", "tool_call_response", "server_tool_call_response")
-_HARMLESS = ("step_start", "cache_point", "cache_control", "source_url", "source_document", "token_budget", "citations")
+_DONE = ("output-available", "result", "output-error")
+"""States of the AI SDK's calls that have a result, be it empty."""
+_HARMLESS = (
+    "step_start",
+    "mcp_list_tools",
+    "cache_point",
+    "cache_control",
+    "source_url",
+    "source_document",
+    "token_budget",
+    "citations",
+)
 """Blocks that say nothing of what was said or done."""
 _MEDIA = ("image", "audio", "video", "file", "document", "attachment")
 _BARE = {
@@ -68,6 +84,9 @@ _BARE = {
 }
 """What a block without a type holds, by its only key: Gemini's and Bedrock's spelling."""
 _KIND = re.compile(r"[a-z0-9_.]{1,40}")
+_MARK = re.compile("\u3010[^\u3010\u3011]{1,200}\u3011")
+"""What a provider puts into a text for a citation."""
+_BLOCKS_AS_TEXT = re.compile(r'\s*\[\s*\{[^{}\[\]]*"type"')
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _AFFIX = re.compile(r"^(?:input|output)_|_url$")
 
@@ -92,8 +111,9 @@ def role_of(name: Any) -> str:
     try:
         return ROLES[spelled]
     except KeyError:
-        known = ", ".join(ROLES)
-        raise InputError(f"unknown role {_shown(name)}; expected one of {known}") from None
+        raise InputError(
+            f"unknown role {_shown(name)}; expected system, user, assistant, tool or a common name for one of them"
+        ) from None
 
 
 def read_messages(values: Any) -> tuple[Message, ...]:
@@ -106,19 +126,12 @@ def read_messages(values: Any) -> tuple[Message, ...]:
     if not isinstance(values, list):
         raise InputError(f"the messages must be a list, not {_type_of(values)}")
     messages: list[Message] = []
-    thoughts: list[str] = []
     for position, value in enumerate(values, start=1):
-        if _is_item(value) and _kind(value) == "reasoning":  # of what the assistant says or calls next
-            thoughts += _thoughts(value)
-            continue
         try:
             found = message_of(value)
         except InputError as error:
             raise InputError(f"message {position}: {error.problem}") from None
-        if thoughts and found and found[0].role == "assistant":
-            found = (replace(found[0], reasoning="\n".join(filter(None, [*thoughts, found[0].reasoning]))), *found[1:])
-        thoughts = []
-        if _is_item(value) and found and messages and _go_on(messages[-1], found[0]):
+        if found and messages and _go_on(messages[-1], found[0], is_item=_is_item(value)):
             messages[-1] = _joined(messages[-1], found[0])
             found = found[1:]
         messages += found
@@ -140,8 +153,11 @@ def message_of(value: Any, *, role: Any = None) -> tuple[Message, ...]:
     if _is_item(value):
         return _messages("tool" if _kind(value) in _RESULTS or _is_output(value) else "assistant", [value], {})
     value = _fields(value)
-    speaker = role_of(_named(value, _ROLE_KEYS) if role is None else role)
-    return _messages(speaker, _content(value), value)
+    given = _named(value, _ROLE_KEYS) if role is None else role
+    speaker, content = role_of(given), _content(value)
+    if plain(given) in _CALL_ROLES and (calls := _calls_in_text(content)):
+        return (Message(role="assistant", content="", tool_calls=calls),)
+    return _messages(speaker, content, value)
 
 
 def text_of_blocks(content: Any) -> str:
@@ -276,14 +292,19 @@ class _Blocks:
             note(UNKNOWN.format(kind=kind if _KIND.fullmatch(kind) else "that has no name"))
 
     def _say(self, block: Mapping[str, Any], kind: str) -> None:
-        text = next((block[key] for key in ("text", "content", "refusal", "value") if block.get(key) is not None), "")
-        if isinstance(text, Mapping):  # Assistants: {"value", "annotations"}
-            text = text.get("value")
+        said = _first(block, "text", "content", "refusal", "value")
+        holder = said if isinstance(said, Mapping) else block  # Assistants: {"value", "annotations"}
+        text = said.get("value") if isinstance(said, Mapping) else said
         if not isinstance(text, str):
             note(UNKNOWN.format(kind="text that is no text"))
             return
         if kind == "refusal":
             note(REFUSALS)
+        noted = holder.get("annotations")
+        for one in noted if isinstance(noted, list) else ():
+            mark = one.get("text") if isinstance(one, Mapping) else None
+            if isinstance(mark, str) and _MARK.fullmatch(mark):
+                text = text.replace(mark, "")
         self.texts.append(text)
 
     def _show(self, block: Mapping[str, Any], medium: str) -> None:
@@ -315,8 +336,11 @@ class _Blocks:
         text = arguments if isinstance(arguments, str) else to_json(arguments or {})
         self.calls.append({"id": _id(call_id), "type": "function", "function": {"name": name, "arguments": text}})
         # The AI SDK's parts and the provider's own tools have the result in the call.
-        result = _first(inner, "output", "result", "results", "errorText", "error")
-        if result is not None or str(inner.get("state")) in ("output-available", "result", "output-error"):
+        result = _first(inner, "output", "outputs", "result", "results", "errorText", "error")
+        if kind == "image_generation_call" and result is not None:
+            note(MEDIA.format(kind="image"))
+            result = "[image]"
+        if result is not None or kind in _HOSTED or str(inner.get("state")) in _DONE:
             self._answer(_id(call_id), name, result)
 
     def _result(self, block: Mapping[str, Any]) -> None:
@@ -347,7 +371,11 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
     if role == "tool" and not (isinstance(content, list) and any(_is_result(block) for block in content)):
         call_id = _id(_first(fields, "tool_call_id", "toolCallId", "tool_use_id", "call_id"))
         return (Message(role="tool", content=result_text(content), name=_name(fields), tool_call_id=call_id),)
+    if isinstance(content, int | float):
+        raise InputError(f"content must be a string or a list of parts, not {_type_of(content)}")
     blocks = _Blocks()
+    if isinstance(content, str):
+        content = _unpacked(content)
     if isinstance(content, str):
         blocks.texts.append(content)
     elif content is not None:
@@ -371,16 +399,18 @@ def _assistant(blocks: _Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...
     if isinstance(refusal, str) and refusal and not blocks.text():
         note(REFUSALS)
         blocks.texts.append(refusal)
-    known = {call.get("id") for message in blocks.done for call in message.tool_calls}
-    known |= {call.get("id") for call in blocks.calls}
-    blocks.calls += [call for call in _beside(fields) if call["id"] not in known or not call["id"]]
+    done = {call.get("id") for message in blocks.done for call in message.tool_calls}
+    beside = [call for call in _beside(fields) if not call["id"] or call["id"] not in done]
+    named = {call["id"] for call in beside}
+    # LangChain logs calls among the content, too, where their arguments may be missing.
+    blocks.calls = [*(call for call in blocks.calls if call["id"] not in named), *beside]
     thoughts = reasoning_of(fields) or next(
         (fields[key] for key in _THOUGHT_KEYS if isinstance(fields.get(key), str)), ""
     )
     text, calls, reasoning = blocks.text(), list(blocks.calls), "\n".join(filter(None, [thoughts, *blocks.reasoning]))
     if blocks.done and not text.strip() and not calls:
         return tuple(blocks.done)
-    if not text and not calls:
+    if not text and not calls and not reasoning:
         note(SILENT)
     last = Message(
         role="assistant",
@@ -432,21 +462,46 @@ def _fields(value: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(value.get("data"), Mapping) and "role" not in value:
         inner = value["data"]
         return {**inner, "role": inner.get("role", value.get("type"))}
+    inner = value.get("message")
+    if isinstance(inner, Mapping) and "role" not in value and ("role" in inner or "author" in inner):
+        return _fields(inner)
     author = value.get("author")
     if isinstance(author, Mapping) and "role" in author:
         return {**value, "role": author["role"]}
     return value
 
 
+def _calls_in_text(content: Any) -> tuple[Mapping[str, Any], ...]:
+    """The calls that a text holds as JSON: one `{"name", "arguments"}`, or a list of them."""
+    try:
+        value = parse_json(content) if isinstance(content, str) else content
+    except InputError:
+        return ()
+    values = value if isinstance(value, list) else [value]
+    return tool_calls_in({"tool_calls": [call for one in values if (call := _call_beside(one))]})
+
+
 def _content(value: Mapping[str, Any]) -> Any:
+    parts = value.get("parts")
+    if isinstance(parts, list) and parts and isinstance(parts[0], Mapping):  # the AI SDK has the text beside them
+        return parts
     content = _named(value, _CONTENT_KEYS)
     if content is None and not any(plain(key) in (*_CONTENT_KEYS, *_INSTEAD) for key in value):
         raise InputError("no content: expected text or a list of parts")
     if isinstance(content, Mapping) and isinstance(content.get("parts"), list):
         return content["parts"]
-    if isinstance(content, int | float | bool):
-        raise InputError(f"content must be a string or a list of parts, not {_type_of(content)}")
     return content
+
+
+def _unpacked(text: str) -> Any:
+    """The blocks of a content that was logged as their JSON text, as in a column; any other text as it is."""
+    if not _BLOCKS_AS_TEXT.match(text):
+        return text
+    try:
+        value = parse_json(text)
+    except InputError:
+        return text
+    return value if value and all(_is_block(one) and "type" in one for one in value) else text
 
 
 def _named(value: Mapping[str, Any], names: Iterable[str]) -> Any:
@@ -472,7 +527,7 @@ def _is_block(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
     kind = _kind(value)
-    known = kind in (*_TEXT, *_REASONING, *_CALLS, *_RESULTS) or bool(_medium(value, kind))
+    known = kind in ("json", *_TEXT, *_REASONING, *_CALLS, *_RESULTS) or bool(_medium(value, kind))
     return known and ("type" in value or len(value) == 1)
 
 
@@ -524,8 +579,12 @@ def _thoughts(block: Mapping[str, Any]) -> list[str]:
     return _thoughts(found) if isinstance(found, Mapping) else []
 
 
-def _go_on(message: Message, found: Message) -> bool:
-    return message.role == found.role == "assistant" and bool(found.tool_calls or not found.content)
+def _go_on(message: Message, found: Message, *, is_item: bool) -> bool:
+    """Whether both are one message: its reasoning or its text, and then its calls, each logged by itself."""
+    if message.role != "assistant" or found.role != "assistant":
+        return False
+    only_thought = not message.content and not message.tool_calls and bool(message.reasoning)
+    return only_thought or (is_item and bool(found.tool_calls))
 
 
 def _joined(message: Message, found: Message) -> Message:
