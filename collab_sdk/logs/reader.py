@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.errors import InputError
+from collab_sdk.errors import InputError, NotALogError
 from collab_sdk.files import is_sqlite, parse_json
 from collab_sdk.logs.formats.call_row import NO_CALL, CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered, reported
@@ -22,7 +22,7 @@ from collab_sdk.logs.formats.registry import LogFormat, entries, get_log_format,
 from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.notes import noted, noting
 from collab_sdk.logs.snapshots import SNAPSHOTS, identity, longest_snapshots
-from collab_sdk.logs.sources import NotALogError, log_files
+from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.store.store_log import count_store, is_store, read_store
 from collab_sdk.logs.unread import Unread
 from collab_sdk.models.reasoning import conversation_without_reasoning
@@ -161,7 +161,7 @@ def _entries(
 ) -> Iterator[tuple[str, LogFormat, Mapping[str, Any]]]:
     """The rows that a value of a file holds, each with its place and format."""
     try:
-        found = list(entries(parse_json(text), forced))
+        found = list(entries(parse_json(text, lenient=True), forced))
     except InputError as error:
         report(type(error)(error.problem, where=where))
     except RecursionError:
@@ -216,7 +216,7 @@ def _check_length(conversation: Conversation) -> None:
 def _is_chat(text: bytes, forced: LogFormat | None) -> bool:
     """Whether a value of a file is the row of a chat, so that chats can be counted without reading them."""
     try:
-        found = list(entries(parse_json(text), forced))
+        found = list(entries(parse_json(text, lenient=True), forced))
     except InputError:
         return True
     return len(found) == 1 and isinstance(found[0][0], ConversationFormat)
