@@ -151,6 +151,8 @@ def message_of(value: Any, *, role: Any = None) -> tuple[Message, ...]:
     if not isinstance(value, Mapping):
         raise InputError(f"a message must be an object with role and content, not {_type_of(value)}")
     if _is_item(value):
+        if _kind(value) == "reasoning" and not _thoughts(value):  # encrypted, or not asked for
+            return ()
         return _messages("tool" if _kind(value) in _RESULTS or _is_output(value) else "assistant", [value], {})
     value = _fields(value)
     given = _named(value, _ROLE_KEYS) if role is None else role

@@ -134,7 +134,7 @@ def _known(row: Row, body: Any) -> dict[str, Any]:
 
 
 CALL_ROWS = CallFormat(
-    name="calls", priority=18, known_by="messages and a reply beside them", matches=_is_call, read=_read_call
+    name="call-rows", priority=18, known_by="messages and a reply beside them", matches=_is_call, read=_read_call
 )
 CALL_PAIRS = CallFormat(
     name="call-pairs",
