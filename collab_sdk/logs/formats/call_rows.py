@@ -1,8 +1,8 @@
 """Rows that are calls of a model, by whatever names: the messages, and beside them the reply, which is not one of them.
 
-`{"messages", "output"}`, `{"messages", "choices"}`, `{"input", "output"}` of the Responses API, `{"contents",
-"candidates"}`, and bodies in pairs: `{"request", "response"}`, as in Gemini's batches, `{"inputs", "outputs"}`, as in
-data sets of LangSmith.
+`{"messages", "output"}`, `{"messages", "choices"}`, `{"contents", "candidates"}`, responses of OpenAI with their `input`;
+and bodies in pairs: `{"request", "response"}`, as in Gemini's batches, `{"inputs", "outputs"}`, as in data sets of
+LangSmith, `{"input", "output"}`.
 """
 
 from collections.abc import Mapping
@@ -49,6 +49,8 @@ _OBJECTS = ("chat.completion", "response")
 def _is_call(row: Row) -> bool:
     if str(row.get("schema")).startswith("collab/") or "chosen" in row or "rejected" in row:
         return False
+    if row.get("object") in _OBJECTS:
+        return True
     reply = _reply(row)
     if reply is None:
         return False
@@ -59,7 +61,7 @@ def _is_call(row: Row) -> bool:
 
 
 def _is_pair(row: Row) -> bool:
-    return row.get("object") in _OBJECTS or _body(row) is not None
+    return _body(row) is not None
 
 
 def _body(row: Row) -> Any:
@@ -93,24 +95,24 @@ def _is_repeated(history: Any, reply: Any) -> bool:
     return ends and (isinstance(reply, str) or (isinstance(reply, list) and isinstance(reply[0], str)))
 
 
-def _read_call(row: Row) -> LoggedCall | None:
+def _read_call(row: Row) -> LoggedCall | CallEntry | None:
     known = _known(row, row)
-    return logged_call(request_of(row), reply_of(_reply(row)), **known) if known else None
+    if not known:
+        return None
+    if row.get("object") not in _OBJECTS:
+        return logged_call(request_of(row), reply_of(_reply(row)), **known)
+    if any(row.get(key) for key in ("messages", "input")):
+        return logged_call(request_of(row), reply_of(row), **known)
+    answer = logged_call(Request(), reply_of(row), **{**known, "run_id": row_id(row, "id")})
+    return CallEntry(call=answer, is_answer=True) if answer.replies else None
 
 
-def _read_pair(row: Row) -> LoggedCall | CallEntry | None:
-    is_object = row.get("object") in _OBJECTS
-    body = row if is_object else _body(row)
+def _read_pair(row: Row) -> LoggedCall | None:
+    body, reply = _body(row), unpacked(_reply(row))
     known = _known(row, body)
     if not known:
         return None
-    reply = row if is_object else unpacked(_reply(row))
-    if is_object and not any(row.get(key) for key in ("messages", "input")):
-        call = logged_call(Request(), reply_of(reply), **{**known, "run_id": row_id(row, "id")})
-        return CallEntry(call=call, is_answer=True) if call.replies else None
-    if "inputs" in row:
-        return summarized(body, reply, **known)
-    return logged_call(request_of(body), reply_of(reply), **known)
+    return summarized(body, reply, **known) if "inputs" in row else logged_call(request_of(body), reply_of(reply), **known)
 
 
 def _known(row: Row, body: Any) -> dict[str, Any]:

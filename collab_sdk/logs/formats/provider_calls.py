@@ -304,7 +304,7 @@ def _choices(value: Any, deepest: int) -> list[tuple[Message, ...]]:
     key = next((key for key in _ANSWERS if value.get(key) not in (None, "", [], {})), None)
     if key is not None:
         return _choices(value[key], deepest - 1)
-    if not any(name in value for name in ("error", *_ANSWERS)):
+    if not any(name in value for name in ("error", "data", *_ANSWERS)):
         note(UNREADABLE)
     return []
 
