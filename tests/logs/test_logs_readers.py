@@ -405,7 +405,7 @@ def test_a_row_of_no_known_format_names_the_keys_seen_and_the_nearest_format(log
         (chat(goal="g", reference=42), "reference must be text, not int"),
         (chat(id={"a": 1}), "id must be text or a whole number, not dict"),
         (chat(id=True), "id must be text or a whole number, not bool"),
-        ('{"messages": 1e999}', "the messages must be a list, not NoneType"),
+        ('{"messages": 1e999}', "the messages must be a list, not null"),
         ('{"messages": ' + "9" * 5000 + "}", "not JSON: Exceeds the limit"),
         ('{"messages": ' + "[" * 100_000 + "}", "JSON nested too deeply"),
         ("17", "no known chat format"),
