@@ -56,7 +56,7 @@ def _read(run: Row) -> LoggedCall | CallEntry | None:
     if any(metadata.get(mark) for mark in _INTERNAL) or not (is_call or _is_root(run)):
         return None
     invocation = mapping(extra.get("invocation_params"))
-    inputs, error = mapping(run.get("inputs")), run.get("error")
+    inputs, outputs, error = mapping(run.get("inputs")), unpacked(run.get("outputs")), run.get("error")
     known: dict[str, Any] = {
         "run_id": run_id(run, "id"),
         "conversation_id": first_text(run.get("thread_id"), *(metadata.get(key) for key in _THREAD)),
@@ -70,8 +70,8 @@ def _read(run: Row) -> LoggedCall | CallEntry | None:
     }
     trace = first_text(run.get("trace_id"), run.get("id") if _is_root(run) else None)
     if is_call:
-        return CallEntry(call=logged_call(request_of(inputs), reply_of(run.get("outputs")), **known), trace=trace)
-    call = summarized(inputs, unpacked(run.get("outputs")), **known)
+        return CallEntry(call=logged_call(request_of(inputs), reply_of(outputs), **known), trace=trace)
+    call = summarized(inputs, outputs, **known)
     return call and CallEntry(call=call, trace=trace, is_summary=True)
 
 
