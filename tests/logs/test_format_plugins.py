@@ -106,8 +106,9 @@ def test_formats_are_tried_by_priority_and_foreign_ones_last_unless_they_say_oth
     install(ENTRY_POINTS)
     names = [format.name for format in log_formats()]
     assert names == [
-        "eager", "preferences", "litellm", "helicone", "call-rows", "openai", "sharegpt", "chatgpt", "lmsys", "wildchat",
-        "taskmaster", "langsmith", "langfuse", "bedrock", "openai-batch", "otel", "call-pairs", "calls", "faq",
+        "eager", "preferences", "litellm", "helicone", "call-rows", "openai", "sharegpt", "chatgpt", "lmsys",
+        "wildchat", "taskmaster", "langsmith", "langfuse", "bedrock", "openai-batch", "otel", "call-pairs", "calls",
+        "faq",
     ]  # fmt: skip
     assert sorted(names) == log_format_names()
 

@@ -46,7 +46,9 @@ SAMPLES = {
         "output": {"outputBodyJson": {"output": {"message": {"role": "assistant", "content": [{"text": "a"}]}}}},
     }],
     "call-rows": [{"messages": STEPS[:-1], "output": "It rains.", "tools": [TOOL], "model": "m", "session_id": "x"}],
-    "call-pairs": [{"request": {"messages": STEPS[:-1], "tools": [TOOL]}, "response": {"choices": [{"message": STEPS[-1]}]}}],
+    "call-pairs": [{
+        "request": {"messages": STEPS[:-1], "tools": [TOOL]}, "response": {"choices": [{"message": STEPS[-1]}]},
+    }],
     "helicone": [{
         "request_id": "r", "request_body": {"model": "m", "messages": STEPS[:-1], "tools": [TOOL]},
         "response_body": {"choices": [{"message": STEPS[-1]}]}, "request_properties": {"Helicone-Session-Id": "x"},
@@ -118,7 +120,7 @@ def test_every_format_keeps_its_messages_in_the_others(name, tmp_path):
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: .*chatgpt, .*langfuse"):
+    with pytest.raises(UnknownNameError, match=r"Known: .*chatgpt, .*langfuse"):
         read_conversations([], format="csv")
     with pytest.raises(UnknownNameError, match="Known: collab, openai, sharegpt"):
         get_chat_writer("csv")

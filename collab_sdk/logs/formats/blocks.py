@@ -519,7 +519,7 @@ def _kind(block: Mapping[str, Any]) -> str:
     given = block.get("type", block.get("kind"))
     if isinstance(given, str):
         return _AFFIX.sub("", plain(given))
-    bare = next((kind for key, kind in _BARE.items() if key in block), None)
+    bare = next((kind for key, kind in _BARE.items() if block.get(key) is not None), None)
     if bare:
         return bare
     return "text" if isinstance(block.get("text"), str) else "json" if "json" in block else ""

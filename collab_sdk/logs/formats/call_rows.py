@@ -1,8 +1,8 @@
 """Rows that are calls of a model, by whatever names: the messages, and beside them the reply, which is not one of them.
 
-`{"messages", "output"}`, `{"messages", "choices"}`, `{"contents", "candidates"}`, responses of OpenAI with their `input`;
-and bodies in pairs: `{"request", "response"}`, as in Gemini's batches, `{"inputs", "outputs"}`, as in data sets of
-LangSmith, `{"input", "output"}`.
+`{"messages", "output"}`, `{"messages", "choices"}`, `{"contents", "candidates"}`, responses of OpenAI with their
+`input`; and bodies in pairs: `{"request", "response"}`, as in Gemini's batches, `{"inputs", "outputs"}`, as in data
+sets of LangSmith, `{"input", "output"}`.
 """
 
 from collections.abc import Mapping
@@ -20,29 +20,31 @@ from collab_sdk.logs.formats.call_row import (
     unpacked,
 )
 from collab_sdk.logs.formats.conversation_row import Row, first_text, text_fields
-from collab_sdk.logs.formats.provider_calls import (
-    Request,
-    has_history,
-    is_answer,
-    is_chat,
-    is_question,
-    logged_call,
-    reply_of,
-    request_of,
-    summarized,
-)
+from collab_sdk.logs.formats.provider_calls import logged_call, summarized
+from collab_sdk.logs.formats.provider_replies import is_answer, reply_of
+from collab_sdk.logs.formats.provider_requests import Request, has_history, is_chat, is_question, request_of
 from collab_sdk.logs.formats.times import last_time
 from collab_sdk.logs.store import LoggedCall
 
 _CHOICES = ("choices", "candidates", "generations")
-_RESPONSES = ("response", "output", "outputs", "response_body", "completion", "completions", "responses", "message")
+_RESPONSES = (
+    "response",
+    "output",
+    "outputs",
+    "response_body",
+    "completion",
+    "completions",
+    "responses",
+    "message",
+    "modelOutput",
+)
 _TEXTS = (
     *("generation", "reply", "assistant", "assistant_response", "model_output", "model_response", "llm_output"),
     *("llm_response", "response_text", "output_text", "generated_text", "answer", "result", "prediction"),
 )
 _REFERENCES = ("answer", "result", "prediction")
 """Beside a prompt alone these are what was to be answered, as in tasks for training."""
-_BODIES = ("request", "request_body", "inputs", "kwargs", "body")
+_BODIES = ("request", "request_body", "inputs", "kwargs", "body", "modelInput")
 _OBJECTS = ("chat.completion", "response")
 
 
@@ -112,12 +114,14 @@ def _read_pair(row: Row) -> LoggedCall | None:
     known = _known(row, body)
     if not known:
         return None
-    return summarized(body, reply, **known) if "inputs" in row else logged_call(request_of(body), reply_of(reply), **known)
+    if has_history(body) and not isinstance(mapping(reply).get("messages"), list):
+        return logged_call(request_of(body), reply_of(reply), **known)
+    return summarized(body, reply, **known)
 
 
 def _known(row: Row, body: Any) -> dict[str, Any]:
     """What the row tells of a call; nothing of one that is of no chat model."""
-    if not is_chat(row.get("url"), row.get("endpoint"), row.get("path"), row.get("call_type"), row.get("model")):
+    if not is_chat(path=row.get("url") or row.get("endpoint"), model=row.get("model")):
         return {}
     metadata, error = mapping(row.get("metadata")), row.get("error")
     return {

@@ -139,7 +139,9 @@ class GatheredCalls:
         while row := self._notes.execute(_WAITING, (last,)).fetchone():
             last, trace, is_summary, text = row
             call = _call(text)
-            found = self._notes.execute("SELECT conversation, answered FROM traces WHERE trace = ?", (trace,)).fetchone()
+            found = self._notes.execute(
+                "SELECT conversation, answered FROM traces WHERE trace = ?", (trace,)
+            ).fetchone()
             conversation, answered = found or (None, False)
             if not is_summary:
                 self._record(replace(call, conversation_id=conversation))
@@ -184,7 +186,9 @@ def _joined(request: LoggedCall, answer: LoggedCall) -> LoggedCall:
     gaps = ("model", "response_id", "started", "ended", "metadata")
     known = {name: getattr(answer, name) for name in gaps if not getattr(request, name)}
     messages = (*request.messages, *answer.messages)
-    return replace(request, messages=messages, replies=answer.replies, status=answer.status, error=answer.error, **known)
+    return replace(
+        request, messages=messages, replies=answer.replies, status=answer.status, error=answer.error, **known
+    )
 
 
 def _to_text(call: LoggedCall) -> str:

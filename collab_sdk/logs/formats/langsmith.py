@@ -1,8 +1,8 @@
 """LangSmith runs: as its SDK, its API and its bulk export write them, with their children or without.
 
 The calls are the `llm` runs. Of a trace that has none, what its root was asked and answered is read, where it is
-messages, or a question and its answer. The thread is in the metadata (`thread_id`, `session_id`, `conversation_id`); the
-`session_id` of a run is its project. Calls that a middleware makes for itself are no part of the conversation.
+messages, or a question and its answer. The thread is in the metadata (`thread_id`, `session_id`, `conversation_id`);
+the `session_id` of a run is its project. Calls that a middleware makes for itself are no part of the conversation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,9 @@ from collab_sdk.logs.formats.call_row import (
     unpacked,
 )
 from collab_sdk.logs.formats.conversation_row import Row, first_text
-from collab_sdk.logs.formats.provider_calls import logged_call, reply_of, request_of, summarized
+from collab_sdk.logs.formats.provider_calls import logged_call, summarized
+from collab_sdk.logs.formats.provider_replies import reply_of
+from collab_sdk.logs.formats.provider_requests import request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.store import LoggedCall
 

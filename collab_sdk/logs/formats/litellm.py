@@ -5,9 +5,7 @@ A proxy stores what was said only where it is told to: the request is in `proxy_
 """
 
 import re
-from typing import Any
 
-from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.call_row import (
     CallEntry,
     CallFormat,
@@ -20,7 +18,9 @@ from collab_sdk.logs.formats.call_row import (
     unpacked,
 )
 from collab_sdk.logs.formats.conversation_row import Row, first_text
-from collab_sdk.logs.formats.provider_calls import is_chat, logged_call, reply_of, request_of
+from collab_sdk.logs.formats.provider_calls import logged_call
+from collab_sdk.logs.formats.provider_replies import reply_of
+from collab_sdk.logs.formats.provider_requests import is_chat, request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.notes import note
 from collab_sdk.logs.store import LoggedCall
@@ -42,7 +42,7 @@ def _matches(row: Row) -> bool:
 
 
 def _read(row: Row) -> LoggedCall | CallEntry | None:
-    if not is_chat(row.get("call_type")):
+    if not is_chat(kind=row.get("call_type")):
         return None
     sent = unpacked(row.get("messages")) or None
     stored = mapping(row.get("proxy_server_request"))

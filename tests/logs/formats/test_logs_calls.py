@@ -1,7 +1,7 @@
 """Logs of calls, grouped into conversations: Langfuse, OpenAI batch files, OpenTelemetry spans, and what all share.
 
-Langfuse's shapes are those of its SDK 5.0.4 (`langfuse/api`), of its blob export (`observations_v2`), and of the tables that
-its worker exports (`handleBatchExportJob.ts`).
+Langfuse's shapes are those of its SDK 5.0.4 (`langfuse/api`), of its blob export (`observations_v2`), and of the tables
+that its worker exports (`handleBatchExportJob.ts`).
 """
 
 import json
@@ -11,7 +11,20 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.call_logs import HELLO, HI, answer, observation, parts, read_logs, request, run, said, span
+from support.call_logs import (
+    HELLO,
+    HI,
+    answer,
+    anthropic,
+    observation,
+    parts,
+    read_logs,
+    request,
+    response,
+    run,
+    said,
+    span,
+)
 from support.fakes import other_texts
 
 from collab_sdk.logs import count_conversations, read_conversations
@@ -86,15 +99,15 @@ TRACE = {"id": "t", "timestamp": "2026-01-01T00:00:00Z", "name": "chat", "sessio
         (VERCEL, {"text": "hello", "toolCalls": []}),
         (VERCEL, {"text": "hello", "toolCalls": "[]"}),
         ({"messages": json.dumps(VERCEL["messages"])}, {"text": "hello"}),
-        ([{"role": "user", "parts": [{"type": "text", "content": "hi"}]}], [{"role": "assistant", "parts": [{"type": "text", "content": "hello"}]}]),
-        ({"system": [{"type": "text", "text": ""}], "messages": [HI]}, {"role": "assistant", "content": [{"type": "text", "text": "hello"}]}),
+        ([parts("user", "hi")], [parts("assistant", "hello")]),
+        ({"system": [{"type": "text", "text": ""}], "messages": [HI]}, anthropic("hello")),
         ([{"type": "human", "content": "hi"}], {"type": "ai", "content": "hello"}),
         ({"contents": [{"parts": [{"text": "hi"}]}]}, {"candidates": [{"content": {"parts": [{"text": "hello"}]}}]}),
-        ({"input": [HI]}, {"object": "response", "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hello"}]}]}),
+        ({"input": [HI]}, response("hello")),
         ("hi", "hello"),
     ],
-    ids=["messages", "openai", "vercel", "vercel-text", "vercel-packed", "otel", "anthropic", "langchain", "gemini", "responses", "text"],
-)  # fmt: skip
+    ids="messages openai vercel vercel-text vercel-packed otel anthropic langchain gemini responses text".split(),
+)
 @pytest.mark.parametrize("of", ["observation", "trace"])
 def test_langfuse_inputs_and_outputs_of_every_integration_are_read(read, of, given, answered):
     for packed in (lambda value: value, lambda value: value if isinstance(value, str) else json.dumps(value)):
@@ -121,7 +134,11 @@ def test_langfuse_traces_are_the_turns_of_their_session(read):
         {**TRACE, "id": "t2", "timestamp": "2026-01-01T00:01:00Z", "input": {"query": "bye"}, "output": "ciao"},
         {**TRACE, "id": "t1", "input": {"query": "hi"}, "output": "hello", "user-feedback": [1]},
     ]
-    for shape in (rows, [{"id": "S", "createdAt": "2026-01-01T00:00:00Z", "traces": rows}], [{"data": rows, "meta": {}}]):
+    for shape in (
+        rows,
+        [{"id": "S", "createdAt": "2026-01-01T00:00:00Z", "traces": rows}],
+        [{"data": rows, "meta": {}}],
+    ):
         [conversation], errors = read(shape)
         assert (errors, conversation.id) == ([], "S")
         assert [text for _, text in said(conversation)] == ["hi", "hello", "bye", "ciao"]
