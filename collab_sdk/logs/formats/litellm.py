@@ -62,7 +62,8 @@ def _read(row: Row) -> LoggedCall | CallEntry | None:
         return None
     metadata = mapping(row.get("metadata"))
     failure = mapping(row.get("error_information") or metadata.get("error_information"))
-    conversation = thread_of(row) or first_text(row.get("trace_id"))
+    named = (body.get("metadata"), metadata.get("requester_metadata"), row)
+    conversation = thread_of(*named) or first_text(row.get("trace_id"))
     call = logged_call(
         request,
         reply,

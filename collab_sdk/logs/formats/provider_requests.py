@@ -80,7 +80,9 @@ def request_of(value: Any, *, asks: bool = False) -> Request:
         messages=history,
         tools=tools_of(tools),
         model=first_text(body.get("model"), body.get("model_name"), body.get("modelId")),
-        parameters=parameters(config, body.get("inferenceConfig"), body.get("generationConfig"), body),
+        parameters=parameters(
+            config, body.get("inferenceConfig"), body.get("generationConfig", body.get("generation_config")), body
+        ),
         previous_response=first_text(body.get("previous_response_id")),
         conversation=first_text(conversation, mapping(conversation).get("id")),
     )

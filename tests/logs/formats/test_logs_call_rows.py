@@ -308,6 +308,9 @@ def test_invocation_logs_of_bedrock_are_read_whatever_the_operation(read, sent, 
         {"output": {"message": {"role": "assistant", "content": [{"text": "hello"}]}}},
         {"output": {"text": "hello", "toolCalls": []}},
         {"message": HELLO, "done": True},
+        {"messageCompletion": HELLO},
+        {"modelOutput": "hello"},
+        {"output_messages": [HELLO]},
         {"response": [{"choices": [{"delta": {"content": "hel"}}]}, {"choices": [{"delta": {"content": "lo"}}]}]},
     ],
     ids=str,
@@ -453,6 +456,39 @@ def test_ids_titles_ratings_and_times_of_a_row_are_kept(read):
     [conversation], _ = read([row])
     assert conversation.metadata == {"call_id": "x1", "title": "T", "rating": 5}
     assert conversation.ended == 1767225600
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "hi", "choices": [{"text": "hello"}]},
+        {"prompt_messages": [HI], "completion": "hello"},
+        {"requestBody": {"messages": [HI]}, "responseBody": choices(HELLO)},
+        {"input": "hi", "output": response("hello")["output"]},
+        {"input": {"messages": [HI]}, "output": choices(HELLO), "expected": None},
+    ],
+    ids=str,
+)
+def test_other_names_of_what_was_sent_are_known(read, row):
+    [conversation], errors = read([row])
+    assert (errors, said(conversation)) == ([], WHOLE[1:3])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [HI], "response": None},
+        {"messages": [HI], "response": {"error": {"message": "slow down"}}},
+        {"messages": [HI], "output": "", "error": "slow down"},
+        {"request": {"messages": [HI]}, "response": {"message": "Too many requests", "code": 429}},
+        {"request": {"messages": [HI]}, "response": None},
+    ],
+    ids=str,
+)
+def test_calls_without_a_reply_are_counted_and_errors_are_no_replies(read, row):
+    notes = Counter()
+    assert read([row], notes=notes) == ([], [])
+    assert notes == {UNANSWERED: 1}
 
 
 def test_messages_that_end_with_the_reply_already_are_a_chat_and_have_it_once(read):
