@@ -129,7 +129,7 @@ class PreferenceExporter:
                 report.count(outcome)
                 if outcome.value is not None:
                     files.write(self.scorer.rollout.toolbox.equip(outcome.conversation), outcome.value)
-                    report.left_out = files.left_out
+                    report.left_out, report.incomplete = files.left_out, files.incomplete
                 if on_progress is not None:
                     on_progress(report)
             files.write_run(
