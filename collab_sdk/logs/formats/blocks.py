@@ -178,6 +178,8 @@ def message_of(value: Any, *, role: Any = None) -> tuple[Message, ...]:
     if not isinstance(value, Mapping):
         raise InputError(f"a message must be an object with role and content, not {_type_of(value)}")
     if _is_item(value):
+        if _kind(value) == "reasoning" and not _thoughts(value):  # encrypted, or not asked for
+            return ()
         return _messages("tool" if _kind(value) in _RESULTS or _is_output(value) else "assistant", [value], {})
     value = _fields(value)
     name = _speaker(value) if role is None else role
@@ -564,7 +566,7 @@ def _kind(block: Mapping[str, Any]) -> str:
     given = block.get("type", block.get("kind"))
     if isinstance(given, str):
         return _AFFIX.sub("", plain(given))
-    bare = next((kind for key, kind in _BARE.items() if key in block), None)
+    bare = next((kind for key, kind in _BARE.items() if block.get(key) is not None), None)
     if bare:
         return bare
     return "text" if isinstance(block.get("text"), str) else "json" if "json" in block else ""
