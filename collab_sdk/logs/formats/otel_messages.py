@@ -24,7 +24,7 @@ from collab_sdk.logs.formats.provider_calls import (
     reply_of,
     request_of,
 )
-from collab_sdk.messages import Message
+from collab_sdk.messages import Message, is_decision
 
 Kind = Literal["call", "summary", "other"]
 Attributes = Mapping[str, Any]
@@ -63,6 +63,7 @@ _ROLES = {
 _DETAILS = "gen_ai.client.inference.operation.details"
 _CHOICE = "gen_ai.choice"
 _CONTENT = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion": "gen_ai.completion"}
+_NUMBERED = ("llm.input_messages.", "gen_ai.prompt.")
 _BLOCKS = re.compile(r'\s*\[\s*\{\s*"(?:type|text|image|toolUse|toolResult|content)"')
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\]])')
 _SAID = ("role", "content", "parts", "messages", "text", "tool_calls", "toolUse", "toolResult")
@@ -108,15 +109,27 @@ def session_of(attributes: Attributes) -> str | None:
     return first_text(*(_leaf(attributes, name) for name in _SESSIONS))
 
 
+def _check_first(span: Span) -> None:
+    """Raises InputError where the first of numbered messages is missing since there were too many attributes."""
+    for name in _NUMBERED if span.lost_attributes else ():
+        numbered = [key for key in span.attributes if key.startswith(name)]
+        if numbered and not any(key.startswith(f"{name}0.") for key in numbered):
+            raise InputError(
+                "attributes of the span were dropped, so that messages are missing; see OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"
+            )
+
+
 def spoken(span: Span, kind: Kind) -> tuple[Request, Reply]:
     """What a span says, in the first convention that has it. Raises InputError for what is cut off or no message."""
+    _check_first(span)
     request, reply = Request(), Reply()
     for read in _READERS:
         said = read(span, kind)
         if not request.messages:
             request = said.request or Request(messages=_history(said.history))
         if not reply.choices:
-            reply = said.reply or Reply(choices=tuple(message_of(one) for one in said.replies))
+            choices = (message_of(one) for one in said.replies)
+            reply = said.reply or Reply(choices=tuple(choice for choice in choices if any(map(is_decision, choice))))
         if request.messages and reply.choices:
             break
     about = {**_detailed(span), **span.attributes}
@@ -159,7 +172,7 @@ def _detailed(span: Span) -> Attributes:
     details: dict[str, Any] = {}
     for event in reversed(span.events):
         if event.name == _DETAILS:
-            details |= event.attributes
+            details |= {**mapping(event.body), **event.attributes}
     return details
 
 
@@ -177,6 +190,10 @@ def _events(span: Span, kind: Kind) -> Said:
     named = [Event(name=str(one.get("event.name")), attributes={}, body=one) for one in listed if "event.name" in one]
     events = [event for event in (*span.events, *named) if _is_said(event)]
     asked = [_event_message(event) for event in events if event.name in _ROLES]
+    if asked and span.lost_events:
+        raise InputError(
+            "events of the span were dropped, so that messages are missing; see OTEL_SPAN_EVENT_COUNT_LIMIT"
+        )
     if any(message["content"] is None and not message.get("tool_calls") for message in asked):
         asked = []  # only that there were messages is logged
     replies = [_event_choice(event) for event in events if event.name == _CHOICE]

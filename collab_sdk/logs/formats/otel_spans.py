@@ -30,6 +30,8 @@ _STARTS = (
     "observed_timestamp",
 )
 _ENDS = ("end_time", "endTime", "endTimeUnixNano", "end_time_unix_nano", "end_timestamp")
+_KEPT = 128
+"""Attributes of a span, and events, that SDKs keep unless they are told otherwise."""
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NO_ID = re.compile(r"(?:(?:0x)?0{16,})?")
 
@@ -57,6 +59,9 @@ class Span:
     started: float = 0.0
     ended: float = 0.0
     is_record: bool = False
+    lost_attributes: bool = False
+    """Whether there were more attributes than the SDK keeps, so that some of any kind are missing."""
+    lost_events: bool = False
 
 
 def is_batch(row: Row) -> bool:
@@ -99,7 +104,15 @@ def span_of(row: Row) -> Span:
         event = Event(name=name, attributes=attributes, body=_value(row.get("body")))
         return Span(name=name, events=(event,), is_record=True, **about)
     name = first_text(row.get("name"), row.get("operationName"), row.get("span_name")) or ""
-    return Span(name=name, events=tuple(_events(row)), failed=_failure(row, attributes), **about)
+    events = tuple(_events(row))
+    return Span(
+        name=name,
+        events=events,
+        failed=_failure(row, attributes),
+        lost_attributes=_is_lost(row, "attributes") or len(attributes) == _KEPT,
+        lost_events=_is_lost(row, "events") or len(events) == _KEPT,
+        **about,
+    )
 
 
 def attributes_of(row: Row) -> Mapping[str, Any]:
@@ -115,6 +128,11 @@ def attributes_of(row: Row) -> Mapping[str, Any]:
         for key, value in row.items()
         if key.startswith(_COLUMN) and value is not None  # a table has every column in every row
     }
+
+
+def _is_lost(row: Row, what: str) -> bool:
+    counts = (row.get(f"dropped{what.capitalize()}Count"), row.get(f"dropped_{what}_count"), row.get(f"dropped_{what}"))
+    return any(isinstance(count, int) and count > 0 for count in counts)
 
 
 def _events(row: Row) -> Iterator[Event]:

@@ -579,6 +579,41 @@ def test_a_bad_span_is_an_error_with_its_place_and_the_others_are_read(read, row
     assert errors[0][1].startswith(problem)
 
 
+LATE = {
+    "gen_ai.prompt.1.role": "user",
+    "gen_ai.prompt.1.content": "Rye?",
+    "gen_ai.completion.0.content": "Yes.",
+}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        chat(LATE, dropped_attributes_count=2),
+        chat({**LATE, **{f"x{number}": 1 for number in range(125)}}),
+        {**IDS, "attributes": keys(LATE), "droppedAttributesCount": 2},
+    ],
+)
+def test_a_call_whose_first_messages_the_sdk_dropped_is_an_error(read, row):
+    conversations, errors = read([row])
+    assert conversations == []
+    assert "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT" in errors[0][1]
+
+
+def test_a_call_of_whose_events_the_sdk_dropped_some_is_an_error(read):
+    events = [("gen_ai.user.message", {"content": "Rye?"}), ("gen_ai.choice", {"message": '{"content": "Yes."}'})]
+    conversations, errors = read([chat(OPERATION, events=events, dropped_events_count=1)])
+    assert conversations == []
+    assert "OTEL_SPAN_EVENT_COUNT_LIMIT" in errors[0][1]
+
+
+def test_a_reply_that_is_none_of_the_assistants_is_no_reply(read):
+    notes = Counter()
+    attributes = {"gen_ai.input.messages": [HI], "gen_ai.output.messages": [{"role": "tool", "content": "4"}]}
+    assert read([chat({**OPERATION, **attributes})], notes=notes) == ([], [])
+    assert notes == {"calls without a reply, left out": 1}
+
+
 def test_spans_of_other_things_are_counted(read):
     rows = [chat({"http.method": "GET"}), chat({"gen_ai.operation.name": "embeddings"}, number="s2")]
     notes = Counter()
