@@ -6,6 +6,7 @@ OpenLLMetry's and OpenInference's numbered attributes; those of the AI SDK, Pyda
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,11 +17,11 @@ from collab_sdk.logs.formats.call_row import mapping, parameters, tool_list
 from collab_sdk.logs.formats.conversation_row import first_text
 from collab_sdk.logs.formats.otel_spans import Event, Span
 from collab_sdk.logs.formats.provider_calls import (
+    HISTORIES,
     Reply,
     Request,
     has_history,
     is_answer,
-    is_question,
     reply_of,
     request_of,
 )
@@ -34,6 +35,7 @@ _SESSIONS = (
     *("gen_ai.conversation.id", "session.id", "langfuse.session.id", "mlflow.trace.session"),
     *(f"traceloop.association.properties.{name}" for name in ("session_id", "thread_id", "conversation_id", "chat_id")),
     *(f"langsmith.metadata.{name}" for name in ("thread_id", "session_id", "conversation_id")),
+    *("gcp.vertex.agent.session_id", "thread_id", "session_id", "conversation_id"),
     *(f"ai.telemetry.metadata.{name}" for name in ("sessionId", "threadId", "chatId", "conversationId")),
 )
 _MODELS = (
@@ -66,7 +68,10 @@ _CONTENT = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion
 _NUMBERED = ("llm.input_messages.", "gen_ai.prompt.")
 _BLOCKS = re.compile(r'\s*\[\s*\{\s*"(?:type|text|image|toolUse|toolResult|content)"')
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"\]])')
-_SAID = ("role", "content", "parts", "messages", "text", "tool_calls", "toolUse", "toolResult")
+_SAID = (
+    *("role", "content", "parts", "messages", "text", "tool_calls", "toolUse", "toolResult"),
+    *("choices", "generations", "inputs", "outputs", "input", "output"),
+)
 _PYTHON = re.compile(r"""\s*\[?\s*\{\s*'(?:role|content|type|messages|parts|finish_reason)'\s*:""")
 _INDEX = re.compile(r"[0-9]{1,18}")
 _DEEPEST = 12
@@ -128,7 +133,7 @@ def spoken(span: Span, kind: Kind) -> tuple[Request, Reply]:
         if not request.messages:
             request = said.request or Request(messages=_history(said.history))
         if not reply.choices:
-            choices = (message_of(one) for one in said.replies)
+            choices = (message_of(one) for one in said.replies if not _is_silent(one))
             reply = said.reply or Reply(choices=tuple(choice for choice in choices if any(map(is_decision, choice))))
         if request.messages and reply.choices:
             break
@@ -150,10 +155,17 @@ def _history(values: Messages) -> tuple[Message, ...]:
 
 
 def _is_withheld(message: Any) -> bool:
-    """Whether it is a message of the user's of which only that it was sent is logged, as of pictures alone."""
+    """Whether only that there was a message is logged: of any, or one of the user's, as of pictures alone."""
     fields = mapping(message)
     said = (fields.get(name) for name in ("content", "parts", "contents"))
-    return fields.get("role") == "user" and all(one is None or one == [] for one in said) and len(fields) < 4
+    is_empty = fields.get("role") == "user" and all(one is None or one == [] for one in said) and len(fields) < 4
+    return is_empty or _is_silent(message)
+
+
+def _is_silent(message: Any) -> bool:
+    """Whether it has nothing but a role and a reason to finish, as where content is not logged."""
+    fields = mapping(message)
+    return bool(fields) and fields.keys() <= {"role", "finish_reason", "index"}
 
 
 # OpenTelemetry
@@ -273,6 +285,9 @@ def _openllmetry(span: Span, kind: Kind) -> Said:
         next((found for name in names if (found := _branch(span.attributes, name)) not in (None, "")), None)
         for names in (("gen_ai.prompt", "llm.prompts"), ("gen_ai.completion", "llm.completions"))
     )
+    whole = [_said_in(value, "gen_ai.prompt") for value in (asked, answered)]
+    if any(isinstance(value, Mapping) and "role" not in value for value in whole):  # LangSmith's, as they were
+        return Said(request=_request(whole[0], kind), reply=_reply(whole[1]))
     return Said(history=_numbered(asked, "user"), replies=_numbered(answered, "assistant"))
 
 
@@ -338,7 +353,7 @@ def _ai_sdk(span: Span, kind: Kind) -> Said:
     attributes = span.attributes
     asked = _list(_json(attributes, "ai.prompt.messages"), "user")
     whole = _json(attributes, "ai.prompt")
-    request = request_of(whole) if not asked and (has_history(whole) or is_question(whole)) else None
+    request = None if asked or whole is None else _request(whole, kind)
     text = first_text(*(attributes.get(f"ai.{name}") for name in ("response.text", "result.text", "response.object")))
     calls = _json(attributes, "ai.response.toolCalls") or _json(attributes, "ai.result.toolCalls")
     reply: dict[str, Any] = {"role": "assistant", "content": text or ""}
@@ -366,16 +381,24 @@ _BODIES = (
 
 
 def _bodies(span: Span, kind: Kind) -> Said:
-    asks = kind == "summary"
     for asked, answered in _BODIES:
         request, response = (_json(span.attributes, name) for name in (asked, answered))
         if request is not None or response is not None:
-            is_asked = has_history(request) or isinstance(request, str) or is_question(request)
-            return Said(
-                request=request_of(request, asks=asks) if is_asked else None,
-                reply=reply_of(response) if isinstance(response, str | list) or is_answer(response) else None,
-            )
+            return Said(request=_request(request, kind), reply=_reply(response))
     return Said()
+
+
+def _request(value: Any, kind: Kind) -> Request | None:
+    """What a logged request asks, or what a chain was asked; None where it is of no known kind."""
+    if kind == "summary":
+        with suppress(InputError):
+            return request_of(mapping(value).get("inputs") or value, asks=True)
+    is_prompt = isinstance(value, str) or any(isinstance(mapping(value).get(key), str) for key in HISTORIES)
+    return request_of(value) if is_prompt or has_history(value) else None
+
+
+def _reply(value: Any) -> Reply | None:
+    return reply_of(value) if isinstance(value, str | list) or is_answer(value) else None
 
 
 _READERS: Sequence[Callable[[Span, Kind], Said]] = (
@@ -424,7 +447,7 @@ def _settings(attributes: Attributes) -> Attributes:
 
 def _json(attributes: Attributes, name: str) -> Any:
     """The value of an attribute, parsed. Raises InputError for JSON text that is cut off."""
-    return _whole(_branch(attributes, name), name, quoted=name.startswith("mlflow."))
+    return _whole(_branch(attributes, name), name, quoted=name.startswith(("mlflow.", "traceloop.")))
 
 
 def _whole(value: Any, name: str, *, quoted: bool = False) -> Any:

@@ -293,6 +293,21 @@ def test_messages_that_were_not_logged_are_counted(read, kept):
     assert notes == {NO_MESSAGES: 1}
 
 
+def test_records_have_the_text_that_was_taken_out_of_attributes(read):
+    """aws-otel-python-instrumentation at 6eacef2, llo_handler.py: roles stay on the span."""
+    left = {"gen_ai.prompt.0.role": "user", "gen_ai.completion.0.role": "assistant",
+            "gen_ai.completion.0.finish_reason": "stop"}  # fmt: skip
+    notes = Counter()
+    assert read([chat({**OPERATION, **left})], notes=notes) == ([], [])
+    assert notes == {NO_MESSAGES: 1}
+    records = [
+        record("gen_ai.user.message", {"content": "Rye?", "role": "user"}),
+        record("gen_ai.choice", {"message": {"content": "Yes.", "role": "assistant"}}),
+    ]
+    [conversation], errors = read([*records, chat({**OPERATION, **left})])
+    assert (said(conversation), errors) == ([ASKED, ANSWERED], [])
+
+
 def test_text_that_openinference_hides_is_not_read(read):
     row = chat({
         "openinference.span.kind": "LLM",
@@ -496,6 +511,42 @@ def test_openllmetry_has_its_session_and_functions(read):
     [conversation], errors = read([row])
     assert (conversation.id, said(conversation), errors) == ("S", [ASKED, ANSWERED], [])
     assert conversation.tools[0]["function"] == {"name": "find", "parameters": {"type": "object"}}
+
+
+CHAT = {"messages": [{"role": "user", "content": "Rye?"}]}
+LC = ["langchain", "schema", "messages"]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        pytest.param(
+            {"traceloop.span.kind": "workflow", "traceloop.entity.output": '"Yes."',
+             "traceloop.entity.input": json.dumps({"args": [], "kwargs": {"question": "Rye?"}})},
+            id="traceloop-sdk 0.40, a decorated workflow"),
+        pytest.param(
+            {"traceloop.span.kind": "workflow", "traceloop.entity.output": json.dumps({"outputs": "Yes."}),
+             "traceloop.entity.input": json.dumps({"inputs": {"input": "Rye?"}, "tags": [], "kwargs": {"name": "x"}})},
+            id="opentelemetry-instrumentation-langchain 0.40"),
+        pytest.param(
+            {"langsmith.span.kind": "llm", "gen_ai.prompt": json.dumps(CHAT),
+             "gen_ai.completion": json.dumps({"role": "assistant", "content": "Yes."})},
+            id="langsmith 0.4, _internal/otel"),
+        pytest.param(
+            {"langsmith.span.kind": "LLM",
+             "gen_ai.prompt": json.dumps({"messages": [[{"lc": 1, "type": "constructor", "id": [*LC, "HumanMessage"],
+                                                         "kwargs": {"content": "Rye?", "type": "human"}}]]}),
+             "gen_ai.completion": json.dumps({"generations": [[{"text": "Yes.", "message": {
+                 "lc": 1, "type": "constructor", "id": [*LC, "AIMessage"], "kwargs": {"content": "Yes."}}}]]})},
+            id="langsmith 0.4, of LangChain"),
+        pytest.param(
+            {"langfuse.observation.type": "generation", "langfuse.observation.input": json.dumps(CHAT["messages"]),
+             "langfuse.observation.output": "Yes."}, id="langfuse 3, _client/attributes.py"),
+    ],
+)  # fmt: skip
+def test_bodies_under_the_names_of_other_tracers_are_read(read, attributes):
+    [conversation], errors = read([chat(attributes)])
+    assert (said(conversation), errors) == ([ASKED, ANSWERED], [])
 
 
 def test_choices_are_alternatives(read):
