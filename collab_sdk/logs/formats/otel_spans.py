@@ -59,6 +59,8 @@ class Span:
     started: float = 0.0
     ended: float = 0.0
     is_record: bool = False
+    is_summary: bool = False
+    """Whether it is of an agent or a chain around calls."""
     lost_attributes: bool = False
     """Whether there were more attributes than the SDK keeps, so that some of any kind are missing."""
     lost_events: bool = False

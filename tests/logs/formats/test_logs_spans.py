@@ -230,7 +230,9 @@ def test_calls_and_results_in_events_are_linked(read):
     assert notes == {NO_CALL: 1}
 
 
-@pytest.mark.parametrize("text", ['{"city": "Rome"}', '["Rome"]', '{"city": broken', "[1] is the source", "{{x}}"])
+@pytest.mark.parametrize(
+    "text", ['{"city": "Rome"}', '["Rome"]', '{"city": broken', "[1] is the source", "{{x}}", "[[x]] is"]
+)
 def test_a_reply_that_is_json_or_looks_like_it_is_text(read, text):
     row = chat({"gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": text, "gen_ai.completion.0.content": text})
     [conversation], errors = read([row])
@@ -649,6 +651,13 @@ def test_a_call_whose_first_messages_the_sdk_dropped_is_an_error(read, row):
     conversations, errors = read([row])
     assert conversations == []
     assert "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT" in errors[0][1]
+
+
+def test_tools_that_are_cut_off_cost_themselves(read):
+    notes = Counter()
+    [conversation], errors = read([chat({**MESSAGES, "llm.tools.0.tool.json_schema": '{"name": "fi'})], notes=notes)
+    assert (said(conversation), conversation.tools, errors) == ([ASKED, ANSWERED], (), [])
+    assert notes == {"tools or settings of a call that are cut off, left out": 1}
 
 
 def test_a_call_of_whose_events_the_sdk_dropped_some_is_an_error(read):
