@@ -2,7 +2,9 @@
 
 from collab_sdk.logs.formats.call_row import CallFormat, mapping, row_id, thread_of, unpacked
 from collab_sdk.logs.formats.conversation_row import Row, first_text
-from collab_sdk.logs.formats.provider_calls import is_chat, logged_call, reply_of, request_of
+from collab_sdk.logs.formats.provider_calls import logged_call
+from collab_sdk.logs.formats.provider_replies import reply_of
+from collab_sdk.logs.formats.provider_requests import is_chat, request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.notes import note
 from collab_sdk.logs.store import LoggedCall
@@ -16,7 +18,7 @@ def _matches(row: Row) -> bool:
 
 def _read(row: Row) -> LoggedCall | None:
     sent, came = mapping(row.get("input")), mapping(row.get("output"))
-    if not is_chat(row.get("modelId")):
+    if not is_chat(model=row.get("modelId")):
         return None
     body = unpacked(sent.get("inputBodyJson"))
     if not body:

@@ -19,7 +19,16 @@ _PARAMETERS = (
 )
 _THREADS = (
     *("conversation_id", "thread_id", "chat_id", "session_id", "dialogue_id", "dialog_id"),
-    *("helicone_session_id", "litellm_session_id", "conversation", "session", "thread"),
+    *(
+        "conv_id",
+        "convo_id",
+        "chat_session_id",
+        "helicone_session_id",
+        "litellm_session_id",
+        "conversation",
+        "session",
+        "thread",
+    ),
 )
 """What apps call the conversation that a call is part of, in the spelling of `plain`."""
 _RATINGS = (

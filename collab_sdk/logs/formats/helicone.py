@@ -2,7 +2,9 @@
 
 from collab_sdk.logs.formats.call_row import CallFormat, mapping, rated_columns, rating_of, row_id, thread_of, unpacked
 from collab_sdk.logs.formats.conversation_row import Row, first_text
-from collab_sdk.logs.formats.provider_calls import is_chat, logged_call, reply_of, request_of
+from collab_sdk.logs.formats.provider_calls import logged_call
+from collab_sdk.logs.formats.provider_replies import reply_of
+from collab_sdk.logs.formats.provider_requests import is_chat, request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.notes import note
 from collab_sdk.logs.store import LoggedCall
@@ -18,7 +20,7 @@ def _matches(row: Row) -> bool:
 
 def _read(row: Row) -> LoggedCall | None:
     body = mapping(row.get("request_body"))
-    if not is_chat(row.get("request_path"), row.get("target_url"), body.get("model")):
+    if not is_chat(path=row.get("request_path") or row.get("target_url"), model=body.get("model")):
         return None
     if not body or "tooLarge" in body or "heliconeMessage" in body:
         note(NOT_STORED)

@@ -1,7 +1,7 @@
 """Langfuse: observations of its API, its blob export or its tables, and traces, with their observations or without.
 
-The calls are the generations, grouped by session. Of a trace that has none, its own input and output are read. Input and
-output may be JSON as text, or plain text. Definitions of tools may come among the messages, under the role tool.
+The calls are the generations, grouped by session. Of a trace that has none, its own input and output are read. Both may
+be JSON as text, or plain text. Definitions of tools may come among the messages, under the role tool.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,6 @@ from collab_sdk.files import to_json
 from collab_sdk.logs.formats.call_row import (
     CallEntry,
     CallFormat,
-    mapping,
     objects,
     parameters,
     rated_columns,
@@ -22,7 +21,9 @@ from collab_sdk.logs.formats.call_row import (
     unpacked,
 )
 from collab_sdk.logs.formats.conversation_row import Row, first_text
-from collab_sdk.logs.formats.provider_calls import is_reply, logged_call, reply_of, request_of, summarized
+from collab_sdk.logs.formats.provider_calls import logged_call, summarized
+from collab_sdk.logs.formats.provider_replies import is_reply, reply_of
+from collab_sdk.logs.formats.provider_requests import request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.store import LoggedCall
 
@@ -52,7 +53,9 @@ def _is_trace(row: Row) -> bool:
 
 def _is_session(row: Row) -> bool:
     traces = row.get("traces")
-    return isinstance(traces, list) and bool(traces) and all(isinstance(one, Mapping) and _is_trace(one) for one in traces)
+    return (
+        isinstance(traces, list) and bool(traces) and all(isinstance(one, Mapping) and _is_trace(one) for one in traces)
+    )
 
 
 def _entries(row: Row) -> Sequence[Row]:
@@ -132,7 +135,9 @@ def _without_definitions(value: Any) -> tuple[Any, tuple[Mapping[str, Any], ...]
         return value, ()
     definitions = [_definition(message) for message in messages]
     kept = [message for message, tool in zip(messages, definitions, strict=True) if not tool]
-    return ({**value, "messages": kept} if isinstance(value, Mapping) else kept), tool_list(list(filter(None, definitions)))
+    return ({**value, "messages": kept} if isinstance(value, Mapping) else kept), tool_list(
+        list(filter(None, definitions))
+    )
 
 
 def _definition(message: Any) -> Mapping[str, Any] | None:

@@ -1,8 +1,8 @@
 """LangSmith runs: as its SDK, its API and its bulk export write them, with their children or without.
 
 The calls are the `llm` runs. Of a trace that has none, what its root was asked and answered is read, where it is
-messages, or a question and its answer. The thread is in the metadata (`thread_id`, `session_id`, `conversation_id`); the
-`session_id` of a run is its project. Calls that a middleware makes for itself are no part of the conversation.
+messages, or a question and its answer. The thread is in the metadata (`thread_id`, `session_id`, `conversation_id`);
+the `session_id` of a run is its project. Calls that a middleware makes for itself are no part of the conversation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,9 @@ from collab_sdk.logs.formats.call_row import (
     unpacked,
 )
 from collab_sdk.logs.formats.conversation_row import Row, first_text
-from collab_sdk.logs.formats.provider_calls import logged_call, reply_of, request_of, summarized
+from collab_sdk.logs.formats.provider_calls import logged_call, summarized
+from collab_sdk.logs.formats.provider_replies import reply_of
+from collab_sdk.logs.formats.provider_requests import request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.store import LoggedCall
 
@@ -56,7 +58,7 @@ def _read(run: Row) -> LoggedCall | CallEntry | None:
     if any(metadata.get(mark) for mark in _INTERNAL) or not (is_call or _is_root(run)):
         return None
     invocation = mapping(extra.get("invocation_params"))
-    inputs, error = mapping(run.get("inputs")), run.get("error")
+    inputs, outputs, error = mapping(run.get("inputs")), unpacked(run.get("outputs")), run.get("error")
     known: dict[str, Any] = {
         "run_id": run_id(run, "id"),
         "conversation_id": first_text(run.get("thread_id"), *(metadata.get(key) for key in _THREAD)),
@@ -70,8 +72,8 @@ def _read(run: Row) -> LoggedCall | CallEntry | None:
     }
     trace = first_text(run.get("trace_id"), run.get("id") if _is_root(run) else None)
     if is_call:
-        return CallEntry(call=logged_call(request_of(inputs), reply_of(run.get("outputs")), **known), trace=trace)
-    call = summarized(inputs, unpacked(run.get("outputs")), **known)
+        return CallEntry(call=logged_call(request_of(inputs), reply_of(outputs), **known), trace=trace)
+    call = summarized(inputs, outputs, **known)
     return call and CallEntry(call=call, trace=trace, is_summary=True)
 
 

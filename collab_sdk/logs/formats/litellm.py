@@ -5,9 +5,7 @@ A proxy stores what was said only where it is told to: the request is in `proxy_
 """
 
 import re
-from typing import Any
 
-from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.call_row import (
     CallEntry,
     CallFormat,
@@ -20,7 +18,9 @@ from collab_sdk.logs.formats.call_row import (
     unpacked,
 )
 from collab_sdk.logs.formats.conversation_row import Row, first_text
-from collab_sdk.logs.formats.provider_calls import is_chat, logged_call, reply_of, request_of
+from collab_sdk.logs.formats.provider_calls import logged_call
+from collab_sdk.logs.formats.provider_replies import reply_of
+from collab_sdk.logs.formats.provider_requests import is_chat, request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.notes import note
 from collab_sdk.logs.store import LoggedCall
@@ -42,7 +42,7 @@ def _matches(row: Row) -> bool:
 
 
 def _read(row: Row) -> LoggedCall | CallEntry | None:
-    if not is_chat(row.get("call_type")):
+    if not is_chat(kind=row.get("call_type")):
         return None
     sent = unpacked(row.get("messages")) or None
     stored = mapping(row.get("proxy_server_request"))
@@ -62,7 +62,8 @@ def _read(row: Row) -> LoggedCall | CallEntry | None:
         return None
     metadata = mapping(row.get("metadata"))
     failure = mapping(row.get("error_information") or metadata.get("error_information"))
-    conversation = thread_of(row) or first_text(row.get("trace_id"))
+    named = (body.get("metadata"), metadata.get("requester_metadata"), row)
+    conversation = thread_of(*named) or first_text(row.get("trace_id"))
     call = logged_call(
         request,
         reply,

@@ -26,7 +26,9 @@ from collab_sdk.logs.formats.otel_messages import (
 )
 from collab_sdk.logs.formats.otel_spans import Span, entries_of, is_batch, is_span, span_of
 from collab_sdk.logs.formats.otel_tracers import BODIES, in_ai_sdk, in_bodies, in_openinference, in_openllmetry
-from collab_sdk.logs.formats.provider_calls import Reply, Request, logged_call
+from collab_sdk.logs.formats.provider_calls import logged_call
+from collab_sdk.logs.formats.provider_replies import Reply
+from collab_sdk.logs.formats.provider_requests import Request
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, is_decision
 

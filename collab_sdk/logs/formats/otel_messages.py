@@ -13,7 +13,8 @@ from collab_sdk.logs.formats.call_row import mapping
 from collab_sdk.logs.formats.conversation_row import first_text
 from collab_sdk.logs.formats.otel_attributes import Attributes, Messages, json_of, messages_of, parts_of, said_in, whole
 from collab_sdk.logs.formats.otel_spans import Event, Span
-from collab_sdk.logs.formats.provider_calls import Reply, Request
+from collab_sdk.logs.formats.provider_replies import Reply
+from collab_sdk.logs.formats.provider_requests import Request
 
 _ROLES = {
     "gen_ai.system.message": "system",

@@ -24,15 +24,8 @@ from collab_sdk.logs.formats.otel_attributes import (
 )
 from collab_sdk.logs.formats.otel_messages import Said
 from collab_sdk.logs.formats.otel_spans import Span
-from collab_sdk.logs.formats.provider_calls import (
-    HISTORIES,
-    Reply,
-    Request,
-    has_history,
-    is_answer,
-    reply_of,
-    request_of,
-)
+from collab_sdk.logs.formats.provider_replies import Reply, is_answer, reply_of
+from collab_sdk.logs.formats.provider_requests import HISTORIES, Request, has_history, request_of
 
 BODIES = (
     ("mlflow.spanInputs", "mlflow.spanOutputs"),

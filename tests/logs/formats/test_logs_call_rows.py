@@ -2,8 +2,8 @@
 
 The shapes are those of LiteLLM 1.110.2 (`LiteLLM_SpendLogs` in `proxy/schema.prisma`, `SpendLogsPayload`,
 `StandardLoggingPayload`), Helicone (`HeliconeRequest` and `examples/export/typescript/index.ts` at 05a819c), Amazon
-Bedrock's `ModelInvocationLog` 1.0, Vertex AI's batches of Gemini, and openai-python 3.57.0 and anthropic 2.14.0 (types of
-responses, stored completions and message batches).
+Bedrock's `ModelInvocationLog` 1.0, Vertex AI's batches of Gemini, and openai-python 3.57.0 and anthropic 2.14.0 (types
+of responses, stored completions and message batches).
 """
 
 import json
@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.call_logs import HELLO, HI, read_logs, run, said
+from support.call_logs import HELLO, HI, anthropic, read_logs, response, run, said
 from support.fakes import other_texts
 
 from collab_sdk import read_conversations
@@ -175,13 +175,25 @@ def test_spend_logs_of_the_responses_and_messages_apis_are_read(read):
     call = {"type": "function_call", "name": "stock", "arguments": "{}", "call_id": "c1"}
     spoken = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Let me see."}]}
     rows = [
-        spend("r1", [], None, session="a", call_type="aresponses",
-              proxy_server_request={"input": "Rye?", "instructions": "Be brief."},
-              response={"id": "resp_1", "object": "response", "output": [{"type": "reasoning", "summary": []}, spoken, call]}),
-        spend("r2", [], None, session="b", call_type="anthropic_messages",
-              proxy_server_request={"system": [{"type": "text", "text": "Be brief."}], "messages": [HI]},
-              response={"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "text", "text": "hello"}]}),
-    ]  # fmt: skip
+        spend(
+            "r1",
+            [],
+            None,
+            session="a",
+            call_type="aresponses",
+            proxy_server_request={"input": "Rye?", "instructions": "Be brief."},
+            response={"object": "response", "output": [{"type": "reasoning", "summary": []}, spoken, call]},
+        ),
+        spend(
+            "r2",
+            [],
+            None,
+            session="b",
+            call_type="anthropic_messages",
+            proxy_server_request={"system": [{"type": "text", "text": "Be brief."}], "messages": [HI]},
+            response=anthropic("hello"),
+        ),
+    ]
     [one, other], errors = read(rows)
     assert errors == []
     assert said(one) == [("system", "Be brief."), ("user", "Rye?"), ("assistant", "Let me see.")]
@@ -257,16 +269,17 @@ EVENTS = [
 @pytest.mark.parametrize(
     ("sent", "came"),
     [
-        ({"system": [{"text": "Be brief."}], "messages": [{"role": "user", "content": [{"text": "hi"}]}]},
-         {"output": {"message": {"role": "assistant", "content": [{"text": "hello"}]}}, "stopReason": "end_turn"}),
-        ({"anthropic_version": "bedrock-2023-05-31", "system": "Be brief.", "messages": [HI]},
-         {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "hello"}]}),
+        (
+            {"system": [{"text": "Be brief."}], "messages": [{"role": "user", "content": [{"text": "hi"}]}]},
+            {"output": {"message": {"role": "assistant", "content": [{"text": "hello"}]}}, "stopReason": "end_turn"},
+        ),
+        ({"anthropic_version": "bedrock-2023-05-31", "system": "Be brief.", "messages": [HI]}, anthropic("hello")),
         ({"system": "Be brief.", "messages": [HI]}, EVENTS),
         ({"system": "Be brief.", "prompt": "hi"}, {"generation": "hello", "stop_reason": "stop"}),
         ({"system": "Be brief.", "inputText": "hi"}, {"results": [{"outputText": "hello"}]}),
     ],
     ids=["converse", "invoke", "stream", "llama", "titan"],
-)  # fmt: skip
+)
 def test_invocation_logs_of_bedrock_are_read_whatever_the_operation(read, sent, came):
     [conversation], errors = read([invocation(sent, came)])
     assert errors == []
@@ -295,6 +308,9 @@ def test_invocation_logs_of_bedrock_are_read_whatever_the_operation(read, sent, 
         {"output": {"message": {"role": "assistant", "content": [{"text": "hello"}]}}},
         {"output": {"text": "hello", "toolCalls": []}},
         {"message": HELLO, "done": True},
+        {"messageCompletion": HELLO},
+        {"modelOutput": "hello"},
+        {"output_messages": [HELLO]},
         {"response": [{"choices": [{"delta": {"content": "hel"}}]}, {"choices": [{"delta": {"content": "lo"}}]}]},
     ],
     ids=str,
@@ -311,15 +327,31 @@ def test_what_stands_beside_the_messages_is_their_reply(read, beside):
     ("sent", "came"),
     [
         ({"messages": FIRST}, choices(HELLO)),
-        ({"input": "hi", "instructions": "Be brief."},
-         {"object": "response", "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hello"}]}]}),
-        ({"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "systemInstruction": {"parts": [{"text": "Be brief."}]}},
-         {"candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}}], "modelVersion": "gemini-2.5-flash"}),
-        ({"system": "Be brief.", "messages": [HI]}, {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "hello"}]}),
+        ({"input": "hi", "instructions": "Be brief."}, response("hello")),
+        (
+            {
+                "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+                "systemInstruction": {"parts": [{"text": "Be brief."}]},
+            },
+            {
+                "candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}}],
+                "modelVersion": "gemini-2.5-flash",
+            },
+        ),
+        ({"system": "Be brief.", "messages": [HI]}, anthropic("hello")),
     ],
     ids=["chat", "responses", "gemini", "anthropic"],
-)  # fmt: skip
-@pytest.mark.parametrize("names", [("request", "response"), ("body", "response"), ("inputs", "outputs"), ("inputs", "output")])
+)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("request", "response"),
+        ("body", "response"),
+        ("inputs", "outputs"),
+        ("inputs", "output"),
+        ("modelInput", "modelOutput"),
+    ],
+)
 def test_bodies_of_requests_and_responses_in_pairs_are_read(read, names, sent, came):
     if "input" in sent and names[0] != "inputs":
         sent = {**sent, "input": [HI]}
@@ -328,13 +360,34 @@ def test_bodies_of_requests_and_responses_in_pairs_are_read(read, names, sent, c
     assert (said(conversation), conversation.id) == (WHOLE[:3], "s")
 
 
-def test_logged_responses_go_on_from_the_one_that_they_name(read):
-    def response(name, text, said, previous=None):
-        output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": said}]}]
-        return {"id": name, "object": "response", "created_at": 1767225600, "model": "gpt-5", "instructions": "Be brief.",
-                "previous_response_id": previous, "input": text, "output": output, "status": "completed"}  # fmt: skip
+def test_bodies_may_stand_in_logged_http_messages(read):
+    request = {"url": "https://api.openai.com/v1/chat/completions", "method": "POST", "body": {"messages": FIRST}}
+    [conversation], errors = read([{"request": request, "response": {"status": 200, "body": choices(HELLO)}}])
+    assert (errors, said(conversation)) == ([], WHOLE[:3])
 
-    rows = [response("resp_2", [BYE], "ciao", "resp_1"), response("resp_1", "hi", "hello")]
+
+@pytest.mark.parametrize("model", ["gpt-4o-audio-preview", "gpt-4o-search-preview", "gemini-2.5-flash-image"])
+def test_models_that_also_see_hear_or_search_are_chat_models(read, model):
+    [conversation], _ = read([{"messages": FIRST, "output": "hello", "model": model}])
+    assert said(conversation) == WHOLE[:3]
+
+
+def test_logged_responses_go_on_from_the_one_that_they_name(read):
+    def logged(name, text, said, previous=None):
+        output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": said}]}]
+        return {
+            "id": name,
+            "object": "response",
+            "created_at": 1767225600,
+            "model": "gpt-5",
+            "instructions": "Be brief.",
+            "previous_response_id": previous,
+            "input": text,
+            "output": output,
+            "status": "completed",
+        }
+
+    rows = [logged("resp_2", [BYE], "ciao", "resp_1"), logged("resp_1", "hi", "hello")]
     [conversation], errors = read(rows)
     assert errors == []
     assert said(conversation) == WHOLE
@@ -342,18 +395,26 @@ def test_logged_responses_go_on_from_the_one_that_they_name(read):
 
 def test_responses_of_a_conversation_that_the_server_holds_are_its_turns(read):
     rows = [
-        {"object": "response", "id": f"resp_{n}", "created_at": 1767225600 + n, "conversation": {"id": "conv_1"},
-         "input": [asked], "output": [{"type": "message", **reply}]}
+        {
+            "object": "response",
+            "id": f"resp_{n}",
+            "created_at": 1767225600 + n,
+            "conversation": {"id": "conv_1"},
+            "input": [asked],
+            "output": [{"type": "message", **reply}],
+        }
         for n, (asked, reply) in enumerate([(HI, HELLO), (BYE, CIAO)])
-    ]  # fmt: skip
+    ]
     [conversation], errors = read(rows)
     assert (errors, conversation.id, said(conversation)) == ([], "conv_1", WHOLE[1:])
 
 
 def test_stored_completions_are_read_with_their_messages_and_named_without(read):
     whole = {**choices(HELLO), "created": 1767225600, "model": "gpt-4o", "metadata": {}, "messages": FIRST}
-    [conversation], errors = read([{"object": "list", "data": [whole]}])
-    assert (errors, said(conversation)) == ([], WHOLE[:3])
+    paged = {**whole, "messages": {"object": "list", "data": [{"id": f"m{n}", **m} for n, m in enumerate(FIRST)]}}
+    for row in (whole, paged):
+        [conversation], errors = read([{"object": "list", "data": [row]}])
+        assert (errors, said(conversation)) == ([], WHOLE[:3])
     conversations, [(_, problem)] = read([choices(HELLO)])
     assert conversations == []
     assert problem == "a reply to 'chatcmpl-1', whose request is in none of the files"
@@ -382,8 +443,10 @@ def test_rows_without_an_id_are_joined_by_their_history_and_those_with_one_by_it
     [conversation], _ = read(rows)
     assert said(conversation) == WHOLE
     for name in ("conversation_id", "sessionId", "thread_id", "chatId"):
-        named = [{"messages": [asked], "output": reply["content"], name: "c-7", "timestamp": at}
-                 for at, (asked, reply) in enumerate([(HI, HELLO), (BYE, CIAO)], start=1767225600)]  # fmt: skip
+        named = [
+            {"messages": [asked], "output": reply["content"], name: "c-7", "timestamp": at}
+            for at, (asked, reply) in enumerate([(HI, HELLO), (BYE, CIAO)], start=1767225600)
+        ]
         [conversation], _ = read(named)
         assert (conversation.id, said(conversation)) == ("c-7", WHOLE[1:])
 
@@ -393,6 +456,39 @@ def test_ids_titles_ratings_and_times_of_a_row_are_kept(read):
     [conversation], _ = read([row])
     assert conversation.metadata == {"call_id": "x1", "title": "T", "rating": 5}
     assert conversation.ended == 1767225600
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "hi", "choices": [{"text": "hello"}]},
+        {"prompt_messages": [HI], "completion": "hello"},
+        {"requestBody": {"messages": [HI]}, "responseBody": choices(HELLO)},
+        {"input": "hi", "output": response("hello")["output"]},
+        {"input": {"messages": [HI]}, "output": choices(HELLO), "expected": None},
+    ],
+    ids=str,
+)
+def test_other_names_of_what_was_sent_are_known(read, row):
+    [conversation], errors = read([row])
+    assert (errors, said(conversation)) == ([], WHOLE[1:3])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [HI], "response": None},
+        {"messages": [HI], "response": {"error": {"message": "slow down"}}},
+        {"messages": [HI], "output": "", "error": "slow down"},
+        {"request": {"messages": [HI]}, "response": {"message": "Too many requests", "code": 429}},
+        {"request": {"messages": [HI]}, "response": None},
+    ],
+    ids=str,
+)
+def test_calls_without_a_reply_are_counted_and_errors_are_no_replies(read, row):
+    notes = Counter()
+    assert read([row], notes=notes) == ([], [])
+    assert notes == {UNANSWERED: 1}
 
 
 def test_messages_that_end_with_the_reply_already_are_a_chat_and_have_it_once(read):
@@ -426,7 +522,7 @@ def test_examples_of_a_data_set_are_chats(read, outputs):
 
 def test_message_batches_of_anthropic_are_joined(read):
     params = {"model": "claude", "system": "Be brief.", "max_tokens": 9, "messages": [HI]}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "text", "text": "hello"}]}
+    message = anthropic("hello")
     rows = [
         {"custom_id": "a", "result": {"type": "succeeded", "message": message}},
         {"custom_id": "a", "params": params},
@@ -443,13 +539,12 @@ def test_message_batches_of_anthropic_are_joined(read):
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        ({"input": "hi", "instructions": "Be brief."},
-         {"object": "response", "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hello"}]}]}),
+        ({"input": "hi", "instructions": "Be brief."}, response("hello")),
         ({"prompt": "hi"}, {"object": "text_completion", "choices": [{"text": "hello"}]}),
         ({"messages": [HI]}, choices(HELLO)),
     ],
     ids=["responses", "completions", "chat"],
-)  # fmt: skip
+)
 def test_batches_of_every_endpoint_are_joined_and_errors_are_counted(read, body, answer):
     requests = [{"custom_id": name, "method": "POST", "url": "/v1/x", "body": body} for name in "ab"]
     answers = [
@@ -461,6 +556,17 @@ def test_batches_of_every_endpoint_are_joined_and_errors_are_counted(read, body,
     assert errors == []
     assert said(conversation)[-2:] == WHOLE[1:3]
     assert notes[UNANSWERED] == 1
+
+
+def test_batches_of_gemini_are_joined_on_their_key_and_read_whole(read):
+    """Vertex AI writes the request beside the response, with null for the kinds of a part that it is not."""
+    asked = {"contents": [{"role": "user", "parts": [{"fileData": None, "inlineData": None, "text": "hi"}]}]}
+    said_back = {"candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}, "finishReason": "STOP"}]}
+    halves = [{"key": "k", "response": said_back}, {"key": "k", "request": asked}]
+    whole = [{"status": "", "processed_time": "2026-01-01T00:00:00Z", "request": asked, "response": said_back}]
+    for rows in (halves, whole):
+        [conversation], errors = read(rows)
+        assert (errors, said(conversation)) == ([], WHOLE[1:3])
 
 
 def test_batches_of_embeddings_are_counted(read):
@@ -476,26 +582,25 @@ def test_batches_of_embeddings_are_counted(read):
 # All
 
 
+ROW_OF = {
+    "litellm": lambda thread, name, history, reply, at: spend(name, history, reply, session=thread, at=at),
+    "litellm-made": lambda thread, name, history, reply, at: spend(name, history, reply, session=f"of {name}", at=at),
+    "helicone": lambda thread, name, history, reply, at: helicone(name, history, reply, session=thread),
+    "langsmith": lambda thread, name, history, reply, at: run(name, history, reply, thread=thread, at=at),
+    "plain": lambda thread, name, history, reply, at: {"messages": history, "output": reply["content"], "ts": at + 2e9},
+}
+
+
 def rows_of(kind, threads):
     for thread in range(threads):
         history = [{"role": "user", "content": f"hi {thread}"}]
         for turn in range(2):
             reply = {"role": "assistant", "content": f"hello {thread}.{turn}"}
-            name, at = f"{thread}.{turn}", thread * 2 + turn
-            yield {
-                "litellm": lambda: spend(name, history, reply, session=f"{thread}", at=at),
-                "litellm-made": lambda: spend(name, history, reply, session=f"made-{name}", at=at),
-                "helicone": lambda: helicone(name, history, reply, session=f"{thread}"),
-                "langsmith": lambda: run(name, history, reply, thread=f"{thread}", at=at),
-                "plain": lambda: {"messages": history, "output": reply["content"], "timestamp": 1767225600 + at},
-            }[kind]()
+            yield ROW_OF[kind](f"{thread}", f"{thread}.{turn}", history, reply, thread * 2 + turn)
             history = [*history, reply, {"role": "user", "content": f"and {thread}.{turn}?"}]
 
 
-KINDS = ["litellm", "litellm-made", "helicone", "langsmith", "plain"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ROW_OF)
 def test_a_log_of_calls_may_be_read_by_several_threads_in_turn(tmp_path, kind):
     path = tmp_path / "calls.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows_of(kind, 3)))
@@ -507,7 +612,7 @@ def test_a_log_of_calls_may_be_read_by_several_threads_in_turn(tmp_path, kind):
 
 
 @settings(max_examples=40)  # each makes a store
-@given(kind=st.sampled_from(KINDS), seed=st.integers(0, 2**32), repeated=st.booleans())
+@given(kind=st.sampled_from(sorted(ROW_OF)), seed=st.integers(0, 2**32), repeated=st.booleans())
 def test_calls_make_the_same_chats_in_whatever_order_they_come(tmp_path_factory, kind, seed, repeated):
     rows = list(rows_of(kind, 3))
     expected, _ = read_logs(tmp_path_factory.mktemp("in"), rows)
@@ -520,12 +625,19 @@ def test_calls_make_the_same_chats_in_whatever_order_they_come(tmp_path_factory,
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "hi", "assistant", "user", "{}", "[1]", '{"a": 1}']),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["role", "type", "content", "text", "messages", "choices", "message", "output", "input", "id"]),
-        inner,
-        max_size=3,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["", "hi", "assistant", "user", "{}", "[1]", '{"a": 1}']),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["role", "type", "content", "text", "messages", "choices", "message", "output", "input", "id"]
+            ),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=10,
 )
@@ -535,18 +647,22 @@ values = st.recursive(
 @given(data=st.data())
 def test_rows_with_keys_missing_or_strange_give_chats_or_errors_and_nothing_else(tmp_path_factory, data):
     row = data.draw(
-        st.sampled_from([
-            spend("r", FIRST, HELLO),
-            helicone("r", FIRST, HELLO),
-            invocation({"messages": FIRST}, choices(HELLO)),
-            {"messages": FIRST, "output": "hello", "id": "x", "metadata": {}},
-            {"request": {"messages": FIRST}, "response": choices(HELLO)},
-            {"inputs": {"question": "hi"}, "outputs": {"answer": "hello"}},
-            {"custom_id": "a", "params": {"messages": FIRST}},
-        ])
-    )  # fmt: skip
+        st.sampled_from(
+            [
+                spend("r", FIRST, HELLO),
+                helicone("r", FIRST, HELLO),
+                invocation({"messages": FIRST}, choices(HELLO)),
+                {"messages": FIRST, "output": "hello", "id": "x", "metadata": {}},
+                {"request": {"messages": FIRST}, "response": choices(HELLO)},
+                {"inputs": {"question": "hi"}, "outputs": {"answer": "hello"}},
+                {"custom_id": "a", "params": {"messages": FIRST}},
+            ]
+        )
+    )
     for key in data.draw(st.lists(st.sampled_from(sorted(row)), max_size=2)):
-        row = {**row, key: data.draw(values)} if data.draw(st.booleans()) else {k: v for k, v in row.items() if k != key}
+        row = (
+            {**row, key: data.draw(values)} if data.draw(st.booleans()) else {k: v for k, v in row.items() if k != key}
+        )
     notes = Counter()
     found, errors = read_logs(tmp_path_factory.mktemp("wild"), [row], notes=notes)
     assert not [problem for _, problem in errors if "cannot read it" in problem]
