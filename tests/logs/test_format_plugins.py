@@ -108,7 +108,7 @@ def test_formats_are_tried_by_priority_and_foreign_ones_last_unless_they_say_oth
     assert names == [
         "eager", "preferences", "litellm", "ranked", "helicone", "call-rows", "openai", "sharegpt", "chatgpt", "gemini",
         "lmsys", "wildchat", "taskmaster", "dialogues", "oasst", "langsmith", "langfuse", "bedrock", "openai-batch",
-        "otel", "call-pairs", "message-rows", "transcripts", "instructions", "calls",
+        "mlflow", "otel", "call-pairs", "message-rows", "transcripts", "instructions", "calls",
         "faq",
     ]  # fmt: skip
     assert sorted(names) == log_format_names()

@@ -81,6 +81,13 @@ SAMPLES = {
         {"custom_id": "1", "body": {"messages": [USER]}},
         {"custom_id": "1", "response": {"body": {"choices": [{"message": REPLY}, {"message": OTHER}]}}},
     ],
+    "mlflow": [{"info": {"trace_metadata": {"mlflow.trace.session": "s"}}, "data": {"spans": [{
+        "trace_id": "t", "span_id": "s", "attributes": {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.spanInputs": json.dumps({"messages": STEPS[:-1], "tools": [TOOL]}),
+            "mlflow.spanOutputs": json.dumps({"choices": [{"message": STEPS[-1]}]}),
+        },
+    }]}}],
     "otel": [{"context": {"trace_id": "t", "span_id": "s"}, "attributes": {
         "gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}],
         "gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "text", "content": "a"}]}],
