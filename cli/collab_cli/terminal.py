@@ -1,6 +1,7 @@
 """Text for people: notes on stderr, tables, one line for whatever came in several."""
 
 import json
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collab_sdk.errors import InputError
 from collab_sdk.messages import Message, ToolCall, shown_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PROBLEMS_SHOWN = 20
+KINDS_KNOWN = 1_000
+_VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9][0-9,.]*")
+"""What differs between two problems of one kind: what is quoted, and numbers."""
 
 
 def note(text: str) -> None:
@@ -44,23 +49,39 @@ def shown_response(messages: Sequence[Message]) -> str:
 
 
 class Problems:
-    """What went wrong along the way, reported on stderr as it happens; after the first twenty only counted.
+    """What went wrong along the way, reported on stderr as it happens.
 
+    Of the bad rows of logs the first of each kind is shown, and the others are counted; of all else the first twenty.
     `notes` counts what is no failure but worth a word at the end.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.notes: Counter[str] = Counter()
+        self._shown = 0
+        self._kinds: dict[str, str] = {}
+        self._alike: Counter[str] = Counter()
 
     def report(self, problem: object) -> None:
         self.count += 1
-        if self.count <= PROBLEMS_SHOWN:
-            note(f"Failed: {printable(str(problem))}")
+        text = printable(str(problem))
+        if isinstance(problem, InputError):
+            kind = _VARIES.sub("*", problem.problem)
+            if kind in self._kinds:
+                self._alike[kind] += 1
+                return
+            if len(self._kinds) < KINDS_KNOWN:
+                self._kinds[kind] = problem.where or text
+        if self._shown < PROBLEMS_SHOWN:
+            self._shown += 1
+            note(f"Failed: {text}")
 
     def close(self) -> None:
-        if self.count > PROBLEMS_SHOWN:
-            note(f"... and {self.count - PROBLEMS_SHOWN:,} more")
+        for kind, times in self._alike.most_common(PROBLEMS_SHOWN):
+            note(f"... and {times:,} more like that of {printable(self._kinds[kind])}")
+        others = self.count - self._shown - sum(times for _, times in self._alike.most_common(PROBLEMS_SHOWN))
+        if others:
+            note(f"... and {others:,} more")
         for what, times in self.notes.items():
             note(f"Note: {times:,} x {printable(what)}")
 

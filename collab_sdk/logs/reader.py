@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -20,8 +21,10 @@ from collab_sdk.logs.formats.gathered_calls import GatheredCalls
 from collab_sdk.logs.formats.registry import LogFormat, entries, get_log_format, log_databases
 from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.notes import noted, noting
-from collab_sdk.logs.sources import log_files
+from collab_sdk.logs.snapshots import SNAPSHOTS, identity, longest_snapshots
+from collab_sdk.logs.sources import NotALogError, log_files
 from collab_sdk.logs.store.store_log import count_store, is_store, read_store
+from collab_sdk.logs.unread import Unread
 from collab_sdk.models.reasoning import conversation_without_reasoning
 from collab_sdk.types import Conversation
 
@@ -65,8 +68,9 @@ def read_conversations(
     gets one made from its messages. Conversations that are logged call by call come last, when all calls are known.
     """
     forced = get_log_format(format) if format else None
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
     files = log_files(paths)
-    read = _read(files, forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
+    read = _read(paths, files, forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
     return LoggedConversations(files, read)
 
 
@@ -95,12 +99,20 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
 
 
 def _read(
-    files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str], unanswered: bool
+    paths: Iterable[object],
+    files: Iterable[str],
+    forced: LogFormat | None,
+    report: Report,
+    notes: Counter[str],
+    unanswered: bool,
 ) -> Generator[Conversation, None, None]:
-    ids = _Ids()
-    for where, conversation in _found(files, forced, report, notes):
+    ids = _Ids(longest_snapshots(files, forced))
+    for where, conversation in _found(paths, files, forced, report, notes):
         try:
             _check_length(conversation)
+            if ids.is_older_snapshot(conversation):
+                notes[SNAPSHOTS] += 1
+                continue
             conversation = conversation_without_reasoning(conversation)
             if not unanswered:
                 check_answered(conversation)
@@ -116,16 +128,20 @@ def _read(
 
 
 def _found(
-    files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str]
+    paths: Iterable[object], files: Iterable[str], forced: LogFormat | None, report: Report, notes: Counter[str]
 ) -> Iterator[tuple[str, Conversation]]:
     """Every conversation with its place, before anything is known of the others."""
+    unread = Unread(paths, report, notes)
     with closing(GatheredCalls()) as calls, closing(GatheredEvents()) as events:
         for file in files:
             if is_sqlite(file):
-                yield from ((file, conversation) for conversation in noted(_read_sqlite(file, report, notes), notes))
+                for conversation in noted(_read_sqlite(file, unread.error, notes), notes):
+                    unread.chat(file)
+                    yield file, conversation
                 continue
-            for where, text in read_rows(file, report):
-                for place, found, row in _entries(text, where, forced, report):
+            for where, text in read_rows(file, unread.error):
+                for place, found, row in _entries(text, where, forced, unread.error):
+                    unread.chat(place)
                     try:
                         with noting(notes):
                             if isinstance(found, CallFormat):
@@ -141,6 +157,7 @@ def _found(
                         report(InputError("JSON nested too deeply", where=place))
                     else:
                         yield place, conversation
+        unread.close()
         yield from events.conversations(report, notes)
         for conversation in noted(calls.conversations(report, notes), notes):
             yield conversation.id, conversation
@@ -153,7 +170,7 @@ def _entries(
     try:
         found = list(entries(parse_json(text), forced))
     except InputError as error:
-        report(InputError(error.problem, where=where))
+        report(type(error)(error.problem, where=where))
     except RecursionError:
         report(InputError("JSON nested too deeply", where=where))
     else:
@@ -172,7 +189,7 @@ def _read_sqlite(file: str, report: Report, notes: Counter[str]) -> Iterator[Con
             known = next((format for format in log_databases() if format.matches(tables)), None)
             if known is None:
                 names = ", ".join(f"{format.name} ({format.known_by})" for format in log_databases())
-                raise InputError(
+                raise NotALogError(
                     f"an SQLite database, but no chat log: expected a conversation store, or {names}", where=file
                 )
             yield from known.read(database, file, report)
@@ -225,8 +242,18 @@ def _ignore(error: InputError) -> None:
 class _Ids:
     """Sees to it that no two conversations share an id, as ids key the cache and the train/eval split."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: Mapping[int, int]) -> None:
         self._uses: Counter[str] = Counter()
+        self._longest = dict(longest)
+
+    def is_older_snapshot(self, conversation: Conversation) -> bool:
+        """Whether a longer snapshot of the same chat has come or is to come."""
+        chat = identity(conversation)
+        longest = self._longest.get(chat, 0) if conversation.id else 0
+        if longest and len(conversation.messages) >= longest:
+            self._longest[chat] = sys.maxsize  # those that are no longer come too late
+            return False
+        return len(conversation.messages) < longest
 
     def claim(self, conversation: Conversation) -> Conversation:
         """The conversation under an id of its own. Raises InputError if its row names one that is taken."""

@@ -19,6 +19,10 @@ _BESIDE_SQLITE = re.compile(r"-(?:wal|shm|journal|(?:pending|making)-\d+-[0-9a-f
 """What SQLite, and an app that records, keep beside a database that is open is no log of its own."""
 
 
+class NotALogError(InputError):
+    """A file holds something that no chats can be in."""
+
+
 def log_files(paths: Iterable[str | Path]) -> list[str]:
     """The files behind the paths, those of a folder sorted. Raises InputError for the first that cannot be read."""
     if isinstance(paths, str | Path):  # else a lone string would be read as one path a letter

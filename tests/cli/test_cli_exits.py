@@ -173,12 +173,12 @@ def test_an_export_without_a_single_pair_has_no_result(logs, tmp_path):
     assert only_line(result, starts="No result:") == "No result: no pair was written."
 
 
-def test_after_twenty_bad_lines_the_others_are_only_counted(logs):
+def test_of_bad_lines_of_a_kind_the_first_is_shown_and_the_others_are_counted(logs):
     logs.write_text(logs.read_text() + "{broken\n" * 25)
     result = collab("score", logs, "--model", "offline")
     assert result.exit_code == 3
-    assert result.stderr.count("Failed:") == 20
-    assert "... and 5 more" in result.stderr
+    assert result.stderr.count("Failed:") == 1
+    assert "... and 24 more like that of" in result.stderr
 
 
 def test_a_conversation_that_fails_is_reported_and_the_others_go_on(logs, tmp_path):

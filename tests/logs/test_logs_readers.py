@@ -376,10 +376,11 @@ def test_an_empty_array_is_an_error(log):
     assert problem_with(log(b"[]")) == "no chats in this file: the array is empty"
 
 
-def test_a_row_of_no_known_format_names_the_formats_and_the_keys_seen(log):
-    problem = problem_with(log(lines({"question": "2+2?", "answer": "4"})))
-    assert problem.startswith("no known chat format: found the keys 'question', 'answer'; known: ")
-    assert "openai (messages), sharegpt (conversations), chatgpt (mapping)" in problem
+def test_a_row_of_no_known_format_names_the_keys_seen_and_the_nearest_format(log):
+    problem = problem_with(log(lines({"colour": "blue", "size": "4"})))
+    assert problem.startswith("no known chat format: found the keys 'colour', 'size'; none of its keys")
+    problem = problem_with(log(lines({"conversation_hash": "x", "messagess": []})))
+    assert "nearest: wildchat (conversation and conversation_hash)" in problem
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,9 @@ def role_of(name: Any) -> str:
     try:
         return ROLES[spelled]
     except KeyError:
-        known = ", ".join(ROLES)
-        raise InputError(f"unknown role {_shown(name)}; expected one of {known}") from None
+        raise InputError(
+            f"unknown role {_shown(name)}; expected system, user, assistant, tool or a common name for one of them"
+        ) from None
 
 
 def read_messages(values: Any) -> tuple[Message, ...]:
@@ -111,7 +112,7 @@ def read_messages(values: Any) -> tuple[Message, ...]:
             found = message_of(value)
         except InputError as error:
             raise InputError(f"message {position}: {error.problem}") from None
-        if _is_item(value) and found and messages and _go_on(messages[-1], found[0]):
+        if found and messages and _go_on(messages[-1], found[0], is_item=_is_item(value)):
             messages[-1] = _joined(messages[-1], found[0])
             found = found[1:]
         messages += found
@@ -340,6 +341,8 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
     if role == "tool" and not (isinstance(content, list) and any(_is_result(block) for block in content)):
         call_id = _id(_first(fields, "tool_call_id", "toolCallId", "tool_use_id", "call_id"))
         return (Message(role="tool", content=result_text(content), name=_name(fields), tool_call_id=call_id),)
+    if isinstance(content, int | float):
+        raise InputError(f"content must be a string or a list of parts, not {_type_of(content)}")
     blocks = _Blocks()
     if isinstance(content, str):
         blocks.texts.append(content)
@@ -364,16 +367,18 @@ def _assistant(blocks: _Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...
     if isinstance(refusal, str) and refusal and not blocks.text():
         note(REFUSALS)
         blocks.texts.append(refusal)
-    known = {call.get("id") for message in blocks.done for call in message.tool_calls}
-    known |= {call.get("id") for call in blocks.calls}
-    blocks.calls += [call for call in _beside(fields) if call["id"] not in known or not call["id"]]
+    done = {call.get("id") for message in blocks.done for call in message.tool_calls}
+    beside = [call for call in _beside(fields) if not call["id"] or call["id"] not in done]
+    named = {call["id"] for call in beside}
+    # LangChain logs calls among the content, too, where their arguments may be missing.
+    blocks.calls = [*(call for call in blocks.calls if call["id"] not in named), *beside]
     thoughts = reasoning_of(fields) or next(
         (fields[key] for key in _THOUGHT_KEYS if isinstance(fields.get(key), str)), ""
     )
     text, calls, reasoning = blocks.text(), list(blocks.calls), "\n".join(filter(None, [thoughts, *blocks.reasoning]))
     if blocks.done and not text.strip() and not calls:
         return tuple(blocks.done)
-    if not text and not calls:
+    if not text and not calls and not reasoning:
         note(SILENT)
     last = Message(
         role="assistant",
@@ -432,13 +437,14 @@ def _fields(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _content(value: Mapping[str, Any]) -> Any:
+    parts = value.get("parts")
+    if isinstance(parts, list) and parts and isinstance(parts[0], Mapping):  # the AI SDK has the text beside them
+        return parts
     content = _named(value, _CONTENT_KEYS)
     if content is None and not any(plain(key) in (*_CONTENT_KEYS, *_INSTEAD) for key in value):
         raise InputError("no content: expected text or a list of parts")
     if isinstance(content, Mapping) and isinstance(content.get("parts"), list):
         return content["parts"]
-    if isinstance(content, int | float | bool):
-        raise InputError(f"content must be a string or a list of parts, not {_type_of(content)}")
     return content
 
 
@@ -465,7 +471,7 @@ def _is_block(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
     kind = _kind(value)
-    known = kind in (*_TEXT, *_REASONING, *_CALLS, *_RESULTS) or bool(_medium(value, kind))
+    known = kind in ("json", *_TEXT, *_REASONING, *_CALLS, *_RESULTS) or bool(_medium(value, kind))
     return known and ("type" in value or len(value) == 1)
 
 
@@ -517,8 +523,12 @@ def _thoughts(block: Mapping[str, Any]) -> list[str]:
     return _thoughts(found) if isinstance(found, Mapping) else []
 
 
-def _go_on(message: Message, found: Message) -> bool:
-    return message.role == found.role == "assistant" and bool(found.tool_calls or not found.content)
+def _go_on(message: Message, found: Message, *, is_item: bool) -> bool:
+    """Whether both are one message: its reasoning or its text, and then its calls, each logged by itself."""
+    if message.role != "assistant" or found.role != "assistant":
+        return False
+    only_thought = not message.content and not message.tool_calls and bool(message.reasoning)
+    return only_thought or (is_item and bool(found.tool_calls))
 
 
 def _joined(message: Message, found: Message) -> Message:

@@ -4,11 +4,13 @@ Each is an entry point with the format's own name: of `collab_sdk.log_formats`, 
 or an `EventFormat`; of `collab_sdk.log_databases`, a `DatabaseFormat`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, cast
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.blocks import plain
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat
 from collab_sdk.logs.formats.databases import DatabaseFormat
@@ -19,7 +21,29 @@ LogFormat = ConversationFormat | CallFormat | EventFormat
 
 DEEPEST = 4
 """Lists or objects around a row, such as the pages of an API's answers."""
+_WRAPPERS = frozenset(
+    """data items item results result rows row records record conversations conversation chats chat threads thread
+    sessions session traces trace runs spans observations dialogs dialogues logs log entries list value values objects
+    documents hits _source source body payload export response generations calls requests""".split()
+)
+"""What lists of rows, and objects around a row, are called by those who wrap them, in the spelling of `plain`."""
 _KEYS_SHOWN = 10
+_NEAR = 3
+_WORD = re.compile(r"[\w.]+")
+_OUR_PREFIX = "collab/"
+_REPORT = "look at it with collab report"
+_OUR_CHATS = ("conversation", "preference")
+_OURS = {
+    "scored-turn": f"a turn that was scored: {_REPORT}",
+    "score": f"a score: {_REPORT}",
+    "evaluation": f"a conversation that was played: {_REPORT}",
+    "simulator-check": f"a check of the simulator: {_REPORT}",
+    "run": "what is known of a run: read the file that lies beside it",
+    "stored-chat": "a line of a list: read the store that it is of",
+    "decisions": "decisions about pairs: apply them with collab report --apply",
+    "calibration": "a calibration: hand it to --calibration",
+}
+"""By the schema of a row that is ours, and no chat."""
 
 
 def log_format_names() -> list[str]:
@@ -48,12 +72,15 @@ def is_row(value: Any) -> bool:
     return _format_of(value) is not None
 
 
+class UnknownRowError(InputError):
+    """A row is of no known format."""
+
+
 def format_of(row: Any, forced: LogFormat | None = None) -> tuple[LogFormat, Mapping[str, Any]]:
-    """The format of a row, and the row. Raises InputError."""
+    """The format of a row, and the row. Raises UnknownRowError."""
     found = forced if isinstance(row, Mapping) and forced else _format_of(row)
     if found is None:
-        known = ", ".join(f"{known.name} ({known.known_by})" for known in log_formats())
-        raise InputError(f"no known chat format: found {_describe(row)}; known: {known}")
+        raise UnknownRowError(f"no known chat format: found {_describe(row)}; {_nearest(row)}")
     return found, row
 
 
@@ -62,6 +89,8 @@ def entries(value: Any, forced: LogFormat | None = None) -> Iterator[tuple[LogFo
 
     Raises InputError where nothing in it is a row.
     """
+    if ours := _ours(value):
+        raise UnknownRowError(ours)
     found = list(_entries(value, forced, DEEPEST))
     yield from found or [format_of(value, forced)]
 
@@ -81,9 +110,9 @@ def _entries(value: Any, forced: LogFormat | None, deepest: int) -> Iterator[tup
 
 
 def _wrapped(value: Mapping[str, Any], deepest: int) -> Iterator[tuple[LogFormat, Mapping[str, Any]]]:
-    """What stands in the first of the object's lists, or of the objects in it, that holds rows."""
-    for inner in value.values():
-        if isinstance(inner, list | Mapping) and inner and not _are_messages(inner):
+    """What stands in the first of the lists that wrap rows, or of the objects, that holds any."""
+    for key, inner in value.items():
+        if plain(key) in _WRAPPERS and isinstance(inner, list | Mapping) and inner and not _are_messages(inner):
             found = list(_entries(inner, None, deepest - 1))
             if found:
                 yield from found
@@ -112,3 +141,23 @@ def _describe(row: Any) -> str:
     keys = [repr(key[:40]) for key in row]
     more = ", ..." if len(keys) > _KEYS_SHOWN else ""
     return f"the keys {', '.join(keys[:_KEYS_SHOWN])}{more}" if keys else "no keys"
+
+
+def _ours(row: Any) -> str:
+    """What a row of a file that this package wrote is, if it is one and no chat."""
+    schema = row.get("schema") if isinstance(row, Mapping) else None
+    if not isinstance(schema, str) or not schema.startswith(_OUR_PREFIX):
+        return ""
+    kind = schema.removeprefix(_OUR_PREFIX).partition("/")[0]
+    if kind in _OUR_CHATS:
+        return ""
+    return f"no chat, but {_OURS.get(kind, f'a row of {schema[:60]}')}"
+
+
+def _nearest(row: Any) -> str:
+    """The formats that are known by keys like those of the row."""
+    keys = {plain(key) for key in row} if isinstance(row, Mapping) else set()
+    scored = [(len(keys & set(map(plain, _WORD.findall(format.known_by)))), format) for format in log_formats()]
+    most = max((score for score, _ in scored), default=0)
+    near = [f"{format.name} ({format.known_by})" for score, format in scored if score == most and most][:_NEAR]
+    return f"nearest: {', '.join(near)}" if near else "none of its keys is one that chats are known by"

@@ -156,7 +156,8 @@ def test_a_broken_tree_is_an_error_with_its_place_and_the_others_are_read(tmp_pa
 
 def test_a_second_conversation_with_the_same_id_is_refused(tmp_path):
     good = tree(*START, node("end", "u1", "assistant", "fine"))
-    conversations, [(where, problem)] = read(tmp_path, good, good)
+    other = tree(node("u1", None, "user", "another question"), node("end", "u1", "assistant", "fine"))
+    conversations, [(where, problem)] = read(tmp_path, good, other)
     assert len(conversations) == 1
     assert where == "conversations.json, item 2"
     assert problem.startswith("duplicate id 'g1'")

@@ -137,7 +137,7 @@ def test_a_constructor_is_never_called_and_one_that_is_no_message_is_an_error(re
     [conversation], errors = read([run("bad", [bad], HELLO), run("good", [HI], HELLO, thread="ok")])
     assert conversation.id == "ok"
     [(where, problem)] = errors
-    assert where == "0.jsonl:1" and problem.startswith("message 1: unknown role 'popen'; expected one of system, ")
+    assert where == "0.jsonl:1" and problem.startswith("message 1: unknown role 'popen'; expected system, ")
 
 
 def test_a_log_of_calls_may_be_begun_in_one_thread_and_read_on_in_another(tmp_path):
