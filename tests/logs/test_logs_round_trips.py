@@ -46,6 +46,25 @@ SAMPLES = {
         "id": "x", "current_node": "a",
         "mapping": leaf("u", None, "user", "hi") | leaf("a", "u", "assistant", "a") | leaf("b", "u", "assistant", "b"),
     }],
+    "claude": [{"uuid": "x", "chat_messages": [
+        {"sender": "human", "text": "hi", "content": []}, {"sender": "assistant", "text": "a", "content": []},
+    ]}],
+    "claude-code": [
+        {"type": "user", "sessionId": "x", "uuid": "1", "parentUuid": None, "message": USER},
+        {"type": "assistant", "sessionId": "x", "uuid": "2", "parentUuid": "1", "message": REPLY},
+    ],
+    "codex": [
+        {"type": "session_meta", "payload": {"id": "x"}},
+        {"type": "response_item", "payload": {"type": "message", **USER}},
+        {"type": "response_item", "payload": {"type": "message", **REPLY}},
+    ],
+    "open-webui": [{"id": "x", "title": "t", "chat": {"history": {"currentId": "a", "messages": {
+        "u": {"parentId": None, **USER}, "a": {"parentId": "u", **REPLY}, "b": {"parentId": "u", **OTHER},
+    }}}}],
+    "librechat": [{"conversationId": "x", "messages": [
+        {"messageId": "u", "isCreatedByUser": True, "text": "hi"},
+        {"messageId": "a", "isCreatedByUser": False, "text": "a"},
+    ]}],
     "lmsys": [{"conversation_id": "x", "model": "m", "conversation": [USER, REPLY]}],
     "wildchat": [{"conversation_hash": "h", "model": "m", "conversation": [USER, REPLY]}],
     "taskmaster": [{"conversation_id": "x", "utterances": [
@@ -102,7 +121,7 @@ def test_every_format_keeps_its_messages_in_the_others(name, tmp_path):
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: chatgpt, langfuse"):
+    with pytest.raises(UnknownNameError, match="Known: chatgpt, claude"):
         read_conversations([], format="csv")
     with pytest.raises(UnknownNameError, match="Known: collab, openai, sharegpt"):
         get_chat_writer("csv")

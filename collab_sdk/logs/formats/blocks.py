@@ -40,13 +40,31 @@ _REASONING = (
     "summary_text",
     "reasoning_content",
     "thought",
+    "think",
 )
+_THOUGHTS = (
+    *("thinking", "think", "reasoning", "text", "content", "summary", "value"),
+    *("reasoningText", "reasoningContent"),
+)
+"""Where blocks of reasoning have it."""
 _CALLS = (
     *("tool_use", "tool_call", "function_call", "tool_invocation", "dynamic_tool"),
     *("server_tool_use", "mcp_tool_use", "custom_tool_call", "local_shell_call", "server_tool_call"),
 )
+_ANSWERED = ("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call")
+"""Calls that the provider answers itself, and of whose results it may show nothing."""
+_OUTPUTS = ("_call_output", "_search_output")
 _RESULTS = ("tool_result", "tool_response", "function_response", "tool_call_response", "server_tool_call_response")
-_HARMLESS = ("step_start", "cache_point", "cache_control", "source_url", "source_document", "token_budget", "citations")
+_HARMLESS = (
+    "step_start",
+    "agent_update",
+    "cache_point",
+    "cache_control",
+    "source_url",
+    "source_document",
+    "token_budget",
+    "citations",
+)
 """Blocks that say nothing of what was said or done."""
 _MEDIA = ("image", "audio", "video", "file", "document", "attachment")
 _BARE = {
@@ -67,6 +85,8 @@ _BARE = {
     "cachePoint": "cache_point",
 }
 """What a block without a type holds, by its only key: Gemini's and Bedrock's spelling."""
+_WITHIN = ("toolInvocation", "tool_call", *_BARE)
+"""Where a block that is a call has it, if not in its own fields."""
 _KIND = re.compile(r"[a-z0-9_.]{1,40}")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _AFFIX = re.compile(r"^(?:input|output)_|_url$")
@@ -260,7 +280,7 @@ class _Blocks:
             self.texts.append(to_json(block.get("json", block.get("value"))))
         elif kind in _CALLS or (kind.startswith("tool_") and "state" in block) or _is_provider_call(kind):
             self._call(block, kind)
-        elif kind in _RESULTS or kind.endswith(("_tool_result", "_call_output")):
+        elif kind in _RESULTS or kind.endswith(("_tool_result", *_OUTPUTS)):
             self._result(block)
         elif kind in _HARMLESS:
             pass
@@ -292,7 +312,9 @@ class _Blocks:
         self.texts.append(f"[{medium}]")
 
     def _call(self, block: Mapping[str, Any], kind: str) -> None:
-        inner = next((block[key] for key in ("toolInvocation", *_BARE) if isinstance(block.get(key), Mapping)), block)
+        inner = next((block[key] for key in _WITHIN if isinstance(block.get(key), Mapping)), block)
+        if isinstance(inner.get("function"), Mapping):
+            inner = {**inner, **inner["function"]}
         name = _first(inner, "name", "toolName", "tool_name")
         if name is None:
             name = kind.removeprefix("tool_") if kind.startswith("tool_") and "state" in block else kind
@@ -310,7 +332,8 @@ class _Blocks:
         self.calls.append({"id": _id(call_id), "type": "function", "function": {"name": name, "arguments": text}})
         # The AI SDK's parts and the provider's own tools have the result in the call.
         result = _first(inner, "output", "result", "results", "errorText", "error")
-        if result is not None or str(inner.get("state")) in ("output-available", "result", "output-error"):
+        is_done = str(inner.get("state")) in ("output-available", "result", "output-error")
+        if result is not None or is_done or (kind in _ANSWERED and inner.get("status") == "completed"):
             self._answer(_id(call_id), name, result)
 
     def _result(self, block: Mapping[str, Any]) -> None:
@@ -476,7 +499,7 @@ def _is_block(value: Any) -> bool:
 
 
 def _is_result(value: Any) -> bool:
-    return isinstance(value, Mapping) and (_kind(value) in _RESULTS or _kind(value).endswith("_call_output"))
+    return isinstance(value, Mapping) and (_kind(value) in _RESULTS or _is_output(value))
 
 
 def _is_item(value: Any) -> bool:
@@ -492,7 +515,7 @@ def _is_item(value: Any) -> bool:
 
 
 def _is_output(value: Mapping[str, Any]) -> bool:
-    return _kind(value).endswith("_call_output")
+    return _kind(value).endswith(_OUTPUTS)
 
 
 def _is_provider_call(kind: str) -> bool:
@@ -515,7 +538,7 @@ def _medium(block: Mapping[str, Any], kind: str) -> str | None:
 
 
 def _thoughts(block: Mapping[str, Any]) -> list[str]:
-    found = _first(block, "thinking", "reasoning", "text", "content", "summary", "reasoningText", "reasoningContent")
+    found = _first(block, *_THOUGHTS)
     if isinstance(found, str):
         return [found]
     if isinstance(found, list):

@@ -8,11 +8,13 @@ from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.blocks import MEDIA, UNKNOWN, role_of, text_of_blocks
 from collab_sdk.logs.formats.call_row import mapping, objects
+from collab_sdk.logs.formats.trees import with_files
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message
 from collab_sdk.tool_calls import tool_calls_in
 
 _EVERYBODY = ("", "all")
+_TOOL = "tool:"
 _FIELDS = {
     "code": ("text",),
     "execution_output": ("text",),
@@ -31,7 +33,7 @@ HIDDEN = "messages that are hidden from the conversation, left out"
 MEMORY = "memories of the assistant's, left out"
 
 _MARK = re.compile("\ue200([^\ue200\ue201]*)\ue201")
-_OPEN_MARK = re.compile("\ue200([a-z_]*(?:\ue202[^\ue200-\ue2ff\\s]*)*)")
+_OPEN_MARK = re.compile("(\ue200[a-z_]*(?:\ue202[A-Za-z0-9_]*)*|(?:\ue202[A-Za-z0-9_]*)+)")
 _SOURCE = re.compile(
     r"(【[^【】\n]{0,80}†[^【】\n]{0,80}】|【oaicite:\d{1,9}】|:contentReference\[oaicite:\d{1,9}\]\{index=\d{1,9}\})"
 )
@@ -81,9 +83,14 @@ def chatgpt_messages(value: Any) -> tuple[Message, ...]:
     if role == "assistant" and value.get("channel") == "analysis":
         return _thinks(text)
     if role == "user":
-        text = "\n".join(filter(None, [text, *_attached(about)]))
-        return (Message(role="user", content=text),) if text.strip() or not _is_blank(content) else ()
-    return (Message(role=role, content=text),) if text.strip() else ()
+        said = with_files([Message(role="user", content=text)], _attached(about))
+        return said if said[0].content.strip() or not _is_blank(content) else ()
+    found = (Message(role=role, content=text),) if text.strip() else ()
+    by = mapping(author.get("metadata")).get("real_author")
+    if role == "assistant" and isinstance(by, str) and by.startswith(_TOOL):
+        # A search that is answered in the same breath: what it found stands beside the answer, and in no node.
+        return (Message(role="tool", content=_result("", about), name=by.removeprefix(_TOOL)), *found)
+    return found
 
 
 def without_marks(text: str, references: Any = None) -> str:
@@ -171,14 +178,9 @@ def _is_blank(content: Mapping[str, Any]) -> bool:
 
 
 def _attached(about: Mapping[str, Any]) -> list[str]:
-    """A placeholder for each file that a message came with; pictures and recordings are parts of it."""
-    files = [
-        one
-        for one in objects(about.get("attachments"))
-        if not str(one.get("mime_type", one.get("mimeType"))).startswith(("image/", "audio/", "video/"))
-    ]
-    note(MEDIA.format(kind="file"), len(files))
-    return ["[file]"] * len(files)
+    """The files that a message came with; pictures and recordings are parts of it."""
+    types = [str(one.get("mime_type", one.get("mimeType"))) for one in objects(about.get("attachments"))]
+    return ["file" for type in types if not type.startswith(("image/", "audio/", "video/"))]
 
 
 def _result(text: str, about: Mapping[str, Any]) -> str:

@@ -27,8 +27,9 @@ LONGEST_CHAT = 200_000
 class EventFormat:
     """A log with one event of a chat in each row.
 
-    `read` gets all rows of a chat, in the order in which they were logged, and raises InputError. `name`, `known_by`
-    and `priority` are those of a `ConversationFormat`.
+    `read` gets all rows of a chat, in the order in which they were logged, and raises InputError; it gives None where
+    they only tell of a chat, and hold no message of it. `name`, `known_by` and `priority` are those of a
+    `ConversationFormat`.
     """
 
     name: str
@@ -37,7 +38,7 @@ class EventFormat:
     matches: Callable[[Row], bool]
     chat: Callable[[Row], str | None]
     """The id of the chat that a row belongs to; None for the one chat of its file."""
-    read: Callable[[Sequence[Row]], Conversation]
+    read: Callable[[Sequence[Row]], Conversation | None]
 
 
 class GatheredEvents:
@@ -85,7 +86,8 @@ class GatheredEvents:
             except RecursionError:
                 report(InputError("JSON nested too deeply", where=where))
             else:
-                yield where, conversation
+                if conversation is not None:
+                    yield where, conversation
 
     def close(self) -> None:
         self._open.close()

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.blocks import MEDIA
 from collab_sdk.logs.formats.conversation_row import Row, to_conversation, with_alternatives
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, is_decision, link_tool_calls, unanswered_calls
@@ -38,6 +39,11 @@ class Tree:
     messages: tuple[Message, ...]
     others: Mapping[int, Sequence[Sequence[Message]]]
     """Other responses, by the position of the message in whose place they begin."""
+
+    def with_system(self, prompt: str) -> "Tree":
+        """The same behind a system message."""
+        others = {place + 1: found for place, found in self.others.items()}
+        return replace(self, messages=(Message(role="system", content=prompt), *self.messages), others=others)
 
     def conversation(self, row: Row) -> Conversation:
         """The chat, with whatever the row says about it."""
@@ -102,6 +108,17 @@ def settled(messages: Iterable[Message], before: Sequence[Message] = ()) -> tupl
     for place, texts in more.items():
         out[place] = replace(out[place], content="\n".join(filter(None, [out[place].content, *texts])))
     return out, places
+
+
+def with_files(messages: Sequence[Message], kinds: Sequence[str]) -> tuple[Message, ...]:
+    """The messages of a user with a placeholder for each file that they came with: `image`, `file` or the like."""
+    if not messages or messages[-1].role != "user":
+        return tuple(messages)
+    for kind in kinds:
+        note(MEDIA.format(kind=kind))
+    *before, last = messages
+    marks = (f"[{kind}]" for kind in kinds)
+    return (*before, replace(last, content="\n".join(filter(None, [last.content, *marks]))))
 
 
 def _result_before(out: Sequence[Message], name: str | None) -> int:

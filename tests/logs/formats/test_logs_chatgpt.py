@@ -191,6 +191,23 @@ def test_a_web_search_is_a_call_with_its_result_and_the_answer_behind_it_ends_th
     assert [turn.response for turn in conversation.turns()] == [(call, result, answer)]
 
 
+def test_a_search_that_no_node_answers_has_its_result_beside_the_answer(tmp_path):
+    # As gpt-5-3 searches since April 2026.
+    pages = [{"entries": [{"title": "Bakery", "snippet": "Open."}]}]
+    by_search = {"role": "assistant", "metadata": {"real_author": "tool:web"}}
+    [conversation], errors = read(
+        tmp_path,
+        tree(
+            *START,
+            node("c", "u1", "assistant", content={"content_type": "code", "text": 'search("bakery")'}, recipient="web"),
+            node("end", "c", text="At 8.", author=by_search, channel="final", metadata={"search_result_groups": pages}),
+        ),
+    )
+    assert errors == []
+    assert said(conversation)[1:] == [("assistant", ""), ("tool", "Bakery\nOpen."), ("assistant", "At 8.")]
+    assert conversation.messages[2].tool_call_id == conversation.messages[1].calls[0].id
+
+
 def test_a_result_without_text_stays_the_result_of_its_call(tmp_path):
     images = {"messages": [{"message_type": "image", "image_url": "file://1"}, {"message_type": "stream", "text": "7"}]}
     for about, content in (({}, ""), ({"aggregate_result": images}, "7\n[image]")):
