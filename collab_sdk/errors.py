@@ -5,6 +5,7 @@ CollabError
 │   ├── UnknownNameError       a metric, format or bot nobody registered; lists the known ones
 │   └── MissingExtraError      an optional dependency is absent; names the pip command
 ├── InputError                 a log file, line or chat cannot be read; says where
+│   └── NotALogError           a file can hold no chats at all, such as a picture in the folder of an export
 ├── OutputError                a file cannot be written
 ├── StoreError                 a conversation store cannot be read or written
 ├── SampleError                one sample is lost; the others go on
@@ -41,6 +42,7 @@ __all__ = [
     "LostConnectionError",
     "MissingExtraError",
     "ModelCallError",
+    "NotALogError",
     "NotEnoughSamplesError",
     "OutputError",
     "ParameterRefusedError",
@@ -99,6 +101,10 @@ class InputError(CollabError):
         super().__init__(f"{where}: {problem}" if where else problem)
         self.problem = problem
         self.where = where
+
+
+class NotALogError(InputError):
+    """A file can hold no chats at all, whatever it is; one of many in a folder or archive may be."""
 
 
 class OutputError(CollabError):

@@ -12,14 +12,18 @@ _WRITER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_json(source: bytes | str) -> Any:
+def parse_json(source: bytes | str, *, lenient: bool = False) -> Any:
     """The value of JSON text. Raises InputError saying what is wrong and where in the text.
 
-    Lone surrogates, which no UTF-8 file can hold, become U+FFFD.
+    Lone surrogates, which no UTF-8 file can hold, become U+FFFD. NaN and Infinity, which Python and pandas write for
+    what is missing, are None if the reader is `lenient`, else an error.
     """
     try:
         text = source.decode() if isinstance(source, bytes) else source
-        value = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        if lenient:
+            value = json.loads(text, parse_constant=_nothing, parse_float=_finite_or_nothing)
+        else:
+            value = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
         if _SURROGATE_ESCAPE.search(text):  # most are pairs and fine; too rare to matter for speed
             value = json.loads(_without_surrogates(json.dumps(value, ensure_ascii=False)))
     except UnicodeDecodeError as error:
@@ -46,6 +50,15 @@ def _without_surrogates(text: str) -> str:
 
 def _refuse_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
+
+
+def _nothing(text: str) -> None:
+    return None
+
+
+def _finite_or_nothing(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _finite(text: str) -> float:

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.errors import InputError
+from collab_sdk.errors import InputError, NotALogError
 from collab_sdk.files import is_sqlite, parse_json
 from collab_sdk.logs.formats.call_row import CallFormat
-from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered, reported
 from collab_sdk.logs.formats.databases import opened, tables_of
 from collab_sdk.logs.formats.event_rows import EventFormat, GatheredEvents
 from collab_sdk.logs.formats.gathered_calls import GatheredCalls
@@ -22,7 +22,7 @@ from collab_sdk.logs.formats.registry import LogFormat, entries, get_log_format,
 from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.notes import noted, noting
 from collab_sdk.logs.snapshots import SNAPSHOTS, identity, longest_snapshots
-from collab_sdk.logs.sources import NotALogError, log_files
+from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.store.store_log import count_store, is_store, read_store
 from collab_sdk.logs.unread import Unread
 from collab_sdk.models.reasoning import conversation_without_reasoning
@@ -142,21 +142,16 @@ def _found(
             for where, text in read_rows(file, unread.error):
                 for place, found, row in _entries(text, where, forced, unread.error):
                     unread.chat(place)
-                    try:
-                        with noting(notes):
-                            if isinstance(found, CallFormat):
-                                _gather(calls, found, row, place, report, notes)
-                                continue
-                            if isinstance(found, EventFormat):
-                                events.add(found, row, where=place)
-                                continue
-                            conversation = found.read(row)
-                    except InputError as error:
-                        report(InputError(error.problem, where=place))
-                    except RecursionError:
-                        report(InputError("JSON nested too deeply", where=place))
-                    else:
-                        yield place, conversation
+                    read: Conversation | None = None
+                    with noting(notes), reported(found.name, place, report):
+                        if isinstance(found, CallFormat):
+                            _gather(calls, found, row, place, report, notes)
+                        elif isinstance(found, EventFormat):
+                            events.add(found, row, where=place)
+                        else:
+                            read = found.read(row)
+                    if read:
+                        yield place, read
         unread.close()
         yield from events.conversations(report, notes)
         for conversation in noted(calls.conversations(report, notes), notes):
@@ -168,7 +163,7 @@ def _entries(
 ) -> Iterator[tuple[str, LogFormat, Mapping[str, Any]]]:
     """The rows that a value of a file holds, each with its place and format."""
     try:
-        found = list(entries(parse_json(text), forced))
+        found = list(entries(parse_json(text, lenient=True), forced))
     except InputError as error:
         report(type(error)(error.problem, where=where))
     except RecursionError:
@@ -205,13 +200,11 @@ def _gather(
     wrapped = found.unwrapped(row)
     for number, entry in enumerate(wrapped, start=1):
         place = where if len(wrapped) == 1 else f"{where}, entry {number}"
-        try:
+        with reported(found.name, place, report):
             if call := found.read(entry):
                 calls.add(call, where=place)
             else:
                 notes[NO_CALL] += 1
-        except InputError as error:
-            report(InputError(error.problem, where=place))
 
 
 def _check_length(conversation: Conversation) -> None:
@@ -225,7 +218,7 @@ def _check_length(conversation: Conversation) -> None:
 def _is_chat(text: bytes, forced: LogFormat | None) -> bool:
     """Whether a value of a file is the row of a chat, so that chats can be counted without reading them."""
     try:
-        found = list(entries(parse_json(text), forced))
+        found = list(entries(parse_json(text, lenient=True), forced))
     except InputError:
         return True
     return len(found) == 1 and isinstance(found[0][0], ConversationFormat)

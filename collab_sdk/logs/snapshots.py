@@ -53,7 +53,7 @@ def _chats(files: Iterable[str], forced: LogFormat | None) -> Iterator[tuple[Con
     for file in files:
         for _, text in read_rows(file, lambda _: None):
             try:
-                found = list(entries(parse_json(text), forced))
+                found = list(entries(parse_json(text, lenient=True), forced))
             except (InputError, RecursionError):
                 continue
             yield from ((known, row) for known, row in found if isinstance(known, ConversationFormat))

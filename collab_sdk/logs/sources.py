@@ -1,26 +1,22 @@
-"""Where logs come from: files, folders and stdin, plain or gzipped."""
+"""Where logs come from: files, folders and stdin."""
 
-import gzip
 import io
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from pathlib import Path, PurePath
+from typing import Any, cast
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import PARTIAL, STDIN, reason
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _GLANCE = 4096
 _BESIDE_SQLITE = re.compile(r"-(?:wal|shm|journal|(?:pending|making)-\d+-[0-9a-f]+)$")
 """What SQLite, and an app that records, keep beside a database that is open is no log of its own."""
-
-
-class NotALogError(InputError):
-    """A file holds something that no chats can be in."""
+_BESIDE_ARROW = ("dataset_dict.json", "dataset_info.json", "state.json")
+"""What `datasets.save_to_disk` writes about the rows beside them."""
 
 
 def log_files(paths: Iterable[str | Path]) -> list[str]:
@@ -48,30 +44,37 @@ def _files_of(path: str) -> list[str]:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file()
-        and file.suffix != PARTIAL
-        and not _BESIDE_SQLITE.search(file.name)
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    files = sorted(
+        file for file in folder.rglob("*") if file.is_file() and is_log_name(file.relative_to(folder))
+    )
+    datasets = {file.parent for file in files if file.suffix == ".arrow"}
+    return [file for file in files if file.name not in _BESIDE_ARROW or not any(_is_beside(file, each) for each in datasets)]
+
+
+def _is_beside(file: Path, dataset: Path) -> bool:
+    """Whether the file tells about the data set: it lies beside it, or beside the folders of its splits."""
+    return file.parent in (dataset, dataset.parent)
+
+
+def is_log_name(path: PurePath) -> bool:
+    """Whether a file in a folder or archive may be a log, by its name: not if it is hidden, unfinished or SQLite's own."""
+    return (
+        path.suffix != PARTIAL
+        and not _BESIDE_SQLITE.search(path.name)
+        and not any(part.startswith(".") for part in path.parts)
     )
 
 
 @contextmanager
-def open_log(file: str) -> Iterator[BinaryIO]:
-    """The bytes of one log, unzipped if they begin as gzip does."""
+def open_log(file: str) -> Iterator["io.BufferedReader[Any]"]:
+    """The bytes of one log, as they are."""
     with ExitStack() as stack:
-        log = _open_stdin(stack) if file == STDIN else stack.enter_context(Path(file).open("rb"))
-        if log.peek(2).startswith(_GZIP_MAGIC):
-            yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=log)))
-        else:
-            yield log
+        yield _open_stdin(stack) if file == STDIN else stack.enter_context(Path(file).open("rb"))
 
 
-def peek(log: BinaryIO) -> bytes:
+def peek(log: "io.BufferedReader[Any]") -> bytes:
     """How the log begins, as far as can be told without taking anything out of it."""
-    return cast("io.BufferedReader[Any]", log).peek(_GLANCE)
+    return log.peek(_GLANCE)
 
 
 def shown_name(file: str) -> str:

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from collab_sdk.errors import InputError
+from collab_sdk.errors import InputError, NotALogError
 from collab_sdk.logs.formats.registry import UnknownRowError
-from collab_sdk.logs.sources import NotALogError, shown_name
+from collab_sdk.logs.sources import shown_name
 
 NO_LOGS = "files beside the chats, in which there are none: {names}"
 _NAMED = 5

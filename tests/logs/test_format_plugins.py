@@ -1,7 +1,10 @@
 """Formats of logs and of preference files that another package brings."""
 
 import json
+import re
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -64,13 +67,13 @@ def forget() -> None:
 def install(tmp_path, monkeypatch):
     """Installs a package with these entry points, for this test."""
 
-    def install(entry_points: str) -> None:
+    def install(entry_points: str, module: str = MODULE) -> None:
         site = tmp_path / "site"
         info = site / "foreign-1.0.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(entry_points)
-        (site / "foreign_formats.py").write_text(MODULE)
+        (site / "foreign_formats.py").write_text(module)
         monkeypatch.syspath_prepend(site)
         forget()
 
@@ -150,3 +153,31 @@ def test_help_loads_no_format(install):
     install(ENTRY_POINTS)
     assert CliRunner().invoke(main, ["score", "--help"]).exit_code == 0
     assert "foreign_formats" not in sys.modules
+
+
+def test_the_format_in_contributing_reads_its_tickets(install, tmp_path):
+    contributing = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    section = contributing[contributing.index("### A log format") :]
+    [code, entry_point] = re.findall(r"^```(?:python|toml)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)[:2]
+    group = entry_point.replace('project.entry-points."', "").replace('"]', "]").replace('"', "")
+    install(group.replace("collab_sdk.logs.formats.desk", "foreign_formats"), code)
+    thread = [{"by": "customer", "said": "open today?"}, {"event": "assigned"}, {"by": "agent", "said": "Until six."}]
+    log = write(tmp_path / "desk.jsonl", {"ticket": "T-1", "opened": "2026-01-02T03:04:05Z", "thread": thread})
+    notes = Counter()
+    [chat] = read_conversations([log], notes=notes)
+    assert (chat.id, chat.ended) == ("T-1", 1767323045.0)
+    assert [(one.role, one.content) for one in chat.messages] == [("user", "open today?"), ("assistant", "Until six.")]
+    assert notes == {"entries of a ticket in which nobody speaks, left out": 1}
+    bad = write(tmp_path / "bad.jsonl", {"ticket": ["T-2"], "thread": thread}, {"ticket": "T-3", "thread": 5})
+    errors = []
+    assert list(read_conversations([bad], on_error=errors.append)) == []
+    assert len(errors) == 2
+
+
+def test_a_mistake_in_a_foreign_format_costs_its_row_alone(install, tmp_path):
+    install(ENTRY_POINTS)
+    log = write(tmp_path / "faq.jsonl", {"asked": "open?"}, {"asked": "open?", "said": "Yes."})
+    errors = []
+    [chat] = read_conversations([log], on_error=errors.append)
+    assert chat.messages[-1].content == "Yes."
+    assert str(errors[0]).endswith("faq.jsonl:1: the format faq cannot read it (KeyError: 'said')")

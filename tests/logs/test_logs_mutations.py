@@ -121,6 +121,7 @@ def test_damaged_files_give_chats_and_errors_and_nothing_else(name, tmp_path):
                 check(conversation, words_of(data))
         except BaseException as error:
             raise AssertionError(f"{name}, file {number}: {data!r}") from error
+        assert not [error for error in errors if "cannot read it" in str(error)], data  # a mistake in the format
         outcome["errors"] += len(errors)
         path.unlink()
     assert outcome["chats"]

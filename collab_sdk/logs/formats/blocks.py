@@ -21,7 +21,8 @@ ROLES = {
     **dict.fromkeys(("system", "developer", "instructions", "system_prompt"), "system"),
     **dict.fromkeys(("user", "human", "customer", "client", "prompter", "visitor", "guest", "end_user"), "user"),
     **dict.fromkeys(("assistant", "ai", "gpt", "model", "bot", "agent", "chatbot", "chatgpt", "claude"), "assistant"),
-    **dict.fromkeys(("bing", "bard", "gemini", "llm", "copilot", "function_call"), "assistant"),
+    **dict.fromkeys(("bing", "bard", "gemini", "llm", "copilot"), "assistant"),
+    **dict.fromkeys(("function_call", "tool_call", "tool_calls"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "tool_result", "tool_response", "ipython"), "tool"),
 }
 """The roles of messages by the names that they have in logs, in the spelling of `plain`."""
@@ -51,13 +52,18 @@ _CALLS = (
     *("tool_use", "tool_call", "function_call", "tool_invocation", "dynamic_tool"),
     *("server_tool_use", "mcp_tool_use", "custom_tool_call", "local_shell_call", "server_tool_call"),
 )
-_ANSWERED = ("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call")
-"""Calls that the provider answers itself, and of whose results it may show nothing."""
+_HOSTED = ("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call")
+"""Calls of tools that the provider runs itself; the result is in the call, or is not logged."""
+_CALL_ROLES = ("function_call", "tool_call", "tool_calls")
+"""Speakers whose text is a call, as JSON."""
 _OUTPUTS = ("_call_output", "_search_output")
 _RESULTS = ("tool_result", "tool_response", "function_response", "tool_call_response", "server_tool_call_response")
+_DONE = ("output-available", "result", "output-error")
+"""States of the AI SDK's calls that have a result, be it empty."""
 _HARMLESS = (
     "step_start",
     "agent_update",
+    "mcp_list_tools",
     "cache_point",
     "cache_control",
     "source_url",
@@ -88,6 +94,9 @@ _BARE = {
 _WITHIN = ("toolInvocation", "tool_call", *_BARE)
 """Where a block that is a call has it, if not in its own fields."""
 _KIND = re.compile(r"[a-z0-9_.]{1,40}")
+_MARK = re.compile("\u3010[^\u3010\u3011]{1,200}\u3011")
+"""What a provider puts into a text for a citation."""
+_BLOCKS_AS_TEXT = re.compile(r'\s*\[\s*\{[^{}\[\]]*"type"')
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _AFFIX = re.compile(r"^(?:input|output)_|_url$")
 
@@ -154,8 +163,11 @@ def message_of(value: Any, *, role: Any = None) -> tuple[Message, ...]:
     if _is_item(value):
         return _messages("tool" if _kind(value) in _RESULTS or _is_output(value) else "assistant", [value], {})
     value = _fields(value)
-    speaker = role_of(_named(value, _ROLE_KEYS) if role is None else role)
-    return _messages(speaker, _content(value), value)
+    given = _named(value, _ROLE_KEYS) if role is None else role
+    speaker, content = role_of(given), _content(value)
+    if plain(given) in _CALL_ROLES and (calls := _calls_in_text(content)):
+        return (Message(role="assistant", content="", tool_calls=calls),)
+    return _messages(speaker, content, value)
 
 
 def text_of_blocks(content: Any) -> str:
@@ -290,14 +302,19 @@ class _Blocks:
             note(UNKNOWN.format(kind=kind if _KIND.fullmatch(kind) else "that has no name"))
 
     def _say(self, block: Mapping[str, Any], kind: str) -> None:
-        text = next((block[key] for key in ("text", "content", "refusal", "value") if block.get(key) is not None), "")
-        if isinstance(text, Mapping):  # Assistants: {"value", "annotations"}
-            text = text.get("value")
+        said = _first(block, "text", "content", "refusal", "value")
+        holder = said if isinstance(said, Mapping) else block  # Assistants: {"value", "annotations"}
+        text = said.get("value") if isinstance(said, Mapping) else said
         if not isinstance(text, str):
             note(UNKNOWN.format(kind="text that is no text"))
             return
         if kind == "refusal":
             note(REFUSALS)
+        noted = holder.get("annotations")
+        for one in noted if isinstance(noted, list) else ():
+            mark = one.get("text") if isinstance(one, Mapping) else None
+            if isinstance(mark, str) and _MARK.fullmatch(mark):
+                text = text.replace(mark, "")
         self.texts.append(text)
 
     def _show(self, block: Mapping[str, Any], medium: str) -> None:
@@ -331,9 +348,11 @@ class _Blocks:
         text = arguments if isinstance(arguments, str) else to_json(arguments or {})
         self.calls.append({"id": _id(call_id), "type": "function", "function": {"name": name, "arguments": text}})
         # The AI SDK's parts and the provider's own tools have the result in the call.
-        result = _first(inner, "output", "result", "results", "errorText", "error")
-        is_done = str(inner.get("state")) in ("output-available", "result", "output-error")
-        if result is not None or is_done or (kind in _ANSWERED and inner.get("status") == "completed"):
+        result = _first(inner, "output", "outputs", "result", "results", "errorText", "error")
+        if kind == "image_generation_call" and result is not None:
+            note(MEDIA.format(kind="image"))
+            result = "[image]"
+        if result is not None or kind in _HOSTED or str(inner.get("state")) in _DONE:
             self._answer(_id(call_id), name, result)
 
     def _result(self, block: Mapping[str, Any]) -> None:
@@ -367,6 +386,8 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
     if isinstance(content, int | float):
         raise InputError(f"content must be a string or a list of parts, not {_type_of(content)}")
     blocks = _Blocks()
+    if isinstance(content, str):
+        content = _unpacked(content)
     if isinstance(content, str):
         blocks.texts.append(content)
     elif content is not None:
@@ -453,10 +474,23 @@ def _fields(value: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(value.get("data"), Mapping) and "role" not in value:
         inner = value["data"]
         return {**inner, "role": inner.get("role", value.get("type"))}
+    inner = value.get("message")
+    if isinstance(inner, Mapping) and "role" not in value and ("role" in inner or "author" in inner):
+        return _fields(inner)
     author = value.get("author")
     if isinstance(author, Mapping) and "role" in author:
         return {**value, "role": author["role"]}
     return value
+
+
+def _calls_in_text(content: Any) -> tuple[Mapping[str, Any], ...]:
+    """The calls that a text holds as JSON: one `{"name", "arguments"}`, or a list of them."""
+    try:
+        value = parse_json(content) if isinstance(content, str) else content
+    except InputError:
+        return ()
+    values = value if isinstance(value, list) else [value]
+    return tool_calls_in({"tool_calls": [call for one in values if (call := _call_beside(one))]})
 
 
 def _content(value: Mapping[str, Any]) -> Any:
@@ -469,6 +503,17 @@ def _content(value: Mapping[str, Any]) -> Any:
     if isinstance(content, Mapping) and isinstance(content.get("parts"), list):
         return content["parts"]
     return content
+
+
+def _unpacked(text: str) -> Any:
+    """The blocks of a content that was logged as their JSON text, as in a column; any other text as it is."""
+    if not _BLOCKS_AS_TEXT.match(text):
+        return text
+    try:
+        value = parse_json(text)
+    except InputError:
+        return text
+    return value if value and all(_is_block(one) and "type" in one for one in value) else text
 
 
 def _named(value: Mapping[str, Any], names: Iterable[str]) -> Any:

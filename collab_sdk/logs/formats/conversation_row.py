@@ -1,6 +1,7 @@
 """What formats with a chat in each row share: the test and the function that make one, and the parts alike in all."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
 from collab_sdk.types import Conversation, Goal
 
 Row = Mapping[str, Any]
+_LONGEST_PROBLEM = 200
 LAST = 200
 """The priority of a format that does not say: after all of this package."""
 
@@ -30,6 +32,20 @@ class ConversationFormat:
     """Formats are tried from the lowest number up; those of this package have 10 to 110."""
     matches: Callable[[Row], bool]
     read: Callable[[Row], Conversation]
+
+
+@contextmanager
+def reported(format: str, where: str, report: Callable[[InputError], None]) -> Iterator[None]:
+    """Report what reading a row raises, whatever it is: a mistake in a format costs that row alone."""
+    try:
+        yield
+    except InputError as error:
+        report(InputError(error.problem, where=where))
+    except RecursionError:
+        report(InputError("JSON nested too deeply", where=where))
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        problem = f"{type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
+        report(InputError(f"the format {format} cannot read it ({problem})", where=where))
 
 
 def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
-from collab_sdk.logs.formats.conversation_row import LAST, Row
+from collab_sdk.logs.formats.conversation_row import LAST, Row, reported
 from collab_sdk.logs.notes import noting
 from collab_sdk.types import Conversation
 
@@ -78,16 +78,11 @@ class GatheredEvents:
         self._database.execute("COMMIT")
         self._database.execute("CREATE INDEX chats ON events (format, chat)")
         for name, chat, where in self._database.execute(_CHATS).fetchall():
-            try:
-                with noting(notes):
-                    conversation = self._formats[name].read(self._rows(name, chat))
-            except InputError as error:
-                report(InputError(error.problem, where=where))
-            except RecursionError:
-                report(InputError("JSON nested too deeply", where=where))
-            else:
-                if conversation is not None:
-                    yield where, conversation
+            conversation = None
+            with noting(notes), reported(name, where, report):
+                conversation = self._formats[name].read(self._rows(name, chat))
+            if conversation:
+                yield where, conversation
 
     def close(self) -> None:
         self._open.close()

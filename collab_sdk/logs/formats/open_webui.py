@@ -15,7 +15,7 @@ from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.blocks import message_of, read_messages
 from collab_sdk.logs.formats.call_row import mapping, objects
-from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, reported
 from collab_sdk.logs.formats.databases import DatabaseFormat, Report
 from collab_sdk.logs.formats.trees import read_tree, with_files
 from collab_sdk.logs.notes import note
@@ -169,21 +169,23 @@ def _matches_tables(tables: Set[str]) -> bool:
 def _read_tables(database: sqlite3.Connection, file: str, report: Report) -> Iterator[Conversation]:
     for (number,) in database.execute("SELECT rowid FROM chat ORDER BY rowid").fetchall():
         where = f"{file}, row {number}"
-        try:
-            row = dict(database.execute("SELECT * FROM chat WHERE rowid = ?", [number]).fetchone())
-            if str(row.get("user_id")).startswith("shared-"):
-                note(SHARED)
-                continue
-            chat = row.get("chat")
-            conversation = _read(row | {"chat": parse_json(chat) if isinstance(chat, str) else chat})
-        except InputError as error:
-            report(InputError(error.problem, where=where))
-        except sqlite3.Error as error:
-            report(InputError(f"cannot be read: {error}", where=where))
-        except RecursionError:
-            report(InputError("JSON nested too deeply", where=where))
-        else:
+        conversation = None
+        with reported("open-webui", where, report):
+            conversation = _read_row(database, number)
+        if conversation:
             yield conversation
+
+
+def _read_row(database: sqlite3.Connection, number: int) -> Conversation | None:
+    try:
+        row = dict(database.execute("SELECT * FROM chat WHERE rowid = ?", [number]).fetchone())
+    except sqlite3.Error as error:  # such as a value that is too long to be loaded
+        raise InputError(f"cannot be read: {error}") from None
+    if str(row.get("user_id")).startswith("shared-"):
+        note(SHARED)
+        return None
+    chat = row.get("chat")
+    return _read(row | {"chat": parse_json(chat) if isinstance(chat, str) else chat})
 
 
 OPEN_WEBUI = ConversationFormat(

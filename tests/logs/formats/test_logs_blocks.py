@@ -209,6 +209,58 @@ def test_what_leaves_the_speaker_or_the_words_in_doubt_is_an_error(value, proble
         read(value)
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (json.dumps([{"type": "text", "text": "Rye?"}, {"type": "text", "text": "Or not?"}]), "Rye?\nOr not?"),
+        ('[{"type": "order", "item": "rye"}]', '[{"type": "order", "item": "rye"}]'),
+        ('[{"type": "text", "text": "cut of', '[{"type": "text", "text": "cut of'),
+    ],
+)
+def test_blocks_as_json_text_are_read_and_what_only_looks_like_them_is_what_was_said(content, text):
+    assert read({"role": "user", "content": content}) == ((Message(role="user", content=text),), {})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"type": "web_search_call", "id": "w1", "status": "completed", "action": {"type": "search", "query": "rye"}},
+        {"type": "file_search_call", "id": "w1", "queries": ["rye"], "results": [{"text": "12"}]},
+        {"type": "image_generation_call", "id": "w1", "result": "iVBORw0KGgo"},
+        {"type": "mcp_call", "id": "w1", "name": "stock", "arguments": "{}", "output": "12"},
+    ],
+)
+def test_a_call_that_the_provider_runs_has_a_result(call):
+    messages, _ = read(call, {"role": "assistant", "content": "Twelve."})
+    assert [(one.role, one.tool_call_id) for one in messages] == [
+        ("assistant", None), ("tool", "w1"), ("assistant", None),
+    ]  # fmt: skip
+    assert "iVBOR" not in messages[1].content
+
+
+def test_a_speaker_may_be_a_call_and_its_result():
+    messages, notes = read(
+        {"role": "function_call", "content": '{"name": "stock", "arguments": {"item": "rye"}}'},
+        {"role": "observation", "content": "12"},
+        {"role": "gpt", "content": "Twelve."},
+    )
+    [call] = messages[0].calls
+    assert (call.name, call.parsed) == ("stock", {"item": "rye"})
+    assert [(one.role, one.content) for one in messages] == [
+        ("assistant", ""),
+        ("tool", "12"),
+        ("assistant", "Twelve."),
+    ]
+    assert not notes
+
+
+def test_citation_marks_that_a_provider_names_are_no_words():
+    mark = "\u30104:0\u2020source\u3011"
+    value = {"value": f"Twelve.{mark}", "annotations": [{"type": "file_citation", "text": mark}]}
+    [message], _ = read({"role": "assistant", "content": [{"type": "text", "text": value}]})
+    assert message.content == "Twelve."
+
+
 def test_one_bad_call_costs_itself():
     calls = [7, {"id": "c", "function": {"name": "f", "arguments": "{}"}}]
     [message], notes = read({"role": "assistant", "content": "x", "tool_calls": calls})
@@ -314,3 +366,32 @@ def test_whatever_a_message_holds_is_read_as_messages_without_a_word_of_its_own(
         for line in message.content.splitlines() if message.role != "tool" else ():  # results are JSON, spelled anew
             assert line in PLACEHOLDERS or line in given_words or is_json(line)
     link_tool_calls(messages)
+
+
+def test_calls_and_thoughts_of_librechat_stand_in_fields_of_their_own():
+    messages, notes = read(
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "think", "think": {"value": "hm"}},
+                {"type": "agent_update", "agent_update": {"agentId": "x"}},
+                {"type": "tool_call", "tool_call": {"id": "c1", "name": "stock", "args": '{"item":"rye"}', "output": "12"}},
+                {"type": "text", "text": "Twelve."},
+            ],
+        }
+    )
+    assert shown(messages) == [("assistant", "", *CALLED[0][2:]), *CALLED[1:]]
+    assert messages[0].reasoning == "hm"
+    assert notes == {}
+
+
+def test_the_search_of_tools_is_a_call_with_its_result():
+    messages, notes = read(
+        {"type": "tool_search_call", "call_id": "c1", "arguments": {"query": "stock"}},
+        {"type": "tool_search_output", "call_id": "c1", "tools": [{"name": "stock"}]},
+    )
+    assert shown(messages) == [
+        ("assistant", "", [("c1", "tool_search", {"query": "stock"})], None),
+        ("tool", '[{"name":"stock"}]', [], "c1"),
+    ]
+    assert notes == {}
