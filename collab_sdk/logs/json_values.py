@@ -300,7 +300,9 @@ class JsonValues:
         if self._nested:
             yield Value(self.place, text)
         else:
-            above = b"\n" * (line - 1 if b"\n" in text and line < _COUNTED else 0)  # errors count lines as the file does
+            above = b"\n" * (
+                line - 1 if b"\n" in text and line < _COUNTED else 0
+            )  # errors count lines as the file does
             yield Value(f":{line}", above + text)
 
     def _broken_off(self, where: str) -> Value:
@@ -396,7 +398,9 @@ class JsonValues:
         """Where the first item of the array is that is more than a number or a name."""
         while True:
             found = self._matched(_BEGINNING, self._position)
-            is_settled = self._slice(found, found + 1) in (b"{", b"[", b"]", b'"') or self._end() - found > _LONGEST_NAME
+            is_settled = (
+                self._slice(found, found + 1) in (b"{", b"[", b"]", b'"') or self._end() - found > _LONGEST_NAME
+            )
             if is_settled or not self._more():
                 return found
 
@@ -416,7 +420,11 @@ class JsonValues:
         if key in _OTLP:
             return not self._nested and self._is_large()
         start = self._start - self._base
-        if key not in WRAPPERS or _OURS.match(self._text, start) or _MESSAGE.match(self._text, self._position - self._base):
+        if (
+            key not in WRAPPERS
+            or _OURS.match(self._text, start)
+            or _MESSAGE.match(self._text, self._position - self._base)
+        ):
             return False
         first = self._first_inside()
         item = self._ahead(first) if self._slice(first, first + 1) == b"{" else None

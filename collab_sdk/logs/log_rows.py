@@ -32,7 +32,9 @@ _UTF = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_JSON = re.compile(rb'(?:\xef\xbb\xbf|\s|\x1e)*(?:\{|\[\s*(?:[\[{\]"]|\Z|(?:null|true|false|NaN|[-+.\w]+)\s*,\s*[\[{])|\Z)')
+_JSON = re.compile(
+    rb'(?:\xef\xbb\xbf|\s|\x1e)*(?:\{|\[\s*(?:[\[{\]"]|\Z|(?:null|true|false|NaN|[-+.\w]+)\s*,\s*[\[{])|\Z)'
+)
 _COLUMNS = re.compile(rb'\{\s*(?:"[^"\\]{0,100}"\s*:\s*\{\s*"0"\s*:|"0"\s*:\s*\{|"(?:columns|index)"\s*:\s*\[)')
 """How the JSON of pandas begins, where it is not written as records."""
 _NO_LOGS = (
@@ -270,7 +272,9 @@ class _Recoded(io.RawIOBase):
             if not self._ready:
                 self._decoder.decode(b"", final=True)
         except UnicodeError as error:
-            raise OSError(f"no text in {error.encoding.upper()}" if isinstance(error, UnicodeDecodeError) else str(error)) from None
+            raise OSError(
+                f"no text in {error.encoding.upper()}" if isinstance(error, UnicodeDecodeError) else str(error)
+            ) from None
         piece, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)

@@ -44,11 +44,11 @@ def _files_of(path: str) -> list[str]:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    files = sorted(
-        file for file in folder.rglob("*") if file.is_file() and is_log_name(file.relative_to(folder))
-    )
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and is_log_name(file.relative_to(folder)))
     datasets = {file.parent for file in files if file.suffix == ".arrow"}
-    return [file for file in files if file.name not in _BESIDE_ARROW or not any(_is_beside(file, each) for each in datasets)]
+    return [
+        file for file in files if file.name not in _BESIDE_ARROW or not any(_is_beside(file, each) for each in datasets)
+    ]
 
 
 def _is_beside(file: Path, dataset: Path) -> bool:

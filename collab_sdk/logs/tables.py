@@ -48,7 +48,7 @@ def csv_dialect(beginning: bytes, *, is_all: bool) -> Dialect | None:
     lines = beginning.decode("utf-8-sig", "surrogateescape").splitlines(keepends=True)
     found = None
     best: tuple[float, ...] = ()
-    for quote, escape, delimiter in product('"\'', (None, "\\"), ",\t;|"):
+    for quote, escape, delimiter in product("\"'", (None, "\\"), ",\t;|"):
         header, *rows = _first_records(lines, delimiter, quote, escape, is_all=is_all) or [[]]
         if not rows or not _are_headings(header):
             continue

@@ -375,7 +375,10 @@ def test_calls_and_thoughts_of_librechat_stand_in_fields_of_their_own():
             "content": [
                 {"type": "think", "think": {"value": "hm"}},
                 {"type": "agent_update", "agent_update": {"agentId": "x"}},
-                {"type": "tool_call", "tool_call": {"id": "c1", "name": "stock", "args": '{"item":"rye"}', "output": "12"}},
+                {
+                    "type": "tool_call",
+                    "tool_call": {"id": "c1", "name": "stock", "args": '{"item":"rye"}', "output": "12"},
+                },
                 {"type": "text", "text": "Twelve."},
             ],
         }
