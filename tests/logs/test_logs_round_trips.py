@@ -61,6 +61,15 @@ SAMPLES = {
     "open-webui": [{"id": "x", "title": "t", "chat": {"history": {"currentId": "a", "messages": {
         "u": {"parentId": None, **USER}, "a": {"parentId": "u", **REPLY}, "b": {"parentId": "u", **OTHER},
     }}}}],
+    "lm-studio": [{"name": "t", "messages": [
+        {"versions": [{"type": "singleStep", **USER}], "currentlySelected": 0},
+        {"versions": [{"type": "singleStep", **REPLY}, {"type": "singleStep", **OTHER}], "currentlySelected": 0},
+    ]}],
+    "sillytavern": [
+        {"user_name": "You", "character_name": "C", "chat_metadata": {}},
+        {"name": "You", "is_user": True, "mes": "hi"},
+        {"name": "C", "is_user": False, "mes": "a", "swipes": ["a", "b"], "swipe_id": 0},
+    ],
     "librechat": [{"conversationId": "x", "messages": [
         {"messageId": "u", "isCreatedByUser": True, "text": "hi"},
         {"messageId": "a", "isCreatedByUser": False, "text": "a"},

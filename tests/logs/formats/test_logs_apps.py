@@ -539,6 +539,84 @@ def test_librechat_has_calls_thoughts_and_marks_in_its_content(tmp_path):
     assert notes["errors that were shown in the assistant's place, left out"] == 1
 
 
+# LM Studio: conversations as YorkieDev/lm-studio-conversation-converter a93e982 reads them (0.3.30).
+
+
+def version(role, *steps, **fields):
+    if role == "user":
+        return {"type": "singleStep", "role": role, "content": list(steps)}
+    return {"type": "multiStep", "role": role, "senderInfo": {"senderName": "llama"}, "steps": list(steps), **fields}
+
+
+def block(*content, **style):
+    return {"type": "contentBlock", "content": list(content), "style": style, "shouldIncludeInContext": True}
+
+
+def text(words):
+    return {"type": "text", "text": words}
+
+
+def test_lm_studio_gives_the_selected_versions_and_the_others_as_alternatives(tmp_path):
+    call = {
+        "type": "toolCallRequest",
+        "callId": 7,
+        "toolCallRequestId": "r7",
+        "name": "stock",
+        "parameters": {"of": "rye"},
+    }
+    found = {"type": "toolCallResult", "callId": 7, "toolCallRequestId": "r7", "content": "12"}
+    steps = (block(text("hm"), type="thinking"), block(call), block(found), block(text("Twelve.")))
+    long = version("assistant", *steps, {"type": "debugInfoBlock"})
+    chat = {
+        "name": "Bread",
+        "createdAt": 1700000000000,
+        "perChatPredictionConfig": {"fields": [{"key": "llm.prediction.systemPrompt", "value": "Sell."}]},
+        "messages": [
+            {
+                "versions": [version("user", text("Rye?"), {"type": "file", "fileType": "image"})],
+                "currentlySelected": 0,
+            },
+            {"versions": [version("assistant", block(text("No."))), long], "currentlySelected": 1},
+            {"versions": [version("user", text("Old")), version("user", text("Thanks"))], "currentlySelected": 1},
+            {"versions": [version("assistant", block(text("Bye.")))], "currentlySelected": 0},
+        ],
+    }
+    [conversation], errors, notes = read(tmp_path, chat)
+    assert errors == []
+    assert said(conversation) == [
+        ("system", "Sell."), ("user", "Rye?\n[image]"), ("assistant", ""), ("tool", "12"), ("assistant", "Twelve."),
+        ("user", "Thanks"), ("assistant", "Bye."),
+    ]  # fmt: skip
+    assert conversation.messages[2].reasoning == "hm"
+    assert (conversation.messages[2].calls[0].id, conversation.messages[2].calls[0].parsed) == ("r7", {"of": "rye"})
+    assert other_texts(conversation) == {0: ("No.",)}
+    assert (conversation.metadata, conversation.ended) == ({"title": "Bread", "model": "llama"}, 1700000000.0)
+    assert notes["messages that were edited, left out with what followed them"] == 1
+
+
+# SillyTavern: as in SillyTavern/SillyTavern 151bcde (public/chats), with the swipes and the reasoning of 1.12.
+
+
+def test_a_file_of_sillytavern_is_a_chat_whose_swipes_are_alternatives(tmp_path):
+    rows = [
+        {"user_name": "You", "character_name": "Mia", "create_date": 1, "chat_metadata": {}},
+        {"name": "Mia", "is_user": False, "mes": "Welcome!", "swipes": ["Welcome!", "Hello!"], "swipe_id": 0},
+        {"name": "You", "is_user": True, "mes": "Rye?", "extra": {"file": {"name": "a.txt"}}},
+        {"name": "Mia", "is_user": False, "is_system": True, "mes": "SECRET"},
+        {
+            "name": "Mia", "is_user": False, "mes": "Yes.", "swipes": ["No.", "Yes."], "swipe_id": 1,
+            "send_date": "2026-03-01T10:00:00Z", "extra": {"reasoning": "hm"},
+        },
+    ]  # fmt: skip
+    [chat], errors, notes = read(tmp_path, rows, lines=True)
+    assert errors == []
+    assert said(chat) == [("assistant", "Welcome!"), ("user", "Rye?\n[file]"), ("assistant", "Yes.")]
+    assert other_texts(chat) == {0: ("No.",)}
+    assert chat.messages[-1].reasoning == "hm"
+    assert (chat.metadata, chat.ended) == ({"title": "Mia"}, 1772359200.0)
+    assert notes["messages that the model was not shown, left out"] == 1
+
+
 # Whatever stands in a tree: one way is read, and nothing that it does not hold.
 
 NAMES = st.sampled_from("abcdef")
@@ -656,7 +734,9 @@ def test_wild_trees_of_librechat_give_one_chat_or_an_error(tmp_path_factory, row
     assert len(conversations) + len(errors) == 1
 
 
-@pytest.mark.parametrize("forced", ["claude", "claude-code", "codex", "open-webui", "librechat", "chatgpt"])
+@pytest.mark.parametrize(
+    "forced", ["claude", "claude-code", "codex", "open-webui", "librechat", "lm-studio", "sillytavern", "chatgpt"]
+)
 @pytest.mark.parametrize("row", [{}, {"messages": [1]}, {"mapping": {"a": 1}}, {"type": 1, "payload": 1}, {"chat": 1}])
 def test_a_row_of_another_format_is_an_error_where_the_format_is_forced(tmp_path, forced, row):
     (tmp_path / "log.jsonl").write_text(json.dumps(row))
