@@ -1,5 +1,7 @@
 """Sessions of Claude Code, `~/.claude/projects/*/*.jsonl`: `{"type", "message", "uuid", "parentUuid", "sessionId"}`.
 
+Its stream of JSON has `session_id` and no parents; a session in the cloud has neither, and is a file of its own.
+
 Rows are a tree, in which the last message is the end of the session; what was rewound is left out. One message of the
 assistant's may fill several rows, and the results of its calls hang on any of those. What the program says in the
 user's place is no word of the user's.
@@ -27,6 +29,9 @@ SYNTHETIC = "errors that the program showed in the assistant's place, left out"
 REWOUND = "messages of the user's that were taken back, left out with what followed them"
 
 _TYPE = re.compile(r"[a-z]+(?:-[a-z]+)*")
+_WITHOUT_SESSION = {"summary": "leafUuid", "file-history-snapshot": "snapshot"}
+"""Types of rows that need not name a session, and what they have instead."""
+_STREAMED = ("system", "result", "stream_event", "rate_limit_event")
 _NOT_OURS = ("messages", "input", "output", "inputs", "outputs", "attributes", "role", "conversation")
 _INJECTED = re.compile(
     r"\s*<(system-reminder|local-command-caveat|local-command-stdout|local-command-stderr|bash-input|bash-stdout"
@@ -43,17 +48,18 @@ def _matches(row: Row) -> bool:
     kind = row.get("type")
     if not isinstance(kind, str) or any(key in row for key in _NOT_OURS):
         return False
-    if kind == "summary":
-        return "leafUuid" in row
-    if kind == "file-history-snapshot":
-        return "snapshot" in row
-    if not isinstance(row.get("sessionId"), str) or not _TYPE.fullmatch(kind):
-        return False
-    return kind not in ("user", "assistant") or isinstance(row.get("message"), Mapping)
+    if kind in ("user", "assistant"):
+        message = row.get("message")
+        return isinstance(message, Mapping) and message.get("role", kind) == kind and "content" in message
+    if _WITHOUT_SESSION.get(kind) in row:
+        return True
+    if isinstance(row.get("session_id"), str):
+        return kind in _STREAMED
+    return isinstance(row.get("sessionId"), str) and _TYPE.fullmatch(kind) is not None
 
 
 def _chat(row: Row) -> str | None:
-    session = row.get("sessionId")
+    session = row.get("sessionId", row.get("session_id"))
     return session if isinstance(session, str) else None
 
 
@@ -68,10 +74,10 @@ def _read(rows: Sequence[Row]) -> Conversation | None:
     on_path = dict.fromkeys(read_tree(_parents(nodes), lambda name: (), spoken[-1]).path)
     path = [nodes[name] for name in on_path]
     beside = [nodes[name] for name in spoken if name not in on_path]
-    note(REWOUND, sum(row["type"] == "user" and not _is_results(row) for row in beside))
+    note(REWOUND, sum(map(_is_typed, beside)))
     messages, _ = settled(link_tool_calls(_Session(nodes=tuple(nodes.values())).messages(path)))
     times = [row["timestamp"] for row in path if isinstance(row.get("timestamp"), str)]
-    about = {"id": rows[0].get("sessionId"), "metadata": _metadata(rows, path)}
+    about = {"id": _chat(rows[0]), "metadata": _metadata(rows, path)}
     return to_conversation(about | {"ended": times[-1] if times else None}, tuple(messages))
 
 
@@ -84,7 +90,7 @@ def _nodes(rows: Sequence[Row]) -> dict[str, Row]:
             if row["type"] not in ("user", "assistant"):
                 continue
             name = f"row {position}"
-        if row.get("isSidechain") is True:
+        if row.get("isSidechain") is True or isinstance(row.get("parent_tool_use_id"), str):
             note(SUBAGENTS, int(row["type"] in ("user", "assistant")))
         elif name not in nodes:
             nodes[name] = row
@@ -95,10 +101,11 @@ def _parents(nodes: Mapping[str, Row]) -> dict[str, str | None]:
     """What each row goes on from: the row before it where its own is missing, and where messages were compacted."""
     parents: dict[str, str | None] = {}
     before = None
+    is_tree = any(isinstance(row.get("parentUuid"), str) for row in nodes.values())
     for name, row in nodes.items():
         parent = row.get("parentUuid")
         is_cut = row.get("subtype") == "compact_boundary" or row.get("isCompactSummary") is True
-        is_first = "parentUuid" in row and parent is None and not is_cut
+        is_first = is_tree and "parentUuid" in row and parent is None and not is_cut
         parents[name] = parent if isinstance(parent, str) and parent in nodes else None if is_first else before
         before = name
     return parents
@@ -195,9 +202,13 @@ def _is_result(block: Any) -> bool:
     return isinstance(block, Mapping) and block.get("type") == "tool_result"
 
 
-def _is_results(row: Row) -> bool:
+def _is_typed(row: Row) -> bool:
     content = row["message"].get("content")
-    return isinstance(content, list) and any(map(_is_result, content))
+    is_results = isinstance(content, list) and any(map(_is_result, content))
+    by_program = (
+        row.get("isMeta") is True or row.get("isCompactSummary") is True or not _typed(_text_of(row), is_local=False)
+    )
+    return row["type"] == "user" and not is_results and not by_program
 
 
 def _text_of(row: Row) -> str:

@@ -1,7 +1,8 @@
 """Sessions of Codex, `~/.codex/sessions/**/rollout-*.jsonl`: `{"timestamp", "type", "payload"}`.
 
 Its `response_item`s are items of the Responses API, and are the conversation; its events tell of the same once more.
-What the program says in the user's place is read as the system's.
+Until September 2025 the items were rows by themselves, behind one with `id` and `instructions`. What the program says
+in the user's place is read as the system's.
 """
 
 import re
@@ -22,6 +23,12 @@ from collab_sdk.types import Conversation
 TAKEN_BACK = "turns that were taken back, left out"
 UNREAD = "items of a session that are neither messages nor calls, left out"
 
+_ITEM = frozenset("type id status role content phase name arguments input call_id output action summary".split())
+_KINDS = (
+    *("message", "reasoning", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
+    *("local_shell_call", "web_search_call"),
+)
+_HEAD = frozenset(("id", "timestamp", "instructions", "git"))
 _TYPES = ("session_meta", "response_item", "event_msg", "turn_context", "compacted", "world_state")
 _HARMLESS = ("ghost_snapshot", "compaction", "compaction_summary", "context_compaction", "other")
 _CONTEXT = re.compile(
@@ -35,11 +42,30 @@ _REQUEST = "## My request for Codex:"
 
 
 def _matches(row: Row) -> bool:
-    return row.get("type") in _TYPES and isinstance(row.get("payload"), Mapping)
+    if "payload" in row:
+        return row.get("type") in _TYPES and isinstance(row["payload"], Mapping)
+    return _is_old(row)
+
+
+def _is_old(row: Row) -> bool:
+    """Whether it is a row of the older form: a head, a state, or an item."""
+    if "type" not in row:
+        return row.keys() == {"record_type"} or (row.keys() <= _HEAD and "instructions" in row and "timestamp" in row)
+    is_item = row["type"] in _KINDS and row.keys() - {"encrypted_content"} <= _ITEM
+    return is_item and (row["type"] != "message" or isinstance(row.get("content"), list | str))
+
+
+def _as_now(row: Row) -> Row:
+    """A row of the older form in that of today."""
+    if "payload" in row:
+        return row
+    if "type" in row:
+        return {"type": "response_item", "payload": row}
+    return {"type": "session_meta", "payload": row, "timestamp": row.get("timestamp")}
 
 
 def _read(rows: Sequence[Row]) -> Conversation | None:
-    rows = [row for row in rows if _matches(row)]
+    rows = [_as_now(row) for row in rows if _matches(row) and "record_type" not in row]
     if not rows:
         raise InputError("no rows of a session of Codex: they have type and payload")
     metas = [row["payload"] for row in rows if row["type"] == "session_meta"]
@@ -76,6 +102,8 @@ def _said(items: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
     known = []
     for item in items:
         kind = item.get("type")
+        if kind == "reasoning" and not item.get("summary") and not item.get("content"):
+            continue  # it is encrypted
         if kind == "message" or "role" in item:
             known += _parted(item)
         elif isinstance(kind, str) and kind.endswith(("reasoning", "_call", "_output")):
@@ -117,7 +145,7 @@ def _taken_back(messages: list[Message], turns: Any) -> list[Message]:
 CODEX = EventFormat(
     name="codex",
     priority=16,
-    known_by="type and payload",
+    known_by="type and payload, or type and call_id",
     matches=_matches,
     chat=lambda row: None,
     read=_read,

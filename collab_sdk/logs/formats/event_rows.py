@@ -16,7 +16,7 @@ from collab_sdk.logs.formats.conversation_row import LAST, Row, reported
 from collab_sdk.logs.notes import noting
 from collab_sdk.types import Conversation
 
-_PLACE = re.compile(r"(:\d+|, (?:item|row|entry) \d+)+$")
+_PLACE = re.compile(r", entry \d+$|(:\d+|, (?:item|row) \d+)+$")
 _EVENTS = "CREATE TABLE events (format TEXT NOT NULL, chat TEXT NOT NULL, place TEXT NOT NULL, row TEXT NOT NULL)"
 _CHATS = "SELECT format, chat, place FROM events GROUP BY format, chat ORDER BY min(rowid)"
 LONGEST_CHAT = 200_000
@@ -37,7 +37,7 @@ class EventFormat:
     priority: int = LAST
     matches: Callable[[Row], bool]
     chat: Callable[[Row], str | None]
-    """The id of the chat that a row belongs to; None for the one chat of its file."""
+    """The id of the chat that a row belongs to; None for the one chat of its file, or of the list that it stands in."""
     read: Callable[[Sequence[Row]], Conversation | None]
 
 

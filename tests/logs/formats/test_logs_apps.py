@@ -263,6 +263,34 @@ def test_the_talk_with_subagents_is_counted_and_is_no_chat(tmp_path):
     assert (chats, errors) == ([], [])
 
 
+def test_sessions_of_claude_code_without_ids_or_parents_go_on_in_their_order(tmp_path):
+    # A session in the cloud as in simonw/claude-code-transcripts cad133d, and `--output-format stream-json`.
+    rows = [
+        {"type": "user", "timestamp": "2026-01-01T10:00:00Z", "message": {"role": "user", "content": "Read it"}},
+        {
+            "type": "assistant",
+            "timestamp": "2026-01-01T10:00:01Z",
+            "message": {"role": "assistant", "content": [use("t")]},
+        },
+        {"type": "user", "message": {"role": "user", "content": result("t", "one")}},
+        {"type": "assistant", "message": {"role": "assistant", "content": "Done."}},
+    ]
+    chat = [("user", "Read it"), ("assistant", ""), ("tool", "one"), ("assistant", "Done.")]
+    [cloud], errors, _ = read(tmp_path, {"loglines": rows})
+    assert (errors, said(cloud)) == ([], chat)
+    stream = [
+        {"type": "system", "subtype": "init", "tools": ["Read"]},
+        *rows,
+        {"type": "assistant", "message": {"role": "assistant", "content": "SECRET"}, "parent_tool_use_id": "t"},
+        {"type": "result", "subtype": "success", "result": "Done."},
+    ]
+    [streamed], errors, _ = read(tmp_path, [row | {"session_id": "s9"} for row in stream], lines=True)
+    assert (errors, said(streamed), streamed.id) == ([], chat, "s9")
+    flat = [row | {"sessionId": "s8", "uuid": str(n), "parentUuid": None} for n, row in enumerate(rows)]
+    [first], errors, _ = read(tmp_path, flat, lines=True)
+    assert (errors, said(first), first.id) == ([], chat, "s8")
+
+
 # Codex: rows as in daaain/claude-code-log 774584014 (test/test_data/codex), items of openai/codex 152e7cae
 # (codex-rs/protocol/src/models.rs).
 
@@ -347,6 +375,24 @@ def test_turns_that_were_taken_back_and_the_frame_around_a_request_are_left_out(
     assert errors == []
     assert [text for _, text in said(chat)[1:]] == ["hi", "hello", "Fix it", "fixed"]
     assert notes["turns that were taken back, left out"] == 1
+
+
+def test_items_of_codex_without_an_envelope_are_a_chat_a_file_or_a_list(tmp_path):
+    # As it wrote them until September 2025: AcidicSoil/codex-session-viewer 2a6b193 (docs/example.jsonl).
+    head = {"id": "x1", "timestamp": "2025-09-10T18:58:38.331Z", "instructions": None, "git": {}}
+    items = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": ENVIRONMENT}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "List"}]},
+        {"type": "reasoning", "id": "r", "summary": [], "content": None, "encrypted_content": "SECRET"},
+        {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c1"},
+        {"type": "function_call_output", "call_id": "c1", "output": "a.txt"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a.txt"}]},
+    ]
+    chat = [("system", ENVIRONMENT), ("user", "List"), ("assistant", ""), ("tool", "a.txt"), ("assistant", "a.txt")]
+    [conversation], errors, notes = read(tmp_path, [head, {"record_type": "state"}, *items], lines=True)
+    assert (errors, said(conversation), conversation.id, notes) == ([], chat, "x1", {})
+    conversations, errors, _ = read(tmp_path, [items, items], lines=True)
+    assert (errors, [said(one) for one in conversations]) == ([], [chat, chat])
 
 
 # Open WebUI: chats as in open-webui 00059776 (backend/open_webui/models/chats.py), the blocks of HTML as in its
