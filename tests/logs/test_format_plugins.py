@@ -107,7 +107,7 @@ def test_formats_are_tried_by_priority_and_foreign_ones_last_unless_they_say_oth
     names = [format.name for format in log_formats()]
     assert names == [
         "eager", "preferences", "claude", "open-webui", "claude-code", "librechat", "codex", "lm-studio", "sillytavern",
-        "openai", "sharegpt", "chatgpt", "lmsys", "wildchat", "taskmaster", "langsmith", "langfuse",
+        "openai", "sharegpt", "deepseek", "chatgpt", "lmsys", "wildchat", "taskmaster", "langsmith", "langfuse",
         "openai-batch", "otel", "calls", "faq",
     ]  # fmt: skip
     assert sorted(names) == log_format_names()

@@ -61,6 +61,11 @@ SAMPLES = {
     "open-webui": [{"id": "x", "title": "t", "chat": {"history": {"currentId": "a", "messages": {
         "u": {"parentId": None, **USER}, "a": {"parentId": "u", **REPLY}, "b": {"parentId": "u", **OTHER},
     }}}}],
+    "deepseek": [{"id": "x", "mapping": {
+        "1": {"parent": None, "message": {"fragments": [{"type": "REQUEST", "content": "hi"}]}},
+        "3": {"parent": "1", "message": {"fragments": [{"type": "RESPONSE", "content": "b"}]}},
+        "2": {"parent": "1", "message": {"fragments": [{"type": "RESPONSE", "content": "a"}]}},
+    }}],
     "lm-studio": [{"name": "t", "messages": [
         {"versions": [{"type": "singleStep", **USER}], "currentlySelected": 0},
         {"versions": [{"type": "singleStep", **REPLY}, {"type": "singleStep", **OTHER}], "currentlySelected": 0},

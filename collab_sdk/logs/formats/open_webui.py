@@ -33,6 +33,7 @@ _CODE = "open_webui:code_interpreter"
 
 
 def _matches(row: Row) -> bool:
+    row = _chat_of(row)
     chat = mapping(row.get("chat")) or row
     messages = mapping(chat.get("history")).get("messages")
     if isinstance(messages, Mapping):
@@ -47,9 +48,15 @@ def _matches(row: Row) -> bool:
     )
 
 
+def _chat_of(row: Row) -> Row:
+    """The row of the chat; feedback that was given holds a snapshot of one."""
+    return mapping(mapping(row.get("snapshot")).get("chat")) or row
+
+
 def _read(row: Row) -> Conversation:
     if not _matches(row):
         raise InputError("chat must be an object with a history of messages")
+    row = _chat_of(row)
     chat = mapping(row.get("chat")) or row
     history = mapping(chat.get("history"))
     nodes = mapping(history.get("messages")) or _listed(objects(chat.get("messages")))

@@ -432,9 +432,11 @@ def test_open_webui_gives_the_shown_way_the_other_answers_and_the_rating(tmp_pat
     assert other_texts(chat) == {0: ("Rye.",)}
     assert chat.metadata == {"title": "T", "model": "m", "rating": 1}
     assert (chat.id, chat.ended) == ("w1", 1700000000)
-    [bare], errors, _ = read(tmp_path, chats[0]["chat"])
-    assert errors == []
-    assert said(bare) == said(chat)
+    rated = {"id": "f", "type": "rating", "data": {"rating": 1}, "snapshot": {"chat": chats[0]}}
+    for other in (chats[0]["chat"], [rated]):  # a chat by itself, and the history of feedback
+        [again], errors, _ = read(tmp_path, other)
+        assert errors == []
+        assert said(again) == said(chat)
 
 
 def details(kind, body, **attributes):
@@ -583,6 +585,41 @@ def test_librechat_has_calls_thoughts_and_marks_in_its_content(tmp_path):
     ]  # fmt: skip
     assert [call.name for message in chat.messages for call in message.calls] == ["web", "f"]
     assert notes["errors that were shown in the assistant's place, left out"] == 1
+
+
+# DeepSeek: conversations.json as DavidShiang/DeepSeek2md 5407cef reads it (model/structs.go).
+
+
+def deepseek(parent, *fragments, **fields):
+    about = {"files": [], "model": "deepseek-reasoner", "inserted_at": "2026-03-01T18:00:00.000000+08:00"}
+    return {"parent": parent, "children": [], "message": {**about, "fragments": list(fragments), **fields}}
+
+
+def test_deepseek_tells_by_its_fragments_who_speaks(tmp_path):
+    chat = {
+        "id": "d1",
+        "title": "Bread",
+        "inserted_at": "2026-03-01T17:59:00.000000+08:00",
+        "mapping": {
+            "root": {"id": "root", "parent": None, "children": ["1"], "message": None},
+            "1": deepseek("root", {"type": "REQUEST", "content": "Rye?"}, files=[{"file_name": "a.pdf"}]),
+            "2": deepseek("1", {"type": "RESPONSE", "content": "No."}),
+            "3": deepseek(
+                "1",
+                {"type": "SEARCH", "content": None, "results": [{"title": "SECRET"}]},
+                {"type": "THINK", "content": "hm"},
+                {"type": "RESPONSE", "content": "Yes[citation:1]."},
+            ),
+        },
+    }
+    [conversation], errors, notes = read(tmp_path, [chat])
+    assert errors == []
+    assert said(conversation) == [("user", "Rye?\n[file]"), ("assistant", "Yes.")]
+    assert other_texts(conversation) == {0: ("No.",)}
+    assert conversation.messages[1].reasoning == "hm"
+    assert (conversation.id, conversation.ended) == ("d1", 1772359200.0)
+    assert conversation.metadata == {"title": "Bread", "model": "deepseek-reasoner"}
+    assert notes["pages that the assistant found and uses of tools that are not logged whole, left out"] == 1
 
 
 # LM Studio: conversations as YorkieDev/lm-studio-conversation-converter a93e982 reads them (0.3.30).
@@ -781,7 +818,8 @@ def test_wild_trees_of_librechat_give_one_chat_or_an_error(tmp_path_factory, row
 
 
 @pytest.mark.parametrize(
-    "forced", ["claude", "claude-code", "codex", "open-webui", "librechat", "lm-studio", "sillytavern", "chatgpt"]
+    "forced",
+    ["claude", "claude-code", "codex", "open-webui", "librechat", "lm-studio", "deepseek", "sillytavern", "chatgpt"],
 )
 @pytest.mark.parametrize("row", [{}, {"messages": [1]}, {"mapping": {"a": 1}}, {"type": 1, "payload": 1}, {"chat": 1}])
 def test_a_row_of_another_format_is_an_error_where_the_format_is_forced(tmp_path, forced, row):
