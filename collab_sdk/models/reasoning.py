@@ -12,7 +12,7 @@ from typing import Any
 
 from collab_sdk.messages import Message, as_messages, is_decision
 from collab_sdk.models.base import ChatReply
-from collab_sdk.types import PARTIAL_TURNS, Conversation
+from collab_sdk.types import PARTIAL_TURNS, UNTRAINED_TURNS, Conversation
 
 _TAG = r"(?i:(?:[a-z]+:)?(?:think(?:ing)?|longcat_think))"
 _WORD = r"(?i:(?:[a-z]+:)?(?:reasoning|thoughts?))"
@@ -137,9 +137,12 @@ def conversation_without_reasoning(conversation: Conversation) -> Conversation:
     places = {len(turn.history): turn.index for turn in changed.turns()}
     moved = {turn.index: places.get(len(turn.history)) for turn in conversation.turns()}
     metadata = conversation.metadata
-    if PARTIAL_TURNS in metadata:
-        partial = {moved.get(turn) for turn in conversation.partial_turns} - {None}
-        metadata = {**metadata, PARTIAL_TURNS: sorted(turn for turn in partial if turn is not None)}
+    for key, turns in (
+        (PARTIAL_TURNS, conversation.partial_turns),
+        (UNTRAINED_TURNS, conversation.untrained_turns),
+    ):
+        if key in metadata:
+            metadata = {**metadata, key: sorted(new for turn in turns if (new := moved.get(turn)) is not None)}
     kept = {new: alternatives[old] for old, new in moved.items() if new is not None and alternatives.get(old)}
     return replace(changed, alternatives=kept, metadata=metadata)
 

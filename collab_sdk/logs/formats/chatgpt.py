@@ -35,9 +35,10 @@ def _read(row: Row) -> Conversation:
     parents = {name: node["parent"] if "parent" in node else children.get(name) for name, node in nodes.items()}
     tree = read_tree(parents, lambda name: chatgpt_messages(nodes[name].get("message")), row.get("current_node"))
     said = [mapping(nodes[name].get("message")) for name in tree.path]
+    untrained = [name for name, message in zip(tree.path, said, strict=True) if message.get("weight") == 0]
     times = [message["create_time"] for message in said if message.get("create_time")]
     about = {"id": row.get("conversation_id") or row.get("id"), "metadata": _metadata(row, said)}
-    return tree.conversation(about | {"ended": times[-1] if times else row.get("update_time")})
+    return tree.conversation(about | {"ended": times[-1] if times else row.get("update_time")}, untrained=untrained)
 
 
 def _nodes(value: Any) -> Nodes:

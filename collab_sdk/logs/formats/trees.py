@@ -37,17 +37,22 @@ class Tree:
     path: tuple[str, ...]
     """The nodes of the chat, from the first to the last."""
     messages: tuple[Message, ...]
+    places: Mapping[str, range]
+    """Which of the messages each node holds."""
     others: Mapping[int, Sequence[Sequence[Message]]]
     """Other responses, by the position of the message in whose place they begin."""
 
     def with_system(self, prompt: str) -> "Tree":
         """The same behind a system message."""
         others = {place + 1: found for place, found in self.others.items()}
-        return replace(self, messages=(Message(role="system", content=prompt), *self.messages), others=others)
+        places = {name: range(place.start + 1, place.stop + 1) for name, place in self.places.items()}
+        messages = (Message(role="system", content=prompt), *self.messages)
+        return replace(self, messages=messages, places=places, others=others)
 
-    def conversation(self, row: Row) -> Conversation:
-        """The chat, with whatever the row says about it."""
-        return with_alternatives(to_conversation(row, self.messages), self.others)
+    def conversation(self, row: Row, *, untrained: Iterable[str] = ()) -> Conversation:
+        """The chat, with whatever the row says about it, and the nodes that nothing is to be learnt from."""
+        places = {place for name in untrained for place in self.places[name]}
+        return with_alternatives(to_conversation(row, self.messages, untrained=places), self.others)
 
 
 def read_tree(parents: Mapping[str, Any], read: Reader, last: Any = None) -> Tree:
@@ -67,8 +72,10 @@ def read_tree(parents: Mapping[str, Any], read: Reader, last: Any = None) -> Tre
             raise InputError(f"node {name}: {error.problem}") from None
         ends.append(len(said))
     messages, places = settled(link_tool_calls(said))
-    at = {name: places[end] for name, end in zip(path, ends, strict=True)}
-    return Tree(path=path, messages=tuple(messages), others=_others(path, at, parents, read, messages))
+    at = [places[end] for end in (0, *ends)]
+    held = {name: range(begin, end) for name, (begin, end) in zip(path, pairwise(at), strict=True)}
+    others = _others(path, held, parents, read, messages)
+    return Tree(path=path, messages=tuple(messages), places=held, others=others)
 
 
 def settled(messages: Iterable[Message], before: Sequence[Message] = ()) -> tuple[list[Message], list[int]]:
@@ -154,7 +161,11 @@ def _path(parents: Mapping[str, Any], last: Any) -> tuple[str, ...]:
 
 
 def _others(
-    path: Sequence[str], at: Mapping[str, int], parents: Mapping[str, Any], read: Reader, messages: Sequence[Message]
+    path: Sequence[str],
+    held: Mapping[str, range],
+    parents: Mapping[str, Any],
+    read: Reader,
+    messages: Sequence[Message],
 ) -> dict[int, list[Sequence[Message]]]:
     """What branches off at each node of the path, but for the last."""
     children: defaultdict[Any, list[str]] = defaultdict(list)
@@ -166,7 +177,7 @@ def _others(
     counts: Counter[int] = Counter()
     begin = seen = 0
     for name, following in pairwise(path):
-        place = at[name]
+        place = held[name].stop
         while place < len(messages) and messages[place].role == "system":
             place += 1
         for position in range(seen, place):

@@ -60,11 +60,12 @@ def _turns(message: Message) -> list[Row]:
 
 
 def _arguments(text: Any) -> Any:
-    """The value; text that is no JSON, a slip of the model, as it is."""
+    """The value; text that is no JSON, or a string of it, a slip of the model, as it is."""
     try:
-        return parse_json(text) if isinstance(text, str) and text else text
+        value = parse_json(text) if isinstance(text, str) and text else text
     except InputError:
         return text
+    return text if isinstance(value, str) else value
 
 
 CHAT_WRITERS: Mapping[str, ChatWriter] = MappingProxyType({"collab": _collab, "openai": _openai, "sharegpt": _sharegpt})

@@ -7,6 +7,7 @@ from collab_sdk.logs.writers.base import (
     SCHEMA,
     PreferenceFormat,
     Row,
+    broken_calls,
     origin,
     scores,
     tools_as_text,
@@ -20,4 +21,4 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [row | tools_as_text(pair)]
 
 
-TRL_IMPLICIT = PreferenceFormat(rows=_rows)
+TRL_IMPLICIT = PreferenceFormat(rows=_rows, cannot_hold=broken_calls)

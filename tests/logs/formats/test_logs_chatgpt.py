@@ -433,6 +433,19 @@ def test_a_file_that_came_with_a_message_is_named(tmp_path):
     assert said(conversation)[0] == ("user", "read it\n[file]")
 
 
+def test_an_answer_that_is_excluded_is_no_turn_to_learn_from(tmp_path):
+    [conversation], _ = read(
+        tmp_path,
+        tree(
+            *START,
+            node("a1", "u1", "assistant", "one", weight=0.0),
+            node("u2", "a1", "user", "more", weight=1.0),
+            node("end", "u2", "assistant", "two", weight=1.0),
+        ),
+    )
+    assert conversation.untrained_turns == frozenset({0})
+
+
 def test_a_chat_ends_when_its_last_message_was_written_and_keeps_its_assistant(tmp_path):
     [conversation], _ = read(
         tmp_path,
