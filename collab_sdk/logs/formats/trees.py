@@ -19,7 +19,7 @@ MOST = 100
 
 DANGLING = "chats whose last message is missing, read up to the last one that is there"
 GONE = "chats whose beginning is missing, read from there on"
-EDITED = "messages that were edited, left out with what followed them"
+EDITED = "messages of the user's on other branches of a chat, left out with what follows them"
 CUT_OFF = "other answers that were stopped at the call of a tool, left out"
 UNREAD = "other answers that cannot be read, left out"
 MORE = f"other answers beyond the first {MOST} to a message, left out"

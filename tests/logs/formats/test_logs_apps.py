@@ -88,7 +88,7 @@ def test_claude_answers_again_under_the_same_parent(tmp_path):
     assert [text for _, text in said(chat)] == ["Weather?", "No idea.", "Tomorrow?", "Rain."]
     [other] = chat.alternatives[0]
     assert [message.content for message in other] == ["", "18 C", "It is 18 C."]
-    assert notes["messages that were edited, left out with what followed them"] == 1
+    assert notes["messages of the user's on other branches of a chat, left out with what follows them"] == 1
 
 
 def test_claude_names_files_and_falls_back_on_the_text(tmp_path):
@@ -470,6 +470,26 @@ def test_reasoning_calls_and_code_in_the_text_of_an_answer_are_no_words(tmp_path
     assert (code.name, code.parsed) == ("code_interpreter", {"code": "```python\n1 + 1\n```"})
 
 
+def test_the_calls_of_another_answer_have_ids_that_no_earlier_turn_has(tmp_path):
+    tool = details("tool_calls", "", done="true", id="call_0", name="f", arguments='"{}"', result='"7"')
+    [chat], errors, _ = read(
+        tmp_path,
+        [
+            owui(
+                turn("u1", None, "user", "one"),
+                turn("a1", "u1", "assistant", f"{tool}\nSeven."),
+                turn("u2", "a1", "user", "two"),
+                turn("b2", "u2", "assistant", f"{tool}\nSeven again."),
+                turn("a2", "u2", "assistant", "Eight."),
+            )
+        ],
+    )
+    assert errors == []
+    [[call, found, _]] = chat.alternatives[1]
+    assert (call.calls[0].id, found.tool_call_id) == ("call_0_2", "call_0_2")
+    assert chat.messages[1].calls[0].id == "call_0"
+
+
 def test_the_output_of_an_answer_counts_more_than_its_text(tmp_path):
     output = [
         {"type": "reasoning", "summary": None, "content": [{"type": "output_text", "text": "hm"}]},
@@ -674,7 +694,7 @@ def test_lm_studio_gives_the_selected_versions_and_the_others_as_alternatives(tm
     assert (conversation.messages[2].calls[0].id, conversation.messages[2].calls[0].parsed) == ("r7", {"of": "rye"})
     assert other_texts(conversation) == {0: ("No.",)}
     assert (conversation.metadata, conversation.ended) == ({"title": "Bread", "model": "llama"}, 1700000000.0)
-    assert notes["messages that were edited, left out with what followed them"] == 1
+    assert notes["messages of the user's on other branches of a chat, left out with what follows them"] == 1
 
 
 # SillyTavern: as in SillyTavern/SillyTavern 151bcde (public/chats), with the swipes and the reasoning of 1.12.
