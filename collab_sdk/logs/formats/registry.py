@@ -23,8 +23,8 @@ DEEPEST = 4
 """Lists or objects around a row, such as the pages of an API's answers."""
 WRAPPERS = frozenset(
     """data items item messages results result rows row records record conversations conversation chats chat threads
-    thread sessions session traces trace runs spans observations dialogs dialogues logs log entries list value values
-    objects documents hits _source source body payload export response generations calls requests""".split()
+    thread sessions session traces trace runs spans observations dialogs dialogues logs log loglines entries list value
+    values objects documents hits _source source body payload export response generations calls requests""".split()
 )
 """What lists of rows, and objects around a row, are called by those who wrap them, in the spelling of `plain`."""
 _KEYS_SHOWN = 10
