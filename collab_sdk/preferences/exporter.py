@@ -162,6 +162,8 @@ class PreferenceExporter:
     async def _aturn(self, conversation: Conversation, goal: Goal, turn: Turn) -> ScoredTurn:
         if turn.is_partial:
             return ScoredTurn(turn=turn, refusal=Refusal.BROKEN_OFF)
+        if turn.is_untrained:
+            return ScoredTurn(turn=turn, refusal=Refusal.UNTRAINED)
         draws = await adraw_candidates(
             turn,
             self.scorer.rollout,
