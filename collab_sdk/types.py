@@ -11,6 +11,7 @@ from collab_sdk.messages import Message, ToolCall, as_messages, deeds_of, is_dec
 
 __all__ = [
     "PARTIAL_TURNS",
+    "UNTRAINED_TURNS",
     "Conversation",
     "End",
     "Future",
@@ -68,6 +69,8 @@ class Turn:
     """Other responses that were given to the same history."""
     is_partial: bool = False
     """Whether the response was broken off."""
+    is_untrained: bool = False
+    """Whether the log says that nothing is to be learnt from the response: a weight of 0, or a label of false."""
 
     @property
     def text(self) -> str:
@@ -77,6 +80,8 @@ class Turn:
 
 PARTIAL_TURNS = "partial_turns"
 """Where a conversation's metadata lists the turns whose response was broken off."""
+UNTRAINED_TURNS = "untrained_turns"
+"""Where a conversation's metadata lists the turns whose response its log excludes from training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +108,17 @@ class Conversation:
 
     @property
     def partial_turns(self) -> frozenset[int]:
-        """Turns whose response was broken off. Metadata may be anybody's: what names no turns says nothing."""
-        noted = self.metadata.get(PARTIAL_TURNS)
+        """Turns whose response was broken off."""
+        return self._turns_noted(PARTIAL_TURNS)
+
+    @property
+    def untrained_turns(self) -> frozenset[int]:
+        """Turns whose response the log excludes from training."""
+        return self._turns_noted(UNTRAINED_TURNS)
+
+    def _turns_noted(self, key: str) -> frozenset[int]:
+        """The turns that metadata lists. It may be anybody's: what names no turns says nothing."""
+        noted = self.metadata.get(key)
         return frozenset(turn for turn in noted if isinstance(turn, int)) if isinstance(noted, list) else frozenset()
 
     @property
@@ -139,6 +153,7 @@ class Conversation:
                         rest=self.messages[end + 1 :],
                         alternatives=self.alternatives.get(index, ()),
                         is_partial=index in self.partial_turns,
+                        is_untrained=index in self.untrained_turns,
                     )
                     index += 1
             begin = None
@@ -165,6 +180,7 @@ class Conversation:
                     rest=self.messages[place + 1 :],
                     alternatives=tuple(other for other in others if deeds_of(other) not in known),
                     is_partial=turn.is_partial and place == places[-1],
+                    is_untrained=turn.is_untrained,
                 )
                 index += 1
 

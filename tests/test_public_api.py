@@ -71,7 +71,6 @@ READ_ELSEWHERE = {
     "difference", "dumps",
     "field_of", "format_of", "json_line", "loads", "loosened", "message_answer", "presidio_redactor", "read_goal",
     "message_of", "read_messages", "read_value", "record_client", "response_answer", "run_row", "setting",
-    "sharegpt_messages",
     "system_messages", "text_of", "to_json", "token_usage", "tool_calls_in", "tools_of",
 }  # fmt: skip
 """Take Any for a reason: JSON of whatever shape, or an object of somebody else's package."""

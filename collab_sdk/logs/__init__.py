@@ -7,7 +7,6 @@ from collab_sdk.logs.formats.databases import DatabaseFormat
 from collab_sdk.logs.formats.event_rows import EventFormat
 from collab_sdk.logs.formats.preference_rows import repeated_prompt
 from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
-from collab_sdk.logs.formats.sharegpt import sharegpt_messages
 from collab_sdk.logs.formats.tool_calls import arguments_object, called_function
 from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.logs.notes import note
@@ -50,7 +49,6 @@ __all__ = [
     "read_messages",
     "read_rows",
     "repeated_prompt",
-    "sharegpt_messages",
     "to_conversation",
     "tools_of",
     "with_alternatives",

@@ -129,7 +129,7 @@ class PreferenceExporter:
                 report.count(outcome)
                 if outcome.value is not None:
                     files.write(self.scorer.rollout.toolbox.equip(outcome.conversation), outcome.value)
-                    report.left_out = files.left_out
+                    report.left_out, report.incomplete = files.left_out, files.incomplete
                 if on_progress is not None:
                     on_progress(report)
             files.write_run(
@@ -162,6 +162,8 @@ class PreferenceExporter:
     async def _aturn(self, conversation: Conversation, goal: Goal, turn: Turn) -> ScoredTurn:
         if turn.is_partial:
             return ScoredTurn(turn=turn, refusal=Refusal.BROKEN_OFF)
+        if turn.is_untrained:
+            return ScoredTurn(turn=turn, refusal=Refusal.UNTRAINED)
         draws = await adraw_candidates(
             turn,
             self.scorer.rollout,

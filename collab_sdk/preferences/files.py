@@ -57,6 +57,8 @@ class ExportFiles:
         self._eval_fraction, self._made_with = eval_fraction, dict(made_with)
         self.left_out: Counter[str] = Counter()
         """How many pairs are not in the files of pairs, by what they have that the format cannot hold."""
+        self.incomplete: Counter[str] = Counter()
+        """How many pairs are in the files of pairs without something that they have."""
         with ExitStack() as opening:
             if self._writer.catalogue is not None:
                 self._catalogue = opening.enter_context(Catalogue(target.with_name(self._writer.catalogue)))
@@ -79,6 +81,8 @@ class ExportFiles:
             elif turn.pair is not None:
                 # Where the pair's row is: strict formats have no room for its provenance, so this file is the way back.
                 place = {"file": pairs.name, "line": pairs.lines + 1}
+                if (unsaid := self._writer.does_without(turn.pair)) is not None:
+                    self.incomplete[unsaid] += 1
                 for line in self._writer.rows(turn.pair):
                     pairs.write(line)
             self._turns.write({**row, "written_to": place, "made_with": self._made_with})

@@ -48,6 +48,8 @@ class ExportReport:
     pairs: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     """Pairs that are in no row of the file, by what they have that its format cannot hold."""
+    incomplete: Counter[str] = field(default_factory=Counter)
+    """Pairs that are in the file, by what its format does not say of them."""
     refused: Counter[Refusal] = field(default_factory=Counter)
     failed: dict[str, CollabError] = field(default_factory=dict)
     scores: int = 0

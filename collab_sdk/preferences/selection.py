@@ -11,6 +11,7 @@ class Refusal(StrEnum):
     """Why a turn gives no pair."""
 
     BROKEN_OFF = "the logged response was broken off"
+    UNTRAINED = "the log excludes the response from training"
     ONE_CANDIDATE = "fewer than two distinct candidates"
     UNSCORED = "fewer than two candidates could be scored"
     MARGIN = "the margin is too small"

@@ -3,8 +3,8 @@
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.blocks import message_of
 from collab_sdk.logs.formats.preference_rows import PREFERENCES, repeated_prompt
-from collab_sdk.logs.formats.sharegpt import sharegpt_messages
 from collab_sdk.logs.writers.base import for_templates
 from collab_sdk.messages import as_messages
 from collab_sdk.report.fields import Deeds, Row, deeds, number, rows, text
@@ -103,6 +103,6 @@ def _response(side: Any) -> list[Row]:
 def _message(row: Row) -> Row:
     """A single message in either spelling."""
     try:
-        return sharegpt_messages(row)[0].to_dict() if "from" in row else row
+        return message_of(row)[0].to_dict() if "from" in row else row
     except InputError:
         return {}

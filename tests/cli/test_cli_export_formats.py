@@ -40,8 +40,23 @@ def test_pairs_with_calls_are_left_out_of_files_for_openai_and_counted(tmp_path)
 def test_an_export_of_which_nothing_can_be_written_gives_no_result(tmp_path):
     result = export(tmp_path, "axolotl")
     assert result.exit_code == 1
-    assert "2 pairs have tools, which axolotl's rows cannot hold" in result.stderr
+    assert "1 pair has calls in a response, which axolotl's rows cannot hold" in result.stderr
+    assert "1 pair has calls in the prompt, which axolotl's rows cannot hold" in result.stderr
     assert "no pair was written" in result.stderr
+
+
+def test_a_pair_of_texts_goes_to_axolotl_with_a_note_of_the_tools_that_it_does_not_show(tmp_path):
+    others = [[{"role": "assistant", "content": text}] for text in ("Which one?", "I do not know, really.")]
+    logs = tmp_path / "chats.jsonl"
+    logs.write_text(json.dumps({**CHAT, "alternatives": {"0": others}}))
+    options = ("--format", "axolotl", "--min-margin", "0", "--min-z", "0", "--candidates", "3")
+    result = collab("export-prefs", logs, "--model", "offline", "-o", tmp_path / "p.jsonl", *options)
+    assert result.exit_code == 0
+    written = (tmp_path / "p.jsonl").read_text()
+    assert len(written.splitlines()) == 1
+    assert "tool" not in written
+    note = f"Note: 1 pair in {tmp_path / 'p.jsonl'} had tools, which axolotl's rows do not show the model."
+    assert note in result.stderr.splitlines()
 
 
 def test_trl_rows_hold_all_of_it(tmp_path):

@@ -106,8 +106,11 @@ def test_formats_are_tried_by_priority_and_foreign_ones_last_unless_they_say_oth
     install(ENTRY_POINTS)
     names = [format.name for format in log_formats()]
     assert names == [
-        "eager", "preferences", "openai", "sharegpt", "chatgpt", "lmsys", "wildchat", "taskmaster", "langsmith",
-        "langfuse", "openai-batch", "otel", "calls", "faq",
+        "eager", "preferences", "claude", "litellm", "ranked", "open-webui", "claude-code", "helicone", "librechat",
+        "codex", "lm-studio", "call-rows", "sillytavern", "openai", "sharegpt", "deepseek", "chatgpt", "gemini",
+        "lmsys", "wildchat", "taskmaster", "dialogues", "oasst", "langsmith", "langfuse", "bedrock", "openai-batch",
+        "mlflow", "otel", "call-pairs", "message-rows", "transcripts", "instructions", "calls",
+        "faq",
     ]  # fmt: skip
     assert sorted(names) == log_format_names()
 
@@ -168,7 +171,7 @@ def test_the_format_in_contributing_reads_its_tickets(install, tmp_path):
     assert (chat.id, chat.ended) == ("T-1", 1767323045.0)
     assert [(one.role, one.content) for one in chat.messages] == [("user", "open today?"), ("assistant", "Until six.")]
     assert notes == {"entries of a ticket in which nobody speaks, left out": 1}
-    bad = write(tmp_path / "bad.jsonl", {"ticket": ["T-2"], "thread": thread}, {"ticket": "T-3", "thread": 5})
+    bad = write(tmp_path / "bad.jsonl", {"ticket": "T-2", "thread": []}, {"ticket": "T-3", "thread": 5})
     errors = []
     assert list(read_conversations([bad], on_error=errors.append)) == []
     assert len(errors) == 2

@@ -5,6 +5,7 @@ import os
 import random
 import sys
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -399,12 +400,6 @@ def test_a_row_of_no_known_format_names_the_keys_seen_and_the_nearest_format(log
         ({"conversations": [{"from": {}, "value": "x"}]}, "message 1: unknown role dict"),
         ({"conversations": [{"from": "human", "value": None}]}, "message 1: content must be a string"),
         ({"messages": [*HELLO, {"role": "assistant"}]}, "message 3: no content"),
-        (chat(goal=["g"]), "goal must be text, or an object with text and reference, not list"),
-        (chat(goal={"text": 5}), "goal must be text, or an object with text and reference, not int"),
-        (chat(reference=42), "reference must be text, not int"),
-        (chat(goal="g", reference=42), "reference must be text, not int"),
-        (chat(id={"a": 1}), "id must be text or a whole number, not dict"),
-        (chat(id=True), "id must be text or a whole number, not bool"),
         ('{"messages": 1e999}', "the messages must be a list, not null"),
         ('{"messages": ' + "9" * 5000 + "}", "not JSON: Exceeds the limit"),
         ('{"messages": ' + "[" * 100_000 + "}", "JSON nested too deeply"),
@@ -416,6 +411,25 @@ def test_a_row_that_is_no_chat_is_refused_with_its_reason(log, row, problem):
     assert texts(conversations) == ["hello", "bye"]
     assert where == "chats.jsonl:2"
     assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("goal", ["g"]),
+        ("goal", {"text": 5}),
+        ("reference", 42),
+        ("id", {"a": 1}),
+        ("id", True),
+        ("metadata", [1]),
+        ("metadata", "of no use"),
+    ],
+)
+def test_one_odd_value_beside_the_messages_costs_itself_and_is_counted(log, key, value):
+    notes = Counter()
+    [conversation] = read_conversations([log(lines(chat(**{key: value})))], notes=notes)
+    assert [message.content for message in conversation.messages] == ["hello", "hi"]
+    assert notes == {f"values of {key} that are of no use, left out": 1}
 
 
 @pytest.mark.slow

@@ -7,18 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fakes import says
+from support.wild_pairs import wild_pairs
 
-from collab_sdk.errors import UnknownNameError
-from collab_sdk.files import JsonlWriter
+from collab_sdk.errors import InputError, UnknownNameError
+from collab_sdk.files import JsonlWriter, parse_json, to_json
 from collab_sdk.logs import (
     CHAT_WRITERS,
     get_chat_writer,
     get_preference_format,
+    in_order_of_calls,
     log_format_names,
     preference_format_names,
     read_conversations,
 )
-from collab_sdk.messages import Message, as_messages, deeds_of, link_tool_calls
+from collab_sdk.messages import Message, as_messages, deeds_of, is_decision, link_tool_calls, since_the_user
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair
 
 USER, REPLY, OTHER = (
@@ -40,12 +42,63 @@ def leaf(name, parent, role, text):
 
 
 SAMPLES = {
+    "bedrock": [{
+        "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "requestId": "r", "operation": "Converse",
+        "modelId": "m", "input": {"inputBodyJson": {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}},
+        "output": {"outputBodyJson": {"output": {"message": {"role": "assistant", "content": [{"text": "a"}]}}}},
+    }],
+    "call-rows": [{"messages": STEPS[:-1], "output": "It rains.", "tools": [TOOL], "model": "m", "session_id": "x"}],
+    "call-pairs": [{
+        "request": {"messages": STEPS[:-1], "tools": [TOOL]}, "response": {"choices": [{"message": STEPS[-1]}]},
+    }],
+    "helicone": [{
+        "request_id": "r", "request_body": {"model": "m", "messages": STEPS[:-1], "tools": [TOOL]},
+        "response_body": {"choices": [{"message": STEPS[-1]}]}, "request_properties": {"Helicone-Session-Id": "x"},
+    }],
+    "litellm": [{
+        "request_id": "r", "call_type": "acompletion", "spend": 0.1, "session_id": "x", "messages": {},
+        "proxy_server_request": {"model": "m", "messages": STEPS[:-1], "tools": [TOOL]},
+        "response": {"choices": [{"message": STEPS[-1]}]},
+    }],
     "openai": [{"id": "x", "messages": STEPS, "tools": [TOOL], "goal": {"text": "g", "reference": "42"}}],
     "sharegpt": [{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "a"}]}],
     "chatgpt": [{
         "id": "x", "current_node": "a",
         "mapping": leaf("u", None, "user", "hi") | leaf("a", "u", "assistant", "a") | leaf("b", "u", "assistant", "b"),
     }],
+    "claude": [{"uuid": "x", "chat_messages": [
+        {"sender": "human", "text": "hi", "content": []}, {"sender": "assistant", "text": "a", "content": []},
+    ]}],
+    "claude-code": [
+        {"type": "user", "sessionId": "x", "uuid": "1", "parentUuid": None, "message": USER},
+        {"type": "assistant", "sessionId": "x", "uuid": "2", "parentUuid": "1", "message": REPLY},
+    ],
+    "codex": [
+        {"type": "session_meta", "payload": {"id": "x"}},
+        {"type": "response_item", "payload": {"type": "message", **USER}},
+        {"type": "response_item", "payload": {"type": "message", **REPLY}},
+    ],
+    "open-webui": [{"id": "x", "title": "t", "chat": {"history": {"currentId": "a", "messages": {
+        "u": {"parentId": None, **USER}, "a": {"parentId": "u", **REPLY}, "b": {"parentId": "u", **OTHER},
+    }}}}],
+    "deepseek": [{"id": "x", "mapping": {
+        "1": {"parent": None, "message": {"fragments": [{"type": "REQUEST", "content": "hi"}]}},
+        "3": {"parent": "1", "message": {"fragments": [{"type": "RESPONSE", "content": "b"}]}},
+        "2": {"parent": "1", "message": {"fragments": [{"type": "RESPONSE", "content": "a"}]}},
+    }}],
+    "lm-studio": [{"name": "t", "messages": [
+        {"versions": [{"type": "singleStep", **USER}], "currentlySelected": 0},
+        {"versions": [{"type": "singleStep", **REPLY}, {"type": "singleStep", **OTHER}], "currentlySelected": 0},
+    ]}],
+    "sillytavern": [
+        {"user_name": "You", "character_name": "C", "chat_metadata": {}},
+        {"name": "You", "is_user": True, "mes": "hi"},
+        {"name": "C", "is_user": False, "mes": "a", "swipes": ["a", "b"], "swipe_id": 0},
+    ],
+    "librechat": [{"conversationId": "x", "messages": [
+        {"messageId": "u", "isCreatedByUser": True, "text": "hi"},
+        {"messageId": "a", "isCreatedByUser": False, "text": "a"},
+    ]}],
     "lmsys": [{"conversation_id": "x", "model": "m", "conversation": [USER, REPLY]}],
     "wildchat": [{"conversation_hash": "h", "model": "m", "conversation": [USER, REPLY]}],
     "taskmaster": [{"conversation_id": "x", "utterances": [
@@ -61,11 +114,35 @@ SAMPLES = {
         {"custom_id": "1", "body": {"messages": [USER]}},
         {"custom_id": "1", "response": {"body": {"choices": [{"message": REPLY}, {"message": OTHER}]}}},
     ],
+    "mlflow": [{"info": {"trace_metadata": {"mlflow.trace.session": "s"}}, "data": {"spans": [{
+        "trace_id": "t", "span_id": "s", "attributes": {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.spanInputs": json.dumps({"messages": STEPS[:-1], "tools": [TOOL]}),
+            "mlflow.spanOutputs": json.dumps({"choices": [{"message": STEPS[-1]}]}),
+        },
+    }]}}],
     "otel": [{"context": {"trace_id": "t", "span_id": "s"}, "attributes": {
         "gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}],
         "gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "text", "content": "a"}]}],
     }}],
     "preferences": [{"prompt": [USER], "chosen": [REPLY], "rejected": [OTHER]}],
+    "ranked": [{
+        "question_id": "x", "model_a": "m", "model_b": "n", "winner": "model_a",
+        "conversation_a": [USER, REPLY], "conversation_b": [USER, OTHER],
+    }],
+    "gemini": [{
+        "systemInstruction": {"parts": [{"text": "s"}]},
+        "contents": [{"role": "user", "parts": [{"text": "hi"}]}, {"role": "model", "parts": [{"text": "a"}]}],
+    }],
+    "dialogues": [{"id": "x", "dialogue": [{"speaker": "user", "text": "hi"}, {"speaker": "bot", "text": "a"}]}],
+    "oasst": [{"message_tree_id": "x", "prompt": {"text": "hi", "role": "prompter", "replies": [
+        {"text": "b", "role": "assistant", "rank": 1, "replies": []},
+        {"text": "a", "role": "assistant", "rank": 0, "replies": []},
+    ]}}],
+    "message-rows": [{"conversation_id": "x", "timestamp": f"2026-01-01T00:00:0{n}Z", **message}
+                     for n, message in enumerate(STEPS)],
+    "transcripts": [{"text": "### Human: hi### Assistant: a"}],
+    "instructions": [{"instruction": "hi", "input": "there", "output": "a", "system": "s", "history": [["q", "r"]]}],
 }  # fmt: skip
 
 
@@ -85,7 +162,7 @@ def test_there_is_a_sample_of_every_format():
 def test_every_format_is_kept_whole_by_our_own(name, forced, tmp_path):
     first = written_and_read(tmp_path, SAMPLES[name], format=name if forced else None)
     assert len(first) == 1
-    assert first[0].messages[0].role == "user"
+    assert first[0].opening[-1].role == "user"
     assert written_and_read(tmp_path, map(get_chat_writer("collab"), first)) == first
 
 
@@ -102,7 +179,7 @@ def test_every_format_keeps_its_messages_in_the_others(name, tmp_path):
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: chatgpt, langfuse"):
+    with pytest.raises(UnknownNameError, match=r"Known: .*chatgpt, .*langfuse"):
         read_conversations([], format="csv")
     with pytest.raises(UnknownNameError, match="Known: collab, openai, sharegpt"):
         get_chat_writer("csv")
@@ -163,53 +240,56 @@ def test_wild_conversations_keep_their_messages_in_every_format(tmp_path_factory
         assert again.tools == chat.tools
 
 
-@st.composite
-def sides(draw):
-    """A text, a decision that is a call, or a turn with calls and results."""
-    text = draw(said.map(str.strip))
-    if draw(st.booleans()):
-        return says(text)
-    arguments = draw(st.sampled_from(['{"city": "Rome"}', "{}", '{"city": {"of": [1, null]}}', '{"city": "Ro']))
-    names = draw(st.lists(st.sampled_from(["weather", "order"]), min_size=1, max_size=2))
-    calls = tuple(
-        {"id": f"made-{n}", "type": "function", "function": {"name": name, "arguments": arguments}}
-        for n, name in enumerate(names)
-    )
-    calling = Message(role="assistant", content=draw(st.just("") | st.just("One moment.")), tool_calls=calls)
-    results = (Message(role="tool", content="rain", tool_call_id=call["id"]) for call in calls)
-    return draw(st.sampled_from([(calling,), (calling, *results, *says(text))]))
-
-
-@st.composite
-def pairs(draw):
-    def score(response, value):
-        return MRScore(response=response, futures=(), value=value, stderr=None)
-
-    history = draw(conversations()).messages[:-1]
-    last = len(history) - next(n for n, message in enumerate(reversed(history)) if message.role == "user")
-    chosen, rejected = draw(st.lists(sides(), min_size=2, max_size=2, unique_by=deeds_of))
-    return PreferencePair(
-        conversation_id=draw(said),
-        turn=draw(st.integers(0, 9)),
-        prompt=history[:last],
-        chosen=score(chosen, 0.75),
-        rejected=score(rejected, 0.5),
-        tools=draw(st.just(()) | st.just((TOOL,))),
-    )
-
-
 def written_as(messages):
-    """What of messages a row holds; arguments are compared as values."""
+    """What a file holds of messages; arguments are compared as values."""
     return [
-        (message.role, message.content, message.name, message.tool_call_id, [
-            (call.id, call.name, call.parsed or call.arguments) for call in message.calls
-        ])
+        (message.role, in_utf_8(message.content), message.name, message.tool_call_id, deeds_as_written([message]))
         for message in messages
-    ]  # fmt: skip
+    ]
+
+
+def deeds_as_written(messages):
+    return [
+        (" ".join(in_utf_8(message.content).split()), *((call.name, arguments_of(call)) for call in message.calls))
+        for message in messages
+        if is_decision(message)
+    ]
+
+
+def arguments_of(call):
+    try:
+        return json.dumps(parse_json(call.arguments or "{}"))
+    except InputError:
+        return in_utf_8(call.arguments)
+
+
+def in_utf_8(text):
+    return parse_json(to_json(text))
+
+
+def said_and_done(messages):
+    """Texts and calls in their order, whether or not they were in one message."""
+    for message in messages:
+        if message.content or not message.calls:
+            yield message.role, in_utf_8(message.content)
+        yield from ((call.name, arguments_of(call)) for call in message.calls)
 
 
 @settings(max_examples=60)
-@given(pair=pairs())
+@given(pair=wild_pairs())
+@pytest.mark.parametrize("name", CHAT_WRITERS)
+def test_chats_with_wild_calls_come_back_from_every_format(name, pair, tmp_path_factory):
+    chat = Conversation(id="x", messages=(*pair.prompt, *pair.chosen.response), tools=pair.tools)
+    [again] = written_and_read(tmp_path_factory.mktemp("wild"), [get_chat_writer(name)(chat)], on_error=print)
+    if name == "sharegpt":  # where a turn is text or calls, and results follow in the order of their calls
+        assert list(said_and_done(again.messages)) == list(said_and_done(in_order_of_calls(chat.messages)))
+    else:
+        assert written_as(again.messages) == written_as(chat.messages)
+    assert again.tools == chat.tools
+
+
+@settings(max_examples=100)
+@given(pair=wild_pairs())
 @pytest.mark.parametrize("format", preference_format_names())
 def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tmp_path_factory):
     writer = get_preference_format(format)
@@ -217,18 +297,23 @@ def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tm
         return
     [chat, *rest] = written_and_read(tmp_path_factory.mktemp("wild"), writer.rows(pair), on_error=print)
     *_, last = chat.turns()
+    chosen, rejected = pair.chosen.response, pair.rejected.response
+    begun = [message for message in since_the_user(pair.prompt) if message.role != "system"]
     if format == "llama-factory":  # merges what a side says in a row, and knows no ids
-        assert sum(map(len, (m.content for m in pair.prompt))) <= sum(map(len, (m.content for m in chat.messages)))
-        assert deeds_of(last.response) == deeds_of(pair.chosen.response)
+        assert deeds_as_written(last.response) == deeds_as_written([*begun, *chosen])
+        assert [tool["function"]["name"] for tool in chat.tools] == [tool["function"]["name"] for tool in pair.tools]
     else:
-        assert written_as(chat.messages) == written_as((*pair.prompt, *pair.chosen.response))
-    others = {deeds_of(pair.rejected.response)} if format not in ("kto", "sft") else set()
-    assert {turn: set(map(deeds_of, found)) for turn, found in chat.alternatives.items()} == (
-        {last.index: others} if others else {}
-    )
+        in_order = in_order_of_calls if format not in ("openai", "together") else list
+        assert written_as(chat.messages) == written_as(in_order((*pair.prompt, *chosen)))
+        assert chat.tools == (pair.tools if format != "axolotl" else ())
+    # The other side answers the same history: of a turn that had begun, both hold what was done before.
+    others = [deeds_as_written([*begun, *rejected])] if format not in ("kto", "sft") else []
+    found = {turn: list(map(deeds_as_written, each)) for turn, each in chat.alternatives.items()}
+    assert found == ({last.index: others} if others else {})
     if format == "kto":
-        assert [deeds_of(tuple(one.turns())[-1].response) for one in rest] == [deeds_of(pair.rejected.response)]
-    assert chat.tools == pair.tools
+        assert [deeds_as_written(list(one.turns())[-1].response) for one in rest] == [
+            deeds_as_written([*begun, *rejected])
+        ]
 
 
 def test_a_pair_of_decisions_reads_back_as_a_turn_that_could_have_gone_on_otherwise(tmp_path):
@@ -245,6 +330,6 @@ def test_a_pair_of_decisions_reads_back_as_a_turn_that_could_have_gone_on_otherw
 
 def test_sides_that_answer_different_messages_are_no_pair(tmp_path):
     errors = []
-    row = {"chosen": [USER, REPLY, {"role": "user", "content": "x"}, OTHER], "rejected": [USER, REPLY]}
+    row = {"chosen": [USER, REPLY], "rejected": [{"role": "user", "content": "x"}, OTHER]}
     assert written_and_read(tmp_path, [row], on_error=errors.append) == []
     assert "chosen and rejected are no responses to the same messages" in str(errors[0])

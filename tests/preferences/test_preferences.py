@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from support.fakes import chat, judged, scorer_of
 
-from collab_sdk import Conversation, Engine, Goal, PreferenceExporter
+from collab_sdk import Conversation, Engine, Goal, PreferenceExporter, read_conversations
 from collab_sdk.errors import (
     BotError,
     BudgetError,
@@ -287,3 +287,37 @@ def test_an_export_of_nothing_leaves_an_earlier_one_as_it_was(tmp_path, format):
     failing = exporter_of(judge=lambda _: ModelCallError("content policy"))
     assert list(failing.export(no_goal, target, format=format).failed) == ["c2"]
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == earlier
+
+
+def test_no_pair_has_another_history_than_its_sides_answer(tmp_path):
+    call = {"id": "c1", "type": "function", "function": {"name": "stock", "arguments": "{}"}}
+    begun = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "12", "tool_call_id": "c1"},
+    ]
+    some, none, yes, no = (chat("", text)[1:] for text in ("There is some.", "None left.", "Yes.", "No."))
+    messages = as_messages([*chat("a coffee"), *begun, *some, *chat("rye?"), *yes])
+    others = {0: (as_messages([*begun, *none]),), 1: (as_messages(no),)}
+    conversation = Conversation(id="c", messages=messages, goal=Goal(text="rye"), alternatives=others)
+
+    def dislikes_the_others(request):
+        return judged(
+            0.4 if "None left." in request.messages[-1].content or "No." in request.messages[-1].content else 0.9
+        )
+
+    exporter_of(candidates=2, judge=dislikes_the_others).export([conversation], tmp_path / "p.jsonl")
+    first, second = rows(tmp_path / "p.jsonl")
+    assert as_messages(first["prompt"]) == messages[:1]
+    assert [side[-1] for side in (first["chosen"], first["rejected"])] == [*some, *none]
+    assert as_messages(second["prompt"]) == messages[:5]
+    assert (second["chosen"], second["rejected"]) == (yes, no)
+
+
+def test_implicit_prompts_that_part_early_make_no_pair_of_one_history_and_another_ones_reply(tmp_path):
+    better, worse = chat("Hi", "Hello.", "Rye?", "Yes."), chat("Hi", "Yo.", "Bye", "Bye.")
+    (tmp_path / "log.jsonl").write_text(json.dumps({"chosen": better, "rejected": worse}))
+    read = read_conversations([tmp_path / "log.jsonl"], on_error=print)
+    for format in ("trl", "trl-implicit"):
+        exporter_of().export(read, tmp_path / "p.jsonl", format=format)
+        written = rows(tmp_path / "p.jsonl") if (tmp_path / "p.jsonl").exists() else []
+        assert not any("Rye?" in str(row) and "Bye" in str(row) for row in written)

@@ -8,7 +8,9 @@ counted. What is of no known kind is counted, and is never text.
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -17,17 +19,28 @@ from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, calls_of, reasoning_of
 from collab_sdk.tool_calls import tool_calls_in
 
-ROLES = {
-    **dict.fromkeys(("system", "developer", "instructions", "system_prompt"), "system"),
-    **dict.fromkeys(("user", "human", "customer", "client", "prompter", "visitor", "guest", "end_user"), "user"),
-    **dict.fromkeys(("assistant", "ai", "gpt", "model", "bot", "agent", "chatbot", "chatgpt", "claude"), "assistant"),
-    **dict.fromkeys(("bing", "bard", "gemini", "llm", "copilot"), "assistant"),
-    **dict.fromkeys(("function_call", "tool_call", "tool_calls"), "assistant"),
-    **dict.fromkeys(("tool", "function", "observation", "tool_result", "tool_response", "ipython"), "tool"),
+_ROLE_NAMES = {
+    "system": "system developer instructions system_prompt",
+    "user": """user human customer client prompter visitor guest end_user enduser usr person consumer caller
+        requester""",
+    "assistant": """assistant ai gpt model bot agent chatbot chatgpt claude bing bard gemini llm copilot function_call
+        tool_call tool_calls ai_assistant ai_agent virtual_assistant virtual_agent support_agent representative""",
+    "tool": "tool function observation tool_result tool_response function_response ipython",
 }
+ROLES = {name: role for role, names in _ROLE_NAMES.items() for name in names.split()}
 """The roles of messages by the names that they have in logs, in the spelling of `plain`."""
-_ROLE_KEYS = ("role", "from", "sender", "speaker", "author", "type")
-_CONTENT_KEYS = ("content", "parts", "value", "text", "message", "body", "contents")
+_ROLE_KEYS = (
+    *("role", "from", "sender", "speaker", "author", "type", "sender_type", "message_type", "author_role"),
+    *("sender_role", "participant", "actor", "who"),
+)
+_IS_USER = ("is_user", "is_human", "is_from_user", "from_user")
+_FLAGS = (*_IS_USER, "is_bot", "is_ai", "is_assistant")
+_CONTENT_KEYS = (
+    *("content", "parts", "value", "text", "message", "body", "contents", "utterance", "msg"),
+    *("message_text", "message_content", "mes"),
+)
+_TRAINED = ("weight", "loss", "train", "trainable")
+"""What fine-tuning files call how much is to be learnt from a message: OpenAI's, ms-swift's, Axolotl's."""
 _INSTEAD = ("tool_calls", "function_call", "additional_kwargs", "refusal", "reasoning", "reasoning_content")
 """Fields of a message that has no content beside them."""
 _THOUGHT_KEYS = ("thinking", "thoughts")
@@ -41,20 +54,29 @@ _REASONING = (
     "summary_text",
     "reasoning_content",
     "thought",
+    "think",
 )
+_THOUGHTS = (
+    *("thinking", "think", "reasoning", "text", "content", "summary", "value"),
+    *("reasoningText", "reasoningContent"),
+)
+"""Where blocks of reasoning have it."""
 _CALLS = (
     *("tool_use", "tool_call", "function_call", "tool_invocation", "dynamic_tool"),
     *("server_tool_use", "mcp_tool_use", "custom_tool_call", "local_shell_call", "server_tool_call"),
 )
+_ARGUMENTS = ("arguments", "input", "args", "action", "rawInput", "queries", "code")
 _HOSTED = ("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call")
 """Calls of tools that the provider runs itself; the result is in the call, or is not logged."""
 _CALL_ROLES = ("function_call", "tool_call", "tool_calls")
 """Speakers whose text is a call, as JSON."""
+_OUTPUTS = ("_call_output", "_search_output")
 _RESULTS = ("tool_result", "tool_response", "function_response", "tool_call_response", "server_tool_call_response")
 _DONE = ("output-available", "result", "output-error")
 """States of the AI SDK's calls that have a result, be it empty."""
 _HARMLESS = (
     "step_start",
+    "agent_update",
     "mcp_list_tools",
     "cache_point",
     "cache_control",
@@ -83,6 +105,8 @@ _BARE = {
     "cachePoint": "cache_point",
 }
 """What a block without a type holds, by its only key: Gemini's and Bedrock's spelling."""
+_WITHIN = ("toolInvocation", "tool_call", *_BARE)
+"""Where a block that is a call has it, if not in its own fields."""
 _KIND = re.compile(r"[a-z0-9_.]{1,40}")
 _MARK = re.compile("\u3010[^\u3010\u3011]{1,200}\u3011")
 """What a provider puts into a text for a citation."""
@@ -102,7 +126,16 @@ def plain(name: Any) -> str:
     """A name in the spelling of the tables: `toolCallId`, `tool-call-id` and `TOOL_CALL_ID` are `tool_call_id`."""
     if not isinstance(name, str):
         return ""
+    return _plain_key(name) if len(name) <= _LONGEST_KEY else _spelled_plainly(name)
+
+
+def _spelled_plainly(name: str) -> str:
     return _CAMEL.sub("_", name.strip()).replace("-", "_").replace(" ", "_").lower()
+
+
+_LONGEST_KEY = 64
+_plain_key = lru_cache(maxsize=4096)(_spelled_plainly)
+"""The keys of a log are few, and each is asked for in every row."""
 
 
 def role_of(name: Any) -> str:
@@ -116,10 +149,11 @@ def role_of(name: Any) -> str:
         ) from None
 
 
-def read_messages(values: Any) -> tuple[Message, ...]:
+def read_messages(values: Any, *, untrained: set[int] | None = None) -> tuple[Message, ...]:
     """Messages from a list of them, or its JSON text. Raises InputError naming the message that is none.
 
-    Calls that follow each other, as items of the Responses API, are calls of one message.
+    Calls that follow each other, as items of the Responses API, are calls of one message. The places of messages that
+    nothing is to be learnt from, as they say themselves, are added to `untrained`.
     """
     if isinstance(values, str):
         values = parse_json(values) if values.lstrip().startswith("[") else values
@@ -131,9 +165,12 @@ def read_messages(values: Any) -> tuple[Message, ...]:
             found = message_of(value)
         except InputError as error:
             raise InputError(f"message {position}: {error.problem}") from None
+        place = len(messages)
         if found and messages and _go_on(messages[-1], found[0], is_item=_is_item(value)):
-            messages[-1] = _joined(messages[-1], found[0])
-            found = found[1:]
+            found = (_joined(messages.pop(), found[0]), *found[1:])
+            place -= 1
+        if untrained is not None and _is_untrained(value):
+            untrained |= {n for n, one in enumerate(found, start=place) if one.role == "assistant"}
         messages += found
     return tuple(messages)
 
@@ -151,12 +188,14 @@ def message_of(value: Any, *, role: Any = None) -> tuple[Message, ...]:
     if not isinstance(value, Mapping):
         raise InputError(f"a message must be an object with role and content, not {_type_of(value)}")
     if _is_item(value):
+        if _kind(value) == "reasoning" and not _thoughts(value):  # encrypted, or not asked for
+            return ()
         return _messages("tool" if _kind(value) in _RESULTS or _is_output(value) else "assistant", [value], {})
     value = _fields(value)
-    given = _named(value, _ROLE_KEYS) if role is None else role
-    speaker, content = role_of(given), _content(value)
-    if plain(given) in _CALL_ROLES and (calls := _calls_in_text(content)):
-        return (Message(role="assistant", content="", tool_calls=calls),)
+    name = _speaker(value) if role is None else role
+    speaker, content = role_of(name), _content(value)
+    if plain(name) in _CALL_ROLES and content:
+        return (Message(role="assistant", content="", tool_calls=_written_calls(content)),)
     return _messages(speaker, content, value)
 
 
@@ -282,7 +321,7 @@ class _Blocks:
             self.texts.append(to_json(block.get("json", block.get("value"))))
         elif kind in _CALLS or (kind.startswith("tool_") and "state" in block) or _is_provider_call(kind):
             self._call(block, kind)
-        elif kind in _RESULTS or kind.endswith(("_tool_result", "_call_output")):
+        elif kind in _RESULTS or kind.endswith(("_tool_result", *_OUTPUTS)):
             self._result(block)
         elif kind in _HARMLESS:
             pass
@@ -319,21 +358,20 @@ class _Blocks:
         self.texts.append(f"[{medium}]")
 
     def _call(self, block: Mapping[str, Any], kind: str) -> None:
-        inner = next((block[key] for key in ("toolInvocation", *_BARE) if isinstance(block.get(key), Mapping)), block)
+        inner = next((block[key] for key in _WITHIN if isinstance(block.get(key), Mapping)), block)
+        if isinstance(inner.get("function"), Mapping):
+            inner = {**inner, **inner["function"]}
         name = _first(inner, "name", "toolName", "tool_name")
         if name is None:
             name = kind.removeprefix("tool_") if kind.startswith("tool_") and "state" in block else kind
             name = str(block.get("type")).removeprefix("tool-") if "state" in block else name.removesuffix("_call")
         call_id = _first(inner, "call_id", "toolCallId", "tool_call_id", "toolUseId", "tool_use_id", "id")
-        arguments = _first(inner, "arguments", "input", "args", "action", "rawInput", "queries", "code")
-        if arguments is not None and not isinstance(arguments, str | Mapping):
-            arguments = {"input": arguments}
+        key = next((key for key in _ARGUMENTS if inner.get(key) is not None), "")
+        arguments = {key: inner[key]} if key in ("queries", "code") else inner.get(key)
         if not isinstance(name, str) or (name.strip() == "" and arguments is None):
             note(NO_CALLS)
             return
-        if isinstance(arguments, str) and kind not in ("tool_call", "function_call", "tool_use", "custom_tool_call"):
-            arguments = {"input": arguments}
-        text = arguments if isinstance(arguments, str) else to_json(arguments or {})
+        text = arguments if isinstance(arguments, str) else to_json({} if arguments is None else arguments)
         self.calls.append({"id": _id(call_id), "type": "function", "function": {"name": name, "arguments": text}})
         # The AI SDK's parts and the provider's own tools have the result in the call.
         result = _first(inner, "output", "outputs", "result", "results", "errorText", "error")
@@ -422,12 +460,30 @@ def _assistant(blocks: _Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...
     return (*blocks.done, last)
 
 
+def _written_calls(content: Any) -> tuple[Mapping[str, Any], ...]:
+    """The calls that a message of a role for them holds, as JSON: `{"name", "arguments"}`, or a list of them."""
+    value = parse_json(content) if isinstance(content, str) else content
+    calls = [_call_beside(one) for one in (value if isinstance(value, list) else [value]) if isinstance(one, Mapping)]
+    if not calls or None in calls:
+        raise InputError("a function_call must be JSON with name and arguments")
+    return tool_calls_in({"tool_calls": calls})
+
+
+def _is_untrained(value: Any) -> bool:
+    """Whether a message says that nothing is to be learnt from it: 0, or false."""
+    flags = [value[key] for key in _TRAINED if key in value] if isinstance(value, Mapping) else []
+    return any(isinstance(flag, bool | int | float) and not flag for flag in flags)
+
+
 def _beside(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The calls that stand beside a content, each that can be read."""
     extra = fields.get("additional_kwargs")
     sources = (fields, extra if isinstance(extra, Mapping) else {})
     for source in sources:
         found = _first(source, "tool_calls", "toolCalls")
+        if isinstance(found, str) and found.lstrip().startswith("["):
+            with suppress(InputError):
+                found = parse_json(found)
         if isinstance(found, list) and found:
             return [call for one in found if (call := _call_beside(one))]
         if found:
@@ -471,14 +527,17 @@ def _fields(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return value
 
 
-def _calls_in_text(content: Any) -> tuple[Mapping[str, Any], ...]:
-    """The calls that a text holds as JSON: one `{"name", "arguments"}`, or a list of them."""
-    try:
-        value = parse_json(content) if isinstance(content, str) else content
-    except InputError:
-        return ()
-    values = value if isinstance(value, list) else [value]
-    return tool_calls_in({"tool_calls": [call for one in values if (call := _call_beside(one))]})
+def _speaker(value: Mapping[str, Any]) -> Any:
+    """The name of who speaks: under `role`, else under the first of its other keys that has a known one."""
+    if isinstance(value.get("role"), str) and value["role"]:
+        return value["role"]
+    spelled = {plain(key): found for key, found in value.items()}
+    named = [spelled[key] for key in _ROLE_KEYS if isinstance(spelled.get(key), str) and spelled[key]]
+    known = [name for name in named if plain(name).removesuffix("_chunk").removesuffix("_message") in ROLES]
+    flags = [(key in _IS_USER) == bool(one) for key, one in spelled.items() if key in _FLAGS and one in (True, False)]
+    if flags and not known:
+        return "user" if flags[0] else "assistant"
+    return next(iter(known or named), None) or _named(value, _ROLE_KEYS)
 
 
 def _content(value: Mapping[str, Any]) -> Any:
@@ -486,7 +545,9 @@ def _content(value: Mapping[str, Any]) -> Any:
     if isinstance(parts, list) and parts and isinstance(parts[0], Mapping):  # the AI SDK has the text beside them
         return parts
     content = _named(value, _CONTENT_KEYS)
-    if content is None and not any(plain(key) in (*_CONTENT_KEYS, *_INSTEAD) for key in value):
+    if content is None and not any(
+        plain(key) in _CONTENT_KEYS or (plain(key) in _INSTEAD and beside is not None) for key, beside in value.items()
+    ):
         raise InputError("no content: expected text or a list of parts")
     if isinstance(content, Mapping) and isinstance(content.get("parts"), list):
         return content["parts"]
@@ -517,7 +578,7 @@ def _kind(block: Mapping[str, Any]) -> str:
     given = block.get("type", block.get("kind"))
     if isinstance(given, str):
         return _AFFIX.sub("", plain(given))
-    bare = next((kind for key, kind in _BARE.items() if key in block), None)
+    bare = next((kind for key, kind in _BARE.items() if block.get(key) is not None), None)
     if bare:
         return bare
     return "text" if isinstance(block.get("text"), str) else "json" if "json" in block else ""
@@ -532,7 +593,7 @@ def _is_block(value: Any) -> bool:
 
 
 def _is_result(value: Any) -> bool:
-    return isinstance(value, Mapping) and (_kind(value) in _RESULTS or _kind(value).endswith("_call_output"))
+    return isinstance(value, Mapping) and (_kind(value) in _RESULTS or _is_output(value))
 
 
 def _is_item(value: Any) -> bool:
@@ -548,7 +609,7 @@ def _is_item(value: Any) -> bool:
 
 
 def _is_output(value: Mapping[str, Any]) -> bool:
-    return _kind(value).endswith("_call_output")
+    return _kind(value).endswith(_OUTPUTS)
 
 
 def _is_provider_call(kind: str) -> bool:
@@ -571,7 +632,7 @@ def _medium(block: Mapping[str, Any], kind: str) -> str | None:
 
 
 def _thoughts(block: Mapping[str, Any]) -> list[str]:
-    found = _first(block, "thinking", "reasoning", "text", "content", "summary", "reasoningText", "reasoningContent")
+    found = _first(block, *_THOUGHTS)
     if isinstance(found, str):
         return [found]
     if isinstance(found, list):

@@ -1,15 +1,17 @@
 """What formats with a chat in each row share: the test and the function that make one, and the parts alike in all."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import tools_of
+from collab_sdk.files import parse_json
+from collab_sdk.logs.formats.blocks import plain, text_of_blocks, tools_of
 from collab_sdk.logs.formats.times import last_time
+from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
-from collab_sdk.types import Conversation, Goal
+from collab_sdk.types import UNTRAINED_TURNS, Conversation, Goal
 
 Row = Mapping[str, Any]
 _LONGEST_PROBLEM = 200
@@ -34,6 +36,22 @@ class ConversationFormat:
     read: Callable[[Row], Conversation]
 
 
+IDS = (
+    *("id", "conversation_id", "chat_id", "session_id", "thread_id", "dialogue_id", "dialog_id", "uuid"),
+    *("conversation_uuid", "conv_id"),
+)
+"""Keys of a chat's id, the first that it has; the others are kept in its metadata."""
+KEPT = (
+    *("model", "model_name", "title", "rating", "user_rating", "score", "label", "feedback", "thumbs", "language"),
+    *("source", "kto_tag"),
+)
+"""What else of a row goes into metadata, so that exports can be traced."""
+_SYSTEM = ("system", "system_prompt", "system_message", "instructions", "system_instruction")
+
+NO_VALUE = "values of {key} that are of no use, left out"
+UNTRAINED = "replies that their log excludes from training: read, but never a response of a pair"
+
+
 @contextmanager
 def reported(format: str, where: str, report: Callable[[InputError], None]) -> Iterator[None]:
     """Report what reading a row raises, whatever it is: a mistake in a format costs that row alone."""
@@ -48,19 +66,68 @@ def reported(format: str, where: str, report: Callable[[InputError], None]) -> I
         report(InputError(f"the format {format} cannot read it ({problem})", where=where))
 
 
-def to_conversation(row: Row, messages: tuple[Message, ...]) -> Conversation:
-    """The messages, with whatever the row says about them. Raises InputError for an empty one."""
+def to_conversation(row: Row, messages: tuple[Message, ...], *, untrained: Collection[int] = ()) -> Conversation:
+    """The messages, with whatever the row says about them: its system prompt, tools, goal, id and metadata.
+
+    `untrained` are the places of messages that nothing is to be learnt from. Raises InputError for an empty chat.
+    """
     if not messages:
         raise InputError("no messages")
-    metadata = row.get("metadata")
-    return Conversation(
-        id=_id(row.get("id")),
+    spelled = {plain(key): value for key, value in row.items() if value is not None}
+    said = len(messages)
+    messages = with_system(messages, *(spelled[key] for key in _SYSTEM if key in spelled))
+    conversation = Conversation(
+        id=next(filter(None, (_id(key, spelled[key]) for key in IDS if key in spelled)), ""),
         messages=link_tool_calls(messages),
         goal=_goal(row),
         tools=tools_of(row.get("tools") or row.get("functions")),
-        metadata=metadata if isinstance(metadata, Mapping) else {},
+        metadata=_metadata(row, spelled),
         ended=last_time(row),
     )
+    return _untrained(conversation, {place + len(messages) - said for place in untrained}, row)
+
+
+def with_system(messages: tuple[Message, ...], *prompts: Any) -> tuple[Message, ...]:
+    """The messages, with the first of the prompts that has words before them, unless they begin with it."""
+    for prompt in prompts:
+        if isinstance(prompt, Mapping):  # Gemini's: {"parts"} or {"text"}
+            prompt = prompt.get("parts", prompt.get("text"))
+        if isinstance(prompt, str | list | Mapping) and (text := text_of_blocks(prompt)).strip():
+            known = messages[0].role == "system" and messages[0].content.strip() == text.strip()
+            return messages if known else (Message(role="system", content=text), *messages)
+    return messages
+
+
+def _untrained(conversation: Conversation, places: Collection[int], row: Row) -> Conversation:
+    """The conversation, noting which of its turns nothing is to be learnt from; the last, where the row is labelled."""
+    turns = list(conversation.turns())
+    found = {turn.index for turn in turns if not set(places).isdisjoint(conversation.places(turn))}
+    if turns and (is_false(row.get("label")) or is_false(row.get("kto_tag"))):
+        found.add(turns[-1].index)
+    if not found:
+        return conversation
+    note(UNTRAINED, len(found))
+    return replace(conversation, metadata={**conversation.metadata, UNTRAINED_TURNS: sorted(found)})
+
+
+def is_false(value: Any) -> bool:
+    """Whether a label says no, as JSON or as a table has it."""
+    return value is False or (isinstance(value, str) and value.strip().lower() == "false")
+
+
+def _metadata(row: Row, spelled: Mapping[str, Any]) -> dict[str, Any]:
+    used = next((key for key in IDS if key in spelled), "id")
+    names = {*KEPT, *IDS} - {used}
+    kept = {key: row[key] for key in row if plain(key) in names and isinstance(row[key], str | int | float | bool)}
+    given = row.get("metadata")
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        with suppress(InputError):
+            given = parse_json(given)
+    if isinstance(given, Mapping):
+        return {**kept, **given}
+    if given not in (None, ""):
+        note(NO_VALUE.format(key="metadata"))
+    return kept
 
 
 def check_answered(conversation: Conversation) -> Conversation:
@@ -102,12 +169,13 @@ def first_text(*values: Any) -> str | None:
     return next((value for value in values if isinstance(value, str) and value), None)
 
 
-def _id(value: Any) -> str:
-    if value is None:
-        return ""
+def _id(key: str, value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():  # of a table with gaps
+        value = int(value)
     if isinstance(value, str | int) and not isinstance(value, bool):
         return str(value)
-    raise InputError(f"id must be text or a whole number, not {type(value).__name__}")
+    note(NO_VALUE.format(key=key))
+    return ""
 
 
 def _goal(row: Row) -> Goal | None:
@@ -116,10 +184,13 @@ def _goal(row: Row) -> Goal | None:
     reference: Any = row.get("reference")
     if isinstance(goal, Mapping):
         goal, reference = goal.get("text"), goal.get("reference", reference)
-    if not isinstance(goal, str | None):
-        raise InputError(f"goal must be text, or an object with text and reference, not {type(goal).__name__}")
-    if not isinstance(reference, str | None):
-        raise InputError(f"reference must be text, not {type(reference).__name__}")
-    text = goal if goal and goal.strip() else ""
-    reference = reference if reference and reference.strip() else None
-    return Goal(text=text, reference=reference) if text or reference else None
+    text, reference = _words("goal", goal), _words("reference", reference)
+    return Goal(text=text, reference=reference or None) if text or reference else None
+
+
+def _words(key: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value if value.strip() else ""
+    if value is not None:
+        note(NO_VALUE.format(key=key))
+    return ""

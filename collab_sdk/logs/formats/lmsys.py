@@ -1,23 +1,22 @@
 """LMSYS-Chat-1M, `{"conversation_id", "model", "conversation": [{"role", "content"}]}`."""
 
-from collab_sdk.logs.formats.blocks import read_messages
-from collab_sdk.logs.formats.conversation_row import (
-    ConversationFormat,
-    Row,
-    text_fields,
-    to_conversation,
-)
+from collab_sdk.logs.formats.chat_value import is_chat, read_chat
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.types import Conversation
 
 
 def _matches(row: Row) -> bool:
-    return "conversation" in row and "conversation_hash" not in row
+    """A `conversation` may also be the id of one, in rows that hold a message each."""
+    said = row.get("conversation")
+    if "conversation" not in row or "conversation_hash" in row or not is_chat(said):
+        return False
+    return not isinstance(said, str | int) or not any(key in row for key in ("role", "sender", "speaker", "author"))
 
 
 def _read(row: Row) -> Conversation:
-    messages = read_messages(row.get("conversation"))
-    kept = text_fields(row, "model", "language")
-    return to_conversation({"id": row.get("conversation_id"), "metadata": kept}, messages)
+    untrained: set[int] = set()
+    messages = read_chat(row.get("conversation"), untrained=untrained)
+    return to_conversation(row, messages, untrained=untrained)
 
 
 LMSYS = ConversationFormat(

@@ -10,6 +10,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.blocks import read_messages
+from collab_sdk.logs.formats.chat_value import is_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.messages import Message, link_tool_calls
 from collab_sdk.types import Conversation
@@ -19,14 +20,16 @@ _TURN = re.compile("[0-9]{1,9}")
 
 
 def _matches(row: Row) -> bool:
-    return "messages" in row
+    return "messages" in row and is_chat(row["messages"])
 
 
 def _read(row: Row) -> Conversation:
     schema = row.get("schema")
     if isinstance(schema, str) and schema.startswith("collab/") and schema != SCHEMA:
         raise InputError(f"schema {schema!r} is not one this version reads as a chat; expected {SCHEMA}")
-    conversation = to_conversation(row, read_messages(row.get("messages")))
+    untrained: set[int] = set()
+    messages = read_chat(row.get("messages"), untrained=untrained)
+    conversation = to_conversation(row, messages, untrained=untrained)
     return replace(conversation, alternatives=_alternatives(row.get("alternatives")))
 
 

@@ -1,27 +1,39 @@
 """Preference rows read as chats: the chosen response is what was said, the rejected one an alternative to it.
 
-One reader for the rows of every preference writer, and for what others write in these forms.
+One reader for the rows of every preference writer, and for what others write in these forms: TRL's, with messages, text
+or JSON text; OpenAI's; LLaMA-Factory's in both of its forms; Orca's; Axolotl's; and the transcripts of HH.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import message_of, read_messages
+from collab_sdk.logs.formats.blocks import message_of
+from collab_sdk.logs.formats.chat_value import read_chat, said_under_keys, written_value
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
+    is_false,
     text_fields,
     to_conversation,
     with_alternatives,
+    with_system,
 )
-from collab_sdk.logs.formats.sharegpt import read_sharegpt, sharegpt_messages
+from collab_sdk.logs.formats.transcripts import transcript
+from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, link_tool_calls
 from collab_sdk.tool_calls import field_of
 from collab_sdk.types import Conversation
 
 _SIDES = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("completion", None))
+_KEPT = ("conversation_id", "turn", "score_chosen", "score_rejected", "label", "kto_tag", "source", "model", "margin")
+_HISTORIES = ("conversations", "messages", "conversation", "context", "contents")
+IS_MESSAGES = re.compile(r"""\s*\[?\s*\{\s*(["'])(?:role|content|from|value)\1\s*:""")
+"""Text that is messages, as JSON or as Python shows them: never what anybody said."""
+
+NO_PAIR = "rejected responses that are no other answer to the same messages, left out"
 
 
 def _matches(row: Row) -> bool:
@@ -30,19 +42,38 @@ def _matches(row: Row) -> bool:
 
 def _read(row: Row) -> Conversation:
     better, worse = next((sides for sides in _SIDES if sides[0] in row), _SIDES[0])
-    said, history = _responses(row.get(better)), _history(row)
-    rejected = _responses(row.get(worse)) if worse else ()
-    if history is None:  # the sides are whole conversations
-        shared = repeated_prompt(said, rejected)
-        history, said, rejected = said[:shared], said[shared:], rejected[shared:]
-        if not shared or any(message.role == "user" for message in (*said, *rejected)):
-            raise InputError(f"{better} and {worse} are no responses to the same messages")
-    kept = text_fields(row, "conversation_id", "turn", "score_chosen", "score_rejected", "label")
-    conversation = to_conversation({"id": _id(row), "tools": _tools(row), "metadata": kept}, (*history, *said))
-    if not rejected:
-        return conversation
-    others = link_tool_calls((*history, *rejected))[len(history) :]
-    return with_alternatives(conversation, {len(history): [others]})
+    if row.get(better) in (None, "", []):
+        raise InputError(f"{better} is missing: there is no response")
+    history = history_of(row)
+    chosen = side(row, row.get(better), history)
+    rejected = side(row, row.get(worse), history) if worse and row.get(worse) else ()
+    about = {"id": _id(row), "tools": _tools(row), "metadata": text_fields(row, *_KEPT), "kto_tag": row.get("kto_tag")}
+    if is_false(row.get("label")) or (better == "completion" and row.get("label") == 0):
+        about["label"] = False
+    try:
+        return compared(about, chosen, [rejected] if rejected else [])
+    except InputError as error:
+        raise InputError(f"{better} and {worse} {error.problem}" if worse else error.problem) from None
+
+
+def compared(about: Row, chosen: tuple[Message, ...], others: Sequence[tuple[Message, ...]]) -> Conversation:
+    """The chat of the chosen side, with what the others say where they part from it as alternatives.
+
+    All sides are whole conversations. One that parts from it where the user speaks has no response to the same
+    messages, which is counted. Raises InputError where a side does not even begin with the same request.
+    """
+    conversation = to_conversation(about, chosen)
+    found: dict[int, list[tuple[Message, ...]]] = {}
+    for other in others:
+        shared = repeated_prompt(chosen, other)
+        if not shared:
+            raise InputError("are no responses to the same messages")
+        linked = link_tool_calls(other)[shared:]
+        response = tuple(takewhile(lambda message: message.role != "user", linked))
+        if response == tuple(takewhile(lambda message: message.role != "user", conversation.messages[shared:])):
+            note(NO_PAIR)
+        found.setdefault(shared, []).append(response)
+    return with_alternatives(conversation, found)
 
 
 def repeated_prompt(one: Sequence[Any], other: Sequence[Any]) -> int:
@@ -61,31 +92,59 @@ def _role(message: Any) -> Any:
     return field_of(message, "role")
 
 
-def _history(row: Row) -> tuple[Message, ...] | None:
-    """The messages before the response; None if each side repeats them."""
+def history_of(row: Row) -> tuple[Message, ...]:
+    """The messages before the responses, in whichever columns they are; none if the responses repeat them."""
     request = row.get("input")
     if isinstance(request, Mapping):
-        return read_messages(request.get("messages"))
-    if isinstance(row.get("prompt"), list):
-        return read_messages(row["prompt"])
-    if "conversations" in row:
-        return read_sharegpt(row["conversations"])
-    if isinstance(row.get("chosen"), Mapping):
-        return read_messages(row.get("messages"))
-    if isinstance(row.get("chosen"), list):
-        return None
-    return (Message.of({"role": "user", "content": row.get("prompt")}),)
+        return read_chat(request.get("messages"))
+    prompt = row.get("prompt")
+    given = [prompt] if prompt else [row[key] for key in _HISTORIES if row.get(key)]
+    for value in given:
+        messages = _written(value) if isinstance(value, str) else value
+        if isinstance(messages, list | Mapping):
+            return _with_system(row, read_chat(messages))
+    earlier = row.get("history")
+    before = read_chat(earlier) if isinstance(earlier, list) and earlier else ()
+    for asked in (one for one in said_under_keys(row) if one["role"] == "user"):
+        messages = _written(asked["content"]) if isinstance(asked["content"], str) else None
+        return _with_system(row, (*before, *read_chat([asked] if messages is None else messages)))
+    return ()
 
 
-def _responses(value: Any) -> tuple[Message, ...]:
-    """A side: messages, a single one in either spelling, or its text."""
+def _with_system(row: Row, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    return with_system(messages, row.get("system"), row.get("system_prompt"))
+
+
+def side(row: Row, value: Any, history: tuple[Message, ...]) -> tuple[Message, ...]:
+    """A side as a whole conversation: messages, a single one in any spelling, or text, which may hold messages."""
     if isinstance(value, str):
-        return (Message(role="assistant", content=value),)
-    if isinstance(value, Mapping):
-        return sharegpt_messages(value) if "from" in value else message_of(value)
-    if not value:
+        written = _written(value)
+        # Beside a prompt that is a transcript, it is the end of one.
+        value = value if transcript(row.get("prompt")) is None else value.strip()
+        said = (Message(role="assistant", content=value),) if written is None else read_chat(written)
+    elif isinstance(value, Mapping):
+        said = message_of(value)
+    else:
+        said = read_chat(value)
+    if not said:
         raise InputError("a response is missing")
-    return read_messages(value)
+    own = next((place for place, message in enumerate(said) if message.role == "assistant"), len(said))
+    asked, asked_before = _asked(said), _asked(history)
+    greeted = bool(asked_before) and asked[: len(asked_before)] == asked_before
+    if greeted or any(message.role == "user" for message in said[:own]):  # it repeats the prompt
+        return _with_system(row, said)
+    return (*history, *said)
+
+
+def _asked(messages: Iterable[Message]) -> list[str]:
+    return [message.content for message in messages if message.role == "user"]
+
+
+def _written(text: str) -> Any:
+    """The messages that a text holds, as JSON or as a transcript; None for words. Raises InputError for broken JSON."""
+    if IS_MESSAGES.match(text):
+        return written_value(text)
+    return transcript(text)
 
 
 def _tools(row: Row) -> Any:
@@ -93,12 +152,12 @@ def _tools(row: Row) -> Any:
     return request.get("tools") if isinstance(request, Mapping) else row.get("tools")
 
 
-def _id(row: Row) -> str | None:
+def _id(row: Row) -> Any:
     """The turn's; none for labelled responses, of which a turn has two."""
     if "label" in row:
         return None
     known = text_fields(row, "conversation_id", "turn")
-    return f"{known['conversation_id']}#{known['turn']}" if len(known) == 2 else None
+    return f"{known['conversation_id']}#{known['turn']}" if len(known) == 2 else row.get("id")
 
 
 PREFERENCES = ConversationFormat(

@@ -22,9 +22,9 @@ LogFormat = ConversationFormat | CallFormat | EventFormat
 DEEPEST = 4
 """Lists or objects around a row, such as the pages of an API's answers."""
 WRAPPERS = frozenset(
-    """data items item results result rows row records record conversations conversation chats chat threads thread
-    sessions session traces trace runs spans observations dialogs dialogues logs log entries list value values objects
-    documents hits _source source body payload export response generations calls requests""".split()
+    """data items item messages results result rows row records record conversations conversation chats chat threads
+    thread sessions session traces trace runs spans observations dialogs dialogues logs log loglines entries list value
+    values objects documents hits _source source body payload export response generations calls requests""".split()
 )
 """What lists of rows, and objects around a row, are called by those who wrap them, in the spelling of `plain`."""
 _KEYS_SHOWN = 10
@@ -125,8 +125,14 @@ def are_messages(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value)
-        and _format_of(value[0]) is None
+        and not _stands_alone(value[0])
     )
+
+
+def _stands_alone(value: Any) -> bool:
+    """Whether some format takes this value for a row, wherever it stands."""
+    found = _format_of(value)
+    return found is not None and not (isinstance(found, EventFormat) and found.chat(value) is None)
 
 
 def _format_of(value: Any) -> LogFormat | None:

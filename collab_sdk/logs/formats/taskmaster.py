@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from collab_sdk.logs.formats.blocks import read_messages
+from collab_sdk.logs.formats.chat_value import is_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
@@ -14,11 +14,11 @@ from collab_sdk.types import Conversation
 
 
 def _matches(row: Row) -> bool:
-    return "utterances" in row
+    return "utterances" in row and is_chat(row["utterances"])
 
 
 def _read(row: Row) -> Conversation:
-    said = read_messages(row.get("utterances"))
+    said = read_chat(row.get("utterances"))
     turns = [(role, [message.content for message in together]) for role, together in groupby(said, lambda m: m.role)]
     messages = tuple(Message(role=role, content="\n".join(texts)) for role, texts in turns)
     kept = text_fields(row, "instruction_id", "vertical")

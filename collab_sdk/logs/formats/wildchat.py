@@ -1,6 +1,6 @@
 """WildChat-1M, `{"conversation_hash", "model", "conversation": [{"role", "content"}]}`."""
 
-from collab_sdk.logs.formats.blocks import read_messages
+from collab_sdk.logs.formats.chat_value import is_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
@@ -11,7 +11,7 @@ from collab_sdk.types import Conversation
 
 
 def _matches(row: Row) -> bool:
-    return "conversation" in row and "conversation_hash" in row
+    return "conversation_hash" in row and "conversation" in row and is_chat(row["conversation"])
 
 
 def _read(row: Row) -> Conversation:
@@ -19,7 +19,7 @@ def _read(row: Row) -> Conversation:
 
     What tells who it was, addresses, headers and places, is left out of row and messages.
     """
-    messages = read_messages(row.get("conversation"))
+    messages = read_chat(row.get("conversation"))
     kept = text_fields(row, "conversation_hash", "model", "timestamp", "language")
     return to_conversation({"metadata": kept}, messages)
 

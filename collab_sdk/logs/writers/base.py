@@ -13,6 +13,9 @@ from collab_sdk.types import MRScore, PreferencePair
 Row = dict[str, Any]
 AnyMessage = TypeVar("AnyMessage", Message, Mapping[str, Any])
 SCHEMA = "collab/preference/v1"
+NO_OBJECT = "calls whose arguments are no JSON object"
+DEPTH = 100
+"""Arguments of calls that are nested deeper are no arguments that a tool takes."""
 
 
 def _holds_all(pair: PreferencePair) -> str | None:
@@ -30,6 +33,8 @@ class PreferenceFormat:
     cannot_hold: Callable[[PreferencePair], str | None] = _holds_all
     """What a pair has that rows of this kind have no place for, such as "calls in a response"; None if they hold all of
     it. A pair of which something would be lost is left out of the file, and counted."""
+    does_without: Callable[[PreferencePair], str | None] = _holds_all
+    """What rows of this kind do not show of a pair that they hold, such as "tools" that nobody called; counted too."""
     min_rows: int = 0
     """Fewer than that are refused by those who train on the file."""
     catalogue: str | None = None
@@ -69,7 +74,7 @@ def _sort(messages: list[AnyMessage], places: Iterable[int], calls: Mapping[Any,
 def for_templates(messages: Iterable[Message]) -> list[Row]:
     """Messages as chat templates take them: the arguments of calls are objects, which templates write as JSON.
 
-    Arguments that are no object are the text that the model wrote.
+    Arguments that are no object are the text that the model wrote; of such pairs `broken_calls` tells.
     """
     return [_row(message, _object_or_text) for message in in_order_of_calls(messages)]
 
@@ -82,6 +87,34 @@ def for_servers(messages: Iterable[Message]) -> list[Row]:
 def _object_or_text(call: ToolCall) -> Any:
     found = arguments_object(call.arguments)
     return call.arguments if found is None else found
+
+
+def broken_calls(pair: PreferencePair) -> str | None:
+    """What no row for templates can hold: some fail at arguments that are no object, others encode their text again.
+
+    `load_dataset` gives up a whole file for one number of more than 64 bits.
+    """
+    messages = (*pair.prompt, *pair.chosen.response, *pair.rejected.response)
+    found = (arguments_object(call.arguments) for message in messages for call in message.calls)
+    return None if all(each is not None and _is_loaded(each, DEPTH) for each in found) else NO_OBJECT
+
+
+def _is_loaded(value: Any, depth: int) -> bool:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return depth > 0 and all(_is_loaded(each, depth - 1) for each in inner)
+    return not isinstance(value, int) or -(2**63) <= value < 2**64
+
+
+def functions(pair: PreferencePair) -> list[Row]:
+    """The tools that are functions: templates and trainers fail at others, such as a search that the server runs."""
+    return [
+        dict(tool) for tool in pair.tools if isinstance(name := field_of(tool.get("function"), "name"), str) and name
+    ]
+
+
+def other_tools(pair: PreferencePair) -> str | None:
+    return "tools that are no functions" if len(functions(pair)) < len(pair.tools) else None
 
 
 def _row(message: Message, arguments: Callable[[ToolCall], Any]) -> Row:
@@ -106,7 +139,7 @@ def side(score: MRScore) -> list[Row]:
 
 def tools_as_text(pair: PreferencePair) -> Row:
     """A column of text, which TRL parses: Arrow would merge differing tools into one schema and fill it with nulls."""
-    return {"tools": to_json([dict(tool) for tool in pair.tools])} if pair.tools else {}
+    return {"tools": to_json(tools)} if (tools := functions(pair)) else {}
 
 
 def scores(pair: PreferencePair) -> Row:

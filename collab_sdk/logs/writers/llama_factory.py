@@ -9,7 +9,15 @@ from typing import Any
 
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.tool_calls import arguments_object
-from collab_sdk.logs.writers.base import PreferenceFormat, Row, all_answered, in_order_of_calls
+from collab_sdk.logs.writers.base import (
+    NO_OBJECT,
+    PreferenceFormat,
+    Row,
+    all_answered,
+    functions,
+    in_order_of_calls,
+    other_tools,
+)
 from collab_sdk.messages import Message
 from collab_sdk.types import PreferencePair
 
@@ -26,7 +34,7 @@ def _rows(pair: PreferencePair) -> list[Row]:
             "conversations": head + _alternating(pair.prompt),
             "chosen": _side(pair.chosen.response),
             "rejected": _side(pair.rejected.response),
-            "tools": to_json([_definition(tool) for tool in pair.tools]) if pair.tools else "",
+            "tools": to_json([_definition(tool) for tool in tools]) if (tools := functions(pair)) else "",
         }
     ]
 
@@ -44,7 +52,7 @@ def _cannot_hold(pair: PreferencePair) -> str | None:
         if calls and any(message.content.strip() for message in together):
             return "text beside calls"
         if any(arguments_object(call.arguments) is None for call in calls):
-            return "calls whose arguments are no JSON object"
+            return NO_OBJECT
         if roles == {"user", "tool"}:
             return "results that the assistant did not answer"
     return None
@@ -74,20 +82,25 @@ def _side(messages: Sequence[Message]) -> Row:
     calls = [call for message in messages for call in message.calls]
     if calls:
         made = [{"name": call.name, "arguments": arguments_object(call.arguments)} for call in calls]
-        return _turn("function_call", to_json(made))
+        # Its formatters look for <tool_call> and <think> in this text before they read the JSON.
+        return _turn("function_call", to_json(made).replace("<", "\\u003c"))
     speaker = {"user": "human", "tool": "observation"}.get(messages[0].role, "gpt")
     between = _BETWEEN_RESULTS if speaker == "observation" else _BETWEEN
     return _turn(speaker, between.join(message.content for message in messages))
 
 
 def _definition(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the tool is, without OpenAI's wrapping."""
-    function = tool.get("function")
-    return function if isinstance(function, Mapping) else tool
+    """What the tool is, without OpenAI's wrapping; some templates fail where a tool without parameters names none."""
+    function = tool["function"]
+    parameters = function.get("parameters")
+    schema = {"type": "object", "properties": {}, **(parameters if isinstance(parameters, Mapping) else {})}
+    return {**function, "parameters": schema}
 
 
 def _turn(speaker: str, text: str) -> Row:
     return {"from": speaker, "value": text}
 
 
-LLAMA_FACTORY = PreferenceFormat(rows=_rows, cannot_hold=_cannot_hold, catalogue="dataset_info.json", entry=_entry)
+LLAMA_FACTORY = PreferenceFormat(
+    rows=_rows, cannot_hold=_cannot_hold, does_without=other_tools, catalogue="dataset_info.json", entry=_entry
+)

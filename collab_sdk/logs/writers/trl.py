@@ -1,6 +1,17 @@
 """TRL's preference type with the prompt by itself: DPO, ORPO, CPO."""
 
-from collab_sdk.logs.writers.base import SCHEMA, PreferenceFormat, Row, origin, prompt, scores, side, tools_as_text
+from collab_sdk.logs.writers.base import (
+    SCHEMA,
+    PreferenceFormat,
+    Row,
+    broken_calls,
+    origin,
+    other_tools,
+    prompt,
+    scores,
+    side,
+    tools_as_text,
+)
 from collab_sdk.types import PreferencePair
 
 
@@ -17,4 +28,4 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [row | tools_as_text(pair)]
 
 
-TRL = PreferenceFormat(rows=_rows)
+TRL = PreferenceFormat(rows=_rows, cannot_hold=broken_calls, does_without=other_tools)

@@ -3,7 +3,16 @@
 import hashlib
 
 from collab_sdk.files import to_json
-from collab_sdk.logs.writers.base import PreferenceFormat, Row, prompt, scores, tools_as_text, whole_conversations
+from collab_sdk.logs.writers.base import (
+    PreferenceFormat,
+    Row,
+    broken_calls,
+    other_tools,
+    prompt,
+    scores,
+    tools_as_text,
+    whole_conversations,
+)
 from collab_sdk.types import PreferencePair
 
 
@@ -21,4 +30,4 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [row | tools_as_text(pair)]
 
 
-ULTRAFEEDBACK = PreferenceFormat(rows=_rows)
+ULTRAFEEDBACK = PreferenceFormat(rows=_rows, cannot_hold=broken_calls, does_without=other_tools)

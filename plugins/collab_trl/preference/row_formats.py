@@ -11,8 +11,8 @@ from collab_sdk.logs import (
     ConversationFormat,
     format_of,
     in_order_of_calls,
+    message_of,
     repeated_prompt,
-    sharegpt_messages,
     tools_of,
 )
 from collab_sdk.messages import REASONING
@@ -152,7 +152,7 @@ def _without_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping) and "from" in value:
-        return sharegpt_messages(value)[0].to_dict()
+        return message_of(value)[0].to_dict()
     if not isinstance(value, Mapping) or not isinstance(value.get("role"), str):
         raise InputError("a message must be an object with role and content")
     content = value.get("content")

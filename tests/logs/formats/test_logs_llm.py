@@ -219,8 +219,9 @@ def test_bytes_where_text_belongs_do_no_harm(make, tmp_path):
     say(database, "a", "u", "assistant", "hello", {"type": "tool_call", "tool_name": b"x"})
     insert(database, "threads", id="t", name=b"x", tip_message_hash="a")
     conversations, errors = read(path)
-    assert [conversation.id for conversation in conversations] == ["t", "c1"]
-    assert [problem for _, problem in errors] == ["id must be text or a whole number, not bytes"]
+    assert [conversation.id for conversation in conversations][:2] == ["t", "c1"]
+    assert conversations[2].id.startswith("chat-")
+    assert errors == []
     with JsonlWriter(tmp_path / "out.jsonl") as out:
         for conversation in conversations:
             out.write(get_chat_writer("collab")(conversation))

@@ -34,7 +34,6 @@ TOOL_STEPS = [
 ]
 
 
-BROKEN = {**CALL, "id": "c2", "function": {"name": "weather", "arguments": '{"city": "Ro'}}
 LOOKED_UP = [*TOOL_STEPS, {"role": "assistant", "content": "It rains."}]
 
 
@@ -87,31 +86,44 @@ def with_arguments(call: dict, arguments: object) -> dict:
     return {**call, "function": {**call["function"], "arguments": arguments}}
 
 
-@pytest.mark.parametrize("format", ["trl", "trl-implicit", "ultrafeedback", "kto", "sft"])
+FOR_TEMPLATES = ["trl", "trl-implicit", "ultrafeedback", "kto", "sft"]
+
+
+@pytest.mark.parametrize("format", FOR_TEMPLATES)
 def test_rows_for_templates_have_tools_as_text_and_the_arguments_of_calls_as_objects(format):
-    one = pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,), better=[{**LOOKED_UP[0], "tool_calls": [BROKEN]}])
+    one = pair(prompt=QUESTION + TOOL_STEPS, tools=(TOOL,), better=LOOKED_UP[:1])
+    assert get_preference_format(format).cannot_hold(one) is None
     row = get_preference_format(format).rows(one)[0]
     assert json.loads(row["tools"]) == [TOOL]
+    called = {**TOOL_STEPS[0], "tool_calls": [with_arguments(CALL, {"city": "Rome"})]}
     messages = [*row.get("messages", ()), *row.get("chosen", ()), *row.get("completion", ())]
     prompt = row["prompt"] if format in ("trl", "kto") else messages
-    assert prompt[1] == {**TOOL_STEPS[0], "tool_calls": [with_arguments(CALL, {"city": "Rome"})]}
-    assert prompt[2] == TOOL_STEPS[1]
-    # What is no object is what the model wrote.
-    assert messages[-1]["tool_calls"] == [BROKEN]
+    assert prompt[1:3] == [called, TOOL_STEPS[1]]
+    assert messages[-1] == called
 
 
-@pytest.mark.parametrize("arguments", ["[1]", '{"n": NaN}', '{"n": 1e999}', "[" * 100_000, '"five"', "five"])
-def test_arguments_that_are_no_json_object_stay_what_the_model_wrote(arguments, tmp_path):
-    call = with_arguments(CALL, arguments)
-    one = pair(worse=[{"role": "assistant", "content": "", "tool_calls": [call]}])
-    with JsonlWriter(tmp_path / "prefs.jsonl") as out:
-        out.write(row_of("trl", one))
-    [row] = written(tmp_path / "prefs.jsonl")
-    assert row["rejected"][0]["tool_calls"] == [call]
-    assert get_preference_format("llama-factory").cannot_hold(one) == "calls whose arguments are no JSON object"
+NO_OBJECTS = ["[1]", '{"n": NaN}', '{"n": 1e999}', "[" * 100_000, '"five"', "five", '{"city": "Ro']
 
 
-@pytest.mark.parametrize("format", ["openai", "fireworks"])
+@pytest.mark.parametrize("format", [*FOR_TEMPLATES, "llama-factory"])
+@pytest.mark.parametrize("arguments", NO_OBJECTS)
+def test_a_pair_with_arguments_that_are_no_json_object_is_left_out_of_rows_that_have_objects(arguments, format):
+    called = [{"role": "assistant", "content": "", "tool_calls": [with_arguments(CALL, arguments)]}]
+    problem = "calls whose arguments are no JSON object"
+    assert get_preference_format(format).cannot_hold(pair(worse=called)) == problem
+    before = [*QUESTION, *called, TOOL_STEPS[1], *LOOKED_UP[2:], *QUESTION]
+    assert get_preference_format(format).cannot_hold(pair(prompt=before)) == problem
+
+
+@pytest.mark.parametrize("arguments", ['{"n": 18446744073709551616}', '{"n": [-9223372036854775809]}', '{"":' * 500])
+def test_arguments_at_which_datasets_gives_up_a_whole_file_are_left_out(arguments):
+    arguments += "1" * arguments.count('{"":') + "}" * arguments.count('{"":')
+    called = [{"role": "assistant", "content": "", "tool_calls": [with_arguments(CALL, arguments)]}]
+    for format in FOR_TEMPLATES:
+        assert get_preference_format(format).cannot_hold(pair(worse=called)) is not None
+
+
+@pytest.mark.parametrize("format", ["openai", "together"])
 def test_rows_for_servers_have_the_arguments_of_calls_as_text(format):
     logged = {**TOOL_STEPS[0], "tool_calls": [with_arguments(CALL, {"city": "Rome"})]}
     row = row_of(format, pair(prompt=[*QUESTION, logged, TOOL_STEPS[1]]))
@@ -124,28 +136,39 @@ def test_what_the_assistant_did_is_in_a_row_with_the_results_that_it_got():
     assert row["chosen"][1:] == LOOKED_UP[1:]
 
 
+NO_RESULT = "calls without a name or without a result"
+SYSTEM = {"role": "system", "content": "Be brief."}
 PREAMBLE = [{**TOOL_STEPS[0], "content": "One moment."}, TOOL_STEPS[1], {"role": "assistant", "content": "Rain."}]
 CANNOT_HOLD = [
     ("openai", {"better": LOOKED_UP}, "calls in a response"),
     ("openai", {"worse": [TOOL_STEPS[0]]}, "calls in a response"),
     ("openai", {"better": [LOOKED_UP[2], LOOKED_UP[2]]}, "several messages in a response"),
-    ("openai", {"prompt": [*QUESTION, TOOL_STEPS[0], *QUESTION]}, "calls without a name or without a result"),
+    ("openai", {"prompt": [*QUESTION, TOOL_STEPS[0], *QUESTION]}, NO_RESULT),
     ("openai", {"prompt": QUESTION + TOOL_STEPS, "tools": (TOOL,)}, None),
+    ("openai", {"prompt": [*QUESTION, TOOL_STEPS[0], *QUESTION, TOOL_STEPS[1]]}, NO_RESULT),
+    ("openai", {"prompt": [*QUESTION, TOOL_STEPS[1], *QUESTION]}, NO_RESULT),
+    ("openai", {"prompt": QUESTION + QUESTION}, None),
+    ("together", {"prompt": QUESTION + QUESTION}, "several messages in a row by one side"),
+    ("together", {"prompt": [*QUESTION, TOOL_STEPS[0], *QUESTION]}, NO_RESULT),
+    ("together", {"better": LOOKED_UP}, "calls in a response"),
+    ("together", {"prompt": [LOOKED_UP[2], *QUESTION, *LOOKED_UP, *QUESTION], "tools": (TOOL,)}, None),
     ("fireworks", {"prompt": QUESTION + TOOL_STEPS}, "calls in the prompt"),
+    ("fireworks", {"prompt": [*QUESTION, SYSTEM]}, "a system message that is not the first"),
+    ("fireworks", {"prompt": [SYSTEM, *QUESTION]}, None),
     ("fireworks", {"tools": (TOOL,)}, None),
-    ("axolotl", {"prompt": QUESTION + TOOL_STEPS}, "tools"),
-    ("axolotl", {"tools": (TOOL,)}, "tools"),
+    ("axolotl", {"prompt": QUESTION + TOOL_STEPS}, "calls in the prompt"),
+    ("axolotl", {"tools": (TOOL,)}, None),
     ("axolotl", {"better": LOOKED_UP}, "calls in a response"),
+    ("axolotl", {"worse": " It rains."}, "white space around a response"),
+    ("axolotl", {"better": "It rains.\n"}, "white space around a response"),
+    ("axolotl", {"worse": "No"}, "a response of one word"),
+    ("axolotl", {"worse": "[[dummy_message]]"}, "a response of one word"),
+    ("axolotl", {"worse": "No."}, None),
     ("llama-factory", {"better": LOOKED_UP}, "several messages in a response"),
     ("llama-factory", {"worse": [TOOL_STEPS[0]], "prompt": QUESTION + LOOKED_UP + QUESTION}, None),
     ("llama-factory", {"worse": [PREAMBLE[0]]}, "text beside calls"),
     ("llama-factory", {"prompt": [*QUESTION, *PREAMBLE, *QUESTION]}, "text beside calls"),
     ("llama-factory", {"prompt": [*QUESTION, *TOOL_STEPS, *QUESTION]}, "results that the assistant did not answer"),
-    (
-        "llama-factory",
-        {"worse": [{**TOOL_STEPS[0], "tool_calls": [BROKEN]}]},
-        "calls whose arguments are no JSON object",
-    ),
     *((format, {"better": PREAMBLE, "tools": (TOOL,)}, None) for format in ("trl", "trl-implicit", "kto", "sft")),
 ]
 
@@ -167,6 +190,29 @@ def test_a_pair_that_a_format_cannot_hold_is_left_out_counted_and_a_refused_turn
     turns = [(row["refused"], row["written_to"]) for row in written(tmp_path / "p.turns.jsonl")]
     places = [{"file": "p.jsonl", "line": 1}, {"file": "p.jsonl", "line": 2}]
     assert turns == [(None, places[0]), (refused, None), (refused, None), (None, places[1])]
+
+
+@pytest.mark.parametrize("format", preference_format_names())
+def test_tools_that_are_no_functions_are_in_no_row_and_told(format):
+    writer = get_preference_format(format)
+    searching = pair(tools=({"type": "web_search"}, TOOL, {"type": "function", "function": {"name": ""}}))
+    shown = "tools" if format == "axolotl" else "tools that are no functions"
+    assert (writer.cannot_hold(searching), writer.does_without(searching)) == (None, shown)
+    assert writer.does_without(pair()) is None
+    if format not in ("axolotl", "llama-factory"):
+        assert writer.does_without(pair(tools=(TOOL,))) is None
+        assert writer.rows(searching) == writer.rows(pair(tools=(TOOL,)))
+    assert "tools" not in row_of("sft", pair(tools=({"type": "web_search"},)))
+
+
+def test_a_pair_of_which_a_format_does_not_show_the_tools_is_counted(tmp_path):
+    with ExportFiles(tmp_path / "p.jsonl", format="axolotl", eval_fraction=0.0) as files:
+        for one in (pair(), pair(tools=(TOOL,)), pair(tools=(TOOL,), better=LOOKED_UP)):
+            turn = Turn(index=one.turn, history=one.prompt, response=one.chosen.response)
+            scored = ScoredConversation(goal=Goal(text="g"), turns=(ScoredTurn(turn=turn, pair=one),))
+            files.write(Conversation(id=one.conversation_id, messages=one.prompt), scored)
+    assert (files.incomplete, files.left_out) == ({"tools": 1}, {"calls in a response": 1})
+    assert len(written(tmp_path / "p.jsonl")) == 2
 
 
 def test_a_trl_implicit_row_has_the_prompt_in_both_sides_and_no_margin_for_the_loss():
@@ -208,10 +254,11 @@ def test_an_ultrafeedback_row_has_the_first_request_and_whole_conversations():
     assert row["prompt_id"] != row_of("ultrafeedback")["prompt_id"]
 
 
-@pytest.mark.parametrize("format", ["openai", "fireworks"])
+@pytest.mark.parametrize("format", ["openai", "together", "fireworks"])
 def test_an_openai_row_is_strict_and_has_nothing_else(format):
+    parallel = {"parallel_tool_calls": True} if format == "openai" else {}
     assert row_of(format, pair(tools=(TOOL,))) == {
-        "input": {"messages": QUESTION, "tools": [TOOL], "parallel_tool_calls": True},
+        "input": {"messages": QUESTION, "tools": [TOOL], **parallel},
         "preferred_output": [{"role": "assistant", "content": "It rains."}],
         "non_preferred_output": [{"role": "assistant", "content": "No idea."}],
     }
