@@ -40,6 +40,11 @@ class CallEntry:
     """What its log groups calls under that one request caused; one of them may name the chat of all."""
     is_summary: bool = False
     """What the trace as a whole was asked and answered: it counts where no call in it is logged with a reply."""
+    is_piece: bool = False
+    """Other rows of the run id may have more of it. Where one has both messages and replies, these are the call's; else
+    the messages of all are, in the order of their times."""
+    problem: str | None = None
+    """Why a summary cannot be read, which is told where it counts."""
     id_may_be_its_own: bool = False
     """The logger makes an id for a call whose app names none. One that no other call has then says nothing, if
     another call gave the reply that its history goes on from."""
@@ -49,7 +54,8 @@ class CallEntry:
 class CallFormat:
     """A log of calls. `read` gives the call, None where something else is logged, and raises InputError.
 
-    A call may come in two halves, without replies and as an answer, in two rows of one run id. `name`, `known_by`
+    A call may come in two halves, without replies and as an answer, in two rows of one run id; or in any number of
+    pieces. `name`, `known_by`
     and `priority` are those of a `ConversationFormat`.
     """
 
