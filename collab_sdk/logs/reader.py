@@ -13,7 +13,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError, NotALogError
 from collab_sdk.files import is_sqlite, parse_json
-from collab_sdk.logs.formats.call_row import CallFormat
+from collab_sdk.logs.formats.call_row import NO_CALL, CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, check_answered, reported
 from collab_sdk.logs.formats.databases import opened, tables_of
 from collab_sdk.logs.formats.event_rows import EventFormat, GatheredEvents
@@ -27,8 +27,6 @@ from collab_sdk.logs.store.store_log import count_store, is_store, read_store
 from collab_sdk.logs.unread import Unread
 from collab_sdk.models.reasoning import conversation_without_reasoning
 from collab_sdk.types import Conversation
-
-NO_CALL = "entries that log no call of a chat model, left out"
 
 REASONED = "replies with a model's reasoning, which was left out"
 LONGEST = 10_000_000

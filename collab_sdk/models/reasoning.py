@@ -188,20 +188,25 @@ def _around_thoughts(text: str) -> tuple[str, str]:
     """Split a reply of free text."""
     if MARK.search(text) is None:
         return text, ""
-    said: list[str] = []
-    thoughts: list[str] = []
+    parts: list[str] = []
+    said: set[int] = set()
+    """Places of the parts that are said; the others are thoughts."""
     start = _begin(text, 0)
     while (said or not _is_answer(text, start)) and (found := _next_thought(text, start, is_first=not said)):
         opening, closing = found
         until, following = (closing.start(), closing.end()) if closing else (len(text), len(text))
         if opening is None:
-            thoughts += [*said, text[start:until]]
-            said = []
-        else:
-            said += [before] if (before := text[start : opening.start()]) else []
-            thoughts.append(text[opening.end() : until])
+            said = set()  # all of it was thought
+        elif before := text[start : opening.start()]:
+            said.add(len(parts))
+            parts.append(before)
+        parts.append(text[opening.end() if opening else start : until])
         start = _begin(text, following)
-    return (_paragraphs([*said, text[start:]]), _paragraphs(thoughts)) if thoughts else (text, "")
+    if not parts:
+        return text, ""
+    content = [part for place, part in enumerate(parts) if place in said]
+    thoughts = [part for place, part in enumerate(parts) if place not in said]
+    return _paragraphs([*content, text[start:]]), _paragraphs(thoughts)
 
 
 def _next_thought(text: str, start: int, *, is_first: bool) -> tuple[re.Match[str] | None, re.Match[str] | None] | None:

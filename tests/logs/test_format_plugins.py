@@ -106,9 +106,9 @@ def test_formats_are_tried_by_priority_and_foreign_ones_last_unless_they_say_oth
     install(ENTRY_POINTS)
     names = [format.name for format in log_formats()]
     assert names == [
-        "eager", "preferences", "ranked", "openai", "sharegpt", "chatgpt", "gemini", "lmsys", "wildchat", "taskmaster",
-        "dialogues", "oasst", "langsmith", "langfuse", "openai-batch", "otel", "message-rows", "transcripts",
-        "instructions", "calls",
+        "eager", "preferences", "litellm", "ranked", "helicone", "call-rows", "openai", "sharegpt", "chatgpt", "gemini",
+        "lmsys", "wildchat", "taskmaster", "dialogues", "oasst", "langsmith", "langfuse", "bedrock", "openai-batch",
+        "otel", "call-pairs", "message-rows", "transcripts", "instructions", "calls",
         "faq",
     ]  # fmt: skip
     assert sorted(names) == log_format_names()

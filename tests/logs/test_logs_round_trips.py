@@ -42,6 +42,24 @@ def leaf(name, parent, role, text):
 
 
 SAMPLES = {
+    "bedrock": [{
+        "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "requestId": "r", "operation": "Converse",
+        "modelId": "m", "input": {"inputBodyJson": {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}},
+        "output": {"outputBodyJson": {"output": {"message": {"role": "assistant", "content": [{"text": "a"}]}}}},
+    }],
+    "call-rows": [{"messages": STEPS[:-1], "output": "It rains.", "tools": [TOOL], "model": "m", "session_id": "x"}],
+    "call-pairs": [{
+        "request": {"messages": STEPS[:-1], "tools": [TOOL]}, "response": {"choices": [{"message": STEPS[-1]}]},
+    }],
+    "helicone": [{
+        "request_id": "r", "request_body": {"model": "m", "messages": STEPS[:-1], "tools": [TOOL]},
+        "response_body": {"choices": [{"message": STEPS[-1]}]}, "request_properties": {"Helicone-Session-Id": "x"},
+    }],
+    "litellm": [{
+        "request_id": "r", "call_type": "acompletion", "spend": 0.1, "session_id": "x", "messages": {},
+        "proxy_server_request": {"model": "m", "messages": STEPS[:-1], "tools": [TOOL]},
+        "response": {"choices": [{"message": STEPS[-1]}]},
+    }],
     "openai": [{"id": "x", "messages": STEPS, "tools": [TOOL], "goal": {"text": "g", "reference": "42"}}],
     "sharegpt": [{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "a"}]}],
     "chatgpt": [{
@@ -121,7 +139,7 @@ def test_every_format_keeps_its_messages_in_the_others(name, tmp_path):
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: chatgpt, dialogues, gemini"):
+    with pytest.raises(UnknownNameError, match=r"Known: .*chatgpt, .*langfuse"):
         read_conversations([], format="csv")
     with pytest.raises(UnknownNameError, match="Known: collab, openai, sharegpt"):
         get_chat_writer("csv")

@@ -247,6 +247,7 @@ PIECES = st.sampled_from(
 @given(text=st.lists(PIECES | st.text(max_size=3), max_size=14).map("".join), is_json=st.booleans())
 @example(text="a ` b <think>x\ny</think> `<think>` z", is_json=False)
 @example(text="<thi<think>x</think>nk>y", is_json=False)
+@example(text="<|channel|><|end|><think><think></think></think>", is_json=False)
 def test_whatever_comes_is_split_into_parts_of_itself(text, is_json):
     content, reasoning = split_reasoning(text, is_json=is_json)
     assert split_reasoning(content, is_json=is_json) == (content, "")

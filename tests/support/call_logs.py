@@ -46,6 +46,17 @@ def run(name, history, *replies, thread="T", at=0, **fields):
     }
 
 
+def anthropic(text):
+    """A message of Anthropic's API, as its response is."""
+    return {"type": "message", "role": "assistant", "content": [{"type": "text", "text": text}]}
+
+
+def response(text, *before):
+    """A response of OpenAI's Responses API."""
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+    return {"object": "response", "output": [*before, message]}
+
+
 def observation(name, history, reply, session="S", **fields):
     return {
         "id": name,

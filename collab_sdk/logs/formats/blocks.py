@@ -59,6 +59,7 @@ _CALLS = (
     *("tool_use", "tool_call", "function_call", "tool_invocation", "dynamic_tool"),
     *("server_tool_use", "mcp_tool_use", "custom_tool_call", "local_shell_call", "server_tool_call"),
 )
+_ARGUMENTS = ("arguments", "input", "args", "action", "rawInput", "queries", "code")
 _HOSTED = ("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call")
 """Calls of tools that the provider runs itself; the result is in the call, or is not logged."""
 _CALL_ROLES = ("function_call", "tool_call", "tool_calls")
@@ -177,6 +178,8 @@ def message_of(value: Any, *, role: Any = None) -> tuple[Message, ...]:
     if not isinstance(value, Mapping):
         raise InputError(f"a message must be an object with role and content, not {_type_of(value)}")
     if _is_item(value):
+        if _kind(value) == "reasoning" and not _thoughts(value):  # encrypted, or not asked for
+            return ()
         return _messages("tool" if _kind(value) in _RESULTS or _is_output(value) else "assistant", [value], {})
     value = _fields(value)
     name = _speaker(value) if role is None else role
@@ -351,15 +354,12 @@ class _Blocks:
             name = kind.removeprefix("tool_") if kind.startswith("tool_") and "state" in block else kind
             name = str(block.get("type")).removeprefix("tool-") if "state" in block else name.removesuffix("_call")
         call_id = _first(inner, "call_id", "toolCallId", "tool_call_id", "toolUseId", "tool_use_id", "id")
-        arguments = _first(inner, "arguments", "input", "args", "action", "rawInput", "queries", "code")
-        if arguments is not None and not isinstance(arguments, str | Mapping):
-            arguments = {"input": arguments}
+        key = next((key for key in _ARGUMENTS if inner.get(key) is not None), "")
+        arguments = {key: inner[key]} if key in ("queries", "code") else inner.get(key)
         if not isinstance(name, str) or (name.strip() == "" and arguments is None):
             note(NO_CALLS)
             return
-        if isinstance(arguments, str) and kind not in ("tool_call", "function_call", "tool_use", "custom_tool_call"):
-            arguments = {"input": arguments}
-        text = arguments if isinstance(arguments, str) else to_json(arguments or {})
+        text = arguments if isinstance(arguments, str) else to_json({} if arguments is None else arguments)
         self.calls.append({"id": _id(call_id), "type": "function", "function": {"name": name, "arguments": text}})
         # The AI SDK's parts and the provider's own tools have the result in the call.
         result = _first(inner, "output", "outputs", "result", "results", "errorText", "error")
@@ -591,7 +591,7 @@ def _kind(block: Mapping[str, Any]) -> str:
     given = block.get("type", block.get("kind"))
     if isinstance(given, str):
         return _AFFIX.sub("", plain(given))
-    bare = next((kind for key, kind in _BARE.items() if key in block), None)
+    bare = next((kind for key, kind in _BARE.items() if block.get(key) is not None), None)
     if bare:
         return bare
     return "text" if isinstance(block.get("text"), str) else "json" if "json" in block else ""

@@ -12,17 +12,32 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
+from collab_sdk.logs.formats.call_row import NO_CALL, CallEntry
 from collab_sdk.logs.store import ConversationStore, LoggedCall
+from collab_sdk.logs.store.reading import ENDED
+from collab_sdk.logs.store.store_rows import to_rows
 from collab_sdk.types import Conversation
 
 UNANSWERED = "calls without a reply, left out"
 
 _BATCH = 200
 
-_HALVES = """
+_TABLES = """
 CREATE TABLE halves (
     run TEXT NOT NULL, is_reply INTEGER NOT NULL, place TEXT NOT NULL, call TEXT NOT NULL, PRIMARY KEY (run, is_reply)
-)"""
+);
+CREATE TABLE waiting (trace TEXT, is_summary INTEGER NOT NULL, call TEXT NOT NULL);
+CREATE TABLE traces (trace TEXT PRIMARY KEY, conversation TEXT, answered INTEGER NOT NULL);
+CREATE TABLE doubtful (
+    run TEXT PRIMARY KEY,
+    conversation TEXT NOT NULL,
+    said BLOB NOT NULL,                 -- all that was said, up to its reply
+    before BLOB,                        -- and up to the last reply in its history
+    call TEXT NOT NULL
+);
+CREATE INDEX doubtful_said ON doubtful (said);
+CREATE INDEX doubtful_conversation ON doubtful (conversation)
+"""
 _JOINED = """
 SELECT request.call, answer.call FROM halves AS request LEFT JOIN halves AS answer
 ON answer.run = request.run AND answer.is_reply WHERE NOT request.is_reply ORDER BY request.rowid"""
@@ -30,6 +45,17 @@ _WITHOUT_REQUEST = """
 SELECT run, place FROM halves AS answer WHERE is_reply AND NOT EXISTS (
     SELECT 1 FROM halves AS request WHERE request.run = answer.run AND NOT request.is_reply
 ) ORDER BY rowid"""
+_SEEN = """
+INSERT INTO traces VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE
+SET conversation = coalesce(conversation, ?2), answered = max(answered, ?3)"""
+_WAITING = """
+SELECT waiting.rowid, trace, is_summary, call FROM waiting WHERE waiting.rowid > ? ORDER BY waiting.rowid LIMIT 1"""
+_DOUBTFUL = """
+SELECT call, before IS NOT NULL AND EXISTS (SELECT 1 FROM doubtful AS other WHERE other.said = own.before)
+    AND NOT EXISTS (
+        SELECT 1 FROM doubtful AS other WHERE other.conversation = own.conversation AND other.run != own.run
+    )
+FROM doubtful AS own ORDER BY own.rowid"""
 
 
 class GatheredCalls:
@@ -54,19 +80,33 @@ class GatheredCalls:
         return store
 
     @cached_property
-    def _halves(self) -> sqlite3.Connection:
+    def _notes(self) -> sqlite3.Connection:
         # Read by one thread at a time, which need not be the same one: a run reads logs beside its event loop.
-        halves = sqlite3.connect(self._folder / "halves.db", isolation_level=None, check_same_thread=False)
-        self._open.callback(halves.close)
-        halves.execute("PRAGMA synchronous = OFF")
-        halves.execute(_HALVES)
-        return halves
+        notes = sqlite3.connect(self._folder / "notes.db", isolation_level=None, check_same_thread=False)
+        self._open.callback(notes.close)
+        notes.execute("PRAGMA synchronous = OFF")
+        notes.execute("PRAGMA journal_mode = OFF")
+        for statement in _TABLES.split(";"):
+            notes.execute(statement)
+        notes.execute("BEGIN")
+        return notes
 
-    def add(self, call: LoggedCall, *, where: str) -> None:
+    def add(self, entry: LoggedCall | CallEntry, *, where: str) -> None:
         """Raises InputError for a half of a call whose run id belongs to another one."""
         self._any = True
+        if isinstance(entry, LoggedCall):
+            entry = CallEntry(call=entry)
+        call = entry.call
         call = replace(call, replies=tuple(reply for reply in call.replies if reply["role"] == "assistant"))
-        if call.messages and call.replies:
+        is_whole = bool(call.messages and call.replies) and not entry.is_answer
+        if entry.trace is not None:
+            self._notes.execute(_SEEN, (entry.trace, call.conversation_id, is_whole and not entry.is_summary))
+        if entry.is_summary or (is_whole and entry.trace is not None and call.conversation_id is None):
+            waiting = (entry.trace, entry.is_summary, _to_text(call))
+            self._notes.execute("INSERT INTO waiting VALUES (?, ?, ?)", waiting)
+        elif is_whole and entry.id_may_be_its_own and call.conversation_id is not None:
+            self._doubt(call)
+        elif is_whole:
             self._record(call)
         else:
             self._keep_half(call, where)
@@ -75,28 +115,63 @@ class GatheredCalls:
         """Every conversation. Replies to nothing are reported, requests without a reply counted in `notes`."""
         if not self._any:
             return
-        for request, answer in self._halves.execute(_JOINED):
+        for request, answer in self._notes.execute(_JOINED):
             if answer is None:
                 notes[UNANSWERED] += 1
             else:
-                self._record(replace(_call(request), replies=_call(answer).replies))
-        for run, place in self._halves.execute(_WITHOUT_REQUEST):
+                self._record(_joined(_call(request), _call(answer)))
+        for run, place in self._notes.execute(_WITHOUT_REQUEST):
             report(InputError(f"a reply to {run!r}, whose request is in none of the files", where=place))
+        self._record_waiting(notes)
+        for text, is_its_own in self._notes.execute(_DOUBTFUL):
+            call = _call(text)
+            named = {"session_id": call.conversation_id, **call.metadata}
+            self._record(replace(call, conversation_id=None, metadata=named) if is_its_own else call)
         self._flush()
         yield from self._store.conversations(on_error=report, notes=notes)
 
     def close(self) -> None:
         self._open.close()
 
+    def _record_waiting(self, notes: Counter[str]) -> None:
+        """Calls whose trace names their chat, and traces of which no call was logged."""
+        last = 0
+        while row := self._notes.execute(_WAITING, (last,)).fetchone():
+            last, trace, is_summary, text = row
+            call = _call(text)
+            found = self._notes.execute(
+                "SELECT conversation, answered FROM traces WHERE trace = ?", (trace,)
+            ).fetchone()
+            conversation, answered = found or (None, False)
+            if not is_summary:
+                self._record(replace(call, conversation_id=conversation))
+            elif answered:
+                notes[NO_CALL] += 1
+            elif not (call.messages and call.replies):
+                notes[UNANSWERED] += 1
+            else:
+                self._record(call)
+                if trace is not None:
+                    self._notes.execute(_SEEN, (trace, None, True))  # a second summary of it says the same
+
+    def _doubt(self, call: LoggedCall) -> None:
+        rows = to_rows(call)
+        before = next((node.said for node in reversed(rows.history) if node.role == "assistant"), None)
+        self._notes.execute(
+            "INSERT OR REPLACE INTO doubtful VALUES (?, ?, ?, ?, ?)",
+            (call.run_id, call.conversation_id, rows.replies[0].said, before, _to_text(call)),
+        )
+
     def _keep_half(self, call: LoggedCall, where: str) -> None:
-        half = {field.name: getattr(call, field.name) for field in fields(call)}
-        text, key = to_json(half), (call.run_id, bool(call.replies))
-        self._halves.execute("INSERT OR IGNORE INTO halves VALUES (?, ?, ?, ?)", (*key, where, text))
-        [kept] = self._halves.execute("SELECT call FROM halves WHERE run = ? AND is_reply = ?", key).fetchone()
+        text, key = _to_text(call), (call.run_id, bool(call.replies))
+        self._notes.execute("INSERT OR IGNORE INTO halves VALUES (?, ?, ?, ?)", (*key, where, text))
+        [kept] = self._notes.execute("SELECT call FROM halves WHERE run = ? AND is_reply = ?", key).fetchone()
         if kept != text:
             raise InputError(f"duplicate id {call.run_id!r}; an earlier call has it")
 
     def _record(self, call: LoggedCall) -> None:
+        if call.ended:
+            call = replace(call, metadata={**call.metadata, ENDED: call.ended})
         self._waiting.append(call)
         if len(self._waiting) >= _BATCH:
             self._flush()
@@ -106,7 +181,21 @@ class GatheredCalls:
         self._waiting = []
 
 
+def _joined(request: LoggedCall, answer: LoggedCall) -> LoggedCall:
+    """The call of which these are the two halves."""
+    gaps = ("model", "response_id", "started", "ended", "metadata")
+    known = {name: getattr(answer, name) for name in gaps if not getattr(request, name)}
+    messages = (*request.messages, *answer.messages)
+    return replace(
+        request, messages=messages, replies=answer.replies, status=answer.status, error=answer.error, **known
+    )
+
+
+def _to_text(call: LoggedCall) -> str:
+    return to_json({field.name: getattr(call, field.name) for field in fields(call)})
+
+
 def _call(text: str) -> LoggedCall:
     values = parse_json(text)
-    half: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    return LoggedCall(**half)
+    whole: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return LoggedCall(**whole)

@@ -1,70 +1,143 @@
-"""Langfuse observations, of its blob export or its API: the generations, grouped by session.
+"""Langfuse: observations of its API, its blob export or its tables, and traces, with their observations or without.
 
-Input and output are JSON as text, or plain text. Definitions of tools may come among the messages, under the role tool.
+The calls are the generations, grouped by session. Of a trace that has none, its own input and output are read. Both may
+be JSON as text, or plain text. Definitions of tools may come among the messages, under the role tool.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from collab_sdk.files import to_json
 from collab_sdk.logs.formats.call_row import (
+    CallEntry,
     CallFormat,
-    call_messages,
     objects,
     parameters,
+    rated_columns,
+    rating_of,
     run_id,
     tool_list,
     unpacked,
 )
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.provider_calls import logged_call, summarized
+from collab_sdk.logs.formats.provider_replies import is_reply, reply_of
+from collab_sdk.logs.formats.provider_requests import request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.store import LoggedCall
 
-
-def _observations(row: Row) -> Sequence[Row]:
-    return objects(row["data"]) if isinstance(row.get("data"), list) else [row]
+_OF_TRACES = ("bookmarked", "tags", "release", "userId", "user_id", "projectId", "project_id", "observationCount")
 
 
 def _matches(row: Row) -> bool:
-    observations = _observations(row)
-    return bool(observations) and all(_is_observation(one) for one in observations)
+    rows = objects(row["data"]) if isinstance(row.get("data"), list) else [row]
+    return bool(rows) and all(map(_is_entry, rows))
+
+
+def _is_entry(row: Row) -> bool:
+    return _is_observation(row) or _is_trace(row) or _is_session(row)
 
 
 def _is_observation(row: Row) -> bool:
     return "type" in row and ("trace_id" in row or "traceId" in row) and "input" in row
 
 
-def _read(row: Row) -> LoggedCall | None:
-    if row.get("type") != "GENERATION":
-        return None
-    history, tools = _input(unpacked(row.get("input")))
-    failed = row.get("level") == "ERROR"
-    return LoggedCall(
-        run_id=run_id(row, "id"),
-        conversation_id=first_text(row.get("session_id"), row.get("sessionId")),
-        messages=call_messages(history),
-        replies=() if failed else _replies(unpacked(row.get("output"))),
-        status="failed" if failed else "ok",
-        error=first_text(row.get("status_message"), row.get("statusMessage")) if failed else None,
-        source="import",
-        model=first_text(row.get("provided_model_name"), row.get("providedModelName"), row.get("model")),
-        parameters=parameters(unpacked(row.get("model_parameters", row.get("modelParameters")))),
-        tools=tools,
-        started=seconds(row.get("start_time") or row.get("startTime")),
-        ended=seconds(row.get("end_time") or row.get("endTime")),
+def _is_trace(row: Row) -> bool:
+    if isinstance(row.get("trace"), Mapping) and isinstance(row.get("observations"), list):  # as downloaded
+        return True
+    if not {"id", "timestamp", "input", "output"} <= row.keys():
+        return False
+    return ("sessionId" in row or "session_id" in row) and any(key in row for key in _OF_TRACES)
+
+
+def _is_session(row: Row) -> bool:
+    traces = row.get("traces")
+    return (
+        isinstance(traces, list) and bool(traces) and all(isinstance(one, Mapping) and _is_trace(one) for one in traces)
     )
 
 
-def _input(value: Any) -> tuple[Any, tuple[Mapping[str, Any], ...]]:
-    """The messages and the tools that were sent."""
-    tools: list[Any] = []
-    if isinstance(value, Mapping) and "messages" in value:
-        tools += value["tools"] if isinstance(value.get("tools"), list) else []
-        value = value["messages"]
-    if not isinstance(value, list):
-        return value, tool_list(tools)
-    definitions = [_definition(message) for message in value]
-    tools += [tool for tool in definitions if tool]
-    return [message for message, tool in zip(value, definitions, strict=True) if not tool], tool_list(tools)
+def _entries(row: Row) -> Sequence[Row]:
+    """The row, or those in it: a session's traces, a trace with its observations, which know their session by it."""
+    rows = objects(row["data"]) if isinstance(row.get("data"), list) else [row]
+    return [entry for one in rows for entry in _within(one)]
+
+
+def _within(row: Row) -> Iterator[Row]:
+    if _is_session(row):
+        for trace in row["traces"]:
+            yield from _within({"sessionId": row.get("id"), **trace})
+        return
+    if isinstance(row.get("trace"), Mapping):
+        row = {**row["trace"], **row}
+    yield row
+    if not _is_observation(row):
+        about = {"traceId": row.get("id"), "sessionId": _session(row), "scores": row.get("scores")}
+        for observation in objects(unpacked(row.get("observations"))):
+            yield {**about, **{key: value for key, value in observation.items() if value is not None}}
+
+
+def _read(row: Row) -> LoggedCall | CallEntry | None:
+    is_call = row.get("type") == "GENERATION"
+    is_root = not _is_observation(row) or _is_root(row)
+    if not is_call and not is_root:
+        return None
+    failed = row.get("level") == "ERROR"
+    history, tools = _without_definitions(unpacked(row.get("input")))
+    known: dict[str, Any] = {
+        "run_id": run_id(row, "id"),
+        "conversation_id": _session(row),
+        "error": first_text(row.get("status_message"), row.get("statusMessage"), "failed") if failed else None,
+        "model": first_text(row.get("provided_model_name"), row.get("providedModelName"), row.get("model")),
+        "parameters": parameters(unpacked(row.get("model_parameters", row.get("modelParameters")))),
+        "started": seconds(_first(row, "start_time", "startTime", "timestamp")),
+        "ended": seconds(_first(row, "end_time", "endTime", "start_time", "startTime", "timestamp")),
+        "metadata": rating_of(row.get("scores")) or rating_of(rated_columns(row)),
+    }
+    if not is_call:
+        trace = first_text(row.get("trace_id"), row.get("traceId"), row.get("id"))
+        call = summarized(history, unpacked(row.get("output")), **known)
+        return call and CallEntry(call=replace(call, tools=call.tools or tools), trace=trace, is_summary=True)
+    reply = reply_of(None if failed else _said(row.get("output")))
+    call = logged_call(request_of(history), reply, **known)
+    return CallEntry(
+        call=replace(call, tools=(*call.tools, *tools)), trace=first_text(row.get("trace_id"), row.get("traceId"))
+    )
+
+
+def _is_root(row: Row) -> bool:
+    parents = ("parent_observation_id", "parentObservationId")
+    return any(key in row for key in parents) and not any(row.get(key) for key in parents)
+
+
+def _session(row: Row) -> str | None:
+    return first_text(row.get("session_id"), row.get("sessionId"))
+
+
+def _first(row: Row, *keys: str) -> Any:
+    return next((row[key] for key in keys if row.get(key) not in (None, "")), None)
+
+
+def _said(output: Any) -> Any:
+    """The output; where it is JSON in no form of a reply, as the text that the model wrote."""
+    value = unpacked(output)
+    if not isinstance(value, Mapping) or is_reply(value):
+        return value
+    return output if isinstance(output, str) else to_json(value)
+
+
+def _without_definitions(value: Any) -> tuple[Any, tuple[Mapping[str, Any], ...]]:
+    """The input, and the tools that are defined among its messages."""
+    messages = value.get("messages") if isinstance(value, Mapping) else value
+    messages = unpacked(messages)
+    if not isinstance(messages, list):
+        return value, ()
+    definitions = [_definition(message) for message in messages]
+    kept = [message for message, tool in zip(messages, definitions, strict=True) if not tool]
+    return ({**value, "messages": kept} if isinstance(value, Mapping) else kept), tool_list(
+        list(filter(None, definitions))
+    )
 
 
 def _definition(message: Any) -> Mapping[str, Any] | None:
@@ -75,23 +148,11 @@ def _definition(message: Any) -> Mapping[str, Any] | None:
     return content if isinstance(content, Mapping) and isinstance(content.get("function"), Mapping) else None
 
 
-def _replies(value: Any) -> tuple[Mapping[str, Any], ...]:
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str):
-        return ({"role": "assistant", "content": value},)
-    if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
-        value = [choice.get("message") for choice in objects(value["choices"])]
-    if isinstance(value, Mapping) and "role" not in value:
-        value = {**value, "role": "assistant"}
-    return call_messages(value)
-
-
 LANGFUSE = CallFormat(
     name="langfuse",
     priority=90,
-    known_by="type and trace_id",
+    known_by="input, output and traceId or sessionId",
     matches=_matches,
     read=_read,
-    unwrapped=_observations,
+    unwrapped=_entries,
 )

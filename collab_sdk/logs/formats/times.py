@@ -1,5 +1,6 @@
 """When a logged chat was, where its log tells."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,18 +10,27 @@ from collab_sdk.logs.formats.blocks import plain
 _NAMES = (
     *("ended", "update_time", "updated_at", "last_updated", "end_time", "ended_at", "timestamp", "create_time"),
     *("created_at", "datetime", "date", "time", "sent_at", "created", "updated", "inserted_at", "tstamp", "ts"),
+    *("completed_at", "processed_time", "start_time"),
 )
 """What rows, their metadata and their messages call it, the latest first."""
 _EARLIEST = 1e8
 """1973; a smaller number counts something else."""
-_MILLISECONDS, _LARGEST = 1e11, 1e14
+_LATEST = 1e11
+"""A larger number counts in milliseconds, or in finer units."""
+_FINER = ((1e17, 1e9), (1e14, 1e6), (_LATEST, 1e3))
+_NUMBER = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")
 
 
 def seconds(value: Any) -> float:
-    """Unix seconds of a time in ISO 8601, in UTC if it does not say, or 0 for what is no time."""
+    """Unix seconds of a time in ISO 8601, in UTC if it does not say, or of a number of seconds or finer units.
+
+    0 for what is no time.
+    """
     try:
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)
         if isinstance(value, int | float):
-            return float(value)
+            return float(value) / next((parts for least, parts in _FINER if value >= least), 1)
         moment = datetime.fromisoformat(value.removesuffix(" UTC"))
     except (AttributeError, TypeError, ValueError, OverflowError):
         return 0.0
@@ -56,6 +66,4 @@ def _number(value: Any) -> float:
 
 def _plausible(value: Any) -> float | None:
     time = _number(value)
-    if isinstance(value, int | float) and _MILLISECONDS < time < _LARGEST:
-        time /= 1000
-    return time if _EARLIEST < time < _MILLISECONDS else None
+    return time if _EARLIEST < time < _LATEST else None

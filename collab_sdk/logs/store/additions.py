@@ -90,8 +90,8 @@ def _requests(call: Laid) -> dict[str, str | None]:
         if any(child.keys & call.replies[0].keys for child in told):
             return dict.fromkeys(asked)
         draft, wholes = plain(above[number - 1].body), [plain(child.body) for child in told]
-        whole = next((text for text in wholes if answer and text.startswith(draft) and text.endswith(answer)), "")
-        if len(whole) >= len(draft) + len(answer):
+        whole = next((text for text in wholes if text.startswith(draft) and text.endswith(answer)), "")
+        if draft and answer and len(whole) >= len(draft) + len(answer):
             return dict.fromkeys(asked, whole[len(draft) : len(whole) - len(answer)])
     return {}
 

@@ -17,6 +17,9 @@ ALIKE = 0.5
 LONGEST = 20_000
 """Characters of a message that are compared word by word."""
 SUMMARY_LETTERS = 300
+NEAR = 8
+"""Characters around what is quoted that tell that it is."""
+_QUOTES = tuple("\"'`“”„«»‘’「」")
 _SUMMARY = re.compile(
     r"\b(?:summar(?:y|ies|ised|ized)|recap|condensed|compressed|compacted)\b.{0,80}"
     r"\b(?:conversations?|chats?|dialogue?s?|discussions?|messages?|history|so far|earlier|previous(?:ly)?|to date)\b"
@@ -167,6 +170,19 @@ def quotes(asked: Sequence[str], texts: Sequence[str]) -> bool:
     """Whether messages have what was said elsewhere in them: several texts, or one of some length."""
     found = {text for text in texts if any(text != each and says(each, text) for each in asked)}
     return len(found) > 1 or any(len(text.split()) > 3 for text in found)
+
+
+def sets_apart(text: str, part: str) -> bool:
+    """Whether `part` stands in `text` in quotes, or behind a label in a line of its own, as no person writes."""
+    start = text.find(part) if part else -1
+    while start >= 0:
+        end = start + len(part)
+        before, after = text[max(0, start - NEAR) : start].rstrip(" \t"), text[end : end + NEAR].lstrip(" \t")
+        is_in_quotes = before.endswith(_QUOTES) and after.startswith(_QUOTES)
+        if is_in_quotes or (before.endswith(":") and (not after or after.startswith("\n"))):
+            return True
+        start = text.find(part, start + 1)
+    return False
 
 
 def plain(body: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """The order in which calls are read: by their times, but for what their histories say."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import dropwhile
+from itertools import dropwhile, islice
 from typing import Any
 
 from collab_sdk.logs.store.tree import StoredCall, Tree
@@ -11,28 +11,38 @@ from collab_sdk.logs.store.tree import StoredCall, Tree
 def in_turn(tree: Tree) -> Iterator[StoredCall]:
     """The calls in order, none before the one whose answer it has in its history: clocks jump, and workers differ."""
     calls = sorted(tree.calls, key=lambda call: call.order if call.ended else (0.0, call.id))
+    places = {call.id: place for place, call in enumerate(calls)}
     given: dict[Any, StoredCall] = {}
-    going_on: dict[Any, StoredCall] = {}
+    going_on: defaultdict[Any, dict[bytes | None, StoredCall]] = defaultdict(dict)
+    """By an answer, with what it answers and without, the latest calls that go on from it, by what they ask."""
     saying: Counter[bytes] = Counter()
     for call in reversed(calls):
         if call.is_answered:
-            going_on.setdefault(_answered(tree, _sent(tree, call)), call)
+            sent = _sent(tree, call)
+            for answered in _keys(_answered(tree, sent)):
+                going_on[answered].setdefault(_asked(tree, sent), call)
             owns = {tree.bodies[reply].own for reply in call.replies}
             given |= {key: call for own in owns for key in ((_asked(tree, _sent(tree, call)), own), own)}
             given |= {call.response: call} if call.response else {}
             saying.update(owns)
 
     def before(call: StoredCall) -> StoredCall | None:
-        """The call that gave the last answer in a history; the person's message may have been sent in other words.
+        """The first call that gave the last answer in a history, to the same question if both histories hold it.
 
-        Where the app reworked that answer, it is the call that went on from the answer before it.
+        The person's message may have been sent in other words. Where the app reworked that answer, it is the call that
+        went on from the answer, or the call of tools, before it.
         """
         answered = _answered(tree, _sent(tree, call))
         if call.previous or answered is None:
             return given.get(call.previous)
-        giver = given.get(answered) or (given.get(answered[1]) if saying[answered[1]] == 1 else None)
-        earlier = _answered(tree, _before_asking(tree, _sent(tree, call)))
-        return giver or (going_on.get(earlier) if earlier is not None else None)
+        asked, own = answered
+        is_alone = asked is None or saying[own] == 1
+        found = given.get(answered), given.get((None, own)), given.get(own) if is_alone else None
+        giver = min(filter(None, found), key=lambda call: places[call.id], default=None)
+        for key in _keys(_answered(tree, _above_answer(tree, _sent(tree, call)))) if giver is None else ():
+            further = going_on[key]
+            giver = giver or further.get(asked) or (next(iter(further.values())) if len(further) == 1 else None)
+        return giver
 
     told: set[int] = set()
     for call in calls:
@@ -59,11 +69,15 @@ def _asked(tree: Tree, message: int | None) -> bytes | None:
     return next((each.own for each in tree.upward(message) if each.body.get("role") == "user"), None)
 
 
-def _before_asking(tree: Tree, message: int | None) -> int | None:
-    """What stands before the user's message to which the assistant's last, from a message up, is an answer."""
+def _above_answer(tree: Tree, message: int | None) -> int | None:
+    """What stands above the assistant's last message, from a message up; nothing where that begins a window."""
     above = dropwhile(lambda each: each.body.get("role") != "assistant", tree.upward(message))
-    asked = next((each for each in above if each.body.get("role") == "user"), None)
-    return None if asked is None else tree.parents[asked.id]
+    before = next(islice(above, 1, None), None)
+    return None if before is None or before.body.get("role") == "assistant" else before.id
+
+
+def _keys(answered: tuple[bytes | None, bytes] | None) -> tuple[Any, ...]:
+    return () if answered is None else (answered, answered[1])
 
 
 def _answered(tree: Tree, message: int | None) -> tuple[bytes | None, bytes] | None:

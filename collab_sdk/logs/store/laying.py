@@ -7,7 +7,7 @@ strand of its own.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 from typing import Any
 
 from collab_sdk.logs.store.agreement import (
@@ -19,11 +19,13 @@ from collab_sdk.logs.store.agreement import (
     is_step,
     is_summary,
     plain,
+    quotes,
     says,
+    sets_apart,
 )
 from collab_sdk.logs.store.call import IMPORTED
 from collab_sdk.logs.store.tree import StoredBody, StoredCall, Tree
-from collab_sdk.logs.store.voices import Voices
+from collab_sdk.logs.store.voices import Voices, is_errand
 
 LOOKED_BACK = 40
 """How many messages from its end a history is looked for in what is known."""
@@ -109,7 +111,9 @@ class LaidCalls:
         self._short: set[int] = set()
         """Voices that are not always sent all that was said."""
         self._latest_of: dict[int, Node] = {}
-        """The same of each voice."""
+        """The same of each voice, the latest last."""
+        self._summaries: set[bytes] = set()
+        """Messages that stood in place of what was said before a window."""
         self._told: set[tuple[bytes, bytes]] = set()
         """Messages that stand behind one another in histories, where calls are marked as side calls."""
         self.last_alone: set[int] = set()
@@ -178,8 +182,17 @@ class LaidCalls:
             reply.voices.add(laid.voice)
         if laid.call.response:
             self._by_response[laid.call.response] = laid
-        if laid.call.is_answered and not laid.is_errand:
+        if laid.call.is_answered and not laid.is_errand and not self._is_about_latest(laid):
+            self._latest_of.pop(laid.voice, None)
             self._latest = self._latest_of[laid.voice] = laid.end
+
+    def _is_about_latest(self, laid: Laid) -> bool:
+        """Whether its one message holds what was last said: a title for that, a verdict on it."""
+        if laid.tip.parent is not self.root or laid.call.shown is not None:
+            return False
+        asked = plain(laid.tip.body)
+        texts = [plain(node.body) for node in islice(self._latest_of.get(laid.voice, self.root).upward(), 2)]
+        return is_errand(asked) or quotes([asked], texts) or any(sets_apart(asked, text) for text in texts)
 
     def _shown(
         self, call: StoredCall, history: list[StoredBody], replies: list[StoredBody]
@@ -238,7 +251,7 @@ class LaidCalls:
         for each in history:
             place += each.is_said
             is_added = each.is_said and place >= since
-            node = self._below(node, each) if is_added else node
+            node = self._below(node, each, laid.voice) if is_added else node
             laid.placed.append((each, node if is_added else None))
         laid.tip = node
 
@@ -254,7 +267,7 @@ class LaidCalls:
         for each in history[:known]:
             laid.placed.append((each, self._by_message.get(each.id) if each.is_said else None))
         for each in history[known:]:
-            node = self._below(node, each) if each.is_said else node
+            node = self._below(node, each, laid.voice) if each.is_said else node
             self._by_message[each.id] = node
             laid.placed.append((each, node if each.is_said else None))
         laid.tip = node
@@ -273,6 +286,7 @@ class LaidCalls:
                     _take_edit(node, spoken[edited])
             for number, node in _matched(spoken, place, found):
                 nodes[said[number].id] = node
+            self._summaries |= {each.own for each in spoken[: seen.left]}
         first = place + 1
         if seen is None and laid.call.named and self._is_behind_summary(laid, said):
             first = len(said) - 1
@@ -280,7 +294,7 @@ class LaidCalls:
             first += 1
         node = found
         for each in said[first:]:
-            node = self._below(node, each)
+            node = self._below(node, each, laid.voice)
             nodes[each.id] = node
         laid.tip = node
         laid.placed = [(each, nodes.get(each.id)) for each in history]
@@ -320,7 +334,8 @@ class LaidCalls:
             return next_place
         ends = {*_ends(self._latest), *_ends(self._latest_of.get(voice, self.root))}
         best: tuple[int, Node, Agreement | None] = (-1, self.root, None)
-        worth = 0.0
+        worth, is_foreign = 0.0, False
+        """Whether the history has answers behind the best place that are not known there."""
         for place in range(len(said) - 1, max(-1, len(said) - 1 - LOOKED_BACK), -1):
             unseen = sum(each.body.get("role") == "assistant" for each in said[place + 1 :])
             nodes = sorted(self._nodes.get(said[place].own, ()), key=lambda node: node.touched, reverse=True)
@@ -329,47 +344,56 @@ class LaidCalls:
                 reworked = int(
                     bool(unseen) and any(is_alike(said[place + 1].body, each.body) for each in node.children)
                 )
-                value = _worth(seen, unseen - reworked, said, node, is_end=node in ends)
+                is_led = is_summary(said[0].body) or said[0].own in self._summaries
+                value = _worth(
+                    seen, unseen - reworked, node, is_end=node in ends, is_alone=len(said) == 1, is_led=is_led
+                )
                 value -= AT_THE_END if seen.above and node in ends and voice not in self._short else 0
                 value += SAME_VOICE if value and voice in node.voices else 0
                 if value > worth:
-                    best, worth = (place, node, seen), value
+                    best, worth, is_foreign = (place, node, seen), value, unseen > reworked
             if best[2] is not None and best[1] in ends and not best[2].left and not unseen:
                 break
-        return best if best[2] is not None else self._reworked_end(said, voice)
+        if best[2] is not None and not is_foreign:
+            return best
+        reworked_end = self._reworked_end(said, voice)
+        is_better = reworked_end[2] is not None and (best[2] is None or not reworked_end[2].left)
+        return reworked_end if is_better else best
 
     def _next(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement] | None:
-        """The latest answer, where a voice that is sent windows is sent the end of the chat and one message more.
+        """The latest answer, where a voice that is sent windows is sent the end of the chat and what came next.
 
-        Of a chat in which the same is said again and again, a window agrees with many places, and with some better.
+        That is a message of the user's, or the results of the tools that the answer calls. Of a chat in which the same
+        is said again and again, a window agrees with many places, and with some better.
         """
-        end, place = self._latest_of.get(voice, self.root), len(said) - 2
-        if (
-            voice not in self._short
-            or place < 0
-            or said[-1].body.get("role") != "user"
-            or said[place].own not in end.keys
-        ):
+        end, place = self._latest_of.get(voice, self.root), _last_answer(said)
+        roles = [each.body.get("role") for each in said[place + 1 :]]
+        is_next = roles == ["user"] or (set(roles) == {"tool"} and call_ids(said[place].body) == call_ids(end.body))
+        if voice not in self._short or place < 0 or not is_next or said[place].own not in end.keys:
             return None
-        seen = agreement(said[:-1], end.upward())
+        seen = agreement(said[: place + 1], end.upward())
         return None if seen.left or seen.edits else (place, end, seen)
 
     def _reworked_end(self, said: Sequence[Spoken], voice: int) -> tuple[int, Node, Agreement | None]:
-        """The last answer, if it is all that a history holds of the chat, as the app reworked it."""
-        end = self._latest_of.get(voice, self.root)
-        place = next((n for n in reversed(range(len(said))) if said[n].body.get("role") == "assistant"), -1)
-        if place >= 0 and end.parent is not None and is_alike(said[place].body, end.body):
-            seen = agreement(said[: place + 1], end.upward())
-            if seen.left <= MOST_SUMMARIES:
-                return place, end, seen
+        """The last answer, if it is all that a history holds of the chat, as the app reworked it.
+
+        That of any voice, where this one speaks for the first time: a prompt with a summary in it is another.
+        """
+        ends = self._latest_of
+        place = _last_answer(said)
+        for end in [ends[voice]] if voice in ends else reversed(ends.values()):
+            if place >= 0 and is_alike(said[place].body, end.body):
+                seen = agreement(said[: place + 1], end.upward())
+                if seen.left <= MOST_SUMMARIES:
+                    return place, end, seen
         return -1, self.root, None
 
-    def _below(self, parent: Node, message: StoredBody) -> Node:
+    def _below(self, parent: Node, message: StoredBody, voice: int) -> Node:
         """The message below another: the node that is there already, as it is or as the app reworked it."""
         for child in parent.children:
             if message.own in child.keys:
                 return child
-        if message.body.get("role") == "user" and (known := _unanswered(parent, message)) is not None:
+        if message.body.get("role") == "user" and (known := _unanswered(parent, message, voice)) is not None:
             _take_edit(known, Spoken(message.own, message.body))
             self._nodes[message.own].append(known)
             return known
@@ -418,6 +442,11 @@ class LaidCalls:
         return False
 
 
+def _last_answer(said: Sequence[Spoken]) -> int:
+    """The place of the last message that is the assistant's, or -1."""
+    return next((place for place in reversed(range(len(said))) if said[place].body.get("role") == "assistant"), -1)
+
+
 def _ordered(said: Sequence[StoredBody]) -> list[StoredBody]:
     """The messages, results of tools in the order of their calls: tools that run at once end in any order."""
     ordered: list[StoredBody] = []
@@ -450,7 +479,7 @@ def _matched(said: Sequence[Spoken], place: int, node: Node) -> Iterator[tuple[i
             return
 
 
-def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node, *, is_end: bool) -> float:
+def _worth(seen: Agreement, unseen: int, node: Node, *, is_end: bool, is_alone: bool, is_led: bool) -> float:
     """How good an agreement is; 0 for none.
 
     Where a window begins, what stands before it must be a summary, and be short. One message alone is no agreement in
@@ -458,23 +487,30 @@ def _worth(seen: Agreement, unseen: int, said: Sequence[Spoken], node: Node, *, 
     """
     if seen.left > MOST_SUMMARIES and seen.matched + len(seen.edits) <= seen.left:
         return 0
-    if seen.matched == 1 and not seen.is_whole and node.role == "user" and (len(said) == 1 or seen.left):
+    if seen.matched == 1 and not seen.is_whole and node.role == "user" and (is_alone or seen.left):
         return 0
-    if seen.left and not is_end and seen.matched - seen.steps < 2 and not is_summary(said[0].body):
+    if seen.left and not is_end and seen.matched - seen.steps < 2 and not is_led:
         return 0
     value = 2.0 * seen.matched - 0.5 * len(seen.edits) - 3 * seen.left - 2 * unseen
-    value = max(value + (2 if seen.is_whole else 0), 0.1) if seen.matched else 0
+    begins_alike = seen.is_whole and not any(
+        place == 0 and known.body.get("role") == "user" for place, known in seen.edits
+    )
+    value = max(value + (2 if begins_alike else 0), 0.1) if seen.matched else 0
     return value + AT_THE_END if value and is_end else value
 
 
-def _unanswered(parent: Node, message: StoredBody) -> Node | None:
-    """The message in other words, in a template or out of one, where no call has answered those in whole."""
+def _unanswered(parent: Node, message: StoredBody, voice: int) -> Node | None:
+    """The message in other words, in a template or out of one, where no call has answered those in whole.
+
+    What asks for something about the exchange holds the message too, and what came of its answer.
+    """
     text = plain(message.body)
     for child in parent.children:
-        if child.role != "user" or any(map(is_finished, child.children)):
+        if child.role != "user" or voice not in child.voices or any(map(is_finished, child.children)):
             continue
         short, long = sorted((plain(child.body), text), key=len)
-        if short and says(long, short):
+        answers = [plain(answer.body) for answer in child.children]
+        if (short and says(long, short)) and not (is_errand(long) or any(sets_apart(text, each) for each in answers)):
             return child
     return None
 

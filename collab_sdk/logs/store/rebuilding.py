@@ -146,7 +146,8 @@ class _Reading:
             return not (self._stands_alone(laid) and self._differs(laid) and may_be_errand(plain(laid.tip.body)))
         if self._asks_about_chat(laid) or self._is_beside_another(laid):
             return False
-        return not (self._speaks_alone and laid.tip.parent is not self._known.root and laid.tip.role == "user")
+        is_whole = laid.tip.parent is not self._known.root and not laid.is_short
+        return not (self._speaks_alone and is_whole and laid.tip.role == "user")
 
     def _stands_alone(self, laid: Laid) -> bool:
         return laid.tip.role == "user" and laid.tip.passed <= 1

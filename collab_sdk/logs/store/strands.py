@@ -10,6 +10,7 @@ from collab_sdk.logs.store.agreement import (
     plain,
     quotes,
     says,
+    sets_apart,
 )
 from collab_sdk.logs.store.laying import Laid, Node, is_added_only
 from collab_sdk.logs.store.templates import typed_between
@@ -63,7 +64,9 @@ def texts_of(strand: Strand, role: str) -> list[str]:
 
 
 def quotes_strand(strand: Strand, other: Strand) -> bool:
-    return quotes(texts_of(strand, "user"), [*texts_of(other, "user"), *texts_of(other, "assistant")])
+    """Whether it holds what was said there; a few words too, where it sets them apart."""
+    asked, texts = texts_of(strand, "user"), [*texts_of(other, "user"), *texts_of(other, "assistant")]
+    return quotes(asked, texts) or any(sets_apart(each, text) for each in asked for text in texts)
 
 
 def retells(chain: Sequence[Strand], strand: Strand) -> bool:

@@ -38,7 +38,8 @@ def _any_of(words: str) -> str:
 
 
 _ERRAND = re.compile(
-    rf"{_any_of(_VERBS)}.{{0,160}}{_any_of(_OF_THE_CHAT)}|<chat_history>|^#+\s*task\b", re.IGNORECASE | re.DOTALL
+    rf"(?:{_any_of(_VERBS)}|\bcheck (?:if|whether)\b).{{0,160}}{_any_of(_OF_THE_CHAT)}|<chat_history>|^#+\s*task\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _ASKS = re.compile(_any_of(_VERBS), re.IGNORECASE)
 _AIM = re.compile(_any_of(_AIMS), re.IGNORECASE)

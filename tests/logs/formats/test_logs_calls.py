@@ -1,4 +1,8 @@
-"""Logs of calls, grouped into conversations: Langfuse, OpenAI batch files, OpenTelemetry spans, and what all share."""
+"""Logs of calls, grouped into conversations: Langfuse, OpenAI batch files, OpenTelemetry spans, and what all share.
+
+Langfuse's shapes are those of its SDK 5.0.4 (`langfuse/api`), of its blob export (`observations_v2`), and of the tables
+that its worker exports (`handleBatchExportJob.ts`).
+"""
 
 import json
 from collections import Counter
@@ -7,7 +11,20 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.call_logs import HELLO, HI, answer, observation, parts, read_logs, request, run, said, span
+from support.call_logs import (
+    HELLO,
+    HI,
+    answer,
+    anthropic,
+    observation,
+    parts,
+    read_logs,
+    request,
+    response,
+    run,
+    said,
+    span,
+)
 from support.fakes import other_texts
 
 from collab_sdk.logs import count_conversations, read_conversations
@@ -68,6 +85,86 @@ def test_langfuse_errors_give_no_reply(read):
     notes = Counter()
     assert read([observation("o1", [HI], HELLO, level="ERROR", status_message="no")], notes=notes) == ([], [])
     assert notes == {"calls without a reply, left out": 1}
+
+
+VERCEL = {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}
+TRACE = {"id": "t", "timestamp": "2026-01-01T00:00:00Z", "name": "chat", "sessionId": "S", "tags": [], "release": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "answered"),
+    [
+        ([HI], HELLO),
+        ({"messages": [HI]}, {"choices": [{"message": HELLO}]}),
+        (VERCEL, {"text": "hello", "toolCalls": []}),
+        (VERCEL, {"text": "hello", "toolCalls": "[]"}),
+        ({"messages": json.dumps(VERCEL["messages"])}, {"text": "hello"}),
+        ([parts("user", "hi")], [parts("assistant", "hello")]),
+        ({"system": [{"type": "text", "text": ""}], "messages": [HI]}, anthropic("hello")),
+        ([{"type": "human", "content": "hi"}], {"type": "ai", "content": "hello"}),
+        ({"contents": [{"parts": [{"text": "hi"}]}]}, {"candidates": [{"content": {"parts": [{"text": "hello"}]}}]}),
+        ({"input": [HI]}, response("hello")),
+        ("hi", "hello"),
+    ],
+    ids="messages openai vercel vercel-text vercel-packed otel anthropic langchain gemini responses text".split(),
+)
+@pytest.mark.parametrize("of", ["observation", "trace"])
+def test_langfuse_inputs_and_outputs_of_every_integration_are_read(read, of, given, answered):
+    for packed in (lambda value: value, lambda value: value if isinstance(value, str) else json.dumps(value)):
+        row = observation("o1", None, None) if of == "observation" else TRACE
+        [conversation], errors = read([{**row, "input": packed(given), "output": packed(answered)}])
+        assert (errors, conversation.id) == ([], "S")
+        assert said(conversation) == [("user", "hi"), ("assistant", "hello")]
+
+
+def test_langfuse_calls_of_the_ai_sdk_are_calls(read):
+    calls = [{"toolCallId": "c1", "toolName": "stock", "args": {"what": "rye"}}]
+    [conversation], _ = read([observation("o1", None, None, input=VERCEL, output={"text": "", "toolCalls": calls})])
+    assert conversation.messages[-1].tool_calls[0]["function"] == {"name": "stock", "arguments": '{"what":"rye"}'}
+
+
+def test_langfuse_outputs_in_json_are_what_the_model_wrote(read):
+    for output in ({"is_spam": False}, '{"is_spam":false}'):
+        [conversation], _ = read([observation("o1", None, None, input=[HI], output=output)])
+        assert said(conversation)[-1] == ("assistant", '{"is_spam":false}')
+
+
+def test_langfuse_traces_are_the_turns_of_their_session(read):
+    rows = [
+        {**TRACE, "id": "t2", "timestamp": "2026-01-01T00:01:00Z", "input": {"query": "bye"}, "output": "ciao"},
+        {**TRACE, "id": "t1", "input": {"query": "hi"}, "output": "hello", "user-feedback": [1]},
+    ]
+    for shape in (
+        rows,
+        [{"id": "S", "createdAt": "2026-01-01T00:00:00Z", "traces": rows}],
+        [{"data": rows, "meta": {}}],
+    ):
+        [conversation], errors = read(shape)
+        assert (errors, conversation.id) == ([], "S")
+        assert [text for _, text in said(conversation)] == ["hi", "hello", "bye", "ciao"]
+        assert conversation.metadata == {"rating": 1}
+        assert conversation.ended == 1767225660
+
+
+def test_langfuse_traces_with_observations_are_read_by_their_generations(read):
+    call = observation("o1", [HI], HELLO, session=None)
+    del call["session_id"]
+    trace = {**TRACE, "input": "hi", "output": "**hello**", "scores": [{"name": "rating", "value": 4, "traceId": "t"}]}
+    inside = {**trace, "observations": [{**call, "type": "SPAN", "id": "s"}, call]}
+    downloaded = {"trace": trace, "observations": inside["observations"]}
+    for rows in ([inside], [downloaded], [trace, call], [call, trace]):
+        [conversation], errors = read(rows)
+        assert (errors, conversation.id) == ([], "S")
+        assert said(conversation) == [("user", "hi"), ("assistant", "hello")]
+    [conversation], _ = read([inside])
+    assert conversation.metadata == {"model": "gpt-4o", "rating": 4}
+
+
+def test_langfuse_root_spans_stand_for_traces_without_generations(read):
+    span = observation("s1", None, None, type="SPAN", input={"query": "hi"}, output="hello", parent_observation_id=None)
+    inner = {**span, "id": "s2", "parent_observation_id": "s1", "output": "an inner step"}
+    [conversation], errors = read([inner, span])
+    assert (errors, said(conversation)) == ([], [("user", "hi"), ("assistant", "hello")])
 
 
 # OpenAI batch files

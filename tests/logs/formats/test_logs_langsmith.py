@@ -1,4 +1,4 @@
-"""LangSmith run dumps."""
+"""LangSmith runs: `Run` of langsmith 0.15.1, what its wrappers log, and its bulk export (docs of `data-export`)."""
 
 import json
 from collections import Counter
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from support.call_logs import HELLO, HI, lc, read_logs, run, said
+from support.call_logs import HELLO, HI, anthropic, lc, read_logs, response, run, said
 from support.fakes import other_texts
 
 from collab_sdk import read_conversations
@@ -107,7 +107,7 @@ def test_of_a_dump_only_model_calls_with_a_reply_count_and_what_is_missing_is_sa
     notes = Counter()
     runs = {
         "runs": [
-            run("root", history, lc("AIMessage", "x"), run_type="chain"),
+            run("root", history, lc("AIMessage", "x"), run_type="chain", trace_id="good"),
             internal,
             run("failed", history, outputs=None, error="RateLimitError: slow down\nTraceback ..."),
             run("good", history, lc("AIMessage", "hello")),
@@ -148,3 +148,126 @@ def test_a_log_of_calls_may_be_begun_in_one_thread_and_read_on_in_another(tmp_pa
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(next, conversations).result()
     assert [first.id, *(each.id for each in conversations)] == ["T0", "T1", "T2"]
+
+
+def chain(name, inputs, outputs, **fields):
+    return run(name, [], inputs=inputs, outputs=outputs, run_type="chain", **fields)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ({"system": "Be brief.", "messages": [HI]}, {"message": anthropic("hello")}),
+        (
+            {"messages": [{"role": "system", "content": "Be brief."}, HI]},
+            {"role": "assistant", "content": [{"type": "text", "text": "hello"}], "usage_metadata": {}},
+        ),
+        (
+            {"instructions": "Be brief.", "input": "hi", "model": "gpt-5"},
+            response("hello", {"type": "reasoning", "summary": []}),
+        ),
+        (
+            {"messages": [{"role": "user", "content": "hi"}], "config": {"system_instruction": "Be brief."}},
+            {"content": "hello", "role": "assistant", "finish_reason": "STOP", "usage_metadata": {}},
+        ),
+        (
+            {"messages": [[lc("SystemMessage", "Be brief."), lc("HumanMessage", "hi")]]},
+            {"generations": [[{"text": "hello", "message": lc("AIMessage", "hello")}]]},
+        ),
+    ],
+    ids=["anthropic", "anthropic-flat", "responses", "gemini", "langchain"],
+)
+def test_what_the_wrappers_of_providers_log_is_read(read, inputs, outputs):
+    for packed in (lambda value: value, json.dumps):
+        [conversation], errors = read([run("r1", [], inputs=packed(inputs), outputs=packed(outputs))])
+        assert errors == []
+        assert said(conversation) == [("system", "Be brief."), ("user", "hi"), ("assistant", "hello")]
+
+
+def test_calls_and_results_in_anthropics_blocks_are_no_words(read):
+    history = [
+        HI,
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "stock", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "12"}]},
+    ]
+    outputs = {
+        "content": None,
+        "role": "assistant",
+        "tool_calls": [{"id": "c2", "type": "function", "index": 0, "function": {"name": "stock", "arguments": "{}"}}],
+    }
+    [conversation], errors = read([run("r1", [], inputs={"messages": history}, outputs=outputs)])
+    assert errors == []
+    assert said(conversation) == [("user", "hi"), ("assistant", ""), ("tool", "12"), ("assistant", "")]
+    assert [[call["id"] for call in message.tool_calls] for message in conversation.messages] == [
+        [],
+        ["c1"],
+        [],
+        ["c2"],
+    ]
+
+
+def test_rows_of_the_bulk_export_have_json_text_in_their_columns(read):
+    row = run("r1", [HI], HELLO, feedback_stats={"user_score": {"n": 1, "avg": 1.0}})
+    [conversation], errors = read(
+        [{key: value if isinstance(value, str) else json.dumps(value) for key, value in row.items()}]
+    )
+    assert (errors, conversation.id, said(conversation)) == ([], "T", [("user", "hi"), ("assistant", "hello")])
+    assert conversation.metadata == {"model": "gpt-4o", "rating": 1.0}
+    assert conversation.ended is not None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ({"messages": [HI]}, {"messages": [HI, HELLO]}),
+        ({"messages": [HI]}, {"messages": [HELLO]}),
+        (
+            {"messages": [{"type": "human", "content": "hi"}]},
+            {"messages": [{"type": "human", "content": "hi"}, {"type": "ai", "content": "hello"}]},
+        ),
+        ({"question": "hi"}, {"answer": "hello", "documents": []}),
+        ({"input": "hi", "chat_history": []}, {"output": "hello"}),
+        ({"input": "hi"}, {"output": lc("AIMessage", "hello")}),
+        ({"messages": [HI]}, HELLO),
+        ({"args": ["hi"], "kwargs": {}}, {"output": "hello"}),
+    ],
+)
+def test_of_a_dump_of_root_runs_their_inputs_and_outputs_are_the_chat(read, inputs, outputs):
+    [conversation], errors = read([chain("r1", inputs, outputs)])
+    assert (errors, conversation.id) == ([], "T")
+    assert said(conversation) == [("user", "hi"), ("assistant", "hello")]
+
+
+def test_root_runs_of_a_thread_are_its_turns_whether_they_hold_the_chat_so_far_or_its_end(read):
+    whole = [("user", "hi"), ("assistant", "hello"), ("user", "bye"), ("assistant", "ciao")]
+    bye, ciao = {"role": "user", "content": "bye"}, {"role": "assistant", "content": "ciao"}
+    ends = [
+        chain("r1", {"question": "hi"}, {"answer": "hello"}, at=1),
+        chain("r2", {"question": "bye"}, {"answer": "ciao"}, at=2),
+    ]
+    states = [
+        chain("r1", {"messages": [HI]}, {"messages": [HI, HELLO]}, at=1),
+        chain("r2", {"messages": [bye]}, {"messages": [HI, HELLO, bye, ciao]}, at=2),
+    ]
+    for runs in (ends, states):
+        for order in (runs, runs[::-1]):
+            [conversation], errors = read(order)
+            assert (errors, said(conversation)) == ([], whole)
+
+
+def test_root_runs_that_are_no_chat_are_counted(read):
+    notes = Counter()
+    runs = [chain("r1", {"rows": [1]}, {"sum": 1}), chain("r2", {}, None), run("r3", [HI], HELLO, run_type="tool")]
+    assert read(runs, notes=notes)[0] == []
+    assert notes["entries that log no call of a chat model, left out"] == 3
+
+
+def test_of_a_trace_the_calls_count_and_its_root_only_where_none_was_logged(read):
+    """The root's answer may be reworked by code; what the models said is in their runs."""
+    call = run("call", [HI], HELLO, trace_id="root", parent_run_id="root")
+    root = chain("root", {"question": "hi"}, {"answer": "*hello*"}, trace_id="root", parent_run_id=None)
+    for runs in ([root, call], [call, root], [{**root, "child_runs": [{**call, "trace_id": "root"}]}]):
+        [conversation], errors = read(runs)
+        assert (errors, said(conversation)) == ([], [("user", "hi"), ("assistant", "hello")])
+    [conversation], _ = read([root, {**call, "outputs": None}])
+    assert said(conversation)[-1] == ("assistant", "*hello*")

@@ -800,3 +800,63 @@ def test_what_no_reading_holds_is_counted(log):
     chats = log.read()
     assert as_said(SHOES) in [said(chat) for chat in chats]
     assert len(chats) > 1 or (log.describe().left_out == len(socks) and sum(log.notes.values()))
+
+
+# What a message alone, a window, or a repeated text does not tell by itself
+@pytest.mark.parametrize("status", ["ok", "partial"])
+def test_a_check_that_quotes_a_few_words_is_not_the_chat_of_an_app_that_sends_the_last_message_alone(log, status):
+    log.add(user(SELF_CHECK.format(said="yes")), says="No.")
+    log.add(user("yes"), says="Done.", status=status)
+    assert said(log.chat) == [("user", "yes"), ("assistant", "Done.")]
+
+
+@pytest.mark.parametrize("prompt", [[], [system("You are a memory. Store facts.")]])
+def test_what_is_asked_about_an_answer_that_broke_off_is_no_other_wording_of_the_question(log, prompt):
+    log.add(KIND, user("yes"), says="Shipping is fr", status="partial")
+    log.add(*prompt, user("Input:\nuser: yes\nassistant: Shipping is fr"), says='{"facts": []}')
+    assert said(log.chat) == [("user", "yes"), ("assistant", "Shipping is fr")]
+
+
+def test_an_answer_to_a_window_behind_the_question_is_not_taken_for_a_later_one_of_the_same_words(log):
+    begun = [user("yes"), calling(("a", "look_up", "1042")), tool("a", "shipped"), assistant("Sure.")]
+    log.add(KIND, begun[0], says=begun[1])
+    log.add(KIND, *begun[1:3], says=begun[3])
+    log.add(KIND, *begun, user("ok"), says="It will be there soon.")
+    log.add(KIND, assistant("It will be there soon."), user("yes"), says="Sure.")
+    answers = [text for role, text in said(log.chat) if role == "assistant" and text]
+    assert answers == ["Sure.", "It will be there soon.", "Sure."]
+
+
+def test_a_turn_with_the_tools_of_the_first_goes_on_from_the_call_whose_results_it_holds(log):
+    def turn(n):
+        made = calling((f"a{n}", "look_up", "boots"), (f"b{n}", "look_up", "laces"))
+        return [user("no"), made, tool(f"a{n}", "none found"), tool(f"b{n}", "none found")]
+
+    log.add(KIND, *turn(1)[:1], says=turn(1)[1])
+    log.add(KIND, *turn(1), says="Anything else?")
+    log.add(KIND, *turn(1)[2:], assistant("Anything else?"), *turn(2)[:1], says=turn(2)[1])
+    log.add(KIND, *turn(2), says="Done.")
+    assert [text for role, text in said(log.chat) if role == "assistant" and text] == ["Anything else?", "Done."]
+
+
+def test_a_window_of_a_chat_whose_first_message_holds_the_next_is_a_window(log):
+    log.add(KIND, user("yes please"), says="Done.")
+    log.add(KIND, user("yes please"), assistant("Done."), user("yes"), says="Done.")
+    log.add(KIND, user("yes"), assistant("Done."), user("yes"), says="Sure.")
+    chat = [("yes please", "Done."), ("yes", "Done."), ("yes", "Sure.")]
+    assert said(log.chat) == as_said(chat)
+
+
+def test_the_first_prompt_with_a_summary_in_unknown_words_goes_on_from_an_answer_that_was_cut(log):
+    log.add(*history(SHOES[:1]), user(SHOES[1][0]), says=SHOES[1][1])
+    known = system("What you know of the customer so far: she bought boots, and they are too small.")
+    log.add(known, assistant(SHOES[1][1][:-1]), user(SHOES[2][0]), says=SHOES[2][1])
+    assert [text for role, text in said(log.chat) if role == "user"] == [asked for asked, _ in SHOES[:3]]
+
+
+def test_the_last_exchange_under_a_first_summary_is_in_the_chat(log):
+    answer(log, 0, prompt=KIND)
+    answer(log, 1, prompt=KIND)
+    answer(log, 2, prompt=KIND)
+    log.add(system("Known so far: boots, size 42."), assistant(SHOES[2][1]), user(SHOES[3][0]), says=SHOES[3][1])
+    assert said(log.chat) == as_said(SHOES)
