@@ -463,16 +463,10 @@ def _assistant(blocks: _Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...
 def _written_calls(content: Any) -> tuple[Mapping[str, Any], ...]:
     """The calls that a message of a role for them holds, as JSON: `{"name", "arguments"}`, or a list of them."""
     value = parse_json(content) if isinstance(content, str) else content
-    calls = [_written_call(one) for one in (value if isinstance(value, list) else [value])]
+    calls = [_call_beside(one) for one in (value if isinstance(value, list) else [value])]
     if not calls or None in calls:
         raise InputError("a function_call must be JSON with name and arguments")
     return tool_calls_in({"tool_calls": calls})
-
-
-def _written_call(call: Any) -> Mapping[str, Any] | None:
-    if isinstance(call, Mapping) and isinstance(call.get("name"), str):
-        return {"id": call.get("id"), "function": {"name": call["name"], "arguments": call.get("arguments")}}
-    return _call_beside(call) if isinstance(call, Mapping) else None
 
 
 def _is_untrained(value: Any) -> bool:
