@@ -14,7 +14,6 @@ Row = dict[str, Any]
 AnyMessage = TypeVar("AnyMessage", Message, Mapping[str, Any])
 SCHEMA = "collab/preference/v1"
 NO_OBJECT = "calls whose arguments are no JSON object"
-UNNAMED = "tools without a name"
 DEPTH = 100
 """Arguments of calls that are nested deeper are no arguments that a tool takes."""
 
@@ -35,7 +34,7 @@ class PreferenceFormat:
     """What a pair has that rows of this kind have no place for, such as "calls in a response"; None if they hold all of
     it. A pair of which something would be lost is left out of the file, and counted."""
     does_without: Callable[[PreferencePair], str | None] = _holds_all
-    """What rows of this kind do not say of a pair that they hold, such as "tools" that nobody called; counted too."""
+    """What rows of this kind do not show of a pair that they hold, such as "tools" that nobody called; counted too."""
     min_rows: int = 0
     """Fewer than that are refused by those who train on the file."""
     catalogue: str | None = None
@@ -107,10 +106,15 @@ def _is_loaded(value: Any, depth: int) -> bool:
     return not isinstance(value, int) or -(2**63) <= value < 2**64
 
 
-def is_unnamed(tool: Mapping[str, Any]) -> bool:
-    """Whether it is no function with a name, such as a search that the server runs itself."""
-    name = field_of(tool.get("function"), "name")
-    return not isinstance(name, str) or not name
+def functions(pair: PreferencePair) -> list[Row]:
+    """The tools that are functions: templates and trainers fail at others, such as a search that the server runs."""
+    return [
+        dict(tool) for tool in pair.tools if isinstance(name := field_of(tool.get("function"), "name"), str) and name
+    ]
+
+
+def other_tools(pair: PreferencePair) -> str | None:
+    return "tools that are no functions" if len(functions(pair)) < len(pair.tools) else None
 
 
 def _row(message: Message, arguments: Callable[[ToolCall], Any]) -> Row:
@@ -135,7 +139,7 @@ def side(score: MRScore) -> list[Row]:
 
 def tools_as_text(pair: PreferencePair) -> Row:
     """A column of text, which TRL parses: Arrow would merge differing tools into one schema and fill it with nulls."""
-    return {"tools": to_json([dict(tool) for tool in pair.tools])} if pair.tools else {}
+    return {"tools": to_json(tools)} if (tools := functions(pair)) else {}
 
 
 def scores(pair: PreferencePair) -> Row:

@@ -1,6 +1,15 @@
 """TRL's unpaired preferences: the chosen response labelled true, the rejected one false."""
 
-from collab_sdk.logs.writers.base import PreferenceFormat, Row, broken_calls, origin, prompt, side, tools_as_text
+from collab_sdk.logs.writers.base import (
+    PreferenceFormat,
+    Row,
+    broken_calls,
+    origin,
+    other_tools,
+    prompt,
+    side,
+    tools_as_text,
+)
 from collab_sdk.types import PreferencePair
 
 
@@ -12,4 +21,4 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return rows
 
 
-KTO = PreferenceFormat(rows=_rows, cannot_hold=broken_calls)
+KTO = PreferenceFormat(rows=_rows, cannot_hold=broken_calls, does_without=other_tools)

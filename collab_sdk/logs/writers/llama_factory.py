@@ -11,12 +11,12 @@ from collab_sdk.files import to_json
 from collab_sdk.logs.formats.tool_calls import arguments_object
 from collab_sdk.logs.writers.base import (
     NO_OBJECT,
-    UNNAMED,
     PreferenceFormat,
     Row,
     all_answered,
+    functions,
     in_order_of_calls,
-    is_unnamed,
+    other_tools,
 )
 from collab_sdk.messages import Message
 from collab_sdk.types import PreferencePair
@@ -34,7 +34,7 @@ def _rows(pair: PreferencePair) -> list[Row]:
             "conversations": head + _alternating(pair.prompt),
             "chosen": _side(pair.chosen.response),
             "rejected": _side(pair.rejected.response),
-            "tools": to_json([_definition(tool) for tool in pair.tools]) if pair.tools else "",
+            "tools": to_json([_definition(tool) for tool in tools]) if (tools := functions(pair)) else "",
         }
     ]
 
@@ -46,8 +46,6 @@ def _cannot_hold(pair: PreferencePair) -> str | None:
         return "several messages in a response"
     if not all_answered(pair.prompt):
         return "calls without a result"
-    if any(map(is_unnamed, pair.tools)):
-        return UNNAMED
     for together in (*map(list, sides), *_groups(pair.prompt)):
         roles = {message.role for message in together}
         calls = [call for message in together for call in message.calls]
@@ -103,4 +101,6 @@ def _turn(speaker: str, text: str) -> Row:
     return {"from": speaker, "value": text}
 
 
-LLAMA_FACTORY = PreferenceFormat(rows=_rows, cannot_hold=_cannot_hold, catalogue="dataset_info.json", entry=_entry)
+LLAMA_FACTORY = PreferenceFormat(
+    rows=_rows, cannot_hold=_cannot_hold, does_without=other_tools, catalogue="dataset_info.json", entry=_entry
+)

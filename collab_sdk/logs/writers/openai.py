@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from itertools import pairwise, takewhile
 
 from collab_sdk.logs.writers.base import (
-    UNNAMED,
     PreferenceFormat,
     Row,
     for_servers,
-    is_unnamed,
+    functions,
     more_than_a_text,
+    other_tools,
 )
 from collab_sdk.messages import Message
 from collab_sdk.types import PreferencePair
@@ -17,7 +17,7 @@ from collab_sdk.types import PreferencePair
 
 def _rows(pair: PreferencePair) -> list[Row]:
     """Text only, and one assistant message an output."""
-    request: Row = {"messages": for_servers(pair.prompt), "tools": [dict(tool) for tool in pair.tools]}
+    request: Row = {"messages": for_servers(pair.prompt), "tools": functions(pair)}
     return [
         {
             "input": request,
@@ -36,8 +36,6 @@ def _cannot_hold(pair: PreferencePair) -> str | None:
     named = all(call.name for message in pair.prompt for call in message.calls)
     if not named or not _all_answered_at_once(pair.prompt):
         return "calls without a name or without a result"
-    if any(map(is_unnamed, pair.tools)):
-        return UNNAMED
     return more_than_a_text(pair)
 
 
@@ -68,6 +66,6 @@ def _fireworks_cannot_hold(pair: PreferencePair) -> str | None:
     return more_than_a_text(pair)
 
 
-OPENAI = PreferenceFormat(rows=_openai_rows, cannot_hold=_cannot_hold)
-TOGETHER = PreferenceFormat(rows=_rows, cannot_hold=_together_cannot_hold)
-FIREWORKS = PreferenceFormat(rows=_rows, cannot_hold=_fireworks_cannot_hold, min_rows=3)
+OPENAI = PreferenceFormat(rows=_openai_rows, cannot_hold=_cannot_hold, does_without=other_tools)
+TOGETHER = PreferenceFormat(rows=_rows, cannot_hold=_together_cannot_hold, does_without=other_tools)
+FIREWORKS = PreferenceFormat(rows=_rows, cannot_hold=_fireworks_cannot_hold, does_without=other_tools, min_rows=3)

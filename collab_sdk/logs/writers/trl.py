@@ -6,6 +6,7 @@ from collab_sdk.logs.writers.base import (
     Row,
     broken_calls,
     origin,
+    other_tools,
     prompt,
     scores,
     side,
@@ -27,4 +28,4 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [row | tools_as_text(pair)]
 
 
-TRL = PreferenceFormat(rows=_rows, cannot_hold=broken_calls)
+TRL = PreferenceFormat(rows=_rows, cannot_hold=broken_calls, does_without=other_tools)

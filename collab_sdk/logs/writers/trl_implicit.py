@@ -9,6 +9,7 @@ from collab_sdk.logs.writers.base import (
     Row,
     broken_calls,
     origin,
+    other_tools,
     scores,
     tools_as_text,
     whole_conversations,
@@ -21,4 +22,4 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [row | tools_as_text(pair)]
 
 
-TRL_IMPLICIT = PreferenceFormat(rows=_rows, cannot_hold=broken_calls)
+TRL_IMPLICIT = PreferenceFormat(rows=_rows, cannot_hold=broken_calls, does_without=other_tools)

@@ -7,6 +7,7 @@ from collab_sdk.logs.writers.base import (
     PreferenceFormat,
     Row,
     broken_calls,
+    other_tools,
     prompt,
     scores,
     tools_as_text,
@@ -29,4 +30,4 @@ def _rows(pair: PreferencePair) -> list[Row]:
     return [row | tools_as_text(pair)]
 
 
-ULTRAFEEDBACK = PreferenceFormat(rows=_rows, cannot_hold=broken_calls)
+ULTRAFEEDBACK = PreferenceFormat(rows=_rows, cannot_hold=broken_calls, does_without=other_tools)

@@ -147,7 +147,6 @@ CANNOT_HOLD = [
     ("openai", {"prompt": QUESTION + TOOL_STEPS, "tools": (TOOL,)}, None),
     ("openai", {"prompt": [*QUESTION, TOOL_STEPS[0], *QUESTION, TOOL_STEPS[1]]}, NO_RESULT),
     ("openai", {"prompt": [*QUESTION, TOOL_STEPS[1], *QUESTION]}, NO_RESULT),
-    ("openai", {"tools": ({"type": "web_search"},)}, "tools without a name"),
     ("openai", {"prompt": QUESTION + QUESTION}, None),
     ("together", {"prompt": QUESTION + QUESTION}, "several messages in a row by one side"),
     ("together", {"prompt": [*QUESTION, TOOL_STEPS[0], *QUESTION]}, NO_RESULT),
@@ -170,7 +169,6 @@ CANNOT_HOLD = [
     ("llama-factory", {"worse": [PREAMBLE[0]]}, "text beside calls"),
     ("llama-factory", {"prompt": [*QUESTION, *PREAMBLE, *QUESTION]}, "text beside calls"),
     ("llama-factory", {"prompt": [*QUESTION, *TOOL_STEPS, *QUESTION]}, "results that the assistant did not answer"),
-    ("llama-factory", {"tools": ({"type": "web_search"},)}, "tools without a name"),
     *((format, {"better": PREAMBLE, "tools": (TOOL,)}, None) for format in ("trl", "trl-implicit", "kto", "sft")),
 ]
 
@@ -192,6 +190,19 @@ def test_a_pair_that_a_format_cannot_hold_is_left_out_counted_and_a_refused_turn
     turns = [(row["refused"], row["written_to"]) for row in written(tmp_path / "p.turns.jsonl")]
     places = [{"file": "p.jsonl", "line": 1}, {"file": "p.jsonl", "line": 2}]
     assert turns == [(None, places[0]), (refused, None), (refused, None), (None, places[1])]
+
+
+@pytest.mark.parametrize("format", preference_format_names())
+def test_tools_that_are_no_functions_are_in_no_row_and_told(format):
+    writer = get_preference_format(format)
+    searching = pair(tools=({"type": "web_search"}, TOOL, {"type": "function", "function": {"name": ""}}))
+    shown = "tools" if format == "axolotl" else "tools that are no functions"
+    assert (writer.cannot_hold(searching), writer.does_without(searching)) == (None, shown)
+    assert writer.does_without(pair()) is None
+    if format not in ("axolotl", "llama-factory"):
+        assert writer.does_without(pair(tools=(TOOL,))) is None
+        assert writer.rows(searching) == writer.rows(pair(tools=(TOOL,)))
+    assert "tools" not in row_of("sft", pair(tools=({"type": "web_search"},)))
 
 
 def test_a_pair_of_which_a_format_does_not_show_the_tools_is_counted(tmp_path):
