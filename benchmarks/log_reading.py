@@ -120,7 +120,7 @@ def write_parquet(path: Path, size: int) -> None:
     numbered = chats()
     with path.open("wb") as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
         while not full(file, size):  # in groups of rows as pandas writes them
-            some = list(islice(numbered, 100_000))
+            some = list(islice(numbered, min(100_000, size // 5_000)))
             columns = {"id": [name for name, _ in some], "messages": [json.loads(text) for _, text in some]}
             writer.write_table(pyarrow.table(columns, schema=schema), row_group_size=len(some))
 
@@ -151,8 +151,7 @@ def read(path: str, most: int | None) -> None:
     """Read the file in this process, and print what it took."""
     started = time.monotonic()
     errors: list[str] = []
-    found = read_conversations([path], on_error=lambda error: errors.append(str(error)))
-    number = sum(1 for _ in islice(found, most))
+    number = sum(1 for _ in read_conversations([path], limit=most, on_error=lambda error: errors.append(str(error))))
     seconds = time.monotonic() - started
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
     print(json.dumps({"chats": number, "errors": errors[:3], "seconds": seconds, "peak": peak}))

@@ -118,10 +118,12 @@ def _of_file(name: str, opened: Readable, size: int, report: Report, depth: int)
 
 
 class _TarInfo(tarfile.TarInfo):
-    """A header; those with long names for the next one are read whole."""
+    """A header; those with long names for the next one are read whole, and half of one is no end of an archive."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        if 0 < len(buf) < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it ends in the middle of a header")
         header = super().frombuf(buf, encoding, errors)
         if header.type in _WITH_NAMES and header.size > _LONGEST_NAMES:
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")

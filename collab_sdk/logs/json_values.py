@@ -422,7 +422,7 @@ class JsonValues:
         while (within := self._matched(_INSIDE, first)) == self._end() and self._more():
             pass
         is_list_of_lists = within > first and self._slice(within, within + 1) in (b"{", b"]")
-        return is_list_of_lists or self._slice(first, first + 1) == b"]"
+        return is_list_of_lists or self._slice(first, first + 1) in (b"]", b"")
 
     def _is_wrapper(self, key: bytes) -> bool:
         """Whether the object that is read is a large one, around the list of rows that begins here."""

@@ -113,11 +113,12 @@ def test_of_an_array_cut_anywhere_the_whole_items_come_out(items, data):
     size=st.integers(1, 99),
 )
 def test_a_line_that_is_cut_off_costs_none_of_those_around_it(before, after, cut, size):
-    broken = json.dumps(chat("broken"))[:cut]
-    lines = [*(json.dumps(chat(text)) for text in before), broken, *(json.dumps(chat(text)) for text in after)]
-    values = list(JsonValues(in_pieces("\n".join(lines).encode(), size)))
-    read = [value.text for value in values if value.text.endswith(b"}") and value.text in "\n".join(lines).encode()]
-    assert [json.loads(text)["messages"][0]["content"] for text in read] == [*before, *after]
+    lines = [*map(chat, before), None, *map(chat, after)]
+    text = "\n".join(json.dumps(line) if line else json.dumps(chat("broken"))[:cut] for line in lines)
+    found = [value.text for value in JsonValues(in_pieces(text.encode(), size))]
+    assert [json.loads(row) for row in found if row in map(str.encode, map(json.dumps, filter(None, lines)))] == [
+        line for line in lines if line
+    ]
 
 
 ONE, TWO, THREE = chat("one"), chat("two"), chat("three")
@@ -143,19 +144,18 @@ def test_all_that_is_in_a_file_is_read_with_its_place(log, text, places):
     assert [place.removeprefix(str(path)) for place, _ in read_rows(str(path), pytest.fail)] == places
 
 
-@pytest.mark.parametrize("indent", [None, 1])
-@pytest.mark.parametrize("key", ["conversations", "data", "runs", "sessions"])
+@pytest.mark.parametrize(("key", "indent"), [("conversations", None), ("data", 1)])
 def test_a_large_object_around_rows_is_read_with_flat_memory(log, key, indent):
     many = [chat("x" * 5000, id=str(n)) for n in range(3000)]
     page = {"object": "list", "of": {"keys": ["a"]}, key: many, "next": None}
     path = log((json.dumps(page, indent=indent) + json.dumps({key: [chat("last")]})).encode())
     tracemalloc.start()
     try:
-        assert sum(1 for _ in read_conversations([path])) == 3001
+        assert sum(1 for _ in read_rows(str(path), pytest.fail)) == 3001
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < path.stat().st_size / 2
+    assert peak < 10_000_000 < path.stat().st_size
 
 
 def test_telemetry_in_a_large_object_is_read_in_its_wrapper(log):
