@@ -414,6 +414,7 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
     blocks = _Blocks()
     if isinstance(content, str):
         content = _unpacked(content)
+    content = _with_invocations(content, fields)
     if isinstance(content, str):
         blocks.texts.append(content)
     elif content is not None:
@@ -430,6 +431,17 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
     if role == "tool" or (results and not text):
         return results
     return (*results, Message(role=role, content=text, name=_name(fields) if role == "user" else None))
+
+
+def _with_invocations(content: Any, fields: Mapping[str, Any]) -> Any:
+    """A content with the calls and results that the AI SDK before version 5 had beside it, if not in it too."""
+    beside = fields.get("toolInvocations")
+    if not isinstance(beside, list) or not beside:
+        return content
+    blocks = content if isinstance(content, list) else [content] if content else []
+    if any(isinstance(block, Mapping) and "toolInvocation" in block for block in blocks):
+        return content
+    return [*({"type": "tool-invocation", "toolInvocation": one} for one in beside), *blocks]
 
 
 def _assistant(blocks: _Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -463,7 +475,7 @@ def _assistant(blocks: _Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...
 def _written_calls(content: Any) -> tuple[Mapping[str, Any], ...]:
     """The calls that a message of a role for them holds, as JSON: `{"name", "arguments"}`, or a list of them."""
     value = parse_json(content) if isinstance(content, str) else content
-    calls = [_call_beside(one) for one in (value if isinstance(value, list) else [value]) if isinstance(one, Mapping)]
+    calls = [_call_beside(one) for one in (value if isinstance(value, list) else [value])]
     if not calls or None in calls:
         raise InputError("a function_call must be JSON with name and arguments")
     return tool_calls_in({"tool_calls": calls})
@@ -471,8 +483,8 @@ def _written_calls(content: Any) -> tuple[Mapping[str, Any], ...]:
 
 def _is_untrained(value: Any) -> bool:
     """Whether a message says that nothing is to be learnt from it: 0, or false."""
-    flags = [value[key] for key in _TRAINED if key in value] if isinstance(value, Mapping) else []
-    return any(isinstance(flag, bool | int | float) and not flag for flag in flags)
+    flags = [value.get(key) for key in _TRAINED] if isinstance(value, Mapping) else []
+    return any(flag in (0, "0", "false", "False") for flag in flags)
 
 
 def _beside(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -534,10 +546,17 @@ def _speaker(value: Mapping[str, Any]) -> Any:
     spelled = {plain(key): found for key, found in value.items()}
     named = [spelled[key] for key in _ROLE_KEYS if isinstance(spelled.get(key), str) and spelled[key]]
     known = [name for name in named if plain(name).removesuffix("_chunk").removesuffix("_message") in ROLES]
-    flags = [(key in _IS_USER) == bool(one) for key, one in spelled.items() if key in _FLAGS and one in (True, False)]
+    flags = [
+        (key in _IS_USER) == _is_yes(one) for key, one in spelled.items() if key in _FLAGS and one not in (None, "")
+    ]
     if flags and not known:
         return "user" if flags[0] else "assistant"
     return next(iter(known or named), None) or _named(value, _ROLE_KEYS)
+
+
+def _is_yes(flag: Any) -> bool:
+    """Whether a flag is set, as JSON or as a table of texts has it."""
+    return flag.strip().lower() in ("true", "1", "yes") if isinstance(flag, str) else bool(flag)
 
 
 def _content(value: Mapping[str, Any]) -> Any:

@@ -19,6 +19,8 @@ CHAT_KEYS = (
     *("chat_messages", "contents", "utterances", "mapping", "history", "data", "items", "transcript"),
 )
 """Keys under which chats have their messages."""
+_OBJECTS = ("messages", "conversation", "chat", "mapping")
+"""Those under which an object may hold them."""
 CHAT_IDS = (
     *("conversation_id", "thread_id", "chat_id", "session_id", "dialogue_id", "dialog_id", "message_tree_id"),
     *("conversation_uuid", "chat_uuid", "conv_id", "conversation", "thread", "chat", "session", "dialogue"),
@@ -77,8 +79,16 @@ def is_chat(value: Any) -> bool:
         return _rows_of(value) is not value or not any(isinstance(one, list | Mapping) for one in value.values())
     first = value[0] if isinstance(value, list) and value else None
     if isinstance(first, Mapping):
-        return not any(isinstance(first.get(key), list | Mapping) for key in CHAT_KEYS) and not _are_of_several(value)
+        holds = any(isinstance(first.get(key), list | Mapping if key in _OBJECTS else list) for key in CHAT_KEYS)
+        return not holds and not _are_of_several(value)
     return not (isinstance(first, list) and first and isinstance(first[0], list | Mapping))
+
+
+def has_chat(row: Mapping[str, Any], key: str) -> bool:
+    """Whether the row has its chat under this key. Tables have nulls in the columns that a row does not use."""
+    if key not in row or not is_chat(row[key]):
+        return False
+    return row[key] is not None or not any(row.get(other) is not None for other in CHAT_KEYS)
 
 
 def chat_of_row(row: Mapping[str, Any]) -> str | None:

@@ -119,6 +119,8 @@ def _metadata(row: Row, spelled: Mapping[str, Any]) -> dict[str, Any]:
     used = next((key for key in IDS if key in spelled), "id")
     names = {*KEPT, *IDS} - {used}
     kept = {key: row[key] for key in row if plain(key) in names and isinstance(row[key], str | int | float | bool)}
+    if isinstance(row.get("feedback"), Mapping):
+        kept["feedback"] = row["feedback"]
     given = row.get("metadata")
     if isinstance(given, str) and given.lstrip().startswith("{"):
         with suppress(InputError):

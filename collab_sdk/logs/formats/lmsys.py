@@ -1,6 +1,6 @@
 """LMSYS-Chat-1M, `{"conversation_id", "model", "conversation": [{"role", "content"}]}`."""
 
-from collab_sdk.logs.formats.chat_value import is_chat, read_chat
+from collab_sdk.logs.formats.chat_value import has_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.types import Conversation
 
@@ -8,7 +8,7 @@ from collab_sdk.types import Conversation
 def _matches(row: Row) -> bool:
     """A `conversation` may also be the id of one, in rows that hold a message each."""
     said = row.get("conversation")
-    if "conversation" not in row or "conversation_hash" in row or not is_chat(said):
+    if "conversation_hash" in row or not has_chat(row, "conversation"):
         return False
     return not isinstance(said, str | int) or not any(key in row for key in ("role", "sender", "speaker", "author"))
 

@@ -50,7 +50,7 @@ def _matches(row: Row) -> bool:
         inner = _inner(spelled)
         return inner is not None or any(isinstance(spelled.get(key), str | bool | int) for key in _SPEAKERS)
     named = any(isinstance(spelled.get(key), str) and plain(spelled[key]) in ROLES for key in _SPEAKERS)
-    return named or any(isinstance(spelled.get(key), bool) for key in _FLAGS)
+    return named or any(spelled.get(key) in (True, False, "True", "False", "true", "false") for key in _FLAGS)
 
 
 def _read(rows: Sequence[Row]) -> Conversation:
@@ -101,12 +101,19 @@ def _ordered(rows: list[Row]) -> list[Row]:
     """The rows by their number, else by their time, where all have one."""
     spelled = [{plain(key): value for key, value in row.items()} for row in rows]
     for key in _ORDERS:
-        numbers = [float(row[key]) for row in spelled if isinstance(row.get(key), int | float)]
+        numbers = [number for row in spelled if (number := _number(row.get(key))) is not None]
         if len(numbers) == len(rows):
             return _sorted(rows, numbers)
     rows = in_order(rows)
     times = [time for time in map(time_of, rows) if time is not None]
     return _sorted(rows, times) if len(times) == len(rows) else rows
+
+
+def _number(value: Any) -> float | None:
+    """A number, or its text, as a table of texts has it."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
+        return float(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _sorted(rows: list[Row], keys: list[float]) -> list[Row]:

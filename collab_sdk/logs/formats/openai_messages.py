@@ -10,7 +10,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.blocks import read_messages
-from collab_sdk.logs.formats.chat_value import is_chat, read_chat
+from collab_sdk.logs.formats.chat_value import has_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.messages import Message, link_tool_calls
 from collab_sdk.types import Conversation
@@ -20,7 +20,7 @@ _TURN = re.compile("[0-9]{1,9}")
 
 
 def _matches(row: Row) -> bool:
-    return "messages" in row and is_chat(row["messages"])
+    return has_chat(row, "messages")
 
 
 def _read(row: Row) -> Conversation:

@@ -33,15 +33,28 @@ _HISTORIES = ("conversations", "messages", "conversation", "context", "contents"
 IS_MESSAGES = re.compile(r"""\s*\[?\s*\{\s*(["'])(?:role|content|from|value)\1\s*:""")
 """Text that is messages, as JSON or as Python shows them: never what anybody said."""
 
+EARLIER = ("history", "chat_history", "message_history", "conversation_history")
+"""Keys of the messages before an exchange."""
+
+NO_HISTORY = "histories of an exchange that are no list of messages, left out"
 NO_PAIR = "rejected responses that are no other answer to the same messages, left out"
 
 
 def _matches(row: Row) -> bool:
-    return any(better in row and (worse in row if worse else "prompt" in row) for better, worse in _SIDES)
+    return _sides_of(row) is not None
+
+
+def _sides_of(row: Row) -> tuple[str, str | None] | None:
+    """The keys of the sides, one of which is there: tables have nulls in the columns that a row does not use."""
+    for better, worse in _SIDES:
+        there = (better, worse) if worse else (better,)
+        if (worse or "prompt") in row and better in row and any(row[key] is not None for key in there):
+            return better, worse
+    return None
 
 
 def _read(row: Row) -> Conversation:
-    better, worse = next((sides for sides in _SIDES if sides[0] in row), _SIDES[0])
+    better, worse = _sides_of(row) or _SIDES[0]
     if row.get(better) in (None, "", []):
         raise InputError(f"{better} is missing: there is no response")
     history = history_of(row)
@@ -63,6 +76,7 @@ def compared(about: Row, chosen: tuple[Message, ...], others: Sequence[tuple[Mes
     messages, which is counted. Raises InputError where a side does not even begin with the same request.
     """
     conversation = to_conversation(about, chosen)
+    before = len(conversation.messages) - len(chosen)  # a system prompt
     found: dict[int, list[tuple[Message, ...]]] = {}
     for other in others:
         shared = repeated_prompt(chosen, other)
@@ -70,9 +84,9 @@ def compared(about: Row, chosen: tuple[Message, ...], others: Sequence[tuple[Mes
             raise InputError("are no responses to the same messages")
         linked = link_tool_calls(other)[shared:]
         response = tuple(takewhile(lambda message: message.role != "user", linked))
-        if response == tuple(takewhile(lambda message: message.role != "user", conversation.messages[shared:])):
+        if response == tuple(takewhile(lambda message: message.role != "user", chosen[shared:])):
             note(NO_PAIR)
-        found.setdefault(shared, []).append(response)
+        found.setdefault(before + shared, []).append(response)
     return with_alternatives(conversation, found)
 
 
@@ -103,11 +117,19 @@ def history_of(row: Row) -> tuple[Message, ...]:
         messages = _written(value) if isinstance(value, str) else value
         if isinstance(messages, list | Mapping):
             return _with_system(row, read_chat(messages))
-    earlier = row.get("history")
-    before = read_chat(earlier) if isinstance(earlier, list) and earlier else ()
+    before = earlier_messages(row)
     for asked in (one for one in said_under_keys(row) if one["role"] == "user"):
         messages = _written(asked["content"]) if isinstance(asked["content"], str) else None
         return _with_system(row, (*before, *read_chat([asked] if messages is None else messages)))
+    return ()
+
+
+def earlier_messages(row: Row) -> tuple[Message, ...]:
+    """The messages before an exchange that has a row to itself. Text is read where it is a list."""
+    earlier = next((row[key] for key in EARLIER if row.get(key)), None)
+    if isinstance(earlier, list) or (isinstance(earlier, str) and earlier.lstrip().startswith("[")):
+        return read_chat(earlier)
+    note(NO_HISTORY, int(earlier is not None))
     return ()
 
 

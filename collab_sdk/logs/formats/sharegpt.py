@@ -1,12 +1,12 @@
 """ShareGPT, `{"id"?, "conversations": [{"from", "value"}]}`, with the keys that LLaMA-Factory added."""
 
-from collab_sdk.logs.formats.chat_value import is_chat, read_chat
+from collab_sdk.logs.formats.chat_value import has_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.types import Conversation
 
 
 def _matches(row: Row) -> bool:
-    return "conversations" in row and is_chat(row["conversations"])
+    return has_chat(row, "conversations")
 
 
 def _read(row: Row) -> Conversation:

@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from collab_sdk.logs.formats.chat_value import is_chat, read_chat
+from collab_sdk.logs.formats.chat_value import has_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
@@ -14,7 +14,7 @@ from collab_sdk.types import Conversation
 
 
 def _matches(row: Row) -> bool:
-    return "utterances" in row and is_chat(row["utterances"])
+    return has_chat(row, "utterances")
 
 
 def _read(row: Row) -> Conversation:

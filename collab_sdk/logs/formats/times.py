@@ -59,6 +59,8 @@ def _times(said: Any) -> list[Any]:
 
 
 def _number(value: Any) -> float:
+    if isinstance(value, str) and value.isdecimal() and 9 < len(value) < 14:  # Unix time in a table of texts
+        return float(value)
     return 0.0 if isinstance(value, bool) else seconds(value)
 
 

@@ -1,6 +1,6 @@
 """WildChat-1M, `{"conversation_hash", "model", "conversation": [{"role", "content"}]}`."""
 
-from collab_sdk.logs.formats.chat_value import is_chat, read_chat
+from collab_sdk.logs.formats.chat_value import has_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
@@ -11,7 +11,7 @@ from collab_sdk.types import Conversation
 
 
 def _matches(row: Row) -> bool:
-    return "conversation_hash" in row and "conversation" in row and is_chat(row["conversation"])
+    return "conversation_hash" in row and has_chat(row, "conversation")
 
 
 def _read(row: Row) -> Conversation:

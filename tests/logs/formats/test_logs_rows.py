@@ -115,6 +115,27 @@ def test_pairs_with_a_role_that_is_not_known_are_no_exchanges(read):
     assert problem.startswith("message 2: unknown role 'narrator'")
 
 
+def test_nulls_in_the_columns_of_other_kinds_of_rows_do_not_matter(read):
+    columns = dict.fromkeys(("messages", "conversations", "conversation", "prompt", "completion", "chosen", "rejected"))
+    rows = [{"messages": [USER, REPLY]}, {"conversations": [USER, REPLY]}, {"conversation": [USER, REPLY]}]
+    rows.append({"prompt": "Hi", "chosen": "Hello.", "rejected": "Yo"})
+    chats, problems, _ = read(*({**columns, **row} for row in rows))
+    assert (problems, [said(chat) for chat in chats]) == ([], [CHAT] * 4)
+
+
+def test_calls_and_results_that_the_ai_sdk_had_beside_the_text_are_read(read_one):
+    # UIMessage of ai 4.1, before parts held them
+    call = {"state": "result", "step": 0, "toolCallId": "k", "toolName": "stock", "args": {"item": "rye"}, "result": 12}
+    messages = [
+        {"id": "1", "role": "user", "content": "Rye?"},
+        {"id": "2", "role": "assistant", "content": "Twelve.", "toolInvocations": [call]},
+    ]
+    expected = [("user", "Rye?"), ("assistant", ""), ("tool", "12"), ("assistant", "Twelve.")]
+    assert said(read_one({"messages": messages})) == expected
+    parts = [{"type": "tool-invocation", "toolInvocation": call}, {"type": "text", "text": "Twelve."}]
+    assert said(read_one({"messages": [messages[0], {**messages[1], "parts": parts}]})) == expected  # 4.2 has both
+
+
 @pytest.mark.parametrize("key", ["dialogue", "dialog", "turns", "chat", "chat_history", "history", "items"])
 def test_a_chat_may_stand_under_other_names(read_one, key):
     chat = read_one({"chat_id": "c", key: [{"speaker": "User", "text": "Hi"}, {"speaker": "BOT", "text": "Hello."}]})
@@ -264,6 +285,16 @@ def test_messages_are_ordered_by_number_or_time(read_one, place):
     assert said(read_one({**rows[0], key: first}, {**rows[1], key: second})) == CHAT
 
 
+def test_a_table_of_texts_is_ordered_by_its_numbers_and_its_flags_tell_who_speaks(read_one):
+    rows = [
+        {"conversation_id": "1", "turn": str(n), "is_user": str(n % 2 == 1), "text": str(n), "sent_at": ""}
+        for n in range(1, 12)
+    ]
+    chat = read_one(*rows[::-1])
+    assert [content for _, content in said(chat)] == [str(n) for n in range(1, 12)]
+    assert [role for role, _ in said(chat)] == ["user", "assistant"] * 5 + ["user"]
+
+
 def test_without_number_or_time_for_all_messages_stay_as_they_come(read_one):
     rows = message_rows(*LONGER, session_id="s")
     rows[2]["index"] = 0
@@ -405,6 +436,15 @@ def test_a_very_deep_tree_is_read_without_recursion(read_one):
         ),  # OpenOrca
         ({"query": "Rye?", "response": "Yes.", "history": [["Hi", "Hello."]]}, LONGER),  # ms-swift
         ({"prompt": "Hi", "response": "Hello."}, CHAT),
+        ({"chat_history": [["Hi", "Hello."]], "question": "Rye?", "answer": "Yes."}, LONGER),  # LangChain's retrieval
+        ({"history": '[["Hi", "Hello."]]', "instruction": "Rye?", "output": "Yes."}, LONGER),
+        (
+            {
+                "chat_history": [{"role": "USER", "message": "Hi"}, {"role": "CHATBOT", "message": "Hello."}],
+                "prompt": "Rye?",
+            },
+            LONGER[:3],
+        ),
         ({"Question": "Hi", "Answer": "Hello."}, CHAT),
         ({"input": "Hi", "output": "Hello."}, CHAT),
         ({"inputs": "Hi", "targets": "Hello."}, CHAT),  # CohereForAI/aya_dataset
@@ -522,6 +562,11 @@ def test_a_system_prompt_of_a_pair_stands_before_both_sides(read_one, system):
     ):
         chat = read_one(row)
         assert (said(chat), others(chat)) == ([("system", "s"), *CHAT], {0: [["Yo"]]})
+
+
+def test_a_rejected_end_of_a_chat_with_a_system_prompt_is_an_alternative(read_one):
+    chat = read_one({"system": "s", "messages": [USER, REPLY, *MORE], "rejected_response": "No."})
+    assert (said(chat), others(chat)) == ([("system", "s"), *LONGER], {1: [["No."]]})
 
 
 def test_alpaca_s_history_stands_before_both_sides(read_one):
