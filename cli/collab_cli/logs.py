@@ -66,8 +66,7 @@ def import_(logs: tuple[str, ...], store: Path, log_format: str | None, limit: i
       collab logs import chats.jsonl conversations.json --store chats.db
     """
     problems = Problems()
-    logged = read_conversations(logs, format=log_format, on_error=problems.report, notes=problems.notes)
-    chats = islice(logged, limit)
+    chats = read_conversations(logs, format=log_format, limit=limit, on_error=problems.report, notes=problems.notes)
     with ConversationStore(store) as target:
         before, added = len(target), 0
         while batch := list(islice(chats, BATCH)):
@@ -104,7 +103,7 @@ def export(stores: tuple[Path, ...], output: str, format: str, limit: int | None
     """
     problems, to_row, written = Problems(), get_chat_writer(format), 0
     with JsonlWriter(output) as rows:
-        for chat in islice(read_conversations(stores, on_error=problems.report, notes=problems.notes), limit):
+        for chat in read_conversations(stores, limit=limit, on_error=problems.report, notes=problems.notes):
             rows.write(to_row(chat))
             written += 1
         if not written:  # an output of an earlier export stays

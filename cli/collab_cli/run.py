@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,9 @@ from collab_sdk.logs import count_conversations, log_files
 from collab_sdk.runs import Runner
 from collab_sdk.tools import with_tools
 
+LOOKED_AT = 1_000
+"""Conversations that tools are inferred from where no more than fewer are run."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
@@ -37,7 +39,7 @@ def running(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems
     with ExitStack() as opened:
         scorer = opened.enter_context(open_scorer(spec, work.cache))
         conversations = open_logs(logs, spec, work, problems)
-        count = count_conversations(logs, format=work.log_format)
+        count = count_conversations(logs, format=work.log_format, limit=work.limit)
         runner = opened.enter_context(open_runner(spec, work.cache, scorer.engine))  # it may take seconds
         totals = [total for total in (count, work.limit) if total is not None]
         progress = Progress(scorer.engine.ledger, total=min(totals, default=None))
@@ -71,16 +73,21 @@ def named(logs: tuple[str, ...]) -> str:
 def open_logs(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems) -> Iterator[Conversation]:
     """The conversations, up to the limit; lines that cannot be read are reported and skipped.
 
-    Those with calls whose row names no tools get the ones that are inferred from all calls in the logs.
+    Those with calls whose row names no tools get the ones that are inferred from all calls in the logs; with a limit,
+    from those of the first `LOOKED_AT` conversations.
     """
-    conversations = read_conversations(logs, format=work.log_format, on_error=problems.report, notes=problems.notes)
-    limited = islice(conversations, work.limit)
+    limited = read_conversations(
+        logs, format=work.log_format, limit=work.limit, on_error=problems.report, notes=problems.notes
+    )
     if all("py:" in name for name in spec.tools):
         return limited
     is_read_once = not all(Path(file).is_file() for file in log_files(logs))
 
     def again() -> Iterator[Conversation]:
-        return iter(()) if is_read_once else read_conversations(logs, format=work.log_format, on_error=lambda _: None)
+        if is_read_once:
+            return iter(())
+        most = None if work.limit is None else max(work.limit, LOOKED_AT)
+        return read_conversations(logs, format=work.log_format, limit=most, on_error=lambda _: None)
 
     def say(tools: Sequence[Mapping[str, Any]]) -> None:
         if is_read_once:

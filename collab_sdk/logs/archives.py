@@ -1,4 +1,4 @@
-"""What is in a log: itself, decompressed, or the files of an archive in it. Nothing is ever unpacked to where it says."""
+"""What is in a log: itself, decompressed, or the files of an archive in it. Nothing is unpacked to where it says."""
 
 import io
 import tarfile
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Self, cast
 
-from collab_sdk.errors import InputError
+from collab_sdk.errors import InputError, NotALogError
 from collab_sdk.files import reason
 from collab_sdk.logs.compressed import CHUNK, Expanding, Readable, decompressed
 from collab_sdk.logs.sources import is_log_name, peek
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 def parts(name: str, log: io.BufferedReader, report: Report, *, depth: int = 0) -> Iterator[Part]:
-    """The files in the log. What is no file, hidden, or outside of an archive is left out. Raises OSError, InputError."""
+    """The files in the log, without those that are hidden or lead out of their archive. Raises OSError, InputError."""
     beginning = peek(log)
     if depth > _DEEPEST:
         raise InputError(f"archives in archives, more than {_DEEPEST} deep; unpack it first", where=name)
@@ -79,6 +79,8 @@ def in_any_order(log: io.BufferedReader) -> Iterator[BinaryIO]:
 def _of_zip(name: str, log: io.BufferedReader, report: Report, depth: int) -> Iterator[Part]:
     with in_any_order(log) as file, _opened_zip(file, name) as archive:
         files = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
+        if not files:
+            raise NotALogError("not a chat log: an empty archive", where=name)
         if any(info.filename == _OF_OFFICE for info in files):
             raise InputError("a workbook or document of an office program; save its table as CSV", where=name)
         encrypted = sum(bool(info.flag_bits & _ENCRYPTED) for info in files)
@@ -101,11 +103,14 @@ def _opened_zip(file: BinaryIO, name: str) -> zipfile.ZipFile:
 
 def _of_tar(name: str, log: io.BufferedReader, report: Report, depth: int) -> Iterator[Part]:
     with _reported(name, report), tarfile.open(fileobj=log, mode="r|", tarinfo=_TarInfo) as archive:
+        info = None
         for info in archive:
-            archive.members = []  # it would keep them all
+            archive.members = []  # type: ignore[attr-defined]  # it would keep them all
             if info.isreg() and _is_read(name, info.name, report) and (opened := archive.extractfile(info)):
                 with _reported(_inside(name, info.name), report):
                     yield from _of_file(_inside(name, info.name), opened, info.size, report, depth)
+        if info is None:
+            raise NotALogError("not a chat log: an empty archive")
 
 
 def _of_file(name: str, opened: Readable, size: int, report: Report, depth: int) -> Iterator[Part]:
@@ -129,7 +134,7 @@ def _reported(name: str, report: Report) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        report(InputError(error.problem, where=error.where or name))
+        report(type(error)(error.problem, where=error.where or name))
     except Exception as error:  # each kind of archive has its own
         report(InputError(f"cannot be read: {reason(error)}", where=name))
 

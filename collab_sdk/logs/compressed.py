@@ -40,11 +40,13 @@ class Readable(Protocol):
 class _Decompressor(Protocol):
     """As those of bz2 and lzma are."""
 
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 def decompressed(log: io.BufferedReader, beginning: bytes) -> io.BufferedReader | None:
@@ -63,7 +65,8 @@ class Expanding(io.RawIOBase):
     """Reads what something compressed expands to; what would fill the machine is an OSError, and so is damage."""
 
     def __init__(self, opened: Readable, size: Callable[[], int]) -> None:
-        self._opened = opened
+        # What there is before the place of an error is given first.
+        self._read: Callable[[int], bytes] = getattr(opened, "read1", opened.read)
         self._size = size
         """How many bytes it has expanded by now."""
         self._count = 0
@@ -73,7 +76,7 @@ class Expanding(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            piece = self._opened.read(len(buffer))
+            piece = self._read(len(buffer))
         except (OSError, EOFError):
             raise
         except Exception as error:  # each kind of archive and each library has its own
@@ -151,12 +154,6 @@ class _Zstandard:
 
 
 def _open_zstandard(log: _Counted) -> Readable:
-    try:
-        from compression import zstd  # since Python 3.14
-    except ImportError:
-        pass
-    else:
-        return _Streams(log, zstd.ZstdDecompressor)
     try:
         import zstandard
     except ImportError:

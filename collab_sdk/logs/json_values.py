@@ -9,29 +9,28 @@ from typing import Any, NamedTuple
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.registry import is_row
+from collab_sdk.logs.formats.blocks import plain
+from collab_sdk.logs.formats.registry import WRAPPERS, are_messages, is_row
 
 LARGEST = 1 << 26
 """Bytes of a row; what is longer is skipped."""
 
-WRAPPERS = frozenset(
-    b"chats conversations data dialogs dialogues entries examples items logs records results rows runs samples "
-    b"sessions threads traces".split()
-)
-"""Keys of an object that is only there to hold a list of rows, such as a page of an API."""
-_OF_TURNS = frozenset(b"chats conversations dialogs dialogues sessions".split())
-"""Those that one chat may have as well, with its turns in it."""
 _OTLP = frozenset(b"resourceLogs resourceSpans resource_logs resource_spans".split())
-"""Lists whose items are read in their wrapper, taken apart only where the whole is large: its parts may belong together."""
-_WHOLE = 1 << 24
+"""Lists whose items are read in their wrapper."""
+_WHOLE = 1 << 22
+"""Bytes up to which an object around a list of rows is one value; a larger one is taken apart."""
 _COUNTED = 1_000_000
 """Lines before a broken value up to which an error in it names the line of the file."""
+_TOO_LONG = f"a row of more than {LARGEST >> 20} MiB, left out"
+_TOO_DEEP = 20_000
+"""Brackets; no parser takes more."""
 _DEEPEST = 3
 """Arrays in arrays that are looked into for rows."""
 _LONGEST_NAME = 16
 """Of what a number or a name may have in an array, enough to tell what it is."""
 
-_OPENS, _CLOSES, _LISTS, _QUOTE, _NEW_LINE = b"{[", b"]}", b"[", ord('"'), ord("\n")
+_OPENS, _LISTS, _END_OF_LIST, _QUOTE, _NEW_LINE = b"{[", b"[", b"]", ord('"'), ord("\n")
+_LONGEST_KEY = 64
 _REST_OF_STRING = re.compile(rb'(?:[^"\\\n]++|\\[^\n]|\\?\n(?=[^{\[]))*+')
 """A line break in a string is none of JSON's. It is taken for a part of the string, unless the next line begins as a
 value does: then the string was cut off with its line."""
@@ -51,17 +50,6 @@ _INSIDE = re.compile(rb"\[\s*+")
 _KEY = re.compile(rb'"(\w+)"\s*:\s*\Z')
 _OURS = re.compile(rb'\{\s*"schema"\s*:\s*"collab/')
 """Rows of our own are never wrappers."""
-_MESSAGE = re.compile(rb'\[\s*\{\s*"(?:role|from|speaker|sender|author|content|value|text)"')
-"""Spares most lists of messages a closer look."""
-
-_SPEAKER = ("role", "from", "speaker", "sender", "author")
-_SAID = ("content", "value", "text", "parts", "message", "body", "tool_calls", "function_call", "data")
-_LANGCHAIN = ("human", "ai", "system", "tool", "function", "chat")
-_BELONGS = frozenset(
-    "conversationid conversationhash threadid sessionid chatid dialogid dialogueid messagetreeid parentid "
-    "parentmessageid traceid runid".split()
-)
-"""Keys of a message that is a row of its own, without case and underscores."""
 
 
 class Value(NamedTuple):
@@ -78,16 +66,16 @@ class _BrokenError(Exception):
     """A value has no end; the position is where something else begins."""
 
 
-class _LongError(Exception):
-    """A value is too long; the position is behind it."""
+class _LeftOutError(Exception):
+    """A value is too long, or nested too deeply; the position is behind it."""
 
 
 class JsonValues:
     """The rows of a text that `read` gives piece by piece, and that ends where it gives an empty one.
 
     Each object is a row, and so is each item of an array of objects, or of arrays of them. A list of messages is one
-    row. So is each item of the list in an object that is there to hold it. Commas and line breaks do not matter: what
-    follows a value is the next one. Where a value breaks off and another begins on the next line, reading goes on there.
+    row. Of a large object that wraps a list of rows, each item is one. Commas and line breaks do not matter: what
+    follows a value is the next one. Where a value breaks off and the next begins on a line, reading goes on there.
 
     `read` is told how much of a value is waiting for its end.
     """
@@ -96,11 +84,16 @@ class JsonValues:
         self._read = read
         self._text, self._base = b"", 0
         """What was read and is needed, and its position."""
+        self._is_over = False
         self._start = self._position = 0
         """Where the value begins that is read, and up to where it has been read."""
         self._counted, self._line = 0, 1
         """A position, and the number of its line."""
         self._begins_line = True
+        self._is_long = False
+        """Whether the value is too long, and its beginning is not kept."""
+        self._depth = 0
+        """How many objects are open around a list of rows."""
         self._nested = 0
         """How many arrays are open."""
         self._array_at, self._item = "", 0
@@ -132,6 +125,7 @@ class JsonValues:
         """Whether there is more text. Drops what is before the value that is read."""
         piece = self._read(self._end() - self._start)
         if not piece:
+            self._is_over = True
             return False
         self._line_at(self._start)
         self._text = self._text[self._start - self._base :] + piece
@@ -188,7 +182,7 @@ class JsonValues:
         return Value(self.place, self._slice(self._start, self._position))
 
     def _too_long(self) -> Value:
-        return Value(self.place, b"", f"a row of more than {LARGEST >> 20} MiB, left out")
+        return Value(self.place, b"", _TOO_LONG)
 
     def _junk(self) -> Iterator[Value]:
         """What is no object or array: its line, or what is left of it up to the next value."""
@@ -202,18 +196,18 @@ class JsonValues:
 
     def _object(self) -> Iterator[Value]:
         """The object, or the rows that it is there to hold."""
-        depth = 0
+        place, depth = self.place, 0
         try:
             while wrapper := self._scan(depth, splits=True):
                 if not depth and self._nested:
                     self._item -= 1
-                depth = 1
+                depth = self._depth
                 yield from self._array(wrapper)
                 if self._broke_off:
                     return
                 self._start = self._position
-        except _LongError:
-            yield self._too_long()
+        except _LeftOutError as error:
+            yield Value(place, b"", str(error))
         except _BrokenError:
             yield from self._rescued()
         else:
@@ -226,8 +220,7 @@ class JsonValues:
             yield from self._list()
             return
         if not self._nested:
-            self._line_at(self._start)
-            self._array_at = f":{self._line}" if self._start else ""
+            self._array_at = f":{self._line_at(self._start)}" if self.count else ""
             self._item = 0
         self._nested += 1
         self._position += 1
@@ -259,10 +252,11 @@ class JsonValues:
 
     def _list(self) -> Iterator[Value]:
         """One row, whatever is in it."""
+        place = self.place
         try:
             self._scan()
-        except _LongError:
-            yield self._too_long()
+        except _LeftOutError as error:
+            yield Value(place, b"", str(error))
         except _BrokenError:
             yield from self._rescued()
         else:
@@ -288,7 +282,7 @@ class JsonValues:
                 at = line + text.count(b"\n", 0, found.start())
                 yield Value(self.place if self._nested else f":{at}", row)
                 begin = found.end()
-        if self._nested and self._position == self._end():
+        if self._nested and self._is_over and self._position == self._end():
             yield self._broken_off("in")
         else:
             yield from self._wreck(text[begin:], line + text.count(b"\n", 0, begin))
@@ -300,8 +294,9 @@ class JsonValues:
         if self._nested:
             yield Value(self.place, text)
         else:
-            above = b"\n" * (line - 1 if b"\n" in text and line < _COUNTED else 0)  # errors count lines as the file does
-            yield Value(f":{line}", above + text)
+            # Errors in a text of several lines count them as the file does.
+            above = line - 1 if b"\n" in text and line < _COUNTED else 0
+            yield Value(f":{line}", b"\n" * above + text)
 
     def _broken_off(self, where: str) -> Value:
         """Said once for all arrays that are open."""
@@ -314,69 +309,86 @@ class JsonValues:
     def _scan(self, depth: int = 0, *, splits: bool = False, most: int = 0) -> bytes:
         """Move to the end of the object or array; or, if it may be split, to a list of rows in it, and return its key.
 
-        Raises _BrokenError and _LongError. With `most`, what is longer than so many bytes is not skipped.
+        Raises _BrokenError and _LeftOutError. With `most`, what is longer than so many bytes is not skipped.
         """
-        is_long = False
+        if not most:
+            self._is_long = False
+        arrays = 0
         position = self._position
         while True:
             text, base = self._text, self._base
             at = _QUIET.match(text, position - base).end()  # type: ignore[union-attr]
             position = base + at
-            if at == len(text) or text[at] == _QUOTE:
-                self._position = position
-                if not is_long and len(text) + base - self._start > (most or LARGEST):
-                    is_long = True
-                    if most:
-                        raise _LongError
-                if is_long:
-                    self._start = position
-                if is_long and at < len(text):
-                    position = self._skip_string()
-                elif at < len(text) and self._is_cut_off(at):
-                    raise _BrokenError
-                elif not self._more():
-                    self._position = self._end()
-                    raise _LongError if is_long else _BrokenError
+            if at == len(text):
+                self._wait(position, most)
+                continue
+            if text[at] == _QUOTE:
+                position = self._through_string(position, most)
                 continue
             if text[at] in _OPENS:
                 if depth and at and text[at - 1] == _NEW_LINE and not self._expects_value(at):
                     self._position = position
-                    raise _LongError if is_long else _BrokenError
-                if splits and depth == 1 and text[at] in _LISTS and (key := _KEY.search(text, max(0, at - 64), at)):
-                    self._position = position
-                    if self._is_wrapper(key[1]):
-                        return key[1]
+                    raise self._without_end()
+                if text[at] in _LISTS:
+                    if splits and depth and not arrays and (key := _KEY.search(text, max(0, at - _LONGEST_KEY), at)):
+                        self._position, self._depth = position, depth
+                        if self._is_wrapper(key[1]):
+                            return key[1]
+                    arrays += 1
                 depth += 1
+                if depth > _TOO_DEEP:
+                    self._position = position
+                    if not most:
+                        self._skip_lines()
+                    raise _LeftOutError("JSON nested too deeply")
             else:
+                arrays -= text[at] in _END_OF_LIST
                 depth -= 1
             position += 1
             if not depth:
                 self._position = position
-                if is_long:
-                    raise _LongError
+                if self._is_long or position - self._start > (most or LARGEST):
+                    raise _LeftOutError(_TOO_LONG)
                 return b""
 
-    def _is_cut_off(self, quote: int) -> bool:
-        """Whether a string ends where another value begins on the next line; then moves there."""
-        end = self._matched(_REST_OF_STRING, self._base + quote + 1)
-        end = self._matched(_LINE_END, end)
-        if end < self._end() and self._slice(end - 1, end) == b"\n":
-            self._position = end
-            return True
-        return False
-
-    def _skip_string(self) -> int:
-        """Where a string ends that is not kept. Raises _LongError if nowhere."""
-        self._start = self._position + 1
+    def _skip_lines(self) -> None:
+        """Move to the next line that begins as a value does."""
         while True:
-            self._start = self._position = self._matched(_REST_OF_STRING, self._start)
-            if self._byte() == b'"':
-                return self._position + 1
-            if self._is_cut_off(self._position - self._base):
-                raise _LongError
+            ends = [self._text.find(mark, self._position - self._base) for mark in (b"\n{", b"\n[")]
+            if any(end >= 0 for end in ends):
+                self._position = self._base + min(end for end in ends if end >= 0) + 1
+                return
+            self._start = self._position = self._end() - 1  # it may be the line's
             if not self._more():
                 self._position = self._end()
-                raise _LongError
+                return
+
+    def _through_string(self, quote: int, most: int) -> int:
+        """Where the string ends that begins there and goes on behind what is read."""
+        end = quote + 1
+        while True:
+            end = self._matched(_REST_OF_STRING, end)
+            if self._slice(end, end + 1) == b'"':
+                return end + 1
+            behind = self._matched(_LINE_END, end)
+            if end < behind < self._end() and self._slice(behind - 1, behind) == b"\n":
+                self._position = behind
+                raise self._without_end()
+            self._wait(end, most)
+
+    def _wait(self, position: int, most: int) -> None:
+        """Read on, and keep nothing of a value that is too long."""
+        self._position = position
+        if self._is_long or position - self._start > (most or LARGEST):
+            if most:
+                raise _LeftOutError
+            self._is_long, self._start = True, position
+        if not self._more():
+            self._position = self._end()
+            raise self._without_end()
+
+    def _without_end(self) -> Exception:
+        return _LeftOutError(_TOO_LONG) if self._is_long else _BrokenError()
 
     def _expects_value(self, at: int) -> bool:
         """Whether an object or array may follow what is before it."""
@@ -388,7 +400,7 @@ class JsonValues:
     # What an array or object holds
 
     def _is_array(self) -> bool:
-        """Whether a bracket outside of values begins an array of more than numbers and names: logs have it elsewhere."""
+        """Whether a bracket begins an array of more than numbers and names, and is not one of a line of text."""
         first = self._first_inside()
         return self._slice(first, first + 1) in (b"{", b"[", b"]", b'"', b"")
 
@@ -396,7 +408,9 @@ class JsonValues:
         """Where the first item of the array is that is more than a number or a name."""
         while True:
             found = self._matched(_BEGINNING, self._position)
-            is_settled = self._slice(found, found + 1) in (b"{", b"[", b"]", b'"') or self._end() - found > _LONGEST_NAME
+            is_settled = (
+                self._slice(found, found + 1) in (b"{", b"[", b"]", b'"') or self._end() - found > _LONGEST_NAME
+            )
             if is_settled or not self._more():
                 return found
 
@@ -404,48 +418,47 @@ class JsonValues:
         """Whether each item of the array is a row, or holds some; not so in a list of messages."""
         first = self._first_inside()
         if self._slice(first, first + 1) == b"{":
-            item = self._ahead(first)
-            return not (_is_message(item) and not _is_row_of_its_own(item))
+            return not are_messages([self._ahead(first)])
         while (within := self._matched(_INSIDE, first)) == self._end() and self._more():
             pass
         is_list_of_lists = within > first and self._slice(within, within + 1) in (b"{", b"]")
         return is_list_of_lists or self._slice(first, first + 1) == b"]"
 
     def _is_wrapper(self, key: bytes) -> bool:
-        """Whether the object that is read is there to hold the list that begins here."""
-        if key in _OTLP:
-            return not self._nested and self._is_large()
-        start = self._start - self._base
-        if key not in WRAPPERS or _OURS.match(self._text, start) or _MESSAGE.match(self._text, self._position - self._base):
+        """Whether the object that is read is a large one, around the list of rows that begins here."""
+        if key not in _OTLP and plain(key.decode()) not in WRAPPERS:
             return False
         first = self._first_inside()
-        item = self._ahead(first) if self._slice(first, first + 1) == b"{" else None
-        if not isinstance(item, dict) or _is_message(item) or not is_row(item):
+        if self._slice(first, first + 1) != b"{" or _OURS.match(self._text, self._start - self._base):
             return False
-        return key not in _OF_TURNS or any(isinstance(value, dict | list) for value in item.values())
+        if key not in _OTLP:
+            item = self._ahead(first)
+            if are_messages([item]) or not is_row(item):
+                return False
+        return self._is_large()
 
     def _is_large(self) -> bool:
-        here = self._position
+        here, depth = self._position, self._depth
         try:
-            self._scan(1, most=_WHOLE)
-        except _LongError:
+            self._scan(depth, most=_WHOLE)
+        except _LeftOutError:
             return True
         except _BrokenError:
             return False
         finally:
-            self._position = here
+            self._position, self._depth = here, depth
         return False
 
     def _ahead(self, position: int) -> Any:
         """The object that begins there; None if it is none."""
-        here, self._position = self._position, position
+        here, depth, self._position = self._position, self._depth, position
         try:
             self._scan(most=LARGEST)
             return _parsed(self._slice(position, self._position))
-        except (_BrokenError, _LongError):
+        except (_BrokenError, _LeftOutError):
             return None
         finally:
-            self._position = here
+            self._position, self._depth = here, depth
 
 
 def _parsed(text: bytes) -> Any:
@@ -453,17 +466,3 @@ def _parsed(text: bytes) -> Any:
         return parse_json(text, lenient=True)
     except InputError:
         return None
-
-
-def _is_message(item: Any) -> bool:
-    """Whether it is a message of some API or data set: somebody says something."""
-    if not isinstance(item, dict):
-        return False
-    if item.get("type") in _LANGCHAIN:
-        return "content" in item or "data" in item
-    return any(key in item for key in _SPEAKER) and any(key in item for key in _SAID) and "messages" not in item
-
-
-def _is_row_of_its_own(message: dict[str, Any]) -> bool:
-    """Whether it names the chat that it is in, as tables with a message in each row do."""
-    return any(key.lower().replace("_", "") in _BELONGS for key in message)

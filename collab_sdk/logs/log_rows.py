@@ -18,7 +18,7 @@ from collab_sdk.logs.tables import LOOKAHEAD, Dialect, arrow_rows, csv_dialect, 
 Report = Callable[[InputError], None]
 
 CHUNK = 1 << 18
-_PATIENT = 1 << 24
+_PATIENT = 1 << 22
 """Bytes that are waited for at once while a long value is read."""
 _HEAD, _LONG_HEAD = 1 << 16, 1 << 22
 """Bytes that show what a text is; the second where the first rows of a table are long."""
@@ -32,7 +32,9 @@ _UTF = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_JSON = re.compile(rb'(?:\xef\xbb\xbf|\s|\x1e)*(?:\{|\[\s*(?:[\[{\]"]|\Z|(?:null|true|false|NaN|[-+.\w]+)\s*,\s*[\[{])|\Z)')
+_JSON = re.compile(
+    rb'(?:\xef\xbb\xbf|\s|\x1e)*(?:\{|\[\s*(?:[\[{\]"]|\Z|(?:null|true|false|NaN|[-+.\w]+)\s*,\s*[\[{])|\Z)'
+)
 _COLUMNS = re.compile(rb'\{\s*(?:"[^"\\]{0,100}"\s*:\s*\{\s*"0"\s*:|"0"\s*:\s*\{|"(?:columns|index)"\s*:\s*\[)')
 """How the JSON of pandas begins, where it is not written as records."""
 _NO_LOGS = (
@@ -174,7 +176,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _utf(beginning: bytes) -> str | None:
-    """The encoding if it is UTF-16 or UTF-32. Without a mark, UTF-16 of letters shows in every other byte being zero."""
+    """The encoding if it is UTF-16 or UTF-32; without a mark, UTF-16 has a zero for every other byte of JSON."""
     if found := next((name for mark, name in _UTF if beginning.startswith(mark)), None):
         return found
     even, odd = beginning[:64:2], beginning[1:64:2]
@@ -189,7 +191,8 @@ def _no_log(beginning: bytes) -> str | None:
     """What the file is if it can hold no chats."""
     if found := next((what for pattern, what in _NO_LOGS if pattern.match(beginning)), None):
         return found
-    return "binary data" if b"\0" in beginning and not _JSON.match(beginning) else None
+    is_text = b"\0" not in beginning or (_JSON.match(beginning) and b"\0" not in beginning[:4])
+    return None if is_text else "binary data"
 
 
 def _cut_off(error: Exception) -> str:
@@ -223,7 +226,7 @@ class _Text(io.RawIOBase):
     def read(self, waiting: int = 0) -> bytes:
         """A piece; the larger the longer a value is that waits for it, so that what waits is looked through seldom."""
         pieces = [self._head]
-        size = min(waiting, _PATIENT) - len(self._head) if waiting > CHUNK else 0
+        size = min(waiting // 8, _PATIENT) - len(self._head)
         self._head = b""
         try:
             while (size > 0 or not any(pieces)) and (piece := self._log.read1(CHUNK)):
@@ -270,7 +273,7 @@ class _Recoded(io.RawIOBase):
             if not self._ready:
                 self._decoder.decode(b"", final=True)
         except UnicodeError as error:
-            raise OSError(f"no text in {error.encoding.upper()}" if isinstance(error, UnicodeDecodeError) else str(error)) from None
+            raise OSError(f"not {getattr(error, 'encoding', 'Unicode').upper()} text") from None
         piece, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)

@@ -54,26 +54,31 @@ def read_conversations(
     *,
     format: str | None = None,
     unanswered: bool = False,
+    limit: int | None = None,
     on_error: Callable[[InputError], None] | None = None,
     notes: Counter[str] | None = None,
 ) -> LoggedConversations:
     """The conversations in files, folders and stdin (`-`), gzipped or not; what a file is shows in its content.
 
     `format` reads every row as of that format, whatever it looks like. A chat in which no assistant speaks is a bad row
-    unless `unanswered` ones are of use. A path that cannot be read raises InputError
-    here, before anything is read. A bad row raises InputError when it is reached or, with `on_error`, is handed to it
+    unless `unanswered` ones are of use. With a `limit`, no more than so many are read, and older snapshots of a chat
+    are known by what stands near the beginning of the files. A path that cannot be read raises InputError here, before
+    anything is read. A bad row raises InputError when it is reached or, with `on_error`, is handed to it
     and skipped. What is left out without being an error is counted in `notes`, under its words. A row without an id
     gets one made from its messages. Conversations that are logged call by call come last, when all calls are known.
     """
     forced = get_log_format(format) if format else None
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     files = log_files(paths)
-    read = _read(paths, files, forced, on_error or _raise, Counter() if notes is None else notes, unanswered)
+    notes = Counter() if notes is None else notes
+    read = _read(paths, files, forced, on_error or _raise, notes, unanswered=unanswered, limit=limit)
     return LoggedConversations(files, read)
 
 
-def count_conversations(paths: Iterable[str | Path], *, format: str | None = None) -> int | None:
-    """How many rows `read_conversations` will come to, bad ones included.
+def count_conversations(
+    paths: Iterable[str | Path], *, format: str | None = None, limit: int | None = None
+) -> int | None:
+    """How many rows `read_conversations` will come to, bad ones included; they are counted up to the `limit`.
 
     None where counting would use them up, and where rows are no conversations but calls or messages of them.
     """
@@ -93,6 +98,8 @@ def count_conversations(paths: Iterable[str | Path], *, format: str | None = Non
             if number == 0 and not _is_chat(row, forced):
                 return None
             total += 1
+            if total == limit:
+                return total
     return total
 
 
@@ -102,9 +109,12 @@ def _read(
     forced: LogFormat | None,
     report: Report,
     notes: Counter[str],
+    *,
     unanswered: bool,
+    limit: int | None,
 ) -> Generator[Conversation, None, None]:
-    ids = _Ids(longest_snapshots(files, forced))
+    ids = _Ids(longest_snapshots(files, forced, limit=limit))
+    count = 0
     for where, conversation in _found(paths, files, forced, report, notes):
         try:
             _check_length(conversation)
@@ -123,6 +133,9 @@ def _read(
             if thoughts := sum(bool(message.reasoning) for message in conversation.messages):
                 notes[REASONED] += thoughts
             yield conversation
+            count += 1
+            if count == limit:
+                return
 
 
 def _found(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,27 @@ from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.types import Conversation
 
 SNAPSHOTS = "older snapshots of chats that are there again, left out"
+LOOKED_AT = 10_000
 _IDS = ("id", "conversation_id", "conversationId", "chat_id", "session_id", "thread_id", "uuid")
 
 
-def longest_snapshots(files: Iterable[str], forced: LogFormat | None) -> dict[int, int]:
+def longest_snapshots(files: Iterable[str], forced: LogFormat | None, *, limit: int | None) -> dict[int, int]:
     """How many messages the longest has, by the `identity` of each chat that is there more than once.
 
-    Empty for files that can be read only once. Takes a tenth of the time that reading the chats takes.
+    Empty for files that can be read only once. Where no more than `limit` chats are wanted, those near the beginning
+    are looked at, `LOOKED_AT` at least. Takes a tenth of the time that reading the chats takes.
     """
     files = [file for file in files if not is_sqlite(file)]
     if not all(Path(file).is_file() for file in files):
         return {}
-    seen: Counter[int] = Counter(name for _, row in _chats(files, forced) if (name := _name(row)) is not None)
+    most = None if limit is None else max(limit, LOOKED_AT)
+    rows = islice(_chats(files, forced), most)
+    seen: Counter[int] = Counter(name for _, row in rows if (name := _name(row)) is not None)
     repeated = {name for name, times in seen.items() if times > 1}
     seen.clear()
     times: Counter[int] = Counter()
     longest: dict[int, int] = {}
-    for found, row in _chats(files, forced) if repeated else ():
+    for found, row in islice(_chats(files, forced), most) if repeated else ():
         if _name(row) not in repeated:
             continue
         try:

@@ -44,20 +44,18 @@ def _files_of(path: str) -> list[str]:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    files = sorted(
-        file for file in folder.rglob("*") if file.is_file() and is_log_name(file.relative_to(folder))
-    )
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and is_log_name(file.relative_to(folder)))
     datasets = {file.parent for file in files if file.suffix == ".arrow"}
-    return [file for file in files if file.name not in _BESIDE_ARROW or not any(_is_beside(file, each) for each in datasets)]
+    return [file for file in files if file.name not in _BESIDE_ARROW or not _tells_about(file, datasets)]
 
 
-def _is_beside(file: Path, dataset: Path) -> bool:
-    """Whether the file tells about the data set: it lies beside it, or beside the folders of its splits."""
-    return file.parent in (dataset, dataset.parent)
+def _tells_about(file: Path, datasets: Iterable[Path]) -> bool:
+    """Whether the file lies beside the rows of a data set, or beside the folders of its splits."""
+    return any(file.parent in (dataset, dataset.parent) for dataset in datasets)
 
 
 def is_log_name(path: PurePath) -> bool:
-    """Whether a file in a folder or archive may be a log, by its name: not if it is hidden, unfinished or SQLite's own."""
+    """Whether a file of a folder or archive may be a log: not if it is hidden, unfinished or one that SQLite keeps."""
     return (
         path.suffix != PARTIAL
         and not _BESIDE_SQLITE.search(path.name)

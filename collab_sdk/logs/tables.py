@@ -48,7 +48,7 @@ def csv_dialect(beginning: bytes, *, is_all: bool) -> Dialect | None:
     lines = beginning.decode("utf-8-sig", "surrogateescape").splitlines(keepends=True)
     found = None
     best: tuple[float, ...] = ()
-    for quote, escape, delimiter in product('"\'', (None, "\\"), ",\t;|"):
+    for quote, escape, delimiter in product("\"'", (None, "\\"), ",\t;|"):
         header, *rows = _first_records(lines, delimiter, quote, escape, is_all=is_all) or [[]]
         if not rows or not _are_headings(header):
             continue
@@ -104,7 +104,7 @@ def parquet_rows(file: BinaryIO) -> Iterator[Value]:
 
 
 def arrow_rows(file: BinaryIO, *, is_stream: bool) -> Iterator[Value]:
-    """The rows of an Arrow file, as `datasets.save_to_disk` writes them too. Raises InputError where pyarrow is missing."""
+    """The rows of an Arrow file, such as `datasets` writes. Raises InputError where pyarrow is missing."""
     pyarrow = _pyarrow("an Arrow file, such as those of datasets.save_to_disk")
     import pyarrow.ipc as ipc
 

@@ -106,9 +106,10 @@ def test_formats_are_tried_by_priority_and_foreign_ones_last_unless_they_say_oth
     install(ENTRY_POINTS)
     names = [format.name for format in log_formats()]
     assert names == [
-        "eager", "preferences", "litellm", "ranked", "helicone", "call-rows", "openai", "sharegpt", "chatgpt", "gemini",
+        "eager", "preferences", "claude", "litellm", "ranked", "open-webui", "claude-code", "helicone", "librechat",
+        "codex", "lm-studio", "call-rows", "sillytavern", "openai", "sharegpt", "deepseek", "chatgpt", "gemini",
         "lmsys", "wildchat", "taskmaster", "dialogues", "oasst", "langsmith", "langfuse", "bedrock", "openai-batch",
-        "otel", "call-pairs", "message-rows", "transcripts", "instructions", "calls",
+        "mlflow", "otel", "call-pairs", "message-rows", "transcripts", "instructions", "calls",
         "faq",
     ]  # fmt: skip
     assert sorted(names) == log_format_names()

@@ -66,6 +66,39 @@ SAMPLES = {
         "id": "x", "current_node": "a",
         "mapping": leaf("u", None, "user", "hi") | leaf("a", "u", "assistant", "a") | leaf("b", "u", "assistant", "b"),
     }],
+    "claude": [{"uuid": "x", "chat_messages": [
+        {"sender": "human", "text": "hi", "content": []}, {"sender": "assistant", "text": "a", "content": []},
+    ]}],
+    "claude-code": [
+        {"type": "user", "sessionId": "x", "uuid": "1", "parentUuid": None, "message": USER},
+        {"type": "assistant", "sessionId": "x", "uuid": "2", "parentUuid": "1", "message": REPLY},
+    ],
+    "codex": [
+        {"type": "session_meta", "payload": {"id": "x"}},
+        {"type": "response_item", "payload": {"type": "message", **USER}},
+        {"type": "response_item", "payload": {"type": "message", **REPLY}},
+    ],
+    "open-webui": [{"id": "x", "title": "t", "chat": {"history": {"currentId": "a", "messages": {
+        "u": {"parentId": None, **USER}, "a": {"parentId": "u", **REPLY}, "b": {"parentId": "u", **OTHER},
+    }}}}],
+    "deepseek": [{"id": "x", "mapping": {
+        "1": {"parent": None, "message": {"fragments": [{"type": "REQUEST", "content": "hi"}]}},
+        "3": {"parent": "1", "message": {"fragments": [{"type": "RESPONSE", "content": "b"}]}},
+        "2": {"parent": "1", "message": {"fragments": [{"type": "RESPONSE", "content": "a"}]}},
+    }}],
+    "lm-studio": [{"name": "t", "messages": [
+        {"versions": [{"type": "singleStep", **USER}], "currentlySelected": 0},
+        {"versions": [{"type": "singleStep", **REPLY}, {"type": "singleStep", **OTHER}], "currentlySelected": 0},
+    ]}],
+    "sillytavern": [
+        {"user_name": "You", "character_name": "C", "chat_metadata": {}},
+        {"name": "You", "is_user": True, "mes": "hi"},
+        {"name": "C", "is_user": False, "mes": "a", "swipes": ["a", "b"], "swipe_id": 0},
+    ],
+    "librechat": [{"conversationId": "x", "messages": [
+        {"messageId": "u", "isCreatedByUser": True, "text": "hi"},
+        {"messageId": "a", "isCreatedByUser": False, "text": "a"},
+    ]}],
     "lmsys": [{"conversation_id": "x", "model": "m", "conversation": [USER, REPLY]}],
     "wildchat": [{"conversation_hash": "h", "model": "m", "conversation": [USER, REPLY]}],
     "taskmaster": [{"conversation_id": "x", "utterances": [
@@ -81,6 +114,13 @@ SAMPLES = {
         {"custom_id": "1", "body": {"messages": [USER]}},
         {"custom_id": "1", "response": {"body": {"choices": [{"message": REPLY}, {"message": OTHER}]}}},
     ],
+    "mlflow": [{"info": {"trace_metadata": {"mlflow.trace.session": "s"}}, "data": {"spans": [{
+        "trace_id": "t", "span_id": "s", "attributes": {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.spanInputs": json.dumps({"messages": STEPS[:-1], "tools": [TOOL]}),
+            "mlflow.spanOutputs": json.dumps({"choices": [{"message": STEPS[-1]}]}),
+        },
+    }]}}],
     "otel": [{"context": {"trace_id": "t", "span_id": "s"}, "attributes": {
         "gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}],
         "gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "text", "content": "a"}]}],

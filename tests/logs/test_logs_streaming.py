@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs import read_conversations
-from collab_sdk.logs.json_array import BrokenArrayError, array_items
+from collab_sdk.logs import read_conversations, read_rows
+from collab_sdk.logs.json_values import LARGEST, JsonValues
 from collab_sdk.logs.reader import LONGEST
 
 
@@ -57,27 +57,165 @@ values = st.recursive(
 )
 
 
-@given(
-    items=st.lists(st.dictionaries(st.text(max_size=5), values, max_size=4), max_size=6),
-    size=st.integers(1, 40),
-    indent=st.none() | st.integers(0, 2),
-    ascii=st.booleans(),
+rows = st.dictionaries(st.sampled_from(["id", "x", "text"]), values, max_size=3)
+chats_of_messages = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": st.text(max_size=9)}), min_size=1
 )
-def test_items_come_out_as_they_went_in_however_the_file_is_cut_into_chunks(items, size, indent, ascii):
-    text = json.dumps(items, indent=indent, ensure_ascii=ascii).encode("utf-8", "surrogatepass")
-    found = [json.loads(item.decode("utf-8", "surrogatepass")) for item in array_items(in_pieces(text, size))]
-    assert found == items
+blank = st.sampled_from(["", " ", "\n", "\r\n", ",", ",\n", "\n\n", "\x1e"])
 
 
-@given(items=st.lists(st.dictionaries(st.text(max_size=5), values, max_size=4), min_size=1, max_size=4), data=st.data())
+@st.composite
+def laid_out(draw):
+    """A text of values laid in any way, and the rows in it."""
+    text, found = "", []
+    for _ in range(draw(st.integers(0, 5))):
+        kind = draw(st.sampled_from(["row", "rows", "messages", "lists of messages"]))
+        if kind == "row":
+            value = draw(rows)
+            found.append(value)
+        elif kind == "messages":
+            value = draw(chats_of_messages)
+            found.append(value)
+        else:
+            value = draw(st.lists(rows if kind == "rows" else chats_of_messages, max_size=4))
+            found += value
+        indent, ascii = draw(st.none() | st.integers(0, 2)), draw(st.booleans())
+        text += json.dumps(value, indent=indent, ensure_ascii=ascii) + draw(blank)
+    return text.encode("utf-8", "surrogatepass"), found
+
+
+def found_in(text: bytes, size: int) -> list:
+    values = list(JsonValues(in_pieces(text, size)))
+    assert not any(value.problem for value in values)
+    return [json.loads(value.text.decode("utf-8", "surrogatepass")) for value in values]
+
+
+@given(laid=laid_out(), size=st.integers(1, 40), marked=st.booleans())
+def test_rows_come_out_as_they_went_in_however_they_are_laid_and_cut_into_chunks(laid, size, marked):
+    text, expected = laid
+    assert found_in(codecs.BOM_UTF8 * marked + text, size) == expected
+
+
+@given(items=st.lists(rows, min_size=1, max_size=4), data=st.data())
 def test_of_an_array_cut_anywhere_the_whole_items_come_out(items, data):
     text = json.dumps(items).encode()
     cut = data.draw(st.integers(1, len(text) - 1))
-    found = []
-    with pytest.raises(BrokenArrayError):
-        found.extend(json.loads(item) for item in array_items(in_pieces(text[:cut], 7)))
-    assert found == items[: len(found)]
-    assert len(json.dumps(items[: len(found) + 1])) - 1 > cut or len(found) == len(items)
+    *whole, broken = JsonValues(in_pieces(text[:cut], 7))
+    assert [json.loads(value.text) for value in whole] == items[: len(whole)]
+    assert broken.problem.startswith("the array breaks off")
+    assert len(json.dumps(items[: len(whole) + 1])) - 1 > cut or len(whole) == len(items)
+
+
+@given(
+    before=st.lists(st.text(max_size=9), max_size=3),
+    after=st.lists(st.text(max_size=9), min_size=1, max_size=3),
+    cut=st.integers(1, 60),
+    size=st.integers(1, 99),
+)
+def test_a_line_that_is_cut_off_costs_none_of_those_around_it(before, after, cut, size):
+    broken = json.dumps(chat("broken"))[:cut]
+    lines = [*(json.dumps(chat(text)) for text in before), broken, *(json.dumps(chat(text)) for text in after)]
+    values = list(JsonValues(in_pieces("\n".join(lines).encode(), size)))
+    read = [value.text for value in values if value.text.endswith(b"}") and value.text in "\n".join(lines).encode()]
+    assert [json.loads(text)["messages"][0]["content"] for text in read] == [*before, *after]
+
+
+ONE, TWO, THREE = chat("one"), chat("two"), chat("three")
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (f"{json.dumps([ONE])}\n{json.dumps([TWO, THREE])}\n", [", item 1", ":2, item 1", ":2, item 2"]),
+        (f"{json.dumps([ONE])}{json.dumps([TWO, THREE])}", [", item 1", ":1, item 1", ":1, item 2"]),
+        (json.dumps([[ONE, TWO], [THREE]]), [", item 1", ", item 2", ", item 3"]),
+        ("".join(json.dumps(row, indent=2) + "\n" for row in (ONE, TWO, THREE)), [":1", ":13", ":25"]),
+        (json.dumps(ONE) + json.dumps(TWO) + " " + json.dumps(THREE), [":1", ":1", ":1"]),
+        (json.dumps(ONE) + "\n" + json.dumps([TWO, THREE], indent=0), [":1", ":2, item 1", ":2, item 2"]),
+        ("\x1e" + "\n\x1e".join(map(json.dumps, (ONE, TWO, THREE))), [":1", ":2", ":3"]),
+        ("\n".join(json.dumps(row["messages"]) for row in (ONE, TWO, THREE)), [":1", ":2", ":3"]),
+    ],
+    ids=["arrays", "joined arrays", "nested", "indented", "on one line", "mixed", "sequence", "messages"],
+)
+def test_all_that_is_in_a_file_is_read_with_its_place(log, text, places):
+    path = log(text.encode())
+    assert read(path) == (["one", "two", "three"], [])
+    assert [place.removeprefix(str(path)) for place, _ in read_rows(str(path), pytest.fail)] == places
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("key", ["conversations", "data", "runs", "sessions"])
+def test_a_large_object_around_rows_is_read_with_flat_memory(log, key, indent):
+    many = [chat("x" * 5000, id=str(n)) for n in range(3000)]
+    page = {"object": "list", "of": {"keys": ["a"]}, key: many, "next": None}
+    path = log((json.dumps(page, indent=indent) + json.dumps({key: [chat("last")]})).encode())
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_conversations([path])) == 3001
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < path.stat().st_size / 2
+
+
+def test_telemetry_in_a_large_object_is_read_in_its_wrapper(log):
+    items = [{"resource": {"n": n}, "scopeSpans": [{"spans": [{"name": "x" * 5000}]}]} for n in range(3000)]
+    path = log(json.dumps({"resourceSpans": items}).encode())
+    found = [json.loads(text) for _, text in read_rows(str(path), pytest.fail)]
+    assert found == [{"resourceSpans": [item]} for item in items]
+
+
+def test_junk_between_values_is_named_with_its_place_and_the_rest_is_read(log):
+    one, two, three = map(json.dumps, (ONE, TWO, THREE))
+    found, errors = read(log(f"{one} oops {two}\n}}\nand\n[{three}]".encode()))
+    assert found == ["one", "two", "three"]
+    assert [where for where, _ in errors] == ["chats.json:1", "chats.json:2", "chats.json:3"]
+
+
+@pytest.mark.parametrize(
+    "beginning", ['{"messages": ["', '{"messages": [', '{"a": 1,', '[{"messages": "x\\', '{"a": "b"c"}']
+)
+def test_behind_a_value_without_an_end_the_next_lines_are_read(log, beginning):
+    text = "\n".join([beginning, *map(json.dumps, (ONE, TWO, THREE))])
+    found, errors = read(log(text.encode()))
+    assert found == ["one", "two", "three"]
+    assert errors
+
+
+def test_what_python_writes_for_no_number_is_nothing(log):
+    text = json.dumps({**ONE, "score": float("nan"), "id": float("inf")}).replace("Infinity", "-Infinity")
+    [conversation] = read_conversations([log(text.encode())])
+    assert conversation.messages[0].content == "one"
+    assert conversation.id.startswith("chat-")
+    found, errors = read(log(json.dumps(chat(float("nan"))).encode()))
+    assert found == []
+    assert len(errors) == 1
+
+
+def test_a_row_that_is_too_large_is_skipped_in_pieces(log):
+    long = json.dumps(chat("x" * (LARGEST + 10)))
+    deep = '{"messages": ' + "[" * 1_000_000
+    whole = f"{json.dumps(ONE)}\n{long}\n{json.dumps(TWO)}\n{deep}\n{json.dumps(THREE)}\n"
+    path = log(whole.encode())
+    tracemalloc.start()
+    try:
+        found, errors = read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == ["one", "two", "three"]
+    assert errors == [
+        ("chats.json:2", "a row of more than 64 MiB, left out"),
+        ("chats.json:4", "JSON nested too deeply"),
+    ]
+    assert peak < 4 * LARGEST
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "table"])
+def test_what_pandas_writes_is_read_row_by_row(log, orient):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame([{"id": "a", **ONE}, {"id": "b", **TWO}])
+    assert read(log(table.to_json(orient=orient).encode())) == (["one", "two"], [])
 
 
 def test_an_array_on_one_line_is_read_with_flat_memory(log):
@@ -119,8 +257,8 @@ def test_one_bad_item_does_not_cost_the_others(log):
     text = '[{"messages": NaN}, ' + json.dumps(chat("one")) + ', null, "x", {"a" 1} , ' + json.dumps(chat("two")) + "]"
     found, errors = read(log(text.encode()))
     assert found == ["one", "two"]
-    assert [where for where, _ in errors] == [f"chats.json, item {n}" for n in (1, 3, 4)]
-    assert errors[0][1] == "not JSON: NaN is not a JSON number"
+    assert [where for where, _ in errors] == [f"chats.json, item {n}" for n in (1, 3, 4, 5)]
+    assert errors[0][1] == "the messages must be a list, not null"
 
 
 def test_an_array_may_begin_with_a_byte_order_mark_and_blank_lines(log):
@@ -128,11 +266,17 @@ def test_an_array_may_begin_with_a_byte_order_mark_and_blank_lines(log):
     assert read(path) == (["one"], [])
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_utf_16_is_named_with_the_way_out(log, encoding):
-    mark = "" if encoding == "utf-16" else "\ufeff"
-    path = log((mark + json.dumps(chat())).encode(encoding))
-    assert read(path) == ([], [("chats.json", "UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_utf_16_is_read_with_a_mark_and_without(log, encoding, mark):
+    text = json.dumps(chat("eins ✓")) + "\r\n" + json.dumps(chat("zwei"), ensure_ascii=False)
+    assert read(log((mark + text).encode(encoding))) == (["eins ✓", "zwei"], [])
+
+
+def test_utf_16_that_breaks_off_is_an_error_behind_what_is_whole(log):
+    found, errors = read(log((json.dumps(ONE) + "\n" + json.dumps(TWO)).encode("utf-16")[:-3]))
+    assert found == ["one"]
+    assert errors == [("chats.json:2", "cannot be read from here on: not UTF-16-LE text")]
 
 
 def test_latin_1_in_an_array_costs_only_its_item(log):

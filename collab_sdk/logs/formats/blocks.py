@@ -54,7 +54,13 @@ _REASONING = (
     "summary_text",
     "reasoning_content",
     "thought",
+    "think",
 )
+_THOUGHTS = (
+    *("thinking", "think", "reasoning", "text", "content", "summary", "value"),
+    *("reasoningText", "reasoningContent"),
+)
+"""Where blocks of reasoning have it."""
 _CALLS = (
     *("tool_use", "tool_call", "function_call", "tool_invocation", "dynamic_tool"),
     *("server_tool_use", "mcp_tool_use", "custom_tool_call", "local_shell_call", "server_tool_call"),
@@ -64,11 +70,13 @@ _HOSTED = ("web_search_call", "file_search_call", "code_interpreter_call", "imag
 """Calls of tools that the provider runs itself; the result is in the call, or is not logged."""
 _CALL_ROLES = ("function_call", "tool_call", "tool_calls")
 """Speakers whose text is a call, as JSON."""
+_OUTPUTS = ("_call_output", "_search_output")
 _RESULTS = ("tool_result", "tool_response", "function_response", "tool_call_response", "server_tool_call_response")
 _DONE = ("output-available", "result", "output-error")
 """States of the AI SDK's calls that have a result, be it empty."""
 _HARMLESS = (
     "step_start",
+    "agent_update",
     "mcp_list_tools",
     "cache_point",
     "cache_control",
@@ -97,6 +105,8 @@ _BARE = {
     "cachePoint": "cache_point",
 }
 """What a block without a type holds, by its only key: Gemini's and Bedrock's spelling."""
+_WITHIN = ("toolInvocation", "tool_call", *_BARE)
+"""Where a block that is a call has it, if not in its own fields."""
 _KIND = re.compile(r"[a-z0-9_.]{1,40}")
 _MARK = re.compile("\u3010[^\u3010\u3011]{1,200}\u3011")
 """What a provider puts into a text for a citation."""
@@ -311,7 +321,7 @@ class _Blocks:
             self.texts.append(to_json(block.get("json", block.get("value"))))
         elif kind in _CALLS or (kind.startswith("tool_") and "state" in block) or _is_provider_call(kind):
             self._call(block, kind)
-        elif kind in _RESULTS or kind.endswith(("_tool_result", "_call_output")):
+        elif kind in _RESULTS or kind.endswith(("_tool_result", *_OUTPUTS)):
             self._result(block)
         elif kind in _HARMLESS:
             pass
@@ -348,7 +358,9 @@ class _Blocks:
         self.texts.append(f"[{medium}]")
 
     def _call(self, block: Mapping[str, Any], kind: str) -> None:
-        inner = next((block[key] for key in ("toolInvocation", *_BARE) if isinstance(block.get(key), Mapping)), block)
+        inner = next((block[key] for key in _WITHIN if isinstance(block.get(key), Mapping)), block)
+        if isinstance(inner.get("function"), Mapping):
+            inner = {**inner, **inner["function"]}
         name = _first(inner, "name", "toolName", "tool_name")
         if name is None:
             name = kind.removeprefix("tool_") if kind.startswith("tool_") and "state" in block else kind
@@ -581,7 +593,7 @@ def _is_block(value: Any) -> bool:
 
 
 def _is_result(value: Any) -> bool:
-    return isinstance(value, Mapping) and (_kind(value) in _RESULTS or _kind(value).endswith("_call_output"))
+    return isinstance(value, Mapping) and (_kind(value) in _RESULTS or _is_output(value))
 
 
 def _is_item(value: Any) -> bool:
@@ -597,7 +609,7 @@ def _is_item(value: Any) -> bool:
 
 
 def _is_output(value: Mapping[str, Any]) -> bool:
-    return _kind(value).endswith("_call_output")
+    return _kind(value).endswith(_OUTPUTS)
 
 
 def _is_provider_call(kind: str) -> bool:
@@ -620,7 +632,7 @@ def _medium(block: Mapping[str, Any], kind: str) -> str | None:
 
 
 def _thoughts(block: Mapping[str, Any]) -> list[str]:
-    found = _first(block, "thinking", "reasoning", "text", "content", "summary", "reasoningText", "reasoningContent")
+    found = _first(block, *_THOUGHTS)
     if isinstance(found, str):
         return [found]
     if isinstance(found, list):

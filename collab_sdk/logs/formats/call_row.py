@@ -1,6 +1,7 @@
 """What formats share that log calls of a model, each with the history so far, and no conversations."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.blocks import plain, read_messages, tools_of
+from collab_sdk.logs.formats.chat_value import CHAT_IDS, written_value
 from collab_sdk.logs.formats.conversation_row import LAST, Row
 from collab_sdk.logs.store import LoggedCall
 
@@ -17,20 +19,10 @@ _PARAMETERS = (
     *("temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed", "stop"),
     *("presence_penalty", "frequency_penalty"),
 )
-_THREADS = (
-    *("conversation_id", "thread_id", "chat_id", "session_id", "dialogue_id", "dialog_id"),
-    *(
-        "conv_id",
-        "convo_id",
-        "chat_session_id",
-        "helicone_session_id",
-        "litellm_session_id",
-        "conversation",
-        "session",
-        "thread",
-    ),
-)
+_THREADS = (*CHAT_IDS, "chat_session_id", "convo_id", "helicone_session_id", "litellm_session_id")
 """What apps call the conversation that a call is part of, in the spelling of `plain`."""
+_PYTHON = re.compile(r"[\s\[]*\{\s*'(?:role|content|messages|choices|id|type|lc|input|output|model|text|parts)'\s*:")
+"""How messages and bodies begin that pandas wrote into a cell as Python shows them."""
 _RATINGS = (
     *("rating", "user_rating", "user_score", "user_feedback", "feedback", "feedback_rating", "thumbs", "thumbs_up"),
     *("satisfaction", "user_satisfaction", "csat", "helpful", "stars", "score"),
@@ -48,6 +40,11 @@ class CallEntry:
     """What its log groups calls under that one request caused; one of them may name the chat of all."""
     is_summary: bool = False
     """What the trace as a whole was asked and answered: it counts where no call in it is logged with a reply."""
+    is_piece: bool = False
+    """Other rows of the run id may have more of it. Where one has both messages and replies, these are the call's; else
+    the messages of all are, in the order of their times."""
+    problem: str | None = None
+    """Why a summary cannot be read, which is told where it counts."""
     id_may_be_its_own: bool = False
     """The logger makes an id for a call whose app names none. One that no other call has then says nothing, if
     another call gave the reply that its history goes on from."""
@@ -57,7 +54,8 @@ class CallEntry:
 class CallFormat:
     """A log of calls. `read` gives the call, None where something else is logged, and raises InputError.
 
-    A call may come in two halves, without replies and as an answer, in two rows of one run id. `name`, `known_by`
+    A call may come in two halves, without replies and as an answer, in two rows of one run id; or in any number of
+    pieces. `name`, `known_by`
     and `priority` are those of a `ConversationFormat`.
     """
 
@@ -101,10 +99,10 @@ def tool_list(value: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 def unpacked(value: Any) -> Any:
-    """The value of JSON text; other text, and anything else, as it is."""
+    """The value of JSON text, or of messages and bodies as Python shows them; other text, and all else, as it is."""
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         try:
-            return parse_json(value)
+            return written_value(value) if _PYTHON.match(value) else parse_json(value)
         except InputError:
             return value
     return value

@@ -1,43 +1,44 @@
 """The export of ChatGPT, `{"mapping": {node: {"message", "parent"}}, "current_node"}`: a tree for each conversation.
 
-The way from `current_node` up the parents is the conversation. An assistant message beside that way, under the same
-parent, is an alternative. Messages that were edited, and what followed them, are left out.
+The way from `current_node` up the parents is the conversation. Another answer beside that way, with its calls and
+results, is an alternative. Messages that were edited, and what followed them, are left out.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.chatgpt_message import chatgpt_message
-from collab_sdk.logs.formats.conversation_row import (
-    ConversationFormat,
-    Row,
-    text_fields,
-    to_conversation,
-    with_alternatives,
-)
-from collab_sdk.messages import Message
+from collab_sdk.logs.formats.call_row import mapping
+from collab_sdk.logs.formats.chatgpt_message import chatgpt_messages
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, text_fields
+from collab_sdk.logs.formats.trees import read_tree
 from collab_sdk.types import Conversation
 
 Nodes = Mapping[str, Mapping[str, Any]]
+_BESIDE = ("current_node", "conversation_id", "moderation_results", "create_time")
+_LOOKED_AT = 3
 
 
 def _matches(row: Row) -> bool:
-    return "mapping" in row
+    nodes = row.get("mapping")
+    if not isinstance(nodes, Mapping):
+        return False
+    return any(key in row for key in _BESIDE) or any(
+        isinstance(node, Mapping) and "message" in node for node in islice(nodes.values(), _LOOKED_AT)
+    )
 
 
 def _read(row: Row) -> Conversation:
     nodes = _nodes(row.get("mapping"))
-    messages = {name: message for name, node in nodes.items() if (message := _message(name, node))}
-    path = [name for name in reversed(_way_up(_last_node(row, nodes), nodes)) if name in messages]
-    conversation = to_conversation(
-        {"id": row.get("conversation_id") or row.get("id"), "metadata": _metadata(row, path, nodes)},
-        tuple(messages[name] for name in path),
-    )
-    under = _replies_under(messages, nodes)
-    others = {at: under[parent] for at, parent in enumerate(path[:-1], start=1) if len(under[parent]) > 1}
-    return with_alternatives(conversation, others)
+    children = {child: name for name, node in nodes.items() for child in _children(node)}
+    parents = {name: node["parent"] if "parent" in node else children.get(name) for name, node in nodes.items()}
+    tree = read_tree(parents, lambda name: chatgpt_messages(nodes[name].get("message")), row.get("current_node"))
+    said = [mapping(nodes[name].get("message")) for name in tree.path]
+    untrained = [name for name, message in zip(tree.path, said, strict=True) if message.get("weight") == 0]
+    times = [message["create_time"] for message in said if message.get("create_time")]
+    about = {"id": row.get("conversation_id") or row.get("id"), "metadata": _metadata(row, said)}
+    return tree.conversation(about | {"ended": times[-1] if times else row.get("update_time")}, untrained=untrained)
 
 
 def _nodes(value: Any) -> Nodes:
@@ -46,64 +47,17 @@ def _nodes(value: Any) -> Nodes:
     return value
 
 
-def _message(name: str, node: Mapping[str, Any]) -> Message | None:
-    try:
-        return chatgpt_message(node.get("message"))
-    except InputError as error:
-        raise InputError(f"node {name}: {error.problem}") from None
+def _children(node: Mapping[str, Any]) -> Iterator[str]:
+    found = node.get("children")
+    return (child for child in (found if isinstance(found, list) else ()) if isinstance(child, str))
 
 
-def _last_node(row: Row, nodes: Nodes) -> str:
-    """Where the conversation ended, or the last leaf if the export does not say."""
-    last = row.get("current_node")
-    if isinstance(last, str):
-        if last not in nodes:
-            raise InputError(f"current_node {last} is not in the mapping")
-        return last
-    parents = {node.get("parent") for node in nodes.values() if isinstance(node.get("parent"), str)}
-    leaves = [name for name in nodes if name not in parents]
-    if not leaves:
-        raise InputError("no messages" if not nodes else "the message tree is a cycle")
-    return leaves[-1]
-
-
-def _way_up(name: str, nodes: Nodes) -> list[str]:
-    """The node and its ancestors. Raises InputError for a tree that is none."""
-    way = {name: None}
-    while isinstance(parent := nodes[name].get("parent"), str):
-        if parent in way:
-            raise InputError(f"the message tree has a cycle at node {parent}")
-        if parent not in nodes:
-            raise InputError(f"the parent of node {name} is not in the mapping")
-        way[parent] = None
-        name = parent
-    return list(way)
-
-
-def _replies_under(messages: Mapping[str, Message], nodes: Nodes) -> Mapping[Any, list[list[Message]]]:
-    """The assistant's texts by the message they answer, seeing through nodes that hold none, such as its thoughts."""
-    replies: defaultdict[Any, list[list[Message]]] = defaultdict(list)
-    for name, message in messages.items():
-        if message.role == "assistant" and not message.tool_calls:
-            replies[_message_above(name, messages, nodes)].append([message])
-    return replies
-
-
-def _message_above(name: str, messages: Mapping[str, Message], nodes: Nodes) -> str | None:
-    seen = {name}
-    while isinstance(parent := nodes[name].get("parent"), str) and parent in nodes and parent not in seen:
-        if parent in messages:
-            return parent
-        seen.add(parent)
-        name = parent
-    return None
-
-
-def _metadata(row: Row, path: list[str], nodes: Nodes) -> Mapping[str, Any]:
-    about = [nodes[name]["message"].get("metadata") for name in path]
-    models = [one.get("model_slug") for one in about if isinstance(one, Mapping)]
+def _metadata(row: Row, said: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    models = [mapping(message.get("metadata")).get("model_slug") for message in said]
     known = [model for model in (row.get("default_model_slug"), *models) if isinstance(model, str)]
-    return text_fields(row, "title", "create_time") | ({"model": known[-1]} if known else {})
+    return text_fields(row, "title", "create_time", "gizmo_id") | ({"model": known[-1]} if known else {})
 
 
-CHATGPT = ConversationFormat(name="chatgpt", priority=40, known_by="mapping", matches=_matches, read=_read)
+CHATGPT = ConversationFormat(
+    name="chatgpt", priority=40, known_by="mapping and current_node", matches=_matches, read=_read
+)

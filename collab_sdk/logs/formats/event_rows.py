@@ -16,7 +16,7 @@ from collab_sdk.logs.formats.conversation_row import LAST, Row, reported
 from collab_sdk.logs.notes import noting
 from collab_sdk.types import Conversation
 
-_PLACE = re.compile(r"(:\d+|, (?:item|row|entry) \d+)+$")
+_PLACE = re.compile(r", entry \d+$|(:\d+|, (?:item|row) \d+)+$")
 _EVENTS = "CREATE TABLE events (format TEXT NOT NULL, chat TEXT NOT NULL, place TEXT NOT NULL, row TEXT NOT NULL)"
 _CHATS = "SELECT format, chat, place FROM events GROUP BY format, chat ORDER BY min(rowid)"
 LONGEST_CHAT = 200_000
@@ -27,8 +27,9 @@ LONGEST_CHAT = 200_000
 class EventFormat:
     """A log with one event of a chat in each row.
 
-    `read` gets all rows of a chat, in the order in which they were logged, and raises InputError. `name`, `known_by`
-    and `priority` are those of a `ConversationFormat`.
+    `read` gets all rows of a chat, in the order in which they were logged, and raises InputError; it gives None where
+    they only tell of a chat, and hold no message of it. `name`, `known_by` and `priority` are those of a
+    `ConversationFormat`.
     """
 
     name: str
@@ -36,8 +37,8 @@ class EventFormat:
     priority: int = LAST
     matches: Callable[[Row], bool]
     chat: Callable[[Row], str | None]
-    """The id of the chat that a row belongs to; None for the one chat of its file."""
-    read: Callable[[Sequence[Row]], Conversation]
+    """The id of the chat that a row belongs to; None for the one chat of its file, or of the list that it stands in."""
+    read: Callable[[Sequence[Row]], Conversation | None]
 
 
 class GatheredEvents:

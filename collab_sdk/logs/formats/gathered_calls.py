@@ -4,14 +4,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.files import parse_json, to_json
+from collab_sdk.logs.formats.call_pieces import CallPieces, from_text, to_text
 from collab_sdk.logs.formats.call_row import NO_CALL, CallEntry
 from collab_sdk.logs.store import ConversationStore, LoggedCall
 from collab_sdk.logs.store.reading import ENDED
@@ -19,6 +18,10 @@ from collab_sdk.logs.store.store_rows import to_rows
 from collab_sdk.types import Conversation
 
 UNANSWERED = "calls without a reply, left out"
+NO_MESSAGES = (
+    "calls whose messages were not logged, left out (OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true in the app"
+    " that is traced has OpenTelemetry log them)"
+)
 
 _BATCH = 200
 
@@ -91,6 +94,10 @@ class GatheredCalls:
         notes.execute("BEGIN")
         return notes
 
+    @cached_property
+    def _pieces(self) -> CallPieces:
+        return CallPieces(self._notes)
+
     def add(self, entry: LoggedCall | CallEntry, *, where: str) -> None:
         """Raises InputError for a half of a call whose run id belongs to another one."""
         self._any = True
@@ -98,11 +105,16 @@ class GatheredCalls:
             entry = CallEntry(call=entry)
         call = entry.call
         call = replace(call, replies=tuple(reply for reply in call.replies if reply["role"] == "assistant"))
+        if entry.is_piece:
+            if entry.trace is not None:
+                self._notes.execute(_SEEN, (entry.trace, call.conversation_id, False))
+            self._pieces.add(replace(entry, call=call), where)
+            return
         is_whole = bool(call.messages and call.replies) and not entry.is_answer
         if entry.trace is not None:
             self._notes.execute(_SEEN, (entry.trace, call.conversation_id, is_whole and not entry.is_summary))
         if entry.is_summary or (is_whole and entry.trace is not None and call.conversation_id is None):
-            waiting = (entry.trace, entry.is_summary, _to_text(call))
+            waiting = (entry.trace, entry.is_summary, to_text(call))
             self._notes.execute("INSERT INTO waiting VALUES (?, ?, ?)", waiting)
         elif is_whole and entry.id_may_be_its_own and call.conversation_id is not None:
             self._doubt(call)
@@ -119,12 +131,13 @@ class GatheredCalls:
             if answer is None:
                 notes[UNANSWERED] += 1
             else:
-                self._record(_joined(_call(request), _call(answer)))
+                self._record(_joined(from_text(request), from_text(answer)))
         for run, place in self._notes.execute(_WITHOUT_REQUEST):
             report(InputError(f"a reply to {run!r}, whose request is in none of the files", where=place))
+        self._record_pieces(report, notes)
         self._record_waiting(notes)
         for text, is_its_own in self._notes.execute(_DOUBTFUL):
-            call = _call(text)
+            call = from_text(text)
             named = {"session_id": call.conversation_id, **call.metadata}
             self._record(replace(call, conversation_id=None, metadata=named) if is_its_own else call)
         self._flush()
@@ -133,12 +146,44 @@ class GatheredCalls:
     def close(self) -> None:
         self._open.close()
 
+    def _record_pieces(self, report: Callable[[InputError], None], notes: Counter[str]) -> None:
+        """Calls that were logged in pieces, then what traces without one that is answered were asked and answered."""
+        for entry in self._pieces.calls():
+            if entry.call.messages and entry.call.replies:
+                self._record(self._named(entry, is_answered=True))
+            elif entry.call.messages or entry.call.status != "ok":
+                notes[UNANSWERED] += 1
+            else:
+                notes[NO_MESSAGES] += 1
+        for entry, place, is_within in self._pieces.summaries():
+            if is_within or self._is_answered(entry.trace):
+                notes[NO_CALL] += 1
+            elif entry.problem:
+                report(InputError(entry.problem, where=place))
+            elif entry.call.messages and entry.call.replies:
+                self._record(self._named(entry, is_answered=False))
+            else:
+                notes[UNANSWERED if entry.call.messages else NO_CALL] += 1
+
+    def _named(self, entry: CallEntry, *, is_answered: bool) -> LoggedCall:
+        """The call, in the chat that another one of its trace names if it names none itself."""
+        call = entry.call
+        if entry.trace is not None:
+            self._notes.execute(_SEEN, (entry.trace, call.conversation_id, is_answered))
+            found = self._notes.execute("SELECT conversation FROM traces WHERE trace = ?", (entry.trace,)).fetchone()
+            call = replace(call, conversation_id=call.conversation_id or found[0])
+        return call
+
+    def _is_answered(self, trace: str | None) -> bool:
+        found = self._notes.execute("SELECT answered FROM traces WHERE trace = ?", (trace,)).fetchone()
+        return bool(found and found[0])
+
     def _record_waiting(self, notes: Counter[str]) -> None:
         """Calls whose trace names their chat, and traces of which no call was logged."""
         last = 0
         while row := self._notes.execute(_WAITING, (last,)).fetchone():
             last, trace, is_summary, text = row
-            call = _call(text)
+            call = from_text(text)
             found = self._notes.execute(
                 "SELECT conversation, answered FROM traces WHERE trace = ?", (trace,)
             ).fetchone()
@@ -159,11 +204,11 @@ class GatheredCalls:
         before = next((node.said for node in reversed(rows.history) if node.role == "assistant"), None)
         self._notes.execute(
             "INSERT OR REPLACE INTO doubtful VALUES (?, ?, ?, ?, ?)",
-            (call.run_id, call.conversation_id, rows.replies[0].said, before, _to_text(call)),
+            (call.run_id, call.conversation_id, rows.replies[0].said, before, to_text(call)),
         )
 
     def _keep_half(self, call: LoggedCall, where: str) -> None:
-        text, key = _to_text(call), (call.run_id, bool(call.replies))
+        text, key = to_text(call), (call.run_id, bool(call.replies))
         self._notes.execute("INSERT OR IGNORE INTO halves VALUES (?, ?, ?, ?)", (*key, where, text))
         [kept] = self._notes.execute("SELECT call FROM halves WHERE run = ? AND is_reply = ?", key).fetchone()
         if kept != text:
@@ -189,13 +234,3 @@ def _joined(request: LoggedCall, answer: LoggedCall) -> LoggedCall:
     return replace(
         request, messages=messages, replies=answer.replies, status=answer.status, error=answer.error, **known
     )
-
-
-def _to_text(call: LoggedCall) -> str:
-    return to_json({field.name: getattr(call, field.name) for field in fields(call)})
-
-
-def _call(text: str) -> LoggedCall:
-    values = parse_json(text)
-    whole: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    return LoggedCall(**whole)

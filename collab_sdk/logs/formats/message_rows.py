@@ -10,7 +10,7 @@ from collab_sdk.errors import InputError
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.blocks import ROLES, plain, read_messages
 from collab_sdk.logs.formats.chat_value import CHAT_IDS, chat_of_row, id_of, in_order, written_value
-from collab_sdk.logs.formats.conversation_row import Row, to_conversation, with_alternatives
+from collab_sdk.logs.formats.conversation_row import Row, to_conversation
 from collab_sdk.logs.formats.event_rows import EventFormat
 from collab_sdk.logs.formats.message_tree import Node, read_tree
 from collab_sdk.logs.formats.times import time_of
@@ -62,19 +62,13 @@ def _read(rows: Sequence[Row]) -> Conversation:
         )
     # A row that is exported twice is one; without an id of its own, it may have been said twice.
     rows = list({to_json(row) if _own_id(row) else str(place): row for place, row in enumerate(rows)}.values())
-    last = rows[-1]
-    others: dict[int, Any] = {}
-    if tree := _tree(rows):
-        messages, others, way = read_tree(tree)
-        last = next(row for row in rows if way[-1].id == _own_id(row))
-    else:
-        rows = _ordered(rows)
-        last = rows[-1]
-        messages = read_messages([_message(row) for row in rows])
+    tree = read_tree(nodes) if (nodes := _tree(rows)) else None
+    rows = rows if tree else _ordered(rows)
+    last = next(row for row in rows if tree.path[-1] == _own_id(row)) if tree else rows[-1]
     kept = {key: value for key, value in last.items() if plain(key) in ("model", "model_name", "lang", "language")}
     about = {key: value for key, value in last.items() if time_of({key: value})}
-    conversation = to_conversation({**about, **kept, "id": chat}, messages)
-    return with_alternatives(conversation, others)
+    about |= {**kept, "id": chat}
+    return tree.conversation(about) if tree else to_conversation(about, read_messages(list(map(_message, rows))))
 
 
 def _message(row: Row) -> Mapping[str, Any]:

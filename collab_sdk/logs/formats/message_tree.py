@@ -1,15 +1,13 @@
-"""Messages that name the one that they answer: the way through them that is the chat, and the other replies."""
+"""Messages that name the one that they answer, in rows or in each other: which way through them is the chat."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.blocks import message_of
-from collab_sdk.logs.notes import note
-from collab_sdk.messages import Message
-
-OTHER_WAYS = "messages of the user's on other branches of a chat, left out with what follows them"
+from collab_sdk.logs.formats.trees import Tree
+from collab_sdk.logs.formats.trees import read_tree as read_way
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,35 +19,23 @@ class Node:
     """The better, the lower."""
 
 
-def read_tree(nodes: Sequence[Node]) -> tuple[tuple[Message, ...], dict[int, list[tuple[Message, ...]]], list[Node]]:
-    """The messages of the chat, other responses by the place in which they begin, and the nodes of the chat.
+def read_tree(nodes: Sequence[Node]) -> Tree:
+    """The chat through the messages.
 
     At each fork the way of the best rank is taken, or the one with the latest message where nothing is ranked. Raises
     InputError for a circle, and for several beginnings.
     """
     known = {node.id: node for node in nodes}
+    parents = {node.id: node.parent if node.parent in known else None for node in known.values()}
     children: dict[str | None, list[Node]] = {}
     for node in known.values():
-        children.setdefault(node.parent if node.parent in known else None, []).append(node)
+        children.setdefault(parents[node.id], []).append(node)
     roots = children.get(None, [])
     if len(roots) != 1:
         problem = "they go in a circle" if not roots else f"{len(roots)} of them answer none"
         raise InputError(f"the messages are no chat: {problem}")
-    latest = _latest(nodes, known)
-    way = _way(roots[0], children, latest)
-    messages: list[Message] = []
-    others: dict[int, list[tuple[Message, ...]]] = {}
-    for node in way:
-        read = message_of(node.message)
-        siblings = [each for each in children[node.parent if node.parent in known else None] if each is not node]
-        for sibling in siblings:
-            response = _response(_way(sibling, children, latest))
-            if response and read and read[0].role == "assistant":
-                others.setdefault(len(messages), []).append(response)
-            elif not response:
-                note(OTHER_WAYS)
-        messages += read
-    return tuple(messages), others, way
+    last = _end(roots[0], children, _latest(nodes, known))
+    return read_way(parents, lambda name: message_of(known[name].message), last)
 
 
 def _latest(nodes: Sequence[Node], known: Mapping[str, Node]) -> dict[str, int]:
@@ -63,21 +49,9 @@ def _latest(nodes: Sequence[Node], known: Mapping[str, Node]) -> dict[str, int]:
     return latest
 
 
-def _way(node: Node, children: Mapping[str | None, list[Node]], latest: Mapping[str, int]) -> list[Node]:
-    way = [node]
-    while below := children.get(way[-1].id):
+def _end(node: Node, children: Mapping[str | None, list[Node]], latest: Mapping[str, int]) -> str:
+    """Where the best way down ends."""
+    while below := children.get(node.id):
         ranked = [each for each in below if each.rank is not None]
-        best = min(ranked, key=lambda each: each.rank or 0.0) if ranked else max(below, key=lambda e: latest[e.id])
-        way.append(best)
-    return way
-
-
-def _response(way: Iterable[Node]) -> tuple[Message, ...]:
-    """What the assistant does until the user speaks; nothing where the user begins."""
-    said: list[Message] = []
-    for node in way:
-        for message in message_of(node.message):
-            if message.role == "user":
-                return tuple(said)
-            said.append(message)
-    return tuple(said)
+        node = min(ranked, key=lambda each: each.rank or 0.0) if ranked else max(below, key=lambda e: latest[e.id])
+    return node.id

@@ -4,13 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.conversation_row import (
-    ConversationFormat,
-    Row,
-    text_fields,
-    to_conversation,
-    with_alternatives,
-)
+from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, text_fields
 from collab_sdk.logs.formats.message_tree import Node, read_tree
 from collab_sdk.types import Conversation
 
@@ -21,10 +15,9 @@ def _matches(row: Row) -> bool:
 
 
 def _read(row: Row) -> Conversation:
-    messages, others, way = read_tree(_nodes(row["prompt"]))
-    kept = text_fields(row, "tree_state", "origin") | text_fields(way[0].message, "lang")
-    conversation = to_conversation({"id": row.get("message_tree_id"), "metadata": kept}, messages)
-    return with_alternatives(conversation, others)
+    tree = read_tree(_nodes(row["prompt"]))
+    kept = text_fields(row, "tree_state", "origin") | text_fields(row["prompt"], "lang")
+    return tree.conversation({"id": row.get("message_tree_id"), "metadata": kept})
 
 
 def _nodes(prompt: Mapping[str, Any]) -> list[Node]:

@@ -5,7 +5,7 @@ or JSON text; OpenAI's; LLaMA-Factory's in both of its forms; Orca's; Axolotl's;
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -129,9 +129,15 @@ def side(row: Row, value: Any, history: tuple[Message, ...]) -> tuple[Message, .
     if not said:
         raise InputError("a response is missing")
     own = next((place for place, message in enumerate(said) if message.role == "assistant"), len(said))
-    if any(message.role == "user" for message in said[:own]):  # it repeats the prompt
+    asked, asked_before = _asked(said), _asked(history)
+    greeted = bool(asked_before) and asked[: len(asked_before)] == asked_before
+    if greeted or any(message.role == "user" for message in said[:own]):  # it repeats the prompt
         return _with_system(row, said)
     return (*history, *said)
+
+
+def _asked(messages: Iterable[Message]) -> list[str]:
+    return [message.content for message in messages if message.role == "user"]
 
 
 def _written(text: str) -> Any:

@@ -63,8 +63,9 @@ def summarized(inputs: Any, outputs: Any, **known: Any) -> LoggedCall | None:
     call = logged_call(request, reply, **known)
     if not call.replies:
         return call
-    is_question = not told and not has_history(inputs)  # which says nothing of the chat before it
     shown = (*(message for message in call.messages if message["role"] != "system"), *call.replies[:1])
+    # A question alone says nothing of the chat before it.
+    is_question = not told and not has_history(inputs) and [message["role"] for message in shown[:-1]] == ["user"]
     return replace(call, shown=shown, shown_is_turn=is_question)
 
 

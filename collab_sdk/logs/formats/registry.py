@@ -21,10 +21,10 @@ LogFormat = ConversationFormat | CallFormat | EventFormat
 
 DEEPEST = 4
 """Lists or objects around a row, such as the pages of an API's answers."""
-_WRAPPERS = frozenset(
+WRAPPERS = frozenset(
     """data items item messages results result rows row records record conversations conversation chats chat threads
-    thread sessions session traces trace runs spans observations dialogs dialogues logs log entries list value values
-    objects documents hits _source source body payload export response generations calls requests""".split()
+    thread sessions session traces trace runs spans observations dialogs dialogues logs log loglines entries list value
+    values objects documents hits _source source body payload export response generations calls requests""".split()
 )
 """What lists of rows, and objects around a row, are called by those who wrap them, in the spelling of `plain`."""
 _KEYS_SHOWN = 10
@@ -102,7 +102,7 @@ def _entries(value: Any, forced: LogFormat | None, deepest: int) -> Iterator[tup
         elif deepest:
             yield from _wrapped(value, deepest)
     elif isinstance(value, list) and deepest:
-        if _are_messages(value):
+        if are_messages(value):
             yield from _entries({"messages": value}, forced, 1)
             return
         for one in value:
@@ -112,14 +112,14 @@ def _entries(value: Any, forced: LogFormat | None, deepest: int) -> Iterator[tup
 def _wrapped(value: Mapping[str, Any], deepest: int) -> Iterator[tuple[LogFormat, Mapping[str, Any]]]:
     """What stands in the first of the lists that wrap rows, or of the objects, that holds any."""
     for key, inner in value.items():
-        if plain(key) in _WRAPPERS and isinstance(inner, list | Mapping) and inner and not _are_messages(inner):
+        if plain(key) in WRAPPERS and isinstance(inner, list | Mapping) and inner and not are_messages(inner):
             found = list(_entries(inner, None, deepest - 1))
             if found:
                 yield from found
                 return
 
 
-def _are_messages(value: Any) -> bool:
+def are_messages(value: Any) -> bool:
     """Whether it is a list of messages, and not of rows that hold one each."""
     return (
         isinstance(value, list)

@@ -1,6 +1,6 @@
 """Chat formats: a conversation as a row of a log."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,7 @@ from collab_sdk.types import Conversation
 Row = dict[str, Any]
 ChatWriter = Callable[[Conversation], Row]
 
+_WORDS = {"role", "content"}
 _SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -32,10 +33,15 @@ def _collab(conversation: Conversation) -> Row:
         row["ended"] = conversation.ended
     if conversation.alternatives:
         row["alternatives"] = {
-            str(turn): [[message.to_dict() for message in other] for other in others]
-            for turn, others in conversation.alternatives.items()
+            str(turn): list(map(_response, others)) for turn, others in conversation.alternatives.items()
         }
     return row
+
+
+def _response(messages: Sequence[Message]) -> str | list[Row]:
+    """A response as its messages; one that is nothing but words as its text."""
+    rows = [message.to_dict() for message in messages]
+    return rows[0]["content"] if [row.keys() for row in rows] == [_WORDS] else rows
 
 
 def _openai(conversation: Conversation) -> Row:

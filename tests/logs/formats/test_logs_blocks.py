@@ -366,3 +366,35 @@ def test_whatever_a_message_holds_is_read_as_messages_without_a_word_of_its_own(
         for line in message.content.splitlines() if message.role != "tool" else ():  # results are JSON, spelled anew
             assert line in PLACEHOLDERS or line in given_words or is_json(line)
     link_tool_calls(messages)
+
+
+def test_calls_and_thoughts_of_librechat_stand_in_fields_of_their_own():
+    messages, notes = read(
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "think", "think": {"value": "hm"}},
+                {"type": "agent_update", "agent_update": {"agentId": "x"}},
+                {
+                    "type": "tool_call",
+                    "tool_call": {"id": "c1", "name": "stock", "args": '{"item":"rye"}', "output": "12"},
+                },
+                {"type": "text", "text": "Twelve."},
+            ],
+        }
+    )
+    assert shown(messages) == [("assistant", "", *CALLED[0][2:]), *CALLED[1:]]
+    assert messages[0].reasoning == "hm"
+    assert notes == {}
+
+
+def test_the_search_of_tools_is_a_call_with_its_result():
+    messages, notes = read(
+        {"type": "tool_search_call", "call_id": "c1", "arguments": {"query": "stock"}},
+        {"type": "tool_search_output", "call_id": "c1", "tools": [{"name": "stock"}]},
+    )
+    assert shown(messages) == [
+        ("assistant", "", [("c1", "tool_search", {"query": "stock"})], None),
+        ("tool", '[{"name":"stock"}]', [], "c1"),
+    ]
+    assert notes == {}

@@ -67,8 +67,9 @@ def spend(name, history, reply, session="s-1", at=0, **fields):
         lambda row: {**row, "messages": row["proxy_server_request"]["messages"], "proxy_server_request": {}},
         lambda row: {**row, "proxy_server_request": {"url": "/chat/completions", "body": row["proxy_server_request"]}},
         lambda row: {key: value if isinstance(value, str) else json.dumps(value) for key, value in row.items()},
+        lambda row: {key: value if isinstance(value, str) else str(value) for key, value in row.items()},
     ],
-    ids=["request", "messages", "body", "csv"],
+    ids=["request", "messages", "body", "csv", "pandas"],
 )
 def test_spend_logs_are_calls_with_their_reply_wherever_the_prompt_is_stored(read, stored):
     rows = [stored(spend("r2", SECOND, CIAO, at=2)), stored(spend("r1", FIRST, HELLO, at=1))]

@@ -1,4 +1,4 @@
-"""Logs of calls, grouped into conversations: Langfuse, OpenAI batch files, OpenTelemetry spans, and what all share.
+"""Logs of calls, grouped into conversations: Langfuse, batches of requests, and what all share.
 
 Langfuse's shapes are those of its SDK 5.0.4 (`langfuse/api`), of its blob export (`observations_v2`), and of the tables
 that its worker exports (`handleBatchExportJob.ts`).
@@ -23,7 +23,6 @@ from support.call_logs import (
     response,
     run,
     said,
-    span,
 )
 from support.fakes import other_texts
 
@@ -194,55 +193,6 @@ def test_a_custom_id_that_two_batches_use_is_refused(read):
     assert errors == [("1.jsonl:1", "duplicate id 'a'; an earlier call has it")]
 
 
-# OpenTelemetry
-
-
-def test_spans_are_read_with_instructions_tools_and_without_thoughts(read):
-    call = {"type": "tool_call", "id": "c1", "name": "weather", "arguments": {"city": "Rome"}}
-    result = {"type": "tool_call_response", "id": "c1", "response": {"sky": "grey"}}
-    picture = {"type": "blob", "modality": "image", "content": "..."}
-    history = [
-        {"role": "user", "parts": [{"type": "text", "content": "weather?"}, picture]},
-        {"role": "assistant", "parts": [call]},
-        {"role": "tool", "parts": [result]},
-    ]
-    reply = {"role": "assistant", "parts": [{"type": "reasoning", "content": "hm"}, *parts("", "It rains.")["parts"]]}
-    instructions = json.dumps([{"type": "text", "content": "Be brief."}])
-    row = span("s1", history, [reply], **{"gen_ai.system_instructions": instructions})
-    agent = span("s0", history, [reply], conversation="A", **{"gen_ai.operation.name": "invoke_agent"})
-    [conversation], errors = read([agent, row])
-    assert errors == []
-    assert conversation.id == "C"
-    assert said(conversation) == [
-        ("system", "Be brief."),
-        ("user", "weather?\n[image]"),
-        ("assistant", ""),
-        ("tool", '{"sky":"grey"}'),
-        ("assistant", "It rains."),
-    ]
-
-
-def otlp(value):
-    if isinstance(value, dict):
-        return {"kvlistValue": {"values": [{"key": key, "value": otlp(one)} for key, one in value.items()]}}
-    if isinstance(value, list):
-        return {"arrayValue": {"values": [otlp(one) for one in value]}}
-    return {"stringValue": value}
-
-
-def test_otlp_files_hold_many_spans_a_row_with_typed_values(read):
-    attributes = {"gen_ai.input.messages": [parts("user", "hi")], "gen_ai.output.messages": [parts("assistant", "yo")]}
-    keys = [{"key": key, "value": otlp(value)} for key, value in attributes.items()]
-    keys.append({"key": "gen_ai.usage.input_tokens", "value": {"intValue": "12"}})
-    spans = [
-        {"traceId": "t", "spanId": name, "startTimeUnixNano": "1544712660000000000", "attributes": keys}
-        for name in ("s1", "s2")
-    ]
-    conversations, errors = read([{"resourceSpans": [{"scopeSpans": [{"spans": [*spans, {"name": "http"}]}]}]}])
-    assert errors == []
-    assert [said(conversation) for conversation in conversations] == [[("user", "hi"), ("assistant", "yo")]] * 2
-
-
 # All
 
 
@@ -255,9 +205,6 @@ def test_otlp_files_hold_many_spans_a_row_with_typed_values(read):
         (run("r", [{"role": "user", "content": None}]), "message 1: content must be a string"),
         (observation("o", [5], HELLO), "message 1: a message must be an object with role and content, not int"),
         ({"custom_id": "a", "body": 5}, "body must be an object, not int"),
-        (span("s", 5, []), "the messages must be a list"),
-        (span("s", [{"role": "user"}], []) | {"context": {}}, "a span must have trace_id and span_id"),
-        (span("s", [parts("narrator", "x")], []), "message 1: unknown role 'narrator'"),
     ],
 )
 def test_a_bad_call_is_an_error_with_its_place_and_the_others_are_read(read, row, problem):
@@ -308,8 +255,6 @@ def test_wild_calls_raise_nothing_but_input_errors(tmp_path_factory, inputs, out
         observation("o", inputs, outputs),
         {"custom_id": "b", "body": inputs},
         {"custom_id": "b", "response": outputs},
-        span("s", inputs, outputs),
-        {"resourceSpans": inputs},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     list(read_conversations([path], on_error=lambda error: None))

@@ -249,7 +249,12 @@ def test_root_runs_of_a_thread_are_its_turns_whether_they_hold_the_chat_so_far_o
         chain("r1", {"messages": [HI]}, {"messages": [HI, HELLO]}, at=1),
         chain("r2", {"messages": [bye]}, {"messages": [HI, HELLO, bye, ciao]}, at=2),
     ]
-    for runs in (ends, states):
+    past = [{"type": "human", "content": "hi"}, {"type": "ai", "content": "hello"}]
+    pasts = [
+        chain("r1", {"input": "hi", "chat_history": []}, {"output": "hello"}, at=1),
+        chain("r2", {"input": "bye", "chat_history": past}, {"output": "ciao"}, at=2),
+    ]
+    for runs in (ends, states, pasts):
         for order in (runs, runs[::-1]):
             [conversation], errors = read(order)
             assert (errors, said(conversation)) == ([], whole)
