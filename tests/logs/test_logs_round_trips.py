@@ -293,7 +293,9 @@ def test_chats_with_wild_calls_come_back_from_every_format(name, pair, tmp_path_
 @pytest.mark.parametrize("format", preference_format_names())
 def test_the_rows_of_every_preference_writer_read_back_as_chats(format, pair, tmp_path_factory):
     writer = get_preference_format(format)
-    if writer.cannot_hold(pair) is not None:
+    # The text prompt of an ultrafeedback row does not tell that the assistant spoke before it.
+    greeted = format == "ultrafeedback" and next(m.role for m in pair.prompt if m.role != "system") == "assistant"
+    if writer.cannot_hold(pair) is not None or greeted:
         return
     [chat, *rest] = written_and_read(tmp_path_factory.mktemp("wild"), writer.rows(pair), on_error=print)
     *_, last = chat.turns()

@@ -108,9 +108,7 @@ def _is_loaded(value: Any, depth: int) -> bool:
 
 def functions(pair: PreferencePair) -> list[Row]:
     """The tools that are functions: templates and trainers fail at others, such as a search that the server runs."""
-    return [
-        dict(tool) for tool in pair.tools if isinstance(name := field_of(tool.get("function"), "name"), str) and name
-    ]
+    return [dict(tool) for tool in pair.tools if field_of(tool.get("function"), "name")]
 
 
 def other_tools(pair: PreferencePair) -> str | None:
