@@ -311,8 +311,9 @@ def test_placeholders_are_counted_and_left_in_the_text(log):
 
 def test_a_forced_format_reads_rows_that_look_like_another(log):
     path = log(json.dumps({"chosen": "yes", "rejected": "no", **chat("one")}).encode())
-    assert read(path)[0] == []
+    [pair] = read_conversations([path])
+    assert pair.messages[-1].content == "yes"
     [conversation] = read_conversations([path], format="openai")
-    assert conversation.messages[0].content == "one"
-    with pytest.raises(InputError, match="the messages must be a list, not NoneType"):
+    assert [message.content for message in conversation.messages] == ["one", "hi"]
+    with pytest.raises(InputError, match="the messages must be a list, not null"):
         list(read_conversations([path], format="sharegpt"))

@@ -31,7 +31,7 @@ class ConversationFormat:
     known_by: str
     """The keys that it is known by, for people."""
     priority: int = LAST
-    """Formats are tried from the lowest number up; those of this package have 10 to 110."""
+    """Formats are tried from the lowest number up; those of this package have 10 to 180."""
     matches: Callable[[Row], bool]
     read: Callable[[Row], Conversation]
 

@@ -22,6 +22,8 @@ _MESSAGE_BESIDE = ("content", "parts", "tool_calls", "toolCalls", "function_call
 _REPLY_KEYS = ("content", "message", "messages", "text", "tool_calls", "output_text", "completion", "generation")
 _OF_FAILURES = ("error", "code", "type", "status", "statusCode", "__type")
 """Fields beside the message of an error."""
+_WHOLE = ("response.completed", "response.incomplete", "response.failed")
+_CUT = "in_progress"
 DEEPEST = 6
 """Objects around a reply."""
 
@@ -52,7 +54,7 @@ def reply_of(value: Any) -> Reply:
         choices=tuple(choices),
         id=first_text(about.get("id")),
         model=first_text(about.get("model"), about.get("modelVersion"), about.get("model_version")),
-        broken_off=about.get("status") in ("in_progress", "queued", "cancelled"),
+        broken_off=about.get("status") in (_CUT, "queued", "cancelled"),
         error=first_text(error, mapping(error).get("message"), mapping(error).get("type")),
     )
 
@@ -154,33 +156,38 @@ def _choice(value: Any) -> tuple[Message, ...]:
 
 def _is_event(value: Any) -> bool:
     """Whether it is an event of a stream: OpenAI's chunks, Anthropic's or the Responses API's events."""
-    kind = mapping(value).get("type")
+    if not isinstance(value, Mapping):
+        return False
+    kind = value.get("type")
     if isinstance(kind, str) and kind.startswith(("message_", "content_block_", "response.")):
         return True
-    return any("delta" in choice for choice in objects(mapping(value).get("choices")))
+    return any("delta" in choice for choice in objects(value.get("choices")))
 
 
 def _assembled(value: Any) -> Any:
     """The response that the events of a stream make up; what is no list of events as it is."""
     if not isinstance(value, list) or not value or not all(map(_is_event, value)):
         return value
-    whole = next((event["response"] for event in reversed(value) if isinstance(event.get("response"), Mapping)), None)
-    if whole is not None:
-        return whole
     if any("choices" in event for event in value):
         return _chunked(value)
-    message: dict[str, Any] = {"role": "assistant"}
+    whole = next((event["response"] for event in value if event.get("type") in _WHOLE), None)
+    if isinstance(whole, Mapping):
+        return whole
+    texts = [event.get("delta") for event in value if event.get("type") == "response.output_text.delta"]
+    if texts:
+        return {"status": _CUT, "content": "".join(text for text in texts if isinstance(text, str))}
+    is_over = any(event.get("type") == "message_stop" for event in value)
+    message: dict[str, Any] = {"role": "assistant", "status": "completed" if is_over else _CUT}
     blocks: dict[Any, dict[str, Any]] = {}
     inputs: dict[Any, str] = {}
     for event in value:
         message |= {key: found for key, found in mapping(event.get("message")).items() if key != "content"}
-        place, delta = event.get("index"), mapping(event.get("delta"))
+        place, delta = _place(event), mapping(event.get("delta"))
         if isinstance(event.get("content_block"), Mapping):
             blocks[place] = dict(event["content_block"])
         for name in ("text", "thinking"):
             if isinstance(delta.get(name), str):
-                block = blocks.setdefault(place, {"type": name})
-                block[name] = f"{block.get(name) or ''}{delta[name]}"
+                _extend(blocks.setdefault(place, {"type": name}), name, delta[name])
         if isinstance(delta.get("partial_json"), str):
             inputs[place] = inputs.get(place, "") + delta["partial_json"]
     for place, text in inputs.items():
@@ -189,17 +196,28 @@ def _assembled(value: Any) -> Any:
     return {**message, "content": list(blocks.values())}
 
 
+def _extend(fields: dict[str, Any], name: str, text: str) -> None:
+    before = fields.get(name)
+    fields[name] = before + text if isinstance(before, str) else text
+
+
+def _place(part: Mapping[str, Any]) -> int:
+    """Which of several a part of a stream belongs to."""
+    index = part.get("index")
+    return index if isinstance(index, int) else 0
+
+
 def _chunked(chunks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """A response of chunks of the Chat Completions API."""
     said: dict[Any, dict[str, Any]] = {}
     for choice in (choice for chunk in chunks for choice in objects(chunk.get("choices"))):
         delta = mapping(choice.get("delta"))
-        message = said.setdefault(choice.get("index", 0), {"role": "assistant", "content": "", "calls": {}})
+        message = said.setdefault(_place(choice), {"role": "assistant", "content": "", "calls": {}})
         for name in ("content", "reasoning_content", "refusal"):
             if isinstance(delta.get(name), str):
-                message[name] = f"{message.get(name) or ''}{delta[name]}"
+                _extend(message, name, delta[name])
         for call in objects(delta.get("tool_calls")):
-            whole = message["calls"].setdefault(call.get("index", 0), {"id": None, "name": "", "arguments": ""})
+            whole = message["calls"].setdefault(_place(call), {"id": None, "name": "", "arguments": ""})
             whole["id"] = whole["id"] or call.get("id")
             for name in ("name", "arguments"):
                 part = mapping(call.get("function")).get(name)
@@ -211,4 +229,5 @@ def _chunked(chunks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
             for call in message.pop("calls").values()
         ]
         choices.append({"message": {**message, "tool_calls": calls}})
-    return {**chunks[0], "choices": choices}
+    is_over = any(choice.get("finish_reason") for chunk in chunks for choice in objects(chunk.get("choices")))
+    return {**chunks[0], "choices": choices, "status": "completed" if is_over else _CUT}

@@ -287,6 +287,53 @@ def test_invocation_logs_of_bedrock_are_read_whatever_the_operation(read, sent, 
     assert (said(conversation), conversation.id) == (WHOLE[:3], "s")
 
 
+CHUNKS = [{"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]} for text in ("hel", "lo")]
+ENDED = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+DELTAS = [{"type": "response.output_text.delta", "delta": text} for text in ("hel", "lo")]
+
+
+@pytest.mark.parametrize(
+    ("events", "partial"),
+    [
+        (EVENTS, False),
+        (EVENTS[:-1], True),
+        ([*CHUNKS, ENDED], False),
+        (CHUNKS, True),
+        ([*DELTAS, {"type": "response.completed", "response": response("hello")}], False),
+        ([{"type": "response.created", "response": {"status": "in_progress", "output": []}}, *DELTAS], True),
+    ],
+)
+def test_events_of_a_stream_make_a_reply_that_is_partial_where_it_broke_off(read, events, partial):
+    [conversation], errors = read([{"messages": FIRST, "response": events}])
+    assert (errors, said(conversation)) == ([], WHOLE[:3])
+    assert conversation.partial_turns == (frozenset({0}) if partial else frozenset())
+
+
+def test_calls_in_a_stream_are_put_together(read):
+    parts = [
+        {"index": 0, "id": "c1", "function": {"name": "stock", "arguments": '{"what"'}},
+        {"index": 0, "function": {"arguments": ': "rye"}'}},
+    ]
+    chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [part]}}]} for part in parts]
+    started = {
+        "type": "content_block_start",
+        "index": 0,
+        "content_block": {"type": "tool_use", "id": "c1", "name": "stock", "input": {}},
+    }
+    deltas = [
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "input_json_delta", "partial_json": part["function"]["arguments"]},
+        }
+        for part in parts
+    ]
+    for events in ([*chunks, ENDED], [started, *deltas, {"type": "message_stop"}]):
+        [conversation], _ = read([{"messages": FIRST, "response": events}])
+        [call] = conversation.messages[-1].calls
+        assert (call.id, call.name, call.parsed) == ("c1", "stock", {"what": "rye"})
+
+
 # Home-made, and bodies as providers have them
 
 

@@ -127,7 +127,7 @@ def test_a_bad_run_among_others_in_one_row_is_named_by_its_number(read):
     runs = [run("r1", [HI], HELLO), run("r2", [lc("Evil", "x")]), run("r3", [HI], HELLO, thread="U")]
     conversations, [(where, problem)] = read([{"runs": runs}])
     assert [conversation.id for conversation in conversations] == ["T", "U"]
-    assert where == "0.jsonl, item 2"
+    assert where == "0.jsonl:1, entry 2"
     assert problem.startswith("message 1: unknown role 'evil'")
 
 

@@ -250,12 +250,12 @@ def test_records_are_joined_to_their_span_in_the_order_of_their_times_wherever_t
     history = [
         record("gen_ai.user.message", {"content": "Rye?"}, observed_timestamp="2026-01-01T00:00:01Z"),
         record("gen_ai.assistant.message", {"content": "Which?"}, observed_timestamp="2026-01-01T00:00:02Z"),
-        record("gen_ai.user.message", {"content": "Rye?"}, observed_timestamp="2026-01-01T00:00:03Z"),
+        record("gen_ai.user.message", {"content": "This."}, observed_timestamp="2026-01-01T00:00:03Z"),
         record("gen_ai.choice", {"index": 0, "message": {"role": "assistant", "content": "Yes."}}),
     ]
     [conversation], errors = read(history[::-1], [chat({**OPERATION, "session.id": "S"})], history)
     assert errors == []
-    assert said(conversation) == [ASKED, ("assistant", "Which?"), ASKED, ANSWERED]
+    assert said(conversation) == [ASKED, ("assistant", "Which?"), ("user", "This."), ANSWERED]
     assert conversation.id == "S"
 
 
