@@ -6,19 +6,23 @@ import gzip
 import io
 import json
 import lzma
+import sqlite3
 import sys
 import tarfile
 import tracemalloc
 import zipfile
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collab_sdk.logs import read_conversations, read_rows
+from collab_sdk.logs import ConversationStore, read_conversations, read_rows
 from collab_sdk.logs.compressed import FREE
+from collab_sdk.messages import Message
+from collab_sdk.types import Conversation
 
 
 def chat(text="hello", **row):
@@ -393,3 +397,25 @@ def test_a_folder_of_save_to_disk_is_read_without_what_is_beside_its_rows(tmp_pa
     notes = Counter()
     assert read(tmp_path / "data", notes) == (["one", "two"], [])
     assert notes == {}
+
+
+# Databases
+
+
+def test_a_value_of_a_store_that_is_too_large_costs_its_chat_and_is_not_loaded(tmp_path, monkeypatch):
+    chats = [
+        Conversation(
+            id=f"{n}", messages=(Message(role="user", content=f"{n}"), Message(role="assistant", content="hi"))
+        )
+        for n in range(3)
+    ]
+    with ConversationStore(tmp_path / "log") as store:
+        store.add(chats)
+    with closing(sqlite3.connect(tmp_path / "log")) as database:
+        long = json.dumps({"role": "user", "content": "x" * 200_000})
+        database.execute("UPDATE messages SET body = ? WHERE id = 3", [long])
+        database.commit()
+    monkeypatch.setattr("collab_sdk.logs.store.database.LONGEST_VALUE", 100_000)
+    found, errors = read(tmp_path / "log")
+    assert found == ["0", "2"]
+    assert [problem for _, problem in errors] == ["a value in it has more than 100,000 bytes, which no chat has"]

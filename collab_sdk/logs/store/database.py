@@ -23,6 +23,8 @@ PRAGMAS = (
     "cell_size_check = ON",
     "cache_size = -16000",
 )
+LONGEST_VALUE = 128_000_000
+"""Bytes of a value or row, several times those of the longest message that is read. SQLite loads nothing longer."""
 BETWEEN_TRIES = 0.01
 """Seconds before another try to begin a transaction while others hold the file."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -141,13 +143,15 @@ class Database:
         return "mode=ro" if Path(f"{self.path}-wal").exists() else "mode=ro&immutable=1"
 
     def _connect(self, mode: str) -> sqlite3.Connection:
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             f"{self.path.as_uri()}?{mode}",
             uri=True,
             timeout=self._patience,
             isolation_level=None,
             check_same_thread=False,  # the lock sees to it
         )
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+        return connection
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """`action`, again while others hold the file: SQLite waits by itself only for a lock on rows."""
@@ -200,6 +204,8 @@ def damage(error: Exception) -> str | None:
     """
     if isinstance(error, sqlite3.OperationalError) and "Could not decode" in str(error):
         return "text in it is no UTF-8; the file was damaged or changed"
+    if isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_TOOBIG:
+        return f"a value in it has more than {LONGEST_VALUE:,} bytes, which no chat has"
     if isinstance(error, _OF_DAMAGE):
         return f"its rows are not what was stored ({type(error).__name__}); the file was damaged or changed"
     return None
