@@ -41,7 +41,8 @@ NOTHING = {
     "empty": b"",
     "blank lines": b"\n\n",
     "not JSON": b"{broken\n" * 3,
-    "UTF-16": "".join(json.dumps(chat_row(n)) + "\n" for n in range(2)).encode("utf-16"),
+    "UTF-16 that breaks off": json.dumps(chat_row(0)).encode("utf-16")[:31],
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(64),
     "no chat": b'{"text": "a row of something else"}\n',
 }
 """Files in which no command finds anything."""

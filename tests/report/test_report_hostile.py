@@ -106,13 +106,13 @@ def test_lines_that_are_no_utf_8_or_no_json_are_named_and_the_others_shown(brows
     good = pages["pairs"].with_name("pairs.turns.jsonl").read_bytes().splitlines(keepends=True)[:2]
     path = tmp_path / "p.turns.jsonl"
     path.write_bytes(
-        good[0] + good[1].replace(b"mocha", b"m\xffcha", 1)[:-1] + b"\xff\n" + b'{"cut": \n[1]\n' + good[1]
+        good[0] + good[1].replace(b"mocha", b"m\xffcha", 1)[:-1] + b"\xff\n" + b'7\n{"cut": \n' + good[1]
     )
     result = collab("report", path)
     assert result.exit_code == 3, result.output
     assert f"{path}:2: not UTF-8 text" in result.stderr
-    assert f"{path}:3: not JSON" in result.stderr
-    assert f"{path}:4: a row must be an object, not list" in result.stderr
+    assert f"{path}:3: a row must be an object, not int" in result.stderr
+    assert f"{path}:4: not JSON" in result.stderr
     with Opened(browser, tmp_path / "p.html", "conversations") as report:
         assert "conversation" in report.text("#shown")
         assert report.trouble == []
