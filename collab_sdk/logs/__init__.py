@@ -1,13 +1,13 @@
 """Readers and writers of chat-log and preference formats."""
 
-from collab_sdk.logs.formats.blocks import message_of, read_messages, tools_of
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, to_conversation, with_alternatives
 from collab_sdk.logs.formats.databases import DatabaseFormat
 from collab_sdk.logs.formats.event_rows import EventFormat
+from collab_sdk.logs.formats.logged_messages import message_of, read_messages
 from collab_sdk.logs.formats.preference_rows import repeated_prompt
 from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
-from collab_sdk.logs.formats.tool_calls import arguments_object, called_function
+from collab_sdk.logs.formats.tool_calls import arguments_object, called_function, tools_of
 from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.logs.notes import note
 from collab_sdk.logs.reader import LoggedConversations, count_conversations, read_conversations

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.blocks import plain
 from collab_sdk.logs.formats.registry import WRAPPERS, are_messages, is_row
+from collab_sdk.logs.formats.spellings import plain
 
 LARGEST = 1 << 26
 """Bytes of a row; what is longer is skipped."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import message_of
+from collab_sdk.logs.formats.logged_messages import message_of
 from collab_sdk.logs.formats.preference_rows import PREFERENCES, repeated_prompt
 from collab_sdk.logs.writers.base import for_templates
 from collab_sdk.messages import as_messages

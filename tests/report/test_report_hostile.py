@@ -105,9 +105,7 @@ def test_a_megabyte_of_message_is_shown_by_its_beginning_and_whole_when_asked_fo
 def test_lines_that_are_no_utf_8_or_no_json_are_named_and_the_others_shown(browser, pages, tmp_path):
     good = pages["pairs"].with_name("pairs.turns.jsonl").read_bytes().splitlines(keepends=True)[:2]
     path = tmp_path / "p.turns.jsonl"
-    path.write_bytes(
-        good[0] + good[1].replace(b"mocha", b"m\xffcha", 1)[:-1] + b"\xff\n" + b'7\n{"cut": \n' + good[1]
-    )
+    path.write_bytes(good[0] + good[1].replace(b"mocha", b"m\xffcha", 1)[:-1] + b"\xff\n" + b'7\n{"cut": \n' + good[1])
     result = collab("report", path)
     assert result.exit_code == 3, result.output
     assert f"{path}:2: not UTF-8 text" in result.stderr

@@ -8,9 +8,11 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
-from collab_sdk.logs.formats.blocks import plain, read_messages, tools_of
 from collab_sdk.logs.formats.chat_value import CHAT_IDS, written_value
 from collab_sdk.logs.formats.conversation_row import LAST, Row
+from collab_sdk.logs.formats.logged_messages import read_messages
+from collab_sdk.logs.formats.spellings import plain
+from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.store import LoggedCall
 
 NO_CALL = "entries that log no call of a chat model, left out"

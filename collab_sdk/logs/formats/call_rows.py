@@ -8,7 +8,6 @@ sets of LangSmith, `{"input", "output"}`.
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.logs.formats.blocks import plain
 from collab_sdk.logs.formats.call_row import (
     CallEntry,
     CallFormat,
@@ -23,6 +22,7 @@ from collab_sdk.logs.formats.conversation_row import Row, first_text, text_field
 from collab_sdk.logs.formats.provider_calls import logged_call, summarized
 from collab_sdk.logs.formats.provider_replies import is_answer, reply_of
 from collab_sdk.logs.formats.provider_requests import Request, has_history, is_chat, is_question, request_of
+from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.logs.formats.times import last_time
 from collab_sdk.logs.store import LoggedCall
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
-from collab_sdk.logs.formats.blocks import ROLES, plain, read_messages
+from collab_sdk.logs.formats.logged_messages import read_messages
+from collab_sdk.logs.formats.spellings import ROLES, plain
 from collab_sdk.logs.formats.times import time_of
 from collab_sdk.messages import Message
 

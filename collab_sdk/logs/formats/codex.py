@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import read_messages
 from collab_sdk.logs.formats.call_row import mapping
 from collab_sdk.logs.formats.conversation_row import Row, first_text, to_conversation
 from collab_sdk.logs.formats.event_rows import EventFormat
+from collab_sdk.logs.formats.logged_messages import read_messages
 from collab_sdk.logs.formats.trees import settled
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, link_tool_calls

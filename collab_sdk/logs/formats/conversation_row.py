@@ -7,8 +7,10 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.blocks import plain, text_of_blocks, tools_of
+from collab_sdk.logs.formats.blocks import text_of_blocks
+from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.logs.formats.times import last_time
+from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
 from collab_sdk.types import UNTRAINED_TURNS, Conversation, Goal

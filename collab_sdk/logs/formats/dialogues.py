@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import plain
 from collab_sdk.logs.formats.chat_value import (
     chat_of_row,
     exchange_of,
@@ -16,6 +15,7 @@ from collab_sdk.logs.formats.chat_value import (
 )
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.logs.formats.preference_rows import EARLIER
+from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.types import Conversation
 
 _KEYS = (

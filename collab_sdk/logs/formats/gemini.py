@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.logs.formats.blocks import plain, read_messages
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, text_fields, to_conversation, with_system
+from collab_sdk.logs.formats.logged_messages import read_messages
+from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.messages import Message
 from collab_sdk.types import Conversation
 

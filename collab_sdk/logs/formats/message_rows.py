@@ -8,11 +8,12 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import to_json
-from collab_sdk.logs.formats.blocks import ROLES, plain, read_messages
 from collab_sdk.logs.formats.chat_value import CHAT_IDS, chat_of_row, id_of, in_order, written_value
 from collab_sdk.logs.formats.conversation_row import Row, to_conversation
 from collab_sdk.logs.formats.event_rows import EventFormat
+from collab_sdk.logs.formats.logged_messages import read_messages
 from collab_sdk.logs.formats.message_tree import Node, read_tree
+from collab_sdk.logs.formats.spellings import ROLES, plain
 from collab_sdk.logs.formats.times import time_of
 from collab_sdk.types import Conversation
 

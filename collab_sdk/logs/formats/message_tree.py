@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import message_of
+from collab_sdk.logs.formats.logged_messages import message_of
 from collab_sdk.logs.formats.trees import Tree
 from collab_sdk.logs.formats.trees import read_tree as read_way
 

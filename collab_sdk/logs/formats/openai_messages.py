@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import read_messages
 from collab_sdk.logs.formats.chat_value import has_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
+from collab_sdk.logs.formats.logged_messages import read_messages
 from collab_sdk.messages import Message, link_tool_calls
 from collab_sdk.types import Conversation
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import to_json
-from collab_sdk.logs.formats.blocks import message_of, read_messages, text_of_blocks
+from collab_sdk.logs.formats.blocks import text_of_blocks
 from collab_sdk.logs.formats.call_row import CallEntry, CallFormat, mapping, parameters, tool_list
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.logged_messages import message_of, read_messages
 from collab_sdk.logs.formats.otel_attributes import Attributes, Messages, branch, items_of, json_of, leaf, whole, within
 from collab_sdk.logs.formats.otel_messages import (
     Said,

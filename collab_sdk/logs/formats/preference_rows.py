@@ -10,7 +10,6 @@ from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import message_of
 from collab_sdk.logs.formats.chat_value import read_chat, said_under_keys, written_value
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
@@ -21,6 +20,7 @@ from collab_sdk.logs.formats.conversation_row import (
     with_alternatives,
     with_system,
 )
+from collab_sdk.logs.formats.logged_messages import message_of
 from collab_sdk.logs.formats.transcripts import transcript
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, link_tool_calls

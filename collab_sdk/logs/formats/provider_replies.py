@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collab_sdk.logs.formats.blocks import message_of, plain, read_messages
 from collab_sdk.logs.formats.call_row import mapping, objects, unpacked
 from collab_sdk.logs.formats.conversation_row import first_text
+from collab_sdk.logs.formats.logged_messages import message_of, read_messages
 from collab_sdk.logs.formats.provider_requests import is_held, is_pair
+from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, is_decision
 

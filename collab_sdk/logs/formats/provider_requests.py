@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import plain, read_messages, text_of_blocks, tools_of
+from collab_sdk.logs.formats.blocks import text_of_blocks
 from collab_sdk.logs.formats.call_row import mapping, parameters, unpacked
 from collab_sdk.logs.formats.conversation_row import first_text
+from collab_sdk.logs.formats.logged_messages import read_messages
+from collab_sdk.logs.formats.spellings import plain
+from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message
 

@@ -10,11 +10,11 @@ from functools import cache
 from typing import Any, cast
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.blocks import plain
 from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat
 from collab_sdk.logs.formats.databases import DatabaseFormat
 from collab_sdk.logs.formats.event_rows import EventFormat
+from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.plugins import load, names
 
 LogFormat = ConversationFormat | CallFormat | EventFormat

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from collab_sdk.logs.formats.blocks import plain
+from collab_sdk.logs.formats.spellings import plain
 
 _NAMES = (
     *("ended", "update_time", "updated_at", "last_updated", "end_time", "ended_at", "timestamp", "create_time"),

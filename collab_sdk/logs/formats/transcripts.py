@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from collab_sdk.logs.formats.blocks import read_messages
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
+from collab_sdk.logs.formats.logged_messages import read_messages
 from collab_sdk.types import Conversation
 
 _MARKS = (

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from collab_sdk.logs.formats.blocks import read_messages
 from collab_sdk.logs.formats.conversation_row import with_alternatives
+from collab_sdk.logs.formats.logged_messages import read_messages
 from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES
 from collab_sdk.logs.store.call import IMPORTED, LoggedCall
 from collab_sdk.logs.store.messages import ancestry, as_object
