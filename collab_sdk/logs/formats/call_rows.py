@@ -83,7 +83,7 @@ def _reply(fields: Row) -> Any:
             return {name: fields[name] for name in (key, "id", "model", "error") if name in fields}
     names = [key for key in (*_RESPONSES, *_TEXTS) if key != "message" or isinstance(fields.get(key), Mapping)]
     return next(
-        (fields[key] for key in names if isinstance(fields.get(key), str | list | Mapping) and fields[key]), None
+        (fields[key] for key in names if fields.get(key) and isinstance(fields[key], str | list | Mapping)), None
     )
 
 

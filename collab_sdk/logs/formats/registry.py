@@ -27,6 +27,8 @@ WRAPPERS = frozenset(
     values objects documents hits _source source body payload export response generations calls requests""".split()
 )
 """What lists of rows, and objects around a row, are called by those who wrap them, in the spelling of `plain`."""
+_OF_MESSAGES = frozenset("role content from value name parts tool_calls tool_call_id refusal reasoning_content".split())
+"""Keys that messages have and that no row is known by."""
 _KEYS_SHOWN = 10
 _NEAR = 3
 _WORD = re.compile(r"[\w.]+")
@@ -129,8 +131,10 @@ def are_messages(value: Any) -> bool:
     )
 
 
-def _stands_alone(value: Any) -> bool:
+def _stands_alone(value: Mapping[str, Any]) -> bool:
     """Whether some format takes this value for a row, wherever it stands."""
+    if value.keys() <= _OF_MESSAGES:
+        return False
     found = _format_of(value)
     return found is not None and not (isinstance(found, EventFormat) and found.chat(value) is None)
 
