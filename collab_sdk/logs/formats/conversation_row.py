@@ -8,6 +8,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.blocks import text_of_blocks
+from collab_sdk.logs.formats.cells import yes_or_no
 from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.logs.formats.times import last_time
 from collab_sdk.logs.formats.tool_calls import tools_of
@@ -104,7 +105,7 @@ def _untrained(conversation: Conversation, places: Collection[int], row: Row) ->
     """The conversation, noting which of its turns nothing is to be learnt from; the last, where the row is labelled."""
     turns = list(conversation.turns())
     found = {turn.index for turn in turns if not set(places).isdisjoint(conversation.places(turn))}
-    if turns and (is_false(row.get("label")) or is_false(row.get("kto_tag"))):
+    if turns and (_is_refused(row.get("label")) or yes_or_no(row.get("kto_tag")) is False):
         found.add(turns[-1].index)
     if not found:
         return conversation
@@ -112,9 +113,9 @@ def _untrained(conversation: Conversation, places: Collection[int], row: Row) ->
     return replace(conversation, metadata={**conversation.metadata, UNTRAINED_TURNS: sorted(found)})
 
 
-def is_false(value: Any) -> bool:
-    """Whether a label says no, as JSON or as a table has it."""
-    return value is False or (isinstance(value, str) and value.strip().lower() == "false")
+def _is_refused(label: Any) -> bool:
+    """Whether a label is false, as JSON or as a table has it; 0 and no may be classes."""
+    return label is False or (isinstance(label, str) and label.strip().lower() == "false")
 
 
 def _metadata(row: Row, spelled: Mapping[str, Any]) -> dict[str, Any]:

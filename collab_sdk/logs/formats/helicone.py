@@ -1,6 +1,7 @@
 """Helicone's requests, of its API and its export: `request_body`, `response_body`, the session in the properties."""
 
 from collab_sdk.logs.formats.call_row import CallFormat, mapping, rated_columns, rating_of, row_id, thread_of, unpacked
+from collab_sdk.logs.formats.cells import number_of
 from collab_sdk.logs.formats.conversation_row import Row, first_text
 from collab_sdk.logs.formats.provider_calls import logged_call
 from collab_sdk.logs.formats.provider_replies import reply_of
@@ -25,13 +26,13 @@ def _read(row: Row) -> LoggedCall | None:
     if not body or "tooLarge" in body or "heliconeMessage" in body:
         note(NOT_STORED)
         return None
-    status = row.get("response_status")
+    status = number_of(row.get("response_status")) or 0
     return logged_call(
         request_of(body),
         reply_of(unpacked(row.get("response_body"))),
         run_id=row_id(row, "request_id", "response_id"),
         conversation_id=thread_of(row.get("request_properties"), row.get("properties"), row),
-        error=f"status {status}" if isinstance(status, int) and status >= 400 else None,
+        error=f"status {status:.0f}" if status >= 400 else None,
         model=first_text(row.get("request_model"), row.get("model"), row.get("response_model")),
         started=seconds(row.get("request_created_at")),
         ended=seconds(row.get("response_created_at") or row.get("request_created_at")),

@@ -15,6 +15,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.blocks import NO_CALLS, REFUSALS, Blocks, as_id, result_text, thoughts_in
+from collab_sdk.logs.formats.cells import yes_or_no
 from collab_sdk.logs.formats.spellings import (
     RESULTS,
     ROLES,
@@ -73,7 +74,7 @@ def read_messages(values: Any, *, untrained: set[int] | None = None) -> tuple[Me
         if found and messages and _go_on(messages[-1], found[0], is_item=is_item(value)):
             found = (_joined(messages.pop(), found[0]), *found[1:])
             place -= 1
-        if untrained is not None and _is_untrained(value):
+        if untrained is not None and is_untrained(value):
             untrained |= {n for n, one in enumerate(found, start=place) if one.role == "assistant"}
         messages += found
     return tuple(messages)
@@ -180,10 +181,9 @@ def _written_calls(content: Any) -> tuple[Mapping[str, Any], ...]:
     return tool_calls_in({"tool_calls": calls})
 
 
-def _is_untrained(value: Any) -> bool:
+def is_untrained(value: Any) -> bool:
     """Whether a message says that nothing is to be learnt from it: 0, or false."""
-    flags = [value.get(key) for key in _TRAINED] if isinstance(value, Mapping) else []
-    return any(flag in (0, "0", "false", "False") for flag in flags)
+    return isinstance(value, Mapping) and any(yes_or_no(value.get(key)) is False for key in _TRAINED)
 
 
 def _beside(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -246,16 +246,13 @@ def _speaker(value: Mapping[str, Any]) -> Any:
     named = [spelled[key] for key in _ROLE_KEYS if isinstance(spelled.get(key), str) and spelled[key]]
     known = [name for name in named if plain(name).removesuffix("_chunk").removesuffix("_message") in ROLES]
     flags = [
-        (key in _IS_USER) == _is_yes(one) for key, one in spelled.items() if key in _FLAGS and one not in (None, "")
+        (key in _IS_USER) == is_set
+        for key, one in spelled.items()
+        if key in _FLAGS and (is_set := yes_or_no(one)) is not None
     ]
     if flags and not known:
         return "user" if flags[0] else "assistant"
     return next(iter(known or named), None) or _named(value, _ROLE_KEYS)
-
-
-def _is_yes(flag: Any) -> bool:
-    """Whether a flag is set, as JSON or as a table of texts has it."""
-    return flag.strip().lower() in ("true", "1", "yes") if isinstance(flag, str) else bool(flag)
 
 
 def _content(value: Mapping[str, Any]) -> Any:

@@ -8,10 +8,11 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import to_json
+from collab_sdk.logs.formats.cells import number_of, yes_or_no
 from collab_sdk.logs.formats.chat_value import CHAT_IDS, chat_of_row, id_of, in_order, written_value
 from collab_sdk.logs.formats.conversation_row import Row, to_conversation
 from collab_sdk.logs.formats.event_rows import EventFormat
-from collab_sdk.logs.formats.logged_messages import read_messages
+from collab_sdk.logs.formats.logged_messages import is_untrained, read_messages
 from collab_sdk.logs.formats.message_tree import Node, read_tree
 from collab_sdk.logs.formats.spellings import ROLES, plain
 from collab_sdk.logs.formats.times import time_of
@@ -51,7 +52,7 @@ def _matches(row: Row) -> bool:
         inner = _inner(spelled)
         return inner is not None or any(isinstance(spelled.get(key), str | bool | int) for key in _SPEAKERS)
     named = any(isinstance(spelled.get(key), str) and plain(spelled[key]) in ROLES for key in _SPEAKERS)
-    return named or any(spelled.get(key) in (True, False, "True", "False", "true", "false") for key in _FLAGS)
+    return named or any(yes_or_no(spelled.get(key)) is not None for key in _FLAGS)
 
 
 def _read(rows: Sequence[Row]) -> Conversation:
@@ -69,7 +70,12 @@ def _read(rows: Sequence[Row]) -> Conversation:
     kept = {key: value for key, value in last.items() if plain(key) in ("model", "model_name", "lang", "language")}
     about = {key: value for key, value in last.items() if time_of({key: value})}
     about |= {**kept, "id": chat}
-    return tree.conversation(about) if tree else to_conversation(about, read_messages(list(map(_message, rows))))
+    if tree:
+        unlearnt = {_own_id(row) for row in rows if is_untrained(row)}
+        return tree.conversation(about, untrained=[name for name in tree.path if name in unlearnt])
+    untrained: set[int] = set()
+    messages = read_messages(list(map(_message, rows)), untrained=untrained)
+    return to_conversation(about, messages, untrained=untrained)
 
 
 def _message(row: Row) -> Mapping[str, Any]:
@@ -102,19 +108,12 @@ def _ordered(rows: list[Row]) -> list[Row]:
     """The rows by their number, else by their time, where all have one."""
     spelled = [{plain(key): value for key, value in row.items()} for row in rows]
     for key in _ORDERS:
-        numbers = [number for row in spelled if (number := _number(row.get(key))) is not None]
+        numbers = [number for row in spelled if (number := number_of(row.get(key))) is not None]
         if len(numbers) == len(rows):
             return _sorted(rows, numbers)
     rows = in_order(rows)
     times = [time for time in map(time_of, rows) if time is not None]
     return _sorted(rows, times) if len(times) == len(rows) else rows
-
-
-def _number(value: Any) -> float | None:
-    """A number, or its text, as a table of texts has it."""
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
-        return float(value)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _sorted(rows: list[Row], keys: list[float]) -> list[Row]:
@@ -128,10 +127,7 @@ def _tree(rows: Sequence[Row]) -> list[Node]:
         own, parent = _own_id(row), id_of(row, _PARENTS)
         if own is None:
             return []
-        rank = row.get("rank")
-        nodes.append(
-            Node(id=own, parent=parent, message=_message(row), rank=rank if isinstance(rank, int | float) else None)
-        )
+        nodes.append(Node(id=own, parent=parent, message=_message(row), rank=number_of(row.get("rank"))))
     known = {node.id for node in nodes}
     answering = sum(node.parent in known for node in nodes)
     return nodes if answering and answering == len(nodes) - 1 else []

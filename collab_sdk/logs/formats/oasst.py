@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.cells import number_of
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, text_fields
 from collab_sdk.logs.formats.message_tree import Node, read_tree
 from collab_sdk.types import Conversation
@@ -27,10 +28,7 @@ def _nodes(prompt: Mapping[str, Any]) -> list[Node]:
     for parent, one in waiting:
         if not isinstance(one, Mapping):
             raise InputError(f"a reply must be an object with text and role, not {type(one).__name__}")
-        rank = one.get("rank")
-        nodes.append(
-            Node(id=str(len(nodes)), parent=parent, message=one, rank=rank if isinstance(rank, int | float) else None)
-        )
+        nodes.append(Node(id=str(len(nodes)), parent=parent, message=one, rank=number_of(one.get("rank"))))
         replies = one.get("replies")
         waiting += [(nodes[-1].id, reply) for reply in replies] if isinstance(replies, list) else []
     return nodes

@@ -10,11 +10,11 @@ from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
+from collab_sdk.logs.formats.cells import yes_or_no
 from collab_sdk.logs.formats.chat_value import read_chat, said_under_keys, written_value
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
     Row,
-    is_false,
     text_fields,
     to_conversation,
     with_alternatives,
@@ -60,9 +60,14 @@ def _read(row: Row) -> Conversation:
     history = history_of(row)
     chosen = side(row, row.get(better), history)
     rejected = side(row, row.get(worse), history) if worse and row.get(worse) else ()
-    about = {"id": _id(row), "tools": _tools(row), "metadata": text_fields(row, *_KEPT), "kto_tag": row.get("kto_tag")}
-    if is_false(row.get("label")) or (better == "completion" and row.get("label") == 0):
-        about["label"] = False
+    label = row.get("label")
+    about = {
+        "id": _id(row),
+        "tools": _tools(row),
+        "metadata": text_fields(row, *_KEPT),
+        "kto_tag": row.get("kto_tag"),
+        "label": yes_or_no(label) if better == "completion" else label,
+    }
     try:
         return compared(about, chosen, [rejected] if rejected else [])
     except InputError as error:

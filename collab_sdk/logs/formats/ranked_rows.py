@@ -2,11 +2,12 @@
 with a rejected end, and lists of responses with scores or ranks, such as UltraFeedback's, Nectar's and Gemini's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
+from collab_sdk.logs.formats.cells import number_of, yes_or_no
 from collab_sdk.logs.formats.chat_value import ASKED, exchange, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, text_fields
 from collab_sdk.logs.formats.gemini import gemini_messages
@@ -114,13 +115,15 @@ def _winner(row: Row) -> int | None:
         if winner in (row.get("model_a"), row.get("model_b")):
             return int(winner == row.get("model_b"))
         return {"a": 0, "b": 1}.get(winner.lower().removeprefix("model_").removeprefix("response_"))
-    if row.get("better_response_id") in (0, 1):  # PKU-SafeRLHF's
-        return int(row["better_response_id"])
-    if "human_ref_A" in row and row.get("labels") in (0, 1):  # SHP's: whether it is the first
-        return 1 - int(row["labels"])
-    if isinstance(row.get("overall_preference"), int | float) and row["overall_preference"]:  # HelpSteer's, -3 to 3
-        return int(row["overall_preference"] > 0)
-    return next((place for place, key in enumerate(("winner_model_a", "winner_model_b")) if row.get(key) == 1), None)
+    if (better := number_of(row.get("better_response_id"))) in (0, 1):  # PKU-SafeRLHF's
+        return int(better or 0)
+    if "human_ref_A" in row and (is_first := yes_or_no(row.get("labels"))) is not None:  # SHP's
+        return int(not is_first)
+    if preference := number_of(row.get("overall_preference")):  # HelpSteer's, -3 to 3
+        return int(preference > 0)
+    return next(
+        (place for place, key in enumerate(("winner_model_a", "winner_model_b")) if yes_or_no(row.get(key))), None
+    )
 
 
 def _list(row: Row) -> str | None:
@@ -138,19 +141,19 @@ def _list(row: Row) -> str | None:
 def _by_score(row: Row, found: list[Any]) -> tuple[list[Any], list[Any]]:
     """The responses and their models, the best first; in their order where not all have a score."""
     if isinstance(found[0], str):
-        scores: list[float | None] = [*_scores_beside(row, len(found))]
+        scores = _scores_beside(row, len(found))
         models = row.get("models", row.get("generation_models"))
         named = models if isinstance(models, list) and len(models) == len(found) else [None] * len(found)
         responses = found
     else:
         note(OWN_PROMPTS, sum(bool(one.get("custom_system_prompt")) for one in found))
-        scores, responses = [_score(one) for one in found], [_said(one) for one in found]
+        scores, responses = _scores(found), [_said(one) for one in found]
         named = [one.get("model") for one in found]
     order = list(range(len(found)))
-    if None in scores:
-        note(UNDECIDED)
+    if scores:
+        order.sort(key=lambda place: -scores[place])
     else:
-        order.sort(key=lambda place: -(scores[place] or 0.0))
+        note(UNDECIDED)
     return [responses[place] for place in order], [named[place] for place in order]
 
 
@@ -158,19 +161,27 @@ def _said(one: Mapping[str, Any]) -> Any:
     return next((one[key] for key in _TEXTS if isinstance(one.get(key), str | Mapping)), None)
 
 
-def _score(one: Mapping[str, Any]) -> float | None:
-    """The better, the higher; a rank counts down."""
-    if isinstance(one.get("rank"), int | float):
-        return -float(one["rank"])
-    return next((float(one[key]) for key in _SCORES if isinstance(one.get(key), int | float)), None)
+def _scores(found: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The better, the higher, by the first key under which all have a number; none where there is no such key."""
+    for key in ("rank", *_SCORES):
+        numbers = _numbers([one.get(key) for one in found])
+        if numbers:
+            return [-number for number in numbers] if key == "rank" else numbers
+    return []
 
 
 def _scores_beside(row: Row, length: int) -> list[float]:
     for key in _SCORE_LISTS:
         found = row.get(key)
-        if isinstance(found, list) and len(found) == length and all(isinstance(one, int | float) for one in found):
-            return [float(one) for one in found]
+        if isinstance(found, list) and len(found) == length and (numbers := _numbers(found)):
+            return numbers
     return []
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    """The values as numbers; none where one of them is no number."""
+    numbers = [number for value in values if (number := number_of(value)) is not None]
+    return numbers if len(numbers) == len(values) else []
 
 
 def _history(row: Row) -> tuple[Message, ...]:

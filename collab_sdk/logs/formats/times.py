@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from collab_sdk.logs.formats.cells import number_of
 from collab_sdk.logs.formats.spellings import plain
 
 _NAMES = (
@@ -59,9 +60,7 @@ def _times(said: Any) -> list[Any]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, str) and value.isdecimal() and 9 < len(value) < 14:  # Unix time in a table of texts
-        return float(value)
-    return 0.0 if isinstance(value, bool) else seconds(value)
+    return 0.0 if isinstance(value, bool) else seconds(value) or float(number_of(value) or 0)
 
 
 def _plausible(value: Any) -> float | None:

@@ -230,6 +230,15 @@ def test_requests_of_helicones_api_are_joined_by_their_session_and_keep_the_rati
     assert "ann" not in str(conversation)
 
 
+@pytest.mark.parametrize(
+    ("status", "partial_turns"), [(200, None), ("200", None), (500, [0]), ("500", [0]), ("", None)]
+)
+def test_replies_of_requests_that_failed_are_partial_also_in_a_table(read, status, partial_turns):
+    [conversation], _ = read([helicone("r1", FIRST, HELLO, response_status=status)])
+    assert said(conversation) == WHOLE[:3]
+    assert conversation.metadata.get("partial_turns") == partial_turns
+
+
 def test_requests_of_helicone_without_bodies_and_of_other_models_are_counted(read):
     notes = Counter()
     rows = [

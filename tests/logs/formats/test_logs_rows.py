@@ -48,6 +48,15 @@ def said(chat):
     return [(message.role, message.content) for message in chat.messages]
 
 
+def as_table(value):
+    """The value with its numbers and flags as text, as tables of texts have them."""
+    if isinstance(value, dict):
+        return {key: as_table(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [as_table(each) for each in value]
+    return str(value) if isinstance(value, int | float) else value
+
+
 def others(chat):
     return {turn: [[one.content for one in other] for other in found] for turn, found in chat.alternatives.items()}
 
@@ -233,6 +242,7 @@ def test_a_reply_that_nothing_is_to_be_learnt_from_is_never_a_response_of_a_pair
         {"prompt": "Hi", "completion": "Hello.", "label": False},  # TRL's KTO
         {"prompt": "Hi", "completion": "Hello.", "label": 0},
         {"prompt": [USER], "completion": [REPLY], "label": "False"},
+        {"prompt": "Hi", "chosen": "Hello.", "rejected": None, "label": False},
         {"messages": [USER, REPLY], "label": False},  # LLaMA-Factory data/kto_en_demo.json at e62a1f4; ms-swift
         {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}], "kto_tag": False},
         {"instruction": "Hi", "input": "", "output": "Hello.", "kto_tag": False},  # its converter.py at 908cd68
@@ -245,8 +255,28 @@ def test_a_label_of_false_is_kept_and_the_response_is_never_learnt_from(read, ro
     assert "excludes from training" in " ".join(notes)
     [kept] = (key for key in ("label", "kto_tag") if key in row)
     assert chat.metadata[kept] == row[kept]
-    [good], _, notes = read({**row, kept: True})
-    assert (good.untrained_turns, notes) == (frozenset(), {})
+    for good in (True, "True"):
+        [chat], _, notes = read({**row, kept: good})
+        assert (chat.untrained_turns, notes) == (frozenset(), {})
+    [chat], _, _ = read(as_table(row))
+    assert chat.untrained_turns == {0}
+
+
+def test_a_label_of_a_chat_may_be_the_number_of_a_class(read_one):
+    for label in (0, "0", "no"):
+        assert read_one({"messages": [USER, REPLY], "label": label}).untrained_turns == frozenset()
+
+
+@pytest.mark.parametrize("flag", [{"weight": 0}, {"weight": "0"}, {"weight": "0.0"}, {"train": "no"}, {"loss": "f"}])
+@pytest.mark.parametrize("is_tree", [False, True])
+def test_a_row_may_say_that_nothing_is_to_be_learnt_from_its_message(read, flag, is_tree):
+    rows = message_rows(*LONGER, chat_id="a", weight="")
+    rows[1] |= flag
+    for place, row in enumerate(rows if is_tree else []):
+        row |= {"message_id": f"m{place}", "parent_id": f"m{place - 1}" if place else ""}
+    [chat], problems, notes = read(*rows)
+    assert (problems, said(chat), chat.untrained_turns) == ([], LONGER, {0})
+    assert list(notes.values()) == [1]
 
 
 def test_what_is_not_learnt_from_comes_through_a_store_and_our_own_rows(tmp_path):
@@ -293,6 +323,28 @@ def test_a_table_of_texts_is_ordered_by_its_numbers_and_its_flags_tell_who_speak
     chat = read_one(*rows[::-1])
     assert [content for _, content in said(chat)] == [str(n) for n in range(1, 12)]
     assert [role for role, _ in said(chat)] == ["user", "assistant"] * 5 + ["user"]
+
+
+@pytest.mark.parametrize("places", [("9.0", "10.0"), (" 9", "+10"), ("9", "1e1"), ("1767225600000", "1767225600001.5")])
+@pytest.mark.parametrize("key", ["index", "turn", "message_index", "timestamp"])
+def test_numbers_that_are_text_order_messages_by_their_size(read_one, key, places):
+    first, second = ({**row, key: place} for row, place in zip(message_rows(*CHAT, chat_id="c"), places, strict=True))
+    chat = read_one(second, first)
+    assert said(chat) == CHAT
+    assert (chat.ended is not None) == (key == "timestamp" and len(second[key]) > 9)
+    odd = {**first, key: "N/A"}  # no number: the messages stay as they come
+    assert said(read_one(second, odd)) == CHAT[::-1]
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"), [("t", "f"), ("1.0", "0.0"), ("yes", "no"), ("Y", "N"), (1, 0), ("TRUE", "FALSE")]
+)
+def test_flags_that_tell_who_speaks_may_be_written_in_any_way(read, yes, no):
+    rows = [{"chat_id": "c", "is_user": flag, "text": text} for flag, (_, text) in zip((yes, no), CHAT, strict=True)]
+    [chat], _, _ = read(*rows)
+    assert said(chat) == CHAT
+    chats, [problem], _ = read(rows[0], {**rows[1], "is_user": "perhaps"})
+    assert (chats, problem.startswith("message 2: ")) == ([], True)
 
 
 def test_without_number_or_time_for_all_messages_stay_as_they_come(read_one):
@@ -550,8 +602,23 @@ def test_gemini_contents_hold_calls_and_results(read_one):
     ],
 )  # fmt: skip
 def test_the_better_response_is_the_chat_and_the_other_an_alternative(read_one, row):
-    chat = read_one(row)
-    assert (said(chat), others(chat)) == (CHAT, {0: [["Yo"]]})
+    for written in (row, as_table(row)):
+        chat = read_one(written)
+        assert (said(chat), others(chat)) == (CHAT, {0: [["Yo"]]})
+
+
+def test_responses_are_compared_by_numbers_that_all_of_them_have(read):
+    scores = [{"overall_score": "N/A", "rating": "2"}, {"overall_score": "1.0", "rating": "10"}]
+    row = {"instruction": "Hi", "completions": [
+        {"response": text, **about} for text, about in zip(("Yo", "Hello."), scores, strict=True)
+    ]}  # fmt: skip
+    [chat], _, notes = read(row)
+    assert (said(chat), others(chat), notes) == (CHAT, {0: [["Yo"]]}, {})
+    for one in row["completions"]:
+        one["rating"] = one["overall_score"]
+    [chat], _, notes = read(row)
+    assert [message.content for message in chat.messages] == ["Hi", "Yo"]
+    assert notes == {"rows that do not say which response is better: the first is read as the chat": 1}
 
 
 @pytest.mark.parametrize("system", ["system", "system_prompt"])
