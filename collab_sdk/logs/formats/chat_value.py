@@ -144,13 +144,24 @@ def said_under_keys(value: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def in_order(messages: list[Any]) -> list[Any]:
-    """The messages, the oldest first, where their times say that the newest is."""
+    """The messages, the oldest first, where their times, or the API that they are of, say that the newest is."""
     times = [time_of(one) if isinstance(one, Mapping) else None for one in messages]
     known = [time for time in times if time is not None]
     falls = [later - earlier for earlier, later in pairwise(known)]
-    if len(known) < len(messages) or not any(fall < 0 for fall in falls) or any(fall > 0 for fall in falls):
-        return messages
-    return messages[::-1]
+    if any(falls) and len(known) == len(messages):
+        return messages if any(fall > 0 for fall in falls) else messages[::-1]
+    return messages if any(falls) or not _are_latest_first(messages) else messages[::-1]
+
+
+def _are_latest_first(messages: list[Any]) -> bool:
+    """Whether messages whose times do not tell are as OpenAI lists those of a thread or of a conversation."""
+    objects = [one for one in messages if isinstance(one, Mapping)]
+    if not objects or len(objects) < len(messages):
+        return False
+    ends = [objects[place].get("role") for place in (0, -1)]
+    if all(one.get("object") == "thread.message" for one in objects):
+        return ends != ["user", "assistant"]
+    return ends == ["assistant", "user"] and all("id" in one and "type" in one for one in objects)
 
 
 def _are_of_several(messages: list[Any]) -> bool:

@@ -391,6 +391,36 @@ def test_a_thread_of_assistants_comes_newest_first(read_one):
     )
 
 
+@pytest.mark.parametrize("shown", [CHAT, LONGER, LONGER[1:]])
+def test_messages_of_a_thread_in_one_second_are_listed_newest_first(read_one, shown):
+    data = [
+        {"id": f"m{n}", "object": "thread.message", "created_at": 1767225600, "thread_id": "t", "role": role,
+         "content": [{"type": "text", "text": {"value": text}}]}
+        for n, (role, text) in enumerate(shown)
+    ]  # fmt: skip
+    assert said(read_one({"object": "list", "data": data[::-1]})) == shown
+    if shown[0][0] == "user":  # as with order=asc
+        assert said(read_one({"object": "list", "data": data})) == shown
+
+
+def test_items_of_a_conversation_are_listed_newest_first_and_have_no_times(read_one):
+    # OpenAI's GET /v1/conversations/{id}/items; openai-python 3.57.0, ConversationItemList
+    kinds = {"user": "input_text", "assistant": "output_text"}
+    items = [
+        {"type": "message", "id": f"m{n}", "status": "completed", "role": role,
+         "content": [{"type": kinds[role], "text": text}]}
+        for n, (role, text) in enumerate(LONGER)
+    ]  # fmt: skip
+    for data in (items, items[::-1]):
+        page = {"object": "list", "data": data, "first_id": data[0]["id"], "last_id": data[-1]["id"], "has_more": False}
+        assert said(read_one(page)) == LONGER
+
+
+def test_a_chat_may_begin_with_a_greeting_and_wait_for_an_answer(read_one):
+    greeted = [REPLY, USER]
+    assert said(read_one({"messages": greeted})) == CHAT[::-1]
+
+
 def test_the_messages_of_a_chatbot_app_hold_parts(read_one):
     # vercel/ai-chatbot lib/db/schema.ts at d759a71, table Message_v2
     def message(place, role, *parts):
