@@ -21,7 +21,7 @@ from collab_sdk.logs.formats.call_row import (
 from collab_sdk.logs.formats.conversation_row import Row, first_text, text_fields
 from collab_sdk.logs.formats.provider_calls import logged_call, summarized
 from collab_sdk.logs.formats.provider_replies import is_answer, reply_of
-from collab_sdk.logs.formats.provider_requests import Request, has_history, is_chat, is_question, request_of
+from collab_sdk.logs.formats.provider_requests import Request, has_history, is_chat, is_prompt, is_question, request_of
 from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.logs.formats.times import last_time
 from collab_sdk.logs.store import LoggedCall
@@ -126,7 +126,8 @@ def _body(fields: Row) -> Any:
     for key in _BODIES:
         body = unpacked(fields.get(key))
         is_asked = key == "inputs" and is_question(body) and is_answer(reply)
-        if is_asked or (has_history(body) and (reply is not None or "response" in fields or fields.get("error"))):
+        is_sent = has_history(body) or is_prompt(body)
+        if is_asked or (is_sent and (reply is not None or "response" in fields or fields.get("error"))):
             return body
     return None
 
@@ -137,14 +138,15 @@ def _read_pair(row: Row) -> LoggedCall | None:
     known = _known(row, body)
     if not known:
         return None
-    if has_history(body) and not isinstance(mapping(reply).get("messages"), list):
+    is_sent = has_history(body) or ("inputs" not in fields and is_prompt(body))
+    if is_sent and not isinstance(mapping(reply).get("messages"), list):
         return logged_call(request_of(body), reply_of(reply), **known)
     return summarized(body, reply, **known)
 
 
 def _known(row: Row, body: Any) -> dict[str, Any]:
     """What the row tells of a call; nothing of one that is of no chat model."""
-    if not is_chat(path=row.get("url") or row.get("endpoint"), model=row.get("model")):
+    if not is_chat(path=row.get("url") or row.get("endpoint"), model=row.get("model") or mapping(body).get("model")):
         return {}
     metadata, error = mapping(row.get("metadata")), row.get("error")
     return {

@@ -101,6 +101,14 @@ def has_history(value: Any) -> bool:
     return isinstance(first, Mapping) and any(key in first for key in ("role", "from", "parts", "lc", "kwargs", "type"))
 
 
+def is_prompt(value: Any) -> bool:
+    """Whether it is the body of a request whose prompt is text alone."""
+    body = mapping(value)
+    return any(isinstance(body.get(key), str) and body[key] for key in ("input", "prompt")) or (
+        isinstance(body.get("body"), Mapping) and is_prompt(body["body"])
+    )
+
+
 def is_question(value: Any) -> bool:
     """Whether it is an object that asks something under one of the usual names."""
     return isinstance(value, Mapping) and any(isinstance(value.get(key), str) for key in (*_QUESTIONS, *HISTORIES))

@@ -396,8 +396,10 @@ def test_what_stands_beside_the_messages_is_their_reply(read, beside):
             },
         ),
         ({"system": "Be brief.", "messages": [HI]}, anthropic("hello")),
+        ({"prompt": "hi", "system_prompt": "Be brief."}, {"choices": [{"text": "hello"}]}),
+        ({"input": "hi", "instructions": "Be brief."}, "hello"),
     ],
-    ids=["chat", "responses", "gemini", "anthropic"],
+    ids=["chat", "responses", "gemini", "anthropic", "completions", "text"],
 )
 @pytest.mark.parametrize(
     "names",
@@ -410,8 +412,6 @@ def test_what_stands_beside_the_messages_is_their_reply(read, beside):
     ],
 )
 def test_bodies_of_requests_and_responses_in_pairs_are_read(read, names, sent, came):
-    if "input" in sent and names[0] != "inputs":
-        sent = {**sent, "input": [HI]}
     [conversation], errors = read([{names[0]: sent, names[1]: came, "status": "", "session_id": "s"}])
     assert errors == []
     assert (said(conversation), conversation.id) == (WHOLE[:3], "s")
@@ -421,6 +421,27 @@ def test_bodies_may_stand_in_logged_http_messages(read):
     request = {"url": "https://api.openai.com/v1/chat/completions", "method": "POST", "body": {"messages": FIRST}}
     [conversation], errors = read([{"request": request, "response": {"status": 200, "body": choices(HELLO)}}])
     assert (errors, said(conversation)) == ([], WHOLE[:3])
+
+
+def test_a_prompt_that_is_text_goes_on_from_the_response_that_it_names(read):
+    first = {"request": {"model": "gpt-5", "input": "hi"}, "response": {**response("hello"), "id": "r1"}}
+    second = {"request": {"input": "bye", "previous_response_id": "r1"}, "response": {**response("ciao"), "id": "r2"}}
+    [conversation], errors = read([first, second])
+    assert (errors, said(conversation)) == ([], WHOLE[1:])
+    http = {"request": {"body": first["request"]}, "response": {"status": 200, "body": first["response"]}}
+    [conversation], errors = read([http])
+    assert (errors, said(conversation)) == ([], WHOLE[1:3])
+
+
+def test_texts_that_are_embedded_or_moderated_are_no_prompts(read):
+    notes = Counter()
+    embedding = {
+        "request": {"model": "text-embedding-3-small", "input": "hi"},
+        "response": {"data": [{"embedding": [1]}]},
+    }
+    moderation = {"request": {"model": "omni-moderation-latest", "input": "hi"}, "response": {"results": []}}
+    assert read([embedding, moderation], notes=notes) == ([], [])
+    assert notes == {NO_CALL: 2}
 
 
 @pytest.mark.parametrize("model", ["gpt-4o-audio-preview", "gpt-4o-search-preview", "gemini-2.5-flash-image"])
