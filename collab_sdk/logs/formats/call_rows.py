@@ -18,6 +18,7 @@ from collab_sdk.logs.formats.call_row import (
     thread_of,
     unpacked,
 )
+from collab_sdk.logs.formats.chat_value import BESIDE
 from collab_sdk.logs.formats.conversation_row import Row, first_text, text_fields
 from collab_sdk.logs.formats.provider_calls import logged_call, summarized
 from collab_sdk.logs.formats.provider_replies import is_answer, reply_of
@@ -32,11 +33,6 @@ _RESPONSES = (
     *("response", "output", "outputs", "response_body", "completion", "completions", "responses", "message_completion"),
     *("output_messages", "response_messages", "output_message", "response_message", "assistant_message", "message"),
     "model_output",
-)
-_TEXTS = (
-    *("generation", "reply", "assistant", "assistant_response", "assistant_reply", "model_response", "llm_output"),
-    *("llm_response", "ai_response", "bot_response", "response_text", "output_text", "generated_text", "final_answer"),
-    *("answer", "result", "prediction", "content"),
 )
 _REFERENCES = ("answer", "final_answer", "result", "prediction", "output_text")
 """Beside a prompt alone these are what was to be answered, as in tasks for training."""
@@ -61,7 +57,7 @@ def _is_call(row: Row) -> bool:
     if reply is None:  # a call that failed, where its log has a place for the reply
         has_place = any(key in fields for key in (*_CHOICES, *_RESPONSES[:4])) or bool(fields.get("error"))
         return has_place and not _ends_with_reply(history)
-    return not (_is_text(reply) and _ends_with_reply(history))
+    return not (_is_text(reply) and _ends_with_reply(history)) or _has_other_text(fields, history)
 
 
 def _history(fields: Row) -> Any:
@@ -81,7 +77,7 @@ def _reply(fields: Row) -> Any:
     for key in _CHOICES:
         if isinstance(fields.get(key), list) and fields[key]:
             return {name: fields[name] for name in (key, "id", "model", "error") if name in fields}
-    names = [key for key in (*_RESPONSES, *_TEXTS) if key != "message" or isinstance(fields.get(key), Mapping)]
+    names = [key for key in (*_RESPONSES, *BESIDE) if key != "message" or isinstance(fields.get(key), Mapping)]
     return next(
         (fields[key] for key in names if fields.get(key) and isinstance(fields[key], str | list | Mapping)), None
     )
@@ -97,6 +93,22 @@ def _ends_with_reply(history: Any) -> bool:
     history = unpacked(history)
     last = mapping(history[-1]) if isinstance(history, list) else {}
     return plain(last.get("role", last.get("from", last.get("type")))) in ("assistant", "ai", "model", "gpt")
+
+
+def _has_other_text(fields: Row, history: Any) -> bool:
+    """Whether a response in text is another than the messages end with, where what was thought may precede it."""
+    texts = [unpacked(fields.get(key)) for key in _RESPONSES]
+    said = _last_words(unpacked(history)[-1])
+    given = [one.strip() for text in texts for one in (text if isinstance(text, list) else [text]) if _is_text(one)]
+    return any(text and not said.endswith(text) for text in given)
+
+
+def _last_words(message: Any) -> str:
+    fields = mapping(mapping(message).get("data")) or mapping(message)
+    content = next((fields[key] for key in ("content", "value", "text", "parts") if fields.get(key)), "")
+    blocks = content if isinstance(content, list) else [content]
+    texts = [mapping(block).get("text") if isinstance(block, Mapping) else block for block in blocks]
+    return "\n".join(text for text in texts if isinstance(text, str)).strip()
 
 
 def _read_call(row: Row) -> LoggedCall | CallEntry | None:
@@ -122,7 +134,8 @@ def _body(fields: Row) -> Any:
     given = fields.get("input")
     is_response = isinstance(reply, list) and all(isinstance(one, Mapping) and "type" in one for one in reply)
     if has_history(given) or (isinstance(given, str) and is_response):
-        return None if _is_text(reply) and _ends_with_reply(given) else fields
+        is_chat = _is_text(reply) and _ends_with_reply(given) and not _has_other_text(fields, given)
+        return None if is_chat else fields
     for key in _BODIES:
         body = unpacked(fields.get(key))
         is_asked = key == "inputs" and is_question(body) and is_answer(reply)

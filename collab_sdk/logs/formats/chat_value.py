@@ -39,6 +39,12 @@ SAID = (
     *("agent_response", "targets", "target", "assistant", "bot", "ai", "gpt", "chatbot", "chatgpt", "agent", "a"),
 )
 """Keys of what the assistant says in them."""
+BESIDE = (
+    *("generation", "reply", "assistant", "assistant_response", "assistant_reply", "model_response", "llm_output"),
+    *("llm_response", "ai_response", "bot_response", "response_text", "output_text", "generated_text", "final_answer"),
+    *("answer", "result", "prediction", "content"),
+)
+"""Keys of a text beside messages that may be the reply to them, or what was to be answered."""
 _MORE = {"instruction": ("input", "context"), "prompt": ("input",), "question": ("context",)}
 """What the user says besides, under another key of the same exchange."""
 _SPEAKERS = ("from", "sender", "speaker", "author", "type", "is_user", "is_bot")

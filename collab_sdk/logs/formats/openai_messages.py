@@ -9,13 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.chat_value import has_chat, read_chat
+from collab_sdk.logs.formats.chat_value import BESIDE, has_chat, read_chat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, to_conversation
 from collab_sdk.logs.formats.logged_messages import read_messages
+from collab_sdk.logs.formats.spellings import plain
+from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, link_tool_calls
 from collab_sdk.types import Conversation
 
 SCHEMA = "collab/conversation/v1"
+UNREAD_TEXT = "texts beside messages that are not the reply that these end with, left out"
 _TURN = re.compile("[0-9]{1,9}")
 
 
@@ -30,6 +33,9 @@ def _read(row: Row) -> Conversation:
     untrained: set[int] = set()
     messages = read_chat(row.get("messages"), untrained=untrained)
     conversation = to_conversation(row, messages, untrained=untrained)
+    said = conversation.messages[-1].content.strip()
+    texts = [text for key, text in row.items() if plain(key) in BESIDE and isinstance(text, str)]
+    note(UNREAD_TEXT, sum(not said.endswith(text.strip()) for text in texts))
     return replace(conversation, alternatives=_alternatives(row.get("alternatives")))
 
 

@@ -570,9 +570,30 @@ def test_calls_without_a_reply_are_counted_and_errors_are_no_replies(read, row):
 
 
 def test_messages_that_end_with_the_reply_already_are_a_chat_and_have_it_once(read):
-    for beside in ({"output": "hello"}, {"response": choices(HELLO)}, {"answer": "42"}):
-        [conversation], errors = read([{"messages": [HI, HELLO], **beside}])
-        assert (errors, said(conversation)) == ([], WHOLE[1:3])
+    texts = [{"output": "hello"}, {"completion": ["hello "]}, {"answer": "hello"}]
+    for beside in (*texts, {"response": choices(HELLO)}):
+        notes = Counter()
+        [conversation], errors = read([{"messages": [HI, HELLO], **beside}], notes=notes)
+        assert (errors, said(conversation), notes) == ([], WHOLE[1:3], {})
+    thought = {**HELLO, "content": "<think>hm</think>\nhello"}
+    for beside in texts:
+        [conversation], _ = read([{"messages": [HI, thought], **beside}])
+        assert len(conversation.messages) == 2
+
+
+@pytest.mark.parametrize("key", ["output", "response", "completion"])
+@pytest.mark.parametrize("history", ["messages", "input"])
+@pytest.mark.parametrize("content", ["hello", [{"type": "text", "text": "hello"}]])
+def test_a_reply_beside_messages_that_end_with_another_is_kept(read, history, key, content):
+    [conversation], errors = read([{history: [HI, {"role": "assistant", "content": content}], key: "ciao"}])
+    assert (errors, said(conversation)) == ([], [*WHOLE[1:3], ("assistant", "ciao")])
+
+
+def test_an_answer_beside_messages_that_end_with_another_is_counted(read):
+    notes = Counter()
+    [conversation], errors = read([{"messages": [HI, HELLO], "answer": "42"}], notes=notes)
+    assert (errors, said(conversation)) == ([], WHOLE[1:3])
+    assert notes == {"texts beside messages that are not the reply that these end with, left out": 1}
 
 
 def test_rows_of_chats_tasks_and_pairs_are_no_calls(read):
