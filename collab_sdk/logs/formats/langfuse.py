@@ -27,8 +27,6 @@ from collab_sdk.logs.formats.provider_requests import request_of
 from collab_sdk.logs.formats.times import seconds
 from collab_sdk.logs.store import LoggedCall
 
-_OF_TRACES = ("bookmarked", "tags", "release", "userId", "user_id", "projectId", "project_id", "observationCount")
-
 
 def _matches(row: Row) -> bool:
     rows = objects(row["data"]) if isinstance(row.get("data"), list) else [row]
@@ -46,9 +44,13 @@ def _is_observation(row: Row) -> bool:
 def _is_trace(row: Row) -> bool:
     if isinstance(row.get("trace"), Mapping) and isinstance(row.get("observations"), list):  # as downloaded
         return True
-    if not {"id", "timestamp", "input", "output"} <= row.keys():
+    if not {"timestamp", "input", "output"} <= row.keys() or not isinstance(row.get("id"), str):
         return False
-    return ("sessionId" in row or "session_id" in row) and any(key in row for key in _OF_TRACES)
+    return "sessionId" in row or "session_id" in row or any(map(_is_observation, _observations(row)))
+
+
+def _observations(row: Row) -> list[Row]:
+    return objects(unpacked(row.get("observations")))
 
 
 def _is_session(row: Row) -> bool:
@@ -74,7 +76,7 @@ def _within(row: Row) -> Iterator[Row]:
     yield row
     if not _is_observation(row):
         about = {"traceId": row.get("id"), "sessionId": _session(row), "scores": row.get("scores")}
-        for observation in objects(unpacked(row.get("observations"))):
+        for observation in _observations(row):
             yield {**about, **{key: value for key, value in observation.items() if value is not None}}
 
 

@@ -159,6 +159,37 @@ def test_langfuse_traces_with_observations_are_read_by_their_generations(read):
     assert conversation.metadata == {"model": "gpt-4o", "rating": 4}
 
 
+@pytest.mark.parametrize("name", [{}, {"name": "chat"}])
+def test_langfuse_traces_of_text_may_have_few_keys(read, name):
+    traces = [
+        {
+            "id": f"t{n}",
+            "sessionId": "S",
+            "timestamp": f"2026-01-01T00:00:0{n}Z",
+            **name,
+            "input": asked,
+            "output": said,
+        }
+        for n, (asked, said) in enumerate([("hi", "hello"), ("bye", "ciao")])
+    ]
+    [conversation], errors = read(traces)
+    assert (errors, conversation.id) == ([], "S")
+    assert [text for _, text in said(conversation)] == ["hi", "hello", "bye", "ciao"]
+
+
+@pytest.mark.parametrize(("given", "answered"), [("hi", "hello"), ({"question": "hi"}, {"answer": "hello"})])
+@pytest.mark.parametrize("session", [{"sessionId": "S"}, {}])
+def test_langfuse_generations_in_a_trace_of_text_are_read(read, session, given, answered):
+    call = observation("o1", [{"role": "system", "content": "Be brief."}, HI], HELLO)
+    del call["session_id"]
+    trace = {"id": "t", "timestamp": "2026-01-01T00:00:00Z", **session, "input": given, "output": answered}
+    for observations in ([call], json.dumps([call])):
+        [conversation], errors = read([{**trace, "observations": observations}])
+        assert said(conversation) == [("system", "Be brief."), ("user", "hi"), ("assistant", "hello")]
+        assert errors == []
+        assert (conversation.id == "S") == bool(session)
+
+
 def test_langfuse_root_spans_stand_for_traces_without_generations(read):
     span = observation("s1", None, None, type="SPAN", input={"query": "hi"}, output="hello", parent_observation_id=None)
     inner = {**span, "id": "s2", "parent_observation_id": "s1", "output": "an inner step"}
