@@ -3,15 +3,18 @@
 Responses are `{"choices"}`, `{"output"}`, `{"candidates"}` or a message, in whatever of a library wraps them.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from collab_sdk.errors import InputError
+from collab_sdk.files import parse_json
 from collab_sdk.logs.formats.call_row import mapping, objects, unpacked
 from collab_sdk.logs.formats.conversation_row import first_text
 from collab_sdk.logs.formats.logged_messages import message_of, read_messages
 from collab_sdk.logs.formats.provider_requests import is_held, is_pair
-from collab_sdk.logs.formats.spellings import plain
+from collab_sdk.logs.formats.spellings import is_block, is_item, plain
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, is_decision
 
@@ -25,6 +28,9 @@ _OF_FAILURES = ("error", "code", "type", "status", "statusCode", "__type")
 """Fields beside the message of an error."""
 _WHOLE = ("response.completed", "response.incomplete", "response.failed")
 _CUT = "in_progress"
+_DATA = re.compile(r"data:\s*[{\[]")
+_STREAM = re.compile(r"(?:data|event|id|retry)?:")
+"""How the lines of server-sent events begin."""
 DEEPEST = 6
 """Objects around a reply."""
 
@@ -44,7 +50,7 @@ class Reply:
 
 def reply_of(value: Any) -> Reply:
     """The reply in a response; without choices where it holds none. Raises InputError for messages that are none."""
-    response = unpacked(value) if _is_response(unpacked(value)) else value
+    response = unpacked(value) if _is_response(unpacked(value)) else _streamed(value)
     response = _assembled(response)
     about = mapping(response)
     if "choices" not in about and isinstance(about.get("response"), Mapping):
@@ -90,7 +96,9 @@ def _choices(value: Any, deepest: int) -> list[tuple[Message, ...]]:
     if value is None or value == "" or value == [] or value == {} or not deepest:
         return []
     if isinstance(value, str):
-        return [(Message(role="assistant", content=value),)]
+        streamed = _streamed(value)
+        text = (Message(role="assistant", content=value),)
+        return [text] if streamed is value else _choices(_assembled(streamed), deepest - 1)
     if isinstance(value, list):
         return _listed(value, deepest)
     if not isinstance(value, Mapping):
@@ -117,7 +125,9 @@ def _choices(value: Any, deepest: int) -> list[tuple[Message, ...]]:
 
 
 def _listed(values: list[Any], deepest: int) -> list[tuple[Message, ...]]:
-    """A list of choices, or of the messages and items of one reply."""
+    """A list of choices, of the blocks of a message, or of the messages and items of one reply."""
+    if all(map(_is_block, values)) and not all(map(is_item, values)):
+        return [message_of({"role": "assistant", "content": values})]
     if all(isinstance(one, str) for one in values):
         return [(Message(role="assistant", content=one),) for one in values]
     if not all(_is_message(one) or "type" in mapping(one) or _is_role_pair(one) for one in values):
@@ -129,6 +139,10 @@ def _listed(values: list[Any], deepest: int) -> list[tuple[Message, ...]]:
         return [(message,) for message in messages]
     asked = max((place for place, one in enumerate(messages, start=1) if one.role in ("user", "system")), default=0)
     return [messages[asked:]]
+
+
+def _is_block(value: Any) -> bool:
+    return is_block(value) and "type" in value and "role" not in value
 
 
 def _is_role_pair(value: Any) -> bool:
@@ -160,13 +174,43 @@ def _is_event(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
     kind = value.get("type")
-    if isinstance(kind, str) and kind.startswith(("message_", "content_block_", "response.")):
+    if isinstance(kind, str) and (kind == "ping" or kind.startswith(("message_", "content_block_", "response."))):
         return True
-    return any("delta" in choice for choice in objects(value.get("choices")))
+    choices = objects(value.get("choices"))
+    is_usage = "choices" in value and not choices and "usage" in value
+    return is_usage or any("delta" in choice for choice in choices)
+
+
+def _streamed(value: Any) -> Any:
+    """The events of a stream that was logged as it came, in text; any other value as it is.
+
+    Raises InputError for one that holds anything else, but for its last event, which may be cut.
+    """
+    lines = [line.strip() for line in value.split("\n") if line.strip()] if isinstance(value, str) else []
+    if not any(map(_DATA.match, lines)) or not all(map(_STREAM.match, lines)):
+        return value
+    data = [line.removeprefix("data:").strip() for line in lines if line.startswith("data:")]
+    data = [text for text in data if text not in ("", "[DONE]")]
+    events = []
+    for text in data:
+        try:
+            events.append(parse_json(text))
+        except InputError:
+            if text is not data[-1]:
+                raise InputError("a streamed reply with an event that is no JSON") from None
+    if not all(map(_is_event, events)) and not all("candidates" in mapping(event) for event in events):
+        raise InputError("a streamed reply with events of an unknown kind")
+    return events
 
 
 def _assembled(value: Any) -> Any:
     """The response that the events of a stream make up; what is no list of events as it is."""
+    if isinstance(value, list) and value and all("candidates" in mapping(event) for event in value):
+        first = [mapping(one) for event in value for one in objects(event["candidates"])[:1]]
+        parts = [part for one in first for part in objects(mapping(one.get("content")).get("parts"))]
+        is_over = any(one.get("finishReason") for one in first)
+        said = {"content": {"role": "model", "parts": parts}}
+        return {**value[-1], "candidates": [said], "status": "completed" if is_over else _CUT}
     if not isinstance(value, list) or not value or not all(map(_is_event, value)):
         return value
     if any("choices" in event for event in value):

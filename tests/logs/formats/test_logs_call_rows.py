@@ -346,6 +346,25 @@ def test_calls_in_a_stream_are_put_together(read):
 # Home-made, and bodies as providers have them
 
 
+CHUNKS = (
+    {"choices": [{"index": 0, "delta": {"content": "hel"}}]},
+    {"choices": [{"index": 0, "delta": {"content": "lo"}, "finish_reason": "stop"}]},
+    {"choices": [], "usage": {"total_tokens": 2}},
+)
+EVENTS = (
+    {"type": "message_start", "message": {"role": "assistant", "content": []}},
+    {"type": "ping"},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hello"}},
+    {"type": "message_stop"},
+)
+
+
+def server_sent(*events):
+    """Events of a stream as they come."""
+    texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
+    return "".join(f"event: message\r\ndata: {text}\r\n\r\n" for text in texts)
+
+
 @pytest.mark.parametrize(
     "beside",
     [
@@ -367,6 +386,11 @@ def test_calls_in_a_stream_are_put_together(read):
         {"message": HELLO, "done": True},
         {"messageCompletion": HELLO},
         {"modelOutput": "hello"},
+        {"output": [{"type": "text", "text": "hello"}]},
+        {"response": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "hello"}]},
+        {"response": server_sent(*CHUNKS, "[DONE]")},
+        {"response": {"status": 200, "body": server_sent(*CHUNKS)}},
+        {"response": server_sent(*EVENTS)},
         {"output_messages": [HELLO]},
         {"response": [{"choices": [{"delta": {"content": "hel"}}]}, {"choices": [{"delta": {"content": "lo"}}]}]},
     ],
@@ -579,6 +603,38 @@ def test_messages_that_end_with_the_reply_already_are_a_chat_and_have_it_once(re
     for beside in texts:
         [conversation], _ = read([{"messages": [HI, thought], **beside}])
         assert len(conversation.messages) == 2
+
+
+def test_a_stream_in_text_that_was_cut_is_partial_and_what_is_no_stream_is_words(read):
+    text = server_sent(*CHUNKS)
+    [conversation], errors = read([{"messages": [HI], "response": text[: text.index("lo")]}])
+    assert (errors, said(conversation)) == ([], [("user", "hi"), ("assistant", "hel")])
+    assert conversation.metadata["partial_turns"] == [0]
+    for odd in (server_sent({"kind": "x"}, *CHUNKS), server_sent("{", *CHUNKS)):
+        conversations, [(_, problem)] = read([{"messages": [HI], "response": odd}])
+        assert (conversations, problem.startswith("a streamed reply with ")) == ([], True)
+    words = "data: [1]\nis how an event begins"
+    [conversation], _ = read([{"messages": [HI], "response": words}])
+    assert said(conversation)[-1] == ("assistant", words)
+
+
+def test_chunks_of_gemini_are_one_reply(read):
+    def chunk(text, **more):
+        return {"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, **more}]}
+
+    chunks = [chunk("hel"), chunk("lo", finishReason="STOP")]
+    for response in (chunks, server_sent(*chunks)):
+        row = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "response": response}
+        [conversation], errors = read([row])
+        assert (errors, said(conversation)) == ([], [("user", "hi"), ("assistant", "hello")])
+
+
+def test_a_conversation_that_is_an_object_names_the_session(read):
+    for sent in ("hi", [HI]):
+        row = {"input": sent, **response("hello"), "conversation": {"id": "conv_1"}}
+        for shown in (row, {key: row[key] for key in ("input", "output", "conversation")}):
+            [conversation], errors = read([shown])
+            assert (errors, conversation.id, said(conversation)) == ([], "conv_1", WHOLE[1:3])
 
 
 @pytest.mark.parametrize("key", ["output", "response", "completion"])
