@@ -44,7 +44,7 @@ _CONTENT_KEYS = (
 )
 _TRAINED = ("weight", "loss", "train", "trainable")
 """What fine-tuning files call how much is to be learnt from a message: OpenAI's, ms-swift's, Axolotl's."""
-_INSTEAD = ("tool_calls", "function_call", "additional_kwargs", "refusal", "reasoning", "reasoning_content")
+_INSTEAD = ("audio", "tool_calls", "function_call", "additional_kwargs", "refusal", "reasoning", "reasoning_content")
 """Fields of a message that has no content beside them."""
 _THOUGHT_KEYS = ("thinking", "thoughts")
 _CALL_ROLES = ("function_call", "tool_call", "tool_calls")
@@ -119,6 +119,8 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
     elif content is not None:
         blocks.read(content)
     if role == "assistant":
+        if isinstance(content, list) and not any(isinstance(one, Mapping) and "type" in one for one in content):
+            blocks.glue = ""  # Gemini's parts are what was streamed, piece by piece
         return _assistant(blocks, fields)
     if content is None:
         raise InputError("content must be a string or a list of parts, not null")
@@ -148,6 +150,10 @@ def _assistant(blocks: Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...]
     if isinstance(refusal, str) and refusal and not blocks.text():
         note(REFUSALS)
         blocks.texts.append(refusal)
+    audio = fields.get("audio")
+    spoken = audio.get("transcript") if isinstance(audio, Mapping) else None
+    if isinstance(spoken, str) and not blocks.text():
+        blocks.texts.append(spoken)
     done = {call.get("id") for message in blocks.done for call in message.tool_calls}
     beside = [call for call in _beside(fields) if not call["id"] or call["id"] not in done]
     named = {call["id"] for call in beside}
@@ -296,8 +302,10 @@ def _go_on(message: Message, found: Message, *, is_item: bool) -> bool:
     """Whether both are one message: its reasoning or its text, and then its calls, each logged by itself."""
     if message.role != "assistant" or found.role != "assistant":
         return False
-    only_thought = not message.content and not message.tool_calls and bool(message.reasoning)
-    return only_thought or (is_item and bool(found.tool_calls))
+    if not message.content and not message.tool_calls:
+        return bool(message.reasoning)
+    calls_on = bool(found.tool_calls) and not found.content.strip()  # in parallel, as no result is between them
+    return calls_on and (is_item or bool(message.tool_calls))
 
 
 def _joined(message: Message, found: Message) -> Message:

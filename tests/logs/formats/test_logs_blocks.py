@@ -261,6 +261,31 @@ def test_citation_marks_that_a_provider_names_are_no_words():
     assert message.content == "Twelve."
 
 
+def test_parallel_calls_may_be_logged_as_messages_one_after_the_other():
+    calls = [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": id, "function": {"name": "f"}}]} for id in "ab"
+    ]
+    results = [{"role": "tool", "tool_call_id": id, "content": id} for id in "ab"]
+    messages, _ = read(*calls, *results)
+    assert [(one.role, [call.id for call in one.calls]) for one in messages] == [
+        ("assistant", ["a", "b"]), ("tool", []), ("tool", []),
+    ]  # fmt: skip
+
+
+def test_a_spoken_reply_is_its_transcript():
+    [message], notes = read({"role": "assistant", "content": None, "audio": {"id": "a", "transcript": "Yes."}})
+    assert message.content == "Yes."
+    assert not notes
+
+
+def test_the_pieces_of_a_streamed_reply_are_one_text():
+    messages, _ = read(
+        {"role": "user", "parts": [{"text": "The list."}, {"text": "Is rye on it?"}]},
+        {"role": "model", "parts": [{"text": "Ye"}, {"text": "s."}]},
+    )
+    assert [message.content for message in messages] == ["The list.\nIs rye on it?", "Yes."]
+
+
 def test_one_bad_call_costs_itself():
     calls = [7, {"id": "c", "function": {"name": "f", "arguments": "{}"}}]
     [message], notes = read({"role": "assistant", "content": "x", "tool_calls": calls})
