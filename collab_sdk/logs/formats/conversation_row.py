@@ -35,7 +35,8 @@ class ConversationFormat:
     priority: int = LAST
     """Formats are tried from the lowest number up; those of this package have 10 to 180."""
     matches: Callable[[Row], bool]
-    read: Callable[[Row], Conversation]
+    read: Callable[[Row], Conversation | None]
+    """None where the row holds no chat, which is to be noted."""
 
 
 IDS = (

@@ -252,9 +252,12 @@ def _fields(value: Mapping[str, Any]) -> Mapping[str, Any]:
     inner = value.get("message")
     if isinstance(inner, Mapping) and "role" not in value and ("role" in inner or "author" in inner):
         return _fields(inner)
-    author = value.get("author")
-    if isinstance(author, Mapping) and "role" in author:
-        return {**value, "role": author["role"]}
+    who: Mapping[str, Any] = next(
+        (value[key] for key in ("author", "sender", "from") if isinstance(value.get(key), Mapping)), {}
+    )
+    named = [who[key] for key in ("role", "type", "name") if isinstance(who.get(key), str)]
+    if named and "role" not in value:
+        return {**value, "role": next((name for name in named if plain(name) in ROLES), named[0])}
     return value
 
 
