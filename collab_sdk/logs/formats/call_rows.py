@@ -38,6 +38,8 @@ _REFERENCES = ("answer", "final_answer", "result", "prediction", "output_text")
 """Beside a prompt alone these are what was to be answered, as in tasks for training."""
 _BODIES = ("request", "request_body", "inputs", "kwargs", "body", "model_input")
 _OBJECTS = ("chat.completion", "response")
+_REPLIES = frozenset((*_CHOICES, *_RESPONSES, *BESIDE, "error"))
+"""A row that has none of these is no call."""
 
 
 def _spelled(row: Row) -> dict[str, Any]:
@@ -49,6 +51,8 @@ def _is_call(row: Row) -> bool:
         return False
     if row.get("object") in _OBJECTS:
         return True
+    if _REPLIES.isdisjoint(map(plain, row)):
+        return False
     fields = _spelled(row)
     history = _history(fields)
     if history is None:
@@ -99,7 +103,9 @@ def _has_other_text(fields: Row, history: Any) -> bool:
     """Whether a response in text is another than the messages end with, where what was thought may precede it."""
     texts = [unpacked(fields.get(key)) for key in _RESPONSES]
     said = _last_words(unpacked(history)[-1])
-    given = [one.strip() for text in texts for one in (text if isinstance(text, list) else [text]) if _is_text(one)]
+    given = [
+        one.strip() for text in texts for one in (text if isinstance(text, list) else [text]) if isinstance(one, str)
+    ]
     return any(text and not said.endswith(text) for text in given)
 
 

@@ -3,11 +3,11 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate, chain
 from typing import Any
 
-from collab_sdk.logs.formats.conversation_row import with_alternatives
-from collab_sdk.logs.formats.logged_messages import read_messages
-from collab_sdk.logs.formats.openai_messages import OPENAI_MESSAGES
+from collab_sdk.logs.formats.conversation_row import to_conversation, with_alternatives
+from collab_sdk.logs.formats.logged_messages import message_of, read_messages
 from collab_sdk.logs.store.call import IMPORTED, LoggedCall
 from collab_sdk.logs.store.messages import ancestry, as_object
 from collab_sdk.logs.store.rebuilding import Rebuilt, rebuild
@@ -66,21 +66,24 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> tuple[Conversation 
     metadata = _metadata(rebuilt.calls)
     goal, told = metadata.pop(GOAL, None), metadata.pop(ENDED, None)
     recorded = max((call.ended for call in rebuilt.calls if call.source != IMPORTED), default=0.0)
-    read = OPENAI_MESSAGES.read(
+    told_apart = [message_of(message) for message in rebuilt.messages]
+    places = list(accumulate(map(len, told_apart), initial=0))
+    read = to_conversation(
         {
             "id": tree.calls[0].conversation,
-            "messages": list(rebuilt.messages),
             "tools": list(_tools(db, next((call.toolset for call in reversed(rebuilt.calls) if call.toolset), None))),
             "metadata": metadata,
             "goal": goal,
             "ended": max(told if isinstance(told, int | float) else 0.0, recorded),
-        }
+        },
+        tuple(chain.from_iterable(told_apart)),
     )
-    partial = [turn.index for turn in read.turns() if rebuilt.partial & set(read.places(turn))]
+    broken_off = {places[place] for place in rebuilt.partial}
+    partial = [turn.index for turn in read.turns() if broken_off & set(read.places(turn))]
     if partial:
         metadata[PARTIAL_TURNS] = partial
     others = {
-        place: [link_tool_calls(read_messages(list(branch))) for branch in branches]
+        places[place]: [link_tool_calls(read_messages(list(branch))) for branch in branches]
         for place, branches in rebuilt.alternatives.items()
     }
     return with_alternatives(replace(read, metadata=metadata), others), rebuilt

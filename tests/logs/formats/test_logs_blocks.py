@@ -261,6 +261,58 @@ def test_citation_marks_that_a_provider_names_are_no_words():
     assert message.content == "Twelve."
 
 
+def test_parallel_calls_may_be_logged_as_messages_one_after_the_other():
+    calls = [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": id, "function": {"name": "f"}}]} for id in "ab"
+    ]
+    results = [{"role": "tool", "tool_call_id": id, "content": id} for id in "ab"]
+    messages, _ = read(*calls, *results)
+    assert [(one.role, [call.id for call in one.calls]) for one in messages] == [
+        ("assistant", ["a", "b"]), ("tool", []), ("tool", []),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("user", "bot"),
+    [
+        ({"sender": {"type": "customer"}}, {"sender": {"type": "bot"}}),
+        ({"from": {"role": "user"}}, {"from": {"role": "assistant"}}),
+        ({"author": {"id": "u1", "name": "Ann", "role": "human"}}, {"author": {"name": "assistant"}}),
+    ],
+)
+def test_a_speaker_may_be_an_object(user, bot):
+    messages, _ = read({**user, "text": "Rye?"}, {**bot, "text": "Yes."})
+    assert [(one.role, one.content) for one in messages] == [("user", "Rye?"), ("assistant", "Yes.")]
+
+
+def test_code_that_gemini_runs_is_a_call_with_its_result():
+    code = {"executableCode": {"language": "PYTHON", "code": "print(12)"}}
+    messages, notes = read(
+        {
+            "role": "model",
+            "parts": [code, {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "12"}}, {"text": "12."}],
+        }
+    )
+    assert [(one.role, one.content, [call.parsed for call in one.calls]) for one in messages] == [
+        ("assistant", "", [{"code": "print(12)"}]), ("tool", "12", []), ("assistant", "12.", []),
+    ]  # fmt: skip
+    assert not notes
+
+
+def test_a_spoken_reply_is_its_transcript():
+    [message], notes = read({"role": "assistant", "content": None, "audio": {"id": "a", "transcript": "Yes."}})
+    assert message.content == "Yes."
+    assert not notes
+
+
+def test_the_pieces_of_a_streamed_reply_are_one_text():
+    messages, _ = read(
+        {"role": "user", "parts": [{"text": "The list."}, {"text": "Is rye on it?"}]},
+        {"role": "model", "parts": [{"text": "Ye"}, {"text": "s."}]},
+    )
+    assert [message.content for message in messages] == ["The list.\nIs rye on it?", "Yes."]
+
+
 def test_one_bad_call_costs_itself():
     calls = [7, {"id": "c", "function": {"name": "f", "arguments": "{}"}}]
     [message], notes = read({"role": "assistant", "content": "x", "tool_calls": calls})
