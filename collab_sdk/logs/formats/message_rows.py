@@ -15,7 +15,8 @@ from collab_sdk.logs.formats.event_rows import EventFormat
 from collab_sdk.logs.formats.logged_messages import is_untrained, read_messages
 from collab_sdk.logs.formats.message_tree import Node, read_tree
 from collab_sdk.logs.formats.spellings import ROLES, plain
-from collab_sdk.logs.formats.times import time_of
+from collab_sdk.logs.formats.times import has_unread_time, time_of
+from collab_sdk.logs.notes import note
 from collab_sdk.types import Conversation
 
 _FLAGS = ("is_user", "is_bot", "is_human", "is_from_user")
@@ -38,6 +39,7 @@ _ORDERS = (
     *("turn", "turn_id", "step"),
 )
 _OWN_IDS, _PARENTS = ("message_id", "id", "uuid", "msg_id"), ("parent_id", "parent_message_id", "parent_uuid", "parent")
+UNREAD_TIMES = "times in no known form: the messages of their chats are read in the order of the log"
 _HOLDS = re.compile(
     r"""\s*(?:\{\s*["'](?:type|role|content|data|text)["']|\[\s*\{\s*["'](?:type|id|function|text)["'])"""
 )
@@ -113,7 +115,10 @@ def _ordered(rows: list[Row]) -> list[Row]:
             return _sorted(rows, numbers)
     rows = in_order(rows)
     times = [time for time in map(time_of, rows) if time is not None]
-    return _sorted(rows, times) if len(times) == len(rows) else rows
+    if len(times) == len(rows):
+        return _sorted(rows, times)
+    note(UNREAD_TIMES, sum(map(has_unread_time, rows)))
+    return rows
 
 
 def _sorted(rows: list[Row], keys: list[float]) -> list[Row]:

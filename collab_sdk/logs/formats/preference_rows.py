@@ -59,7 +59,7 @@ def _read(row: Row) -> Conversation:
         raise InputError(f"{better} is missing: there is no response")
     history = history_of(row)
     chosen = side(row, row.get(better), history)
-    rejected = side(row, row.get(worse), history) if worse and row.get(worse) else ()
+    rejected = [side(row, one, history) for one in _responses(row.get(worse))] if worse else []
     label = row.get("label")
     about = {
         "id": _id(row),
@@ -69,9 +69,15 @@ def _read(row: Row) -> Conversation:
         "label": yes_or_no(label) if better == "completion" else label,
     }
     try:
-        return compared(about, chosen, [rejected] if rejected else [])
+        return compared(about, chosen, rejected)
     except InputError as error:
         raise InputError(f"{better} and {worse} {error.problem}" if worse else error.problem) from None
+
+
+def _responses(value: Any) -> list[Any]:
+    """The responses of a side: several where it is a list of texts, else itself."""
+    several = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return [one for one in (value if several else [value]) if one]
 
 
 def compared(about: Row, chosen: tuple[Message, ...], others: Sequence[tuple[Message, ...]]) -> Conversation:

@@ -86,8 +86,20 @@ def _by_pair(row: Row, keys: tuple[str, str]) -> tuple[list[Any], list[Any]]:
     models = [row.get("model_a"), row.get("model_b")]
     better = 0 if keys[0] in _DECIDED else _winner(row)
     if better is None:
+        better = _better_scored(row, keys)
+    if better is None:
         note(UNDECIDED)
     return (sides[::-1], models[::-1]) if better == 1 else (sides, models)
+
+
+def _better_scored(row: Row, keys: tuple[str, str]) -> int | None:
+    """Which side has the higher score, under a key such as `score_a` beside `response_a`; None where neither has."""
+    ends = [key.rpartition("_")[2].removeprefix("response") for key in keys]
+    for score in _SCORES:
+        numbers = _numbers([row.get(f"{score}_{end}") for end in ends])
+        if len(set(numbers)) == 2:
+            return int(numbers[1] > numbers[0])
+    return None
 
 
 def _interleaved(row: Row, keys: tuple[str, str]) -> list[Any]:

@@ -54,6 +54,11 @@ def time_of(message: Mapping[str, Any]) -> float | None:
     return next((time for value in _times(message) if (time := _number(value))), None)
 
 
+def has_unread_time(message: Mapping[str, Any]) -> bool:
+    """Whether a message tells when it was sent in a form that is not read."""
+    return time_of(message) is None and any(isinstance(one, str) and one.strip() for one in _times(message))
+
+
 def _times(said: Any) -> list[Any]:
     spelled = {plain(key): value for key, value in said.items()} if isinstance(said, Mapping) else {}
     return [spelled[name] for name in _NAMES if name in spelled]

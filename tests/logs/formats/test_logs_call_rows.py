@@ -623,8 +623,8 @@ def test_chunks_of_gemini_are_one_reply(read):
         return {"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, **more}]}
 
     chunks = [chunk("hel"), chunk("lo", finishReason="STOP")]
-    for response in (chunks, server_sent(*chunks)):
-        row = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "response": response}
+    for came in (chunks, server_sent(*chunks)):
+        row = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "response": came}
         [conversation], errors = read([row])
         assert (errors, said(conversation)) == ([], [("user", "hi"), ("assistant", "hello")])
 

@@ -353,6 +353,15 @@ def test_without_number_or_time_for_all_messages_stay_as_they_come(read_one):
     assert said(read_one(*rows)) == LONGER
 
 
+def test_times_that_are_not_read_are_counted_where_they_would_order_messages(read):
+    rows = [{**row, "timestamp": f"1/10/2025 9:0{n}"} for n, row in enumerate(message_rows(*CHAT, chat_id="c"))]
+    [chat], _, notes = read(*rows[::-1])
+    assert said(chat) == CHAT[::-1]
+    assert notes == {"times in no known form: the messages of their chats are read in the order of the log": 2}
+    [chat], _, notes = read(*({**row, "index": n} for n, row in reversed(list(enumerate(rows)))))
+    assert (said(chat), notes) == (CHAT, {})
+
+
 def test_messages_without_the_id_of_a_chat_are_one_error(read):
     chats, problems, _ = read(*message_rows(*LONGER))
     assert chats == []
@@ -614,6 +623,8 @@ def test_gemini_contents_hold_calls_and_results(read_one):
         {"prompt": "Hi", "response_0": "Yo", "response_1": "Hello.", "better_response_id": 1},  # PKU-SafeRLHF
         {"context": [USER], "response1": "Hello.", "response2": "Yo", "overall_preference": -2},  # nvidia/HelpSteer3
         {"history": "Hi", "human_ref_A": "Hello.", "human_ref_B": "Yo", "labels": 1},  # stanfordnlp/SHP
+        {"prompt": "Hi", "response_a": "Yo", "response_b": "Hello.", "score_a": 1, "score_b": 9.5},
+        {"prompt": "Hi", "response1": "Hello.", "response2": "Yo", "rating_1": 5, "rating_2": 4},
         {"qid": 1, "question": "Hi", "response_j": "Hello.", "response_k": "Yo"},  # lvwerra/stack-exchange-paired
         {"prompt": '["Hi"]', "response_a": '["Yo"]', "response_b": '["Hello."]',
          "winner_model_a": 0, "winner_model_b": 1, "winner_tie": 0},  # lmsys/lmsys-arena-human-preference-55k
@@ -676,6 +687,11 @@ def test_sides_that_part_early_are_compared_where_they_part(read_one):
     for pair in (row, {"prompt": [USER], "chosen": row["chosen"][1:], "rejected": row["rejected"][1:]}):
         chat = read_one(pair)
         assert (said(chat), others(chat)) == (LONGER, {0: [["Yo"]]})
+
+
+def test_a_chosen_response_may_have_several_rejected_ones(read_one):
+    chat = read_one({"prompt": "Hi", "chosen": "Hello.", "rejected": ["Yo", "", "Hm"]})
+    assert (said(chat), others(chat)) == (CHAT, {0: [["Yo"], ["Hm"]]})
 
 
 def test_a_side_that_answers_another_question_is_counted_and_no_alternative(read):
