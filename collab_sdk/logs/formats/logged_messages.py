@@ -49,6 +49,11 @@ _TRAINED = ("weight", "loss", "train", "trainable")
 _INSTEAD = ("audio", "tool_calls", "function_call", "additional_kwargs", "refusal", "reasoning", "reasoning_content")
 """Fields of a message that has no content beside them."""
 _THOUGHT_KEYS = ("thinking", "thoughts")
+_PIECE = frozenset(
+    """text thought thoughtSignature thought_signature functionCall function_call functionResponse function_response
+    executableCode executable_code codeExecutionResult code_execution_result inlineData inline_data""".split()
+)
+"""The keys of Gemini's parts."""
 _CALL_ROLES = ("function_call", "tool_call", "tool_calls")
 """Speakers whose text is a call, as JSON."""
 _BLOCKS_AS_TEXT = re.compile(r'\s*\[\s*\{[^{}\[\]]*"type"')
@@ -132,7 +137,7 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
     elif content is not None:
         blocks.read(content)
     if role == "assistant":
-        if isinstance(content, list) and not any(isinstance(one, Mapping) and "type" in one for one in content):
+        if isinstance(content, list) and all(isinstance(one, Mapping) and one.keys() <= _PIECE for one in content):
             blocks.glue = ""  # Gemini's parts are what was streamed, piece by piece
         return _assistant(blocks, fields)
     if content is None:
