@@ -29,7 +29,9 @@ def tool_calls_in(message: Any) -> tuple[ToolCallDict, ...]:
     ids: set[str] = set()
     for position, call in enumerate(found):
         given = field_of(call, "id")
-        call_id = str(given) if isinstance(given, str | int) and str(given) not in ("", *ids) else f"call_{position}"
+        call_id = (
+            str(given) if isinstance(given, str | int) and given != "" and str(given) not in ids else f"call_{position}"
+        )
         while call_id in ids:
             call_id += "_"
         ids.add(call_id)

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PROBLEMS_SHOWN = 20
-KINDS_KNOWN = 1_000
-_VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9][0-9,.]*")
+_VARIES = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|[0-9][0-9,.]*")
 """What differs between two problems of one kind: what is quoted, and numbers."""
 
 
@@ -51,7 +50,7 @@ def shown_response(messages: Sequence[Message]) -> str:
 class Problems:
     """What went wrong along the way, reported on stderr as it happens.
 
-    Of the bad rows of logs the first of each kind is shown, and the others are counted; of all else the first twenty.
+    Twenty are shown at most, and of the bad rows of logs the first of each kind; the others are counted.
     `notes` counts what is no failure but worth a word at the end.
     """
 
@@ -70,7 +69,7 @@ class Problems:
             if kind in self._kinds:
                 self._alike[kind] += 1
                 return
-            if len(self._kinds) < KINDS_KNOWN:
+            if self._shown < PROBLEMS_SHOWN:
                 self._kinds[kind] = problem.where or text
         if self._shown < PROBLEMS_SHOWN:
             self._shown += 1

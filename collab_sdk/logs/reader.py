@@ -58,7 +58,7 @@ def read_conversations(
     on_error: Callable[[InputError], None] | None = None,
     notes: Counter[str] | None = None,
 ) -> LoggedConversations:
-    """The conversations in files, folders and stdin (`-`), gzipped or not; what a file is shows in its content.
+    """The conversations in files, folders, archives and stdin (`-`); what a file is shows in its content.
 
     `format` reads every row as of that format, whatever it looks like. A chat in which no assistant speaks is a bad row
     unless `unanswered` ones are of use. With a `limit`, no more than so many are read, and older snapshots of a chat

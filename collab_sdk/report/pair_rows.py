@@ -81,7 +81,7 @@ def _read(row: Row) -> Conversation | None:
         chat = PREFERENCES.read(row)
     except (InputError, TypeError, ValueError, AttributeError, KeyError):
         return None
-    return chat if len(chat.alternatives) == 1 and all(chat.alternatives.values()) else None
+    return chat if chat and len(chat.alternatives) == 1 and all(chat.alternatives.values()) else None
 
 
 def _ends(side: Any, response: Deeds) -> bool:

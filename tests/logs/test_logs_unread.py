@@ -96,6 +96,35 @@ def test_what_this_package_wrote_is_recognised(tmp_path):
         assert "look at it with collab report" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": {"messages": said("hi", "yo")}, "b": {"messages": said("hi", "yo")}},
+        {"a": said("hi", "yo"), "b": said("hi", "yo")},
+        {"chats": [{"id": "a", "messages": said("hi", "yo")}], "threads": [{"id": "b", "messages": said("hi", "yo")}]},
+        {"data": {"chats": [[{"id": "a", "messages": said("hi", "yo")}], {"id": "b", "messages": said("hi", "yo")}]}},
+        {
+            "ann": {"chats": [{"id": "a", "messages": said("hi", "yo")}]},
+            "bo": {"chats": [{"id": "b", "messages": said("x", "y")}]},
+        },
+    ],
+)
+def test_chats_in_an_object_are_read_wherever_they_stand(tmp_path, value):
+    chats, errors, _ = read(write(tmp_path / "log.json", value))
+    assert not errors
+    assert sorted(chat.id for chat in chats) == ["a", "b"]
+
+
+def test_chats_that_were_opened_and_never_used_are_counted(tmp_path):
+    used = {"uuid": "a", "chat_messages": [{"sender": "human", "text": "hi"}, {"sender": "assistant", "text": "yo"}]}
+    [chat], errors, notes = read(
+        write(tmp_path / "log.json", [used, {"uuid": "b", "chat_messages": []}, {"mapping": {}, "current_node": None}])
+    )
+    assert chat.id == "a"
+    assert not errors
+    assert notes == {"chats in which nobody has said anything, left out": 2}
+
+
 def test_problems_of_a_kind_are_shown_once_with_their_count(tmp_path):
     rows = [{"messages": [{"role": f"narrator {n}", "content": "x"}]} for n in range(30)]
     log = write(tmp_path / "log.jsonl", *rows, chat_row(1), {"messages": 7})

@@ -78,7 +78,9 @@ class Blocks:
     reasoning: list[str] = field(default_factory=list)
     calls: list[Mapping[str, Any]] = field(default_factory=list)
     done: list[Message] = field(default_factory=list)
-    """Messages that are whole, as a result follows them, and those results."""
+    """Messages that a result follows, without their calls, and those results."""
+    called: dict[int, list[Mapping[str, Any]]] = field(default_factory=dict)
+    """The calls of those messages, by their place."""
     glue: str = "\n"
 
     def read(self, content: Any) -> None:
@@ -94,14 +96,9 @@ class Blocks:
     def flush(self) -> None:
         """End the assistant's message that is being read, if it holds anything."""
         if any(text.strip() for text in self.texts) or self.calls:
-            self.done.append(
-                Message(
-                    role="assistant",
-                    content=self.text(),
-                    tool_calls=tool_calls_in({"tool_calls": self.calls}),
-                    reasoning="\n".join(self.reasoning),
-                )
-            )
+            self.called[len(self.done)] = self.calls
+            reasoning = "\n".join(self.reasoning)
+            self.done.append(Message(role="assistant", content=self.text(), reasoning=reasoning))
             self.reasoning = []
         self.texts, self.calls = [], []
 
@@ -140,10 +137,9 @@ class Blocks:
         if kind == "refusal":
             note(REFUSALS)
         noted = holder.get("annotations")
-        for one in noted if isinstance(noted, list) else ():
-            mark = one.get("text") if isinstance(one, Mapping) else None
-            if isinstance(mark, str) and _MARK.fullmatch(mark):
-                text = text.replace(mark, "")
+        if isinstance(noted, list) and noted:
+            marks = {one["text"] for one in noted if isinstance(one, Mapping) and isinstance(one.get("text"), str)}
+            text = _MARK.sub(lambda mark: "" if mark[0] in marks else mark[0], text)
         self.texts.append(text)
 
     def _show(self, block: Mapping[str, Any], medium: str) -> None:
@@ -189,19 +185,20 @@ class Blocks:
         self._answer(as_id(call_id), name if isinstance(name, str) else None, content)
 
     def _answer(self, call_id: str | None, name: str | None, content: Any) -> None:
-        together = self.done and self.done[-1].role == "tool" and not self.texts  # parallel calls, each with its result
-        if together and self.calls and self._called_before():
-            place = max(n for n, message in enumerate(self.done) if message.role == "assistant")
-            calls = tool_calls_in({"tool_calls": [*self.done[place].tool_calls, *self.calls]})
-            self.done[place] = replace(self.done[place], tool_calls=calls)
+        before = next(reversed(self.called.values()), None)
+        if before and self.calls and self.done[-1].role == "tool" and not self.texts:
+            before += self.calls  # in parallel, each with its result behind it
             self.calls = []
         else:
             self.flush()
         self.done.append(Message(role="tool", content=result_text(content), name=name, tool_call_id=call_id))
 
-    def _called_before(self) -> bool:
-        called = [message for message in self.done if message.role == "assistant"]
-        return bool(called and called[-1].tool_calls)
+    def finished(self) -> list[Message]:
+        """The messages in `done`, with their calls."""
+        for place, calls in self.called.items():
+            self.done[place] = replace(self.done[place], tool_calls=tool_calls_in({"tool_calls": calls}))
+        self.called = {}
+        return self.done
 
 
 def thoughts_in(block: Mapping[str, Any]) -> list[str]:

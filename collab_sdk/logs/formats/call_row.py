@@ -127,12 +127,9 @@ def row_id(row: Row, *keys: str) -> str:
 
 def thread_of(*places: Any) -> str | None:
     """The id of the conversation, under any of its usual names, in the first of these objects that has one."""
-    for name in _THREADS:
-        for place in map(mapping, places):
-            for key, value in place.items():
-                if plain(key) == name and (found := _id_text(value)):
-                    return found
-    return None
+    spelled = [{plain(key): value for key, value in mapping(place).items()} for place in places]
+    found = (_id_text(place.get(name)) for name in _THREADS for place in spelled)
+    return next(filter(None, found), None)
 
 
 def rating_of(*places: Any) -> dict[str, Any]:

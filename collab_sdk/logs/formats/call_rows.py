@@ -42,6 +42,8 @@ _REFERENCES = ("answer", "final_answer", "result", "prediction", "output_text")
 """Beside a prompt alone these are what was to be answered, as in tasks for training."""
 _BODIES = ("request", "request_body", "inputs", "kwargs", "body", "model_input")
 _OBJECTS = ("chat.completion", "response")
+_REPLIES = frozenset((*_CHOICES, *_RESPONSES, *_TEXTS, "error"))
+"""A row that has none of these is no call."""
 
 
 def _spelled(row: Row) -> dict[str, Any]:
@@ -53,6 +55,8 @@ def _is_call(row: Row) -> bool:
         return False
     if row.get("object") in _OBJECTS:
         return True
+    if _REPLIES.isdisjoint(map(plain, row)):
+        return False
     fields = _spelled(row)
     history = _history(fields)
     if history is None:

@@ -29,7 +29,7 @@ def _matches(row: Row) -> bool:
     )
 
 
-def _read(row: Row) -> Conversation:
+def _read(row: Row) -> Conversation | None:
     nodes = _nodes(row.get("mapping"))
     children = {child: name for name, node in nodes.items() for child in _children(node)}
     parents = {name: node["parent"] if "parent" in node else children.get(name) for name, node in nodes.items()}

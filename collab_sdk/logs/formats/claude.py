@@ -23,7 +23,7 @@ def _matches(row: Row) -> bool:
     return isinstance(messages, list) and all(isinstance(one, Mapping) and "sender" in one for one in messages)
 
 
-def _read(row: Row) -> Conversation:
+def _read(row: Row) -> Conversation | None:
     if not _matches(row):
         raise InputError("chat_messages must be a list of messages, each with a sender")
     messages = _in_order(row["chat_messages"])
@@ -38,7 +38,7 @@ def _read(row: Row) -> Conversation:
         parents[name] = parent if isinstance(parent, str) else before
         before = name
     tree = read_tree(parents, lambda name: _messages(nodes[name]), row.get("current_leaf_message_uuid"))
-    last = nodes[tree.path[-1]]
+    last = nodes[tree.path[-1]] if tree.path else row
     title = {"title": row["name"]} if isinstance(row.get("name"), str) and row["name"] else {}
     about = {"id": row.get("uuid"), "metadata": title | text_fields(row, "model")}
     return tree.conversation(about | {"ended": last.get("created_at") or row.get("updated_at")})

@@ -94,7 +94,7 @@ def _messages(rows: Sequence[Row]) -> list[Message]:
         elif row["type"] == "event_msg" and payload.get("type") == "thread_rolled_back":
             messages += _said(items)
             items = []
-            messages = _taken_back(messages, payload.get("num_turns"))
+            _take_back(messages, payload.get("num_turns"))
     return [*messages, *_said(items)]
 
 
@@ -133,13 +133,18 @@ def _text_of(block: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _taken_back(messages: list[Message], turns: Any) -> list[Message]:
-    """The messages without the last turns, each from what the user said on."""
+def _take_back(messages: list[Message], turns: Any) -> None:
+    """Delete the last turns, each from what the user said on."""
     if type(turns) is not int or turns <= 0:
-        return messages
-    asked = [position for position, message in enumerate(messages) if message.role == "user"][-turns:]
+        return
+    asked: list[int] = []
+    for position in range(len(messages) - 1, -1, -1):
+        if messages[position].role == "user":
+            asked.append(position)
+            if len(asked) == turns:
+                break
     note(TAKEN_BACK, len(asked))
-    return messages[: asked[0]] if asked else messages
+    del messages[asked[-1] if asked else len(messages) :]
 
 
 CODEX = EventFormat(

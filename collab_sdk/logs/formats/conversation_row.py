@@ -35,7 +35,8 @@ class ConversationFormat:
     priority: int = LAST
     """Formats are tried from the lowest number up; those of this package have 10 to 180."""
     matches: Callable[[Row], bool]
-    read: Callable[[Row], Conversation]
+    read: Callable[[Row], Conversation | None]
+    """None where the row holds no chat, which is to be noted."""
 
 
 IDS = (
@@ -56,7 +57,7 @@ UNTRAINED = "replies that their log excludes from training: read, but never a re
 
 @contextmanager
 def reported(format: str, where: str, report: Callable[[InputError], None]) -> Iterator[None]:
-    """Report what reading a row raises, whatever it is: a mistake in a format costs that row alone."""
+    """Report what reading a row raises, whatever it is: a mistake in the `read` of a format costs that row alone."""
     try:
         yield
     except InputError as error:
@@ -102,9 +103,12 @@ def with_system(messages: tuple[Message, ...], *prompts: Any) -> tuple[Message, 
 
 def _untrained(conversation: Conversation, places: Collection[int], row: Row) -> Conversation:
     """The conversation, noting which of its turns nothing is to be learnt from; the last, where the row is labelled."""
+    is_labelled = is_false(row.get("label")) or is_false(row.get("kto_tag"))
+    if not places and not is_labelled:
+        return conversation
     turns = list(conversation.turns())
     found = {turn.index for turn in turns if not set(places).isdisjoint(conversation.places(turn))}
-    if turns and (is_false(row.get("label")) or is_false(row.get("kto_tag"))):
+    if turns and is_labelled:
         found.add(turns[-1].index)
     if not found:
         return conversation

@@ -28,7 +28,7 @@ def _matches(row: Row) -> bool:
     )
 
 
-def _read(row: Row) -> Conversation:
+def _read(row: Row) -> Conversation | None:
     if not _matches(row):
         raise InputError("mapping must be an object of nodes, whose messages have fragments")
     nodes = {name: mapping(node) for name, node in row["mapping"].items()}

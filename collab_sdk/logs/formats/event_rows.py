@@ -21,7 +21,8 @@ _ENTRY = re.compile(r", entry \d++\Z")
 _EVENTS = "CREATE TABLE events (format TEXT NOT NULL, chat TEXT NOT NULL, place TEXT NOT NULL, row TEXT NOT NULL)"
 _CHATS = "SELECT format, chat, place FROM events GROUP BY format, chat ORDER BY min(rowid)"
 LONGEST_CHAT = 200_000
-"""Rows of a chat; what is longer is no chat, and is not loaded."""
+LARGEST_CHAT = 100_000_000
+"""Rows of a chat, and their characters; what is more is no chat, and is not loaded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +79,7 @@ class GatheredEvents:
             return
         self._database.execute("COMMIT")
         self._database.execute("CREATE INDEX chats ON events (format, chat)")
-        for name, chat, where in self._database.execute(_CHATS).fetchall():
+        for name, chat, where in self._database.execute(_CHATS):
             conversation = None
             with noting(notes), reported(name, where, report):
                 conversation = self._formats[name].read(self._rows(name, chat))
@@ -90,10 +91,11 @@ class GatheredEvents:
 
     def _rows(self, name: str, chat: str) -> list[Row]:
         """Raises InputError for more than a chat can have."""
-        query = "SELECT row FROM events WHERE format = ? AND chat = ? ORDER BY rowid LIMIT ?"
-        rows = self._database.execute(query, (name, chat, LONGEST_CHAT + 1)).fetchall()
-        if len(rows) > LONGEST_CHAT:
-            raise InputError(f"more than {LONGEST_CHAT:,} rows of one chat")
+        of_chat = "FROM events WHERE format = ? AND chat = ?"
+        [(count, size)] = self._database.execute(f"SELECT count(*), sum(length(row)) {of_chat}", (name, chat))
+        if count > LONGEST_CHAT or size > LARGEST_CHAT:
+            raise InputError(f"{count:,} rows of {size:,} characters without the id of another chat are no chat")
+        rows = self._database.execute(f"SELECT row {of_chat} ORDER BY rowid", (name, chat))
         return [parse_json(row) for (row,) in rows]
 
 

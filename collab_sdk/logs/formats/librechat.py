@@ -39,7 +39,7 @@ def _top(row: Row) -> Any:
     return tree if isinstance(tree, list) else row.get("messages")
 
 
-def _read(row: Row) -> Conversation:
+def _read(row: Row) -> Conversation | None:
     if not _matches(row):
         raise InputError("messages must be a list of messages, each with messageId or isCreatedByUser")
     nodes, parents = _tree(objects(_top(row)))

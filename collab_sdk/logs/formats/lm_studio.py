@@ -28,7 +28,7 @@ def _matches(row: Row) -> bool:
     )
 
 
-def _read(row: Row) -> Conversation:
+def _read(row: Row) -> Conversation | None:
     if not _matches(row):
         raise InputError("messages must be a list of messages, each with versions")
     nodes: dict[str, Mapping[str, Any]] = {}

@@ -7,9 +7,10 @@ counted. What is of no known kind is counted, and is never text.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
@@ -47,9 +48,16 @@ _TRAINED = ("weight", "loss", "train", "trainable")
 _INSTEAD = ("audio", "tool_calls", "function_call", "additional_kwargs", "refusal", "reasoning", "reasoning_content")
 """Fields of a message that has no content beside them."""
 _THOUGHT_KEYS = ("thinking", "thoughts")
+_PIECE = frozenset(
+    """text thought thoughtSignature thought_signature functionCall function_call functionResponse function_response
+    executableCode executable_code codeExecutionResult code_execution_result inlineData inline_data""".split()
+)
+"""The keys of Gemini's parts."""
 _CALL_ROLES = ("function_call", "tool_call", "tool_calls")
 """Speakers whose text is a call, as JSON."""
 _BLOCKS_AS_TEXT = re.compile(r'\s*\[\s*\{[^{}\[\]]*"type"')
+_IN_PARALLEL = 200
+"""Messages among which parallel calls and their results are looked for."""
 SILENT = "messages of the assistant's that hold no words and no call"
 
 
@@ -63,20 +71,29 @@ def read_messages(values: Any, *, untrained: set[int] | None = None) -> tuple[Me
         values = parse_json(values) if values.lstrip().startswith("[") else values
     if not isinstance(values, list):
         raise InputError(f"the messages must be a list, not {type_of(values)}")
-    messages: list[Message] = []
+    parts: list[list[Message]] = []
+    taught: list[bool] = []
     for position, value in enumerate(values, start=1):
         try:
             found = message_of(value)
         except InputError as error:
             raise InputError(f"message {position}: {error.problem}") from None
-        place = len(messages)
-        if found and messages and _go_on(messages[-1], found[0], is_item=is_item(value)):
-            found = (_joined(messages.pop(), found[0]), *found[1:])
-            place -= 1
-        if untrained is not None and _is_untrained(value):
-            untrained |= {n for n, one in enumerate(found, start=place) if one.role == "assistant"}
-        messages += found
-    return tuple(messages)
+        is_taught = not _is_untrained(value)
+        if found and parts and _go_on(parts[-1], found[0], is_item=is_item(value)):
+            parts[-1].append(found[0])
+            taught[-1] = taught[-1] and is_taught
+            found = found[1:]
+        parts += ([one] for one in found)
+        taught += [is_taught] * len(found)
+    messages = list(map(_joined, parts))
+    runs = _runs(messages)
+    if untrained is not None:
+        untrained |= {
+            place
+            for place, run in enumerate(runs)
+            if messages[run[0]].role == "assistant" and not all(taught[n] for n in run)
+        }
+    return tuple(_joined(messages[run.start : run.stop]) for run in runs)
 
 
 def message_of(value: Any, *, role: Any = None) -> tuple[Message, ...]:
@@ -119,15 +136,16 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
     elif content is not None:
         blocks.read(content)
     if role == "assistant":
-        if isinstance(content, list) and not any(isinstance(one, Mapping) and "type" in one for one in content):
+        if isinstance(content, list) and all(isinstance(one, Mapping) and one.keys() <= _PIECE for one in content):
             blocks.glue = ""  # Gemini's parts are what was streamed, piece by piece
         return _assistant(blocks, fields)
     if content is None:
         raise InputError("content must be a string or a list of parts, not null")
     if blocks.calls:
         note(NO_CALLS, len(blocks.calls))
-    results = tuple(message for message in blocks.done if message.role == "tool")
-    said = [message.content for message in blocks.done if message.role == "assistant" and message.content]
+    done = blocks.finished()
+    results = tuple(message for message in done if message.role == "tool")
+    said = [message.content for message in done if message.role == "assistant" and message.content]
     text = blocks.glue.join((*said, *filter(None, [blocks.text()])))
     if role == "tool" or (results and not text):
         return results
@@ -154,8 +172,9 @@ def _assistant(blocks: Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...]
     spoken = audio.get("transcript") if isinstance(audio, Mapping) else None
     if isinstance(spoken, str) and not blocks.text():
         blocks.texts.append(spoken)
-    done = {call.get("id") for message in blocks.done for call in message.tool_calls}
-    beside = [call for call in _beside(fields) if not call["id"] or call["id"] not in done]
+    done = blocks.finished()
+    made = {call.get("id") for message in done for call in message.tool_calls}
+    beside = [call for call in _beside(fields) if not call["id"] or call["id"] not in made]
     named = {call["id"] for call in beside}
     # LangChain logs calls among the content, too, where their arguments may be missing.
     blocks.calls = [*(call for call in blocks.calls if call["id"] not in named), *beside]
@@ -163,8 +182,8 @@ def _assistant(blocks: Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...]
         (fields[key] for key in _THOUGHT_KEYS if isinstance(fields.get(key), str)), ""
     )
     text, calls, reasoning = blocks.text(), list(blocks.calls), "\n".join(filter(None, [thoughts, *blocks.reasoning]))
-    if blocks.done and not text.strip() and not calls:
-        return tuple(blocks.done)
+    if done and not text.strip() and not calls:
+        return tuple(done)
     if not text and not calls and not reasoning:
         note(SILENT)
     last = Message(
@@ -174,7 +193,7 @@ def _assistant(blocks: Blocks, fields: Mapping[str, Any]) -> tuple[Message, ...]
         tool_calls=tool_calls_in({"tool_calls": calls}),
         reasoning=reasoning,
     )
-    return (*blocks.done, last)
+    return (*done, last)
 
 
 def _written_calls(content: Any) -> tuple[Mapping[str, Any], ...]:
@@ -238,9 +257,12 @@ def _fields(value: Mapping[str, Any]) -> Mapping[str, Any]:
     inner = value.get("message")
     if isinstance(inner, Mapping) and "role" not in value and ("role" in inner or "author" in inner):
         return _fields(inner)
-    author = value.get("author")
-    if isinstance(author, Mapping) and "role" in author:
-        return {**value, "role": author["role"]}
+    who: Mapping[str, Any] = next(
+        (value[key] for key in ("author", "sender", "from") if isinstance(value.get(key), Mapping)), {}
+    )
+    named = [who[key] for key in ("role", "type", "name") if isinstance(who.get(key), str)]
+    if named and "role" not in value:
+        return {**value, "role": next((name for name in named if plain(name) in ROLES), named[0])}
     return value
 
 
@@ -298,20 +320,46 @@ def _named(value: Mapping[str, Any], names: Iterable[str]) -> Any:
     return next((spelled[name] for name in names if spelled.get(name) is not None), None)
 
 
-def _go_on(message: Message, found: Message, *, is_item: bool) -> bool:
-    """Whether both are one message: its reasoning or its text, and then its calls, each logged by itself."""
-    if message.role != "assistant" or found.role != "assistant":
+def _go_on(parts: Sequence[Message], found: Message, *, is_item: bool) -> bool:
+    """Whether it is of one message with those parts: reasoning or text, and then calls, each logged by itself."""
+    first, last = parts[0], parts[-1]
+    if first.role != "assistant" or found.role != "assistant":
         return False
-    if not message.content and not message.tool_calls:
-        return bool(message.reasoning)
-    calls_on = bool(found.tool_calls) and not found.content.strip()  # in parallel, as no result is between them
-    return calls_on and (is_item or bool(message.tool_calls))
+    if not last.content and not last.tool_calls:
+        return bool(last.reasoning)
+    return is_item and bool(found.tool_calls) and not found.content.strip()
 
 
-def _joined(message: Message, found: Message) -> Message:
-    calls = tool_calls_in({"tool_calls": [*message.tool_calls, *found.tool_calls]})
-    reasoning = "\n".join(filter(None, [message.reasoning, found.reasoning]))
-    return replace(message, content=message.content or found.content, tool_calls=calls, reasoning=reasoning)
+def _runs(messages: Sequence[Message]) -> list[range]:
+    """The places of each message; of several, where parallel calls were logged one by one before their results."""
+    runs: list[range] = []
+    open_ids: set[str | None] = set()
+    for place, message in enumerate(messages):
+        begun = messages[place - 1] if place else None
+        calls_on = begun is not None and begun.tool_calls and message.tool_calls and not message.content.strip()
+        if calls_on and open_ids & _answered_behind(messages, place):
+            runs[-1] = range(runs[-1].start, place + 1)
+        else:
+            runs.append(range(place, place + 1))
+            open_ids = set()
+        open_ids |= {call.id for call in message.calls}
+    return runs
+
+
+def _answered_behind(messages: Sequence[Message], place: int) -> set[str | None]:
+    """The calls whose results come behind this message, before anybody says anything more."""
+    behind = takewhile(lambda one: one.role == "tool" or one.tool_calls, messages[place + 1 : place + _IN_PARALLEL])
+    return {one.tool_call_id for one in behind if one.role == "tool"}
+
+
+def _joined(parts: Sequence[Message]) -> Message:
+    """The message of these parts."""
+    if len(parts) == 1:
+        return parts[0]
+    calls = tool_calls_in({"tool_calls": [call for part in parts for call in part.tool_calls]})
+    reasoning = "\n".join(part.reasoning for part in parts if part.reasoning)
+    content = next((part.content for part in parts if part.content), "")
+    return replace(parts[0], content=content, tool_calls=calls, reasoning=reasoning)
 
 
 def _name(fields: Mapping[str, Any]) -> str | None:

@@ -54,7 +54,7 @@ def _matches(row: Row) -> bool:
     return named or any(spelled.get(key) in (True, False, "True", "False", "true", "false") for key in _FLAGS)
 
 
-def _read(rows: Sequence[Row]) -> Conversation:
+def _read(rows: Sequence[Row]) -> Conversation | None:
     chat = chat_of_row(rows[0])
     if chat is None:
         raise InputError(
@@ -65,7 +65,7 @@ def _read(rows: Sequence[Row]) -> Conversation:
     rows = list({to_json(row) if _own_id(row) else str(place): row for place, row in enumerate(rows)}.values())
     tree = read_tree(nodes) if (nodes := _tree(rows)) else None
     rows = rows if tree else _ordered(rows)
-    last = next(row for row in rows if tree.path[-1] == _own_id(row)) if tree else rows[-1]
+    last = next(row for row in rows if tree.path[-1] == _own_id(row)) if tree and tree.path else rows[-1]
     kept = {key: value for key, value in last.items() if plain(key) in ("model", "model_name", "lang", "language")}
     about = {key: value for key, value in last.items() if time_of({key: value})}
     about |= {**kept, "id": chat}

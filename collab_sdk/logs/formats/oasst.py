@@ -14,7 +14,7 @@ def _matches(row: Row) -> bool:
     return isinstance(prompt, Mapping) and "replies" in prompt and "role" in prompt
 
 
-def _read(row: Row) -> Conversation:
+def _read(row: Row) -> Conversation | None:
     tree = read_tree(_nodes(row["prompt"]))
     kept = text_fields(row, "tree_state", "origin") | text_fields(row["prompt"], "lang")
     return tree.conversation({"id": row.get("message_tree_id"), "metadata": kept})

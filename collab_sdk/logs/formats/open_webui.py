@@ -53,7 +53,7 @@ def _chat_of(row: Row) -> Row:
     return mapping(mapping(row.get("snapshot")).get("chat")) or row
 
 
-def _read(row: Row) -> Conversation:
+def _read(row: Row) -> Conversation | None:
     if not _matches(row):
         raise InputError("chat must be an object with a history of messages")
     row = _chat_of(row)

@@ -95,7 +95,13 @@ def has_history(value: Any) -> bool:
     """Whether it is the body of a request that has a list of messages, or a list of them."""
     value = unpacked(value)
     if isinstance(value, Mapping):
-        return any(has_history(value.get(key)) for key in (*HISTORIES, "body"))
+        body = unpacked(value.get("body"))
+        holders = (value, body) if isinstance(body, Mapping) else (value,)
+        return any(_is_history(unpacked(holder.get(key))) for holder in holders for key in HISTORIES)
+    return _is_history(value)
+
+
+def _is_history(value: Any) -> bool:
     first = value[0] if isinstance(value, list) and value else None
     first = first[0] if isinstance(first, list) and first else first
     return isinstance(first, Mapping) and any(key in first for key in ("role", "from", "parts", "lc", "kwargs", "type"))

@@ -99,26 +99,36 @@ def entries(value: Any, forced: LogFormat | None = None) -> Iterator[tuple[LogFo
 
 def _entries(value: Any, forced: LogFormat | None, deepest: int) -> Iterator[tuple[LogFormat, Mapping[str, Any]]]:
     if isinstance(value, Mapping):
-        if known := forced or _format_of(value):
+        known = _format_of(value) if forced is None else forced if _matches(forced, value) else None
+        if known:
             yield known, value
         elif deepest:
-            yield from _wrapped(value, deepest)
+            yield from _wrapped(value, forced, deepest)
     elif isinstance(value, list) and deepest:
         if are_messages(value):
             yield from _entries({"messages": value}, forced, 1)
             return
         for one in value:
-            yield from _entries(one, forced, deepest - 1)
+            found = list(_entries(one, forced, deepest - 1))
+            yield from found or ([(forced, one)] if forced and isinstance(one, Mapping) else ())
 
 
-def _wrapped(value: Mapping[str, Any], deepest: int) -> Iterator[tuple[LogFormat, Mapping[str, Any]]]:
-    """What stands in the first of the lists that wrap rows, or of the objects, that holds any."""
-    for key, inner in value.items():
-        if plain(key) in WRAPPERS and isinstance(inner, list | Mapping) and inner and not are_messages(inner):
-            found = list(_entries(inner, None, deepest - 1))
-            if found:
-                yield from found
-                return
+def _wrapped(
+    value: Mapping[str, Any], forced: LogFormat | None, deepest: int
+) -> Iterator[tuple[LogFormat, Mapping[str, Any]]]:
+    """What stands in the lists and objects that wrap rows; or in all of the object's fields, which are chats by id."""
+    holders = {key: inner for key, inner in value.items() if inner and isinstance(inner, list | Mapping)}
+    wrapped = [inner for key, inner in holders.items() if plain(key) in WRAPPERS and not are_messages(inner)]
+    found = [entry for inner in wrapped for entry in _entries(inner, forced, deepest - 1)]
+    if not found and len(holders) == len(value):
+        by_id = {key: list(_entries(inner, forced, deepest - 1)) for key, inner in holders.items()}
+        if all(by_id.values()):
+            found = [
+                (known, row if len(rows) > 1 or "id" in row else {"id": key, **row})
+                for key, rows in by_id.items()
+                for known, row in rows
+            ]
+    yield from found
 
 
 def are_messages(value: Any) -> bool:
@@ -142,7 +152,15 @@ def _stands_alone(value: Mapping[str, Any]) -> bool:
 def _format_of(value: Any) -> LogFormat | None:
     if not isinstance(value, Mapping):
         return None
-    return next((known for known in log_formats() if known.matches(value)), None)
+    return next((known for known in log_formats() if _matches(known, value)), None)
+
+
+def _matches(known: LogFormat, row: Mapping[str, Any]) -> bool:
+    """Whether the row is in the format. One that fails over it does not know it, whatever is wrong with either."""
+    try:
+        return known.matches(row)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        return False
 
 
 def _describe(row: Any) -> str:
@@ -151,6 +169,11 @@ def _describe(row: Any) -> str:
     keys = [repr(key[:40]) for key in row]
     more = ", ..." if len(keys) > _KEYS_SHOWN else ""
     return f"the keys {', '.join(keys[:_KEYS_SHOWN])}{more}" if keys else "no keys"
+
+
+@cache
+def _words_of(known_by: str) -> frozenset[str]:
+    return frozenset(map(plain, _WORD.findall(known_by)))
 
 
 def _ours(row: Any) -> str:
@@ -167,7 +190,7 @@ def _ours(row: Any) -> str:
 def _nearest(row: Any) -> str:
     """The formats that are known by keys like those of the row."""
     keys = {plain(key) for key in row} if isinstance(row, Mapping) else set()
-    scored = [(len(keys & set(map(plain, _WORD.findall(format.known_by)))), format) for format in log_formats()]
+    scored = [(len(keys & _words_of(format.known_by)), format) for format in log_formats()]
     most = max((score for score, _ in scored), default=0)
     near = [f"{format.name} ({format.known_by})" for score, format in scored if score == most and most][:_NEAR]
     return f"nearest: {', '.join(near)}" if near else "none of its keys is one that chats are known by"

@@ -17,7 +17,7 @@ _ROLE_NAMES = {
 }
 ROLES = {name: role for role, names in _ROLE_NAMES.items() for name in names.split()}
 """The roles of messages by the names that they have in logs, in the spelling of `plain`."""
-TEXTS = ("text", "plain_text", "markdown", "refusal", "audio_transcription")
+TEXTS = ("text", "voice_note", "plain_text", "markdown", "refusal", "audio_transcription")
 REASONINGS = (
     "thinking",
     "redacted_thinking",
@@ -30,7 +30,7 @@ REASONINGS = (
 )
 CALLS = (
     *("tool_use", "tool_call", "function_call", "tool_invocation", "dynamic_tool"),
-    *("server_tool_use", "mcp_tool_use", "custom_tool_call", "local_shell_call", "server_tool_call"),
+    *("server_tool_use", "mcp_tool_use", "custom_tool_call", "local_shell_call", "server_tool_call", "executable_code"),
 )
 HOSTED = ("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call")
 """Calls of tools that the provider runs itself; the result is in the call, or is not logged."""
@@ -50,6 +50,10 @@ HARMLESS = (
 """Blocks that say nothing of what was said or done."""
 MEDIA_KINDS = ("image", "audio", "video", "file", "document", "attachment")
 BARE = {
+    "executableCode": "executable_code",
+    "executable_code": "executable_code",
+    "codeExecutionResult": "function_response",
+    "code_execution_result": "function_response",
     "functionCall": "function_call",
     "function_call": "function_call",
     "functionResponse": "function_response",

@@ -23,6 +23,7 @@ EDITED = "messages of the user's on other branches of a chat, left out with what
 CUT_OFF = "other answers that were stopped at the call of a tool, left out"
 UNREAD = "other answers that cannot be read, left out"
 MORE = f"other answers beyond the first {MOST} to a message, left out"
+UNUSED = "chats in which nobody has said anything, left out"
 ORPHANS = "results of tools that nobody called, left out"
 
 Reader = Callable[[str], Sequence[Message]]
@@ -49,8 +50,14 @@ class Tree:
         messages = (Message(role="system", content=prompt), *self.messages)
         return replace(self, messages=messages, places=places, others=others)
 
-    def conversation(self, row: Row, *, untrained: Iterable[str] = ()) -> Conversation:
-        """The chat, with whatever the row says about it, and the nodes that nothing is to be learnt from."""
+    def conversation(self, row: Row, *, untrained: Iterable[str] = ()) -> Conversation | None:
+        """The chat, with whatever the row says about it, and the nodes that nothing is to be learnt from.
+
+        None where nothing was said: exports have the chats that were opened and never used.
+        """
+        if not self.messages:
+            note(UNUSED)
+            return None
         places = {place for name in untrained for place in self.places[name]}
         return with_alternatives(to_conversation(row, self.messages, untrained=places), self.others)
 
@@ -146,7 +153,9 @@ def _path(parents: Mapping[str, Any], last: Any) -> tuple[str, ...]:
         above = {parent for parent in parents.values() if isinstance(parent, str)}
         name = next((each for each in reversed(list(parents)) if each not in above), None)
     if name is None:
-        raise InputError("the message tree is a cycle" if parents else "no messages")
+        if not parents:
+            return ()
+        raise InputError("the message tree is a cycle")
     way = {name: None}
     while isinstance(parent := parents[name], str):
         if parent in way:

@@ -94,6 +94,8 @@ def _logged(row: Row) -> Row:
     if not isinstance(found, ConversationFormat):
         raise InputError("a part of a chat, such as a logged call: collab logs import gathers them")
     chat = found.read(row)
+    if chat is None:
+        raise InputError("a chat in which nobody has said anything")
     messages = [message.to_dict() for message in chat.messages]
     while messages and messages[-1]["role"] != "assistant":
         messages.pop()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.fakes import other_texts
 
 from collab_sdk.logs import read_conversations
+from collab_sdk.logs.formats.trees import UNUSED
 
 
 def read(path, rows, *, lines=False):
@@ -755,11 +756,11 @@ def check(conversation):
 
 
 def check_read(folder, rows, *, lines=False):
-    conversations, errors, _ = read(folder, rows, lines=lines)
+    conversations, errors, notes = read(folder, rows, lines=lines)
     assert len(conversations) <= 1
     for conversation in conversations:
         check(conversation)
-    return conversations, errors
+    return conversations, [*errors, *[UNUSED] * notes[UNUSED]]
 
 
 @given(

@@ -272,6 +272,33 @@ def test_parallel_calls_may_be_logged_as_messages_one_after_the_other():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("user", "bot"),
+    [
+        ({"sender": {"type": "customer"}}, {"sender": {"type": "bot"}}),
+        ({"from": {"role": "user"}}, {"from": {"role": "assistant"}}),
+        ({"author": {"id": "u1", "name": "Ann", "role": "human"}}, {"author": {"name": "assistant"}}),
+    ],
+)
+def test_a_speaker_may_be_an_object(user, bot):
+    messages, _ = read({**user, "text": "Rye?"}, {**bot, "text": "Yes."})
+    assert [(one.role, one.content) for one in messages] == [("user", "Rye?"), ("assistant", "Yes.")]
+
+
+def test_code_that_gemini_runs_is_a_call_with_its_result():
+    code = {"executableCode": {"language": "PYTHON", "code": "print(12)"}}
+    messages, notes = read(
+        {
+            "role": "model",
+            "parts": [code, {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "12"}}, {"text": "12."}],
+        }
+    )
+    assert [(one.role, one.content, [call.parsed for call in one.calls]) for one in messages] == [
+        ("assistant", "", [{"code": "print(12)"}]), ("tool", "12", []), ("assistant", "12.", []),
+    ]  # fmt: skip
+    assert not notes
+
+
 def test_a_spoken_reply_is_its_transcript():
     [message], notes = read({"role": "assistant", "content": None, "audio": {"id": "a", "transcript": "Yes."}})
     assert message.content == "Yes."

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.fakes import other_texts
 
 from collab_sdk.logs import read_conversations
+from collab_sdk.logs.formats.trees import UNUSED
 
 
 def node(name, parent, role="user", text=None, *, content=None, **message):
@@ -140,7 +141,6 @@ def test_without_a_current_node_the_last_leaf_is_the_end(tmp_path):
         (tree(*START, node("end", "u1", "narrator", "x")), "node end: unknown role 'narrator'"),
         (tree(*START, node("end", "u1", content={"parts": [5]})), "no assistant message"),
         (tree(*START, current="u1"), "no assistant message"),
-        ({"mapping": {}, "current_node": None}, "no messages"),
         ({"mapping": {"a": 1}, "current_node": "a"}, "mapping must be an object of nodes"),
         ({"mapping": {"a": {"message": 1}}}, "node a: a message must be an object"),
         ({"mapping": [1]}, "no known chat format: found the keys 'mapping'"),
@@ -497,8 +497,9 @@ wild_nodes = st.builds(
 
 @given(nodes=st.lists(wild_nodes, max_size=12), current=names | st.none() | st.integers())
 def test_wild_trees_give_one_way_each_or_an_error(tmp_path_factory, nodes, current):
-    conversations, errors = read(tmp_path_factory.mktemp("wild"), tree(*nodes, current=current))
-    assert len(conversations) + len(errors) == 1
+    path, errors, notes = write(tmp_path_factory.mktemp("wild"), tree(*nodes, current=current)), [], Counter()
+    conversations = list(read_conversations([path], on_error=errors.append, notes=notes))
+    assert len(conversations) + len(errors) + notes[UNUSED] == 1
     for conversation in conversations:
         assert set(conversation.alternatives) <= {turn.index for turn in conversation.turns()}
         whole = [conversation.messages]
