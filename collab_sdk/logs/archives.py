@@ -32,6 +32,8 @@ _WITH_NAMES = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _LONGEST_NAMES = 1 << 20
+_HAS_LONGER_MAP = 482
+"""Where GNU's header of a sparse file says that its map goes on behind it."""
 _LONGEST_DIRECTORY = 1 << 25
 """Bytes of the list of a zip archive's files; each of them takes ten times as many in memory."""
 _SHOWN_NAME = 300
@@ -146,7 +148,13 @@ class _TarInfo(tarfile.TarInfo):
         header = super().frombuf(buf, encoding, errors)
         if header.type in _WITH_NAMES and header.size > _LONGEST_NAMES:
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE and buf[_HAS_LONGER_MAP]:
+            raise tarfile.ReadError("a sparse file with a map of any length")
         return header
+
+    def _proc_gnusparse_10(self, next: tarfile.TarInfo, *_: object) -> None:
+        """Leave the map of a sparse file where it is: it may have any length, and the file is not read."""
+        next.sparse = []  # type: ignore[attr-defined]
 
 
 @contextmanager

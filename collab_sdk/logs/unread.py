@@ -1,4 +1,4 @@
-"""Files in which nothing is a chat: told once for a file, and for what lies beside chats in a folder once for all."""
+"""Files in which nothing is a chat: reported once a file, and for what lies next to chats in a folder once for all of it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable

@@ -292,6 +292,38 @@ def test_a_sparse_file_that_is_all_hole_is_left_out_and_the_others_are_read(log)
     )
 
 
+def test_the_map_of_a_sparse_file_is_not_loaded(log):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        content = b"99999999\n" + b"0\n" * 2_000_000
+        for name, text in (("sparse.jsonl", content), ("b.jsonl", lines("two"))):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            if name == "sparse.jsonl":
+                info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1"}
+            archive.addfile(info, io.BytesIO(text))
+    path = log(packed.getvalue())
+    tracemalloc.start()
+    try:
+        found, errors = read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == ["two"]
+    assert [where for where, _ in errors] == ["log/sparse.jsonl"]
+    assert peak < 5_000_000
+
+
+def test_a_sparse_file_of_gnu_whose_map_goes_on_is_an_error(log):
+    header = bytearray(tarfile.TarInfo("a.jsonl").tobuf(tarfile.GNU_FORMAT))
+    header[156:157], header[482], header[148:156] = tarfile.GNUTYPE_SPARSE, 1, b" " * 8
+    header[148:155] = b"%06o\0" % sum(header)
+    assert read(log(bytes(header) + (bytes(504) + b"\1" + bytes(7)) * 1000)) == (
+        [],
+        [("log", "cannot be read: a sparse file with a map of any length")],
+    )
+
+
 def test_a_list_of_files_that_would_fill_the_memory_is_an_error(log, monkeypatch):
     packed = zipped(**{f"{n}.jsonl": lines(str(n)) for n in range(20)})
     assert len(read(log(packed))[0]) == 20
