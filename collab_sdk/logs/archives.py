@@ -154,7 +154,7 @@ class _TarInfo(tarfile.TarInfo):
 
     def _proc_gnusparse_10(self, next: tarfile.TarInfo, *_: object) -> None:
         """Leave the map of a sparse file where it is: it may have any length, and the file is not read."""
-        next.sparse = []  # type: ignore[attr-defined]
+        next.sparse = b""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Files in which nothing is a chat: reported once a file, and for what lies next to chats in a folder once for all of it."""
+"""Files in which nothing is a chat: reported once a file; those next to chats in a folder, once for all of them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
