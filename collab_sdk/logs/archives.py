@@ -32,6 +32,12 @@ _WITH_NAMES = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _LONGEST_NAMES = 1 << 20
+_HAS_LONGER_MAP = 482
+"""Where GNU's header of a sparse file says that its map goes on behind it."""
+_LONGEST_DIRECTORY = 1 << 25
+"""Bytes of the list of a zip archive's files; each of them takes ten times as many in memory."""
+_SHOWN_NAME = 300
+"""Letters of the name of a file in an archive; of a longer one, its beginning and its end."""
 
 
 class Part(NamedTuple):
@@ -96,7 +102,7 @@ def _of_zip(name: str, log: io.BufferedReader, report: Report, depth: int) -> It
 
 def _opened_zip(file: BinaryIO, name: str) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(file)
+        return zipfile.ZipFile(cast(BinaryIO, _Bounded(file)))
     except Exception as error:  # of many kinds, for a directory of files that is damaged
         raise InputError(f"a zip archive that cannot be opened: {reason(error)}", where=name) from None
 
@@ -108,6 +114,8 @@ def _of_tar(name: str, log: io.BufferedReader, report: Report, depth: int) -> It
             archive.members = []  # type: ignore[attr-defined]  # it would keep them all
             if info.isreg() and _is_read(name, info.name, report) and (opened := archive.extractfile(info)):
                 with _reported(_inside(name, info.name), report):
+                    if info.issparse():  # holes of any size, which the size of the archive says nothing of
+                        raise InputError("a sparse file, which is read only where it is a file of its own")
                     yield from _of_file(_inside(name, info.name), opened, info.size, report, depth)
         if info is None:
             raise NotALogError("not a chat log: an empty archive")
@@ -115,6 +123,19 @@ def _of_tar(name: str, log: io.BufferedReader, report: Report, depth: int) -> It
 
 def _of_file(name: str, opened: Readable, size: int, report: Report, depth: int) -> Iterator[Part]:
     yield from parts(name, io.BufferedReader(Expanding(opened, lambda: size), CHUNK), report, depth=depth + 1)
+
+
+class _Bounded:
+    """A zip archive of which the list of its files is not read if it would fill the memory: one read for all of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _LONGEST_DIRECTORY:
+            raise OSError(f"a list of files of {size:,} bytes")
+        return self._file.read(size)
 
 
 class _TarInfo(tarfile.TarInfo):
@@ -127,7 +148,13 @@ class _TarInfo(tarfile.TarInfo):
         header = super().frombuf(buf, encoding, errors)
         if header.type in _WITH_NAMES and header.size > _LONGEST_NAMES:
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE and buf[_HAS_LONGER_MAP]:
+            raise tarfile.ReadError("a sparse file with a map of any length")
         return header
+
+    def _proc_gnusparse_10(self, next: tarfile.TarInfo, *_: object) -> None:
+        """Leave the map of a sparse file where it is: it may have any length, and the file is not read."""
+        next.sparse = b""
 
 
 @contextmanager
@@ -150,4 +177,7 @@ def _is_read(archive: str, name: str, report: Report) -> bool:
 
 
 def _inside(archive: str, name: str) -> str:
+    """What messages call a file of the archive."""
+    if len(name) > _SHOWN_NAME:
+        name = f"{name[: _SHOWN_NAME // 3]}...{name[-_SHOWN_NAME * 2 // 3 :]}"
     return f"{archive}/{''.join(letter if letter.isprintable() else '?' for letter in name)}"

@@ -116,10 +116,11 @@ class _Streams:
         self._begin = begin
         self._step = step
         self._decompressor = begin()
-        self._ready = b""
+        self._ready, self._given = b"", 0
+        """What has been decompressed, and how much of it has been read."""
 
     def read(self, size: int) -> bytes:
-        while not self._ready:
+        while self._given == len(self._ready):
             data = b""
             if self._decompressor.eof:
                 data = (self._decompressor.unused_data or self._log.read(self._step)).lstrip(b"\0")  # xz pads with them
@@ -128,8 +129,9 @@ class _Streams:
                 self._decompressor = self._begin()
             elif self._decompressor.needs_input and not (data := self._log.read(self._step)):
                 raise EOFError("it ends before its compressed data does")
-            self._ready = self._decompressor.decompress(data, size)
-        piece, self._ready = self._ready[:size], self._ready[size:]
+            self._ready, self._given = self._decompressor.decompress(data, size), 0
+        piece = self._ready[self._given : self._given + size]
+        self._given += len(piece)
         return piece
 
 

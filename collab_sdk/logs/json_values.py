@@ -1,10 +1,11 @@
 """The rows in a text of JSON values, however they are laid and however large it is.
 
-In memory is never more than `LARGEST` of it, and a piece to read on with.
+Of the text, no more is kept than one value of up to `LARGEST` bytes and the next piece to read on with.
 """
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from collab_sdk.errors import InputError
@@ -19,8 +20,10 @@ _OTLP = frozenset(b"resourceLogs resourceSpans resource_logs resource_spans".spl
 """Lists whose items are read in their wrapper."""
 _WHOLE = 1 << 22
 """Bytes up to which an object around a list of rows is one value; a larger one is taken apart."""
-_COUNTED = 1_000_000
+_COUNTED = 100_000
 """Lines before a broken value up to which an error in it names the line of the file."""
+_BEFORE_ROWS = 1 << 16
+"""Bytes of blanks, numbers and names in an array up to which its first object or array is looked for."""
 _TOO_LONG = f"a row of more than {LARGEST >> 20} MiB, left out"
 _TOO_DEEP = 20_000
 """Brackets; no parser takes more."""
@@ -96,6 +99,8 @@ class JsonValues:
         """How many objects are open around a list of rows."""
         self._nested = 0
         """How many arrays are open."""
+        self._whole_until = 0
+        """Where the last object ends that is too small to be taken apart, or where it breaks off."""
         self._array_at, self._item = "", 0
         self._broke_off = False
         self.count = 0
@@ -198,7 +203,7 @@ class JsonValues:
         """The object, or the rows that it is there to hold."""
         place, depth = self.place, 0
         try:
-            while wrapper := self._scan(depth, splits=True):
+            while wrapper := self._scan(depth, splits=self._nested < _DEEPEST):
                 if not depth and self._nested:
                     self._item -= 1
                 depth = self._depth
@@ -272,20 +277,19 @@ class JsonValues:
 
     def _rescued(self) -> Iterator[Value]:
         """Of a value that is broken: the lines in it that are rows by themselves, and what is left as it is."""
-        text, line = self._slice(self._start, self._position), self._line_at(self._start)
+        text, begin_line = self._slice(self._start, self._position), self._line_at(self._start)
         begin = 0
-        for found in _LINES.finditer(text):
+        for line, found in enumerate(_LINES.finditer(text), start=begin_line):
             row = found[0].rstrip(b", \t\r\n")
             if found.start() and row[:1] == b"{" and row[-1:] == b"}" and is_row(_parsed(row)):
-                yield from self._wreck(text[begin : found.start()], line + text.count(b"\n", 0, begin))
+                yield from self._wreck(text[begin : found.start()], begin_line)
                 self._item += 1
-                at = line + text.count(b"\n", 0, found.start())
-                yield Value(self.place if self._nested else f":{at}", row)
-                begin = found.end()
+                yield Value(self.place if self._nested else f":{line}", row)
+                begin, begin_line = found.end(), line + 1
         if self._nested and self._is_over and self._position == self._end():
             yield self._broken_off("in")
         else:
-            yield from self._wreck(text[begin:], line + text.count(b"\n", 0, begin))
+            yield from self._wreck(text[begin:], begin_line)
 
     def _wreck(self, text: bytes, line: int) -> Iterator[Value]:
         text = text.rstrip()
@@ -313,6 +317,7 @@ class JsonValues:
         """
         if not most:
             self._is_long = False
+        is_split = bool(depth)
         arrays = 0
         position = self._position
         while True:
@@ -332,7 +337,7 @@ class JsonValues:
                 if text[at] in _LISTS:
                     if splits and depth and not arrays and (key := _KEY.search(text, max(0, at - _LONGEST_KEY), at)):
                         self._position, self._depth = position, depth
-                        if self._is_wrapper(key[1]):
+                        if self._is_wrapper(key[1], is_split=is_split):
                             return key[1]
                     arrays += 1
                 depth += 1
@@ -405,13 +410,16 @@ class JsonValues:
         return self._slice(first, first + 1) in (b"{", b"[", b"]", b'"', b"")
 
     def _first_inside(self) -> int:
-        """Where the first item of the array is that is more than a number or a name."""
+        """Where the first item of the array is that is more than a number or a name; not looked for any further than
+        `_BEFORE_ROWS`.
+        """
         while True:
             found = self._matched(_BEGINNING, self._position)
-            is_settled = (
-                self._slice(found, found + 1) in (b"{", b"[", b"]", b'"') or self._end() - found > _LONGEST_NAME
-            )
-            if is_settled or not self._more():
+            if self._slice(found, found + 1) in (b"{", b"[", b"]", b'"') or self._end() - found > _LONGEST_NAME:
+                return found
+            if found - self._position > _BEFORE_ROWS:
+                return found - 1
+            if not self._more():
                 return found
 
     def _holds_rows(self) -> bool:
@@ -419,14 +427,16 @@ class JsonValues:
         first = self._first_inside()
         if self._slice(first, first + 1) == b"{":
             return not are_messages([self._ahead(first)])
-        while (within := self._matched(_INSIDE, first)) == self._end() and self._more():
-            pass
-        is_list_of_lists = within > first and self._slice(within, within + 1) in (b"{", b"]")
-        return is_list_of_lists or self._slice(first, first + 1) in (b"]", b"")
+        if self._slice(first, first + 1) != b"[":
+            return self._slice(first, first + 1) in (b"]", b"")
+        while (within := self._matched(_INSIDE, first)) == self._end() and within - first <= _BEFORE_ROWS:
+            if not self._more():
+                return False
+        return self._slice(within, within + 1) in (b"{", b"]")
 
-    def _is_wrapper(self, key: bytes) -> bool:
+    def _is_wrapper(self, key: bytes, *, is_split: bool) -> bool:
         """Whether the object that is read is a large one, around the list of rows that begins here."""
-        if key not in _OTLP and plain(key.decode()) not in WRAPPERS:
+        if self._position < self._whole_until or (key not in _OTLP and plain(key.decode()) not in WRAPPERS):
             return False
         first = self._first_inside()
         if self._slice(first, first + 1) != b"{" or _OURS.match(self._text, self._start - self._base):
@@ -435,16 +445,16 @@ class JsonValues:
             item = self._ahead(first)
             if are_messages([item]) or not is_row(item):
                 return False
-        return self._is_large()
+        return is_split or self._is_large()
 
     def _is_large(self) -> bool:
         here, depth = self._position, self._depth
         try:
-            self._scan(depth, most=_WHOLE)
+            with suppress(_BrokenError):
+                self._scan(depth, most=_WHOLE)
+            self._whole_until = self._position
         except _LeftOutError:
             return True
-        except _BrokenError:
-            return False
         finally:
             self._position, self._depth = here, depth
         return False

@@ -91,6 +91,8 @@ def _rows_of(name: str, log: io.BufferedReader, report: Report) -> Iterator[tupl
         if error.where:
             raise
         report(type(error)(error.problem, where=name))
+    except (OSError, EOFError) as error:
+        report(InputError(_cut_off(error), where=f"{name}:1"))
 
 
 def _rows_of_text(name: str, log: io.BufferedReader, report: Report) -> Iterator[tuple[str, bytes]]:
@@ -100,7 +102,7 @@ def _rows_of_text(name: str, log: io.BufferedReader, report: Report) -> Iterator
     elif dialect := text.dialect():
         yield from _given(name, csv_rows(io.BufferedReader(text), dialect), report)
     else:
-        raise NotALogError("not a chat log: expected JSON, JSON lines or a table")
+        raise text.error or NotALogError("not a chat log: expected JSON, JSON lines or a table")
 
 
 def _given(name: str, values: Iterable[Value], report: Report) -> Iterator[tuple[str, bytes]]:
@@ -206,6 +208,8 @@ class _Text(io.RawIOBase):
         self._log = log
         self._head = b""
         self._is_all = False
+        self.error: OSError | EOFError | None = None
+        """What ends the log where it has been looked at, raised once all before it is read."""
         self.is_said = False
         """Whether anything but blanks was read."""
 
@@ -229,7 +233,7 @@ class _Text(io.RawIOBase):
         size = min(waiting // 8, _PATIENT) - len(self._head)
         self._head = b""
         try:
-            while (size > 0 or not any(pieces)) and (piece := self._log.read1(CHUNK)):
+            while (size > 0 or not any(pieces)) and (piece := self._read1(CHUNK)):
                 pieces.append(piece)
                 size -= len(piece)
         except (OSError, EOFError):
@@ -243,16 +247,25 @@ class _Text(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        piece, self._head = (self._head or self._log.read1(len(buffer))), b""
+        piece, self._head = (self._head or self._read1(len(buffer))), b""
         piece, self._head = piece[: len(buffer)], piece[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)
 
     def _look(self, size: int) -> None:
-        while len(self._head) < size and not self._is_all:
-            piece = self._log.read1(CHUNK)
+        while len(self._head) < size and not (self._is_all or self.error):
+            try:
+                piece = self._log.read1(CHUNK)
+            except (OSError, EOFError) as error:
+                self.error = error
+                return
             self._head += piece
             self._is_all = not piece
+
+    def _read1(self, size: int) -> bytes:
+        if self.error:
+            raise self.error
+        return self._log.read1(size)
 
 
 class _Recoded(io.RawIOBase):

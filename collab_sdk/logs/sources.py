@@ -15,6 +15,10 @@ from collab_sdk.files import PARTIAL, STDIN, reason
 _GLANCE = 4096
 _BESIDE_SQLITE = re.compile(r"-(?:wal|shm|journal|(?:pending|making)-\d+-[0-9a-f]+)$")
 """What SQLite, and an app that records, keep beside a database that is open is no log of its own."""
+_REVERSED_PLACE = re.compile(r"(?:\d++:|\d++ (?:meti|wor|yrtne|eulav) ,)*+")
+"""What follows the name of a file in a place, such as `:3` or `, item 2, entry 1`. From its end, so that the time that
+it takes does not depend on the name, which may look like places itself.
+"""
 _BESIDE_ARROW = ("dataset_dict.json", "dataset_info.json", "state.json")
 """What `datasets.save_to_disk` writes about the rows beside them."""
 
@@ -78,6 +82,12 @@ def peek(log: "io.BufferedReader[Any]") -> bytes:
 def shown_name(file: str) -> str:
     """What messages call a file."""
     return "stdin" if file == STDIN else file
+
+
+def source_of(where: str) -> str:
+    """The file, or the member of an archive, that a place is in."""
+    found = _REVERSED_PLACE.match(where[::-1])
+    return where[: len(where) - found.end()] if found else where
 
 
 def _open_stdin(stack: ExitStack) -> "io.BufferedReader[Any]":

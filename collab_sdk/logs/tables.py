@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice, product
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
 
 from collab_sdk.errors import InputError
-from collab_sdk.files import parse_json, to_json
+from collab_sdk.files import parse_json, reason, to_json
 from collab_sdk.logs.formats.registry import is_row
 from collab_sdk.logs.json_values import LARGEST, Value
 
@@ -65,7 +66,6 @@ def csv_dialect(beginning: bytes, *, is_all: bool) -> Dialect | None:
 
 def csv_rows(log: io.BufferedReader, dialect: Dialect) -> Iterator[Value]:
     """The rows, each at the line where it begins. Cells are text; JSON in them is left to the formats."""
-    csv.field_size_limit(_CELL)
     text = io.TextIOWrapper(log, "utf-8-sig", "surrogateescape", newline="")
     reader = csv.reader(iter(lambda: text.readline(_LINE), ""), **_options(*dialect[:3]))
     header = None
@@ -73,10 +73,14 @@ def csv_rows(log: io.BufferedReader, dialect: Dialect) -> Iterator[Value]:
         while True:
             place = f":{reader.line_num + 1}"
             try:
-                cells = next(reader, None)
+                with _long_cells():
+                    cells = next(reader, None)
             except csv.Error as error:
                 yield Value(place, b"", f"no row of this table: {error}")
                 continue
+            except (OSError, EOFError) as error:
+                yield Value(place, b"", f"cannot be read from here on: {reason(error)}")
+                return
             if cells is None:
                 return
             if header and cells:
@@ -124,10 +128,21 @@ def _first_records(
     """The first rows that are not empty, without the last one if it may go on."""
     reader = csv.reader(lines, **_options(delimiter, quote, escape))
     try:
-        records = list(islice(filter(None, reader), LOOKAHEAD + 2))
+        with _long_cells():
+            records = list(islice(filter(None, reader), LOOKAHEAD + 2))
     except csv.Error:
         return []
     return records[: LOOKAHEAD + 1] if is_all or len(records) > LOOKAHEAD + 1 else records[:-1]
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Allow cells of up to `_CELL` for as long as a row is read: the limit is one for the whole process."""
+    before = csv.field_size_limit(_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _options(delimiter: str, quote: str, escape: str | None) -> Any:

@@ -1,24 +1,17 @@
-"""Files in which nothing is a chat: told once for a file, and for what lies beside chats in a folder once for all."""
+"""Files in which nothing is a chat: reported once a file; those next to chats in a folder, once for all of them."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from collab_sdk.errors import InputError, NotALogError
 from collab_sdk.logs.formats.registry import UnknownRowError
-from collab_sdk.logs.sources import shown_name
+from collab_sdk.logs.sources import shown_name, source_of
 
 NO_LOGS = "files beside the chats, in which there are none: {names}"
 _NAMED = 5
-_PLACE = re.compile(r"(?::\d+|, (?:item|row|entry|value) \d+)+$")
 
 Report = Callable[[InputError], None]
-
-
-def source_of(where: str) -> str:
-    """The file, or the member of an archive, that a place is in."""
-    return _PLACE.sub("", where)
 
 
 @dataclass(kw_only=True)

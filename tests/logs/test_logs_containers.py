@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collab_sdk.logs import ConversationStore, read_conversations, read_rows
-from collab_sdk.logs.compressed import FREE
+from collab_sdk.logs.compressed import CHUNK, FREE, _Streams
 from collab_sdk.messages import Message
 from collab_sdk.types import Conversation
 
@@ -101,6 +101,26 @@ def test_of_one_that_is_cut_off_what_is_whole_is_read(log, compress):
     [(where, problem)] = errors
     assert where == f"log:{len(found) + 1}"
     assert problem.startswith("cannot be read from here on: ")
+
+
+def test_what_a_little_zstandard_expands_to_is_copied_once():
+    copied = 0
+
+    class Counted(bytes):
+        def __getitem__(self, place):
+            nonlocal copied
+            piece = super().__getitem__(place)
+            copied += len(piece)
+            return Counted(piece)
+
+    class Whole:
+        eof, needs_input, unused_data = False, True, b""
+
+        def decompress(self, data, size):
+            return Counted(1 << 25)
+
+    streams = _Streams(io.BytesIO(b"x"), Whole)
+    assert sum(len(streams.read(CHUNK)) for _ in range((1 << 25) // CHUNK)) == copied == 1 << 25
 
 
 @compressors
@@ -234,6 +254,94 @@ def test_a_header_that_would_fill_the_memory_is_an_error(log):
     assert problem == "cannot be read: a header of 8,589,934,592 bytes"
 
 
+@pytest.mark.parametrize(
+    "content", [lines(*map(str, range(2000))), b"id,messages\n" + b"1,[]\n" * 20_000, b"prose\n" * 20_000]
+)
+def test_a_wrong_checksum_costs_neither_the_rows_before_it_nor_the_other_files(log, content):
+    packed = bytearray(zipped(**{"a": content, "b": lines("two")}))
+    packed[packed.find(b"PK\x01\x02") + 16] ^= 0xFF
+    errors = []
+    *found, last = (place.rpartition("/log/")[2] for place, _ in read_rows(str(log(bytes(packed))), errors.append))
+    assert last == "b:1"
+    assert all(place.startswith("a:") for place in found)
+    assert bool(found) == (not content.startswith(b"prose"))
+    [error] = errors
+    assert "/log/a:" in error.where
+    assert error.problem == "cannot be read from here on: Bad CRC-32 for file 'a'"
+
+
+def test_half_a_letter_of_utf_16_costs_the_other_files_nothing(log):
+    text = ("id,messages\n" + "1,[]\n" * 5000).encode("utf-16")
+    found, errors = read(log(zipped(**{"a": text[:-1], "b": lines("two")})))
+    assert found == ["two"]
+    assert errors[-1] == ("log/a:5001", "cannot be read from here on: not UTF-16-LE text")
+
+
+def test_a_sparse_file_that_is_all_hole_is_left_out_and_the_others_are_read(log):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        hole = tarfile.TarInfo("hole.jsonl")
+        hole.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 40)}
+        archive.addfile(hole, io.BytesIO())
+        after = tarfile.TarInfo("b.jsonl")
+        after.size = len(lines("two"))
+        archive.addfile(after, io.BytesIO(lines("two")))
+    assert read(log(packed.getvalue())) == (
+        ["two"],
+        [("log/hole.jsonl", "a sparse file, which is read only where it is a file of its own")],
+    )
+
+
+def test_the_map_of_a_sparse_file_is_not_loaded(log):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        content = b"99999999\n" + b"0\n" * 2_000_000
+        for name, text in (("sparse.jsonl", content), ("b.jsonl", lines("two"))):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            if name == "sparse.jsonl":
+                info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1"}
+            archive.addfile(info, io.BytesIO(text))
+    path = log(packed.getvalue())
+    tracemalloc.start()
+    try:
+        found, errors = read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == ["two"]
+    assert [where for where, _ in errors] == ["log/sparse.jsonl"]
+    assert peak < 5_000_000
+
+
+def test_a_sparse_file_of_gnu_whose_map_goes_on_is_an_error(log):
+    header = bytearray(tarfile.TarInfo("a.jsonl").tobuf(tarfile.GNU_FORMAT))
+    header[156:157], header[482], header[148:156] = tarfile.GNUTYPE_SPARSE, 1, b" " * 8
+    header[148:155] = b"%06o\0" % sum(header)
+    assert read(log(bytes(header) + (bytes(504) + b"\1" + bytes(7)) * 1000)) == (
+        [],
+        [("log", "cannot be read: a sparse file with a map of any length")],
+    )
+
+
+def test_a_list_of_files_that_would_fill_the_memory_is_an_error(log, monkeypatch):
+    packed = zipped(**{f"{n}.jsonl": lines(str(n)) for n in range(20)})
+    assert len(read(log(packed))[0]) == 20
+    monkeypatch.setattr("collab_sdk.logs.archives._LONGEST_DIRECTORY", 900)
+    [(where, problem)] = read(log(packed))[1]
+    assert where == "log"
+    assert problem.startswith("a zip archive that cannot be opened: a list of files of 1,")
+
+
+@pytest.mark.parametrize("name", ["log" + ":1" * 8000 + "x", "log" + ", item 1" * 2000])
+def test_the_long_name_of_a_file_in_an_archive_is_cut(log, name):
+    rows = b'{"up": 1}\n' * 200 + lines("one")
+    found, errors = read(log(zipped(**{name: rows})))
+    assert found == ["one"]
+    assert len(errors) == 2
+    assert all(where.startswith("log/log") and "..." in where and len(where) < 320 for where, _ in errors)
+
+
 def test_archives_in_archives_have_an_end(log):
     content = lines("deep")
     for _ in range(9):
@@ -307,6 +415,16 @@ def test_a_cell_without_an_end_is_an_error_with_flat_memory(log):
     errors = []
     assert [json.loads(row)["id"] for _, row in read_rows(str(log(text)), errors.append)] == ["1"]
     assert errors[0].problem == "no row of this table: field larger than field limit (16777216)"
+
+
+def test_a_long_cell_is_read_also_in_the_first_table_and_the_limit_of_the_process_stays(log):
+    before = csv.field_size_limit(131_072)
+    try:
+        said = json.dumps(chat("x" * 200_000)["messages"]).replace('"', '""')
+        assert read(log(f'id,messages\n1,"{said}"\n'.encode())) == (["x" * 200_000], [])
+        assert csv.field_size_limit() == 131_072
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_prose_with_commas_is_no_table(log):

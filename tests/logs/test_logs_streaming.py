@@ -5,6 +5,7 @@ import gzip
 import json
 import tracemalloc
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from collab_sdk.errors import InputError
 from collab_sdk.logs import read_conversations, read_rows
 from collab_sdk.logs.json_values import LARGEST, JsonValues
+from collab_sdk.logs.log_rows import CHUNK
 from collab_sdk.logs.reader import LONGEST
 
 
@@ -156,6 +158,52 @@ def test_a_large_object_around_rows_is_read_with_flat_memory(log, key, indent):
     finally:
         tracemalloc.stop()
     assert peak < 10_000_000 < path.stat().st_size
+
+
+@pytest.mark.parametrize("beginning", [b"[", b'{"data":['])
+@pytest.mark.parametrize("filling", [b" ", b"1,"], ids=["blanks", "numbers"])
+def test_an_array_without_rows_is_read_with_flat_memory(beginning, filling):
+    left = 4 * LARGEST
+
+    def read_piece(waiting):
+        nonlocal left
+        size = min(left, max(CHUNK, waiting // 8))
+        left -= size
+        return filling * (size // len(filling))
+
+    pieces = chain([beginning], iter(lambda: b"", None))
+    tracemalloc.start()
+    try:
+        values = list(JsonValues(lambda waiting: next(pieces) or read_piece(waiting)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [value.problem for value in values] == ["a row of more than 64 MiB, left out"]
+    assert left == 0
+    assert peak < 3 * LARGEST
+
+
+@pytest.mark.parametrize("filling", [0, 5_000_000], ids=["small", "large"])
+def test_an_object_with_any_number_of_lists_is_looked_through_once(monkeypatch, filling):
+    scans = []
+    monkeypatch.setattr(JsonValues, "_is_large", lambda self, old=JsonValues._is_large: scans.append(1) or old(self))
+    lists = b",".join(b'"data":[%b]' % json.dumps(chat(str(n))).encode() for n in range(3000))
+    text = b'{"x":"%b",%b}' % (b"x" * filling, lists)
+    values = list(JsonValues(in_pieces(text, CHUNK)))
+    assert len(scans) == 1
+    assert len(values) == (3000 if filling else 1)
+
+
+def test_of_a_large_object_the_last_lists_are_read_too(log):
+    users = {f"user{n}": {"chats": [chat(f"{n} {m} " + "x" * 5000) for m in range(20)]} for n in range(60)}
+    path = log(json.dumps(users).encode())
+    assert sum(1 for _ in read_rows(str(path), pytest.fail)) == 1200
+
+
+def test_rows_rescued_from_an_object_that_breaks_off_have_their_lines():
+    text = b'{"foo": [\n' + b"".join(json.dumps(chat(str(n))).encode() + b",\n" for n in range(100_000))
+    values = [value for value in JsonValues(in_pieces(text, CHUNK)) if b"messages" in value.text]
+    assert [value.place for value in values] == [f":{n + 2}" for n in range(100_000)]
 
 
 def test_telemetry_in_a_large_object_is_read_in_its_wrapper(log):

@@ -10,6 +10,7 @@ from support.cli import chat_row, collab, write_chats
 
 from collab_sdk import read_conversations
 from collab_sdk.logs.snapshots import SNAPSHOTS
+from collab_sdk.logs.sources import source_of
 
 
 def said(*texts):
@@ -65,6 +66,22 @@ def test_bad_rows_before_the_first_chat_are_errors_of_their_own(tmp_path):
         "log.jsonl",
         "log.jsonl:4",
     ]
+
+
+@pytest.mark.parametrize("place", ["", ":12", ", item 3", ":3, item 2, entry 1", ", row 9, value 2"])
+def test_a_place_is_told_from_the_name_of_its_file_however_it_looks(place):
+    name = "log" + ":1" * 500_000 + ", item x"
+    assert source_of(name + place) == name
+
+
+def test_of_rows_without_ids_each_list_of_a_file_is_a_chat(tmp_path):
+    lists = [
+        {"data": [{"name": "U", "is_user": True, "mes": "hi"}, {"name": "C", "is_user": False, "mes": f"yo {n}"}]}
+        for n in range(2)
+    ]
+    chats, errors, _ = read(write(tmp_path / ("a:1" * 60), *lists))
+    assert not errors
+    assert [[message.content for message in chat.messages] for chat in chats] == [["hi", "yo 0"], ["hi", "yo 1"]]
 
 
 def test_what_this_package_wrote_is_recognised(tmp_path):

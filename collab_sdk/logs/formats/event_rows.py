@@ -14,9 +14,10 @@ from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.conversation_row import LAST, Row, reported
 from collab_sdk.logs.notes import noting
+from collab_sdk.logs.sources import source_of
 from collab_sdk.types import Conversation
 
-_PLACE = re.compile(r", entry \d+$|(:\d+|, (?:item|row) \d+)+$")
+_ENTRY = re.compile(r", entry \d++\Z")
 _EVENTS = "CREATE TABLE events (format TEXT NOT NULL, chat TEXT NOT NULL, place TEXT NOT NULL, row TEXT NOT NULL)"
 _CHATS = "SELECT format, chat, place FROM events GROUP BY format, chat ORDER BY min(rowid)"
 LONGEST_CHAT = 200_000
@@ -67,7 +68,7 @@ class GatheredEvents:
     def add(self, found: EventFormat, row: Row, *, where: str) -> None:
         self._formats[found.name] = found
         chat = found.chat(row)
-        key = _PLACE.sub("", where) + "\0" if chat is None else chat
+        key = _list_of(where) + "\0" if chat is None else chat
         self._database.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (found.name, key, where, to_json(row)))
 
     def conversations(
@@ -96,3 +97,9 @@ class GatheredEvents:
             raise InputError(f"{count:,} rows of {size:,} characters without the id of another chat are no chat")
         rows = self._database.execute(f"SELECT row {of_chat} ORDER BY rowid", (name, chat))
         return [parse_json(row) for (row,) in rows]
+
+
+def _list_of(where: str) -> str:
+    """The place of the list that a row stands in; of a row that stands in none, its file."""
+    inside = _ENTRY.sub("", where)
+    return inside if inside != where else source_of(where)
