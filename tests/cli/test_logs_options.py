@@ -11,8 +11,13 @@ def test_log_format_reads_the_logs_as_of_that_format(tmp_path):
     row = chat_row(0) | {"chosen": "yes", "rejected": "no"}  # looks like a preference row
     path = tmp_path / "chats.jsonl"
     path.write_text(json.dumps(row))
-    assert collab("score", path, "--model", "offline").exit_code == 1
-    assert collab("score", path, "--model", "offline", "--log-format", "openai").exit_code == 0
+
+    def responses(*options):
+        result = collab("score", path, "--model", "offline", "--json", "--cache-dir", tmp_path / "cache", *options)
+        return [json.loads(line)["response"][-1]["content"] for line in result.stdout.splitlines()]
+
+    assert "yes" in responses()
+    assert responses("--log-format", "openai") == ["Sure, done.", "Which size?"]
 
 
 def test_an_unknown_log_format_is_a_usage_error_that_lists_the_known_ones(tmp_path):

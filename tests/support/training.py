@@ -57,7 +57,12 @@ LOOK_UP = {
     "function": {
         "name": "look_up",
         "description": "Looks an order up.",
-        "parameters": {"type": "object", "properties": {"order": {"type": "integer", "description": "Its number."}}},
+        "parameters": {
+            "type": "object",
+            "properties": {"order": {"type": "integer"}},
+            "required": ["order"],
+            "additionalProperties": False,
+        },
     },
 }
 

@@ -57,7 +57,7 @@ def test_a_file_without_a_usable_pair(base, tmp_path):
 
 def test_a_file_that_is_no_json(base, tmp_path):
     (tmp_path / "notes.txt").write_text("dear diary")
-    assert "notes.txt: not a chat log: expected JSON or JSON lines" in refused(
+    assert "notes.txt: not a chat log: expected JSON, JSON lines or a table" in refused(
         tmp_path / "notes.txt", "-m", base, "-o", tmp_path / "out"
     )
 

@@ -212,7 +212,8 @@ def look_up(order: int) -> str:
 
 
 def test_rounds_pair_turns_with_calls_and_learn_from_them(base, tmp_path):
-    data = write_rows(tmp_path / "chats.jsonl", map(opening, range(6)))
+    asked = ({**opening(number), "messages": [*ASKED, {"role": "assistant", "content": "Hm."}]} for number in range(6))
+    data = write_rows(tmp_path / "chats.jsonl", asked)
     settings = {
         "rounds": 1,
         "play": play(tools={"look_up": look_up}, window=1),
