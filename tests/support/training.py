@@ -57,12 +57,7 @@ LOOK_UP = {
     "function": {
         "name": "look_up",
         "description": "Looks an order up.",
-        "parameters": {
-            "type": "object",
-            "properties": {"order": {"type": "integer"}},
-            "required": ["order"],
-            "additionalProperties": False,
-        },
+        "parameters": {"type": "object", "properties": {"order": {"type": "integer", "description": "Its number."}}},
     },
 }
 

@@ -11,7 +11,7 @@ import pytest
 from support.fakes import judged, user_says
 from support.local import replies
 from support.playing import FAST, prepared
-from support.training import LOOK_UP, calling, request, tool_pair, turn, write_rows, write_tool_base
+from support.training import calling, request, tool_pair, turn, write_rows, write_tool_base
 
 from collab_sdk import ChatRequest, Engine, Evidence, MRScorer, Rollout, Simulator, as_chat_model
 from collab_sdk.errors import InputError
@@ -27,6 +27,16 @@ pytestmark = [
 ]
 ASKED = [{"role": "user", "content": request(0)}]
 STEPS = 80
+NUMBER = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
+LOOK_UP = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "description": "Looks an order up.",
+        "parameters": {**NUMBER, "additionalProperties": False},
+    },
+}
+"""As the function below is declared, which the model is then taught to call."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +55,7 @@ def taught(folder: Path) -> Path:
     torch.manual_seed(0)
     base, model = read_base(str(folder)), AutoModelForCausalLM.from_pretrained(folder)
     layout = Layout(base.tokenizer, base.chat_format())
-    tokens = [layout.tokenize(read_example({**tool_pair(5), "prompt": ASKED}, "here"))]
+    tokens = [layout.tokenize(read_example({**tool_pair(5), "prompt": ASKED, "tools": json.dumps([LOOK_UP])}, "here"))]
     rows = [(each.prompt, side) for each in tokens for side in (each.chosen, each.rejected)]
     width = max(len(prompt) + len(side.ids) for prompt, side in rows)
     ids = torch.tensor([_padded(prompt + side.ids, width, 0) for prompt, side in rows])
