@@ -1,7 +1,8 @@
 """Amazon Bedrock's logs of model invocations: `input.inputBodyJson` and `output.outputBodyJson`, of any operation."""
 
-from collab_sdk.logs.formats.call_row import CallFormat, mapping, row_id, thread_of, unpacked
+from collab_sdk.logs.formats.call_row import CallFormat, row_id, thread_of
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.json_fields import mapping, unpacked
 from collab_sdk.logs.formats.provider_calls import logged_call
 from collab_sdk.logs.formats.provider_replies import reply_of
 from collab_sdk.logs.formats.provider_requests import is_chat, request_of

@@ -1,18 +1,16 @@
 """What formats share that log calls of a model, each with the history so far, and no conversations."""
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.files import parse_json, to_json
-from collab_sdk.logs.formats.chat_value import CHAT_IDS, written_value
+from collab_sdk.files import to_json
+from collab_sdk.logs.formats.chat_value import CHAT_IDS
 from collab_sdk.logs.formats.conversation_row import LAST, Row
-from collab_sdk.logs.formats.logged_messages import read_messages
+from collab_sdk.logs.formats.json_fields import mapping, objects, unpacked
 from collab_sdk.logs.formats.spellings import plain
-from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.store import LoggedCall
 
 NO_CALL = "entries that log no call of a chat model, left out"
@@ -23,8 +21,6 @@ _PARAMETERS = (
 )
 _THREADS = (*CHAT_IDS, "chat_session_id", "convo_id", "helicone_session_id", "litellm_session_id")
 """What apps call the conversation that a call is part of, in the spelling of `plain`."""
-_PYTHON = re.compile(r"[\s\[]*\{\s*'(?:role|content|messages|choices|id|type|lc|input|output|model|text|parts)'\s*:")
-"""How messages and bodies begin that pandas wrote into a cell as Python shows them."""
 _RATINGS = (
     *("rating", "user_rating", "user_score", "user_feedback", "feedback", "feedback_rating", "thumbs", "thumbs_up"),
     *("satisfaction", "user_satisfaction", "csat", "helpful", "stars", "score"),
@@ -70,44 +66,10 @@ class CallFormat:
     """The entries of a row that wraps several, as answers of an API do."""
 
 
-def call_messages(values: Any) -> tuple[Mapping[str, Any], ...]:
-    """OpenAI-style dicts of a history, or of replies, in any spelling that frameworks log. Raises InputError."""
-    if isinstance(values, str | Mapping):
-        values = [values]
-    if isinstance(values, list):  # a prompt may be text alone
-        values = [{"role": "user", "content": value} if isinstance(value, str) else value for value in values]
-    return tuple(message.to_dict() for message in read_messages(values))
-
-
 def parameters(*sources: Any) -> dict[str, Any]:
     """The settings worth keeping: an allow list, since keys and headers are logged among them."""
     given = {key: value for source in sources for key, value in mapping(source).items()}
     return {key: given[key] for key in _PARAMETERS if given.get(key) is not None}
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is an object, or JSON text of one, as in cells of tables; else an empty one."""
-    value = unpacked(value)
-    return value if isinstance(value, Mapping) else {}
-
-
-def objects(value: Any) -> list[Mapping[str, Any]]:
-    """The objects in a list; none in anything else."""
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
-
-
-def tool_list(value: Any) -> tuple[Mapping[str, Any], ...]:
-    return tools_of(value)
-
-
-def unpacked(value: Any) -> Any:
-    """The value of JSON text, or of messages and bodies as Python shows them; other text, and all else, as it is."""
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        try:
-            return written_value(value) if _PYTHON.match(value) else parse_json(value)
-        except InputError:
-            return value
-    return value
 
 
 def run_id(row: Row, *keys: str) -> str:

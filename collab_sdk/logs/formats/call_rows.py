@@ -8,18 +8,10 @@ sets of LangSmith, `{"input", "output"}`.
 from collections.abc import Mapping
 from typing import Any
 
-from collab_sdk.logs.formats.call_row import (
-    CallEntry,
-    CallFormat,
-    mapping,
-    rated_columns,
-    rating_of,
-    row_id,
-    thread_of,
-    unpacked,
-)
+from collab_sdk.logs.formats.call_row import CallEntry, CallFormat, rated_columns, rating_of, row_id, thread_of
 from collab_sdk.logs.formats.chat_value import BESIDE
 from collab_sdk.logs.formats.conversation_row import Row, first_text, text_fields
+from collab_sdk.logs.formats.json_fields import mapping, unpacked
 from collab_sdk.logs.formats.provider_calls import logged_call, summarized
 from collab_sdk.logs.formats.provider_replies import is_answer, reply_of
 from collab_sdk.logs.formats.provider_requests import Request, has_history, is_chat, is_prompt, is_question, request_of

@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import mapping
 from collab_sdk.logs.formats.chatgpt_message import chatgpt_messages
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, text_fields
+from collab_sdk.logs.formats.json_fields import mapping
 from collab_sdk.logs.formats.trees import read_tree
 from collab_sdk.types import Conversation
 

@@ -7,7 +7,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json, to_json
 from collab_sdk.logs.formats.blocks import MEDIA, UNKNOWN, text_of_blocks
-from collab_sdk.logs.formats.call_row import mapping, objects
+from collab_sdk.logs.formats.json_fields import mapping, objects
 from collab_sdk.logs.formats.spellings import role_of
 from collab_sdk.logs.formats.trees import with_files
 from collab_sdk.logs.notes import note

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import mapping, objects
 from collab_sdk.logs.formats.conversation_row import Row, to_conversation
 from collab_sdk.logs.formats.event_rows import EventFormat
+from collab_sdk.logs.formats.json_fields import mapping, objects
 from collab_sdk.logs.formats.logged_messages import message_of
 from collab_sdk.logs.formats.trees import read_tree, settled
 from collab_sdk.logs.notes import note

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import mapping
 from collab_sdk.logs.formats.conversation_row import Row, first_text, to_conversation
 from collab_sdk.logs.formats.event_rows import EventFormat
+from collab_sdk.logs.formats.json_fields import mapping
 from collab_sdk.logs.formats.logged_messages import read_messages
 from collab_sdk.logs.formats.trees import settled
 from collab_sdk.logs.notes import note

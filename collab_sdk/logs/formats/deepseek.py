@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import mapping, objects
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, first_text
+from collab_sdk.logs.formats.json_fields import mapping, objects
 from collab_sdk.logs.formats.trees import read_tree, with_files
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message

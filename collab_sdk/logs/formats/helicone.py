@@ -1,8 +1,9 @@
 """Helicone's requests, of its API and its export: `request_body`, `response_body`, the session in the properties."""
 
-from collab_sdk.logs.formats.call_row import CallFormat, mapping, rated_columns, rating_of, row_id, thread_of, unpacked
+from collab_sdk.logs.formats.call_row import CallFormat, rated_columns, rating_of, row_id, thread_of
 from collab_sdk.logs.formats.cells import number_of
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.json_fields import mapping, unpacked
 from collab_sdk.logs.formats.provider_calls import logged_call
 from collab_sdk.logs.formats.provider_replies import reply_of
 from collab_sdk.logs.formats.provider_requests import is_chat, request_of

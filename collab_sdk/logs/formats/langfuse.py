@@ -9,22 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.files import to_json
-from collab_sdk.logs.formats.call_row import (
-    CallEntry,
-    CallFormat,
-    objects,
-    parameters,
-    rated_columns,
-    rating_of,
-    run_id,
-    tool_list,
-    unpacked,
-)
+from collab_sdk.logs.formats.call_row import CallEntry, CallFormat, parameters, rated_columns, rating_of, run_id
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.json_fields import objects, unpacked
 from collab_sdk.logs.formats.provider_calls import logged_call, summarized
 from collab_sdk.logs.formats.provider_replies import is_reply, reply_of
 from collab_sdk.logs.formats.provider_requests import request_of
 from collab_sdk.logs.formats.times import seconds
+from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.store import LoggedCall
 
 
@@ -137,7 +129,7 @@ def _without_definitions(value: Any) -> tuple[Any, tuple[Mapping[str, Any], ...]
         return value, ()
     definitions = [_definition(message) for message in messages]
     kept = [message for message, tool in zip(messages, definitions, strict=True) if not tool]
-    return ({**value, "messages": kept} if isinstance(value, Mapping) else kept), tool_list(
+    return ({**value, "messages": kept} if isinstance(value, Mapping) else kept), tools_of(
         list(filter(None, definitions))
     )
 

@@ -8,22 +8,14 @@ the `session_id` of a run is its project. Calls that a middleware makes for itse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from collab_sdk.logs.formats.call_row import (
-    CallEntry,
-    CallFormat,
-    mapping,
-    objects,
-    parameters,
-    rating_of,
-    run_id,
-    tool_list,
-    unpacked,
-)
+from collab_sdk.logs.formats.call_row import CallEntry, CallFormat, parameters, rating_of, run_id
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.json_fields import mapping, objects, unpacked
 from collab_sdk.logs.formats.provider_calls import logged_call, summarized
 from collab_sdk.logs.formats.provider_replies import reply_of
 from collab_sdk.logs.formats.provider_requests import request_of
 from collab_sdk.logs.formats.times import seconds
+from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.store import LoggedCall
 
 _THREAD = ("thread_id", "session_id", "conversation_id")
@@ -65,7 +57,7 @@ def _read(run: Row) -> LoggedCall | CallEntry | None:
         "error": error if isinstance(error, str) else None,
         "model": first_text(metadata.get("ls_model_name"), invocation.get("model"), invocation.get("model_name")),
         "parameters": parameters(invocation),
-        "tools": tool_list(invocation.get("tools") or inputs.get("tools")),
+        "tools": tools_of(invocation.get("tools") or inputs.get("tools")),
         "started": seconds(run.get("start_time")),
         "ended": seconds(run.get("end_time") or run.get("start_time")),
         "metadata": rating_of(run.get("feedback_stats"), run.get("feedback")),

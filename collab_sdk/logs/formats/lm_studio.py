@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import mapping, objects
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, first_text
+from collab_sdk.logs.formats.json_fields import mapping, objects
 from collab_sdk.logs.formats.logged_messages import message_of
 from collab_sdk.logs.formats.trees import read_tree
 from collab_sdk.messages import Message

@@ -5,8 +5,9 @@ The session is `mlflow.trace.session` in the metadata: `trace_metadata` in MLflo
 
 from collections.abc import Sequence
 
-from collab_sdk.logs.formats.call_row import CallFormat, mapping, objects, unpacked
+from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import Row
+from collab_sdk.logs.formats.json_fields import mapping, objects, unpacked
 from collab_sdk.logs.formats.otel import read_span
 from collab_sdk.logs.formats.otel_spans import attributes_of
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.call_row import mapping, objects
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, Row, reported
 from collab_sdk.logs.formats.databases import DatabaseFormat, Report
+from collab_sdk.logs.formats.json_fields import mapping, objects
 from collab_sdk.logs.formats.logged_messages import message_of, read_messages
 from collab_sdk.logs.formats.trees import read_tree, with_files
 from collab_sdk.logs.notes import note

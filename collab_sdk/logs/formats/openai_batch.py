@@ -7,8 +7,9 @@ OpenAI's are `{"custom_id", "body"}` and `{"custom_id", "response"}` for chat, r
 from collections.abc import Mapping
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import CallEntry, CallFormat, mapping, run_id
+from collab_sdk.logs.formats.call_row import CallEntry, CallFormat, run_id
 from collab_sdk.logs.formats.conversation_row import Row
+from collab_sdk.logs.formats.json_fields import mapping
 from collab_sdk.logs.formats.provider_calls import logged_call
 from collab_sdk.logs.formats.provider_replies import reply_of
 from collab_sdk.logs.formats.provider_requests import Request, is_chat, request_of

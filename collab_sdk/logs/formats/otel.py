@@ -12,8 +12,9 @@ from typing import Any, Literal
 from collab_sdk.errors import InputError
 from collab_sdk.files import to_json
 from collab_sdk.logs.formats.blocks import text_of_blocks
-from collab_sdk.logs.formats.call_row import CallEntry, CallFormat, mapping, parameters, tool_list
+from collab_sdk.logs.formats.call_row import CallEntry, CallFormat, parameters
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.json_fields import mapping
 from collab_sdk.logs.formats.logged_messages import message_of, read_messages
 from collab_sdk.logs.formats.otel_attributes import Attributes, Messages, branch, items_of, json_of, leaf, whole, within
 from collab_sdk.logs.formats.otel_messages import (
@@ -30,6 +31,7 @@ from collab_sdk.logs.formats.otel_tracers import BODIES, in_ai_sdk, in_bodies, i
 from collab_sdk.logs.formats.provider_calls import logged_call
 from collab_sdk.logs.formats.provider_replies import Reply
 from collab_sdk.logs.formats.provider_requests import Request
+from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, is_decision
 
@@ -160,7 +162,7 @@ def _spoken(span: Span) -> tuple[Request, Reply]:
         request, reply = Request(), Reply()
     tools, settings = request.tools, request.parameters
     try:
-        tools = tool_list(_tools(about)) or tools
+        tools = tools_of(_tools(about)) or tools
         settings = {**settings, **_settings(span.attributes)}
     except InputError:
         note(CUT)

@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.call_row import mapping
+from collab_sdk.logs.formats.json_fields import mapping
 
 Attributes = Mapping[str, Any]
 Messages = Sequence[Any]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import mapping
 from collab_sdk.logs.formats.conversation_row import first_text
+from collab_sdk.logs.formats.json_fields import mapping
 from collab_sdk.logs.formats.otel_attributes import Attributes, Messages, json_of, messages_of, parts_of, said_in, whole
 from collab_sdk.logs.formats.otel_spans import Event, Span
 from collab_sdk.logs.formats.provider_replies import Reply

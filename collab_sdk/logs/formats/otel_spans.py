@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from collab_sdk.logs.formats.call_row import mapping, objects, unpacked
 from collab_sdk.logs.formats.conversation_row import Row, first_text
+from collab_sdk.logs.formats.json_fields import mapping, objects, unpacked
 from collab_sdk.logs.formats.times import seconds
 
 _BATCHES = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "batches")

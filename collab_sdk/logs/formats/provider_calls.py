@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import mapping, unpacked
+from collab_sdk.logs.formats.json_fields import mapping, unpacked
 from collab_sdk.logs.formats.provider_replies import Reply, reply_of
 from collab_sdk.logs.formats.provider_requests import Request, has_history, messages_in, request_of
 from collab_sdk.logs.notes import note

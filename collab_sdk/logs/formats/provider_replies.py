@@ -10,8 +10,8 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
-from collab_sdk.logs.formats.call_row import mapping, objects, unpacked
 from collab_sdk.logs.formats.conversation_row import first_text
+from collab_sdk.logs.formats.json_fields import mapping, objects, unpacked
 from collab_sdk.logs.formats.logged_messages import message_of, read_messages
 from collab_sdk.logs.formats.provider_requests import is_held, is_pair
 from collab_sdk.logs.formats.spellings import is_block, is_item, plain

@@ -10,8 +10,9 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.blocks import text_of_blocks
-from collab_sdk.logs.formats.call_row import mapping, parameters, unpacked
+from collab_sdk.logs.formats.call_row import parameters
 from collab_sdk.logs.formats.conversation_row import first_text
+from collab_sdk.logs.formats.json_fields import mapping, unpacked
 from collab_sdk.logs.formats.logged_messages import read_messages
 from collab_sdk.logs.formats.spellings import plain
 from collab_sdk.logs.formats.tool_calls import tools_of

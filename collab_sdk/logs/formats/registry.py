@@ -14,7 +14,7 @@ from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat
 from collab_sdk.logs.formats.databases import DatabaseFormat
 from collab_sdk.logs.formats.event_rows import EventFormat
-from collab_sdk.logs.formats.spellings import plain
+from collab_sdk.logs.formats.spellings import plain, type_of
 from collab_sdk.plugins import load, names
 
 LogFormat = ConversationFormat | CallFormat | EventFormat
@@ -165,7 +165,7 @@ def _matches(known: LogFormat, row: Mapping[str, Any]) -> bool:
 
 def _describe(row: Any) -> str:
     if not isinstance(row, Mapping):
-        return f"no object but {type(row).__name__}"
+        return f"no object but {type_of(row)}"
     keys = [repr(key[:40]) for key in row]
     more = ", ..." if len(keys) > _KEYS_SHOWN else ""
     return f"the keys {', '.join(keys[:_KEYS_SHOWN])}{more}" if keys else "no keys"

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.call_row import mapping, objects
 from collab_sdk.logs.formats.conversation_row import Row, first_text, to_conversation, with_alternatives
 from collab_sdk.logs.formats.event_rows import EventFormat
+from collab_sdk.logs.formats.json_fields import mapping, objects
 from collab_sdk.logs.formats.trees import with_files
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message
