@@ -860,3 +860,24 @@ def test_the_last_exchange_under_a_first_summary_is_in_the_chat(log):
     answer(log, 2, prompt=KIND)
     log.add(system("Known so far: boots, size 42."), assistant(SHOES[2][1]), user(SHOES[3][0]), says=SHOES[3][1])
     assert said(log.chat) == as_said(SHOES)
+
+
+def test_a_chat_goes_on_from_the_answer_in_its_history_though_an_attempt_broke_off_behind_it(log):
+    """Without clocks, what was tried before the answer, and another reply to the question, may be read after it."""
+    chat = [*SHOES[:2], ("yes please (3)", "Done. (3)"), ("thanks (4)", "Bye! (4)")]
+
+    def add(number, says, **fields):
+        filled = TEMPLATE.format(context="Shipping is free.", question=chat[number][0])
+        log.add(*history(chat[:number]), user(filled), says=says, started=0.0, ended=0.0, **fields)
+
+    for number in range(3):
+        add(number, chat[number][1])
+    add(2, "Don", status="partial")
+    add(3, chat[3][1])
+    add(2, "Let me see.")
+    found = log.chat
+    [*told, asked, answered] = said(found)
+    assert told == as_said(chat[:3])
+    assert chat[3][0] in asked[1]
+    assert answered == ("assistant", chat[3][1])
+    assert other_texts(found) == {2: ("Let me see.",)}
