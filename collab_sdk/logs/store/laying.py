@@ -344,7 +344,9 @@ class LaidCalls:
                     continue  # the history agrees with all of the chat down to a later message
                 seen = agreement(said[: place + 1], node.upward())
                 reworked = int(
-                    bool(unseen) and any(is_alike(said[place + 1].body, each.body) for each in node.children)
+                    bool(unseen)
+                    and said[place + 1].body.get("role") == "assistant"
+                    and any(is_alike(said[place + 1].body, each.body) for each in node.children)
                 )
                 is_led = is_summary(said[0].body) or said[0].own in self._summaries
                 value = _worth(

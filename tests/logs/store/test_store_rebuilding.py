@@ -881,3 +881,20 @@ def test_a_chat_goes_on_from_the_answer_in_its_history_though_an_attempt_broke_o
     assert chat[3][0] in asked[1]
     assert answered == ("assistant", chat[3][1])
     assert other_texts(found) == {2: ("Let me see.",)}
+
+
+def test_the_first_question_out_of_its_template_and_its_answer_reworked_are_no_branch_behind_a_greeting(log):
+    """A clock that jumps back lets an attempt that broke off before the answer be read as the last call."""
+    hello = assistant("Hello! How can I help?")
+    chat = [SHOES[0], ("yes please", "Done. You will have them on Friday.")]
+
+    def add(number, says, **fields):
+        filled = TEMPLATE.format(context="Shipping is free.", question=chat[number][0])
+        kept = [(asked, reply[:-1]) for asked, reply in chat[:number]]
+        log.add(KIND, hello, *history(kept), user(filled), says=says, started=0.0, **fields)
+
+    add(0, "I am", status="partial", ended=2_000.0)
+    add(0, chat[0][1], ended=2_010.0)
+    add(1, chat[1][1], ended=1_000.0)
+    assert said(log.chat)[-1] == ("assistant", chat[1][1])
+    assert not log.notes
