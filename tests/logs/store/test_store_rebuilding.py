@@ -898,3 +898,14 @@ def test_the_first_question_out_of_its_template_and_its_answer_reworked_are_no_b
     add(1, chat[1][1], ended=1_000.0)
     assert said(log.chat)[-1] == ("assistant", chat[1][1])
     assert not log.notes
+
+
+def test_a_question_that_ended_two_branches_is_the_persons_where_the_app_says_that_it_was_answered(log):
+    asked = ("How much is shipping?", "Free from 50 euros on.")
+    left, kept = [*SHOES[:1], asked], [*SHOES[:1], ("43, rather", "We have them in 43."), asked]
+    for chat in (left, kept):
+        for number, (text, reply) in enumerate(chat):
+            sent = (*history(chat[:number]), user(text))
+            log.add(KIND, *sent, says=reply, shown=(*sent, assistant(reply)))
+    assert said(log.chat) == as_said(kept)
+    assert log.describe().side_calls == 0
