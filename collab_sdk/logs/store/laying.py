@@ -340,9 +340,13 @@ class LaidCalls:
             unseen = sum(each.body.get("role") == "assistant" for each in said[place + 1 :])
             nodes = sorted(self._nodes.get(said[place].own, ()), key=lambda node: node.touched, reverse=True)
             for node in nodes[:SAME]:
+                if best[2] is not None and best[2].is_whole and node in best[1].upward():
+                    continue  # the history agrees with all of the chat down to a later message
                 seen = agreement(said[: place + 1], node.upward())
                 reworked = int(
-                    bool(unseen) and any(is_alike(said[place + 1].body, each.body) for each in node.children)
+                    bool(unseen)
+                    and said[place + 1].body.get("role") == "assistant"
+                    and any(is_alike(said[place + 1].body, each.body) for each in node.children)
                 )
                 is_led = is_summary(said[0].body) or said[0].own in self._summaries
                 value = _worth(

@@ -177,6 +177,7 @@ class _Reading:
             for text, calls in asked.items()
             if len({laid.tip for laid in calls}) > 1 and len(text.split()) > 3
             if not any(is_gone_on_from(reply) for laid in calls for reply in laid.replies)
+            if all(laid.call.shown is None for laid in calls)
             for laid in calls
         }
 

@@ -860,3 +860,52 @@ def test_the_last_exchange_under_a_first_summary_is_in_the_chat(log):
     answer(log, 2, prompt=KIND)
     log.add(system("Known so far: boots, size 42."), assistant(SHOES[2][1]), user(SHOES[3][0]), says=SHOES[3][1])
     assert said(log.chat) == as_said(SHOES)
+
+
+def test_a_chat_goes_on_from_the_answer_in_its_history_though_an_attempt_broke_off_behind_it(log):
+    """Without clocks, what was tried before the answer, and another reply to the question, may be read after it."""
+    chat = [*SHOES[:2], ("yes please (3)", "Done. (3)"), ("thanks (4)", "Bye! (4)")]
+
+    def add(number, says, **fields):
+        filled = TEMPLATE.format(context="Shipping is free.", question=chat[number][0])
+        log.add(*history(chat[:number]), user(filled), says=says, started=0.0, ended=0.0, **fields)
+
+    for number in range(3):
+        add(number, chat[number][1])
+    add(2, "Don", status="partial")
+    add(3, chat[3][1])
+    add(2, "Let me see.")
+    found = log.chat
+    [*told, asked, answered] = said(found)
+    assert told == as_said(chat[:3])
+    assert chat[3][0] in asked[1]
+    assert answered == ("assistant", chat[3][1])
+    assert other_texts(found) == {2: ("Let me see.",)}
+
+
+def test_the_first_question_out_of_its_template_and_its_answer_reworked_are_no_branch_behind_a_greeting(log):
+    """A clock that jumps back lets an attempt that broke off before the answer be read as the last call."""
+    hello = assistant("Hello! How can I help?")
+    chat = [SHOES[0], ("yes please", "Done. You will have them on Friday.")]
+
+    def add(number, says, **fields):
+        filled = TEMPLATE.format(context="Shipping is free.", question=chat[number][0])
+        kept = [(asked, reply[:-1]) for asked, reply in chat[:number]]
+        log.add(KIND, hello, *history(kept), user(filled), says=says, started=0.0, **fields)
+
+    add(0, "I am", status="partial", ended=2_000.0)
+    add(0, chat[0][1], ended=2_010.0)
+    add(1, chat[1][1], ended=1_000.0)
+    assert said(log.chat)[-1] == ("assistant", chat[1][1])
+    assert not log.notes
+
+
+def test_a_question_that_ended_two_branches_is_the_persons_where_the_app_says_that_it_was_answered(log):
+    asked = ("How much is shipping?", "Free from 50 euros on.")
+    left, kept = [*SHOES[:1], asked], [*SHOES[:1], ("43, rather", "We have them in 43."), asked]
+    for chat in (left, kept):
+        for number, (text, reply) in enumerate(chat):
+            sent = (*history(chat[:number]), user(text))
+            log.add(KIND, *sent, says=reply, shown=(*sent, assistant(reply)))
+    assert said(log.chat) == as_said(kept)
+    assert log.describe().side_calls == 0
