@@ -198,7 +198,8 @@ def _read_sqlite(file: str, report: Report, notes: Counter[str]) -> Iterator[Con
                 raise NotALogError(
                     f"an SQLite database, but no chat log: expected a conversation store, or {names}", where=file
                 )
-            yield from known.read(database, file, report)
+            with reported(known.name, file, report):
+                yield from known.read(database, file, report)
     except InputError as error:
         report(error)
     except sqlite3.Error as error:
@@ -230,7 +231,7 @@ def _is_chat(text: bytes, forced: LogFormat | None) -> bool:
     """Whether a value of a file is the row of a chat, so that chats can be counted without reading them."""
     try:
         found = list(entries(parse_json(text, lenient=True), forced))
-    except InputError:
+    except (InputError, RecursionError):
         return True
     return len(found) == 1 and isinstance(found[0][0], ConversationFormat)
 

@@ -54,7 +54,7 @@ def text_of_blocks(content: Any) -> str:
         return content or ""
     blocks = Blocks()
     blocks.read(content)
-    return blocks.text()
+    return blocks.text_alone()
 
 
 def result_text(value: Any) -> str:
@@ -192,6 +192,13 @@ class Blocks:
         else:
             self.flush()
         self.done.append(Message(role="tool", content=result_text(content), name=name, tool_call_id=call_id))
+
+    def text_alone(self) -> str:
+        """The text of one who cannot call a tool; calls are counted."""
+        done = self.finished()
+        note(NO_CALLS, len(self.calls) + sum(len(message.tool_calls) for message in done))
+        said = (message.content for message in done if message.role == "assistant")
+        return self.glue.join(filter(None, [*said, self.text()]))
 
     def finished(self) -> list[Message]:
         """The messages in `done`, with their calls."""

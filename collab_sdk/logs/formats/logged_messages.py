@@ -142,12 +142,8 @@ def _messages(role: str, content: Any, fields: Mapping[str, Any]) -> tuple[Messa
         return _assistant(blocks, fields)
     if content is None:
         raise InputError("content must be a string or a list of parts, not null")
-    if blocks.calls:
-        note(NO_CALLS, len(blocks.calls))
-    done = blocks.finished()
-    results = tuple(message for message in done if message.role == "tool")
-    said = [message.content for message in done if message.role == "assistant" and message.content]
-    text = blocks.glue.join((*said, *filter(None, [blocks.text()])))
+    text = blocks.text_alone()
+    results = tuple(message for message in blocks.done if message.role == "tool")
     if role == "tool" or (results and not text):
         return results
     return (*results, Message(role=role, content=text, name=_name(fields) if role == "user" else None))

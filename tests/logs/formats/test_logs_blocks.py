@@ -313,6 +313,16 @@ def test_the_pieces_of_a_streamed_reply_are_one_text():
     assert [message.content for message in messages] == ["The list.\nIs rye on it?", "Yes."]
 
 
+@pytest.mark.parametrize("role", ["user", "system"])
+def test_a_call_of_one_who_cannot_make_any_is_counted_and_the_words_around_it_are_kept(role):
+    call = {"type": "tool_use", "id": "c1", "name": "stock", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": "12"}
+    parts = [{"type": "text", "text": "Before."}, call, result, {"type": "text", "text": "Behind."}]
+    messages, notes = read({"role": role, "content": parts})
+    assert messages[-1].content == "Before.\nBehind."
+    assert notes == {"calls of tools that cannot be read, left out": 1}
+
+
 def test_one_bad_call_costs_itself():
     calls = [7, {"id": "c", "function": {"name": "f", "arguments": "{}"}}]
     [message], notes = read({"role": "assistant", "content": "x", "tool_calls": calls})
