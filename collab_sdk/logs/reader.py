@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sqlite3
-import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -21,7 +20,7 @@ from collab_sdk.logs.formats.gathered_calls import GatheredCalls
 from collab_sdk.logs.formats.registry import LogFormat, entries, get_log_format, log_databases
 from collab_sdk.logs.log_rows import Report, read_rows
 from collab_sdk.logs.notes import noted, noting
-from collab_sdk.logs.snapshots import SNAPSHOTS, identity, longest_snapshots
+from collab_sdk.logs.snapshots import GONE, SNAPSHOTS, Longest, asked, identity, longest_snapshots
 from collab_sdk.logs.sources import log_files
 from collab_sdk.logs.store.store_log import count_store, is_store, read_store
 from collab_sdk.logs.unread import Unread
@@ -136,6 +135,8 @@ def _read(
             count += 1
             if count == limit:
                 return
+    for _ in range(ids.missing()):
+        report(InputError(GONE))
 
 
 def _found(
@@ -247,18 +248,27 @@ def _ignore(error: InputError) -> None:
 class _Ids:
     """Sees to it that no two conversations share an id, as ids key the cache and the train/eval split."""
 
-    def __init__(self, longest: Mapping[int, int]) -> None:
+    def __init__(self, longest: Mapping[int, Longest]) -> None:
         self._uses: Counter[str] = Counter()
-        self._longest = dict(longest)
+        self._longest = longest
+        self._left_out: set[int] = set()
+        self._read: set[int] = set()
 
     def is_older_snapshot(self, conversation: Conversation) -> bool:
         """Whether a longer snapshot of the same chat has come or is to come."""
-        chat = identity(conversation)
-        longest = self._longest.get(chat, 0) if conversation.id else 0
-        if longest and len(conversation.messages) >= longest:
-            self._longest[chat] = sys.maxsize  # those that are no longer come too late
+        chat, said = identity(conversation), asked(conversation)
+        longest = self._longest.get(chat) if conversation.id else None
+        if longest is None or said != longest.asked[: len(said)]:
             return False
-        return len(conversation.messages) < longest
+        if len(conversation.messages) < longest.length or chat in self._read:
+            self._left_out.add(chat)
+            return True
+        self._read.add(chat)
+        return False
+
+    def missing(self) -> int:
+        """How many chats were left out for a longer snapshot that never came."""
+        return len(self._left_out - self._read)
 
     def claim(self, conversation: Conversation) -> Conversation:
         """The conversation under an id of its own. Raises InputError if its row names one that is taken."""

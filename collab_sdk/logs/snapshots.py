@@ -2,24 +2,37 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import is_sqlite, parse_json
-from collab_sdk.logs.formats.conversation_row import ConversationFormat, reported
+from collab_sdk.logs.formats.chat_value import id_of
+from collab_sdk.logs.formats.conversation_row import IDS, ConversationFormat, reported
 from collab_sdk.logs.formats.registry import LogFormat, entries
 from collab_sdk.logs.log_rows import read_rows
 from collab_sdk.types import Conversation
 
 SNAPSHOTS = "older snapshots of chats that are there again, left out"
 LOOKED_AT = 10_000
-_IDS = ("id", "conversation_id", "conversationId", "chat_id", "session_id", "thread_id", "uuid")
+GONE = "the longest snapshot of a chat could not be read when it was to be: its file has changed, or it is too long"
+
+Asked = tuple[int, ...]
+"""Hashes of what the user said in a chat, in order."""
 
 
-def longest_snapshots(files: Iterable[str], forced: LogFormat | None, *, limit: int | None) -> dict[int, int]:
-    """How many messages the longest has, by the `identity` of each chat that is there more than once.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Longest:
+    """Of the snapshots of a chat the one with the most messages."""
+
+    length: int
+    asked: Asked
+
+
+def longest_snapshots(files: Iterable[str], forced: LogFormat | None, *, limit: int | None) -> dict[int, Longest]:
+    """The longest, by the `identity` of each chat that is there more than once.
 
     Empty for files that can be read only once. Where no more than `limit` chats are wanted, those near the beginning
     are looked at, `LOOKED_AT` at least. All rows are parsed for it once more, and chats are read where ids repeat.
@@ -33,7 +46,7 @@ def longest_snapshots(files: Iterable[str], forced: LogFormat | None, *, limit: 
     repeated = {name for name, times in seen.items() if times > 1}
     seen.clear()
     times: Counter[int] = Counter()
-    longest: dict[int, int] = {}
+    longest: dict[int, Longest] = {}
     for found, row in islice(_chats(files, forced), most) if repeated else ():
         if _name(row) not in repeated:
             continue
@@ -43,14 +56,19 @@ def longest_snapshots(files: Iterable[str], forced: LogFormat | None, *, limit: 
         if conversation is not None and conversation.id:
             chat = identity(conversation)
             times[chat] += 1
-            longest[chat] = max(longest.get(chat, 0), len(conversation.messages))
-    return {chat: length for chat, length in longest.items() if times[chat] > 1}
+            length = len(conversation.messages)
+            if chat not in longest or length > longest[chat].length:
+                longest[chat] = Longest(length=length, asked=asked(conversation))
+    return {chat: one for chat, one in longest.items() if times[chat] > 1}
 
 
 def identity(conversation: Conversation) -> int:
     """A hash of what two snapshots of one chat have in common: its id, and what the user said first."""
-    opening = next((message.content for message in conversation.messages if message.role == "user"), "")
-    return hash((conversation.id, opening))
+    return hash((conversation.id, asked(conversation)[:1]))
+
+
+def asked(conversation: Conversation) -> Asked:
+    return tuple(hash(message.content) for message in conversation.messages if message.role == "user")
 
 
 def _chats(files: Iterable[str], forced: LogFormat | None) -> Iterator[tuple[ConversationFormat, Mapping[str, Any]]]:
@@ -65,5 +83,5 @@ def _chats(files: Iterable[str], forced: LogFormat | None) -> Iterator[tuple[Con
 
 def _name(row: Mapping[str, Any]) -> int | None:
     """A hash of the id that the row has, whatever its format calls it."""
-    given = next((row[key] for key in _IDS if isinstance(row.get(key), str | int) and row[key] != ""), None)
-    return None if given is None else hash(str(given))
+    given = id_of(row, IDS)
+    return None if given is None else hash(given)

@@ -150,6 +150,27 @@ def test_another_chat_with_the_same_id_is_no_snapshot(tmp_path):
     assert "duplicate id 'a'" in error
 
 
+def test_a_chat_that_only_begins_alike_is_no_snapshot(tmp_path):
+    rows = [
+        {"id": "a", "messages": said("hi", "yo", "rye?", "yes")},
+        {"id": "a", "messages": said("hi", "yo", "bye", "no", "x", "y")},
+    ]
+    for order in (rows, rows[::-1]):
+        [chat], [error], notes = read(write(tmp_path / "log.jsonl", *order))
+        assert chat.messages[2].content == order[0]["messages"][2]["content"]
+        assert "duplicate id 'a'" in error
+        assert not notes
+
+
+def test_a_longest_snapshot_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("collab_sdk.logs.reader.LONGEST", 50)
+    rows = [{"id": "a", "messages": said("hi", "yo")}, {"id": "a", "messages": said("hi", "yo", "rye?", "y" * 60)}]
+    chats, errors, _ = read(write(tmp_path / "log.jsonl", *rows))
+    assert not chats
+    assert len(errors) == 2
+    assert errors[1].startswith("the longest snapshot of a chat could not be read")
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 6)), min_size=1, max_size=12))
 def test_snapshots_in_any_order_give_each_chat_once_and_whole(tmp_path_factory, snapshots):
     rows = [{"id": name, "messages": said(*map(str, range(2 * length)))} for name, length in snapshots]
