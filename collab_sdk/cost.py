@@ -25,8 +25,8 @@ __all__ = ["Bill", "Prices", "estimate_evaluation", "estimate_scoring", "templat
 
 MESSAGE_OVERHEAD = 10
 """Tokens that a message's wrapping adds: its line in a transcript, or its role in a chat template."""
-GOAL_TOKENS = 80
-"""Of a goal that is still to be inferred."""
+GOAL_TOKENS = 140
+"""Of a goal that is still to be inferred, with the points that its chat left open."""
 JUDGE_REPLY = 120
 ANSWER, REQUEST = 250, 40
 """Tokens of a bot's and of a user's message, which nobody has written yet: about those of the paper's tasks."""
@@ -204,8 +204,8 @@ class _Plan:
             conversation = replace(conversation, tools=(UNKNOWN_TOOL,))
         lengths = _Lengths.of(conversation, self.spec)
         goal = conversation.goal or Goal(text="")
-        if not goal.text:
-            prompt = template_tokens("goal") + lengths.said_up_to[-1]
+        if not goal.text.strip():
+            prompt = template_tokens("goal") + lengths.up_to[-1] + lengths.tools
             bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
         try:
             judgement = self._judgement(goal, conversation)
@@ -214,8 +214,9 @@ class _Plan:
         for turn in conversation.units(self.spec.per):
             known = len(logged_candidates(turn)) if self.candidates > 1 else 1
             self._turn(turn, lengths, judgement, bill, drawn=max(0, self.candidates - known))
-            if self.spec.goals_per_turn > 1 and goal.reference is None:
-                others = (self.spec.goals_per_turn - 1) * lengths.goal
+            several = (self.spec.goals_per_turn or 1) - 1
+            if several and goal.reference is None:
+                others = several * lengths.goal
                 prompt = template_tokens("goals") + lengths.goal + lengths.said_up_to[len(turn.history)]
                 bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
 

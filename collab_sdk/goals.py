@@ -12,7 +12,7 @@ from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Items, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import fence_goal, fence_transcript
+from collab_sdk.prompts import fence_deeds, fence_goal, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Goal
 
@@ -21,6 +21,10 @@ __all__ = ["GOAL_FORM", "GoalReader", "Goals", "as_goals", "goal_of", "read_goal
 Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
 GOAL_FORM = Record(fields={"goal": Text()})
+SETTLED = 2
+"""How many goals settle what a log leaves open: as many as there are first futures of a response."""
+OPEN_POINT = Record(fields={"point": Text(), "values": Items(item=Text(), at_most=SETTLED)})
+READING_FORM = Record(fields={"goal": Text(), "open": Items(item=OPEN_POINT, keyed=("point", "values"))})
 GOALS_FORM = Record(fields={"goals": Items(item=Text())}, bare="goals")
 
 
@@ -39,7 +43,12 @@ def goal_of(sample: int, goals: Sequence[Goal]) -> Goal:
 
 @sync_twins
 class GoalReader:
-    """Finds out what the user of a logged chat wanted, and how they write, from the whole chat."""
+    """Finds out what the user of a logged chat asked for, and what the chat left open.
+
+    What nobody asked is in no log: by what its user said alone, the guess of a bot that never asks is as good as the
+    question that it should have asked. So the points that nobody settled are read too, with values that users like this
+    one might have given, and futures are played with goals that settle them differently.
+    """
 
     def __init__(self, model: ModelLike, *, engine: Engine | None = None) -> None:
         self.model: ChatModel = as_chat_model(model)
@@ -53,26 +62,33 @@ class GoalReader:
         return run_sync(self.aread(conversation))
 
     async def aread(self, conversation: Conversation) -> Goal:
-        """The goal in the row where there is one, else the inferred one; the user's own messages as its style.
+        """The goal in the row where there is one, else the inferred one, with goals that settle what was left open.
 
-        Raises SampleError if the model fails or does not answer in the form asked for.
+        One call, and none for a row with a goal. Raises SampleError if the model fails or does not answer in the form
+        asked for.
         """
         goal = conversation.goal or Goal(text="")
-        if not goal.text:  # a row may hold a reference and nothing else
-            goal = replace(goal, text=await self._ainfer(conversation))
-        if goal.style:
+        if goal.text.strip():
             return goal
-        own_words = tuple(message.content for message in conversation.messages if message.role == "user")
-        return replace(goal, style=own_words)
+        text, settled = await self._ainfer(conversation)  # a row may hold a reference and nothing else
+        return replace(goal, text=text, settled=settled if goal.reference is None else ())
 
     async def apropose(
-        self, history: Sequence[Message], *, goal: Goal, n: int, sample: str = "", conversation_id: str = ""
+        self, history: Sequence[Message], *, goal: Goal, n: int | None, sample: str = "", conversation_id: str = ""
     ) -> tuple[Goal, ...]:
-        """At most `n` goals, each that of a user who might have said what `history` holds; `goal` itself first.
+        """The goals that a turn with this `history` is played with, each in the style of what its user said by then.
 
-        `sample` tells draws apart. A goal with a reference is settled: what the right answer to another one would be,
-        nobody knows. Raises SampleError if the model fails or does not answer in the form asked for.
+        Without `n`, what was read decides: the goal alone, or those that settle what it left open. With `n`, there are
+        at most so many: after the first of these come goals of users who might have said what `history` holds. `sample`
+        tells draws apart. A goal with a reference is settled: what the right answer to another one would be, nobody
+        knows. Raises SampleError if the model fails or does not answer in the form asked for.
         """
+        # What the user wrote later would give the goal away, and is no part of what led to the turn.
+        style = goal.style or tuple(message.content for message in history if message.role == "user")
+        played = replace(goal, style=style).played
+        if n is None:
+            return played
+        goal = played[0]
         if n == 1 or goal.reference is not None:
             return (goal,)
         fields = {"goal": fence_goal(goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
@@ -86,17 +102,16 @@ class GoalReader:
             conversation_id=conversation_id,
         )
         texts = await ask_json(self.engine, self.model, request, _read_several)
-        # What the user wrote later belongs to their own goal and would give it away.
-        style = tuple(message.content for message in history if message.role == "user")
-        others = [Goal(text=text, style=style) for text in dict.fromkeys(texts) if text != goal.text]
+        others = [replace(goal, text=text) for text in dict.fromkeys(texts) if text != goal.text]
         return (goal, *others[: n - 1])
 
-    async def _ainfer(self, conversation: Conversation) -> str:
-        fields = {"transcript": fence_transcript(conversation.messages)}
+    async def _ainfer(self, conversation: Conversation) -> tuple[str, tuple[str, ...]]:
+        """What the user asked for, and that together with each way of settling what was left open."""
+        fields = {"transcript": fence_deeds(conversation.messages, conversation.tools), "count": str(SETTLED)}
         request = prompt_request(
-            CallRole.GOAL, "goal", fields, form=GOAL_FORM, settings=self.settings, conversation_id=conversation.id
+            CallRole.GOAL, "goal", fields, form=READING_FORM, settings=self.settings, conversation_id=conversation.id
         )
-        return await ask_json(self.engine, self.model, request, read_goal)
+        return await ask_json(self.engine, self.model, request, _read_chat)
 
 
 def read_goal(answer: Any) -> str:
@@ -104,6 +119,24 @@ def read_goal(answer: Any) -> str:
     if not (goal := GOAL_FORM.read(answer)["goal"].strip()):
         raise ValueError('"goal" is empty')
     return str(goal)
+
+
+def _read_chat(answer: Any) -> tuple[str, tuple[str, ...]]:
+    goal, points = read_goal(answer), READING_FORM.read(answer)["open"]
+    settled = []
+    for user in range(SETTLED):
+        lines = [goal]
+        for point in points:
+            name, values = _one_line(point["point"]), list(filter(None, map(_one_line, point["values"])))
+            if not name or not values:
+                raise ValueError('each entry of "open" must have a "point" and "values" that are not empty')
+            lines.append(f"{name}: {values[user % len(values)]}")
+        settled.append("\n".join(lines))
+    return goal, tuple(dict.fromkeys(settled)) if points else ()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _read_several(answer: Any) -> list[str]:

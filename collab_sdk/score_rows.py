@@ -20,6 +20,7 @@ def response_row(score: MRScore, history: Iterable[Message], made_with: Mapping[
         "conversation_id": score.conversation_id,
         "turn": score.turn,
         "goal": score.goal,
+        **({"goals": list(score.goals)} if score.goals else {}),
         "history": [message.to_dict() for message in history],
         "response": [message.to_dict() for message in score.response],
         **score_row(score),

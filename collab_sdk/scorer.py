@@ -39,9 +39,11 @@ class MRScorer:
     simulator's model, asked as judges are. With fewer than `min_samples` futures that succeeded (by default two, so
     that there is a standard error) a response has no score. Source: arXiv 2502.00640, section 3.
 
-    With `goals_per_turn` above 1, which goes beyond the paper, MR is an expectation over goals too: the futures of a
-    logged turn are played and judged by as many goals as fit what the user had said by then. The assistant could not
-    know which; by the one true goal, a lucky guess earns more than the question that any user needs.
+    The futures of a logged turn are played and judged by the goal in its row. A row without one has it inferred, and
+    the goals that settle in different ways what its chat left open: nobody knows what the user would have answered to a
+    question that was never put. With `goals_per_turn` MR is an expectation over as many goals as fit what the user had
+    said by then, whatever the row has. The assistant could not know which; by the one true goal, a lucky guess earns
+    more than the question that any user needs. Both go beyond the paper.
 
     A `calibration`, which `collab check-sim --calibrate` makes from logs, puts into each score's `calibrated` what real
     users would give. The value itself, and all that compares or selects by it, are left as they are.
@@ -54,7 +56,7 @@ class MRScorer:
         metrics: Metrics = DEFAULT_METRICS,
         judge: ModelLike | None = None,
         min_samples: int | None = None,
-        goals_per_turn: int = 1,
+        goals_per_turn: int | None = None,
         per: Per = "turn",
         calibration: Calibration | None = None,
         engine: Engine | None = None,
@@ -70,7 +72,7 @@ class MRScorer:
         self.goals_per_turn = goals_per_turn
         self.per = per
         self.calibration = calibration
-        if goals_per_turn < 1:
+        if goals_per_turn is not None and goals_per_turn < 1:
             raise UsageError(f"goals_per_turn is {goals_per_turn}; it must be 1 or more.")
         if not 1 <= self.min_samples <= rollout.samples:
             raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({rollout.samples}).")
@@ -231,9 +233,9 @@ class MRScorer:
         return await all_settled(score(turn) for turn in conversation.units(self.per))
 
     async def agoals(self, turn: Turn, goal: Goal, conversation_id: str) -> tuple[Goal, ...]:
-        """The goals by which a logged turn is scored, `goal` first; others only where `goals_per_turn` asks for them.
+        """The goals by which a logged turn is scored, `goal` being what was read: see GoalReader.apropose.
 
-        Raises SampleError if others cannot be had.
+        Raises SampleError if they cannot be had.
         """
         self.reward.check(goal)  # before anything is paid for
         return await self.goals.apropose(
@@ -258,7 +260,7 @@ class MRScorer:
 
         The log has all tools that the assistant has in it, as `Toolbox.equip` gives them. One that breaks off in the
         middle of a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was
-        observed is judged by the first. Futures are added to those of `so_far` until there are `samples`, by default
+        observed is judged by the first, as far as the user told it. Futures are added to those of `so_far` until there are `samples`, by default
         those of the rollout. Raises SampleError where nothing can be measured.
         """
         goals, reward = as_goals(goal), self.reward.of(log)
@@ -269,7 +271,7 @@ class MRScorer:
         wanted = range(len(known), self.rollout.samples_after(start) if samples is None else samples)
         followed = () if so_far else _first_exchanges(observed, self.rollout.window)
         watching = observed and not so_far and is_whole((*start, *followed))
-        seen = [self._aobserved(turn, followed, goals[0], reward, log)] if watching else []
+        seen = [self._aobserved(turn, followed, goals[0].known, reward, log)] if watching else []
         played = await all_settled([*(self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted), *seen])
         futures = (*known, *played[: len(wanted)])
         value, stderr, metrics = self._aggregate(futures)
@@ -282,7 +284,8 @@ class MRScorer:
             observed=played[-1] if watching else so_far.observed if so_far else None,
             conversation_id=log.id,
             turn=turn.index,
-            goal=goals[0].text,
+            goal=goals[0].known.text,
+            goals=tuple(each.text for each in goals) if goals != (goals[0].known,) else (),
             calibrated=None if self.calibration is None or value is None else self.calibration.expected(value),
         )
 

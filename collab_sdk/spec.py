@@ -411,8 +411,12 @@ class RunSpec:
     metrics: tuple[MetricSpec, ...] = DEFAULT_METRICS
     samples: int = setting(3, "Number of futures to play of each response.", group=SCORING, at_least=1)
     window: int = setting(2, "Length of each future in exchanges.", group=SCORING, at_least=0)
-    goals_per_turn: int = setting(
-        1, "Number of plausible goals to average over at each turn.", group=SCORING, at_least=1
+    goals_per_turn: int | None = setting(
+        None,
+        "Number of goals to play each turn by, all of which fit what was said by then.  [default: the goal in the row; "
+        "without one, two that settle differently what the chat left open]",
+        group=SCORING,
+        at_least=1,
     )
     min_samples: int | None = setting(
         None,

@@ -37,11 +37,16 @@ class Goal:
 
     `text` is prose or `key: value` lines. `reference` is the answer that `accuracy` compares with. `style` holds
     messages the real user wrote, as examples of how they write.
+
+    A goal that was read from a log has in `settled` the texts of goals that also settle what nobody settled there, each
+    in its own way. Such a goal has in `asked` the part that the user did ask for.
     """
 
     text: str
     reference: str | None = None
     style: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    asked: str = ""
 
     @classmethod
     def of(cls, value: "Goal | str") -> "Goal":
@@ -50,6 +55,16 @@ class Goal:
         if not goal.text.strip():
             raise UsageError("The goal is empty: say in a sentence what the user wants.")
         return goal
+
+    @property
+    def played(self) -> "tuple[Goal, ...]":
+        """The goals that futures are played with: those that settle what was left open, or else this one alone."""
+        return tuple(replace(self, text=text, settled=(), asked=self.text) for text in self.settled) or (self,)
+
+    @property
+    def known(self) -> "Goal":
+        """The goal as far as the user told it, by which what they really did is judged."""
+        return replace(self, text=self.asked, asked="") if self.asked else self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -255,7 +270,9 @@ class MRScore:
     conversation_id: str = ""
     turn: int | None = None
     goal: str = ""
-    """What the user wants, by which it was judged; of several goals the first."""
+    """What the user wants, as far as it is known; of several goals the first."""
+    goals: tuple[str, ...] = ()
+    """The goals that the futures were played with and judged by, in turn, unless that is `goal` alone."""
     calibrated: float | None = None
     """What `value` lets expect of real users, where the scorer was given a calibration; `value` stays as it was."""
 

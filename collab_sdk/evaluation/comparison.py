@@ -154,9 +154,10 @@ async def acompare_bots(
 
 async def _acompare(turn: Turn, goal: Goal, log: Conversation, scorers: Sequence[MRScorer]) -> TurnComparison:
     lost: list[str] = []
-    judged = judge_request_is_clear(scorers[0].judge, turn.history, goal=goal, conversation_id=log.id)
+    goals = await scorers[0].agoals(turn, goal, log.id)
+    judged = judge_request_is_clear(scorers[0].judge, turn.history, goal=goals[0], conversation_id=log.id)
     clear = await _unless_lost(judged, lost)
-    before, after = await all_settled(_aanswer(turn, goal, log, scorer, lost) for scorer in scorers)
+    before, after = await all_settled(_aanswer(turn, goals, log, scorer, lost) for scorer in scorers)
     return TurnComparison(
         conversation_id=log.id,
         turn=turn.index,
@@ -167,16 +168,18 @@ async def _acompare(turn: Turn, goal: Goal, log: Conversation, scorers: Sequence
     )
 
 
-async def _aanswer(turn: Turn, goal: Goal, log: Conversation, scorer: MRScorer, lost: list[str]) -> Answered:
+async def _aanswer(
+    turn: Turn, goals: Sequence[Goal], log: Conversation, scorer: MRScorer, lost: list[str]
+) -> Answered:
     log = scorer.rollout.toolbox.equip(log)
     answer = scorer.rollout.arespond(turn.history, sample=f"{log.id}/response", scene=scene_of(log))
     response = await _unless_lost(answer, lost)
     if response is None:
         return Answered()
     messages = (*turn.history, *response)
-    judged = judge_asks_question(scorer.judge, messages, goal=goal, conversation_id=log.id)
+    judged = judge_asks_question(scorer.judge, messages, goal=goals[0], conversation_id=log.id)
     asks = await _unless_lost(judged, lost)
-    score = await scorer.ascore_turn(replace(turn, response=response), goal, log)
+    score = await scorer.ascore_turn(replace(turn, response=response), goals, log)
     lost += score.errors
     return Answered(response=response, score=score, asks=asks)
 

@@ -10,7 +10,7 @@ from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.evaluation.asking import judge_asks_question
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.questions import auseful_questions
-from collab_sdk.goals import GoalReader
+from collab_sdk.goals import GoalReader, goal_of
 from collab_sdk.metrics import Judge, MetricLike, Reward, as_metrics
 from collab_sdk.models.base import ChatModel, without_settings
 from collab_sdk.models.resolve import ModelLike, as_chat_model
@@ -88,7 +88,8 @@ class Evaluator:
         start = replace(conversation, id=f"{self.task.name}/{conversation.id}", messages=opening, goal=goal)
         with self.engine.opened(start.id, self.engine.order_of(conversation.id)):
             scene = replace(scene_of(conversation), conversation_id=start.id)  # with the results that the log holds
-            plays = (self._aplay(model, start, goal, sample, scene) for sample in range(self.samples))
+            goals = goal.played
+            plays = (self._aplay(model, start, goal_of(n, goals), n, scene) for n in range(self.samples))
             samples = await all_settled(plays)
         return tuple(replace(played, conversation_id=conversation.id) for played in samples)
 

@@ -12,9 +12,10 @@ from collab_sdk.offline.voice import Voice
 from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
 
-VERSION = 2
+VERSION = 3
 """Part of the cache key: raise it whenever a rule changes."""
 WANTED_GOALS = re.compile(r"at most (\d+) other goals")
+WANTED_VALUES = re.compile(r"with (\d+) values for each point")
 MANNERS = ("passive", "proactive")
 
 
@@ -74,7 +75,8 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
             count = int(WANTED_GOALS.findall(prompt)[-1])
             goal = unfence_goal(prompt)
             return {"goals": goal_reader.propose(goal, transcript, count=count, voice=Voice(request))}
-        return {"goal": goal_reader.read(transcript)}
+        wanted = WANTED_VALUES.findall(prompt)  # a brief has no points
+        return goal_reader.read(transcript, count=int(wanted[-1]) if wanted else 1, voice=Voice(request))
     extracts = {load_prompt(name).text for name in ("extract", "extract_deeds")}
     if any(message.content in extracts for message in request.messages):
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]

@@ -129,13 +129,13 @@ class _CountingWriter(JsonlWriter):
 
 def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict[str, Any]:
     """Everything known about a turn, for reports; it names the goal, so it is no training data."""
-    pair = scored.pair
+    pair, played = scored.pair, [each.text for each in scored.goals]
     return {
         "schema": TURN_SCHEMA,
         "conversation_id": conversation.id,
         "turn": scored.turn.index,
         "goal": goal.text,
-        **({"goals": [each.text for each in scored.goals]} if len(scored.goals) > 1 else {}),
+        **({"goals": played} if played not in ([], [goal.text]) else {}),
         "history": _rows(scored.turn.history),
         **({"tools": [dict(tool) for tool in conversation.tools]} if conversation.tools else {}),
         "candidates": [

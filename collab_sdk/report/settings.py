@@ -79,7 +79,8 @@ def _futures(made: Row) -> Iterator[tuple[str, str]]:
         needed = f"; a score needs {_value(least)}" if least else ""
         what = "decision" if made.get("per") == "decision" else "response"
         yield "futures", f"{_value(made.get('samples'))} of each {what}, at most {_value(window)} exchanges{needed}"
-    yield "goals", f"{_value(made.get('goals_per_turn'))} at each turn"
+    several = made.get("goals_per_turn")
+    yield "goals", "as each row has them" if several is None else f"{_value(several)} at each turn"
 
 
 def _tools(made: Row) -> str:

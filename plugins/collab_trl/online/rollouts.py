@@ -53,7 +53,7 @@ async def aroll_out(chats: Sequence[Conversation], scorer: MRScorer, *, exchange
 async def _aroll_out(chat: Conversation, rollout: Rollout, scorer: MRScorer, draw: str) -> Conversation | None:
     chat = rollout.toolbox.equip(chat)
     try:
-        goal = await scorer.goals.aread(chat)
+        goal = (await scorer.goals.aread(chat)).played[0]
     except SampleError:
         return None
     log = replace(chat, id=f"{draw}/{chat.id}")
