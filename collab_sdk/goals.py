@@ -22,7 +22,7 @@ Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
 GOAL_FORM = Record(fields={"goal": Text()})
 SETTLED = 2
-"""How many goals settle what a log leaves open: as many as there are first futures of a response."""
+"""How many goals settle what a log leaves open: as many as a response's first futures, and as goal.txt asks for."""
 OPEN_POINT = Record(fields={"point": Text(), "values": Items(item=Text(), at_most=SETTLED)})
 READING_FORM = Record(fields={"goal": Text(), "open": Items(item=OPEN_POINT, keyed=("point", "values"))})
 GOALS_FORM = Record(fields={"goals": Items(item=Text())}, bare="goals")
@@ -107,7 +107,7 @@ class GoalReader:
 
     async def _ainfer(self, conversation: Conversation) -> tuple[str, tuple[str, ...]]:
         """What the user asked for, and that together with each way of settling what was left open."""
-        fields = {"transcript": fence_deeds(conversation.messages, conversation.tools), "count": str(SETTLED)}
+        fields = {"transcript": fence_deeds(conversation.messages, conversation.tools)}
         request = prompt_request(
             CallRole.GOAL, "goal", fields, form=READING_FORM, settings=self.settings, conversation_id=conversation.id
         )

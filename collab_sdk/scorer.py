@@ -260,8 +260,8 @@ class MRScorer:
 
         The log has all tools that the assistant has in it, as `Toolbox.equip` gives them. One that breaks off in the
         middle of a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was
-        observed is judged by the first, as far as the user told it. Futures are added to those of `so_far` until there are `samples`, by default
-        those of the rollout. Raises SampleError where nothing can be measured.
+        observed is judged by the first, as far as the user told it. Futures are added to those of `so_far` until there
+        are `samples`, by default those of the rollout. Raises SampleError where nothing can be measured.
         """
         goals, reward = as_goals(goal), self.reward.of(log)
         for each in goals:

@@ -168,9 +168,7 @@ async def _acompare(turn: Turn, goal: Goal, log: Conversation, scorers: Sequence
     )
 
 
-async def _aanswer(
-    turn: Turn, goals: Sequence[Goal], log: Conversation, scorer: MRScorer, lost: list[str]
-) -> Answered:
+async def _aanswer(turn: Turn, goals: Sequence[Goal], log: Conversation, scorer: MRScorer, lost: list[str]) -> Answered:
     log = scorer.rollout.toolbox.equip(log)
     answer = scorer.rollout.arespond(turn.history, sample=f"{log.id}/response", scene=scene_of(log))
     response = await _unless_lost(answer, lost)

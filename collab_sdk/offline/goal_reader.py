@@ -9,14 +9,16 @@ from collab_sdk.messages import Message
 from collab_sdk.offline.facts import AS_WRITTEN, FILLER, RIVALS, Fact, parse_goal
 from collab_sdk.offline.menus import Slot, slots
 from collab_sdk.offline.questions import topic_of
-from collab_sdk.offline.reading import read_assistant
+from collab_sdk.offline.reading import CONFIRM, read_assistant
 from collab_sdk.offline.voice import Voice
-from collab_sdk.offline.wishes import SMALL_TALK, is_question, wishes
+from collab_sdk.offline.wishes import SMALL_TALK, wishes
 from collab_sdk.offline.words import Words, sentences, squash, tokens_of
 
 LINES = 12
 MOST_OPEN = 6
 """Points. More make no request that anybody has."""
+VALUES = 2
+"""Of a point, as the prompt asks for."""
 BRIEF = 40
 """Words. In a longer reply to a request, what it holds is work and no choice made for the user."""
 COMPLAINT = SMALL_TALK | frozenset(
@@ -34,6 +36,7 @@ CONTENT = frozenset(
 DISCONTENT = frozenset("no not nope never forget wrong incorrect sorry but".split())
 CLAUSE = re.compile(r"\s*[,;.!?]\s+|\s+-\s+")
 PART = re.compile(r"\s*[,;:.!?()]\s*|\s+(?=(?:for|in|on|at|by|from|to)\s)|\b(?:with|and|plus|without)\b")
+NOTHING = "no "
 VERBS = frozenset(
     "will be been can could should would may might must do does did has was were let think hope need please am are "
     "were ready shortly soon moment minutes order ordered".split()
@@ -77,7 +80,7 @@ class Chat:
         return bool(words & CONTENT) and words <= SMALL_TALK | CONTENT and not words & DISCONTENT
 
 
-def read(transcript: Iterable[Message], *, count: int, voice: Voice) -> dict[str, Any]:
+def read(transcript: Iterable[Message], *, voice: Voice) -> dict[str, Any]:
     """`goal`: one `request:` line, then `detail:` lines, at least one line whatever the chat; and what was left `open`.
 
     What is open, and what else could have been chosen, is known by the chat's own words: what the system prompt and the
@@ -91,7 +94,7 @@ def read(transcript: Iterable[Message], *, count: int, voice: Voice) -> dict[str
         if chat.is_accepted and chat.acts and (taken := _last_said(chat.acts[-1], slot)):
             lines.append(f"{slot.name}: {taken}")
         else:
-            open_slots.append({"point": slot.name, "values": _drawn(slot, guessed, count=count, voice=voice)})
+            open_slots.append({"point": slot.name, "values": _drawn(slot, guessed, voice=voice)})
     return {"goal": "\n".join(lines), "open": open_slots[:MOST_OPEN]}
 
 
@@ -112,26 +115,40 @@ def _without_complaints(wish: str) -> str:
 
 def _slots(chat: Chat) -> list[Slot]:
     """What the user had to choose and did not: nothing that they named, or answered a question about."""
-    offers = [slot for message in chat.messages if message.role in ("system", "assistant") for slot in slots(message.content)]
+    offers = [
+        slot for message in chat.messages if message.role in ("system", "assistant") for slot in slots(message.content)
+    ]
     named = [slot for slot in offers if any(_says(chat.said, value, slot) for value in slot.values)]
     spoken = Words("\n".join(chat.acts))
     if not named and not any(_says(spoken, value, slot) for slot in offers for value in slot.values):
         offers = []  # a menu of something else
     found = [slot for slot in offers if slot not in named]
     known = [*named, *found]
-    for slot in (*_topics(chat), *_filled_in(chat)):
-        values = set(map(squash, slot.values))
-        if not any(_overlap(slot, other) or values & set(map(squash, other.values)) for other in known):
-            found.append(slot)
-            known.append(slot)
+    filled = [slot for slot in _filled_in(chat) if not any(_overlap(slot, other) for other in known)]
+    for topic in _topics(chat):
+        if same := next((slot for slot in filled if _overlap(slot, topic)), None):
+            filled[filled.index(same)] = _together(same, topic)
+        elif not any(_overlap(topic, other) for other in known):
+            found.append(topic)
+    found += filled
     asked = set(tokens_of(chat.asked))
     return [slot for slot in found if asked.isdisjoint(set(tokens_of(slot.name)) - EMPTY)]
 
 
 def _overlap(one: Slot, other: Slot) -> bool:
-    """Whether two names mean the same choice, as `milk` and `oat milk or soy milk` do."""
-    mine, theirs = ({word for text in (slot.name, *slot.values) for word in tokens_of(text)} - EMPTY for slot in (one, other))
-    return bool(mine & theirs)
+    """Whether two slots are the same choice, as `milk` and `oat milk or soy milk` are."""
+    if not {squash(value) for value in one.values}.isdisjoint(map(squash, other.values)):
+        return True
+    mine, theirs = (
+        {word for text in (slot.name, *slot.values) for word in tokens_of(text)} - EMPTY for slot in (one, other)
+    )
+    return not mine.isdisjoint(theirs)
+
+
+def _together(filled: Slot, topic: Slot) -> Slot:
+    """What the assistant filled in, by the name and with the other values that the topic has."""
+    values = [value for value in filled.values if not value.startswith(NOTHING)]
+    return Slot(name=topic.name, values=tuple(dict.fromkeys((*values, *topic.values))))
 
 
 def _topics(chat: Chat) -> Iterator[Slot]:
@@ -163,7 +180,7 @@ def _untold(phrases: Sequence[Sequence[str]], said: set[str]) -> list[str]:
     """The words at one place of the assistant's replies in whose stead the user never said any."""
     known = said | EMPTY
     last = phrases[-1]
-    columns = [column for column in zip(*(each for each in phrases if len(each) == len(last)), strict=True)]
+    columns = list(zip(*(each for each in phrases if len(each) == len(last)), strict=True))
     free = [n for n, column in enumerate(columns) if not any(known.issuperset(tokens_of(word)) for word in column)]
     if not free or (len(free) < len(columns) and free == [len(columns) - 1] and len(set(columns[-1])) == 1):
         return []  # `milk` alone is open where the user said which
@@ -173,10 +190,12 @@ def _untold(phrases: Sequence[Sequence[str]], said: set[str]) -> list[str]:
 def _slot_of(values: Sequence[str]) -> Slot:
     heads = {value.split()[-1] for value in values if " " in value}
     head = heads.pop() if len(heads) == 1 else ""
-    rivals = [AS_WRITTEN[each] for value in values for group in RIVALS if squash(value) in group for each in sorted(group)]
+    rivals = [
+        AS_WRITTEN[each] for value in values for group in RIVALS if squash(value) in group for each in sorted(group)
+    ]
     others = [each for each in rivals if squash(each) not in map(squash, values)]
     if len(values) + len(others) < 2:  # nothing else is known
-        others = [f"no {head}" if head else f"not {values[0]}"]
+        others = [f"{NOTHING}{head or values[0]}"]
     return Slot(name=head or "detail", values=(*values, *others))
 
 
@@ -186,7 +205,7 @@ def _parts(act: str, said: set[str]) -> Iterator[str]:
         return
     for sentence in sentences(act):
         words = set(tokens_of(sentence))
-        if sentence.endswith("?") or words & VERBS or not words & (said - EMPTY):
+        if sentence.endswith("?") or CONFIRM.search(sentence) or words & VERBS or not words & (said - EMPTY):
             continue
         for part in PART.split(sentence.lower()):
             kept = part.split()
@@ -210,12 +229,12 @@ def _last_said(text: str, slot: Slot) -> str | None:
     return next((value for value in slot.values if _says(words, value, slot)), None)
 
 
-def _drawn(slot: Slot, guessed: Sequence[str], *, count: int, voice: Voice) -> list[str]:
-    """Different values, those first that the assistant did not guess in vain."""
+def _drawn(slot: Slot, guessed: Sequence[str], *, voice: Voice) -> list[str]:
+    """As many values as are asked for, those first that the assistant did not guess in vain."""
     fresh = [value for value in slot.values if value not in guessed]
     drawn: list[str] = []
     for pool in (fresh, list(guessed)):
-        while pool and len(drawn) < count:
+        while pool and len(drawn) < VALUES:
             value = voice.pick(pool)
             pool.remove(value)
             drawn.append(value)

@@ -1,4 +1,4 @@
-"""What can be chosen, read off a text that offers it: `Sizes: small or large`, `for here or to go?`, `whole, oat or soy milk`."""
+"""What can be chosen, read off a text that offers it: `Sizes: small or large`, `whole, oat or soy milk?`."""
 
 import re
 from collections.abc import Iterator
@@ -15,11 +15,13 @@ LISTED = re.compile(
 )
 """A kind of thing, and what there is of it."""
 OFFERED = re.compile(
-    r"\b(?:have|offer|carry|serve|sell|do|choose (?:from|between)|choice of|available in|available as|such as|options are"
+    r"\b(?:have|offer|carry|serve|sell|do|choose (?:from|between)|choice of|available (?:in|as)|such as|options are"
     r"|pick (?:from|between)|comes? (?:in|as|with))\s+(?P<items>[^.;:!?\n()]+)",
     re.IGNORECASE,
 )
-EITHER = re.compile(r"(?P<items>(?:[\w%'’-]+(?:\s+[\w%'’-]+){0,2}\s*,\s*)*[\w%'’-]+(?:\s+[\w%'’-]+){0,2}\s*,?\s+or\s+[^.;:!?\n(),]+)")
+EITHER = re.compile(
+    r"(?P<items>(?:[\w%'’-]+(?:\s+[\w%'’-]+){0,2}\s*,\s*)*[\w%'’-]+(?:\s+[\w%'’-]+){0,2}\s*,?\s+or\s+[^.;:!?\n(),]+)"
+)
 SEPARATOR = re.compile(r"\s*(?:,\s*(?:and|or)\b|,|/|\||\b(?:and|or)\b)\s*", re.IGNORECASE)
 FUNCTION = frozenset(
     "a an the it that this is are be as in on at by for with of do does did would will can could should may you your i "
@@ -27,7 +29,9 @@ FUNCTION = frozenset(
     "one some any please so would'd you'd make made there them they if just also only e.g".split()
 )
 """Words that a value neither begins nor ends with."""
-PERSON = re.compile(r"\b(?:i|you|we|they|he|she|it|this|that|these|those|there|anything|something|everything)\b", re.IGNORECASE)
+PERSON = re.compile(
+    r"\b(?:i|you|we|they|he|she|it|this|that|these|those|there|anything|something|everything)\b", re.IGNORECASE
+)
 UNSHARED = frozenset("to more less not no very rather another other else".split())
 """Words before a last value that tell nothing of the ones before it; alone they are no values."""
 LONGEST, MOST = 4, 30
@@ -68,10 +72,10 @@ def _slot(items: str, *, name: str = "") -> Iterator[Slot]:
         return
     values = [_bare(" ".join(first), end=True), *(_bare(" ".join(part)) for part in rest)]
     *modifier, head = values[-1].split() or [""]
-    if len(modifier) == 1 and modifier[0] not in UNSHARED and not name:
-        if all(len(value.split()) == 1 for value in values[:-1]):
-            values = [*(f"{value} {head}" for value in values[:-1]), values[-1]]
-            name = head
+    is_shared = len(modifier) == 1 and modifier[0] not in UNSHARED
+    if is_shared and not name and all(len(value.split()) == 1 for value in values[:-1]):
+        values = [*(f"{value} {head}" for value in values[:-1]), values[-1]]
+        name = head
     values = list(dict.fromkeys(value for value in values if squash(value) and value not in UNSHARED))[:MOST]
     if len(values) > 1 and all(len(value.split()) <= LONGEST for value in values):
         yield Slot(name=_singular(name) or " or ".join(values), values=tuple(values))

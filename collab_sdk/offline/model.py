@@ -15,7 +15,6 @@ from collab_sdk.spec import Price
 VERSION = 3
 """Part of the cache key: raise it whenever a rule changes."""
 WANTED_GOALS = re.compile(r"at most (\d+) other goals")
-WANTED_VALUES = re.compile(r"with (\d+) values for each point")
 MANNERS = ("passive", "proactive")
 
 
@@ -75,8 +74,7 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
             count = int(WANTED_GOALS.findall(prompt)[-1])
             goal = unfence_goal(prompt)
             return {"goals": goal_reader.propose(goal, transcript, count=count, voice=Voice(request))}
-        wanted = WANTED_VALUES.findall(prompt)  # a brief has no points
-        return goal_reader.read(transcript, count=int(wanted[-1]) if wanted else 1, voice=Voice(request))
+        return goal_reader.read(transcript, voice=Voice(request))
     extracts = {load_prompt(name).text for name in ("extract", "extract_deeds")}
     if any(message.content in extracts for message in request.messages):
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]

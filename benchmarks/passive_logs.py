@@ -1,0 +1,310 @@
+"""Do goals read from the logs of a bot that never asks say the same of a question and a guess as the true goals do?
+
+    python benchmarks/passive_logs.py [--chats 100] [--shops ...] [--show 3] [--json out.json]
+
+Customers with known orders meet a bot that takes every order at once and guesses what was not said: the order desk of
+`collab_order_desk`, and shops with other menus and other ways to speak. The orders are taken out of the logs, and the
+stand-in's goal reader infers them again, once from the chats alone and once from chats whose system prompt names what
+there is. At every turn the bot's guess is ranked against the question for all that was unsaid by then, or, where
+nothing was, a question without use. The reward is the proof's: 1/2 success + 1/2 right slots - min(0.01 tokens, 1),
+window 2, three futures, played by the shop's own rules. A turn agrees if the same of the two wins by the inferred goals
+as by the true one. `asked for alone` is what goals say that hold only what the user said: by them nothing is open, and
+the guess wins.
+
+Whoever plays here is a rule, and so is the goal reader: the figures say that the method holds, not how well a language
+model reads your logs. The reader was written with the order desk in view; its rules were settled before the other
+shops were.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+from collab_order_desk import POLICIES, customers
+from collab_order_desk.evaluation import aevaluate
+from collab_order_desk.world import SLOTS
+from table import finish, judged
+
+from collab_sdk import Conversation, Engine, Evidence, Goal, Message, MRScorer, Rollout, Simulator, TokenPenalty
+from collab_sdk.concurrency import run_sync
+from collab_sdk.prompts import unfence_goal, unfence_transcript
+from collab_sdk.spec import Limits
+from collab_sdk.types import Turn
+
+TARGET = 0.9
+PATIENCE = 2
+"""Wrong orders, and useless questions, at which a customer leaves."""
+Order = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How customers speak; `{}` is what they have to say."""
+
+    requests: tuple[str, ...]
+    answers: tuple[str, ...]
+    corrections: tuple[str, ...]
+    joiner: str
+    content: tuple[str, ...] = ("thanks",)
+    farewells: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """A menu, how the bot speaks of it, and how customers do. `said` and `asked` are slots' values and names in speech."""
+
+    name: str
+    slots: Mapping[str, tuple[str, ...]]
+    confirms: str
+    manner: Manner
+    menu: str
+    said: Mapping[str, str]
+    asked: Mapping[str, str]
+    what: str = ""
+    """The noun of a request that names no value of the first slot."""
+
+    @cached_property
+    def _values(self) -> re.Pattern[str]:
+        every = sorted((value for values in self.slots.values() for value in values), key=len, reverse=True)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, every))})(?!\w)", re.IGNORECASE)
+
+    def read(self, text: str) -> dict[str, str]:
+        """The values that a text names, by slot."""
+        slot_of = {value: name for name, values in self.slots.items() for value in values}
+        return {slot_of[value.lower()]: value.lower() for value in self._values.findall(text)}
+
+    def told(self, messages: Sequence[Message]) -> dict[str, str]:
+        return self.read("\n".join(message.content for message in messages if message.role == "user"))
+
+    def missing(self, messages: Sequence[Message]) -> list[str]:
+        told = self.told(messages)
+        return [name for name in self.slots if name not in told]
+
+    def guess(self, messages: Sequence[Message]) -> str:
+        """The bot that never asks: what was said, and anything for the rest."""
+        spoken = "\0".join(message.content for message in messages if message.role != "system")
+        draw = random.Random(spoken)  # noqa: S311 - no secret
+        order = {name: draw.choice(values) for name, values in self.slots.items()} | self.told(messages)
+        return self.confirms.format(**{name: self.say(name, value) for name, value in order.items()})
+
+    def question(self, messages: Sequence[Message]) -> str:
+        """For all that is missing, or else one that is answered already."""
+        names = self.missing(messages) or [random.Random(messages[-1].content).choice(list(self.slots))]  # noqa: S311
+        return f"what {' , '.join(self.asked[name] for name in names)} ?"
+
+    def say(self, name: str, value: str) -> str:
+        return self.said.get(name, "{}").format("for here" if value == "here" else value)
+
+    def speak(self, order: Order, names: Sequence[str]) -> str:
+        return self.manner.joiner.join(self.say(name, order[name]) for name in names)
+
+    def visit(self, wanted: Order, messages: Sequence[Message]) -> tuple[str, bool]:
+        """What a customer says next, and whether they leave with it. What they do not want, they do not care about."""
+        draw = random.Random("\0".join(message.content for message in messages))  # noqa: S311 - no secret
+        wrong, useless, said, last = 0, 0, set(self.told(messages[:1])), {}
+        for message in messages:
+            if message.role == "user":
+                said |= set(self.told([message]))
+            elif message.role == "assistant":
+                asked = self._asked(message.content)
+                last = {} if asked else self.read(message.content)
+                wrong += not asked and any(last.get(name) != value for name, value in wanted.items())
+                useless += bool(asked) and not asked & (set(wanted) - said)
+        manner = self.manner
+        if last and all(last.get(name) == value for name, value in wanted.items()):
+            return draw.choice(manner.content), True
+        if wrong >= PATIENCE or useless >= PATIENCE:
+            return draw.choice(manner.farewells), True
+        if last:
+            off = [name for name, value in wanted.items() if last.get(name) != value]
+            first = [name for name in off if name in said] or off
+            return draw.choice(manner.corrections).format(self.speak(wanted, [draw.choice(first)])), False
+        news = [name for name in self.slots if name in asked and name in wanted and name not in said]
+        repeated = news or [name for name in asked if name in wanted]
+        return (draw.choice(manner.answers).format(self.speak(wanted, repeated)) if repeated else "any"), False
+
+    def _asked(self, text: str) -> set[str]:
+        return {name for name, words in self.asked.items() if words in text} if text.endswith("?") else set()
+
+    def customer(self, request: Sequence[Mapping[str, Any]]) -> str:
+        """The simulated user, as a function."""
+        prompt = request[-1]["content"]
+        message, done = self.visit(self.read(unfence_goal(prompt)), unfence_transcript(prompt))
+        return json.dumps({"reason": "", "done": done, "message": message})
+
+    def chats(self, n: int) -> list[tuple[Order, Conversation]]:
+        """Orders, and what came of them at the bot that never asks."""
+        draw = random.Random(self.name)  # noqa: S311 - no secret
+        return [self._chat(f"{self.name}-{number}", draw) for number in range(n)]
+
+    def _chat(self, id: str, draw: random.Random) -> tuple[Order, Conversation]:
+        order = {name: draw.choice(values) for name, values in self.slots.items()}
+        n_open = 0 if draw.random() < 0.35 else draw.randint(1, len(order) - 1)
+        named = draw.sample(list(order), len(order) - n_open)
+        first = next(iter(self.slots))
+        parts = self.speak(order, [name for name in self.slots if name in named])
+        if first not in named:
+            parts = self.manner.joiner.join(filter(None, [self.what, parts]))
+        messages = [Message(role="user", content=draw.choice(self.manner.requests).format(parts))]
+        done = False
+        while not done:
+            messages.append(Message(role="assistant", content=self.guess(messages)))
+            said, done = self.visit(order, messages)
+            messages.append(Message(role="user", content=said))
+        return order, Conversation(id=id, messages=tuple(messages))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderDesk(Shop):
+    """The desk of the package, whose own customers make the logs."""
+
+    phrasings: str | None = None
+
+    def chats(self, n: int) -> list[tuple[Order, Conversation]]:
+        met = customers(n, seed=7, phrasings=self.phrasings)
+        held = run_sync(aevaluate(POLICIES["never-ask"], met, temperature=0.0, phrasings=self.phrasings))
+        return [(each.customer.order, Conversation(id=each.customer.id, messages=each.messages)) for each in held]
+
+
+def desk(name: str, phrasings: str | None) -> OrderDesk:
+    return OrderDesk(
+        name=name,
+        phrasings=phrasings,
+        slots={slot.name: slot.values for slot in SLOTS},
+        confirms="okay , one {size} {drink} with {milk} and {syrup} , {service} .",
+        said={"milk": "{} milk", "syrup": "{} syrup"},
+        asked={slot.name: slot.asked for slot in SLOTS},
+        menu="You take orders at a coffee bar. Drinks: latte, mocha, cappuccino, americano, espresso, macchiato, cortado "
+        "and chai. Sizes: small, medium or large. Milk can be whole, skim, oat, soy or almond. Syrups: vanilla, hazelnut, "
+        "caramel, chocolate, honey. Service: here or to go.",
+        manner=Manner(
+            requests=("{}",),
+            answers=("{} please", "{}"),
+            corrections=("not quite , i would like {} please", "no , {} please"),
+            joiner=" , ",
+            farewells=("never mind",),
+        ),
+    )
+
+
+SHOPS: tuple[Shop, ...] = (desk("order desk", None), desk("order desk, other phrasings", "chatty"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """Whether the question beat the guess at one turn: by the true goal, by the inferred ones, by what was asked for."""
+
+    turn: Turn
+    missing: Sequence[str]
+    goals: Sequence[Goal]
+    true: bool
+    inferred: bool
+    asked_for: bool
+
+
+def scorer_of(shop: Shop, goals_per_turn: int | None) -> MRScorer:
+    def success(evidence: Evidence) -> float:
+        return float(rights(evidence) == 1)
+
+    def rights(evidence: Evidence) -> float:
+        orders = [message.content for message in evidence.messages if message.role == "assistant"]
+        last = next((shop.read(text) for text in reversed(orders) if not text.endswith("?")), {})
+        wanted = shop.read(evidence.goal.text)
+        return fmean(last.get(name) == value for name, value in wanted.items()) if wanted else float(bool(last))
+
+    def bot(messages: Sequence[Mapping[str, Any]]) -> str:
+        return shop.guess([Message(role=each["role"], content=each["content"]) for each in messages])
+
+    engine = Engine(limits=Limits(concurrency=256))
+    rollout = Rollout(assistant=bot, simulator=Simulator(shop.customer, engine=engine), tools="none")
+    metrics: Mapping[Any, float] = {success: 0.5, rights: 0.5, TokenPenalty(rate=0.01): 1.0}
+    return MRScorer(rollout, metrics=metrics, judge="offline", goals_per_turn=goals_per_turn)
+
+
+async def rank_all(
+    shop: Shop, chats: Sequence[tuple[Order, Conversation]], *, with_menu: bool, goals_per_turn: int | None
+) -> list[Ranked]:
+    scorer = scorer_of(shop, goals_per_turn)
+
+    async def rank(order: Order, log: Conversation) -> list[Ranked]:
+        if with_menu:
+            log = Conversation(id=log.id, messages=(Message(role="system", content=shop.menu), *log.messages))
+        read, true = await scorer.goals.aread(log), Goal(text="\n".join(f"{key}: {order[key]}" for key in order))
+        found = []
+        for turn in log.turns():
+            goals = await scorer.agoals(turn, read, log.id)
+            responses = [turn.text, shop.question(turn.history)]
+            won = []
+            for each in (true, goals, Goal(text=read.text)):
+                best, worst = await scorer.arank(turn.history, responses, goal=each)
+                won.append(best.value != worst.value and best.text == responses[1])
+            missing = shop.missing(turn.history)
+            found.append(
+                Ranked(turn=turn, missing=missing, goals=goals, true=won[0], inferred=won[1], asked_for=won[2])
+            )
+        return found
+
+    ranked = await asyncio.gather(*(rank(order, log) for order, log in chats))
+    return [each for turns in ranked for each in turns]
+
+
+def row_of(shop: Shop, ranked: Sequence[Ranked], *, with_menu: bool) -> dict[str, Any]:
+    share: Callable[[Callable[[Ranked], bool]], float] = lambda of: 100 * fmean(map(of, ranked))
+    open_turns = [each for each in ranked if each.missing] or ranked
+    return {
+        "shop": shop.name,
+        "menu": "in the prompt" if with_menu else "in no prompt",
+        "turns": len(ranked),
+        "something open": len(open_turns),
+        "question wins, true": share(lambda each: each.true),
+        "inferred": share(lambda each: each.inferred),
+        "asked for alone": share(lambda each: each.asked_for),
+        "agree %": share(lambda each: each.true == each.inferred),
+        "where open %": 100 * fmean(each.true == each.inferred for each in open_turns),
+        "asked for alone agrees %": share(lambda each: each.true == each.asked_for),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chats", type=int, default=100, help="of each shop")
+    parser.add_argument("--shops", nargs="+", choices=[shop.name for shop in SHOPS], help="these alone")
+    parser.add_argument("--goals-per-turn", type=int)
+    parser.add_argument("--show", type=int, default=0, help="so many turns of each shop that do not agree")
+    parser.add_argument("--json", dest="path")
+    options = parser.parse_args()
+
+    started, rows = time.perf_counter(), []
+    for shop in SHOPS:
+        if options.shops and shop.name not in options.shops:
+            continue
+        chats = shop.chats(options.chats)
+        for with_menu in (True, False):
+            ranked = run_sync(rank_all(shop, chats, with_menu=with_menu, goals_per_turn=options.goals_per_turn))
+            rows.append(row_of(shop, ranked, with_menu=with_menu))
+            for each in [each for each in ranked if each.true != each.inferred][: options.show]:
+                show(each)
+    verdicts = [
+        judged(f"{row['shop']}, menu {row['menu']}: agree %", row["agree %"], at_least=100 * TARGET) for row in rows
+    ]
+    finish(rows, verdicts, options.path, chats=options.chats, seconds=time.perf_counter() - started)
+
+
+def show(ranked: Ranked) -> None:
+    print(f"\nthe {'question' if ranked.true else 'guess'} wins by the true goal; unsaid: {', '.join(ranked.missing)}")
+    for message in (*ranked.turn.history, *ranked.turn.response, *ranked.turn.rest):
+        print(f"    {message.role}: {message.content}")
+    for goal in ranked.goals:
+        print(f"  goal: {' | '.join(goal.text.splitlines())}")
+
+
+if __name__ == "__main__":
+    main()
