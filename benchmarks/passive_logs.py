@@ -74,7 +74,7 @@ class Shop:
     @cached_property
     def _values(self) -> re.Pattern[str]:
         every = sorted((value for values in self.slots.values() for value in values), key=len, reverse=True)
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, every))})(?!\w)", re.IGNORECASE)
+        return re.compile(rf"(?<!\w)(?<!\bno )(?:{'|'.join(map(re.escape, every))})(?!\w)", re.IGNORECASE)
 
     def read(self, text: str) -> dict[str, str]:
         """The values that a text names, by slot."""
@@ -195,7 +195,88 @@ def desk(name: str, phrasings: str | None) -> OrderDesk:
     )
 
 
-SHOPS: tuple[Shop, ...] = (desk("order desk", None), desk("order desk, other phrasings", "chatty"))
+PIZZA = Shop(
+    name="pizza",
+    slots={
+        "pizza": ("margherita", "pepperoni", "hawaiian", "four cheese", "veggie"),
+        "size": ("personal", "regular", "family"),
+        "crust": ("thin", "stuffed", "sourdough", "gluten free"),
+        "dip": ("garlic", "ranch", "chilli", "no dip at all"),
+        "service": ("delivery", "collection"),
+    },
+    confirms="Great! That's a {size} {pizza} on {crust}, {dip} on the side, for {service}.",
+    said={"crust": "{} crust", "dip": "{} dip", "size": "{} size"},
+    asked={"pizza": "pizza", "size": "size", "crust": "crust", "dip": "dip", "service": "delivery or collection"},
+    what="a pizza",
+    menu="You are Gina, who takes orders for Gina's Pizza. Be quick and friendly.\n\nMenu\n- Pizza: margherita, pepperoni, "
+    "hawaiian, four cheese, veggie\n- Size: personal, regular, family\n- Crust: thin, stuffed, sourdough, gluten free\n"
+    "- Dip: garlic, ranch, chilli, no dip at all\n- Service: delivery or collection",
+    manner=Manner(
+        requests=("Evening! We'd love {}.", "Could you do {} for tonight?", "{} if you'd be so kind"),
+        answers=("Let's say {}.", "{}, cheers"),
+        corrections=("Hmm, that isn't it, we asked for {}.", "Nope, should've been {}!"),
+        joiner=", ",
+        content=("Lovely, cheers!", "Brilliant, thank you so much."),
+        farewells=("You know what, we'll cook.", "This is hopeless, goodnight."),
+    ),
+)
+HOTEL = Shop(
+    name="hotel",
+    slots={
+        "room": ("single", "double", "twin", "suite"),
+        "view": ("sea", "garden", "street"),
+        "board": ("breakfast", "half board", "full board"),
+        "floor": ("ground", "middle", "top"),
+        "parking": ("garage", "outdoor parking"),
+    },
+    confirms="Your booking: {room}, {view}, {board}, {floor}, {parking}. See you soon.",
+    said={"room": "{} room", "view": "{} view", "floor": "{} floor"},
+    asked={"room": "kind of room", "view": "view", "board": "board", "floor": "floor", "parking": "parking"},
+    what="a room",
+    menu="Hotel Miramar, bookings assistant. We have single, double, twin or suite rooms. The view is sea, garden or street. "
+    "Board is one of: breakfast, half board, full board. Guests choose the ground, middle or top floor. "
+    "Parking: garage or outdoor parking.",
+    manner=Manner(
+        requests=("Good day, please reserve {} for my stay.", "I am looking to book {}.", "Reservation: {}."),
+        answers=("{}.", "I would rather have {}, please."),
+        corrections=("Excuse me, this does not match what I asked: {}.", "Please change it to {}."),
+        joiner=" and ",
+        content=("Perfect, thank you very much.", "Wonderful, that is exactly right."),
+        farewells=("I shall look for another hotel.", "Kindly cancel everything, I am done."),
+    ),
+)
+GARAGE = Shop(
+    name="car rental",
+    slots={
+        "car": ("compact", "estate", "minivan", "convertible", "pickup truck"),
+        "gearbox": ("manual", "automatic"),
+        "fuel": ("petrol", "diesel", "electric", "hybrid"),
+        "cover": ("basic cover", "full cover"),
+        "return": ("airport", "downtown", "station"),
+    },
+    confirms="ok! {car} w/ {gearbox} + {fuel} + {cover}; drop-off {return}",
+    said={"return": "at the {}"},
+    asked={"car": "car", "gearbox": "gearbox", "fuel": "fuel", "cover": "cover", "return": "drop-off"},
+    what="some car",
+    menu="# Rules\nNever promise discounts.\n# Fleet\nCar = compact / estate / minivan / convertible / pickup truck\n"
+    "Gearbox = manual / automatic\nFuel = petrol / diesel / electric / hybrid\nCover = basic cover / full cover\n"
+    "Drop-off = airport / downtown / station",
+    manner=Manner(
+        requests=("need wheels: {}", "yo can u sort me {}", "{} for next week thx"),
+        answers=("{}", "{} i guess"),
+        corrections=("nah {}", "wrong!! {}"),
+        joiner=" ",
+        content=("sweet ty", "nice one"),
+        farewells=("ur bot sucks", "calling ur competitor lol"),
+    ),
+)
+SHOPS: tuple[Shop, ...] = (
+    desk("order desk", None),
+    desk("order desk, other phrasings", "chatty"),
+    PIZZA,
+    HOTEL,
+    GARAGE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,13 +29,23 @@ COMPLAINT = SMALL_TALK | frozenset(
 )
 """A clause of these words alone, said once the assistant has answered, asks for nothing: an objection, a farewell."""
 CONTENT = frozenset(
-    "thanks thank great perfect ok okay good fine cool awesome wonderful cheers yes yep yeah lovely excellent super "
-    "correct right exactly".split()
+    "amazing awesome brilliant cheers cool correct cute delightful exactly excellent fab fantastic fine good great "
+    "happy ideal lovely nice ok okay perfect right splendid super superb sweet ta terrific thank thanks thx ty wicked "
+    "wonderful wow yeah yep yes yum".split()
 )
 """Words of somebody who takes what they got."""
-DISCONTENT = frozenset("no not nope never forget wrong incorrect sorry but".split())
+DISCONTENT = frozenset(
+    "another bad but cancel change don forget hopeless incorrect instead isn missing never no nope not rather should "
+    "sorry still that'd useless wait why wrong".split()
+)
+SATISFIED = 8
+"""Words. Who is content says little."""
 CLAUSE = re.compile(r"\s*[,;.!?]\s+|\s+-\s+")
-PART = re.compile(r"\s*[,;:.!?()]\s*|\s+(?=(?:for|in|on|at|by|from|to)\s)|\b(?:with|and|plus|without)\b")
+PART = re.compile(
+    r"\s*[,;:.!?()+&|]\s*|\s+(?=(?:for|in|on|at|by|from|to)\s)|\b(?:with|and|plus|without)\b|(?<!\w)w/(?:o\b)?",
+    re.IGNORECASE,
+)
+LABEL = re.compile(r"^[^,.;:!?]{1,30}:\s")
 NOTHING = "no "
 VERBS = frozenset(
     "will be been can could should would may might must do does did has was were let think hope need please am are "
@@ -75,9 +85,11 @@ class Chat:
     @property
     def is_accepted(self) -> bool:
         """Whether the last thing the user did was to be content with what was done."""
-        last = self.messages[-1] if self.messages else None
-        words = set(tokens_of(last.content)) if last is not None and last.role == "user" else set()
-        return bool(words & CONTENT) and words <= SMALL_TALK | CONTENT and not words & DISCONTENT
+        if not self.acts or self.messages[-1].role != "user":
+            return False
+        last = self.messages[-1]
+        words = set(tokens_of(last.content))
+        return bool(words & CONTENT) and not words & DISCONTENT and len(words) <= SATISFIED and "?" not in last.content
 
 
 def read(transcript: Iterable[Message], *, voice: Voice) -> dict[str, Any]:
@@ -91,7 +103,7 @@ def read(transcript: Iterable[Message], *, voice: Voice) -> dict[str, Any]:
     open_slots = []
     for slot in _slots(chat):
         guessed = [value for value in slot.values if any(_says(Words(act), value, slot) for act in chat.acts)]
-        if chat.is_accepted and chat.acts and (taken := _last_said(chat.acts[-1], slot)):
+        if chat.is_accepted and (taken := _last_said(chat.acts[-1], slot)):
             lines.append(f"{slot.name}: {taken}")
         else:
             open_slots.append({"point": slot.name, "values": _drawn(slot, guessed, voice=voice)})
@@ -101,6 +113,7 @@ def read(transcript: Iterable[Message], *, voice: Voice) -> dict[str, Any]:
 def _asked_for(chat: Chat) -> list[str]:
     texts = [message.content for message in chat.messages if message.role == "user"]
     first, *later = texts or [""]
+    later = later[:-1] if chat.is_accepted else later
     told = [*wishes(first), *filter(None, (_without_complaints(wish) for text in later for wish in wishes(text)))]
     found = list(dict.fromkeys(told))[:LINES]
     if not found:
@@ -115,9 +128,7 @@ def _without_complaints(wish: str) -> str:
 
 def _slots(chat: Chat) -> list[Slot]:
     """What the user had to choose and did not: nothing that they named, or answered a question about."""
-    offers = [
-        slot for message in chat.messages if message.role in ("system", "assistant") for slot in slots(message.content)
-    ]
+    offers = [slot for text in _offering(chat.messages) for slot in slots(text)]
     named = [slot for slot in offers if any(_says(chat.said, value, slot) for value in slot.values)]
     spoken = Words("\n".join(chat.acts))
     if not named and not any(_says(spoken, value, slot) for slot in offers for value in slot.values):
@@ -133,6 +144,15 @@ def _slots(chat: Chat) -> list[Slot]:
     found += filled
     asked = set(tokens_of(chat.asked))
     return [slot for slot in found if asked.isdisjoint(set(tokens_of(slot.name)) - EMPTY)]
+
+
+def _offering(messages: Iterable[Message]) -> Iterator[str]:
+    """Where choices are offered: in system prompts, and in what the assistant asks."""
+    for message in messages:
+        if message.role == "system":
+            yield message.content
+        elif message.role == "assistant":
+            yield read_assistant(message.content).questions
 
 
 def _overlap(one: Slot, other: Slot) -> bool:
@@ -207,8 +227,8 @@ def _parts(act: str, said: set[str]) -> Iterator[str]:
         words = set(tokens_of(sentence))
         if sentence.endswith("?") or CONFIRM.search(sentence) or words & VERBS or not words & (said - EMPTY):
             continue
-        for part in PART.split(sentence.lower()):
-            kept = part.split()
+        for part in PART.split(LABEL.sub("", sentence.lower())):
+            kept = [word for word in part.split() if tokens_of(word)]
             while kept and set(tokens_of(kept[0])) <= EMPTY and squash(" ".join(kept)) not in AS_WRITTEN:
                 kept = kept[1:]
             if kept:
@@ -245,7 +265,7 @@ def propose(goal: str, transcript: Iterable[Message], *, count: int, voice: Voic
     """Goals that differ from `goal` in what the user has not said: another value where one is known, or no wish."""
     messages = tuple(transcript)
     said = Words("\n".join(message.content for message in messages if message.role == "user"))
-    offers = [slot for message in messages if message.role != "user" for slot in slots(message.content)]
+    offers = [slot for text in _offering(messages) for slot in slots(text)]
     facts = parse_goal(goal)
     proposed = ("\n".join(filter(None, (_redrawn(fact, said, offers, voice) for fact in facts))) for _ in range(count))
     return list(dict.fromkeys(text for text in proposed if text and text != goal))
