@@ -270,12 +270,90 @@ GARAGE = Shop(
         farewells=("ur bot sucks", "calling ur competitor lol"),
     ),
 )
+FLOWERS = Shop(
+    name="flowers",
+    slots={
+        "flower": ("roses", "tulips", "lilies", "peonies"),
+        "colour": ("red", "white", "yellow", "pink"),
+        "amount": ("a dozen", "twenty", "fifty"),
+        "wrapping": ("paper", "cloth", "a vase"),
+        "card": ("birthday card", "blank card", "sympathy card"),
+    },
+    confirms="Noted - {amount} {colour} {flower} in {wrapping}, plus {card}. We start right away!",
+    said={"wrapping": "wrapped in {}", "card": "a {}"},
+    asked={"flower": "flowers", "colour": "colour", "amount": "how many", "wrapping": "wrapping", "card": "card"},
+    what="a bouquet",
+    menu="You answer for Fleur & Co. What we sell: roses, tulips, lilies or peonies. Every colour is red, white, yellow or "
+    "pink. Amount: a dozen, twenty or fifty. Wrapping can be paper, cloth or a vase. Card: birthday card, blank card or "
+    "sympathy card. Never talk about politics.",
+    manner=Manner(
+        requests=("Hi dear, I was hoping for {}", "My aunt turns 80, so {} it should be.", "Do you have {}?"),
+        answers=("Oh, {} I think!", "{}, dear"),
+        corrections=("Oh no dear, I had {} in mind", "Sorry to be a pain, but {} would be it"),
+        joiner=" & ",
+        content=("That will be lovely!", "Oh how nice of you."),
+        farewells=("I better walk to the market.", "Goodness, my neighbour will do it."),
+    ),
+)
+PRINTER = Shop(
+    name="print shop",
+    slots={
+        "product": ("flyers", "posters", "booklets", "stickers"),
+        "format": ("a3", "a4", "a5"),
+        "paper": ("glossy", "matte", "recycled"),
+        "run": ("100 copies", "250 copies", "1000 copies"),
+        "ink": ("black and white", "full color"),
+        "shipping": ("express", "standard"),
+    },
+    confirms="Job created. Product {product}; format {format}; paper {paper}; run {run}; ink {ink}; shipping {shipping}.",
+    said={},
+    asked={"product": "product", "format": "format", "paper": "paper", "run": "run", "ink": "ink", "shipping": "shipping"},
+    what="a print job",
+    menu="Order intake, internal. Allowed values. product: flyers | posters | booklets | stickers. format: A3 | A4 | A5. "
+    "paper: glossy | matte | recycled. run: 100 copies | 250 copies | 1000 copies. ink: black and white | full color. "
+    "shipping: express | standard.",
+    manner=Manner(
+        requests=("PO 4471, please print {}.", "We require {}.", "Please quote and produce {}."),
+        answers=("Use {}.", "{}"),
+        corrections=("This deviates from our request. {} was specified.", "Rework: {}."),
+        joiner="; ",
+        content=("Approved, thank you.", "Good to proceed."),
+        farewells=("We withdraw the request.", "Our buyer will contact a different vendor."),
+    ),
+)
+SALON = Shop(
+    name="hair salon",
+    slots={
+        "service": ("cut", "colouring", "blow dry", "perm"),
+        "stylist": ("ana", "bo", "chris"),
+        "day": ("monday", "wednesday", "saturday"),
+        "time": ("morning", "noon", "evening"),
+        "drink": ("tea", "prosecco", "water"),
+    },
+    confirms="You're in for a {service} with {stylist} on {day} {time}, {drink} included :)",
+    said={},
+    asked={"service": "service", "stylist": "stylist", "day": "day", "time": "time of day", "drink": "drink"},
+    what="an appointment",
+    menu="Salon assistant. Services: cut, colouring, blow dry, perm. Stylists are Ana, Bo and Chris. Days: monday, wednesday "
+    "and saturday. Time of day: morning, noon or evening. Guests choose from tea, prosecco or water as their drink.",
+    manner=Manner(
+        requests=("hey!! can you squeeze me in: {}", "{} pls pls", "hiya, after {} this week"),
+        answers=("{} works", "hmm {}!"),
+        corrections=("eek no, {}", "wait i meant {}"),
+        joiner=" / ",
+        content=("yay perfect", "amazing see you then"),
+        farewells=("ugh i'll just do it myself", "k nvm bye"),
+    ),
+)
 SHOPS: tuple[Shop, ...] = (
     desk("order desk", None),
     desk("order desk, other phrasings", "chatty"),
     PIZZA,
     HOTEL,
     GARAGE,
+    FLOWERS,
+    PRINTER,
+    SALON,
 )
 
 
