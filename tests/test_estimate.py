@@ -1,5 +1,6 @@
 """What a run would cost: never less than what it costs in the end."""
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -59,6 +60,7 @@ def test_metrics_without_a_judge_cost_no_judgement():
 
 def test_a_goal_that_is_not_in_the_log_costs_a_call():
     assert calls(conversation("hi", "hello", goal=None))["goal"] == 1
+    assert calls(conversation("hi", "hello", "bye", "see you", goal=None))["goal"] == 1
     assert "goal" not in calls(conversation("hi", "hello"))
 
 
@@ -162,13 +164,14 @@ def test_conversations_are_read_one_by_one():
     assert open_now == 2
 
 
-@pytest.mark.parametrize("goals_per_turn", [1, 3])
+@pytest.mark.parametrize(("with_goals", "goals_per_turn"), [(True, None), (True, 3), (False, None), (False, 1)])
 @pytest.mark.parametrize("candidates", [1, 3])
-def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates, goals_per_turn):
+def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates, goals_per_turn, with_goals):
     engine = Engine()
     rollout = Rollout(assistant="offline", simulator=Simulator("offline", engine=engine))
     scorer = MRScorer(rollout, goals_per_turn=goals_per_turn)
     chats = list(read_conversations([sample_chats_path()]))
+    chats = chats if with_goals else [replace(logged, goal=None) for logged in chats]
     if candidates > 1:
         PreferenceExporter(scorer, candidates=candidates).export(chats, tmp_path / "prefs.jsonl")
     else:

@@ -13,7 +13,7 @@ from collab_sdk.errors import UnreadableReplyError, UsageError
 from collab_sdk.goals import GoalReader
 from collab_sdk.messages import as_messages
 from collab_sdk.models.base import CallRole
-from collab_sdk.prompts import unfence_goal, unfence_transcript
+from collab_sdk.prompts import unfence, unfence_goal, unfence_transcript
 from collab_sdk.testing import FakeChatModel
 
 MILKS = ("oat milk", "soy milk", "whole milk")
@@ -124,6 +124,119 @@ def test_the_turns_file_names_the_goals_where_there_are_several(tmp_path):
     assert several["goals"] == list(MILKS)
 
 
+def reader_of(**answer):
+    return lambda request: json.dumps(answer) if request.role is CallRole.GOAL else judge(request)
+
+
+A_MOCHA = {"goal": "a mocha", "open": [{"point": "milk", "values": ["oat milk", "soy milk"]}]}
+
+
+def without_a_goal(*texts, answer=A_MOCHA, **options):
+    scorer = scorer_of(
+        assistant=barista, user=user, judge=reader_of(**answer), metrics={"interactivity": 1.0}, **options
+    )
+    return scorer, Conversation(id="c", messages=as_messages(chat(*texts)))
+
+
+def user_of_lines(request):
+    """Says the milk of a goal of lines when asked for it, or when they got another one."""
+    milk = goal_in(request).rpartition("milk: ")[2]
+    last = unfence_transcript(request.messages[-1].content)[-1].content
+    return user_says("thanks", done=True) if milk in last else user_says(f"{milk} please")
+
+
+def test_without_a_goal_in_the_row_futures_are_played_with_goals_that_settle_what_was_left_open():
+    scorer, log = without_a_goal("A mocha.", GUESS, "thanks", samples=4)
+    scorer.rollout.simulator.model._answer = user_of_lines
+    [score] = scorer.score_conversation(log)
+    assert score.goal == "a mocha"
+    assert score.goals == ("a mocha\nmilk: oat milk", "a mocha\nmilk: soy milk")
+    met = {request.sample.split("/")[1]: goal_in(request) for request in scorer.rollout.simulator.model.requests}
+    assert [met[f"future-{n}"] for n in range(4)] == [*score.goals, *score.goals]
+    requests = scorer.judge.model.requests
+    assert len([request for request in requests if request.role is CallRole.GOAL]) == 1
+    [observed] = [goal for each in requests if each.role is CallRole.JUDGE if "\n" not in (goal := goal_in(each))]
+    assert observed == "a mocha"  # nobody knows what the real user would have wished besides
+
+
+def test_a_row_with_a_goal_is_played_by_it_alone_and_read_by_nobody():
+    scorer, log = without_a_goal("A mocha.", GUESS)
+    [score] = scorer.score_conversation(logged("A mocha.", GUESS))
+    assert (score.goal, score.goals) == ("oat milk", ())
+    assert not [request for request in scorer.judge.model.requests if request.role is CallRole.GOAL]
+
+
+def test_the_pair_of_a_chat_without_a_goal_is_the_question_over_the_guess(tmp_path):
+    scorer, log = without_a_goal("A mocha.", GUESS, "thanks", window=1)
+    scorer.rollout.simulator.model._answer = user_of_lines
+    scorer.rollout.assistant._answer = lambda request: (
+        QUESTION if request.messages[-1].content == "A mocha." else barista(request)
+    )
+    PreferenceExporter(scorer, candidates=2).export([log], tmp_path / "prefs.jsonl")
+    [row] = map(json.loads, (tmp_path / "prefs.jsonl").read_text().splitlines())
+    assert row["chosen"][0]["content"] == QUESTION
+    [turn] = map(json.loads, (tmp_path / "prefs.turns.jsonl").read_text().splitlines())
+    assert (turn["goal"], turn["goals"]) == ("a mocha", ["a mocha\nmilk: oat milk", "a mocha\nmilk: soy milk"])
+
+
+def test_where_nothing_was_left_open_the_goal_that_was_read_is_played_alone():
+    scorer, log = without_a_goal("A mocha.", GUESS, answer={"goal": "a mocha", "open": []})
+    [score] = scorer.score_conversation(log)
+    assert (score.goal, score.goals) == ("a mocha", ())
+
+
+def test_a_point_with_one_value_is_settled_in_one_way():
+    answer = {"goal": "a mocha", "open": [{"point": "milk", "values": ["oat"]}, {"point": "size", "values": ["small"]}]}
+    scorer, log = without_a_goal("A mocha.", GUESS, answer=answer)
+    [score] = scorer.score_conversation(log)
+    assert score.goals == ("a mocha\nmilk: oat\nsize: small",)
+
+
+def test_a_reference_settles_a_goal_that_is_read():
+    scorer, log = without_a_goal("2 + 2?", "4")
+    read = scorer.goals.read(Conversation(id="c", messages=log.messages, goal=Goal(text="", reference="4")))
+    assert (read.text, read.reference, read.settled) == ("a mocha", "4", ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        ({}, '"goal" is missing'),
+        ({"goal": "a mocha"}, '"open" is missing'),
+        ({"goal": " ", "open": []}, '"goal" is empty'),
+        ({"goal": "a mocha", "open": "milk"}, '"open" must be a list'),
+        ({"goal": "a mocha", "open": ["milk"]}, 'each entry of "open" must be an object'),
+        ({"goal": "a mocha", "open": [{"point": "milk"}]}, '"values" is missing'),
+        ({"goal": "a mocha", "open": [{"point": "milk", "values": []}]}, '"values" that are not empty'),
+        ({"goal": "a mocha", "open": [{"point": "", "values": ["oat"]}]}, '"point" and "values"'),
+        ({"goal": "a mocha", "open": [{"point": "milk", "values": [7]}]}, 'each entry of "values" must be a string'),
+    ],
+)
+def test_a_reading_in_another_form_is_none(answer, wrong):
+    scorer, log = without_a_goal("A mocha.", GUESS, answer=answer)
+    with pytest.raises(UnreadableReplyError, match=wrong):
+        scorer.score_conversation(log)
+
+
+def test_a_point_or_a_value_of_several_lines_is_one_line_of_a_goal():
+    answer = {"goal": "a mocha", "open": [{"point": "milk\nsize", "values": ["oat\nmilk: soy", "rice"]}]}
+    scorer, log = without_a_goal("A mocha.", GUESS, answer=answer)
+    assert scorer.goals.read(log).settled == ("a mocha\nmilk size: oat milk: soy", "a mocha\nmilk size: rice")
+
+
+def test_style_is_what_the_user_wrote_before_the_turn():
+    scorer = milk_scorer()
+    scorer.score_conversation(logged("A mocha.", QUESTION, "oat milk please", "Here you are, with oat milk.", "ta"))
+    seen = {}
+    for request in scorer.rollout.simulator.model.requests:
+        seen.setdefault(len(unfence_transcript(request.messages[-1].content)), set()).add(
+            unfence("examples", request.messages[-1].content)
+        )
+    assert seen[2] == {'"A mocha."'}
+    assert seen[4] == {'"A mocha."', '"A mocha."\n"oat milk please"'}  # an exchange played, or the log's
+    assert not any("ta" in each.split() for texts in seen.values() for each in texts)
+
+
 MINE = Goal(text="oat milk", style=("x",))
 
 
@@ -135,8 +248,10 @@ def proposals(answer, *, n=3, goal=MINE, history=("A mocha.", GUESS, "hm")):
 def test_proposed_goals_come_after_the_users_own_without_repeats_and_know_only_what_was_said_by_then():
     goals, [request] = proposals({"goals": ["soy milk", "oat milk", "soy milk", "whole milk", "rice milk"]})
     assert [goal.text for goal in goals] == list(MILKS)
-    assert goals[0].style == ("x",)
-    assert goals[1].style == ("A mocha.", "hm")
+    assert {goal.style for goal in goals} == {("x",)}
+    assert {goal.style for goal in proposals({"goals": ["soy milk"]}, goal=Goal(text="oat milk"))[0]} == {
+        ("A mocha.", "hm")
+    }
     assert "at most 2 other goals" in request.messages[-1].content
 
 
@@ -167,11 +282,27 @@ def test_the_stand_in_keeps_what_was_said_and_varies_the_rest():
     goal = Goal(text="drink: mocha\nmilk: oat milk\norder type: to go\nnote: extra hot")
     reader = GoalReader("offline", engine=Engine())
     goals = asyncio.run(reader.apropose(as_messages(chat("a mocha to go")), goal=goal, n=6))
-    assert goals[0] is goal
+    assert goals[0].text == goal.text
     assert len({goal.text for goal in goals}) == len(goals) > 2
     for other in goals[1:]:
         assert other.text.startswith("drink: mocha\n")
         assert "order type: to go" in other.text
+
+
+PASSIVE_CHAT = ("Can I get a mocha?", "Here you are: a mocha.", "ok thanks")
+
+
+@pytest.mark.parametrize("goals_per_turn", [None, 1, 3])
+def test_by_the_stand_ins_reading_of_a_passive_log_the_question_beats_the_guess(goals_per_turn):
+    log = Conversation(id="c", messages=as_messages(chat(*PASSIVE_CHAT)))
+    rollout = Rollout(assistant="offline", simulator=Simulator("offline", engine=Engine()))
+    scorer = MRScorer(rollout, judge="offline", goals_per_turn=goals_per_turn)
+    goal, turn = scorer.goals.read(log), next(log.turns())
+    goals = asyncio.run(scorer.agoals(turn, goal, log.id))
+    responses = [turn.text, "Which milk, and is it for here or to go?"]
+    assert scorer.rank(turn.history, responses, goal=goals)[0].text == responses[1]
+    alone = scorer.rank(turn.history, responses, goal=goal.text)
+    assert alone[0].text == responses[0]  # nobody asked, so by what was asked for nothing is open
 
 
 def test_the_command_line_takes_the_number_of_goals(tmp_path):

@@ -152,12 +152,12 @@ def test_the_observed_future_is_no_longer_than_a_simulated_one():
 def test_a_goal_in_the_row_wins_and_a_missing_one_is_read_from_the_whole_chat():
     def judge(request):
         is_goal_reader = "write down" in request.messages[0].content
-        return json.dumps({"goal": "drink: latte"}) if is_goal_reader else judged()
+        return json.dumps({"goal": "drink: latte", "open": []}) if is_goal_reader else judged()
 
     scorer = scorer_of(judge=judge)
     assert scorer.goals.read(conversation("a", "b")).text == "drink: mocha"
     read = scorer.goals.read(conversation("a", "b", "c", "d", goal=None))
-    assert (read.text, read.style) == ("drink: latte", ("a", "c"))
+    assert (read.text, read.settled) == ("drink: latte", ())
     assert "c" in scorer.judge.model.requests[-1].messages[-1].content
 
 
