@@ -79,19 +79,17 @@ class GoalReader:
         """The goals that a turn with this `history` is played with, each in the style of what its user said by then.
 
         Without `n`, what was read decides: the goal alone, or those that settle what it left open. With `n`, there are
-        at most so many: after the first of these come goals of users who might have said what `history` holds. `sample`
-        tells draws apart. A goal with a reference is settled: what the right answer to another one would be, nobody
-        knows. Raises SampleError if the model fails or does not answer in the form asked for.
+        at most so many: these first, then goals of users who might have said what `history` holds. `sample` tells draws
+        apart. A goal with a reference is settled: what the right answer to another one would be, nobody knows. Raises
+        SampleError if the model fails or does not answer in the form asked for.
         """
         # What the user wrote later would give the goal away, and is no part of what led to the turn.
         style = goal.style or tuple(message.content for message in history if message.role == "user")
-        played = replace(goal, style=style).played
-        if n is None:
+        played = replace(goal, style=style).played[:n]
+        if n is None or len(played) == n or goal.reference is not None:
             return played
-        goal = played[0]
-        if n == 1 or goal.reference is not None:
-            return (goal,)
-        fields = {"goal": fence_goal(goal.text), "transcript": fence_transcript(history), "count": str(n - 1)}
+        count = n - len(played)
+        fields = {"goal": fence_goal(played[0].text), "transcript": fence_transcript(history), "count": str(count)}
         request = prompt_request(
             CallRole.GOAL,
             "goals",
@@ -102,8 +100,9 @@ class GoalReader:
             conversation_id=conversation_id,
         )
         texts = await ask_json(self.engine, self.model, request, _read_several)
-        others = [replace(goal, text=text) for text in dict.fromkeys(texts) if text != goal.text]
-        return (goal, *others[: n - 1])
+        known = {goal.text for goal in played}
+        others = [replace(played[0], text=text) for text in dict.fromkeys(texts) if text not in known]
+        return (*played, *others[:count])
 
     async def _ainfer(self, conversation: Conversation) -> tuple[str, tuple[str, ...]]:
         """What the user asked for, and that together with each way of settling what was left open."""

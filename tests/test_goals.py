@@ -160,7 +160,7 @@ def test_without_a_goal_in_the_row_futures_are_played_with_goals_that_settle_wha
 
 
 def test_a_row_with_a_goal_is_played_by_it_alone_and_read_by_nobody():
-    scorer, log = without_a_goal("A mocha.", GUESS)
+    scorer, _ = without_a_goal()
     [score] = scorer.score_conversation(logged("A mocha.", GUESS))
     assert (score.goal, score.goals) == ("oat milk", ())
     assert not [request for request in scorer.judge.model.requests if request.role is CallRole.GOAL]
@@ -177,6 +177,19 @@ def test_the_pair_of_a_chat_without_a_goal_is_the_question_over_the_guess(tmp_pa
     assert row["chosen"][0]["content"] == QUESTION
     [turn] = map(json.loads, (tmp_path / "prefs.turns.jsonl").read_text().splitlines())
     assert (turn["goal"], turn["goals"]) == ("a mocha", ["a mocha\nmilk: oat milk", "a mocha\nmilk: soy milk"])
+
+
+def test_goals_that_are_proposed_for_a_turn_come_after_those_that_settle_what_was_left_open():
+    scorer, log = without_a_goal(
+        "A mocha.", GUESS, answer={**A_MOCHA, "goals": ["rice milk", "a mocha\nmilk: oat milk"]}
+    )
+    goal, turn = scorer.goals.read(log), next(log.turns())
+    asked_for = {
+        n: [each.text for each in asyncio.run(scorer.goals.apropose(turn.history, goal=goal, n=n))] for n in (1, 2, 3)
+    }
+    settled = ["a mocha\nmilk: oat milk", "a mocha\nmilk: soy milk"]
+    assert asked_for == {1: settled[:1], 2: settled, 3: [*settled, "rice milk"]}
+    assert len(scorer.judge.model.requests) == 2  # the chat's, and the one for a third goal
 
 
 def test_where_nothing_was_left_open_the_goal_that_was_read_is_played_alone():

@@ -128,11 +128,12 @@ def _without_complaints(wish: str) -> str:
 
 def _slots(chat: Chat) -> list[Slot]:
     """What the user had to choose and did not: nothing that they named, or answered a question about."""
-    offers = [slot for text in _offering(chat.messages) for slot in slots(text)]
+    spoken = Words("\n".join(message.content for message in chat.messages if message.role != "system"))
+    menu = [slot for message in chat.messages if message.role == "system" for slot in slots(message.content)]
+    if not any(_says(spoken, value, slot) for slot in menu for value in slot.values):
+        menu = []  # of something else
+    offers = [*menu, *_offered(chat.messages)]
     named = [slot for slot in offers if any(_says(chat.said, value, slot) for value in slot.values)]
-    spoken = Words("\n".join(chat.acts))
-    if not named and not any(_says(spoken, value, slot) for slot in offers for value in slot.values):
-        offers = []  # a menu of something else
     found = [slot for slot in offers if slot not in named]
     known = [*named, *found]
     filled = [slot for slot in _filled_in(chat) if not any(_overlap(slot, other) for other in known)]
@@ -146,13 +147,11 @@ def _slots(chat: Chat) -> list[Slot]:
     return [slot for slot in found if asked.isdisjoint(set(tokens_of(slot.name)) - EMPTY)]
 
 
-def _offering(messages: Iterable[Message]) -> Iterator[str]:
-    """Where choices are offered: in system prompts, and in what the assistant asks."""
+def _offered(messages: Iterable[Message]) -> Iterator[Slot]:
+    """What the assistant offered where it asked."""
     for message in messages:
-        if message.role == "system":
-            yield message.content
-        elif message.role == "assistant":
-            yield read_assistant(message.content).questions
+        if message.role == "assistant":
+            yield from slots(read_assistant(message.content).questions)
 
 
 def _overlap(one: Slot, other: Slot) -> bool:
@@ -265,7 +264,7 @@ def propose(goal: str, transcript: Iterable[Message], *, count: int, voice: Voic
     """Goals that differ from `goal` in what the user has not said: another value where one is known, or no wish."""
     messages = tuple(transcript)
     said = Words("\n".join(message.content for message in messages if message.role == "user"))
-    offers = [slot for text in _offering(messages) for slot in slots(text)]
+    offers = list(_offered(messages))
     facts = parse_goal(goal)
     proposed = ("\n".join(filter(None, (_redrawn(fact, said, offers, voice) for fact in facts))) for _ in range(count))
     return list(dict.fromkeys(text for text in proposed if text and text != goal))

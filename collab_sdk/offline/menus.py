@@ -19,9 +19,9 @@ OFFERED = re.compile(
     r"|pick (?:from|between)|comes? (?:in|as|with))\s+(?P<items>[^.;:!?\n()]+)",
     re.IGNORECASE,
 )
-EITHER = re.compile(
-    r"(?P<items>(?:[\w%'’-]+(?:\s+[\w%'’-]+){0,2}\s*,\s*)*[\w%'’-]+(?:\s+[\w%'’-]+){0,2}\s*,?\s+or\s+[^.;:!?\n(),]+)"
-)
+ITEM = r"[\w%'’-]+(?:\s+[\w%'’-]+){0,2}\s*"
+EITHER = re.compile(rf"(?<![\w%'’-])(?P<items>(?:{ITEM},\s*)*{ITEM},?\s*\bor\s+[^.;:!?\n(),]+)")
+"""The last choices of a sentence, wherever it offers any."""
 SEPARATOR = re.compile(r"\s*(?:,\s*(?:and|or)\b|,|/|\||\b(?:and|or)\b)\s*", re.IGNORECASE)
 FUNCTION = frozenset(
     "a an the it that this is are be as in on at by for with of do does did would will can could should may you your i "
@@ -29,6 +29,8 @@ FUNCTION = frozenset(
     "one some any please so would'd you'd make made there them they if just also only e.g".split()
 )
 """Words that a value neither begins nor ends with."""
+LEAD = FUNCTION - frozenset("a an the one some any".split())
+"""Words of the sentence around a choice."""
 PERSON = re.compile(
     r"\b(?:i|you|we|they|he|she|it|this|that|these|those|there|anything|something|everything)\b", re.IGNORECASE
 )
@@ -36,6 +38,8 @@ UNSHARED = frozenset("to more less not no very rather another other else".split(
 """Words before a last value that tell nothing of the ones before it; alone they are no values."""
 LONGEST, MOST = 4, 30
 """Words of a value, and values of a slot."""
+SENTENCE = 600
+"""Characters. What is longer offers no choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +53,7 @@ class Slot:
 def slots(text: str) -> list[Slot]:
     """The choices that a text offers, each with at least two values."""
     found: dict[str, Slot] = {}
-    for sentence in filter(None, SENTENCE_END.split(text)):
+    for sentence in (each for each in SENTENCE_END.split(text) if 0 < len(each) <= SENTENCE):
         for slot in _offered(sentence):
             if not any(set(map(squash, slot.values)) & set(map(squash, other.values)) for other in found.values()):
                 found.setdefault(slot.name, slot)
@@ -66,12 +70,16 @@ def _offered(sentence: str) -> Iterator[Slot]:
             yield from _slot(match["items"])
 
 
-def _slot(items: str, *, name: str = "") -> Iterator[Slot]:
-    first, *rest = (part.split() for part in SEPARATOR.split(items.strip()) if part.strip())
+def _slot(text: str, *, name: str = "") -> Iterator[Slot]:
+    first, *rest = SEPARATOR.split(text.strip())
     if not rest:
         return
-    values = [_bare(" ".join(first), end=True), *(_bare(" ".join(part)) for part in rest)]
-    *modifier, head = values[-1].split() or [""]
+    items = [first, *rest]
+    if not name:  # `Sure, would you like red, green or black?`: the choice begins in the last item before it ends
+        begin = max((n for n, item in enumerate(items[:-1]) if not LEAD.isdisjoint(item.lower().split())), default=0)
+        items = items[begin:]
+    values = [value for value in (_bare(items[0], end=True), *map(_bare, items[1:])) if value]
+    *modifier, head = values[-1].split() if values else [""]
     is_shared = len(modifier) == 1 and modifier[0] not in UNSHARED
     if is_shared and not name and all(len(value.split()) == 1 for value in values[:-1]):
         values = [*(f"{value} {head}" for value in values[:-1]), values[-1]]
