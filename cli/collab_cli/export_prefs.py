@@ -93,6 +93,9 @@ def export_prefs(
     At every assistant turn of LOGS (files, folders, or - for stdin) other responses are drawn and all are scored by how
     the conversation goes on. The best and the worst become a pair, if they are far enough apart.
 
+    What nobody asked is in no log. A row's goal is played as it is; a chat without one is played by two goals, which
+    settle differently what the chat left open. By what was said alone, guessing would look as good as asking.
+
     \b
       collab export-prefs chats.jsonl --model openai/gpt-4o-mini \\
           -o prefs.jsonl --dry-run
