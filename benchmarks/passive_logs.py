@@ -130,7 +130,8 @@ def main() -> None:
             for each in [each for each in ranked if each.true != each.inferred][: options.show]:
                 show(each)
     verdicts = [
-        judged(f"{row['shop']}, menu {row['menu']}: agree %", row["agree %"], at_least=100 * TARGET) for row in rows
+        judged(f"{row['shop']}, menu {row['menu']}: agree %", row["agree, goals read %"], at_least=TARGET)
+        for row in rows
     ]
     finish(rows, verdicts, options.path, chats=options.chats, seconds=time.perf_counter() - started)
 
