@@ -172,7 +172,8 @@ def test_the_pair_of_a_chat_without_a_goal_is_the_question_over_the_guess(tmp_pa
     scorer.rollout.assistant._answer = lambda request: (
         QUESTION if request.messages[-1].content == "A mocha." else barista(request)
     )
-    PreferenceExporter(scorer, candidates=2).export([log], tmp_path / "prefs.jsonl")
+    exporter = PreferenceExporter(scorer, candidates=2, fixed_samples=True, min_confidence=0)
+    exporter.export([log], tmp_path / "prefs.jsonl")
     [row] = map(json.loads, (tmp_path / "prefs.jsonl").read_text().splitlines())
     assert row["chosen"][0]["content"] == QUESTION
     [turn] = map(json.loads, (tmp_path / "prefs.turns.jsonl").read_text().splitlines())

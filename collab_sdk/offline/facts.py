@@ -28,7 +28,11 @@ TOPICS: tuple[tuple[frozenset[str], frozenset[str]], ...] = tuple(
         ("with add extras notes", "anything add extras modifications changes"),
         ("milk oat almond soy whole nonfat skim 2%", "milk"),
         ("syrup sweetener sugar vanilla hazelnut caramel honey", "syrup syrups sweetener sweeteners flavor flavour"),
-        ("drink coffee tea beverage", "drink coffee tea"),
+        (
+            "drink coffee tea beverage latte mocha cappuccino americano espresso macchiato cortado chai",
+            "drink coffee tea",
+        ),
+        ("size small medium large", "size big small large"),
         ("shots single double triple", "shots shot strong"),
         ("length words pages size short long", "long length words pages short"),
         ("tone style voice formal informal casual friendly warm", "tone style voice formal informal casual"),

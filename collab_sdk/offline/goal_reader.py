@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from collab_sdk.messages import Message
@@ -55,21 +56,30 @@ VERBS = frozenset(
 EMPTY = FILLER | SMALL_TALK | frozenset("here's okay ok sure right up down coming booked confirmed".split())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Chat:
     """A transcript as the reader goes through it."""
 
     messages: Sequence[Message]
 
-    @property
+    @cached_property
     def said(self) -> Words:
         return Words("\n".join(message.content for message in self.messages if message.role == "user"))
 
-    @property
+    @cached_property
     def acts(self) -> list[str]:
         """The assistant's messages that did something."""
         replies = (message.content for message in self.messages if message.role == "assistant")
         return [text for text in replies if text and read_assistant(text).acts]
+
+    @cached_property
+    def offers(self) -> list[Slot]:
+        """What could be chosen: by the system prompt, if it is about what this chat is about, and by questions."""
+        spoken = Words("\n".join(message.content for message in self.messages if message.role != "system"))
+        menu = [slot for message in self.messages if message.role == "system" for slot in slots(message.content)]
+        if not any(_says(spoken, value, slot) for slot in menu for value in slot.values):
+            menu = []
+        return [*menu, *_offered(self.messages)]
 
     @property
     def asked(self) -> str:
@@ -118,7 +128,22 @@ def _asked_for(chat: Chat) -> list[str]:
     found = list(dict.fromkeys(told))[:LINES]
     if not found:
         found = [" ".join(text.split())[:300] for text in texts if text.strip()][:1] or ["help"]
-    return [f"request: {found[0]}", *(f"detail: {wish}" for wish in found[1:])]
+    return [f"request: {found[0]}", *(f"{_name(wish, chat)}: {wish}" for wish in found[1:])]
+
+
+def _name(wish: str, chat: Chat) -> str:
+    """What a wish is about, where it is offered under a name or the assistant has said it back with one."""
+    value = squash(wish)
+    if any(value in group for group in RIVALS):
+        return "detail"
+    for slot in chat.offers:
+        if value in map(squash, slot.values):
+            return slot.name
+    said = set(chat.said.tokens)
+    for part in (part.split() for act in chat.acts for part in _parts(act, said)):
+        if len(part) > 1 and squash(" ".join(part[:-1])) == value and not said.intersection(tokens_of(part[-1])):
+            return part[-1]
+    return "detail"
 
 
 def _without_complaints(wish: str) -> str:
@@ -128,13 +153,8 @@ def _without_complaints(wish: str) -> str:
 
 def _slots(chat: Chat) -> list[Slot]:
     """What the user had to choose and did not: nothing that they named, or answered a question about."""
-    spoken = Words("\n".join(message.content for message in chat.messages if message.role != "system"))
-    menu = [slot for message in chat.messages if message.role == "system" for slot in slots(message.content)]
-    if not any(_says(spoken, value, slot) for slot in menu for value in slot.values):
-        menu = []  # of something else
-    offers = [*menu, *_offered(chat.messages)]
-    named = [slot for slot in offers if any(_says(chat.said, value, slot) for value in slot.values)]
-    found = [slot for slot in offers if slot not in named]
+    named = [slot for slot in chat.offers if any(_says(chat.said, value, slot) for value in slot.values)]
+    found = [slot for slot in chat.offers if slot not in named]
     known = [*named, *found]
     filled = [slot for slot in _filled_in(chat) if not any(_overlap(slot, other) for other in known)]
     for topic in _topics(chat):
