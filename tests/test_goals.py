@@ -319,6 +319,17 @@ def test_by_the_stand_ins_reading_of_a_passive_log_the_question_beats_the_guess(
     assert alone[0].text == responses[0]  # nobody asked, so by what was asked for nothing is open
 
 
+def test_scores_and_reports_of_a_chat_without_a_goal_name_the_goals_that_were_played(tmp_path):
+    path = tmp_path / "passive.jsonl"
+    path.write_text(json.dumps({"id": "c", "messages": chat(*PASSIVE_CHAT)}) + "\n")
+    done = collab("score", path, "--model", "offline", "-o", tmp_path / "scores.jsonl")
+    assert done.exit_code == 0, done.output
+    [row] = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert row["goal"] == "request: a mocha"
+    assert len(row["goals"]) == 2
+    assert all(goal.startswith("request: a mocha\n") for goal in row["goals"])
+
+
 def test_the_command_line_takes_the_number_of_goals(tmp_path):
     chats = write_chats(tmp_path / "chats.jsonl")
     one, three = (collab("score", chats, "--model", "offline", "--goals-per-turn", n) for n in (1, 3))

@@ -40,9 +40,9 @@ def test_what_the_user_never_told_is_open_with_values_of_the_system_prompt():
 
 
 def test_what_the_user_was_content_with_is_settled():
-    goal, left_open = read("a gravel bike please", SOLD, "lovely, thank you", system=MENU)
+    goal, left_open = read("a gravel bike please", SOLD, "Brilliant, thank you so much.", system=MENU)
     assert not left_open
-    assert {"frame: small", "brake: disc", "colour: black"} <= set(goal)
+    assert goal == ["request: a gravel bike", "frame: small", "brake: disc", "colour: black"]
 
 
 def test_what_was_asked_and_answered_is_not_open():
