@@ -80,7 +80,7 @@ def _futures(made: Row) -> Iterator[tuple[str, str]]:
         what = "decision" if made.get("per") == "decision" else "response"
         yield "futures", f"{_value(made.get('samples'))} of each {what}, at most {_value(window)} exchanges{needed}"
     several = made.get("goals_per_turn")
-    yield "goals", "as each row has them" if several is None else f"{_value(several)} at each turn"
+    yield "goals", "the row's, or those that settle its chat" if several is None else f"{_value(several)} at each turn"
 
 
 def _tools(made: Row) -> str:

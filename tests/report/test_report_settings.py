@@ -39,7 +39,7 @@ def test_a_provenance_is_shown_in_plain_lines():
     assert shown["judge"] == "openai/gpt-4o-mini, temperature 0"
     assert shown["metrics"] == "goal × 1; token_penalty × 0.5 (rate 0.0001)"
     assert shown["futures"] == "5 of each response, at most 2 exchanges; a score needs 2"
-    assert shown["goals"] == "1 at each turn"
+    assert shown["goals"] == "the row's, or those that settle its chat"
     assert shown["tools"] == "recorded, then simulated; at most 20 calls a turn"
     assert shown["pair rule"] == (
         "the surest two of 3 candidates, margin at least 0.02, confidence at least 0.9, at most 10 pairs from a "
@@ -57,7 +57,7 @@ def test_provenances_that_differ_are_both_shown_where_they_do():
     other = {**MADE_WITH, "judge": {"name": "offline", "api_base": None, "settings": {}}}
     shown = lines(MADE_WITH, other)
     assert shown["judge"] == "openai/gpt-4o-mini, temperature 0; offline"
-    assert shown["goals"] == "1 at each turn"
+    assert shown["goals"] == "the row's, or those that settle its chat"
 
 
 def test_an_evaluation_names_its_tasks_and_not_the_futures_that_it_does_not_play():
