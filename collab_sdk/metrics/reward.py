@@ -114,8 +114,10 @@ class Reward:
 
     async def _acompare(self, name: str, rubric: Rubric, artefact: str, goal: Goal, conversation_id: str) -> Judgement:
         with _errors_of(name):
-            known = rubric.compare(artefact) if rubric.compare else None
-        if known is not None:
+            known: Any = rubric.compare(artefact) if rubric.compare else None
+            if isawaitable(known):
+                known = await known
+        if isinstance(known, Judgement):
             return known
         answer = (Message(role="assistant", content=artefact),)
         judged = await self.judge.ajudge(answer, goal=goal, rubrics={name: rubric}, conversation_id=conversation_id)
