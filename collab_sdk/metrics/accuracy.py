@@ -87,7 +87,7 @@ class Accuracy:
 
 
 def compare(reference: str, answer: str) -> Judgement | None:
-    """The verdict on `answer` where it needs no judge: there is no answer, or it is beyond doubt the same, or another."""
+    """The verdict on `answer` where it needs no judge: there is none, or it is beyond doubt the same, or another."""
     if not answer.strip():
         return Judgement(value=0.0, note="No final answer was given.")
     if max(len(reference), len(answer)) > LONGEST:

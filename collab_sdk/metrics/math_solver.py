@@ -20,7 +20,7 @@ SAME, DIFFERENT = "same", "different"
 
 
 class MathSolver:
-    """Says whether two formulas in LaTeX are the same. Its process starts with the first, and anew when it was killed."""
+    """Says whether two formulas in LaTeX are the same; its process starts with the first, and anew after a kill."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

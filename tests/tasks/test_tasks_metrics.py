@@ -8,7 +8,7 @@ from support.sandboxes import as_this_user
 from collab_sdk import Evidence, Goal
 from collab_sdk.errors import SandboxError, UsageError
 from collab_sdk.metrics import as_metric
-from collab_sdk.metrics.pass_rate import ANSWER_HERE, PassRate, code_in
+from collab_sdk.metrics.pass_rate import ANSWER_HERE, PassRate, code_in, in_its_place
 from collab_sdk.sandbox.process import ProgramEnd, ProgramRun
 
 
@@ -58,13 +58,13 @@ class NoSandbox:
 
 
 def test_the_delivered_code_takes_its_place_in_the_tests():
-    sandbox = NoSandbox()
-    metric = PassRate(sandbox)
     tests = f"import math\n{ANSWER_HERE}\nassert f(1) == 2"
-    asyncio.run(metric.value(evidence("```python\ndef f(x): return 2 * x\n```", tests)))
-    asyncio.run(metric.value(evidence("def f(x): return 2 * x", "assert f(1) == 2")))
-    assert sandbox.programs[0] == "import math\ndef f(x): return 2 * x\n\n\nassert f(1) == 2"
-    assert sandbox.programs[1] == "def f(x): return 2 * x\n\nassert f(1) == 2"
+    assert in_its_place("def f(x): return 2 * x", tests) == (
+        "import math\n",
+        "def f(x): return 2 * x",
+        "\nassert f(1) == 2",
+    )
+    assert in_its_place("x = 1", "assert x == 1") == ("", "x = 1", "assert x == 1")
 
 
 def test_no_code_is_a_failure_that_needs_no_sandbox():
