@@ -1,15 +1,20 @@
 """Whether code passes its tests, and that no code can say so itself."""
 
 import asyncio
+import json
 
 import pytest
+from support.paths import DATA
 from support.sandboxes import as_this_user
 
 from collab_sdk import Evidence, Goal
 from collab_sdk.errors import SandboxError
 from collab_sdk.metrics.pass_rate import ANSWER_HERE, PassRate
+from collab_sdk.tasks.bigcodebench_chat import read
 
 pytestmark = pytest.mark.slow
+
+PROBLEMS = DATA / "human_eval.jsonl"
 
 DOUBLES = "def f(x):\n    return 2 * x"
 WRONG = "def f(x):\n    return 3 * x"
@@ -36,10 +41,13 @@ def metric() -> PassRate:
     return PassRate()
 
 
-def rate(metric: PassRate, code: str, tests: str) -> float:
+def delivered(code: str, tests: str) -> Evidence:
     goal = Goal(text="as said", reference=tests)
-    evidence = Evidence(messages=(), goal=goal, tokens={}, judgement=None, artefact=code)
-    return asyncio.run(metric.value(evidence))
+    return Evidence(messages=(), goal=goal, tokens={}, judgement=None, artefact=code)
+
+
+def rate(metric: PassRate, code: str, tests: str) -> float:
+    return asyncio.run(metric.value(delivered(code, tests)))
 
 
 @pytest.mark.parametrize("tests", [PLAIN, UNITTEST, TOGETHER])
@@ -173,3 +181,15 @@ RIGHT = {
 @pytest.mark.parametrize(("tests", "code"), RIGHT.values(), ids=RIGHT)
 def test_right_code_passes_whatever_passes_between(metric, tests, code):
     assert rate(metric, code, tests) == 1
+
+
+@pytest.mark.skipif(not PROBLEMS.exists(), reason=f"HumanEval is not at {PROBLEMS}")
+def test_the_canonical_solutions_of_human_eval_all_pass(metric):
+    rows = [json.loads(line) for line in PROBLEMS.read_text().splitlines()]
+
+    async def passed():
+        return await asyncio.gather(
+            *(metric.value(delivered(row["prompt"] + row["canonical_solution"], read(row).goal.reference)) for row in rows)
+        )
+
+    assert asyncio.run(passed()) == [1.0] * 164
