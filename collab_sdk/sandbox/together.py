@@ -1,9 +1,9 @@
 """A tested program and its tests in one process, where the tests need the program's own objects.
 
 Runs in the sandbox, with a call of `main` behind it. A process of its own runs program and tests, and reports to this
-one, which has the token of success. The test library and the built-in functions are put back after the program has run, and
-must still be the same when the tests have; objects of the program's types equal no others. This raises the price of a
-forged pass, no more: code that is written against this very file can still forge one.
+one, which has the token of success. The test library and the built-in functions are put back after the program has run,
+and must still be the same when the tests have; objects of the program's types equal no others. This raises the price of
+a forged pass, no more: code that is written against this very file can still forge one.
 """
 
 import ast
