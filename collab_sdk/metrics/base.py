@@ -48,9 +48,10 @@ class Evidence:
     """The whole conversation."""
     goal: Goal
     tokens: Mapping[str, int]
-    """Tokens of the response and its future, by role; the shared history would shift every candidate alike.
+    """Tokens of the response and its future, by role, about as many as they would be in English (`english_tokens`).
 
-    Those of an assistant's calls are its own; their results are the role `tool`.
+    The shared history does not count, as it would shift every candidate alike. Tokens of an assistant's calls are its
+    own; their results are the role `tool`.
     """
     judgement: Judgement | None
     artefact: str | None
