@@ -189,7 +189,7 @@ def test_the_canonical_solutions_of_human_eval_all_pass(metric):
 
     async def passed():
         return await asyncio.gather(
-            *(metric.value(delivered(row["prompt"] + row["canonical_solution"], read(row).goal.reference)) for row in rows)
+            *(metric.value(delivered(r["prompt"] + r["canonical_solution"], read(r).goal.reference)) for r in rows)
         )
 
     assert asyncio.run(passed()) == [1.0] * 164
