@@ -13,8 +13,8 @@ class TokenPenalty:
     """-min(rate x tokens, 1) over the response and its future (R_int in section 3 of the paper).
 
     `rate` is the paper's lambda, per token: 1e-4 for documents, 5e-4 for code and maths. The tokens of `roles` count,
-    about as many in every script as the text would have in English. The default, 5e-4, is for short chats: three replies
-    of 350 words cost more than half a point, and beyond 2,000 tokens all futures cost the same.
+    about as many in every script as the text would have in English. The default, 5e-4, is for short chats: three
+    replies of 350 words cost more than half a point, and beyond 2,000 tokens all futures cost the same.
     """
 
     rate: float = 5e-4
