@@ -16,6 +16,7 @@ SECONDS = 30
 """The same by the wall's, for a process that does not get to run."""
 MEMORY = 1024 * 1024 * 1024
 """Bytes of address space."""
+READY = b"ready"
 SAME, DIFFERENT = "same", "different"
 
 
@@ -29,9 +30,7 @@ class MathSolver:
     def compare(self, gold: str, given: str) -> str:
         """SAME; DIFFERENT, for two numbers; or neither, where that cannot be said within the limits."""
         with self._lock:
-            process = self._process = self._process or subprocess.Popen(  # noqa: S603 - this file
-                [sys.executable, "-sP", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
+            process = self._process = self._process or _start()
             try:
                 return _ask(process, [gold, given])
             except (OSError, TimeoutError):
@@ -47,6 +46,16 @@ class MathSolver:
         self._process = None
         process.kill()
         process.communicate()
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    """Raises RuntimeError where math-verify cannot even be imported: a judge who decides instead would hide that."""
+    command = [sys.executable, "-P", __file__]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - this file
+    if _open(process.stdout).readline().strip() != READY:
+        process.communicate()
+        raise RuntimeError("math-verify does not start")
+    return process
 
 
 def _ask(process: "subprocess.Popen[bytes]", question: list[str]) -> str:
@@ -81,6 +90,7 @@ def main() -> None:
     sys.stdout = sys.stderr = open("/dev/null", "w")  # noqa: PTH123, SIM115 - what libraries print is no answer
     import math_verify  # noqa: F401 - outside of the first pair's time
 
+    print(READY.decode(), file=answers, flush=True)
     for line in sys.stdin:
         gold, given = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # without a handler, the signal ends the process
