@@ -17,7 +17,7 @@ PROGRAMS = 60
 CODE, TESTS = "def f(x):\n    return 2 * x\n", "assert f(2) == 4"
 KINDS = {
     "one program": f"{CODE}\n{TESTS}",
-    "tests apart": tests_apart("", CODE, TESTS),
+    "tests apart": tests_apart("", CODE, TESTS, unfit="unfit"),
     "tests together": tests_together("", CODE, TESTS),
 }
 

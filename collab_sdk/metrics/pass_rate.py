@@ -1,11 +1,12 @@
 """Whether the code that the assistant delivered passes its tests."""
 
 import re
+import secrets
 
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence
 from collab_sdk.sandbox import Sandbox
-from collab_sdk.sandbox.testing import UNFIT, runs_apart, tests_apart, tests_together
+from collab_sdk.sandbox.testing import runs_apart, tests_apart, tests_together
 from collab_sdk.types import Goal
 
 WANTED = "the Python code in its last version, complete with its imports, exactly as the assistant wrote it"
@@ -43,8 +44,9 @@ class PassRate:
             return 0.0
         tested = in_its_place(code, evidence.goal.reference or "")
         if runs_apart(tested[0], tested[2]):
-            run = await self._sandbox.arun(tests_apart(*tested))
-            if run.finished or UNFIT not in run.output:
+            unfit = secrets.token_hex(16)
+            run = await self._sandbox.arun(tests_apart(*tested, unfit=unfit))
+            if run.finished or unfit not in run.output:
                 return float(run.finished)
         return float((await self._sandbox.arun(tests_together(*tested))).finished)
 

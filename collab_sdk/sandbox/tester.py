@@ -17,8 +17,6 @@ from typing import Any
 if __package__:
     from collab_sdk.sandbox.plain import Connection, decode, encode
 SET_DUMPABLE = 4
-UNFIT = "the tests hand over what cannot leave their process: "
-"""Said on stderr, where the tested program cannot write."""
 RAISED: dict[str, type[BaseException]] = {
     name: each for name, each in vars(builtins).items() if isinstance(each, type) and issubclass(each, Exception)
 } | {"SystemExit": SystemExit}
@@ -49,6 +47,7 @@ class Tested:
         os.close(answered)
         self._connection = Connection(answering, asking)
         self._functions: list[Callable[..., Any]] = []
+        self._unfit = program["unfit"]
         self._exceptions: dict[str, type[BaseException]] = dict(RAISED)
         self._connection.write({"before": program["before"], "code": program["code"]})
 
@@ -93,7 +92,7 @@ class Tested:
         if getattr(builtins, name, None) is value:
             return ["builtin", name]
         if not callable(value) or isinstance(value, type):
-            sys.stderr.write(f"{UNFIT}{type(value).__name__}\n")
+            sys.stderr.write(f"{self._unfit}\n")  # the tests hand over what cannot leave their process
             sys.stderr.flush()
             os._exit(1)
         self._functions.append(value)

@@ -4,9 +4,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from collab_sdk.sandbox.tester import UNFIT
-
-__all__ = ["UNFIT", "runs_apart", "tests_apart", "tests_together"]
+__all__ = ["runs_apart", "tests_apart", "tests_together"]
 
 PLAIN_MODULES = frozenset(
     """__future__ bisect collections contextlib copy csv datetime decimal enum fractions functools hashlib heapq io
@@ -35,14 +33,19 @@ def runs_apart(before: str, after: str) -> bool:
     return True
 
 
-def tests_apart(before: str, code: str, after: str) -> str:
-    """The tests as a program, which runs the code in another process and sees plain values of it."""
+def tests_apart(before: str, code: str, after: str, *, unfit: str) -> str:
+    """The tests as a program, which runs the code in another process and sees plain values of it.
+
+    It ends with `unfit` in its output, which the code does not know, where the tests hand the code what cannot leave
+    their process, such as objects of classes of their own.
+    """
     source = _source("plain")
     program = {
         "before": before,
         "code": code,
         "after": after,
         "stubs": _stubs(before),
+        "unfit": unfit,
         "tested": source + _source("tested"),
     }
     return f"{source}\n{_source('tester')}\nmain({program!r})"
