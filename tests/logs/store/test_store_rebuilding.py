@@ -810,6 +810,14 @@ def test_a_check_that_quotes_a_few_words_is_not_the_chat_of_an_app_that_sends_th
     assert said(log.chat) == [("user", "yes"), ("assistant", "Done.")]
 
 
+@pytest.mark.parametrize("title", QUOTING.values(), ids=QUOTING)
+def test_another_answer_to_the_first_question_is_no_second_exchange_where_all_else_is_about_it(log, title):
+    log.add(user("yes"), says="Let me see.")
+    log.add(user("yes"), says="Done.")
+    log.add(user(title.format(chat=transcript([("yes", "Done.")]))), says="Shoe order")
+    assert said(log.chat) == [("user", "yes"), ("assistant", "Done.")]
+
+
 @pytest.mark.parametrize("prompt", [[], [system("You are a memory. Store facts.")]])
 def test_what_is_asked_about_an_answer_that_broke_off_is_no_other_wording_of_the_question(log, prompt):
     log.add(KIND, user("yes"), says="Shipping is fr", status="partial")
