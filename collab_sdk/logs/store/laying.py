@@ -350,6 +350,8 @@ class LaidCalls:
                 if best[2] is not None and best[2].is_whole and node in best[1].upward():
                     continue  # the history agrees with all of the chat down to a later message
                 seen = agreement(said[: place + 1], node.upward())
+                if _has_answer_elsewhere(seen, said, ends):
+                    continue
                 reworked = int(
                     bool(unseen)
                     and said[place + 1].body.get("role") == "assistant"
@@ -521,6 +523,15 @@ def _worth(seen: Agreement, unseen: int, node: Node, *, is_end: bool, is_alone: 
     )
     value = max(value + (2 if begins_alike else 0), 0.1) if seen.matched else 0
     return value + AT_THE_END if value and is_end else value
+
+
+def _has_answer_elsewhere(seen: Agreement, said: Sequence[Spoken], ends: Set[Node]) -> bool:
+    """Whether what would stand for an answer that it has nothing in common with is the latest answer, to the letter."""
+    return any(
+        said[place].own in end.keys and not is_alike(said[place].body, known.body)
+        for place, known in seen.edits
+        for end in ends
+    )
 
 
 def _unanswered(parent: Node, message: StoredBody, voice: int) -> Node | None:

@@ -855,6 +855,14 @@ def test_a_window_of_a_chat_whose_first_message_holds_the_next_is_a_window(log):
     assert said(log.chat) == as_said(chat)
 
 
+def test_the_first_window_of_a_chat_in_which_one_question_is_asked_anew_holds_the_latest_answer(log):
+    asked, replies = user("Is it here yet?"), ["It was shipped on Monday.", "Is there anything else?", "Tomorrow."]
+    log.add(asked, says=replies[0])
+    log.add(asked, assistant(replies[0]), asked, says=replies[1])
+    log.add(asked, assistant(replies[1]), asked, says=replies[2])
+    assert said(log.chat) == as_said([("Is it here yet?", reply) for reply in replies])
+
+
 def test_the_first_prompt_with_a_summary_in_unknown_words_goes_on_from_an_answer_that_was_cut(log):
     log.add(*history(SHOES[:1]), user(SHOES[1][0]), says=SHOES[1][1])
     known = system("What you know of the customer so far: she bought boots, and they are too small.")
