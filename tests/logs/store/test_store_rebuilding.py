@@ -925,3 +925,31 @@ def test_a_question_that_ended_two_branches_is_the_persons_where_the_app_says_th
             log.add(KIND, *sent, says=reply, shown=(*sent, assistant(reply)))
     assert said(log.chat) == as_said(kept)
     assert log.describe().side_calls == 0
+
+
+@pytest.mark.parametrize("edited", [1, 2])
+def test_a_question_that_is_asked_again_after_an_edit_abandoned_it_is_still_the_last_of_the_chat(log, edited):
+    last = ("Can I still change the size?", "Yes, until Friday.")
+    for number in range(3):
+        if number == edited:
+            answer(log, number, exchanges=[*SHOES[:number], last])
+        answer(log, number)
+    answer(log, 3, exchanges=[*SHOES[:3], last])
+    assert said(log.chat) == as_said([*SHOES[:3], last])
+    assert log.describe().side_calls == 0
+
+
+def test_a_question_that_ended_two_branches_is_asked_in_both(log):
+    last = ("Can I still change the size?", "Yes, until Friday.")
+    left = [SHOES[0], ("43, rather", "We have them in 43."), last]
+    for chat in (left, [*SHOES[:2], last]):
+        for number in range(len(chat)):
+            answer(log, number, exchanges=chat)
+    assert said(log.chat) == as_said([*SHOES[:2], last])
+
+
+def test_what_an_app_asks_after_each_answer_in_unknown_words_is_not_the_persons(log):
+    for number in range(3):
+        answer(log, number)
+        log.add(*history(SHOES[: number + 1]), user("Welche drei Fragen passen dazu?"), says="Gibt es sie in Blau?")
+    assert said(log.chat) == as_said(SHOES[:3])
