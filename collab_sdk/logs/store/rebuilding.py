@@ -170,6 +170,7 @@ class _Reading:
 
         A person also asks twice what leads nowhere: once in what an edit abandoned, once at the end of the chat.
         """
+        told = {_manner(laid) for laid in self._laid if any(map(is_gone_on_from, laid.replies))}
         asked: defaultdict[str, list[Laid]] = defaultdict(list)
         for laid in self._laid:
             has_context = laid.tip.role == "user" and laid.tip.parent is not self._known.root
@@ -181,7 +182,7 @@ class _Reading:
             if len({laid.tip for laid in calls}) > 1 and len(text.split()) > 3
             if not any(is_gone_on_from(reply) for laid in calls for reply in laid.replies)
             if all(laid.call.shown is None for laid in calls)
-            if may_be_errand(text) or any(map(self._differs, calls)) or _times_beside(calls) > 1
+            if may_be_errand(text) or told.isdisjoint(map(_manner, calls)) or _times_beside(calls) > 1
             for laid in calls
         }
 

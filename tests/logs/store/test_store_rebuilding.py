@@ -928,15 +928,21 @@ def test_a_question_that_ended_two_branches_is_the_persons_where_the_app_says_th
 
 
 @pytest.mark.parametrize("edited", [1, 2])
-def test_a_question_that_is_asked_again_after_an_edit_abandoned_it_is_still_the_last_of_the_chat(log, edited):
+@pytest.mark.parametrize("looked_up", [0, 9])
+def test_a_question_that_is_asked_again_after_an_edit_abandoned_it_is_still_the_last_of_the_chat(
+    log, edited, looked_up
+):
+    """Also where the calls of a sub-agent outnumber those of the chat."""
     last = ("Can I still change the size?", "Yes, until Friday.")
     for number in range(3):
         if number == edited:
             answer(log, number, exchanges=[*SHOES[:number], last])
         answer(log, number)
+    for number in range(looked_up):
+        log.add(system("Look up what is asked."), user(f"boots {number}"), says=f"3 results for boots {number}")
     answer(log, 3, exchanges=[*SHOES[:3], last])
     assert said(log.chat) == as_said([*SHOES[:3], last])
-    assert log.describe().side_calls == 0
+    assert log.describe().side_calls == looked_up
 
 
 def test_a_question_that_ended_two_branches_is_asked_in_both(log):
