@@ -16,7 +16,7 @@ from collab_sdk.prompts import fence_deeds, fence_goal, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Goal
 
-__all__ = ["GOAL_FORM", "GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
+__all__ = ["GOAL_FORM", "SETTLED", "GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
 
 Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""

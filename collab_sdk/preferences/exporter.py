@@ -207,7 +207,7 @@ class PreferenceExporter:
         turns = 0
         for conversation in conversations:
             yield conversation
-            turns += self.scorer.goals_per_turn * sum(1 for _ in conversation.units(self.scorer.per))
+            turns += self.scorer.most_goals(conversation) * sum(1 for _ in conversation.units(self.scorer.per))
             if turns >= PILOT_TURNS:
                 return
 
