@@ -45,7 +45,7 @@ class FirstSeries:
 class FirstSeriesExporter(PreferenceExporter):
     """Best against worst of a turn, if they are apart by a margin and half a standard error."""
 
-    def _sampling(self, goals: int, pilot: Any = None, *, is_pilot: bool = False) -> Any:
+    def _sampling(self, goals: int, pilot: Any = None, *, rounds: int = 1) -> Any:
         return FirstSeries(self.rule.candidates, self.scorer.rollout.samples)
 
     def _choose(self, scores: Sequence[MRScore], pilot: Any, *, goals: int) -> Choice | Refusal:

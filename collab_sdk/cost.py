@@ -10,10 +10,12 @@ from typing import Any
 
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
+from collab_sdk.goals import most_goals
 from collab_sdk.metrics import Metric, as_metrics, tokens_by_role
 from collab_sdk.metrics.base import applies_to, artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
+from collab_sdk.preferences.noise import FIRST
 from collab_sdk.prompts import load_prompt
 from collab_sdk.simulator import STYLE_EXAMPLES
 from collab_sdk.spec import Price, RunSpec
@@ -57,7 +59,6 @@ def estimate_scoring(
     plan = _Plan(
         spec=spec,
         metrics=tuple(metric for metric, _ in as_metrics(spec.metrics).values()),
-        samples=spec.samples if spec.window else 1,
         candidates=spec.pairs.candidates if with_pairs else 1,
     )
     bill = Bill(prices)
@@ -196,7 +197,6 @@ class _Plan:
 
     spec: RunSpec
     metrics: tuple[Metric, ...]
-    samples: int
     candidates: int
 
     def estimate(self, conversation: Conversation, bill: Bill) -> None:
@@ -213,7 +213,8 @@ class _Plan:
             return
         for turn in conversation.units(self.spec.per):
             known = len(logged_candidates(turn)) if self.candidates > 1 else 1
-            self._turn(turn, lengths, judgement, bill, drawn=max(0, self.candidates - known))
+            drawn = max(0, self.candidates - known)
+            self._turn(turn, lengths, judgement, bill, drawn=drawn, samples=self._samples(conversation))
             several = (self.spec.goals_per_turn or 1) - 1
             if several and goal.reference is None:
                 others = several * lengths.goal
@@ -234,7 +235,16 @@ class _Plan:
             template_tokens("extract") + count_tokens(what) for what in wanted
         ]
 
-    def _turn(self, turn: Turn, lengths: _Lengths, judgement: list[int], bill: Bill, *, drawn: int) -> None:
+    def _samples(self, conversation: Conversation) -> int:
+        """Futures of a candidate: at first, several goals may take more than are asked for."""
+        samples = self.spec.samples if self.spec.window else 1
+        if self.candidates == 1 or samples == 1 or self.spec.pairs.fixed_samples:
+            return samples
+        return max(samples, FIRST * most_goals(conversation, self.spec.goals_per_turn))
+
+    def _turn(
+        self, turn: Turn, lengths: _Lengths, judgement: list[int], bill: Bill, *, drawn: int, samples: int
+    ) -> None:
         user, is_turn = lengths.user, self.spec.per == "turn"
         history, heard = lengths.up_to[len(turn.history)], lengths.said_up_to[len(turn.history)]
         # Half of the candidates are drawn under the proactive prompt; its share is spread over all that are drawn.
@@ -245,7 +255,7 @@ class _Plan:
         logged = sum(tokens_by_role(turn.response).values()) + MESSAGE_OVERHEAD * len(turn.response)
         length = (logged + (self.candidates - 1) * lengths.turn) / self.candidates
         start, exchange = history + length, user + MESSAGE_OVERHEAD + lengths.turn
-        futures = self.candidates * self.samples
+        futures = self.candidates * samples
         last = turn.response[-1]
         if lengths.calls and (last.role == "tool" or last.tool_calls or (drawn and not is_turn)):
             self._act(lengths, bill, turns=futures, said=start, calls=lengths.calls, goes_on=True)

@@ -16,7 +16,7 @@ from collab_sdk.prompts import fence_deeds, fence_goal, fence_transcript
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Goal
 
-__all__ = ["GOAL_FORM", "SETTLED", "GoalReader", "Goals", "as_goals", "goal_of", "read_goal"]
+__all__ = ["GOAL_FORM", "SETTLED", "GoalReader", "Goals", "as_goals", "goal_of", "most_goals", "read_goal"]
 
 Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
@@ -39,6 +39,13 @@ def as_goals(goals: Goals | None) -> tuple[Goal, ...]:
 def goal_of(sample: int, goals: Sequence[Goal]) -> Goal:
     """The goal of one sample. It depends on nothing else, so every response compared meets the same users."""
     return goals[sample % len(goals)]
+
+
+def most_goals(conversation: Conversation, asked: int | None) -> int:
+    """At most how many goals a turn is played with where so many are `asked` for, before anything is read."""
+    if asked is not None:
+        return asked
+    return 1 if conversation.goal is not None and conversation.goal.text.strip() else SETTLED
 
 
 @sync_twins

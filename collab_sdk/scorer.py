@@ -10,7 +10,7 @@ from collab_sdk.calibration import Calibration
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
-from collab_sdk.goals import SETTLED, GoalReader, Goals, as_goals, goal_of
+from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of, most_goals
 from collab_sdk.messages import Message, is_decision, link_tool_calls
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
@@ -236,9 +236,7 @@ class MRScorer:
 
     def most_goals(self, conversation: Conversation) -> int:
         """At most how many goals each turn is played with, as far as can be told before the conversation is read."""
-        if self.goals_per_turn is not None:
-            return self.goals_per_turn
-        return 1 if conversation.goal is not None and conversation.goal.text.strip() else SETTLED
+        return most_goals(conversation, self.goals_per_turn)
 
     async def agoals(self, turn: Turn, goal: Goal, conversation_id: str) -> tuple[Goal, ...]:
         """The goals by which a logged turn is scored, `goal` being what was read: see GoalReader.apropose.

@@ -166,7 +166,16 @@ def test_conversations_are_read_one_by_one():
 
 @pytest.mark.parametrize(
     ("candidates", "with_goals", "goals_per_turn"),
-    [(1, True, None), (1, True, 3), (1, False, None), (1, False, 3), (3, True, None), (3, True, 3), (3, False, 1)],
+    [
+        (1, True, None),
+        (1, True, 3),
+        (1, False, None),
+        (1, False, 3),
+        (3, True, None),
+        (3, True, 3),
+        (3, False, 1),
+        (3, False, None),
+    ],
 )
 def test_no_run_makes_more_calls_than_the_estimate(tmp_path, candidates, goals_per_turn, with_goals):
     engine = Engine()

@@ -228,13 +228,12 @@ class PreferenceExporter:
             )
         return Pilot(noise=noise, price=price, conversations=len(begun))
 
-    def _sampling(self, goals: int, pilot: Pilot | None = None, *, is_pilot: bool = False) -> SamplingRule:
-        """For a turn with so many goals."""
+    def _sampling(self, goals: int, pilot: Pilot | None = None, *, rounds: int = 1) -> SamplingRule:
+        """For a turn with so many goals, of which each candidate meets all in so many rounds at first."""
         samples = self.scorer.rollout.samples
         if self.rule.fixed_samples or samples == 1 or not self.rule.min_confidence:
             return SamplingRule(first=samples, ceiling=samples)
-        rounds = max(FIRST if is_pilot else 1, -(-(self.scorer.asked_min_samples or 1) // goals))
-        first = rounds * goals
+        first = goals * max(rounds, -(-(self.scorer.asked_min_samples or 1) // goals))
         return SamplingRule(
             first=first,
             ceiling=max(first, CEILING * samples),
@@ -280,7 +279,9 @@ class PreferenceExporter:
         if len(draws.candidates) < 2:  # nothing to compare: no future is paid for
             return ScoredTurn(turn=turn, lost=draws.lost, refusal=Refusal.ONE_CANDIDATE)
         goals = await self.scorer.agoals(turn, goal, conversation.id)
-        rule = self._sampling(len(goals), is_pilot=is_pilot)
+        # Several goals are many futures: every second turn then tells enough of how much those of one goal vary.
+        is_repeated = is_pilot and (len(goals) == 1 or turn.index % 2 == 0)
+        rule = self._sampling(len(goals), rounds=FIRST if is_repeated else 1)
         scores = await self._ascores(turn, draws.candidates, goals, conversation, rule, ())
         return ScoredTurn(
             turn=turn, goals=goals, candidates=tuple(zip(draws.candidates, scores, strict=True)), lost=draws.lost
