@@ -142,11 +142,11 @@ def _useful_questions(results: Sequence[BotResult]) -> BotStatistic:
     return BotStatistic(
         name="useful questions",
         means=tuple(estimate_share(_groups(each)) for each in (first, *others)),
-        differences=tuple(_share_less(other, one) for one, other in both),
+        differences=tuple(estimate_share_less(other, one) for one, other in both),
     )
 
 
-def _share_less(more: Sequence[Sequence[float]], less: Sequence[Sequence[float]]) -> Estimate | None:
+def estimate_share_less(more: Sequence[Sequence[float]], less: Sequence[Sequence[float]]) -> Estimate | None:
     """The difference of two shares of the same conversations, of which each may count several things or nothing."""
     found = estimate_share(more), estimate_share(less)
     if found[0] is None or found[1] is None:
