@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from math import isfinite, nan
 
 from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
 from collab_sdk.report.overview import Overview, Plot, Remark, Table, decimal, usage_table
@@ -35,7 +36,9 @@ def evaluation_overview(evaluation: Row) -> Overview:
         name = text(statistic.get("name"))
         cells.append((name, *map(_written, means), *(_written(one, "+.3f") for one in differences)))
         known = [
-            (bot, place, one) for place, (bot, one) in enumerate(zip(bots, means, strict=False)) if one is not None
+            (bot, place, one)
+            for place, (bot, one) in enumerate(zip(bots, means, strict=False))
+            if one is not None and isfinite(one.mean)
         ]
         if known:
             caption = "; ".join(f"{bot} {_written(one)}" for bot, _, one in known)
@@ -80,7 +83,9 @@ def check_overview(check: Row) -> Overview:
         shown = "" if difference is None else _written(difference, "+.2f")
         written = (name, decimal(real), _written(simulated, ".2f"), shown)
         cells.append((*written, f"{simulated.n:,}" if simulated else "-", text(statistic.get("meaning"))))
-        if difference is not None and name != "words":  # counted in words, it would dwarf the shares
+        if (
+            difference is not None and isfinite(difference.mean) and name != "words"
+        ):  # counted in words, it would dwarf the shares
             points.append((name, "accent", difference.mean, difference.low, difference.high))
         if name == "told apart, AUC" and simulated is not None:
             told = simulated.low is not None and simulated.low > CHANCE
@@ -120,7 +125,8 @@ def _estimate(value: object) -> Estimate | None:
     row = mapping(value)
     mean, low, high = (number(row.get(name)) for name in ("mean", "low", "high"))
     if mean is None:
-        return None
+        note = text(row.get("note"))
+        return Estimate(mean=nan, low=None, high=None, n=count(row.get("n")), note=note) if note else None
     counted = None if row.get("count") is None else count(row["count"])
     return Estimate(mean=mean, low=low, high=high, n=count(row.get("n")), count=counted, note=text(row.get("note")))
 

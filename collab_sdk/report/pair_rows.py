@@ -32,14 +32,16 @@ def turn_of_pair(row: Row, place: int) -> Row:
         sides = {"chosen": rows(row[better])[shared:], "rejected": rows(row[worse])[shared:]}
     history = chat.messages[: len(chat.messages) - len(sides["chosen"])]
     scores = {"chosen": number(row.get("score_chosen")), "rejected": number(row.get("score_rejected"))}
-    margin = None if None in scores.values() else (scores["chosen"] or 0.0) - (scores["rejected"] or 0.0)
+    margin = number(row.get("margin"))  # of a run that knew its noise less than the scores' difference
+    if margin is None and None not in scores.values():
+        margin = (scores["chosen"] or 0.0) - (scores["rejected"] or 0.0)
     turn: Any = row.get("turn")
     return {
         "conversation_id": text(row.get("conversation_id")) or f"row {place}",
         "turn": turn if isinstance(turn, int) else 0,
         "history": [message.to_dict() for message in history],
         "candidates": [{"messages": said, "mr": scores[side]} for side, said in sides.items()],
-        "pair": {**sides, "margin": margin},
+        "pair": {**sides, "margin": margin, "confidence": number(row.get("confidence"))},
     }
 
 

@@ -10,7 +10,7 @@ from collab_sdk.stats.shares import estimate_paired_share, estimate_share, score
 
 Pairs = Sequence[Sequence[tuple[float, float]]]
 """By conversation: a value before, or of one bot, and the value after, or of the other, on the same turn."""
-LEAST_MEAN = 10
+LEAST_MEAN = 8
 """Conversations from which the interval of a mean holds, skewed or not: benchmarks/coverage.py."""
 NO_SPREAD = 1e-12
 """Of the values' size: what rounding leaves of no spread."""

@@ -5,8 +5,9 @@ from collab_sdk.stats.estimate import Estimate
 from collab_sdk.stats.quantiles import LEVEL, Z, bisect, gamma
 
 LEAST_SHARE = 8
-"""Conversations from which a share has an interval: with fewer, benchmarks/coverage.py finds it to hold too often."""
-LEAST_PAIRED_SHARE = 10
+"""Conversations from which the interval of a share holds as often as it says: benchmarks/coverage.py."""
+LEAST_PAIRED_SHARE = 20
+"""With fewer, the interval of a difference is far wider than it need be where few turns differ."""
 RARE, RARE_OF_MANY, MANY = 2, 3, 50
 """Cases up to which a share is rare: up to `MANY` values, and of more."""
 

@@ -132,8 +132,8 @@ def test_table_2_needs_openings_of_both_kinds():
 
 
 def test_bots_that_answer_alike_may_yet_differ():
-    """Of 24 openings none was answered otherwise: the difference is 0, with an interval that has a width."""
-    labelled = [(n % 2 == 0, n % 3 == 0) for n in range(24)]
+    """Of 60 openings none was answered otherwise: the difference is 0, with an interval that has a width."""
+    labelled = [(n % 2 == 0, n % 3 == 0) for n in range(60)]
     found = by_name(asked("one", labelled), asked("two", labelled))
     for name in BY_HAND:
         [difference] = found[name].differences

@@ -17,7 +17,7 @@ const remember = () => {
   return kept.set(facts.digest, { by, decisions, past: past.slice(-200), order, hasKeys });
 };
 
-// A pair is [id, place of its conversation, place of its turn, margin, margin over standard error].
+// A pair is [id, place of its conversation, place of its turn, margin, confidence].
 function orderQueue() {
   const places = index.pairs.map((_, place) => place);
   const by = { margin: (place) => -(index.pairs[place][3] ?? -Infinity), unsure: (place) => index.pairs[place][4] ?? Infinity };
