@@ -9,7 +9,7 @@ run by recorded results or a simulated tool, the assistant goes on, the simulate
 part. The stand-in follows rules about words; its agreement with people says nothing.
 
 A decision that calls a tool without a name cannot be played, and is counted. `AUC` is the chance that a decision that
-people found good scores above one that they found bad, with a 95 % interval over histories where there are enough of them.
+people found good scores above one that they found bad, with a 95 % interval over histories if there are enough.
 """
 
 import argparse

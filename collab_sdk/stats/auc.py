@@ -9,7 +9,7 @@ from collab_sdk.stats.quantiles import bisect, student
 
 Scores = Mapping[str, Sequence[float]]
 """By conversation."""
-LEAST_AUC = 10
+LEAST_AUC = 15
 """Conversations with a positive, and with a negative, from which an AUC has an interval."""
 
 

@@ -8,7 +8,7 @@ from collab_sdk.stats.quantiles import student
 
 LEAST = 3
 """Turns from which there is a correlation."""
-LEAST_CORRELATION = 10
+LEAST_CORRELATION = 8
 """Conversations from which it has an interval."""
 PERFECT = 1 - 1e-9
 

@@ -138,7 +138,7 @@ def test_the_two_sample_test_is_that_of_scikit_learn_on_other_chats_than_those_f
     assert found["told apart, AUC"].simulated.mean == pytest.approx(roc_auc_score(labels, scores))
     assert found["told apart, accuracy"].simulated.mean == pytest.approx(accuracy_score(labels, scores > 0))
     assert found["told apart, AUC"].real == 0.5
-    assert found["told apart, AUC"].simulated.low < found["told apart, AUC"].simulated.mean
+    assert found["told apart, AUC"].simulated.low is None, "ten chats are too few for an interval"
 
 
 def test_a_simulator_that_talks_like_the_assistant_is_taken_for_it():
