@@ -31,7 +31,7 @@ class Index:
     kind: str
     lines: list[Row] = field(default_factory=list)
     pairs: list[list[object]] = field(default_factory=list)
-    """Of each pair: its id, the places of its conversation and turn, its margin, and its confidence."""
+    """Of each pair: its id, the places of its conversation and turn, its margin and its confidence."""
     tags: Counter[str] = field(default_factory=Counter)
     _keys: Counter[str] = field(default_factory=Counter)
 
@@ -56,9 +56,9 @@ class Index:
             curve.append(response["mr"] if response else None)
             tags |= dict.fromkeys(_tags(turn))
             if turn["pair"]:
-                sureness = (turn["pair"]["margin"], turn["pair"]["confidence"])
-                self.pairs.append([turn["pair"]["id"], len(self.lines), place, *sureness])
-                sizes.append(turn["pair"]["margin"] or 0.0)
+                pair = turn["pair"]
+                self.pairs.append([pair["id"], len(self.lines), place, pair["margin"], pair["confidence"]])
+                sizes.append(pair["margin"] or 0.0)
         if self.kind == "pairs":
             tags.setdefault("pair" if sizes else "no pair")
         known = [mr for mr in curve if mr is not None]

@@ -32,7 +32,7 @@ def turn_of_pair(row: Row, place: int) -> Row:
         sides = {"chosen": rows(row[better])[shared:], "rejected": rows(row[worse])[shared:]}
     history = chat.messages[: len(chat.messages) - len(sides["chosen"])]
     scores = {"chosen": number(row.get("score_chosen")), "rejected": number(row.get("score_rejected"))}
-    margin = number(row.get("margin"))  # of a run that knew its noise less than the scores' difference
+    margin = number(row.get("margin"))
     if margin is None and None not in scores.values():
         margin = (scores["chosen"] or 0.0) - (scores["rejected"] or 0.0)
     turn: Any = row.get("turn")
@@ -55,6 +55,15 @@ def holds(row: Row, *, chosen: Deeds, rejected: Deeds) -> bool:
     return _ends(row.get("messages"), chosen)
 
 
+def turned(pair: Row) -> Row:
+    """Margin and confidence of a pair whose sides are exchanged, as far as it has them."""
+    margin, confidence = number(pair.get("margin")), number(pair.get("confidence"))
+    return {
+        **({} if margin is None else {"margin": -margin}),
+        **({} if confidence is None else {"confidence": 1 - confidence}),
+    }
+
+
 def flipped(row: Row, *, chosen: list[Row], rejected: list[Row]) -> Row:
     """The row with the sides of its pair exchanged, scores with them; other columns stay as they are.
 
@@ -68,9 +77,10 @@ def flipped(row: Row, *, chosen: list[Row], rejected: list[Row]) -> Row:
             row[better], row[worse] = row[worse], row[better]
             if "score_chosen" in row and "score_rejected" in row:
                 row["score_chosen"], row["score_rejected"] = row["score_rejected"], row["score_chosen"]
-            if (margin := number(row.get("margin"))) is not None:
-                row["margin"] = -margin
-            return row
+            lost = [row.pop(f"missing_{side}", None) for side in ("rejected", "chosen")]
+            if any(lost):
+                row["missing_chosen"], row["missing_rejected"] = lost
+            return row | turned(row)
     if "completion" in row and isinstance(row.get("label"), bool):
         return row | {"label": not row["label"]}
     if isinstance(row.get("messages"), list) and chosen and rejected:

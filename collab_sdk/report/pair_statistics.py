@@ -19,14 +19,14 @@ from collab_sdk.report.overview import (
     units_name,
     usage_table,
 )
-from collab_sdk.report.plots import bars, histogram
+from collab_sdk.report.plots import bars, histogram, scatter
 from collab_sdk.report.settings import settings_table, weights
 from collab_sdk.stats import BRACKETS, Estimate
 
 STRONG_LEAN = 0.15
 """Of the share of pairs in which chosen is longer, away from one half."""
-SURE = 0.9
-"""Mean confidence from which the orders of a file's pairs are fit to train on."""
+MANY_WRONG = 0.1
+"""Of the pairs: a share that is worth a look."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,8 +42,8 @@ class PairStatistics:
     samples: int = 0
     mr: dict[str, list[float]] = field(default_factory=lambda: {"chosen": [], "rejected": [], "neither": []})
     margins: list[float] = field(default_factory=list)
-    confidences: list[float] = field(default_factory=list)
-    """Of each pair that has one: the probability that chosen is truly better, by the noise of its whole run."""
+    sureness: list[tuple[float, float]] = field(default_factory=list)
+    """Confidence and margin of each pair that has both."""
     metrics: dict[str, list[float]] = field(default_factory=dict)
     """By name, weighted: chosen less rejected, of each pair."""
     more: list[tuple[float, ...]] = field(default_factory=list)
@@ -106,7 +106,7 @@ class PairStatistics:
         self.margins.append(pair["margin"])
         self.more.append((*lengths, pair["margin"]))
         if pair["confidence"] is not None:
-            self.confidences.append(pair["confidence"])
+            self.sureness.append((pair["confidence"], pair["margin"]))
         for name in chosen["metrics"].keys() & rejected["metrics"].keys():
             difference = chosen["metrics"][name] - rejected["metrics"][name]
             self.metrics.setdefault(name, []).append(weights.get(name, 1.0) * difference)
@@ -152,11 +152,10 @@ class PairStatistics:
                 f"Chosen asks something in {percent(asks['chosen'])} of pairs, rejected in {percent(asks['rejected'])}."
             )
             found.append(Remark(text=text))
-        if self.confidences:
-            sure, many = fmean(self.confidences), len(self.confidences)
-            wrong = round(many * (1 - sure))
-            text = f"By the noise of the run, about {wrong:,} of {many:,} pairs are in the wrong order."
-            found.append(Remark(text=text, mood="good" if sure >= SURE else "look"))
+        if self.sureness:
+            wrong = sum(1 - confidence for confidence, _ in self.sureness)
+            text = f"By their confidence, about {wrong:,.0f} of {len(self.sureness):,} pairs are in the wrong order."
+            found.append(Remark(text=text, mood="good" if wrong < MANY_WRONG * len(self.sureness) else "look"))
         return found
 
     def _trouble(self, run: Row) -> list[Remark]:
@@ -180,10 +179,11 @@ class PairStatistics:
         if mr := {name: held for name, held in mr.items() if held[1]}:
             means = ", ".join(f"{name} {fmean(values):.2f}" for name, (_, values) in mr.items())
             plots.append(Plot(title="MR of candidates", svg=histogram(mr, x="MR"), caption=f"Means: {means}."))
-        if self.confidences:
-            svg = histogram({"pairs": ("accent", self.confidences)}, x="confidence")
-            caption = f"The probability that chosen is truly better: {fmean(self.confidences):.2f} on average."
-            plots.append(Plot(title="Confidence of pairs", svg=svg, caption=caption))
+        if self.sureness:
+            sure, margins = zip(*self.sureness, strict=True)
+            svg = scatter(sure, margins, x="confidence", y="margin")
+            caption = "A point is a pair: how probably its order is right, and the margin that another draw would show."
+            plots.append(Plot(title="Margin and confidence", svg=svg, caption=caption))
         if self.metrics:
             # A metric that was measured in some conversations only has no part in the margins of the others.
             measured = max(map(len, self.metrics.values()))

@@ -191,14 +191,14 @@ def test_the_confidence_of_pairs_says_how_many_are_in_the_wrong_order():
         tool_turn(conversation_id=str(place), pair={**tool_turn()["pair"], "margin": 1.0, **known})
         for place, known in enumerate(({"confidence": 0.9}, {}))
     )
-    for turns, said_of_order in (([sure] * 20, ["By the noise of the run, about 2 of 20 pairs"]), ([silent] * 20, [])):
+    for turns, said_of_order in (([sure] * 20, ["By their confidence, about 2 of 20 pairs"]), ([silent] * 20, [])):
         statistics = PairStatistics()
         for chat in conversations_of(turns):
             statistics.add(chat)
         overview = statistics.overview({})
         found = [remark.text.partition(" are in")[0] for remark in overview.remarks if "wrong order" in remark.text]
         assert found == said_of_order
-        assert ("Confidence of pairs" in [plot.title for plot in overview.plots]) is bool(said_of_order)
+        assert ("Margin and confidence" in [plot.title for plot in overview.plots]) is bool(said_of_order)
 
 
 def test_an_evaluation_shows_counts_where_there_is_no_interval_and_warns_of_many_figures():

@@ -118,7 +118,7 @@ function placeBar(chat, turn) {
   return h(
     "div",
     { class: "where" },
-    h("p", { class: "note" }, `Pair ${(review.at + 1).toLocaleString("en")} of ${review.queue.length.toLocaleString("en")} · margin ${fixed(turn.pair.margin)} · `, h("a", { href: link }, "whole conversation")),
+    h("p", { class: "note" }, `Pair ${(review.at + 1).toLocaleString("en")} of ${review.queue.length.toLocaleString("en")} · margin ${fixed(turn.pair.margin)}${sureness(turn.pair)} · `, h("a", { href: link }, "whole conversation")),
     h("button", { type: "button", class: "quiet", "aria-label": "Previous pair", "aria-keyshortcuts": "p", disabled: review.at === 0, click: () => step(-1) }, "‹ Previous"),
     h("button", { type: "button", class: "quiet", "aria-label": "Next pair", "aria-keyshortcuts": "n", disabled: review.at + 1 === review.queue.length, click: () => step(1) }, "Next ›"),
   );
