@@ -81,7 +81,8 @@ def evaluate(
     """Play whole conversations of bots with the simulated user, and compare how they did.
 
     Each statistic has a 95 % interval over conversations, and the difference to the first bot one over pairs of
-    conversations with the same goal; with too few for an interval, the counts are shown. Tasks: abg-coqa, bigcodebench-chat, logs, math-chat, medium-docedit, order-desk.
+    conversations with the same goal; with too few for an interval, the counts are shown. Tasks: abg-coqa,
+    bigcodebench-chat, logs, math-chat, medium-docedit, order-desk.
 
     \b
       collab evaluate -a openai/gpt-4o-mini -a proactive:openai/gpt-4o-mini \\
