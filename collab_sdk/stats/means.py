@@ -12,6 +12,8 @@ Pairs = Sequence[Sequence[tuple[float, float]]]
 """By conversation: a value before, or of one bot, and the value after, or of the other, on the same turn."""
 LEAST_MEAN = 8
 """Conversations from which the interval of a mean holds, skewed or not: benchmarks/coverage.py."""
+LEAST_GRID = 15
+"""The same of a few values on a grid between 0 and 1."""
 NO_SPREAD = 1e-12
 """Of the values' size: what rounding leaves of no spread."""
 SKEWED = 1e-6
@@ -62,22 +64,22 @@ def _estimate_finite(groups: Groups, values: Sequence[float]) -> Estimate:
     found = clusters_of(groups)
     if not isfinite(found.mean):
         raise OverflowError
-    low, high, note = None, None, _reason(found, values)
+    on_grid = min(values) >= 0 and max(values) <= 1 and 2 * len(set(values)) <= len(values)
+    low, high, note = None, None, _reason(found, values, least=LEAST_GRID if on_grid else LEAST_MEAN)
     if not note:
-        on_grid = min(values) >= 0 and max(values) <= 1 and 2 * len(set(values)) <= len(values)
         low, high = _bounded(found) if on_grid else _skewed(found)
     return Estimate(mean=found.mean, low=low, high=high, n=found.n, note=note)
 
 
-def _reason(found: Clusters, values: Sequence[float]) -> str:
+def _reason(found: Clusters, values: Sequence[float], *, least: int) -> str:
     """Why there is no interval; empty where there is one."""
     many = len(found.sizes)
-    if many < LEAST_MEAN:
+    if many < least:
         return f"n={found.n}" if many == found.n else f"n={found.n} of {many} chats"
-    least = NO_SPREAD * max(map(abs, values))
-    if max(values) - min(values) <= least:
+    rounding = NO_SPREAD * max(map(abs, values))
+    if max(values) - min(values) <= rounding:
         return f"all {found.n} equal"
-    return "all chats equal" if found.variance**0.5 <= least else ""
+    return "all chats equal" if found.variance**0.5 <= rounding else ""
 
 
 def _skewed(found: Clusters) -> tuple[float, float]:

@@ -60,6 +60,8 @@ def test_few_conversations_show_their_counts():
     assert f"{estimate_difference(better):+.2f}" == "+0.25 (2 up, 1 down of 4)"
     assert f"{estimate_amount([[1.5], [2.5]]):.2f}" == "2.00 (n=2)"
     assert f"{estimate_amount([[1.5, 3.5], [2.5]]):.2f}" == "2.50 (n=3 of 2 chats)"
+    assert f"{estimate_mean([[0.5], [1.0]] * 7):.2f}" == "0.75 (n=14)"  # of values on a grid it takes 15
+    assert estimate_mean([[0.5], [1.0], [0.0]] * 5).low is not None
 
 
 def test_one_conversation_gives_no_interval():
