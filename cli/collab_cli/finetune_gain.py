@@ -1,7 +1,6 @@
 """`collab finetune --evaluate`: did it help, on chats that it was not trained on?"""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -77,8 +76,9 @@ def _names(conversation: Conversation) -> tuple[str, str]:
 def _write(comparison: Comparison, path: Path) -> None:
     with JsonlWriter(path) as file:
         for statistic in comparison.statistics:
-            row = {"before_bot": comparison.before, "after_bot": comparison.after, **asdict(statistic)}
-            file.write({"schema": SCHEMA, **row})
+            estimates = {part: getattr(statistic, part).to_dict() for part in ("before", "after", "difference")}
+            bots = {"before_bot": comparison.before, "after_bot": comparison.after}
+            file.write({"schema": SCHEMA, **bots, "name": statistic.name, **estimates})
 
 
 def show_comparison(comparison: Comparison) -> None:

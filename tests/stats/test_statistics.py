@@ -53,6 +53,19 @@ def test_near_the_edge_a_share_has_the_interval_of_brown_cai_and_dasgupta():
     assert estimate.high == pytest.approx(1 - 0.0513 / 20, abs=0.0001)  # from Poisson's distribution
 
 
+@pytest.mark.parametrize(("n", "t"), [(9, 2.306), (20, 2.093), (120, 1.980)])
+def test_the_mean_of_values_without_skewness_has_students_interval(n, t):
+    values = [place - (n - 1) / 2 for place in range(n)]
+    estimate = estimate_mean([[value] for value in values])
+    assert estimate.high == pytest.approx(t * statistics.stdev(values) / n**0.5, rel=0.001)
+    assert estimate.low == pytest.approx(-estimate.high)
+
+
+def test_the_interval_of_skewed_values_reaches_farther_to_the_long_side():
+    skewed = estimate_mean([[float(2**n)] for n in range(12)])
+    assert skewed.high - skewed.mean > 1.3 * (skewed.mean - skewed.low)
+
+
 def test_few_conversations_show_their_counts():
     assert f"{estimate_mean([[1.0]] * 4 + [[0.0]]):.2f}" == "4 of 5"
     assert f"{estimate_share([[1.0, 1.0], [1.0, 0.0]]):.0%}" == "3 of 4"
