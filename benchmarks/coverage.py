@@ -41,6 +41,8 @@ ALIKE = 0.3
 LOW, HIGH, LOWEST = 0.93, 0.97, 0.90
 NORMAL = NormalDist()
 WORDS = [first + second for first in "abcdefgh" for second in "aeiou"]
+LEAST_PRINTED = 0.1
+"""Of the draws: a cell with fewer is `none`. Grid values that happen to be all 0 or 1 are a share with an interval."""
 SLOW = "told apart"
 """Fits a classifier for each run, and is measured only where it is asked for."""
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -345,6 +347,9 @@ def main() -> None:
     shares_lowest: list[float] = []
     for number, several in chosen:
         case, cells = CASES[number], {n: found[number, several, n] for n in options.n}
+        cells = {
+            n: (coverages if printed >= LEAST_PRINTED else [], printed) for n, (coverages, printed) in cells.items()
+        }
         lowest = min((value for coverages, _ in cells.values() for value in coverages), default=float("nan"))
         row: Row = {"figure": case.figure, "data": case.data, "turns": "1 to 8" if several else "1", "from": case.least}
         row |= {f"n={n}": f"{fmean(coverages):.3f}" if coverages else "none" for n, (coverages, _) in cells.items()}
