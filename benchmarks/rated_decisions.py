@@ -9,7 +9,7 @@ run by recorded results or a simulated tool, the assistant goes on, the simulate
 part. The stand-in follows rules about words; its agreement with people says nothing.
 
 A decision that calls a tool without a name cannot be played, and is counted. `AUC` is the chance that a decision that
-people found good scores above one that they found bad, with Obuchowski's interval over histories.
+people found good scores above one that they found bad, with a 95 % interval over histories if there are enough.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from table import Row, finish, judged, show
 
 from collab_sdk import Conversation, Engine, MRScore, MRScorer, Rollout, Simulator, read_conversations
 from collab_sdk.errors import SampleError
-from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.stats import estimate_auc
 from collab_sdk.tools import with_tools
 
 TARGET = 0.99
@@ -99,13 +99,12 @@ def figures(rows: list[dict[str, Any]], scores: list[MRScore | str]) -> Row:
             (good if row["human"] == 1 else bad).setdefault(row["history_id"], []).append(score.value)
     scored = sum(map(len, (*good.values(), *bad.values())))
     auc = estimate_auc(good, bad)
-    low, high = (auc.low or 0.0, auc.high or 1.0) if auc else (0.0, 1.0)
     return {
         "rated": len(rows),
         "scored": scored,
         "%": 100 * scored / max(1, len(rows)),
         "AUC": auc.mean if auc else float("nan"),
-        "95 %": f"{low:.2f}-{high:.2f}",
+        "with interval": f"{auc:.2f}" if auc else "-",
     }
 
 

@@ -179,6 +179,8 @@ def cell(seeds: Sequence[Figures], name: str) -> str:
         return ""
     mean, half = interval(seeds, name)
     digits = 1 if name == "tokens" else 2
+    if not round(half, digits):  # one seed, or seeds that are alike: no interval
+        return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 from io import BytesIO
+from math import isfinite
 from pathlib import Path
 
 from collab_sdk.errors import MissingExtraError
 from collab_sdk.evaluation.statistics import BotStatistic
 from collab_sdk.files import TextWriter
-from collab_sdk.stats.bootstrap import Estimate
+from collab_sdk.stats import Estimate
 
 INCHES = 2.6
 """Of each statistic's panel."""
@@ -29,7 +30,7 @@ def plot_statistics(statistics: Sequence[BotStatistic], bots: Sequence[str], pat
     canvas.suptitle(title, parse_math=False)  # a bot's name may have dollars in it
     for panel, statistic in zip(canvas.subplots(1, len(statistics), squeeze=False)[0], statistics, strict=True):
         for place, mean in enumerate(statistic.means):
-            if mean is not None:
+            if mean is not None and isfinite(mean.mean):
                 panel.errorbar([place], [mean.mean], yerr=_whiskers(mean), fmt="o", capsize=4, color=f"C{place}")
         panel.set_title(statistic.name, fontsize="medium")
         panel.set_xticks(range(len(bots)), bots, rotation=20, ha="right", fontsize="small", parse_math=False)
@@ -41,7 +42,7 @@ def plot_statistics(statistics: Sequence[BotStatistic], bots: Sequence[str], pat
 
 
 def _whiskers(estimate: Estimate) -> list[list[float]] | None:
-    """Lengths below and above the mean, which the corrected interval may just leave out."""
+    """Lengths below and above the mean, which the interval may just leave out."""
     if estimate.low is None or estimate.high is None:
         return None
     return [[max(estimate.mean - estimate.low, 0.0)], [max(estimate.high - estimate.mean, 0.0)]]

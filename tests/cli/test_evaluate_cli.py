@@ -44,6 +44,7 @@ def test_two_bots_are_compared_figure_by_figure(data, tmp_path):
         "ends",
     ):
         assert part in result.stdout
+    assert "[" not in result.stdout, "six conversations are too few for an interval; their counts stand there"
     [row] = [json.loads(line) for line in target.read_text().splitlines()]
     assert row["schema"] == "collab/evaluation/v1"
     assert row["bots"] == ["offline", "proactive:offline"]

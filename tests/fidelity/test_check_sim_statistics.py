@@ -15,8 +15,7 @@ from collab_sdk.errors import ModelCallError
 from collab_sdk.fidelity import SimulatorCheck, check_row, user_statistics, user_turns
 from collab_sdk.messages import as_messages
 from collab_sdk.prompts import unfence
-from collab_sdk.stats.auc import estimate_auc
-from collab_sdk.stats.correlation import estimate_correlation
+from collab_sdk.stats import estimate_auc, estimate_correlation
 
 
 def conversation(name: str, goal: str, *texts: str) -> Conversation:
@@ -139,7 +138,7 @@ def test_the_two_sample_test_is_that_of_scikit_learn_on_other_chats_than_those_f
     assert found["told apart, AUC"].simulated.mean == pytest.approx(roc_auc_score(labels, scores))
     assert found["told apart, accuracy"].simulated.mean == pytest.approx(accuracy_score(labels, scores > 0))
     assert found["told apart, AUC"].real == 0.5
-    assert found["told apart, AUC"].simulated.low < found["told apart, AUC"].simulated.mean
+    assert found["told apart, AUC"].simulated.low is None, "ten chats are too few for an interval"
 
 
 def test_a_simulator_that_talks_like_the_assistant_is_taken_for_it():

@@ -183,6 +183,45 @@ def test_a_metric_of_some_conversations_has_its_part_in_the_mean_margin():
     assert ("calls of tools, mean", "1.00", "0.00") in table.rows
 
 
+def test_the_confidence_of_pairs_says_how_many_are_in_the_wrong_order():
+    from collab_sdk.report.pair_statistics import PairStatistics
+    from collab_sdk.report.turns import conversations_of
+
+    sure, silent = (
+        tool_turn(conversation_id=str(place), pair={**tool_turn()["pair"], "margin": 1.0, **known})
+        for place, known in enumerate(({"confidence": 0.9}, {}))
+    )
+    for turns, said_of_order in (([sure] * 20, ["By their confidence, about 2 of 20 pairs"]), ([silent] * 20, [])):
+        statistics = PairStatistics()
+        for chat in conversations_of(turns):
+            statistics.add(chat)
+        overview = statistics.overview({})
+        found = [remark.text.partition(" are in")[0] for remark in overview.remarks if "wrong order" in remark.text]
+        assert found == said_of_order
+        assert ("Margin and confidence" in [plot.title for plot in overview.plots]) is bool(said_of_order)
+
+
+def test_an_evaluation_shows_counts_where_there_is_no_interval_and_warns_of_many_figures():
+    from collab_sdk.report.comparison_overviews import evaluation_overview
+    from collab_sdk.stats import estimate_amount, estimate_difference, estimate_mean
+
+    def figure(name, n):
+        wins = [[(0, 1)]] * (n - 1) + [[(1, 1)]]
+        return {
+            "name": name,
+            "means": [estimate_mean([[pair[side]] for [pair] in wins]).to_dict() for side in (0, 1)],
+            "differences": [estimate_difference(wins).to_dict()],
+        }
+
+    row = {"task": "logs", "bots": ["a", "b"], "figures": [figure("few", 5), figure("many", 30)], "results": []}
+    row["figures"].append({"name": "broken", "means": [estimate_amount([[float("inf")]]).to_dict()]})
+    [table] = evaluation_overview(row).tables
+    assert table.rows[0] == ("few", "1 of 5", "5 of 5", "+0.800 (4 up, 0 down of 5)")
+    assert table.rows[1][2] == "1.000 [0.886, 1.000]"
+    assert table.rows[2] == ("broken", "- (not finite, n=1)")
+    assert "of 3 such, about 1 will miss by chance" in table.note
+
+
 def test_a_flipped_row_has_its_scores_with_its_sides(tmp_path):
     exported(tmp_path)
     [first, *_] = pairs_of(tmp_path)

@@ -67,7 +67,8 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     asks = figures["asks when open"]
     assert asks["before_bot"] == f"hf:{folder / 'base'}"
     assert asks["after_bot"] == f"hf:{folder / 'base'}@{folder / 'adapter'}"
-    assert asks["difference"]["low"] <= asks["difference"]["mean"] <= asks["difference"]["high"]
+    assert asks["difference"]["low"] is None, "so few chats give no interval of a difference"
+    assert asks["difference"]["note"].endswith(f"of {asks['before']['n']}")
     held_out = 14 - len(trained) + sum(_is_held_out(chat) for chat in trained)
     assert asks["before"]["n"] == 2 * held_out  # turns
     assert "asks when open" in result.stdout
