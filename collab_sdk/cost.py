@@ -10,8 +10,8 @@ from typing import Any
 
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
-from collab_sdk.metrics import Metric, as_metrics, tokens_by_role
-from collab_sdk.metrics.base import applies_to, artefact_of, check_goal, rubric_of
+from collab_sdk.metrics import Metric, Rubric, as_metrics, tokens_by_role
+from collab_sdk.metrics.base import Checklist, applies_to, artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.prompts import load_prompt
@@ -28,6 +28,8 @@ MESSAGE_OVERHEAD = 10
 GOAL_TOKENS = 80
 """Of a goal that is still to be inferred."""
 JUDGE_REPLY = 120
+LISTED = 1.5
+"""Tokens of a list of points, for each of what it is made of: their numbers and quotes come on top."""
 ANSWER, REQUEST = 250, 40
 """Tokens of a bot's and of a user's message, which nobody has written yet: about those of the paper's tasks."""
 SIMULATOR_REASON = 40
@@ -85,6 +87,10 @@ def estimate_evaluation(
             material = conversation.goal.reference if conversation.goal else ""
             text = (material or "") + "".join(message.content for message in conversation.messages)
             bill.add(CallRole.GOAL, calls=1, prompt=template_tokens("goal") + count_tokens(text), reply=GOAL_TOKENS)
+        if task.metric:  # it may go by a list of what the goal asks for, which serves all bots
+            about = count_tokens(conversation.goal.text) if conversation.goal else GOAL_TOKENS
+            prompt = template_tokens("requirements") + (about or GOAL_TOKENS)
+            bill.add(CallRole.JUDGE, calls=1, prompt=prompt, reply=LISTED * (about or GOAL_TOKENS))
     for price in bots:
         bill.prices = {**prices, CallRole.ASSISTANT: price}
         for conversation in known:
@@ -208,30 +214,32 @@ class _Plan:
             prompt = template_tokens("goal") + lengths.said_up_to[-1]
             bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
         try:
-            judgement = self._judgement(goal, conversation)
+            rubrics, wanted = self._asked(goal, conversation)
         except UsageError:  # a goal that a metric cannot measure: the run refuses the conversation before any call
             return
+        judgement = _judgement(rubrics, wanted, lengths)
+        checklists = [rubric for rubric in rubrics if isinstance(rubric, Checklist)]
+        goals = 0
         for turn in conversation.units(self.spec.per):
             known = len(logged_candidates(turn)) if self.candidates > 1 else 1
             self._turn(turn, lengths, judgement, bill, drawn=max(0, self.candidates - known))
+            goals = goals or 1
             if self.spec.goals_per_turn > 1 and goal.reference is None:
                 others = (self.spec.goals_per_turn - 1) * lengths.goal
                 prompt = template_tokens("goals") + lengths.goal + lengths.said_up_to[len(turn.history)]
                 bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
+                goals += self.spec.goals_per_turn - 1
+        for checklist in checklists if goals else ():
+            prompt = template_tokens(checklist.points) + lengths.goal
+            bill.add(CallRole.JUDGE, calls=goals, prompt=prompt, reply=LISTED * lengths.goal)
 
-    def _judgement(self, goal: Goal, conversation: Conversation) -> list[int]:
-        """Tokens around goal and transcript of the judge's calls for one future."""
+    def _asked(self, goal: Goal, conversation: Conversation) -> tuple[list[Rubric | Checklist], set[str]]:
+        """What the judge is asked about a future, and what is pulled out of it."""
         metrics = [metric for metric in self.metrics if applies_to(metric, conversation)]
         for metric in metrics:
             check_goal(metric, goal)
         rubrics = [rubric for metric in metrics if (rubric := rubric_of(metric, goal)) is not None]
-        wanted = {what for metric in metrics if (what := artefact_of(metric, goal)) is not None}
-        together = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is None]
-        alone = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is not None]
-        asked = [sum(together), *alone] if together else alone
-        return [template_tokens("judge") + n for n in asked] + [
-            template_tokens("extract") + count_tokens(what) for what in wanted
-        ]
+        return rubrics, {what for metric in metrics if (what := artefact_of(metric, goal)) is not None}
 
     def _turn(self, turn: Turn, lengths: _Lengths, judgement: list[int], bill: Bill, *, drawn: int) -> None:
         user, is_turn = lengths.user, self.spec.per == "turn"
@@ -270,6 +278,19 @@ class _Plan:
             state = min(said, MOST_OF_STATE) + min(calls * lengths.call, MOST_OF_STATE)
             prompt = template_tokens("tools") + TOOL + state
             bill.add(CallRole.TOOLS, calls=turns * calls, prompt=prompt, reply=lengths.call + SIMULATOR_REASON)
+
+
+def _judgement(rubrics: Sequence[Rubric | Checklist], wanted: Iterable[str], lengths: _Lengths) -> list[int]:
+    """Tokens around goal and transcript of the judge's calls for one future."""
+    listed = [rubric for rubric in rubrics if isinstance(rubric, Checklist)]
+    given = [rubric for rubric in rubrics if isinstance(rubric, Rubric)]
+    together = [count_tokens(rubric.criterion) for rubric in given if rubric.compare is None]
+    together += [count_tokens(rubric.criterion) + round(LISTED * lengths.goal) for rubric in listed]
+    alone = [count_tokens(rubric.criterion) for rubric in given if rubric.compare is not None]
+    asked = [sum(together), *alone] if together else alone
+    return [template_tokens("judge") + n for n in asked] + [
+        template_tokens("extract") + count_tokens(what) for what in wanted
+    ]
 
 
 def template_tokens(name: str) -> int:

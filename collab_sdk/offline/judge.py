@@ -17,7 +17,8 @@ from collab_sdk.offline.words import sentences
 CRITERION = re.compile(r"^(\w+):", re.MULTILINE)
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 NUMBER_WANTED = re.compile(r"\b(?:number|numeric|answer|result)\b", re.IGNORECASE)
-
+DID_IT = "the assistant did what it was asked"
+"""The requirement of a goal without facts."""
 
 FORBIDS = re.compile(r"\b(?:never|do not|don['’]t|must not|may not)\b|^\W*no\b", re.IGNORECASE)
 CONDITION = re.compile(
@@ -32,16 +33,29 @@ class Case:
 
     progress: GoalProgress
     transcript: Sequence[Message]
+    requirements: Sequence[str] = ()
 
 
-def judge(goal: str, transcript: Sequence[Message], *, criteria: str, offered: Iterable[str] = ()) -> dict[str, Any]:
+def requirements(goal: str) -> list[str]:
+    """The facts of a goal, a line each."""
+    return [fact.line for fact in parse_goal(goal)] or [DID_IT]
+
+
+def judge(
+    goal: str,
+    transcript: Sequence[Message],
+    *,
+    criteria: str,
+    requirements: Sequence[str] = (),
+    offered: Iterable[str] = (),
+) -> dict[str, Any]:
     """A verdict for each criterion it has a rule for; the others are left out, so that they count as missing.
 
-    `offered` names the tools that the assistant could call.
+    `requirements` are those that were listed of the goal; `offered` names the tools that the assistant could call.
     """
     called = [call.name for message in transcript for call in message.calls]
     progress = follow(parse_goal(goal), transcript, verbs=verbs_of([*offered, *called]))
-    case = Case(progress=progress, transcript=transcript)
+    case = Case(progress=progress, transcript=transcript, requirements=requirements)
     return {name: RULES[name](case) for name in CRITERION.findall(criteria) if name in RULES}
 
 
@@ -54,12 +68,14 @@ def extract(transcript: Sequence[Message], *, wanted: str) -> str:
     return ""
 
 
-def _goal(progress: GoalProgress) -> dict[str, Any]:
-    checklist = [{"requirement": fact.line, "met": fact in progress.delivered} for fact in progress.facts]
-    if not checklist:
-        checklist = [{"requirement": "the assistant did what it was asked", "met": progress.acted}]
-    met = sum(bool(item["met"]) for item in checklist)
-    return {"reason": f"{met} of {len(checklist)} delivered", "checklist": checklist}
+def _goal(case: Case) -> dict[str, Any]:
+    delivered = {fact.line for fact in case.progress.delivered} | ({DID_IT} if case.progress.acted else set())
+    verdicts = [
+        {"number": number, "met": requirement in delivered}
+        for number, requirement in enumerate(case.requirements, start=1)
+    ]
+    met = sum(bool(verdict["met"]) for verdict in verdicts)
+    return {"reason": f"{met} of {len(verdicts)} delivered", "verdicts": verdicts}
 
 
 def _interactivity(progress: GoalProgress) -> dict[str, Any]:
@@ -120,7 +136,7 @@ def _policy(transcript: Sequence[Message]) -> dict[str, Any]:
 
 RULES: Mapping[str, Callable[[Case], dict[str, Any]]] = MappingProxyType(
     {
-        "goal": lambda case: _goal(case.progress),
+        "goal": _goal,
         "interactivity": lambda case: _interactivity(case.progress),
         "clear": lambda case: _clear(case.progress),
         "asks": lambda case: _asks(case.progress),

@@ -9,10 +9,10 @@ from collab_sdk.errors import UnknownNameError
 from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import assistant, calling, goal_reader, judge, tools, user
 from collab_sdk.offline.voice import Voice
-from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_offered, unfence_transcript
+from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_offered, unfence_points, unfence_transcript
 from collab_sdk.spec import Price
 
-VERSION = 2
+VERSION = 3
 """Part of the cache key: raise it whenever a rule changes."""
 WANTED_GOALS = re.compile(r"at most (\d+) other goals")
 MANNERS = ("passive", "proactive")
@@ -80,5 +80,12 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]
         wanted = prompt.removesuffix(closing).rpartition("</transcript>")[2]
         return f"<artefact>\n{judge.extract(transcript, wanted=wanted)}\n</artefact>"
-    criteria = unfence("criteria", prompt)
-    return judge.judge(unfence_goal(prompt), transcript, criteria=criteria, offered=unfence_offered(prompt))
+    if any(message.content == load_prompt("requirements").text for message in request.messages):
+        return {"requirements": judge.requirements(unfence_goal(prompt))}
+    return judge.judge(
+        unfence_goal(prompt),
+        transcript,
+        criteria=unfence("criteria", prompt),
+        requirements=unfence_points("requirements", prompt),
+        offered=unfence_offered(prompt),
+    )
