@@ -47,10 +47,16 @@ Prices = Mapping[CallRole, Price | None]
 
 
 def estimate_scoring(
-    conversations: Iterable[Conversation], spec: RunSpec, prices: Prices, *, with_pairs: bool = False
+    conversations: Iterable[Conversation],
+    spec: RunSpec,
+    prices: Prices,
+    *,
+    with_pairs: bool = False,
+    only_last: bool = False,
 ) -> Ledger:
     """An upper estimate of calls, tokens and US dollars by role, of scoring every assistant turn, or decision.
 
+    Or of each conversation the last alone, with `only_last`.
     With `with_pairs` the spec's number of candidates is compared at each turn, as PreferenceExporter does; without, the
     logged response is scored. Every future is taken to its full window, with messages as long as the conversation's
     are on average, and rather more calls of tools than in its turns, all simulated if tools are; nothing is taken to be
@@ -61,6 +67,7 @@ def estimate_scoring(
         metrics=tuple(metric for metric, _ in as_metrics(spec.metrics).values()),
         samples=spec.samples if spec.window else 1,
         candidates=spec.pairs.candidates if with_pairs else 1,
+        only_last=only_last,
     )
     bill = Bill(prices)
     for conversation in conversations:
@@ -204,6 +211,7 @@ class _Plan:
     metrics: tuple[Metric, ...]
     samples: int
     candidates: int
+    only_last: bool
 
     def estimate(self, conversation: Conversation, bill: Bill) -> None:
         if self.spec.brings_tools and not conversation.tools:
@@ -220,7 +228,7 @@ class _Plan:
         judgement = _judgement(rubrics, wanted, lengths)
         checklists = [rubric for rubric in rubrics if isinstance(rubric, Checklist)]
         goals = 0
-        for turn in conversation.units(self.spec.per):
+        for turn in list(conversation.units(self.spec.per))[-1 if self.only_last else 0 :]:
             known = len(logged_candidates(turn)) if self.candidates > 1 else 1
             self._turn(turn, lengths, judgement, bill, drawn=max(0, self.candidates - known))
             goals = goals or 1

@@ -46,8 +46,13 @@ class Judge:
         rubrics: Mapping[str, Rubric | Checklist],
         tools: Sequence[Mapping[str, Any]] = (),
         conversation_id: str = "",
+        sample: str = "",
+        backwards: bool = False,
     ) -> dict[str, Judgement]:
-        """A judgement for every rubric, by name. Raises SampleError if even one cannot be had."""
+        """A judgement for every rubric, by name. Raises SampleError if even one cannot be had.
+
+        Another `sample` is another draw; `backwards` shows lists from their end, for those who measure what order does.
+        """
         if not rubrics:
             return {}
 
@@ -56,7 +61,7 @@ class Judge:
             self.alist(points, checklist.material(goal, messages), conversation_id=conversation_id)
             for points, checklist in checklists.items()
         )
-        lists = dict(zip(checklists, listed, strict=True))
+        lists = {tag: points[::-1] if backwards else points for tag, points in zip(checklists, listed, strict=True)}
         without = {name: _pointless(name, rubric, lists) for name, rubric in rubrics.items()}
         known = {name: judgement for name, judgement in without.items() if judgement is not None}
         asked = {name: _with_points(rubric, lists) for name, rubric in rubrics.items() if name not in known}
@@ -76,7 +81,13 @@ class Judge:
             "criteria": fence("criteria", criteria),
         }
         request = prompt_request(
-            CallRole.JUDGE, "judge", fields, form=form, settings=self.settings, conversation_id=conversation_id
+            CallRole.JUDGE,
+            "judge",
+            fields,
+            form=form,
+            settings=self.settings,
+            sample=sample,
+            conversation_id=conversation_id,
         )
         return await ask_json(self.engine, self.model, request, read)
 

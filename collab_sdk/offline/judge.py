@@ -81,7 +81,7 @@ def _goal(case: Case) -> dict[str, Any]:
 def _interactivity(progress: GoalProgress) -> dict[str, Any]:
     """0.5, plus what the user could tell because they were asked, less idle questions and corrections."""
     score = 0.5 + 0.2 * progress.learnt - 0.2 * progress.idle_questions - 0.15 * progress.corrections
-    if progress.last and not progress.last.acts and not progress.missing:
+    if progress.last and progress.last.asks and not progress.missing:
         score -= 0.05  # a question that nobody needed, though nobody had to answer it either
     reason = (
         f"{progress.learnt} facts learnt by asking, {progress.idle_questions} idle questions, "
@@ -95,7 +95,7 @@ def _clear(progress: GoalProgress) -> dict[str, Any]:
 
 
 def _asks(progress: GoalProgress) -> dict[str, Any]:
-    asks = progress.last is not None and not progress.last.acts
+    asks = progress.last is not None and progress.last.asks
     return {"reason": "it waits for an answer" if asks else "it acts", "asks": asks}
 
 
