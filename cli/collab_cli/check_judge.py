@@ -122,6 +122,8 @@ def check_judge(
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
         check = JudgeCheck(run.scorer, repeats=repeats)
+        if run.progress.total is not None:
+            run.progress.total += len(people.rated) + len(people.reviewed)
         with shown(run.progress):
             checked, people = run_sync(acheck(check, run, people, problems))
         figures = judge_figures(checked, people.rated, people.reviewed)
@@ -157,14 +159,12 @@ async def acheck(
 
 async def _atake(outcomes: AsyncIterator[Outcome[T]], progress: Progress, problems: Problems) -> list[T]:
     taken: list[T] = []
-    done = 0
     async for outcome in outcomes:
         if outcome.error is not None:
             problems.report(f"{outcome.conversation.id}: {outcome.error}")
         if outcome.value is not None:
             taken.append(outcome.value)
-        done += 1
-        progress.update(done=done, failed=problems.count, mean_mr=None)
+        progress.update(done=progress.done + 1, failed=problems.count, mean_mr=None)
     return taken
 
 
@@ -177,7 +177,7 @@ def _show_check(
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("", no_wrap=True)
-    table.add_column("judge", no_wrap=True)
+    table.add_column("figure", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("should be", no_wrap=True)
     table.add_column("is it?", no_wrap=True)

@@ -16,6 +16,7 @@ from collab_sdk.types import Conversation, Goal
 
 REPEATS = 3
 """How often the same chat is judged."""
+NOTHING_ASKED = "None of the metrics asks the judge what a conversation has earned: there is nothing to check."
 HARMLESS = ("grounded", "policy")
 """Metrics by which a reply that says nothing does nothing wrong, so that it earns what it should."""
 
@@ -85,6 +86,10 @@ class JudgeCheck:
     def __init__(self, scorer: MRScorer, *, repeats: int = REPEATS) -> None:
         if repeats < 1:
             raise UsageError(f"repeats is {repeats}; it must be at least 1.")
+        if not any(
+            hasattr(metric, "rubric") and name not in HARMLESS for name, (metric, _) in scorer.reward.metrics.items()
+        ):
+            raise UsageError(NOTHING_ASKED)
         self.scorer = scorer
         self.judge = scorer.judge
         self.engine = scorer.engine
@@ -125,7 +130,7 @@ class JudgeCheck:
         }
         asked = {name: each for name, each in found.items() if isinstance(each, Checklist) or each.compare is None}
         if not asked:
-            raise UsageError("None of the metrics asks the judge about a conversation: there is nothing to check.")
+            raise UsageError(NOTHING_ASKED)
         return asked
 
     async def _ajudge(

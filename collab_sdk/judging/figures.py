@@ -14,8 +14,10 @@ from collab_sdk.stats.auc import estimate_auc
 TOLERANCE = 0.05
 """By how much a score from 0 to 1 may move where nothing has changed."""
 LEAST = 10
-"""Chats from which something is said to hold where all of them are alike, so that there is no interval."""
+"""Chats from which something is said to hold."""
 EQUAL = 1e-9
+ALMOST_PERFECT = 0.8
+"""A kappa above it is almost perfect agreement (Landis and Koch 1977)."""
 BINS = ("small", "mid", "large")
 NOTHING, SAME, PEOPLE = "in place of the first reply", "the same chat again", "beside people"
 
@@ -57,7 +59,8 @@ def _nothing(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
     for probe in EMPTY_REPLIES:
         lead = _differences(checked, Probe.LOGGED, probe)
         if (value := estimate_mean(lead)) is not None:
-            name, holds = f"reply over {probe}", _above(value, 0.0)
+            name = f"reply over {probe}"
+            holds = _above(value, 0.0) if sum(map(bool, lead)) >= LEAST else None
             yield JudgeFigure(group=NOTHING, name=name, value=value, meaning="above 0", holds=holds)
 
 
@@ -68,8 +71,10 @@ def _same(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
         if (value := estimate_mean(moved)) is not None:
             holds = _at_most(value, moved, TOLERANCE)
             yield JudgeFigure(group=SAME, name=f"{name}: change", value=value, meaning="0", holds=holds)
-        if (kappa := estimate_kappa([_verdicts(one, probe) for one in checked])) is not None:
-            yield JudgeFigure(group=SAME, name=f"{name}: kappa", value=kappa, meaning="1")
+        verdicts = [_verdicts(one, probe) for one in checked]
+        if (kappa := estimate_kappa(verdicts)) is not None:
+            holds = _is_almost_1(kappa, chats=sum(map(bool, verdicts)))
+            yield JudgeFigure(group=SAME, name=f"{name}: kappa", value=kappa, meaning="1", holds=holds)
     longer = _differences(checked, Probe.PADDED, Probe.WHOLE)
     if (value := estimate_mean(longer)) is not None:
         holds = _at_most(value, longer, TOLERANCE)
@@ -90,12 +95,23 @@ def _verdicts(one: CheckedJudgements, probe: Probe) -> list[tuple[float, float]]
 
 
 def _at_most(value: Estimate, groups: Groups, most: float) -> bool | None:
-    """Whether a mean is at most `most`, as far as its interval can tell."""
+    """Whether a mean is at most `most`, as far as its interval can tell; of all alike, where there are enough chats."""
+    known = [each for group in groups for each in group]
+    if sum(map(bool, groups)) < LEAST:
+        return None
+    if max(known) - min(known) < EQUAL:
+        return value.mean <= most
     if value.low is None or value.high is None:
-        known = [each for group in groups for each in group]
-        alike = sum(map(bool, groups)) >= LEAST and max(known) - min(known) < TOLERANCE / 10
-        return value.mean <= most if alike else None
+        return None
     return True if value.high <= most else False if value.low > most else None
+
+
+def _is_almost_1(kappa: Estimate, *, chats: int) -> bool | None:
+    if chats < LEAST:
+        return None
+    if kappa.low is None or kappa.high is None:
+        return True if kappa.mean > 1 - EQUAL else None
+    return True if kappa.low >= ALMOST_PERFECT else False if kappa.high < ALMOST_PERFECT else None
 
 
 def _above(value: Estimate, least: float) -> bool | None:
