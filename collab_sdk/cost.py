@@ -14,7 +14,7 @@ from collab_sdk.metrics import Metric, Rubric, as_metrics, tokens_by_role
 from collab_sdk.metrics.base import Checklist, applies_to, artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
-from collab_sdk.prompts import load_prompt
+from collab_sdk.prompts import PointTag, load_prompt
 from collab_sdk.simulator import STYLE_EXAMPLES
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
@@ -225,8 +225,14 @@ class _Plan:
             rubrics, wanted = self._asked(goal, conversation)
         except UsageError:  # a goal that a metric cannot measure: the run refuses the conversation before any call
             return
-        judgement = _judgement(rubrics, wanted, lengths)
-        checklists = [rubric for rubric in rubrics if isinstance(rubric, Checklist)]
+        about = {
+            rubric.points: lengths.goal
+            if rubric.points == "requirements"
+            else count_tokens(rubric.material(goal, conversation.messages))
+            for rubric in rubrics
+            if isinstance(rubric, Checklist)
+        }
+        judgement = _judgement(rubrics, wanted, about)
         goals = 0
         for turn in list(conversation.units(self.spec.per))[-1 if self.only_last else 0 :]:
             known = len(logged_candidates(turn)) if self.candidates > 1 else 1
@@ -237,9 +243,9 @@ class _Plan:
                 prompt = template_tokens("goals") + lengths.goal + lengths.said_up_to[len(turn.history)]
                 bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
                 goals += self.spec.goals_per_turn - 1
-        for checklist in checklists if goals else ():
-            prompt = template_tokens(checklist.points) + lengths.goal
-            bill.add(CallRole.JUDGE, calls=goals, prompt=prompt, reply=LISTED * lengths.goal)
+        for points, tokens in about.items() if goals else ():
+            lists = goals if points == "requirements" else bool(tokens)
+            bill.add(CallRole.JUDGE, calls=lists, prompt=template_tokens(points) + tokens, reply=LISTED * tokens)
 
     def _asked(self, goal: Goal, conversation: Conversation) -> tuple[list[Rubric | Checklist], set[str]]:
         """What the judge is asked about a future, and what is pulled out of it."""
@@ -288,12 +294,14 @@ class _Plan:
             bill.add(CallRole.TOOLS, calls=turns * calls, prompt=prompt, reply=lengths.call + SIMULATOR_REASON)
 
 
-def _judgement(rubrics: Sequence[Rubric | Checklist], wanted: Iterable[str], lengths: _Lengths) -> list[int]:
-    """Tokens around goal and transcript of the judge's calls for one future."""
+def _judgement(
+    rubrics: Sequence[Rubric | Checklist], wanted: Iterable[str], about: Mapping[PointTag, int]
+) -> list[int]:
+    """Tokens around goal and transcript of the judge's calls for one future; `about` is what lists are made of."""
     listed = [rubric for rubric in rubrics if isinstance(rubric, Checklist)]
     given = [rubric for rubric in rubrics if isinstance(rubric, Rubric)]
     together = [count_tokens(rubric.criterion) for rubric in given if rubric.compare is None]
-    together += [count_tokens(rubric.criterion) + round(LISTED * lengths.goal) for rubric in listed]
+    together += [count_tokens(rubric.criterion) + round(LISTED * about[rubric.points]) for rubric in listed]
     alone = [count_tokens(rubric.criterion) for rubric in given if rubric.compare is not None]
     asked = [sum(together), *alone] if together else alone
     return [template_tokens("judge") + n for n in asked] + [

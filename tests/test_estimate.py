@@ -46,7 +46,14 @@ def test_each_goal_is_split_into_requirements_once():
     assert calls(log)["judge"] == 2 * 3 + 1 + 1
     assert calls(log, goals_per_turn=3)["judge"] == 2 * 3 + 1 + 1 + 2 * 2
     assert calls(log, metrics={"interactivity": 1.0})["judge"] == 2 * 3 + 1
-    assert calls(conversation("hi")) == {}
+    assert not calls(conversation("hi")).get("judge")
+
+
+def test_the_rules_of_a_system_prompt_are_listed_once():
+    messages = as_messages([{"role": "system", "content": "No refunds."}, *chat("hi", "no")])
+    log = Conversation(id="c", messages=messages, goal=Goal(text="a refund"))
+    assert calls(log, metrics={"policy": 1.0})["judge"] == 3 + 1
+    assert calls(conversation("hi", "hello"), metrics={"policy": 1.0})["judge"] == 3
 
 
 def test_what_really_followed_is_judged_too():

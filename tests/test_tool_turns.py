@@ -62,7 +62,8 @@ def reply_with(name: str, text: str | None = None, **arguments: object) -> ChatR
 
 
 def judge_of(grounded: float = 1.0):
-    return lambda _: json.dumps({**json.loads(judged()), "grounded": {"reason": "by deeds", "score": grounded}})
+    claims = [{"claim": f"c{n}", "borne_out": n < round(grounded * 20)} for n in range(20)]
+    return lambda _: json.dumps({**json.loads(judged()), "grounded": {"reason": "by deeds", "claims": claims}})
 
 
 class Echo:

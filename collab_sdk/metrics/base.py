@@ -61,7 +61,7 @@ class Checklist:
     read: Callable[[tuple[str, ...], Any], Judgement]
     """The judgement of an answer on these points, computed here. Raises ValueError for verdicts on another list."""
     pointless: Judgement | None = None
-    """What holds where there is no material, so that there are no points; None: nothing can be judged."""
+    """What holds where there is no material, or nothing to list of it; None: there is always a point."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,8 +58,8 @@ class Judge:
 
         checklists = {rubric.points: rubric for rubric in rubrics.values() if isinstance(rubric, Checklist)}
         listed = await all_settled(
-            self.alist(points, checklist.material(goal, messages), conversation_id=conversation_id)
-            for points, checklist in checklists.items()
+            self.alist(checklist, checklist.material(goal, messages), conversation_id=conversation_id)
+            for checklist in checklists.values()
         )
         lists = {tag: points[::-1] if backwards else points for tag, points in zip(checklists, listed, strict=True)}
         without = {name: _pointless(name, rubric, lists) for name, rubric in rubrics.items()}
@@ -91,22 +91,23 @@ class Judge:
         )
         return await ask_json(self.engine, self.model, request, read)
 
-    async def alist(self, points: PointTag, material: str, *, conversation_id: str = "") -> tuple[str, ...]:
+    async def alist(self, checklist: Checklist, material: str, *, conversation_id: str = "") -> tuple[str, ...]:
         """The points of a material, the same whenever they are asked for.
 
         Raises SampleError if the model fails or does not answer in the form asked for.
         """
         if not material.strip():
             return ()
-        if (known := self._lists.get((points, material))) is not None:
+        if (known := self._lists.get((checklist.points, material))) is not None:
             return known
-        key = (id(asyncio.get_running_loop()), points, material)
+        key = (id(asyncio.get_running_loop()), checklist.points, material)
         if (shared := self._under_way.under_way(key)) is None:
-            shared = self._under_way.start(key, lambda _: self._alist(points, material, conversation_id))
+            shared = self._under_way.start(key, lambda _: self._alist(checklist, material, conversation_id))
         return await shared.result()
 
-    async def _alist(self, points: PointTag, material: str, conversation_id: str) -> tuple[str, ...]:
-        form = Record(fields={points: Items(item=Text(), at_least=1, at_most=MOST_ITEMS)}, bare=points)
+    async def _alist(self, checklist: Checklist, material: str, conversation_id: str) -> tuple[str, ...]:
+        points, least = checklist.points, 1 if checklist.pointless is None else 0
+        form = Record(fields={points: Items(item=Text(), at_least=least, at_most=MOST_ITEMS)}, bare=points)
 
         def read(answer: Any) -> tuple[str, ...]:
             listed = [text.strip() for text in form.read(answer)[points]]

@@ -34,6 +34,7 @@ class Case:
     progress: GoalProgress
     transcript: Sequence[Message]
     requirements: Sequence[str] = ()
+    rules: Sequence[str] = ()
 
 
 def requirements(goal: str) -> list[str]:
@@ -47,15 +48,17 @@ def judge(
     *,
     criteria: str,
     requirements: Sequence[str] = (),
+    rules: Sequence[str] = (),
     offered: Iterable[str] = (),
 ) -> dict[str, Any]:
     """A verdict for each criterion it has a rule for; the others are left out, so that they count as missing.
 
-    `requirements` are those that were listed of the goal; `offered` names the tools that the assistant could call.
+    `requirements` and `rules` are those that were listed of the goal and of the system prompt; `offered` names the
+    tools that the assistant could call.
     """
     called = [call.name for message in transcript for call in message.calls]
     progress = follow(parse_goal(goal), transcript, verbs=verbs_of([*offered, *called]))
-    case = Case(progress=progress, transcript=transcript, requirements=requirements)
+    case = Case(progress=progress, transcript=transcript, requirements=requirements, rules=rules)
     return {name: RULES[name](case) for name in CRITERION.findall(criteria) if name in RULES}
 
 
@@ -111,27 +114,29 @@ def _accuracy(progress: GoalProgress) -> dict[str, Any]:
 
 
 def _grounded(transcript: Sequence[Message]) -> dict[str, Any]:
-    """1 less the share of claims that no call or result bears out."""
-    made = claims(transcript)
-    unfounded = [claim for claim, is_borne_out in made if not is_borne_out]
-    score = 1 - len(unfounded) / len(made) if made else 1.0
-    reason = f"{len(made) - len(unfounded)} of {len(made)} claims borne out"
-    return {"reason": f"{reason}; not: {unfounded[0]}" if unfounded else reason, "score": round(score, 2)}
+    """Every claim, and whether a call or result bears it out."""
+    made = [{"claim": claim, "borne_out": is_borne_out} for claim, is_borne_out in claims(transcript)]
+    return {
+        "reason": f"{sum(bool(each['borne_out']) for each in made)} of {len(made)} claims borne out",
+        "claims": made,
+    }
 
 
-def _policy(transcript: Sequence[Message]) -> dict[str, Any]:
-    """1 unless a call does what a sentence of the system prompt forbids outright; conditions are beyond these rules."""
-    prompts = [message.content for message in transcript if message.role == "system"]
-    rules = [
-        sentence
-        for prompt in prompts
-        for sentence in sentences(prompt)
-        if FORBIDS.search(sentence) and not CONDITION.search(sentence)
+def rules(prompt: str) -> list[str]:
+    """What a system prompt forbids outright; conditions are beyond these rules."""
+    found = sentences(prompt)
+    return [sentence for sentence in found if FORBIDS.search(sentence) and not CONDITION.search(sentence)]
+
+
+def _policy(case: Case) -> dict[str, Any]:
+    """Broken is what a call does that a rule forbids."""
+    called = [stems_of(spelt_out(call.name)) - EMPTY for message in case.transcript for call in message.calls]
+    broken = [
+        number
+        for number, rule in enumerate(case.rules, start=1)
+        if any(words and words <= stems_of(rule) for words in called)
     ]
-    called = [stems_of(spelt_out(call.name)) - EMPTY for message in transcript for call in message.calls]
-    broken = [rule for rule in rules if any(words and words <= stems_of(rule) for words in called)]
-    reason = f"broken: {broken[0]}" if broken else "nothing was called that is forbidden outright"
-    return {"reason": reason, "score": 0.0 if broken else 1.0}
+    return {"reason": "by what was called", "kept": [], "broken": broken}
 
 
 RULES: Mapping[str, Callable[[Case], dict[str, Any]]] = MappingProxyType(
@@ -143,6 +148,6 @@ RULES: Mapping[str, Callable[[Case], dict[str, Any]]] = MappingProxyType(
         "accuracy": lambda case: _accuracy(case.progress),
         "useful_questions": lambda case: _useful_questions(case.progress),
         "grounded": lambda case: _grounded(case.transcript),
-        "policy": lambda case: _policy(case.transcript),
+        "policy": _policy,
     }
 )

@@ -31,7 +31,7 @@ __all__ = [
     "unfence_transcript",
 ]
 
-PointTag = Literal["requirements"]
+PointTag = Literal["requirements", "rules"]
 """What a judge may be asked to list, and goes through point by point."""
 Tag = Literal["goal", "examples", "transcript", "criteria", "tool", "calls", "call", PointTag]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"

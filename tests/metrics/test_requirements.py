@@ -1,4 +1,4 @@
-"""The list of requirements that a goal is split into once, and that every future is judged by."""
+"""Lists that are made once, and that every future is judged by: a goal's requirements, a system prompt's rules."""
 
 import json
 
@@ -7,8 +7,9 @@ from support.fakes import chat, judged, lists_requirements, scorer_of, user_says
 
 from collab_sdk import Conversation, Engine, Goal
 from collab_sdk.messages import as_messages
+from collab_sdk.metrics.grounded import Grounded
 from collab_sdk.models import as_chat_model
-from collab_sdk.prompts import unfence_points
+from collab_sdk.prompts import load_prompt, unfence_points
 from collab_sdk.testing import FakeChatModel
 
 GOAL = "drink: mocha\nmilk: oat milk\norder type: to go"
@@ -132,3 +133,75 @@ def test_the_offline_judge_lists_the_facts_and_ticks_them_off():
     score = scorer.score(chat("a mocha to go please", "Here is your mocha to go."), goal=GOAL)
     assert score.metrics["goal"] == pytest.approx(2 / 3)
     assert "Unmet: milk: oat milk." in score.futures[0].notes["goal"]
+
+
+# Rules
+
+PROMPT = "You sell coffee. Never give discounts. Confirm every order."
+
+
+def policy_of(answer, *, system=PROMPT, rules=("Never give discounts.", "Confirm every order.")):
+    """The score of a reply by the metric policy, and what the judge was asked."""
+    judge = FakeChatModel(
+        lambda request: json.dumps({"rules": rules}) if lists_rules(request) else json.dumps({"policy": answer})
+    )
+    scorer = scorer_of(judge=judge, metrics={"policy": 1.0})
+    messages = [{"role": "system", "content": system}, *CHAT] if system else CHAT
+    return scorer.score(messages, goal=GOAL), judge.requests
+
+
+def lists_rules(request) -> bool:
+    return request.messages[0].content == load_prompt("rules").text
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ({"kept": [1], "broken": [2]}, 0.5),
+        ({"kept": [1, 2], "broken": []}, 1.0),
+        ({"kept": [], "broken": [2]}, 0.0),
+        ({"kept": [], "broken": []}, 1.0),
+    ],
+)
+def test_the_policy_is_the_share_of_rules_in_play_that_were_kept(answer, value):
+    score, asked = policy_of(answer)
+    assert score.value == value
+    assert sum(map(lists_rules, asked)) == 1
+    broken = "Broken: Confirm every order." in score.futures[0].notes.get("policy", "")
+    assert broken is bool(answer["broken"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"kept": [3], "broken": []},
+        {"kept": [1], "broken": [1]},
+        {"kept": [1, 1], "broken": []},
+        {"kept": [0], "broken": []},
+        {"kept": [1]},
+        {"score": 1},
+    ],
+)
+def test_verdicts_on_rules_that_are_not_in_the_list_are_no_score(answer):
+    score, _ = policy_of(answer)
+    assert score.value is None
+    assert "no readable form" in score.errors[0]
+
+
+def test_without_a_system_prompt_or_without_rules_in_it_nothing_is_broken():
+    score, asked = policy_of({}, system="")
+    assert (score.value, asked) == (1.0, [])
+    score, asked = policy_of({}, system="You sell coffee.", rules=())
+    assert score.value == 1.0
+    assert all(map(lists_rules, asked))
+
+
+@pytest.mark.parametrize(
+    ("claims", "value"), [([], 1.0), ([True], 1.0), ([False], 0.0), ([True, True, False, True], 0.75)]
+)
+def test_the_share_of_claims_borne_out_is_counted_and_not_left_to_the_judge(claims, value):
+    rows = [{"claim": f"claim {n}", "borne_out": each} for n, each in enumerate(claims)]
+    judge = FakeChatModel(lambda _: json.dumps({"grounded": {"reason": "", "claims": rows, "score": 0.1}}))
+    score = scorer_of(judge=judge, metrics={Grounded(everywhere=True): 1.0}).score(CHAT, goal=GOAL)
+    assert score.value == value
+    assert ("Not borne out" in score.futures[0].notes.get("grounded", "")) is (False in claims)

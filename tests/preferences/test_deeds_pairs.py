@@ -34,7 +34,7 @@ def credulous(request: ChatRequest) -> str:
         "requirements": ["cancelled"],
         "goal": {"reason": "", "verdicts": [{"number": 1, "met": claimed and not refuted}]},
         "interactivity": {"reason": "", "score": 0.5},
-        "grounded": {"reason": "", "score": 0.0 if claimed and refuted else 1.0},
+        "grounded": {"reason": "", "claims": [{"claim": "cancelled", "borne_out": not refuted}] if claimed else []},
     }
     return json.dumps(answer)
 
