@@ -37,6 +37,7 @@ from collab_sdk.judging import (
 from collab_sdk.report import read_decisions
 from collab_sdk.runs import Outcome
 from collab_sdk.spec import RunSpec
+from collab_sdk.stats import BRACKETS, said_of_many
 
 T = TypeVar("T")
 FILE = ReadPath(dir_okay=False, path_type=Path)
@@ -192,4 +193,6 @@ def _show_check(
     judged = [of(sum(bool(one.judged) for one in checked), "chat")] if checked else []
     judged += [of(len(people.rated), "rated response")] if people.rated else []
     judged += [of(len(people.reviewed), "reviewed pair")] if people.reviewed else []
-    note(f"{printable(check.judge.model.name)} on {', '.join(judged)}. In brackets: 95 % interval over chats.")
+    note(f"{printable(check.judge.model.name)} on {', '.join(judged)}. {BRACKETS}")
+    if many := said_of_many(figure.value for figure in figures):
+        note(many)

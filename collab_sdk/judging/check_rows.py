@@ -25,7 +25,7 @@ def judge_check_row(
         "repeats": check.repeats,
         "made_with": check.scorer.made_with,
         "usage": check.engine.ledger.to_dict(),
-        "figures": [asdict(figure) for figure in figures],
+        "figures": [{**asdict(figure), "value": figure.value.to_dict()} for figure in figures],
         "judgements": [
             {"conversation_id": one.conversation.id, **asdict(each)} for one in checked for each in one.judged
         ],

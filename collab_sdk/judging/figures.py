@@ -7,9 +7,7 @@ from itertools import combinations
 from collab_sdk.judging.checker import EMPTY_REPLIES, CheckedJudgements, Probe
 from collab_sdk.judging.people import RatedResponse, ReviewedPair
 from collab_sdk.report.decisions import Verdict
-from collab_sdk.stats import Estimate, estimate_mean
-from collab_sdk.stats.agreement import estimate_kappa
-from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.stats import Estimate, estimate_amount, estimate_auc, estimate_difference, estimate_kappa, estimate_mean
 
 TOLERANCE = 0.05
 """By how much a score from 0 to 1 may move where nothing has changed."""
@@ -22,6 +20,7 @@ BINS = ("small", "mid", "large")
 NOTHING, SAME, PEOPLE = "in place of the first reply", "the same chat again", "beside people"
 
 Groups = list[list[float]]
+Pairs = list[list[tuple[float, float]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,38 +51,41 @@ def _nothing(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
     if silent is not None:
         yield JudgeFigure(group=NOTHING, name="no reply: score", value=silent, meaning="")
     for probe in EMPTY_REPLIES:
-        gain = _differences(checked, probe, Probe.SILENCE)
-        if (value := estimate_mean(gain)) is not None:
-            holds = _at_most(value, gain, TOLERANCE)
+        pairs = _pairs(checked, Probe.SILENCE, probe)
+        if (value := estimate_difference(pairs)) is not None:
+            holds = _at_most(value, _changes(pairs), TOLERANCE)
             yield JudgeFigure(group=NOTHING, name=f"{probe}: gain", value=value, meaning="0", holds=holds)
     for probe in EMPTY_REPLIES:
-        lead = _differences(checked, Probe.LOGGED, probe)
-        if (value := estimate_mean(lead)) is not None:
-            name = f"reply over {probe}"
-            holds = _above(value, 0.0) if sum(map(bool, lead)) >= LEAST else None
-            yield JudgeFigure(group=NOTHING, name=name, value=value, meaning="above 0", holds=holds)
+        pairs = _pairs(checked, probe, Probe.LOGGED)
+        if (value := estimate_difference(pairs)) is not None:
+            holds = _above(value, 0.0)
+            yield JudgeFigure(group=NOTHING, name=f"reply over {probe}", value=value, meaning="above 0", holds=holds)
 
 
 def _same(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
     """What changes where nothing has changed."""
     for probe, name in ((Probe.AGAIN, "another draw"), (Probe.BACKWARDS, "list backwards")):
-        moved = [[abs(change) for change in group] for group in _differences(checked, probe, Probe.WHOLE)]
-        if (value := estimate_mean(moved)) is not None:
+        moved = [list(map(abs, group)) for group in _changes(_pairs(checked, Probe.WHOLE, probe))]
+        if (value := estimate_amount(moved)) is not None:
             holds = _at_most(value, moved, TOLERANCE)
             yield JudgeFigure(group=SAME, name=f"{name}: change", value=value, meaning="0", holds=holds)
         verdicts = [_verdicts(one, probe) for one in checked]
         if (kappa := estimate_kappa(verdicts)) is not None:
             holds = _is_almost_1(kappa, chats=sum(map(bool, verdicts)))
             yield JudgeFigure(group=SAME, name=f"{name}: kappa", value=kappa, meaning="1", holds=holds)
-    longer = _differences(checked, Probe.PADDED, Probe.WHOLE)
-    if (value := estimate_mean(longer)) is not None:
-        holds = _at_most(value, longer, TOLERANCE)
+    pairs = _pairs(checked, Probe.WHOLE, Probe.PADDED)
+    if (value := estimate_difference(pairs)) is not None:
+        holds = _at_most(value, _changes(pairs), TOLERANCE)
         yield JudgeFigure(group=SAME, name="said twice: gain", value=value, meaning="0 or less", holds=holds)
 
 
-def _differences(checked: Sequence[CheckedJudgements], probe: Probe, base: Probe) -> Groups:
-    """By chat, how much more a probe got than another."""
-    return [[shown.score - first.score for first in one.of(base)[:1] for shown in one.of(probe)] for one in checked]
+def _pairs(checked: Sequence[CheckedJudgements], base: Probe, probe: Probe) -> Pairs:
+    """By chat, the score of one probe and that of another."""
+    return [[(first.score, shown.score) for first in one.of(base)[:1] for shown in one.of(probe)] for one in checked]
+
+
+def _changes(pairs: Pairs) -> Groups:
+    return [[after - before for before, after in group] for group in pairs]
 
 
 def _verdicts(one: CheckedJudgements, probe: Probe) -> list[tuple[float, float]]:

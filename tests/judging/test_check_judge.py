@@ -55,7 +55,7 @@ def chats(n: int = 12) -> list[Conversation]:
             ),
             goal=Goal(text=f"oat milk\n{drink}\nbill"),
         )
-        for number, drink in enumerate(DRINKS[:n])
+        for number, drink in enumerate(f"{DRINKS[number % 12]}{number // 12 or ''}" for number in range(n))
     ]
 
 
@@ -115,13 +115,12 @@ BIASES = {
 
 @pytest.mark.parametrize("name", BIASES)
 def test_a_judge_that_rewards_something_else_is_caught_at_that_probe(name):
-    assert figures_of(BIASES[name])[name].holds is False
+    assert figures_of(BIASES[name], conversations=chats(60))[name].holds is False
 
 
 def test_a_judge_that_answers_otherwise_each_time_does_not_agree_with_itself():
-    found = figures_of(
-        judge_of(lambda point, number, said, request: crc32(f"{request.sample}{point}{said}".encode()) % 2)
-    )
+    judge = judge_of(lambda point, number, said, request: crc32(f"{request.sample}{point}{said}".encode()) % 2)
+    found = figures_of(judge, conversations=chats(60))
     assert found["another draw: change"].holds is False
     assert found["another draw: kappa"].holds is False
 
