@@ -101,7 +101,8 @@ def check_judge(
 
     \b
       collab check-judge chats.jsonl --model offline
-      collab check-judge --pairs prefs.jsonl --decisions prefs.decisions.json --judge openai/gpt-4o-mini
+      collab check-judge --pairs prefs.jsonl --decisions prefs.decisions.json \\
+          --judge openai/gpt-4o-mini
     """
     if (decisions is None) != (pairs is None):
         raise UsageError("--decisions says what was decided on --pairs: give both, or neither.")

@@ -101,7 +101,13 @@ class Judge:
         if (known := self._lists.get((checklist.points, material))) is not None:
             return known
         key = (id(asyncio.get_running_loop()), checklist.points, material)
-        if (shared := self._under_way.under_way(key)) is None:
+        shared = self._under_way.under_way(key)
+        if shared is not None:
+            try:
+                return await shared.result()
+            except SampleError:  # a call that hangs costs the future that made it, and not all that wait for it
+                shared = self._under_way.under_way(key)
+        if shared is None:
             shared = self._under_way.start(key, lambda _: self._alist(checklist, material, conversation_id))
         return await shared.result()
 

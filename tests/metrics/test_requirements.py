@@ -6,6 +6,7 @@ import pytest
 from support.fakes import chat, judged, lists_requirements, scorer_of, user_says
 
 from collab_sdk import Conversation, Engine, Goal
+from collab_sdk.errors import ModelCallError
 from collab_sdk.messages import as_messages
 from collab_sdk.metrics.grounded import Grounded
 from collab_sdk.models import as_chat_model
@@ -104,6 +105,14 @@ def test_a_list_that_cannot_be_read_is_asked_for_again_and_then_no_future_has_a_
     assert (score.value, score.n_ok) == (None, 0)
     assert "no readable form" in score.errors[0]
     assert all(lists_requirements(request) for request in judge.requests)
+
+
+def test_a_list_that_failed_once_costs_the_future_that_asked_and_not_those_that_waited():
+    answers = iter([ModelCallError("it hung"), judged()])
+    judge = FakeChatModel(lambda request: next(answers) if lists_requirements(request) else judged())
+    score = scorer_of(judge=judge).score(CHAT, goal=GOAL)
+    assert (score.n_ok, score.errors) == (2, ("it hung",))
+    assert len(listed(judge.requests)) == 2
 
 
 def test_a_list_that_is_mended_is_the_one_that_holds():
