@@ -15,13 +15,13 @@ ties as wrong; `margin` is the mean margin that is reported, over the true one o
 import argparse
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import fsum, sqrt
+from math import sqrt
 from multiprocessing import Pool
-from statistics import NormalDist
 from typing import Any
 
+from first_series import FirstSeries
 from table import finish, judged
 
 from collab_sdk.preferences.noise import FIRST, PILOT_TURNS, Noise
@@ -83,34 +83,6 @@ class Count:
         }
 
 
-class FirstSeries:
-    """Two futures for each candidate, then one at a time for best or worst until their order would stand.
-
-    What the product did before: stochastic curtailment, the variance pooled over the turn's candidates alone.
-    """
-
-    def __init__(self, candidates: int) -> None:
-        spread = 2 * NormalDist().inv_cdf((candidates - 0.375) / (candidates + 0.25))
-        self.ceiling, self.z = 3 * SAMPLES, max(0.0, 0.61 * spread - 1.3 / SAMPLES)
-
-    def next_batch(self, rewards: Sequence[Sequence[float]]) -> list[int]:
-        batch = [max(0, FIRST - len(tried)) for tried in rewards]
-        if any(batch):
-            return batch
-        means = [fsum(tried) / len(tried) for tried in rewards]
-        best, worst = means.index(max(means)), means.index(min(means))
-        freedom = sum(len(tried) - 1 for tried in rewards)
-        squares = fsum((r - mean) ** 2 for tried, mean in zip(rewards, means, strict=True) for r in tried)
-        n = 2 * len(rewards[best]) * len(rewards[worst]) / (len(rewards[best]) + len(rewards[worst]))
-        rest = sqrt(2 * max(0.0, self.ceiling - n))
-        if (means[best] - means[worst]) * n >= self.z * sqrt(squares / freedom) * rest:
-            return batch
-        open_ = [place for place in (best, worst) if len(rewards[place]) < self.ceiling]
-        if open_:
-            batch[min(open_, key=lambda place: len(rewards[place]))] = 1
-        return batch
-
-
 def turns_of(
     world: World, kind: str, candidates: int, number: int, rng: random.Random
 ) -> Iterator[tuple[list[float], Draws]]:
@@ -147,7 +119,7 @@ def measure(world: World, kind: str, candidates: int, turns: int, runs: int, see
         price = noise.price(once, most=rule.ceiling, step=1, confidence=rule.confidence, margin=rule.margin)
         rules = {
             "paper": SamplingRule(first=SAMPLES, ceiling=SAMPLES),
-            "first series": FirstSeries(candidates),
+            "first series": FirstSeries(candidates, SAMPLES),
             "new": replace(rule, price=price),
         }
         for number, (means, draws) in enumerate(played):

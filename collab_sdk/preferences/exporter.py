@@ -17,7 +17,7 @@ from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.noise import FIRST, PILOT_TURNS, Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
 from collab_sdk.preferences.sampling import SamplingRule
-from collab_sdk.preferences.selection import Refusal, choose_pair, rewards_of
+from collab_sdk.preferences.selection import Choice, Refusal, choose_pair, rewards_of
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.score_rows import run_row
@@ -296,7 +296,7 @@ class PreferenceExporter:
         known = [score for _, score in begun.candidates]
         scores = await self._ascores(begun.turn, candidates, begun.goals, conversation, rule, known)
         scored = replace(begun, candidates=tuple(zip(candidates, scores, strict=True)))
-        found = choose_pair(scores, self.rule, pilot.noise)
+        found = self._choose(scores, pilot)
         if isinstance(found, Refusal):
             return replace(scored, refusal=found)
         pair = PreferencePair(
@@ -336,6 +336,9 @@ class PreferenceExporter:
                 for candidate, score, more in zip(candidates, scores, batch, strict=True)
             )
         return [score for score in scores if score is not None]
+
+    def _choose(self, scores: Sequence[MRScore], pilot: Pilot) -> Choice | Refusal:
+        return choose_pair(scores, self.rule, pilot.noise)
 
     def _capped(self, turns: Iterable[ScoredTurn]) -> Iterable[ScoredTurn]:
         """The turns, with pairs beyond the cap refused, smallest margins first."""
