@@ -66,7 +66,9 @@ def test_the_list_comes_from_the_cache_of_an_earlier_run(tmp_path):
 
 def test_a_judge_whose_replies_are_not_kept_lists_once_too():
     judge = Unkept(lambda _: judged())
-    scorer_of(judge=judge).rank(chat("a coffee"), ["Here.", "Which one?"], goal=GOAL)
+    scorer = scorer_of(judge=judge)
+    scorer.rank(chat("a coffee"), ["Here.", "Which one?"], goal=GOAL)
+    scorer.score(CHAT, goal=GOAL)
     assert len(listed(judge.requests)) == 1
 
 
