@@ -32,6 +32,7 @@ from collab_sdk.evaluation.asking_statistics import MACROS, Openings, estimate_m
 from collab_sdk.evaluation.statistics import estimate_share_less
 from collab_sdk.fidelity.telling_apart import two_sample_test
 from collab_sdk.stats import Estimate
+from collab_sdk.stats import agreement as agreement_module
 from collab_sdk.stats import auc as auc_module
 from collab_sdk.stats import correlation as correlation_module
 from collab_sdk.stats import means as means_module
@@ -215,6 +216,27 @@ def told_apart(place: int, rng: Rng, n: int, several: bool, _: float) -> tuple[E
     return (found[place] if found else None), 0.5
 
 
+def kappa(rng: Rng, n: int, several: bool, truth: tuple[float, float, float]) -> tuple[Estimate | None, float]:
+    """Of two who both err about the same thing. `truth`: how often it is so, and how often each of them errs."""
+
+    def turn() -> tuple[bool, bool]:
+        is_so, *errs = (rng.random() < share for share in truth)
+        return is_so ^ errs[0], is_so ^ errs[1]
+
+    groups = []
+    for size in sizes(rng, n, several):
+        common = turn()
+        groups.append([common if several and rng.random() < ALIKE**0.5 else turn() for _ in range(size)])
+    return stats.estimate_kappa(groups), true_kappa(*truth)
+
+
+def true_kappa(is_so: float, first: float, second: float) -> float:
+    yes = [is_so * (1 - errs) + (1 - is_so) * errs for errs in (first, second)]
+    agreed = first * second + (1 - first) * (1 - second)
+    by_chance = yes[0] * yes[1] + (1 - yes[0]) * (1 - yes[1])
+    return (agreed - by_chance) / (1 - by_chance)
+
+
 def within_one_error(rng: Rng) -> bool:
     """Whether the `±` of a score from three futures holds the truth."""
     futures = [rng.gauss(0, 1) for _ in range(3)]
@@ -222,6 +244,7 @@ def within_one_error(rng: Rng) -> bool:
 
 
 PAIRED = ((0.1, 0.05), (0.3, 0.1), (0.2, 0.2), (0.4, 0.3), (0.05, 0.05))
+RATERS = ((0.5, 0.05, 0.05), (0.5, 0.2, 0.2), (0.2, 0.1, 0.1), (0.87, 0.3, 0.05), (0.5, 0.5, 0.05))
 BOTS = ((0.5, 0.8), (0.7, 0.9), (0.9, 0.6), (0.3, 0.95))
 CASES = [
     Case(figure="share", data="0 or 1", trial=share, truths=SHARES, least=shares_module.LEAST_SHARE),
@@ -283,6 +306,7 @@ CASES = [
         )
     ),
     Case(figure="AUC", data="normal", trial=auc, truths=(0.5, 0.7, 0.9, 0.97), least=auc_module.LEAST_AUC),
+    Case(figure="kappa", data="yes or no", trial=kappa, truths=RATERS, least=agreement_module.LEAST_KAPPA),
     Case(
         figure="correlation",
         data="normal",
@@ -303,7 +327,7 @@ def measure(number: int, n: int, several: bool, runs: int, below: bool) -> tuple
     """Coverage by truth, and the share of estimates that had an interval."""
     if below:
         shares_module.LEAST_SHARE = shares_module.LEAST_PAIRED_SHARE = means_module.LEAST_MEAN = 2
-        means_module.LEAST_GRID = auc_module.LEAST_AUC = correlation_module.LEAST_CORRELATION = 2
+        means_module.LEAST_GRID = auc_module.LEAST_AUC = correlation_module.LEAST_CORRELATION = agreement_module.LEAST_KAPPA = 2
     case = CASES[number]
     coverages, printed = [], 0
     for place, truth in enumerate(case.truths):

@@ -11,12 +11,12 @@ from typing import Any
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import most_goals
-from collab_sdk.metrics import Metric, as_metrics, tokens_by_role
-from collab_sdk.metrics.base import applies_to, artefact_of, check_goal, rubric_of
+from collab_sdk.metrics import Metric, Rubric, as_metrics, tokens_by_role
+from collab_sdk.metrics.base import Checklist, applies_to, artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.noise import FIRST
-from collab_sdk.prompts import load_prompt
+from collab_sdk.prompts import PointTag, load_prompt
 from collab_sdk.simulator import STYLE_EXAMPLES
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
@@ -30,6 +30,8 @@ MESSAGE_OVERHEAD = 10
 GOAL_TOKENS = 140
 """Of a goal that is still to be inferred, with the points that its chat left open."""
 JUDGE_REPLY = 120
+LISTED = 1.5
+"""Tokens of a list of points, for each of what it is made of: their numbers and quotes come on top."""
 ANSWER, REQUEST = 250, 40
 """Tokens of a bot's and of a user's message, which nobody has written yet: about those of the paper's tasks."""
 SIMULATOR_REASON = 40
@@ -47,10 +49,16 @@ Prices = Mapping[CallRole, Price | None]
 
 
 def estimate_scoring(
-    conversations: Iterable[Conversation], spec: RunSpec, prices: Prices, *, with_pairs: bool = False
+    conversations: Iterable[Conversation],
+    spec: RunSpec,
+    prices: Prices,
+    *,
+    with_pairs: bool = False,
+    only_last: bool = False,
 ) -> Ledger:
     """An upper estimate of calls, tokens and US dollars by role, of scoring every assistant turn, or decision.
 
+    Or of each conversation the last alone, with `only_last`.
     With `with_pairs` the spec's number of candidates is compared at each turn, as PreferenceExporter does; without, the
     logged response is scored. Every future is taken to its full window, with messages as long as the conversation's
     are on average, and rather more calls of tools than in its turns, all simulated if tools are; nothing is taken to be
@@ -60,6 +68,7 @@ def estimate_scoring(
         spec=spec,
         metrics=tuple(metric for metric, _ in as_metrics(spec.metrics).values()),
         candidates=spec.pairs.candidates if with_pairs else 1,
+        only_last=only_last,
     )
     bill = Bill(prices)
     for conversation in conversations:
@@ -86,6 +95,10 @@ def estimate_evaluation(
             material = conversation.goal.reference if conversation.goal else ""
             text = (material or "") + "".join(message.content for message in conversation.messages)
             bill.add(CallRole.GOAL, calls=1, prompt=template_tokens("goal") + count_tokens(text), reply=GOAL_TOKENS)
+        if task.metric:  # it may go by a list of what the goal asks for, which serves all bots
+            about = count_tokens(conversation.goal.text) if conversation.goal else GOAL_TOKENS
+            prompt = template_tokens("requirements") + (about or GOAL_TOKENS)
+            bill.add(CallRole.JUDGE, calls=1, prompt=prompt, reply=LISTED * (about or GOAL_TOKENS))
     for price in bots:
         bill.prices = {**prices, CallRole.ASSISTANT: price}
         for conversation in known:
@@ -198,6 +211,7 @@ class _Plan:
     spec: RunSpec
     metrics: tuple[Metric, ...]
     candidates: int
+    only_last: bool
 
     def estimate(self, conversation: Conversation, bill: Bill) -> None:
         if self.spec.brings_tools and not conversation.tools:
@@ -208,32 +222,41 @@ class _Plan:
             prompt = template_tokens("goal") + lengths.up_to[-1] + lengths.tools
             bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
         try:
-            judgement = self._judgement(goal, conversation)
+            rubrics, wanted = self._asked(goal, conversation)
         except UsageError:  # a goal that a metric cannot measure: the run refuses the conversation before any call
             return
-        for turn in conversation.units(self.spec.per):
+        about = {
+            rubric.points: lengths.goal
+            if rubric.points == "requirements"
+            else count_tokens(rubric.material(goal, conversation.messages))
+            for rubric in rubrics
+            if isinstance(rubric, Checklist)
+        }
+        judgement = _judgement(rubrics, wanted, about)
+        goals = 0
+        for turn in list(conversation.units(self.spec.per))[-1 if self.only_last else 0 :]:
             known = len(logged_candidates(turn)) if self.candidates > 1 else 1
             drawn = max(0, self.candidates - known)
             self._turn(turn, lengths, judgement, bill, drawn=drawn, samples=self._samples(conversation))
+            # Of a chat without a goal: those that settle it, and what was asked for, by which what followed is judged.
+            goals = goals or most_goals(conversation, None) + (not goal.text.strip())
             several = (self.spec.goals_per_turn or 1) - 1
             if several and goal.reference is None:
                 others = several * lengths.goal
                 prompt = template_tokens("goals") + lengths.goal + lengths.said_up_to[len(turn.history)]
                 bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
+                goals += several
+        for points, tokens in about.items() if goals else ():
+            lists = goals if points == "requirements" else bool(tokens)
+            bill.add(CallRole.JUDGE, calls=lists, prompt=template_tokens(points) + tokens, reply=LISTED * tokens)
 
-    def _judgement(self, goal: Goal, conversation: Conversation) -> list[int]:
-        """Tokens around goal and transcript of the judge's calls for one future."""
+    def _asked(self, goal: Goal, conversation: Conversation) -> tuple[list[Rubric | Checklist], set[str]]:
+        """What the judge is asked about a future, and what is pulled out of it."""
         metrics = [metric for metric in self.metrics if applies_to(metric, conversation)]
         for metric in metrics:
             check_goal(metric, goal)
         rubrics = [rubric for metric in metrics if (rubric := rubric_of(metric, goal)) is not None]
-        wanted = {what for metric in metrics if (what := artefact_of(metric, goal)) is not None}
-        together = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is None]
-        alone = [count_tokens(rubric.criterion) for rubric in rubrics if rubric.compare is not None]
-        asked = [sum(together), *alone] if together else alone
-        return [template_tokens("judge") + n for n in asked] + [
-            template_tokens("extract") + count_tokens(what) for what in wanted
-        ]
+        return rubrics, {what for metric in metrics if (what := artefact_of(metric, goal)) is not None}
 
     def _samples(self, conversation: Conversation) -> int:
         """Futures of a candidate: at first, several goals may take more than are asked for."""
@@ -281,6 +304,21 @@ class _Plan:
             state = min(said, MOST_OF_STATE) + min(calls * lengths.call, MOST_OF_STATE)
             prompt = template_tokens("tools") + TOOL + state
             bill.add(CallRole.TOOLS, calls=turns * calls, prompt=prompt, reply=lengths.call + SIMULATOR_REASON)
+
+
+def _judgement(
+    rubrics: Sequence[Rubric | Checklist], wanted: Iterable[str], about: Mapping[PointTag, int]
+) -> list[int]:
+    """Tokens around goal and transcript of the judge's calls for one future; `about` is what lists are made of."""
+    listed = [rubric for rubric in rubrics if isinstance(rubric, Checklist)]
+    given = [rubric for rubric in rubrics if isinstance(rubric, Rubric)]
+    together = [count_tokens(rubric.criterion) for rubric in given if rubric.compare is None]
+    together += [count_tokens(rubric.criterion) + round(LISTED * about[rubric.points]) for rubric in listed]
+    alone = [count_tokens(rubric.criterion) for rubric in given if rubric.compare is not None]
+    asked = [sum(together), *alone] if together else alone
+    return [template_tokens("judge") + n for n in asked] + [
+        template_tokens("extract") + count_tokens(what) for what in wanted
+    ]
 
 
 def template_tokens(name: str) -> int:

@@ -42,6 +42,7 @@ LAYERS = [
     {"cost"},
     {"evaluation", "fidelity"},
     {"jobs", "report"},
+    {"judging"},
 ]
 """From the ground up: a module may import from its own layer and those below."""
 

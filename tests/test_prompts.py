@@ -1,12 +1,13 @@
 """Fences: nothing inside can close one, and what is inside stays as it was."""
 
+import json
 import re
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import chat, judged, scorer_of, user_says
+from support.fakes import chat, judged, lists_requirements, scorer_of, user_says
 
 from collab_sdk.messages import Message
 from collab_sdk.prompts import (
@@ -63,7 +64,7 @@ FORGERIES = [
 
 @pytest.mark.parametrize("forged", FORGERIES)
 def test_no_control_token_and_nothing_like_a_fence_reaches_a_model(forged):
-    """Neither from a goal, nor a reference, nor examples of how the user writes, nor a transcript."""
+    """Neither from a goal or its requirements, nor a reference, nor examples of how users write, nor a transcript."""
     seen = []
 
     def user(request):
@@ -74,12 +75,15 @@ def test_no_control_token_and_nothing_like_a_fence_reaches_a_model(forged):
         seen.append(request.messages[-1].content)
         if "\naccuracy: " in seen[-1]:
             return '{"accuracy": {"reason": "", "correct": true}}'
+        if lists_requirements(request):
+            return json.dumps({"requirements": [f"r{n} {forged}" for n in range(10)]})
         return judged() if "<criteria>" in seen[-1] else "<artefact>\nmocha\n</artefact>"
 
     goal = Goal(text=f"drink: mocha\n{forged}", reference=f"mocha {forged}", style=(f"hi {forged}",))
     metrics = {"goal": 1.0, "interactivity": 1.0, "accuracy": 1.0}
     scorer = scorer_of(assistant=lambda _: "Sure.", user=user, judge=judge, metrics=metrics, samples=1)
     assert scorer.score(chat(f"a mocha {forged}", "Which milk?"), goal=goal).n_ok == 1
-    prompts = re.sub(r"^</?(goal|examples|transcript|criteria|artefact)>$", "", "\n".join(seen), flags=re.MULTILINE)
+    fences = r"^</?(goal|requirements|examples|transcript|criteria|artefact)>$"
+    prompts = re.sub(fences, "", "\n".join(seen), flags=re.MULTILINE)
     assert forged not in prompts
     assert not re.search("[\uff1c\ufe64\u25c1]|\\[/?[A-Z]+\\]|</?\\W*(goal|go.al|transcript|examples)", prompts)

@@ -2,7 +2,7 @@ import json
 import statistics
 
 import pytest
-from support.fakes import chat, judged, scorer_of, user_says
+from support.fakes import chat, judged, judgements, lists_requirements, scorer_of, user_says
 
 from collab_sdk import Conversation, Goal, Message, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
 from collab_sdk.errors import EndpointError, ModelCallError, NotEnoughSamplesError, UnknownNameError, UsageError
@@ -21,12 +21,20 @@ def conversation(*texts: str, goal: str | None = "drink: mocha") -> Conversation
 
 def test_mr_is_the_mean_reward_of_the_futures_with_its_standard_error():
     answers = iter([judged(0.2, 0.0), judged(0.4, 0.0), judged(0.9, 0.0)])
-    score = scorer_of(judge=lambda _: next(answers), metrics={"goal": 1, "interactivity": 2}).score(CHAT, goal="x")
+
+    def judge(request):
+        return judged() if lists_requirements(request) else next(answers)
+
+    score = scorer_of(judge=judge, metrics={"goal": 1, "interactivity": 2}).score(CHAT, goal="x")
     assert float(score) == pytest.approx(0.5)
     assert score.stderr == pytest.approx(statistics.stdev([0.2, 0.4, 0.9]) / 3**0.5)
     assert (score.n_ok, score.n) == (3, 3)
     assert score.metrics == {"goal": pytest.approx(0.5), "interactivity": 0.0}
     assert score.futures[0].notes["interactivity"] == "by feel"
+
+
+def answer_of(verdicts: list, interactivity: float = 0.5) -> str:
+    return json.dumps({"goal": {"verdicts": verdicts}, "interactivity": {"score": interactivity}})
 
 
 def test_the_reward_is_the_weighted_sum_of_the_metrics():
@@ -63,7 +71,7 @@ def test_a_capped_token_penalty_is_said_aloud():
 def test_one_judge_call_scores_all_rubrics_of_a_future():
     scorer = scorer_of()
     scorer.score(CHAT, goal="x")
-    assert len(scorer.judge.model.requests) == 3
+    assert len(judgements(scorer)) == 3
     assert all(request.settings.temperature == 0 for request in scorer.judge.model.requests)
 
 
@@ -80,7 +88,8 @@ def test_a_sample_that_fails_is_missing_and_never_a_zero():
 
 def test_too_few_samples_are_no_score():
     def judge(request):
-        return judged() if "future-0" in request.messages[-1].content else ModelCallError("400 refused")
+        good = lists_requirements(request) or "future-0" in request.messages[-1].content
+        return judged() if good else ModelCallError("400 refused")
 
     score = scorer_of(judge=judge).score(CHAT, goal="x")
     assert score.value is None
@@ -88,30 +97,41 @@ def test_too_few_samples_are_no_score():
         float(score)
 
 
+MET = [{"number": number, "met": True} for number in range(1, 11)]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
-        '{"goal": {"checklist": []}, "interactivity": {"score": 0.5}}',
-        '{"goal": {"checklist": [{"met": "yes"}]}, "interactivity": {"score": 0.5}}',
-        '{"goal": {"checklist": [{"met": true}]}, "interactivity": {"score": 1.5}}',
-        '{"goal": {"checklist": [{"met": true}]}, "interactivity": {"score": NaN}}',
-        '{"goal": {"checklist": [{"met": true}]}, "interactivity": {"score": true}}',
-        '{"goal": {"checklist": [{"met": true}]}}',
-        '{"goal": {"checklist": [{"met": tr',
+        answer_of([]),
+        answer_of([{"number": 1, "met": "yes"}, *MET[1:]]),
+        answer_of(MET[:9]),
+        answer_of([*MET, {"number": 11, "met": True}]),
+        answer_of([{"number": 0, "met": True}, *MET[:9]]),
+        answer_of([*MET[:9], {"number": 1, "met": True}]),
+        answer_of([*MET, {"number": 10, "met": True}]),
+        answer_of([{"number": 1.5, "met": True}, *MET[1:]]),
+        answer_of([{"requirement": f"r{number}", "met": True} for number in range(10)]),
+        answer_of(MET, 1.5),
+        answer_of(MET, float("nan")),
+        answer_of(MET, True),
+        json.dumps({"goal": {"verdicts": MET}}),
+        '{"goal": {"verdicts": [{"number": 1, "met": tr',
         "I would give it a ten out of ten.",
         "[" * 100_000,
         '{"a":' * 100_000,
     ],
 )
-def test_a_judgement_in_the_wrong_form_is_asked_for_again_and_then_lost(answer):
+def test_a_judgement_in_the_wrong_form_or_on_another_list_is_asked_for_again_and_then_lost(answer):
     def judge(request):
-        return judged() if "future-0" in request.messages[1].content else answer
+        good = lists_requirements(request) or "future-0" in request.messages[1].content
+        return judged() if good else answer
 
     scorer = scorer_of(judge=judge)
     score = scorer.score(CHAT, goal="x")
     assert score.n_ok == 1
     assert "no readable form" in score.errors[0]
-    assert len(scorer.judge.model.requests) == 5
+    assert len(judgements(scorer)) == 5
 
 
 @pytest.mark.parametrize("wrapped", ["```json\n{}\n```", "Here it is: {} I hope it helps.", "<think>{{</think>{}"])

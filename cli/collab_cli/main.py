@@ -13,6 +13,7 @@ COMMANDS = {
     "score": "Score every assistant turn of logged chats.",
     "evaluate": "Compare bots in whole conversations, with intervals.",
     "check-sim": "Compare the simulated user with the real ones of logged chats.",
+    "check-judge": "Find out how far the judge can be trusted.",
     "report": "Make a page to look at before training; review pairs.",
     "finetune": "Fine-tune a LoRA adapter on preferences.",
     "logs": "Look after the conversation store.",

@@ -199,7 +199,7 @@ class Engine:
         model: ChatModel,
         request: ChatRequest,
         accept: Callable[[ChatReply], object] | None,
-        shared: SharedCall,
+        shared: SharedCall[ChatReply],
     ) -> ChatReply:
         async with self.cache.lease(key):
             if (known := await self._recall(key, model, request)) is not None:  # another process paid in the meantime
@@ -220,7 +220,7 @@ class Engine:
         self,
         model: ChatModel,
         request: ChatRequest,
-        shared: SharedCall | None = None,
+        shared: SharedCall[ChatReply] | None = None,
         keep: Callable[[ChatReply], Awaitable[ChatReply]] | None = None,
     ) -> ChatReply:
         """Make the call and `keep` its reply, or the one that another process has kept before it.
@@ -258,7 +258,12 @@ class Engine:
                 return reply if keep is None else await keep(reply)
 
     async def _persist(
-        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall, replicas: Replicas
+        self,
+        endpoint: Endpoint,
+        model: ChatModel,
+        request: ChatRequest,
+        shared: SharedCall[ChatReply],
+        replicas: Replicas,
     ) -> ChatReply:
         """Try until it works, the retry policy gives up, or another replica can take over."""
         attempt = 1
@@ -276,7 +281,9 @@ class Engine:
             usage.retries += 1
             attempt += 1
 
-    async def _try(self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall) -> ChatReply:
+    async def _try(
+        self, endpoint: Endpoint, model: ChatModel, request: ChatRequest, shared: SharedCall[ChatReply]
+    ) -> ChatReply:
         await endpoint.rate_limit.wait()
         await self.budget.start()
         usage = self.ledger.of(request.role)

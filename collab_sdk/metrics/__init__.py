@@ -1,6 +1,6 @@
 """What a conversation is worth: metrics by name, the project's own and everybody else's."""
 
-from collab_sdk.metrics.base import Evidence, Judgement, Metric, Rubric
+from collab_sdk.metrics.base import Checklist, Evidence, Judgement, Metric, Rubric
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.metrics.pass_rate import PassRate
 from collab_sdk.metrics.resolve import (
@@ -16,6 +16,7 @@ from collab_sdk.metrics.reward import Reward, tokens_by_role
 from collab_sdk.metrics.token_penalty import TokenPenalty
 
 __all__ = [
+    "Checklist",
     "Evidence",
     "Judge",
     "Judgement",

@@ -1,13 +1,14 @@
 """What a metric says about itself, so that one judge call and one extraction serve them all."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
-from collab_sdk.models.form import Anything, Flag, Form, Items, Note, Number, Record
+from collab_sdk.models.form import Anything, Flag, Form, Note, Number, Record
+from collab_sdk.prompts import PointTag
 from collab_sdk.types import Conversation, Goal
 
 
@@ -38,6 +39,29 @@ class Rubric:
     It may be async. Where it returns None, the judge is asked, in a call of its own that shows the artefact in place of
     the conversation: other metrics' judgements never see what this criterion gives away, such as a reference answer.
     """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checklist:
+    """A criterion that goes through points, one verdict each; the judge lists the points first, once.
+
+    The list depends on `material` alone, so that all that is judged by it is judged by the same points: every future
+    of every response compared, and other conversations about the same. A list that is drawn anew for each future makes
+    equal responses unequal.
+    """
+
+    criterion: str
+    """Asks for a verdict on each point by its number; ends with the JSON form of the answer."""
+    points: PointTag
+    """What the points are: the tag between which the judge sees them, and the prompt that has them listed."""
+    material: Callable[[Goal, Sequence[Message]], str]
+    """What they are listed from, given the goal and the conversation."""
+    form: Callable[[int], Form]
+    """The form of the answer, by how many points there are."""
+    read: Callable[[tuple[str, ...], Any], Judgement]
+    """The judgement of an answer on these points, computed here. Raises ValueError for verdicts on another list."""
+    pointless: Judgement | None = None
+    """What holds where there is no material, or nothing to list of it; None: there is always a point."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,9 +119,9 @@ def check_goal(metric: Metric, goal: Goal) -> None:
     check(goal)
 
 
-def rubric_of(metric: Metric, goal: Goal) -> Rubric | None:
+def rubric_of(metric: Metric, goal: Goal) -> Rubric | Checklist | None:
     """What the metric asks the judge, if anything."""
-    rubric: Callable[[Goal], Rubric | None] | None = getattr(metric, "rubric", None)
+    rubric: Callable[[Goal], Rubric | Checklist | None] | None = getattr(metric, "rubric", None)
     return None if rubric is None else rubric(goal)
 
 
@@ -110,14 +134,6 @@ def artefact_of(metric: Metric, goal: Goal) -> str | None:
 MOST_ITEMS = 20
 """Of a list in a judgement."""
 SCORE: Form = Record(fields={"reason": Note(), "score": Number(low=0, high=1)}, bare="score")
-REQUIREMENT: Form = Record(fields={"requirement": Note(), "met": Flag()})
-CHECKLIST: Form = Record(
-    fields={
-        "reason": Note(),
-        "checklist": Items(item=REQUIREMENT, at_least=1, at_most=MOST_ITEMS, keyed=("requirement", "met")),
-    },
-    bare="checklist",
-)
 
 
 def verdict(name: str) -> Form:
@@ -128,14 +144,6 @@ def verdict(name: str) -> Form:
 def read_score(answer: Any) -> Judgement:
     """Of an answer in the form SCORE."""
     return Judgement(value=answer["score"], note=answer["reason"])
-
-
-def read_checklist(answer: Any) -> Judgement:
-    """Of an answer in the form CHECKLIST; the value is the share of requirements that are met."""
-    met = [item["met"] for item in answer["checklist"]]
-    unmet = [item["requirement"] for item in answer["checklist"] if not item["met"]]
-    note = answer["reason"] + (f" Unmet: {'; '.join(unmet)}." if unmet else "")
-    return Judgement(value=sum(met) / len(met), note=note.strip())
 
 
 def read_verdict(name: str, answer: Any) -> Judgement:

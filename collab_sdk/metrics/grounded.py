@@ -1,10 +1,18 @@
 """Whether the assistant's claims are borne out by what it did and what came back."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from collab_sdk.metrics.base import SCORE, Evidence, Rubric, read_score
+from collab_sdk.metrics.base import MOST_ITEMS, Evidence, Judgement, Rubric
+from collab_sdk.models.form import Flag, Form, Items, Note, Record
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Conversation, Goal
+
+CLAIM: Form = Record(fields={"claim": Note(), "borne_out": Flag()})
+CLAIMS: Form = Record(
+    fields={"reason": Note(), "claims": Items(item=CLAIM, at_most=MOST_ITEMS, keyed=("claim", "borne_out"))},
+    bare="claims",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +30,15 @@ class Grounded:
         return self.everywhere or conversation.uses_tools
 
     def rubric(self, goal: Goal) -> Rubric:
-        return Rubric(criterion=load_prompt("criterion_grounded").text, form=SCORE, read=read_score)
+        return Rubric(criterion=load_prompt("criterion_grounded").text, form=CLAIMS, read=_read)
 
     def value(self, evidence: Evidence) -> float:
         return evidence.judged
+
+
+def _read(answer: Any) -> Judgement:
+    """The share of claims that are borne out, counted here."""
+    items = tuple(float(each["borne_out"]) for each in answer["claims"])
+    unfounded = [each["claim"] for each in answer["claims"] if not each["borne_out"]]
+    note = answer["reason"] + (f" Not borne out: {'; '.join(unfounded)}." if unfounded else "")
+    return Judgement(value=sum(items) / len(items) if items else 1.0, note=note.strip(), items=items)

@@ -96,7 +96,11 @@ class Reward:
         """Judgements and artefacts, by metric. Raises SampleError if even one cannot be had."""
         rubrics = {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := rubric_of(metric, goal))}
         wanted = {name: what for name, (metric, _) in self.metrics.items() if (what := artefact_of(metric, goal))}
-        about_artefact = {name: rubric for name, rubric in rubrics.items() if rubric.compare and name in wanted}
+        about_artefact = {
+            name: rubric
+            for name, rubric in rubrics.items()
+            if isinstance(rubric, Rubric) and rubric.compare and name in wanted
+        }
         about_all = {name: rubric for name, rubric in rubrics.items() if name not in about_artefact}
         kinds = sorted(set(wanted.values()))
         calls: list[Awaitable[Any]] = [

@@ -29,7 +29,7 @@ def reply(messages: Sequence[Message], *, manner: str, voice: Voice) -> str:
     """Text that acts on everything the user has said, or one message of questions."""
     said = [message.content for message in messages if message.role == "user"] or [""]
     own = [message.content for message in messages if message.role == "assistant"]
-    asked = [text for text in own if not read_assistant(text).acts]
+    asked = [text for text in own if read_assistant(text).asks]
     just_answered = bool(asked) and own[-1] == asked[-1]
     if is_question(said[-1]):
         return MENU if MENU_WANTED.search(said[-1]) else voice.pick(ANSWERS)

@@ -49,7 +49,7 @@ def reply(request: ChatRequest, *, manner: str, voice: Voice) -> ChatReply:
         return ChatReply(content=_told(done, voice), usd=0.0)
     spoken = [message for message in messages if message.role != "tool" and message.content]
     text = assistant.reply(spoken, manner=manner, voice=voice)
-    asks = not done and not read_assistant(text).acts
+    asks = not done and read_assistant(text).asks
     forced = request.tool_choice not in (None, "auto") and not done
     if forced or (not asks and (wishes(said[-1]) or is_question(said[-1]))):
         tools = [tool for tool in request.tools if not forced or _named(tool) in _demanded(request)]

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from collab_sdk.messages import Message
-from collab_sdk.offline.deeds import CLAUSE, Deed, plain, stems_of, steps
+from collab_sdk.offline.deeds import CLAUSE, Deed, leaves, plain, spelt_out, stems_of, steps
+from collab_sdk.offline.facts import EMPTY as FILLERS
 from collab_sdk.offline.facts import FILLER
 from collab_sdk.offline.words import sentences
 
@@ -48,17 +49,37 @@ EMPTY = stems_of(" ".join([*FILLER, "sure okay ok done set now all just already 
 def claims(transcript: Sequence[Message]) -> list[tuple[str, bool]]:
     """Every claim of the assistant's about what it did or found, and whether a deed before it bears it out.
 
-    What the user or the system prompt said needs no proof.
+    A call claims what its arguments name: somebody said it, or a result showed it. What the user or the system prompt
+    said needs no proof.
     """
     told = {each for message in transcript if message.role in ("system", "user") for each in _numbers(message.content)}
     done: list[Deed] = []
+    heard = frozenset[str]()
     found: list[tuple[str, bool]] = []
     for step in steps(transcript):
         if isinstance(step, Deed):
+            found += _named(step, heard)
             done.append(step)
-        elif step.role == "assistant":
+            heard |= stems_of(_apart(plain(step.result or "")))
+            continue
+        if step.role == "assistant":
             found += [(claim, _is_borne_out(claim, done, told)) for claim in _claims(step.content, told)]
+        heard |= stems_of(_apart(step.content))
     return found
+
+
+def _named(deed: Deed, heard: frozenset[str]) -> Iterator[tuple[str, bool]]:
+    """Each text among the arguments of a call, and whether all its words have been heard by then."""
+    known = heard | stems_of(spelt_out(deed.call.name))
+    for value in leaves(deed.call.parsed):
+        words = stems_of(_apart(value)) - FILLERS if isinstance(value, str) else frozenset()
+        if words:
+            yield f"{deed.call.name}: {value}", words <= known
+
+
+def _apart(text: str) -> str:
+    """A text whose identifiers are words: `oat-milk` and `oat_milk` are oat milk."""
+    return text.replace("_", " ").replace("-", " ")
 
 
 def _claims(text: str, told: set[str]) -> Iterator[str]:

@@ -20,7 +20,8 @@ PART = re.compile(r"\b(?:part|section|chapter) (\d{1,3})\b|^\W*(\d{1,3})(?: of |
 BEGINNING = 60
 """Characters in which a message says which part it is."""
 NUMBER_WANTED = re.compile(r"\b(?:number|numeric|answer|result)\b", re.IGNORECASE)
-
+DID_IT = "the assistant did what it was asked"
+"""The requirement of a goal without facts."""
 
 FORBIDS = re.compile(r"\b(?:never|do not|don['’]t|must not|may not)\b|^\W*no\b", re.IGNORECASE)
 CONDITION = re.compile(
@@ -35,16 +36,32 @@ class Case:
 
     progress: GoalProgress
     transcript: Sequence[Message]
+    requirements: Sequence[str] = ()
+    rules: Sequence[str] = ()
 
 
-def judge(goal: str, transcript: Sequence[Message], *, criteria: str, offered: Iterable[str] = ()) -> dict[str, Any]:
+def requirements(goal: str) -> list[str]:
+    """The facts of a goal, a line each."""
+    return [fact.line for fact in parse_goal(goal)] or [DID_IT]
+
+
+def judge(
+    goal: str,
+    transcript: Sequence[Message],
+    *,
+    criteria: str,
+    requirements: Sequence[str] = (),
+    rules: Sequence[str] = (),
+    offered: Iterable[str] = (),
+) -> dict[str, Any]:
     """A verdict for each criterion it has a rule for; the others are left out, so that they count as missing.
 
-    `offered` names the tools that the assistant could call.
+    `requirements` and `rules` are those that were listed of the goal and of the system prompt; `offered` names the
+    tools that the assistant could call.
     """
     called = [call.name for message in transcript for call in message.calls]
     progress = follow(parse_goal(goal), transcript, verbs=verbs_of([*offered, *called]))
-    case = Case(progress=progress, transcript=transcript)
+    case = Case(progress=progress, transcript=transcript, requirements=requirements, rules=rules)
     return {name: RULES[name](case) for name in CRITERION.findall(criteria) if name in RULES}
 
 
@@ -70,18 +87,20 @@ def extract(transcript: Sequence[Message], *, wanted: str) -> str:
     return "\n\n".join(parts[number] for number in sorted(parts)) if len(parts) > 1 else last
 
 
-def _goal(progress: GoalProgress) -> dict[str, Any]:
-    checklist = [{"requirement": fact.line, "met": fact in progress.delivered} for fact in progress.facts]
-    if not checklist:
-        checklist = [{"requirement": "the assistant did what it was asked", "met": progress.acted}]
-    met = sum(bool(item["met"]) for item in checklist)
-    return {"reason": f"{met} of {len(checklist)} delivered", "checklist": checklist}
+def _goal(case: Case) -> dict[str, Any]:
+    delivered = {fact.line for fact in case.progress.delivered} | ({DID_IT} if case.progress.acted else set())
+    verdicts = [
+        {"number": number, "met": requirement in delivered}
+        for number, requirement in enumerate(case.requirements, start=1)
+    ]
+    met = sum(bool(verdict["met"]) for verdict in verdicts)
+    return {"reason": f"{met} of {len(verdicts)} delivered", "verdicts": verdicts}
 
 
 def _interactivity(progress: GoalProgress) -> dict[str, Any]:
     """0.5, plus what the user could tell because they were asked, less idle questions and corrections."""
     score = 0.5 + 0.2 * progress.learnt - 0.2 * progress.idle_questions - 0.15 * progress.corrections
-    if progress.last and not progress.last.acts and not progress.missing:
+    if progress.last and progress.last.asks and not progress.missing:
         score -= 0.05  # a question that nobody needed, though nobody had to answer it either
     reason = (
         f"{progress.learnt} facts learnt by asking, {progress.idle_questions} idle questions, "
@@ -95,7 +114,7 @@ def _clear(progress: GoalProgress) -> dict[str, Any]:
 
 
 def _asks(progress: GoalProgress) -> dict[str, Any]:
-    asks = progress.last is not None and not progress.last.acts
+    asks = progress.last is not None and progress.last.asks
     return {"reason": "it waits for an answer" if asks else "it acts", "asks": asks}
 
 
@@ -111,38 +130,40 @@ def _accuracy(progress: GoalProgress) -> dict[str, Any]:
 
 
 def _grounded(transcript: Sequence[Message]) -> dict[str, Any]:
-    """1 less the share of claims that no call or result bears out."""
-    made = claims(transcript)
-    unfounded = [claim for claim, is_borne_out in made if not is_borne_out]
-    score = 1 - len(unfounded) / len(made) if made else 1.0
-    reason = f"{len(made) - len(unfounded)} of {len(made)} claims borne out"
-    return {"reason": f"{reason}; not: {unfounded[0]}" if unfounded else reason, "score": round(score, 2)}
+    """Every claim, and whether a call or result bears it out."""
+    made = [{"claim": claim, "borne_out": is_borne_out} for claim, is_borne_out in claims(transcript)]
+    return {
+        "reason": f"{sum(bool(each['borne_out']) for each in made)} of {len(made)} claims borne out",
+        "claims": made,
+    }
 
 
-def _policy(transcript: Sequence[Message]) -> dict[str, Any]:
-    """1 unless a call does what a sentence of the system prompt forbids outright; conditions are beyond these rules."""
-    prompts = [message.content for message in transcript if message.role == "system"]
-    rules = [
-        sentence
-        for prompt in prompts
-        for sentence in sentences(prompt)
-        if FORBIDS.search(sentence) and not CONDITION.search(sentence)
+def rules(prompt: str) -> list[str]:
+    """What a system prompt forbids outright; conditions are beyond these rules."""
+    found = sentences(prompt)
+    return [sentence for sentence in found if FORBIDS.search(sentence) and not CONDITION.search(sentence)]
+
+
+def _policy(case: Case) -> dict[str, Any]:
+    """Broken is what a call does that a rule forbids."""
+    called = [stems_of(spelt_out(call.name)) - EMPTY for message in case.transcript for call in message.calls]
+    broken = [
+        number
+        for number, rule in enumerate(case.rules, start=1)
+        if any(words and words <= stems_of(rule) for words in called)
     ]
-    called = [stems_of(spelt_out(call.name)) - EMPTY for message in transcript for call in message.calls]
-    broken = [rule for rule in rules if any(words and words <= stems_of(rule) for words in called)]
-    reason = f"broken: {broken[0]}" if broken else "nothing was called that is forbidden outright"
-    return {"reason": reason, "score": 0.0 if broken else 1.0}
+    return {"reason": "by what was called", "kept": [], "broken": broken}
 
 
 RULES: Mapping[str, Callable[[Case], dict[str, Any]]] = MappingProxyType(
     {
-        "goal": lambda case: _goal(case.progress),
+        "goal": _goal,
         "interactivity": lambda case: _interactivity(case.progress),
         "clear": lambda case: _clear(case.progress),
         "asks": lambda case: _asks(case.progress),
         "accuracy": lambda case: _accuracy(case.progress),
         "useful_questions": lambda case: _useful_questions(case.progress),
         "grounded": lambda case: _grounded(case.transcript),
-        "policy": lambda case: _policy(case.transcript),
+        "policy": _policy,
     }
 )

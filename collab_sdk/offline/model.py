@@ -2,20 +2,29 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import assistant, calling, goal_reader, judge, tools, user
 from collab_sdk.offline.voice import Voice
-from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_offered, unfence_transcript
+from collab_sdk.prompts import (
+    PointTag,
+    load_prompt,
+    unfence,
+    unfence_goal,
+    unfence_offered,
+    unfence_points,
+    unfence_transcript,
+)
 from collab_sdk.spec import Price
 
 VERSION = 3
 """Part of the cache key: raise it whenever a rule changes."""
 WANTED_GOALS = re.compile(r"at most (\d+) other goals")
 MANNERS = ("passive", "proactive")
+LISTERS: Mapping[PointTag, Callable[[str], list[str]]] = {"requirements": judge.requirements, "rules": judge.rules}
 
 
 class OfflineModel:
@@ -80,5 +89,14 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
         closing = load_prompt("extract_turn").text.rpartition("$wanted")[2]
         wanted = prompt.removesuffix(closing).rpartition("</transcript>")[2]
         return f"<artefact>\n{judge.extract(transcript, wanted=wanted)}\n</artefact>"
-    criteria = unfence("criteria", prompt)
-    return judge.judge(unfence_goal(prompt), transcript, criteria=criteria, offered=unfence_offered(prompt))
+    for points, lister in LISTERS.items():
+        if any(message.content == load_prompt(points).text for message in request.messages):
+            return {points: lister(unfence_goal(prompt))}
+    return judge.judge(
+        unfence_goal(prompt),
+        transcript,
+        criteria=unfence("criteria", prompt),
+        requirements=unfence_points("requirements", prompt),
+        rules=unfence_points("rules", prompt),
+        offered=unfence_offered(prompt),
+    )

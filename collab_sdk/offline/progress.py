@@ -41,7 +41,7 @@ class GoalProgress:
         if self.last and self.last.acts:
             # Also where a question stood beside the work: it was asked too late.
             self.corrections += bool(news or said & self.wrong)
-        elif self.last:
+        elif self.last and self.last.asks:
             self.learnt += len(news)
             self.idle_questions += not news
         self.known |= said

@@ -13,11 +13,13 @@ from typing import Any, Literal, get_args
 from collab_sdk.messages import Message, ToolCall
 
 __all__ = [
+    "PointTag",
     "Prompt",
     "Tag",
     "fence",
     "fence_deeds",
     "fence_goal",
+    "fence_points",
     "fence_transcript",
     "json_line",
     "load_prompt",
@@ -25,10 +27,13 @@ __all__ = [
     "unfence",
     "unfence_goal",
     "unfence_offered",
+    "unfence_points",
     "unfence_transcript",
 ]
 
-Tag = Literal["goal", "examples", "transcript", "criteria", "tool", "calls", "call"]
+PointTag = Literal["requirements", "rules"]
+"""What a judge may be asked to list, and goes through point by point."""
+Tag = Literal["goal", "examples", "transcript", "criteria", "tool", "calls", "call", PointTag]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 """A `<` that opens or closes a fence, whatever backslashes follow it, or a control token such as `<|im_end|>`."""
@@ -99,6 +104,17 @@ def fence_goal(text: str) -> str:
 def unfence_goal(prompt: str) -> str:
     """The text that `fence_goal` put into a prompt."""
     return "\n".join(json.loads(line) for line in unfence("goal", prompt).split("\n") if line)
+
+
+def fence_points(tag: PointTag, points: Iterable[str]) -> str:
+    """Points by number as fenced JSON lines: what was made of hostile material ends no fence either."""
+    rows = (json_line({"number": number, "text": point}) for number, point in enumerate(points, start=1))
+    return fence(tag, "\n".join(rows))
+
+
+def unfence_points(tag: PointTag, prompt: str) -> list[str]:
+    """The points that `fence_points` put into a prompt, in order."""
+    return [json.loads(line)["text"] for line in unfence(tag, prompt).split("\n") if line]
 
 
 def fence_transcript(messages: Iterable[Message]) -> str:

@@ -1,5 +1,6 @@
 """Estimates with intervals that hold at the sizes people run; `benchmarks/coverage.py` measures how often they do."""
 
+from collab_sdk.stats.agreement import estimate_kappa
 from collab_sdk.stats.auc import estimate_auc
 from collab_sdk.stats.combined import estimate_combined, estimate_less
 from collab_sdk.stats.correlation import estimate_correlation
@@ -15,6 +16,7 @@ __all__ = [
     "estimate_combined",
     "estimate_correlation",
     "estimate_difference",
+    "estimate_kappa",
     "estimate_less",
     "estimate_mean",
     "estimate_paired_share",

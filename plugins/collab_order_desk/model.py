@@ -19,7 +19,7 @@ from collab_sdk.models import NOTHING, SETTINGS, CallRole, ChatReply, ChatReques
 from collab_sdk.prompts import unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
 
-VERSION = 2
+VERSION = 3
 """Part of the cache key: raise it whenever the user behaves otherwise."""
 CRITERION = re.compile(r"^(\w+):", re.MULTILINE)
 COST = 0.25
@@ -122,10 +122,9 @@ def _interactivity(case: Case) -> dict[str, Any]:
 
 
 def _grounded(case: Case) -> dict[str, Any]:
-    """The share of the orders told to the customer that were on the till by then."""
-    told = claims(case.messages)
-    borne_out = sum(told)
-    return {"reason": f"{borne_out} of {len(told)} on the till", "score": borne_out / len(told) if told else 1.0}
+    """The orders told to the customer, and whether they were on the till by then."""
+    told = [{"claim": "an order", "borne_out": is_on_till} for is_on_till in claims(case.messages)]
+    return {"reason": "by the till", "claims": told}
 
 
 def _asks(case: Case) -> dict[str, Any]:

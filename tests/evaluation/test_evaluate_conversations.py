@@ -97,7 +97,7 @@ def test_a_logged_chat_is_begun_again_from_its_first_request_with_its_goal():
     said = (("system", "Be kind."), ("user", "a mocha"), ("assistant", "Done."), ("user", "with oat milk"))
     messages = tuple(Message(role=role, content=text) for role, text in said)
     log = Conversation(id="log", messages=messages, goal=Goal(text="a mocha with oat milk"))
-    judged = {"goal": {"reason": "", "checklist": [{"requirement": "x", "met": True}]}}
+    judged = {"requirements": ["x"], "goal": {"reason": "", "verdicts": [{"number": 1, "met": True}]}}
     interactive = {"interactivity": {"reason": "", "score": 1}}
     run = evaluator("logs", exchanges=1)
     run.judge.model = FakeChatModel(lambda _: json.dumps(judged | interactive), name="judge")

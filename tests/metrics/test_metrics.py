@@ -127,7 +127,7 @@ def test_a_reference_is_never_shown_where_other_metrics_are_judged():
     metrics = {"accuracy": 1.0, "goal": 1.0}
     scorer = scorer_of(judge=watched, metrics=metrics, window=0)
     assert float(scorer.score(CHAT, goal=Goal(text="where?", reference="Paris"))) == 1.0
-    assert len(seen) == 3
+    assert len(seen) == 4  # the requirements, their verdicts, the artefact, the verdict on it
     assert [prompt for prompt in seen if "Paris" in prompt] == judge.asked
     assert "\ngoal: " not in judge.asked[0]
 

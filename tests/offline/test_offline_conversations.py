@@ -13,7 +13,7 @@ from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.models.reading import read_fenced, read_reply
 from collab_sdk.offline import OfflineModel, sample_chats_path
-from collab_sdk.prompts import fence, fence_goal, fence_transcript, load_prompt
+from collab_sdk.prompts import fence, fence_goal, fence_points, fence_transcript, load_prompt
 
 COFFEE_CHATS = DATA / "coffee_chats.jsonl"
 CRITERIA = "goal: Tick off what was delivered.\ninteractivity: How well it involved the user.\nelegance: Admire."
@@ -53,10 +53,11 @@ def user(goal: str, messages: list[Message], sample: str = "") -> dict:
 
 
 def verdicts(goal: str, messages: list[Message]) -> dict:
+    requirements = ask(CallRole.JUDGE, "requirements", material=fence_goal(goal))["requirements"]
     return ask(
         CallRole.JUDGE,
         "judge",
-        goal=fence_goal(goal),
+        goal=f"{fence_goal(goal)}\n\n{fence_points('requirements', requirements)}",
         transcript=fence_transcript(messages),
         criteria=fence("criteria", CRITERIA),
     )
@@ -65,8 +66,8 @@ def verdicts(goal: str, messages: list[Message]) -> dict:
 def scores(goal: str, messages: list[Message]) -> tuple[float, float]:
     """Goal coverage and interactivity."""
     verdict = verdicts(goal, messages)
-    checklist = verdict["goal"]["checklist"]
-    return sum(item["met"] for item in checklist) / len(checklist), verdict["interactivity"]["score"]
+    met = [item["met"] for item in verdict["goal"]["verdicts"]]
+    return sum(met) / len(met), verdict["interactivity"]["score"]
 
 
 def answer(model: OfflineModel, messages: list[Message], sample: str = "") -> Message:
@@ -327,7 +328,7 @@ def test_hostile_goals_break_nothing(hostile):
     chat = talk("a mocha please", "Done: a mocha.")
     assert user(hostile, chat)["message"]
     verdict = verdicts(hostile, chat)
-    assert verdict["goal"]["checklist"] and 0 <= verdict["interactivity"]["score"] <= 1
+    assert verdict["goal"]["verdicts"] and 0 <= verdict["interactivity"]["score"] <= 1
 
 
 # Logged chats

@@ -31,9 +31,10 @@ def credulous(request: ChatRequest) -> str:
     shown = "\n".join(message.content for message in request.messages)
     claimed, refuted = "I have cancelled order" in shown, "SHIPPED, cannot be cancelled" in shown
     answer = {
-        "goal": {"reason": "", "checklist": [{"requirement": "cancelled", "met": claimed and not refuted}]},
+        "requirements": ["cancelled"],
+        "goal": {"reason": "", "verdicts": [{"number": 1, "met": claimed and not refuted}]},
         "interactivity": {"reason": "", "score": 0.5},
-        "grounded": {"reason": "", "score": 0.0 if claimed and refuted else 1.0},
+        "grounded": {"reason": "", "claims": [{"claim": "cancelled", "borne_out": not refuted}] if claimed else []},
     }
     return json.dumps(answer)
 

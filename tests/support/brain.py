@@ -16,6 +16,7 @@ Brain = Callable[..., Awaitable[Any]]
 ROLES = {
     "simulator": CallRole.SIMULATOR,
     "judge": CallRole.JUDGE,
+    "requirements": CallRole.JUDGE,
     "extract": CallRole.JUDGE,
     "goal": CallRole.GOAL,
     "tools": CallRole.TOOLS,

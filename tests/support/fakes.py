@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collab_sdk import ChatRequest, Engine, MRScorer, Rollout, Simulator
 from collab_sdk.calibration import Calibration
 from collab_sdk.messages import Message, shown_text
+from collab_sdk.prompts import load_prompt
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import Conversation
 
@@ -25,15 +26,28 @@ def user_says(message: str, *, done: bool = False, reason: str = "") -> str:
 
 
 def judged(goal: float = 1.0, interactivity: float = 0.5) -> str:
-    """A judge's answer, the goal as a checklist of ten."""
+    """A judge's answer, whatever it is asked: ten requirements, and verdicts on them."""
     met = round(goal * 10)
-    checklist = [{"requirement": f"r{number}", "met": number < met} for number in range(10)]
+    verdicts = [{"number": number, "met": number <= met} for number in range(1, 11)]
     return json.dumps(
         {
-            "goal": {"reason": "by the list", "checklist": checklist},
+            "requirements": [f"r{number}" for number in range(10)],
+            "goal": {"reason": "by the list", "verdicts": verdicts},
             "interactivity": {"reason": "by feel", "score": interactivity},
         }
     )
+
+
+def lists_requirements(request: ChatRequest) -> bool:
+    """Whether a judge is asked for the list that it is to judge by."""
+    return request.messages[0].content == load_prompt("requirements").text
+
+
+def judgements(scorer: MRScorer) -> list[ChatRequest]:
+    """What the judge of a scorer on fakes was asked, but for lists of requirements."""
+    judge = scorer.judge.model
+    assert isinstance(judge, FakeChatModel)
+    return [request for request in judge.requests if not lists_requirements(request)]
 
 
 def scorer_of(

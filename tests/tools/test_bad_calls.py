@@ -157,7 +157,7 @@ def test_a_tool_that_raises_is_shown_to_bot_and_judge():
 
     score, judge = score_with(doing(reply(("fail", {}))), fail)
     assert score.value is not None
-    assert "error: KeyError: 'room 7'" in judge.requests[0].messages[-1].content
+    assert "error: KeyError: 'room 7'" in judge.requests[-1].messages[-1].content
 
 
 def test_a_tool_that_dies_in_mid_future_leaves_no_score():

@@ -117,9 +117,11 @@ def test_the_customer_hears_what_is_said_and_nothing_of_calls():
 def test_the_desks_judge_goes_by_the_till_too():
     criteria = "interactivity: x\ngrounded: y"
     lied = judge(WANTED, as_messages([*chat("a mocha"), told()]), criteria=criteria, offered=["place_order"])
-    assert lied["interactivity"]["score"] == lied["grounded"]["score"] == 0
+    assert lied["interactivity"]["score"] == 0
+    assert [claim["borne_out"] for claim in lied["grounded"]["claims"]] == [False]
     did = judge(WANTED, as_messages([*chat("a mocha"), *placed(WANTED), told()]), criteria=criteria)
-    assert did["interactivity"]["score"] == did["grounded"]["score"] == 1
+    assert did["interactivity"]["score"] == 1
+    assert [claim["borne_out"] for claim in did["grounded"]["claims"]] == [True]
 
 
 def test_baristas_who_place_what_they_say_succeed_as_they_do_in_words():

@@ -1,0 +1,199 @@
+"""`collab check-judge`: how far the judge can be trusted."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from collab_cli.failures import finish, no_result
+from collab_cli.options import CACHE_OPTIONS, DRY_RUN, LIMITS, READING, ROLES, SCORING, Work, run_options
+from collab_cli.params import INPUT, OUTPUT, Command, Count, option
+from collab_cli.paths import ReadPath
+from collab_cli.progress import Progress, shown
+from collab_cli.run import Run, end_dry_run, open_logs, running
+from collab_cli.setup import prices_of
+from collab_cli.terminal import Problems, note, printable, show
+from collab_cli.units import of
+from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import UsageError
+from collab_sdk.files import JsonlWriter
+from collab_sdk.jobs import roles_of
+from collab_sdk.judging import (
+    CheckedJudgements,
+    JudgeCheck,
+    JudgeFigure,
+    PeopleCheck,
+    RatedResponse,
+    ReviewedPair,
+    estimate_judge_check,
+    judge_check_row,
+    judge_figures,
+    read_rated_responses,
+    read_reviewed_pairs,
+)
+from collab_sdk.report import read_decisions
+from collab_sdk.runs import Outcome
+from collab_sdk.spec import RunSpec
+from collab_sdk.stats import BRACKETS, said_of_many
+
+T = TypeVar("T")
+FILE = ReadPath(dir_okay=False, path_type=Path)
+HOLDS = {True: "yes", False: "NO", None: ""}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class People:
+    """What people decided, as read from the files."""
+
+    rated: Sequence[RatedResponse]
+    reviewed: Sequence[ReviewedPair]
+
+
+@click.command("check-judge", cls=Command)
+@click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, metavar="[LOGS]...")
+@option(
+    "--rated",
+    type=FILE,
+    metavar="FILE",
+    group=INPUT,
+    help="Responses that people rated: rows with history, decision (or response) and human (1 good, 0 bad).",
+)
+@option(
+    "--decisions",
+    type=FILE,
+    metavar="FILE",
+    group=INPUT,
+    help="What reviewers decided on the page of collab report; needs --pairs.",
+)
+@option("--pairs", type=FILE, metavar="FILE", group=INPUT, help="The pairs of export-prefs that --decisions are about.")
+@option(
+    "--repeats",
+    type=Count(min=1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    group="What is scored",
+    help="How often each chat is judged, as fresh draws.",
+)
+@option(
+    "--json", is_flag=True, group=OUTPUT, help="Print figures and judgements as a JSON object instead of the table."
+)
+@run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
+def check_judge(
+    logs: tuple[str, ...],
+    rated: Path | None,
+    decisions: Path | None,
+    pairs: Path | None,
+    repeats: int,
+    json: bool,
+    spec: RunSpec,
+    work: Work,
+) -> None:
+    """Find out how far the judge can be trusted.
+
+    In logged chats the first reply is replaced by ones that deliver nothing: contentless, flattering, or pleading with
+    the judge. They must earn no more than silence. The whole chat is then judged again: as fresh draws, with the
+    requirements listed backwards, and with the last reply said twice. --rated and --decisions set the judge beside
+    people. Nobody is simulated, but for the futures of rated responses (none with --window 0).
+
+    \b
+      collab check-judge chats.jsonl --model offline
+      collab check-judge --pairs prefs.jsonl --decisions prefs.decisions.json \\
+          --judge openai/gpt-4o-mini
+    """
+    if (decisions is None) != (pairs is None):
+        raise UsageError("--decisions says what was decided on --pairs: give both, or neither.")
+    if not logs and rated is None and decisions is None:
+        raise UsageError("There is nothing to check the judge on: give logs, --rated FILE, or --decisions and --pairs.")
+    problems = Problems()
+    people = People(
+        rated=read_rated_responses(rated, problems.report, limit=work.limit) if rated else (),
+        reviewed=read_reviewed_pairs(pairs, read_decisions(decisions), problems.report) if decisions and pairs else (),
+    )
+    if work.dry_run:
+        prices = prices_of(roles_of(spec))
+        chats = open_logs(logs, spec, work, problems) if logs else iter(())
+        estimated = estimate_judge_check(
+            chats, spec, prices, repeats=repeats, rated=people.rated, reviewed=people.reviewed
+        )
+        end_dry_run(estimated, logs, problems)
+        return
+    with ExitStack() as opened:
+        run = opened.enter_context(running(logs, spec, work, problems))
+        check = JudgeCheck(run.scorer, repeats=repeats)
+        if run.progress.total is not None:
+            run.progress.total += len(people.rated) + len(people.reviewed)
+        with shown(run.progress):
+            checked, people = run_sync(acheck(check, run, people, problems))
+        figures = judge_figures(checked, people.rated, people.reviewed)
+        if not figures:
+            no_result("nothing could be judged")
+        if json:
+            with JsonlWriter("-") as rows:
+                rows.write(judge_check_row(check, figures, checked, people.rated, people.reviewed))
+        else:
+            _show_check(check, figures, checked, people)
+    finish(problems, results=len(figures))
+
+
+async def acheck(
+    check: JudgeCheck, run: Run, people: People, problems: Problems
+) -> tuple[list[CheckedJudgements], People]:
+    """Everything that could be judged. Raises RunStoppedError if the run cannot go on."""
+    checked = await _atake(check.acheck_all(run.conversations), run.progress, problems)
+    for one in checked:
+        for reason in one.lost:
+            problems.report(f"{one.conversation.id}: {reason}")
+    with_people = PeopleCheck(check.scorer)
+    rated = await _atake(with_people.arate_all(people.rated), run.progress, problems)
+    reviewed = await _atake(with_people.acompare_all(people.reviewed), run.progress, problems)
+    lost = [(each.conversation.id, each.error) for each in rated] + [
+        (pair.conversation.id, pair.error) for pair in reviewed
+    ]
+    for conversation_id, error in lost:
+        if error:
+            problems.report(f"{conversation_id}: {error}")
+    return checked, People(rated=rated, reviewed=reviewed)
+
+
+async def _atake(outcomes: AsyncIterator[Outcome[T]], progress: Progress, problems: Problems) -> list[T]:
+    taken: list[T] = []
+    async for outcome in outcomes:
+        if outcome.error is not None:
+            problems.report(f"{outcome.conversation.id}: {outcome.error}")
+        if outcome.value is not None:
+            taken.append(outcome.value)
+        progress.update(done=progress.done + 1, failed=problems.count, mean_mr=None)
+    return taken
+
+
+def _show_check(
+    check: JudgeCheck, figures: Sequence[JudgeFigure], checked: Sequence[CheckedJudgements], people: People
+) -> None:
+    """The figures by group, what each should be, and on stderr what was judged."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("figure", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("should be", no_wrap=True)
+    table.add_column("is it?", no_wrap=True)
+    group = ""
+    for figure in figures:
+        if figure.group != group:
+            group = figure.group
+            table.add_row(group.capitalize())
+        value = figure.value
+        table.add_row(f"  {figure.name}", f"{value:.2f}", f"{value.n:,}", figure.meaning, HOLDS[figure.holds])
+    show(table)
+    judged = [of(sum(bool(one.judged) for one in checked), "chat")] if checked else []
+    judged += [of(len(people.rated), "rated response")] if people.rated else []
+    judged += [of(len(people.reviewed), "reviewed pair")] if people.reviewed else []
+    note(f"{printable(check.judge.model.name)} on {', '.join(judged)}. {BRACKETS}")
+    if many := said_of_many(figure.value for figure in figures):
+        note(many)
