@@ -33,11 +33,16 @@ FAREWELL_WORDS = frozenset(
 FAREWELL_CHARACTERS = 120
 NO_RESULT = "no result: the call was never answered"
 """What the assistant is told of a call whose result its log lacks; no server takes one without."""
+SILENCE = "…"
+"""What the assistant is told that it said where its reply was empty; many servers take no empty message."""
 
 
 @sync_twins
 class Rollout:
     """Plays futures of a conversation: the simulated user and the assistant in turn, at most `window` exchanges.
+
+    A reply of the assistant's that is cut off, filtered or empty is what its user would get: it stands in the future as
+    it is, with `ended` set, and is played on from and judged. What anybody else fails at makes a future a missing one.
 
     `assistant` is anything `as_chat_model` takes; `samples` is how many futures make one estimate. The paper uses
     window 2, 3 samples and temperature 0.8 (section 4), which a ModelSpec's settings, or `temperature`, replace.
@@ -257,7 +262,7 @@ class Rollout:
         """What the assistant says or calls next; of a bot that runs its own tools, all its steps."""
         request = ChatRequest(
             role=CallRole.ASSISTANT,
-            messages=_with_all_results(history),
+            messages=_as_servers_take_it(history),
             settings=self.settings,
             tools=toolbox.tools,
             sample=draw,
@@ -303,14 +308,13 @@ def is_whole(messages: Sequence[Message]) -> bool:
     return not is_in_turn(messages) and _stray_result(messages) is None
 
 
-def _with_all_results(history: Sequence[Message]) -> tuple[Message, ...]:
-    """The history with a result for every call, since no server takes one without."""
+def _as_servers_take_it(history: Sequence[Message]) -> tuple[Message, ...]:
+    """The history with a result for every call, and something in every reply, since no server takes one without."""
     answered = {message.tool_call_id for message in history if message.role == "tool"}
-    if all(call.id in answered for message in history for call in message.calls):
-        return tuple(history)
     whole: list[Message] = []
     for message in history:
-        whole.append(message)
+        is_silent = message.ended is not None and not message.content and not message.tool_calls
+        whole.append(replace(message, content=SILENCE) if is_silent else message)
         for call in message.calls:
             if call.id not in answered:
                 whole.append(Message(role="tool", content=NO_RESULT, name=call.name or None, tool_call_id=call.id))

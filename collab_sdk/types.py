@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from collab_sdk.errors import NotEnoughSamplesError, UsageError
-from collab_sdk.messages import Message, ToolCall, as_messages, deeds_of, is_decision, shown_text
+from collab_sdk.messages import Ending, Message, ToolCall, as_messages, deeds_of, is_decision, shown_text
 
 __all__ = [
     "PARTIAL_TURNS",
@@ -268,6 +268,16 @@ class MRScore:
     def text(self) -> str:
         """What the user reads of the response."""
         return shown_text(self.response)
+
+    @property
+    def ended(self) -> Ending | None:
+        """How the response ended, where it did not end by itself; such a one is never chosen for training."""
+        return next((message.ended for message in self.response if message.ended), None)
+
+    @property
+    def n_broken_off(self) -> int:
+        """In how many of the futures a reply of the assistant's was cut off, filtered or empty."""
+        return sum(any(message.ended for message in future.messages) for future in self.futures)
 
     @property
     def n(self) -> int:

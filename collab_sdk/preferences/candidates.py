@@ -6,12 +6,16 @@ from enum import StrEnum
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
-from collab_sdk.messages import Message, deeds_of
+from collab_sdk.messages import Message, deeds_of, is_decision
 from collab_sdk.models.instructed import with_instructions
 from collab_sdk.prompts import load_prompt
 from collab_sdk.rollout import Rollout
 from collab_sdk.tools import Scene
 from collab_sdk.types import Per, Turn
+
+
+NOTHING_SAID = "a drawn response was empty"
+"""Why such a candidate is missing."""
 
 
 class Source(StrEnum):
@@ -34,7 +38,11 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """What drawing candidates gave: those that say or do different things, and why others are missing."""
+    """What drawing candidates gave: those that say or do different things, and why others are missing.
+
+    One that was cut off or filtered is among them, with `ended` on its last message: it can be rejected, never chosen.
+    One that ends without a word or a call is none: there is nothing in it to learn or to unlearn.
+    """
 
     candidates: tuple[Candidate, ...]
     lost: tuple[str, ...]
@@ -59,6 +67,9 @@ async def adraw_candidates(turn: Turn, rollout: Rollout, *, n: int, scene: Scene
             messages = await rollout.arespond(asked, sample=draw_id, scene=scene, per=per)
         except SampleError as error:
             lost.append(str(error))
+            return None
+        if not is_decision(messages[-1]):
+            lost.append(NOTHING_SAID)
             return None
         return Candidate(messages=messages, source=source)
 
