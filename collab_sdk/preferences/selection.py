@@ -14,6 +14,7 @@ class Refusal(StrEnum):
     UNTRAINED = "the log excludes the response from training"
     ONE_CANDIDATE = "fewer than two distinct candidates"
     UNSCORED = "fewer than two candidates could be scored"
+    ENDLESS = "no scored candidate ended by itself"
     MARGIN = "the margin is too small"
     NOISE = "the margin is within its standard error"
     CAP = "the conversation has enough pairs with larger margins"
@@ -21,13 +22,18 @@ class Refusal(StrEnum):
 
 
 def choose_pair(scores: Sequence[MRScore], rule: PairRule) -> tuple[MRScore, MRScore] | Refusal:
-    """Chosen and rejected, the best and the worst by `rule`, or why there is no pair."""
+    """Chosen and rejected, the best and the worst by `rule`, or why there is no pair.
+
+    A response that was cut off or filtered is never chosen: what learns from it learns to break off.
+    """
     if len(scores) < 2:
         return Refusal.ONE_CANDIDATE
     ranked = sorted((score for score in scores if score.value is not None), key=float)
     if len(ranked) < 2:
         return Refusal.UNSCORED
-    rejected, chosen = ranked[0], ranked[-1]
+    if (chosen := next((score for score in reversed(ranked) if not score.ended), None)) is None:
+        return Refusal.ENDLESS
+    rejected = ranked[0]
     margin = float(chosen) - float(rejected)
     if margin <= 0 or margin < rule.min_margin:
         return Refusal.MARGIN
