@@ -203,8 +203,8 @@ def since_the_user(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 def is_decision(message: Message) -> bool:
-    """Whether the assistant said or did something with it."""
-    return message.role == "assistant" and bool(message.tool_calls or message.content.strip())
+    """Whether the assistant said or did something with it, or answered with nothing."""
+    return message.role == "assistant" and bool(message.tool_calls or message.content.strip() or message.ended)
 
 
 def deeds_of(messages: Iterable[Message]) -> tuple[tuple[str, ...], ...]:

@@ -35,6 +35,7 @@ def score_row(score: MRScore) -> dict[str, Any]:
         **({"mr_calibrated": score.calibrated} if score.calibrated is not None else {}),
         "n_ok": score.n_ok,
         "n": score.n,
+        **({"bounds": list(score.bounds)} if score.bounds is not None else {}),
         "metrics": dict(score.metrics),
         "futures": [future_row(future) for future in score.futures],
         "observed": future_row(score.observed) if score.observed else None,

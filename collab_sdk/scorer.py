@@ -20,6 +20,7 @@ from collab_sdk.rollout import Rollout, is_whole
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
+from collab_sdk.stats.missing import bounds
 from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import Scene
 from collab_sdk.types import Conversation, End, Future, Goal, MRScore, Per, Turn
@@ -183,12 +184,14 @@ class MRScorer:
     ) -> list[MRScore]:
         """Scores of `responses` to one history, best first, those without a score last.
 
-        A response is a text, or messages of the assistant's: calls, their results, text. Raises UsageError for others.
+        A response is a text, or messages of the assistant's: calls, their results, text. Where samples are missing,
+        `bounds` says how far that score could be off: between scores whose bounds overlap, what is missing could turn
+        the order. Raises UsageError for what is no response.
         """
         start = without_reasoning(history)
         given = [_as_response(each, start) for each in responses]
         log = self._log(start, given, tools, conversation_id)
-        scores = await all_settled(self._ascore(start, response, goal, log) for response in given)
+        scores = with_bounds(await all_settled(self._ascore(start, response, goal, log) for response in given))
         return sorted(scores, key=lambda score: float("-inf") if score.value is None else score.value, reverse=True)
 
     def _log(
@@ -309,6 +312,19 @@ class MRScorer:
         stderr = statistics.stdev(rewards) / len(rewards) ** 0.5 if len(rewards) > 1 else None
         means = {name: statistics.fmean(future.metrics[name] for future in done) for name in done[0].metrics}
         return statistics.fmean(rewards), stderr, means
+
+
+def with_bounds(scores: Iterable[MRScore]) -> list[MRScore]:
+    """The scores of responses that are compared, those with missing samples with their `bounds`."""
+    scores = list(scores)
+    rewards = [[future.reward for future in score.futures] for score in scores]
+    known = [reward for each in rewards for reward in each if reward is not None]
+    if len(set(known)) < 2:  # they tell of no range
+        return scores
+    return [
+        replace(score, bounds=bounds(each, low=min(known), high=max(known))) if None in each else score
+        for score, each in zip(scores, rewards, strict=True)
+    ]
 
 
 def scene_of(log: Conversation) -> Scene:

@@ -256,6 +256,9 @@ class MRScore:
     turn: int | None = None
     goal: str = ""
     """What the user wants, by which it was judged; of several goals the first."""
+    bounds: tuple[float, float] | None = None
+    """Where samples are missing, and responses were compared: what `value` could be if the missing ones had earned the
+    lowest, or the highest, reward that any of the responses earned."""
     calibrated: float | None = None
     """What `value` lets expect of real users, where the scorer was given a calibration; `value` stays as it was."""
 

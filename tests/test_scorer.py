@@ -278,3 +278,18 @@ def test_how_a_reply_ended_is_in_the_row_of_its_future_and_travels_to_other_mach
     score = scorer_of(assistant=lambda _: cut, window=1, samples=1).score(CHAT, goal="x")
     assert score_row(score)["futures"][0]["messages"][-1]["ended"] == "cut off"
     assert loads(MRScore, dumps(score)) == score
+
+
+def test_a_ranking_says_how_far_missing_samples_could_move_a_score():
+    def judge(request):
+        text = request.messages[-1].content
+        if "good" not in text:
+            return judged(0.2)
+        return ModelCallError("400 refused") if "future-1" in text else judged(0.8)
+
+    scorer = scorer_of(judge=judge, metrics={"goal": 1.0})
+    better, worse = scorer.rank(chat("a coffee"), ["bad", "good"], goal="x")
+    assert (better.text, better.n_ok, better.value) == ("good", 2, pytest.approx(0.8))
+    assert better.bounds == pytest.approx(((0.8 * 2 + 0.2) / 3, 0.8))
+    assert worse.bounds is None
+    assert score_row(better)["bounds"] == list(better.bounds)

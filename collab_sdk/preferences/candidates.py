@@ -1,12 +1,12 @@
 """Responses worth comparing: those that were logged, fresh samples, and samples drawn under a proactive prompt."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
-from collab_sdk.messages import Message, deeds_of, is_decision
+from collab_sdk.messages import Message, deeds_of
 from collab_sdk.models.instructed import with_instructions
 from collab_sdk.prompts import load_prompt
 from collab_sdk.rollout import Rollout
@@ -68,7 +68,7 @@ async def adraw_candidates(turn: Turn, rollout: Rollout, *, n: int, scene: Scene
         except SampleError as error:
             lost.append(str(error))
             return None
-        if not is_decision(messages[-1]):
+        if not deeds_of([replace(messages[-1], ended=None)]):
             lost.append(NOTHING_SAID)
             return None
         return Candidate(messages=messages, source=source)
