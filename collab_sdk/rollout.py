@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import SampleError, ToolError, UsageError
+from collab_sdk.errors import FilteredError, SampleError, ToolError, UsageError
 from collab_sdk.goals import Goals, as_goals, goal_of
-from collab_sdk.messages import Message, deeds_of, shown_text, since_the_user, unanswered_calls
+from collab_sdk.messages import Ending, Message, deeds_of, shown_text, since_the_user, unanswered_calls
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for, without_settings
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
@@ -269,8 +269,11 @@ class Rollout:
             conversation_id=named,
             metadata={"simulated": True, "sample": draw},
         )
-        reply = await self.engine.call(self.assistant, request)
-        decided = _numbered(reply.messages, taken={call.id for message in history for call in message.calls})
+        try:
+            said = (await self.engine.call(self.assistant, request)).messages
+        except FilteredError:
+            said = (Message(role="assistant", content="", ended=Ending.FILTERED),)
+        decided = _numbered(said, taken={call.id for message in history for call in message.calls})
         if (stray := _stray_result([*history, *decided])) is not None:
             raise ToolError(
                 f"{self.assistant.name} returned a tool's result without the call that it answers: "

@@ -4,7 +4,7 @@ import pytest
 from support.fakes import chat, user_says
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Goal, Rollout, Simulator
-from collab_sdk.errors import BotError, BudgetError, ModelCallError, UnreadableReplyError, UsageError
+from collab_sdk.errors import BotError, BudgetError, FilteredError, ModelCallError, UnreadableReplyError, UsageError
 from collab_sdk.messages import Ending
 from collab_sdk.prompts import unfence_transcript
 from collab_sdk.spec import Limits
@@ -147,6 +147,7 @@ def test_a_call_that_fails_ends_its_future_and_keeps_what_was_played(failure):
         (ChatReply(content="Here is your", finish_reason="length"), Ending.CUT_OFF, "cut off here"),
         (ChatReply(content="Here is", finish_reason="content_filter"), Ending.FILTERED, "content filter"),
         (ChatReply(content="", finish_reason="content_filter"), Ending.FILTERED, "content filter"),
+        (FilteredError("400 content_filter"), Ending.FILTERED, "content filter"),
         (ChatReply(content=""), Ending.EMPTY, "without a word"),
     ],
 )
@@ -159,12 +160,13 @@ def test_what_a_user_gets_of_a_broken_reply_is_played_on_and_everybody_sees_how_
     future = play(rollout)
     assert future.error is None
     assert [message.ended for message in future.messages] == [None, ended, None, None]
-    assert texts(future) == ["oat", reply.content, "what?", "Done."]
+    said = reply.content if isinstance(reply, ChatReply) else ""
+    assert texts(future) == ["oat", said, "what?", "Done."]
     _, seen = rollout.simulator.model.requests
     assert told in seen.messages[-1].content
     assert unfence_transcript(seen.messages[-1].content)[-1].ended is ended
     sent = rollout.assistant.requests[-1].messages[-2]
-    assert sent.content == (reply.content or "…")  # many servers take no empty message
+    assert sent.content == (said or "…")  # many servers take no empty message
     assert "ended" not in sent.to_dict()
 
 

@@ -88,7 +88,9 @@ def show_missing(rewards: MissingTally, *, broken_off: int) -> None:
             f"{bounds[1]:.3f}: as if each had earned the lowest, or the highest, reward seen."
         )
     if broken_off:
-        note(f"In {of(broken_off, 'sample')}, a reply of the assistant's was cut off, filtered or empty, and judged so.")
+        note(
+            f"In {of(broken_off, 'sample')}, a reply of the assistant's was cut off, filtered or empty, and judged so."
+        )
 
 
 def _with_total(ledger: Ledger) -> Iterator[tuple[str, Usage]]:

@@ -63,8 +63,10 @@ def _of(name: str, groups: Sequence[Iterable[Sequence[float | None]]]) -> Missin
 
 
 def _values(result: BotResult, name: str, samples: int) -> list[list[float | None]]:
-    measure = MEASURES.get(name, lambda one: one.future.metrics[name])
-    values: list[list[float | None]] = [[None if one.is_missing else measure(one)] for one in result.played]
+    values: list[list[float | None]] = [
+        [None if one.is_missing else MEASURES[name](one) if name in MEASURES else one.future.metrics[name]]
+        for one in result.played
+    ]
     return values + [[None]] * (len(result.failed) * samples)
 
 

@@ -13,7 +13,6 @@ from collab_sdk.rollout import Rollout
 from collab_sdk.tools import Scene
 from collab_sdk.types import Per, Turn
 
-
 NOTHING_SAID = "a drawn response was empty"
 """Why such a candidate is missing."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 def bounds(values: Sequence[float | None], *, low: float, high: float) -> tuple[float, float]:
-    """The lowest and the highest mean that all values together can have, where a missing one (None) lies in [low, high].
+    """The lowest and the highest mean that all values can have, where a missing one (None) lies in [low, high].
 
     Nothing is assumed about why they are missing; a difference of two means lies between the lower bound of the one
     minus the upper bound of the other, and the reverse. Source: Manski 1990, Nonparametric Bounds on Treatment Effects.

@@ -166,9 +166,7 @@ def test_a_truncated_reply_is_lost_not_redrawn_and_never_cached(tmp_path):
         ("It was.", "end_turn", None),
     ],
 )
-def test_what_a_bot_says_is_what_its_user_gets_and_is_neither_redrawn_nor_lost(
-    tmp_path, content, finish_reason, ended
-):
+def test_what_a_bot_says_is_what_its_user_gets_and_is_neither_redrawn_nor_lost(tmp_path, content, finish_reason, ended):
     is_blank = ended is Ending.EMPTY  # a server's mistake, perhaps: asked for once more
     model = FakeChatModel([ChatReply(content=content, finish_reason=finish_reason)] * (1 + is_blank))
     [reply] = answer_all(Engine(cache=tmp_path, sleep=NoWait()), model, [ask("a")])
