@@ -95,7 +95,7 @@ class Engine:
         """Answer `request`, from the cache where it was answered before.
 
         A reply for which `accept` raises is not kept, so that a later run asks again; what it raises passes through.
-        What an assistant answers is what its user gets, be it cut off or empty, and is returned so; a reply of any other
+        What an assistant answers is what its user gets, be it cut off or empty, and is returned; a reply of any other
         role is lost then. Raises SampleError if this one call is lost, RunStoppedError if no further call can be made.
         """
         negotiation = self.negotiation(model)
