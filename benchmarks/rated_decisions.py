@@ -26,7 +26,7 @@ from table import Row, finish, judged, show
 
 from collab_sdk import Conversation, Engine, MRScore, MRScorer, Rollout, Simulator, read_conversations
 from collab_sdk.errors import SampleError
-from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.stats import estimate_auc
 from collab_sdk.tools import with_tools
 
 TARGET = 0.99

@@ -242,7 +242,8 @@ class MRScore:
     """The multiturn-aware reward of one response, or decision: the mean reward over its sampled futures.
 
     `value` and `metrics` are None and empty when fewer than `min_samples` futures succeeded. `stderr` is the standard
-    error of the mean, None with fewer than two samples.
+    error of the mean, None with fewer than two samples. It is no interval: of few samples it is itself uncertain, and 0
+    where they agree, which does not mean that the next would.
     """
 
     response: tuple[Message, ...]
@@ -263,7 +264,7 @@ class MRScore:
     """What `value` lets expect of real users, where the scorer was given a calibration; `value` stays as it was."""
 
     def __repr__(self) -> str:
-        error = "" if self.stderr is None else f" ± {self.stderr:.3g}"
+        error = "" if self.stderr is None else f" ± {self.stderr:.3g}" if self.stderr else ", all alike"
         value = f"value={_number(self.value)}{error}"
         return f"MRScore({value}, {self.n_ok}/{self.n} samples, response={_beginning(self.text)})"
 

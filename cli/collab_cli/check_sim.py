@@ -30,6 +30,7 @@ from collab_sdk.fidelity import (
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.spec import RunSpec
+from collab_sdk.stats import BRACKETS, said_of_many
 
 WIDTH = 116
 """Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
@@ -151,4 +152,6 @@ def _show_check(
         note("Nothing could be compared.")
     turns = sum(len(one.turns) for one in checked)
     who = f"{printable(check.simulator.model.name)} beside the users of {of(len(checked), 'chat')}"
-    note(f"{who}, {of(turns, 'turn')}. In brackets: 95 % interval over chats.")
+    note(f"{who}, {of(turns, 'turn')}. {BRACKETS}")
+    if many := said_of_many(one for statistic in statistics for one in (statistic.simulated, statistic.difference)):
+        note(many)

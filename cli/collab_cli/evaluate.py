@@ -36,7 +36,7 @@ from collab_sdk.evaluation import (
 )
 from collab_sdk.files import JsonlWriter
 from collab_sdk.spec import EvaluationSpec
-from collab_sdk.stats import Estimate
+from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
 PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1)
@@ -148,7 +148,9 @@ def _show_evaluation(evaluation: Evaluation, figures: Sequence[BotStatistic]) ->
     table.add_row("ends", *(_ends(result) for result in results))
     table.add_row("money, this run", *(money(result.usage) for result in results))
     show(table, at_least=NAME + CELL * len(results) + DIFFERENCE * len(others))
-    note("In brackets: 95 % bootstrap interval over conversations; of differences, over pairs with the same goal.")
+    note(f"{BRACKETS} Of differences, over pairs with the same goal.")
+    if many := said_of_many(one for figure in figures for one in (*figure.means, *figure.differences)):
+        note(many)
     for result in results:
         for reason, count in result.missing.most_common(3):
             note(f"{count:>7,} missing of {printable(result.name)}: {printable(reason)}")

@@ -16,6 +16,7 @@ from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots, mr
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import log_files
+from collab_sdk.stats import BRACKETS, said_of_many
 from collab_sdk.training import TrainingOptions, opening
 
 SCHEMA = "collab/comparison/v1"
@@ -90,13 +91,17 @@ def show_comparison(comparison: Comparison) -> None:
     for name in ("before", "after", "difference"):
         table.add_column(name, no_wrap=True)
     table.add_column("turns", justify="right", no_wrap=True)
-    for statistic in comparison.statistics:
+    statistics = comparison.statistics
+    for statistic in statistics:
         table.add_row(*_cells(statistic))
     if table.row_count:
         show(table, at_least=WIDTH)
     else:
         note("Nothing could be compared.")
-    note(f"before: {comparison.before}; after: {comparison.after}. In brackets: 95 % bootstrap interval.")
+    note(f"before: {comparison.before}; after: {comparison.after}. {BRACKETS}")
+    figures = (each for statistic in statistics for each in (statistic.before, statistic.after, statistic.difference))
+    if many := said_of_many(figures):
+        note(many)
     for problem in comparison.failed:
         note(f"Failed: {problem}")
     for reason, count in comparison.lost.most_common(3):

@@ -29,6 +29,8 @@ LEAST_RESPONSE = 6
 MOST_OF_RESPONSE = 1000
 """Characters of a response that are kept for the table; no terminal has room for more in a line."""
 ANY_WIDTH = 10_000
+LEAST_ERROR = 0.005
+"""What two decimals can show."""
 
 
 Take = Callable[[MRScore, Turn], None]
@@ -167,7 +169,11 @@ def _folded(name: str) -> str:
 def _with_error(score: MRScore) -> str:
     if score.value is None:
         return "-"
-    return f"{score.value:.2f}" if score.stderr is None else f"{score.value:.2f} ± {score.stderr:.2f}"
+    if score.stderr is None:
+        return f"{score.value:.2f}"
+    if not score.stderr:  # futures that agree are no proof that the next one will
+        return f"{score.value:.2f} ({score.n_ok} alike)"
+    return f"{score.value:.2f} ± {score.stderr:.2f}" if score.stderr >= LEAST_ERROR else f"{score.value:.2f} ± <0.01"
 
 
 def _number(value: float | None) -> str:

@@ -1,80 +1,101 @@
 """Asking or answering: table 2 of the paper, of a bot's first answers to openings known to be ambiguous or clear."""
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean
-from typing import TypeVar
+from dataclasses import dataclass
 
-from collab_sdk.stats.bootstrap import Estimate, estimate_statistic
+from collab_sdk.stats import Estimate, estimate_combined, estimate_less, estimate_share
 
-Item = TypeVar("Item")
 Labelled = tuple[bool, bool]
 """Whether the opening is ambiguous, and whether the bot asks."""
-Statistic = Callable[[Sequence[Labelled]], float | None]
-
-
-def asks_when_ambiguous(labelled: Sequence[Labelled]) -> float | None:
-    return share([asks for ambiguous, asks in labelled if ambiguous])
-
-
-def answers_when_clear(labelled: Sequence[Labelled]) -> float | None:
-    return share([not asks for ambiguous, asks in labelled if not ambiguous])
-
-
-def over_asking(labelled: Sequence[Labelled]) -> float | None:
-    """The share of clear openings at which it asks all the same."""
-    return share([asks for ambiguous, asks in labelled if not ambiguous])
-
-
-def macro_accuracy(labelled: Sequence[Labelled]) -> float | None:
-    """The mean of the accuracies on ambiguous and on clear openings."""
-    shares = asks_when_ambiguous(labelled), answers_when_clear(labelled)
-    return None if shares[0] is None or shares[1] is None else (shares[0] + shares[1]) / 2
-
-
-def macro_f1(labelled: Sequence[Labelled]) -> float | None:
-    """The mean of the F1 scores of "ask" and of "answer"; None unless there are openings of both kinds."""
-    if len({ambiguous for ambiguous, _ in labelled}) < 2:
-        return None
-    return fmean(_f1(labelled, kind) for kind in (True, False))
-
-
-STATISTICS: Mapping[str, Statistic] = {
-    "asks when ambiguous": asks_when_ambiguous,
-    "answers when clear": answers_when_clear,
-    "macro accuracy": macro_accuracy,
-    "macro F1": macro_f1,
-    "over-asking": over_asking,
+SHARES: Mapping[str, Callable[[Labelled], bool | None]] = {
+    "asks when ambiguous": lambda said: said[1] if said[0] else None,
+    "answers when clear": lambda said: None if said[0] else not said[1],
+    "over-asking": lambda said: None if said[0] else said[1],
 }
+"""What each is a share of: whether an opening counts, None for openings of the other kind."""
 
 
-def estimate(
-    groups: Sequence[Sequence[Item]],
-    statistic: Callable[[Sequence[Item]], float | None],
-    *,
-    less: Sequence[Sequence[Item]] | None = None,
-    resamples: int = 2000,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Openings:
+    """How often a bot was right, of the openings of both kinds. The numbers that are right need not be whole."""
+
+    ambiguous: int
+    asked: float
+    clear: int
+    answered: float
+
+    @property
+    def both(self) -> bool:
+        """Whether there are openings of both kinds."""
+        return bool(self.ambiguous and self.clear)
+
+    def less(self, other: "Openings") -> "Openings":
+        return Openings(
+            ambiguous=self.ambiguous - other.ambiguous,
+            asked=self.asked - other.asked,
+            clear=self.clear - other.clear,
+            answered=self.answered - other.answered,
+        )
+
+
+Macro = Callable[[Openings], float]
+
+
+def macro_accuracy(openings: Openings) -> float:
+    """The mean of the accuracies on ambiguous and on clear openings."""
+    return (openings.asked / openings.ambiguous + openings.answered / openings.clear) / 2
+
+
+def macro_f1(openings: Openings) -> float:
+    """The mean of the F1 scores of "ask" and of "answer"."""
+    wrong = openings.ambiguous - openings.asked + openings.clear - openings.answered
+    return sum(2 * right / (2 * right + wrong) for right in (openings.asked, openings.answered) if right) / 2
+
+
+MACROS: Mapping[str, Macro] = {"macro accuracy": macro_accuracy, "macro F1": macro_f1}
+
+
+def count_openings(labelled: Sequence[Labelled]) -> Openings:
+    return Openings(
+        ambiguous=sum(ambiguous for ambiguous, _ in labelled),
+        asked=sum(ambiguous and asks for ambiguous, asks in labelled),
+        clear=sum(not ambiguous for ambiguous, _ in labelled),
+        answered=sum(not ambiguous and not asks for ambiguous, asks in labelled),
+    )
+
+
+def estimate_macro(groups: Sequence[Sequence[Labelled]], macro: Macro) -> Estimate | None:
+    """With the interval that those of the two shares allow; None without openings of both kinds."""
+    kinds = ("asks when ambiguous", "answers when clear")
+    shares = [estimate_share([_counted(group, SHARES[kind]) for group in groups]) for kind in kinds]
+    asks, answers = shares
+    if asks is None or answers is None:
+        return None
+
+    def value(asked: float, answered: float) -> float:
+        right = {"asked": asked * asks.n, "answered": answered * answers.n}
+        return macro(Openings(ambiguous=asks.n, clear=answers.n, **right))
+
+    return estimate_combined(value, (asks, answers))
+
+
+def estimate_macro_less(
+    groups: Sequence[Sequence[Labelled]], less: Sequence[Sequence[Labelled]], macro: Macro
 ) -> Estimate | None:
-    """A statistic over all conversations with its 95 % percentile bootstrap interval, groups drawn as a whole.
-
-    With `less`, groups of the same conversations in the same order, it is the paired difference to their statistic.
-    """
-
-    def value(chosen: Sequence[int]) -> float | None:
-        one = statistic([item for place in chosen for item in groups[place]])
-        if less is None or one is None:
-            return one
-        other = statistic([item for place in chosen for item in less[place]])
-        return None if other is None else one - other
-
-    return estimate_statistic(range(len(groups)), value, n=sum(map(len, groups)), resamples=resamples)
+    """The difference to `less`, groups of the same conversations in the same order."""
+    found = [estimate_macro(side, macro) for side in (groups, less)]
+    more, other = found
+    if more is None or other is None:
+        return None
+    without = list(zip(*(_without_each(side) for side in (groups, less)), strict=True))
+    return estimate_less(more, other, [(macro(one), macro(two)) for one, two in without if one.both and two.both])
 
 
-def share(values: Sequence[bool]) -> float | None:
-    return fmean(values) if values else None
+def _without_each(groups: Sequence[Sequence[Labelled]]) -> list[Openings]:
+    """What is left without each of the conversations in turn."""
+    whole = count_openings([item for group in groups for item in group])
+    return [whole.less(count_openings(group)) for group in groups]
 
 
-def _f1(labelled: Sequence[Labelled], kind: bool) -> float:
-    """Of the class `kind`: 2 x hits over hits twice, misses and false alarms."""
-    hits = sum(truth == kind == said for truth, said in labelled)
-    wrong = sum(truth != said for truth, said in labelled)
-    return 2 * hits / (2 * hits + wrong) if hits or wrong else 0.0
+def _counted(group: Sequence[Labelled], kind: Callable[[Labelled], bool | None]) -> list[float]:
+    return [float(value) for item in group if (value := kind(item)) is not None]

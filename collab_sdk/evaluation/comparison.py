@@ -14,10 +14,12 @@ from collab_sdk.metrics import tokens_by_role
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.runs.local import run_here
 from collab_sdk.scorer import MRScorer, scene_of
-from collab_sdk.stats.bootstrap import Estimate, estimate_mean
+from collab_sdk.stats import Estimate, estimate_amount, estimate_difference, estimate_mean
 from collab_sdk.types import Conversation, Goal, MRScore, Turn
 
 T = TypeVar("T")
+AMOUNTS = ("tokens",)
+"""What is counted, and no yes or no even where it is 0 or 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +86,7 @@ class Comparison:
     def statistics(self) -> tuple[PairedStatistic, ...]:
         """MR, tokens, and how often each asks where the request was clear and where it was open.
 
-        With 95 % bootstrap intervals over conversations. A statistic that no turn tells of is left out.
+        With 95 % intervals over conversations. A statistic that no turn tells of is left out.
         """
         measured: dict[str, Callable[[TurnComparison, Answered], float | None]] = {
             "MR": lambda turn, answered: answered.mr,
@@ -109,9 +111,13 @@ class Comparison:
             if before is not None and after is not None:
                 by_conversation.setdefault(turn.conversation_id, []).append((before, after))
         groups = list(by_conversation.values())
-        before_mean = estimate_mean([[before for before, _ in pairs] for pairs in groups])
-        after_mean = estimate_mean([[after for _, after in pairs] for pairs in groups])
-        difference = estimate_mean([[after - before for before, after in pairs] for pairs in groups])
+        sides = [[[pair[side] for pair in pairs] for pairs in groups] for side in (0, 1)]
+        if name in AMOUNTS:
+            before_mean, after_mean = map(estimate_amount, sides)
+            difference = estimate_amount([[after - before for before, after in pairs] for pairs in groups])
+        else:
+            before_mean, after_mean = map(estimate_mean, sides)
+            difference = estimate_difference(groups)
         if before_mean is None or after_mean is None or difference is None:
             return None
         return PairedStatistic(name=name, before=before_mean, after=after_mean, difference=difference)

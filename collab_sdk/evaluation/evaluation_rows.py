@@ -9,7 +9,7 @@ from collab_sdk.evaluation.evaluator import Evaluator
 from collab_sdk.evaluation.missing import missing_bounds
 from collab_sdk.evaluation.statistics import BotResult, BotStatistic
 from collab_sdk.score_rows import future_row
-from collab_sdk.stats.bootstrap import Estimate
+from collab_sdk.stats import Estimate
 
 EVALUATION_SCHEMA = "collab/evaluation/v1"
 
@@ -67,4 +67,4 @@ def _played_row(played: Episode) -> dict[str, Any]:
 
 
 def _estimate_row(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else asdict(estimate)
+    return None if estimate is None else estimate.to_dict()

@@ -8,7 +8,7 @@ from pathlib import Path
 from collab_sdk.errors import MissingExtraError
 from collab_sdk.evaluation.statistics import BotStatistic
 from collab_sdk.files import TextWriter
-from collab_sdk.stats.bootstrap import Estimate
+from collab_sdk.stats import Estimate
 
 INCHES = 2.6
 """Of each statistic's panel."""
@@ -41,7 +41,7 @@ def plot_statistics(statistics: Sequence[BotStatistic], bots: Sequence[str], pat
 
 
 def _whiskers(estimate: Estimate) -> list[list[float]] | None:
-    """Lengths below and above the mean, which the corrected interval may just leave out."""
+    """Lengths below and above the mean, which the interval may just leave out."""
     if estimate.low is None or estimate.high is None:
         return None
     return [[max(estimate.mean - estimate.low, 0.0)], [max(estimate.high - estimate.mean, 0.0)]]

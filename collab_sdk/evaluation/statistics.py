@@ -7,10 +7,23 @@ from itertools import groupby
 from typing import TypeVar
 
 from collab_sdk.engine.usage import Usage
-from collab_sdk.evaluation.asking_statistics import STATISTICS, Labelled, Statistic, share
-from collab_sdk.evaluation.asking_statistics import estimate as estimate_asking
+from collab_sdk.evaluation.asking_statistics import (
+    MACROS,
+    SHARES,
+    Labelled,
+    Macro,
+    estimate_macro,
+    estimate_macro_less,
+)
 from collab_sdk.evaluation.episode import Episode
-from collab_sdk.stats.bootstrap import Estimate, estimate_mean
+from collab_sdk.stats import (
+    Estimate,
+    estimate_amount,
+    estimate_difference,
+    estimate_less,
+    estimate_mean,
+    estimate_share,
+)
 
 Measure = Callable[[Episode], float]
 MEASURES: Mapping[str, Measure] = {
@@ -61,12 +74,15 @@ class BotStatistic:
 
 
 def bot_statistics(results: Sequence[BotResult]) -> list[BotStatistic]:
-    """With 95 % bootstrap intervals over conversations; those that no conversation tells of are left out."""
+    """With 95 % intervals over conversations; those that no conversation tells of are left out."""
     metrics = sorted({name for result in results for one in result.done.values() for name in one.future.metrics})
-    measures = {**{name: _metric(name) for name in _task_metric_first(metrics)}, **MEASURES}
-    found = [_of_measure(name, measure, results) for name, measure in measures.items()]
-    found = [*(_asking(name, statistic, results) for name, statistic in STATISTICS.items()), *found]
-    found.append(_useful_questions(results))
+    found = [
+        *(_of_shares(name, kind, results) for name, kind in SHARES.items()),
+        *(_of_macro(name, macro, results) for name, macro in MACROS.items()),
+        *(_of_metric(name, results) for name in _task_metric_first(metrics)),
+        *(_of_amount(name, measure, results) for name, measure in MEASURES.items()),
+        _useful_questions(results),
+    ]
     return [one for one in found if any(one.means)]
 
 
@@ -74,59 +90,97 @@ def _task_metric_first(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: name == "interactivity")
 
 
-def _metric(name: str) -> Measure:
-    return lambda played: played.future.metrics[name]
+def _of_metric(name: str, results: Sequence[BotResult]) -> BotStatistic:
+    def values(result: BotResult) -> dict[Key, list[float]]:
+        return {key: [one.future.metrics[name]] for key, one in result.done.items()}
 
-
-def _of_measure(name: str, measure: Measure, results: Sequence[BotResult]) -> BotStatistic:
-    first, *others = results
+    first, *others = map(values, results)
     return BotStatistic(
         name=name,
-        means=tuple(estimate_mean(_groups({key: [measure(one)] for key, one in r.done.items()})) for r in results),
-        differences=tuple(estimate_mean(_paired(first, other, measure)) for other in others),
+        means=tuple(estimate_mean(_groups(each)) for each in (first, *others)),
+        differences=tuple(estimate_difference(_paired(first, other)) for other in others),
     )
 
 
-def _paired(first: BotResult, other: BotResult, measure: Measure) -> list[list[float]]:
-    """Differences by conversation."""
-    shared = first.done.keys() & other.done.keys()
-    return _groups({key: [measure(other.done[key]) - measure(first.done[key])] for key in shared})
+def _of_amount(name: str, measure: Measure, results: Sequence[BotResult]) -> BotStatistic:
+    first, *others = ({key: [measure(one)] for key, one in result.done.items()} for result in results)
+    pairs = (_paired(first, other) for other in others)
+    return BotStatistic(
+        name=name,
+        means=tuple(estimate_amount(_groups(each)) for each in (first, *others)),
+        differences=tuple(estimate_amount([[b - a for a, b in group] for group in each]) for each in pairs),
+    )
+
+
+def _of_shares(name: str, kind: Callable[[Labelled], bool | None], results: Sequence[BotResult]) -> BotStatistic:
+    def counted(result: BotResult) -> dict[Key, list[float]]:
+        judged = ((key, kind(labelled)) for key, [labelled] in _labelled(result).items())
+        return {key: [float(value)] for key, value in judged if value is not None}
+
+    first, *others = map(counted, results)
+    return BotStatistic(
+        name=name,
+        means=tuple(estimate_share(_groups(each)) for each in (first, *others)),
+        differences=tuple(estimate_difference(_paired(first, other)) for other in others),
+    )
+
+
+def _of_macro(name: str, macro: Macro, results: Sequence[BotResult]) -> BotStatistic:
+    first, *others = map(_labelled, results)
+    both = (_together(first, other) for other in others)
+    return BotStatistic(
+        name=name,
+        means=tuple(estimate_macro(_groups(each), macro) for each in (first, *others)),
+        differences=tuple(estimate_macro_less(other, one, macro) for one, other in both),
+    )
+
+
+def _useful_questions(results: Sequence[BotResult]) -> BotStatistic:
+    """Of all questions: a bot may ask several in a conversation, or none."""
+    first, *others = ({key: list(map(float, one.questions)) for key, one in result.done.items()} for result in results)
+    both = (_together(first, other) for other in others)
+    return BotStatistic(
+        name="useful questions",
+        means=tuple(estimate_share(_groups(each)) for each in (first, *others)),
+        differences=tuple(estimate_share_less(other, one) for one, other in both),
+    )
+
+
+def estimate_share_less(more: Sequence[Sequence[float]], less: Sequence[Sequence[float]]) -> Estimate | None:
+    """The difference of two shares of the same conversations, of which each may count several things or nothing."""
+    found = estimate_share(more), estimate_share(less)
+    if found[0] is None or found[1] is None:
+        return None
+    totals = [(sum(map(sum, side)), sum(map(len, side))) for side in (more, less)]
+    without = [
+        ((right - sum(one)) / (n - len(one)), (others_right - sum(other)) / (others_n - len(other)))
+        for one, other in zip(more, less, strict=True)
+        for (right, n), (others_right, others_n) in [totals]
+        if n > len(one) and others_n > len(other)
+    ]
+    return estimate_less(found[0], found[1], without)
 
 
 def _groups(values: Mapping[Key, Sequence[Value]]) -> list[list[Value]]:
-    """Values by conversation: its samples are alike, so they are drawn together."""
+    """Values by conversation: its samples are alike."""
     return [
         [value for key in keys for value in values[key]] for _, keys in groupby(sorted(values), key=lambda key: key[0])
     ]
 
 
-def _useful_questions(results: Sequence[BotResult]) -> BotStatistic:
-    questions = [{key: one.questions for key, one in result.done.items()} for result in results]
-    return BotStatistic(
-        name="useful questions",
-        means=tuple(estimate_mean(_groups(each)) for each in questions),
-        differences=tuple(_difference(questions[0], other, share) for other in questions[1:]),
-    )
+def _paired(
+    first: Mapping[Key, Sequence[float]], other: Mapping[Key, Sequence[float]]
+) -> list[list[tuple[float, float]]]:
+    """By conversation: the values of both, of the samples that both have."""
+    return _groups({key: list(zip(first[key], other[key], strict=True)) for key in first.keys() & other.keys()})
 
 
-def _asking(name: str, statistic: Statistic, results: Sequence[BotResult]) -> BotStatistic:
-    labelled = [_labelled(result) for result in results]
-    return BotStatistic(
-        name=name,
-        means=tuple(estimate_asking(_groups(each), statistic) for each in labelled),
-        differences=tuple(_difference(labelled[0], other, statistic) for other in labelled[1:]),
-    )
-
-
-def _difference(
-    first: Mapping[Key, Sequence[Value]],
-    other: Mapping[Key, Sequence[Value]],
-    statistic: Callable[[Sequence[Value]], float | None],
-) -> Estimate | None:
-    """Of a statistic, over the conversations that both have, which may say several things to it or nothing."""
+def _together(
+    first: Mapping[Key, Sequence[Value]], other: Mapping[Key, Sequence[Value]]
+) -> tuple[list[list[Value]], list[list[Value]]]:
+    """Both by conversation, over the samples that both have, which may say several things or nothing."""
     shared = first.keys() & other.keys()
-    mine, less = (_groups({key: side[key] for key in shared}) for side in (other, first))
-    return estimate_asking(mine, statistic, less=less)
+    return _groups({key: first[key] for key in shared}), _groups({key: other[key] for key in shared})
 
 
 def _labelled(result: BotResult) -> dict[Key, list[Labelled]]:

@@ -7,14 +7,12 @@ from statistics import fmean
 from collab_sdk.fidelity.checker import CheckedConversation
 from collab_sdk.fidelity.measures import Described, measures
 from collab_sdk.fidelity.telling_apart import (
-    RESAMPLES,
     taken_for_assistant,
     two_sample_test,
     written_pairs,
 )
 from collab_sdk.fidelity.words import vocabulary
-from collab_sdk.stats.bootstrap import Estimate, estimate_mean
-from collab_sdk.stats.correlation import estimate_correlation
+from collab_sdk.stats import Estimate, estimate_correlation, estimate_difference
 
 Groups = Sequence[Sequence[tuple[float, float]]]
 """By conversation: a value of the real user and one of the simulated user, at the same turn."""
@@ -108,7 +106,7 @@ def _paired(name: str, meaning: str, groups: Groups) -> Iterable[UserStatistic]:
         meaning=meaning,
         real=real,
         simulated=Estimate(mean=simulated, low=None, high=None, n=len(values)),
-        difference=estimate_mean([[b - a for a, b in group] for group in groups], resamples=RESAMPLES),
+        difference=estimate_difference(groups),
     )
 
 

@@ -6,14 +6,12 @@ from dataclasses import replace
 
 from collab_sdk.fidelity.checker import CheckedConversation
 from collab_sdk.fidelity.classifier import FOLDS, Labelled, held_out_scores
-from collab_sdk.stats.auc import estimate_auc
-from collab_sdk.stats.bootstrap import Estimate, estimate_mean
+from collab_sdk.stats import Estimate, estimate_auc, estimate_mean
 
 Pair = tuple[str, str]
 """The real user's and the simulated user's message at one turn."""
 Pairs = Sequence[tuple[str, Sequence[Pair]]]
 """By conversation."""
-RESAMPLES = 1000
 
 
 def written_pairs(checked: Iterable[CheckedConversation]) -> list[tuple[str, list[Pair]]]:
@@ -43,7 +41,7 @@ def two_sample_test(pairs: Pairs) -> tuple[Estimate, Estimate] | None:
     for each, score in zip(texts, scores, strict=True):
         (simulated if each.label else real)[each.conversation_id].append(score)
         hits[each.conversation_id].append(0.5 if score == 0 else (score > 0) == each.label)
-    auc, accuracy = estimate_auc(simulated, real), estimate_mean(list(hits.values()), resamples=RESAMPLES)
+    auc, accuracy = estimate_auc(simulated, real), estimate_mean(list(hits.values()))
     return (_widened(auc), _widened(accuracy)) if auc and accuracy else None
 
 

@@ -7,9 +7,8 @@ from collab_sdk.report.fields import Row, count, mapping, number, rows, text, te
 from collab_sdk.report.overview import Overview, Plot, Remark, Table, decimal, usage_table
 from collab_sdk.report.plots import scatter, whiskers
 from collab_sdk.report.settings import settings_table
-from collab_sdk.stats.bootstrap import Estimate
+from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
-Interval = tuple[float, float | None, float | None, int]
 CHANCE = 0.5
 SERIES = 5
 """Bots that have a colour of their own."""
@@ -28,24 +27,25 @@ def evaluation_overview(evaluation: Row) -> Overview:
     if missing := sum(one.get("error") is not None for chats in played for one in chats):
         found.remarks.append(Remark(text=f"{missing:,} conversations failed and are in no statistic.", mood="look"))
     head = (text(evaluation.get("task")) or "evaluation", *bots, *(f"{bot} less {bots[0]}" for bot in bots[1:]))
-    cells = []
+    cells: list[tuple[str, ...]] = []
+    shown: list[Estimate | None] = []
     for statistic in statistics:
         means, differences = (_estimates(statistic.get(part)) for part in ("means", "differences"))
+        shown += [*means, *differences]
         name = text(statistic.get("name"))
         cells.append((name, *map(_written, means), *(_written(one, "+.3f") for one in differences)))
-        points = [
-            (bot, f"series-{place % SERIES}", *one[:3])
-            for place, (bot, one) in enumerate(zip(bots, means, strict=False))
-            if one is not None
+        known = [
+            (bot, place, one) for place, (bot, one) in enumerate(zip(bots, means, strict=False)) if one is not None
         ]
-        if points:
-            caption = "; ".join(f"{point[0]} {_written((*point[2:], 0))}" for point in points)
+        if known:
+            caption = "; ".join(f"{bot} {_written(one)}" for bot, _, one in known)
+            points = [(bot, f"series-{place % SERIES}", one.mean, one.low, one.high) for bot, place, one in known]
             svg = whiskers(points, x=name)
             found.plots.append(Plot(title=name, svg=svg, caption=f"{caption}."))
     ends = [Counter({end: count(n) for end, n in mapping(result.get("ends")).items()}) for result in results]
     for end in dict.fromkeys(end for counts in ends for end in counts):
         cells.append((f"ends: {end}", *(f"{counts[end]:,}" for counts in ends), *("" for _ in bots[1:])))
-    note = "In brackets: 95 % bootstrap interval over conversations; of differences, over pairs with the same goal."
+    note = f"{BRACKETS} Of differences, over pairs with the same goal. {said_of_many(shown)}".strip()
     found.tables.append(Table(title="Bots side by side", head=head, rows=tuple(cells), note=note))
     found.details = list(_evaluation_details(evaluation, results))
     return found
@@ -79,11 +79,11 @@ def check_overview(check: Row) -> Overview:
         name, real = text(statistic.get("name")), number(statistic.get("real"))
         shown = "" if difference is None else _written(difference, "+.2f")
         written = (name, decimal(real), _written(simulated, ".2f"), shown)
-        cells.append((*written, f"{simulated[3]:,}" if simulated else "-", text(statistic.get("meaning"))))
+        cells.append((*written, f"{simulated.n:,}" if simulated else "-", text(statistic.get("meaning"))))
         if difference is not None and name != "words":  # counted in words, it would dwarf the shares
-            points.append((name, "accent", *difference[:3]))
+            points.append((name, "accent", difference.mean, difference.low, difference.high))
         if name == "told apart, AUC" and simulated is not None:
-            told = simulated[1] is not None and simulated[1] > CHANCE
+            told = simulated.low is not None and simulated.low > CHANCE
             claim = (
                 "can be told from the real ones" if told else "cannot be told from the real ones, by this classifier"
             )
@@ -101,7 +101,8 @@ def check_overview(check: Row) -> Overview:
         caption = "A point is a turn; on the dashed line, MR is what real users gave."
         found.plots.append(Plot(title="MR beside what really followed", svg=svg, caption=caption))
     head = ("", "real", "simulated", "difference", "n", "meaning")
-    note = "In brackets: 95 % interval over chats."
+    figures = [_estimate(statistic.get(part)) for statistic in statistics for part in ("simulated", "difference")]
+    note = f"{BRACKETS} {said_of_many(figures)}".strip()
     found.tables.append(Table(title="Simulated and real users", head=head, rows=tuple(cells), note=note, words=(5,)))
     details = [
         usage_table(mapping(check.get("usage"))),
@@ -111,18 +112,18 @@ def check_overview(check: Row) -> Overview:
     return found
 
 
-def _estimates(value: object) -> list[Interval | None]:
+def _estimates(value: object) -> list[Estimate | None]:
     return [_estimate(item) for item in value] if isinstance(value, list) else []
 
 
-def _estimate(value: object) -> Interval | None:
+def _estimate(value: object) -> Estimate | None:
     row = mapping(value)
-    mean = number(row.get("mean"))
-    return None if mean is None else (mean, number(row.get("low")), number(row.get("high")), count(row.get("n")))
+    mean, low, high = (number(row.get(name)) for name in ("mean", "low", "high"))
+    if mean is None:
+        return None
+    counted = None if row.get("count") is None else count(row["count"])
+    return Estimate(mean=mean, low=low, high=high, n=count(row.get("n")), count=counted, note=text(row.get("note")))
 
 
-def _written(estimate: Interval | None, form: str = ".3f") -> str:
-    if estimate is None:
-        return "-"
-    mean, low, high, n = estimate
-    return f"{Estimate(mean=mean, low=low, high=high, n=n):{form}}"
+def _written(estimate: Estimate | None, form: str = ".3f") -> str:
+    return "-" if estimate is None else f"{estimate:{form}}"

@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collab_sdk.report.fields import Row, count, mapping, number
-from collab_sdk.stats.bootstrap import Estimate, estimate_mean
-
-RESAMPLES = 200_000
-"""Draws of one conversation for an interval, in all: the more conversations, the less a further resample tells."""
+from collab_sdk.stats import Estimate, estimate_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,17 +53,15 @@ class Overview:
 
 def interval(groups: Iterable[Sequence[float]]) -> Estimate | None:
     """The mean with its 95 % interval over conversations."""
-    filled = [group for group in groups if group]
-    return estimate_mean(filled, resamples=max(200, min(2000, RESAMPLES // max(len(filled), 1))))
+    return estimate_mean(list(groups))
 
 
 def percent(estimate: Estimate | None) -> str:
     """`62 % [55, 69]`, in a line that does not break before the sign."""
     if estimate is None:
         return "-"
-    if estimate.low is None or estimate.high is None:
-        return share(estimate.mean)
-    return f"{share(estimate.mean)} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+    mean, bracket, ends = f"{estimate:.0%}".partition(" [")
+    return mean.replace("%", "\u00a0%") + bracket + ends.replace("%", "")
 
 
 def share(value: float) -> str:

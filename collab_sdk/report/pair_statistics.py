@@ -21,7 +21,7 @@ from collab_sdk.report.overview import (
 )
 from collab_sdk.report.plots import bars, histogram, scatter
 from collab_sdk.report.settings import settings_table, weights
-from collab_sdk.stats.bootstrap import Estimate
+from collab_sdk.stats import BRACKETS, Estimate
 
 STRONG_LEAN = 0.15
 """Of the share of pairs in which chosen is longer, away from one half."""
@@ -206,7 +206,7 @@ class PairStatistics:
         ]
         if any(map(sum, self.calls.values())):
             sides.append(("calls of tools, mean", *(decimal(fmean(values)) for values in self.calls.values())))
-        note = "In brackets: 95 % bootstrap interval over conversations. A reply asks if it has a question mark."
+        note = f"A reply asks if it has a question mark. {BRACKETS}"
         gave = {"gave a pair": self.pairs, **self.refused} if self.pairs else dict(self.refused)
         return [
             counted(f"What became of the {units_name(self.units)}", gave, of=self.turns, what="outcome"),

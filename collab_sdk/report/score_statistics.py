@@ -17,6 +17,7 @@ from collab_sdk.report.overview import (
 )
 from collab_sdk.report.plots import histogram, scatter
 from collab_sdk.report.settings import settings_table
+from collab_sdk.stats import BRACKETS
 
 
 @dataclass(kw_only=True, slots=True)
@@ -74,7 +75,7 @@ class ScoreStatistics:
             (name, "-" if (of := interval(groups)) is None else f"{of:.2f}", f"{sum(map(len, groups)):,}")
             for name, groups in self.metrics.items()
         ]
-        note = f"Of the {what} in which it was measured. In brackets: 95 % bootstrap interval over conversations."
+        note = f"Of the {what} in which it was measured. {BRACKETS}"
         found.tables = [Table(title="Metrics", head=("metric", "mean", what), rows=tuple(cells), note=note)]
         found.tables.append(counted("What failed", self.failures, of=self.samples, what="reason"))
         found.tables = [table for table in found.tables if table.rows]

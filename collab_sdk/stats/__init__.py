@@ -1,11 +1,25 @@
-"""Intervals, agreement and AUC."""
+"""Estimates with intervals that hold at the sizes people run; `benchmarks/coverage.py` measures how often they do."""
 
-from collab_sdk.stats.bootstrap import Estimate, estimate_mean, estimate_statistic
+from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.stats.combined import estimate_combined, estimate_less
+from collab_sdk.stats.correlation import estimate_correlation
+from collab_sdk.stats.estimate import BRACKETS, Estimate, said_of_many
+from collab_sdk.stats.means import estimate_amount, estimate_difference, estimate_mean
 from collab_sdk.stats.missing import MissingTally
+from collab_sdk.stats.shares import estimate_paired_share, estimate_share
 
 __all__ = [
+    "BRACKETS",
     "Estimate",
     "MissingTally",
+    "estimate_amount",
+    "estimate_auc",
+    "estimate_combined",
+    "estimate_correlation",
+    "estimate_difference",
+    "estimate_less",
     "estimate_mean",
-    "estimate_statistic",
+    "estimate_paired_share",
+    "estimate_share",
+    "said_of_many",
 ]

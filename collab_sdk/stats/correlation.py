@@ -1,33 +1,71 @@
 """Pearson's correlation of two values a turn, over turns that come in conversations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from math import atanh, fsum, inf, isfinite, tanh
 
-from collab_sdk.stats.bootstrap import Estimate, estimate_statistic
+from collab_sdk.stats.estimate import Estimate
+from collab_sdk.stats.quantiles import student
 
-Sums = tuple[float, ...]
-"""n, x, y, xx, yy, xy."""
 LEAST = 3
-RESAMPLES = 1000
+"""Turns from which there is a correlation."""
+LEAST_CORRELATION = 10
+"""Conversations from which it has an interval."""
+PERFECT = 1 - 1e-9
 
 
 def estimate_correlation(groups: Sequence[Sequence[tuple[float, float]]]) -> Estimate | None:
-    """With its 95 % bootstrap interval, conversations drawn as a whole; None where one side does not vary."""
-    values = [pair for group in groups for pair in group]
+    """With its 95 % interval; None where one side does not vary.
+
+    Fisher's transformation, with a jackknife over conversations for its variance and Student's t.
+    """
+    filled = [group for group in groups if group]
+    values = [pair for group in filled for pair in group]
     if len(values) < LEAST:
         return None
-    # Far from zero, sums of squares would lose the little that values differ in.
-    means = [sum(column) / len(values) for column in zip(*values, strict=True)]
-    sums = [_sums((x - means[0], y - means[1]) for x, y in group) for group in groups if group]
-    return estimate_statistic(sums, _correlation, n=len(values), resamples=RESAMPLES)
+    scaled = _scaled(filled, values)
+    if scaled is None:
+        return None
+    n, many = len(values), len(filled)
+    found = max(-1.0, min(1.0, fsum(x * y for group in scaled for x, y in group) / n))
+    if many < LEAST_CORRELATION or abs(found) > PERFECT:
+        note = f"all {n} on a line" if abs(found) > PERFECT else f"n={n}" if many == n else f"n={n} of {many} chats"
+        return Estimate(mean=found, low=None, high=None, n=n, note=note)
+    sums = [_sums(group) for group in scaled]
+    whole = [fsum(column) for column in zip(*sums, strict=True)]
+    without = [_transformed([all_ - part for all_, part in zip(whole, each, strict=True)]) for each in sums]
+    if not all(map(isfinite, without)):
+        return Estimate(mean=found, low=None, high=None, n=n, note=f"on a line but for one of {many} chats")
+    centre = fsum(without) / many
+    error = (fsum((value - centre) ** 2 for value in without) * (many - 1) / many) ** 0.5
+    effective = n**2 / sum(len(group) ** 2 for group in filled)
+    reach = student(max(effective - 1, 1.0)) * error
+    return Estimate(mean=found, low=tanh(atanh(found) - reach), high=tanh(atanh(found) + reach), n=n)
 
 
-def _sums(pairs: Iterable[tuple[float, float]]) -> Sums:
-    rows = [(1.0, x, y, x * x, y * y, x * y) for x, y in pairs]
-    return tuple(map(sum, zip(*rows, strict=True)))
-
-
-def _correlation(sums: Sequence[Sums]) -> float | None:
-    n, x, y, xx, yy, xy = map(sum, zip(*sums, strict=True))
-    spread = (n * xx - x * x) * (n * yy - y * y)
+def _scaled(
+    groups: Sequence[Sequence[tuple[float, float]]], values: Sequence[tuple[float, float]]
+) -> list[list[tuple[float, float]]] | None:
+    """Both sides with mean 0 and variance 1; None where one does not vary."""
+    means = [fsum(column) / len(values) for column in zip(*values, strict=True)]
+    spreads = [
+        (fsum((value - mean) ** 2 for value in column) / len(values)) ** 0.5
+        for column, mean in zip(zip(*values, strict=True), means, strict=True)
+    ]
     # What is left of no spread at all, after rounding.
-    return (n * xy - x * y) / spread**0.5 if spread > 1e-18 * (n * n) else None
+    if any(spread <= 1e-9 for spread in spreads):
+        return None
+    return [[((x - means[0]) / spreads[0], (y - means[1]) / spreads[1]) for x, y in group] for group in groups]
+
+
+def _sums(pairs: Sequence[tuple[float, float]]) -> tuple[float, ...]:
+    """n, x, y, xx, yy, xy."""
+    rows = [(1.0, x, y, x * x, y * y, x * y) for x, y in pairs]
+    return tuple(map(fsum, zip(*rows, strict=True)))
+
+
+def _transformed(sums: Sequence[float]) -> float:
+    """Fisher's transformation of the correlation; infinite where it is perfect, or where one side does not vary."""
+    n, x, y, xx, yy, xy = sums
+    spread = (n * xx - x * x) * (n * yy - y * y)
+    found = (n * xy - x * y) / spread**0.5 if spread > 1e-18 * (n * n) else 1.0
+    return atanh(found) if abs(found) < PERFECT else inf

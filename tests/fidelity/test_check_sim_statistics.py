@@ -15,8 +15,7 @@ from collab_sdk.errors import ModelCallError
 from collab_sdk.fidelity import SimulatorCheck, check_row, user_statistics, user_turns
 from collab_sdk.messages import as_messages
 from collab_sdk.prompts import unfence
-from collab_sdk.stats.auc import estimate_auc
-from collab_sdk.stats.correlation import estimate_correlation
+from collab_sdk.stats import estimate_auc, estimate_correlation
 
 
 def conversation(name: str, goal: str, *texts: str) -> Conversation:

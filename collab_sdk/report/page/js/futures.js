@@ -50,6 +50,12 @@ const sideOf = (candidate) => ({
   calls: deedsOf(candidate.messages, []).steps.map(callLine).join("\n"),
 });
 
+// Futures that agree are no proof that the next one will.
+function errorOf({ stderr, n_ok }) {
+  if (stderr === 0) return ` (${n_ok} alike)`;
+  return fixed(stderr) === fixed(0) ? ` ± <${fixed(0.01)}` : ` ± ${fixed(stderr)}`;
+}
+
 // `role` is chosen, rejected or other; `against` is the candidate that differences are marked against, if any; `before`
 // are the steps that led to it.
 function candidateCard(candidate, role, against, before, open = 1) {
@@ -57,7 +63,7 @@ function candidateCard(candidate, role, against, before, open = 1) {
   const options = { against: against && sideOf(against), isWhole: !goesOn };
   const { elements, steps, texts } = deedsView(candidate.messages, before, options);
   const score = h("span", { class: "mr" }, candidate.mr === null ? "no score" : `MR ${fixed(candidate.mr)}`);
-  if (candidate.stderr !== null && candidate.mr !== null) score.append(h("small", {}, ` ± ${fixed(candidate.stderr)}`));
+  if (candidate.stderr !== null && candidate.mr !== null) score.append(h("small", {}, errorOf(candidate)));
   if (candidate.n_ok < candidate.n) score.append(h("small", {}, ` (${candidate.n_ok} of ${candidate.n})`));
   return h(
     "div",
