@@ -27,6 +27,8 @@ from collab_sdk.types import Conversation, End, Future, Goal, MRScore, Per, Turn
 
 __all__ = ["MRScorer", "Response", "scene_of"]
 
+USER_LEFT = "the chat ended here: the user left without a word"
+"""Of an observed future in which nobody spoke again."""
 Response = str | Iterable[Message | Mapping[str, Any]]
 """A response as its text, or as messages."""
 
@@ -229,7 +231,7 @@ class MRScorer:
 
         async def score(turn: Turn) -> MRScore:
             goals = await self.agoals(turn, goal, conversation.id)
-            return await self.ascore_turn(turn, goals, conversation, observed=turn.rest)
+            return await self.ascore_turn(turn, goals, conversation, followed=turn.followed)
 
         return await all_settled(score(turn) for turn in conversation.units(self.per))
 
@@ -253,16 +255,17 @@ class MRScorer:
         goal: Goals | None,
         log: Conversation,
         *,
-        observed: Sequence[Message] = (),
+        followed: Sequence[Message] | None = None,
         samples: int | None = None,
         so_far: MRScore | None = None,
     ) -> MRScore:
-        """The score of a response to the history of a turn of `log`; `observed` is what really followed it, if known.
+        """The score of a response to the history of a turn of `log`; `followed` is what really followed it.
 
-        The log has all tools that the assistant has in it, as `Toolbox.equip` gives them. One that breaks off in the
-        middle of a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was
-        observed is judged by the first. Futures are added to those of `so_far` until there are `samples`, by default
-        those of the rollout. Raises SampleError where nothing can be measured.
+        That is nothing where the user left, which is observed and judged too, and None where it is not known. The log
+        has all tools that the assistant has in it, as `Toolbox.equip` gives them. One that breaks off in the middle of
+        a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was observed is
+        judged by the first. Futures are added to those of `so_far` until there are `samples`, by default those of the
+        rollout. Raises SampleError where nothing can be measured.
         """
         goals, reward = as_goals(goal), self.reward.of(log)
         for each in goals:
@@ -270,9 +273,11 @@ class MRScorer:
         start = (*turn.history, *turn.response)
         known = so_far.futures if so_far else ()
         wanted = range(len(known), self.rollout.samples_after(start) if samples is None else samples)
-        followed = () if so_far else _first_exchanges(observed, self.rollout.window)
-        watching = observed and not so_far and is_whole((*start, *followed))
-        seen = [self._aobserved(turn, followed, goals[0], reward, log)] if watching else []
+        seen = []
+        if followed is not None and not so_far:
+            really = _first_exchanges(followed, self.rollout.window)
+            if is_whole((*start, *really)):
+                seen.append(self._aobserved(turn, really, goals[0], reward, log))
         played = await all_settled([*(self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted), *seen])
         futures = (*known, *played[: len(wanted)])
         value, stderr, metrics = self._aggregate(futures)
@@ -282,7 +287,7 @@ class MRScorer:
             value=value,
             stderr=stderr,
             metrics=metrics,
-            observed=played[-1] if watching else so_far.observed if so_far else None,
+            observed=played[-1] if seen else so_far.observed if so_far else None,
             conversation_id=log.id,
             turn=turn.index,
             goal=goals[0].text,
@@ -300,7 +305,8 @@ class MRScorer:
     async def _aobserved(
         self, turn: Turn, observed: Sequence[Message], goal: Goal, reward: Reward, log: Conversation
     ) -> Future:
-        future = Future(sample=0, messages=tuple(observed), end=End.OBSERVED)
+        left = "" if any(message.role == "user" for message in observed) else USER_LEFT
+        future = Future(sample=0, messages=tuple(observed), end=End.OBSERVED, reason=left)
         return await reward.agive(turn, future, goal=goal, tools=log.tools, conversation_id=log.id)
 
     def _aggregate(self, futures: Sequence[Future]) -> tuple[float | None, float | None, dict[str, float]]:

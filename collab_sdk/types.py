@@ -77,6 +77,14 @@ class Turn:
         """What the user reads of the response."""
         return shown_text(self.response)
 
+    @property
+    def followed(self) -> tuple[Message, ...] | None:
+        """What is known to have followed: nothing, where the chat ended with the response and the user left.
+
+        None where the log breaks off in the middle of it, so that nobody knows.
+        """
+        return None if self.is_partial and not self.rest else self.rest
+
 
 PARTIAL_TURNS = "partial_turns"
 """Where a conversation's metadata lists the turns whose response was broken off."""

@@ -1,6 +1,7 @@
 import json
 import re
 import statistics
+from dataclasses import replace
 
 import pytest
 from support.fakes import chat, judged, scorer_of, user_says
@@ -24,7 +25,7 @@ from collab_sdk.prompts import unfence_transcript
 from collab_sdk.score_rows import score_row
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.tokens import count_tokens
-from collab_sdk.types import End
+from collab_sdk.types import PARTIAL_TURNS, End
 from collab_sdk.values import dumps, loads
 
 CHAT = chat("a coffee", "Which one?")
@@ -155,7 +156,16 @@ def test_every_assistant_turn_of_a_conversation_is_scored_with_what_really_follo
     assert [message.content for message in scores[0].observed.messages] == ["mocha", "Here."]
     assert scores[0].observed.end is End.OBSERVED
     assert scores[0].observed.reward is not None
-    assert scores[2].observed is None
+    assert scores[2].observed.messages == ()  # the chat ended: the user left, which is judged as well
+    assert scores[2].observed.reward is not None
+    assert "the user left" in scores[2].observed.reason
+
+
+def test_where_the_log_breaks_off_nobody_knows_what_followed():
+    log = replace(conversation("a coffee", "Which one?", "mocha", "Here i"), metadata={PARTIAL_TURNS: [1]})
+    scores = scorer_of().score_conversation(log)
+    assert scores[0].observed is not None
+    assert scores[1].observed is None
 
 
 def test_the_observed_future_is_no_longer_than_a_simulated_one():

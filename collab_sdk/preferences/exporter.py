@@ -206,7 +206,7 @@ class PreferenceExporter:
                     replace(turn, response=candidate.messages),
                     goals,
                     log,
-                    observed=turn.rest if candidate.source is Source.LOGGED else (),
+                    followed=turn.followed if candidate.source is Source.LOGGED else None,
                     samples=len(_rewards(score)) + more,
                     so_far=score,
                 )

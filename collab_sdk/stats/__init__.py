@@ -1,6 +1,7 @@
 """Estimates with intervals that hold at the sizes people run; `benchmarks/coverage.py` measures how often they do."""
 
 from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.stats.calibrating import Measured, estimate_together, fit_line
 from collab_sdk.stats.combined import estimate_combined, estimate_less
 from collab_sdk.stats.correlation import estimate_correlation
 from collab_sdk.stats.estimate import BRACKETS, Estimate, said_of_many
@@ -11,6 +12,7 @@ from collab_sdk.stats.shares import estimate_paired_share, estimate_share
 __all__ = [
     "BRACKETS",
     "Estimate",
+    "Measured",
     "MissingTally",
     "estimate_amount",
     "estimate_auc",
@@ -21,5 +23,7 @@ __all__ = [
     "estimate_mean",
     "estimate_paired_share",
     "estimate_share",
+    "estimate_together",
+    "fit_line",
     "said_of_many",
 ]

@@ -1,8 +1,8 @@
 """How far a mean could be off because of values that are missing."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum, inf
 
 
 def bounds(values: Sequence[float | None], *, low: float, high: float) -> tuple[float, float]:
@@ -14,7 +14,7 @@ def bounds(values: Sequence[float | None], *, low: float, high: float) -> tuple[
     """
     if not values or low > high:
         raise ValueError(f"no bounds of {len(values)} values within [{low}, {high}]")
-    known = math.fsum(value for value in values if value is not None)
+    known = fsum(value for value in values if value is not None)
     missing = sum(value is None for value in values)
     return (known + missing * low) / len(values), (known + missing * high) / len(values)
 
@@ -26,8 +26,8 @@ class MissingTally:
     groups: int = 0
     missing: int = 0
     """Values that are missing."""
-    low: float = math.inf
-    high: float = -math.inf
+    low: float = inf
+    high: float = -inf
     """The lowest and the highest value that is known."""
     _known: float = 0.0
     """The groups' means, a missing value as zero."""
@@ -41,7 +41,7 @@ class MissingTally:
         self.groups += 1
         self.missing += len(values) - len(known)
         self.low, self.high = min([self.low, *known]), max([self.high, *known])
-        self._known += math.fsum(known) / len(values)
+        self._known += fsum(known) / len(values)
         self._share += 1 - len(known) / len(values)
 
     def bounds(self, *others: "MissingTally") -> tuple[float, float] | None:

@@ -125,7 +125,8 @@ def test_json_lines_hold_every_future(logs):
         assert row["schema"] == "collab/score/v2"
         assert len(row["futures"]) == row["n"] == 3
     assert rows[0]["observed"]["reward"] is not None
-    assert rows[1]["observed"] is None, "nothing followed the last turn"
+    assert rows[1]["observed"]["messages"] == [], "the chat ended there: the user left"
+    assert rows[1]["observed"]["reward"] is not None
 
 
 def test_logged_text_cannot_drive_the_terminal(tmp_path):
