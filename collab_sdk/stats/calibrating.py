@@ -67,9 +67,7 @@ def fit_line(groups: Groups) -> Line | None:
     low, high, note = None, None, f"n={len(turns)} of {len(groups)} chats"
     if len(groups) >= LEAST:
         low, high, note = _fieller(sums, covariance, variance)
-    return Line(
-        intercept=y - slope * x, slope=Estimate(mean=slope, low=low, high=high, n=len(turns), note=note)
-    )
+    return Line(intercept=y - slope * x, slope=Estimate(mean=slope, low=low, high=high, n=len(turns), note=note))
 
 
 def _sums(group: Sequence[Measured], x: float, y: float) -> Sums:
