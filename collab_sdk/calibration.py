@@ -42,8 +42,8 @@ class Calibration:
 
     The MR is meant as it would be of very many futures; a perfect simulator has the slope 1 however few are played. The
     line holds for the provenance that it was made with, which is that of the scores it was fitted to: models, settings,
-    samples, metrics and versions. `data` are the turns. The slope is positive, so no order among responses is changed by
-    it; their distances are.
+    samples, metrics and versions. `data` are the turns. The slope is positive, so no order among responses is changed
+    by it; their distances are.
     """
 
     intercept: float
@@ -110,7 +110,7 @@ def fit_calibration(pairs: Sequence[RewardPair], *, made_with: Mapping[str, Any]
         raise NotEnoughSamplesError("No calibration: the simulated MR is the same at every turn.")
     if all(pair.stderr is None for pair in pairs):
         raise NotEnoughSamplesError(
-            "No calibration: with one future a turn, nothing tells how much futures of a turn differ. Take more samples."
+            "No calibration: with one future a turn, nothing tells how much such futures differ. Take more samples."
         )
     line = fit_line(measured(pairs))
     if line is None:

@@ -1,6 +1,6 @@
 """What simulated means say of observed values: the line through both, and the mean that both give together.
 
-A simulated mean is noisy, and how noisy is known from the futures that it is the mean of; an observed value is one draw.
+A simulated mean is noisy, and how noisy is known from the futures that it is the mean of; an observed value is a draw.
 Turns of one conversation are alike, so conversations are left out as a whole where variances are found (jackknife).
 `benchmarks/calibration.py` measures how often the intervals hold.
 """
@@ -108,9 +108,9 @@ def estimate_together(groups: Groups) -> Estimate | None:
     """The mean of the observed values over all turns, with and without one; None if none is observed.
 
     Prediction-powered: the mean of those observed, moved by how the simulated means of all turns differ from theirs, as
-    far as observed follow simulated (Angelopoulos, Duchi and Zrnic 2023, PPI++). Right on average whatever the simulator
-    is worth, as long as it is chance which turns have an observed value. The interval is by the jackknife over
-    conversations.
+    far as observed follow simulated (Angelopoulos, Duchi and Zrnic 2023, PPI++). Right on average whatever the
+    simulator is worth, as long as it is chance which turns have an observed value. The interval is by the jackknife
+    over conversations.
     """
     filled = [group for group in groups if group]
     known = sum(any(turn.observed is not None for turn in group) for group in filled)
