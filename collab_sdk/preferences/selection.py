@@ -35,8 +35,8 @@ class Choice:
     confidence: float | None = None
 
 
-def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise) -> Choice | Refusal:
-    """The two candidates whose order is surest, or why they are no pair.
+def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise, *, goals: int = 1) -> Choice | Refusal:
+    """Of candidates whose samples have `goals` goals in turn, the two whose order is surest, or why they are no pair.
 
     Best and worst are taken by their raw margin where no confidence is asked for, as in the paper, and where none can
     be had, since no candidate of the run has a second future. A response that was cut off or filtered is never chosen:
@@ -56,7 +56,7 @@ def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise) -> Choi
     if not rule.min_confidence or (not noise.freedom and all(score.n == 1 for score in ranked)):
         return Choice(chosen=whole[-1], rejected=ranked[0])
     rewards = [rewards_of(score) if score.value is not None else () for score in scores]
-    order = noise.order(rewards, may_be_chosen=[not score.ended for score in scores])
+    order = noise.order(rewards, goals=goals, may_be_chosen=[not score.ended for score in scores])
     if order is None or order.confidence < rule.min_confidence:
         return Refusal.NOISE
     if order.margin < rule.min_margin:
