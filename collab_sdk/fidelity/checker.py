@@ -87,8 +87,8 @@ class SimulatorCheck:
         return list(conversation.turns()) if self.scorer.rollout.window else []
 
     async def _ascore(self, turn: Turn, goal: Goal, log: Conversation) -> MRScore:
-        goals = await self.scorer.agoals(turn, goal, log.id)
-        return await self.scorer.ascore_turn(turn, goals, log, followed=turn.followed)
+        """By the chat's own goal alone, however many a turn has: what really followed is judged by that one."""
+        return await self.scorer.ascore_turn(turn, goal, log, followed=turn.followed)
 
     async def _aplay(self, turn: ComparedTurn) -> ComparedTurn:
         goal = replace(turn.goal, style=tuple(turn.earlier))
