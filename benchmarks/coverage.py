@@ -327,7 +327,9 @@ def measure(number: int, n: int, several: bool, runs: int, below: bool) -> tuple
     """Coverage by truth, and the share of estimates that had an interval."""
     if below:
         shares_module.LEAST_SHARE = shares_module.LEAST_PAIRED_SHARE = means_module.LEAST_MEAN = 2
-        means_module.LEAST_GRID = auc_module.LEAST_AUC = correlation_module.LEAST_CORRELATION = agreement_module.LEAST_KAPPA = 2
+        means_module.LEAST_GRID = auc_module.LEAST_AUC = correlation_module.LEAST_CORRELATION = (
+            agreement_module.LEAST_KAPPA
+        ) = 2
     case = CASES[number]
     coverages, printed = [], 0
     for place, truth in enumerate(case.truths):

@@ -289,7 +289,8 @@ class _Plan:
             said = start + step * exchange + user + MESSAGE_OVERHEAD
             self._act(lengths, bill, turns=futures, said=said, calls=lengths.calls)
         whole = start + self.spec.window * exchange + lengths.goal + lengths.tools
-        observed = 1 if turn.rest else 0
+        is_same = not turn.rest and not self.spec.window  # as what is played: nothing, and judged once
+        observed = 0 if turn.followed is None or is_same else 1
         for around in judgement:
             bill.add(CallRole.JUDGE, calls=futures + observed, prompt=around + whole, reply=JUDGE_REPLY)
 

@@ -11,6 +11,7 @@ CollabError
 ├── SampleError                one sample is lost; the others go on
 │   ├── ModelCallError         the endpoint answered with an error, after retries
 │   │   ├── TimedOutError      it gave no answer in time
+│   │   ├── FilteredError      it refuses this one chat for its content
 │   │   └── ParameterRefusedError   it does not take a parameter of the request
 │   ├── BotError               the user's own bot raised or returned something that is no reply
 │   ├── EmptyReplyError        a model answered with nothing
@@ -38,6 +39,7 @@ __all__ = [
     "CollabError",
     "EmptyReplyError",
     "EndpointError",
+    "FilteredError",
     "InputError",
     "LostConnectionError",
     "MissingExtraError",
@@ -147,6 +149,10 @@ class ModelCallError(SampleError):
 
 class TimedOutError(ModelCallError):
     """A model gave no answer in time. It is not asked again: a redraw would favour short answers."""
+
+
+class FilteredError(ModelCallError):
+    """A provider refuses this one chat for its content: of a bot, its user gets nothing."""
 
 
 class ParameterRefusedError(ModelCallError):

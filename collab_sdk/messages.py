@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Literal
 
 from collab_sdk.errors import InputError, UsageError
@@ -12,6 +13,7 @@ from collab_sdk.tool_calls import field_of, tool_calls_in
 __all__ = [
     "REASONING",
     "ROLES",
+    "Ending",
     "Message",
     "Role",
     "ToolCall",
@@ -54,6 +56,17 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 NAMESPACE = re.compile(r"__|[.:/]")
 
 
+class Ending(StrEnum):
+    """How a reply of the assistant's ended that did not end by itself. Users see what there is of it, and no more."""
+
+    CUT_OFF = "cut off"
+    """It ran into its token limit."""
+    FILTERED = "filtered"
+    """A content filter or the model's provider stopped it, or refused to answer."""
+    EMPTY = "empty"
+    """There are neither words nor calls in it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolCall:
     """A call of a tool, as the assistant wrote it."""
@@ -85,6 +98,8 @@ class Message:
     tool_call_id: str | None = None
     reasoning: str = field(default="", compare=False)
     """What the assistant thought before it spoke: in logs only, never sent to anybody."""
+    ended: Ending | None = None
+    """How a played reply ended, where it did not end by itself. The bot itself is not told."""
 
     @classmethod
     def of(cls, value: "Message | Mapping[str, Any]") -> "Message":
@@ -188,8 +203,8 @@ def since_the_user(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 def is_decision(message: Message) -> bool:
-    """Whether the assistant said or did something with it."""
-    return message.role == "assistant" and bool(message.tool_calls or message.content.strip())
+    """Whether the assistant said or did something with it, or answered with nothing."""
+    return message.role == "assistant" and bool(message.tool_calls or message.content.strip() or message.ended)
 
 
 def deeds_of(messages: Iterable[Message]) -> tuple[tuple[str, ...], ...]:

@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import SampleError, ToolError, UsageError
+from collab_sdk.errors import FilteredError, SampleError, ToolError, UsageError
 from collab_sdk.farewells import is_farewell
 from collab_sdk.goals import Goals, as_goals, goal_of
-from collab_sdk.messages import Message, deeds_of, shown_text, since_the_user, unanswered_calls
+from collab_sdk.messages import Ending, Message, deeds_of, shown_text, since_the_user, unanswered_calls
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for, without_settings
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
@@ -27,11 +27,16 @@ __all__ = ["Rollout"]
 
 NO_RESULT = "no result: the call was never answered"
 """What the assistant is told of a call whose result its log lacks; no server takes one without."""
+SILENCE = "…"
+"""What the assistant is told that it said where its reply was empty; many servers take no empty message."""
 
 
 @sync_twins
 class Rollout:
     """Plays futures of a conversation: the simulated user and the assistant in turn, at most `window` exchanges.
+
+    A reply of the assistant's that is cut off, filtered or empty is what its user would get: it stands in the future as
+    it is, with `ended` set, and is played on from and judged. What anybody else fails at makes a future a missing one.
 
     `assistant` is anything `as_chat_model` takes; `samples` is how many futures make one estimate. The paper uses
     window 2, 3 samples and temperature 0.8 (section 4), which a ModelSpec's settings, or `temperature`, replace.
@@ -251,15 +256,18 @@ class Rollout:
         """What the assistant says or calls next; of a bot that runs its own tools, all its steps."""
         request = ChatRequest(
             role=CallRole.ASSISTANT,
-            messages=_with_all_results(history),
+            messages=_as_servers_take_it(history),
             settings=self.settings,
             tools=toolbox.tools,
             sample=draw,
             conversation_id=named,
             metadata={"simulated": True, "sample": draw},
         )
-        reply = await self.engine.call(self.assistant, request)
-        decided = _numbered(reply.messages, taken={call.id for message in history for call in message.calls})
+        try:
+            said = (await self.engine.call(self.assistant, request)).messages
+        except FilteredError:
+            said = (Message(role="assistant", content="", ended=Ending.FILTERED),)
+        decided = _numbered(said, taken={call.id for message in history for call in message.calls})
         if (stray := _stray_result([*history, *decided])) is not None:
             raise ToolError(
                 f"{self.assistant.name} returned a tool's result without the call that it answers: "
@@ -297,14 +305,13 @@ def is_whole(messages: Sequence[Message]) -> bool:
     return not is_in_turn(messages) and _stray_result(messages) is None
 
 
-def _with_all_results(history: Sequence[Message]) -> tuple[Message, ...]:
-    """The history with a result for every call, since no server takes one without."""
+def _as_servers_take_it(history: Sequence[Message]) -> tuple[Message, ...]:
+    """The history with a result for every call, and something in every reply, since no server takes one without."""
     answered = {message.tool_call_id for message in history if message.role == "tool"}
-    if all(call.id in answered for message in history for call in message.calls):
-        return tuple(history)
     whole: list[Message] = []
     for message in history:
-        whole.append(message)
+        is_silent = message.ended is not None and not message.content and not message.tool_calls
+        whole.append(replace(message, content=SILENCE) if is_silent else message)
         for call in message.calls:
             if call.id not in answered:
                 whole.append(Message(role="tool", content=NO_RESULT, name=call.name or None, tool_call_id=call.id))

@@ -7,7 +7,7 @@ from typing import Any
 from collab_sdk.messages import Message
 from collab_sdk.types import Future, MRScore
 
-__all__ = ["RUN_SCHEMA", "SCORE_SCHEMA", "future_row", "response_row", "run_row", "score_row"]
+__all__ = ["RUN_SCHEMA", "SCORE_SCHEMA", "future_row", "message_row", "response_row", "run_row", "score_row"]
 
 SCORE_SCHEMA = "collab/score/v2"
 RUN_SCHEMA = "collab/run/v1"
@@ -22,7 +22,7 @@ def response_row(score: MRScore, history: Iterable[Message], made_with: Mapping[
         "goal": score.goal,
         **({"goals": list(score.goals)} if score.goals else {}),
         "history": [message.to_dict() for message in history],
-        "response": [message.to_dict() for message in score.response],
+        "response": [message_row(message) for message in score.response],
         **score_row(score),
         "made_with": dict(made_with),
     }
@@ -36,6 +36,7 @@ def score_row(score: MRScore) -> dict[str, Any]:
         **({"mr_calibrated": score.calibrated} if score.calibrated is not None else {}),
         "n_ok": score.n_ok,
         "n": score.n,
+        **({"bounds": list(score.bounds)} if score.bounds is not None else {}),
         "metrics": dict(score.metrics),
         "futures": [future_row(future) for future in score.futures],
         "observed": future_row(score.observed) if score.observed else None,
@@ -45,7 +46,12 @@ def score_row(score: MRScore) -> dict[str, Any]:
 def future_row(future: Future) -> dict[str, Any]:
     """A future as JSON values."""
     row = asdict(replace(future, messages=()))
-    return {**row, "messages": [message.to_dict() for message in future.messages]}
+    return {**row, "messages": [message_row(message) for message in future.messages]}
+
+
+def message_row(message: Message) -> dict[str, Any]:
+    """A message as JSON values, with how it ended where it did not end by itself."""
+    return {**message.to_dict(), **({"ended": message.ended} if message.ended else {})}
 
 
 def run_row(made_with: Mapping[str, Any], usage: Mapping[str, Any], **details: Any) -> dict[str, Any]:

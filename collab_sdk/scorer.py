@@ -20,12 +20,15 @@ from collab_sdk.rollout import Rollout, is_whole
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
+from collab_sdk.stats.missing import bounds
 from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import Scene
 from collab_sdk.types import Conversation, End, Future, Goal, MRScore, Per, Turn
 
 __all__ = ["MRScorer", "Response", "scene_of"]
 
+USER_LEFT = "the chat ended here: the user left without a word"
+"""Of an observed future in which nobody spoke again."""
 Response = str | Iterable[Message | Mapping[str, Any]]
 """A response as its text, or as messages."""
 
@@ -187,12 +190,14 @@ class MRScorer:
     ) -> list[MRScore]:
         """Scores of `responses` to one history, best first, those without a score last.
 
-        A response is a text, or messages of the assistant's: calls, their results, text. Raises UsageError for others.
+        A response is a text, or messages of the assistant's: calls, their results, text. Where samples are missing,
+        `bounds` says how far that score could be off: between scores whose bounds overlap, what is missing could turn
+        the order. Raises UsageError for what is no response.
         """
         start = without_reasoning(history)
         given = [_as_response(each, start) for each in responses]
         log = self._log(start, given, tools, conversation_id)
-        scores = await all_settled(self._ascore(start, response, goal, log) for response in given)
+        scores = with_bounds(await all_settled(self._ascore(start, response, goal, log) for response in given))
         return sorted(scores, key=lambda score: float("-inf") if score.value is None else score.value, reverse=True)
 
     def _log(
@@ -230,7 +235,7 @@ class MRScorer:
 
         async def score(turn: Turn) -> MRScore:
             goals = await self.agoals(turn, goal, conversation.id)
-            return await self.ascore_turn(turn, goals, conversation, observed=turn.rest)
+            return await self.ascore_turn(turn, goals, conversation, followed=turn.followed)
 
         return await all_settled(score(turn) for turn in conversation.units(self.per))
 
@@ -258,18 +263,19 @@ class MRScorer:
         goal: Goals | None,
         log: Conversation,
         *,
-        observed: Sequence[Message] = (),
+        followed: Sequence[Message] | None = None,
         samples: int | None = None,
         so_far: MRScore | None = None,
         least: int | None = None,
     ) -> MRScore:
-        """The score of a response to the history of a turn of `log`; `observed` is what really followed it, if known.
+        """The score of a response to the history of a turn of `log`; `followed` is what really followed it.
 
-        The log has all tools that the assistant has in it, as `Toolbox.equip` gives them. One that breaks off in the
-        middle of a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was
-        observed is judged by the first, as far as the user told it. Futures are added to those of `so_far` until there
-        are `samples`, by default those of the rollout; with fewer than `least` of them, by default `min_samples`, there
-        is no value. Raises SampleError where nothing can be measured.
+        That is nothing where the user left, which is observed and judged too, and None where it is not known. The log
+        has all tools that the assistant has in it, as `Toolbox.equip` gives them. One that breaks off in the middle of
+        a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was observed is
+        judged by the first, as far as the user told it. Futures are added to those of `so_far` until there are
+        `samples`, by default those of the rollout; with fewer than `least` of them, by default `min_samples`, there is
+        no value. Raises SampleError where nothing can be measured.
         """
         goals, reward = as_goals(goal), self.reward.of(log)
         for each in goals:
@@ -277,9 +283,11 @@ class MRScorer:
         start = (*turn.history, *turn.response)
         known = so_far.futures if so_far else ()
         wanted = range(len(known), self.rollout.samples_after(start) if samples is None else samples)
-        followed = () if so_far else _first_exchanges(observed, self.rollout.window)
-        watching = observed and not so_far and is_whole((*start, *followed))
-        seen = [self._aobserved(turn, followed, goals[0].known, reward, log)] if watching else []
+        seen = []
+        if followed is not None and not so_far:
+            really = _first_exchanges(followed, self.rollout.window)
+            if is_whole((*start, *really)):
+                seen.append(self._aobserved(turn, really, goals[0].known, reward, log))
         played = await all_settled([*(self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted), *seen])
         futures = (*known, *played[: len(wanted)])
         value, stderr, metrics = self._aggregate(futures, self.min_samples if least is None else least)
@@ -289,7 +297,7 @@ class MRScorer:
             value=value,
             stderr=stderr,
             metrics=metrics,
-            observed=played[-1] if watching else so_far.observed if so_far else None,
+            observed=played[-1] if seen else so_far.observed if so_far else None,
             conversation_id=log.id,
             turn=turn.index,
             goal=goals[0].known.text,
@@ -308,7 +316,8 @@ class MRScorer:
     async def _aobserved(
         self, turn: Turn, observed: Sequence[Message], goal: Goal, reward: Reward, log: Conversation
     ) -> Future:
-        future = Future(sample=0, messages=tuple(observed), end=End.OBSERVED)
+        left = "" if any(message.role == "user" for message in observed) else USER_LEFT
+        future = Future(sample=0, messages=tuple(observed), end=End.OBSERVED, reason=left)
         return await reward.agive(turn, future, goal=goal, tools=log.tools, conversation_id=log.id)
 
     @staticmethod
@@ -321,6 +330,19 @@ class MRScorer:
         stderr = statistics.stdev(rewards) / len(rewards) ** 0.5 if len(rewards) > 1 else None
         means = {name: statistics.fmean(future.metrics[name] for future in done) for name in done[0].metrics}
         return statistics.fmean(rewards), stderr, means
+
+
+def with_bounds(scores: Iterable[MRScore]) -> list[MRScore]:
+    """The scores of responses that are compared, those with missing samples with their `bounds`."""
+    scores = list(scores)
+    rewards = [[future.reward for future in score.futures] for score in scores]
+    known = [reward for each in rewards for reward in each if reward is not None]
+    if len(set(known)) < 2:  # they tell of no range
+        return scores
+    return [
+        replace(score, bounds=bounds(each, low=min(known), high=max(known))) if None in each else score
+        for score, each in zip(scores, rewards, strict=True)
+    ]
 
 
 def scene_of(log: Conversation) -> Scene:

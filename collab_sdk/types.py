@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from collab_sdk.errors import NotEnoughSamplesError, UsageError
-from collab_sdk.messages import Message, ToolCall, as_messages, deeds_of, is_decision, shown_text
+from collab_sdk.messages import Ending, Message, ToolCall, as_messages, deeds_of, is_decision, shown_text
 
 __all__ = [
     "PARTIAL_TURNS",
@@ -91,6 +91,14 @@ class Turn:
     def text(self) -> str:
         """What the user reads of the response."""
         return shown_text(self.response)
+
+    @property
+    def followed(self) -> tuple[Message, ...] | None:
+        """What is known to have followed: nothing, where the chat ended with the response and the user left.
+
+        None where the log breaks off in the middle of it, so that nobody knows.
+        """
+        return None if self.is_partial and not self.rest else self.rest
 
 
 PARTIAL_TURNS = "partial_turns"
@@ -274,6 +282,9 @@ class MRScore:
     """What the user wants, as far as it is known; of several goals the first."""
     goals: tuple[str, ...] = ()
     """The goals that the futures were played with and judged by, in turn, unless that is `goal` alone."""
+    bounds: tuple[float, float] | None = None
+    """Where samples are missing, and responses were compared: what `value` could be if the missing ones had earned the
+    lowest, or the highest, reward that any of the responses earned."""
     calibrated: float | None = None
     """What `value` lets expect of real users, where the scorer was given a calibration; `value` stays as it was."""
 
@@ -286,6 +297,16 @@ class MRScore:
     def text(self) -> str:
         """What the user reads of the response."""
         return shown_text(self.response)
+
+    @property
+    def ended(self) -> Ending | None:
+        """How the response ended, where it did not end by itself; such a one is never chosen for training."""
+        return next((message.ended for message in self.response if message.ended), None)
+
+    @property
+    def n_broken_off(self) -> int:
+        """In how many of the futures a reply of the assistant's was cut off, filtered or empty."""
+        return sum(any(message.ended for message in future.messages) for future in self.futures)
 
     @property
     def n(self) -> int:

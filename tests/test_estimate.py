@@ -24,6 +24,7 @@ from collab_sdk.models.base import CallRole
 from collab_sdk.offline import sample_chats_path
 from collab_sdk.spec import Price
 from collab_sdk.tools import with_tools
+from collab_sdk.types import PARTIAL_TURNS
 
 FREE = {role: Price(prompt=0.0, completion=0.0) for role in CallRole}
 
@@ -37,32 +38,39 @@ def calls(*conversations, **options):
     return {role: usage[role].calls for role in usage}
 
 
-def test_one_response_costs_its_futures_and_their_judgements():
-    assert calls(conversation("hi", "hello")) == {"assistant": 6, "simulator": 6, "judge": 3 + 1}
-    assert calls(conversation("hi", "hello"), samples=2, window=1) == {"assistant": 2, "simulator": 2, "judge": 2 + 1}
+def test_one_response_costs_its_futures_their_judgements_that_of_what_followed_and_a_list():
+    assert calls(conversation("hi", "hello")) == {"assistant": 6, "simulator": 6, "judge": 3 + 1 + 1}
+    shorter = calls(conversation("hi", "hello"), samples=2, window=1)
+    assert shorter == {"assistant": 2, "simulator": 2, "judge": 2 + 1 + 1}
+    assert calls(conversation("hi", "hello", "bye")) == {"assistant": 6, "simulator": 6, "judge": 3 + 1 + 1}
 
 
 def test_each_goal_is_split_into_requirements_once():
     log = conversation("hi", "hello", "bye", "bye")
-    assert calls(log)["judge"] == 2 * 3 + 1 + 1
-    assert calls(log, goals_per_turn=3)["judge"] == 2 * 3 + 1 + 1 + 2 * 2
-    assert calls(log, metrics={"interactivity": 1.0})["judge"] == 2 * 3 + 1
+    assert calls(log)["judge"] == 2 * 4 + 1
+    assert calls(log, goals_per_turn=3)["judge"] == 2 * 4 + 1 + 2 * 2
+    assert calls(log, metrics={"interactivity": 1.0})["judge"] == 2 * 4
     assert not calls(conversation("hi")).get("judge")
 
 
 def test_the_rules_of_a_system_prompt_are_listed_once():
     messages = as_messages([{"role": "system", "content": "No refunds."}, *chat("hi", "no")])
     log = Conversation(id="c", messages=messages, goal=Goal(text="a refund"))
-    assert calls(log, metrics={"policy": 1.0})["judge"] == 3 + 1
-    assert calls(conversation("hi", "hello"), metrics={"policy": 1.0})["judge"] == 3
+    assert calls(log, metrics={"policy": 1.0})["judge"] == 4 + 1
+    assert calls(conversation("hi", "hello"), metrics={"policy": 1.0})["judge"] == 4
 
 
-def test_what_really_followed_is_judged_too():
-    assert calls(conversation("hi", "hello", "bye")) == {"assistant": 6, "simulator": 6, "judge": 4 + 1}
+def test_what_followed_a_response_that_was_broken_off_is_not_known_and_costs_nothing():
+    broken = replace(conversation("hi", "hel"), metadata={PARTIAL_TURNS: [0]})
+    assert calls(broken) == {"assistant": 6, "simulator": 6, "judge": 3 + 1}
 
 
 def test_candidates_are_drawn_and_each_has_futures_of_its_own():
-    assert calls(conversation("hi", "hello"), candidates=3) == {"assistant": 2 + 18, "simulator": 18, "judge": 9 + 1}
+    assert calls(conversation("hi", "hello"), candidates=3) == {
+        "assistant": 2 + 18,
+        "simulator": 18,
+        "judge": 9 + 1 + 1,
+    }
 
 
 def test_without_a_window_a_response_is_only_judged():
@@ -93,17 +101,17 @@ def test_a_conversation_that_cannot_be_measured_costs_nothing():
 
 def test_the_extraction_of_an_answer_is_a_call_of_its_own():
     known = Conversation(id="c", messages=as_messages(chat("2+2?", "4")), goal=Goal(text="a sum", reference="four"))
-    assert calls(known, metrics={"accuracy": 1.0})["judge"] == 3 * 2
+    assert calls(known, metrics={"accuracy": 1.0})["judge"] == 4 * 2
 
 
 def test_a_comparison_of_answers_is_no_part_of_the_other_judgements():
     known = Conversation(id="c", messages=as_messages(chat("2+2?", "4")), goal=Goal(text="a sum", reference="four"))
-    assert calls(known, metrics={"accuracy": 1.0, "goal": 1.0, "interactivity": 1.0})["judge"] == 3 * 3 + 1
+    assert calls(known, metrics={"accuracy": 1.0, "goal": 1.0, "interactivity": 1.0})["judge"] == 3 * 4 + 1
 
 
 def test_a_reference_without_a_goal_is_a_goal_still_to_be_inferred():
     row = Conversation(id="c", messages=as_messages(chat("2+2?", "4")), goal=Goal(text="", reference="four"))
-    assert calls(row, metrics={"accuracy": 1.0}) == {"assistant": 6, "simulator": 6, "judge": 6, "goal": 1}
+    assert calls(row, metrics={"accuracy": 1.0}) == {"assistant": 6, "simulator": 6, "judge": 4 * 2, "goal": 1}
 
 
 def agent_chat(**fields):
@@ -117,22 +125,23 @@ def agent_chat(**fields):
 
 
 def test_turns_with_calls_cost_a_decision_more_for_each_and_who_plays_the_tools():
-    assert calls(agent_chat()) == {"assistant": 12, "simulator": 6, "judge": 3 + 1, "tools": 6}
-    assert calls(agent_chat(), candidates=3) == {"assistant": 4 + 36, "simulator": 18, "judge": 9 + 1, "tools": 2 + 18}
+    assert calls(agent_chat()) == {"assistant": 12, "simulator": 6, "judge": 3 + 1 + 1, "tools": 6}
+    drawn = {"assistant": 4 + 36, "simulator": 18, "judge": 9 + 1 + 1, "tools": 2 + 18}
+    assert calls(agent_chat(), candidates=3) == drawn
 
 
 def test_decisions_are_scored_one_by_one_and_a_call_is_played_on_from_its_result():
     assert calls(agent_chat(), per="decision") == {
         "assistant": 2 * 12 + 3,
         "simulator": 12,
-        "judge": 6 + 1 + 1,
+        "judge": 6 + 2 + 1,
         "tools": 2 * 6 + 3,
     }
 
 
 def test_tools_that_no_model_plays_cost_no_call():
     assert "tools" not in calls(agent_chat(), tools=("recorded",))
-    assert calls(agent_chat(), tools=()) == {"assistant": 6, "simulator": 6, "judge": 3 + 1}
+    assert calls(agent_chat(), tools=()) == {"assistant": 6, "simulator": 6, "judge": 3 + 1 + 1}
 
 
 def test_tools_of_ones_own_may_be_called_in_any_conversation():
@@ -151,7 +160,7 @@ def test_the_tools_that_are_offered_and_a_metric_that_is_measured_are_paid_for()
 def test_a_price_that_nobody_knows_stays_unknown():
     prices = {**FREE, CallRole.JUDGE: None, CallRole.ASSISTANT: Price(prompt=0.5, completion=1.0)}
     usage = estimate([conversation("hi", "hello")], prices=prices).by_role()
-    assert usage["judge"].unpriced_calls == usage["judge"].calls == 3 + 1
+    assert usage["judge"].unpriced_calls == usage["judge"].calls == 3 + 1 + 1
     assert usage["assistant"].usd == pytest.approx(
         0.5 * usage["assistant"].prompt_tokens + usage["assistant"].completion_tokens, rel=0.01
     )

@@ -1,16 +1,32 @@
 import json
+import re
 import statistics
+from dataclasses import replace
 
 import pytest
 from support.fakes import chat, judged, judgements, lists_requirements, scorer_of, user_says
 
-from collab_sdk import Conversation, Goal, Message, MRScorer, Rollout, Simulator, TokenPenalty, as_chat_model
+from collab_sdk import (
+    ChatReply,
+    Conversation,
+    Goal,
+    Message,
+    MRScore,
+    MRScorer,
+    Rollout,
+    Simulator,
+    TokenPenalty,
+    as_chat_model,
+)
 from collab_sdk.errors import EndpointError, ModelCallError, NotEnoughSamplesError, UnknownNameError, UsageError
-from collab_sdk.messages import as_messages
+from collab_sdk.messages import Ending, as_messages
 from collab_sdk.models import spec_of
+from collab_sdk.prompts import unfence_transcript
+from collab_sdk.score_rows import score_row
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.tokens import count_tokens
-from collab_sdk.types import End
+from collab_sdk.types import PARTIAL_TURNS, End
+from collab_sdk.values import dumps, loads
 
 CHAT = chat("a coffee", "Which one?")
 
@@ -160,7 +176,16 @@ def test_every_assistant_turn_of_a_conversation_is_scored_with_what_really_follo
     assert [message.content for message in scores[0].observed.messages] == ["mocha", "Here."]
     assert scores[0].observed.end is End.OBSERVED
     assert scores[0].observed.reward is not None
-    assert scores[2].observed is None
+    assert scores[2].observed.messages == ()  # the chat ended: the user left, which is judged as well
+    assert scores[2].observed.reward is not None
+    assert "the user left" in scores[2].observed.reason
+
+
+def test_where_the_log_breaks_off_nobody_knows_what_followed():
+    log = replace(conversation("a coffee", "Which one?", "mocha", "Here i"), metadata={PARTIAL_TURNS: [1]})
+    scores = scorer_of().score_conversation(log)
+    assert scores[0].observed is not None
+    assert scores[1].observed is None
 
 
 def test_the_observed_future_is_no_longer_than_a_simulated_one():
@@ -245,3 +270,58 @@ def test_min_samples_must_be_possible():
 def test_messages_may_be_dicts_or_messages():
     as_values = [Message(role="user", content="a coffee"), Message(role="assistant", content="Which one?")]
     assert float(scorer_of().score(as_values, goal="x")) == float(scorer_of().score(CHAT, goal="x"))
+
+
+def rambler(request):
+    """Runs into its token limit at every other draw."""
+    wordy = int(re.search(r"future-(\d+)", request.sample)[1]) % 2
+    return ChatReply(content="word " * 1000, finish_reason="length") if wordy else "word " * 50
+
+
+def test_a_bot_that_rambles_into_its_limit_does_not_win_by_losing_its_longest_futures():
+    history, response = chat("hi"), "yes"
+    rewards = {}
+    for name, bot in (("rambler", rambler), ("steady", lambda _: "word " * 300)):
+        scorer = scorer_of(assistant=bot, judge=lambda _: judged(1.0, 1.0), window=1, samples=40)
+        [score] = scorer.rank(history, [response], goal="a coffee")
+        rewards[name] = float(score)
+        assert (score.n_ok, score.n) == (40, 40)
+        assert score.n_broken_off == (20 if name == "rambler" else 0)
+    assert rewards["rambler"] < rewards["steady"]
+
+
+def test_the_judge_is_told_how_a_reply_ended():
+    asked = []
+
+    def judge(request):
+        asked.append(unfence_transcript(request.messages[-1].content))
+        return judged()
+
+    cut = ChatReply(content="It was the", finish_reason="length")
+    scorer_of(assistant=lambda _: cut, judge=judge, metrics=["interactivity"], window=1, samples=1).score(
+        CHAT, goal="x"
+    )
+    [transcript] = asked
+    assert [message.ended for message in transcript] == [None, None, None, Ending.CUT_OFF]
+
+
+def test_how_a_reply_ended_is_in_the_row_of_its_future_and_travels_to_other_machines():
+    cut = ChatReply(content="It was the", finish_reason="length")
+    score = scorer_of(assistant=lambda _: cut, window=1, samples=1).score(CHAT, goal="x")
+    assert score_row(score)["futures"][0]["messages"][-1]["ended"] == "cut off"
+    assert loads(MRScore, dumps(score)) == score
+
+
+def test_a_ranking_says_how_far_missing_samples_could_move_a_score():
+    def judge(request):
+        text = request.messages[-1].content
+        if "good" not in text:
+            return judged(0.2)
+        return ModelCallError("400 refused") if "future-1" in text else judged(0.8)
+
+    scorer = scorer_of(judge=judge, metrics={"goal": 1.0})
+    better, worse = scorer.rank(chat("a coffee"), ["bad", "good"], goal="x")
+    assert (better.text, better.n_ok, better.value) == ("good", 2, pytest.approx(0.8))
+    assert better.bounds == pytest.approx(((0.8 * 2 + 0.2) / 3, 0.8))
+    assert worse.bounds is None
+    assert score_row(better)["bounds"] == list(better.bounds)

@@ -112,8 +112,8 @@ def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> C
         [pair for one in checked for pair in one.reward_pairs], made_with=check.scorer.made_with
     )
     note(
-        f"Of real users, expect {calibration.intercept:.3f} + {calibration.slope:.3f} x MR; "
-        f"from {of(calibration.n, 'turn')}."
+        f"Of real users, expect {calibration.intercept:.3f} + {calibration.slope:.3f} x MR; slope "
+        f"[{calibration.slope_low:.2f}, {calibration.slope_high:.2f}], from {of(calibration.n, 'turn')}."
     )
     return calibration
 

@@ -18,7 +18,7 @@ from collab_cli.terminal import note, printable
 from collab_cli.units import duration
 from collab_sdk import ChatModel, ChatRequest, Engine, ModelSettings, ModelSpec, as_chat_model
 from collab_sdk.concurrency import run_sync
-from collab_sdk.engine import RetryPolicy
+from collab_sdk.engine import RetryPolicy, require_whole
 from collab_sdk.errors import CollabError
 from collab_sdk.messages import Message
 from collab_sdk.models import SERVERS_OWN, CallRole, keys_of, settings_for, spec_of
@@ -101,7 +101,7 @@ def _answers(model: ChatModel) -> Finding:
     question = Message(role="user", content="Reply with the word ok.")
     started = time.monotonic()
     request = ChatRequest(role=CallRole.ASSISTANT, messages=(question,), settings=settings_for(model, SERVERS_OWN))
-    run_sync(engine.call(model, request))
+    require_whole(run_sync(engine.call(model, request)), model.name)
     seconds = time.monotonic() - started
     if is_rules(model):
         note(f"{model.name}: rules, not a model; its answers say nothing about a real chatbot.")

@@ -30,6 +30,7 @@ from collab_sdk.evaluation import (
     BotStatistic,
     bot_statistics,
     evaluation_row,
+    missing_bounds,
     plot_statistics,
     require_plot,
 )
@@ -154,6 +155,21 @@ def _show_evaluation(evaluation: Evaluation, figures: Sequence[BotStatistic]) ->
     for result in results:
         for reason, count in result.missing.most_common(3):
             note(f"{count:>7,} missing of {printable(result.name)}: {printable(reason)}")
+    for line in _missing_lines(evaluation):
+        note(line)
+
+
+def _missing_lines(evaluation: Evaluation) -> Iterator[str]:
+    """How far the missing conversations could move the means, or the differences to the first bot."""
+    first, *others = evaluation.results
+    found = missing_bounds(evaluation.results, samples=evaluation.evaluator.samples)
+    if not found:
+        return
+    for place, result in enumerate(others or [first]):
+        all_bounds = ((each.name, (each.differences if others else each.means)[place]) for each in found)
+        ranges = "; ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in all_bounds)
+        what = f"{printable(result.name)} less {printable(first.name)}" if others else printable(result.name)
+        yield f"With what is missing, each as the lowest or highest seen, {what} is: {ranges}."
 
 
 def _played_of(result: BotResult, evaluation: Evaluation) -> int:

@@ -11,7 +11,7 @@ from collab_cli.terminal import Problems, note, show
 from collab_sdk import Conversation, RunSpec, read_conversations
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
-from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots
+from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots, mr_bounds
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import log_files
@@ -106,6 +106,9 @@ def show_comparison(comparison: Comparison) -> None:
         note(f"Failed: {problem}")
     for reason, count in comparison.lost.most_common(3):
         note(f"{count:>7,} missing: {reason}")
+    if (found := mr_bounds(comparison)) is not None:
+        low, high = found.differences[0]
+        note(f"With what is missing, each as the lowest or highest seen, MR differs by {low:+.2f} to {high:+.2f}.")
 
 
 def _cells(statistic: PairedStatistic) -> list[str]:

@@ -10,6 +10,7 @@ from collab_cli.units import duration, money, of
 from collab_sdk.engine import Ledger, Usage
 from collab_sdk.files import beside
 from collab_sdk.preferences import ExportReport, Noise
+from collab_sdk.stats import MissingTally
 from collab_sdk.types import Per
 
 if TYPE_CHECKING:
@@ -95,6 +96,20 @@ def show_mr(mean: float | None, *, ok: int, n: int, measured: Mapping[str, int],
     for name, count in measured.items():
         if count < scores:
             note(f"{count:,} of {of(scores, 'score')} count {name} too; the others are on another scale.")
+
+
+def show_missing(rewards: MissingTally, *, broken_off: int) -> None:
+    """How far what is missing could move the mean, and in how many samples the assistant's replies broke off."""
+    bounds = rewards.bounds() if rewards.missing else None
+    if bounds is not None:
+        note(
+            f"With the {of(rewards.missing, 'missing sample')}, the mean lies between {bounds[0]:.3f} and "
+            f"{bounds[1]:.3f}: as if each had earned the lowest, or the highest, reward seen."
+        )
+    if broken_off:
+        note(
+            f"In {of(broken_off, 'sample')}, a reply of the assistant's was cut off, filtered or empty, and judged so."
+        )
 
 
 def _with_total(ledger: Ledger) -> Iterator[tuple[str, Usage]]:

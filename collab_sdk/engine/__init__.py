@@ -3,7 +3,7 @@
 from collab_sdk.engine.adaptive import AdaptiveLimit
 from collab_sdk.engine.admission import Admission
 from collab_sdk.engine.asking import ask_json
-from collab_sdk.engine.engine import Engine, default_engine
+from collab_sdk.engine.engine import Engine, default_engine, require_whole
 from collab_sdk.engine.limits import Budget, Limiter, LocalLimiter, RateLimiting, Spending
 from collab_sdk.engine.retry import RetryPolicy, Sleep, is_retryable
 from collab_sdk.engine.usage import Ledger, Usage
@@ -24,4 +24,5 @@ __all__ = [
     "ask_json",
     "default_engine",
     "is_retryable",
+    "require_whole",
 ]

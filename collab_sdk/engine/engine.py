@@ -35,7 +35,8 @@ from collab_sdk.errors import (
     TimedOutError,
     TruncatedReplyError,
 )
-from collab_sdk.models.base import ChatModel, ChatReply, ChatRequest
+from collab_sdk.messages import Ending
+from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.models.dialect import PLAIN
 from collab_sdk.models.reasoning import set_apart
 from collab_sdk.models.replies import checked, money
@@ -43,7 +44,10 @@ from collab_sdk.secrets import one_line
 from collab_sdk.spec import Limits
 from collab_sdk.suppression import suppress
 
-CUT_OFF = {"length": "ran into its token limit", "content_filter": "was stopped by its provider's content filter"}
+BROKEN_OFF = {
+    Ending.CUT_OFF: "ran into its token limit",
+    Ending.FILTERED: "was stopped by its provider's content filter",
+}
 
 
 @sync_twins
@@ -91,7 +95,8 @@ class Engine:
         """Answer `request`, from the cache where it was answered before.
 
         A reply for which `accept` raises is not kept, so that a later run asks again; what it raises passes through.
-        Raises SampleError if this one call is lost, RunStoppedError if no further call can be made.
+        What an assistant answers is what its user gets, be it cut off or empty, and is returned; a reply of any other
+        role is lost then. Raises SampleError if this one call is lost, RunStoppedError if no further call can be made.
         """
         negotiation = self.negotiation(model)
         while True:
@@ -269,7 +274,8 @@ class Engine:
         attempt = 1
         while True:
             try:
-                return await self._try(endpoint, model, request, shared)
+                reply = await self._try(endpoint, model, request, shared)
+                return _taken(reply, model.name, request, is_first=attempt == 1)
             except CollabError as error:
                 pause = self._retry.pause_after(error, attempt)
                 if pause is None or (attempt == 1 and replicas.take_over(endpoint, error)):
@@ -320,11 +326,6 @@ class Engine:
         endpoint.answered(seconds)
         self.ledger.answered(request.role, reply, seconds)
         endpoint.rate_limit.charge((reply.prompt_tokens or 0) + (reply.completion_tokens or 0))
-        if reply.finish_reason in CUT_OFF:
-            raise TruncatedReplyError(f"{model.name} {CUT_OFF[reply.finish_reason]}; its reply is cut off.")
-        if not reply.content.strip() and not reply.tool_calls:
-            alone = " but reasoning, which was cut off or has no answer after it" if reply.reasoning else ""
-            raise EmptyReplyError(f"{model.name} answered with nothing{alone}.")
         return reply
 
     def _replicas(self, model: ChatModel) -> Replicas:
@@ -343,6 +344,27 @@ class Engine:
         if (state := self._loops.get(loop)) is None:
             state = self._loops[loop] = LoopState()
         return state
+
+
+def _taken(reply: ChatReply, name: str, request: ChatRequest, *, is_first: bool) -> ChatReply:
+    """The reply, if it will do: an assistant's is what its user gets, however it ended.
+
+    But one that is all empty at the first try may be a server's mistake, and is asked for once more.
+    """
+    is_blank = reply.ended is Ending.EMPTY and not reply.reasoning
+    if request.role is CallRole.ASSISTANT and not (is_blank and is_first):
+        return reply
+    return require_whole(reply, name)
+
+
+def require_whole(reply: ChatReply, name: str) -> ChatReply:
+    """The reply of the model `name`. Raises TruncatedReplyError or EmptyReplyError where it did not end by itself."""
+    if reply.ended in BROKEN_OFF:
+        raise TruncatedReplyError(f"{name} {BROKEN_OFF[reply.ended]}; its reply is cut off.")
+    if reply.ended is Ending.EMPTY:
+        alone = " but reasoning, which was cut off or has no answer after it" if reply.reasoning else ""
+        raise EmptyReplyError(f"{name} answered with nothing{alone}.")
+    return reply
 
 
 def _key_of(model: ChatModel) -> str:

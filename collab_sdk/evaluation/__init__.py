@@ -4,6 +4,7 @@ from collab_sdk.evaluation.comparison import Comparison, PairedStatistic, acompa
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluation_rows import evaluation_row
 from collab_sdk.evaluation.evaluator import Evaluator
+from collab_sdk.evaluation.missing import MissingBounds, missing_bounds, mr_bounds
 from collab_sdk.evaluation.plot import plot_statistics, require_plot
 from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.evaluation.statistics import BotResult, BotStatistic, bot_statistics
@@ -14,11 +15,14 @@ __all__ = [
     "Comparison",
     "Episode",
     "Evaluator",
+    "MissingBounds",
     "PairedStatistic",
     "acompare_bots",
     "bot_statistics",
     "evaluation_row",
     "has_question_mark",
+    "missing_bounds",
+    "mr_bounds",
     "plot_statistics",
     "require_plot",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluator import Evaluator
+from collab_sdk.evaluation.missing import missing_bounds
 from collab_sdk.evaluation.statistics import BotResult, BotStatistic
 from collab_sdk.score_rows import future_row
 from collab_sdk.stats import Estimate
@@ -37,6 +38,7 @@ def evaluation_row(
             }
             for statistic in statistics
         ],
+        "missing": [asdict(each) for each in missing_bounds(results, samples=evaluator.samples)],
         "made_with": dict(made_with),
         "results": [_result_row(result) for result in results],
     }

@@ -21,21 +21,28 @@ class CheckedConversation:
     conversation: Conversation
     turns: tuple[ComparedTurn, ...]
     scores: tuple[MRScore, ...]
-    """Of the responses that the user answered, each with its observed future."""
+    """Of the responses, each with its observed future: what the user wrote, or that they left."""
 
     @property
-    def reward_pairs(self) -> list[RewardPair]:
-        """MR and observed reward of the responses that have both."""
+    def rewards(self) -> list[RewardPair]:
+        """MR of the responses, with the observed reward of those that have one."""
         return [
             RewardPair(
                 conversation_id=score.conversation_id,
                 turn=score.turn or 0,
                 simulated=score.value,
-                observed=score.observed.reward,
+                stderr=score.stderr,
+                samples=score.n_ok,
+                observed=None if score.observed is None else score.observed.reward,
             )
             for score in self.scores
-            if score.value is not None and score.observed is not None and score.observed.reward is not None
+            if score.value is not None
         ]
+
+    @property
+    def reward_pairs(self) -> list[RewardPair]:
+        """MR and observed reward of the responses that have both."""
+        return [pair for pair in self.rewards if pair.observed is not None]
 
     @property
     def lost(self) -> list[str]:
@@ -71,18 +78,17 @@ class SimulatorCheck:
         goal = await self.scorer.goals.aread(conversation)
         turns, scores = await _both(
             all_settled(self._aplay(turn) for turn in user_turns(conversation, goal)),
-            all_settled(self._ascore(turn, goal, conversation) for turn in self._answered(conversation)),
+            all_settled(self._ascore(turn, goal, conversation) for turn in self._scored(conversation)),
         )
         return CheckedConversation(conversation=conversation, turns=tuple(turns), scores=tuple(scores))
 
-    def _answered(self, conversation: Conversation) -> list[Turn]:
-        """The responses that have something observed to compare MR with; none if no future is played."""
-        turns = conversation.turns() if self.scorer.rollout.window else ()
-        return [turn for turn in turns if any(message.role == "user" for message in turn.rest)]
+    def _scored(self, conversation: Conversation) -> list[Turn]:
+        """The responses, none if no future is played."""
+        return list(conversation.turns()) if self.scorer.rollout.window else []
 
     async def _ascore(self, turn: Turn, goal: Goal, log: Conversation) -> MRScore:
-        goals = await self.scorer.agoals(turn, goal, log.id)
-        return await self.scorer.ascore_turn(turn, goals, log, observed=turn.rest)
+        """By the chat's own goal alone, however many a turn has: what really followed is judged by that one."""
+        return await self.scorer.ascore_turn(turn, goal, log, followed=turn.followed)
 
     async def _aplay(self, turn: ComparedTurn) -> ComparedTurn:
         goal = replace(turn.goal, style=tuple(turn.earlier))

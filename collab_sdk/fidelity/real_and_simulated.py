@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from collab_sdk.calibration import measured
 from collab_sdk.fidelity.checker import CheckedConversation
 from collab_sdk.fidelity.measures import Described, measures
 from collab_sdk.fidelity.telling_apart import (
@@ -12,7 +13,7 @@ from collab_sdk.fidelity.telling_apart import (
     written_pairs,
 )
 from collab_sdk.fidelity.words import vocabulary
-from collab_sdk.stats import Estimate, estimate_correlation, estimate_difference
+from collab_sdk.stats import Estimate, estimate_correlation, estimate_difference, estimate_together, fit_line
 
 Groups = Sequence[Sequence[tuple[float, float]]]
 """By conversation: a value of the real user and one of the simulated user, at the same turn."""
@@ -87,12 +88,23 @@ def _test_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic
 
 
 def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
-    rewards = [[(pair.observed, pair.simulated) for pair in one.reward_pairs] for one in checked]
+    rewards = [
+        [(pair.observed, pair.simulated) for pair in one.reward_pairs if pair.observed is not None] for one in checked
+    ]
     yield from _paired("MR", "observed reward, beside MR: the bias", rewards)
     correlation = estimate_correlation(rewards)
     if correlation is not None:
         meaning = "of MR with observed reward"
         yield UserStatistic(name="MR correlation", meaning=meaning, real=None, simulated=correlation, difference=None)
+    turns = measured(reward for one in checked for reward in one.rewards)
+    line = fit_line(turns)
+    if line is not None and any(turn.variance for group in turns for turn in group):
+        meaning = "of observed reward by MR; 1: perfect"
+        yield UserStatistic(name="MR slope", meaning=meaning, real=1.0, simulated=line.slope, difference=None)
+    together = estimate_together(turns)
+    if together is not None:
+        meaning = "of real users, all turns (PPI)"
+        yield UserStatistic(name="real reward", meaning=meaning, real=None, simulated=together, difference=None)
 
 
 def _paired(name: str, meaning: str, groups: Groups) -> Iterable[UserStatistic]:

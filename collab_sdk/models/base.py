@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from collab_sdk.messages import Message
+from collab_sdk.messages import Ending, Message
 from collab_sdk.models.dialect import PLAIN, Dialect
 from collab_sdk.models.providers import ApiKey
 from collab_sdk.spec import ModelSettings, ModelSpec, Price
@@ -24,6 +24,17 @@ SERVERS_OWN = ModelSettings()
 
 TOOL_CHOICES = ("auto", "none", "required")
 """Any other is the name of a function."""
+
+
+ENDINGS: Mapping[str, Ending] = MappingProxyType(
+    {
+        **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), Ending.CUT_OFF),
+        **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "refusal"), Ending.FILTERED),
+        **dict.fromkeys(("safety", "recitation", "blocklist", "prohibited_content", "spii"), Ending.FILTERED),
+    }
+)
+"""By the reason for which a model stopped, in small letters: OpenAI's words, then Anthropic's, Mistral's, Bedrock's and
+Gemini's."""
 
 
 class CallRole(StrEnum):
@@ -102,9 +113,16 @@ class ChatReply:
     usd: float | None = None
 
     @property
+    def ended(self) -> Ending | None:
+        """How it ended, where it did not end by itself."""
+        is_empty = not self.content.strip() and not self.tool_calls
+        return ENDINGS.get(self.finish_reason.lower()) or (Ending.EMPTY if is_empty else None)
+
+    @property
     def messages(self) -> tuple[Message, ...]:
         """All of it as messages: the steps, then what was said or called at last."""
-        last = Message(role="assistant", content=self.content.strip(), tool_calls=self.tool_calls)
+        said, called = self.content.strip(), self.tool_calls
+        last = Message(role="assistant", content=said, tool_calls=called, ended=self.ended)
         return (*self.steps, last)
 
 

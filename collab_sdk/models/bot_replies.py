@@ -65,9 +65,10 @@ def bot_reply(
 
 
 def finish_reason_of(value: Any) -> str:
-    """Why the model behind the bot stopped, where an OpenAI completion says so."""
-    choice = _choice(value)
-    return str(field_of(choice, "finish_reason") or "stop")
+    """Why the model behind the bot stopped, where a completion or response of OpenAI's or Anthropic's says so."""
+    incomplete = field_of(value, "incomplete_details")
+    said = field_of(_choice(value), "finish_reason") or field_of(incomplete, "reason") or field_of(value, "stop_reason")
+    return said if isinstance(said, str) else "stop"
 
 
 def _choice(value: Any) -> Any:

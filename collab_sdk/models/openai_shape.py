@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from collab_sdk.errors import CollabError, EndpointError, InputError, ModelCallError, ParameterRefusedError
+from collab_sdk.errors import (
+    CollabError,
+    EndpointError,
+    FilteredError,
+    InputError,
+    ModelCallError,
+    ParameterRefusedError,
+)
 from collab_sdk.messages import Message, ToolCall, content_of, reasoning_of, text_of
 from collab_sdk.models.base import ChatReply, ChatRequest
 from collab_sdk.models.refusals import COMPLAINT_CHARACTERS, refused_parameter, refuses_tools
@@ -25,6 +32,12 @@ REDIRECTED = "It redirects, and its answer is elsewhere: give that address as --
 REFUSED = {401, 402, 403, 404, *REDIRECTS}
 FLAGGED = re.compile(r"flag|moderat|content(?!-type)|safety|policy", re.IGNORECASE)
 """What a 403 says that is about this one chat (OpenRouter, Azure), not about the key."""
+FILTERED = re.compile(
+    r"content[_ ]?filter|content[_ ](?:management[_ ])?policy|ResponsibleAIPolicy"
+    r"|\b(?:input|prompt) (?:was|has been|is) flagged",
+    re.IGNORECASE,
+)
+"""What a 400 or 403 says where a content filter would not have the chat (Azure, OpenAI, OpenRouter)."""
 NO_MODEL = re.compile(
     r"\bmodel(?!['.,\w])\S{0,100}+\s(?:\S{1,100}+\s){0,2}?(?:does not exist|(?:was |is |could )?not (?:be )?found"
     r"|is not supported)|unknown model|invalid model|not a valid model",
@@ -140,6 +153,8 @@ def translated(name: str, error: Exception, *, request: ChatRequest | None = Non
     if _is_refusal(status, str(error)[:COMPLAINT_CHARACTERS]) or _is_out_of_quota(error, retry_after):
         usual = REDIRECTED if status in REDIRECTS else "Check the key, the model name and the quota."
         return EndpointError(f"{name} refuses the request. {advice or usual} It said: {said}")
+    if status in (400, 403) and FILTERED.search(str(error)[:COMPLAINT_CHARACTERS]):
+        return FilteredError(f"{name}: {said}")
     return ModelCallError(
         f"{name}: {said}",
         retryable=status in RETRYABLE or status is None,

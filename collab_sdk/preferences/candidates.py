@@ -1,7 +1,7 @@
 """Responses worth comparing: those that were logged, fresh samples, and samples drawn under a proactive prompt."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from collab_sdk.concurrency import all_settled
@@ -12,6 +12,9 @@ from collab_sdk.prompts import load_prompt
 from collab_sdk.rollout import Rollout
 from collab_sdk.tools import Scene
 from collab_sdk.types import Per, Turn
+
+NOTHING_SAID = "a drawn response was empty"
+"""Why such a candidate is missing."""
 
 
 class Source(StrEnum):
@@ -34,7 +37,11 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """What drawing candidates gave: those that say or do different things, and why others are missing."""
+    """What drawing candidates gave: those that say or do different things, and why others are missing.
+
+    One that was cut off or filtered is among them, with `ended` on its last message: it can be rejected, never chosen.
+    One that ends without a word or a call is none: there is nothing in it to learn or to unlearn.
+    """
 
     candidates: tuple[Candidate, ...]
     lost: tuple[str, ...]
@@ -59,6 +66,9 @@ async def adraw_candidates(turn: Turn, rollout: Rollout, *, n: int, scene: Scene
             messages = await rollout.arespond(asked, sample=draw_id, scene=scene, per=per)
         except SampleError as error:
             lost.append(str(error))
+            return None
+        if not deeds_of([replace(messages[-1], ended=None)]):
+            lost.append(NOTHING_SAID)
             return None
         return Candidate(messages=messages, source=source)
 

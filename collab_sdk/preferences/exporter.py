@@ -327,7 +327,7 @@ class PreferenceExporter:
                     replace(turn, response=candidate.messages),
                     goals,
                     log,
-                    observed=turn.rest if candidate.source is Source.LOGGED else (),
+                    followed=turn.followed if candidate.source is Source.LOGGED else None,
                     samples=len(rewards_of(score)) + more,
                     so_far=score,
                     least=self.scorer.asked_min_samples or 1,

@@ -14,7 +14,7 @@ from collab_sdk.files import NO_INPUTS, Inputs, JsonlWriter, beside, export_file
 from collab_sdk.logs import Catalogue, get_preference_format
 from collab_sdk.messages import Message
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
-from collab_sdk.score_rows import score_row
+from collab_sdk.score_rows import message_row, score_row
 from collab_sdk.types import Conversation, Goal
 
 TURN_SCHEMA = "collab/scored-turn/v2"
@@ -156,7 +156,7 @@ def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict
 
 
 def _rows(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    return [message.to_dict() for message in messages]
+    return [message_row(message) for message in messages]
 
 
 def is_held_out(conversation_id: str, fraction: float) -> bool:

@@ -113,8 +113,11 @@ class Noise:
             repeats=repeats,
         )
 
-    def order(self, rewards: Rewards, *, goals: int = 1) -> Order | None:
-        """The two candidates of a turn whose order is surest; None where nothing tells one from another."""
+    def order(self, rewards: Rewards, *, goals: int = 1, may_be_chosen: Sequence[bool] | None = None) -> Order | None:
+        """The two candidates of a turn whose order is surest; None where nothing tells one from another.
+
+        `may_be_chosen` says by candidate whether it can be the better one; by default each can.
+        """
         found = _Contrasts.of(rewards, goals) if self.between else None
         if found is None:
             return None
@@ -125,6 +128,8 @@ class Noise:
         most = 1 - 0.5 / (self.repeats + found.further + 1)
         best: Order | None = None
         for better in range(found.size):
+            if may_be_chosen is not None and not may_be_chosen[found.places[better]]:
+                continue
             for worse in range(found.size):
                 odds = tuple(view.difference(better, worse) for view in views)
                 margin = fsum(weight * mean for weight, mean, _ in odds)

@@ -17,6 +17,7 @@ class Refusal(StrEnum):
     UNTRAINED = "the log excludes the response from training"
     ONE_CANDIDATE = "fewer than two distinct candidates"
     UNSCORED = "fewer than two candidates could be scored"
+    ENDLESS = "no scored candidate ended by itself"
     MARGIN = "the margin is too small"
     NOISE = "another draw could well turn the order"
     MISSING = "the futures that are missing could turn the order"
@@ -38,19 +39,24 @@ def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise, *, goal
     """Of candidates whose samples have `goals` goals in turn, the two whose order is surest, or why they are no pair.
 
     Best and worst are taken by their raw margin where no confidence is asked for, as in the paper, and where none can
-    be had, since no candidate of the run has a second future.
+    be had, since no candidate of the run has a second future. A response that was cut off or filtered is never chosen:
+    what learns from it learns to break off.
     """
     if len(scores) < 2:
         return Refusal.ONE_CANDIDATE
     ranked = sorted((score for score in scores if score.value is not None), key=float)
     if len(ranked) < 2:
         return Refusal.UNSCORED
-    apart = float(ranked[-1]) - float(ranked[0])
+    whole = [score for score in ranked if not score.ended]
+    if not whole:
+        return Refusal.ENDLESS
+    apart = float(whole[-1]) - float(ranked[0])
     if apart <= 0 or apart < rule.min_margin:
         return Refusal.MARGIN
     if not rule.min_confidence or (not noise.freedom and all(score.n == 1 for score in ranked)):
-        return Choice(chosen=ranked[-1], rejected=ranked[0])
-    order = noise.order([rewards_of(score) if score.value is not None else () for score in scores], goals=goals)
+        return Choice(chosen=whole[-1], rejected=ranked[0])
+    rewards = [rewards_of(score) if score.value is not None else () for score in scores]
+    order = noise.order(rewards, goals=goals, may_be_chosen=[not score.ended for score in scores])
     if order is None or order.confidence < rule.min_confidence:
         return Refusal.NOISE
     if order.margin < rule.min_margin:

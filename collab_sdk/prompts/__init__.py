@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal, get_args
 
-from collab_sdk.messages import Message, ToolCall
+from collab_sdk.messages import Ending, Message, ToolCall
 
 __all__ = [
     "PointTag",
@@ -48,6 +48,12 @@ MOST_OF_SYSTEM = 20_000
 """Characters that the judge sees of a system prompt."""
 MOST_OFFERED, NAMED, DESCRIBED = 100, 200, 200
 """How many offered tools the judge sees, and characters of a tool's name and of what it is for."""
+ENDED = {
+    Ending.CUT_OFF: "cut off here by its length limit, and sent like that",
+    Ending.FILTERED: "stopped here by a content filter or a refusal, and sent like that",
+    Ending.EMPTY: "sent without a word",
+}
+"""What a transcript says of a reply that did not end by itself, in a field of its own, which no text can forge."""
 BRACKETED = re.compile(r"\[(?=/?[A-Z_]+\])")
 """What control tokens of Mistral's and Llama's kind begin with, such as `[INST]`."""
 
@@ -120,9 +126,9 @@ def unfence_points(tag: PointTag, prompt: str) -> list[str]:
 def fence_transcript(messages: Iterable[Message]) -> str:
     """What the user sees of a conversation, as fenced JSON lines: no message can forge another speaker's turn."""
     lines = [
-        json_line({"speaker": message.role, "text": message.content})
+        json_line({"speaker": message.role, "text": message.content, **_ended(message)})
         for message in messages
-        if message.role in ("user", "assistant") and message.content
+        if message.role in ("user", "assistant") and (message.content or message.ended)
     ]
     return fence("transcript", "\n".join(lines))
 
@@ -144,7 +150,7 @@ def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] 
             call.pop("result", None)
             lines.append({"speaker": "tool", "call": call["call"], "result": message.content})
             texts.append((lines[-1], "result"))
-        elif message.content:
+        elif message.content or (message.ended and not message.calls):
             said = message.content
             said = said if message.role in ("user", "assistant") else middle_out(said, MOST_OF_SYSTEM)[0]
             lines.append({"speaker": message.role, "text": said})
@@ -154,8 +160,14 @@ def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] 
             lines.append({"speaker": message.role, "call": number, **shown, "result": None})
             texts.append((lines[-1], "arguments"))
             waiting.setdefault(made.id, []).append(lines[-1])
+        if message.ended:
+            lines[-1] |= _ended(message)
     _shorten(texts)
     return fence("transcript", "\n".join(map(json_line, [*_offered(list(tools)), *lines])))
+
+
+def _ended(message: Message) -> dict[str, str]:
+    return {"ended": ENDED[message.ended]} if message.ended else {}
 
 
 def _arguments(call: ToolCall) -> str:
@@ -224,12 +236,13 @@ def unfence_transcript(prompt: str) -> list[Message]:
 
 
 def _message(row: Mapping[str, Any]) -> Message | None:
+    ended = next((ending for ending, said in ENDED.items() if said == row.get("ended")), None)
     if "text" in row:
-        return Message(role=row["speaker"], content=row["text"])
+        return Message(role=row["speaker"], content=row["text"], ended=ended)
     if "tool" in row:
         made = {"name": row["tool"], "arguments": row["arguments"]}
         calls = ({"id": str(row["call"]), "type": "function", "function": made},)
-        return Message(role="assistant", content="", tool_calls=calls)
+        return Message(role="assistant", content="", tool_calls=calls, ended=ended)
     if "result" in row:
         return Message(role="tool", content=row["result"], tool_call_id=str(row["call"]) if row["call"] else None)
     return None

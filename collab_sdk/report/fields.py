@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from collab_sdk.messages import Message, deeds_of, shown_text
+from collab_sdk.messages import Ending, Message, deeds_of, shown_text
 
 Row = dict[str, Any]
 Deeds = tuple[tuple[str, ...], ...]
 
+ENDINGS = frozenset(Ending)
 LARGEST = 1e12
 """No score, count or price is beyond it; sums and plots of what is would overflow."""
 
@@ -52,6 +53,8 @@ def messages(value: Any) -> list[Row]:
 
 def _message(row: Row) -> Row:
     message: Row = {"role": text(row.get("role")) or "user", "content": text(row.get("content"))}
+    if (ended := text(row.get("ended"))) in ENDINGS:
+        message["ended"] = ended
     if calls := _of(row).calls:
         message["calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
     if message["role"] == "tool":

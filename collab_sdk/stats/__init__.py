@@ -2,15 +2,19 @@
 
 from collab_sdk.stats.agreement import estimate_kappa
 from collab_sdk.stats.auc import estimate_auc
+from collab_sdk.stats.calibrating import Measured, estimate_together, fit_line
 from collab_sdk.stats.combined import estimate_combined, estimate_less
 from collab_sdk.stats.correlation import estimate_correlation
 from collab_sdk.stats.estimate import BRACKETS, Estimate, said_of_many
 from collab_sdk.stats.means import estimate_amount, estimate_difference, estimate_mean
+from collab_sdk.stats.missing import MissingTally
 from collab_sdk.stats.shares import estimate_paired_share, estimate_share
 
 __all__ = [
     "BRACKETS",
     "Estimate",
+    "Measured",
+    "MissingTally",
     "estimate_amount",
     "estimate_auc",
     "estimate_combined",
@@ -21,5 +25,7 @@ __all__ = [
     "estimate_mean",
     "estimate_paired_share",
     "estimate_share",
+    "estimate_together",
+    "fit_line",
     "said_of_many",
 ]

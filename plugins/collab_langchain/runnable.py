@@ -20,7 +20,6 @@ from collab_sdk.harvest import IGNORE_TAG
 from collab_sdk.models import ChatModel, ChatReply, ChatRequest, NamedBot, bot_reply, translated
 from collab_sdk.secrets import one_line
 
-CUT_OFF = {"length", "max_tokens", "MAX_TOKENS"}
 CONNECTION_ERRORS = {"APIConnectionError", "TransportError"}
 """By name, as their libraries (OpenAI's and Anthropic's, httpx) need not be installed."""
 
@@ -129,4 +128,4 @@ def _finish_reason(value: Any) -> str:
         value = value.get("messages")
     last = value[-1] if isinstance(value, list) and value else value
     said = last.response_metadata if isinstance(last, AIMessage) else {}
-    return "length" if {said.get("finish_reason"), said.get("stop_reason")} & CUT_OFF else "stop"
+    return str(said.get("finish_reason") or said.get("stop_reason") or said.get("stopReason") or "stop")

@@ -54,9 +54,11 @@ def test_a_calibration_is_written_for_a_scorer_and_said(tmp_path):
     result = check(sample_chats_path(), "--calibrate", target)
     assert result.exit_code == 0, result.output
     calibration = Calibration.read(target)
-    assert calibration.n == 23
+    assert calibration.n == 35  # every turn: where the chat ended, it is known that the user left
+    assert calibration.slope_low < calibration.slope < calibration.slope_high
     assert calibration.made_with["judge"]["name"] == "offline"
-    assert f"{calibration.intercept:.3f} + {calibration.slope:.3f} x MR; from 23 turns" in result.stderr
+    assert f"{calibration.intercept:.3f} + {calibration.slope:.3f} x MR; slope [" in result.stderr
+    assert "from 35 turns" in result.stderr
     scorer = MRScorer(Rollout(assistant="offline", simulator=Simulator("offline")), calibration=calibration)
     score = scorer.score(chat_row(0)["messages"][:2], goal="what: a mocha\nsize: large")
     assert score.calibrated == pytest.approx(calibration.intercept + calibration.slope * float(score))
@@ -67,7 +69,7 @@ def test_with_too_few_turns_the_table_comes_and_the_calibration_does_not(tmp_pat
     result = check(write_chats(tmp_path / "few.jsonl", 3), "--calibrate", target)
     assert result.exit_code == 1
     assert "words" in result.stdout
-    assert "No calibration: 3 turns with both rewards, and 10 are needed." in result.stderr
+    assert "No calibration: 6 turns with both rewards, and 10 are needed." in result.stderr
     assert not target.exists()
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 from collab_cli.progress import Progress, shown
-from collab_cli.summary import show_usage
+from collab_cli.summary import show_missing, show_usage
 from collab_cli.units import dollars, duration, money, size
 from support.brain import made_by
 from support.cli import chat_row, collab, write_bot, write_chats
@@ -17,6 +17,7 @@ from support.server import LoopbackServer
 
 from collab_sdk.engine.usage import Ledger, Usage
 from collab_sdk.models.base import CallRole
+from collab_sdk.stats import MissingTally
 
 
 @pytest.fixture
@@ -124,7 +125,8 @@ def test_json_lines_hold_every_future(logs):
         assert row["schema"] == "collab/score/v2"
         assert len(row["futures"]) == row["n"] == 3
     assert rows[0]["observed"]["reward"] is not None
-    assert rows[1]["observed"] is None, "nothing followed the last turn"
+    assert rows[1]["observed"]["messages"] == [], "the chat ended there: the user left"
+    assert rows[1]["observed"]["reward"] is not None
 
 
 def test_logged_text_cannot_drive_the_terminal(tmp_path):
@@ -284,6 +286,24 @@ def test_progress_and_the_summary_tell_which_samples_are_missing(command, tmp_pa
     assert missing, result.stderr
     assert missing == sorted(missing)
     assert missing[-1] >= 2
+
+
+def test_the_summary_of_scores_tells_in_how_many_samples_the_bot_broke_off(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cut = {"choices": [{"message": {"role": "assistant", "content": "Sure, one"}, "finish_reason": "length"}]}
+    name = write_bot(tmp_path, f"return {cut!r}", name="cut_bots")
+    result = collab("score", write_chats(tmp_path / "chats.jsonl", 1), "-a", name, "--model", "offline")
+    assert "of 6 samples succeeded" in result.stderr
+    assert re.search(r"In \d samples, a reply of the assistant's was cut off, filtered or empty", result.stderr)
+    assert "missing" not in result.stderr
+
+
+def test_the_summary_of_scores_bounds_what_is_missing(capsys):
+    rewards = MissingTally()
+    rewards.add([0.0, 1.0, None, None])
+    show_missing(rewards, broken_off=0)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "With the 2 missing samples, the mean lies between 0.250 and 0.750" in said
 
 
 def test_the_summary_tells_how_long_calls_waited_for_rate_limits(capsys):

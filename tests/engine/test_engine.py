@@ -21,6 +21,7 @@ from collab_sdk.errors import (
     TruncatedReplyError,
     UsageError,
 )
+from collab_sdk.messages import Ending
 from collab_sdk.models.base import CallRole
 from collab_sdk.spec import Limits, ModelSettings, Price
 from collab_sdk.testing import Answer, FakeChatModel
@@ -134,23 +135,45 @@ def test_a_call_is_given_up_after_six_tries():
 
 def test_an_empty_reply_is_tried_once_more_and_never_cached(tmp_path):
     model = after_success("", "  ")
-    replies = answer_all(
-        Engine(cache=tmp_path, sleep=NoWait(), limits=Limits(concurrency=1)), model, [ask("a"), ask("b")]
-    )
+    asked = [ask("a"), ask("b", role=CallRole.JUDGE)]
+    replies = answer_all(Engine(cache=tmp_path, sleep=NoWait(), limits=Limits(concurrency=1)), model, asked)
     assert isinstance(replies[1], EmptyReplyError)
     assert len(model.requests) == 3
-    [healed] = answer_all(Engine(cache=tmp_path), FakeChatModel(["now"]), [ask("b")])
+    [healed] = answer_all(Engine(cache=tmp_path), FakeChatModel(["now"]), asked[1:])
     assert healed.content == "now"
 
 
 def test_a_truncated_reply_is_lost_not_redrawn_and_never_cached(tmp_path):
     cut = ChatReply(content="It was the best of", finish_reason="length")
     model = after_success(cut)
-    replies = answer_all(Engine(cache=tmp_path, limits=Limits(concurrency=1)), model, [ask("a"), ask("b")])
+    asked = [ask("a"), ask("b", role=CallRole.SIMULATOR)]
+    replies = answer_all(Engine(cache=tmp_path, limits=Limits(concurrency=1)), model, asked)
     assert isinstance(replies[1], TruncatedReplyError)
     assert len(model.requests) == 2
-    [healed] = answer_all(Engine(cache=tmp_path), FakeChatModel(["whole"]), [ask("b")])
+    [healed] = answer_all(Engine(cache=tmp_path), FakeChatModel(["whole"]), asked[1:])
     assert healed.content == "whole"
+
+
+@pytest.mark.parametrize(
+    ("content", "finish_reason", "ended"),
+    [
+        ("It was the best of", "length", Ending.CUT_OFF),
+        ("It was the best of", "MAX_TOKENS", Ending.CUT_OFF),
+        ("It was", "content_filter", Ending.FILTERED),
+        ("", "refusal", Ending.FILTERED),
+        (" ", "stop", Ending.EMPTY),
+        ("", "end_turn", Ending.EMPTY),
+        ("It was.", "end_turn", None),
+    ],
+)
+def test_what_a_bot_says_is_what_its_user_gets_and_is_neither_redrawn_nor_lost(tmp_path, content, finish_reason, ended):
+    is_blank = ended is Ending.EMPTY  # a server's mistake, perhaps: asked for once more
+    model = FakeChatModel([ChatReply(content=content, finish_reason=finish_reason)] * (1 + is_blank))
+    [reply] = answer_all(Engine(cache=tmp_path, sleep=NoWait()), model, [ask("a")])
+    assert len(model.requests) == 1 + is_blank
+    [again] = answer_all(Engine(cache=tmp_path), FakeChatModel([]), [ask("a")])
+    assert again == reply
+    assert reply.messages == (Message(role="assistant", content=content.strip(), ended=ended),)
 
 
 def test_max_calls_is_exact_and_a_resumed_run_spends_only_on_what_is_missing(tmp_path):
@@ -242,7 +265,8 @@ def test_a_bot_whose_replies_are_in_the_cache_is_not_given_up_for_what_it_cannot
 @pytest.mark.parametrize("answer", [ModelCallError("400 context window exceeded"), ""])
 def test_an_answer_of_no_use_loses_its_sample_and_not_the_run(answer):
     model = FakeChatModel(lambda _: answer)
-    replies = answer_all(Engine(sleep=NoWait()), model, [ask(str(number)) for number in range(20)])
+    asked = [ask(str(number), role=CallRole.SIMULATOR) for number in range(20)]
+    replies = answer_all(Engine(sleep=NoWait()), model, asked)
     assert all(isinstance(reply, SampleError) for reply in replies)
 
 

@@ -41,7 +41,7 @@ from support.faults import (
 from support.server import LoopbackServer
 
 from collab_sdk import Engine, MRScorer, PreferenceExporter, Rollout, Simulator, as_chat_model, read_conversations
-from collab_sdk.errors import EndpointError, ModelCallError, UsageError
+from collab_sdk.errors import EndpointError, FilteredError, ModelCallError, UsageError
 from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.models.providers import load_litellm
@@ -242,6 +242,20 @@ def test_what_is_refused_for_one_chat_or_minute_does_not_stop_the_run(fault, ret
         with pytest.raises(ModelCallError) as error:
             asyncio.run(bot.achat(HELLO))
     assert error.value.retryable == retryable
+
+
+AZURE = refusal(
+    400,
+    "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+    code="content_filter",
+)
+
+
+@pytest.mark.parametrize("fault", [AZURE, FLAGGED])
+@pytest.mark.parametrize("through", [STRAIGHT, THROUGH_LITELLM])
+def test_a_chat_that_a_content_filter_refuses_is_told_apart(fault, through):
+    with LoopbackServer(faults=always(fault)) as server, pytest.raises(FilteredError):
+        asyncio.run(as_chat_model(through, api_base=server.api_base).achat(HELLO))
 
 
 def test_a_quota_that_is_used_up_is_told_by_its_code_whatever_the_words():

@@ -1,6 +1,7 @@
 """What a bot, a simulator or a judge thought is kept apart where replies come in, whichever way they come."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from support.server import LoopbackServer
 from collab_sdk import ChatReply, ChatRequest, Engine, Message, as_chat_model
 from collab_sdk.cache.record import reply_in
 from collab_sdk.errors import EmptyReplyError
+from collab_sdk.messages import Ending
 from collab_sdk.models.base import CallRole
 from collab_sdk.testing import FakeChatModel
 
@@ -80,9 +82,10 @@ def test_a_function_may_answer_with_its_models_thoughts():
 )
 def test_a_reply_of_thoughts_alone_is_empty(answer):
     model = FakeChatModel(lambda request: answer)
+    assert call(model).ended is Ending.EMPTY
     with pytest.raises(EmptyReplyError, match=r"answered with nothing but reasoning"):
-        call(model)
-    assert len(model.requests) == 2
+        asyncio.run(Engine(sleep=no_wait).call(model, replace(ASKED, role=CallRole.JUDGE)))
+    assert len(model.requests) == 3
 
 
 def test_tokens_that_a_server_counted_are_charged_with_the_thoughts():

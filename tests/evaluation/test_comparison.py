@@ -10,7 +10,7 @@ from support.fakes import chat, judged, scorer_of, user_says
 from collab_sdk import ChatRequest, Conversation, Engine, Goal, Simulator, as_chat_model
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import EndpointError, ModelCallError
-from collab_sdk.evaluation.comparison import acompare_bots
+from collab_sdk.evaluation import acompare_bots, mr_bounds
 from collab_sdk.messages import as_messages
 from collab_sdk.testing import FakeChatModel
 
@@ -69,6 +69,7 @@ def test_each_bot_plays_its_own_futures_with_the_same_user():
 def test_a_bot_compared_with_itself_differs_in_nothing():
     comparison = compare(bot("A good mocha."), bot("A good mocha."))
     assert all(figure.difference.mean == 0 for figure in comparison.statistics)
+    assert mr_bounds(comparison) is None
 
 
 def test_what_one_bot_cannot_answer_is_missing_from_both():
@@ -77,9 +78,11 @@ def test_what_one_bot_cannot_answer_is_missing_from_both():
             return ModelCallError("no answer to that")
         return "good"
 
-    comparison = compare(FakeChatModel(refuses_the_second), bot("A good mocha."))
+    comparison = compare(FakeChatModel(refuses_the_second), bot("A mocha."))
     assert figures(comparison)["MR"].before.n == 3
     assert comparison.lost["no answer to that"] == 3
+    assert figures(comparison)["MR"].difference.mean == -1.0
+    assert mr_bounds(comparison).differences == (pytest.approx((-1.0, -0.5)),)  # of 6 turns, 3 are missing before
 
 
 def test_a_judge_that_cannot_say_what_is_clear_costs_that_figure_only():

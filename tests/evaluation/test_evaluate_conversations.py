@@ -6,9 +6,10 @@ import json
 import pytest
 from support.fakes import user_says
 
-from collab_sdk import Conversation, Engine, Goal, Message, Simulator, as_chat_model
+from collab_sdk import ChatReply, Conversation, Engine, Goal, Message, Simulator, as_chat_model
 from collab_sdk.errors import BotError, InputError, UsageError
 from collab_sdk.evaluation import Evaluator
+from collab_sdk.messages import Ending
 from collab_sdk.models.instructed import InstructedModel
 from collab_sdk.prompts import load_prompt
 from collab_sdk.tasks import Task, get_task
@@ -56,11 +57,17 @@ def test_a_bot_that_never_stops_is_stopped_after_so_many_exchanges():
     assert played.future.end is End.WINDOW
 
 
-@pytest.mark.parametrize("answers", [lambda _: "", lambda _: BotError("out of order")])
-def test_a_bot_that_never_answers_is_missing_and_not_zero(answers):
-    [played], _ = play(evaluator(), answers)
+def test_a_bot_that_fails_is_missing_and_not_zero():
+    [played], _ = play(evaluator(), lambda _: BotError("out of order"))
     assert played.is_missing
     assert played.future.metrics == {}
+
+
+def test_a_bot_that_says_nothing_is_judged_by_what_its_user_got():
+    [played], _ = play(evaluator(exchanges=3), lambda _: ChatReply(content="", reasoning="hm"))
+    assert not played.is_missing
+    assert played.exchanges > 0
+    assert {message.ended for message in played.future.messages if message.role == "assistant"} == {Ending.EMPTY}
 
 
 def test_a_user_who_leaves_before_the_bot_said_anything_is_missing():

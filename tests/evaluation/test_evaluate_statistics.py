@@ -5,7 +5,7 @@ import random
 import pytest
 
 from collab_sdk import Future, Message
-from collab_sdk.evaluation import BotResult, Episode, bot_statistics
+from collab_sdk.evaluation import BotResult, Episode, bot_statistics, missing_bounds
 from collab_sdk.evaluation.asking_statistics import MACROS, estimate_macro, macro_accuracy
 from collab_sdk.stats import estimate_difference
 
@@ -48,6 +48,25 @@ def test_a_conversation_that_failed_is_missing_and_not_a_zero():
     assert (accuracy.means[0].mean, accuracy.means[0].n) == (1.0, 2)
     assert some.ends == {"window": 2, "failed": 1}
     assert some.missing == {"no answer": 1}
+
+
+def test_what_missing_conversations_could_change_is_bounded_by_what_was_seen():
+    before = result("before", played("a", 0.0), played("b", 1.0), played("c", 1.0))
+    after = result("after", played("a", 1.0), played("b", 1.0), played("c", 0.0, error="no answer"))
+    found = {each.name: each for each in missing_bounds([before, after], samples=1)}["accuracy"]
+    assert found.means == (pytest.approx((2 / 3, 2 / 3)), pytest.approx((2 / 3, 1.0)))
+    assert found.differences == (pytest.approx((0.0, 1 / 3)),)
+
+
+def test_a_goal_that_gave_nothing_counts_with_all_its_samples():
+    before = BotResult(name="before", played=(played("a", 0.0),), failed={"b": "gone"})
+    after = result("after", played("a", 1.0), played("b", 1.0), played("b", 1.0, sample=1))
+    found = {each.name: each for each in missing_bounds([before, after], samples=2)}["accuracy"]
+    assert found.means[0] == pytest.approx((0.0, 2 / 3))
+
+
+def test_where_nothing_is_missing_there_is_nothing_to_bound():
+    assert missing_bounds([result("bot", played("a", 1.0))], samples=1) == []
 
 
 def test_tokens_and_exchanges_are_counted_by_who_wrote_them():

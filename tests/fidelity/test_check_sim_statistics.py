@@ -165,7 +165,8 @@ def test_mr_is_set_beside_the_reward_of_what_really_followed():
     )
     assert (found["MR"].real, found["MR"].simulated.mean) == (pytest.approx(0.5), pytest.approx(0.7))
     assert found["MR"].difference.mean == pytest.approx(0.2)
-    assert found["MR"].difference.n == 2
+    assert found["MR"].difference.n == 4  # where the chat ended, it is known that the user left
+    assert found["real reward"].simulated.mean == pytest.approx(0.5)
 
 
 def test_a_turn_whose_call_fails_is_missing_and_says_why():

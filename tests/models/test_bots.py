@@ -32,7 +32,7 @@ from collab_sdk import Conversation, Engine, Goal, MRScorer, Rollout, Simulator,
 from collab_sdk.concurrency import run_sync
 from collab_sdk.engine.retry import RetryPolicy
 from collab_sdk.errors import EndpointError, NotEnoughSamplesError, UsageError
-from collab_sdk.messages import as_messages
+from collab_sdk.messages import Ending, as_messages
 from collab_sdk.models.base import CallRole, ChatReply, ChatRequest
 from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
@@ -605,7 +605,7 @@ def test_a_bot_that_fails_now_and_then_loses_those_samples_alone():
     assert score.errors == (f"{moody.__qualname__} raised ValueError: not today",)
 
 
-def test_an_empty_answer_is_asked_for_once_more_and_then_missing():
+def test_an_empty_answer_is_asked_for_once_more_and_then_judged_as_what_the_user_got():
     async def no_wait(seconds):
         pass
 
@@ -616,8 +616,10 @@ def test_an_empty_answer_is_asked_for_once_more_and_then_missing():
         return "  "
 
     score = scorer_of(silent, engine=Engine(sleep=no_wait)).score(CHAT, goal=GOAL)
-    assert score.n_ok == 0
-    assert len(calls) == 2 * SAMPLES
+    assert score.n_ok == score.n_broken_off == SAMPLES
+    replies = [message for future in score.futures for message in future.messages if message.role == "assistant"]
+    assert {message.ended for message in replies} == {Ending.EMPTY}
+    assert len(calls) == 2 * len(replies)
 
 
 @pytest.mark.parametrize("bot", [lambda: "x", lambda messages, order_id: "x", lambda *args: "x"])

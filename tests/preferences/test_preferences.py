@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from support.fakes import chat, judged, scorer_of
 
-from collab_sdk import Conversation, Engine, Goal, PreferenceExporter, read_conversations
+from collab_sdk import ChatReply, Conversation, Engine, Goal, PreferenceExporter, read_conversations
 from collab_sdk.errors import (
     BotError,
     BudgetError,
@@ -192,6 +192,51 @@ def test_a_candidate_that_cannot_be_drawn_costs_neither_its_turn_nor_its_convers
         ["logged", "proactive"],
         ["out of order"],
     )
+
+
+def ends_questions_with(finish_reason: str, content: str = "Which one?"):
+    """A bot whose proactive answer, which judges like best, does not end by itself."""
+
+    def assistant(request):
+        if PROACTIVE in request.messages[0].content:
+            return ChatReply(content=content, finish_reason=finish_reason)
+        return candidate_writer(request)
+
+    return assistant
+
+
+@pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
+def test_a_candidate_that_was_cut_off_is_scored_and_never_chosen(tmp_path, finish_reason):
+    exporter = exporter_of(assistant=ends_questions_with(finish_reason))
+    exporter.export(conversations("c1", texts=("a coffee", "Here.")), tmp_path / "prefs.jsonl")
+    assert not any("Which one?" in str(row["chosen"]) for row in rows(tmp_path / "prefs.jsonl"))
+    [turn] = rows(tmp_path / "prefs.turns.jsonl")
+    [cut] = [each for each in turn["candidates"] if each["source"] == "proactive"]
+    assert cut["mr"] == 0.9
+    assert cut["messages"][-1]["ended"] == {"length": "cut off", "content_filter": "filtered"}[finish_reason]
+
+
+def test_a_candidate_that_was_cut_off_may_be_rejected(tmp_path):
+    def judge(request):
+        return judged(0.1 if "Which one?" in request.messages[-1].content else 0.9)
+
+    exporter = exporter_of(assistant=ends_questions_with("length"), judge=judge)
+    exporter.export(conversations("c1", texts=("a coffee", "Here.")), tmp_path / "prefs.jsonl")
+    [row] = rows(tmp_path / "prefs.jsonl")
+    assert row["rejected"] == [{"role": "assistant", "content": "Which one?"}]
+
+
+@pytest.mark.parametrize("finish_reason", ["length", "content_filter", "stop"])
+def test_a_candidate_without_a_word_is_none_and_counted(tmp_path, finish_reason):
+    async def no_wait(_: float) -> None: ...
+
+    engine = Engine(sleep=no_wait)
+    exporter = exporter_of(assistant=ends_questions_with(finish_reason, ""), engine=engine)
+    report = exporter.export(conversations("c1", texts=("a coffee", "Here.")), tmp_path / "prefs.jsonl")
+    assert report.candidates_lost == 1
+    assert report.lost["a drawn response was empty"] == 1
+    [turn] = rows(tmp_path / "prefs.turns.jsonl")
+    assert "proactive" not in [candidate["source"] for candidate in turn["candidates"]]
 
 
 def test_candidates_that_cannot_be_scored_are_refused(tmp_path):

@@ -121,7 +121,12 @@ def provenance(spec: RunSpec) -> dict[str, Any]:
 
 
 def calibration_of(spec: RunSpec) -> Calibration:
-    pairs = [RewardPair(conversation_id=str(n), turn=0, simulated=n / 10, observed=n / 20) for n in range(12)]
+    pairs = [
+        RewardPair(
+            conversation_id=str(n), turn=0, simulated=n / 10, stderr=0.01, samples=3, observed=n / 20 + n % 2 / 50
+        )
+        for n in range(12)
+    ]
     return fit_calibration(pairs, made_with=provenance(spec))
 
 

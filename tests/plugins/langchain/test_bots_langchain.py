@@ -40,7 +40,7 @@ from collab_sdk import (
 )
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import BotError, EndpointError, ModelCallError, UsageError
-from collab_sdk.messages import Message, as_messages
+from collab_sdk.messages import Ending, Message, as_messages
 from collab_sdk.models.base import CallRole
 from collab_sdk.testing import FakeChatModel
 
@@ -427,10 +427,17 @@ def test_a_reply_leaves_reasoning_out():
     assert ask(message_model(content=parts)).content == "Yes."
 
 
-@pytest.mark.parametrize("said", [{"finish_reason": "length"}, {"stop_reason": "max_tokens"}])
-def test_a_reply_that_was_cut_off_says_so(said):
-    assert ask(message_model(content=REPLY, response_metadata=said)).finish_reason == "length"
-    assert ask(message_model(content=REPLY, response_metadata={"finish_reason": "stop"})).finish_reason == "stop"
+@pytest.mark.parametrize(
+    ("said", "ended"),
+    [
+        ({"finish_reason": "length"}, Ending.CUT_OFF),
+        ({"stop_reason": "max_tokens"}, Ending.CUT_OFF),
+        ({"finish_reason": "SAFETY"}, Ending.FILTERED),
+    ],
+)
+def test_a_reply_that_was_cut_off_says_so(said, ended):
+    assert ask(message_model(content=REPLY, response_metadata=said)).ended is ended
+    assert ask(message_model(content=REPLY, response_metadata={"finish_reason": "stop"})).ended is None
 
 
 @pytest.mark.parametrize(

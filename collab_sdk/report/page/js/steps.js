@@ -39,6 +39,7 @@ function deedsOf(messages, before) {
       continue;
     }
     if (message.content.trim()) parts.push({ text: message.content });
+    if (message.ended) parts.push({ ended: message.ended });
     for (const call of message.calls || []) {
       const step = { ...call, result: null, number: before.length + steps.length + 1 };
       steps.push(step);
@@ -55,10 +56,12 @@ function deedsView(messages, before, { against = null, isWhole = true } = {}) {
   const elements = [];
   const texts = [];
   let group = null;
-  for (const { step, text } of parts) {
+  for (const { step, text, ended } of parts) {
     if (step) {
       if (!group) elements.push((group = h("ol", { class: "steps", "aria-label": "Calls of tools" })));
       group.append(stepView(step, against, isWhole));
+    } else if (ended) {
+      elements.push(h("p", { class: "note" }, ended === "empty" ? "says nothing" : `the reply was ${ended} here`));
     } else {
       group = null;
       const remarks = h("div", { class: "reasons", hidden: true });
