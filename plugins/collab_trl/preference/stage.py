@@ -75,7 +75,7 @@ class PreferenceStage:
         return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
 
     def _rows(self, examples: Sequence[Tokens]) -> list[TrainingRow]:
-        return self.method.rows(examples, self.plan, self.options.seed)
+        return self.method.rows(examples, self.options.seed)
 
     def _steps(self, examples: int) -> int:
         per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes

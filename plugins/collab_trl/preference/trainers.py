@@ -1,0 +1,164 @@
+"""TRL's trainers, such that a step is the same however many of its examples are computed at once.
+
+This module imports TRL, which takes seconds: it is imported when training starts.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.utils.data import Sampler
+from trl import DPOTrainer, KTOTrainer, SFTTrainer
+
+from collab_trl.length_grouping import LengthGroupedSampler
+
+SFT_TERM = "sft"
+"""The term of DPO's loss that is a mean over tokens, and not over pairs."""
+
+
+class _Tokenized:
+    """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped."""
+
+    args: Any
+    state: Any
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+    @property
+    def _examples_a_step(self) -> int:
+        together: int = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return together
+
+    def _get_train_sampler(self, train_dataset: Dataset) -> Any:
+        """In full steps where there are several processes: accelerate would fill up micro-batches instead."""
+        sampler = self._order(train_dataset)
+        return FullSteps(sampler, step=self._examples_a_step) if self.args.world_size > 1 else sampler
+
+    def _order(self, train_dataset: Dataset) -> Any:
+        return super()._get_train_sampler(train_dataset)  # type: ignore[misc]
+
+
+class _LengthGrouped(_Tokenized):
+    """Draws examples of about one length together."""
+
+    def _order(self, train_dataset: Dataset) -> LengthGroupedSampler:
+        return LengthGroupedSampler(
+            train_dataset["length"],
+            # A whole step's examples: the order then does not hang on how many are computed at once, and processes,
+            # which take batches in turn, get equal shares.
+            batch=self._examples_a_step,
+            seed=self.args.seed,
+            epoch=lambda: int(self.state.epoch or 0),
+        )
+
+
+class FullSteps(Sampler[int]):
+    """The order of another sampler, and its beginning once more until the last step is full."""
+
+    def __init__(self, sampler: Any, *, step: int) -> None:
+        self._sampler = sampler
+        self._step = step
+
+    def __len__(self) -> int:
+        return -(-len(self._sampler) // self._step) * self._step
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(self._sampler)
+        return (order[place % len(order)] for place in range(len(self)))
+
+
+class _WholeSteps(_Tokenized):
+    """Weighs what is computed at once by its share of the step, so that all of it adds up to the loss of the step.
+
+    transformers takes the mean of the micro-batches, as if all were equal. Each has as many tokens as it happens to
+    have, though, and the last one of an epoch fewer examples.
+    """
+
+    accelerator: Any
+    current_gradient_accumulation_steps: int
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Tensor]:
+        """The micro-batches of a step, and what `_sums` gives for all of them and all processes together."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[misc]
+        sums = torch.stack([self._sums(batch).to(device) for batch in batches]).sum(0)
+        together: Tensor = self.accelerator.reduce(sums, "sum")
+        return batches, together
+
+    def _sums(self, inputs: Any) -> Tensor:
+        """What the mean of a micro-batch is taken over, and other sums that a step needs."""
+        raise NotImplementedError
+
+    def _share(self, part: Tensor, whole: Tensor) -> float:
+        """The weight of a mean over `part`, given that micro-batches and processes will be averaged."""
+        return float(part / whole) * self.current_gradient_accumulation_steps * int(self.accelerator.num_processes)
+
+
+class PairTrainer(_WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
+    """DPO, each term of its loss over the whole step: the mean of its pairs, and for `sft` of its chosen tokens.
+
+    aot and aot_unpaired remain TRL's: they sort the pairs that are computed at once.
+    """
+
+    loss_types: list[str]
+    loss_weights: list[float]
+
+    def _sums(self, inputs: Any) -> Tensor:
+        mask = inputs["completion_mask"]
+        pairs = len(mask) // 2
+        return torch.stack([torch.tensor(pairs, device=mask.device), mask[:pairs].sum()])
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Any:
+        weights = self.loss_weights
+        if num_items_in_batch is not None:
+            parts = zip(self._sums(inputs), num_items_in_batch, strict=True)
+            of_pairs, of_tokens = (self._share(part, whole) for part, whole in parts)
+            self.loss_weights = [
+                weight * (of_tokens if name == SFT_TERM else of_pairs)
+                for name, weight in zip(self.loss_types, weights, strict=True)
+            ]
+        try:
+            return super().compute_loss(model, inputs, return_outputs)
+        finally:
+            self.loss_weights = weights
+
+
+class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
+    """SFT whose loss counts completions only; TRL takes the mean over the tokens of the whole step."""
+
+
+class JudgedTrainer(_WholeSteps, KTOTrainer):  # type: ignore[misc]
+    """KTO, in the order of the data set, with the KL divergence of the whole step; it needs the reference's ahead."""
+
+    _divergence: Tensor | None = None
+    """The step's KL divergence while the loss of a part of it is computed."""
+
+    def _sums(self, inputs: Any) -> Tensor:
+        inputs = self._prepare_inputs(inputs)
+        with self.compute_loss_context_manager():
+            gained = self._compute_kl_logps(self.model_wrapped, inputs) - inputs["ref_KL_logps"]
+        return torch.stack([torch.tensor(float(len(gained)), device=gained.device), gained.float().sum()])
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Any:
+        if num_items_in_batch is None:
+            return super().compute_loss(model, inputs, return_outputs)
+        replies, gained = num_items_in_batch
+        self._divergence = gained / replies
+        # TRL subtracts the reference's from the policy's, which `_compute_kl_logps` gives here as their difference.
+        inputs = {**inputs, "ref_KL_logps": torch.zeros_like(inputs["ref_KL_logps"])}
+        try:
+            loss = super().compute_loss(model, inputs)
+        finally:
+            self._divergence = None
+        return loss * self._share(torch.tensor(len(inputs["label"])), replies.cpu())
+
+    def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
+        if self._divergence is None:
+            return super()._compute_kl_logps(model, batch)
+        return self._divergence.expand(len(batch["label"]))
