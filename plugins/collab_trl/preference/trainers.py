@@ -3,16 +3,15 @@
 This module imports TRL, which takes seconds: it is imported when training starts.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
-from torch.utils.data import Sampler
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 
 from collab_trl.length_grouping import LengthGroupedSampler
+from collab_trl.whole_steps import FullSteps, WholeSteps
 
 SFT_TERM = "sft"
 """The term of DPO's loss that is a mean over tokens, and not over pairs."""
@@ -55,48 +54,7 @@ class _LengthGrouped(_Tokenized):
         )
 
 
-class FullSteps(Sampler[int]):
-    """The order of another sampler, and its beginning once more until the last step is full."""
-
-    def __init__(self, sampler: Any, *, step: int) -> None:
-        self._sampler = sampler
-        self._step = step
-
-    def __len__(self) -> int:
-        return -(-len(self._sampler) // self._step) * self._step
-
-    def __iter__(self) -> Iterator[int]:
-        order = list(self._sampler)
-        return (order[place % len(order)] for place in range(len(self)))
-
-
-class _WholeSteps(_Tokenized):
-    """Weighs what is computed at once by its share of the step, so that all of it adds up to the loss of the step.
-
-    transformers takes the mean of the micro-batches, as if all were equal. Each has as many tokens as it happens to
-    have, though, and the last one of an epoch fewer examples.
-    """
-
-    accelerator: Any
-    current_gradient_accumulation_steps: int
-
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Tensor]:
-        """The micro-batches of a step, and what `_sums` gives for all of them and all processes together."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[misc]
-        sums = torch.stack([self._sums(batch).to(device) for batch in batches]).sum(0)
-        together: Tensor = self.accelerator.reduce(sums, "sum")
-        return batches, together
-
-    def _sums(self, inputs: Any) -> Tensor:
-        """What the mean of a micro-batch is taken over, and other sums that a step needs."""
-        raise NotImplementedError
-
-    def _share(self, part: Tensor, whole: Tensor) -> float:
-        """The weight of a mean over `part`, given that micro-batches and processes will be averaged."""
-        return float(part / whole) * self.current_gradient_accumulation_steps * int(self.accelerator.num_processes)
-
-
-class PairTrainer(_WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
+class PairTrainer(WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
     """DPO, each term of its loss over the whole step: the mean of its pairs, and for `sft` of its chosen tokens.
 
     aot and aot_unpaired remain TRL's: they sort the pairs that are computed at once.
@@ -105,7 +63,7 @@ class PairTrainer(_WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc
     loss_types: list[str]
     loss_weights: list[float]
 
-    def _sums(self, inputs: Any) -> Tensor:
+    def sums(self, inputs: Any) -> Tensor:
         mask = inputs["completion_mask"]
         pairs = len(mask) // 2
         return torch.stack([torch.tensor(pairs, device=mask.device), mask[:pairs].sum()])
@@ -115,8 +73,8 @@ class PairTrainer(_WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc
     ) -> Any:
         weights = self.loss_weights
         if num_items_in_batch is not None:
-            parts = zip(self._sums(inputs), num_items_in_batch, strict=True)
-            of_pairs, of_tokens = (self._share(part, whole) for part, whole in parts)
+            parts = zip(self.sums(inputs), num_items_in_batch, strict=True)
+            of_pairs, of_tokens = (self.share(part, whole) for part, whole in parts)
             self.loss_weights = [
                 weight * (of_tokens if name == SFT_TERM else of_pairs)
                 for name, weight in zip(self.loss_types, weights, strict=True)
@@ -131,13 +89,13 @@ class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
     """SFT whose loss counts completions only; TRL takes the mean over the tokens of the whole step."""
 
 
-class JudgedTrainer(_WholeSteps, KTOTrainer):  # type: ignore[misc]
+class JudgedTrainer(WholeSteps, KTOTrainer):  # type: ignore[misc]
     """KTO, in the order of the data set, with the KL divergence of the whole step; it needs the reference's ahead."""
 
     _divergence: Tensor | None = None
     """The step's KL divergence while the loss of a part of it is computed."""
 
-    def _sums(self, inputs: Any) -> Tensor:
+    def sums(self, inputs: Any) -> Tensor:
         inputs = self._prepare_inputs(inputs)
         with self.compute_loss_context_manager():
             gained = self._compute_kl_logps(self.model_wrapped, inputs) - inputs["ref_KL_logps"]
@@ -156,7 +114,7 @@ class JudgedTrainer(_WholeSteps, KTOTrainer):  # type: ignore[misc]
             loss = super().compute_loss(model, inputs)
         finally:
             self._divergence = None
-        return loss * self._share(torch.tensor(len(inputs["label"])), replies.cpu())
+        return loss * self.share(torch.tensor(len(inputs["label"])), replies.cpu())
 
     def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
         if self._divergence is None:

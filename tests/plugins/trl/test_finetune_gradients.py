@@ -51,7 +51,7 @@ def test_a_whole_training_has_the_same_losses_at_every_micro_batch(method, tmp_p
 
 
 def test_with_several_processes_the_last_step_is_filled_up_and_not_the_last_micro_batch():
-    from collab_trl.preference.trainers import FullSteps
+    from collab_trl.whole_steps import FullSteps
 
     for n, expected in ((16, 16), (11, 16), (3, 8), (17, 24)):
         order = list(FullSteps(list(range(n)), step=8))
@@ -71,14 +71,25 @@ def test_ppo_credits_the_first_token_of_a_reply_as_it_does_the_last(length):
     assert returns[:, 0].tolist() == pytest.approx([1.0, -0.5])
 
 
-def test_what_the_value_head_learns_does_not_hang_on_the_micro_batch(tiny_base, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "figures", "size", "micro_batch"),
+    [
+        ("ppo", ("value_loss", "grad_norm"), 20, 4),
+        ("grpo", ("grad_norm",), 20, 4),
+        ("rloo", ("grad_norm",), 20, 4),
+        ("online-dpo", ("grad_norm", "reward"), 6, 2),  # the last of two steps has four histories
+    ],
+)
+def test_what_is_learnt_from_own_replies_does_not_hang_on_the_micro_batch(
+    method, figures, size, micro_batch, tiny_base, tmp_path
+):
     openings = write_openings(tmp_path / "openings.jsonl")
     found = []
-    for micro_batch in (20, 4):
-        settings = {"per_device_batch_size": micro_batch, "epochs": 1.0, "learning_rate": 1e-3}
-        output = tmp_path / f"{micro_batch}"
-        playing("ppo", openings, tiny_base, output, play=play(window=0), **settings).run(lambda progress: None)
-        history = json.loads((output / "metrics.json").read_text())["history"]["ppo"]
-        found.append([log["value_loss"] for log in history if "value_loss" in log])
-    assert len(found[0]) > 2
-    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    for at_once in (size, micro_batch):
+        settings = {"batch_size": size, "per_device_batch_size": at_once, "epochs": 1.0, "learning_rate": 1e-4}
+        output = tmp_path / f"{at_once}"
+        playing(method, openings, tiny_base, output, play=play(window=0), **settings).run(lambda progress: None)
+        history = json.loads((output / "metrics.json").read_text())["history"][method]
+        found.append([log[figure] for log in history for figure in figures if figure in log])
+    assert any(found[0])
+    assert found[0] == pytest.approx(found[1], rel=1e-3, abs=1e-6)
