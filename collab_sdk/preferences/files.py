@@ -1,10 +1,12 @@
 """The files of an export."""
 
 import hashlib
+import json
+import sqlite3
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -14,11 +16,12 @@ from collab_sdk.files import NO_INPUTS, Inputs, JsonlWriter, beside, export_file
 from collab_sdk.logs import Catalogue, get_preference_format
 from collab_sdk.messages import Message
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
+from collab_sdk.preferences.split import is_held_out, opening_of
 from collab_sdk.score_rows import score_row
-from collab_sdk.types import Conversation, Goal
+from collab_sdk.types import Conversation, Goal, PreferencePair
 
 TURN_SCHEMA = "collab/scored-turn/v2"
-
+REPEATED = "an earlier pair is the same, word for word"
 
 UNKNOWN: Mapping[str, Any] = MappingProxyType({})
 
@@ -30,9 +33,10 @@ class ExportFiles:
 
     Where no turn was scored, nothing is written, and an earlier export stays as it is. A pair that rows of this format
     cannot hold whole is refused, and counted in `left_out`.
-    Conversations are held out by a hash of their id, so the split is the same in every run. Raises OutputError for a
-    file that cannot be written or is one of `inputs`, and for held-out chats of an earlier run that this one would
-    train on.
+    Conversations are held out by what their users say first, so the split is the same in every run, and a chat that was
+    logged twice is on one side. A pair that says what an earlier one did, word for word, is left out, and counted in
+    `repeated`. Raises OutputError for a file that cannot be written or is one of `inputs`, and for held-out chats of an
+    earlier run that this one would train on.
     """
 
     def __init__(
@@ -59,12 +63,15 @@ class ExportFiles:
         """How many pairs are not in the files of pairs, by what they have that the format cannot hold."""
         self.incomplete: Counter[str] = Counter()
         """How many pairs are in the files of pairs without something that they have."""
+        self.repeated = 0
+        """How many pairs are not in the files of pairs, because an earlier one is the same, word for word."""
         with ExitStack() as opening:
             if self._writer.catalogue is not None:
                 self._catalogue = opening.enter_context(Catalogue(target.with_name(self._writer.catalogue)))
             self._pairs = opening.enter_context(_CountingWriter(target))
             self._turns = opening.enter_context(_CountingWriter(beside(target, "turns")))
             self._run = opening.enter_context(JsonlWriter(run_path(target)))
+            self._seen = opening.enter_context(closing(_Seen()))
             self._eval = self._pairs
             if eval_fraction:
                 self._eval = opening.enter_context(_CountingWriter(held_out))
@@ -72,12 +79,16 @@ class ExportFiles:
 
     def write(self, conversation: Conversation, scored: ScoredConversation) -> None:
         """Of a conversation with the tools that it was scored with."""
-        pairs = self._eval if is_held_out(conversation.id, self._eval_fraction) else self._pairs
+        opening = opening_of(message.content for message in conversation.messages if message.role == "user")
+        pairs = self._eval if is_held_out(opening, self._eval_fraction) else self._pairs
         for turn in scored.turns:
             row, place = turn_row(conversation, scored.goal, turn), None
             if turn.pair is not None and (problem := self._writer.cannot_hold(turn.pair)) is not None:
                 self.left_out[problem] += 1
                 row |= {"pair": None, "refused": f"{self._format}'s rows cannot hold {problem}"}
+            elif turn.pair is not None and self._seen.already(_words(turn.pair)):
+                self.repeated += 1
+                row |= {"pair": None, "refused": REPEATED}
             elif turn.pair is not None:
                 # Where the pair's row is: strict formats have no room for its provenance, so this file is the way back.
                 place = {"file": pairs.name, "line": pairs.lines + 1}
@@ -158,6 +169,22 @@ def _rows(messages: Iterable[Message]) -> list[dict[str, Any]]:
     return [message.to_dict() for message in messages]
 
 
-def is_held_out(conversation_id: str, fraction: float) -> bool:
-    digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+def _words(pair: PreferencePair) -> list[Any]:
+    sides = (pair.prompt, pair.chosen.response, pair.rejected.response)
+    return [*map(_rows, sides), [dict(tool) for tool in pair.tools]]
+
+
+class _Seen:
+    """Values that were met before, in a temporary database: however many they are, memory stays flat."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("")  # sqlite's name for a file that only this connection sees
+        self._database.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def already(self, value: Any) -> bool:
+        """Whether the value was asked about before."""
+        digest = hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).digest()
+        return not self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount
+
+    def close(self) -> None:
+        self._database.close()

@@ -14,13 +14,11 @@ from collab_sdk.training import TrainingOptions
 from collab_trl.plan import Plan
 from collab_trl.preference.collators import JudgedCollator, PairCollator
 from collab_trl.preference.tokens import Completion, Tokens
-from collab_trl.preference.trainers import CompletionTrainer, JudgedTrainer, PairTrainer
+from collab_trl.preference.trainers import IGNORED, CompletionTrainer, JudgedTrainer, PairTrainer
 from collab_trl.stages import Settings, TrainingRow
 
 EXO_SMOOTHING = 1e-3
 """The paper's value (arXiv 2402.00856); the loss is undefined without."""
-IGNORED = -100
-"""The label of what is not in the loss."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +28,7 @@ class Method:
     trainer: type
     config: type
     rows: Callable[[Sequence[Tokens], int], list[TrainingRow]]
+    """`example` of a row is the place of what it is of."""
     settings: Callable[[TrainingOptions, Plan], Settings]
     metric: str
     falling: bool = False
@@ -46,8 +45,9 @@ def _pair_rows(examples: Sequence[Tokens], seed: int) -> list[TrainingRow]:
             "rejected_ids": tokens.rejected.ids,
             "rejected_learnt": tokens.rejected.learnt,
             "length": tokens.together,
+            "example": place,
         }
-        for tokens in examples
+        for place, tokens in enumerate(examples)
     ]
 
 
@@ -57,21 +57,23 @@ def _completion_rows(examples: Sequence[Tokens], seed: int) -> list[TrainingRow]
             "input_ids": tokens.prompt + tokens.chosen.ids,
             "labels": [IGNORED] * len(tokens.prompt) + _labels(tokens.chosen),
             "length": len(tokens.prompt) + len(tokens.chosen),
+            "example": place,
         }
-        for tokens in examples
+        for place, tokens in enumerate(examples)
         if tokens.chosen
     ]
 
 
 def _judged_rows(examples: Sequence[Tokens], seed: int) -> list[TrainingRow]:
     """Shuffled once, so that a reply rarely meets its own prompt in the KL term, which takes the one before it."""
-    order = random.Random(seed).sample(list(examples), len(examples))  # noqa: S311
-    replies = [tokens.chosen or tokens.rejected for tokens in order]
+    order = random.Random(seed).sample(range(len(examples)), len(examples))  # noqa: S311
+    replies = [examples[place].chosen or examples[place].rejected for place in order]
     rows = []
-    for tokens, reply, other in zip(order, replies, replies[-1:] + replies[:-1], strict=True):
+    for place, reply, other in zip(order, replies, replies[-1:] + replies[:-1], strict=True):
+        tokens = examples[place]
         judged = {"completion_ids": reply.ids, "completion_learnt": reply.learnt, "label": bool(tokens.chosen)}
         beside = {"KL_completion_ids": other.ids, "KL_completion_learnt": other.learnt}
-        rows.append({"prompt_ids": tokens.prompt, **judged, **beside})
+        rows.append({"prompt_ids": tokens.prompt, **judged, **beside, "example": place})
     return rows
 
 

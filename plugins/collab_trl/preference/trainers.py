@@ -11,17 +11,59 @@ from torch import Tensor
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 
 from collab_trl.length_grouping import LengthGroupedSampler
+from collab_trl.preference.held_out import BEFORE, IS_GOOD, REWARD, means
+from collab_trl.preference.prefix_sharing import PROMPT_LENGTHS
 from collab_trl.whole_steps import FullSteps, WholeSteps
 
 SFT_TERM = "sft"
 """The term of DPO's loss that is a mean over tokens, and not over pairs."""
+IGNORED = -100
+"""The label of what is not in the loss."""
+MODEL_INPUTS = {"input_ids", "attention_mask", PROMPT_LENGTHS}
 
 
 class _Tokenized:
-    """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped."""
+    """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped.
+
+    What is held out is looked at example by example: means of batches would hang on how many are computed at once.
+    """
 
     args: Any
     state: Any
+    accelerator: Any
+    model: Any
+    control: Any
+    callback_handler: Any
+    eval_dataset: Any
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        metrics = {f"eval_{name}": value for name, value in means(self.values(self.eval_dataset)).items()}
+        self.log(metrics)  # type: ignore[attr-defined]
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def values(self, data: Dataset) -> dict[str, list[float]]:
+        """What the model as it is makes of each example, in their order, by the trainer's names."""
+        self.model.eval()
+        found: dict[str, list[float]] = {}
+        for batch in self.get_eval_dataloader(data):  # type: ignore[attr-defined]
+            inputs = self._prepare_inputs(batch)  # type: ignore[attr-defined]
+            with torch.no_grad(), self.compute_loss_context_manager():  # type: ignore[attr-defined]
+                values = {name: value.float() for name, value in self._values(inputs).items()}
+            for name, value in self.accelerator.gather_for_metrics(values).items():
+                found.setdefault(name, []).extend(value.tolist())
+        return found
+
+    def _values(self, inputs: Any) -> dict[str, Tensor]:
+        """Of the examples of a batch, [examples] each."""
+        raise NotImplementedError
+
+    def _log_probabilities(self, inputs: Any) -> Tensor:
+        """Of the learnt tokens of each sequence together."""
+        own = {name: value for name, value in inputs.items() if name in MODEL_INPUTS}
+        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, IGNORED)
+        total: Tensor = self.model(**own, labels=labels, fused_lm_head=True, use_cache=False).log_probs.sum(1)
+        return total
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset
@@ -84,12 +126,41 @@ class PairTrainer(WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
         finally:
             self.loss_weights = weights
 
+    def _values(self, inputs: Any) -> dict[str, Tensor]:
+        chosen, rejected = self._log_probabilities(inputs).chunk(2)
+        before = inputs.get("ref_chosen_logps"), inputs.get("ref_rejected_logps")
+        if None in before:
+            before = self.compute_ref_log_probs(self.model, inputs)
+        rewards = self.beta * (chosen - before[0]), self.beta * (rejected - before[1])
+        return {
+            "rewards/chosen": rewards[0],
+            "rewards/rejected": rewards[1],
+            "rewards/margins": rewards[0] - rewards[1],
+            "rewards/accuracies": rewards[0] > rewards[1],
+            "logps/chosen": chosen,
+            "logps/rejected": rejected,
+            f"{BEFORE}logps/chosen": before[0],
+            f"{BEFORE}logps/rejected": before[1],
+        }
+
 
 class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
     """SFT whose loss counts completions only; TRL takes the mean over the tokens of the whole step."""
 
+    def _values(self, inputs: Any) -> dict[str, Tensor]:
+        """Loss in nats a token and the share of tokens that are the likeliest, of each reply."""
+        after = self._of_replies(inputs)
+        with self.accelerator.unwrap_model(self.model).disable_adapter():  # SFT is always the first stage
+            before = self._of_replies(inputs)
+        return after | {BEFORE + name: value for name, value in before.items()}
 
-class JudgedTrainer(WholeSteps, KTOTrainer):  # type: ignore[misc]
+    def _of_replies(self, inputs: Any) -> dict[str, Tensor]:
+        output = self.model(**inputs, fused_lm_head=True, use_cache=False)
+        tokens = output.label_mask.sum(1).clamp(min=1)
+        return {"loss": -output.log_probs.sum(1) / tokens, "mean_token_accuracy": output.is_top1.sum(1) / tokens}
+
+
+class JudgedTrainer(WholeSteps, _Tokenized, KTOTrainer):  # type: ignore[misc]
     """KTO, in the order of the data set, with the KL divergence of the whole step; it needs the reference's ahead."""
 
     _divergence: Tensor | None = None
@@ -120,3 +191,10 @@ class JudgedTrainer(WholeSteps, KTOTrainer):  # type: ignore[misc]
         if self._divergence is None:
             return super()._compute_kl_logps(model, batch)
         return self._divergence.expand(len(batch["label"]))
+
+    def _values(self, inputs: Any) -> dict[str, Tensor]:
+        before = inputs.get("ref_logps")
+        if before is None:
+            before, _ = self.compute_ref_log_probs(self.model, inputs)
+        reward = self.beta * (self._log_probabilities(inputs) - before)
+        return {REWARD: reward, IS_GOOD: torch.as_tensor(inputs["label"], device=reward.device)}
