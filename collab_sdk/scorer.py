@@ -66,6 +66,8 @@ class MRScorer:
         self.judge = Judge(judge, engine=self.engine)
         self.reward = Reward(as_metrics(metrics), self.judge)
         self.goals = GoalReader(self.judge.model, engine=self.engine)
+        self.asked_min_samples = min_samples
+        """None where nobody asked for any: an export, which knows of the whole run's noise, then does with one."""
         self.min_samples = min(2, rollout.samples) if min_samples is None else min_samples
         self.goals_per_turn = goals_per_turn
         self.per = per
@@ -253,13 +255,15 @@ class MRScorer:
         observed: Sequence[Message] = (),
         samples: int | None = None,
         so_far: MRScore | None = None,
+        least: int | None = None,
     ) -> MRScore:
         """The score of a response to the history of a turn of `log`; `observed` is what really followed it, if known.
 
         The log has all tools that the assistant has in it, as `Toolbox.equip` gives them. One that breaks off in the
         middle of a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was
         observed is judged by the first. Futures are added to those of `so_far` until there are `samples`, by default
-        those of the rollout. Raises SampleError where nothing can be measured.
+        those of the rollout; with fewer than `least` of them, by default `min_samples`, there is no value. Raises
+        SampleError where nothing can be measured.
         """
         goals, reward = as_goals(goal), self.reward.of(log)
         for each in goals:
@@ -272,7 +276,7 @@ class MRScorer:
         seen = [self._aobserved(turn, followed, goals[0], reward, log)] if watching else []
         played = await all_settled([*(self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted), *seen])
         futures = (*known, *played[: len(wanted)])
-        value, stderr, metrics = self._aggregate(futures)
+        value, stderr, metrics = self._aggregate(futures, self.min_samples if least is None else least)
         return MRScore(
             response=turn.response,
             futures=futures,
@@ -300,11 +304,12 @@ class MRScorer:
         future = Future(sample=0, messages=tuple(observed), end=End.OBSERVED)
         return await reward.agive(turn, future, goal=goal, tools=log.tools, conversation_id=log.id)
 
-    def _aggregate(self, futures: Sequence[Future]) -> tuple[float | None, float | None, dict[str, float]]:
+    @staticmethod
+    def _aggregate(futures: Sequence[Future], least: int) -> tuple[float | None, float | None, dict[str, float]]:
         """Mean reward, its standard error, and the mean of each metric, over the futures that succeeded."""
         done = [future for future in futures if future.reward is not None]
         rewards = [future.reward for future in done if future.reward is not None]
-        if len(done) < self.min_samples:
+        if len(done) < least:
             return None, None, {}
         stderr = statistics.stdev(rewards) / len(rewards) ** 0.5 if len(rewards) > 1 else None
         means = {name: statistics.fmean(future.metrics[name] for future in done) for name in done[0].metrics}

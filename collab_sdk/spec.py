@@ -110,6 +110,8 @@ def _check_bounds(value: Any) -> None:
         if too_low or (known.above is not None and not number > known.above) or not math.isfinite(number):
             bound = f"at least {known.at_least:g}" if known.at_least is not None else f"above {known.above or 0:g}"
             raise UsageError(f"{declared.name} is {number}; it must be {bound}.")
+        if known.below is not None and not number < known.below:
+            raise UsageError(f"{declared.name} is {number}; it must be below {known.below:g}.")
 
 
 def _check_type(kind: Any, value: Any, name: str) -> Any:
@@ -292,18 +294,23 @@ DEFAULT_TOOLS = ("recorded", "simulated")
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that its defaults can be read from the class
 class PairRule:
-    """Which candidates of a turn become a pair: best against worst, if they are far enough apart.
+    """Which candidates of a turn become a pair: the two whose order is surest, if it is sure enough.
 
-    The paper takes best against worst with a margin of 0.02 (section 4.1). Where a standard error is unknown, the
-    margin alone decides.
+    The paper takes best against worst with a margin of 0.02 (section 4.1), and does not ask how sure that is. Margin
+    and confidence are those of `collab_sdk.preferences.Noise`, which is pooled over the run.
     """
 
     candidates: int = setting(3, "Number of responses to compare at each turn.", group=PAIRS, at_least=2)
     min_margin: float = setting(
-        0.02, "Smallest difference in MR between chosen and rejected.", group=PAIRS, metavar="MR", at_least=0
+        0.02, "Smallest difference in MR that another draw would show.", group=PAIRS, metavar="MR", at_least=0
     )
-    min_z: float = setting(
-        0.5, "Smallest margin, in standard errors of the difference.", group=PAIRS, metavar="Z", at_least=0
+    min_confidence: float = setting(
+        0.9,
+        "Smallest probability that chosen is truly better; 0 goes by the raw margin, as the paper does.",
+        group=PAIRS,
+        metavar="P",
+        at_least=0,
+        below=1,
     )
     max_pairs: int = setting(10, "Largest number of pairs from one conversation.", group=PAIRS, at_least=1)
     fixed_samples: bool = setting(

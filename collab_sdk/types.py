@@ -311,8 +311,17 @@ class PreferencePair:
     chosen: MRScore
     rejected: MRScore
     tools: tuple[Mapping[str, Any], ...] = ()
+    shrunk: float | None = None
+    """The margin that another draw would show; None where nothing is known of how much rewards vary."""
+    confidence: float | None = None
+    """The probability that the chosen response is truly better; None likewise."""
 
     @property
     def margin(self) -> float:
-        """By how much the chosen response scored higher."""
-        return float(self.chosen) - float(self.rejected)
+        """By how much the chosen response is better: less than by how much it scored higher, where that is known."""
+        return float(self.chosen) - float(self.rejected) if self.shrunk is None else self.shrunk
+
+    @property
+    def missing(self) -> tuple[int, int]:
+        """Futures that failed: of the chosen response and of the rejected one."""
+        return self.chosen.n - self.chosen.n_ok, self.rejected.n - self.rejected.n_ok

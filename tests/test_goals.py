@@ -66,7 +66,7 @@ def test_a_lucky_guess_wins_by_the_one_true_goal_and_loses_over_the_goals_that_f
 def test_pairs_teach_to_ask_once_goals_are_proposed_for_each_turn(tmp_path):
     chosen = {}
     for n in (1, 3):
-        exporter = PreferenceExporter(over_goals(n), candidates=2, fixed_samples=True, min_z=0)
+        exporter = PreferenceExporter(over_goals(n), candidates=2, fixed_samples=True, min_confidence=0)
         exporter.scorer.rollout.assistant._answer = lambda request: (
             QUESTION if request.messages[-1].content == "A mocha." else barista(request)
         )

@@ -43,8 +43,8 @@ def test_every_row_is_a_pair_to_train_on(rows):
         assert row["prompt"][-1]["role"] == "user"
         assert row["chosen"] != row["rejected"]
         assert [message["role"] for message in row["chosen"] + row["rejected"]] == ["assistant", "assistant"]
-        assert row["score_chosen"] - row["score_rejected"] == pytest.approx(row["margin"])
-        assert row["margin"] >= 0.02
+        assert 0.02 <= row["margin"] < row["score_chosen"] - row["score_rejected"]
+        assert 0.9 <= row["confidence"] < 1
 
 
 def test_no_goal_text_proactive_prompt_or_stand_in_marker_leaks_into_a_row(rows):

@@ -70,7 +70,7 @@ def rounds(n: int, *, name: str = "rounds", **changes: Any) -> Arm:
         if not merged.exists():
             play = play_of(recipe, cache=trial.cache)
             base, data, seed = str(trial.base), trial.openings, trial.seed
-            train(base, data, output, recipe, seed=seed, on_progress=_quiet, rounds=n, play=play)
+            train(base, data, output, recipe, seed=seed, on_progress=quiet, rounds=n, play=play)
         return f"hf:{merged}"
 
     return arm
@@ -140,7 +140,7 @@ def online(method: str, **settings: Any) -> Arm:
             play = play_of(replace(trial.recipe, candidates=settings["candidates"]))
             options = {name: value for name, value in settings.items() if name != "candidates"}
             base, data, seed = str(trial.base), trial.openings, trial.seed
-            train(base, data, output, trial.recipe, seed=seed, on_progress=_quiet, method=method, play=play, **options)
+            train(base, data, output, trial.recipe, seed=seed, on_progress=quiet, method=method, play=play, **options)
         return f"hf:{output / 'merged'}"
 
     return arm
@@ -257,7 +257,7 @@ def _trained(trial: Trial, name: str, pairs: Callable[[Path], None], recipe: Rec
             pairs(data)
         if not data.stat().st_size:  # a reward that tells no replies apart leaves the base as it is
             return base(trial)
-        train(str(trial.base), data, folder / "adapter", recipe, seed=trial.seed, on_progress=_quiet, **options)
+        train(str(trial.base), data, folder / "adapter", recipe, seed=trial.seed, on_progress=quiet, **options)
     return f"hf:{merged}"
 
 
@@ -271,5 +271,5 @@ def _rows(pairs: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in pairs.read_text().splitlines()]
 
 
-def _quiet(_: object) -> None:
+def quiet(_: object) -> None:
     """A trial tells when it is done."""

@@ -111,10 +111,11 @@ def export_prefs(
         with shown(run.progress):
             report = run_sync(
                 job.exporter(run.scorer).awrite(
-                    run.runner.run(job, run.conversations),
+                    run.conversations,
                     target,
                     format=format,
                     eval_fraction=eval_fraction,
+                    stage=job.stage(run.runner),
                     runner=spec.runner,
                     on_progress=_reporter(run.progress, problems),
                 )
@@ -145,6 +146,6 @@ def _reporter(progress: Progress, problems: Problems) -> Callable[[ExportReport]
         for conversation_id, error in islice(report.failed.items(), known, None):
             problems.report(f"{conversation_id}: {error}")
         known = len(report.failed)
-        progress.update(done=report.conversations, failed=problems.count, mean_mr=report.mean_mr)
+        progress.update(done=report.conversations, begun=report.begun, failed=problems.count, mean_mr=report.mean_mr)
 
     return on_progress

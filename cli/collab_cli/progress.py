@@ -33,6 +33,7 @@ class Progress:
     def __init__(self, ledger: Ledger, *, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.total = total
         self.done = 0
+        self.begun = 0
         self.failed = 0
         self._mean_mr: float | None = None
         self._ledger = ledger
@@ -40,8 +41,9 @@ class Progress:
         self._started = clock()
         self.on_update: Callable[[], None] = _nothing
 
-    def update(self, *, done: int, failed: int, mean_mr: float | None) -> None:
-        self.done, self.failed, self._mean_mr = done, failed, mean_mr
+    def update(self, *, done: int, failed: int, mean_mr: float | None, begun: int = 0) -> None:
+        """`begun` are those of a pilot: they are played before any is done."""
+        self.done, self.begun, self.failed, self._mean_mr = done, begun, failed, mean_mr
         self.on_update()
 
     @property
@@ -51,6 +53,8 @@ class Progress:
     def line(self) -> str:
         usage = self._ledger.total
         parts = [f"{self.done:,}/{self.total:,}" if self.total is not None else f"{self.done:,} done"]
+        if self.begun > self.done:
+            parts.append(f"{self.begun:,} begun")
         if self._mean_mr is not None:
             parts.append(f"MR {self._mean_mr:.3f}")
         parts.append(f"{usage.calls:,} calls")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +12,9 @@ from collab_sdk.evaluation import Episode, Evaluator
 from collab_sdk.metrics import PassRate
 from collab_sdk.models.base import ChatModel, without_settings
 from collab_sdk.models.resolve import as_chat_model
-from collab_sdk.preferences import PreferenceExporter, ScoredConversation
+from collab_sdk.preferences import Begun, Pilot, PreferenceExporter, ScoredConversation, Stage
 from collab_sdk.rollout import Rollout
+from collab_sdk.runs import Runner
 from collab_sdk.sandbox import Sandbox, find_isolation
 from collab_sdk.scorer import MRScorer
 from collab_sdk.simulator import Simulator
@@ -99,16 +100,28 @@ class ExportJob:
     result: ClassVar[Any] = ScoredConversation
 
     spec: RunSpec
+    pilot: Pilot | None = None
+    begun: Begun = field(default_factory=dict)
 
     def exporter(self, scorer: MRScorer) -> PreferenceExporter:
         return PreferenceExporter(scorer, **asdict(self.spec.pairs))
 
     def work(self, engine: Engine) -> Callable[[Conversation], Awaitable[ScoredConversation]]:
-        return self.exporter(build_scorer(self.spec, engine)).ascore_conversation
+        exporter = self.exporter(build_scorer(self.spec, engine))
+
+        async def score(conversation: Conversation) -> ScoredConversation:
+            return await exporter.ascore_conversation(conversation, self.pilot, self.begun.get(conversation.id))
+
+        return score
 
     def identity(self) -> Mapping[str, Any] | None:
         known = ScoreJob(spec=self.spec).identity()
-        return None if known is None else {**known, "job": type(self).__name__}
+        pilot = None if self.pilot is None else asdict(self.pilot)
+        return None if known is None else {**known, "job": type(self).__name__, "pilot": pilot}
+
+    def stage(self, runner: Runner) -> Stage:
+        """The same for the pilot and for what comes after it, done by `runner`."""
+        return lambda pilot, begun, conversations: runner.run(replace(self, pilot=pilot, begun=begun), conversations)
 
     def is_whole(self, scored: ScoredConversation) -> bool:
         scores = [score for turn in scored.turns for _, score in turn.candidates]

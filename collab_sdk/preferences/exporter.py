@@ -1,8 +1,10 @@
 """The exporter: candidates for every turn, their scores, the pair worth training on."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from collab_sdk.logs.reader import LoggedConversations
 from collab_sdk.models import conversation_without_reasoning
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.files import ExportFiles
+from collab_sdk.preferences.noise import FIRST, PILOT_TURNS, Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
 from collab_sdk.preferences.sampling import SamplingRule
-from collab_sdk.preferences.selection import Refusal, choose_pair
+from collab_sdk.preferences.selection import Choice, Refusal, choose_pair, rewards_of
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.score_rows import run_row
@@ -24,15 +27,24 @@ from collab_sdk.tool_calls import without_remark
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
 
 HERE = RunnerSpec()
+CEILING = 3
+"""Of the futures of one candidate, times `samples`."""
+
+
+Begun = Mapping[str, ScoredConversation]
+"""Conversations of which the candidates and the first futures are known, by id."""
+Stage = Callable[[Pilot | None, Begun, Iterable[Conversation]], AsyncIterator[Outcome[ScoredConversation]]]
+"""Where conversations are scored: `PreferenceExporter.ascore_conversation` of each, in input order."""
 
 
 @sync_twins
 class PreferenceExporter:
     """Draws candidates for every turn of logged conversations, scores them, and writes the pairs worth training on.
 
-    Unless `fixed_samples`, futures are spent where best and worst candidate are not yet apart: as reliable as the
-    rollout's `samples` for every candidate, with fewer of them on average. With it each candidate gets exactly
-    `samples`, as in the paper. The options are those of PairRule.
+    How much rewards vary by chance is found out in a pilot: the first conversations, up to `PILOT_TURNS` turns. By it
+    the margins of all pairs are judged, and futures are spent where they make most pairs sure, up to three times the
+    rollout's `samples` for a candidate. With `fixed_samples` each candidate gets exactly `samples`, as in the paper.
+    The options are those of PairRule.
     """
 
     def __init__(
@@ -41,7 +53,7 @@ class PreferenceExporter:
         *,
         candidates: int = PairRule.candidates,
         min_margin: float = PairRule.min_margin,
-        min_z: float = PairRule.min_z,
+        min_confidence: float = PairRule.min_confidence,
         max_pairs: int = PairRule.max_pairs,
         fixed_samples: bool = PairRule.fixed_samples,
     ) -> None:
@@ -49,7 +61,7 @@ class PreferenceExporter:
         self.rule = PairRule(
             candidates=candidates,
             min_margin=min_margin,
-            min_z=min_z,
+            min_confidence=min_confidence,
             max_pairs=max_pairs,
             fixed_samples=fixed_samples,
         )
@@ -96,7 +108,7 @@ class PreferenceExporter:
         done by then stays in `*.partial`, and the same export goes on from the cache.
         """
         return await self.awrite(
-            self.ascore_all(conversations),
+            conversations,
             path,
             format=format,
             eval_fraction=eval_fraction,
@@ -106,17 +118,24 @@ class PreferenceExporter:
 
     async def awrite(
         self,
-        outcomes: AsyncIterator[Outcome[ScoredConversation]],
+        conversations: Iterable[Conversation],
         path: str | os.PathLike[str],
         *,
         format: str = "trl",
         eval_fraction: float = 0.0,
         on_progress: Callable[[ExportReport], None] | None = None,
         inputs: Inputs = NO_INPUTS,
+        stage: Stage | None = None,
         runner: RunnerSpec = HERE,
     ) -> ExportReport:
-        """Write what `aexport` does, whoever scored the conversations, and never onto one of `inputs`."""
+        """Write what `aexport` does, wherever the conversations are scored, and never onto one of `inputs`."""
         report = ExportReport()
+
+        def begun() -> None:
+            report.begun += 1
+            if on_progress is not None:
+                on_progress(report)
+
         files = ExportFiles(
             Path(path),
             format=format,
@@ -125,7 +144,8 @@ class PreferenceExporter:
             inputs=inputs,
         )
         with files:
-            async for outcome in outcomes:
+            async for pilot, outcome in self._aoutcomes(conversations, stage or self._stage, begun):
+                report.pilot = pilot
                 report.count(outcome)
                 if outcome.value is not None:
                     files.write(self.scorer.rollout.toolbox.equip(outcome.conversation), outcome.value)
@@ -139,28 +159,116 @@ class PreferenceExporter:
                     self.scorer.engine.ledger.to_dict(),
                     spec=replace(self.spec, runner=runner).to_dict(),
                     export={"format": format, "eval_fraction": eval_fraction},
+                    pilot=None if report.pilot is None else asdict(report.pilot),
                     failed=_failed(report),
                     requests=await self.scorer.engine.dialects(self.scorer.models),
                 )
             )
         return report
 
-    def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
-        """Every conversation, scored, in input order."""
-        return run_here(self.ascore_conversation, conversations, engine=self.scorer.engine)
+    async def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
+        """Every conversation, scored, in input order; the first ones twice looked at, once for the pilot."""
+        async for _, outcome in self._aoutcomes(conversations, self._stage, lambda: None):
+            yield outcome
 
-    async def ascore_conversation(self, conversation: Conversation) -> ScoredConversation:
+    def _stage(
+        self, pilot: Pilot | None, begun: Begun, conversations: Iterable[Conversation]
+    ) -> AsyncIterator[Outcome[ScoredConversation]]:
+        async def score(conversation: Conversation) -> ScoredConversation:
+            return await self.ascore_conversation(conversation, pilot, begun.get(conversation.id))
+
+        return run_here(score, conversations, engine=self.scorer.engine)
+
+    async def _aoutcomes(
+        self, conversations: Iterable[Conversation], stage: Stage, on_begun: Callable[[], None]
+    ) -> AsyncIterator[tuple[Pilot, Outcome[ScoredConversation]]]:
+        """The pilot, and with it every conversation; one that failed in the pilot is not tried again."""
+        reader = iter(conversations)
+        first: list[Outcome[ScoredConversation]] = []
+        async for outcome in stage(None, {}, self._first(reader)):
+            first.append(outcome)
+            on_begun()
+        whole = [outcome for outcome in first if outcome.value is not None]
+        pilot = self._pilot([outcome.value for outcome in whole if outcome.value is not None])
+        ids = Counter(outcome.conversation.id for outcome in first)
+        begun = {each.conversation.id: each.value for each in whole if each.value and ids[each.conversation.id] == 1}
+        going_on = chain((outcome.conversation for outcome in whole), reader)
+        waiting = iter(first)
+        async for outcome in stage(pilot, begun, going_on):
+            for earlier in waiting:
+                if earlier.value is not None:
+                    break
+                yield pilot, earlier
+            yield pilot, outcome
+        for earlier in waiting:
+            yield pilot, earlier
+
+    def _first(self, conversations: Iterable[Conversation]) -> Iterable[Conversation]:
+        turns = 0
+        for conversation in conversations:
+            yield conversation
+            turns += sum(1 for _ in conversation.units(self.scorer.per))
+            if turns >= PILOT_TURNS:
+                return
+
+    def _pilot(self, begun: Sequence[ScoredConversation]) -> Pilot:
+        turns = [
+            [rewards_of(score) for _, score in turn.candidates]
+            for conversation in begun
+            for turn in conversation.turns
+            if len(turn.candidates) > 1
+        ]
+        noise = Noise.of(turns)
+        cycle = max((len(turn.goals) for each in begun for turn in each.turns if turn.goals), default=1)
+        price = 0.0
+        if not self.rule.fixed_samples:
+            rule = self._sampling(cycle)
+            price = noise.price(
+                [[rewards[: rule.first] for rewards in turn] for turn in turns],
+                most=rule.ceiling,
+                step=cycle,
+                confidence=self.rule.min_confidence,
+                margin=self.rule.min_margin,
+            )
+        return Pilot(noise=noise, price=price, conversations=len(begun))
+
+    def _sampling(self, goals: int, pilot: Pilot | None = None, *, is_pilot: bool = False) -> SamplingRule:
+        """For a turn with so many goals."""
+        samples = self.scorer.rollout.samples
+        if self.rule.fixed_samples or samples == 1 or not self.rule.min_confidence:
+            return SamplingRule(first=samples, ceiling=samples)
+        first = max(goals, self.scorer.asked_min_samples or 1, FIRST if is_pilot else 1)
+        return SamplingRule(
+            first=first,
+            ceiling=max(first, CEILING * samples),
+            cycle=goals,
+            noise=pilot.noise if pilot else None,
+            price=pilot.price if pilot else 0.0,
+            confidence=self.rule.min_confidence,
+            margin=self.rule.min_margin,
+        )
+
+    async def ascore_conversation(
+        self, conversation: Conversation, pilot: Pilot | None, begun: ScoredConversation | None = None
+    ) -> ScoredConversation:
         """Candidates, scores and the pair of every turn; pairs beyond the cap are refused.
 
-        Raises SampleError if the chat's goal has to be inferred and cannot be.
+        Without a `pilot` the conversation is part of one: it gets its first futures, and no pairs yet. What is `begun`
+        so goes on from there. Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
         conversation = self.scorer.rollout.toolbox.equip(conversation_without_reasoning(conversation))
-        goal = await self.scorer.goals.aread(conversation)
-        self.scorer.reward.of(conversation).check(goal)
-        turns = await all_settled(self._aturn(conversation, goal, turn) for turn in conversation.units(self.scorer.per))
-        return ScoredConversation(goal=goal, turns=tuple(self._capped(turns)))
+        if begun is None:
+            goal = await self.scorer.goals.aread(conversation)
+            self.scorer.reward.of(conversation).check(goal)
+            units = conversation.units(self.scorer.per)
+            turns = await all_settled(self._abegin(conversation, goal, turn, is_pilot=pilot is None) for turn in units)
+            begun = ScoredConversation(goal=goal, turns=tuple(turns))
+        if pilot is None:
+            return begun
+        turns = await all_settled(self._asettle(conversation, turn, pilot) for turn in begun.turns)
+        return replace(begun, turns=tuple(self._capped(turns)))
 
-    async def _aturn(self, conversation: Conversation, goal: Goal, turn: Turn) -> ScoredTurn:
+    async def _abegin(self, conversation: Conversation, goal: Goal, turn: Turn, *, is_pilot: bool) -> ScoredTurn:
         if turn.is_partial:
             return ScoredTurn(turn=turn, refusal=Refusal.BROKEN_OFF)
         if turn.is_untrained:
@@ -175,45 +283,63 @@ class PreferenceExporter:
         if len(draws.candidates) < 2:  # nothing to compare: no future is paid for
             return ScoredTurn(turn=turn, lost=draws.lost, refusal=Refusal.ONE_CANDIDATE)
         goals = await self.scorer.agoals(turn, goal, conversation.id)
-        scores = await self._ascores(turn, draws.candidates, goals, conversation)
-        scored = ScoredTurn(
+        rule = self._sampling(len(goals), is_pilot=is_pilot)
+        scores = await self._ascores(turn, draws.candidates, goals, conversation, rule, ())
+        return ScoredTurn(
             turn=turn, goals=goals, candidates=tuple(zip(draws.candidates, scores, strict=True)), lost=draws.lost
         )
-        chosen = choose_pair(scores, self.rule)
-        if isinstance(chosen, Refusal):
-            return replace(scored, refusal=chosen)
+
+    async def _asettle(self, conversation: Conversation, begun: ScoredTurn, pilot: Pilot) -> ScoredTurn:
+        if begun.refusal is not None:
+            return begun
+        candidates = [candidate for candidate, _ in begun.candidates]
+        rule = self._sampling(len(begun.goals), pilot)
+        known = [score for _, score in begun.candidates]
+        scores = await self._ascores(begun.turn, candidates, begun.goals, conversation, rule, known)
+        scored = replace(begun, candidates=tuple(zip(candidates, scores, strict=True)))
+        found = self._choose(scores, pilot)
+        if isinstance(found, Refusal):
+            return replace(scored, refusal=found)
         pair = PreferencePair(
             conversation_id=conversation.id,
-            turn=turn.index,
-            prompt=turn.history,
-            chosen=chosen[0],
-            rejected=chosen[1],
+            turn=begun.turn.index,
+            prompt=begun.turn.history,
+            chosen=found.chosen,
+            rejected=found.rejected,
             tools=tuple(map(without_remark, conversation.tools)),
+            shrunk=found.margin,
+            confidence=found.confidence,
         )
         return replace(scored, pair=pair)
 
     async def _ascores(
-        self, turn: Turn, candidates: Sequence[Candidate], goals: Sequence[Goal], log: Conversation
+        self,
+        turn: Turn,
+        candidates: Sequence[Candidate],
+        goals: Sequence[Goal],
+        log: Conversation,
+        rule: SamplingRule,
+        known: Sequence[MRScore],
     ) -> list[MRScore]:
         """The candidates' scores, with futures where they matter. All draw the same samples of the same users."""
-        samples = self.scorer.rollout.samples
-        rule = SamplingRule(first=samples, ceiling=samples)
-        if not self.rule.fixed_samples:
-            rule = SamplingRule.like(samples, candidates=len(candidates))
-        scores: Sequence[MRScore | None] = [None] * len(candidates)
-        while any(batch := rule.next_batch([_rewards(score) for score in scores])):
+        scores: Sequence[MRScore | None] = known or [None] * len(candidates)
+        while any(batch := rule.next_batch([rewards_of(score) for score in scores])):
             scores = await all_settled(
                 self.scorer.ascore_turn(
                     replace(turn, response=candidate.messages),
                     goals,
                     log,
                     observed=turn.rest if candidate.source is Source.LOGGED else (),
-                    samples=len(_rewards(score)) + more,
+                    samples=len(rewards_of(score)) + more,
                     so_far=score,
+                    least=self.scorer.asked_min_samples or 1,
                 )
                 for candidate, score, more in zip(candidates, scores, batch, strict=True)
             )
         return [score for score in scores if score is not None]
+
+    def _choose(self, scores: Sequence[MRScore], pilot: Pilot) -> Choice | Refusal:
+        return choose_pair(scores, self.rule, pilot.noise)
 
     def _capped(self, turns: Iterable[ScoredTurn]) -> Iterable[ScoredTurn]:
         """The turns, with pairs beyond the cap refused, smallest margins first."""
@@ -227,7 +353,3 @@ class PreferenceExporter:
 
 def _failed(report: ExportReport) -> dict[str, str]:
     return {conversation_id: str(error) for conversation_id, error in report.failed.items()}
-
-
-def _rewards(score: MRScore | None) -> list[float | None]:
-    return [future.reward for future in score.futures] if score else []

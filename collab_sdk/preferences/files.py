@@ -158,6 +158,7 @@ def turn_row(conversation: Conversation, goal: Goal, scored: ScoredTurn) -> dict
             "chosen": _rows(pair.chosen.response),
             "rejected": _rows(pair.rejected.response),
             "margin": pair.margin,
+            "confidence": pair.confidence,
         }
         if pair
         else None,

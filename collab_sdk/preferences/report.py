@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from collab_sdk.errors import CollabError
 from collab_sdk.preferences.candidates import Candidate
+from collab_sdk.preferences.noise import Pilot
 from collab_sdk.preferences.selection import Refusal
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.types import Goal, MRScore, PreferencePair, Turn
@@ -43,6 +44,9 @@ class ScoredConversation:
 class ExportReport:
     """What an export did so far: counts, the reasons of refused turns, the errors of failed conversations."""
 
+    begun: int = 0
+    """Conversations of the pilot that are played."""
+    pilot: Pilot | None = None
     conversations: int = 0
     turns: int = 0
     pairs: int = 0

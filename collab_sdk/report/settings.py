@@ -88,8 +88,10 @@ def _tools(made: Row) -> str:
 
 
 def _rule(rule: Row) -> str:
-    least = f"margin at least {_value(rule.get('min_margin'))} and {_value(rule.get('min_z'))} standard errors"
-    parts = [f"best against worst of {_value(rule.get('candidates'))} candidates", least]
+    least = (
+        f"margin at least {_value(rule.get('min_margin'))}, confidence at least {_value(rule.get('min_confidence'))}"
+    )
+    parts = [f"the surest two of {_value(rule.get('candidates'))} candidates", least]
     parts.append(f"at most {_value(rule.get('max_pairs'))} pairs from a conversation")
     return ", ".join([*parts, "every future played"] if rule.get("fixed_samples") is True else parts)
 

@@ -10,7 +10,7 @@ from collab_sdk.engine.usage import Usage
 from collab_sdk.errors import BudgetError, CollabError, InputError, ModelCallError, SampleError
 from collab_sdk.jobs.jobs import JOBS, EvaluateJob, ExportJob, ScoreJob
 from collab_sdk.jobs.wire import error_of, error_row
-from collab_sdk.preferences import PreferenceExporter, ScoredConversation
+from collab_sdk.preferences import Noise, Pilot, PreferenceExporter, ScoredConversation
 from collab_sdk.types import End
 from collab_sdk.values import dumps, loads
 
@@ -78,9 +78,13 @@ def test_whatever_an_export_makes_of_a_conversation_comes_back_and_is_written_al
     found, row = format_of(chat_row(1), None)
     chat = found.read(row)
     exporter = PreferenceExporter(MRScorer(Rollout(assistant="offline", simulator=Simulator("offline"))))
-    scored = run_sync(exporter.ascore_conversation(chat))
+    begun = run_sync(exporter.ascore_conversation(chat, None))
+    pilot = Pilot(noise=Noise.of([[[1.0, 0.9], [0.1, 0.2]]] * 9), price=0.1, conversations=9)
+    scored = run_sync(exporter.ascore_conversation(chat, pilot, begun))
     assert any(turn.pair for turn in scored.turns)
     assert loads(ScoredConversation, dumps(scored)) == scored
+    job = ExportJob(spec=run_spec("a", "b", "c"), pilot=pilot, begun={chat.id: begun})
+    assert loads(ExportJob, dumps(job)) == job
 
 
 @pytest.mark.parametrize(

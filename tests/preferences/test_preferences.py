@@ -16,6 +16,7 @@ from collab_sdk.errors import (
 )
 from collab_sdk.messages import as_messages
 from collab_sdk.preferences import Refusal
+from collab_sdk.preferences.noise import PILOT_TURNS
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import Limits
 
@@ -45,7 +46,7 @@ def prefers_questions(request):
 def exporter_of(**options):
     rule = {
         name: options.pop(name)
-        for name in ("candidates", "min_margin", "min_z", "max_pairs", "fixed_samples")
+        for name in ("candidates", "min_margin", "min_confidence", "max_pairs", "fixed_samples")
         if name in options
     }
     options = {"assistant": candidate_writer, "judge": prefers_questions, "metrics": {"goal": 1.0}} | options
@@ -121,18 +122,19 @@ def test_a_run_stopped_by_its_budget_keeps_what_is_done_and_goes_on_from_there(t
 
 
 def test_what_is_done_when_a_run_stops_can_be_read_in_the_partial_file(tmp_path):
-    seen = []
+    bot = exporter_of().scorer.rollout.assistant
+    last = f"c{PILOT_TURNS // 2 + 1}/"
 
     def judge(request):
-        seen.append(request)
-        return EndpointError("quota used up") if len(seen) > 20 else prefers_questions(request)
+        is_after_the_pilot = any(last in asked.sample for asked in bot.requests)
+        return EndpointError("quota used up") if is_after_the_pilot else prefers_questions(request)
 
+    logged = conversations(*(f"c{number}" for number in range(PILOT_TURNS // 2 + 4)))
+    exporter = exporter_of(assistant=bot, judge=judge, engine=Engine(limits=Limits(concurrency=1)))
     with pytest.raises(EndpointError, match="quota used up"):
-        exporter_of(judge=judge, engine=Engine(limits=Limits(concurrency=1))).export(
-            conversations("c1", "c2", "c3", "c4"), tmp_path / "prefs.jsonl"
-        )
+        exporter.export(logged, tmp_path / "prefs.jsonl")
     done = rows(tmp_path / "prefs.jsonl.partial")
-    assert {row["conversation_id"] for row in done} == {"c1"}
+    assert {row["conversation_id"] for row in done} == {each.id for each in logged[: PILOT_TURNS // 2]}
 
 
 def test_an_error_of_one_conversation_does_not_stop_the_others(tmp_path):
@@ -163,11 +165,11 @@ def test_a_tie_is_refused_even_without_a_minimum(tmp_path):
     assert refusal_of(tmp_path, min_margin=0.0, judge=lambda _: judged(0.5)) is Refusal.MARGIN
 
 
-def test_a_margin_within_its_standard_error_is_refused(tmp_path):
+def test_a_margin_that_another_draw_could_turn_is_refused(tmp_path):
     def judge(request):
         text = request.messages[-1].content
-        noisy = 0.8 if "future-0" in text else 0.1
-        return judged(noisy + (0.1 if "Which one?" in text else 0.0))
+        lucky = ("future-0" in text) == ("Which one?" in text)
+        return judged(0.8 if lucky else 0.1)
 
     assert refusal_of(tmp_path, judge=judge, fixed_samples=True) is Refusal.NOISE
 
@@ -293,9 +295,11 @@ def test_an_impossible_rule_is_refused(options):
 def test_progress_is_told_after_every_conversation(tmp_path):
     told = []
     exporter_of().export(
-        conversations("c1", "c2"), tmp_path / "p.jsonl", on_progress=lambda report: told.append(report.conversations)
+        conversations("c1", "c2"),
+        tmp_path / "p.jsonl",
+        on_progress=lambda report: told.append((report.begun, report.conversations)),
     )
-    assert told == [1, 2]
+    assert told == [(1, 0), (2, 0), (2, 1), (2, 2)]
 
 
 @pytest.mark.parametrize("format", ["trl", "llama-factory"])

@@ -46,7 +46,7 @@ DECIDES = {
     "calls_per_turn": 3,
     "pairs.candidates": 5,
     "pairs.min_margin": 0.1,
-    "pairs.min_z": 1.5,
+    "pairs.min_confidence": 0.8,
     "pairs.max_pairs": 3,
     "pairs.fixed_samples": True,
     "evaluation.tasks": ("order-desk",),

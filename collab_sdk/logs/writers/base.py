@@ -144,6 +144,12 @@ def scores(pair: PreferencePair) -> Row:
     return {"score_chosen": float(pair.chosen), "score_rejected": float(pair.rejected)}
 
 
+def sureness(pair: PreferencePair) -> Row:
+    """How surely the order would come out again, and how many futures of each side are missing, if any are."""
+    lost = dict(zip(("missing_chosen", "missing_rejected"), pair.missing, strict=True))
+    return {"confidence": pair.confidence, **(lost if any(pair.missing) else {})}
+
+
 def origin(pair: PreferencePair) -> Row:
     return {"conversation_id": pair.conversation_id, "turn": pair.turn}
 

@@ -10,6 +10,7 @@ from collab_sdk.logs.writers.base import (
     prompt,
     scores,
     side,
+    sureness,
     tools_as_text,
 )
 from collab_sdk.types import PreferencePair
@@ -23,6 +24,7 @@ def _rows(pair: PreferencePair) -> list[Row]:
         "rejected": side(pair.rejected),
         **scores(pair),
         "margin": pair.margin,
+        **sureness(pair),
         **origin(pair),
     }
     return [row | tools_as_text(pair)]

@@ -65,7 +65,9 @@ def play_of(recipe: Recipe, *, cache: Path | None = None) -> Play:
     return Play(
         scorer=MRScorer(rollout, metrics=recipe.metrics(), judge=user, goals_per_turn=recipe.goals),
         exchanges=EXCHANGES,
-        rule=PairRule(candidates=recipe.candidates, min_margin=recipe.min_margin, min_z=0.0, fixed_samples=True),
+        rule=PairRule(
+            candidates=recipe.candidates, min_margin=recipe.min_margin, min_confidence=0.0, fixed_samples=True
+        ),
     )
 
 

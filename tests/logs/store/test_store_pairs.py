@@ -29,14 +29,14 @@ def export(tmp_path, conversation, *, candidates, judge=None):
     scored = []
     ascore = exporter.ascore_conversation
 
-    async def watched(conversation):
-        scored.append(await ascore(conversation))
+    async def watched(*known):
+        scored.append(await ascore(*known))
         return scored[-1]
 
     exporter.ascore_conversation = watched
     report = exporter.export([conversation], tmp_path / "prefs.jsonl")
     draws = [request.sample for request in scorer.rollout.assistant.requests if "candidate" in request.sample]
-    [turn] = scored[0].turns
+    [turn] = scored[-1].turns
     return report, turn, draws
 
 

@@ -77,6 +77,7 @@ def test_a_trl_row_holds_prompt_both_replies_and_where_they_come_from():
         "score_chosen": 0.75,
         "score_rejected": 0.5,
         "margin": 0.25,
+        "confidence": None,
         "conversation_id": "chat-1",
         "turn": 2,
     }

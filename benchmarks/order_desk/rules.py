@@ -1,0 +1,120 @@
+"""Which pairs teach more: those of the product's rule, or those of the first series, for the same number of calls?
+
+    python benchmarks/order_desk/rules.py [--seeds 0 1 2] [--customers 200] [--work order-desk] [--report]
+
+For each seed a model is built and taught to speak, and it talks with customers. The first series' rule makes pairs of
+the chats with `--customers` of them; the product's rule then of as many chats as take as many calls. A model is trained
+on either, by the recipe of proof.py, and meets the same 500 customers whose orders were in no training. What is done
+lies in the work folder and is not done again. Set OMP_NUM_THREADS=1 on small machines.
+"""
+
+import argparse
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from arms import Trial, quiet
+from collab_order_desk import customers
+from collab_order_desk.evaluation import measure
+from collab_order_desk.learning.base_model import Size, make_base
+from collab_order_desk.learning.recipe import Recipe, play_of, train
+from collab_trl.online.rollouts import aroll_out
+from first_series import FirstSeriesExporter
+from proof import DRAWN, GREEDY, once, table
+
+from collab_sdk import PreferenceExporter, as_chat_model, read_conversations
+from collab_sdk.concurrency import run_sync
+from collab_sdk.files import JsonlWriter
+from collab_sdk.logs import get_chat_writer
+
+MOST = 3
+"""Times as many customers as the first series' pairs are made of, to choose from."""
+RULES = {"first series": FirstSeriesExporter, "new": PreferenceExporter}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--customers", type=int, default=200)
+    parser.add_argument("--evaluated", type=int, default=500)
+    parser.add_argument("--work", type=Path, default=Path("order-desk"))
+    parser.add_argument("--report", action="store_true", help="print what is there, and do nothing")
+    options = parser.parse_args()
+    for seed in () if options.report else options.seeds:
+        folder = options.work / f"seed-{seed}"
+        once(folder / "base", lambda path, seed=seed: make_base(path, seed=seed, size=Size()))  # type: ignore[misc]
+        trial = Trial(folder=folder, seed=seed, customers=MOST * options.customers, recipe=Recipe())
+        once(folder / "chats.jsonl", lambda path, trial=trial: talk(trial, path))  # type: ignore[misc]
+        calls: dict[str, int] = {}
+        for name, kind in RULES.items():
+            calls[name] = compare(trial, name, kind, options, most=calls.get("first series"))
+    report(options)
+
+
+def talk(trial: Trial, path: Path) -> None:
+    """What the base and the customers say to each other."""
+    play = play_of(trial.recipe)
+    chats = [customer.conversation() for customer in customers(trial.customers, seed=trial.seed)]
+    scorer = play.scorer.with_assistant(f"hf:{trial.base}")
+    rollouts = run_sync(aroll_out(chats, scorer, exchanges=play.exchanges, draw="rules"))
+    row = get_chat_writer("collab")
+    with JsonlWriter(path) as file:
+        for conversation in rollouts.conversations:
+            file.write(row(conversation))
+
+
+def compare(trial: Trial, name: str, kind: type[PreferenceExporter], options: argparse.Namespace, **at: Any) -> int:
+    """The calls that the pairs took; `most` is how many they may."""
+    folder = trial.folder / name
+    figures = folder / "figures.json"
+    if figures.exists():
+        return int(json.loads(figures.read_text())["calls"])
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs, chats = folder / "prefs.jsonl", options.customers
+    calls, found = make_pairs(trial, kind, pairs, chats)
+    if (most := at.get("most")) is not None:
+        chats = min(trial.customers, chats * most // calls)
+        calls, found = make_pairs(trial, kind, pairs, chats)
+    bot = f"hf:{trial.base}"
+    if found:
+        train(bot.removeprefix("hf:"), pairs, folder / "adapter", trial.recipe, seed=trial.seed, on_progress=quiet)
+        bot = f"hf:{folder / 'adapter' / 'merged'}"
+    met = list(customers(options.evaluated, seed=0, split="held-out"))
+    shown = {
+        setting.name: measure(as_chat_model(bot), met, temperature=setting.temperature, phrasings=None, at_till=False)
+        for setting in (GREEDY, DRAWN)
+    }
+    figures.write_text(json.dumps({"calls": calls, "chats": chats, "pairs": found, "settings": shown}, indent=1) + "\n")
+    return calls
+
+
+def make_pairs(trial: Trial, kind: type[PreferenceExporter], path: Path, chats: int) -> tuple[int, int]:
+    """Calls and pairs; what was played before is in the cache, and counts."""
+    rule = {"candidates": trial.recipe.candidates, "min_margin": trial.recipe.min_margin}
+    scorer = play_of(trial.recipe, cache=trial.folder / "cache").scorer.with_assistant(f"hf:{trial.base}")
+    report = kind(scorer, **rule).export(islice(read_conversations([trial.folder / "chats.jsonl"]), chats), path)
+    total = scorer.engine.ledger.total
+    return total.calls + total.cache_hits, report.pairs
+
+
+def report(options: argparse.Namespace) -> None:
+    files = {
+        name: [
+            file for seed in options.seeds if (file := options.work / f"seed-{seed}" / name / "figures.json").exists()
+        ]
+        for name in RULES
+    }
+    found = {name: [json.loads(file.read_text()) for file in each] for name, each in files.items() if each}
+    for name, seeds in found.items():
+        print(name, *(f"{each['pairs']} pairs of {each['chats']} chats, {each['calls']:,} calls;" for each in seeds))
+    for setting in (GREEDY, DRAWN):
+        print(f"\n**{setting.name}**\n")
+        print(table({name: [each["settings"][setting.name] for each in seeds] for name, seeds in found.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,398 @@
+"""How far the rewards of a run differ by chance, and how surely one candidate of a turn is better than another."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import exp, fsum, isfinite, log, sqrt
+from statistics import NormalDist
+from typing import Self
+
+NORMAL = NormalDist()
+Rewards = Sequence[Sequence[float | None]]
+"""Of one turn: by candidate, in the order of the sample indices; None for a future that failed."""
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Of the variance between candidates: some turns' candidates differ more than others'."""
+EQUAL, ANCHOR = 0.15, 30.0
+"""What is taken for granted of a run before its turns are looked at: in this share of them the candidates are equally
+good. It is worth so many turns. Set in simulation (benchmarks/noise.py)."""
+FIRST = 2
+"""Futures of each candidate in a pilot: with one, nothing would be known of how much they vary."""
+PILOT_TURNS = 200
+"""Of a run, from its first conversation on, by which all its turns are judged."""
+UNMEASURABLE = 1e100
+"""A reward like none that a scale of ours could have."""
+SIGNIFICANCE = 0.05
+ROUNDS = 200
+STEADIEST = 1e6
+"""Degrees of freedom that stand for a variance that is the same in every turn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """Two candidates of a turn, the better first, as far as the futures tell."""
+
+    chosen: int
+    rejected: int
+    margin: float
+    """By how much it is better on average, over all that the rewards allow: shrunk, so that another draw shows as
+    much."""
+    confidence: float
+    """The probability that it is better at all."""
+    odds: tuple[tuple[float, float, float], ...]
+    """Weight, mean and variance of their difference, by how far candidates may differ."""
+    within: float
+    """The variance of one future's reward."""
+
+    def chance(self, more: int, *, confidence: float, margin: float) -> float:
+        """The probability that `more` futures of both make one of them better with this confidence and margin."""
+        z = NORMAL.inv_cdf(min(max(confidence, 0.5), 0.9999))
+        total = 0.0
+        for weight, mean, variance in self.odds:
+            if variance <= 0:
+                continue
+            left = 1 / (1 / variance + more / (2 * self.within))
+            moved = sqrt(max(variance - left, 1e-300))
+            needed = max(z * sqrt(left), margin)
+            total += weight * (NORMAL.cdf((mean - needed) / moved) + NORMAL.cdf((-mean - needed) / moved))
+        return total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noise:
+    """What is pooled over a run: how much one future varies, and how far the candidates of a turn truly differ.
+
+    Futures of the same index share their goal and their draw, so candidates are compared on common indices alone. The
+    reward of candidate i in sample j is taken as `c_j + theta_i + e_ij`, with c_j anything and e_ij of variance
+    `within`; theta_i is normal, by `between`: a mixture of variances with weights, among them 0, so that the
+    candidates of a turn may be equally good. The weights are found by EM. A turn's own variance counts as much as its
+    futures and `steadiness` let it. Sources: Smyth 2004 (variances moderated over many tests), Stephens 2017 (adaptive
+    shrinkage by scale mixtures, and the probability that a sign is wrong).
+    """
+
+    within: float
+    freedom: int
+    """Degrees of freedom of `within`; with 0, nothing is known of it."""
+    steadiness: float
+    """How many of them it is worth beside a turn's own variance."""
+    between: tuple[tuple[float, float], ...]
+    """Variance and weight; empty where the candidates differ by no more than their futures let expect."""
+    turns: int
+    repeats: int
+    """Futures beyond a candidate's first: had nothing varied in them, something could in the next."""
+
+    @classmethod
+    def of(cls, turns: Iterable[Rewards]) -> Self:
+        """What the turns of a pilot tell, each with the same number of futures for every candidate."""
+        known = [found for found in map(_Contrasts.of, turns) if found is not None]
+        freedom = sum(each.freedom for each in known)
+        within = fsum(each.residual for each in known) / freedom if freedom else 0.0
+        steadiness = _steadiness([each for each in known if each.freedom], within)
+        repeats = sum(each.repeats for each in known)
+        unlike = sum(each.size - 1 for each in known)
+        explained = fsum(each.explained for each in known)
+        between: tuple[tuple[float, float], ...] = ()
+        if (
+            freedom
+            and unlike
+            and isfinite(explained)
+            and isfinite(within)
+            and _is_significant(explained / unlike, within, unlike, freedom)
+        ):
+            variance = (explained - within * unlike) / fsum(each.information for each in known)
+            within = max(within, 1e-9 * variance)  # not left to rounding
+            own = [each.variance(within, steadiness) for each in known]
+            between = _mixture(variance, known, own)
+        return cls(
+            within=within,
+            freedom=freedom,
+            steadiness=steadiness,
+            between=between,
+            turns=len(known),
+            repeats=repeats,
+        )
+
+    def order(self, rewards: Rewards) -> Order | None:
+        """The two candidates of a turn whose order is surest; None where nothing tells one from another."""
+        found = _Contrasts.of(rewards) if self.between else None
+        if found is None:
+            return None
+        within = found.variance(self.within, self.steadiness)
+        freedom = min(self.freedom + found.freedom, self.steadiness + found.freedom)
+        views = _posterior(found, self.between, within)
+        # Futures that were all the same are no proof that the next one is: what never happened in n (Jeffreys).
+        most = 1 - 0.5 / (self.repeats + found.further + 1)
+        best: Order | None = None
+        for better in range(found.size):
+            for worse in range(found.size):
+                odds = tuple(view.difference(better, worse) for view in views)
+                margin = fsum(weight * mean for weight, mean, _ in odds)
+                if better == worse or margin <= 0:
+                    continue
+                sure = fsum(weight * _probability(mean, variance, freedom) for weight, mean, variance in odds)
+                if best is None or sure > best.confidence:
+                    best = Order(
+                        chosen=found.places[better],
+                        rejected=found.places[worse],
+                        margin=margin,
+                        confidence=min(sure, most),
+                        odds=odds,
+                        within=within,
+                    )
+        return best
+
+    def price(self, turns: Iterable[Rewards], *, most: int, step: int, confidence: float, margin: float) -> float:
+        """How many pairs one future is worth in this run: what the best use of up to `most` for each candidate yields.
+
+        `turns` have the futures that come first. It is the ratio of pairs to futures that no other fixed use betters
+        (Dinkelbach 1967); 0 where no pair is to be had.
+        """
+        uses: list[list[tuple[float, int]]] = []
+        for rewards in turns:
+            played, order = sum(map(len, rewards)), self.order(rewards)
+            if order is None:
+                uses.append([(0.0, played)])
+            elif order.confidence >= confidence:
+                uses.append([(float(order.margin >= margin), played)])
+            else:
+                first = min(len(rewards[order.chosen]), len(rewards[order.rejected]))
+                more = range(step, most - first + 1, step)
+                uses.append(
+                    [(0.0, played)]
+                    + [(order.chance(n, confidence=confidence, margin=margin), played + 2 * n) for n in more]
+                )
+        price = 0.0
+        for _ in range(ROUNDS):
+            best = [max(use, key=lambda each: each[0] - price * each[1]) for use in uses]
+            spent = sum(futures for _, futures in best)
+            found = fsum(pairs for pairs, _ in best) / spent if spent else 0.0
+            if found <= price:
+                break
+            price = found
+        return price
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pilot:
+    """What the first conversations of a run fix for all of it, themselves included."""
+
+    noise: Noise
+    price: float
+    """Pairs that one future more is worth."""
+    conversations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contrasts:
+    """What the samples of one turn that two or more candidates have tell of their differences.
+
+    `matrix` A and `vector` b are the normal equations of theta with the samples' means projected out.
+    """
+
+    places: tuple[int, ...]
+    """The candidates' places among all of the turn."""
+    matrix: list[list[float]]
+    vector: list[float]
+    total: float
+    """Sum of squares about the samples' means."""
+    paired: int
+    """Rewards less samples."""
+    repeats: int
+    further: int
+    """Futures beyond those that a pilot has."""
+
+    @classmethod
+    def of(cls, rewards: Rewards) -> "_Contrasts | None":
+        samples = [
+            [(place, reward) for place, tried in enumerate(rewards) if n < len(tried) if _is_known(reward := tried[n])]
+            for n in range(max(map(len, rewards), default=0))
+        ]
+        common = [[(place, float(reward or 0.0)) for place, reward in each] for each in samples if len(each) > 1]
+        places = tuple(sorted({place for each in common for place, _ in each}))
+        if not common:
+            return None
+        index = {place: n for n, place in enumerate(places)}
+        size = len(places)
+        matrix = [[0.0] * size for _ in places]
+        vector = [0.0] * size
+        total = 0.0
+        for each in common:
+            mean = fsum(reward for _, reward in each) / len(each)
+            for place, reward in each:
+                row = index[place]
+                vector[row] += reward - mean
+                matrix[row][row] += 1.0
+                total += (reward - mean) ** 2
+                for other, _ in each:
+                    matrix[row][index[other]] -= 1 / len(each)
+        counts = [sum(_is_known(reward) for reward in rewards[place]) for place in places]
+        return cls(
+            places=places,
+            matrix=matrix,
+            vector=vector,
+            total=total,
+            paired=sum(len(each) - 1 for each in common),
+            repeats=sum(count - 1 for count in counts),
+            further=sum(max(0, count - FIRST) for count in counts),
+        )
+
+    @property
+    def size(self) -> int:
+        return len(self.places)
+
+    @property
+    def freedom(self) -> int:
+        return self.paired - (self.size - 1)
+
+    @property
+    def information(self) -> float:
+        return fsum(self.matrix[n][n] for n in range(self.size))
+
+    @cached_property
+    def explained(self) -> float:
+        """Of the total, what the candidates' differences account for."""
+        whole = [[value + 1.0 for value in row] for row in self.matrix]
+        lower = _cholesky(whole)
+        return fsum(x * y for x, y in zip(self.vector, _solve(lower, self.vector), strict=True))
+
+    @property
+    def residual(self) -> float:
+        return max(0.0, self.total - self.explained)
+
+    def variance(self, pooled: float, steadiness: float) -> float:
+        """Of one future in this turn: the run's and the turn's own, each as far as it is known."""
+        own = self.residual if self.freedom else 0.0
+        return max((steadiness * pooled + own) / (steadiness + self.freedom), 1e-3 * pooled)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _View:
+    """What a turn's candidates are, if they differ by one of the variances."""
+
+    weight: float
+    means: Sequence[float] = ()
+    covariance: Sequence[Sequence[float]] = ()
+
+    def difference(self, one: int, other: int) -> tuple[float, float, float]:
+        """Weight, mean and variance."""
+        if not self.means:
+            return self.weight, 0.0, 0.0
+        spread = self.covariance
+        return (
+            self.weight,
+            self.means[one] - self.means[other],
+            spread[one][one] + spread[other][other] - 2 * spread[one][other],
+        )
+
+
+def _posterior(found: _Contrasts, between: Sequence[tuple[float, float]], within: float) -> list[_View]:
+    logs: list[float] = []
+    views: list[tuple[Sequence[float], Sequence[Sequence[float]]]] = []
+    for variance, weight in between:
+        if variance == 0:
+            logs.append(log(weight))
+            views.append(((), ()))
+            continue
+        lower, likelihood, means = _fit(found, variance, within)
+        columns = [_solve(lower, [float(n == row) for n in range(found.size)]) for row in range(found.size)]
+        logs.append(log(weight) + likelihood)
+        views.append((means, [[within * value for value in column] for column in columns]))
+    weights = _normalised(logs)
+    return [
+        _View(weight=weight, means=means, covariance=spread)
+        for weight, (means, spread) in zip(weights, views, strict=True)
+    ]
+
+
+def _fit(found: _Contrasts, variance: float, within: float) -> tuple[list[list[float]], float, list[float]]:
+    """The Cholesky factor of the posterior precision, the log likelihood over that of equal candidates, the means."""
+    ridge = within / variance
+    lower = _cholesky(
+        [
+            [value + ridge * (row == column) for column, value in enumerate(values)]
+            for row, values in enumerate(found.matrix)
+        ]
+    )
+    means = _solve(lower, found.vector)
+    fitted = fsum(x * y for x, y in zip(found.vector, means, strict=True))
+    determinant = 2 * fsum(log(lower[n][n]) for n in range(found.size)) - found.size * log(ridge)
+    return lower, fitted / (2 * within) - determinant / 2, means
+
+
+def _mixture(variance: float, known: Sequence[_Contrasts], within: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """Variances between candidates and their weights, by EM; `ANCHOR` turns speak for what is taken for granted."""
+    variances = [0.0, *(scale * variance for scale in SCALES)]
+    likelihoods = [
+        _normalised([0.0, *(_fit(each, other, own)[1] for other in variances[1:])])
+        for each, own in zip(known, within, strict=True)
+    ]
+    granted = [ANCHOR * EQUAL, *(ANCHOR * (1 - EQUAL) * (scale == 1.0) for scale in SCALES)]
+    weights = [1 / len(variances)] * len(variances)
+    for _ in range(ROUNDS):
+        counts = granted[:]
+        for likelihood in likelihoods:
+            shares = [weight * each for weight, each in zip(weights, likelihood, strict=True)]
+            whole = sum(shares)
+            for n, share in enumerate(shares):
+                counts[n] += share / whole
+        weights = [count / (ANCHOR + len(known)) for count in counts]
+    return tuple((value, weight) for value, weight in zip(variances, weights, strict=True) if weight > 1e-9)
+
+
+def _steadiness(known: Sequence[_Contrasts], within: float) -> float:
+    """How alike the turns' own variances are, as degrees of freedom, by their first two moments."""
+    if len(known) < 2 or not within:
+        return STEADIEST
+    spread = fsum((each.residual / each.freedom - within) ** 2 - 2 * within**2 / each.freedom for each in known)
+    relative = spread / fsum(1 + 2 / each.freedom for each in known) / within**2
+    return min(STEADIEST, 4 + 2 / relative) if relative > 0 else STEADIEST
+
+
+def _is_significant(between: float, within: float, unlike: int, freedom: int) -> bool:
+    """An F test, by Paulson's normal approximation (Annals of Mathematical Statistics 1942)."""
+    if not within:
+        return between > 0
+    root, one, two = (between / within) ** (1 / 3), 2 / (9 * unlike), 2 / (9 * freedom)
+    z = ((1 - two) * root - (1 - one)) / sqrt(two * root**2 + one)
+    return bool(z > NORMAL.inv_cdf(1 - SIGNIFICANCE))
+
+
+def _probability(mean: float, variance: float, freedom: float) -> float:
+    """That a difference is above 0, whose variance is known to so many degrees of freedom."""
+    if variance <= 0:
+        return float(mean > 0)
+    # Student's t, by the normal quantile of the same tail (Wallace 1959).
+    t = mean / sqrt(variance)
+    z = sqrt(freedom * log(1 + t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
+    return NORMAL.cdf(z if t > 0 else -z)
+
+
+def _is_known(reward: float | None) -> bool:
+    return reward is not None and abs(reward) < UNMEASURABLE
+
+
+def _normalised(logs: Sequence[float]) -> list[float]:
+    highest = max(logs)
+    shares = [exp(value - highest) for value in logs]
+    whole = fsum(shares)
+    return [share / whole for share in shares]
+
+
+def _cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
+    size = len(matrix)
+    lower = [[0.0] * size for _ in range(size)]
+    for row in range(size):
+        for column in range(row + 1):
+            rest = matrix[row][column] - fsum(lower[row][n] * lower[column][n] for n in range(column))
+            lower[row][column] = sqrt(max(rest, 1e-300)) if row == column else rest / lower[column][column]
+    return lower
+
+
+def _solve(lower: Sequence[Sequence[float]], vector: Sequence[float]) -> list[float]:
+    size = len(lower)
+    middle = [0.0] * size
+    for row in range(size):
+        middle[row] = (vector[row] - fsum(lower[row][n] * middle[n] for n in range(row))) / lower[row][row]
+    result = [0.0] * size
+    for row in reversed(range(size)):
+        result[row] = (middle[row] - fsum(lower[n][row] * result[n] for n in range(row + 1, size))) / lower[row][row]
+    return result
