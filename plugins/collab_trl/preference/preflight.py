@@ -7,7 +7,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
-from collab_trl.checks import longest_allowed
+from collab_trl.checks import compares_pairs, longest_allowed
 from collab_trl.memory_estimate import estimates
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
@@ -114,7 +114,7 @@ def _preflight(
         trained_on=frozenset(tokens.example.conversation for tokens in train),
         openings=frozenset(tokens.example.known_by for tokens in train),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
-        notes=(*found.notes, *_parts_said(len(held_out), reported), *_notes(base, train)),
+        notes=(*found.notes, *_parts_said(len(held_out), reported), *_notes(options, base, plan, train)),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
@@ -140,8 +140,13 @@ def _parts_said(held_out: int, reported: int) -> list[str]:
     return [f"Of those held out, {held_out - reported:,} choose the checkpoint, and {reported:,} report on it."]
 
 
-def _notes(base: Base, train: Sequence[Tokens]) -> list[str]:
+def _notes(options: TrainingOptions, base: Base, plan: Plan, train: Sequence[Tokens]) -> list[str]:
     notes = []
+    if compares_pairs(options):
+        notes.append(
+            f"aot compares the pairs that are computed at once, {plan.micro_batch:,} here: another "
+            "--per-device-batch-size would be another training."
+        )
     stops = base.tokenizer.eos_token_id
     if not any(stops in (tokens.chosen or tokens.rejected).ids for tokens in train):
         notes.append(

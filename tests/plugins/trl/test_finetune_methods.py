@@ -71,6 +71,18 @@ def test_dpo_prefers_what_was_chosen_in_conversations_it_never_saw(folder, dpo):
     assert preference(*loaded(folder / "base", folder / "dpo")) > preference(*loaded(folder / "base")) + 1
 
 
+def test_held_out_figures_say_on_how_many_examples_and_of_which_checkpoint_they_are(folder, dpo):
+    metrics = json.loads((folder / "dpo" / "metrics.json").read_text())
+    looks = [log for log in metrics["history"]["dpo"] if "eval_rewards/accuracies" in log and log["step"]]
+    assert dpo.held_out.checkpoints == len(looks) > 1
+    assert dpo.held_out.after["reward_accuracy"].n == dpo.held_out.examples >= 5
+    card = (folder / "dpo" / "README.md").read_text()
+    said = f"the best of {len(looks)} checkpoints, by other held-out examples"
+    assert f"On {dpo.held_out.examples} examples of {dpo.held_out.conversations} conversations; {said}" in card
+    assert "reward_accuracy" in card
+    assert "[1.0000, 1.0000]" not in card
+
+
 def test_dpo_keeps_the_chosen_replies_likely(folder, dpo):
     assert dpo.held_out.after["chosen_logp"].mean > dpo.held_out.before["chosen_logp"].mean
     assert not dpo.warnings
