@@ -1,6 +1,7 @@
 """What a run cost, would cost, or gave, in a few lines on stderr."""
 
 from collections.abc import Iterator, Mapping
+from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from collab_cli.terminal import note, show
 from collab_cli.units import duration, money, of
 from collab_sdk.engine import Ledger, Usage
 from collab_sdk.files import beside
-from collab_sdk.preferences import ExportReport
+from collab_sdk.preferences import ExportReport, Noise
 from collab_sdk.types import Per
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def show_export(report: ExportReport, output: Path, *, per: Per, format: str, he
     note(f"{done}, in {duration(seconds)}.")
     for refusal, count in report.refused.most_common():
         note(f"{count:>7,} without a pair: {refusal}")
+    if report.pilot is not None and (told := _noise(report.pilot.noise, per)):
+        note(told)
     for what, count in report.left_out.most_common():
         have = "has" if count == 1 else "have"
         note(f"{of(count, 'pair')} {have} {what}, which {format}'s rows cannot hold: left out of {output}.")
@@ -70,6 +73,22 @@ def show_export(report: ExportReport, output: Path, *, per: Per, format: str, he
     if held_out:
         note(f"Held out: {beside(output, 'eval')}")
     note(f"Details:  {beside(output, 'turns')} (every candidate, future and reason)")
+
+
+def _noise(noise: Noise, per: Per) -> str:
+    """What margins are judged by, or why none can be; nothing where there was nothing to compare."""
+    turns = of(noise.turns, per)
+    if noise.between:
+        truly = sqrt(sum(variance * weight for variance, weight in noise.between))
+        return (
+            f"Noise, in {turns}: one future varies by {sqrt(noise.within):.2g}, candidates differ by {truly:.2g} (sd)."
+        )
+    if noise.freedom:
+        return (
+            f"In {turns} candidates differ no more than chance lets futures vary: no order is sure. "
+            "More chats or --samples may tell them apart."
+        )
+    return "Each response has one future, which tells nothing of noise: the raw margin decides." if noise.turns else ""
 
 
 def show_mr(mean: float | None, *, ok: int, n: int, measured: Mapping[str, int], scores: int) -> None:

@@ -129,12 +129,13 @@ class Noise:
                 if better == worse or margin <= 0:
                     continue
                 sure = fsum(weight * _probability(mean, variance, freedom) for weight, mean, variance in odds)
-                if best is None or sure > best.confidence:
+                sure = min(sure, most)
+                if best is None or (sure, margin) > (best.confidence, best.margin):
                     best = Order(
                         chosen=found.places[better],
                         rejected=found.places[worse],
                         margin=margin,
-                        confidence=min(sure, most),
+                        confidence=sure,
                         odds=odds,
                         within=within,
                     )

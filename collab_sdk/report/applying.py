@@ -12,8 +12,8 @@ from collab_sdk.logs import Catalogue, get_preference_format, preference_format_
 from collab_sdk.preferences import Refusal
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.decisions import Decision, Decisions, Verdict
-from collab_sdk.report.fields import Row, count, deeds, mapping, number, rows, text
-from collab_sdk.report.pair_rows import flipped, holds, is_pair_row, turn_of_pair
+from collab_sdk.report.fields import Row, count, deeds, mapping, rows, text
+from collab_sdk.report.pair_rows import flipped, holds, is_pair_row, turn_of_pair, turned
 from collab_sdk.report.sources import check_schema, read_objects, read_run
 from collab_sdk.report.turns import is_held_out, pair_id
 from collab_sdk.score_rows import RUN_SCHEMA
@@ -137,9 +137,8 @@ def _decided(turn: Row, found: list[Row], decision: Decision | None) -> tuple[Ro
         return turn | {"pair": None, "refused": Refusal.REVIEW, "written_to": None}, []
     if decision.verdict is Verdict.FLIP:
         pair = mapping(turn.get("pair"))
-        chosen, rejected, margin = rows(pair.get("chosen")), rows(pair.get("rejected")), number(pair.get("margin"))
-        sides = {"chosen": rejected, "rejected": chosen}
-        turn = turn | {"pair": {**pair, **sides, "margin": None if margin is None else -margin}}
+        chosen, rejected = rows(pair.get("chosen")), rows(pair.get("rejected"))
+        turn = turn | {"pair": {**pair, "chosen": rejected, "rejected": chosen, **turned(pair)}}
         return turn, [flipped(row, chosen=chosen, rejected=rejected) for row in found]
     return turn, found
 

@@ -31,7 +31,7 @@ class Index:
     kind: str
     lines: list[Row] = field(default_factory=list)
     pairs: list[list[object]] = field(default_factory=list)
-    """Of each pair: its id, the places of its conversation and turn, its margin, and margin over standard error."""
+    """Of each pair: its id, the places of its conversation and turn, its margin and its confidence."""
     tags: Counter[str] = field(default_factory=Counter)
     _keys: Counter[str] = field(default_factory=Counter)
 
@@ -56,9 +56,9 @@ class Index:
             curve.append(response["mr"] if response else None)
             tags |= dict.fromkeys(_tags(turn))
             if turn["pair"]:
-                z = _z(turn)
-                self.pairs.append([turn["pair"]["id"], len(self.lines), place, turn["pair"]["margin"], z])
-                sizes.append(turn["pair"]["margin"] or 0.0)
+                pair = turn["pair"]
+                self.pairs.append([pair["id"], len(self.lines), place, pair["margin"], pair["confidence"]])
+                sizes.append(pair["margin"] or 0.0)
         if self.kind == "pairs":
             tags.setdefault("pair" if sizes else "no pair")
         known = [mr for mr in curve if mr is not None]
@@ -71,7 +71,7 @@ class Index:
             "fall": max(falls, default=None),
             "low": min(known, default=None),
             "margin": max(sizes, default=None),
-            "unsure": min((_z(turn) or 0.0 for turn in chat["turns"] if turn["pair"]), default=None),
+            "unsure": min((turn["pair"]["confidence"] or 0.0 for turn in chat["turns"] if turn["pair"]), default=None),
         }
 
     def _line_of_plays(self, chat: Row) -> Row:
@@ -110,16 +110,6 @@ def _tags(turn: Row) -> list[str]:
 
 def _failed(candidate: Row) -> bool:
     return any(future["error"] for future in candidate["futures"])
-
-
-def _z(turn: Row) -> float | None:
-    """The pair's margin over its standard error."""
-    sides = [turn["candidates"][turn["pair"][side]] for side in ("chosen", "rejected")]
-    errors = [one["stderr"] for one in sides]
-    margin = turn["pair"]["margin"]
-    if margin is None or None in errors or not any(errors):
-        return None
-    return float(margin / (errors[0] ** 2 + errors[1] ** 2) ** 0.5)
 
 
 def _title(chat: Row) -> str:

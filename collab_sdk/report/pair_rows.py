@@ -32,14 +32,16 @@ def turn_of_pair(row: Row, place: int) -> Row:
         sides = {"chosen": rows(row[better])[shared:], "rejected": rows(row[worse])[shared:]}
     history = chat.messages[: len(chat.messages) - len(sides["chosen"])]
     scores = {"chosen": number(row.get("score_chosen")), "rejected": number(row.get("score_rejected"))}
-    margin = None if None in scores.values() else (scores["chosen"] or 0.0) - (scores["rejected"] or 0.0)
+    margin = number(row.get("margin"))
+    if margin is None and None not in scores.values():
+        margin = (scores["chosen"] or 0.0) - (scores["rejected"] or 0.0)
     turn: Any = row.get("turn")
     return {
         "conversation_id": text(row.get("conversation_id")) or f"row {place}",
         "turn": turn if isinstance(turn, int) else 0,
         "history": [message.to_dict() for message in history],
         "candidates": [{"messages": said, "mr": scores[side]} for side, said in sides.items()],
-        "pair": {**sides, "margin": margin},
+        "pair": {**sides, "margin": margin, "confidence": number(row.get("confidence"))},
     }
 
 
@@ -51,6 +53,15 @@ def holds(row: Row, *, chosen: Deeds, rejected: Deeds) -> bool:
     if "completion" in row:
         return _ends(row["completion"], chosen) or _ends(row["completion"], rejected)
     return _ends(row.get("messages"), chosen)
+
+
+def turned(pair: Row) -> Row:
+    """Margin and confidence of a pair whose sides are exchanged, as far as it has them."""
+    margin, confidence = number(pair.get("margin")), number(pair.get("confidence"))
+    return {
+        **({} if margin is None else {"margin": -margin}),
+        **({} if confidence is None else {"confidence": 1 - confidence}),
+    }
 
 
 def flipped(row: Row, *, chosen: list[Row], rejected: list[Row]) -> Row:
@@ -66,9 +77,10 @@ def flipped(row: Row, *, chosen: list[Row], rejected: list[Row]) -> Row:
             row[better], row[worse] = row[worse], row[better]
             if "score_chosen" in row and "score_rejected" in row:
                 row["score_chosen"], row["score_rejected"] = row["score_rejected"], row["score_chosen"]
-            if (margin := number(row.get("margin"))) is not None:
-                row["margin"] = -margin
-            return row
+            lost = [row.pop(f"missing_{side}", None) for side in ("rejected", "chosen")]
+            if any(lost):
+                row["missing_chosen"], row["missing_rejected"] = lost
+            return row | turned(row)
     if "completion" in row and isinstance(row.get("label"), bool):
         return row | {"label": not row["label"]}
     if isinstance(row.get("messages"), list) and chosen and rejected:

@@ -25,8 +25,8 @@ from collab_sdk.stats.bootstrap import Estimate
 
 STRONG_LEAN = 0.15
 """Of the share of pairs in which chosen is longer, away from one half."""
-CLEAR_Z = 2.0
-"""Standard errors between chosen and rejected from which on their order is hardly chance."""
+MANY_WRONG = 0.1
+"""Of the pairs: a share that is worth a look."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,8 +42,8 @@ class PairStatistics:
     samples: int = 0
     mr: dict[str, list[float]] = field(default_factory=lambda: {"chosen": [], "rejected": [], "neither": []})
     margins: list[float] = field(default_factory=list)
-    noise: list[tuple[float, float]] = field(default_factory=list)
-    """Standard error and margin of each pair that has both."""
+    sureness: list[tuple[float, float]] = field(default_factory=list)
+    """Confidence and margin of each pair that has both."""
     metrics: dict[str, list[float]] = field(default_factory=dict)
     """By name, weighted: chosen less rejected, of each pair."""
     more: list[tuple[float, ...]] = field(default_factory=list)
@@ -105,8 +105,8 @@ class PairStatistics:
         chosen, rejected = sides.values()
         self.margins.append(pair["margin"])
         self.more.append((*lengths, pair["margin"]))
-        if chosen["stderr"] is not None and rejected["stderr"] is not None:
-            self.noise.append(((chosen["stderr"] ** 2 + rejected["stderr"] ** 2) ** 0.5, pair["margin"]))
+        if pair["confidence"] is not None:
+            self.sureness.append((pair["confidence"], pair["margin"]))
         for name in chosen["metrics"].keys() & rejected["metrics"].keys():
             difference = chosen["metrics"][name] - rejected["metrics"][name]
             self.metrics.setdefault(name, []).append(weights.get(name, 1.0) * difference)
@@ -152,10 +152,10 @@ class PairStatistics:
                 f"Chosen asks something in {percent(asks['chosen'])} of pairs, rejected in {percent(asks['rejected'])}."
             )
             found.append(Remark(text=text))
-        if self.noise:
-            clear = sum(margin >= CLEAR_Z * error for error, margin in self.noise) / len(self.noise)
-            text = f"In {share(clear)} of pairs the margin is at least {CLEAR_Z:g} standard errors."
-            found.append(Remark(text=text, mood="good" if clear > 0.8 else "look"))
+        if self.sureness:
+            wrong = sum(1 - confidence for confidence, _ in self.sureness)
+            text = f"By their confidence, about {wrong:,.0f} of {len(self.sureness):,} pairs are in the wrong order."
+            found.append(Remark(text=text, mood="good" if wrong < MANY_WRONG * len(self.sureness) else "look"))
         return found
 
     def _trouble(self, run: Row) -> list[Remark]:
@@ -179,11 +179,11 @@ class PairStatistics:
         if mr := {name: held for name, held in mr.items() if held[1]}:
             means = ", ".join(f"{name} {fmean(values):.2f}" for name, (_, values) in mr.items())
             plots.append(Plot(title="MR of candidates", svg=histogram(mr, x="MR"), caption=f"Means: {means}."))
-        if self.noise:
-            errors, margins = zip(*self.noise, strict=True)
-            svg = scatter(errors, margins, x="standard error", y="margin", line=CLEAR_Z)
-            caption = f"A point is a pair; above the dashed line the margin is over {CLEAR_Z:g} standard errors."
-            plots.append(Plot(title="Margin against its standard error", svg=svg, caption=caption))
+        if self.sureness:
+            sure, margins = zip(*self.sureness, strict=True)
+            svg = scatter(sure, margins, x="confidence", y="margin")
+            caption = "A point is a pair: how probably its order is right, and the margin that another draw would show."
+            plots.append(Plot(title="Margin and confidence", svg=svg, caption=caption))
         if self.metrics:
             # A metric that was measured in some conversations only has no part in the margins of the others.
             measured = max(map(len, self.metrics.values()))

@@ -122,4 +122,9 @@ def _pair(row: Row, candidates: list[Row]) -> Row | None:
     if len(done) != len(candidates) or not all(side and side in done for side in sides.values()):
         return None
     places = {side: done.index(value) for side, value in sides.items()}
-    return {"id": pair_id(row), **places, "margin": number(pair.get("margin"))}
+    return {
+        "id": pair_id(row),
+        **places,
+        "margin": number(pair.get("margin")),
+        "confidence": number(pair.get("confidence")),
+    }

@@ -481,7 +481,7 @@ def test_a_run_whose_server_is_killed_goes_on_with_the_same_command(own, tmp_pat
     logs = write_chats(tmp_path / "chats.jsonl", 3)
     bot = write_bot(tmp_path, "time.sleep(0.03)\nreturn f'{len(list(messages))} messages. What size?'")
     command = ["export-prefs", logs, "-a", bot, "--model", "offline", "-o", "prefs.jsonl", "--concurrency", "4"]
-    command += ["--min-margin", "0", "--min-z", "0"]
+    command += ["--min-margin", "0", "--min-confidence", "0"]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     calls = tmp_path / "calls.txt"
     process = spawn(*command, "--cache", own.where, cwd=tmp_path, env=environment)

@@ -12,7 +12,7 @@ from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import ConversationStore
 
-ANY_MARGIN = ("--min-margin", "0", "--min-z", "0")
+ANY_MARGIN = ("--min-margin", "0", "--min-confidence", "0")
 OFFLINE = ("--model", "offline")
 COMMANDS = {
     "score": ["score", "IN", *OFFLINE],

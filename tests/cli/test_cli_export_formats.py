@@ -17,7 +17,7 @@ CHAT = {
     "goal": "to know the state of order 5",
     "alternatives": {"0": ["Which order do you mean?"], "1": ["Here you are, all done."]},
 }
-ANY_MARGIN = ("--min-margin", "0", "--min-z", "0", "--candidates", "2")
+ANY_MARGIN = ("--min-margin", "0", "--min-confidence", "0", "--candidates", "2")
 
 
 def export(folder, format):
@@ -49,7 +49,7 @@ def test_a_pair_of_texts_goes_to_axolotl_with_a_note_of_the_tools_that_it_does_n
     others = [[{"role": "assistant", "content": text}] for text in ("Which one?", "I do not know, really.")]
     logs = tmp_path / "chats.jsonl"
     logs.write_text(json.dumps({**CHAT, "alternatives": {"0": others}}))
-    options = ("--format", "axolotl", "--min-margin", "0", "--min-z", "0", "--candidates", "3")
+    options = ("--format", "axolotl", "--min-margin", "0", "--min-confidence", "0", "--candidates", "3")
     result = collab("export-prefs", logs, "--model", "offline", "-o", tmp_path / "p.jsonl", *options)
     assert result.exit_code == 0
     written = (tmp_path / "p.jsonl").read_text()

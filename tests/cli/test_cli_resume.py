@@ -59,7 +59,7 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_with_the_same_command(tmp
     logs = write_chats(tmp_path / "chats.jsonl")
     bot = write_bot(tmp_path, "time.sleep(0.1)\nreturn f'{len(list(messages))} messages. What size?'")
     command = ["export-prefs", logs, "-a", bot, "--model", "offline", "-o", "prefs.jsonl", "--concurrency", "2"]
-    command += ["--min-margin", "0", "--min-z", "0"]
+    command += ["--min-margin", "0", "--min-confidence", "0"]
 
     process = spawn(*command, cwd=tmp_path)
     while bot_calls(tmp_path) < 6:

@@ -42,7 +42,7 @@ def test_a_provenance_is_shown_in_plain_lines():
     assert shown["goals"] == "1 at each turn"
     assert shown["tools"] == "recorded, then simulated; at most 20 calls a turn"
     assert shown["pair rule"] == (
-        "best against worst of 3 candidates, margin at least 0.02 and 0.5 standard errors, at most 10 pairs from a "
+        "the surest two of 3 candidates, margin at least 0.02, confidence at least 0.9, at most 10 pairs from a "
         "conversation, every future played"
     )
     assert shown["versions"].startswith("collab-sdk ")

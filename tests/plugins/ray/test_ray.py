@@ -140,7 +140,7 @@ def test_a_chat_that_fails_is_reported_and_the_others_go_on(tmp_path):
 def test_a_spent_budget_ends_the_run_exactly_there_and_the_same_command_goes_on(tmp_path):
     logs = write_chats(tmp_path / "chats.jsonl", 6)
     bot = write_bot(tmp_path, "return f'{len(list(messages))} messages. What size?'", name="paid")
-    every_pair = ("--min-margin", "0", "--min-z", "0")
+    every_pair = ("--min-margin", "0", "--min-confidence", "0")
     command = ["export-prefs", logs, "-a", bot, "--model", "offline", "--samples", "2", *every_pair, "-o"]
     assert collab(*command, "local.jsonl", "--cache", "a").exit_code == 0
     whole = bot_calls(tmp_path)

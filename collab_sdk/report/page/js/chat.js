@@ -132,7 +132,7 @@ function turnPanel(turn, before) {
       return candidateCard(candidate, role, against, before, facts.kind === "scores" ? 9 : 1);
     });
   const why = h("p", { class: "why" });
-  if (turn.pair) why.append(h("span", {}, `Margin ${fixed(turn.pair.margin)}.`));
+  if (turn.pair) why.append(h("span", {}, `Margin ${fixed(turn.pair.margin)}${sureness(turn.pair)}.`));
   if (turn.pair && turn.held_out) why.append(h("span", { class: "chip" }, "held out"));
   if (turn.pair) why.append(h("a", { href: `#review/${turn.pair.id}` }, "Review this pair"));
   if (turn.refused) why.append(h("span", {}, "No pair: ", turn.refused, "."));

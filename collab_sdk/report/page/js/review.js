@@ -17,7 +17,7 @@ const remember = () => {
   return kept.set(facts.digest, { by, decisions, past: past.slice(-200), order, hasKeys });
 };
 
-// A pair is [id, place of its conversation, place of its turn, margin, margin over standard error].
+// A pair is [id, place of its conversation, place of its turn, margin, confidence].
 function orderQueue() {
   const places = index.pairs.map((_, place) => place);
   const by = { margin: (place) => -(index.pairs[place][3] ?? -Infinity), unsure: (place) => index.pairs[place][4] ?? Infinity };
@@ -118,7 +118,7 @@ function placeBar(chat, turn) {
   return h(
     "div",
     { class: "where" },
-    h("p", { class: "note" }, `Pair ${(review.at + 1).toLocaleString("en")} of ${review.queue.length.toLocaleString("en")} · margin ${fixed(turn.pair.margin)} · `, h("a", { href: link }, "whole conversation")),
+    h("p", { class: "note" }, `Pair ${(review.at + 1).toLocaleString("en")} of ${review.queue.length.toLocaleString("en")} · margin ${fixed(turn.pair.margin)}${sureness(turn.pair)} · `, h("a", { href: link }, "whole conversation")),
     h("button", { type: "button", class: "quiet", "aria-label": "Previous pair", "aria-keyshortcuts": "p", disabled: review.at === 0, click: () => step(-1) }, "‹ Previous"),
     h("button", { type: "button", class: "quiet", "aria-label": "Next pair", "aria-keyshortcuts": "n", disabled: review.at + 1 === review.queue.length, click: () => step(1) }, "Next ›"),
   );
