@@ -236,13 +236,24 @@ def test_a_chat_that_was_logged_four_times_is_on_one_side_and_its_pairs_are_writ
     assert train
     assert held_out
     words = [json.dumps([row["prompt"], row["chosen"], row["rejected"]]) for row in train + held_out]
-    assert len(set(words)) == len(words) == report.written == 60
-    assert report.repeated == report.pairs - 60 == 180
+    assert len(set(words)) == len(words) == report.written >= 60
+    assert report.repeated == report.pairs - len(words) > 60
     names = [{row["conversation_id"].partition("-")[0] for row in side} for side in (train, held_out)]
     assert not names[0] & names[1]
     refused = [turn for turn in rows(tmp_path / "prefs.turns.jsonl") if turn["refused"]]
-    assert len(refused) == 180
+    assert len([turn for turn in refused if "word for word" in turn["refused"]]) == report.repeated
     assert {turn["written_to"] for turn in refused} == {None}
+
+
+def test_chats_that_all_begin_with_the_same_long_message_are_warned_about(tmp_path):
+    logged = [
+        Conversation(
+            id=f"c{number}", messages=as_messages(chat("I have got a question.", "Yes?", f"no, a mocha {number}"))
+        )
+        for number in range(20)
+    ]
+    with pytest.warns(UserWarning, match=r"has no row: chats are held out by what their users say first"):
+        exporter_of().export(logged, tmp_path / "prefs.jsonl", eval_fraction=0.4)
 
 
 def test_the_turns_file_holds_every_candidate_and_the_way_back_from_a_strict_row(tmp_path):

@@ -199,7 +199,20 @@ AGENT_CHATS = DATA / "agent_chats.jsonl"
 def test_real_chats_of_an_agent_give_pairs_with_a_model_on_a_server(folder, tools):
     with LoopbackServer() as server:
         model = ["--model", "tiny", "--api-base", server.api_base]
-        limits = ["--limit", 2, "--samples", 1, "--window", 1, "--candidates", 2, "--min-margin", 0, "--min-confidence", 0]
+        limits = [
+            "--limit",
+            2,
+            "--samples",
+            1,
+            "--window",
+            1,
+            "--candidates",
+            2,
+            "--min-margin",
+            0,
+            "--min-confidence",
+            0,
+        ]
         result = collab("export-prefs", AGENT_CHATS, *model, "--tools", tools, *limits, "-o", "prefs.jsonl")
         requests = [request.body for request in server.requests]
     assert result.exit_code == 0, result.output
