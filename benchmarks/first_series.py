@@ -48,7 +48,7 @@ class FirstSeriesExporter(PreferenceExporter):
     def _sampling(self, goals: int, pilot: Any = None, *, is_pilot: bool = False) -> Any:
         return FirstSeries(self.rule.candidates, self.scorer.rollout.samples)
 
-    def _choose(self, scores: Sequence[MRScore], pilot: Any) -> Choice | Refusal:
+    def _choose(self, scores: Sequence[MRScore], pilot: Any, *, goals: int) -> Choice | Refusal:
         ranked = sorted((score for score in scores if score.value is not None), key=float)
         if len(ranked) < 2:
             return Refusal.UNSCORED

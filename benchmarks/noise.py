@@ -116,7 +116,7 @@ def measure(world: World, kind: str, candidates: int, turns: int, runs: int, see
             margin=asked.min_margin,
         )
         once = [[stream[:1] for stream in draws] for draws in pilot]
-        price = noise.price(once, most=rule.ceiling, step=1, confidence=rule.confidence, margin=rule.margin)
+        price = noise.price(once, most=rule.ceiling, confidence=rule.confidence, margin=rule.margin)
         rules = {
             "paper": SamplingRule(first=SAMPLES, ceiling=SAMPLES),
             "first series": FirstSeries(candidates, SAMPLES),

@@ -1,7 +1,6 @@
 """Playing a conversation forward."""
 
 import copy
-import re
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any, Literal, Self
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import SampleError, ToolError, UsageError
+from collab_sdk.farewells import is_farewell
 from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.messages import Message, deeds_of, shown_text, since_the_user, unanswered_calls
 from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for, without_settings
@@ -25,12 +25,6 @@ from collab_sdk.types import Conversation, End, Future, Goal, Per
 
 __all__ = ["Rollout"]
 
-FAREWELL_WORDS = frozenset(
-    """a again and any anytime awesome bye care cheers day enjoy evening good goodbye great have is it later lot lots
-    luck many much my nice no night ok okay one perfect pleasure problem rest see so soon take thank thanks that that's
-    the time to too very welcome wonderful you you're your""".split()
-)
-FAREWELL_CHARACTERS = 120
 NO_RESULT = "no result: the call was never answered"
 """What the assistant is told of a call whose result its log lacks; no server takes one without."""
 
@@ -344,14 +338,9 @@ def _stuck(messages: Sequence[Message]) -> End | None:
     """Whether the last exchange leads nowhere: both sides only say goodbye, or both repeat themselves."""
     runs = [list(run) for _, run in groupby(messages, key=lambda message: message.role == "user")]
     user, assistant = runs[-2:]
-    if _is_farewell(user[-1].content) and _is_farewell(shown_text(assistant)):
+    if is_farewell(user[-1].content) and is_farewell(shown_text(assistant)):
         return End.GOODBYE
     before = runs[-4:-2]
     if before and [message.content for message in before[0]] == [message.content for message in user]:
         return End.REPETITION if deeds_of(before[1]) == deeds_of(assistant) != () else None
     return None
-
-
-def _is_farewell(text: str) -> bool:
-    words = re.findall(r"[\w']+", text.lower())
-    return bool(words) and len(text) <= FAREWELL_CHARACTERS and FAREWELL_WORDS.issuperset(words)

@@ -23,7 +23,7 @@ HEAVY = set(
 )
 
 LAYERS = [
-    {"errors", "suppression", "tokens", "version"},
+    {"errors", "farewells", "suppression", "tokens", "version"},
     {"files", "secrets"},
     {"plugins", "tool_calls", "values"},
     {"messages"},

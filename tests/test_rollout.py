@@ -52,9 +52,44 @@ def test_window_zero_plays_nothing_and_takes_one_sample():
     assert texts(play(rollout)) == []
 
 
-def test_two_who_only_say_goodbye_are_stopped():
-    future = play(rollout_of(["You're welcome, enjoy!"], [user_says("ok thanks, bye")], window=5))
+GOODBYES = [
+    ("You're welcome, enjoy!", "ok thanks, bye"),
+    ("¡De nada, que tengas un buen día!", "Muchas gracias, hasta luego"),
+    ("Je vous en prie, bonne journée !", "merci beaucoup, au revoir"),
+    ("Gern geschehen, schönen Tag noch!", "Super, vielen Dank, tschüss"),
+    ("Prego, buona giornata!", "grazie mille, ciao"),
+    ("De nada, tenha um bom dia!", "muito obrigado, tchau"),
+    ("Graag gedaan, fijne dag!", "dank je wel, tot ziens"),
+    ("Proszę bardzo, miłego dnia!", "dziękuję, do widzenia"),
+    ("Пожалуйста, хорошего дня!", "большое спасибо, до свидания"),
+    ("Rica ederim, iyi günler!", "çok teşekkürler, görüşürüz"),
+    ("عفواً، يوم سعيد!", "شكرا جزيلا، مع السلامة"),
+    ("आपका स्वागत है, शुभ दिन!", "बहुत धन्यवाद, अलविदा"),
+    ("Sama-sama, selamat malam!", "terima kasih banyak, sampai jumpa"),
+    ("Không có gì, chúc một ngày tốt lành!", "cảm ơn bạn rất nhiều, tạm biệt"),
+    ("천만에요, 좋은 하루 되세요!", "정말 감사합니다, 안녕히 계세요"),
+    ("どういたしまして。良い一日をお過ごしください！", "ありがとうございました。さようなら"),
+    ("不客气，祝您生活愉快！", "好的，谢谢您，再见"),
+    ("ยินดีค่ะ ขอให้มีวันที่ดีนะคะ", "ขอบคุณมากครับ ลาก่อน"),
+]
+
+
+@pytest.mark.parametrize(("assistant", "user"), GOODBYES)
+def test_two_who_only_say_goodbye_are_stopped(assistant, user):
+    future = play(rollout_of([assistant], [user_says(user)], window=5))
     assert future.end is End.GOODBYE
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("gracias, y con leche de avena", "danke, und mit Hafermilch?", "merci, mais sans sucre", "谢谢，请加燕麦奶"),
+        *("ありがとう、オーツミルクで", "спасибо, а сколько стоит", "감사합니다 그리고 오트밀크요", "ขอบคุณครับ ขอนมโอ๊ต"),
+    ],
+)
+def test_thanks_that_go_on_are_no_goodbye(said):
+    future = play(rollout_of(["ok", "ok"], [user_says(said), user_says(f"{said} 2")]))
+    assert future.end is End.WINDOW
 
 
 @pytest.mark.parametrize("said", ["要燕麦奶", "с овсяным молоком", "42", "?!", "🙂"])

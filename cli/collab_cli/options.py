@@ -270,7 +270,8 @@ METRIC = option(
     callback=each_once,
     metavar="NAME=WEIGHT[,OPTION=VALUE]",
     group="What is scored",
-    help="What a conversation is worth; repeatable.  [default: goal=1 interactivity=1 token_penalty=1, and where there "
+    help="What a conversation is worth; repeatable. The rate of token_penalty, 5e-4 a token, suits short chats; for "
+    "long answers write token_penalty=1,rate=1e-4.  [default: goal=1 interactivity=1 token_penalty=1, and where there "
     "are tools grounded=1]",
 )
 TOOLS = [

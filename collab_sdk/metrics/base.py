@@ -32,11 +32,11 @@ class Rubric:
     criterion: str
     read: Callable[[Any], Judgement]
     form: Form = Anything()  # noqa: RUF009 - frozen
-    compare: Callable[[str], Judgement | None] | None = None
+    compare: Callable[[str], Judgement | Awaitable[Judgement | None] | None] | None = None
     """For a criterion about the metric's artefact alone: what can be said of that artefact without the judge.
 
-    Where it returns None, the judge is asked, in a call of its own that shows the artefact in place of the
-    conversation: other metrics' judgements never see what this criterion gives away, such as a reference answer.
+    It may be async. Where it returns None, the judge is asked, in a call of its own that shows the artefact in place of
+    the conversation: other metrics' judgements never see what this criterion gives away, such as a reference answer.
     """
 
 
@@ -48,9 +48,10 @@ class Evidence:
     """The whole conversation."""
     goal: Goal
     tokens: Mapping[str, int]
-    """Tokens of the response and its future, by role; the shared history would shift every candidate alike.
+    """Tokens of the response and its future, by role, about as many as they would be in English (`english_tokens`).
 
-    Those of an assistant's calls are its own; their results are the role `tool`.
+    The shared history does not count, as it would shift every candidate alike. Tokens of an assistant's calls are its
+    own; their results are the role `tool`.
     """
     judgement: Judgement | None
     artefact: str | None

@@ -1,10 +1,12 @@
 """Whether the code that the assistant delivered passes its tests."""
 
 import re
+import secrets
 
 from collab_sdk.errors import UsageError
 from collab_sdk.metrics.base import Evidence
 from collab_sdk.sandbox import Sandbox
+from collab_sdk.sandbox.testing import runs_apart, tests_apart, tests_together
 from collab_sdk.types import Goal
 
 WANTED = "the Python code in its last version, complete with its imports, exactly as the assistant wrote it"
@@ -16,9 +18,12 @@ FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 class PassRate:
-    """1 if the delivered code and the goal's reference, which is a test program, run together to their end, else 0.
+    """1 if the goal's reference, which is a test program, runs to its end on the delivered code, else 0.
 
-    The program runs in `sandbox`; raises UsageError where none is to be had.
+    Both run in `sandbox`; raises UsageError where none is to be had. Tests that only call the code and look at plain
+    values run in another process than the code, which thus cannot forge a pass. Tests that need the code's own objects,
+    by what they import (unittest.mock, numpy, ...), share a process with it: there code written against this package
+    can.
     """
 
     name = "pass_rate"
@@ -37,7 +42,13 @@ class PassRate:
         code = code_in(evidence.artefact or "")
         if not code.strip():
             return 0.0
-        return float((await self._sandbox.arun(test_program(code, evidence.goal.reference or ""))).finished)
+        tested = in_its_place(code, evidence.goal.reference or "")
+        if runs_apart(tested[0], tested[2]):
+            unfit = secrets.token_hex(16)
+            run = await self._sandbox.arun(tests_apart(*tested, unfit=unfit))
+            if run.finished or unfit not in run.output:
+                return float(run.finished)
+        return float((await self._sandbox.arun(tests_together(*tested))).finished)
 
 
 def code_in(text: str) -> str:
@@ -45,7 +56,7 @@ def code_in(text: str) -> str:
     return "\n".join(FENCED.findall(text)) or text
 
 
-def test_program(code: str, tests: str) -> str:
-    code = AS_SCRIPT.sub("if False:", code)
+def in_its_place(code: str, tests: str) -> tuple[str, str, str]:
+    """What runs before the code, the code, and what runs after it."""
     before, here, after = tests.partition(ANSWER_HERE)
-    return f"{before}{code}\n{after}" if here else f"{code}\n\n{tests}"
+    return before if here else "", AS_SCRIPT.sub("if False:", code), after if here else tests

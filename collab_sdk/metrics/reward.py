@@ -1,6 +1,6 @@
 """R*: what a whole conversation is worth."""
 
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from inspect import isawaitable
@@ -23,7 +23,7 @@ from collab_sdk.metrics.base import (
 )
 from collab_sdk.metrics.judge import Judge
 from collab_sdk.secrets import one_line
-from collab_sdk.tokens import count_tokens
+from collab_sdk.tokens import count_tokens, english_tokens
 from collab_sdk.types import Conversation, Future, Goal, Turn
 
 
@@ -72,7 +72,7 @@ class Reward:
                     Evidence(
                         messages=messages,
                         goal=goal,
-                        tokens=tokens_by_role((*turn.response, *future.messages)),
+                        tokens=tokens_by_role((*turn.response, *future.messages), count=english_tokens),
                         judgement=judgements.get(name),
                         artefact=artefacts.get(name),
                         tools=tools,
@@ -114,8 +114,10 @@ class Reward:
 
     async def _acompare(self, name: str, rubric: Rubric, artefact: str, goal: Goal, conversation_id: str) -> Judgement:
         with _errors_of(name):
-            known = rubric.compare(artefact) if rubric.compare else None
-        if known is not None:
+            known: Any = rubric.compare(artefact) if rubric.compare else None
+            if isawaitable(known):
+                known = await known
+        if isinstance(known, Judgement):
             return known
         answer = (Message(role="assistant", content=artefact),)
         judged = await self.judge.ajudge(answer, goal=goal, rubrics={name: rubric}, conversation_id=conversation_id)
@@ -148,10 +150,10 @@ def _errors_of(name: str) -> Iterator[None]:
         raise SampleError(f"The metric {name} failed: {type(error).__name__}: {one_line(str(error))}") from error
 
 
-def tokens_by_role(messages: Iterable[Message]) -> dict[str, int]:
+def tokens_by_role(messages: Iterable[Message], *, count: Callable[[str], int] = count_tokens) -> dict[str, int]:
     """What each role wrote, the assistant's calls included."""
     tokens: dict[str, int] = {}
     for message in messages:
-        called = sum(count_tokens(f"{call.name} {call.arguments}") for call in message.calls)
-        tokens[message.role] = tokens.get(message.role, 0) + count_tokens(message.content) + called
+        called = sum(count(f"{call.name} {call.arguments}") for call in message.calls)
+        tokens[message.role] = tokens.get(message.role, 0) + count(message.content) + called
     return tokens

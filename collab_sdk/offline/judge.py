@@ -11,11 +11,14 @@ from collab_sdk.offline.claims import claims
 from collab_sdk.offline.deeds import spelt_out, stems_of, verbs_of
 from collab_sdk.offline.facts import EMPTY, parse_goal
 from collab_sdk.offline.progress import GoalProgress, follow
-from collab_sdk.offline.reading import read_assistant
+from collab_sdk.offline.reading import WORK, read_assistant
 from collab_sdk.offline.words import sentences
 
 CRITERION = re.compile(r"^(\w+):", re.MULTILINE)
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+PART = re.compile(r"\b(?:part|section|chapter) (\d{1,3})\b|^\W*(\d{1,3})(?: of |/)\d{1,3}\b", re.IGNORECASE)
+BEGINNING = 60
+"""Characters in which a message says which part it is."""
 NUMBER_WANTED = re.compile(r"\b(?:number|numeric|answer|result)\b", re.IGNORECASE)
 
 
@@ -46,12 +49,25 @@ def judge(goal: str, transcript: Sequence[Message], *, criteria: str, offered: I
 
 
 def extract(transcript: Sequence[Message], *, wanted: str) -> str:
-    """The last assistant message that acts, or the last number in it where `wanted` speaks of one."""
-    for message in reversed(transcript):
-        if message.role == "assistant" and read_assistant(message.content).acts:
-            numbers = NUMBER.findall(message.content) if NUMBER_WANTED.search(wanted) else []
-            return str(numbers[-1]).rstrip(",").replace(",", "") if numbers else message.content
-    return ""
+    """The last assistant message that acts, or all parts of it; the last number where `wanted` speaks of one.
+
+    A message that says at its beginning which part it is belongs to the others, and takes the place of an earlier one
+    of that number. Between and behind them, short messages are remarks.
+    """
+    parts: dict[int, str] = {}
+    last = ""
+    for message in transcript:
+        if message.role != "assistant" or not read_assistant(message.content).acts:
+            continue
+        if label := PART.search(message.content[:BEGINNING]):
+            parts[int(next(filter(None, label.groups())))] = message.content
+        elif len(message.content.split()) >= WORK:
+            parts.clear()
+        last = message.content
+    if NUMBER_WANTED.search(wanted):
+        numbers = NUMBER.findall(last)
+        return str(numbers[-1]).rstrip(",").replace(",", "") if numbers else last
+    return "\n\n".join(parts[number] for number in sorted(parts)) if len(parts) > 1 else last
 
 
 def _goal(progress: GoalProgress) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collab_sdk.offline.voice import Voice
 from collab_sdk.prompts import load_prompt, unfence, unfence_goal, unfence_offered, unfence_transcript
 from collab_sdk.spec import Price
 
-VERSION = 2
+VERSION = 3
 """Part of the cache key: raise it whenever a rule changes."""
 WANTED_GOALS = re.compile(r"at most (\d+) other goals")
 MANNERS = ("passive", "proactive")

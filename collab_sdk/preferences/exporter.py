@@ -204,29 +204,26 @@ class PreferenceExporter:
             yield pilot, earlier
 
     def _first(self, conversations: Iterable[Conversation]) -> Iterable[Conversation]:
+        """Those of the pilot: the more goals a turn has, the fewer turns, for as many futures."""
         turns = 0
         for conversation in conversations:
             yield conversation
-            turns += sum(1 for _ in conversation.units(self.scorer.per))
+            turns += self.scorer.goals_per_turn * sum(1 for _ in conversation.units(self.scorer.per))
             if turns >= PILOT_TURNS:
                 return
 
     def _pilot(self, begun: Sequence[ScoredConversation]) -> Pilot:
-        turns = [
-            [rewards_of(score) for _, score in turn.candidates]
-            for conversation in begun
-            for turn in conversation.turns
-            if len(turn.candidates) > 1
-        ]
-        noise = Noise.of(turns)
-        cycle = max((len(turn.goals) for each in begun for turn in each.turns if turn.goals), default=1)
+        compared = [turn for each in begun for turn in each.turns if len(turn.candidates) > 1]
+        turns = [[rewards_of(score) for _, score in turn.candidates] for turn in compared]
+        goals = [len(turn.goals) for turn in compared]
+        noise = Noise.of(turns, goals)
         price = 0.0
         if not self.rule.fixed_samples:
-            rule = self._sampling(cycle)
+            rules = [self._sampling(cycle) for cycle in goals]
             price = noise.price(
-                [[rewards[: rule.first] for rewards in turn] for turn in turns],
-                most=rule.ceiling,
-                step=cycle,
+                [[rewards[: rule.first] for rewards in turn] for turn, rule in zip(turns, rules, strict=True)],
+                goals,
+                most=max((rule.ceiling for rule in rules), default=0),
                 confidence=self.rule.min_confidence,
                 margin=self.rule.min_margin,
             )
@@ -237,7 +234,8 @@ class PreferenceExporter:
         samples = self.scorer.rollout.samples
         if self.rule.fixed_samples or samples == 1 or not self.rule.min_confidence:
             return SamplingRule(first=samples, ceiling=samples)
-        first = max(goals, self.scorer.asked_min_samples or 1, FIRST if is_pilot else 1)
+        rounds = max(FIRST if is_pilot else 1, -(-(self.scorer.asked_min_samples or 1) // goals))
+        first = rounds * goals
         return SamplingRule(
             first=first,
             ceiling=max(first, CEILING * samples),
@@ -297,7 +295,7 @@ class PreferenceExporter:
         known = [score for _, score in begun.candidates]
         scores = await self._ascores(begun.turn, candidates, begun.goals, conversation, rule, known)
         scored = replace(begun, candidates=tuple(zip(candidates, scores, strict=True)))
-        found = self._choose(scores, pilot)
+        found = self._choose(scores, pilot, goals=len(begun.goals))
         if isinstance(found, Refusal):
             return replace(scored, refusal=found)
         pair = PreferencePair(
@@ -338,8 +336,8 @@ class PreferenceExporter:
             )
         return [score for score in scores if score is not None]
 
-    def _choose(self, scores: Sequence[MRScore], pilot: Pilot) -> Choice | Refusal:
-        return choose_pair(scores, self.rule, pilot.noise)
+    def _choose(self, scores: Sequence[MRScore], pilot: Pilot, *, goals: int) -> Choice | Refusal:
+        return choose_pair(scores, self.rule, pilot.noise, goals=goals)
 
     def _capped(self, turns: Iterable[ScoredTurn]) -> Iterable[ScoredTurn]:
         """The turns, with pairs beyond the cap refused, smallest margins first."""

@@ -1,15 +1,16 @@
 """How far the rewards of a run differ by chance, and how surely one candidate of a turn is better than another."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from itertools import repeat
 from math import exp, fsum, isfinite, log, sqrt
 from statistics import NormalDist
 from typing import Self
 
 NORMAL = NormalDist()
 Rewards = Sequence[Sequence[float | None]]
-"""Of one turn: by candidate, in the order of the sample indices; None for a future that failed."""
+"""Of one turn: by candidate, in the order of the sample indices; None for a future that failed. Of `goals` goals, each
+sample has the next in turn."""
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the variance between candidates: some turns' candidates differ more than others'."""
 EQUAL, ANCHOR = 0.15, 30.0
@@ -63,7 +64,8 @@ class Noise:
 
     Futures of the same index share their goal and their draw, so candidates are compared on common indices alone. The
     reward of candidate i in sample j is taken as `c_j + theta_i + e_ij`, with c_j anything and e_ij of variance
-    `within`; theta_i is normal, by `between`: a mixture of variances with weights, among them 0, so that the
+    `within` among the futures of one goal: that a guess suits one goal and not another is no chance, since all are
+    played. theta_i is normal, by `between`: a mixture of variances with weights, among them 0, so that the
     candidates of a turn may be equally good. The weights are found by EM. A turn's own variance counts as much as its
     futures and `steadiness` let it. Sources: Smyth 2004 (variances moderated over many tests), Stephens 2017 (adaptive
     shrinkage by scale mixtures, and the probability that a sign is wrong).
@@ -81,9 +83,9 @@ class Noise:
     """Futures beyond a candidate's first: had nothing varied in them, something could in the next."""
 
     @classmethod
-    def of(cls, turns: Iterable[Rewards]) -> Self:
+    def of(cls, turns: Iterable[Rewards], goals: Iterable[int] = repeat(1)) -> Self:
         """What the turns of a pilot tell, each with the same number of futures for every candidate."""
-        known = [found for found in map(_Contrasts.of, turns) if found is not None]
+        known = [found for found in map(_Contrasts.of, turns, goals) if found is not None]
         freedom = sum(each.freedom for each in known)
         within = fsum(each.residual for each in known) / freedom if freedom else 0.0
         steadiness = _steadiness([each for each in known if each.freedom], within)
@@ -111,9 +113,9 @@ class Noise:
             repeats=repeats,
         )
 
-    def order(self, rewards: Rewards) -> Order | None:
+    def order(self, rewards: Rewards, *, goals: int = 1) -> Order | None:
         """The two candidates of a turn whose order is surest; None where nothing tells one from another."""
-        found = _Contrasts.of(rewards) if self.between else None
+        found = _Contrasts.of(rewards, goals) if self.between else None
         if found is None:
             return None
         within = found.variance(self.within, self.steadiness)
@@ -141,22 +143,30 @@ class Noise:
                     )
         return best
 
-    def price(self, turns: Iterable[Rewards], *, most: int, step: int, confidence: float, margin: float) -> float:
+    def price(
+        self,
+        turns: Iterable[Rewards],
+        goals: Iterable[int] = repeat(1),
+        *,
+        most: int,
+        confidence: float,
+        margin: float,
+    ) -> float:
         """How many pairs one future is worth in this run: what the best use of up to `most` for each candidate yields.
 
         `turns` have the futures that come first. It is the ratio of pairs to futures that no other fixed use betters
         (Dinkelbach 1967); 0 where no pair is to be had.
         """
         uses: list[list[tuple[float, int]]] = []
-        for rewards in turns:
-            played, order = sum(map(len, rewards)), self.order(rewards)
+        for rewards, cycle in zip(turns, goals, strict=False):
+            played, order = sum(map(len, rewards)), self.order(rewards, goals=cycle)
             if order is None:
                 uses.append([(0.0, played)])
             elif order.confidence >= confidence:
                 uses.append([(float(order.margin >= margin), played)])
             else:
                 first = min(len(rewards[order.chosen]), len(rewards[order.rejected]))
-                more = range(step, most - first + 1, step)
+                more = range(cycle, most - first + 1, cycle)
                 uses.append(
                     [(0.0, played)]
                     + [(order.chance(n, confidence=confidence, margin=margin), played + 2 * n) for n in more]
@@ -193,16 +203,30 @@ class _Contrasts:
     """The candidates' places among all of the turn."""
     matrix: list[list[float]]
     vector: list[float]
-    total: float
-    """Sum of squares about the samples' means."""
-    paired: int
-    """Rewards less samples."""
+    residual: float
+    """Sum of squares that neither the samples nor the candidates account for, goal by goal."""
+    freedom: int
     repeats: int
     further: int
     """Futures beyond those that a pilot has."""
 
     @classmethod
-    def of(cls, rewards: Rewards) -> "_Contrasts | None":
+    def of(cls, rewards: Rewards, goals: int) -> "_Contrasts | None":
+        found = cls._of(rewards)
+        if found is None or goals == 1:
+            return found
+        parts = [cls._of([tried[goal::goals] for tried in rewards]) for goal in range(goals)]
+        known = [part for part in parts if part is not None]
+        return replace(
+            found,
+            residual=fsum(part.residual for part in known),
+            freedom=sum(part.freedom for part in known),
+            repeats=sum(part.repeats for part in known),
+            further=sum(part.further for part in known),
+        )
+
+    @classmethod
+    def _of(cls, rewards: Rewards) -> "_Contrasts | None":
         samples = [
             [(place, reward) for place, tried in enumerate(rewards) if n < len(tried) if _is_known(reward := tried[n])]
             for n in range(max(map(len, rewards), default=0))
@@ -230,8 +254,8 @@ class _Contrasts:
             places=places,
             matrix=matrix,
             vector=vector,
-            total=total,
-            paired=sum(len(each) - 1 for each in common),
+            residual=max(0.0, total - _explained(matrix, vector)),
+            freedom=sum(len(each) - 1 for each in common) - (size - 1),
             repeats=sum(count - 1 for count in counts),
             further=sum(max(0, count - FIRST) for count in counts),
         )
@@ -241,23 +265,12 @@ class _Contrasts:
         return len(self.places)
 
     @property
-    def freedom(self) -> int:
-        return self.paired - (self.size - 1)
-
-    @property
     def information(self) -> float:
         return fsum(self.matrix[n][n] for n in range(self.size))
 
-    @cached_property
-    def explained(self) -> float:
-        """Of the total, what the candidates' differences account for."""
-        whole = [[value + 1.0 for value in row] for row in self.matrix]
-        lower = _cholesky(whole)
-        return fsum(x * y for x, y in zip(self.vector, _solve(lower, self.vector), strict=True))
-
     @property
-    def residual(self) -> float:
-        return max(0.0, self.total - self.explained)
+    def explained(self) -> float:
+        return _explained(self.matrix, self.vector)
 
     def variance(self, pooled: float, steadiness: float) -> float:
         """Of one future in this turn: the run's and the turn's own, each as far as it is known."""
@@ -283,6 +296,12 @@ class _View:
             self.means[one] - self.means[other],
             spread[one][one] + spread[other][other] - 2 * spread[one][other],
         )
+
+
+def _explained(matrix: Sequence[Sequence[float]], vector: Sequence[float]) -> float:
+    """Of the sum of squares about the samples' means, what the candidates' differences account for."""
+    lower = _cholesky([[value + 1.0 for value in row] for row in matrix])
+    return fsum(x * y for x, y in zip(vector, _solve(lower, vector), strict=True))
 
 
 def _posterior(found: _Contrasts, between: Sequence[tuple[float, float]], within: float) -> list[_View]:

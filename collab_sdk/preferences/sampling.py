@@ -37,7 +37,7 @@ class SamplingRule:
         batch = [max(0, self.first - len(tried)) for tried in rewards]
         if any(batch) or self.noise is None or not self.price:
             return batch
-        order = self.noise.order(rewards)
+        order = self.noise.order(rewards, goals=self.cycle)
         if order is None or order.confidence >= self.confidence:
             return batch
         pair = order.chosen, order.rejected

@@ -34,8 +34,8 @@ class Choice:
     confidence: float | None = None
 
 
-def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise) -> Choice | Refusal:
-    """The two candidates whose order is surest, or why they are no pair.
+def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise, *, goals: int = 1) -> Choice | Refusal:
+    """Of candidates whose samples have `goals` goals in turn, the two whose order is surest, or why they are no pair.
 
     Best and worst are taken by their raw margin where no confidence is asked for, as in the paper, and where none can
     be had, since no candidate of the run has a second future.
@@ -50,7 +50,7 @@ def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise) -> Choi
         return Refusal.MARGIN
     if not rule.min_confidence or (not noise.freedom and all(score.n == 1 for score in ranked)):
         return Choice(chosen=ranked[-1], rejected=ranked[0])
-    order = noise.order([rewards_of(score) if score.value is not None else () for score in scores])
+    order = noise.order([rewards_of(score) if score.value is not None else () for score in scores], goals=goals)
     if order is None or order.confidence < rule.min_confidence:
         return Refusal.NOISE
     if order.margin < rule.min_margin:

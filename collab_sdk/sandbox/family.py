@@ -3,10 +3,11 @@
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LONGEST = 10_000
 """Milliseconds that a killed process may take to go."""
@@ -16,7 +17,7 @@ def children(pid: int) -> list[int]:
     """None where the system does not say."""
     found: list[int] = []
     with suppress(OSError):  # it has ended
-        for thread in (Path("/proc") / str(pid) / "task").iterdir():
+        for thread in (PROC / str(pid) / "task").iterdir():
             found += map(int, (thread / "children").read_text().split())
     return found
 
@@ -26,13 +27,35 @@ def resident_memory(pid: int) -> int:
 
     What daemonised inside a sandbox still counts: its first process takes in orphans.
     """
-    waiting, pages = [pid], 0
+    pages = 0
+    for process in _with_descendants(pid):
+        with suppress(OSError):
+            pages += int((PROC / str(process) / "statm").read_text().split()[1])
+    return pages * PAGE
+
+
+def socket_memory(pid: int) -> int:
+    """Bytes that the kernel may hold for the sockets of the process and its descendants, and that it charges to nobody.
+
+    Those of a network namespace of their own are counted, each with the most that may wait in it to be read; 0 where
+    they have none, or the system does not say.
+    """
+    for process in _with_descendants(pid):
+        with suppress(OSError, ValueError, StopIteration):
+            if (PROC / str(process) / "ns/net").readlink() == (PROC / "self/ns/net").readlink():
+                continue
+            lines = (PROC / str(process) / "net/sockstat").read_text().splitlines()
+            used = next(int(line.split()[-1]) for line in lines if line.startswith("sockets:"))
+            return used * 2 * int((PROC / "sys/net/core/wmem_max").read_text())  # twice: socket(7), SO_SNDBUF
+    return 0
+
+
+def _with_descendants(pid: int) -> Iterator[int]:
+    waiting = [pid]
     while waiting:
         process = waiting.pop()
         waiting += children(process)
-        with suppress(OSError):
-            pages += int((Path("/proc") / str(process) / "statm").read_text().split()[1])
-    return pages * PAGE
+        yield process
 
 
 def kill(pids: Iterable[int]) -> None:

@@ -14,7 +14,7 @@ class ProgramLimits:
     cpu_seconds: int = 10
     """Of each process."""
     memory: int = 1024 * MIB
-    """Address space of each process, and what all of them together may keep resident."""
+    """Address space of each process, and what all of them together may keep resident, or waiting in sockets."""
     processes: int = 32
     """Threads among them."""
     file_size: int = 32 * MIB

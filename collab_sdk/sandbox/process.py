@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from collab_sdk.errors import SandboxError
-from collab_sdk.sandbox.family import children, kill, resident_memory
+from collab_sdk.sandbox.family import children, kill, resident_memory, socket_memory
 from collab_sdk.sandbox.launch import Launch
 from collab_sdk.sandbox.limits import ProgramLimits
 from collab_sdk.sandbox.runner import READY
@@ -125,7 +125,7 @@ class _Watch:
             self._wait(min(left, POLL))
             if self._written > limits.output:
                 return ProgramEnd.OUTPUT
-            if resident_memory(self._process.pid) > limits.memory:
+            if resident_memory(self._process.pid) + socket_memory(self._process.pid) > limits.memory:
                 return ProgramEnd.MEMORY
         while self._written <= limits.output and self._pipes.get_map() and self._read(0):
             continue  # what it wrote last

@@ -14,7 +14,34 @@ import pytest
 
 import collab_sdk.tokens
 from collab_sdk.offline import sample_chats_path
-from collab_sdk.tokens import PATTERN, count_tokens
+from collab_sdk.tokens import PATTERN, count_tokens, english_tokens
+
+SAME = {
+    "English": "Optimism is more than a mood. It changes how people act when things go wrong.",
+    "Russian": "Оптимизм — это больше, чем настроение. Он меняет поведение людей, когда дела идут плохо.",
+    "Hindi": "आशावाद एक मनोदशा से बढ़कर है। यह बदल देता है कि चीजें गलत होने पर लोग कैसे व्यवहार करते हैं।",
+    "Arabic": "التفاؤل أكثر من مجرد مزاج. إنه يغير كيف يتصرف الناس عندما تسوء الأمور.",
+    "Thai": "การมองโลกในแง่ดีเป็นมากกว่าอารมณ์ มันเปลี่ยนวิธีที่ผู้คนปฏิบัติเมื่อสิ่งต่างๆ ผิดพลาด",
+    "Korean": "낙관주의는 단순한 기분 이상의 것이다. 일이 잘못될 때 사람들이 어떻게 행동하는지를 바꾼다.",
+    "Japanese": "楽観主義は単なる気分ではありません。うまくいかないときに人がどう行動するかを変えます。",
+    "Chinese": "乐观不仅仅是一种心情。它会改变人们在遇到挫折时的行为方式。",
+}
+
+
+@pytest.mark.parametrize("language", SAME)
+def test_the_same_sentence_costs_about_the_same_in_every_script(language):
+    assert 0.7 <= english_tokens(SAME[language]) / count_tokens(SAME["English"]) <= 1.6
+
+
+@pytest.mark.parametrize("text", ["", "Hello, world!", "def f(x):\n    return x ** 2\n", "1234567"])
+def test_ascii_costs_its_tokens(text):
+    assert english_tokens(text) == count_tokens(text)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "👩\u200d💻🙂", "\u0301" * 10, "e\u0301", "\U0010ffff", "１２３"])
+def test_any_text_has_a_cost(text):
+    assert english_tokens(text) >= 0
+
 
 TABLE = Path(collab_sdk.tokens.__file__).with_name("cl100k_base.txt.gz")
 PUBLISHED = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"

@@ -44,7 +44,7 @@ def test_it_is_a_chat_model_that_costs_nothing():
 def test_a_bot_name_gives_the_manner(spec, name, manner):
     model = OfflineModel.named(spec)
     assert model.name == name
-    assert model.fingerprint == {"model": "offline", "manner": manner, "version": 2}
+    assert model.fingerprint == {"model": "offline", "manner": manner, "version": 3}
 
 
 def test_an_unknown_manner_is_refused_with_the_known_ones():

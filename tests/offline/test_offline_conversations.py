@@ -272,6 +272,14 @@ def test_the_artefact_is_the_last_message_that_acts():
     assert extract("the final document", "an essay", "Who reads it?") == ""
 
 
+def test_an_artefact_that_comes_in_parts_is_all_of_them_in_their_last_version():
+    told = ("an essay", "Part 1: Dawn.", "go on", "Part 2: Noon.", "shorter", "Here is part 1: Day.", "ok", "Glad to!")
+    assert extract("the final document", *told) == "Here is part 1: Day.\n\nPart 2: Noon."
+    assert extract("the document", "an essay", "(1/2) Dawn.", "more", "(2/2) Dusk.") == "(1/2) Dawn.\n\n(2/2) Dusk."
+    whole = "The whole of it in one piece: " + "words " * 30
+    assert extract("the final document", *told[:4], "all of it, please", whole) == whole
+
+
 def test_the_artefact_is_a_number_where_one_is_wanted():
     assert extract("the number that answers it", "6 * 7?", "First 6, then 1,042.50.") == "1042.50"
     assert extract("the final document", "6 * 7?", "First 6, then 42.") == "First 6, then 42."

@@ -66,6 +66,22 @@ def test_futures_that_never_varied_are_no_certainty():
     assert 0.99 < Noise.of([one] * 50).order(one).confidence < 1
 
 
+def test_that_a_guess_suits_one_goal_and_not_another_is_no_noise():
+    rng = random.Random(0)
+
+    def turn(rounds):
+        guess, question = [1.0, 0.0, 0.0] * rounds, [0.7] * 3 * rounds
+        return [[reward + rng.gauss(0, 0.05) for reward in side] for side in (guess, question)]
+
+    played = [turn(2) for _ in range(30)]
+    by_goal, together = Noise.of(played, [3] * 30), Noise.of(played)
+    assert by_goal.within == pytest.approx(0.05**2, rel=0.4)
+    assert together.within > 0.1
+    order = by_goal.order(turn(1), goals=3)
+    assert (order.chosen, order.confidence > 0.98) == (1, True)
+    assert order.margin == pytest.approx(0.7 - 1 / 3, abs=0.1)
+
+
 def test_a_turn_that_varies_more_than_others_needs_more_to_be_sure():
     calm, wild = [[0.5, 0.52], [0.1, 0.12]], [[0.9, 0.1], [0.0, 0.2]]
     noise = Noise.of([calm, [[0.2, 0.21], [0.5, 0.5]], [[0.3, 0.3], [0.6, 0.61]]] * 8 + [wild] * 2)

@@ -91,6 +91,32 @@ def test_processes_cannot_be_hogs_together(run):
     assert run(hogs, memory=128 * MIB, processes=64).end is ProgramEnd.MEMORY
 
 
+@pytest.mark.parametrize("processes", [1, 4])
+def test_sockets_cannot_be_hogs(run, processes):
+    hog = f"""
+import os, signal, socket
+for _ in range({processes - 1}):
+    if os.fork() == 0: break
+held = []
+while len(held) < 60:
+    held.append(socket.socketpair())
+    for end in held[-1]:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+        end.setblocking(False)
+        try:
+            while True: end.send(bytes(65536))
+        except BlockingIOError:
+            pass
+signal.pause()
+"""
+    assert run(hog, memory=256 * MIB, seconds=60).end is ProgramEnd.MEMORY
+
+
+def test_a_few_sockets_are_to_be_had(run):
+    loops = "import asyncio\nfor _ in range(3): asyncio.run(asyncio.sleep(0))"
+    assert run(loops, memory=256 * MIB).finished
+
+
 @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm"])
 def test_files_cannot_be_hogs_either(run, folder):
     hog = f"for n in range(100):\n    open(f'{folder}/{{n}}', 'wb').write(bytes(1_000_000))"

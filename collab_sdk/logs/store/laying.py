@@ -5,7 +5,7 @@ strand of its own.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import groupby, islice, pairwise
 from typing import Any
@@ -35,6 +35,8 @@ MOST_SUMMARIES = 2
 """Messages that may stand for what was said before a window: a summary, and what the assistant says to it."""
 SAME_VOICE = 0.5
 """What it is worth that a message was said under the same prompt, where little else tells."""
+HEARD = 50
+"""Messages of a voice, the first, that tell whether it is sent each alone."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
@@ -121,7 +123,8 @@ class LaidCalls:
 
     def hear(self, calls: Sequence[StoredCall]) -> None:
         """Learn which voices are sent the last message alone, whatever was said before."""
-        asked: defaultdict[int, set[bytes]] = defaultdict(set)
+        asked: defaultdict[int, dict[bytes, str]] = defaultdict(dict)
+        answers: defaultdict[int, set[str]] = defaultdict(set)
         growing: set[int] = set()
         marked = any(call.is_side for call in calls)
         for call in calls:
@@ -132,10 +135,14 @@ class LaidCalls:
             if marked:
                 self._told |= {(one.own, other.own) for one, other in pairwise(said)}
             voice = self.voices.of(history, call)
-            asked[voice] |= {each.own for each in said if each.body.get("role") == "user"}
             if call.previous or call.is_added or any(each.body.get("role") == "assistant" for each in said):
                 growing.add(voice)
-        self.last_alone = {voice for voice, messages in asked.items() if len(messages) > 1} - growing
+            if voice not in growing and len(asked[voice]) < HEARD:
+                asked[voice] |= {each.own: plain(each.body) for each in said if each.body.get("role") == "user"}
+                answers[voice] |= {plain(self._tree.bodies[reply].body) for reply in call.replies}
+        self.last_alone = {
+            voice for voice in asked.keys() - growing if _are_several(list(asked[voice].values()), answers[voice])
+        }
 
     def lay(self, call: StoredCall) -> None:
         history = self._tree.history(call)
@@ -192,7 +199,7 @@ class LaidCalls:
             return False
         asked = plain(laid.tip.body)
         texts = [plain(node.body) for node in islice(self._latest_of.get(laid.voice, self.root).upward(), 2)]
-        return is_errand(asked) or quotes([asked], texts) or any(sets_apart(asked, text) for text in texts)
+        return is_errand(asked) or _is_about(asked, texts)
 
     def _shown(
         self, call: StoredCall, history: list[StoredBody], replies: list[StoredBody]
@@ -343,6 +350,8 @@ class LaidCalls:
                 if best[2] is not None and best[2].is_whole and node in best[1].upward():
                     continue  # the history agrees with all of the chat down to a later message
                 seen = agreement(said[: place + 1], node.upward())
+                if _has_answer_elsewhere(seen, said, ends):
+                    continue
                 reworked = int(
                     bool(unseen)
                     and said[place + 1].body.get("role") == "assistant"
@@ -446,6 +455,19 @@ class LaidCalls:
         return False
 
 
+def _are_several(asked: Sequence[str], answers: Set[str]) -> bool:
+    """Whether more than one message is the person's: what quotes the others is asked for about them, by the app."""
+    texts = answers | set(asked)
+    persons = (text for text in asked if not is_errand(text) and not _is_about(text, texts))
+    return len(list(islice(persons, 2))) > 1
+
+
+def _is_about(text: str, others: Iterable[str]) -> bool:
+    """Whether it holds what was said, or a few words of it that it sets apart."""
+    said = [other for other in others if other]
+    return quotes([text], said) or any(sets_apart(text, other) for other in said)
+
+
 def _last_answer(said: Sequence[Spoken]) -> int:
     """The place of the last message that is the assistant's, or -1."""
     return next((place for place in reversed(range(len(said))) if said[place].body.get("role") == "assistant"), -1)
@@ -501,6 +523,15 @@ def _worth(seen: Agreement, unseen: int, node: Node, *, is_end: bool, is_alone: 
     )
     value = max(value + (2 if begins_alike else 0), 0.1) if seen.matched else 0
     return value + AT_THE_END if value and is_end else value
+
+
+def _has_answer_elsewhere(seen: Agreement, said: Sequence[Spoken], ends: Set[Node]) -> bool:
+    """Whether what would stand for an answer that it has nothing in common with is the latest answer, to the letter."""
+    return any(
+        said[place].own in end.keys and not is_alike(said[place].body, known.body)
+        for place, known in seen.edits
+        for end in ends
+    )
 
 
 def _unanswered(parent: Node, message: StoredBody, voice: int) -> Node | None:

@@ -166,7 +166,11 @@ class _Reading:
         )
 
     def _repeated_errands(self) -> set[Laid]:
-        """Calls whose last message comes again and again, and leads nowhere: the app's own, not the person's."""
+        """Calls whose last message comes again and again, and leads nowhere: the app's own, not the person's.
+
+        A person also asks twice what leads nowhere: once in what an edit abandoned, once at the end of the chat.
+        """
+        told = {_manner(laid) for laid in self._laid if any(map(is_gone_on_from, laid.replies))}
         asked: defaultdict[str, list[Laid]] = defaultdict(list)
         for laid in self._laid:
             has_context = laid.tip.role == "user" and laid.tip.parent is not self._known.root
@@ -178,6 +182,7 @@ class _Reading:
             if len({laid.tip for laid in calls}) > 1 and len(text.split()) > 3
             if not any(is_gone_on_from(reply) for laid in calls for reply in laid.replies)
             if all(laid.call.shown is None for laid in calls)
+            if may_be_errand(text) or told.isdisjoint(map(_manner, calls)) or _times_beside(calls) > 1
             for laid in calls
         }
 
@@ -379,6 +384,12 @@ def _branch(node: Node) -> list[Node]:
 
 def _given_at(node: Node) -> tuple[float, str]:
     return (min((laid.place for laid in node.given), default=float("inf")), str(node.body))
+
+
+def _times_beside(calls: Sequence[Laid]) -> int:
+    """How many of the messages that calls end with stand beside one whose answer the chat went on from."""
+    parents = {laid.tip.parent for laid in calls if laid.tip.parent is not None}
+    return sum(any(is_gone_on_from(reply) for node in parent.children for reply in node.children) for parent in parents)
 
 
 def _place(laid: Laid) -> int:

@@ -810,6 +810,14 @@ def test_a_check_that_quotes_a_few_words_is_not_the_chat_of_an_app_that_sends_th
     assert said(log.chat) == [("user", "yes"), ("assistant", "Done.")]
 
 
+@pytest.mark.parametrize("title", QUOTING.values(), ids=QUOTING)
+def test_another_answer_to_the_first_question_is_no_second_exchange_where_all_else_is_about_it(log, title):
+    log.add(user("yes"), says="Let me see.")
+    log.add(user("yes"), says="Done.")
+    log.add(user(title.format(chat=transcript([("yes", "Done.")]))), says="Shoe order")
+    assert said(log.chat) == [("user", "yes"), ("assistant", "Done.")]
+
+
 @pytest.mark.parametrize("prompt", [[], [system("You are a memory. Store facts.")]])
 def test_what_is_asked_about_an_answer_that_broke_off_is_no_other_wording_of_the_question(log, prompt):
     log.add(KIND, user("yes"), says="Shipping is fr", status="partial")
@@ -845,6 +853,14 @@ def test_a_window_of_a_chat_whose_first_message_holds_the_next_is_a_window(log):
     log.add(KIND, user("yes"), assistant("Done."), user("yes"), says="Sure.")
     chat = [("yes please", "Done."), ("yes", "Done."), ("yes", "Sure.")]
     assert said(log.chat) == as_said(chat)
+
+
+def test_the_first_window_of_a_chat_in_which_one_question_is_asked_anew_holds_the_latest_answer(log):
+    asked, replies = user("Is it here yet?"), ["It was shipped on Monday.", "Is there anything else?", "Tomorrow."]
+    log.add(asked, says=replies[0])
+    log.add(asked, assistant(replies[0]), asked, says=replies[1])
+    log.add(asked, assistant(replies[1]), asked, says=replies[2])
+    assert said(log.chat) == as_said([("Is it here yet?", reply) for reply in replies])
 
 
 def test_the_first_prompt_with_a_summary_in_unknown_words_goes_on_from_an_answer_that_was_cut(log):
@@ -909,3 +925,37 @@ def test_a_question_that_ended_two_branches_is_the_persons_where_the_app_says_th
             log.add(KIND, *sent, says=reply, shown=(*sent, assistant(reply)))
     assert said(log.chat) == as_said(kept)
     assert log.describe().side_calls == 0
+
+
+@pytest.mark.parametrize("edited", [1, 2])
+@pytest.mark.parametrize("looked_up", [0, 9])
+def test_a_question_that_is_asked_again_after_an_edit_abandoned_it_is_still_the_last_of_the_chat(
+    log, edited, looked_up
+):
+    """Also where the calls of a sub-agent outnumber those of the chat."""
+    last = ("Can I still change the size?", "Yes, until Friday.")
+    for number in range(3):
+        if number == edited:
+            answer(log, number, exchanges=[*SHOES[:number], last])
+        answer(log, number)
+    for number in range(looked_up):
+        log.add(system("Look up what is asked."), user(f"boots {number}"), says=f"3 results for boots {number}")
+    answer(log, 3, exchanges=[*SHOES[:3], last])
+    assert said(log.chat) == as_said([*SHOES[:3], last])
+    assert log.describe().side_calls == looked_up
+
+
+def test_a_question_that_ended_two_branches_is_asked_in_both(log):
+    last = ("Can I still change the size?", "Yes, until Friday.")
+    left = [SHOES[0], ("43, rather", "We have them in 43."), last]
+    for chat in (left, [*SHOES[:2], last]):
+        for number in range(len(chat)):
+            answer(log, number, exchanges=chat)
+    assert said(log.chat) == as_said([*SHOES[:2], last])
+
+
+def test_what_an_app_asks_after_each_answer_in_unknown_words_is_not_the_persons(log):
+    for number in range(3):
+        answer(log, number)
+        log.add(*history(SHOES[: number + 1]), user("Welche drei Fragen passen dazu?"), says="Gibt es sie in Blau?")
+    assert said(log.chat) == as_said(SHOES[:3])
