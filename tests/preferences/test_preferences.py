@@ -246,12 +246,9 @@ def test_a_chat_that_was_logged_four_times_is_on_one_side_and_its_pairs_are_writ
 
 
 def test_chats_that_all_begin_with_the_same_long_message_are_warned_about(tmp_path):
-    logged = [
-        Conversation(
-            id=f"c{number}", messages=as_messages(chat("I have got a question.", "Yes?", f"no, a mocha {number}"))
-        )
-        for number in range(20)
-    ]
+    said = [as_messages(chat("I have got a question.", "Here.", f"no, a mocha {n}", "Sorry.")) for n in range(20)]
+    goal = Goal(text="SECRET-GOAL: mocha")
+    logged = [Conversation(id=f"c{n}", messages=messages, goal=goal) for n, messages in enumerate(said)]
     with pytest.warns(UserWarning, match=r"has no row: chats are held out by what their users say first"):
         exporter_of().export(logged, tmp_path / "prefs.jsonl", eval_fraction=0.4)
 
