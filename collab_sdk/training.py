@@ -1,14 +1,13 @@
 """What a trainer plugin is given, what it says before it starts, and what it gives back."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from collab_sdk.scorer import MRScorer
 from collab_sdk.spec import PairRule, setting
+from collab_sdk.stats import Estimate
 
 __all__ = [
     "CANDIDATES",
@@ -16,6 +15,7 @@ __all__ = [
     "PLAYING",
     "TRAINING",
     "Fault",
+    "HeldOut",
     "Memory",
     "Play",
     "Preflight",
@@ -24,7 +24,6 @@ __all__ = [
     "TrainingOptions",
     "TrainingProgress",
     "TrainingReport",
-    "opening",
 ]
 
 TRAINING = "Training"
@@ -145,9 +144,15 @@ class Preflight:
 
     examples: int
     held_out: int
+    reported: int
+    """Of those held out, how many do not choose the checkpoint, so that they can say how good it is."""
+    repeated: int
+    """Rows that are left out because another one is the same, word for word."""
     conversations: int
     trained_on: frozenset[str]
     """The ids of the conversations whose examples are not held out; of those without one, their openings."""
+    openings: frozenset[str]
+    """Hashes of how those conversations begin, as the same chat may come again under another id."""
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -179,6 +184,35 @@ class TrainingProgress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOut:
+    """Figures on held-out examples that did not choose the checkpoint."""
+
+    before: Mapping[str, Estimate]
+    """Of the model before training; rewards are measured against it, so it has none."""
+    after: Mapping[str, Estimate]
+    examples: int
+    conversations: int
+    checkpoints: int
+    """Among which others chose the one that was kept; 1 where the last was kept anyway."""
+
+    @property
+    def said(self) -> str:
+        """On what, and of which model, the figures are."""
+        kept = f"the best of {self.checkpoints} checkpoints" if self.checkpoints > 1 else "the last step"
+        chosen = ", by other held-out examples" if self.checkpoints > 1 else ""
+        return f"{self.examples:,} examples of {self.conversations:,} conversations; {kept}{chosen}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        sides = {side: {name: Estimate(**figure) for name, figure in row[side].items()} for side in ("before", "after")}
+        return cls(**{**row, **sides})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingReport:
     """What a training gave."""
 
@@ -190,8 +224,8 @@ class TrainingReport:
     """The step whose adapter was kept, by its held-out figure."""
     seconds: float
     resumed: bool
-    held_out: Mapping[str, Mapping[str, float]]
-    """Figures on held-out examples, `before` and `after`."""
+    held_out: HeldOut | None
+    """None where no example was held out, or too few to choose the checkpoint by some and report on others."""
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
     """Commands that serve the result, by server."""
@@ -210,13 +244,3 @@ class Training(Protocol):
 
 Trainer = Callable[[TrainingOptions], Training]
 """What an entry point of the group `collab_sdk.trainers` names; its name is a method. Raises CollabError."""
-
-
-def opening(messages: Iterable[Mapping[str, Any]]) -> str:
-    """What a conversation without an id goes by: a hash of all up to its first user message."""
-    said = []
-    for message in messages:
-        said.append([message["role"], message["content"]])
-        if message["role"] == "user":
-            break
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -39,6 +39,7 @@ from collab_sdk.training import (
     PLAYING,
     TRAINING,
     Play,
+    Preflight,
     TrainingOptions,
 )
 
@@ -137,9 +138,9 @@ def finetune(
             settings = replace(settings, play=play)
         trained = _train(settings, dry_run=work.dry_run)
     if evaluate and trained is not None and played is not None:
-        bot, trained_on = trained
+        bot, preflight = trained
         problems = Problems()
-        compared = show_gain(evaluate, settings, played, work, bot=bot, trained_on=trained_on, problems=problems)
+        compared = show_gain(evaluate, settings, played, work, bot=bot, preflight=preflight, problems=problems)
         finish(problems, results=1, incomplete=not compared)  # there is an adapter, whatever became of the comparison
 
 
@@ -156,8 +157,8 @@ def _refuse_options_of_play() -> None:
             )
 
 
-def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, frozenset[str]] | None:
-    """The trained model, and the chats it was trained on; None without one, or where another process speaks of it."""
+def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, Preflight] | None:
+    """The trained model, and what it was trained on; None without one, or where another process speaks of it."""
     training = load("trainers", settings.method)(settings)
     speaks = os.environ.get("RANK", "0") == "0"  # one process of those that were launched
     if speaks:
@@ -173,4 +174,4 @@ def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, frozenset[
     if not speaks:
         return None
     show_report(report)
-    return report.bot, training.preflight.trained_on
+    return report.bot, training.preflight

@@ -15,8 +15,9 @@ from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots, mr
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import log_files
+from collab_sdk.preferences import opening_of
 from collab_sdk.stats import BRACKETS, said_of_many
-from collab_sdk.training import TrainingOptions, opening
+from collab_sdk.training import Preflight, TrainingOptions
 
 SCHEMA = "collab/comparison/v1"
 FILE = "comparison.jsonl"
@@ -41,15 +42,15 @@ def show_gain(
     work: Work,
     *,
     bot: str,
-    trained_on: frozenset[str],
+    preflight: Preflight,
     problems: Problems,
 ) -> bool:
-    """Compare base and trained `bot` on every turn of the chats not among `trained_on`; whether all could be compared.
+    """Compare base and trained `bot` on every turn of the chats it was not trained on; whether all could be compared.
 
     The comparison is written to the output, too.
     """
     with open_scorer(spec, work.cache) as scorer:
-        held_out = islice(_held_out(logs, trained_on, problems), work.limit)
+        held_out = islice(_held_out(logs, preflight, problems), work.limit)
         try:
             comparison = run_sync(acompare_bots(held_out, spec.assistant, bot, scorer))
         finally:
@@ -63,14 +64,16 @@ def show_gain(
     return not comparison.failed
 
 
-def _held_out(logs: tuple[Path, ...], trained_on: frozenset[str], problems: Problems) -> Iterator[Conversation]:
+def _held_out(logs: tuple[Path, ...], preflight: Preflight, problems: Problems) -> Iterator[Conversation]:
     conversations = read_conversations(logs, on_error=problems.report, notes=problems.notes)
-    return (conversation for conversation in conversations if trained_on.isdisjoint(_names(conversation)))
+    return (conversation for conversation in conversations if not _was_trained_on(conversation, preflight))
 
 
-def _names(conversation: Conversation) -> tuple[str, str]:
-    """Both that a conversation may have among those that were trained on: some formats have no room for ids."""
-    return conversation.id, opening(message.to_dict() for message in conversation.messages)
+def _was_trained_on(conversation: Conversation, preflight: Preflight) -> bool:
+    """By its id, or by what was said: some formats of pairs have no ids, and some chats have several."""
+    said = [message.content for message in conversation.messages if message.role == "user"]
+    names = {conversation.id, opening_of(said[:1])}
+    return not names.isdisjoint(preflight.trained_on) or opening_of(said) in preflight.openings
 
 
 def _write(comparison: Comparison, path: Path) -> None:

@@ -7,7 +7,7 @@ import click
 
 from collab_cli.terminal import note, printable, show
 from collab_cli.units import duration, of, size
-from collab_sdk.training import Memory, Preflight, TrainingReport
+from collab_sdk.training import HeldOut, Memory, Preflight, TrainingReport
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,8 +50,9 @@ def show_report(report: TrainingReport) -> None:
     again = ", gone on with" if report.resumed else ""
     kept = f", kept that of step {report.kept_step:,}" if report.kept_step != report.steps else ""
     note(f"{of(report.steps, 'step')} in {duration(report.seconds)}{again}{kept}.")
-    if report.held_out:
-        show(_held_out(report), err=True)
+    if report.held_out is not None:
+        show(_held_out(report.held_out), err=True)
+        note(f"On {report.held_out.said}. In brackets: 95 % interval.")
     for warning in report.warnings:
         note(f"Warning: {warning}")
     note(f"Adapter: {report.output}")
@@ -119,11 +120,11 @@ def _parts(memory: Memory) -> tuple[int, int, int]:
     return memory.weights, memory.training, memory.total
 
 
-def _held_out(report: TrainingReport) -> "Table":
-    before, after = report.held_out["before"], report.held_out["after"]
+def _held_out(held_out: HeldOut) -> "Table":
     table = _table("held out", "before", "after")
-    for name, value in after.items():
-        table.add_row(name.replace("_", " "), f"{before[name]:.3f}" if name in before else "", f"{value:.3f}")
+    for name, figure in held_out.after.items():
+        before = held_out.before.get(name)
+        table.add_row(name.replace("_", " "), "" if before is None else f"{before:.3f}", f"{figure:.3f}")
     return table
 
 

@@ -58,6 +58,9 @@ def show_export(report: ExportReport, output: Path, *, per: Per, format: str, he
     for what, count in report.left_out.most_common():
         have = "has" if count == 1 else "have"
         note(f"{of(count, 'pair')} {have} {what}, which {format}'s rows cannot hold: left out of {output}.")
+    if report.repeated:
+        of_pairs, say = of(report.repeated, "pair"), "says" if report.repeated == 1 else "say"
+        note(f"{of_pairs} {say} what an earlier one does, word for word: left out of {output}.")
     for what, count in report.incomplete.most_common():
         note(f"Note: {of(count, 'pair')} in {output} had {what}, which {format}'s rows do not show the model.")
     if report.failed:

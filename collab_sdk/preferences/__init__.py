@@ -1,11 +1,11 @@
 """From logged conversations to preference pairs."""
 
 from collab_sdk.preferences.exporter import Begun, PreferenceExporter, Stage
-from collab_sdk.preferences.files import is_held_out
 from collab_sdk.preferences.noise import Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation
 from collab_sdk.preferences.sampling import SamplingRule
 from collab_sdk.preferences.selection import Refusal, choose_pair
+from collab_sdk.preferences.split import is_held_out, opening_of, whole_of
 
 __all__ = [
     "Begun",
@@ -19,4 +19,6 @@ __all__ = [
     "Stage",
     "choose_pair",
     "is_held_out",
+    "opening_of",
+    "whole_of",
 ]

@@ -102,10 +102,10 @@ class PreferenceExporter:
     ) -> ExportReport:
         """Write `path`, and beside it `NAME.turns.jsonl` with every candidate, future and reason, and `NAME.run.json`.
 
-        Rows come in input order. With `eval_fraction`, that share of the conversations, chosen by their id, goes to
-        `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, or is one of those that
-        `read_conversations` takes the conversations from; RunStoppedError when the run cannot go on: what is done by
-        then stays in `*.partial`, and the same export goes on from the cache.
+        Rows come in input order. With `eval_fraction`, that share of the conversations, chosen by what their users say
+        first, goes to `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, or is one of
+        those that `read_conversations` takes the conversations from; RunStoppedError when the run cannot go on: what is
+        done by then stays in `*.partial`, and the same export goes on from the cache.
         """
         return await self.awrite(
             conversations,
@@ -150,6 +150,7 @@ class PreferenceExporter:
                 if outcome.value is not None:
                     files.write(self.scorer.rollout.toolbox.equip(outcome.conversation), outcome.value)
                     report.left_out, report.incomplete = files.left_out, files.incomplete
+                    report.repeated = files.repeated
                 if on_progress is not None:
                     on_progress(report)
             files.write_run(

@@ -1,10 +1,12 @@
 """The files of an export."""
 
 import hashlib
+import json
+import sqlite3
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -14,11 +16,14 @@ from collab_sdk.files import NO_INPUTS, Inputs, JsonlWriter, beside, export_file
 from collab_sdk.logs import Catalogue, get_preference_format
 from collab_sdk.messages import Message
 from collab_sdk.preferences.report import ScoredConversation, ScoredTurn
+from collab_sdk.preferences.split import is_held_out, opening_of
 from collab_sdk.score_rows import message_row, score_row
-from collab_sdk.types import Conversation, Goal
+from collab_sdk.types import Conversation, Goal, PreferencePair
 
 TURN_SCHEMA = "collab/scored-turn/v2"
-
+UNLIKELY = 5
+"""Chats that a side should have, from which it is no chance (1 in 150) that it has none."""
+REPEATED = "an earlier pair is the same, word for word"
 
 UNKNOWN: Mapping[str, Any] = MappingProxyType({})
 
@@ -30,9 +35,10 @@ class ExportFiles:
 
     Where no turn was scored, nothing is written, and an earlier export stays as it is. A pair that rows of this format
     cannot hold whole is refused, and counted in `left_out`.
-    Conversations are held out by a hash of their id, so the split is the same in every run. Raises OutputError for a
-    file that cannot be written or is one of `inputs`, and for held-out chats of an earlier run that this one would
-    train on.
+    Conversations are held out by what their users say first, so the split is the same in every run, and a chat that was
+    logged twice is on one side. A pair that says what an earlier one did, word for word, is left out, and counted in
+    `repeated`. Raises OutputError for a file that cannot be written or is one of `inputs`, and for held-out chats of an
+    earlier run that this one would train on.
     """
 
     def __init__(
@@ -59,12 +65,16 @@ class ExportFiles:
         """How many pairs are not in the files of pairs, by what they have that the format cannot hold."""
         self.incomplete: Counter[str] = Counter()
         """How many pairs are in the files of pairs without something that they have."""
+        self._conversations = 0
+        self.repeated = 0
+        """How many pairs are not in the files of pairs, because an earlier one is the same, word for word."""
         with ExitStack() as opening:
             if self._writer.catalogue is not None:
                 self._catalogue = opening.enter_context(Catalogue(target.with_name(self._writer.catalogue)))
             self._pairs = opening.enter_context(_CountingWriter(target))
             self._turns = opening.enter_context(_CountingWriter(beside(target, "turns")))
             self._run = opening.enter_context(JsonlWriter(run_path(target)))
+            self._seen = opening.enter_context(closing(_Seen()))
             self._eval = self._pairs
             if eval_fraction:
                 self._eval = opening.enter_context(_CountingWriter(held_out))
@@ -72,20 +82,28 @@ class ExportFiles:
 
     def write(self, conversation: Conversation, scored: ScoredConversation) -> None:
         """Of a conversation with the tools that it was scored with."""
-        pairs = self._eval if is_held_out(conversation.id, self._eval_fraction) else self._pairs
+        opening = opening_of(message.content for message in conversation.messages if message.role == "user")
+        self._conversations += 1
+        pairs = self._eval if is_held_out(opening, self._eval_fraction) else self._pairs
+        written: list[bytes] = []
         for turn in scored.turns:
             row, place = turn_row(conversation, scored.goal, turn), None
             if turn.pair is not None and (problem := self._writer.cannot_hold(turn.pair)) is not None:
                 self.left_out[problem] += 1
                 row |= {"pair": None, "refused": f"{self._format}'s rows cannot hold {problem}"}
+            elif turn.pair is not None and (words := _words(turn.pair)) in self._seen:
+                self.repeated += 1
+                row |= {"pair": None, "refused": REPEATED}
             elif turn.pair is not None:
                 # Where the pair's row is: strict formats have no room for its provenance, so this file is the way back.
                 place = {"file": pairs.name, "line": pairs.lines + 1}
                 if (unsaid := self._writer.does_without(turn.pair)) is not None:
                     self.incomplete[unsaid] += 1
+                written.append(words)
                 for line in self._writer.rows(turn.pair):
                     pairs.write(line)
             self._turns.write({**row, "written_to": place, "made_with": self._made_with})
+        self._seen.add(written)
 
     def write_run(self, row: Mapping[str, Any]) -> None:
         self._run.write(row)
@@ -107,11 +125,22 @@ class ExportFiles:
         self._open.__exit__(kind, error, trace)
         for file in files:  # only now: where warnings are errors, the files are complete all the same
             self._warn_of_few(file)
+        if len(files) > 1:
+            self._warn_of_one_side()
 
     def _warn_of_few(self, file: "_CountingWriter") -> None:
         if file.lines < self._writer.min_rows:
             warnings.warn(
                 f"{file.name} has {file.lines} rows, and {self._format} takes no fewer than {self._writer.min_rows}.",
+                stacklevel=3,
+            )
+
+    def _warn_of_one_side(self) -> None:
+        share = min(self._eval_fraction, 1 - self._eval_fraction)
+        empty = next((file for file in (self._pairs, self._eval) if not file.lines), None)
+        if empty is not None and self._conversations * share >= UNLIKELY:
+            warnings.warn(
+                f"{empty.name} has no row: chats are held out by what their users say first, and these begin alike.",
                 stacklevel=3,
             )
 
@@ -159,6 +188,25 @@ def _rows(messages: Iterable[Message]) -> list[dict[str, Any]]:
     return [message_row(message) for message in messages]
 
 
-def is_held_out(conversation_id: str, fraction: float) -> bool:
-    digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+def _words(pair: PreferencePair) -> bytes:
+    """A hash of all that is learnt from a pair."""
+    sides = (pair.prompt, pair.chosen.response, pair.rejected.response)
+    said = [*map(_rows, sides), [dict(tool) for tool in pair.tools]]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).digest()
+
+
+class _Seen:
+    """Hashes of what earlier conversations gave, in a temporary database: however many they are, memory stays flat."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("")  # sqlite's name for a file that only this connection sees
+        self._database.execute("CREATE TABLE seen (hash BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def add(self, hashes: Iterable[bytes]) -> None:
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((each,) for each in hashes))
+
+    def __contains__(self, each: bytes) -> bool:
+        return self._database.execute("SELECT 1 FROM seen WHERE hash = ?", (each,)).fetchone() is not None
+
+    def close(self) -> None:
+        self._database.close()

@@ -52,6 +52,8 @@ class ExportReport:
     pairs: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     """Pairs that are in no row of the file, by what they have that its format cannot hold."""
+    repeated: int = 0
+    """Pairs that are in no row of the file, because an earlier one is the same, word for word."""
     incomplete: Counter[str] = field(default_factory=Counter)
     """Pairs that are in the file, by what its format does not say of them."""
     refused: Counter[Refusal] = field(default_factory=Counter)
@@ -70,7 +72,7 @@ class ExportReport:
     @property
     def written(self) -> int:
         """Pairs that are in the files of pairs."""
-        return self.pairs - self.left_out.total()
+        return self.pairs - self.left_out.total() - self.repeated
 
     @property
     def mean_mr(self) -> float | None:

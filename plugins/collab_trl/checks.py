@@ -17,6 +17,8 @@ LOSSES = (
     "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero apo_down discopop sft "
     "sigmoid_norm"
 ).split()
+SORTING = {"aot", "aot_unpaired"}
+"""Losses that compare the pairs of a micro-batch with each other, so that what is learnt hangs on its size."""
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """By the names that transformers knows them by: the package each needs."""
 CHECKPOINTS = 3
@@ -73,6 +75,11 @@ def _check_play(options: TrainingOptions) -> None:
             raise UsageError(f"--batch-size {options.batch_size} is not a multiple of --per-device-batch-size.")
     if options.method == "ppo" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("ppo runs in one process: its value head is not shared between several.")
+
+
+def compares_pairs(options: TrainingOptions) -> bool:
+    """Whether the micro-batch decides what is learnt: with every other loss it does not."""
+    return options.method == "dpo" and any(name in SORTING for name, _ in options.loss)
 
 
 def longest_allowed(options: TrainingOptions, base: Base) -> int:

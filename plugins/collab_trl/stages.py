@@ -11,7 +11,7 @@ from datasets import Dataset, load_from_disk
 from transformers import TrainerCallback
 
 from collab_sdk.errors import TrainingError
-from collab_sdk.training import TrainingOptions, TrainingProgress
+from collab_sdk.training import HeldOut, TrainingOptions, TrainingProgress
 from collab_trl.plan import CPU, MPS, Plan
 
 ADAPTER = "adapter"
@@ -34,6 +34,7 @@ class Trained:
     history: tuple[Mapping[str, float], ...]
     kept: int
     """The step whose adapter was kept."""
+    held_out: HeldOut | None
     learning_rate: float
     resumed: bool
 
@@ -96,13 +97,13 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             )
 
 
-def save(trainer: Any, folder: Path, *, kept: int) -> None:
+def save(trainer: Any, folder: Path, *, kept: int, held_out: HeldOut | None = None) -> None:
     """The trainer's adapter, and all it logged, into the folder of its stage."""
     partial = folder / f"{ADAPTER}.partial"
     trainer.save_model(str(partial))  # by all processes, since under FSDP each holds a part
     if trainer.is_world_process_zero():
         shutil.rmtree(partial / "ref", ignore_errors=True)  # DPO's frozen copy of the adapter it began with
-        log = {"history": trainer.state.log_history, "kept": kept}
+        log = {"history": trainer.state.log_history, "kept": kept, "held_out": held_out and held_out.to_dict()}
         (partial / HISTORY).write_text(json.dumps(log), encoding="utf-8")
         partial.rename(folder / ADAPTER)
     trainer.accelerator.wait_for_everyone()
@@ -115,6 +116,7 @@ def trained(folder: Path, *, learning_rate: float, resumed: bool) -> Trained:
         adapter=folder / ADAPTER,
         history=tuple(log["history"]),
         kept=log["kept"],
+        held_out=HeldOut.from_dict(log["held_out"]) if log["held_out"] else None,
         learning_rate=learning_rate,
         resumed=resumed,
     )

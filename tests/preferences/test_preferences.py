@@ -24,8 +24,11 @@ PROACTIVE = load_prompt("proactive").text
 
 
 def conversations(*ids: str, texts: tuple[str, ...] = ("a coffee", "Here.", "no, a mocha", "Sorry, here.")):
-    messages = as_messages(chat(*texts))
-    return [Conversation(id=name, messages=messages, goal=Goal(text="SECRET-GOAL: mocha")) for name in ids]
+    """The first says just these texts, the others that it is for somebody, so that no two are the same."""
+    openings = [texts[0], *(f"{texts[0]} for the person called {name}" for name in ids[1:])]
+    goal = Goal(text="SECRET-GOAL: mocha")
+    said = (as_messages(chat(opening, *texts[1:])) for opening in openings)
+    return [Conversation(id=name, messages=messages, goal=goal) for name, messages in zip(ids, said, strict=True)]
 
 
 def candidate_writer(request):
@@ -265,6 +268,34 @@ def test_the_held_out_share_is_split_by_conversation(tmp_path):
     assert held_out
     assert not train & held_out
     assert len(train | held_out) == 30
+
+
+def test_a_chat_that_was_logged_four_times_is_on_one_side_and_its_pairs_are_written_once(tmp_path):
+    logged = [
+        Conversation(id=f"{chat.id}-{copy}", messages=chat.messages, goal=chat.goal)
+        for copy in range(4)
+        for chat in conversations(*(f"c{number}" for number in range(30)))
+    ]
+    report = exporter_of().export(logged, tmp_path / "prefs.jsonl", eval_fraction=0.3)
+    train, held_out = (rows(tmp_path / name) for name in ("prefs.jsonl", "prefs.eval.jsonl"))
+    assert train
+    assert held_out
+    words = [json.dumps([row["prompt"], row["chosen"], row["rejected"]]) for row in train + held_out]
+    assert len(set(words)) == len(words) == report.written >= 60
+    assert report.repeated == report.pairs - len(words) > 60
+    names = [{row["conversation_id"].partition("-")[0] for row in side} for side in (train, held_out)]
+    assert not names[0] & names[1]
+    refused = [turn for turn in rows(tmp_path / "prefs.turns.jsonl") if turn["refused"]]
+    assert len([turn for turn in refused if "word for word" in turn["refused"]]) == report.repeated
+    assert {turn["written_to"] for turn in refused} == {None}
+
+
+def test_chats_that_all_begin_with_the_same_long_message_are_warned_about(tmp_path):
+    said = [as_messages(chat("I have got a question.", "Here.", f"no, a mocha {n}", "Sorry.")) for n in range(20)]
+    goal = Goal(text="SECRET-GOAL: mocha")
+    logged = [Conversation(id=f"c{n}", messages=messages, goal=goal) for n, messages in enumerate(said)]
+    with pytest.warns(UserWarning, match=r"has no row: chats are held out by what their users say first"):
+        exporter_of().export(logged, tmp_path / "prefs.jsonl", eval_fraction=0.4)
 
 
 def test_the_turns_file_holds_every_candidate_and_the_way_back_from_a_strict_row(tmp_path):

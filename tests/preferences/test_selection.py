@@ -65,7 +65,7 @@ def test_a_pair_says_how_many_futures_of_each_side_are_missing(tmp_path):
     )
     logged = [
         Conversation(id=f"c{n}", messages=as_messages(chat(said, "Here.")), goal=Goal(text="mocha"))
-        for n, said in enumerate(["a coffee", "a coffee", "a coffee", "a tea"])
+        for n, said in enumerate(["a coffee", "a coffee, quick", "a coffee, please", "a tea"])
     ]
     PreferenceExporter(scorer, candidates=2).export(logged, tmp_path / "p.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]

@@ -88,7 +88,9 @@ class Player:
     async def _abest_and_worst(
         self, places: Sequence[int], candidates: int, draw: str
     ) -> list[tuple[RewardedReply, RewardedReply]]:
-        pairs = await all_settled(self._apair(place, candidates, f"{draw}/{n}") for n, place in enumerate(places))
+        # By place, as how many histories there are at once depends on the memory, and the draws must not.
+        draws = [f"{draw}/{place}-{list(places[:n]).count(place)}" for n, place in enumerate(places)]
+        pairs = await all_settled(self._apair(place, candidates, own) for place, own in zip(places, draws, strict=True))
         self._policy.forget()
         return pairs
 

@@ -14,8 +14,13 @@ from collab_trl.online.trainers import GroupTrainer
 
 EPOCHS = 4
 """Times that what was played is learnt from."""
-GAMMA, LAMBDA = 1.0, 0.95
-"""Of generalised advantage estimation (arXiv 1506.02438)."""
+GAMMA, LAMBDA = 1.0, 1.0
+"""Of generalised advantage estimation (arXiv 1506.02438).
+
+The reward comes with the last token, and until the value head predicts something, each token before it gets LAMBDA of
+what the next one got: at 0.95 the first of 200 tokens gets 4e-5 of the reward. At 1 every token's advantage is the
+reward less what was expected there, and what is to be expected is learnt without bias (arXiv 2503.01491, 2503.24290).
+"""
 VALUE_WEIGHT = 0.5
 VALUE_FILE = "value_head.safetensors"
 
@@ -47,7 +52,7 @@ class ProximalTrainer(GroupTrainer):
         rewards = centred(self._rewards, group=self.num_generations).nan_to_num()
         advantages, returns = advantages_and_returns(rewards, values, spoken)
         batch["advantages"] = normalised(advantages, spoken)
-        return batch | {"returns": returns, "values": values, "valued": spoken}
+        return batch | {"returns": returns, "values": values, "valued": spoken, "valued_tokens": spoken.sum()}
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         loss: Tensor = super()._compute_loss(model, inputs)
@@ -58,8 +63,11 @@ class ProximalTrainer(GroupTrainer):
             mask=inputs["valued"],
             clip=self.args.epsilon,
         )
-        self._metrics["train"]["value_loss"].append(value_loss.item())
-        together: Tensor = loss + VALUE_WEIGHT * value_loss / self.current_gradient_accumulation_steps
+        # As TRL does with the rest: the mean over the tokens of the step, and not of how many are computed at once.
+        steps = self.args.steps_per_generation / self.current_gradient_accumulation_steps
+        value_loss = value_loss / inputs["valued_tokens"].clamp(min=1) * steps
+        self._metrics["train"]["value_loss"].append(value_loss.item() * self.current_gradient_accumulation_steps)
+        together: Tensor = loss + VALUE_WEIGHT * value_loss
         return together
 
     def _values(self, batch: dict[str, Any]) -> Tensor:
@@ -128,7 +136,7 @@ def normalised(advantages: Tensor, mask: Tensor) -> Tensor:
 
 
 def clipped_value_loss(values: Tensor, *, before: Tensor, returns: Tensor, mask: Tensor, clip: float) -> Tensor:
-    """Half the squared error, where a step beyond `clip` is no gain; the mean over the mask."""
+    """Half the squared error, where a step beyond `clip` is no gain; the sum over the mask."""
     near = before + (values - before).clamp(-clip, clip)
     worst = torch.maximum((values - returns) ** 2, (near - returns) ** 2)
-    return 0.5 * (worst * mask).sum() / mask.sum().clamp(min=1)
+    return 0.5 * (worst * mask).sum()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import InputError, UsageError
+from collab_sdk.preferences import opening_of
 from collab_sdk.training import Fault, Play, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import longest_allowed
@@ -113,8 +114,11 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
     return Preflight(
         examples=len(histories),
         held_out=0,
+        reported=0,
+        repeated=0,
         conversations=len(chats),
         trained_on=chats,
+        openings=frozenset(map(_opening, histories)),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in found.faults.items()),
         notes=("No chat is held out: give others to --evaluate.",),
         lengths=lengths,
@@ -137,6 +141,10 @@ def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, hist
     return make_plan(
         options, base, widest=widest, examples=histories * play.rule.candidates, together=play.rule.candidates
     )
+
+
+def _opening(history: History) -> str:
+    return opening_of(message.content for message in history.conversation.messages if message.role == "user")
 
 
 def said(history: History) -> list[Any]:

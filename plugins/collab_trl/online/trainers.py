@@ -16,6 +16,7 @@ from trl.experimental.online_dpo import OnlineDPOTrainer
 from collab_trl.hf.generation import left_padded
 from collab_trl.length_grouping import LengthGroupedSampler
 from collab_trl.online.player import Player, as_one_sequence
+from collab_trl.whole_steps import WholeSteps
 
 
 class _Playing:
@@ -112,7 +113,7 @@ class LeaveOneOutTrainer(_ReplyGroups, RLOOTrainer):  # type: ignore[misc]
         return self.player.score(history, texts, list(map(len, completion_ids)), draw=self.draw)
 
 
-class OnlinePairTrainer(_Playing, OnlineDPOTrainer):  # type: ignore[misc]
+class OnlinePairTrainer(WholeSteps, _Playing, OnlineDPOTrainer):  # type: ignore[misc]
     """Online DPO on the best and the worst of several replies to each prompt."""
 
     def __init__(self, *, candidates: int, **settings: Any) -> None:
@@ -131,9 +132,19 @@ class OnlinePairTrainer(_Playing, OnlineDPOTrainer):  # type: ignore[misc]
             epoch=lambda: int(self.state.epoch or 0),
         )
 
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: int | None = None) -> Tensor:
+    def sums(self, inputs: dict[str, Any]) -> Tensor:
+        return torch.tensor(len(inputs["history"]))
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Tensor) -> Tensor:
         self._places = inputs["history"]  # what generates is told the prompts only
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        # TRL adds micro-batches up, and what it adds is divided by accelerate's steps, which transformers leaves at 1.
+        own, steps = self.accelerator.gradient_accumulation_steps, self.current_gradient_accumulation_steps
+        share = self.share(self.sums(inputs), num_items_in_batch.cpu())
+        self.accelerator.gradient_accumulation_steps = steps / share
+        try:
+            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        finally:
+            self.accelerator.gradient_accumulation_steps = own
         return loss
 
     def _generate(self, model: Any, prompts: Any, images: Any = None) -> tuple[Any, ...]:

@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collab_sdk.training import Preflight, TrainingOptions, TrainingReport
+from collab_sdk.training import HeldOut, Preflight, TrainingOptions, TrainingReport
 from collab_sdk.version import __version__
 from collab_trl.base import Base
 from collab_trl.output.card import merged_command, model_card, serving_commands
-from collab_trl.output.training_log import chosen_fall, draw_curves, held_out_statistics
+from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.workplace import Workplace, write_json
 from collab_trl.plan import is_main_process
 from collab_trl.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter, read_model
@@ -41,7 +41,7 @@ def finish(
         "base": base.name,
         "data": _data(options, preflight),
         "settings": dict(preflight.plan) | _settings(options, preflight, stages),
-        "held_out": held_out_statistics(last.history, kept=last.kept),
+        "held_out": last.held_out and last.held_out.to_dict(),
         "warnings": _warnings(last.history, options),
         "steps": int(last.history[-1]["step"]),
         "kept_step": last.kept,
@@ -54,7 +54,7 @@ def finish(
         _save_adapter(last.adapter, output, base)
         _merge_if_asked(options, base)
         draw_curves({name: stage.history for name, stage in stages.items()}, output / "curves.png")
-        card = model_card(metrics, output=output, local=Path(base.name).is_dir())
+        card = model_card(metrics, last.held_out, output=output, local=Path(base.name).is_dir())
         (output / "README.md").write_text(card, encoding="utf-8")
         workplace.close(metrics)
     return _report(options, base, metrics, resumed=resumed)
@@ -75,7 +75,7 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         kept_step=metrics["kept_step"],
         seconds=metrics["seconds"],
         resumed=resumed,
-        held_out=metrics["held_out"],
+        held_out=HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None,
         warnings=tuple(metrics["warnings"]),
         serve=metrics["serve"] | (merged_command(options.output / MERGED) if options.merge else {}),
     )
@@ -87,7 +87,9 @@ def _data(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
         "file": source.name,
         "examples": preflight.examples,
         "held out": preflight.held_out,
+        "of these, not used to choose the checkpoint": preflight.reported,
         "conversations": preflight.conversations,
+        **({"left out: the same as another row": preflight.repeated} if preflight.repeated else {}),
     }
     if source.is_file():
         data["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()

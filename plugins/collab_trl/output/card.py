@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from collab_sdk.training import HeldOut
+
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM takes for --max-lora-rank."""
 
 
-def model_card(metrics: Mapping[str, Any], *, output: Path, local: bool) -> str:
+def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: Path, local: bool) -> str:
     """Markdown with the metadata block that the Hugging Face hub reads. `local` says that the base is a folder."""
     settings, data = metrics["settings"], metrics["data"]
     meta = ["library_name: peft", "pipeline_tag: text-generation", "tags: [lora, collab-sdk, trl]"]
@@ -25,7 +27,7 @@ def model_card(metrics: Mapping[str, Any], *, output: Path, local: bool) -> str:
         "## Method",
         _table(("setting", "value"), settings.items()),
         "## Held-out figures",
-        _statistics(metrics["held_out"]),
+        _statistics(held_out),
         *(f"**{warning}**" for warning in metrics["warnings"]),
         "![curves](curves.png)",
         "## Serve it",
@@ -38,13 +40,16 @@ def model_card(metrics: Mapping[str, Any], *, output: Path, local: bool) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _statistics(held_out: Mapping[str, Mapping[str, float]]) -> str:
-    if not held_out:
-        return "No conversation was held out, so it is not known whether the adapter generalises."
-    before, after = held_out["before"], held_out["after"]
-    rows = [(name, f"{before[name]:.4f}" if name in before else "", f"{after[name]:.4f}") for name in after]
-    note = "Rewards are measured against the model before training, so they begin at nothing."
-    return _table(("figure", "before", "after"), rows) + f"\n\n{note}"
+def _statistics(held_out: HeldOut | None) -> str:
+    if held_out is None:
+        return "No conversation was held out for figures, so it is not known whether the adapter generalises."
+    before = {name: f"{figure:.4f}" for name, figure in held_out.before.items()}
+    rows = [(name, before.get(name, ""), f"{figure:.4f}") for name, figure in held_out.after.items()]
+    notes = (
+        f"On {held_out.said}. In brackets: 95 % interval.",
+        "Rewards are measured against the model before training, so they begin at nothing.",
+    )
+    return "\n\n".join([_table(("figure", "before", "after"), rows), *notes])
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:

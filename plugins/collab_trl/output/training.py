@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from collab_sdk.errors import InputError, TrainingError
 from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
-from collab_trl.checks import check_disk, check_memory
+from collab_trl.checks import check_disk, check_memory, compares_pairs
 from collab_trl.defaults import DEFAULTS
 from collab_trl.device_memory import free_memory, ran_out_of_memory
 from collab_trl.output.adapter import finish, known_report
@@ -50,7 +50,7 @@ class TrlTraining:
             )
         check_memory(self.options, self.plan, self.preflight.memory)
         check_disk(self.options, self.base)
-        workplace = Workplace(self.options.output, identity(self.options, self.base, self.rows))
+        workplace = Workplace(self.options.output, self._identity())
         started = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for who trains
@@ -66,6 +66,10 @@ class TrlTraining:
                 raise
             seconds = time.monotonic() - started
             return finish(self.options, self.base, self.preflight, workplace, trained, seconds=seconds, resumed=resumed)
+
+    def _identity(self) -> dict[str, Any]:
+        at_once = {"per_device_batch_size": self.plan.micro_batch} if compares_pairs(self.options) else {}
+        return identity(self.options, self.base, self.rows) | at_once
 
     def _stages(
         self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
@@ -86,7 +90,8 @@ class TrlTraining:
         least = least_micro_batch(self.options.method)
         if self.plan.micro_batch > least:
             smaller = max(least, self.plan.micro_batch // 2)
-            return f"Next: --per-device-batch-size {smaller}; the same command then goes on."
+            then = "in another -o DIR" if compares_pairs(self.options) else "the same command then goes on"
+            return f"Next: --per-device-batch-size {smaller}; {then}."
         if not self.plan.checkpointing:
             return "Next: --gradient-checkpointing, which recomputes activations; the same command then goes on."
         if not self.options.load_in_4bit and self.plan.device != CPU:

@@ -1,20 +1,10 @@
-"""What a trainer has logged: held-out statistics by names that people know, a warning, and the curves as a picture."""
+"""What a trainer has logged: a warning, and the curves as a picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 Log = Mapping[str, float]
 
-NAMES = {
-    "loss": "eval_loss",
-    "reward_accuracy": "eval_rewards/accuracies",
-    "reward_margin": "eval_rewards/margins",
-    "chosen_logp": "eval_logps/chosen",
-    "rejected_logp": "eval_logps/rejected",
-    "token_accuracy": "eval_mean_token_accuracy",
-}
-RELATIVE = {"reward_accuracy", "reward_margin"}
-"""Measured against the model as it was before training, so they say nothing about that one."""
 FALL = 1.0
 """Nats that a chosen reply may become less likely on average before it is worth a warning."""
 PANELS = (
@@ -27,23 +17,6 @@ PANELS = (
     ("reward margin", ("rewards/margins", "eval_rewards/margins")),
     ("log-probability", ("logps/chosen", "logps/rejected", "eval_logps/chosen", "eval_logps/rejected")),
 )
-
-
-def held_out_statistics(history: Sequence[Log], *, kept: int) -> dict[str, dict[str, float]]:
-    """Before the first step, and at the step that was kept; empty without held-out examples."""
-    looks = [log for log in history if "eval_loss" in log]
-    if not looks:
-        return {}
-    before = next((log for log in looks if log["step"] == 0), {})
-    after = next((log for log in reversed(looks) if log["step"] == kept), looks[-1])
-    return {
-        "before": {name: value for name, value in _named(before).items() if name not in RELATIVE},
-        "after": _named(after),
-    }
-
-
-def _named(log: Log) -> dict[str, float]:
-    return {name: float(log[key]) for name, key in NAMES.items() if key in log}
 
 
 def chosen_fall(history: Sequence[Log], *, beta: float) -> str | None:

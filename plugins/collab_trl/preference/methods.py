@@ -8,56 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Dataset
-from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, KTOConfig, SFTConfig
 
 from collab_sdk.training import TrainingOptions
-from collab_trl.length_grouping import LengthGroupedSampler
 from collab_trl.plan import Plan
 from collab_trl.preference.collators import JudgedCollator, PairCollator
 from collab_trl.preference.tokens import Completion, Tokens
+from collab_trl.preference.trainers import IGNORED, CompletionTrainer, JudgedTrainer, PairTrainer
 from collab_trl.stages import Settings, TrainingRow
 
 EXO_SMOOTHING = 1e-3
 """The paper's value (arXiv 2402.00856); the loss is undefined without."""
-IGNORED = -100
-"""The label of what is not in the loss."""
-
-
-class _Tokenized:
-    """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped."""
-
-    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
-        return dataset
-
-
-class _LengthGrouped(_Tokenized):
-    """Draws examples of about one length together."""
-
-    args: Any
-    state: Any
-
-    def _get_train_sampler(self, train_dataset: Dataset) -> LengthGroupedSampler:
-        return LengthGroupedSampler(
-            train_dataset["length"],
-            # A whole step's examples: the order then does not hang on how many are computed at once, and processes,
-            # which take batches in turn, get equal shares.
-            batch=self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
-            seed=self.args.seed,
-            epoch=lambda: int(self.state.epoch or 0),
-        )
-
-
-class PairTrainer(_LengthGrouped, DPOTrainer):  # type: ignore[misc]
-    """DPO."""
-
-
-class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
-    """SFT whose loss counts completions only."""
-
-
-class JudgedTrainer(_Tokenized, KTOTrainer):  # type: ignore[misc]
-    """KTO, in the order of the data set, as its KL term sets each reply against its neighbour's prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +27,8 @@ class Method:
 
     trainer: type
     config: type
-    rows: Callable[[Sequence[Tokens], Plan, int], list[TrainingRow]]
+    rows: Callable[[Sequence[Tokens], int], list[TrainingRow]]
+    """`example` of a row is the place of what it is of."""
     settings: Callable[[TrainingOptions, Plan], Settings]
     metric: str
     falling: bool = False
@@ -74,7 +36,7 @@ class Method:
     """Makes batches, given the pad token and whether the model computes prompts once; where None, TRL's own does."""
 
 
-def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
+def _pair_rows(examples: Sequence[Tokens], seed: int) -> list[TrainingRow]:
     return [
         {
             "prompt_ids": tokens.prompt,
@@ -83,34 +45,35 @@ def _pair_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[Traini
             "rejected_ids": tokens.rejected.ids,
             "rejected_learnt": tokens.rejected.learnt,
             "length": tokens.together,
+            "example": place,
         }
-        for tokens in examples
+        for place, tokens in enumerate(examples)
     ]
 
 
-def _completion_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
+def _completion_rows(examples: Sequence[Tokens], seed: int) -> list[TrainingRow]:
     return [
         {
             "input_ids": tokens.prompt + tokens.chosen.ids,
             "labels": [IGNORED] * len(tokens.prompt) + _labels(tokens.chosen),
             "length": len(tokens.prompt) + len(tokens.chosen),
+            "example": place,
         }
-        for tokens in examples
+        for place, tokens in enumerate(examples)
         if tokens.chosen
     ]
 
 
-def _judged_rows(examples: Sequence[Tokens], plan: Plan, seed: int) -> list[TrainingRow]:
-    """Shuffled once, so that a reply rarely meets its own prompt in the KL term; each batch's replies are rotated."""
-    order = random.Random(seed).sample(list(examples), len(examples))  # noqa: S311
+def _judged_rows(examples: Sequence[Tokens], seed: int) -> list[TrainingRow]:
+    """Shuffled once, so that a reply rarely meets its own prompt in the KL term, which takes the one before it."""
+    order = random.Random(seed).sample(range(len(examples)), len(examples))  # noqa: S311
+    replies = [examples[place].chosen or examples[place].rejected for place in order]
     rows = []
-    for first in range(0, len(order), plan.micro_batch):
-        batch = order[first : first + plan.micro_batch]
-        replies = [tokens.chosen or tokens.rejected for tokens in batch]
-        for tokens, reply, other in zip(batch, replies, replies[-1:] + replies[:-1], strict=True):
-            judged = {"completion_ids": reply.ids, "completion_learnt": reply.learnt, "label": bool(tokens.chosen)}
-            beside = {"KL_completion_ids": other.ids, "KL_completion_learnt": other.learnt}
-            rows.append({"prompt_ids": tokens.prompt, **judged, **beside})
+    for place, reply, other in zip(order, replies, replies[-1:] + replies[:-1], strict=True):
+        tokens = examples[place]
+        judged = {"completion_ids": reply.ids, "completion_learnt": reply.learnt, "label": bool(tokens.chosen)}
+        beside = {"KL_completion_ids": other.ids, "KL_completion_learnt": other.learnt}
+        rows.append({"prompt_ids": tokens.prompt, **judged, **beside, "example": place})
     return rows
 
 
@@ -137,7 +100,7 @@ def _completion_settings(options: TrainingOptions, plan: Plan) -> Settings:
 
 
 def _judged_settings(options: TrainingOptions, plan: Plan) -> Settings:
-    return {"beta": options.beta, "max_length": None, "precompute_ref_log_probs": plan.precompute}
+    return {"beta": options.beta, "max_length": None, "precompute_ref_log_probs": True}  # the KL of a step needs them
 
 
 METHODS: Mapping[str, Method] = {

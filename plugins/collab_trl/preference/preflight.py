@@ -7,12 +7,13 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
-from collab_trl.checks import longest_allowed
+from collab_trl.checks import compares_pairs, longest_allowed
 from collab_trl.memory_estimate import estimates
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
 from collab_trl.preference.examples import Examples, read_examples
+from collab_trl.preference.held_out import in_two
 from collab_trl.preference.prefix_sharing import can_share
 from collab_trl.preference.row_formats import Example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
@@ -26,6 +27,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     layout = Layout(base.tokenizer, base.chat_format())
     train = _tokenized(found.train, layout, max_length, faults)
     held_out = _tokenized(found.held_out, layout, max_length, faults)
+    watching, reporting = in_two(held_out, chooses=options.patience > 0)
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
@@ -40,7 +42,8 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
             plan=training.plan,
             base=base,
             train=train,
-            held_out=held_out,
+            held_out=watching,
+            reported=reporting,
             workplace=workplace,
         )
 
@@ -49,7 +52,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
         options=options,
         base=base,
         plan=plan,
-        preflight=_preflight(options, base, plan, found, train, held_out, faults, max_length),
+        preflight=_preflight(options, base, plan, found, train, held_out, len(reporting), faults, max_length),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         stage=stage,
     )
@@ -95,6 +98,7 @@ def _preflight(
     found: Examples,
     train: Sequence[Tokens],
     held_out: Sequence[Tokens],
+    reported: int,
     faults: dict[str, list[str]],
     max_length: int,
 ) -> Preflight:
@@ -104,10 +108,13 @@ def _preflight(
     return Preflight(
         examples=len(train),
         held_out=len(held_out),
+        reported=reported,
+        repeated=found.repeated,
         conversations=len({tokens.example.conversation for tokens in everything}),
         trained_on=frozenset(tokens.example.conversation for tokens in train),
+        openings=frozenset(tokens.example.known_by for tokens in train),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
-        notes=(*found.notes, *_notes(base, train)),
+        notes=(*found.notes, *_parts_said(len(held_out), reported), *_notes(options, base, plan, train)),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
@@ -122,8 +129,24 @@ def _preflight(
     )
 
 
-def _notes(base: Base, train: Sequence[Tokens]) -> list[str]:
+def _parts_said(held_out: int, reported: int) -> list[str]:
+    if not held_out or reported == held_out:
+        return []
+    if not reported:
+        return [
+            f"{held_out:,} held out are too few to choose the checkpoint by some and report on others: they choose, "
+            "and no held-out figure is given. Raise --eval-fraction, or keep the last step with --patience 0."
+        ]
+    return [f"Of those held out, {held_out - reported:,} choose the checkpoint, and {reported:,} report on it."]
+
+
+def _notes(options: TrainingOptions, base: Base, plan: Plan, train: Sequence[Tokens]) -> list[str]:
     notes = []
+    if compares_pairs(options):
+        notes.append(
+            f"aot compares the pairs that are computed at once, {plan.micro_batch:,} here: another "
+            "--per-device-batch-size would be another training."
+        )
     stops = base.tokenizer.eos_token_id
     if not any(stops in (tokens.chosen or tokens.rejected).ids for tokens in train):
         notes.append(

@@ -1,5 +1,6 @@
 """Rows of every preference format, and of the formats for SFT and KTO, as examples."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from collab_sdk.logs import (
 )
 from collab_sdk.messages import REASONING
 from collab_sdk.models import split_reasoning
-from collab_sdk.training import opening
+from collab_sdk.preferences import opening_of
 
 Row = Mapping[str, Any]
 Messages = tuple[Mapping[str, Any], ...]
@@ -31,11 +32,27 @@ class Example:
 
     where: str
     conversation: str
+    """Its id, or else what is known of it: how it begins."""
     prompt: Messages
     chosen: Messages = ()
     rejected: Messages = ()
     margin: float | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
+    is_named: bool = True
+    """Whether the row says which conversation it is of."""
+    known_by: str = ""
+    """The hash that decides whether its conversation is held out; empty before that is decided."""
+
+    @property
+    def said(self) -> list[str]:
+        """What the user says in the prompt."""
+        return [message["content"] for message in self.prompt if message["role"] == "user"]
+
+    @property
+    def words(self) -> str:
+        """All that is learnt from it, as one text."""
+        parts = [self.prompt, self.chosen, self.rejected, self.tools]
+        return json.dumps(parts, sort_keys=True, default=str)
 
 
 def read_example(row: Any, where: str) -> Example:
@@ -49,9 +66,12 @@ def read_example(row: Any, where: str) -> Example:
         raise InputError(error.problem, where=where) from None
     if not any(message["role"] == "user" for message in prompt):
         raise InputError("the prompt has no user message", where=where)
+    name = row.get("conversation_id")
+    is_named = isinstance(name, str) and bool(name)
     return Example(
         where=where,
-        conversation=_conversation(row, prompt),
+        conversation=str(name) if is_named else _beginning(prompt),
+        is_named=is_named,
         prompt=prompt,
         chosen=chosen,
         rejected=rejected,
@@ -165,14 +185,12 @@ def _message(value: Any) -> dict[str, Any]:
     return {key: item for key, item in value.items() if item is not None} | {"content": content}
 
 
-def _conversation(row: Row, prompt: Messages) -> str:
-    """What the held-out split must not part: the row's conversation, or else what its prompt begins with."""
-    if isinstance(row.get("conversation_id"), str) and row["conversation_id"]:
-        return str(row["conversation_id"])
-    return opening(prompt)
+def _beginning(prompt: Messages) -> str:
+    return opening_of([next(message["content"] for message in prompt if message["role"] == "user")])
 
 
 def _margin(row: Row) -> float | None:
+    """As the row says it, shrunk to what another draw would show; in formats without one the scores' difference."""
     margin = row.get("margin")
     if margin is None and isinstance(row.get("score_chosen"), int | float):
         rejected = row.get("score_rejected")

@@ -10,11 +10,12 @@ from datasets import Dataset
 from peft.helpers import disable_input_dtype_casting
 from transformers import PrinterCallback, TrainerCallback
 
-from collab_sdk.training import TrainingOptions, TrainingProgress
+from collab_sdk.training import HeldOut, TrainingOptions, TrainingProgress
 from collab_trl.base import Base
 from collab_trl.loading import adapted
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan
+from collab_trl.preference.held_out import estimates
 from collab_trl.preference.methods import METHODS, Method
 from collab_trl.preference.prefix_sharing import share_prefixes
 from collab_trl.preference.tokens import Tokens
@@ -44,6 +45,9 @@ class PreferenceStage:
     base: Base
     train: Sequence[Tokens]
     held_out: Sequence[Tokens]
+    """What the training is watched by, and the checkpoint chosen."""
+    reported: Sequence[Tokens]
+    """What says how good that one is."""
     workplace: Workplace
 
     @property
@@ -59,23 +63,27 @@ class PreferenceStage:
         if (self.folder / ADAPTER).exists():
             return trained(self.folder, learning_rate=self.learning_rate, resumed=True)
         train = self._rows(self.train)
-        held_out = self._rows(sorted(self.held_out, key=lambda tokens: tokens.length))
+        held_out, reported = (
+            self._rows(sorted(part, key=lambda tokens: tokens.length)) for part in (self.held_out, self.reported)
+        )
         config = self._config(steps=self._steps(len(train)), evaluate=bool(held_out))
         with config.main_process_first(local=False):  # which alone writes and clears away
             checkpoint = self.workplace.checkpoint(self.name)
-            data = [on_disk(rows, self.folder / name) for name, rows in (("train", train), ("held-out", held_out))]
+            parts = (("train", train), ("held-out", held_out), ("reported", reported))
+            *data, reporting = [on_disk(rows, self.folder / name) for name, rows in parts]
         config.eval_on_start = bool(held_out) and checkpoint is None
         trainer = self._trainer(config, *data, adapter=adapter, on_progress=on_progress)
         # Under autocast the casts cost time and memory and change nothing.
         with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        kept = self._keep_best(trainer)
+        kept, checkpoints = self._keep_best(trainer)
         check_finite(trainer.model)
-        save(trainer, self.folder, kept=kept)
+        figures = self._figures(trainer, reporting, checkpoints) if reporting is not None else None
+        save(trainer, self.folder, kept=kept, held_out=figures)
         return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
 
     def _rows(self, examples: Sequence[Tokens]) -> list[TrainingRow]:
-        return self.method.rows(examples, self.plan, self.options.seed)
+        return self.method.rows(examples, self.options.seed)
 
     def _steps(self, examples: int) -> int:
         per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes
@@ -122,14 +130,31 @@ class PreferenceStage:
         trainer.remove_callback(PrinterCallback)  # it prints log lines to stdout
         return trainer
 
-    def _keep_best(self, trainer: Any) -> int:
-        """Go back to the step whose held-out metric was best, unless that is where training ended."""
+    def _keep_best(self, trainer: Any) -> tuple[int, int]:
+        """Go back to the step whose held-out metric was best, unless that is where training ended.
+
+        The step, and how many there were to choose from.
+        """
         state = trainer.state
         best, _ = standing(state.log_history, self.method)
-        if not best or best == state.global_step or not self.options.patience:
-            return int(state.global_step)
-        read_adapter(trainer.model, self.folder / f"checkpoint-{best}", trainable=True)
-        return best
+        if not best or not self.options.patience:
+            return int(state.global_step), 1
+        if best != state.global_step:
+            read_adapter(trainer.model, self.folder / f"checkpoint-{best}", trainable=True)
+        return best, len(looks(state.log_history, self.method))
+
+    def _figures(self, trainer: Any, reporting: Dataset, checkpoints: int) -> HeldOut:
+        examples = sorted(self.reported, key=lambda tokens: tokens.length)
+        conversations = [examples[place].example.conversation for place in reporting["example"]]
+        with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
+            before, after = estimates(trainer.values(reporting), conversations)
+        return HeldOut(
+            before=before,
+            after=after,
+            examples=len(conversations),
+            conversations=len(set(conversations)),
+            checkpoints=checkpoints,
+        )
 
 
 class EarlyStop(TrainerCallback):  # type: ignore[misc]
@@ -159,12 +184,16 @@ def standing(history: Sequence[Log], method: Method) -> tuple[int, int]:
 
     What was seen before the first step is left out: rewards are all zero then.
     """
-    looks = [(log["step"], log[method.metric]) for log in history if method.metric in log and log["step"]]
     best_step, best, since = 0, None, 0
-    for step, value in looks:
+    for step, value in looks(history, method):
         worth = -value if method.falling else value
         if best is None or worth >= best:
             best_step, best, since = int(step), worth, 0
         else:
             since += 1
     return best_step, since
+
+
+def looks(history: Sequence[Log], method: Method) -> list[tuple[float, float]]:
+    """The steps after which the held-out metric was looked at, with its values."""
+    return [(log["step"], log[method.metric]) for log in history if method.metric in log and log["step"]]

@@ -72,7 +72,7 @@ def pair(number: int) -> PreferencePair:
         turn=number,
         prompt=as_messages(PROMPTS[number % 3]),
         chosen=score("What do you need?", 0.75),
-        rejected=score("Here you are.", 0.5),
+        rejected=score(f"Here you are, guest {number}.", 0.5),
         tools=(TOOL,) if number % 3 == 2 or number >= 6 else (),
     )
 

@@ -181,7 +181,7 @@ def test_a_format_says_what_it_cannot_hold(format, parts, problem):
 
 def test_a_pair_that_a_format_cannot_hold_is_left_out_counted_and_a_refused_turn(tmp_path):
     with ExportFiles(tmp_path / "p.jsonl", format="openai", eval_fraction=0.0) as files:
-        for one in (pair(), pair(better=LOOKED_UP), pair(worse=[TOOL_STEPS[0]]), pair()):
+        for one in (pair(), pair(better=LOOKED_UP), pair(worse=[TOOL_STEPS[0]]), pair(worse="Perhaps.")):
             turn = Turn(index=one.turn, history=one.prompt, response=one.chosen.response)
             scored = ScoredConversation(goal=Goal(text="g"), turns=(ScoredTurn(turn=turn, pair=one),))
             files.write(Conversation(id=one.conversation_id, messages=one.prompt), scored)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from support.cli import collab, write_chats
+from support.cli import chat_row, collab
 from support.local import save_tiny_model
 
-from collab_sdk.preferences.files import is_held_out
+from collab_sdk.preferences import is_held_out, opening_of
 from collab_sdk.training import TrainingOptions
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,8 @@ def test_the_folder_says_what_the_adapter_is(folder):
 
 def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     more = write_chats(folder / "more.jsonl", 14)  # the first eight are those that were trained or held out
-    trained = {json.loads(line)["conversation_id"] for line in (folder / "prefs.jsonl").read_text().splitlines()}
+    pairs = [json.loads(line) for line in (folder / "prefs.jsonl").read_text().splitlines()]
+    trained = {pair["conversation_id"]: pair["prompt"][0]["content"] for pair in pairs}
     again = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "adapter")
     result = done(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
     rows = map(json.loads, (folder / "adapter" / "comparison.jsonl").read_text().splitlines())
@@ -69,13 +70,32 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     assert asks["after_bot"] == f"hf:{folder / 'base'}@{folder / 'adapter'}"
     assert asks["difference"]["low"] is None, "so few chats give no interval of a difference"
     assert asks["difference"]["note"].endswith(f"of {asks['before']['n']}")
-    held_out = 14 - len(trained) + sum(_is_held_out(chat) for chat in trained)
+    held_out = 14 - len(trained) + sum(map(_is_held_out, trained.values()))
     assert asks["before"]["n"] == 2 * held_out  # turns
     assert "asks when open" in result.stdout
 
 
-def _is_held_out(conversation: str) -> bool:
-    return is_held_out(conversation, TrainingOptions(data=Path(), base="", output=Path()).eval_fraction)
+def _is_held_out(opening: str) -> bool:
+    return is_held_out(opening_of([opening]), TrainingOptions(data=Path(), base="", output=Path()).eval_fraction)
+
+
+def write_chats(path: Path, n: int) -> Path:
+    """Of which no two begin alike."""
+    rows = [chat_row(number) for number in range(n)]
+    for number, row in enumerate(rows):
+        row["messages"][0]["content"] += f", I am guest number {number}"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_chat_that_was_trained_on_is_known_under_another_id(folder):
+    chats = [json.loads(line) for line in (folder / "chats.jsonl").read_text().splitlines()]
+    renamed = [chat | {"id": f"again-{number}"} for number, chat in enumerate(chats)]
+    again = folder / "again.jsonl"
+    again.write_text("".join(json.dumps(row) + "\n" for row in renamed))
+    train = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "all", "--epochs", 1)
+    result = collab(*train, "--eval-fraction", 0, "--evaluate", again, "--model", "offline")
+    assert "every chat was trained on" in result.stderr
 
 
 def test_without_a_user_nothing_is_trained(folder):

@@ -168,6 +168,123 @@ def test_a_file_that_export_prefs_held_out_is_used_as_such(base, tmp_path):
         prepared(data, base, tmp_path / "out")
 
 
+def chats(n, first, second):
+    """A pair of each of two turns of `n` chats."""
+    rows = []
+    for number in range(n):
+        opening = {"role": "user", "content": first(number)}
+        later = [opening, says(ASKS), {"role": "user", "content": second(number)}]
+        rows += [pair(number, prompt=[opening]), pair(number, prompt=later, turn=1)]
+    return rows
+
+
+def sides(data, base, tmp_path, **settings):
+    """What is trained on and what is held out, as rows with all their words."""
+    from collab_trl.preference.examples import read_examples
+
+    preflight = prepared(data, base, tmp_path / "out", **settings).preflight
+    found = read_examples(data, method="dpo", eval_fraction=settings.get("eval_fraction", 0.3))
+    return preflight, found.train, found.held_out
+
+
+def test_a_chat_under_four_ids_is_on_one_side_and_its_rows_are_learnt_from_once(base, tmp_path):
+    rows = [row | {"conversation_id": f"{row['conversation_id']}-{copy}"} for copy in range(4) for row in turns_of(10)]
+    data = write_rows(tmp_path / "prefs.jsonl", rows)
+    preflight, train, held_out = sides(data, base, tmp_path)
+    assert train
+    assert held_out
+    assert not {example.words for example in train} & {example.words for example in held_out}
+    names = [{example.conversation.rpartition("-")[0] for example in side} for side in (train, held_out)]
+    assert not names[0] & names[1]
+    assert preflight.examples + preflight.held_out == len(rows) // 4
+    assert preflight.repeated == 3 * len(rows) // 4
+    assert preflight.notes.count("60 rows say what another one does, word for word, and are left out.") == 1
+
+
+def turns_of(n):
+    return [row for number in range(n) for row in turns(number)]
+
+
+def test_chats_that_begin_with_the_same_request_are_on_one_side_whatever_follows(base, tmp_path):
+    rows = chats(40, lambda n: f"Can I get a mocha for guest {n % 8}, please?", lambda n: f"with syrup {n}")
+    _, train, held_out = sides(write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path)
+    openings = [{example.said[0] for example in side} for side in (train, held_out)]
+    assert all(openings)
+    assert not openings[0] & openings[1]
+
+
+GREETINGS = {
+    "a greeting": lambda n: "Hi",
+    "in capitals and with signs": lambda n: ("HI!", "hi...", "Hi")[n % 3],
+    "in Japanese": lambda n: "こんにちは",
+    "long, and the same for all": lambda n: "Hello, I have got a question about an order of mine.",
+}
+
+
+@pytest.mark.parametrize("first", GREETINGS.values(), ids=GREETINGS)
+def test_chats_that_all_begin_with_a_greeting_are_told_apart_by_what_follows(base, tmp_path, first):
+    rows = chats(60, first, lambda n: f"My order with the number {n} has not come yet.")
+    _, train, held_out = sides(write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path)
+    assert 6 < len({example.conversation for example in held_out}) < 30
+    assert not {example.conversation for example in train} & {example.conversation for example in held_out}
+    assert not {example.words for example in train} & {example.words for example in held_out}
+
+
+def test_a_system_prompt_is_no_part_of_what_decides(base, tmp_path):
+    found = []
+    for system in ("You are a barista.", "You are a travel agent. Today is Sunday."):
+        prompts = [[{"role": "system", "content": system}, *pair(number)["prompt"]] for number in range(40)]
+        rows = [pair(number, prompt=prompt) for number, prompt in enumerate(prompts)]
+        found.append(prepared(write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path / "out").preflight.trained_on)
+    assert found[0] == found[1]
+
+
+def test_a_single_chat_is_trained_on_and_not_held_out_by_chance(base, tmp_path):
+    for number in range(12):
+        data = write_rows(tmp_path / "prefs.jsonl", [pair(number)])
+        preflight = prepared(data, base, tmp_path / "out", eval_fraction=0.5).preflight
+        assert (preflight.examples, preflight.held_out) == (1, 0)
+        assert any("No conversation is held out" in note for note in preflight.notes)
+
+
+def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
+    from collab_trl.preference.held_out import in_two
+    from collab_trl.preference.tokens import NOTHING, Tokens
+
+    _, _, held_out = sides(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path, eval_fraction=0.5)
+    tokens = [Tokens(example=example, prompt=[], chosen=NOTHING, rejected=NOTHING) for example in held_out]
+    watching, reporting = in_two(tokens, chooses=True)
+    names = [{each.example.conversation for each in side} for side in (watching, reporting)]
+    assert not names[0] & names[1]
+    assert abs(len(names[0]) - len(names[1])) <= 1
+    assert names[0] | names[1] == {example.conversation for example in held_out}
+    assert in_two(tokens, chooses=False) == (tokens, tokens)
+    assert in_two(tokens[:9], chooses=True) == (tokens[:9], [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "reported", "note"),
+    [
+        ({"eval_fraction": 0.5}, "half", "choose the checkpoint, and"),
+        ({"eval_fraction": 0.5, "patience": 0}, "all", None),
+        ({"eval_fraction": 0.1}, "none", "too few to choose the checkpoint by some and report on others"),
+    ],
+)
+def test_how_many_of_those_held_out_report_is_said(base, tmp_path, settings, reported, note):
+    preflight = prepared(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", **settings).preflight
+    assert preflight.held_out
+    half = preflight.held_out // 2
+    expected = {"half": (half, half + 1), "all": (preflight.held_out,), "none": (0,)}[reported]
+    assert preflight.reported in expected
+    assert any(note in each for each in preflight.notes) if note else len(preflight.notes) == 0
+
+
+def test_the_margin_of_a_row_is_the_one_that_it_says_and_not_the_difference_of_its_scores(base, tmp_path):
+    data = write_rows(tmp_path / "prefs.jsonl", [pair(number, margin=0.25) for number in range(4)])
+    preflight = prepared(data, base, tmp_path / "out", eval_fraction=0.0).preflight
+    assert set(preflight.margins) == {0.25}
+
+
 def test_a_file_may_be_one_json_array(base, tmp_path):
     data = tmp_path / "prefs.json"
     data.write_text(json.dumps([pair(number) for number in range(4)], indent=1))

@@ -1,0 +1,200 @@
+"""TRL's trainers, such that a step is the same however many of its examples are computed at once.
+
+This module imports TRL, which takes seconds: it is imported when training starts.
+"""
+
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from trl import DPOTrainer, KTOTrainer, SFTTrainer
+
+from collab_trl.length_grouping import LengthGroupedSampler
+from collab_trl.preference.held_out import BEFORE, IS_GOOD, REWARD, means
+from collab_trl.preference.prefix_sharing import PROMPT_LENGTHS
+from collab_trl.whole_steps import FullSteps, WholeSteps
+
+SFT_TERM = "sft"
+"""The term of DPO's loss that is a mean over tokens, and not over pairs."""
+IGNORED = -100
+"""The label of what is not in the loss."""
+MODEL_INPUTS = {"input_ids", "attention_mask", PROMPT_LENGTHS}
+
+
+class _Tokenized:
+    """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped.
+
+    What is held out is looked at example by example: means of batches would hang on how many are computed at once.
+    """
+
+    args: Any
+    state: Any
+    accelerator: Any
+    model: Any
+    control: Any
+    callback_handler: Any
+    eval_dataset: Any
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        metrics = {f"eval_{name}": value for name, value in means(self.values(self.eval_dataset)).items()}
+        self.log(metrics)  # type: ignore[attr-defined]
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def values(self, data: Dataset) -> dict[str, list[float]]:
+        """What the model as it is makes of each example, in their order, by the trainer's names."""
+        self.model.eval()
+        found: dict[str, list[float]] = {}
+        for batch in self.get_eval_dataloader(data):  # type: ignore[attr-defined]
+            inputs = self._prepare_inputs(batch)  # type: ignore[attr-defined]
+            with torch.no_grad(), self.compute_loss_context_manager():  # type: ignore[attr-defined]
+                values = {name: value.float() for name, value in self._values(inputs).items()}
+            for name, value in self.accelerator.gather_for_metrics(values).items():
+                found.setdefault(name, []).extend(value.tolist())
+        return found
+
+    def _values(self, inputs: Any) -> dict[str, Tensor]:
+        """Of the examples of a batch, [examples] each."""
+        raise NotImplementedError
+
+    def _log_probabilities(self, inputs: Any) -> Tensor:
+        """Of the learnt tokens of each sequence together."""
+        own = {name: value for name, value in inputs.items() if name in MODEL_INPUTS}
+        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, IGNORED)
+        total: Tensor = self.model(**own, labels=labels, fused_lm_head=True, use_cache=False).log_probs.sum(1)
+        return total
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+    @property
+    def _examples_a_step(self) -> int:
+        together: int = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return together
+
+    def _get_train_sampler(self, train_dataset: Dataset) -> Any:
+        """In full steps where there are several processes: accelerate would fill up micro-batches instead."""
+        sampler = self._order(train_dataset)
+        return FullSteps(sampler, step=self._examples_a_step) if self.args.world_size > 1 else sampler
+
+    def _order(self, train_dataset: Dataset) -> Any:
+        return super()._get_train_sampler(train_dataset)  # type: ignore[misc]
+
+
+class _LengthGrouped(_Tokenized):
+    """Draws examples of about one length together."""
+
+    def _order(self, train_dataset: Dataset) -> LengthGroupedSampler:
+        return LengthGroupedSampler(
+            train_dataset["length"],
+            # A whole step's examples: the order then does not hang on how many are computed at once, and processes,
+            # which take batches in turn, get equal shares.
+            batch=self._examples_a_step,
+            seed=self.args.seed,
+            epoch=lambda: int(self.state.epoch or 0),
+        )
+
+
+class PairTrainer(WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
+    """DPO, each term of its loss over the whole step: the mean of its pairs, and for `sft` of its chosen tokens.
+
+    aot and aot_unpaired remain TRL's: they sort the pairs that are computed at once.
+    """
+
+    loss_types: list[str]
+    loss_weights: list[float]
+
+    def sums(self, inputs: Any) -> Tensor:
+        mask = inputs["completion_mask"]
+        pairs = len(mask) // 2
+        return torch.stack([torch.tensor(pairs, device=mask.device), mask[:pairs].sum()])
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Any:
+        weights = self.loss_weights
+        if num_items_in_batch is not None:
+            parts = zip(self.sums(inputs), num_items_in_batch, strict=True)
+            of_pairs, of_tokens = (self.share(part, whole) for part, whole in parts)
+            self.loss_weights = [
+                weight * (of_tokens if name == SFT_TERM else of_pairs)
+                for name, weight in zip(self.loss_types, weights, strict=True)
+            ]
+        try:
+            return super().compute_loss(model, inputs, return_outputs)
+        finally:
+            self.loss_weights = weights
+
+    def _values(self, inputs: Any) -> dict[str, Tensor]:
+        chosen, rejected = self._log_probabilities(inputs).chunk(2)
+        before = inputs.get("ref_chosen_logps"), inputs.get("ref_rejected_logps")
+        if None in before:
+            before = self.compute_ref_log_probs(self.model, inputs)
+        rewards = self.beta * (chosen - before[0]), self.beta * (rejected - before[1])
+        return {
+            "rewards/chosen": rewards[0],
+            "rewards/rejected": rewards[1],
+            "rewards/margins": rewards[0] - rewards[1],
+            "rewards/accuracies": rewards[0] > rewards[1],
+            "logps/chosen": chosen,
+            "logps/rejected": rejected,
+            f"{BEFORE}logps/chosen": before[0],
+            f"{BEFORE}logps/rejected": before[1],
+        }
+
+
+class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
+    """SFT whose loss counts completions only; TRL takes the mean over the tokens of the whole step."""
+
+    def _values(self, inputs: Any) -> dict[str, Tensor]:
+        """Loss in nats a token and the share of tokens that are the likeliest, of each reply."""
+        after = self._of_replies(inputs)
+        with self.accelerator.unwrap_model(self.model).disable_adapter():  # SFT is always the first stage
+            before = self._of_replies(inputs)
+        return after | {BEFORE + name: value for name, value in before.items()}
+
+    def _of_replies(self, inputs: Any) -> dict[str, Tensor]:
+        output = self.model(**inputs, fused_lm_head=True, use_cache=False)
+        tokens = output.label_mask.sum(1).clamp(min=1)
+        return {"loss": -output.log_probs.sum(1) / tokens, "mean_token_accuracy": output.is_top1.sum(1) / tokens}
+
+
+class JudgedTrainer(WholeSteps, _Tokenized, KTOTrainer):  # type: ignore[misc]
+    """KTO, in the order of the data set, with the KL divergence of the whole step; it needs the reference's ahead."""
+
+    _divergence: Tensor | None = None
+    """The step's KL divergence while the loss of a part of it is computed."""
+
+    def sums(self, inputs: Any) -> Tensor:
+        inputs = self._prepare_inputs(inputs)
+        with self.compute_loss_context_manager():
+            gained = self._compute_kl_logps(self.model_wrapped, inputs) - inputs["ref_KL_logps"]
+        return torch.stack([torch.tensor(float(len(gained)), device=gained.device), gained.float().sum()])
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Any:
+        if num_items_in_batch is None:
+            return super().compute_loss(model, inputs, return_outputs)
+        replies, gained = num_items_in_batch
+        self._divergence = gained / replies
+        # TRL subtracts the reference's from the policy's, which `_compute_kl_logps` gives here as their difference.
+        inputs = {**inputs, "ref_KL_logps": torch.zeros_like(inputs["ref_KL_logps"])}
+        try:
+            loss = super().compute_loss(model, inputs)
+        finally:
+            self._divergence = None
+        return loss * self.share(torch.tensor(len(inputs["label"])), replies.cpu())
+
+    def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
+        if self._divergence is None:
+            return super()._compute_kl_logps(model, batch)
+        return self._divergence.expand(len(batch["label"]))
+
+    def _values(self, inputs: Any) -> dict[str, Tensor]:
+        before = inputs.get("ref_logps")
+        if before is None:
+            before, _ = self.compute_ref_log_probs(self.model, inputs)
+        reward = self.beta * (self._log_probabilities(inputs) - before)
+        return {REWARD: reward, IS_GOOD: torch.as_tensor(inputs["label"], device=reward.device)}
