@@ -33,7 +33,11 @@ from collab_sdk.logs import get_chat_writer
 
 MOST = 3
 """Times as many customers as the first series' pairs are made of, to choose from."""
-RULES = {"first series": FirstSeriesExporter, "new": PreferenceExporter}
+RULES: dict[str, tuple[type[PreferenceExporter], dict[str, float]]] = {
+    "first series": (FirstSeriesExporter, {}),
+    "new": (PreferenceExporter, {}),
+    "new, confidence 0.6": (PreferenceExporter, {"min_confidence": 0.6}),
+}
 
 
 def main() -> None:
@@ -50,8 +54,8 @@ def main() -> None:
         trial = Trial(folder=folder, seed=seed, customers=MOST * options.customers, recipe=Recipe())
         once(folder / "chats.jsonl", lambda path, trial=trial: talk(trial, path))  # type: ignore[misc]
         calls: dict[str, int] = {}
-        for name, kind in RULES.items():
-            calls[name] = compare(trial, name, kind, options, most=calls.get("first series"))
+        for name in RULES:
+            calls[name] = compare(trial, name, options, most=calls.get("first series"))
     report(options)
 
 
@@ -67,7 +71,7 @@ def talk(trial: Trial, path: Path) -> None:
             file.write(row(conversation))
 
 
-def compare(trial: Trial, name: str, kind: type[PreferenceExporter], options: argparse.Namespace, **at: Any) -> int:
+def compare(trial: Trial, name: str, options: argparse.Namespace, *, most: int | None) -> int:
     """The calls that the pairs took; `most` is how many they may."""
     folder = trial.folder / name
     figures = folder / "figures.json"
@@ -75,10 +79,10 @@ def compare(trial: Trial, name: str, kind: type[PreferenceExporter], options: ar
         return int(json.loads(figures.read_text())["calls"])
     folder.mkdir(parents=True, exist_ok=True)
     pairs, chats = folder / "prefs.jsonl", options.customers
-    calls, found = make_pairs(trial, kind, pairs, chats)
-    if (most := at.get("most")) is not None:
+    calls, found = make_pairs(trial, name, pairs, chats)
+    if most is not None:
         chats = min(trial.customers, chats * most // calls)
-        calls, found = make_pairs(trial, kind, pairs, chats)
+        calls, found = make_pairs(trial, name, pairs, chats)
     bot = f"hf:{trial.base}"
     if found:
         train(bot.removeprefix("hf:"), pairs, folder / "adapter", trial.recipe, seed=trial.seed, on_progress=quiet)
@@ -92,9 +96,10 @@ def compare(trial: Trial, name: str, kind: type[PreferenceExporter], options: ar
     return calls
 
 
-def make_pairs(trial: Trial, kind: type[PreferenceExporter], path: Path, chats: int) -> tuple[int, int]:
+def make_pairs(trial: Trial, name: str, path: Path, chats: int) -> tuple[int, int]:
     """Calls and pairs; what was played before is in the cache, and counts."""
-    rule = {"candidates": trial.recipe.candidates, "min_margin": trial.recipe.min_margin}
+    kind, asked = RULES[name]
+    rule: dict[str, Any] = {"candidates": trial.recipe.candidates, "min_margin": trial.recipe.min_margin, **asked}
     scorer = play_of(trial.recipe, cache=trial.folder / "cache").scorer.with_assistant(f"hf:{trial.base}")
     report = kind(scorer, **rule).export(islice(read_conversations([trial.folder / "chats.jsonl"]), chats), path)
     total = scorer.engine.ledger.total
