@@ -155,7 +155,7 @@ class PairStatistics:
         if self.sureness:
             wrong = sum(1 - confidence for confidence, _ in self.sureness)
             many = f"about {wrong:,.0f}" if wrong >= 1 else "less than one"
-            text = f"In the wrong order, by their confidence: {many} of {len(self.sureness):,} pairs."
+            text = f"By their confidence, {many} of {len(self.sureness):,} pairs may be in the wrong order."
             found.append(Remark(text=text, mood="good" if wrong < MANY_WRONG * len(self.sureness) else "look"))
         return found
 
