@@ -11,8 +11,8 @@ NORMAL = NormalDist()
 Rewards = Sequence[Sequence[float | None]]
 """Of one turn: by candidate, in the order of the sample indices; None for a future that failed. Of `goals` goals, each
 sample has the next in turn."""
-SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Of the variance between candidates: some turns' candidates differ more than others'."""
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Of the mean variance between candidates: in few turns they may differ much, in many by nothing."""
 EQUAL, ANCHOR = 0.15, 3.0
 """What is taken for granted of a run before its turns are looked at: in this share of them the candidates are equally
 good. It is worth so many turns. Set in simulation (benchmarks/noise.py)."""
