@@ -10,7 +10,7 @@ from typing import Any
 
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
-from collab_sdk.goals import most_goals
+from collab_sdk.goals import SETTLED, most_goals
 from collab_sdk.metrics import Metric, Rubric, as_metrics, tokens_by_role
 from collab_sdk.metrics.base import Checklist, applies_to, artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
@@ -233,19 +233,21 @@ class _Plan:
             if isinstance(rubric, Checklist)
         }
         judgement = _judgement(rubrics, wanted, about)
+        played = most_goals(conversation, self.spec.goals_per_turn)
+        known = 1 if goal.text.strip() else SETTLED
+        proposed = max(0, played - known) if goal.reference is None else 0
+        # Without a goal in the row, what followed is judged by what was asked for, which no future is played by.
+        judged_by = min(played, known) + (0 if goal.text.strip() else 1)
         goals = 0
         for turn in list(conversation.units(self.spec.per))[-1 if self.only_last else 0 :]:
-            known = len(logged_candidates(turn)) if self.candidates > 1 else 1
-            drawn = max(0, self.candidates - known)
+            drawn = max(0, self.candidates - (len(logged_candidates(turn)) if self.candidates > 1 else 1))
             self._turn(turn, lengths, judgement, bill, drawn=drawn, samples=self._samples(conversation))
-            # Of a chat without a goal: those that settle it, and what was asked for, by which what followed is judged.
-            goals = goals or most_goals(conversation, None) + (not goal.text.strip())
-            several = (self.spec.goals_per_turn or 1) - 1
-            if several and goal.reference is None:
-                others = several * lengths.goal
+            goals = goals or judged_by
+            if proposed:
+                others = proposed * lengths.goal
                 prompt = template_tokens("goals") + lengths.goal + lengths.said_up_to[len(turn.history)]
                 bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
-                goals += several
+                goals += proposed
         for points, tokens in about.items() if goals else ():
             lists = goals if points == "requirements" else bool(tokens)
             bill.add(CallRole.JUDGE, calls=lists, prompt=template_tokens(points) + tokens, reply=LISTED * tokens)

@@ -416,7 +416,12 @@ class RunSpec:
     simulator: ModelSpec
     judge: ModelSpec
     metrics: tuple[MetricSpec, ...] = DEFAULT_METRICS
-    samples: int = setting(3, "Number of futures to play of each response.", group=SCORING, at_least=1)
+    samples: int = setting(
+        3,
+        "Number of futures to play of each response; export-prefs plays 1 to 3 times as many, by need.",
+        group=SCORING,
+        at_least=1,
+    )
     window: int = setting(2, "Length of each future in exchanges.", group=SCORING, at_least=0)
     goals_per_turn: int | None = setting(
         None,
@@ -427,7 +432,7 @@ class RunSpec:
     )
     min_samples: int | None = setting(
         None,
-        "Fewest futures that must succeed for a score.  [default: 2, or --samples if less]",
+        "Fewest futures that must succeed for a score.  [default: 2, or --samples if less; for pairs 1]",
         group=SCORING,
         at_least=1,
     )

@@ -1,7 +1,7 @@
 """What a trainer plugin is given, what it says before it starts, and what it gives back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -204,11 +204,16 @@ class HeldOut:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self)
+        sides = {"before": self.before, "after": self.after}
+        figures = {side: {name: each.to_dict() for name, each in known.items()} for side, known in sides.items()}
+        return {**asdict(replace(self, before={}, after={})), **figures}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
-        sides = {side: {name: Estimate(**figure) for name, figure in row[side].items()} for side in ("before", "after")}
+        sides = {
+            side: {name: Estimate.from_dict(figure) for name, figure in row[side].items()}
+            for side in ("before", "after")
+        }
         return cls(**{**row, **sides})
 
 

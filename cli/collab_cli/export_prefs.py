@@ -91,7 +91,7 @@ def export_prefs(
     """Relabel logged chats and write preference pairs.
 
     At every assistant turn of LOGS (files, folders, or - for stdin) other responses are drawn and all are scored by how
-    the conversation goes on. The best and the worst become a pair, if they are far enough apart.
+    the conversation goes on. The two whose order is surest become a pair, if it is sure enough.
 
     What nobody asked is in no log. A row's goal is played as it is; a chat without one is played by two goals, which
     settle differently what the chat left open. By what was said alone, guessing would look as good as asking.

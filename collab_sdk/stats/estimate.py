@@ -1,10 +1,10 @@
 """A figure with its interval, and how the two are written."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
-from typing import Any
+from math import isfinite, nan
+from typing import Any, Self
 
 from collab_sdk.stats.quantiles import LEVEL
 
@@ -34,6 +34,10 @@ class Estimate:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values: a mean that is not finite is None."""
         return {**asdict(self), "mean": self.mean if isfinite(self.mean) else None}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        return cls(**{**row, "mean": nan if row["mean"] is None else row["mean"]})
 
     def __format__(self, spec: str) -> str:
         """`0.52 [0.41, 0.63]`, each number by `spec`; without an interval the counts, as in `4 of 5`, or `note`.
