@@ -4,7 +4,8 @@
 
 The candidates of a turn have true means with a standard deviation of 0.15, and each future's reward varies by 0.25
 about them: normally, skewed (exponential) or by two values. Also played are runs in which all candidates are equally
-good, in which half of the turns' are, and in which turns are unlike in how much their futures vary. Every run begins
+good, in which half of the turns' are (in one, those are the turns whose futures vary much), and in which turns are
+unlike in how much their futures vary. Every run begins
 with the pilot that an export has, and all its turns and futures count.
 
 Three rules choose on the same rewards: `paper` plays three futures of each candidate, `first series` goes on until
@@ -47,12 +48,15 @@ class World:
     """Share of the turns in which the candidates are equally good."""
     uneven: bool = False
     """Whether a turn's futures vary more or less than another's."""
+    calm: float = WITHIN
+    """By how much futures vary where candidates differ."""
 
 
 WORLDS = (
     World(name="all differ", between=BETWEEN),
     World(name="all equal", between=0.0),
     World(name="half equal", between=0.25, equal=0.5),
+    World(name="calm differ, others equal", between=0.25, equal=0.5, calm=0.02),
     World(name="uneven", between=BETWEEN, uneven=True),
     World(name="uneven, equal", between=0.0, uneven=True),
 )
@@ -89,7 +93,8 @@ def turns_of(
     """True means of a turn's candidates, and the rewards of their futures, more than any rule plays."""
     for _ in range(number):
         between = 0.0 if rng.random() < world.equal else world.between
-        within = WITHIN * sqrt(rng.expovariate(1)) if world.uneven else WITHIN
+        within = world.calm if between else WITHIN
+        within *= sqrt(rng.expovariate(1)) if world.uneven else 1
         means = [rng.gauss(0, between) for _ in range(candidates)]
         yield means, [[mean + within * KINDS[kind](rng) for _ in range(3 * SAMPLES)] for mean in means]
 

@@ -153,7 +153,19 @@ def works(python: Path, folder: Path) -> None:
         )
     run("-c", RECORD)
     run(*collab, "logs", "list", "--store", "chats.db")
-    run(*collab, "export-prefs", "chats.db", "--model", "offline", "--min-margin", 0, "--min-confidence", 0, "-o", "prefs.jsonl")
+    run(
+        *collab,
+        "export-prefs",
+        "chats.db",
+        "--model",
+        "offline",
+        "--min-margin",
+        0,
+        "--min-confidence",
+        0,
+        "-o",
+        "prefs.jsonl",
+    )
     print("scores by rules and by a server, records chats, looks after them, exports pairs: yes\n")
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from collab_cli.terminal import make_console, note
-from collab_cli.units import duration, money, of
+from collab_cli.units import duration, figure, money, of
 from collab_sdk.engine import Ledger
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Progress:
         if self.begun > self.done:
             parts.append(f"{self.begun:,} begun")
         if self._mean_mr is not None:
-            parts.append(f"MR {self._mean_mr:.3f}")
+            parts.append(f"MR {figure(self._mean_mr)}")
         parts.append(f"{usage.calls:,} calls")
         if usage.usd:
             parts.append(money(usage))

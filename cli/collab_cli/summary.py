@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collab_cli.terminal import note, show
-from collab_cli.units import duration, money, of
+from collab_cli.units import duration, figure, money, of
 from collab_sdk.engine import Ledger, Usage
 from collab_sdk.files import beside
 from collab_sdk.preferences import ExportReport, Noise
@@ -86,15 +86,17 @@ def _noise(noise: Noise, per: Per) -> str:
         )
     if noise.freedom:
         return (
-            f"In {turns} candidates differ no more than chance lets futures vary: no order is sure. "
+            f"In {turns} candidates differ no more than chance lets futures vary. "
             "More chats or --samples may tell them apart."
         )
-    return "Each response has one future, which tells nothing of noise: the raw margin decides." if noise.turns else ""
+    if noise.turns and not noise.repeats:
+        return "Each response has one future, which tells no order from chance; --min-confidence 0 goes by raw margins."
+    return ""
 
 
 def show_mr(mean: float | None, *, ok: int, n: int, measured: Mapping[str, int], scores: int) -> None:
     """The mean, and which metrics count in some of the scores only: `measured` says in how many."""
-    worth = "No response could be scored" if mean is None else f"Mean MR {mean:.3f}"
+    worth = "No response could be scored" if mean is None else f"Mean MR {figure(mean)}"
     note(f"{worth}; {ok:,} of {of(n, 'sample')} succeeded.")
     for name, count in measured.items():
         if count < scores:

@@ -14,6 +14,11 @@ def dollars(usd: float) -> str:
     return f"${usd:,.2f}" if usd >= 10 or not usd else f"${usd:.4f}"
 
 
+def figure(value: float) -> str:
+    """`1.234`, or `1.2e+300` for what no scale of rewards has."""
+    return f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
     """`8.4 s`, `42 s`, `3:20 min` or `1:03:20 h`."""
     if seconds < 59.5:

@@ -211,7 +211,7 @@ class PreferenceExporter:
         turns = 0
         for conversation in conversations:
             yield conversation
-            turns += self.scorer.most_goals(conversation) * sum(1 for _ in conversation.units(self.scorer.per))
+            turns += max(1, self.scorer.most_goals(conversation) * sum(1 for _ in conversation.units(self.scorer.per)))
             if turns >= PILOT_TURNS:
                 return
 
@@ -257,10 +257,10 @@ class PreferenceExporter:
         so goes on from there. Raises SampleError if the chat's goal has to be inferred and cannot be.
         """
         conversation = self.scorer.rollout.toolbox.equip(conversation_without_reasoning(conversation))
-        if begun is None:
+        units = list(conversation.units(self.scorer.per))
+        if begun is None or [each.turn for each in begun.turns] != units:  # another one has its id
             goal = await self.scorer.goals.aread(conversation)
             self.scorer.reward.of(conversation).check(goal)
-            units = conversation.units(self.scorer.per)
             turns = await all_settled(self._abegin(conversation, goal, turn, is_pilot=pilot is None) for turn in units)
             begun = ScoredConversation(goal=goal, turns=tuple(turns))
         if pilot is None:

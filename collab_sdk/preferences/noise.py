@@ -11,9 +11,9 @@ NORMAL = NormalDist()
 Rewards = Sequence[Sequence[float | None]]
 """Of one turn: by candidate, in the order of the sample indices; None for a future that failed. Of `goals` goals, each
 sample has the next in turn."""
-SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Of the variance between candidates: some turns' candidates differ more than others'."""
-EQUAL, ANCHOR = 0.15, 30.0
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Of the mean variance between candidates: in few turns they may differ much, in many by nothing."""
+EQUAL, ANCHOR = 0.15, 3.0
 """What is taken for granted of a run before its turns are looked at: in this share of them the candidates are equally
 good. It is worth so many turns. Set in simulation (benchmarks/noise.py)."""
 FIRST = 2
@@ -45,7 +45,10 @@ class Order:
     """The variance of one future's reward."""
 
     def chance(self, more: int, *, confidence: float, margin: float) -> float:
-        """The probability that `more` futures of both make one of them better with this confidence and margin."""
+        """About how probably `more` futures of both make one of them better with this confidence and margin.
+
+        That they may be equally good, and how probable that then is, is left out.
+        """
         z = NORMAL.inv_cdf(min(max(confidence, 0.5), 0.9999))
         total = 0.0
         for weight, mean, variance in self.odds:
@@ -114,7 +117,7 @@ class Noise:
         )
 
     def order(self, rewards: Rewards, *, goals: int = 1, may_be_chosen: Sequence[bool] | None = None) -> Order | None:
-        """The two candidates of a turn whose order is surest; None where nothing tells one from another.
+        """The two candidates of a turn whose order is surest, however far apart; None where nothing tells any apart.
 
         `may_be_chosen` says by candidate whether it can be the better one; by default each can.
         """
@@ -237,7 +240,8 @@ class _Contrasts:
             for n in range(max(map(len, rewards), default=0))
         ]
         common = [[(place, float(reward or 0.0)) for place, reward in each] for each in samples if len(each) > 1]
-        places = tuple(sorted({place for each in common for place, _ in each}))
+        places = _connected({place for place, _ in each} for each in common)
+        common = [each for each in common if each[0][0] in places]
         if not common:
             return None
         index = {place: n for n, place in enumerate(places)}
@@ -278,7 +282,10 @@ class _Contrasts:
         return _explained(self.matrix, self.vector)
 
     def variance(self, pooled: float, steadiness: float) -> float:
-        """Of one future in this turn: the run's and the turn's own, each as far as it is known."""
+        """Of one future in this turn: the run's and the turn's own, each as far as it is known.
+
+        The run's is the mean over its turns, which is more than Smyth's scale where turns are unlike: on the safe side.
+        """
         own = self.residual if self.freedom else 0.0
         return max((steadiness * pooled + own) / (steadiness + self.freedom), 1e-3 * pooled)
 
@@ -301,6 +308,16 @@ class _View:
             self.means[one] - self.means[other],
             spread[one][one] + spread[other][other] - 2 * spread[one][other],
         )
+
+
+def _connected(samples: Iterable[set[int]]) -> tuple[int, ...]:
+    """The most candidates of which each can be compared with every other, through common samples."""
+    groups: list[set[int]] = []
+    for sample in samples:
+        apart = [group for group in groups if not group & sample]
+        groups = [*apart, sample.union(*(group for group in groups if group & sample))]
+    largest = max(groups, key=len, default=set[int]())
+    return tuple(sorted(largest))
 
 
 def _explained(matrix: Sequence[Sequence[float]], vector: Sequence[float]) -> float:

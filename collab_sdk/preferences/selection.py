@@ -38,9 +38,8 @@ class Choice:
 def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise, *, goals: int = 1) -> Choice | Refusal:
     """Of candidates whose samples have `goals` goals in turn, the two whose order is surest, or why they are no pair.
 
-    Best and worst are taken by their raw margin where no confidence is asked for, as in the paper, and where none can
-    be had, since no candidate of the run has a second future. A response that was cut off or filtered is never chosen:
-    what learns from it learns to break off.
+    Best and worst are taken by their raw margin where no confidence is asked for, as in the paper. A response that was
+    cut off or filtered is never chosen: what learns from it learns to break off.
     """
     if len(scores) < 2:
         return Refusal.ONE_CANDIDATE
@@ -53,7 +52,7 @@ def choose_pair(scores: Sequence[MRScore], rule: PairRule, noise: Noise, *, goal
     apart = float(whole[-1]) - float(ranked[0])
     if apart <= 0 or apart < rule.min_margin:
         return Refusal.MARGIN
-    if not rule.min_confidence or (not noise.freedom and all(score.n == 1 for score in ranked)):
+    if not rule.min_confidence:
         return Choice(chosen=whole[-1], rejected=ranked[0])
     rewards = [rewards_of(score) if score.value is not None else () for score in scores]
     order = noise.order(rewards, goals=goals, may_be_chosen=[not score.ended for score in scores])

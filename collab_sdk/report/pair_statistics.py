@@ -154,7 +154,8 @@ class PairStatistics:
             found.append(Remark(text=text))
         if self.sureness:
             wrong = sum(1 - confidence for confidence, _ in self.sureness)
-            text = f"By their confidence, about {wrong:,.0f} of {len(self.sureness):,} pairs are in the wrong order."
+            many = f"about {wrong:,.0f}" if wrong >= 1 else "less than one"
+            text = f"By their confidence, {many} of {len(self.sureness):,} pairs may be in the wrong order."
             found.append(Remark(text=text, mood="good" if wrong < MANY_WRONG * len(self.sureness) else "look"))
         return found
 
@@ -181,7 +182,7 @@ class PairStatistics:
             plots.append(Plot(title="MR of candidates", svg=histogram(mr, x="MR"), caption=f"Means: {means}."))
         if self.sureness:
             sure, margins = zip(*self.sureness, strict=True)
-            svg = scatter(sure, margins, x="confidence", y="margin")
+            svg = scatter(sure, margins, x="confidence", y="margin", most=1.0)
             caption = "A point is a pair: how probably its order is right, and the margin that another draw would show."
             plots.append(Plot(title="Margin and confidence", svg=svg, caption=caption))
         if self.metrics:
@@ -223,7 +224,9 @@ def _shares_plot(shares: dict[str, float]) -> Plot:
     ]
     svg = bars(shares, x="chosen less rejected")
     return Plot(
-        title="What the margin is made of", svg=svg, caption=f"{', '.join(told)}: weighted, together the mean margin."
+        title="What the margin is made of",
+        svg=svg,
+        caption=f"{', '.join(told)}: weighted, together the mean raw margin.",
     )
 
 

@@ -78,8 +78,10 @@ def histogram(series: Mapping[str, tuple[str, Sequence[float]]], *, x: str, zero
     return _svg(draw)
 
 
-def scatter(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str, line: float | None = None) -> str:
-    """Points, at most `MOST_POINTS` of them, evenly taken; with a line y = `line` * x."""
+def scatter(
+    xs: Sequence[float], ys: Sequence[float], *, x: str, y: str, line: float | None = None, most: float | None = None
+) -> str:
+    """Points, at most `MOST_POINTS` of them, evenly taken; with a line y = `line` * x. No x is above `most`."""
     step = max(1, -(-len(xs) // MOST_POINTS))
     xs, ys = xs[::step], ys[::step]
 
@@ -88,6 +90,8 @@ def scatter(xs: Sequence[float], ys: Sequence[float], *, x: str, y: str, line: f
         if line is not None:
             ends = [min(0.0, *xs), max(xs)]
             axes.plot(ends, [line * end for end in ends], color=PALETTE["ink"], linewidth=1, linestyle="--")
+        if most is not None:
+            axes.set_xlim(min(*xs, most - 0.1), most + 0.005)
         axes.set_xlabel(_label(x, 2 * LABEL))
         axes.set_ylabel(y)
 

@@ -78,7 +78,10 @@ def _futures(made: Row) -> Iterator[tuple[str, str]]:
     else:
         needed = f"; a score needs {_value(least)}" if least else ""
         what = "decision" if made.get("per") == "decision" else "response"
-        yield "futures", f"{_value(made.get('samples'))} of each {what}, at most {_value(window)} exchanges{needed}"
+        many = _value(made.get("samples"))
+        if mapping(made.get("pairs")).get("fixed_samples") is False:
+            many, needed = "as many as make orders sure", ""
+        yield "futures", f"{many} of each {what}, at most {_value(window)} exchanges{needed}"
     several = made.get("goals_per_turn")
     yield "goals", "the row's, or those that settle its chat" if several is None else f"{_value(several)} at each turn"
 

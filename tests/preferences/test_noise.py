@@ -99,8 +99,18 @@ def test_a_turn_that_varies_more_than_others_needs_more_to_be_sure():
         [[[None, None], [0.4, 0.9]]],
         [[[math.inf, math.inf], [0.4, math.nan]]],
         [[[1e300, -1e300], [1e300, 0.0]]],
+        [[[0.3, None], [0.1, None], [None, 0.7], [None, 0.2]]],
     ],
-    ids=["nothing", "one candidate", "one future each", "all equal", "no pair of futures", "no number", "infinite"],
+    ids=[
+        "nothing",
+        "one candidate",
+        "one future each",
+        "all equal",
+        "no pair of futures",
+        "no number",
+        "infinite",
+        "no common sample",
+    ],
 )
 def test_where_data_say_nothing_no_order_is_given(turns):
     noise = Noise.of(turns)

@@ -45,6 +45,13 @@ def test_a_turn_without_a_sure_order_says_why(scores, refusal):
     assert choose_pair(scores, PairRule(), NOISE) is refusal
 
 
+def test_one_future_of_each_response_makes_no_order_sure():
+    turn = [score("a", 0.9), score("b", 0.1)]
+    noise = Noise.of([[[0.9], [0.1]]] * 9)
+    assert choose_pair(turn, PairRule(), noise) is Refusal.NOISE
+    assert choose_pair(turn, PairRule(min_confidence=0), noise).chosen.text == "a"
+
+
 def test_without_a_confidence_asked_for_best_stands_against_worst_by_the_raw_margin():
     rule = PairRule(min_confidence=0, fixed_samples=True)
     found = choose_pair([score("a", 0.9, 0.2), score("b", 0.3, 0.6)], rule, Noise.of([]))

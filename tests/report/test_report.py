@@ -196,7 +196,7 @@ def test_the_confidence_of_pairs_says_how_many_are_in_the_wrong_order():
         for chat in conversations_of(turns):
             statistics.add(chat)
         overview = statistics.overview({})
-        found = [remark.text.partition(" are in")[0] for remark in overview.remarks if "wrong order" in remark.text]
+        found = [remark.text.partition(" may be in")[0] for remark in overview.remarks if "wrong order" in remark.text]
         assert found == said_of_order
         assert ("Margin and confidence" in [plot.title for plot in overview.plots]) is bool(said_of_order)
 
