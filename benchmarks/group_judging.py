@@ -48,7 +48,6 @@ def exported(chats: Path, limit: int, *, judge_groups: bool, folder: Path) -> tu
         "pairs": report.pairs,
         "judge calls": usage["judge"]["calls"],
         "a turn": usage["judge"]["calls"] / report.turns,
-        "judge prompt tokens": usage["judge"]["prompt_tokens"],
         "all calls": sum(each["calls"] for each in usage.values() if isinstance(each, dict) and "calls" in each),
     }
     return row, [(pair["conversation_id"], pair["turn"], pair["chosen"], pair["rejected"]) for pair in pairs]

@@ -7,12 +7,16 @@ import pytest
 from support.fakes import chat, judgements, lists_requirements, says, scorer_of
 
 from collab_sdk import Conversation, Engine, Goal, PreferenceExporter
+from collab_sdk.cost import estimate_scoring
 from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message, as_messages
 from collab_sdk.metrics import Judge
+from collab_sdk.metrics.base import MOST_ITEMS
 from collab_sdk.metrics.goal import GoalCoverage
 from collab_sdk.metrics.grounded import Grounded
+from collab_sdk.models.base import CallRole
 from collab_sdk.prompts import MOST_OF_CONTINUATIONS, unfence_continuations
+from collab_sdk.spec import MetricSpec, ModelSpec, PairRule, RunSpec
 from collab_sdk.testing import FakeChatModel
 
 GOAL = Goal(text="mocha, large")
@@ -126,9 +130,9 @@ def test_long_continuations_are_cut_to_an_equal_share_and_say_so():
     assert sum(map(len, shown)) < MOST_OF_CONTINUATIONS + 300
 
 
-def exported(tmp_path, *, judge=ticks_mochas, goal=GOAL, **options):
+def exported(tmp_path, *, judge=ticks_mochas, goal=GOAL, samples=2, **options):
     """The rows of an export's details, and what its judge was asked."""
-    rollout = {"assistant": lambda request: f"mocha served {request.sample}", "samples": 2}
+    rollout = {"assistant": lambda request: f"mocha served {request.sample}", "samples": samples}
     scorer = scorer_of(judge=judge, metrics={"goal": 1.0}, **rollout)
     exporter = PreferenceExporter(scorer, fixed_samples=True, min_confidence=0, **options)
     said = as_messages(chat("a coffee", "latte, here."))
@@ -157,6 +161,31 @@ def test_only_futures_with_the_same_goal_are_judged_together(tmp_path):
     groups = [request.messages[1].content for request in asked if "Continuation 2" in request.messages[1].content]
     assert len(groups) == 2
     assert all(("kind: mocha" in each) != ("kind: latte" in each) for each in groups)
+
+
+def test_more_futures_than_one_call_holds_are_spread_over_calls_of_equal_size(tmp_path):
+    alone, _ = exported(tmp_path, candidates=9, samples=3)
+    together, asked = exported(tmp_path, candidates=9, samples=3, judge_groups=True)
+    sizes = [len(unfence_continuations(request.messages[1].content)) for request in asked]
+    assert sum(sizes) > MOST_ITEMS
+    assert max(sizes) <= MOST_ITEMS
+    assert sum(size > 0 for size in sizes) == 2
+    assert rewards(together) == rewards(alone)
+
+
+def test_the_estimate_counts_a_call_for_each_group():
+    model = ModelSpec(name="offline")
+    chats = [Conversation(id="c1", messages=as_messages(chat("a coffee", "latte, here.")), goal=GOAL)]
+
+    def calls(**rule):
+        metrics = (MetricSpec(name="goal"),)
+        spec = RunSpec(assistants=(model,), simulator=model, judge=model, metrics=metrics, pairs=PairRule(**rule))
+        return estimate_scoring(chats, spec, {}, with_pairs=True).of(CallRole.JUDGE).calls
+
+    others = 2  # the list, and what really followed
+    assert calls(fixed_samples=True) == 3 * 3 + others
+    assert calls(fixed_samples=True, judge_groups=True) == 1 + others
+    assert calls(judge_groups=True) == 3 + others
 
 
 def test_a_call_that_fails_makes_all_its_futures_missing_and_no_other_call(tmp_path):
