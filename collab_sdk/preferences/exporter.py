@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from collab_sdk.concurrency import all_settled, run_sync, sync_twins
 from collab_sdk.files import NO_INPUTS, Inputs
@@ -283,8 +284,10 @@ class PreferenceExporter:
         if len(draws.candidates) < 2:  # nothing to compare: no future is paid for
             return ScoredTurn(turn=turn, lost=draws.lost, refusal=Refusal.ONE_CANDIDATE)
         goals = await self.scorer.agoals(turn, goal, conversation.id)
-        # Several goals are many futures: every second turn then tells enough of how much those of one goal vary.
-        is_repeated = is_pilot and (len(goals) == 1 or turn.index % 2 == 0)
+        # Several goals are many futures: half of the turns then tell enough of how much those of one goal vary. Which
+        # half differs from chat to chat, since first replies may be all the same.
+        place = turn.index + crc32(conversation.id.encode("utf-8", "surrogatepass"))
+        is_repeated = is_pilot and (len(goals) == 1 or place % 2 == 0)
         rule = self._sampling(len(goals), rounds=FIRST if is_repeated else 1)
         scores = await self._ascores(turn, draws.candidates, goals, conversation, rule, ())
         return ScoredTurn(

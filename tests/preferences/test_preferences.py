@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -401,3 +402,21 @@ def test_implicit_prompts_that_part_early_make_no_pair_of_one_history_and_anothe
         exporter_of().export(read, tmp_path / "p.jsonl", format=format)
         written = rows(tmp_path / "p.jsonl") if (tmp_path / "p.jsonl").exists() else []
         assert not any("Rye?" in str(row) and "Bye" in str(row) for row in written)
+
+
+def test_chats_without_a_goal_whose_first_replies_are_all_alike_give_pairs_at_later_turns(tmp_path):
+    texts = ("hi", "Hello!", "a coffee", "Here.")
+    open_goal = {"goal": "a coffee", "open": [{"point": "milk", "values": ["oat milk", "no milk"]}]}
+
+    def judge(request):
+        if "write down" in request.messages[0].content:
+            return json.dumps(open_goal)
+        return prefers_questions(request)
+
+    def bot(request):
+        return "Hello!" if request.messages[-1].content.startswith("hi") else candidate_writer(request)
+
+    logged = [replace(each, goal=None) for each in conversations(*(f"c{n}" for n in range(8)), texts=texts)]
+    report = exporter_of(assistant=bot, judge=judge).export(logged, tmp_path / "p.jsonl")
+    assert report.refused[Refusal.ONE_CANDIDATE] == 8
+    assert {row["turn"] for row in rows(tmp_path / "p.jsonl")} == {1}
