@@ -12,7 +12,7 @@ from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import SETTLED, most_goals
 from collab_sdk.metrics import Metric, Rubric, as_metrics, tokens_by_role
-from collab_sdk.metrics.base import Checklist, applies_to, artefact_of, check_goal, rubric_of
+from collab_sdk.metrics.base import MOST_ITEMS, Checklist, applies_to, artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.noise import FIRST
@@ -233,15 +233,16 @@ class _Plan:
             if isinstance(rubric, Checklist)
         }
         judgement = _judgement(rubrics, wanted, about)
+        in_groups = self._in_groups(conversation) if _about_all(rubrics) else 1
         played = most_goals(conversation, self.spec.goals_per_turn)
         known = 1 if goal.text.strip() else SETTLED
         proposed = max(0, played - known) if goal.reference is None else 0
         # Without a goal in the row, what followed is judged by what was asked for, which no future is played by.
         judged_by = min(played, known) + (0 if goal.text.strip() else 1)
-        goals = 0
+        goals, samples = 0, self._samples(conversation)
         for turn in list(conversation.units(self.spec.per))[-1 if self.only_last else 0 :]:
             drawn = max(0, self.candidates - (len(logged_candidates(turn)) if self.candidates > 1 else 1))
-            self._turn(turn, lengths, judgement, bill, drawn=drawn, samples=self._samples(conversation))
+            self._turn(turn, lengths, judgement, bill, drawn=drawn, samples=samples, in_groups=in_groups)
             goals = goals or judged_by
             if proposed:
                 others = proposed * lengths.goal
@@ -267,8 +268,24 @@ class _Plan:
             return samples
         return max(samples, FIRST * most_goals(conversation, self.spec.goals_per_turn))
 
+    def _in_groups(self, conversation: Conversation) -> int:
+        """How many futures are judged in one call: those by one goal that come at once."""
+        rule = self.spec.pairs
+        if self.candidates == 1 or not rule.judge_groups:
+            return 1
+        rounds = -(-self._samples(conversation) // most_goals(conversation, self.spec.goals_per_turn))
+        return min(MOST_ITEMS, self.candidates * (rounds if rule.fixed_samples else 1))
+
     def _turn(
-        self, turn: Turn, lengths: _Lengths, judgement: list[int], bill: Bill, *, drawn: int, samples: int
+        self,
+        turn: Turn,
+        lengths: _Lengths,
+        judgement: list[int],
+        bill: Bill,
+        *,
+        drawn: int,
+        samples: int,
+        in_groups: int,
     ) -> None:
         user, is_turn = lengths.user, self.spec.per == "turn"
         history, heard = lengths.up_to[len(turn.history)], lengths.said_up_to[len(turn.history)]
@@ -293,6 +310,12 @@ class _Plan:
         whole = start + self.spec.window * exchange + lengths.goal + lengths.tools
         is_same = not turn.rest and not self.spec.window  # as what is played: nothing, and judged once
         observed = 0 if turn.followed is None or is_same else 1
+        if in_groups > 1:
+            around, *judgement = judgement
+            more = (in_groups - 1) * (length + self.spec.window * exchange)
+            prompt = template_tokens("judge_group") - template_tokens("judge") + around + whole + more
+            bill.add(CallRole.JUDGE, calls=ceil(futures / in_groups), prompt=prompt, reply=in_groups * JUDGE_REPLY)
+            bill.add(CallRole.JUDGE, calls=observed, prompt=around + whole, reply=JUDGE_REPLY)
         for around in judgement:
             bill.add(CallRole.JUDGE, calls=futures + observed, prompt=around + whole, reply=JUDGE_REPLY)
 
@@ -322,6 +345,11 @@ def _judgement(
     return [template_tokens("judge") + n for n in asked] + [
         template_tokens("extract") + count_tokens(what) for what in wanted
     ]
+
+
+def _about_all(rubrics: Iterable[Rubric | Checklist]) -> bool:
+    """Whether any is about the whole conversation."""
+    return any(isinstance(rubric, Checklist) or rubric.compare is None for rubric in rubrics)
 
 
 def template_tokens(name: str) -> int:

@@ -3,7 +3,7 @@
 import copy
 import statistics
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from collab_sdk.calibration import Calibration
@@ -31,6 +31,16 @@ USER_LEFT = "the chat ended here: the user left without a word"
 """Of an observed future in which nobody spoke again."""
 Response = str | Iterable[Message | Mapping[str, Any]]
 """A response as its text, or as messages."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A response that is to be scored beside others, with what `MRScorer.ascore_turn` takes."""
+
+    turn: Turn
+    samples: int
+    followed: Sequence[Message] | None = None
+    so_far: MRScore | None = None
 
 
 @sync_twins
@@ -267,6 +277,7 @@ class MRScorer:
         samples: int | None = None,
         so_far: MRScore | None = None,
         least: int | None = None,
+        played: Sequence[Future] | None = None,
     ) -> MRScore:
         """The score of a response to the history of a turn of `log`; `followed` is what really followed it.
 
@@ -275,7 +286,8 @@ class MRScorer:
         a turn does not tell what followed. Of several goals, each sample has the next in turn, and what was observed is
         judged by the first, as far as the user told it. Futures are added to those of `so_far` until there are
         `samples`, by default those of the rollout; with fewer than `least` of them, by default `min_samples`, there is
-        no value. Raises SampleError where nothing can be measured.
+        no value. `played` are those that would be added, where they are known. Raises SampleError where nothing can be
+        measured.
         """
         goals, reward = as_goals(goal), self.reward.of(log)
         for each in goals:
@@ -283,13 +295,14 @@ class MRScorer:
         start = (*turn.history, *turn.response)
         known = so_far.futures if so_far else ()
         wanted = range(len(known), self.rollout.samples_after(start) if samples is None else samples)
+        drawn = [self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted] if played is None else []
         seen = []
         if followed is not None and not so_far:
             really = _first_exchanges(followed, self.rollout.window)
             if is_whole((*start, *really)):
                 seen.append(self._aobserved(turn, really, goals[0].known, reward, log))
-        played = await all_settled([*(self._asample(turn, goal_of(n, goals), n, reward, log) for n in wanted), *seen])
-        futures = (*known, *played[: len(wanted)])
+        found = await all_settled([*drawn, *seen])
+        futures = (*known, *(found[: len(drawn)] if played is None else played))
         value, stderr, metrics = self._aggregate(futures, self.min_samples if least is None else least)
         return MRScore(
             response=turn.response,
@@ -297,12 +310,55 @@ class MRScorer:
             value=value,
             stderr=stderr,
             metrics=metrics,
-            observed=played[-1] if seen else so_far.observed if so_far else None,
+            observed=found[-1] if seen else so_far.observed if so_far else None,
             conversation_id=log.id,
             turn=turn.index,
             goal=goals[0].known.text,
             goals=tuple(each.text for each in goals) if goals != (goals[0].known,) else (),
             calibrated=None if self.calibration is None or value is None else self.calibration.expected(value),
+        )
+
+    async def ascore_together(
+        self, asked: Sequence[Asked], goal: Goals, log: Conversation, *, least: int | None = None
+    ) -> list[MRScore]:
+        """The scores of several responses to one history, as `ascore_turn` gives them.
+
+        All futures that they get now and that share a goal are judged in one call. What was observed is judged alone.
+        """
+        goals, reward = as_goals(goal), self.reward.of(log)
+
+        async def play(each: Asked) -> list[tuple[Goal, Future]]:
+            start = (*each.turn.history, *each.turn.response)
+            wanted = range(len(each.so_far.futures) if each.so_far else 0, each.samples)
+            by = [goal_of(n, goals) for n in wanted]
+            played = await all_settled(
+                self.rollout.aplay(start, goal=goal, sample=n, scene=scene_of(log))
+                for n, goal in zip(wanted, by, strict=True)
+            )
+            return list(zip(by, played, strict=True))
+
+        played = await all_settled(play(each) for each in asked)
+        whole = [
+            (each.turn, future, goal)
+            for each, futures in zip(asked, played, strict=True)
+            for goal, future in futures
+            if not future.error
+        ]
+        judged = iter(await reward.agive_together(whole, tools=log.tools, conversation_id=log.id))
+        given = [[future if future.error else next(judged) for _, future in futures] for futures in played]
+        self.engine.ledger.missing += sum(future.error is not None for futures in given for future in futures)
+        return await all_settled(
+            self.ascore_turn(
+                each.turn,
+                goals,
+                log,
+                followed=each.followed,
+                samples=each.samples,
+                so_far=each.so_far,
+                least=least,
+                played=futures,
+            )
+            for each, futures in zip(asked, given, strict=True)
         )
 
     async def _asample(self, turn: Turn, goal: Goal, sample: int, reward: Reward, log: Conversation) -> Future:

@@ -316,6 +316,12 @@ class PairRule:
     fixed_samples: bool = setting(
         False, "Play exactly --samples futures of each response, as the paper does.", group=PAIRS
     )
+    judge_groups: bool = setting(
+        False,
+        "Judge all candidates' futures of a turn that share a goal in one call, in shuffled order: fewer calls, but a "
+        "verdict may then depend on what stands beside a future.",
+        group=PAIRS,
+    )
 
     def __post_init__(self) -> None:
         _check_bounds(self)

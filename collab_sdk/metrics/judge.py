@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from collab_sdk.concurrency import all_settled
@@ -13,9 +14,18 @@ from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
 from collab_sdk.metrics.base import MOST_ITEMS, Checklist, Judgement, Rubric
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
-from collab_sdk.models.form import Items, Record, Text
+from collab_sdk.models.form import Form, Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import PointTag, fence, fence_deeds, fence_goal, fence_points, fence_transcript, json_line
+from collab_sdk.prompts import (
+    PointTag,
+    fence,
+    fence_continuation,
+    fence_deeds,
+    fence_goal,
+    fence_points,
+    fence_transcript,
+    json_line,
+)
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal
 
@@ -53,43 +63,89 @@ class Judge:
 
         Another `sample` is another draw; `backwards` shows lists from their end, for those who measure what order does.
         """
-        if not rubrics:
-            return {}
+        lists = await self._alists(rubrics, goal, messages, conversation_id)
+        asked = _Asked(rubrics, {tag: points[::-1] if backwards else points for tag, points in lists.items()})
+        if not asked.rubrics:
+            return asked.known
+        request = prompt_request(
+            CallRole.JUDGE,
+            "judge",
+            {**asked.fields(goal), "transcript": fence_deeds(messages, tools)},
+            form=asked.form,
+            settings=self.settings,
+            sample=sample,
+            conversation_id=conversation_id,
+        )
+        return await ask_json(self.engine, self.model, request, asked.read)
 
+    async def ajudge_group(
+        self,
+        history: tuple[Message, ...],
+        continuations: Sequence[tuple[Message, ...]],
+        *,
+        goal: Goal,
+        rubrics: Mapping[str, Rubric | Checklist],
+        tools: Sequence[Mapping[str, Any]] = (),
+        conversation_id: str = "",
+        backwards: bool = False,
+    ) -> list[dict[str, Judgement]]:
+        """The judgements of several continuations of one history, from one call that shows them all.
+
+        The material of every checklist must be the same for all of them. They are shown in an order that a hash of
+        their texts gives, whoever they are from, or in the opposite one with `backwards`; equal ones are shown once.
+        One alone is judged as `ajudge` does. An answer without exactly one judgement for each is asked for again, once;
+        then none of them is judged. Raises SampleError if even one judgement cannot be had.
+        """
+        fenced = [fence_continuation(history, each, among=len(continuations)) for each in continuations]
+        shown = _shuffled(fenced)[:: -1 if backwards else 1]
+        whole = (*history, *continuations[0])
+        if len(shown) == 1:
+            judged = await self.ajudge(whole, goal=goal, rubrics=rubrics, tools=tools, conversation_id=conversation_id)
+            return [judged] * len(continuations)
+        asked = _Asked(rubrics, await self._alists(rubrics, goal, whole, conversation_id))
+        if not asked.rubrics:
+            return [asked.known] * len(continuations)
+        number: Form = Number(low=1, high=len(shown))
+        entry: Form = Record(fields={"number": number, "judgement": asked.form})
+        entries = Items(item=entry, at_least=len(shown), at_most=len(shown), keyed=("number", "judgement"))
+        form = Record(fields={"continuations": entries}, bare="continuations")
+
+        def read(answer: Any) -> list[dict[str, Judgement]]:
+            given = form.read(answer)["continuations"]
+            if sorted(each["number"] for each in given) != list(range(1, len(shown) + 1)):
+                raise ValueError(f'"continuations" must hold each number from 1 to {len(shown)} once')
+            return [asked.read(each["judgement"]) for each in sorted(given, key=lambda each: float(each["number"]))]
+
+        numbered = [f"Continuation {number}:\n{text}" for number, text in enumerate(shown, start=1)]
+        request = prompt_request(
+            CallRole.JUDGE,
+            "judge_group",
+            {
+                **asked.fields(goal),
+                "transcript": fence_deeds(history, tools),
+                "continuations": "\n\n".join(numbered),
+            },
+            form=form,
+            settings=self.settings,
+            conversation_id=conversation_id,
+        )
+        judgements = dict(zip(shown, await ask_json(self.engine, self.model, request, read), strict=True))
+        return [judgements[text] for text in fenced]
+
+    async def _alists(
+        self,
+        rubrics: Mapping[str, Rubric | Checklist],
+        goal: Goal,
+        messages: tuple[Message, ...],
+        conversation_id: str,
+    ) -> dict[PointTag, tuple[str, ...]]:
+        """The points of every kind that the rubrics go through."""
         checklists = {rubric.points: rubric for rubric in rubrics.values() if isinstance(rubric, Checklist)}
         listed = await all_settled(
             self.alist(checklist, checklist.material(goal, messages), conversation_id=conversation_id)
             for checklist in checklists.values()
         )
-        lists = {tag: points[::-1] if backwards else points for tag, points in zip(checklists, listed, strict=True)}
-        without = {name: _pointless(name, rubric, lists) for name, rubric in rubrics.items()}
-        known = {name: judgement for name, judgement in without.items() if judgement is not None}
-        asked = {name: _with_points(rubric, lists) for name, rubric in rubrics.items() if name not in known}
-        if not asked:
-            return known
-        form = Record(fields={name: rubric.form for name, rubric in asked.items()})
-
-        def read(answer: Any) -> dict[str, Judgement]:
-            answers = form.read(answer)
-            return known | {name: _read_judgement(rubric, answers[name]) for name, rubric in asked.items()}
-
-        criteria = "\n".join(f"{name}: {rubric.criterion}" for name, rubric in asked.items())
-        fenced = [fence_points(tag, points) for tag, points in lists.items() if points]
-        fields = {
-            "goal": "\n\n".join([fence_goal(goal.text), *fenced]),
-            "transcript": fence_deeds(messages, tools),
-            "criteria": fence("criteria", criteria),
-        }
-        request = prompt_request(
-            CallRole.JUDGE,
-            "judge",
-            fields,
-            form=form,
-            settings=self.settings,
-            sample=sample,
-            conversation_id=conversation_id,
-        )
-        return await ask_json(self.engine, self.model, request, read)
+        return dict(zip(checklists, listed, strict=True))
 
     async def alist(self, checklist: Checklist, material: str, *, conversation_id: str = "") -> tuple[str, ...]:
         """The points of a material, the same whenever they are asked for.
@@ -145,6 +201,35 @@ class Judge:
             CallRole.JUDGE, prompt, fields, form=None, settings=self.settings, conversation_id=conversation_id
         )
         return await ask_fenced(self.engine, self.model, request, ARTEFACT)
+
+
+class _Asked:
+    """What the judge is asked by some rubrics on lists of points, and what holds without asking."""
+
+    def __init__(self, rubrics: Mapping[str, Rubric | Checklist], lists: Mapping[PointTag, tuple[str, ...]]) -> None:
+        without = {name: _pointless(name, rubric, lists) for name, rubric in rubrics.items()}
+        self.lists = lists
+        self.known = {name: judgement for name, judgement in without.items() if judgement is not None}
+        self.rubrics = {name: _with_points(rubric, lists) for name, rubric in rubrics.items() if name not in self.known}
+        self.form = Record(fields={name: rubric.form for name, rubric in self.rubrics.items()})
+
+    def fields(self, goal: Goal) -> dict[str, str]:
+        """The prompt's parts about goal and criteria."""
+        fenced = [fence_points(tag, points) for tag, points in self.lists.items() if points]
+        criteria = "\n".join(f"{name}: {rubric.criterion}" for name, rubric in self.rubrics.items())
+        return {"goal": "\n\n".join([fence_goal(goal.text), *fenced]), "criteria": fence("criteria", criteria)}
+
+    def read(self, answer: Any) -> dict[str, Judgement]:
+        """The judgements, by rubric. Raises ValueError for an answer in another form."""
+        answers = self.form.read(answer)
+        return self.known | {name: _read_judgement(rubric, answers[name]) for name, rubric in self.rubrics.items()}
+
+
+def _shuffled(texts: Sequence[str]) -> list[str]:
+    """The different ones among texts, in an order that depends on all of them, and not on the order given."""
+    different = sorted(set(texts))
+    salt = sha256("\0".join(different).encode()).digest()
+    return sorted(different, key=lambda text: sha256(salt + text.encode()).digest())
 
 
 def _pointless(name: str, rubric: Rubric | Checklist, lists: Mapping[PointTag, tuple[str, ...]]) -> Judgement | None:

@@ -1,8 +1,10 @@
 """R*: what a whole conversation is worth."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from inspect import isawaitable
 from math import isfinite
 from numbers import Real
@@ -12,6 +14,8 @@ from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import RunStoppedError, SampleError
 from collab_sdk.messages import Message
 from collab_sdk.metrics.base import (
+    MOST_ITEMS,
+    Checklist,
     Evidence,
     Judgement,
     Metric,
@@ -64,8 +68,77 @@ class Reward:
     ) -> Future:
         """The future of a turn's response with its metrics and reward, or as a failed one."""
         messages = (*turn.history, *turn.response, *future.messages)
+
+        async def judge() -> dict[str, Judgement]:
+            rubrics = self._about_all(goal)
+            return await self.judge.ajudge(
+                messages, goal=goal, rubrics=rubrics, tools=tools, conversation_id=conversation_id
+            )
+
+        return await self._agive(turn, future, goal, judge, tools, conversation_id)
+
+    async def agive_together(
+        self,
+        samples: Sequence[tuple[Turn, Future, Goal]],
+        *,
+        tools: tuple[Mapping[str, Any], ...] = (),
+        conversation_id: str = "",
+    ) -> list[Future]:
+        """The futures of several responses to one history, in order, those with one goal judged in one call.
+
+        Where they are more than MOST_ITEMS, in as few calls as hold them. If a call fails, all its futures have failed.
+        """
+        given: list[Awaitable[Future]] = []
+        places: list[int] = []
+        for members in self._groups(samples):
+            turn, _, goal = samples[members[0]]
+            continuations = [(*samples[n][0].response, *samples[n][1].messages) for n in members]
+            judging = asyncio.ensure_future(
+                self.judge.ajudge_group(
+                    turn.history,
+                    continuations,
+                    goal=goal,
+                    rubrics=self._about_all(goal),
+                    tools=tools,
+                    conversation_id=conversation_id,
+                )
+            )
+            for place, number in enumerate(members):
+                turn, future, _ = samples[number]
+                given.append(self._agive(turn, future, goal, partial(_nth, judging, place), tools, conversation_id))
+            places += members
+        found = dict(zip(places, await all_settled(given), strict=True))
+        return [found[number] for number in range(len(samples))]
+
+    def _groups(self, samples: Sequence[tuple[Turn, Future, Goal]]) -> Iterator[list[int]]:
+        """The places of the samples that are judged in one call: one goal, and one material for each list of points."""
+        alike: list[tuple[Goal, list[str], list[int]]] = []
+        for number, (turn, future, goal) in enumerate(samples):
+            messages = (*turn.history, *turn.response, *future.messages)
+            checklists = [rubric for rubric in self._about_all(goal).values() if isinstance(rubric, Checklist)]
+            material = [rubric.material(goal, messages) for rubric in checklists]
+            for known_goal, known_material, members in alike:
+                if (known_goal, known_material) == (goal, material):
+                    members.append(number)
+                    break
+            else:
+                alike.append((goal, material, [number]))
+        for _, _, members in alike:
+            calls = -(-len(members) // MOST_ITEMS)
+            yield from (members[first::calls] for first in range(calls))
+
+    async def _agive(
+        self,
+        turn: Turn,
+        future: Future,
+        goal: Goal,
+        judge: Callable[[], Awaitable[dict[str, Judgement]]],
+        tools: tuple[Mapping[str, Any], ...],
+        conversation_id: str,
+    ) -> Future:
+        messages = (*turn.history, *turn.response, *future.messages)
         try:
-            judgements, artefacts = await self._afind(messages, goal, tools, conversation_id)
+            judgements, artefacts = await self._afind(messages, goal, judge, conversation_id)
             values = await all_settled(
                 _avalue(
                     metric,
@@ -90,21 +163,35 @@ class Reward:
             reward=sum(weight * by_name[name] for name, (_, weight) in self.metrics.items()),
         )
 
+    def _rubrics(self, goal: Goal) -> dict[str, Rubric | Checklist]:
+        return {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := rubric_of(metric, goal))}
+
+    def _about_artefact(self, goal: Goal) -> dict[str, Rubric]:
+        """The rubrics that see the metric's artefact alone."""
+        return {
+            name: rubric
+            for name, rubric in self._rubrics(goal).items()
+            if isinstance(rubric, Rubric) and rubric.compare and artefact_of(self.metrics[name][0], goal)
+        }
+
+    def _about_all(self, goal: Goal) -> dict[str, Rubric | Checklist]:
+        """The rubrics about the whole conversation."""
+        about_artefact = self._about_artefact(goal)
+        return {name: rubric for name, rubric in self._rubrics(goal).items() if name not in about_artefact}
+
     async def _afind(
-        self, messages: tuple[Message, ...], goal: Goal, tools: tuple[Mapping[str, Any], ...], conversation_id: str
+        self,
+        messages: tuple[Message, ...],
+        goal: Goal,
+        judge: Callable[[], Awaitable[dict[str, Judgement]]],
+        conversation_id: str,
     ) -> tuple[dict[str, Judgement], dict[str, str]]:
         """Judgements and artefacts, by metric. Raises SampleError if even one cannot be had."""
-        rubrics = {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := rubric_of(metric, goal))}
         wanted = {name: what for name, (metric, _) in self.metrics.items() if (what := artefact_of(metric, goal))}
-        about_artefact = {
-            name: rubric
-            for name, rubric in rubrics.items()
-            if isinstance(rubric, Rubric) and rubric.compare and name in wanted
-        }
-        about_all = {name: rubric for name, rubric in rubrics.items() if name not in about_artefact}
+        about_artefact = self._about_artefact(goal)
         kinds = sorted(set(wanted.values()))
         calls: list[Awaitable[Any]] = [
-            self.judge.ajudge(messages, goal=goal, rubrics=about_all, tools=tools, conversation_id=conversation_id),
+            judge(),
             *(self.judge.aextract(messages, wanted=kind, conversation_id=conversation_id) for kind in kinds),
         ]
         judgements, *extracted = await all_settled(calls)
@@ -126,6 +213,10 @@ class Reward:
         answer = (Message(role="assistant", content=artefact),)
         judged = await self.judge.ajudge(answer, goal=goal, rubrics={name: rubric}, conversation_id=conversation_id)
         return judged[name]
+
+
+async def _nth(judging: Awaitable[Sequence[dict[str, Judgement]]], place: int) -> dict[str, Judgement]:
+    return (await judging)[place]
 
 
 def _applies(name: str, metric: Metric, conversation: Conversation) -> bool:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
 from collab_sdk.errors import UnknownNameError
@@ -13,6 +14,7 @@ from collab_sdk.prompts import (
     PointTag,
     load_prompt,
     unfence,
+    unfence_continuations,
     unfence_goal,
     unfence_offered,
     unfence_points,
@@ -92,11 +94,19 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     for points, lister in LISTERS.items():
         if any(message.content == load_prompt(points).text for message in request.messages):
             return {points: lister(unfence_goal(prompt))}
-    return judge.judge(
+    judged = partial(
+        judge.judge,
         unfence_goal(prompt),
-        transcript,
         criteria=unfence("criteria", prompt),
         requirements=unfence_points("requirements", prompt),
         rules=unfence_points("rules", prompt),
         offered=unfence_offered(prompt),
     )
+    if any(message.content == load_prompt("judge_group").text for message in request.messages):
+        continuations = enumerate(unfence_continuations(prompt), start=1)
+        return {
+            "continuations": [
+                {"number": number, "judgement": judged([*transcript, *each])} for number, each in continuations
+            ]
+        }
+    return judged(transcript)

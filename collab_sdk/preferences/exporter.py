@@ -22,7 +22,7 @@ from collab_sdk.preferences.selection import Choice, Refusal, choose_pair, rewar
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.score_rows import run_row
-from collab_sdk.scorer import MRScorer, scene_of
+from collab_sdk.scorer import Asked, MRScorer, scene_of
 from collab_sdk.spec import PairRule, RunnerSpec, RunSpec
 from collab_sdk.tool_calls import without_remark
 from collab_sdk.types import Conversation, Goal, MRScore, PreferencePair, Turn
@@ -45,6 +45,7 @@ class PreferenceExporter:
     How much rewards vary by chance is found out in a pilot: the first conversations, up to `PILOT_TURNS` turns. By it
     the margins of all pairs are judged, and futures are spent where they make most pairs sure, up to three times the
     rollout's `samples` for a candidate. With `fixed_samples` each candidate gets exactly `samples`, as in the paper.
+    With `judge_groups` all futures of a turn that share a goal are judged in one call, as far as they come at once.
     The options are those of PairRule.
     """
 
@@ -57,6 +58,7 @@ class PreferenceExporter:
         min_confidence: float = PairRule.min_confidence,
         max_pairs: int = PairRule.max_pairs,
         fixed_samples: bool = PairRule.fixed_samples,
+        judge_groups: bool = PairRule.judge_groups,
     ) -> None:
         self.scorer = scorer
         self.rule = PairRule(
@@ -65,6 +67,7 @@ class PreferenceExporter:
             min_confidence=min_confidence,
             max_pairs=max_pairs,
             fixed_samples=fixed_samples,
+            judge_groups=judge_groups,
         )
         if scorer.calibration is not None:
             scorer.calibration.check(self.made_with)
@@ -326,17 +329,30 @@ class PreferenceExporter:
         """The candidates' scores, with futures where they matter. All draw the same samples of the same users."""
         scores: Sequence[MRScore | None] = known or [None] * len(candidates)
         while any(batch := rule.next_batch([rewards_of(score) for score in scores])):
-            scores = await all_settled(
-                self.scorer.ascore_turn(
-                    replace(turn, response=candidate.messages),
-                    goals,
-                    log,
+            asked = [
+                Asked(
+                    turn=replace(turn, response=candidate.messages),
                     followed=turn.followed if candidate.source is Source.LOGGED else None,
                     samples=len(rewards_of(score)) + more,
                     so_far=score,
-                    least=self.scorer.asked_min_samples or 1,
                 )
                 for candidate, score, more in zip(candidates, scores, batch, strict=True)
+            ]
+            least = self.scorer.asked_min_samples or 1
+            if self.rule.judge_groups:
+                scores = await self.scorer.ascore_together(asked, goals, log, least=least)
+                continue
+            scores = await all_settled(
+                self.scorer.ascore_turn(
+                    each.turn,
+                    goals,
+                    log,
+                    followed=each.followed,
+                    samples=each.samples,
+                    so_far=each.so_far,
+                    least=least,
+                )
+                for each in asked
             )
         return [score for score in scores if score is not None]
 

@@ -17,6 +17,7 @@ __all__ = [
     "Prompt",
     "Tag",
     "fence",
+    "fence_continuation",
     "fence_deeds",
     "fence_goal",
     "fence_points",
@@ -25,6 +26,7 @@ __all__ = [
     "load_prompt",
     "middle_out",
     "unfence",
+    "unfence_continuations",
     "unfence_goal",
     "unfence_offered",
     "unfence_points",
@@ -33,7 +35,7 @@ __all__ = [
 
 PointTag = Literal["requirements", "rules"]
 """What a judge may be asked to list, and goes through point by point."""
-Tag = Literal["goal", "examples", "transcript", "criteria", "tool", "calls", "call", PointTag]
+Tag = Literal["goal", "examples", "transcript", "continuation", "criteria", "tool", "calls", "call", PointTag]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 """A `<` that opens or closes a fence, whatever backslashes follow it, or a control token such as `<|im_end|>`."""
@@ -46,6 +48,8 @@ BEGINNING = 30
 """Characters of them that are shown, where there is no room for more, of however many calls there is room for."""
 MOST_OF_SYSTEM = 20_000
 """Characters that the judge sees of a system prompt."""
+MOST_OF_CONTINUATIONS = 200_000
+"""Characters that the judge sees of the messages of all continuations that it judges in one call."""
 MOST_OFFERED, NAMED, DESCRIBED = 100, 200, 200
 """How many offered tools the judge sees, and characters of a tool's name and of what it is for."""
 ENDED = {
@@ -139,6 +143,30 @@ def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] 
     Before it stands what the assistant could call. Calls are numbered, so that equal conversations are equal texts.
     What is too long is cut, and says so; of many calls the latest are shown most fully.
     """
+    lines, texts = _lines(messages)
+    _shorten(texts, MOST_OF_RESULTS)
+    return fence("transcript", "\n".join(map(json_line, [*_offered(list(tools)), *lines])))
+
+
+def fence_continuation(history: Sequence[Message], continuation: Sequence[Message], *, among: int) -> str:
+    """One of so many ways in which a conversation went on, as fenced JSON lines like those of `fence_deeds`.
+
+    Its calls are numbered on from those of the history. All that is shown together has the room of one conversation's
+    calls and results, and MOST_OF_CONTINUATIONS for what was said: each has an equal share, and what is cut says so.
+    """
+    before = len(_lines(history)[0])
+    lines, texts = _lines([*history, *continuation])
+    lines = lines[before:]
+    own = set(map(id, lines))
+    said = [line for line in lines if "text" in line]
+    for line in said:
+        line["text"] = middle_out(line["text"], max(2 * BEGINNING, MOST_OF_CONTINUATIONS // (among * len(said))))[0]
+    _shorten([(line, key) for line, key in texts if id(line) in own], MOST_OF_RESULTS // among)
+    return fence("continuation", "\n".join(map(json_line, lines)))
+
+
+def _lines(messages: Iterable[Message]) -> tuple[list[dict[str, Any]], list[tuple[dict[str, Any], str]]]:
+    """What `fence_deeds` shows of messages, still uncut, and where in it arguments and results stand."""
     lines: list[dict[str, Any]] = []
     texts: list[tuple[dict[str, Any], str]] = []
     waiting: dict[str | None, list[dict[str, Any]]] = {}
@@ -162,8 +190,7 @@ def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] 
             waiting.setdefault(made.id, []).append(lines[-1])
         if message.ended:
             lines[-1] |= _ended(message)
-    _shorten(texts)
-    return fence("transcript", "\n".join(map(json_line, [*_offered(list(tools)), *lines])))
+    return lines, texts
 
 
 def _ended(message: Message) -> dict[str, str]:
@@ -183,10 +210,10 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _shorten(texts: Sequence[tuple[dict[str, Any], str]]) -> None:
+def _shorten(texts: Sequence[tuple[dict[str, Any], str]], most: int) -> None:
     """Cut arguments and results in place, the earliest first, until all have room together."""
-    least = min(BEGINNING, MOST_OF_RESULTS // (2 * len(texts) or 1))
-    room = MOST_OF_RESULTS - least * len(texts)
+    least = min(BEGINNING, most // (2 * len(texts) or 1))
+    room = most - least * len(texts)
     for line, key in reversed(texts):
         text = line[key]
         more = max(0, min(len(text), MOST_OF_RESULT) - least)
@@ -231,7 +258,17 @@ def middle_out(text: str, most: int) -> tuple[str, int]:
 
 def unfence_transcript(prompt: str) -> list[Message]:
     """The messages that `fence_transcript` or `fence_deeds` put into a prompt, a call a message."""
-    rows = [json.loads(line) for line in unfence("transcript", prompt).splitlines() if line]
+    return _read_lines(unfence("transcript", prompt))
+
+
+def unfence_continuations(prompt: str) -> list[list[Message]]:
+    """The continuations that `fence_continuation` put into a prompt, in order."""
+    fenced = re.findall(r"<continuation>\n(.*?)\n</continuation>", prompt, re.DOTALL)
+    return [_read_lines(ESCAPED_FENCE.sub("<", each)) for each in fenced]
+
+
+def _read_lines(text: str) -> list[Message]:
+    rows = [json.loads(line) for line in text.splitlines() if line]
     return [message for row in rows if (message := _message(row)) is not None]
 
 

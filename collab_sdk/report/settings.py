@@ -97,7 +97,9 @@ def _rule(rule: Row) -> str:
     )
     parts = [f"the surest two of {_value(rule.get('candidates'))} candidates", least]
     parts.append(f"at most {_value(rule.get('max_pairs'))} pairs from a conversation")
-    return ", ".join([*parts, "every future played"] if rule.get("fixed_samples") is True else parts)
+    parts += ["every future played"] if rule.get("fixed_samples") is True else []
+    parts += ["futures of one goal judged together"] if rule.get("judge_groups") is True else []
+    return ", ".join(parts)
 
 
 def _plain(values: Row) -> Iterator[tuple[str, str]]:

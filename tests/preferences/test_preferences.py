@@ -47,7 +47,7 @@ def prefers_questions(request):
 def exporter_of(**options):
     rule = {
         name: options.pop(name)
-        for name in ("candidates", "min_margin", "min_confidence", "max_pairs", "fixed_samples")
+        for name in ("candidates", "min_margin", "min_confidence", "max_pairs", "fixed_samples", "judge_groups")
         if name in options
     }
     options = {"assistant": candidate_writer, "judge": prefers_questions, "metrics": {"goal": 1.0}} | options

@@ -49,6 +49,7 @@ DECIDES = {
     "pairs.min_confidence": 0.8,
     "pairs.max_pairs": 3,
     "pairs.fixed_samples": True,
+    "pairs.judge_groups": True,
     "evaluation.tasks": ("order-desk",),
     "evaluation.exchanges": 3,
 }
