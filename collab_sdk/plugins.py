@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from tokenize import TokenError
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -171,7 +172,7 @@ def function_code(function: Callable[..., Any]) -> str:
     of_code = function if hasattr(function, "__code__") or isinstance(function, type) else type(function)
     try:
         parts.append(inspect.getsource(of_code))
-    except (OSError, TypeError):  # typed at a prompt
+    except (OSError, TypeError, SyntaxError, TokenError):  # typed at a prompt, or on a page that is not all Python
         parts.append(of_code.__qualname__)
     if (code := getattr(function, "__code__", None)) is not None:  # of two lambdas in one line
         parts.append(repr((code.co_code, code.co_consts, code.co_names)))

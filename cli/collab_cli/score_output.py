@@ -172,8 +172,8 @@ def _with_error(score: MRScore) -> str:
     if score.stderr is None:
         return f"{score.value:.2f}"
     if not score.stderr:  # futures that agree are no proof that the next one will
-        return f"{score.value:.2f} ({score.n_ok} alike)"
-    return f"{score.value:.2f} ± {score.stderr:.2f}" if score.stderr >= LEAST_ERROR else f"{score.value:.2f} ± <0.01"
+        return f"{score.value:.2f} (alike)"
+    return f"{score.value:.2f} ± {score.stderr:.2f}" if score.stderr >= LEAST_ERROR else f"{score.value:.2f} ±<0.01"
 
 
 def _number(value: float | None) -> str:

@@ -80,7 +80,7 @@ def _noise(noise: Noise, per: Per) -> str:
     """What margins are judged by, or why none can be; nothing where there was nothing to compare."""
     turns = of(noise.turns, per)
     if noise.between:
-        truly = sqrt(sum(variance * weight for variance, weight in noise.between))
+        truly = sqrt(noise.between)
         return (
             f"Noise, in {turns}: one future varies by {sqrt(noise.within):.2g}, candidates differ by {truly:.2g} (sd)."
         )

@@ -110,6 +110,8 @@ def reply_of(name: str, completion: Any, price: Price | None) -> ChatReply:
     message, usage = field_of(choices[0], "message"), field_of(completion, "usage")
     if message is None:
         raise ModelCallError(f"{name} answered with a choice without a message.", retryable=True, tries=2)
+    if isinstance(message, list | tuple | str | int | float):
+        raise ModelCallError(f"{name} answered with a message that cannot be read: it is no object.")
     try:
         content = text_of(content_of(message), empty_allowed=True)
         tool_calls = tool_calls_in(message)

@@ -13,6 +13,10 @@ Rewards = Sequence[Sequence[float | None]]
 sample has the next in turn."""
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Of the mean variance between candidates: in few turns they may differ much, in many by nothing."""
+LEVELS = (1 / 64, 1 / 16, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Of the mean variance within, where turns are found to be unlike in it."""
+UNLIKE = 100.0
+"""Degrees of freedom: a turn's variance is known so well from the others where they are alike."""
 EQUAL, ANCHOR = 0.15, 3.0
 """What is taken for granted of a run before its turns are looked at: in this share of them the candidates are equally
 good. It is worth so many turns. Set in simulation (benchmarks/noise.py)."""
@@ -24,6 +28,7 @@ UNMEASURABLE = 1e100
 """A reward like none that a scale of ours could have."""
 SIGNIFICANCE = 0.05
 ROUNDS = 200
+NEGLIGIBLE = 1e-6
 STEADIEST = 1e6
 """Degrees of freedom that stand for a variance that is the same in every turn."""
 
@@ -39,10 +44,9 @@ class Order:
     much."""
     confidence: float
     """The probability that it is better at all."""
-    odds: tuple[tuple[float, float, float], ...]
-    """Weight, mean and variance of their difference, by how far candidates may differ."""
-    within: float
-    """The variance of one future's reward."""
+    odds: tuple[tuple[float, float, float, float], ...]
+    """By how far candidates and futures may differ: its weight, mean and variance of the two's difference, and the
+    variance of one future's reward."""
 
     def chance(self, more: int, *, confidence: float, margin: float) -> float:
         """About how probably `more` futures of both make one of them better with this confidence and margin.
@@ -51,10 +55,10 @@ class Order:
         """
         z = NORMAL.inv_cdf(min(max(confidence, 0.5), 0.9999))
         total = 0.0
-        for weight, mean, variance in self.odds:
+        for weight, mean, variance, within in self.odds:
             if variance <= 0:
                 continue
-            left = 1 / (1 / variance + more / (2 * self.within))
+            left = 1 / (1 / variance + more / (2 * within))
             moved = sqrt(max(variance - left, 1e-300))
             needed = max(z * sqrt(left), margin)
             total += weight * (NORMAL.cdf((mean - needed) / moved) + NORMAL.cdf((-mean - needed) / moved))
@@ -68,19 +72,19 @@ class Noise:
     Futures of the same index share their goal and their draw, so candidates are compared on common indices alone. The
     reward of candidate i in sample j is taken as `c_j + theta_i + e_ij`, with c_j anything and e_ij of variance
     `within` among the futures of one goal: that a guess suits one goal and not another is no chance, since all are
-    played. theta_i is normal, by `between`: a mixture of variances with weights, among them 0, so that the
-    candidates of a turn may be equally good. The weights are found by EM. A turn's own variance counts as much as its
-    futures and `steadiness` let it. Sources: Smyth 2004 (variances moderated over many tests), Stephens 2017 (adaptive
-    shrinkage by scale mixtures, and the probability that a sign is wrong).
+    played. theta_i is normal. Both variances come from `cells`, a mixture whose weights are found by EM: 0 between
+    candidates, which may be equally good, and, where the turns are unlike in it, several within. Source: Stephens 2017
+    (adaptive shrinkage by scale mixtures, and the probability that a sign is wrong).
     """
 
     within: float
     freedom: int
     """Degrees of freedom of `within`; with 0, nothing is known of it."""
     steadiness: float
-    """How many of them it is worth beside a turn's own variance."""
-    between: tuple[tuple[float, float], ...]
-    """Variance and weight; empty where the candidates differ by no more than their futures let expect."""
+    """How alike turns are in it, as degrees of freedom (Smyth 2004)."""
+    cells: tuple[tuple[float, float, float], ...]
+    """Variance within, variance between and weight; empty where the candidates differ by no more than their futures let
+    expect."""
     turns: int
     repeats: int
     """Futures beyond a candidate's first: had nothing varied in them, something could in the next."""
@@ -95,7 +99,7 @@ class Noise:
         repeats = sum(each.repeats for each in known)
         unlike = sum(each.size - 1 for each in known)
         explained = fsum(each.explained for each in known)
-        between: tuple[tuple[float, float], ...] = ()
+        cells: tuple[tuple[float, float, float], ...] = ()
         if (
             freedom
             and unlike
@@ -105,28 +109,30 @@ class Noise:
         ):
             variance = (explained - within * unlike) / fsum(each.information for each in known)
             within = max(within, 1e-9 * variance)  # not left to rounding
-            own = [each.variance(within, steadiness) for each in known]
-            between = _mixture(variance, known, own)
+            cells = _mixture(within, variance, known, is_even=steadiness > UNLIKE)
         return cls(
             within=within,
             freedom=freedom,
             steadiness=steadiness,
-            between=between,
+            cells=cells,
             turns=len(known),
             repeats=repeats,
         )
+
+    @property
+    def between(self) -> float:
+        """The variance of candidates' true means, over turns; 0 where none is found."""
+        return fsum(variance * weight for _, variance, weight in self.cells)
 
     def order(self, rewards: Rewards, *, goals: int = 1, may_be_chosen: Sequence[bool] | None = None) -> Order | None:
         """The two candidates of a turn whose order is surest, however far apart; None where nothing tells any apart.
 
         `may_be_chosen` says by candidate whether it can be the better one; by default each can.
         """
-        found = _Contrasts.of(rewards, goals) if self.between else None
+        found = _Contrasts.of(rewards, goals) if self.cells else None
         if found is None:
             return None
-        within = found.variance(self.within, self.steadiness)
-        freedom = min(self.freedom + found.freedom, self.steadiness + found.freedom)
-        views = _posterior(found, self.between, within)
+        views = _posterior(found, self.cells)
         # Futures that were all the same are no proof that the next one is: what never happened in n (Jeffreys).
         most = 1 - 0.5 / (self.repeats + found.further + 1)
         best: Order | None = None
@@ -135,10 +141,10 @@ class Noise:
                 continue
             for worse in range(found.size):
                 odds = tuple(view.difference(better, worse) for view in views)
-                margin = fsum(weight * mean for weight, mean, _ in odds)
+                margin = fsum(weight * mean for weight, mean, _, _ in odds)
                 if better == worse or margin <= 0:
                     continue
-                sure = fsum(weight * _probability(mean, variance, freedom) for weight, mean, variance in odds)
+                sure = fsum(weight * _probability(mean, variance, self.freedom) for weight, mean, variance, _ in odds)
                 sure = min(sure, most)
                 if best is None or (sure, margin) > (best.confidence, best.margin):
                     best = Order(
@@ -147,7 +153,6 @@ class Noise:
                         margin=margin,
                         confidence=sure,
                         odds=odds,
-                        within=within,
                     )
         return best
 
@@ -281,32 +286,30 @@ class _Contrasts:
     def explained(self) -> float:
         return _explained(self.matrix, self.vector)
 
-    def variance(self, pooled: float, steadiness: float) -> float:
-        """Of one future in this turn: the run's and the turn's own, each as far as it is known.
-
-        The run's is the mean over its turns, which is more than Smyth's scale where turns are unlike: on the safe side.
-        """
-        own = self.residual if self.freedom else 0.0
-        return max((steadiness * pooled + own) / (steadiness + self.freedom), 1e-3 * pooled)
+    def likelihood(self, within: float) -> float:
+        """The logarithm of it, but for a constant, if the candidates are equally good."""
+        return -((self.freedom + self.size - 1) * log(within) + (self.residual + self.explained) / within) / 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _View:
-    """What a turn's candidates are, if they differ by one of the variances."""
+    """What a turn's candidates are, if they and their futures differ by one pair of variances."""
 
     weight: float
+    within: float
     means: Sequence[float] = ()
     covariance: Sequence[Sequence[float]] = ()
 
-    def difference(self, one: int, other: int) -> tuple[float, float, float]:
-        """Weight, mean and variance."""
+    def difference(self, one: int, other: int) -> tuple[float, float, float, float]:
+        """As `Order.odds` has it."""
         if not self.means:
-            return self.weight, 0.0, 0.0
+            return self.weight, 0.0, 0.0, self.within
         spread = self.covariance
         return (
             self.weight,
             self.means[one] - self.means[other],
             spread[one][one] + spread[other][other] - 2 * spread[one][other],
+            self.within,
         )
 
 
@@ -326,22 +329,23 @@ def _explained(matrix: Sequence[Sequence[float]], vector: Sequence[float]) -> fl
     return fsum(x * y for x, y in zip(vector, _solve(lower, vector), strict=True))
 
 
-def _posterior(found: _Contrasts, between: Sequence[tuple[float, float]], within: float) -> list[_View]:
+def _posterior(found: _Contrasts, cells: Sequence[tuple[float, float, float]]) -> list[_View]:
     logs: list[float] = []
-    views: list[tuple[Sequence[float], Sequence[Sequence[float]]]] = []
-    for variance, weight in between:
+    views: list[tuple[float, Sequence[float], Sequence[Sequence[float]]]] = []
+    for within, variance, weight in cells:
+        logs.append(log(weight) + found.likelihood(within))
         if variance == 0:
-            logs.append(log(weight))
-            views.append(((), ()))
+            views.append((within, (), ()))
             continue
         lower, likelihood, means = _fit(found, variance, within)
         columns = [_solve(lower, [float(n == row) for n in range(found.size)]) for row in range(found.size)]
-        logs.append(log(weight) + likelihood)
-        views.append((means, [[within * value for value in column] for column in columns]))
+        logs[-1] += likelihood
+        views.append((within, means, [[within * value for value in column] for column in columns]))
     weights = _normalised(logs)
     return [
-        _View(weight=weight, means=means, covariance=spread)
-        for weight, (means, spread) in zip(weights, views, strict=True)
+        _View(weight=weight, within=within, means=means, covariance=spread)
+        for weight, (within, means, spread) in zip(weights, views, strict=True)
+        if weight > NEGLIGIBLE
     ]
 
 
@@ -360,24 +364,39 @@ def _fit(found: _Contrasts, variance: float, within: float) -> tuple[list[list[f
     return lower, fitted / (2 * within) - determinant / 2, means
 
 
-def _mixture(variance: float, known: Sequence[_Contrasts], within: Sequence[float]) -> tuple[tuple[float, float], ...]:
-    """Variances between candidates and their weights, by EM; `ANCHOR` turns speak for what is taken for granted."""
-    variances = [0.0, *(scale * variance for scale in SCALES)]
+def _mixture(
+    within: float, variance: float, known: Sequence[_Contrasts], *, is_even: bool
+) -> tuple[tuple[float, float, float], ...]:
+    """Variances within and between, and how often they go together, by EM.
+
+    Those of turns whose futures vary more may differ less. `ANCHOR` turns speak for what is taken for granted.
+    """
+    levels = (1.0,) if is_even else LEVELS
+    pairs = [(level, scale) for level in levels for scale in (0.0, *SCALES)]
     likelihoods = [
-        _normalised([0.0, *(_fit(each, other, own)[1] for other in variances[1:])])
-        for each, own in zip(known, within, strict=True)
+        _normalised(
+            [
+                each.likelihood(level * within) + (_fit(each, scale * variance, level * within)[1] if scale else 0.0)
+                for level, scale in pairs
+            ]
+        )
+        for each in known
     ]
-    granted = [ANCHOR * EQUAL, *(ANCHOR * (1 - EQUAL) * (scale == 1.0) for scale in SCALES)]
-    weights = [1 / len(variances)] * len(variances)
+    granted = [ANCHOR * (level == 1.0) * {0.0: EQUAL, 1.0: 1 - EQUAL}.get(scale, 0.0) for level, scale in pairs]
+    weights = [1 / len(pairs)] * len(pairs)
     for _ in range(ROUNDS):
         counts = granted[:]
         for likelihood in likelihoods:
             shares = [weight * each for weight, each in zip(weights, likelihood, strict=True)]
-            whole = sum(shares)
+            whole = fsum(shares)
             for n, share in enumerate(shares):
                 counts[n] += share / whole
         weights = [count / (ANCHOR + len(known)) for count in counts]
-    return tuple((value, weight) for value, weight in zip(variances, weights, strict=True) if weight > 1e-9)
+    return tuple(
+        (level * within, scale * variance, weight)
+        for (level, scale), weight in zip(pairs, weights, strict=True)
+        if weight > NEGLIGIBLE
+    )
 
 
 def _steadiness(known: Sequence[_Contrasts], within: float) -> float:

@@ -32,7 +32,7 @@ def test_the_table_of_scores_fits_the_terminal(logs, monkeypatch, width):
     assert max(map(len, lines)) <= width
     first = next(number for number, line in enumerate(lines) if "chat-0" in line)
     assert any("turn  response" in line for line in lines[:first])
-    error = r"± (\d\.\d\d|<0\.01)"  # never 0.00: futures that nearly agree are no certainty
+    error = r"(± \d\.\d\d|±<0\.01)"  # never 0.00: futures that nearly agree are no certainty
     assert re.fullmatch(rf" +0  Sure, done\. +-?\d\.\d\d {error}( +-?\d\.\d\d){{4}}  3/3", lines[first + 1])
     assert "± 0.00" not in "\n".join(lines)
 

@@ -31,7 +31,7 @@ def kept(noise, played, confidence=0.9):
 def test_what_is_pooled_is_how_much_futures_vary_and_how_far_candidates_differ():
     noise = Noise.of(rewards for _, rewards in turns(2000))
     assert noise.within == pytest.approx(0.25**2, rel=0.1)
-    assert sum(variance * weight for variance, weight in noise.between) == pytest.approx(0.15**2, rel=0.25)
+    assert noise.between == pytest.approx(0.15**2, rel=0.25)
     assert (noise.turns, noise.freedom, noise.repeats) == (2000, 2000 * 2 * 2, 2000 * 3 * 2)
 
 
@@ -40,7 +40,7 @@ def test_of_candidates_that_are_equally_good_no_order_is_sure():
         played = list(turns(100, between=0.0, seed=seed))
         noise = Noise.of(rewards for _, rewards in played)
         assert sum(1 for _ in kept(noise, played)) <= 10
-    assert Noise.of(rewards for _, rewards in turns(100, between=0.0)).between == ()
+    assert Noise.of(rewards for _, rewards in turns(100, between=0.0)).cells == ()
 
 
 def test_sure_orders_are_right_and_their_margins_are_what_another_draw_shows():
@@ -114,7 +114,7 @@ def test_a_turn_that_varies_more_than_others_needs_more_to_be_sure():
 )
 def test_where_data_say_nothing_no_order_is_given(turns):
     noise = Noise.of(turns)
-    assert noise.between == ()
+    assert noise.cells == ()
     assert noise.order([[0.9, 0.8], [0.1, 0.2]]) is None
 
 

@@ -80,7 +80,7 @@ class Orders:
 def scorer(orders: Orders) -> MRScorer:
     def judge(request: ChatRequest) -> str:
         orders.note(request)
-        return json.dumps({"goal": "a mocha"}) if request.role is CallRole.GOAL else judged()
+        return json.dumps({"goal": "a mocha", "open": []}) if request.role is CallRole.GOAL else judged()
 
     def user(request: ChatRequest) -> str:
         orders.note(request)
