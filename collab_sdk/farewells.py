@@ -13,6 +13,11 @@ __all__ = ["is_farewell"]
 
 LONGEST = 120
 """Characters of a farewell."""
+BESIDE = frozenset(
+    "a again and any day have is it later lot lots many much my no one problem rest see so soon take that that's the "
+    "time to too very you you're your".split()
+)
+"""Of the English words: what says no goodbye by itself, and stands in other answers as often."""
 UNSPACED = "*"
 """Behind the name of a language that puts no space between words."""
 
@@ -25,7 +30,7 @@ def is_farewell(text: str) -> bool:
     kept = [each if unicodedata.category(each)[0] in "LMN" or each in "'\u200c" else " " for each in text]
     words, joined = "".join(kept).split(), "".join("".join(kept).split())
     vocabularies, patterns = _known()
-    return bool(words) and (
+    return not BESIDE.issuperset(words) and (
         any(known.issuperset(words) for known in vocabularies) or any(known.fullmatch(joined) for known in patterns)
     )
 

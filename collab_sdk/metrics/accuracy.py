@@ -47,6 +47,8 @@ LEAD_IN = re.compile(
 SUM = re.compile(r"[\d\s+\-−*/×÷().,^$]+=\s*(?=[^=]+$)")
 """The sum that an answer is the result of: 5 + 7 = 12."""
 VARIABLE = re.compile(r"([A-Za-z]|\\[a-z]+)\s*=\s*(?=[^=]+$)")
+DATE = re.compile(r"(?<![\d.)])\d{1,4}\s?[-–]\s?\d{1,2}\s?[-–]\s?\d{1,4}(?![\d.(])")
+JOINED = re.compile(r"\b(and|or)\b")
 CHOICE = re.compile(r"\(([A-Z])\)")
 WORDS = frozenset({"yes", "no"})
 """Short words that are no signs."""
@@ -95,13 +97,29 @@ def compare(reference: str, answer: str) -> Judgement | None:
     expected, given = _bare(reference), _bare(answer)
     if _same_text(expected, given):
         return Judgement(value=1.0)
-    if "\n" in expected + given:
+    if "\n" in expected + given or _is_open(expected, given):
         return None
     results = _result(expected), _result(given)
     names = {match[1] for text in (expected, given) if (match := VARIABLE.match(text))}
     is_number = len(names) < 2 and are_quantities(*results)
     same = same_quantity(*results) if is_number else same_formula(expected, given, _solver())
     return None if same is None else Judgement(value=float(same))
+
+
+def _is_open(*texts: str) -> bool:
+    """Whether one may be read in two ways: a date as a difference, an equation that is not true, "or" beside "and"."""
+    if any(DATE.search(text) for text in texts):
+        return True
+    if len({frozenset(JOINED.findall(text.lower())) for text in texts} - {frozenset()}) > 1:
+        return True
+    for text in texts:
+        left, equals, right = text.rpartition("=")
+        is_sum = equals and "=" not in left and not any(map(str.isalpha, text)) and all(map(str.strip, (left, right)))
+        if is_sum and same_formula(left.strip(), right.strip(), _solver()) is not True:
+            return True
+        if re.fullmatch(r"\s*[A-Za-z]\s*=\s*[A-Za-z]\s*", text):
+            return True
+    return False
 
 
 async def _acompare(reference: str, answer: str) -> Judgement | None:

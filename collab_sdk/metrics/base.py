@@ -11,6 +11,9 @@ from collab_sdk.models.form import Anything, Flag, Form, Note, Number, Record
 from collab_sdk.prompts import PointTag
 from collab_sdk.types import Conversation, Goal
 
+LARGEST = 1e50
+"""Of a metric's value and of its weight: rewards can then be averaged, and their squares."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:

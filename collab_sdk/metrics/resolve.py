@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from collab_sdk.errors import UsageError
-from collab_sdk.metrics.base import Evidence, Metric
+from collab_sdk.metrics.base import LARGEST, Evidence, Metric
 from collab_sdk.models.form import Form
 from collab_sdk.plugins import function_code, import_named, load, module_code, names
 from collab_sdk.spec import MetricSpec
@@ -107,6 +107,10 @@ def as_metrics(metrics: Metrics) -> Mapping[str, tuple[Metric, float]]:
         metric = as_metric(given)
         if metric.name in chosen:
             raise UsageError(f"The metric {metric.name!r} is given twice. Keep one, or give yours another name.")
+        if not abs(weight) <= LARGEST:
+            raise UsageError(
+                f"The weight of {metric.name} is {weight}; it must be a number no larger than {LARGEST:g}."
+            )
         chosen[metric.name] = (metric, float(weight))
     if not chosen:
         raise UsageError(f"No metric is given. Known: {', '.join(metric_names())}.")

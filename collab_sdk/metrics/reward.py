@@ -14,6 +14,7 @@ from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import RunStoppedError, SampleError
 from collab_sdk.messages import Message
 from collab_sdk.metrics.base import (
+    LARGEST,
     MOST_ITEMS,
     Checklist,
     Evidence,
@@ -229,7 +230,7 @@ async def _avalue(metric: Metric, evidence: Evidence) -> float:
         value: Any = metric.value(evidence)
         if isawaitable(value):
             value = await value
-        if not isinstance(value, Real) or not isfinite(value):
+        if not isinstance(value, Real) or not isfinite(value) or abs(float(value)) > LARGEST:
             raise TypeError(f"its value must be a finite number, not {value!r:.80}")
         return float(value)
 

@@ -98,7 +98,7 @@ ABOUT_NOTHING = [f"{probe}: gain" for probe in ("contentless", "flattery", "plea
 
 
 def test_an_honest_judge_passes_every_probe():
-    found = figures_of(judge_of(is_said))
+    found = figures_of(judge_of(is_said), conversations=chats(16))
     assert [name for name, figure in found.items() if figure.holds is not True] == ["no reply: score"]
     assert found["no reply: score"].value.mean == 0
     assert found["list backwards: kappa"].value.mean == found["another draw: kappa"].value.mean == 1

@@ -153,3 +153,21 @@ def test_without_math_verify_the_extra_is_named_before_anything_is_paid_for(monk
     monkeypatch.setattr("collab_sdk.metrics.accuracy.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"collab-sdk\[evaluate\]"):
         Accuracy().check(Goal(text="x", reference="3"))
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("2018", "2020-01-01"),
+        ("2020-01-01", "2018"),
+        ("2", "12-10-0"),
+        ("5", "6=5"),
+        ("5", "2+2=5"),
+        ("2", "1=2"),
+        ("B", "A=B"),
+        ("3 and 4", "3 or 4"),
+        ("x>1 and x<3", "x>1 or x<3"),
+    ],
+)
+def test_what_may_be_read_in_two_ways_is_left_to_the_judge(reference, answer):
+    assert compare(reference, answer) is None
