@@ -129,14 +129,15 @@ def check_judge(
         with shown(run.progress):
             checked, people = run_sync(acheck(check, run, people, problems))
         figures = judge_figures(checked, people.rated, people.reviewed)
-        if not figures:
+        judged = _judged(checked, people)
+        if not judged:
             no_result("nothing could be judged")
         if json:
             with JsonlWriter("-") as rows:
                 rows.write(judge_check_row(check, figures, checked, people.rated, people.reviewed))
         else:
             _show_check(check, figures, checked, people)
-    finish(problems, results=len(figures))
+    finish(problems, results=judged)
 
 
 async def acheck(
@@ -170,15 +171,25 @@ async def _atake(outcomes: AsyncIterator[Outcome[T]], progress: Progress, proble
     return taken
 
 
+def _judged(checked: Sequence[CheckedJudgements], people: People) -> int:
+    """How much was judged: chats, rated responses and reviewed pairs."""
+    return (
+        sum(bool(one.judged) for one in checked)
+        + sum(each.value is not None for each in people.rated)
+        + sum(pair.margin is not None for pair in people.reviewed)
+    )
+
+
 def _show_check(
     check: JudgeCheck, figures: Sequence[JudgeFigure], checked: Sequence[CheckedJudgements], people: People
 ) -> None:
     """The figures by group, what each should be, and on stderr what was judged."""
     from rich import box
+    from rich.padding import Padding
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("")  # a name may wrap, a number may not
     table.add_column("figure", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("should be", no_wrap=True)
@@ -189,8 +200,19 @@ def _show_check(
             group = figure.group
             table.add_row(group.capitalize())
         value = figure.value
-        table.add_row(f"  {figure.name}", f"{value:.2f}", f"{value.n:,}", figure.meaning, HOLDS[figure.holds])
-    show(table)
+        answer = "too few" if figure.is_too_few else HOLDS[figure.holds]
+        name = Padding(figure.name, (0, 0, 0, 2))
+        table.add_row(name, f"{value:.2f}", f"{value.n:,}", figure.meaning, answer)
+    if table.row_count:
+        show(table)
+    if people.rated and not any(figure.name.startswith("rated") for figure in figures):
+        known = [each.is_good for each in people.rated if each.value is not None]
+        note(
+            f"No figure of rated responses: {sum(known):,} good and {len(known) - sum(known):,} bad were judged, and "
+            "figures compare the two."
+        )
+    if people.reviewed and not any(figure.name.startswith("pairs") for figure in figures):
+        note("No figure of reviewed pairs: none that was kept or flipped could be judged.")
     judged = [of(sum(bool(one.judged) for one in checked), "chat")] if checked else []
     judged += [of(len(people.rated), "rated response")] if people.rated else []
     judged += [of(len(people.reviewed), "reviewed pair")] if people.reviewed else []

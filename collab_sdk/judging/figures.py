@@ -12,14 +12,19 @@ from collab_sdk.stats import Estimate, estimate_amount, estimate_auc, estimate_d
 TOLERANCE = 0.05
 """By how much a score from 0 to 1 may move where nothing has changed."""
 LEAST = 10
-"""Chats from which something is said to hold."""
+"""Margins from which they are shown in thirds."""
+LEAST_ALIKE = 59
+"""Chats that, all alike, stand in for an interval: if one chat in twenty were otherwise, such a one would be among them
+with 95 % (0.95 ** 59 < 0.05; Hanley and Lippman-Hand, JAMA 1983)."""
 EQUAL = 1e-9
 ALMOST_PERFECT = 0.8
 """A kappa above it is almost perfect agreement (Landis and Koch 1977)."""
+RISING = "rising"
 BINS = ("small", "mid", "large")
 NOTHING, SAME, PEOPLE = "in place of the first reply", "the same chat again", "beside people"
 
-Groups = list[list[float]]
+Ends = tuple[float, float]
+Groups = Sequence[Sequence[float]]
 Pairs = list[list[tuple[float, float]]]
 
 
@@ -34,6 +39,11 @@ class JudgeFigure:
     """What it should be."""
     holds: bool | None = None
     """Whether it is; None where it is unclear, or a matter of degree."""
+
+    @property
+    def is_too_few(self) -> bool:
+        """Whether there are too few chats to tell whether it is."""
+        return self.holds is None and self.value.low is None and self.meaning not in ("", RISING)
 
 
 def judge_figures(
@@ -53,12 +63,12 @@ def _nothing(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
     for probe in EMPTY_REPLIES:
         pairs = _pairs(checked, Probe.SILENCE, probe)
         if (value := estimate_difference(pairs)) is not None:
-            holds = _at_most(value, _changes(pairs), TOLERANCE)
+            holds = _at_most(_ends(value, _changes(pairs)), TOLERANCE)
             yield JudgeFigure(group=NOTHING, name=f"{probe}: gain", value=value, meaning="0", holds=holds)
     for probe in EMPTY_REPLIES:
         pairs = _pairs(checked, probe, Probe.LOGGED)
         if (value := estimate_difference(pairs)) is not None:
-            holds = _above(value, 0.0)
+            holds = _above(_ends(value, _changes(pairs)), 0.0)
             yield JudgeFigure(group=NOTHING, name=f"reply over {probe}", value=value, meaning="above 0", holds=holds)
 
 
@@ -67,7 +77,7 @@ def _same(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
     for probe, name in ((Probe.AGAIN, "another draw"), (Probe.BACKWARDS, "list backwards")):
         moved = [list(map(abs, group)) for group in _changes(_pairs(checked, Probe.WHOLE, probe))]
         if (value := estimate_amount(moved)) is not None:
-            holds = _at_most(value, moved, TOLERANCE)
+            holds = _at_most(_ends(value, moved), TOLERANCE)
             yield JudgeFigure(group=SAME, name=f"{name}: change", value=value, meaning="0", holds=holds)
         verdicts = [_verdicts(one, probe) for one in checked]
         if (kappa := estimate_kappa(verdicts)) is not None:
@@ -75,7 +85,7 @@ def _same(checked: Sequence[CheckedJudgements]) -> Iterable[JudgeFigure]:
             yield JudgeFigure(group=SAME, name=f"{name}: kappa", value=kappa, meaning="1", holds=holds)
     pairs = _pairs(checked, Probe.WHOLE, Probe.PADDED)
     if (value := estimate_difference(pairs)) is not None:
-        holds = _at_most(value, _changes(pairs), TOLERANCE)
+        holds = _at_most(_ends(value, _changes(pairs)), TOLERANCE)
         yield JudgeFigure(group=SAME, name="said twice: gain", value=value, meaning="0 or less", holds=holds)
 
 
@@ -96,35 +106,40 @@ def _verdicts(one: CheckedJudgements, probe: Probe) -> list[tuple[float, float]]
     ]
 
 
-def _at_most(value: Estimate, groups: Groups, most: float) -> bool | None:
-    """Whether a mean is at most `most`, as far as its interval can tell; of all alike, where there are enough chats."""
-    known = [each for group in groups for each in group]
-    if sum(map(bool, groups)) < LEAST:
+def _ends(value: Estimate, groups: Groups = ()) -> Ends | None:
+    """The interval; of enough chats that are all alike, how far others, from 0 to 1, may move the mean."""
+    if value.low is not None and value.high is not None:
+        return value.low, value.high
+    known, chats = [each for group in groups for each in group], sum(map(bool, groups))
+    if chats < LEAST_ALIKE or max(known) - min(known) >= EQUAL:
         return None
-    if max(known) - min(known) < EQUAL:
-        return value.mean <= most
-    if value.low is None or value.high is None:
+    others = 1 - 0.05 ** (1 / chats)
+    return value.mean * (1 - others), value.mean + others * (1 - value.mean)
+
+
+def _at_most(ends: Ends | None, most: float) -> bool | None:
+    """Whether a figure is at most `most`, as far as its interval can tell."""
+    if ends is None:
         return None
-    return True if value.high <= most else False if value.low > most else None
+    return True if ends[1] <= most else False if ends[0] > most else None
 
 
 def _is_almost_1(kappa: Estimate, *, chats: int) -> bool | None:
-    if chats < LEAST:
-        return None
     if kappa.low is None or kappa.high is None:
-        return True if kappa.mean > 1 - EQUAL else None
+        return True if kappa.mean > 1 - EQUAL and chats >= LEAST_ALIKE else None
     return True if kappa.low >= ALMOST_PERFECT else False if kappa.high < ALMOST_PERFECT else None
 
 
-def _above(value: Estimate, least: float) -> bool | None:
+def _above(ends: Ends | None, least: float) -> bool | None:
     """Whether a figure is above `least`, as far as its interval can tell."""
-    if value.low is None or value.high is None:
+    if ends is None:
         return None
-    return True if value.low > least else False if value.high <= least else None
+    return True if ends[0] > least else False if ends[1] <= least else None
 
 
 def _above_chance(name: str, value: Estimate, chance: float) -> JudgeFigure:
-    return JudgeFigure(group=PEOPLE, name=name, value=value, meaning=f"above {chance:g}", holds=_above(value, chance))
+    holds = _above(_ends(value), chance)
+    return JudgeFigure(group=PEOPLE, name=name, value=value, meaning=f"above {chance:g}", holds=holds)
 
 
 def _rated(rated: Sequence[RatedResponse]) -> Iterable[JudgeFigure]:
@@ -207,4 +222,4 @@ def _by_margin(name: str, margins: Groups) -> Iterable[JudgeFigure]:
         if (value := estimate_mean([[_is_right(each) for each in group] for group in inside])) is not None:
             largest = max(abs(each) for group in inside for each in group)
             said = f"{name}, {size} margin (to {largest:.2f})"
-            yield JudgeFigure(group=PEOPLE, name=said, value=value, meaning="rising")
+            yield JudgeFigure(group=PEOPLE, name=said, value=value, meaning=RISING)

@@ -36,9 +36,11 @@ def figures(result):
 def test_the_offline_judge_passes_its_probes_in_a_table_of_80_columns():
     result = check(sample_chats_path(), *OFFLINE)
     assert result.exit_code == 0, result.output
-    for part in ("flattery: gain", "reply over contentless", "another draw: kappa", "said twice: gain", "yes"):
+    for part in ("flattery: gain", "reply over contentless", "another draw: kappa", "said twice: gain", "too few"):
         assert part in result.stdout
     assert "NO" not in result.stdout
+    answers = {line[:24].strip(): line.split()[-1] for line in result.stdout.splitlines()}
+    assert answers["contentless: gain"] == answers["another draw: kappa"] == "few", "12 chats give no interval"
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "offline on 12 chats" in result.stderr
 
@@ -54,7 +56,7 @@ def test_json_holds_the_figures_and_all_that_they_are_made_of(chats):
     found = {figure["name"]: figure for figure in row["figures"]}
     gains = [flattery - none for flattery, none in zip(by_probe["flattery"], by_probe["silence"], strict=True)]
     assert found["flattery: gain"]["value"]["mean"] == pytest.approx(sum(gains) / 12)
-    assert found["flattery: gain"]["holds"] is True
+    assert found["flattery: gain"]["holds"] is None, "12 chats give no interval"
     assert row["usage"]["judge"]["calls"]
 
 
@@ -131,6 +133,27 @@ def test_rated_responses_need_no_logs(tmp_path):
     found = figures(result)
     assert found["rated: AUC"]["value"]["mean"] == 1
     assert len(json.loads(result.stdout)["rated"]) == 24
+
+
+def test_figures_beside_people_fit_80_columns(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = check("--rated", write_rated(tmp_path), "--window", 0, *OFFLINE)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in result.stdout
+    assert lines[0].split() == ["figure", "n", "should", "be", "is", "it?"]
+
+
+def test_of_rated_responses_of_one_kind_the_counts_are_said(tmp_path):
+    one = tmp_path / "one.jsonl"
+    one.write_text(write_rated(tmp_path).read_text().splitlines()[1] + "\n")
+    result = check("--rated", one, "--window", 0, *OFFLINE)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No figure of rated responses: 1 good and 0 bad were judged" in result.stderr
+    assert "No result" not in result.stderr
+    row = json.loads(check("--rated", one, "--window", 0, *OFFLINE, "--json").stdout)
+    assert (row["figures"], len(row["rated"])) == ([], 1)
 
 
 def test_decisions_of_reviewers_are_set_beside_the_judge(tmp_path, chats):

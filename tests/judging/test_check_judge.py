@@ -98,7 +98,7 @@ ABOUT_NOTHING = [f"{probe}: gain" for probe in ("contentless", "flattery", "plea
 
 
 def test_an_honest_judge_passes_every_probe():
-    found = figures_of(judge_of(is_said), conversations=chats(16))
+    found = figures_of(judge_of(is_said), conversations=chats(100))
     assert [name for name, figure in found.items() if figure.holds is not True] == ["no reply: score"]
     assert found["no reply: score"].value.mean == 0
     assert found["list backwards: kappa"].value.mean == found["another draw: kappa"].value.mean == 1
@@ -125,9 +125,14 @@ def test_a_judge_that_answers_otherwise_each_time_does_not_agree_with_itself():
     assert found["another draw: kappa"].holds is False
 
 
-def test_of_a_few_chats_no_figure_is_said_to_hold():
-    found = figures_of(judge_of(is_said), conversations=chats(3))
-    assert {figure.holds for figure in found.values()} == {None}
+@pytest.mark.parametrize("many", [3, 12, 58])
+def test_without_an_interval_nothing_is_said_to_hold_of_a_few_chats(many):
+    found = figures_of(judge_of(is_said), conversations=chats(many))
+    without = {name: figure for name, figure in found.items() if figure.value.low is None}
+    assert {"another draw: change", "list backwards: kappa", "said twice: gain"} <= without.keys()
+    assert {figure.holds for figure in without.values()} == {None}
+    assert {name for name, figure in without.items() if not figure.is_too_few} <= {"no reply: score"}
+    assert not [name for name, figure in found.items() if figure.holds and figure.meaning != "above 0"]
 
 
 def test_the_whole_chat_is_judged_by_one_list_however_often():
