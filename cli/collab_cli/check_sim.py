@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import shown
 from collab_cli.run import Run, end_dry_run, named, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import Problems, note, printable, show
+from collab_cli.terminal import Problems, make_console, note, printable, show
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.concurrency import run_sync
@@ -30,10 +31,16 @@ from collab_sdk.fidelity import (
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.spec import RunSpec
-from collab_sdk.stats import BRACKETS, said_of_many
+from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
-WIDTH = 116
-"""Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
+WIDTH = 120
+"""Columns from which a terminal has the meanings within the table, and not below it."""
+NAME = 11
+"""Columns that a name needs at least, by its longest word."""
+GAP = 2
+NUMBERS = ("real", "simulated", "difference", "n")
+LONGEST_NOTE = 24
+"""Characters of what may stand beside a number in the table; more stands below it."""
 
 
 @click.command("check-sim", cls=Command)
@@ -124,6 +131,13 @@ def _dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problem
     end_dry_run(estimate_check(tuple(open_logs(logs, spec, work, problems)), spec, prices), logs, problems)
 
 
+def _number_and_reason(simulated: Estimate) -> tuple[str, str]:
+    """A figure as the table has it, and the reason why it has no interval where that is too long for the table."""
+    if simulated.low is not None or len(simulated.note) <= LONGEST_NOTE:
+        return f"{simulated:.2f}", ""
+    return f"{replace(simulated, note='see below'):.2f}", simulated.note
+
+
 def _show_check(
     check: SimulatorCheck, checked: Sequence[CheckedConversation], statistics: Sequence[UserStatistic]
 ) -> None:
@@ -131,25 +145,34 @@ def _show_check(
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for name in ("real", "simulated", "difference"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("n", justify="right", no_wrap=True)
-    table.add_column("meaning")
+    is_wide = make_console(err=False).width >= WIDTH
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    below = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column("")  # a name may wrap, a number may not
+    for name in NUMBERS:
+        table.add_column(name, no_wrap=True, justify="right" if name == "n" else "left")
+    if is_wide:
+        table.add_column("meaning")
+    widest = list(map(len, NUMBERS))
     for statistic in statistics:
-        table.add_row(
-            statistic.name,
+        simulated, reason = _number_and_reason(statistic.simulated)
+        numbers = (
             "-" if statistic.real is None else f"{statistic.real:.2f}",
-            f"{statistic.simulated:.2f}",
+            simulated,
             "" if statistic.difference is None else f"{statistic.difference:+.2f}",
             f"{statistic.simulated.n:,}",
-            statistic.meaning,
         )
+        widest = [max(width, len(number)) for width, number in zip(widest, numbers, strict=True)]
+        table.add_row(statistic.name, *numbers, *([statistic.meaning] if is_wide else []))
+        if said := [*([] if is_wide else [statistic.meaning]), *([f"no interval: {reason}"] if reason else [])]:
+            below.add_row(statistic.name, "\n".join(said))
     if table.row_count:
-        show(table, at_least=WIDTH)
+        show(table, at_least=NAME + sum(GAP + width for width in widest))
     else:
         note("Nothing could be compared.")
+    if below.row_count:
+        click.echo()
+        show(below)
     turns = sum(len(one.turns) for one in checked)
     who = f"{printable(check.simulator.model.name)} beside the users of {of(len(checked), 'chat')}"
     note(f"{who}, {of(turns, 'turn')}. {BRACKETS}")

@@ -27,6 +27,7 @@ from collab_sdk.engine.shared_calls import LoopState, SharedCall
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import (
     BotError,
+    BudgetError,
     CacheError,
     CollabError,
     EmptyReplyError,
@@ -256,7 +257,8 @@ class Engine:
                     left_out = stop is not None and replicas.leave_out(endpoint, stop)
                     if left_out and is_retryable(error):
                         continue
-                    usage.failures += 1
+                    if not isinstance(error, BudgetError):  # a call that was never made has not failed
+                        usage.failures += 1
                     if stop is not None and not left_out:
                         raise stop from error
                     raise

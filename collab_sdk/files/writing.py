@@ -24,9 +24,9 @@ class TextWriter:
     """Text to a file, or to stdout for `-`; to be used with `with`.
 
     It goes to `<path>.partial`, which is opened at once and flushed with each piece. A clean end renames it; after an
-    exception it stays. Only its owner can read it (0600), whatever the mode of a file that it replaces. Raises
-    OutputError for whatever cannot be written, for one of `inputs`, for an SQLite database, and where another writer is
-    at work on the same file.
+    exception it stays, unless nothing was written. Only its owner can read it (0600), whatever the mode of a file that
+    it replaces. Raises OutputError for whatever cannot be written, for one of `inputs`, for an SQLite database, and
+    where another writer is at work on the same file.
     """
 
     def __init__(self, path: str | Path, *, inputs: Inputs = NO_INPUTS) -> None:
@@ -68,8 +68,9 @@ class TextWriter:
         if self._partial is None:
             return
         if kind is not None:
-            with suppress(OSError):  # the first error is the one to hear about
-                self._file.close()
+            with suppress(OSError), self._file:  # the first error is the one to hear about
+                if not self._file.tell():
+                    self._partial.unlink()
             return
         with self._explained(), self._file:
             os.fsync(self._file.fileno())

@@ -56,6 +56,8 @@ DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
     }
 )
 """The units that an answer may have, each with its size in the first unit of its dimension."""
+MILLIONS = "m"
+"""Metres, and also what some write for millions."""
 CURRENCIES = ("US$", "$", "€", "£", "¥", "₹")
 """Units that stand before the number."""
 SIGNS = str.maketrans({"−": "-", "\u00a0": "\u202f", "\u2009": "\u202f", "٫": ".", "٬": ","})
@@ -109,6 +111,8 @@ def same_quantity(reference: str, answer: str) -> bool | None:
     if not expected.unit and not given.unit:
         return _same(expected, given)
     bare, other = (given, expected) if expected.unit else (expected, given)
+    if other.unit == MILLIONS:
+        return None
     is_percentage = other.unit in DIMENSIONS[PERCENT]
     share = other.times(Fraction(1, 100)) if is_percentage else other
     # A reference of 50 % is met by 50, since answers come without their unit. A reference of 50 may be no percentage.

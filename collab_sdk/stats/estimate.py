@@ -47,15 +47,21 @@ class Estimate:
         if self.low is None or self.high is None:
             if self.count is not None:
                 return f"{self.count} of {self.n}"
-            mean = f"{self.mean:{spec}}" if isfinite(self.mean) else "-"
+            mean = _written(self.mean, spec) if isfinite(self.mean) else "-"
             return f"{mean} ({self.note})" if self.note else mean
         low, high = _apart(self.low, self.high, spec)
-        return f"{self.mean:{spec}} [{low}, {high}]"
+        return f"{_written(self.mean, spec)} [{low}, {high}]"
+
+
+def _written(value: float, spec: str) -> str:
+    """By `spec`, but a zero has no minus sign."""
+    text = f"{value:{spec}}"
+    return text.removeprefix("-") if not text.strip("-+0.%") else text
 
 
 def _apart(low: float, high: float, spec: str) -> tuple[str, str]:
     """Both ends, with the digits that it takes to tell them apart."""
-    written, parts = (f"{low:{spec}}", f"{high:{spec}}"), DIGITS.fullmatch(spec)
+    written, parts = (_written(low, spec), _written(high, spec)), DIGITS.fullmatch(spec)
     looks_alike = float(written[0].rstrip("%")) == float(written[1].rstrip("%"))
     if not looks_alike or low == high or parts is None or int(parts["digits"]) >= MOST_DIGITS:
         return written

@@ -37,6 +37,19 @@ def test_real_and_simulated_users_stand_side_by_side(chats):
     assert "offline beside the users of 12 chats, 24 turns" in result.stderr
 
 
+def test_the_table_fits_80_columns_with_its_meanings_and_reasons_below(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("collab_cli.check_sim.LONGEST_NOTE", 10)
+    lines = check(sample_chats_path(), "--limit", 9).stdout.splitlines()
+    table, below = lines[: lines.index("")], lines[lines.index("") + 1 :]
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    assert any(line.startswith("words") and "length of a message" in line for line in below)
+    assert not any("length of a message" in line for line in table)
+    assert any(line.startswith("MR slope") and "(see below)" in line for line in table)
+    assert any("no interval: n=26 of 9 chats" in line for line in below)
+
+
 def test_json_holds_the_figures_and_all_that_they_are_made_of(chats):
     row = json.loads(check(chats, "--json").stdout)
     assert row["schema"] == "collab/simulator-check/v1"
@@ -70,7 +83,7 @@ def test_with_too_few_turns_the_table_comes_and_the_calibration_does_not(tmp_pat
     assert result.exit_code == 1
     assert "words" in result.stdout
     assert "No calibration: 6 turns with both rewards, and 10 are needed." in result.stderr
-    assert not target.exists()
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(target.name)] == []
 
 
 def test_without_a_window_only_the_simulator_is_called(chats, tmp_path, user):

@@ -179,8 +179,10 @@ def test_what_a_bot_says_is_what_its_user_gets_and_is_neither_redrawn_nor_lost(t
 def test_max_calls_is_exact_and_a_resumed_run_spends_only_on_what_is_missing(tmp_path):
     requests = [ask(str(number)) for number in range(10)]
     model = FakeChatModel(lambda request: request.messages[0].content)
-    replies = answer_all(Engine(cache=tmp_path, limits=Limits(max_calls=6)), model, requests)
+    engine = Engine(cache=tmp_path, limits=Limits(max_calls=6))
+    replies = answer_all(engine, model, requests)
     assert sum(isinstance(reply, BudgetError) for reply in replies) == 4
+    assert engine.ledger.total.failures == 0, "what the budget refuses was never called"
     assert len(model.requests) == 6
     resumed = answer_all(Engine(cache=tmp_path, limits=Limits(max_calls=4)), model, requests)
     assert [reply.content for reply in resumed] == [str(number) for number in range(10)]

@@ -206,6 +206,12 @@ def test_ends_that_would_look_alike_get_more_digits(low, high, spec, written):
     assert shown.partition(" ")[2] == written.partition(" ")[2]
 
 
+def test_no_zero_has_a_minus_sign():
+    assert f"{Estimate(mean=-0.04, low=-0.08, high=-0.001, n=36):+.2f}" == "-0.04 [-0.08, 0.00]"
+    assert f"{Estimate(mean=-0.001, low=-0.08, high=0.07, n=36):.1%}" == "-0.1% [-8.0%, 7.0%]"
+    assert f"{Estimate(mean=-0.001, low=None, high=None, n=3, note='n=3'):.2f}" == "0.00 (n=3)"
+
+
 def test_figures_side_by_side_come_with_a_word_on_many_comparisons():
     one = Estimate(mean=0.5, low=0.4, high=0.6, n=30)
     assert said_of_many([one, None, Estimate(mean=0.5, low=None, high=None, n=3)]) == ""

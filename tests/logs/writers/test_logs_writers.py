@@ -333,6 +333,12 @@ def test_a_file_appears_under_its_name_only_when_it_is_complete(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
 
 
+def test_after_an_exception_before_anything_was_written_nothing_is_left(tmp_path):
+    with pytest.raises(KeyboardInterrupt), JsonlWriter(tmp_path / "out.jsonl"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_after_an_exception_the_old_file_stands_and_the_rows_so_far_are_kept_beside_it(tmp_path):
     path = tmp_path / "out.jsonl"
     path.write_text("old")
