@@ -367,7 +367,7 @@ def exported(tmp_path, log, **options):
         metrics={"goal": 1.0, "grounded": 1.0},
     )
     scorer.per = options.pop("per", "turn")
-    report = PreferenceExporter(scorer, **options).export([log], tmp_path / "prefs.jsonl")
+    report = PreferenceExporter(scorer, min_confidence=0, **options).export([log], tmp_path / "prefs.jsonl")
     turns = [json.loads(line) for line in (tmp_path / "prefs.turns.jsonl").read_text().splitlines()]
     return report, turns
 

@@ -285,7 +285,7 @@ def test_a_run_with_a_variable_writes_its_value_nowhere(monkeypatch, tmp_path):
     with LoopbackServer() as server:
         arguments = ["--model", "tiny", "--api-base", server.api_base, *given]
         scored = collab("score", logs, *arguments, "-o", tmp_path / "scores.jsonl")
-        exported = collab("export-prefs", logs, *arguments, "-o", tmp_path / "prefs.jsonl")
+        exported = collab("export-prefs", logs, *arguments, "--min-confidence", 0, "-o", tmp_path / "prefs.jsonl")
         assert {scored.exit_code, exported.exit_code} == {0}, scored.output + exported.output
         assert {request.headers.get("authorization") for request in server.requests} == {None, VALUE}
     for file in tmp_path.rglob("*"):

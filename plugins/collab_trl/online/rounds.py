@@ -116,7 +116,13 @@ class RoundsTraining:
             scorer = self.play.scorer.with_assistant(f"hf:{model}")
             exporter = PreferenceExporter(scorer, **asdict(self.play.rule))
             rollouts = read_rollouts(folder / CHATS)
-            exporter.export(rollouts.conversations, pairs, eval_fraction=self.options.eval_fraction)
+            report = exporter.export(rollouts.conversations, pairs, eval_fraction=self.options.eval_fraction)
+            if not report.written:
+                pairs.unlink(missing_ok=True)
+                reason, count = next(iter(report.refused.most_common(1)), ("nothing to compare", report.turns))
+                raise InputError(
+                    f"round {number} gave no pair: of {report.turns} turns, {count}: {reason}", where=str(pairs)
+                )
         options = replace(
             self.options, data=pairs, base=model, output=folder / ADAPTER, rounds=0, play=None, merge=True
         )

@@ -85,7 +85,7 @@ def test_a_store_of_regenerations_is_exported_from_the_command_line_with_no_call
         asked = user("plan a hike for Sunday")
         replies = [assistant("Sure, done."), assistant("Which region do you want to hike in, and how far?")]
         store.record([call("1", asked, replies=replies, conversation_id="hike")])
-    options = ("--model", "offline", "--candidates", 2, "--window", 0)
+    options = ("--model", "offline", "--candidates", 2, "--window", 0, "--min-confidence", 0)
     result = collab("export-prefs", tmp_path / "chats.db", *options, "-o", tmp_path / "prefs.jsonl")
     assert result.exit_code == 0, result.output
     assert "assistant" not in result.stderr

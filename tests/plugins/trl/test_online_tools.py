@@ -113,7 +113,7 @@ def play(*, tools: Any = "recorded", window: int = 0, candidates: int = 8) -> Pl
     )
     judge = FakeChatModel(lambda _: judged(), name="judge")
     scorer = MRScorer(rollout, metrics={Deeds(): 1.0}, judge=judge, min_samples=1)
-    return Play(scorer=scorer, rule=PairRule(candidates=candidates, fixed_samples=True))
+    return Play(scorer=scorer, rule=PairRule(candidates=candidates, fixed_samples=True, min_confidence=0))
 
 
 def player(base: Path, **how: Any) -> tuple[Any, Any]:
