@@ -97,13 +97,13 @@ def compare(reference: str, answer: str) -> Judgement | None:
     expected, given = _bare(reference), _bare(answer)
     if _same_text(expected, given):
         return Judgement(value=1.0)
-    if "\n" in expected + given or _is_open(expected, given):
+    if "\n" in expected + given:
         return None
     results = _result(expected), _result(given)
     names = {match[1] for text in (expected, given) if (match := VARIABLE.match(text))}
     is_number = len(names) < 2 and are_quantities(*results)
     same = same_quantity(*results) if is_number else same_formula(expected, given, _solver())
-    return None if same is None else Judgement(value=float(same))
+    return None if same is None or (same and _is_open(expected, given)) else Judgement(value=float(same))
 
 
 def _is_open(*texts: str) -> bool:

@@ -62,7 +62,7 @@ def play(*, metric: Wanted = WANTING, user: Any = None, window: int = 1, candida
     rollout = Rollout(assistant=unused, simulator=simulator, window=window, samples=1, temperature=1.0, max_tokens=12)
     judge = FakeChatModel(lambda _: judged(), name="judge")
     scorer = MRScorer(rollout, metrics={metric: 1.0}, judge=judge, min_samples=1)
-    rule = PairRule(candidates=candidates, fixed_samples=True)
+    rule = PairRule(candidates=candidates, fixed_samples=True, min_confidence=0)
     return Play(scorer=scorer, exchanges=2, **({"rule": rule} | settings))
 
 
