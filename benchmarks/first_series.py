@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import Any
 
 from collab_sdk.preferences import PreferenceExporter, Refusal
-from collab_sdk.preferences.noise import FIRST
+from collab_sdk.preferences.contrasts import FIRST
 from collab_sdk.preferences.selection import Choice
 from collab_sdk.types import MRScore
 
@@ -24,7 +24,7 @@ class FirstSeries:
         spread = 2 * NormalDist().inv_cdf((candidates - 0.375) / (candidates + 0.25))
         self.first, self.ceiling, self.z = FIRST, 3 * samples, max(0.0, 0.61 * spread - 1.3 / samples)
 
-    def next_batch(self, rewards: Sequence[Sequence[float]]) -> list[int]:
+    def next_batch(self, rewards: Sequence[Sequence[float]], **_: Any) -> list[int]:
         batch = [max(0, FIRST - len(tried)) for tried in rewards]
         if any(batch):
             return batch

@@ -25,7 +25,8 @@ from typing import Any
 from first_series import FirstSeries
 from table import finish, judged
 
-from collab_sdk.preferences.noise import FIRST, PILOT_TURNS, Noise
+from collab_sdk.preferences.contrasts import FIRST
+from collab_sdk.preferences.noise import PILOT_TURNS, Noise
 from collab_sdk.preferences.sampling import SamplingRule
 from collab_sdk.spec import PairRule
 

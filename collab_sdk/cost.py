@@ -15,7 +15,7 @@ from collab_sdk.metrics import Metric, Rubric, as_metrics, tokens_by_role
 from collab_sdk.metrics.base import MOST_ITEMS, Checklist, applies_to, artefact_of, check_goal, rubric_of
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
-from collab_sdk.preferences.noise import FIRST
+from collab_sdk.preferences.contrasts import FIRST
 from collab_sdk.prompts import PointTag, load_prompt
 from collab_sdk.simulator import STYLE_EXAMPLES
 from collab_sdk.spec import Price, RunSpec

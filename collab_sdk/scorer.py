@@ -20,7 +20,7 @@ from collab_sdk.rollout import Rollout, is_whole
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
-from collab_sdk.stats.missing import bounds
+from collab_sdk.stats.missing import MissingTally
 from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import Scene
 from collab_sdk.types import Conversation, End, Future, Goal, MRScore, Per, Turn
@@ -318,13 +318,31 @@ class MRScorer:
             calibrated=None if self.calibration is None or value is None else self.calibration.expected(value),
         )
 
-    async def ascore_together(
-        self, asked: Sequence[Asked], goal: Goals, log: Conversation, *, least: int | None = None
+    async def ascore_asked(
+        self, asked: Sequence[Asked], goal: Goals, log: Conversation, *, least: int | None, together: bool
     ) -> list[MRScore]:
         """The scores of several responses to one history, as `ascore_turn` gives them.
 
-        All futures that they get now and that share a goal are judged in one call. What was observed is judged alone.
+        `together`, all futures that they get now and that share a goal are judged in one call. What was observed is
+        judged alone.
         """
+        played = await self._aplay_together(asked, goal, log) if together else [None] * len(asked)
+        return await all_settled(
+            self.ascore_turn(
+                each.turn,
+                goal,
+                log,
+                followed=each.followed,
+                samples=each.samples,
+                so_far=each.so_far,
+                least=least,
+                played=futures,
+            )
+            for each, futures in zip(asked, played, strict=True)
+        )
+
+    async def _aplay_together(self, asked: Sequence[Asked], goal: Goals, log: Conversation) -> list[list[Future]]:
+        """The futures that each response gets now, judged in one call for each goal."""
         goals, reward = as_goals(goal), self.reward.of(log)
 
         async def play(each: Asked) -> list[tuple[Goal, Future]]:
@@ -347,19 +365,7 @@ class MRScorer:
         judged = iter(await reward.agive_together(whole, tools=log.tools, conversation_id=log.id))
         given = [[future if future.error else next(judged) for _, future in futures] for futures in played]
         self.engine.ledger.missing += sum(future.error is not None for futures in given for future in futures)
-        return await all_settled(
-            self.ascore_turn(
-                each.turn,
-                goals,
-                log,
-                followed=each.followed,
-                samples=each.samples,
-                so_far=each.so_far,
-                least=least,
-                played=futures,
-            )
-            for each, futures in zip(asked, given, strict=True)
-        )
+        return given
 
     async def _asample(self, turn: Turn, goal: Goal, sample: int, reward: Reward, log: Conversation) -> Future:
         start = (*turn.history, *turn.response)
@@ -391,13 +397,10 @@ class MRScorer:
 def with_bounds(scores: Iterable[MRScore]) -> list[MRScore]:
     """The scores of responses that are compared, those with missing samples with their `bounds`."""
     scores = list(scores)
-    rewards = [[future.reward for future in score.futures] for score in scores]
-    known = [reward for each in rewards for reward in each if reward is not None]
-    if len(set(known)) < 2:  # they tell of no range
-        return scores
+    tallies = [MissingTally.of([future.reward for future in score.futures]) for score in scores]
     return [
-        replace(score, bounds=bounds(each, low=min(known), high=max(known))) if None in each else score
-        for score, each in zip(scores, rewards, strict=True)
+        replace(score, bounds=tally.bounds(*tallies)) if tally.missing else score
+        for score, tally in zip(scores, tallies, strict=True)
     ]
 
 

@@ -1,7 +1,6 @@
 """The exporter: candidates for every turn, their scores, the pair worth training on."""
 
 import os
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
@@ -14,8 +13,9 @@ from collab_sdk.files import NO_INPUTS, Inputs
 from collab_sdk.logs.reader import LoggedConversations
 from collab_sdk.models import conversation_without_reasoning
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
+from collab_sdk.preferences.contrasts import FIRST
 from collab_sdk.preferences.files import ExportFiles
-from collab_sdk.preferences.noise import FIRST, PILOT_TURNS, Noise, Pilot
+from collab_sdk.preferences.noise import PILOT_TURNS, Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
 from collab_sdk.preferences.sampling import SamplingRule
 from collab_sdk.preferences.selection import Choice, Refusal, choose_pair, rewards_of
@@ -171,7 +171,7 @@ class PreferenceExporter:
         return report
 
     async def ascore_all(self, conversations: Iterable[Conversation]) -> AsyncIterator[Outcome[ScoredConversation]]:
-        """Every conversation, scored, in input order; the first ones twice looked at, once for the pilot."""
+        """Every conversation, scored, in input order; the first ones are begun for the pilot, and go on from there."""
         async for _, outcome in self._aoutcomes(conversations, self._stage, lambda: None):
             yield outcome
 
@@ -194,8 +194,7 @@ class PreferenceExporter:
             on_begun()
         whole = [outcome for outcome in first if outcome.value is not None]
         pilot = self._pilot([outcome.value for outcome in whole if outcome.value is not None])
-        ids = Counter(outcome.conversation.id for outcome in first)
-        begun = {each.conversation.id: each.value for each in whole if each.value and ids[each.conversation.id] == 1}
+        begun = {each.conversation.id: each.value for each in whole if each.value is not None}
         going_on = chain((outcome.conversation for outcome in whole), reader)
         waiting = iter(first)
         async for outcome in stage(pilot, begun, going_on):
@@ -328,7 +327,12 @@ class PreferenceExporter:
     ) -> list[MRScore]:
         """The candidates' scores, with futures where they matter. All draw the same samples of the same users."""
         scores: Sequence[MRScore | None] = known or [None] * len(candidates)
-        while any(batch := rule.next_batch([rewards_of(score) for score in scores])):
+        while any(
+            batch := rule.next_batch(
+                [rewards_of(score) for score in scores],
+                may_be_chosen=[not (score and score.ended) for score in scores],
+            )
+        ):
             asked = [
                 Asked(
                     turn=replace(turn, response=candidate.messages),
@@ -338,21 +342,8 @@ class PreferenceExporter:
                 )
                 for candidate, score, more in zip(candidates, scores, batch, strict=True)
             ]
-            least = self.scorer.asked_min_samples or 1
-            if self.rule.judge_groups:
-                scores = await self.scorer.ascore_together(asked, goals, log, least=least)
-                continue
-            scores = await all_settled(
-                self.scorer.ascore_turn(
-                    each.turn,
-                    goals,
-                    log,
-                    followed=each.followed,
-                    samples=each.samples,
-                    so_far=each.so_far,
-                    least=least,
-                )
-                for each in asked
+            scores = await self.scorer.ascore_asked(
+                asked, goals, log, least=self.scorer.asked_min_samples or 1, together=self.rule.judge_groups
             )
         return [score for score in scores if score is not None]
 

@@ -1,16 +1,15 @@
 """How far the rewards of a run differ by chance, and how surely one candidate of a turn is better than another."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 from math import exp, fsum, isfinite, log, sqrt
 from statistics import NormalDist
 from typing import Self
 
+from collab_sdk.preferences.contrasts import Contrasts, Rewards
+
 NORMAL = NormalDist()
-Rewards = Sequence[Sequence[float | None]]
-"""Of one turn: by candidate, in the order of the sample indices; None for a future that failed. Of `goals` goals, each
-sample has the next in turn."""
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Of the mean variance between candidates: in few turns they may differ much, in many by nothing."""
 LEVELS = (1 / 64, 1 / 16, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -20,12 +19,8 @@ UNLIKE = 100.0
 EQUAL, ANCHOR = 0.15, 3.0
 """What is taken for granted of a run before its turns are looked at: in this share of them the candidates are equally
 good. It is worth so many turns. Set in simulation (benchmarks/noise.py)."""
-FIRST = 2
-"""Futures of each candidate in a pilot: with one, nothing would be known of how much they vary."""
 PILOT_TURNS = 200
 """Of a run, from its first conversation on, by which all its turns are judged."""
-UNMEASURABLE = 1e100
-"""A reward like none that a scale of ours could have."""
 SIGNIFICANCE = 0.05
 ROUNDS = 200
 NEGLIGIBLE = 1e-6
@@ -92,7 +87,7 @@ class Noise:
     @classmethod
     def of(cls, turns: Iterable[Rewards], goals: Iterable[int] = repeat(1)) -> Self:
         """What the turns of a pilot tell, each with the same number of futures for every candidate."""
-        known = [found for found in map(_Contrasts.of, turns, goals) if found is not None]
+        known = [found for found in map(Contrasts.of, turns, goals) if found is not None]
         freedom = sum(each.freedom for each in known)
         within = fsum(each.residual for each in known) / freedom if freedom else 0.0
         steadiness = _steadiness([each for each in known if each.freedom], within)
@@ -129,7 +124,7 @@ class Noise:
 
         `may_be_chosen` says by candidate whether it can be the better one; by default each can.
         """
-        found = _Contrasts.of(rewards, goals) if self.cells else None
+        found = Contrasts.of(rewards, goals) if self.cells else None
         if found is None:
             return None
         views = _posterior(found, self.cells)
@@ -205,92 +200,6 @@ class Pilot:
     conversations: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Contrasts:
-    """What the samples of one turn that two or more candidates have tell of their differences.
-
-    `matrix` A and `vector` b are the normal equations of theta with the samples' means projected out.
-    """
-
-    places: tuple[int, ...]
-    """The candidates' places among all of the turn."""
-    matrix: list[list[float]]
-    vector: list[float]
-    residual: float
-    """Sum of squares that neither the samples nor the candidates account for, goal by goal."""
-    freedom: int
-    repeats: int
-    further: int
-    """Futures beyond those that a pilot has."""
-
-    @classmethod
-    def of(cls, rewards: Rewards, goals: int) -> "_Contrasts | None":
-        found = cls._of(rewards)
-        if found is None or goals == 1:
-            return found
-        parts = [cls._of([tried[goal::goals] for tried in rewards]) for goal in range(goals)]
-        known = [part for part in parts if part is not None]
-        return replace(
-            found,
-            residual=fsum(part.residual for part in known),
-            freedom=sum(part.freedom for part in known),
-            repeats=sum(part.repeats for part in known),
-            further=sum(part.further for part in known),
-        )
-
-    @classmethod
-    def _of(cls, rewards: Rewards) -> "_Contrasts | None":
-        samples = [
-            [(place, reward) for place, tried in enumerate(rewards) if n < len(tried) if _is_known(reward := tried[n])]
-            for n in range(max(map(len, rewards), default=0))
-        ]
-        common = [[(place, float(reward or 0.0)) for place, reward in each] for each in samples if len(each) > 1]
-        places = _connected({place for place, _ in each} for each in common)
-        common = [each for each in common if each[0][0] in places]
-        if not common:
-            return None
-        index = {place: n for n, place in enumerate(places)}
-        size = len(places)
-        matrix = [[0.0] * size for _ in places]
-        vector = [0.0] * size
-        total = 0.0
-        for each in common:
-            mean = fsum(reward for _, reward in each) / len(each)
-            for place, reward in each:
-                row = index[place]
-                vector[row] += reward - mean
-                matrix[row][row] += 1.0
-                total += (reward - mean) ** 2
-                for other, _ in each:
-                    matrix[row][index[other]] -= 1 / len(each)
-        counts = [sum(_is_known(reward) for reward in rewards[place]) for place in places]
-        return cls(
-            places=places,
-            matrix=matrix,
-            vector=vector,
-            residual=max(0.0, total - _explained(matrix, vector)),
-            freedom=sum(len(each) - 1 for each in common) - (size - 1),
-            repeats=sum(count - 1 for count in counts),
-            further=sum(max(0, count - FIRST) for count in counts),
-        )
-
-    @property
-    def size(self) -> int:
-        return len(self.places)
-
-    @property
-    def information(self) -> float:
-        return fsum(self.matrix[n][n] for n in range(self.size))
-
-    @property
-    def explained(self) -> float:
-        return _explained(self.matrix, self.vector)
-
-    def likelihood(self, within: float) -> float:
-        """The logarithm of it, but for a constant, if the candidates are equally good."""
-        return -((self.freedom + self.size - 1) * log(within) + (self.residual + self.explained) / within) / 2
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _View:
     """What a turn's candidates are, if they and their futures differ by one pair of variances."""
@@ -313,59 +222,25 @@ class _View:
         )
 
 
-def _connected(samples: Iterable[set[int]]) -> tuple[int, ...]:
-    """The most candidates of which each can be compared with every other, through common samples."""
-    groups: list[set[int]] = []
-    for sample in samples:
-        apart = [group for group in groups if not group & sample]
-        groups = [*apart, sample.union(*(group for group in groups if group & sample))]
-    largest = max(groups, key=len, default=set[int]())
-    return tuple(sorted(largest))
-
-
-def _explained(matrix: Sequence[Sequence[float]], vector: Sequence[float]) -> float:
-    """Of the sum of squares about the samples' means, what the candidates' differences account for."""
-    lower = _cholesky([[value + 1.0 for value in row] for row in matrix])
-    return fsum(x * y for x, y in zip(vector, _solve(lower, vector), strict=True))
-
-
-def _posterior(found: _Contrasts, cells: Sequence[tuple[float, float, float]]) -> list[_View]:
-    logs: list[float] = []
-    views: list[tuple[float, Sequence[float], Sequence[Sequence[float]]]] = []
-    for within, variance, weight in cells:
-        logs.append(log(weight) + found.likelihood(within))
-        if variance == 0:
-            views.append((within, (), ()))
-            continue
-        lower, likelihood, means = _fit(found, variance, within)
-        columns = [_solve(lower, [float(n == row) for n in range(found.size)]) for row in range(found.size)]
-        logs[-1] += likelihood
-        views.append((within, means, [[within * value for value in column] for column in columns]))
-    weights = _normalised(logs)
+def _posterior(found: Contrasts, cells: Sequence[tuple[float, float, float]]) -> list[_View]:
+    fits = [found.fit(variance, within) if variance else None for within, variance, _ in cells]
+    weights = _normalised(
+        [
+            log(weight) + found.likelihood(within) + (fit.likelihood if fit else 0.0)
+            for fit, (within, _, weight) in zip(fits, cells, strict=True)
+        ]
+    )
     return [
-        _View(weight=weight, within=within, means=means, covariance=spread)
-        for weight, (within, means, spread) in zip(weights, views, strict=True)
+        _View(weight=weight, within=within, means=fit.means, covariance=fit.covariance())
+        if fit
+        else _View(weight=weight, within=within)
+        for weight, fit, (within, _, _) in zip(weights, fits, cells, strict=True)
         if weight > NEGLIGIBLE
     ]
 
 
-def _fit(found: _Contrasts, variance: float, within: float) -> tuple[list[list[float]], float, list[float]]:
-    """The Cholesky factor of the posterior precision, the log likelihood over that of equal candidates, the means."""
-    ridge = within / variance
-    lower = _cholesky(
-        [
-            [value + ridge * (row == column) for column, value in enumerate(values)]
-            for row, values in enumerate(found.matrix)
-        ]
-    )
-    means = _solve(lower, found.vector)
-    fitted = fsum(x * y for x, y in zip(found.vector, means, strict=True))
-    determinant = 2 * fsum(log(lower[n][n]) for n in range(found.size)) - found.size * log(ridge)
-    return lower, fitted / (2 * within) - determinant / 2, means
-
-
 def _mixture(
-    within: float, variance: float, known: Sequence[_Contrasts], *, is_even: bool
+    within: float, variance: float, known: Sequence[Contrasts], *, is_even: bool
 ) -> tuple[tuple[float, float, float], ...]:
     """Variances within and between, and how often they go together, by EM.
 
@@ -376,7 +251,8 @@ def _mixture(
     likelihoods = [
         _normalised(
             [
-                each.likelihood(level * within) + (_fit(each, scale * variance, level * within)[1] if scale else 0.0)
+                each.likelihood(level * within)
+                + (each.fit(scale * variance, level * within).likelihood if scale else 0.0)
                 for level, scale in pairs
             ]
         )
@@ -399,7 +275,7 @@ def _mixture(
     )
 
 
-def _steadiness(known: Sequence[_Contrasts], within: float) -> float:
+def _steadiness(known: Sequence[Contrasts], within: float) -> float:
     """How alike the turns' own variances are, as degrees of freedom, by their first two moments."""
     if len(known) < 2 or not within:
         return STEADIEST
@@ -427,33 +303,8 @@ def _probability(mean: float, variance: float, freedom: float) -> float:
     return NORMAL.cdf(z if t > 0 else -z)
 
 
-def _is_known(reward: float | None) -> bool:
-    return reward is not None and abs(reward) < UNMEASURABLE
-
-
 def _normalised(logs: Sequence[float]) -> list[float]:
     highest = max(logs)
     shares = [exp(value - highest) for value in logs]
     whole = fsum(shares)
     return [share / whole for share in shares]
-
-
-def _cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
-    size = len(matrix)
-    lower = [[0.0] * size for _ in range(size)]
-    for row in range(size):
-        for column in range(row + 1):
-            rest = matrix[row][column] - fsum(lower[row][n] * lower[column][n] for n in range(column))
-            lower[row][column] = sqrt(max(rest, 1e-300)) if row == column else rest / lower[column][column]
-    return lower
-
-
-def _solve(lower: Sequence[Sequence[float]], vector: Sequence[float]) -> list[float]:
-    size = len(lower)
-    middle = [0.0] * size
-    for row in range(size):
-        middle[row] = (vector[row] - fsum(lower[row][n] * middle[n] for n in range(row))) / lower[row][row]
-    result = [0.0] * size
-    for row in reversed(range(size)):
-        result[row] = (middle[row] - fsum(lower[n][row] * result[n] for n in range(row + 1, size))) / lower[row][row]
-    return result

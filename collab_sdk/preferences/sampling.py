@@ -1,9 +1,11 @@
 """How many futures the candidates of a turn get: few at first, more where they make an order sure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collab_sdk.errors import UsageError
-from collab_sdk.preferences.noise import Noise, Rewards
+from collab_sdk.preferences.contrasts import Rewards
+from collab_sdk.preferences.noise import Noise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +34,12 @@ class SamplingRule:
                 "they must be at least 1, first and 1."
             )
 
-    def next_batch(self, rewards: Rewards) -> list[int]:
-        """How many more futures each candidate gets now; all zeros when it is enough."""
+    def next_batch(self, rewards: Rewards, *, may_be_chosen: Sequence[bool] | None = None) -> list[int]:
+        """How many more futures each candidate gets now; all zeros when it is enough. `may_be_chosen` as in `order`."""
         batch = [max(0, self.first - len(tried)) for tried in rewards]
         if any(batch) or self.noise is None or not self.price:
             return batch
-        order = self.noise.order(rewards, goals=self.cycle)
+        order = self.noise.order(rewards, goals=self.cycle, may_be_chosen=may_be_chosen)
         if order is None or order.confidence >= self.confidence:
             return batch
         pair = order.chosen, order.rejected

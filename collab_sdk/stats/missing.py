@@ -3,25 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, inf
-
-
-def bounds(values: Sequence[float | None], *, low: float, high: float) -> tuple[float, float]:
-    """The lowest and the highest mean that all values can have, where a missing one (None) lies in [low, high].
-
-    Nothing is assumed about why they are missing; a difference of two means lies between the lower bound of the one
-    minus the upper bound of the other, and the reverse. Source: Manski 1990, Nonparametric Bounds on Treatment Effects.
-    Raises ValueError without values, and where low is above high.
-    """
-    if not values or low > high:
-        raise ValueError(f"no bounds of {len(values)} values within [{low}, {high}]")
-    known = fsum(value for value in values if value is not None)
-    missing = sum(value is None for value in values)
-    return (known + missing * low) / len(values), (known + missing * high) / len(values)
+from typing import Self
 
 
 @dataclass(kw_only=True, slots=True)
 class MissingTally:
-    """Gathers groups of values to bound the mean of the groups' means, in the memory of a few numbers."""
+    """Gathers groups of values to bound the mean of the groups' means, in the memory of a few numbers.
+
+    Nothing is assumed about why values are missing (None). Source: Manski 1990, Nonparametric Bounds on Treatment
+    Effects.
+    """
 
     groups: int = 0
     missing: int = 0
@@ -33,6 +24,13 @@ class MissingTally:
     """The groups' means, a missing value as zero."""
     _share: float = 0.0
     """The groups' shares of missing values."""
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Self:
+        """Of one group."""
+        tally = cls()
+        tally.add(values)
+        return tally
 
     def add(self, values: Sequence[float | None]) -> None:
         """A group; one without values has one, which is missing."""
