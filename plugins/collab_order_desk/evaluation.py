@@ -1,11 +1,9 @@
 """How a bot does at the desk: whole conversations with customers whose orders it was not trained on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
-
-from collab_trl import as_heard
 
 from collab_order_desk.customers import Customer
 from collab_order_desk.model import OrderDeskUser
@@ -13,9 +11,6 @@ from collab_order_desk.speech import Reply, read_reply
 from collab_order_desk.till import Till, claims, till_of
 from collab_order_desk.user import visit_of
 from collab_sdk import (
-    ChatModel,
-    ChatReply,
-    ChatRequest,
     Conversation,
     Engine,
     Message,
@@ -98,20 +93,6 @@ TILL_STATISTICS: dict[str, Statistic] = {
 """What is measured besides where orders are placed at a till."""
 
 
-class AsHeard:
-    """A bot as its users hear it: what has no words or no end is said all the same, and is malformed."""
-
-    def __init__(self, bot: ChatModel) -> None:
-        self._bot = bot
-        self.name, self.fingerprint, self.price = bot.name, bot.fingerprint, bot.price
-        self.overrides: Mapping[str, Any] = getattr(bot, "overrides", {})
-        self.timeout = None
-
-    async def achat(self, request: ChatRequest) -> ChatReply:
-        reply = await self._bot.achat(request)
-        return reply if reply.tool_calls else as_heard(reply)
-
-
 async def aevaluate(
     bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None, at_till: bool = False
 ) -> list[DeskConversation]:
@@ -122,7 +103,7 @@ async def aevaluate(
     engine = Engine(limits=Limits(concurrency=CONCURRENCY))
     simulator = Simulator(OrderDeskUser(phrasings=phrasings), engine=engine)
     rollout = Rollout(
-        assistant=AsHeard(as_chat_model(bot)),
+        assistant=as_chat_model(bot),
         simulator=simulator,
         window=EXCHANGES,
         temperature=temperature,

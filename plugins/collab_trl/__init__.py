@@ -4,9 +4,8 @@ import os
 
 from collab_sdk.errors import MissingExtraError
 from collab_sdk.training import PLAYING, Training, TrainingOptions
-from collab_trl.online.heard import as_heard
 
-__all__ = ["as_heard", "prepare"]
+__all__ = ["prepare"]
 
 
 def prepare(options: TrainingOptions) -> Training:

@@ -4,7 +4,6 @@ import pytest
 
 from collab_sdk.stats.missing import MissingTally, difference_bounds
 
-
 SEEN = MissingTally.of([-1.0, 3.0])
 """Other values, whose range is that of what is missing."""
 

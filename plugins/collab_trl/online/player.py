@@ -10,10 +10,9 @@ from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.evaluation import has_question_mark
 from collab_sdk.messages import Message, deeds_of, shown_text
-from collab_sdk.models import split_reasoning
+from collab_sdk.models import ChatReply, set_apart
 from collab_sdk.scorer import MRScorer, scene_of
 from collab_sdk.types import Conversation
-from collab_trl.online.heard import SILENCE
 from collab_trl.online.histories import History
 from collab_trl.online.policy import Policy, Spoken
 
@@ -55,10 +54,10 @@ class Player:
         return run_sync(self._abest_and_worst(places, candidates, draw))
 
     def score(
-        self, places: Sequence[int], texts: Sequence[str], tokens: Sequence[int], *, draw: str
+        self, places: Sequence[int], replies: Sequence[ChatReply], tokens: Sequence[int], *, draw: str
     ) -> list[float | None]:
         """The rewards of replies that somebody else drew from the policy; `tokens` are their lengths."""
-        return run_sync(self._ascore_all(places, texts, tokens, draw))
+        return run_sync(self._ascore_all(places, replies, tokens, draw))
 
     def statistics(self) -> dict[str, float]:
         """Of the replies since this was last asked: mean reward, tokens, and the shares that ask or have no score."""
@@ -113,11 +112,10 @@ class Player:
         return scored[-1], scored[0]
 
     async def _ascore_all(
-        self, places: Sequence[int], texts: Sequence[str], tokens: Sequence[int], draw: str
+        self, places: Sequence[int], replies: Sequence[ChatReply], tokens: Sequence[int], draw: str
     ) -> list[float | None]:
-        replies = [(Message(role="assistant", content=split_reasoning(text)[0].strip() or SILENCE),) for text in texts]
         rewards = await all_settled(
-            self._areward(self._histories[place], reply, length, f"{draw}/{n}")
+            self._areward(self._histories[place], set_apart(reply).messages, length, f"{draw}/{n}")
             for n, (place, reply, length) in enumerate(zip(places, replies, tokens, strict=True))
         )
         self._policy.forget()

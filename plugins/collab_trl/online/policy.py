@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from collab_sdk.models import ChatReply, ChatRequest
+from collab_sdk.models import ChatReply, ChatRequest, set_apart
 from collab_sdk.spec import Price
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.hf.folders import Folder
@@ -14,7 +14,6 @@ from collab_trl.hf.model import seed_of
 from collab_trl.hf.model_thread import ModelThread
 from collab_trl.hf.pending import PendingReply
 from collab_trl.hf.sampling import Truncation
-from collab_trl.online.heard import as_heard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +41,7 @@ class Policy:
         pending = PendingReply(request=request, seed=seed_of(request), adapter=None)
         reply = await asyncio.wrap_future(self._thread.submit(pending))
         self._spoken[request.sample] = Spoken(prompt=pending.prompt, reply=pending.answer)
-        return as_heard(reply)
+        return set_apart(reply)
 
     def take(self, draw: str) -> list[Spoken]:
         """What was said in a draw and in all that are part of it, in the order in which it was; it is told once."""

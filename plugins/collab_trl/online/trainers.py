@@ -13,6 +13,7 @@ from torch.utils.data import Sampler
 from trl import GRPOTrainer, RLOOTrainer
 from trl.experimental.online_dpo import OnlineDPOTrainer
 
+from collab_sdk.models import ChatReply
 from collab_trl.hf.generation import left_padded
 from collab_trl.length_grouping import LengthGroupedSampler
 from collab_trl.online.player import Player, as_one_sequence
@@ -109,8 +110,14 @@ class LeaveOneOutTrainer(_ReplyGroups, RLOOTrainer):  # type: ignore[misc]
         history: Sequence[int],
         **_: Any,
     ) -> list[float | None]:
-        texts = [completion[0]["content"] for completion in completions]
-        return self.player.score(history, texts, list(map(len, completion_ids)), draw=self.draw)
+        replies = [
+            ChatReply(
+                content=completion[0]["content"],
+                finish_reason="stop" if ids and ids[-1] in self.eos_token_ids else "length",
+            )
+            for completion, ids in zip(completions, completion_ids, strict=True)
+        ]
+        return self.player.score(history, replies, list(map(len, completion_ids)), draw=self.draw)
 
 
 class OnlinePairTrainer(WholeSteps, _Playing, OnlineDPOTrainer):  # type: ignore[misc]

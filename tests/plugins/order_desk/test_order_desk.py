@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 from collab_order_desk import POLICIES, OrderDeskUser, customers, exact_order, right_slots, user
-from collab_order_desk.evaluation import AsHeard
 from collab_order_desk.model import judge
 from collab_order_desk.phrasings import FAREWELLS, PHRASINGS, TRAINED, UNSEEN, VAGUE
 from collab_order_desk.speech import read_reply, write_order, write_question
@@ -31,7 +30,6 @@ from collab_sdk import (
     Conversation,
     Engine,
     Goal,
-    ModelSettings,
     MRScorer,
     Rollout,
     Simulator,
@@ -284,12 +282,6 @@ def test_a_scorer_with_the_desks_user_is_rebuilt_from_its_spec():
     rollout = Rollout(assistant="offline", simulator=OrderDeskUser(phrasings="chatty"))
     scorer = MRScorer(rollout, metrics={"interactivity": 1.0})
     assert build_scorer(scorer.spec, Engine()).made_with == scorer.made_with
-
-
-def test_a_bot_keeps_its_own_settings_at_the_desk():
-    bot = AsHeard(as_chat_model("offline", max_tokens=9))
-    rollout = Rollout(assistant=bot, simulator=OrderDeskUser(), temperature=1.0)
-    assert rollout.settings == ModelSettings(temperature=1.0, max_tokens=9)
 
 
 def test_the_evaluation_command_has_the_desk_as_a_task():
