@@ -306,7 +306,7 @@ class PairRule:
     )
     min_confidence: float = setting(
         0.9,
-        "Smallest probability that chosen is truly better; 0 goes by raw margins over --samples futures, as the paper does.",
+        "Smallest probability that chosen is truly better; 0: raw margins over --samples futures, as in the paper.",
         group=PAIRS,
         metavar="P",
         at_least=0,

@@ -47,9 +47,7 @@ def show_estimate(ledger: Ledger, *, by_need: bool = False) -> None:
     whole = "every future ran to its full window and nothing were cached yet. No call was made."
     if by_need:
         note(f"As if each response had --samples futures, {whole}")
-        note(
-            "Most have fewer; two whose order is hard to tell, up to three times as many. --max-calls and --max-usd hold."
-        )
+        note("Most have fewer; two whose order is hard to tell, up to three times as many. --max-usd is firm.")
     else:
         note(f"An upper estimate: as if {whole}")
 
