@@ -1,7 +1,6 @@
 """Rows of every preference format, and of the formats for SFT and KTO, as examples."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from collab_sdk.logs import (
     ConversationFormat,
     format_of,
     in_order_of_calls,
+    margin_of,
     message_of,
     repeated_prompt,
     tools_of,
@@ -75,7 +75,7 @@ def read_example(row: Any, where: str) -> Example:
         prompt=prompt,
         chosen=chosen,
         rejected=rejected,
-        margin=_margin(row),
+        margin=margin_of(row),
         tools=_tools(row),
     )
 
@@ -187,15 +187,6 @@ def _message(value: Any) -> dict[str, Any]:
 
 def _beginning(prompt: Messages) -> str:
     return opening_of([next(message["content"] for message in prompt if message["role"] == "user")])
-
-
-def _margin(row: Row) -> float | None:
-    """As the row says it, shrunk to what another draw would show; in formats without one the scores' difference."""
-    margin = row.get("margin")
-    if margin is None and isinstance(row.get("score_chosen"), int | float):
-        rejected = row.get("score_rejected")
-        margin = row["score_chosen"] - rejected if isinstance(rejected, int | float) else None
-    return float(margin) if isinstance(margin, int | float) and math.isfinite(margin) else None
 
 
 def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:

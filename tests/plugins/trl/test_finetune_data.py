@@ -304,6 +304,28 @@ def test_sft_learns_the_last_reply_of_a_logged_chat(base, tmp_path, said):
     assert [text.strip() for text, counted in preflight.rendered if counted] == [f"{ASKS}<|im_end|>"]
 
 
+@pytest.mark.parametrize(
+    ("said", "margin"),
+    [
+        ({"margin": 0.5, "score_chosen": 3}, 0.5),
+        ({"margin": True}, 1.5),
+        ({"margin": "none"}, 1.5),
+        ({"margin": "0.25"}, 0.25),
+        ({"score_chosen": True}, None),
+        ({"score_chosen": 10**400}, None),
+        ({"score_rejected": None}, None),
+    ],
+)
+def test_the_margin_of_a_row_is_read_the_same_for_training_and_in_the_report(base, tmp_path, said, margin):
+    from collab_sdk.report.pair_rows import turn_of_pair
+
+    row = pair(0, score_chosen=2.5, score_rejected=1.0) | said
+    data = write_rows(tmp_path / "prefs.jsonl", [row])
+    found = prepared(data, base, tmp_path / "out", eval_fraction=0.0).preflight.margins
+    assert found == (() if margin is None else (margin,))
+    assert turn_of_pair(row, 1)["pair"]["margin"] == margin
+
+
 def test_a_margin_that_is_no_number_is_left_out(base, tmp_path):
     from datasets import Dataset
 
