@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
@@ -49,10 +50,31 @@ class Example:
         return [message["content"] for message in self.prompt if message["role"] == "user"]
 
     @property
+    def asked(self) -> str:
+        """What the replies are replies to, as one text."""
+        return json.dumps([words_of(self.prompt), self.tools], sort_keys=True, default=str)
+
+    @property
     def words(self) -> str:
         """All that is learnt from it, as one text."""
-        parts = [self.prompt, self.chosen, self.rejected, self.tools]
-        return json.dumps(parts, sort_keys=True, default=str)
+        return json.dumps([self.asked, words_of(self.chosen), words_of(self.rejected)])
+
+
+def words_of(messages: Messages) -> str:
+    """What is said and called, as one text. Blanks make no difference, nor do the ids of calls, which no logs share."""
+    said = [
+        {key: value for key, value in message.items() if key not in ("tool_calls", "tool_call_id")}
+        | {"content": " ".join(normalize("NFC", message["content"]).split()), "calls": _calls(message)}
+        for message in messages
+    ]
+    return json.dumps(said, sort_keys=True, default=str)
+
+
+def _calls(message: Mapping[str, Any]) -> Any:
+    calls = message.get("tool_calls")
+    if not isinstance(calls, Sequence):
+        return calls
+    return [{**call, "id": None} if isinstance(call, Mapping) else call for call in calls]
 
 
 def read_example(row: Any, where: str) -> Example:
