@@ -7,7 +7,7 @@ from collab_sdk.stats import Estimate, estimate_mean
 from collab_trl.preference.tokens import Tokens
 
 LEAST = 5
-"""Examples that choose, and as many that report."""
+"""Conversations that choose, and as many that report."""
 Values = Mapping[str, Sequence[float]]
 """Of each example, by name; what begins with BEFORE is of the model before training."""
 BEFORE = "before/"
@@ -24,19 +24,31 @@ NAMES = {
 """Figures by names that people know, and by the trainers'."""
 
 
-def in_two(held_out: Sequence[Tokens], *, chooses: bool) -> tuple[list[Tokens], list[Tokens]]:
+def in_two(held_out: Sequence[Tokens], *, chooses: bool, compares: bool) -> tuple[list[Tokens], list[Tokens]]:
     """The examples that a training is watched by, and those that report on what it gave.
 
     Where the former choose the checkpoint, none is among the latter: the best of ten looks is good by chance, too. They
-    are parted by how their conversations begin, the same ones in every run. With too few for both, none reports.
+    are parted by how their conversations begin, the same ones in every run. With too few for both, none reports. A
+    method that `compares` good replies with bad ones needs both on either side: where all are of one kind, none of them
+    chooses or reports.
     """
+    if not _say_enough(held_out, compares=compares, least=1):
+        return [], []
     if not chooses:
         return list(held_out), list(held_out)
     reporting = set(sorted({tokens.example.known_by for tokens in held_out})[::2])
     sides: tuple[list[Tokens], list[Tokens]] = ([], [])
     for tokens in held_out:
         sides[tokens.example.known_by in reporting].append(tokens)
-    return sides if min(map(len, sides)) >= LEAST else (list(held_out), [])
+    enough = all(_say_enough(side, compares=compares, least=LEAST) for side in sides)
+    return sides if enough else (list(held_out), [])
+
+
+def _say_enough(side: Sequence[Tokens], *, compares: bool, least: int) -> bool:
+    """Whether so many conversations have a good reply and, where the two are compared, as many a bad one."""
+    good = {tokens.example.known_by for tokens in side if tokens.example.chosen}
+    bad = {tokens.example.known_by for tokens in side if tokens.example.rejected}
+    return len(good) >= least and (len(bad) >= least or not compares)
 
 
 def means(values: Values) -> dict[str, float]:

@@ -14,6 +14,7 @@ from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
 from collab_trl.preference.examples import Examples, read_examples
 from collab_trl.preference.held_out import in_two
+from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
 from collab_trl.preference.row_formats import Example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
@@ -27,10 +28,11 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     layout = Layout(base.tokenizer, base.chat_format())
     train = _tokenized(found.train, layout, max_length, faults)
     held_out = _tokenized(found.held_out, layout, max_length, faults)
-    watching, reporting = in_two(held_out, chooses=options.patience > 0)
+    watching, reporting = in_two(held_out, chooses=options.patience > 0, compares=options.method != "sft")
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+    noticed = _noticed(options, train, held_out)
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
         from collab_trl.preference.stage import PreferenceStage
@@ -52,10 +54,19 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
         options=options,
         base=base,
         plan=plan,
-        preflight=_preflight(options, base, plan, found, train, held_out, len(reporting), faults, max_length),
+        preflight=_preflight(
+            options, base, plan, found, noticed, train, held_out, len(watching), len(reporting), faults, max_length
+        ),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         stage=stage,
     )
+
+
+def _noticed(options: TrainingOptions, train: Sequence[Tokens], held_out: Sequence[Tokens]) -> Noticed:
+    try:
+        return notice(train, held_out, method=options.method)
+    except InputError as error:
+        raise InputError(error.problem, where=str(options.data)) from None
 
 
 def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
@@ -96,8 +107,10 @@ def _preflight(
     base: Base,
     plan: Plan,
     found: Examples,
+    noticed: Noticed,
     train: Sequence[Tokens],
     held_out: Sequence[Tokens],
+    watching: int,
     reported: int,
     faults: dict[str, list[str]],
     max_length: int,
@@ -110,11 +123,17 @@ def _preflight(
         held_out=len(held_out),
         reported=reported,
         repeated=found.repeated,
-        conversations=len({tokens.example.conversation for tokens in everything}),
+        conversations=len({tokens.example.known_by for tokens in everything}),
         trained_on=frozenset(tokens.example.conversation for tokens in train),
         openings=frozenset(tokens.example.known_by for tokens in train),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
-        notes=(*found.notes, *_parts_said(len(held_out), reported), *_notes(options, base, plan, train)),
+        pairs=noticed.shares,
+        notes=(
+            *found.notes,
+            *noticed.notes,
+            *_parts_said(len(held_out), watching, reported),
+            *_notes(options, base, plan, train),
+        ),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
@@ -129,9 +148,14 @@ def _preflight(
     )
 
 
-def _parts_said(held_out: int, reported: int) -> list[str]:
+def _parts_said(held_out: int, watching: int, reported: int) -> list[str]:
     if not held_out or reported == held_out:
         return []
+    if not watching:
+        return [
+            f"{held_out:,} held out are all good replies or all bad ones, so that no gap between the two can be "
+            "measured: they choose no checkpoint, and no held-out figure is given. Raise --eval-fraction."
+        ]
     if not reported:
         return [
             f"{held_out:,} held out are too few to choose the checkpoint by some and report on others: they choose, "

@@ -145,7 +145,7 @@ class PreferenceStage:
 
     def _figures(self, trainer: Any, reporting: Dataset, checkpoints: int) -> HeldOut:
         examples = sorted(self.reported, key=lambda tokens: tokens.length)
-        conversations = [examples[place].example.conversation for place in reporting["example"]]
+        conversations = [examples[place].example.known_by for place in reporting["example"]]
         with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
             before, after = estimates(trainer.values(reporting), conversations)
         return HeldOut(
