@@ -20,6 +20,7 @@ MOST_TOGETHER = 4
 """Rows that are named of those that contradict each other."""
 LONGER, ASKS, REJECTED_ASKS = "chosen is the longer reply", "chosen asks", "rejected asks"
 ASKS_ALONE = "chosen asks, of the pairs of which one reply does"
+ASKS_ALONE_AT_FIRST = f"{ASKS_ALONE}, on a first message"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,9 +165,14 @@ def _shares(pairs: Sequence[Tokens]) -> dict[str, Estimate]:
         LONGER: _share(pairs, lambda pair: _first(sum(pair.chosen.learnt), sum(pair.rejected.learnt))),
         ASKS: _share(pairs, lambda pair: _asks(pair.example.chosen)),
         REJECTED_ASKS: _share(pairs, lambda pair: _asks(pair.example.rejected)),
-        ASKS_ALONE: _share(pairs, lambda pair: _first(_asks(pair.example.chosen), _asks(pair.example.rejected))),
+        ASKS_ALONE: _share(pairs, _chosen_asks_alone),
+        ASKS_ALONE_AT_FIRST: _share([pair for pair in pairs if len(pair.example.said) == 1], _chosen_asks_alone),
     }
     return {name: share for name, share in found.items() if share is not None}
+
+
+def _chosen_asks_alone(pair: Tokens) -> bool | None:
+    return _first(_asks(pair.example.chosen), _asks(pair.example.rejected))
 
 
 def _share(pairs: Sequence[Tokens], says: Callable[[Tokens], bool | None]) -> Estimate | None:
@@ -200,21 +206,24 @@ def _told_by_length(shares: Mapping[str, Estimate]) -> Iterator[str]:
 
 
 def _told_by_asking(shares: Mapping[str, Estimate]) -> Iterator[str]:
-    alone = shares.get(ASKS_ALONE)
-    if alone is None or not _leans(alone) or alone.n < OFTEN * shares[ASKS].n:
-        return
-    if alone.mean >= ALMOST_ALWAYS:
-        yield (
-            f"Of {alone.n:,} pairs in which one reply alone asks, it is the chosen one in {alone:.0%}, so the model "
-            "will learn to ask always, also where nothing is open: add pairs of requests that are clear, whose chosen "
-            "reply answers and whose rejected one asks."
-        )
-    elif alone.mean <= 1 - ALMOST_ALWAYS:
-        yield (
-            f"Of {alone.n:,} pairs in which one reply alone asks, it is the rejected one in {1 - alone.mean:.0%}, so "
-            "the model will learn never to ask: add pairs of requests that leave something open, whose chosen reply "
-            "asks."
-        )
+    """Of first messages, where there are enough: what a model asks later, when more is known, it need not ask there."""
+    for name, of in ((ASKS_ALONE_AT_FIRST, "on a first message "), (ASKS_ALONE, "")):
+        alone = shares.get(name)
+        if alone is None or not _leans(alone) or alone.n < OFTEN * shares[ASKS].n:
+            continue
+        those = f"Of {alone.n:,} pairs {of}in which one reply alone asks, it is the"
+        if alone.mean >= ALMOST_ALWAYS:
+            yield (
+                f"{those} chosen one in {alone:.0%}, so the model will learn to ask where nothing is open, too: add "
+                "pairs of requests that are clear, whose chosen reply answers and whose rejected one asks."
+            )
+            return
+        if alone.mean <= 1 - ALMOST_ALWAYS:
+            yield (
+                f"{those} rejected one in {1 - alone.mean:.0%}, so the model will learn never to ask: add pairs of "
+                "requests that leave something open, whose chosen reply asks."
+            )
+            return
 
 
 def _leans(share: Estimate) -> bool:

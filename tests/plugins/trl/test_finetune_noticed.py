@@ -127,7 +127,7 @@ def test_pairs_whose_length_tells_which_is_chosen_are_noted(base, tmp_path, long
 
 
 ASKING = {
-    "asks always": (38, 2, "learn to ask always"),
+    "asks always": (38, 2, "learn to ask where nothing is open"),
     "never asks": (2, 38, "learn never to ask"),
     "asks where it should": (26, 14, None),
     "rarely asks": (4, 0, None),
@@ -141,11 +141,25 @@ def test_over_asking_is_foretold_from_the_pairs(base, tmp_path, asks, answers, t
     unlike = [preferring(n % 40, *each) | {"conversation_id": f"{n}"} for n, each in enumerate(sides)]
     rows = [row | {"prompt": f"{request(n % 40)} for guest {n}"} for n, row in enumerate(unlike)]
     found = preflight(base, tmp_path, rows)
-    said = [note for note in found.notes if "pairs in which one reply alone asks" in note]
+    said = [note for note in found.notes if "one reply alone asks" in note]
     assert len(said) == (told is not None)
     assert all(told in note for note in said)
     assert found.pairs["chosen asks"].count == asks
     assert found.pairs["rejected asks"].count == answers
+
+
+@pytest.mark.parametrize("clear", [False, True], ids=["all first messages are open", "some are clear"])
+def test_over_asking_is_foretold_from_what_is_chosen_on_first_messages(base, tmp_path, clear):
+    rows = []
+    for number in range(40):
+        opening = {"role": "user", "content": f"{request(number)} for guest {number}"}
+        later = [opening, {"role": "assistant", "content": ASKS}, {"role": "user", "content": "large"}]
+        at_first = (GUESSES, ASKS) if clear and number % 3 == 0 else (ASKS, GUESSES)
+        rows.append(preferring(number, *at_first) | {"prompt": [opening]})
+        rows.append(preferring(number, GUESSES, ASKS) | {"prompt": later})
+    found = notes(base, tmp_path, rows, "learn to ask where nothing is open")
+    assert len(found) == (not clear)
+    assert all("Of 40 pairs on a first message in which one reply alone asks, it is the chosen one" in n for n in found)
 
 
 def test_of_a_few_chats_nothing_is_said(base, tmp_path):
