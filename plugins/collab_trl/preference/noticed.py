@@ -66,6 +66,8 @@ def notice(train: Sequence[Tokens], held_out: Sequence[Tokens], *, method: str) 
     return Noticed(
         notes=(
             *(f"{doubt.problem}: {doubt.advice}." for doubt in doubts),
+            *_of_one_kind(train, "trained on", "so the model does not learn to tell good from bad"),
+            *_of_one_kind(held_out, "held out", "so it cannot be measured how well good is told from bad"),
             *_told_by_length(shares),
             *_told_by_asking(shares),
         ),
@@ -112,6 +114,13 @@ def _doubts_of_replies(replies: Sequence[Tokens]) -> Iterator[Doubt]:
             places=frozenset(place for good, bad in both for place in (*good, *bad)),
             advice="decide which is right and leave the others out, or they cancel out",
         )
+
+
+def _of_one_kind(examples: Sequence[Tokens], which: str, follows: str) -> Iterator[str]:
+    kinds = {bool(tokens.example.chosen) - bool(tokens.example.rejected) for tokens in examples}
+    if kinds in ({1}, {-1}):
+        kind, other = ("good", "bad") if kinds == {1} else ("bad", "good")
+        yield f"All {len(examples):,} replies {which} are {kind} ones, {follows}: add some that are {other}."
 
 
 def _preference(tokens: Tokens) -> Preference:

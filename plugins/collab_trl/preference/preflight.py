@@ -1,13 +1,17 @@
 """All that can be found out of a training on examples before any weight is loaded."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
-from collab_trl.checks import compares_pairs, longest_allowed
+from collab_trl.checks import check_targets, compares_pairs, longest_allowed
+from collab_trl.defaults import enough_epochs
 from collab_trl.memory_estimate import estimates
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
@@ -16,7 +20,7 @@ from collab_trl.preference.examples import Examples, read_examples
 from collab_trl.preference.held_out import in_two
 from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
-from collab_trl.preference.row_formats import Example
+from collab_trl.preference.row_formats import Example, read_example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
 
 
@@ -24,15 +28,17 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     """Raises InputError if there is no example in the data that the method could be trained on."""
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
+    check_targets(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
     layout = Layout(base.tokenizer, base.chat_format())
     train = _tokenized(found.train, layout, max_length, faults)
     held_out = _tokenized(found.held_out, layout, max_length, faults)
-    watching, reporting = in_two(held_out, chooses=options.patience > 0, compares=options.method != "sft")
+    watching, reporting = in_two(held_out, chooses=options.patience > 0)
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
     noticed = _noticed(options, train, held_out)
+    options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
         from collab_trl.preference.stage import PreferenceStage
@@ -46,6 +52,8 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
             train=train,
             held_out=watching,
             reported=reporting,
+            chooses=options.patience > 0 and len(reporting) < len(held_out),
+            ordinary=_ordinary(layout),
             workplace=workplace,
         )
 
@@ -54,11 +62,10 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
         options=options,
         base=base,
         plan=plan,
-        preflight=_preflight(
-            options, base, plan, found, noticed, train, held_out, len(watching), len(reporting), faults, max_length
-        ),
+        preflight=_preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         stage=stage,
+        reported=reporting,
     )
 
 
@@ -67,6 +74,13 @@ def _noticed(options: TrainingOptions, train: Sequence[Tokens], held_out: Sequen
         return notice(train, held_out, method=options.method)
     except InputError as error:
         raise InputError(error.problem, where=str(options.data)) from None
+
+
+def _ordinary(layout: Layout) -> list[Tokens]:
+    """Replies that have nothing to do with any training, as far as the chat template takes them."""
+    path = Path(__file__).with_name("ordinary.jsonl")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return _tokenized([read_example(row, path.name) for row in rows], layout, UNLIMITED, {})
 
 
 def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
@@ -110,7 +124,6 @@ def _preflight(
     noticed: Noticed,
     train: Sequence[Tokens],
     held_out: Sequence[Tokens],
-    watching: int,
     reported: int,
     faults: dict[str, list[str]],
     max_length: int,
@@ -131,7 +144,7 @@ def _preflight(
         notes=(
             *found.notes,
             *noticed.notes,
-            *_parts_said(len(held_out), watching, reported),
+            *_parts_said(options, len(held_out), reported),
             *_notes(options, base, plan, train),
         ),
         lengths=tuple(tokens.length for tokens in everything),
@@ -140,7 +153,7 @@ def _preflight(
         max_length=max_length if max_length < UNLIMITED else longest,
         rendered=_rendered(base, train[0]),
         parameters=base.parameters,
-        trainable=base.trainable(options.lora_r),
+        trainable=base.trainable(options.lora_r, options.target_modules),
         memory=memory,
         available=plan.available,
         device=plan.device,
@@ -148,18 +161,13 @@ def _preflight(
     )
 
 
-def _parts_said(held_out: int, watching: int, reported: int) -> list[str]:
-    if not held_out or reported == held_out:
+def _parts_said(options: TrainingOptions, held_out: int, reported: int) -> list[str]:
+    if not held_out or not options.patience:
         return []
-    if not watching:
+    if reported == held_out:
         return [
-            f"{held_out:,} held out are all good replies or all bad ones, so that no gap between the two can be "
-            "measured: they choose no checkpoint, and no held-out figure is given. Raise --eval-fraction."
-        ]
-    if not reported:
-        return [
-            f"{held_out:,} held out are too few to choose the checkpoint by some and report on others: they choose, "
-            "and no held-out figure is given. Raise --eval-fraction, or keep the last step with --patience 0."
+            f"{held_out:,} held out are too few to choose the checkpoint by some and report on others: all report, and "
+            "the last step is kept."
         ]
     return [f"Of those held out, {held_out - reported:,} choose the checkpoint, and {reported:,} report on it."]
 

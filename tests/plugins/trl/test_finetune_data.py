@@ -332,21 +332,21 @@ def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
 
     _, _, held_out = sides(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path, eval_fraction=0.5)
     tokens = [Tokens(example=example, prompt=[], chosen=NOTHING, rejected=NOTHING) for example in held_out]
-    watching, reporting = in_two(tokens, chooses=True, compares=True)
+    watching, reporting = in_two(tokens, chooses=True)
     names = [{each.example.conversation for each in side} for side in (watching, reporting)]
     assert not names[0] & names[1]
     assert abs(len(names[0]) - len(names[1])) <= 1
     assert names[0] | names[1] == {example.conversation for example in held_out}
-    assert in_two(tokens, chooses=False, compares=True) == (tokens, tokens)
-    assert in_two(tokens[:9], chooses=True, compares=True) == (tokens[:9], [])
+    assert in_two(tokens, chooses=False) == (tokens, tokens)
+    assert in_two(tokens[:9], chooses=True) == (tokens[:9], tokens[:9])
 
 
 def test_turns_of_one_chat_are_too_few_to_report_on_it(base, tmp_path):
     from collab_trl.preference.held_out import in_two
 
-    rows = [row for number in range(4) for row in long_chat(number, 6)]
+    rows = [row for number in range(6) for row in long_chat(number, 6)]
     tokens = laid_out(write_rows(tmp_path / "prefs.jsonl", rows))
-    assert in_two(tokens, chooses=True, compares=True) == (tokens, [])
+    assert in_two(tokens, chooses=True) == (tokens, tokens)
 
 
 def long_chat(number, n):
@@ -359,12 +359,12 @@ def long_chat(number, n):
     return rows
 
 
-def laid_out(data, method="dpo"):
+def laid_out(data):
     """All examples of a file, as if they were tokens."""
     from collab_trl.preference.examples import read_examples
     from collab_trl.preference.tokens import NOTHING, Tokens
 
-    found = read_examples(data, method=method, eval_fraction=0.0)
+    found = read_examples(data, method="dpo", eval_fraction=0.0)
     return [Tokens(example=each, prompt=[], chosen=NOTHING, rejected=NOTHING) for each in found.train]
 
 
@@ -372,42 +372,19 @@ def judged(labels):
     return [{"prompt": f"{request(n)} {n}", "completion": ASKS, "label": label} for n, label in enumerate(labels)]
 
 
-@pytest.mark.parametrize("chooses", [True, False])
-def test_replies_of_one_kind_neither_choose_nor_report(base, tmp_path, chooses):
-    from collab_trl.preference.held_out import in_two
-
-    for label in (True, False):
-        tokens = laid_out(write_rows(tmp_path / "rows.jsonl", judged([label] * 30)), "kto")
-        assert in_two(tokens, chooses=chooses, compares=True) == ([], [])
-    few = laid_out(write_rows(tmp_path / "rows.jsonl", judged([n > 4 for n in range(30)])), "kto")
-    assert in_two(few, chooses=True, compares=True) == (few, []), "of the bad replies there are too few for two halves"
-    enough = laid_out(write_rows(tmp_path / "rows.jsonl", judged([n > 19 for n in range(40)])), "kto")
-    assert all(in_two(enough, chooses=True, compares=True))
-
-
-def test_held_out_replies_of_one_kind_are_noted(base, tmp_path):
-    data = write_rows(tmp_path / "prefs.jsonl", judged([n % 2 == 0 for n in range(20)]))
-    write_rows(
-        tmp_path / "prefs.eval.jsonl", [row | {"prompt": f"{row['prompt']}, now"} for row in judged([True] * 20)]
-    )
-    preflight = prepared(data, base, tmp_path / "out", method="kto").preflight
-    assert (preflight.held_out, preflight.reported) == (20, 0)
-    assert any("20 held out are all good replies or all bad ones" in note for note in preflight.notes)
-
-
 @pytest.mark.parametrize(
     ("settings", "reported", "note"),
     [
         ({"eval_fraction": 0.5}, "half", "choose the checkpoint, and"),
         ({"eval_fraction": 0.5, "patience": 0}, "all", None),
-        ({"eval_fraction": 0.1}, "none", "too few to choose the checkpoint by some and report on others"),
+        ({"eval_fraction": 0.1}, "all", "too few to choose the checkpoint by some and report on others"),
     ],
 )
 def test_how_many_of_those_held_out_report_is_said(base, tmp_path, settings, reported, note):
     preflight = prepared(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", **settings).preflight
     assert preflight.held_out
     half = preflight.held_out // 2
-    expected = {"half": (half, half + 1), "all": (preflight.held_out,), "none": (0,)}[reported]
+    expected = {"half": (half, half + 1), "all": (preflight.held_out,)}[reported]
     assert preflight.reported in expected
     said = [each for each in preflight.notes if "held out" in each]
     assert any(note in each for each in said) if note else not said

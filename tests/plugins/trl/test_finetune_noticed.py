@@ -92,6 +92,20 @@ def test_a_reply_that_is_good_in_one_row_and_bad_in_another_is_named_with_both(b
     assert note.startswith("2 of 4 replies are good in one row and bad in another (p.jsonl:1 and p.jsonl:4)")
 
 
+def test_replies_that_are_all_good_are_noted_on_the_side_where_they_are(base, tmp_path):
+    def judged(label, more=""):
+        return [{"prompt": f"{request(n)}{more}", "completion": ASKS, "label": label(n)} for n in range(20)]
+
+    write_rows(tmp_path / "p.eval.jsonl", judged(lambda n: True, more=", now"))
+    found = notes(base, tmp_path, judged(lambda n: n % 2 == 0), "are good ones", method="kto")
+    assert found == [
+        "All 20 replies held out are good ones, so it cannot be measured how well good is told from bad: add some that "
+        "are bad."
+    ]
+    [note] = notes(base, tmp_path, judged(lambda n: False), "are bad ones", method="kto")
+    assert note.startswith("All 20 replies trained on are bad ones, so the model does not learn to tell good from bad")
+
+
 def test_sides_that_differ_in_blanks_alone_are_named(base, tmp_path):
     blank = preferring(3, ASKS, f"{ASKS}\n")
     [note] = notes(base, tmp_path, [*apart(3), blank], "blanks")
