@@ -22,7 +22,19 @@ def folder(tmp_path_factory) -> Path:
     write_chats(folder / "chats.jsonl", 8)
     prefs = folder / "prefs.jsonl"
     done("export-prefs", folder / "chats.jsonl", "--model", "offline", "-o", prefs, "--cache-dir", folder / "cache")
-    done("finetune", prefs, "-m", folder / "base", "-o", folder / "adapter", "--learning-rate", "1e-3", "--epochs", 1)
+    train = (
+        "finetune",
+        prefs,
+        "-m",
+        folder / "base",
+        "-o",
+        folder / "adapter",
+        "--learning-rate",
+        "1e-3",
+        "--epochs",
+        1,
+    )
+    assert collab(*train).exit_code == 3, "so few chats do not show whether it is better than its base"
     return folder
 
 
@@ -62,7 +74,8 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     pairs = [json.loads(line) for line in (folder / "prefs.jsonl").read_text().splitlines()]
     trained = {pair["conversation_id"]: pair["prompt"][0]["content"] for pair in pairs}
     again = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "adapter")
-    result = done(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
+    result = collab(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
+    assert result.exit_code == 3, result.output
     rows = map(json.loads, (folder / "adapter" / "comparison.jsonl").read_text().splitlines())
     figures = {row["name"]: row for row in rows}
     asks = figures["asks when open"]
