@@ -188,10 +188,11 @@ class Preflight:
     repeated: int
     """Rows that are left out because another one is the same, word for word."""
     conversations: int
+    """By what is said in them: one that is logged under several ids counts once."""
     trained_on: frozenset[str]
     """The ids of the conversations whose examples are not held out; of those without one, their openings."""
     openings: frozenset[str]
-    """Hashes of how those conversations begin, as the same chat may come again under another id."""
+    """`whole_of` the user messages that those conversations begin with, as a chat may come again under another id."""
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -208,6 +209,8 @@ class Preflight:
     available: int | None
     """Bytes of memory on the device; None where that cannot be found out."""
     device: str
+    pairs: Mapping[str, Estimate] = field(default_factory=dict)
+    """Shares of the pairs that are learnt from, in words: of how many the chosen reply is the longer one, or asks."""
     plan: Mapping[str, str] = field(default_factory=dict)
     """How it will be trained, in words, by setting."""
 

@@ -123,6 +123,13 @@ class RoundsTraining:
                 raise InputError(
                     f"round {number} gave no pair: of {report.turns} turns, {count}: {reason}", where=str(pairs)
                 )
+            if not pairs.stat().st_size:
+                pairs.unlink()
+                raise InputError(
+                    f"round {number}: all {report.written} pairs are held out, and none is left to train on: give a "
+                    "smaller --eval-fraction and another -o DIR",
+                    where=str(pairs),
+                )
         options = replace(
             self.options, data=pairs, base=model, output=folder / ADAPTER, rounds=0, play=None, merge=True
         )

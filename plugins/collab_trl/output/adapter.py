@@ -54,6 +54,8 @@ def finish(
     metrics = {
         "base": base.name,
         "data": _data(options, preflight),
+        "pairs": {name: share.to_dict() for name, share in preflight.pairs.items()},
+        "notes": list(preflight.notes),
         "settings": dict(preflight.plan) | _settings(options, preflight, stages),
         "verdict": asdict(verdict),
         "held_out": held_out and held_out.to_dict(),
@@ -128,6 +130,7 @@ def _data(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
     }
     if source.is_file():
         data["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    data |= {name: f"{share:.0%}" for name, share in preflight.pairs.items()}
     for fault in preflight.faults:
         data[f"left out: {fault.problem}"] = len(fault.places)
     return data

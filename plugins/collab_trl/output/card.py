@@ -25,6 +25,7 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
         f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune` to make conversations end well.",
         "## Data",
         _table(("", ""), data.items()),
+        *(["\n".join(f"- {note}" for note in metrics["notes"])] if metrics["notes"] else []),
         "## Method",
         _table(("setting", "value"), settings.items()),
         "## Held-out figures",

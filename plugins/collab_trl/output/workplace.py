@@ -15,6 +15,8 @@ from collab_trl.base import Base
 
 WORK = "checkpoints"
 RUN = "run.json"
+FORMAT = 2
+"""Of what is in the folder; raised where what another version has left there cannot be read or gone on with."""
 METRICS = "metrics.json"
 WITHOUT_EFFECT = {
     "output",
@@ -39,6 +41,11 @@ class Workplace:
         known = (read_json(output / METRICS) or {}).get("run")
         if known is None and self._has_progress():
             known = read_json(self.folder / RUN)
+        if known is not None and known.get("format") != FORMAT:
+            raise OutputError(
+                f"{output} holds a training by another version of collab-sdk, which this one cannot go on with: give "
+                "another -o DIR, or delete that one."
+            )
         if known is not None and known != self._identity:
             changed = sorted(key for key in self._identity if known.get(key) != self._identity[key])
             raise OutputError(
@@ -87,6 +94,7 @@ def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[
     """
     settings = {field.name: getattr(options, field.name) for field in fields(options)}
     run = {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT} | {
+        "format": FORMAT,
         "base": base.name,
         "data": _digest(rows),
         "template": _digest(base.tokenizer.chat_template),
