@@ -15,7 +15,7 @@ from collab_trl.defaults import DEFAULTS
 from collab_trl.device_memory import free_memory, ran_out_of_memory
 from collab_trl.output.adapter import finish, known_report
 from collab_trl.output.workplace import Workplace, identity
-from collab_trl.plan import CPU, Plan, is_main_process, least_micro_batch
+from collab_trl.plan import CPU, Plan, is_main_process
 
 if TYPE_CHECKING:
     from collab_trl.stages import Trained
@@ -87,9 +87,8 @@ class TrlTraining:
 
     def _smaller(self) -> str:
         """The next setting to try."""
-        least = least_micro_batch(self.options.method)
-        if self.plan.micro_batch > least:
-            smaller = max(least, self.plan.micro_batch // 2)
+        if self.plan.micro_batch > 1:
+            smaller = self.plan.micro_batch // 2
             then = "in another -o DIR" if compares_pairs(self.options) else "the same command then goes on"
             return f"Next: --per-device-batch-size {smaller}; {then}."
         if not self.plan.checkpointing:

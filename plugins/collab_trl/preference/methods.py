@@ -90,6 +90,7 @@ def _pair_settings(options: TrainingOptions, plan: Plan) -> Settings:
         "loss_type": list(losses),
         "loss_weights": list(losses.values()),
         "precompute_ref_log_probs": plan.precompute,
+        "precompute_ref_batch_size": plan.micro_batch,
         "max_length": None,
         **smoothing,
     }
@@ -100,7 +101,12 @@ def _completion_settings(options: TrainingOptions, plan: Plan) -> Settings:
 
 
 def _judged_settings(options: TrainingOptions, plan: Plan) -> Settings:
-    return {"beta": options.beta, "max_length": None, "precompute_ref_log_probs": True}  # the KL of a step needs them
+    return {
+        "beta": options.beta,
+        "max_length": None,
+        "precompute_ref_log_probs": True,  # the KL of a step needs them
+        "precompute_ref_batch_size": plan.micro_batch,
+    }
 
 
 METHODS: Mapping[str, Method] = {

@@ -86,8 +86,7 @@ class PreferenceStage:
         return self.method.rows(examples, self.options.seed)
 
     def _steps(self, examples: int) -> int:
-        per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes
-        return math.ceil(examples / per_step * self.options.epochs)
+        return math.ceil(math.ceil(examples / self.options.batch_size) * self.options.epochs)
 
     def _config(self, *, steps: int, evaluate: bool) -> Any:
         return arguments(
@@ -99,6 +98,7 @@ class PreferenceStage:
             learning_rate=self.learning_rate,
             steps=steps,
             evaluate=evaluate,
+            whole_steps=True,
         )
 
     def _trainer(
@@ -126,6 +126,7 @@ class PreferenceStage:
             eval_dataset=held_out,
             processing_class=self.base.tokenizer,
             callbacks=callbacks,
+            at_once=self.plan.micro_batch,
         )
         trainer.remove_callback(PrinterCallback)  # it prints log lines to stdout
         return trainer
