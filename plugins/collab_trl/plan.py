@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from collab_sdk.errors import UsageError
 from collab_sdk.training import PLAYING, TrainingOptions
 from collab_trl.base import Base
-from collab_trl.device_memory import available_bytes
-from collab_trl.memory_estimate import Load, estimates
+from collab_trl.device_memory import available_bytes, held_bytes
+from collab_trl.memory_estimate import Load, Width, estimates
 
 CPU, MPS = "CPU", "Apple GPU"
 USEFUL = 8
@@ -33,8 +33,8 @@ class Plan:
     """Whether the reference's log-probabilities are computed once, ahead of all epochs."""
     shared: bool
     """Whether the prompt of a pair is computed once for both of its replies."""
-    widest: int
-    """Tokens that the largest example puts through the model."""
+    widest: Width
+    """Of the largest example."""
     available: int
 
     @property
@@ -54,13 +54,13 @@ class Plan:
 
     @property
     def load(self) -> Load:
-        return Load(tokens=self.micro_batch * self.widest, checkpointing=self.checkpointing)
+        return _load(self.widest, self.micro_batch, self.checkpointing)
 
 
 def make_plan(
-    options: TrainingOptions, base: Base, *, widest: int, examples: int, shared: bool = False, together: int = 1
+    options: TrainingOptions, base: Base, *, widest: Width, examples: int, shared: bool = False, together: int = 1
 ) -> Plan:
-    """For `examples` of at most `widest` tokens; `together` of them must be in one step.
+    """For `examples` of at most this width; `together` of them must be in one step.
 
     Raises UsageError for GPUs that nobody has launched.
     """
@@ -74,7 +74,7 @@ def make_plan(
             f"{gpus} -m collab_cli.main finetune ..., or choose one with CUDA_VISIBLE_DEVICES=0."
         )
     bf16 = options.dtype == "bfloat16"
-    available = available_bytes()
+    available = available_bytes() + held_bytes()
     batch = min(options.batch_size, examples)
     if together > 1:
         batch = _in_groups(options.batch_size, batch, together=together, processes=processes)
@@ -127,22 +127,28 @@ def is_main_process() -> bool:
 
 
 def _fit(
-    options: TrainingOptions, base: Base, *, widest: int, share: int, bf16: bool, available: int, whole: bool
+    options: TrainingOptions, base: Base, *, widest: Width, share: int, bf16: bool, available: int, whole: bool
 ) -> tuple[int, bool]:
     """The largest micro-batch that fits without recomputation, or else with it; `whole`: with nothing left over."""
-    most = options.per_device_batch_size or max(USEFUL, USEFUL_TOKENS // widest)
+    most = options.per_device_batch_size or max(USEFUL, USEFUL_TOKENS // widest.tokens)
     sizes = [size for size in range(min(most, share), 0, -1) if not (whole and share % size)]
     if options.per_device_batch_size:  # asked for, and not the most that fits
         sizes = sizes[:1]
     ways = [False, True] if options.gradient_checkpointing is None else [options.gradient_checkpointing]
     for checkpointing in ways:
         for size in sizes:
-            load = Load(tokens=size * widest, checkpointing=checkpointing)
+            load = _load(widest, size, checkpointing)
             _, lora, qlora = estimates(base, rank=options.lora_r, load=load, precision=2 if bf16 else 4)
             needed = (qlora if options.load_in_4bit else lora).total
             if needed <= available * HEADROOM:
                 return size if options.per_device_batch_size else _level(size, share), checkpointing
     return sizes[-1], ways[-1]
+
+
+def _load(widest: Width, size: int, checkpointing: bool) -> Load:
+    import torch
+
+    return Load(width=widest.times(size), checkpointing=checkpointing, gpu=torch.cuda.is_available())
 
 
 def _level(size: int, share: int) -> int:
