@@ -94,7 +94,7 @@ def make_plan(
         batch=batch,
         micro_batch=micro_batch,
         checkpointing=checkpointing,
-        precompute=options.epochs > 1,
+        precompute=(options.epochs or 1) > 1,
         shared=shared,
         widest=widest,
         available=available,

@@ -85,7 +85,7 @@ class OnlineStage:
             self.plan,
             folder=self.folder,
             learning_rate=self.learning_rate,
-            steps=math.ceil(replies * self.method.repeats / self.plan.batch * self.options.epochs),
+            steps=math.ceil(replies * self.method.repeats / self.plan.batch * (self.options.epochs or 1)),
             evaluate=False,
             whole_steps=self._whole_steps,
         )
