@@ -117,7 +117,7 @@ def _played(play: Play) -> dict[str, Any]:
 
 
 def _code() -> dict[str, str]:
-    """The versions of what trains: a finished training may be asked for again after an upgrade, but not be gone on with."""
+    """The versions of what trains: after an upgrade a finished training is still known, but none is gone on with."""
     return {f"version of {package}": version(package) for package in CODE}
 
 
