@@ -25,8 +25,11 @@ WITHOUT_EFFECT = {
     "gradient_checkpointing",
     "rounds",
     "play",
+    "chat_template",
+    "layout",
 }
-"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed."""
+"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed, and so is the
+chat template that comes of its options."""
 
 
 class Workplace:
