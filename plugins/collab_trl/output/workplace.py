@@ -30,8 +30,11 @@ WITHOUT_EFFECT = {
     "skip_bad",
     "rounds",
     "play",
+    "chat_template",
+    "layout",
 }
-"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed."""
+"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed, and so is the
+chat template that comes of its options."""
 CODE = ("trl", "peft", "transformers", "torch")
 """Packages whose version decides how a training goes on."""
 

@@ -160,7 +160,7 @@ def _preflight(
         memory=memory,
         available=plan.available,
         device=plan.device,
-        plan=described(options, plan),
+        plan=described(options, plan) | base.layout(),
     )
 
 
@@ -181,12 +181,6 @@ def _notes(options: TrainingOptions, base: Base, plan: Plan, train: Sequence[Tok
         notes.append(
             f"aot compares the pairs that are computed at once, {plan.micro_batch:,} here: another "
             "--per-device-batch-size would be another training."
-        )
-    stops = base.tokenizer.eos_token_id
-    if not any(stops in (tokens.chosen or tokens.rejected).ids for tokens in train):
-        notes.append(
-            f"No reply ends with {base.tokenizer.eos_token!r} under this chat template, so the model will not learn to "
-            "stop: check that the tokenizer's eos_token is the one that ends a turn."
         )
     return notes
 
