@@ -233,7 +233,7 @@ class TrainingReport:
     """None where no example was held out, or too few to choose the checkpoint by some and report on others."""
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
-    """Commands that serve the result, by server."""
+    """Commands that serve the result, one a line, by server."""
 
 
 class Training(Protocol):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from collab_sdk.training import HeldOut, Preflight, TrainingOptions, TrainingReport
 from collab_sdk.version import __version__
 from collab_trl.base import Base
-from collab_trl.output.card import merged_command, model_card, serving_commands
+from collab_trl.output.card import model_card
+from collab_trl.output.serving import merged_command, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.workplace import Workplace, write_json
 from collab_trl.plan import is_main_process
@@ -37,6 +38,7 @@ def finish(
     """Write the folder and say what is in it. Of several processes one writes."""
     output = options.output
     last = stages[options.method]
+    config = json.loads((last.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     metrics = {
         "base": base.name,
         "data": _data(options, preflight),
@@ -46,7 +48,7 @@ def finish(
         "steps": int(last.history[-1]["step"]),
         "kept_step": last.kept,
         "seconds": round(seconds, 1),
-        "serve": serving_commands(base=base.name, output=output, rank=options.lora_r),
+        "serve": serving_commands(base, output, rank=config["r"], targets=config["target_modules"]),
         "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
