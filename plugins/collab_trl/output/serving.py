@@ -71,8 +71,7 @@ class _Adapter:
             [] if is_local else ["hf", "download", self.base, "--local-dir", folder],
             ["python", "convert_hf_to_gguf.py", folder, "--outfile", "base.gguf"],
             convert,
-            ["llama-server", "-m", "base.gguf", "--lora", "adapter.gguf", "--jinja"]
-            + self._template("--chat-template-file"),
+            [*"llama-server -m base.gguf --lora adapter.gguf --jinja".split(), *self._template("--chat-template-file")],
         ]
         return "\n".join(shlex.join(step) for step in steps if step)
 
