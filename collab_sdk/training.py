@@ -330,7 +330,7 @@ class TrainingReport:
     verdict: Verdict
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
-    """Commands that serve the result, by server."""
+    """Commands that serve the result, one a line, by server."""
 
 
 class Training(Protocol):

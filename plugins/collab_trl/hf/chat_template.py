@@ -18,7 +18,11 @@ from collab_sdk.models.reasoning import MARK
 TEMPLATE_FILE = "chat_template.jinja"
 PACKAGED = "trl:"
 """In front of the name of a template that TRL brings."""
-DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, TEXT_AS_PARTS = "developer-as-system", "system-in-first-user", "text-as-parts"
+DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, TEXT_AS_PARTS = (
+    "developer-as-system",
+    "system-in-first-user",
+    "text-as-parts",
+)
 THINKING, NO_THINKING, END_WITH_EOS = "thinking", "no-thinking", "end-with-eos"
 LAYOUTS = (DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, TEXT_AS_PARTS, THINKING, NO_THINKING, END_WITH_EOS)
 """In the order in which they change a chat: a developer message may become part of the user's."""

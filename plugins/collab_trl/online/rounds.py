@@ -13,7 +13,7 @@ from collab_trl.online.histories import History
 from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
 from collab_trl.output.adapter import MERGED
-from collab_trl.output.card import merged_command
+from collab_trl.output.serving import merged_command
 from collab_trl.output.workplace import RUN, identity, read_json, write_json
 from collab_trl.preference.preflight import prepare_examples
 

@@ -12,6 +12,7 @@ from collab_trl.preference.row_formats import Example, Messages
 LAYOUT = "--layout "
 ANOTHER = "give the template that will be served with --chat-template"
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
     """What follows a prompt, as tokens."""

@@ -1,6 +1,7 @@
 """From logged chats to the score of the bot that was trained on them, with nobody looking."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def done(*arguments: object) -> Result:
 
 def test_the_command_that_is_printed_scores_the_bot_that_was_trained(folder):
     metrics = json.loads((folder / "adapter" / "metrics.json").read_text())
-    bot = metrics["serve"]["in process"].split()[-1]
+    bot = shlex.split(metrics["serve"]["in process"])[4]
     assert bot == f"hf:{folder / 'base'}@{folder / 'adapter'}"
     sampling = ("--limit", 1, "--samples", 1, "--window", 1)
     scored = done("score", folder / "chats.jsonl", "-a", bot, "--model", "offline", *sampling, "--json")
