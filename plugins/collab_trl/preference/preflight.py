@@ -12,7 +12,7 @@ from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import check_targets, compares_pairs, longest_allowed
 from collab_trl.defaults import enough_epochs
-from collab_trl.memory_estimate import estimates
+from collab_trl.memory_estimate import Width, estimates
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
@@ -84,15 +84,18 @@ def _ordinary(layout: Layout) -> list[Tokens]:
 
 
 def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
+    import torch
+
     shared = options.method == "dpo" and can_share(base.config)
-    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
+    rows = 2 if options.method == "dpo" else 1
+    # On a GPU, TRL's kernel computes the logits of what is learnt alone.
+    scored = (lambda tokens: tokens.completion) if torch.cuda.is_available() else (lambda tokens: tokens.length)
+    widest = Width(
+        tokens=max(tokens.together if shared else rows * tokens.length for tokens in examples),
+        positions=rows * max(map(scored, examples)),
+        masked=0 if shared else rows * max(tokens.length for tokens in examples) ** 2,
+    )
     return make_plan(options, base, widest=widest, examples=len(examples), shared=shared)
-
-
-def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
-    if method == "sft" or shared:
-        return tokens.together
-    return 2 * tokens.length  # KTO's second is its KL term's
 
 
 def _said(example: Example) -> list[Any]:
@@ -157,7 +160,7 @@ def _preflight(
         memory=memory,
         available=plan.available,
         device=plan.device,
-        plan=described(options, plan),
+        plan=described(options, plan) | base.layout(),
     )
 
 
@@ -178,12 +181,6 @@ def _notes(options: TrainingOptions, base: Base, plan: Plan, train: Sequence[Tok
         notes.append(
             f"aot compares the pairs that are computed at once, {plan.micro_batch:,} here: another "
             "--per-device-batch-size would be another training."
-        )
-    stops = base.tokenizer.eos_token_id
-    if not any(stops in (tokens.chosen or tokens.rejected).ids for tokens in train):
-        notes.append(
-            f"No reply ends with {base.tokenizer.eos_token!r} under this chat template, so the model will not learn to "
-            "stop: check that the tokenizer's eos_token is the one that ends a turn."
         )
     return notes
 

@@ -1,6 +1,7 @@
 """From logged chats to the score of the bot that was trained on them, with nobody looking."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,19 @@ def folder(tmp_path_factory) -> Path:
     write_chats(folder / "chats.jsonl", 8)
     prefs = folder / "prefs.jsonl"
     done("export-prefs", folder / "chats.jsonl", "--model", "offline", "-o", prefs, "--cache-dir", folder / "cache")
-    done("finetune", prefs, "-m", folder / "base", "-o", folder / "adapter", "--learning-rate", "1e-3", "--epochs", 1)
+    train = (
+        "finetune",
+        prefs,
+        "-m",
+        folder / "base",
+        "-o",
+        folder / "adapter",
+        "--learning-rate",
+        "1e-3",
+        "--epochs",
+        1,
+    )
+    assert collab(*train).exit_code == 3, "so few chats do not show whether it is better than its base"
     return folder
 
 
@@ -35,7 +48,7 @@ def done(*arguments: object) -> Result:
 
 def test_the_command_that_is_printed_scores_the_bot_that_was_trained(folder):
     metrics = json.loads((folder / "adapter" / "metrics.json").read_text())
-    bot = metrics["serve"]["in process"].split()[-1]
+    bot = shlex.split(metrics["serve"]["in process"])[4]
     assert bot == f"hf:{folder / 'base'}@{folder / 'adapter'}"
     sampling = ("--limit", 1, "--samples", 1, "--window", 1)
     scored = done("score", folder / "chats.jsonl", "-a", bot, "--model", "offline", *sampling, "--json")
@@ -74,7 +87,8 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     pairs = [json.loads(line) for line in (folder / "prefs.jsonl").read_text().splitlines()]
     trained = {pair["conversation_id"]: pair["prompt"][0]["content"] for pair in pairs}
     again = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "adapter")
-    result = done(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
+    result = collab(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
+    assert result.exit_code == 3, result.output
     rows = map(json.loads, (folder / "adapter" / "comparison.jsonl").read_text().splitlines())
     figures = {row["name"]: row for row in rows}
     asks = figures["asks when open"]
