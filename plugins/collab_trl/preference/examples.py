@@ -46,7 +46,7 @@ def some(places: Iterable[str]) -> str:
     return ", ".join(shown[:PLACES_SHOWN]) + (", ..." if len(shown) > PLACES_SHOWN else "")
 
 
-def read_examples(path: Path, *, method: str, eval_fraction: float) -> Examples:
+def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Examples:
     """Read a file or a folder of a data set. Raises InputError if nothing in it is of use for the method.
 
     A file `NAME.eval.jsonl` beside NAME.jsonl, as export-prefs writes it, is what is held out; without one,

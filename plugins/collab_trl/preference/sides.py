@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from collab_sdk.errors import InputError
-from collab_sdk.preferences import is_held_out, opening_of, tells_apart, whole_of
+from collab_sdk.preferences import held_out_share, is_held_out, opening_of, tells_apart, whole_of
 from collab_trl.preference.row_formats import Example
 
 
@@ -30,17 +30,17 @@ def check_apart(
         )
 
 
-def parted(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
+def parted(examples: Sequence[Example], share: float | None) -> tuple[list[Example], list[Example]]:
     """What to train on and what is held out: by how conversations begin, or else by all that their users say.
 
     The latter where nearly all begin in the same way, so that one side would be empty.
     """
     openings = by_opening(examples)
-    sides = _sides(openings, fraction)
-    if fraction and not all(sides):
+    sides = _sides(openings, share)
+    if share != 0 and not all(sides):
         wholes = _by_whole(examples)
         if _groups(wholes) > _groups(openings):
-            sides = _sides(wholes, fraction)
+            sides = _sides(wholes, share)
     train, held_out = sides
     return (train, held_out) if train else (held_out, [])
 
@@ -86,8 +86,9 @@ def _beginnings(said: Sequence[str]) -> list[str]:
     return [whole_of(said[:turns]) for turns in range(1, len(said) + 1)]
 
 
-def _sides(examples: Iterable[Example], fraction: float) -> tuple[list[Example], list[Example]]:
+def _sides(examples: Sequence[Example], share: float | None) -> tuple[list[Example], list[Example]]:
     sides: tuple[list[Example], list[Example]] = ([], [])
+    fraction = held_out_share(example.known_by for example in examples) if share is None else share
     for example in examples:
         sides[is_held_out(example.known_by, fraction)].append(example)
     return sides
