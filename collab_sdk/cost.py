@@ -12,11 +12,12 @@ from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import SETTLED, most_goals
 from collab_sdk.metrics import Metric, Rubric, as_metrics, tokens_by_role
-from collab_sdk.metrics.base import MOST_ITEMS, Checklist, applies_to, artefact_of, check_goal, rubric_of
+from collab_sdk.metrics.base import Checklist, applies_to, artefact_of, check_goal, rubric_of
+from collab_sdk.metrics.judge import MOST_TOGETHER
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.contrasts import FIRST
-from collab_sdk.prompts import PointTag, load_prompt
+from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, load_prompt
 from collab_sdk.simulator import STYLE_EXAMPLES
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
@@ -40,6 +41,8 @@ CALL, TOOL = 60, 100
 """Tokens of a call with its result, and of a tool's specification, which nobody has written yet."""
 MOST_OF_STATE = 10_000
 """Of the calls so far, and of recorded results, as who plays the tools sees them."""
+CHARACTERS = 5
+"""Of a token, at most, in long texts."""
 SIMULATED = "simulated"
 UNKNOWN_TOOL: Mapping[str, Any] = {"type": "function", "function": {"name": "tool"}}
 
@@ -275,7 +278,7 @@ class _Plan:
         if self.candidates == 1 or not rule.judge_groups:
             return 1
         rounds = -(-self._samples(conversation) // most_goals(conversation, self.spec.goals_per_turn))
-        return min(MOST_ITEMS, self.candidates * (rounds if rule.plays_all else 1))
+        return min(MOST_TOGETHER, self.candidates * (rounds if rule.plays_all else 1))
 
     def _turn(
         self,
@@ -311,9 +314,11 @@ class _Plan:
         whole = start + self.spec.window * exchange + lengths.goal + lengths.tools
         is_same = not turn.rest and not self.spec.window  # as what is played: nothing, and judged once
         observed = 0 if turn.followed is None or is_same else 1
+        continuation = length + self.spec.window * exchange
+        in_groups = min(in_groups, int(MOST_OF_CONTINUATIONS / CHARACTERS / continuation))
         if in_groups > 1:
             around, *judgement = judgement
-            more = (in_groups - 1) * (length + self.spec.window * exchange)
+            more = (in_groups - 1) * continuation
             prompt = template_tokens("judge_group") - template_tokens("judge") + around + whole + more
             bill.add(CallRole.JUDGE, calls=ceil(futures / in_groups), prompt=prompt, reply=in_groups * JUDGE_REPLY)
             bill.add(CallRole.JUDGE, calls=observed, prompt=around + whole, reply=JUDGE_REPLY)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
+from math import ceil
 from typing import Any
 
 from collab_sdk.concurrency import all_settled
@@ -17,6 +18,7 @@ from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Form, Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import (
+    MOST_OF_CONTINUATIONS,
     PointTag,
     fence,
     fence_continuation,
@@ -31,6 +33,8 @@ from collab_sdk.types import Goal
 
 ARTEFACT = "artefact"
 """The tag between which the judge copies what was delivered."""
+MOST_TOGETHER = 20
+"""Continuations that are judged in one call."""
 MOST_LISTS = 10_000
 """Lists of points that a judge remembers, the latest; older ones are in the cache."""
 
@@ -91,12 +95,12 @@ class Judge:
     ) -> list[dict[str, Judgement]]:
         """The judgements of several continuations of one history, from one call that shows them all.
 
-        The material of every checklist must be the same for all of them. They are shown in an order that a hash of
-        their texts gives, whoever they are from, or in the opposite one with `backwards`; equal ones are shown once.
+        They must have room in one call, as `groups_that_fit` divides them, and the material of every checklist must be
+        the same for all of them. They are shown in an order that a hash of their texts gives, whoever they are from, or in the opposite one with `backwards`; equal ones are shown once.
         One alone is judged as `ajudge` does. An answer without exactly one judgement for each is asked for again, once;
         then none of them is judged. Raises SampleError if even one judgement cannot be had.
         """
-        fenced = [fence_continuation(history, each, among=len(continuations)) for each in continuations]
+        fenced = [fence_continuation(history, each) for each in continuations]
         shown = _shuffled(fenced)[:: -1 if backwards else 1]
         whole = (*history, *continuations[0])
         if len(shown) == 1:
@@ -223,6 +227,26 @@ class _Asked:
         """The judgements, by rubric. Raises ValueError for an answer in another form."""
         answers = self.form.read(answer)
         return self.known | {name: _read_judgement(rubric, answers[name]) for name, rubric in self.rubrics.items()}
+
+
+def groups_that_fit(history: Sequence[Message], continuations: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """The places of continuations of one history, by the call in which they are judged.
+
+    At most MOST_TOGETHER different ones stand in a call, and only as many as have room there uncut: a judge that does
+    not see the middle of a document gives it another score than one who does. Equal ones stand in one call.
+    """
+    fenced = [fence_continuation(history, each) for each in continuations]
+    shown = _shuffled(fenced)
+    most = ceil(len(shown) / (ceil(len(shown) / MOST_TOGETHER) or 1))
+    calls: list[list[str]] = []
+    room = 0
+    for text in shown:
+        if not calls or len(calls[-1]) == most or len(text) > room:
+            calls.append([])
+            room = MOST_OF_CONTINUATIONS
+        calls[-1].append(text)
+        room -= len(text)
+    return [[place for place, text in enumerate(fenced) if text in call] for call in calls]
 
 
 def _shuffled(texts: Sequence[str]) -> list[str]:

@@ -15,7 +15,6 @@ from collab_sdk.errors import RunStoppedError, SampleError
 from collab_sdk.messages import Message
 from collab_sdk.metrics.base import (
     LARGEST,
-    MOST_ITEMS,
     Checklist,
     Evidence,
     Judgement,
@@ -26,7 +25,7 @@ from collab_sdk.metrics.base import (
     check_goal,
     rubric_of,
 )
-from collab_sdk.metrics.judge import Judge
+from collab_sdk.metrics.judge import Judge, groups_that_fit
 from collab_sdk.secrets import one_line
 from collab_sdk.tokens import count_tokens, english_tokens
 from collab_sdk.types import Conversation, Future, Goal, Turn
@@ -87,7 +86,7 @@ class Reward:
     ) -> list[Future]:
         """The futures of several responses to one history, in order, those with one goal judged in one call.
 
-        Where they are more than MOST_ITEMS, in as few calls as hold them. If a call fails, all its futures have failed.
+        Where they have no room in one call, in as few as hold them. If a call fails, all its futures have failed.
         """
         given: list[Awaitable[Future]] = []
         places: list[int] = []
@@ -125,8 +124,9 @@ class Reward:
             else:
                 alike.append((goal, material, [number]))
         for _, _, members in alike:
-            calls = -(-len(members) // MOST_ITEMS)
-            yield from (members[first::calls] for first in range(calls))
+            continuations = [(*samples[n][0].response, *samples[n][1].messages) for n in members]
+            for places in groups_that_fit(samples[members[0]][0].history, continuations):
+                yield [members[place] for place in places]
 
     async def _agive(
         self,
