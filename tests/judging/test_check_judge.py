@@ -18,7 +18,7 @@ from collab_sdk.judging import (
     read_rated_responses,
     read_reviewed_pairs,
 )
-from collab_sdk.messages import as_messages
+from collab_sdk.messages import Ending, as_messages
 from collab_sdk.prompts import unfence_points, unfence_transcript
 from collab_sdk.report import read_decisions
 from collab_sdk.report.turns import pair_id
@@ -302,3 +302,50 @@ def test_decisions_on_other_pairs_are_an_error(tmp_path):
     pairs.with_name("prefs.turns.jsonl").unlink()
     with pytest.raises(InputError, match=r"no prefs\.turns\.jsonl beside it"):
         read_reviewed_pairs(pairs, read_decisions(decisions), refuse)
+
+
+def first_future(turn):
+    return next(future for candidate in turn["candidates"] for future in candidate["futures"])
+
+
+DAMAGE = {
+    "a message that is none in the history": (lambda turn: turn["history"].insert(0, "hi"), '"history" must be'),
+    "a message without content": (lambda turn: first_future(turn)["messages"].insert(0, {"role": "user"}), "message 1"),
+    "another history": (lambda turn: turn.pop("history"), "it does not hold 1 of the 3 pairs decided on"),
+    "a turn that is no number": (lambda turn: turn.update(turn="0"), '"turn" must be'),
+    "a goal that is no text": (lambda turn: turn.update(goals=["oat", 7]), '"goals" a list of such texts'),
+    "no goal": (lambda turn: turn.update(goal=""), '"goal" must be'),
+    "a candidate that is none": (lambda turn: turn["candidates"].append(None), '"candidates" must be'),
+    "a future without messages": (lambda turn: first_future(turn).update(messages=None), '"messages" must be'),
+    "a message of a future that is none": (lambda turn: first_future(turn)["messages"].append(3), '"messages" must be'),
+    "a future without a sample": (lambda turn: first_future(turn).pop("sample"), '"sample" of a future'),
+    "a tool that is none": (lambda turn: turn.update(tools=["lookup"]), '"tools" must be'),
+    "an ending that is none": (lambda turn: turn["history"][0].update(ended="tired"), '"ended" must be one of'),
+}
+
+
+@pytest.mark.parametrize(("damage", "problem"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_turn_is_reported_and_never_judged_without_what_cannot_be_read(tmp_path, damage, problem):
+    pairs = export(tmp_path, 3)
+    decisions = decide(pairs, ["keep"] * 3)
+    path = pairs.with_name("prefs.turns.jsonl")
+    first, *others = map(json.loads, path.read_text().splitlines())
+    damage(first)
+    path.write_text("".join(json.dumps(turn) + "\n" for turn in [first, *others]))
+    reported = []
+    assert len(read_reviewed_pairs(pairs, read_decisions(decisions), reported.append)) == 2
+    assert len(reported) == 1
+    assert problem in str(reported[0])
+    assert "prefs.turns.jsonl" in str(reported[0])
+
+
+def test_a_reply_that_was_cut_off_is_judged_again_as_one_that_was(tmp_path):
+    pairs = export(tmp_path, 3)
+    decisions = decide(pairs, ["keep"] * 3)
+    path = pairs.with_name("prefs.turns.jsonl")
+    turns = [json.loads(line) for line in path.read_text().splitlines()]
+    for turn in turns:
+        turn["history"][-1]["ended"] = "cut off"
+    path.write_text("".join(json.dumps(turn) + "\n" for turn in turns))
+    reviewed = read_reviewed_pairs(pairs, read_decisions(decisions), refuse)
+    assert {pair.conversation.messages[-1].ended for pair in reviewed} == {Ending.CUT_OFF}
