@@ -13,12 +13,14 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.engine.shared_calls import SharedCalls
 from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
-from collab_sdk.metrics.base import MOST_ITEMS, Checklist, Judgement, Rubric
+from collab_sdk.metrics.base import Checklist, Judgement, Rubric
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Form, Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import (
     MOST_OF_CONTINUATIONS,
+    MOST_OF_POINT,
+    MOST_POINTS,
     PointTag,
     fence,
     fence_continuation,
@@ -154,7 +156,8 @@ class Judge:
     async def alist(self, checklist: Checklist, material: str, *, conversation_id: str = "") -> tuple[str, ...]:
         """The points of a material, the same whenever they are asked for.
 
-        Raises SampleError if the model fails or does not answer in the form asked for.
+        Raises SampleError if the model fails or does not answer in the form asked for, with MOST_POINTS or fewer: by a
+        list that ends somewhere, what it leaves out would count as delivered, or as kept.
         """
         if not material.strip():
             return ()
@@ -173,13 +176,18 @@ class Judge:
 
     async def _alist(self, checklist: Checklist, material: str, conversation_id: str) -> tuple[str, ...]:
         points, least = checklist.points, 1 if checklist.pointless is None else 0
-        form = Record(fields={points: Items(item=Text(), at_least=least, at_most=MOST_ITEMS)}, bare=points)
+        # A server that holds the model to the form lets it write one too many: a list that is just full is a whole one.
+        form = Record(fields={points: Items(item=Text(), at_least=least, at_most=MOST_POINTS + 1)}, bare=points)
 
         def read(answer: Any) -> tuple[str, ...]:
-            listed = [text.strip() for text in form.read(answer)[points]]
-            if not all(listed):
-                raise ValueError(f'each entry of "{points}" must be a string that is not empty')
-            return _without_repeats(listed)
+            listed = _without_repeats(text.strip() for text in form.read(answer)[points])
+            if not all(listed) or max(map(len, listed), default=0) > MOST_OF_POINT:
+                raise ValueError(f'each entry of "{points}" must be a string of 1 to {MOST_OF_POINT:,} characters')
+            if len(listed) > MOST_POINTS:
+                raise ValueError(
+                    f'"{points}" must have at most {MOST_POINTS} entries: put those that belong together into one'
+                )
+            return listed
 
         request = prompt_request(
             CallRole.JUDGE,

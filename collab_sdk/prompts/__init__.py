@@ -48,6 +48,8 @@ BEGINNING = 30
 """Characters of them that are shown, where there is no room for more, of however many calls there is room for."""
 MOST_OF_SYSTEM = 20_000
 """Characters that the judge sees of a system prompt."""
+MOST_POINTS, MOST_OF_POINT = 100, 1_000
+"""How many points a list may have, and how many characters each; the prompts that ask for one say so too."""
 MOST_OF_CONTINUATIONS = 200_000
 """Characters of all continuations that the judge sees in one call."""
 MOST_OFFERED, NAMED, DESCRIBED = 100, 200, 200
