@@ -174,7 +174,9 @@ def _played(row: Row, response: Sequence[Message]) -> dict[int, Future]:
     for candidate in _objects(row, "candidates"):
         if deeds_of(_messages(candidate, "messages")) == deeds_of(response):
             played = [each for each in _objects(candidate, "futures") if not each.get("error")]
-            return {_sample(each): Future(sample=_sample(each), messages=_messages(each, "messages")) for each in played}
+            return {
+                _sample(each): Future(sample=_sample(each), messages=_messages(each, "messages")) for each in played
+            }
     return {}
 
 

@@ -1,14 +1,16 @@
 """What a metric says about itself, so that one judge call and one extraction serve them all."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from collab_sdk.errors import SampleError
+from collab_sdk.errors import RunStoppedError, SampleError
 from collab_sdk.messages import Message
 from collab_sdk.models.form import Anything, Flag, Form, Note, Number, Record
 from collab_sdk.prompts import PointTag
+from collab_sdk.secrets import one_line
 from collab_sdk.types import Conversation, Goal
 
 LARGEST = 1e50
@@ -132,6 +134,29 @@ def artefact_of(metric: Metric, goal: Goal) -> str | None:
     """What the metric pulls out of the conversation, if anything."""
     artefact: Callable[[Goal], str | None] | None = getattr(metric, "artefact", None)
     return None if artefact is None else artefact(goal)
+
+
+@contextmanager
+def errors_of(name: str) -> Iterator[None]:
+    """A metric of anybody's may raise anything: that loses the sample, not the run."""
+    try:
+        yield
+    except RunStoppedError:
+        raise
+    except Exception as error:
+        raise SampleError(f"The metric {name} failed: {type(error).__name__}: {one_line(str(error))}") from error
+
+
+def materials_of(
+    rubrics: Mapping[str, Rubric | Checklist], goal: Goal, messages: Sequence[Message]
+) -> dict[PointTag, str]:
+    """What each list of points is made of. Raises SampleError where a metric cannot tell."""
+    found: dict[PointTag, str] = {}
+    for name, rubric in rubrics.items():
+        if isinstance(rubric, Checklist):
+            with errors_of(name):
+                found[rubric.points] = rubric.material(goal, messages)
+    return found
 
 
 MOST_ITEMS = 20

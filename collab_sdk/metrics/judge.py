@@ -13,7 +13,7 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.engine.shared_calls import SharedCalls
 from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
-from collab_sdk.metrics.base import Checklist, Judgement, Rubric
+from collab_sdk.metrics.base import Checklist, Judgement, Rubric, materials_of
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Form, Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
@@ -147,11 +147,12 @@ class Judge:
     ) -> dict[PointTag, tuple[str, ...]]:
         """The points of every kind that the rubrics go through."""
         checklists = {rubric.points: rubric for rubric in rubrics.values() if isinstance(rubric, Checklist)}
+        materials = materials_of(rubrics, goal, messages)
         listed = await all_settled(
-            self.alist(checklist, checklist.material(goal, messages), conversation_id=conversation_id)
-            for checklist in checklists.values()
+            self.alist(checklists[points], material, conversation_id=conversation_id)
+            for points, material in materials.items()
         )
-        return dict(zip(checklists, listed, strict=True))
+        return dict(zip(materials, listed, strict=True))
 
     async def alist(self, checklist: Checklist, material: str, *, conversation_id: str = "") -> tuple[str, ...]:
         """The points of a material, the same whenever they are asked for.

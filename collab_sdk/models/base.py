@@ -44,8 +44,8 @@ ORDINARY_ENDINGS = frozenset(
         *("eos", "eos_token", "word", "finish_reason_stop"),
     }
 )
-"""Reasons of a model that ended by itself, in small letters: OpenAI's, Anthropic's and Cohere's, then those of servers of
-open models."""
+"""Reasons of a model that ended by itself, in small letters: OpenAI's, then Anthropic's and Cohere's, then those that
+servers of open models give."""
 SERVER_FAILURES = frozenset(
     {
         *("error", "failed", "abort", "aborted", "cancelled", "canceled", "user_cancel", "timeout"),

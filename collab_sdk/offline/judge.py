@@ -76,9 +76,7 @@ def judge(
     """
     called = [call.name for message in transcript for call in message.calls]
     progress = follow(parse_goal(goal), transcript, verbs=verbs_of([*offered, *called]))
-    case = Case(
-        progress=progress, transcript=transcript, wanted=_wanted(goal), requirements=requirements, rules=rules
-    )
+    case = Case(progress=progress, transcript=transcript, wanted=_wanted(goal), requirements=requirements, rules=rules)
     return {name: RULES[name](case) for name in CRITERION.findall(criteria) if name in RULES}
 
 

@@ -19,7 +19,7 @@ PATTERN = (
 """Where cl100k_base splits a text before it looks for tokens, as tiktoken defines it."""
 
 FOREIGN = re.compile(r" ?[A-Za-z]*[^\x00-\x7f](?:[A-Za-z]|[^\x00-\x7f])*")
-"""A word that is not in ASCII, with what is written around it, and the space before it, which cl100k_base joins to it."""
+"""A word that is not in ASCII, with what is written around it and the space before it, which belongs to its token."""
 ALPHABET = 0.24
 SCRIPTS = (
     *((0x0590, 0.3), (0x0900, ALPHABET), (0x0B80, 0.15), (0x0C00, ALPHABET), (0x1000, 0.15)),  # Hebrew, Arabic; Tamil
@@ -36,8 +36,8 @@ STARTS = [start for start, _ in SCRIPTS]
 def english_tokens(text: str) -> int:
     """About as many tokens as the text would have in English, so that people in all languages are told as much for one.
 
-    ASCII is counted as it is, beside other words too. Letters of other scripts are weighed: cl100k_base cuts Hindi into five times as many
-    tokens as English that says the same, and Burmese into fifteen times as many.
+    ASCII is counted as it is, beside other words too. Letters of other scripts are weighed: cl100k_base cuts Hindi into
+    five times as many tokens as English that says the same, and Burmese into fifteen times as many.
     """
     if text.isascii():
         return count_tokens(text)

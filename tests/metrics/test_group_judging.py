@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from support.fakes import chat, judgements, lists_requirements, says, scorer_of
@@ -229,6 +230,41 @@ def test_a_call_that_fails_makes_all_its_futures_missing_and_no_other_call(tmp_p
     assert {reward for each in rewards(rows) for reward in each} == {None}
     groups = [request for request in asked if unfence_continuations(request.messages[1].content)]
     assert [len(request.messages) for request in groups] == [2, 4]
+
+
+class Fussy(GoalCoverage):
+    """A metric that cannot tell what it needs of a goal about tea, or of a response with a latte."""
+
+    def __init__(self, error):
+        super().__init__()
+        object.__setattr__(self, "error", error)
+
+    def rubric(self, goal):
+        if "tea" in goal.text:
+            raise self.error
+        return replace(super().rubric(goal), material=self.material)
+
+    def material(self, goal, messages):
+        if any("latte" in message.content for message in messages):
+            raise self.error
+        return goal.text
+
+
+@pytest.mark.parametrize("error", [SampleError("no such drink"), KeyError("drink")])
+def test_a_metric_that_fails_on_a_sample_costs_that_sample_and_no_other(error):
+    model = FakeChatModel(ticks_mochas, name="judge")
+    reward = Reward({"goal": (Fussy(error), 1.0)}, Judge(model, engine=Engine()))
+    samples = [
+        (Turn(index=1, history=HISTORY, response=says(text)), Future(sample=n, messages=()), goal)
+        for n, (text, goal) in enumerate(
+            [("a mocha served", GOAL), ("latte", GOAL), ("a mocha served", Goal(text="tea")), ("espresso", GOAL)]
+        )
+    ]
+    found = asyncio.run(reward.agive_together(samples))
+    assert [each.reward for each in found] == [1.0, None, None, 0.5]
+    assert all("drink" in found[n].error for n in (1, 2))
+    alone = [asyncio.run(reward.agive(turn, future, goal=goal)) for turn, future, goal in samples[1:3]]
+    assert [each.reward for each in alone] == [None, None]
 
 
 def test_calls_of_a_continuation_are_shown_with_their_results():

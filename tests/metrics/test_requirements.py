@@ -120,14 +120,18 @@ def test_a_list_beyond_its_bound_is_asked_for_again_and_then_no_future_has_a_sco
 
 
 def test_a_point_beyond_its_bound_is_asked_for_again():
-    judge = judge_of([requirements("x" * (MOST_OF_POINT + 1)), requirements("x" * MOST_OF_POINT)], lambda _: verdicts(True))
+    judge = judge_of(
+        [requirements("x" * (MOST_OF_POINT + 1)), requirements("x" * MOST_OF_POINT)], lambda _: verdicts(True)
+    )
     assert float(scorer_of(judge=judge, metrics={"goal": 1.0}, samples=1).score(CHAT, goal=GOAL)) == 1.0
     assert len(listed(judge.requests)) == 2
 
 
 def test_a_list_that_is_just_full_holds_to_its_last_point():
     count = MOST_POINTS
-    judge = judge_of([requirements(*map(str, range(count)))], lambda _: verdicts(*(n < count - 1 for n in range(count))))
+    judge = judge_of(
+        [requirements(*map(str, range(count)))], lambda _: verdicts(*(n < count - 1 for n in range(count)))
+    )
     assert float(scorer_of(judge=judge, metrics={"goal": 1.0}).score(CHAT, goal=GOAL)) == pytest.approx(1 - 1 / count)
 
 
