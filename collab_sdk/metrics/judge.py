@@ -98,9 +98,10 @@ class Judge:
         """The judgements of several continuations of one history, from one call that shows them all.
 
         They must have room in one call, as `groups_that_fit` divides them, and the material of every checklist must be
-        the same for all of them. They are shown in an order that a hash of their texts gives, whoever they are from, or in the opposite one with `backwards`; equal ones are shown once.
-        One alone is judged as `ajudge` does. An answer without exactly one judgement for each is asked for again, once;
-        then none of them is judged. Raises SampleError if even one judgement cannot be had.
+        the same for all of them. They are shown in an order that a hash of their texts gives, whoever they are from, or
+        in the opposite one with `backwards`; equal ones are shown once. One alone is judged as `ajudge` does. An answer
+        without exactly one judgement for each is asked for again, once; then none of them is judged. Raises SampleError
+        if even one judgement cannot be had.
         """
         fenced = [fence_continuation(history, each) for each in continuations]
         shown = _shuffled(fenced)[:: -1 if backwards else 1]
