@@ -16,7 +16,7 @@ from collab_sdk.types import Conversation, Goal
 
 REPEATS = 3
 """How often the same chat is judged."""
-NOTHING_ASKED = "None of the metrics asks the judge what a conversation has earned: there is nothing to check."
+NOTHING_ASKED = "No metric with a weight asks the judge what a conversation has earned: there is nothing to check."
 HARMLESS = ("grounded", "policy")
 """Metrics by which a reply that says nothing does nothing wrong, so that it earns what it should."""
 
@@ -57,7 +57,7 @@ class Judged:
 
     probe: Probe
     score: float
-    """The weighted mean of the metrics, from 0 to 1."""
+    """The weighted mean of the metrics, from 0 to 1; of one with a negative weight, what it leaves to 1."""
     metrics: Mapping[str, float]
     verdicts: tuple[float, ...]
     """On the requirements, in their order."""
@@ -129,7 +129,7 @@ class JudgeCheck:
             if name not in HARMLESS and applies_to(metric, conversation) and (rubric := rubric_of(metric, goal))
         }
         asked = {name: each for name, each in found.items() if isinstance(each, Checklist) or each.compare is None}
-        if not asked:
+        if not any(self.scorer.weights[name] for name in asked):
             raise UsageError(NOTHING_ASKED)
         return asked
 
@@ -156,7 +156,7 @@ class JudgeCheck:
             )
         except SampleError as error:
             return f"{probe}: {error}"
-        weights = {name: abs(self.scorer.weights[name]) or 1.0 for name in judgements}
+        weights = {name: self.scorer.weights[name] for name in judgements}
         metrics = {name: judgement.value for name, judgement in judgements.items()}
         verdicts = [
             verdict
@@ -164,7 +164,8 @@ class JudgeCheck:
             if isinstance(rubrics[name], Checklist)
             for verdict in (judgement.items[::-1] if backwards else judgement.items)
         ]
-        score = sum(weights[name] * value for name, value in metrics.items()) / sum(weights.values())
+        gained = sum(abs(weight) * (metrics[name] if weight > 0 else 1 - metrics[name]) for name, weight in weights.items())
+        score = gained / sum(map(abs, weights.values()))
         return Judged(probe=probe, score=score, metrics=metrics, verdicts=tuple(verdicts))
 
 

@@ -157,6 +157,20 @@ def test_a_judgement_that_fails_is_missing_with_its_reason():
     assert one.of(Probe.CONTENTLESS)[0].score == 0
 
 
+@pytest.mark.parametrize(("weight", "score"), [(1.0, 0.4), (3.0, 0.6), (0.0, 0.0), (-1.0, 0.1), (-3.0, 0.15)])
+def test_the_score_weighs_metrics_as_the_run_does(weight, score):
+    judge = judge_of(lambda *_: False, lambda *_: 0.8)
+    check = JudgeCheck(scorer_of(judge=judge, metrics={"goal": 1.0, "interactivity": weight}))
+    one = asyncio.run(check.acheck(chats(1)[0]))
+    assert [each.score for each in one.judged] == pytest.approx([score] * len(one.judged))
+    assert {each.metrics["interactivity"] for each in one.judged} == {0.8}
+
+
+def test_metrics_without_weight_leave_nothing_to_check():
+    with pytest.raises(UsageError, match="No metric with a weight"):
+        asyncio.run(JudgeCheck(scorer_of(metrics={"goal": 0.0, "token_penalty": 1.0})).acheck(chats(1)[0]))
+
+
 def test_metrics_that_ask_no_judge_leave_nothing_to_check():
     with pytest.raises(UsageError, match="asks the judge"):
         JudgeCheck(scorer_of(metrics={"token_penalty": 1.0, "grounded": 1.0}))
