@@ -44,6 +44,8 @@ class Rubric:
     It may be async. Where it returns None, the judge is asked, in a call of its own that shows the artefact in place of
     the conversation: other metrics' judgements never see what this criterion gives away, such as a reference answer.
     """
+    earned_by_silence: bool = False
+    """Whether a reply that delivers nothing does nothing wrong by it, and so earns it: `grounded` is such a one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +69,8 @@ class Checklist:
     """The judgement of an answer on these points, computed here. Raises ValueError for verdicts on another list."""
     pointless: Judgement | None = None
     """What holds where there is no material, or nothing to list of it; None: there is always a point."""
+    earned_by_silence: bool = False
+    """As that of a Rubric: `policy` is such a one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from zlib import crc32
 import pytest
 from support.fakes import chat, lists_requirements, scorer_of, user_says
 
-from collab_sdk import Conversation, Goal, PreferenceExporter
+from collab_sdk import Conversation, Goal, MRScorer, PreferenceExporter
 from collab_sdk.errors import InputError, ModelCallError, UsageError
 from collab_sdk.judging import (
     JudgeCheck,
@@ -19,6 +19,8 @@ from collab_sdk.judging import (
     read_reviewed_pairs,
 )
 from collab_sdk.messages import Ending, as_messages
+from collab_sdk.metrics.interactivity import Interactivity
+from collab_sdk.metrics.policy import Policy
 from collab_sdk.prompts import unfence_points, unfence_transcript
 from collab_sdk.report import read_decisions
 from collab_sdk.report.turns import pair_id
@@ -164,6 +166,22 @@ def test_the_score_weighs_metrics_as_the_run_does(weight, score):
     one = asyncio.run(check.acheck(chats(1)[0]))
     assert [each.score for each in one.judged] == pytest.approx([score] * len(one.judged))
     assert {each.metrics["interactivity"] for each in one.judged} == {0.8}
+
+
+def test_metrics_are_left_out_by_what_they_ask_and_not_by_their_name():
+    judge = FakeChatModel(
+        lambda request: json.dumps(
+            {"rules": ["Be kind."]}
+            if "list the rules" in request.messages[0].content
+            else {"house_rules": {"kept": [1], "broken": []}, "policy": {"reason": "", "score": 0.5}}
+        )
+    )
+    rules, kind = Policy(name="house_rules"), Interactivity(name="policy")
+    with pytest.raises(UsageError, match="nothing to check"):
+        JudgeCheck(MRScorer(scorer_of().rollout, judge=judge, metrics=rules))
+    one = asyncio.run(JudgeCheck(MRScorer(scorer_of().rollout, judge=judge, metrics=[rules, kind])).acheck(chats(1)[0]))
+    assert {tuple(each.metrics) for each in one.judged} == {("policy",)}
+    assert {each.score for each in one.judged} == {0.5}
 
 
 def test_metrics_without_weight_leave_nothing_to_check():
