@@ -13,9 +13,6 @@ from collab_sdk.prompts import PointTag
 from collab_sdk.secrets import one_line
 from collab_sdk.types import Conversation, Goal
 
-LARGEST = 1e50
-"""Of a metric's value and of its weight: rewards can then be averaged, and their squares."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:

@@ -13,7 +13,6 @@ from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
 from collab_sdk.metrics.base import (
-    LARGEST,
     Checklist,
     Evidence,
     Judgement,
@@ -28,7 +27,7 @@ from collab_sdk.metrics.base import (
 )
 from collab_sdk.metrics.judge import Judge, groups_that_fit
 from collab_sdk.tokens import count_tokens, english_tokens
-from collab_sdk.types import Conversation, Future, Goal, Turn
+from collab_sdk.types import LARGEST_VALUE, Conversation, Future, Goal, Turn
 
 
 class Reward:
@@ -175,11 +174,14 @@ class Reward:
         except SampleError as error:
             return future.failed(error)
         by_name = dict(zip(self.metrics, values, strict=True))
+        reward = sum(weight * by_name[name] for name, (_, weight) in self.metrics.items())
+        if abs(reward) > LARGEST_VALUE:
+            return future.failed(SampleError(f"The reward is {reward:g}; it must be no larger than {LARGEST_VALUE:g}."))
         return replace(
             future,
             metrics=by_name,
             notes={name: judgement.note for name, judgement in judgements.items() if judgement.note},
-            reward=sum(weight * by_name[name] for name, (_, weight) in self.metrics.items()),
+            reward=reward,
         )
 
     def _asked(self, goal: Goal) -> "_Asked":
@@ -267,8 +269,10 @@ async def _avalue(metric: Metric, evidence: Evidence) -> float:
         value: Any = metric.value(evidence)
         if isawaitable(value):
             value = await value
-        if not isinstance(value, Real) or not isfinite(value) or abs(float(value)) > LARGEST:
+        if not isinstance(value, Real) or not isfinite(value):
             raise TypeError(f"its value must be a finite number, not {value!r:.80}")
+        if abs(float(value)) > LARGEST_VALUE:
+            raise ValueError(f"its value is {float(value):g}; it must be no larger than {LARGEST_VALUE:g}")
         return float(value)
 
 
