@@ -14,6 +14,7 @@ from collab_sdk.judging import (
     JudgeCheck,
     PeopleCheck,
     Probe,
+    estimate_judge_check,
     judge_figures,
     read_rated_responses,
     read_reviewed_pairs,
@@ -21,9 +22,11 @@ from collab_sdk.judging import (
 from collab_sdk.messages import Ending, as_messages
 from collab_sdk.metrics.interactivity import Interactivity
 from collab_sdk.metrics.policy import Policy
+from collab_sdk.models.base import CallRole
 from collab_sdk.prompts import unfence_points, unfence_transcript
 from collab_sdk.report import read_decisions
 from collab_sdk.report.turns import pair_id
+from collab_sdk.spec import MetricSpec, ModelSpec, RunSpec
 from collab_sdk.testing import FakeChatModel
 
 DRINKS = (
@@ -166,6 +169,21 @@ def test_the_score_weighs_metrics_as_the_run_does(weight, score):
     one = asyncio.run(check.acheck(chats(1)[0]))
     assert [each.score for each in one.judged] == pytest.approx([score] * len(one.judged))
     assert {each.metrics["interactivity"] for each in one.judged} == {0.8}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "calls"),
+    [
+        (["interactivity"], 10),
+        (["goal", "interactivity"], 11),
+        (["interactivity", "accuracy", "grounded", "policy"], 10),
+    ],
+)
+def test_the_estimate_bills_what_the_probes_ask_and_no_more(metrics, calls):
+    model = ModelSpec(name="offline")
+    specs = tuple(MetricSpec(name=name) for name in metrics)
+    spec = RunSpec(assistants=(model,), simulator=model, judge=model, metrics=specs)
+    assert estimate_judge_check(chats(2), spec, {}).of(CallRole.JUDGE).calls == 2 * calls
 
 
 def test_metrics_are_left_out_by_what_they_ask_and_not_by_their_name():
