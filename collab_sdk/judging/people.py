@@ -147,7 +147,7 @@ def _pair(row: Row, verdict: Verdict) -> ReviewedPair:
         raise InputError('"pair" must be an object')
     if type(turn) is not int or turn < 0:
         raise InputError('"turn" must be a whole number from 0')
-    goals = _list(row, "goals") if "goals" in row else [row.get("goal")]
+    goals: list[Any] = _list(row, "goals") if "goals" in row else [row.get("goal")]
     if not goals or not all(isinstance(goal, str) and goal.strip() for goal in goals):
         raise InputError('"goal" must be a text that is not empty, and "goals" a list of such texts')
     tools = _list(row, "tools") if "tools" in row else []
@@ -188,15 +188,17 @@ def _sample(future: Row) -> int:
 
 
 def _list(row: Row, name: str) -> list[Any]:
-    if not isinstance(row.get(name), list):
+    value = row.get(name)
+    if not isinstance(value, list):
         raise InputError(f'"{name}" must be a list')
-    return row[name]
+    return value
 
 
 def _objects(row: Row, name: str) -> list[Row]:
-    if not all(isinstance(each, dict) for each in _list(row, name)):
+    value = _list(row, name)
+    if not all(isinstance(each, dict) for each in value):
         raise InputError(f'"{name}" must be a list of objects')
-    return row[name]
+    return value
 
 
 def _messages(row: Row, name: str) -> tuple[Message, ...]:

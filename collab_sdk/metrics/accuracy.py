@@ -122,7 +122,8 @@ def _is_open(*texts: str) -> bool:
 
 
 async def _acompare(reference: str, answer: str) -> Judgement | None:
-    return await _thread().run(partial(compare, reference, answer))
+    found: Judgement | None = await _thread().run(partial(compare, reference, answer))
+    return found
 
 
 @cache
