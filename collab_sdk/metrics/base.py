@@ -165,6 +165,14 @@ MOST_ITEMS = 20
 SCORE: Form = Record(fields={"reason": Note(), "score": Number(low=0, high=1)}, bare="score")
 
 
+def in_order(given: Sequence[Mapping[str, Any]], count: int, name: str) -> list[Mapping[str, Any]]:
+    """The entries of a list by their number. Raises ValueError unless each from 1 to `count` is there once."""
+    found = {each["number"]: each for each in given}
+    if len(given) != count or set(found) != set(range(1, count + 1)):
+        raise ValueError(f'"{name}" must hold each number from 1 to {count} once')
+    return [found[number] for number in sorted(found)]
+
+
 def verdict(name: str) -> Form:
     """The form of an answer that is a flag called `name`, and the reason for it."""
     return Record(fields={"reason": Note(), name: Flag()}, bare=name)

@@ -6,6 +6,7 @@ from functools import partial
 from hashlib import sha256
 from math import ceil
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.engine.asking import ask_fenced, ask_json, prompt_request
@@ -13,7 +14,7 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.engine.shared_calls import SharedCalls
 from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
-from collab_sdk.metrics.base import Checklist, Judgement, Rubric, materials_of
+from collab_sdk.metrics.base import Checklist, Judgement, Rubric, in_order, materials_of
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Form, Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
@@ -52,7 +53,7 @@ class Judge:
         self.settings = settings_for(self.model, ROLE_DEFAULTS["judge"])
         self.engine = engine
         self._lists: dict[tuple[PointTag, str], tuple[str, ...]] = {}
-        self._under_way: SharedCalls[tuple[str, ...]] = SharedCalls()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedCalls[tuple[str, ...]]] = WeakKeyDictionary()
 
     async def ajudge(
         self,
@@ -119,9 +120,7 @@ class Judge:
 
         def read(answer: Any) -> list[dict[str, Judgement]]:
             given = form.read(answer)["continuations"]
-            if sorted(each["number"] for each in given) != list(range(1, len(shown) + 1)):
-                raise ValueError(f'"continuations" must hold each number from 1 to {len(shown)} once')
-            return [asked.read(each["judgement"]) for each in sorted(given, key=lambda each: float(each["number"]))]
+            return [asked.read(each["judgement"]) for each in in_order(given, len(shown), "continuations")]
 
         numbered = [f"Continuation {number}:\n{text}" for number, text in enumerate(shown, start=1)]
         request = prompt_request(
@@ -165,15 +164,16 @@ class Judge:
             return ()
         if (known := self._lists.get((checklist.points, material))) is not None:
             return known
-        key = (id(asyncio.get_running_loop()), checklist.points, material)
-        shared = self._under_way.under_way(key)
+        key = (checklist.points, material)
+        under_way = self._loops.setdefault(asyncio.get_running_loop(), SharedCalls())
+        shared = under_way.under_way(key)
         if shared is not None:
             try:
                 return await shared.result()
             except SampleError:  # a call that hangs costs the future that made it, and not all that wait for it
-                shared = self._under_way.under_way(key)
+                shared = under_way.under_way(key)
         if shared is None:
-            shared = self._under_way.start(key, lambda _: self._alist(checklist, material, conversation_id))
+            shared = under_way.start(key, lambda _: self._alist(checklist, material, conversation_id))
         return await shared.result()
 
     async def _alist(self, checklist: Checklist, material: str, conversation_id: str) -> tuple[str, ...]:
