@@ -21,7 +21,8 @@ from collab_sdk.testing import FakeChatModel
 LIMIT, SHORT, STEADY = 1_000, 50, 300
 HISTORY = [{"role": "user", "content": "hi"}]
 JUDGEMENT = {
-    "goal": {"reason": "", "checklist": [{"requirement": "an answer", "met": True}]},
+    "requirements": ["an answer"],
+    "goal": {"reason": "", "verdicts": [{"number": 1, "met": True}]},
     "interactivity": {"reason": "", "score": 1.0},
 }
 
