@@ -49,7 +49,7 @@ def score(bot: Any, samples: int) -> MRScore:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=400)
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for bot in (steady, rambler):
@@ -69,7 +69,7 @@ def main() -> None:
             }
         )
     lead = rows[1]["MR"] - rows[0]["MR"]
-    finish(rows, [judged("MR of the rambler, less the steady bot's", lead, at_most=0.0)], options.json)
+    finish(rows, [judged("MR of the rambler, less the steady bot's", lead, at_most=0.0)], options.path)
 
 
 if __name__ == "__main__":
