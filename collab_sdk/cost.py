@@ -58,11 +58,12 @@ def estimate_scoring(
 ) -> Ledger:
     """An upper estimate of calls, tokens and US dollars by role, of scoring every assistant turn, or decision.
 
-    Or of each conversation the last alone, with `only_last`.
-    With `with_pairs` the spec's number of candidates is compared at each turn, as PreferenceExporter does; without, the
-    logged response is scored. Every future is taken to its full window, with messages as long as the conversation's
-    are on average, and rather more calls of tools than in its turns, all simulated if tools are; nothing is taken to be
-    cached. Left out are retries and repairs of unreadable replies. Conversations are read one by one and not kept.
+    Or of each conversation the last alone, with `only_last`. With `with_pairs` the spec's number of candidates is
+    compared at each turn, as PreferenceExporter does: each with the futures asked for, of which the two whose order is
+    hard to tell may get up to three times as many, and most get fewer. Without, the logged response is scored. Every
+    future is taken to its full window, with messages as long as the conversation's are on average, and rather more
+    calls of tools than in its turns, all simulated if tools are; nothing is taken to be cached. Left out are retries
+    and repairs of unreadable replies. Conversations are read one by one and not kept.
     """
     plan = _Plan(
         spec=spec,
@@ -264,7 +265,7 @@ class _Plan:
     def _samples(self, conversation: Conversation) -> int:
         """Futures of a candidate: at first, several goals may take more than are asked for."""
         samples = self.spec.samples if self.spec.window else 1
-        if self.candidates == 1 or samples == 1 or self.spec.pairs.fixed_samples:
+        if self.candidates == 1 or samples == 1 or self.spec.pairs.plays_all:
             return samples
         return max(samples, FIRST * most_goals(conversation, self.spec.goals_per_turn))
 
@@ -274,7 +275,7 @@ class _Plan:
         if self.candidates == 1 or not rule.judge_groups:
             return 1
         rounds = -(-self._samples(conversation) // most_goals(conversation, self.spec.goals_per_turn))
-        return min(MOST_ITEMS, self.candidates * (rounds if rule.fixed_samples else 1))
+        return min(MOST_ITEMS, self.candidates * (rounds if rule.plays_all else 1))
 
     def _turn(
         self,

@@ -22,7 +22,7 @@ Goals = Goal | str | Sequence[Goal | str]
 """One goal, or several that the user may have: sample n is played and judged by the n-th, and round again."""
 GOAL_FORM = Record(fields={"goal": Text()})
 SETTLED = 2
-"""How many goals settle what a log leaves open: as many as a response's first futures, and as goal.txt asks for."""
+"""How many goals settle what a log leaves open, as goal.txt asks for."""
 OPEN_POINT = Record(fields={"point": Text(), "values": Items(item=Text(), at_most=SETTLED)})
 READING_FORM = Record(fields={"goal": Text(), "open": Items(item=OPEN_POINT, keyed=("point", "values"))})
 GOALS_FORM = Record(fields={"goals": Items(item=Text())}, bare="goals")
@@ -42,7 +42,7 @@ def goal_of(sample: int, goals: Sequence[Goal]) -> Goal:
 
 
 def most_goals(conversation: Conversation, asked: int | None) -> int:
-    """At most how many goals a turn is played with where so many are `asked` for, before anything is read."""
+    """The most goals that a turn can be played with, known before anything is read; `asked` is `goals_per_turn`."""
     if asked is not None:
         return asked
     return 1 if conversation.goal is not None and conversation.goal.text.strip() else SETTLED

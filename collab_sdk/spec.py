@@ -306,7 +306,7 @@ class PairRule:
     )
     min_confidence: float = setting(
         0.9,
-        "Smallest probability that chosen is truly better; 0 goes by the raw margin, as the paper does.",
+        "Smallest probability that chosen is truly better; 0: raw margins over --samples futures, as in the paper.",
         group=PAIRS,
         metavar="P",
         at_least=0,
@@ -325,6 +325,11 @@ class PairRule:
 
     def __post_init__(self) -> None:
         _check_bounds(self)
+
+    @property
+    def plays_all(self) -> bool:
+        """Whether each candidate gets exactly so many futures as are asked for, however sure its turn's order is."""
+        return self.fixed_samples or not self.min_confidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -424,7 +429,7 @@ class RunSpec:
     metrics: tuple[MetricSpec, ...] = DEFAULT_METRICS
     samples: int = setting(
         3,
-        "Number of futures to play of each response; export-prefs plays 1 to 3 times as many, by need.",
+        "Number of futures to play of each response; for pairs fewer, or up to three times as many, by need.",
         group=SCORING,
         at_least=1,
     )

@@ -123,7 +123,15 @@ def export_prefs(
                     on_progress=_reporter(run.progress, problems),
                 )
             )
-    show_export(report, target, per=spec.per, format=format, held_out=eval_fraction > 0, seconds=run.progress.seconds)
+    show_export(
+        report,
+        target,
+        per=spec.per,
+        format=format,
+        held_out=eval_fraction > 0,
+        seconds=run.progress.seconds,
+        by_confidence=spec.pairs.min_confidence > 0,
+    )
     finish(
         problems,
         results=report.written,

@@ -54,15 +54,15 @@ def dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems
     """Show what a run would cost; ends the command where lines of the logs could not be read."""
     prices = prices_of(roles_of(spec))
     ledger = estimate_scoring(open_logs(logs, spec, work, problems), spec, prices, with_pairs=with_pairs)
-    end_dry_run(ledger, logs, problems)
+    end_dry_run(ledger, logs, problems, by_need=with_pairs and not spec.pairs.plays_all)
 
 
-def end_dry_run(ledger: Ledger, logs: tuple[str, ...], problems: Problems) -> None:
+def end_dry_run(ledger: Ledger, logs: tuple[str, ...], problems: Problems, *, by_need: bool = False) -> None:
     """Show an estimate, or say that there is nothing to estimate."""
     problems.close()
     if not ledger.total.calls:
         no_result(f"there is nothing to score in {named(logs)}")
-    show_estimate(ledger)
+    show_estimate(ledger, by_need=by_need)
     finish(problems, results=ledger.total.calls)
 
 

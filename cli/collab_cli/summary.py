@@ -37,23 +37,30 @@ def show_usage(ledger: Ledger) -> None:
         note(f"Calls waited for rate limits for {duration(total.limited_seconds)}.")
 
 
-def show_estimate(ledger: Ledger) -> None:
+def show_estimate(ledger: Ledger, *, by_need: bool = False) -> None:
     """The table of a dry run: it is what the command was asked for, so it goes to stdout."""
     table = _table("role", "calls", "tokens in", "tokens out", "money")
     for name, usage in _with_total(ledger):
         counts = (usage.calls, usage.prompt_tokens, usage.completion_tokens)
         table.add_row(name, *(f"{count:,}" for count in counts), money(usage))
     show(table)
-    note("An upper estimate: as if every future ran to its full window and nothing were cached yet. No call was made.")
+    whole = "every future ran to its full window and nothing were cached yet. No call was made."
+    if by_need:
+        note(f"As if each response had --samples futures, {whole}")
+        note("Most have fewer; two whose order is hard to tell, up to three times as many. --max-usd is firm.")
+    else:
+        note(f"An upper estimate: as if {whole}")
 
 
-def show_export(report: ExportReport, output: Path, *, per: Per, format: str, held_out: bool, seconds: float) -> None:
+def show_export(
+    report: ExportReport, output: Path, *, per: Per, format: str, held_out: bool, seconds: float, by_confidence: bool
+) -> None:
     """What an export gave, why turns gave nothing, and where the files are."""
     done = f"{of(report.written, 'pair')} from {of(report.turns, per)} of {of(report.conversations, 'conversation')}"
     note(f"{done}, in {duration(seconds)}.")
     for refusal, count in report.refused.most_common():
         note(f"{count:>7,} without a pair: {refusal}")
-    if report.pilot is not None and (told := _noise(report.pilot.noise, per)):
+    if by_confidence and report.pilot is not None and (told := _noise(report.pilot.noise, per)):
         note(told)
     for what, count in report.left_out.most_common():
         have = "has" if count == 1 else "have"

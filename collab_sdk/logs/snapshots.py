@@ -17,7 +17,10 @@ from collab_sdk.types import Conversation
 
 SNAPSHOTS = "older snapshots of chats that are there again, left out"
 LOOKED_AT = 10_000
-GONE = "the longest snapshot of a chat could not be read when it was to be: its file has changed, or it is too long"
+GONE = (
+    "the longest version of a chat could not be read again, and its shorter ones were left out: "
+    "its file has changed, or it is too long"
+)
 
 Asked = tuple[int, ...]
 """Hashes of what the user said in a chat, in order."""

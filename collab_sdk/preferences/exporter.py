@@ -42,7 +42,8 @@ Stage = Callable[[Pilot | None, Begun, Iterable[Conversation]], AsyncIterator[Ou
 class PreferenceExporter:
     """Draws candidates for every turn of logged conversations, scores them, and writes the pairs worth training on.
 
-    How much rewards vary by chance is found out in a pilot: the first conversations, up to `PILOT_TURNS` turns. By it
+    How much rewards vary by chance is found out in a pilot: the first conversations, up to `PILOT_TURNS` turns, or half
+    as many where each has two goals. By it
     the margins of all pairs are judged, and futures are spent where they make most pairs sure, up to three times the
     rollout's `samples` for a candidate. With `fixed_samples` each candidate gets exactly `samples`, as in the paper.
     With `judge_groups` all futures of a turn that share a goal are judged in one call, as far as they come at once.
@@ -221,7 +222,7 @@ class PreferenceExporter:
         goals = [len(turn.goals) for turn in compared]
         noise = Noise.of(turns, goals)
         price = 0.0
-        if not self.rule.fixed_samples:
+        if not self.rule.plays_all:
             rules = [self._sampling(cycle) for cycle in goals]
             price = noise.price(
                 [[rewards[: rule.first] for rewards in turn] for turn, rule in zip(turns, rules, strict=True)],
@@ -235,7 +236,7 @@ class PreferenceExporter:
     def _sampling(self, goals: int, pilot: Pilot | None = None, *, rounds: int = 1) -> SamplingRule:
         """For a turn with so many goals, of which each candidate meets all in so many rounds at first."""
         samples = self.scorer.rollout.samples
-        if self.rule.fixed_samples or samples == 1 or not self.rule.min_confidence:
+        if self.rule.plays_all or samples == 1:
             return SamplingRule(first=samples, ceiling=samples)
         first = goals * max(rounds, -(-(self.scorer.asked_min_samples or 1) // goals))
         return SamplingRule(

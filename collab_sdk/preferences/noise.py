@@ -20,7 +20,7 @@ EQUAL, ANCHOR = 0.15, 3.0
 """What is taken for granted of a run before its turns are looked at: in this share of them the candidates are equally
 good. It is worth so many turns. Set in simulation (benchmarks/noise.py)."""
 PILOT_TURNS = 200
-"""Of a run, from its first conversation on, by which all its turns are judged."""
+"""Of a run, from its first conversation on, by which all its turns are judged; one with two goals counts as two."""
 SIGNIFICANCE = 0.05
 ROUNDS = 200
 NEGLIGIBLE = 1e-6

@@ -83,9 +83,8 @@ def check_overview(check: Row) -> Overview:
         shown = "" if difference is None else _written(difference, "+.2f")
         written = (name, decimal(real), _written(simulated, ".2f"), shown)
         cells.append((*written, f"{simulated.n:,}" if simulated else "-", text(statistic.get("meaning"))))
-        if (
-            difference is not None and isfinite(difference.mean) and name != "words"
-        ):  # counted in words, it would dwarf the shares
+        # Counted in words, it would dwarf the shares.
+        if difference is not None and isfinite(difference.mean) and name != "words":
             points.append((name, "accent", difference.mean, difference.low, difference.high))
         if name == "told apart, AUC" and simulated is not None:
             told = simulated.low is not None and simulated.low > CHANCE

@@ -168,7 +168,7 @@ def test_a_longest_snapshot_that_cannot_be_read_is_an_error(tmp_path, monkeypatc
     chats, errors, _ = read(write(tmp_path / "log.jsonl", *rows))
     assert not chats
     assert len(errors) == 2
-    assert errors[1].startswith("the longest snapshot of a chat could not be read")
+    assert errors[1].startswith("the longest version of a chat could not be read again")
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 6)), min_size=1, max_size=12))

@@ -36,7 +36,7 @@ MOST_SUMMARIES = 2
 SAME_VOICE = 0.5
 """What it is worth that a message was said under the same prompt, where little else tells."""
 HEARD = 50
-"""Messages of a voice, the first, that tell whether it is sent each alone."""
+"""How many of a voice's first messages are looked at to tell whether it is sent each message alone."""
 SAME = 8
 """How many messages that say the same are tried, the latest first."""
 
