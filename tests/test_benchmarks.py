@@ -12,6 +12,8 @@ QUICK = {
     "judge_noise": ("--turns", "4"),
     "group_judging": ("--limit", "2", "--turns", "2"),
     "token_costs": (),
+    "passive_logs": ("--shops", "print shop", "--chats", "4"),
+    "coverage": ("--runs", "300", "--n", "20", "--figures", "mean", "difference", "AUC"),
 }
 
 
