@@ -121,8 +121,9 @@ def gradient(method: str, rows: list[Row], *, micro_batch: int, step: int) -> di
     gradients: dict[str, Any] = {}
 
     class Plain(DPOTrainer):  # type: ignore[misc]
+        # TRL has no setting that leaves tokenized rows as they are.
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-            return dataset  # the rows are tokens
+            return dataset
 
     class Caught(TrainerCallback):  # type: ignore[misc]
         def on_pre_optimizer_step(self, *_: Any, model: Any, **__: Any) -> None:
