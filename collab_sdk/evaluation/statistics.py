@@ -19,9 +19,11 @@ from collab_sdk.evaluation.episode import Episode
 from collab_sdk.stats import (
     Estimate,
     estimate_amount,
+    estimate_amount_difference,
     estimate_difference,
     estimate_less,
-    estimate_mean,
+    estimate_score,
+    estimate_score_difference,
     estimate_share,
 )
 
@@ -95,20 +97,24 @@ def _of_metric(name: str, results: Sequence[BotResult]) -> BotStatistic:
         return {key: [one.future.metrics[name]] for key, one in result.done.items()}
 
     first, *others = map(values, results)
+    # A metric does not say whether it is a yes or no, so all bots' values say it, lest counts stand beside means.
+    is_yes_or_no = all(value in (0, 1) for each in (first, *others) for [value] in each.values())
+    mean, difference = (
+        (estimate_share, estimate_difference) if is_yes_or_no else (estimate_score, estimate_score_difference)
+    )
     return BotStatistic(
         name=name,
-        means=tuple(estimate_mean(_groups(each)) for each in (first, *others)),
-        differences=tuple(estimate_difference(_paired(first, other)) for other in others),
+        means=tuple(mean(_groups(each)) for each in (first, *others)),
+        differences=tuple(difference(_paired(first, other)) for other in others),
     )
 
 
 def _of_amount(name: str, measure: Measure, results: Sequence[BotResult]) -> BotStatistic:
     first, *others = ({key: [measure(one)] for key, one in result.done.items()} for result in results)
-    pairs = (_paired(first, other) for other in others)
     return BotStatistic(
         name=name,
         means=tuple(estimate_amount(_groups(each)) for each in (first, *others)),
-        differences=tuple(estimate_amount([[b - a for a, b in group] for group in each]) for each in pairs),
+        differences=tuple(estimate_amount_difference(_paired(first, other)) for other in others),
     )
 
 

@@ -13,7 +13,14 @@ from collab_sdk.fidelity.telling_apart import (
     written_pairs,
 )
 from collab_sdk.fidelity.words import vocabulary
-from collab_sdk.stats import Estimate, estimate_correlation, estimate_difference, estimate_together, fit_line
+from collab_sdk.stats import (
+    Estimate,
+    estimate_correlation,
+    estimate_difference,
+    estimate_score_difference,
+    estimate_together,
+    fit_line,
+)
 
 Groups = Sequence[Sequence[tuple[float, float]]]
 """By conversation: a value of the real user and one of the simulated user, at the same turn."""
@@ -41,7 +48,8 @@ def user_statistics(checked: Sequence[CheckedConversation]) -> list[UserStatisti
 def _message_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     """What can be counted about messages, over the turns where both wrote one."""
     for name, described in measures(_known_words(checked)).items():
-        yield from _paired(name, described.meaning, [_values(one, described) for one in checked])
+        values = [_values(one, described) for one in checked]
+        yield from _paired(name, described.meaning, values, is_yes_or_no=described.is_yes_or_no)
 
 
 def _values(one: CheckedConversation, described: Described) -> list[tuple[float, float]]:
@@ -56,7 +64,7 @@ def _values(one: CheckedConversation, described: Described) -> list[tuple[float,
 
 def _assistant_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     taken = taken_for_assistant(checked, written_pairs(checked))
-    yield from _paired("like assistant", "role leakage: share like assistant's", taken or [])
+    yield from _paired("like assistant", "role leakage: share like assistant's", taken or [], is_yes_or_no=True)
 
 
 def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
@@ -75,6 +83,7 @@ def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic
                 ]
                 for one in checked
             ],
+            is_yes_or_no=True,
         )
 
 
@@ -91,7 +100,7 @@ def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatist
     rewards = [
         [(pair.observed, pair.simulated) for pair in one.reward_pairs if pair.observed is not None] for one in checked
     ]
-    yield from _paired("MR", "observed reward, beside MR: the bias", rewards)
+    yield from _paired("MR", "observed reward, beside MR: the bias", rewards, is_yes_or_no=False)
     correlation = estimate_correlation(rewards)
     if correlation is not None:
         meaning = "of MR with observed reward"
@@ -107,7 +116,7 @@ def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatist
         yield UserStatistic(name="real reward", meaning=meaning, real=None, simulated=together, difference=None)
 
 
-def _paired(name: str, meaning: str, groups: Groups) -> Iterable[UserStatistic]:
+def _paired(name: str, meaning: str, groups: Groups, *, is_yes_or_no: bool) -> Iterable[UserStatistic]:
     """The statistic of paired values; none where there is no pair."""
     values = [pair for group in groups for pair in group]
     if not values:
@@ -118,7 +127,7 @@ def _paired(name: str, meaning: str, groups: Groups) -> Iterable[UserStatistic]:
         meaning=meaning,
         real=real,
         simulated=Estimate(mean=simulated, low=None, high=None, n=len(values)),
-        difference=estimate_difference(groups),
+        difference=estimate_difference(groups) if is_yes_or_no else estimate_score_difference(groups),
     )
 
 

@@ -13,7 +13,6 @@ from collab_sdk.report.overview import (
     Table,
     counted,
     decimal,
-    interval,
     percent,
     share,
     units_name,
@@ -21,7 +20,7 @@ from collab_sdk.report.overview import (
 )
 from collab_sdk.report.plots import bars, histogram, scatter
 from collab_sdk.report.settings import settings_table, weights
-from collab_sdk.stats import BRACKETS, Estimate
+from collab_sdk.stats import BRACKETS, Estimate, estimate_share
 
 STRONG_LEAN = 0.15
 """Of the share of pairs in which chosen is longer, away from one half."""
@@ -112,7 +111,8 @@ class PairStatistics:
             self.metrics.setdefault(name, []).append(weights.get(name, 1.0) * difference)
 
     def overview(self, run: Row) -> Overview:
-        longer, asks = interval(self.longer), {side: interval(values) for side, values in self.asks.items()}
+        longer = estimate_share(self.longer)
+        asks = {side: estimate_share(values) for side, values in self.asks.items()}
         found = Overview(tiles=self._tiles())
         found.remarks = [*self._remarks(longer, asks), *self._trouble(run)]
         found.plots = list(self._plots(longer))

@@ -6,7 +6,14 @@ from collab_sdk.stats.calibrating import Measured, estimate_together, fit_line
 from collab_sdk.stats.combined import estimate_combined, estimate_less
 from collab_sdk.stats.correlation import estimate_correlation
 from collab_sdk.stats.estimate import BRACKETS, Estimate, said_of_many
-from collab_sdk.stats.means import estimate_amount, estimate_difference, estimate_mean
+from collab_sdk.stats.means import (
+    estimate_amount,
+    estimate_amount_difference,
+    estimate_difference,
+    estimate_mean,
+    estimate_score,
+    estimate_score_difference,
+)
 from collab_sdk.stats.missing import MissingTally
 from collab_sdk.stats.shares import estimate_paired_share, estimate_share
 
@@ -16,6 +23,7 @@ __all__ = [
     "Measured",
     "MissingTally",
     "estimate_amount",
+    "estimate_amount_difference",
     "estimate_auc",
     "estimate_combined",
     "estimate_correlation",
@@ -24,6 +32,8 @@ __all__ = [
     "estimate_less",
     "estimate_mean",
     "estimate_paired_share",
+    "estimate_score",
+    "estimate_score_difference",
     "estimate_share",
     "estimate_together",
     "fit_line",
