@@ -15,7 +15,7 @@ from collab_cli.paths import ReadPath
 from collab_cli.progress import Progress, shown
 from collab_cli.run import Run, end_dry_run, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import Problems, note, printable, show
+from collab_cli.terminal import FigureTable, Problems, note, printable
 from collab_cli.units import of
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
@@ -184,27 +184,17 @@ def _show_check(
     check: JudgeCheck, figures: Sequence[JudgeFigure], checked: Sequence[CheckedJudgements], people: People
 ) -> None:
     """The figures by group, what each should be, and on stderr what was judged."""
-    from rich import box
-    from rich.padding import Padding
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("")  # a name may wrap, a number may not
-    table.add_column("figure", no_wrap=True)
-    table.add_column("n", justify="right", no_wrap=True)
-    table.add_column("should be", no_wrap=True)
-    table.add_column("is it?", no_wrap=True)
+    rows: list[Sequence[str]] = []
     group = ""
     for figure in figures:
         if figure.group != group:
             group = figure.group
-            table.add_row(group.capitalize())
+            rows.append([group.capitalize()])
         value = figure.value
         answer = "too few" if figure.is_too_few else HOLDS[figure.holds]
-        name = Padding(figure.name, (0, 0, 0, 2))
-        table.add_row(name, f"{value:.2f}", f"{value.n:,}", figure.meaning, answer)
-    if table.row_count:
-        show(table)
+        rows.append([f"  {figure.name}", f"{value:.2f}", f"{value.n:,}", figure.meaning, answer])
+    if rows:
+        FigureTable(head=("", "figure", "n", "should be", "is it?"), rows=rows, right={"n"}).show()
     if people.rated and not any(figure.name.startswith("rated") for figure in figures):
         known = [each.is_good for each in people.rated if each.value is not None]
         note(

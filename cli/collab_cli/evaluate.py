@@ -21,7 +21,7 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import ReadPath, WrittenPath, just
-from collab_cli.terminal import Problems, note, printable, show
+from collab_cli.terminal import FigureTable, Problems, make_console, note, printable
 from collab_cli.units import money
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
@@ -40,8 +40,6 @@ from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
 PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1)
-NAME, CELL, DIFFERENCE = 20, 24, 26
-"""Columns that a figure's name, a mean and a difference need, intervals included."""
 
 
 @click.command(cls=Command)
@@ -130,25 +128,29 @@ def _written(
 
 def _show_evaluation(evaluation: Evaluation, figures: Sequence[BotStatistic]) -> None:
     """Figures with their intervals, how conversations ended, and money; on stderr why some are missing."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     results = evaluation.results
     first, *others = results
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(Text(evaluation.evaluator.task.name, style="bold"))
-    for result in results:
-        table.add_column(Text(printable(result.name)))
-    for other in others:
-        table.add_column(Text(f"{printable(other.name)}\nless {printable(first.name)}"))
-    for figure in figures:
-        differences = (_cell(difference, "+.3f") for difference in figure.differences)
-        table.add_row(figure.name, *(_cell(mean, ".3f") for mean in figure.means), *differences)
-    table.add_row("conversations", *(f"{len(result.done)} of {_played_of(result, evaluation)}" for result in results))
-    table.add_row("ends", *(_ends(result) for result in results))
-    table.add_row("money, this run", *(money(result.usage) for result in results))
-    show(table, at_least=NAME + CELL * len(results) + DIFFERENCE * len(others))
+    task = evaluation.evaluator.task.name
+    means = FigureTable(
+        head=(task, *(printable(result.name) for result in results)),
+        rows=[
+            *([figure.name, *(_cell(mean, ".3f") for mean in figure.means)] for figure in figures),
+            ["conversations", *(f"{len(result.done)} of {_played_of(result, evaluation)}" for result in results)],
+            ["ends", *(_ends(result) for result in results)],
+            ["money, this run", *(money(result.usage) for result in results)],
+        ],
+    )
+    differences = FigureTable(
+        head=(task, *(f"{printable(other.name)}\nminus {printable(first.name)}" for other in others)),
+        rows=[[figure.name, *(_cell(difference, "+.3f") for difference in figure.differences)] for figure in figures],
+    )
+    beside = means.beside(differences)
+    if beside.least <= make_console(err=False).width or not others:
+        beside.show()
+    else:
+        means.show()
+        click.echo()
+        differences.show()
     note(f"{BRACKETS} Of differences, over pairs with the same goal.")
     if many := said_of_many(one for figure in figures for one in (*figure.means, *figure.differences)):
         note(many)
