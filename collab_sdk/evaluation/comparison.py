@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 from collab_sdk.concurrency import all_settled
@@ -85,7 +86,7 @@ class PairedStatistic:
     difference: Estimate
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """`before` and `after` are the bots' names."""
 
@@ -95,7 +96,7 @@ class Comparison:
     failed: tuple[str, ...]
     """Conversations that could not be compared at all, and why."""
 
-    @property
+    @cached_property
     def statistics(self) -> tuple[PairedStatistic, ...]:
         """MR, tokens, and how often each asks where the request was clear and where it was open.
 

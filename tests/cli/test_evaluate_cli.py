@@ -113,7 +113,8 @@ def test_conversations_that_a_bot_cannot_stand_are_missing_and_exit_with_3(data,
     assert "5 of 6" in result.stdout
     assert "failed 1" in result.stdout
     assert "1 missing of py:bots:bot: py:bots:bot raised RuntimeError: out of order" in result.stderr
-    assert "With what is missing, each as the lowest or highest seen, py:bots:bot is: accuracy" in result.stderr
+    assert "If every missing conversation had the lowest, or the highest, value seen, py:bots" in result.stderr
+    assert "py:bots:bot would have: accuracy +" in result.stderr
 
 
 def test_a_bot_that_never_answers_ends_the_run_with_one_line(data, bot):

@@ -69,6 +69,7 @@ def test_each_bot_plays_its_own_futures_with_the_same_user():
 
 def test_a_bot_compared_with_itself_differs_in_nothing():
     comparison = compare(bot("A good mocha."), bot("A good mocha."))
+    assert comparison.statistics is comparison.statistics  # the tokens of all futures are counted once
     assert all(figure.difference.mean == 0 for figure in comparison.statistics)
     assert mr_bounds(comparison) is None
 
