@@ -107,7 +107,7 @@ def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatist
         yield UserStatistic(name="MR correlation", meaning=meaning, real=None, simulated=correlation, difference=None)
     turns = measured(reward for one in checked for reward in one.rewards)
     line = fit_line(turns)
-    if line is not None and any(turn.variance for group in turns for turn in group):
+    if line is not None:
         meaning = "of observed reward by MR; 1: perfect"
         yield UserStatistic(name="MR slope", meaning=meaning, real=1.0, simulated=line.slope, difference=None)
     together = estimate_together(turns)

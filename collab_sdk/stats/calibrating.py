@@ -24,8 +24,8 @@ class Measured:
 
     simulated: float
     """The mean of what its simulated futures earned."""
-    variance: float
-    """Of that mean, as an estimate: the variance of its futures over their number."""
+    variance: float | None
+    """Of that mean, as an estimate: the variance of its futures over their number. None where nothing tells of it."""
     observed: float | None
     """What really followed earned; None where it is not known."""
 
@@ -45,7 +45,9 @@ class Line:
 
 
 def fit_line(groups: Groups) -> Line | None:
-    """The line through the turns that have both, corrected for attenuation; None where it has no direction.
+    """The line through the turns that have both, corrected for attenuation.
+
+    None where it has no direction, or where it is not known how noisy the simulated means are.
 
     Noise in the simulated means flattens a least-squares line, of a perfect simulator too. So their variance is taken
     less that of the noise (Fuller 1987, Measurement Error Models, section 1.2). The interval is Fieller's (1954) for a
@@ -54,7 +56,7 @@ def fit_line(groups: Groups) -> Line | None:
     """
     groups = [known for group in groups if (known := [each for each in group if each.observed is not None])]
     turns = [turn for group in groups for turn in group]
-    if len(turns) < 2:
+    if len(turns) < 2 or any(turn.variance is None for turn in turns):
         return None
     # Far from zero, sums of squares would lose the little that values differ in.
     x = fsum(turn.simulated for turn in turns) / len(turns)
@@ -72,7 +74,7 @@ def fit_line(groups: Groups) -> Line | None:
 
 def _sums(group: Sequence[Measured], x: float, y: float) -> Sums:
     """Number, sums, squares and products of both, and the variances of the simulated."""
-    rows = [(turn.simulated - x, (turn.observed or 0.0) - y, turn.variance) for turn in group]
+    rows = [(turn.simulated - x, (turn.observed or 0.0) - y, turn.variance or 0.0) for turn in group]
     return _total([(1.0, a, b, a * a, a * b, variance) for a, b, variance in rows])
 
 
