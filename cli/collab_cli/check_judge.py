@@ -1,6 +1,6 @@
 """`collab check-judge`: how far the judge can be trusted."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +128,8 @@ def check_judge(
             run.progress.total += len(people.rated) + len(people.reviewed)
         with shown(run.progress):
             checked, people = run_sync(acheck(check, run, people, problems))
-        figures = judge_figures(checked, people.rated, people.reviewed)
+        of_rated, of_reviewed = judge_figures((), people.rated), judge_figures((), (), people.reviewed)
+        figures = [*judge_figures(checked), *of_rated, *of_reviewed]
         judged = _judged(checked, people)
         if not judged:
             no_result("nothing could be judged")
@@ -137,6 +138,8 @@ def check_judge(
                 rows.write(judge_check_row(check, figures, checked, people.rated, people.reviewed))
         else:
             _show_check(check, figures, checked, people)
+            for line in _without_figures(people, of_rated, of_reviewed):
+                note(line)
     finish(problems, results=judged)
 
 
@@ -195,17 +198,23 @@ def _show_check(
         rows.append([f"  {figure.name}", f"{value:.2f}", f"{value.n:,}", figure.meaning, answer])
     if rows:
         FigureTable(head=("", "figure", "n", "should be", "is it?"), rows=rows, right={"n"}).show()
-    if people.rated and not any(figure.name.startswith("rated") for figure in figures):
-        known = [each.is_good for each in people.rated if each.value is not None]
-        note(
-            f"No figure of rated responses: {sum(known):,} good and {len(known) - sum(known):,} bad were judged, and "
-            "figures compare the two."
-        )
-    if people.reviewed and not any(figure.name.startswith("pairs") for figure in figures):
-        note("No figure of reviewed pairs: none that was kept or flipped could be judged.")
     judged = [of(sum(bool(one.judged) for one in checked), "chat")] if checked else []
     judged += [of(len(people.rated), "rated response")] if people.rated else []
     judged += [of(len(people.reviewed), "reviewed pair")] if people.reviewed else []
     note(f"{printable(check.judge.model.name)} on {', '.join(judged)}. {BRACKETS}")
     if many := said_of_many(figure.value for figure in figures):
         note(many)
+
+
+def _without_figures(
+    people: People, of_rated: Sequence[JudgeFigure], of_reviewed: Sequence[JudgeFigure]
+) -> Iterator[str]:
+    """Why there is no figure of what people decided, where there is none."""
+    if people.rated and not of_rated:
+        known = [each.is_good for each in people.rated if each.value is not None]
+        yield (
+            f"No figure of rated responses: {sum(known):,} good and {len(known) - sum(known):,} bad were judged, and "
+            "figures compare the two."
+        )
+    if people.reviewed and not of_reviewed:
+        yield "No figure of reviewed pairs: none that was kept or flipped could be judged."
