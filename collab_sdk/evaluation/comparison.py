@@ -17,6 +17,8 @@ from collab_sdk.runs.local import run_here
 from collab_sdk.scorer import MRScorer, scene_of
 from collab_sdk.stats import (
     Estimate,
+    Groups,
+    Pairs,
     estimate_amount,
     estimate_amount_difference,
     estimate_difference,
@@ -27,9 +29,6 @@ from collab_sdk.stats import (
 from collab_sdk.types import Conversation, Goal, MRScore, Turn
 
 T = TypeVar("T")
-Groups = Sequence[Sequence[float]]
-"""By conversation."""
-Pairs = Sequence[Sequence[tuple[float, float]]]
 AMOUNTS = estimate_amount, estimate_amount_difference
 SCORES = estimate_score, estimate_score_difference
 SHARES = estimate_share, estimate_difference

@@ -15,15 +15,13 @@ from collab_sdk.fidelity.telling_apart import (
 from collab_sdk.fidelity.words import vocabulary
 from collab_sdk.stats import (
     Estimate,
+    Pairs,
     estimate_correlation,
     estimate_difference,
     estimate_score_difference,
     estimate_together,
     fit_line,
 )
-
-Groups = Sequence[Sequence[tuple[float, float]]]
-"""By conversation: a value of the real user and one of the simulated user, at the same turn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,9 +114,9 @@ def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatist
         yield UserStatistic(name="real reward", meaning=meaning, real=None, simulated=together, difference=None)
 
 
-def _paired(name: str, meaning: str, groups: Groups, *, is_yes_or_no: bool) -> Iterable[UserStatistic]:
-    """The statistic of paired values; none where there is no pair."""
-    values = [pair for group in groups for pair in group]
+def _paired(name: str, meaning: str, pairs: Pairs, *, is_yes_or_no: bool) -> Iterable[UserStatistic]:
+    """The statistic of values of the real and the simulated user at the same turn; none where there is no pair."""
+    values = [pair for group in pairs for pair in group]
     if not values:
         return
     real, simulated = (fmean(column) for column in zip(*values, strict=True))
@@ -127,7 +125,7 @@ def _paired(name: str, meaning: str, groups: Groups, *, is_yes_or_no: bool) -> I
         meaning=meaning,
         real=real,
         simulated=Estimate(mean=simulated, low=None, high=None, n=len(values)),
-        difference=estimate_difference(groups) if is_yes_or_no else estimate_score_difference(groups),
+        difference=estimate_difference(pairs) if is_yes_or_no else estimate_score_difference(pairs),
     )
 
 

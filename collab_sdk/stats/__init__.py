@@ -3,6 +3,7 @@
 from collab_sdk.stats.agreement import estimate_kappa
 from collab_sdk.stats.auc import estimate_auc
 from collab_sdk.stats.calibrating import Measured, estimate_together, fit_line
+from collab_sdk.stats.clusters import Groups, Pairs
 from collab_sdk.stats.combined import estimate_combined, estimate_less
 from collab_sdk.stats.correlation import estimate_correlation
 from collab_sdk.stats.estimate import BRACKETS, Estimate, said_of_many
@@ -20,8 +21,10 @@ from collab_sdk.stats.shares import estimate_paired_share, estimate_share
 __all__ = [
     "BRACKETS",
     "Estimate",
+    "Groups",
     "Measured",
     "MissingTally",
+    "Pairs",
     "estimate_amount",
     "estimate_amount_difference",
     "estimate_auc",

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
+from collab_sdk.stats.clusters import reach
 from collab_sdk.stats.estimate import Estimate
-from collab_sdk.stats.quantiles import student
 
 LEAST = 10
 """Conversations from which the intervals hold."""
-NO_SPREAD = 1e-9
-"""Of the values' size: what rounding leaves of no spread."""
+LOST = 1e-9
+"""Of the values' size: what sums of squares lose to rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,7 @@ class Measured:
     """What really followed earned; None where it is not known."""
 
 
-Groups = Sequence[Sequence[Measured]]
+MeasuredGroups = Sequence[Sequence[Measured]]
 """By conversation."""
 Sums = tuple[float, ...]
 
@@ -44,7 +44,7 @@ class Line:
     """Without an interval where the simulated means vary too little for one, or there are too few conversations."""
 
 
-def fit_line(groups: Groups) -> Line | None:
+def fit_line(groups: MeasuredGroups) -> Line | None:
     """The line through the turns that have both, corrected for attenuation.
 
     None where it has no direction, or where it is not known how noisy the simulated means are.
@@ -96,17 +96,17 @@ def _fieller(sums: Sequence[Sums], covariance: float, variance: float) -> tuple[
     bb = share * fsum((b - variance) ** 2 for _, b in without)
     ab = share * fsum((a - covariance) * (b - variance) for a, b in without)
     slope = covariance / variance
-    if aa - 2 * slope * ab + slope**2 * bb <= (NO_SPREAD * variance) ** 2:
+    if aa - 2 * slope * ab + slope**2 * bb <= (LOST * variance) ** 2:
         return None, None, "all on one line"
-    reach = student(max(total[0] ** 2 / fsum(each[0] ** 2 for each in sums) - 1, 1.0)) ** 2
-    square, half, rest = variance**2 - reach * bb, covariance * variance - reach * ab, covariance**2 - reach * aa
+    far = reach([each[0] for each in sums]) ** 2
+    square, half, rest = variance**2 - far * bb, covariance * variance - far * ab, covariance**2 - far * aa
     root = half**2 - square * rest
     if square <= 0 or root < 0:
         return None, None, "the turns differ too little in MR"
     return (half - sqrt(root)) / square, (half + sqrt(root)) / square, ""
 
 
-def estimate_together(groups: Groups) -> Estimate | None:
+def estimate_together(groups: MeasuredGroups) -> Estimate | None:
     """The mean of the observed values over all turns, with and without one; None if none is observed.
 
     Prediction-powered: the mean of those observed, moved by how the simulated means of all turns differ from theirs, as
@@ -129,11 +129,10 @@ def estimate_together(groups: Groups) -> Estimate | None:
     without = [_powered(tuple(a - b for a, b in zip(total, each, strict=True))) for each in sums]
     many = len(sums)
     error = sqrt((many - 1) / many * fsum((each - mean) ** 2 for each in without))
-    if error <= NO_SPREAD * max(abs(mean), 1.0):
+    if error <= LOST * max(abs(mean), 1.0):
         return Estimate(mean=mean, low=None, high=None, n=n, note=f"all {n} equal")
-    effective = total[2] ** 2 / fsum(each[2] ** 2 for each in sums)
-    reach = student(max(effective - 1, 1.0)) * error
-    return Estimate(mean=mean, low=mean - reach, high=mean + reach, n=n)
+    half = reach([each[2] for each in sums]) * error
+    return Estimate(mean=mean, low=mean - half, high=mean + half, n=n)
 
 
 def _all_sums(group: Sequence[Measured], x: float) -> Sums:
@@ -147,5 +146,5 @@ def _all_sums(group: Sequence[Measured], x: float) -> Sums:
 def _powered(total: Sums) -> float:
     every, simulated, n, f, y, ff, fy = total
     spread = ff - f * f / n
-    weight = (fy - f * y / n) / spread if spread > NO_SPREAD * max(ff, 1.0) else 0.0
+    weight = (fy - f * y / n) / spread if spread > LOST * max(ff, 1.0) else 0.0
     return y / n + weight * (simulated / every - f / n)

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import cbrt, fsum, isfinite, nan, sqrt
 
-from collab_sdk.stats.clusters import Clusters, Groups, clusters_of
+from collab_sdk.stats.clusters import Clusters, Groups, Pairs, clusters_of, reach, size_note
 from collab_sdk.stats.estimate import Estimate
-from collab_sdk.stats.quantiles import student
 from collab_sdk.stats.shares import estimate_paired_share, estimate_share, score_interval
 
-Pairs = Sequence[Sequence[tuple[float, float]]]
-"""By conversation: a value before, or of one bot, and the value after, or of the other, on the same turn."""
 LEAST_MEAN = 8
 """Conversations from which the interval of a mean holds, skewed or not: benchmarks/coverage.py."""
 LEAST_GRID = 15
@@ -62,13 +59,8 @@ def _uncounted(found: Estimate | None, groups: Sequence[Sequence[object]]) -> Es
     """The same, written as a mean."""
     if found is None:
         return None
-    note = _size(found.n, sum(map(bool, groups))) if found.low is None else ""
+    note = size_note(found.n, sum(map(bool, groups))) if found.low is None else ""
     return replace(found, count=None, note=note)
-
-
-def _size(n: int, many: int) -> str:
-    """How many values there are, and of how many conversations."""
-    return f"n={n}" if many == n else f"n={n} of {many} chats"
 
 
 def estimate_amount_difference(groups: Pairs) -> Estimate | None:
@@ -112,7 +104,7 @@ def _reason(found: Clusters, values: Sequence[float], *, least: int) -> str:
     """Why there is no interval; empty where there is one."""
     many = len(found.sizes)
     if many < least:
-        return _size(found.n, many)
+        return size_note(found.n, many)
     rounding = NO_SPREAD * max(map(abs, values))
     if max(values) - min(values) <= rounding:
         return f"all {found.n} equal"
@@ -120,11 +112,11 @@ def _reason(found: Clusters, values: Sequence[float], *, least: int) -> str:
 
 
 def _skewed(found: Clusters) -> tuple[float, float]:
-    many, error, reach = len(found.sizes), found.variance**0.5, student(found.degrees)
+    many, error, errors = len(found.sizes), found.variance**0.5, reach(found.sizes)
     spread = fsum(part**2 for part in found.residuals) / many
     skewness = fsum(part**3 for part in found.residuals) / many / spread**1.5
-    up, down = (_without_skewness(sign * reach, skewness, many) for sign in (1, -1))
-    return found.mean - error * max(reach, up), found.mean + error * max(reach, -down)
+    up, down = (_without_skewness(sign * errors, skewness, many) for sign in (1, -1))
+    return found.mean - error * max(errors, up), found.mean + error * max(errors, -down)
 
 
 def _without_skewness(t: float, skewness: float, n: int) -> float:
@@ -138,4 +130,4 @@ def _without_skewness(t: float, skewness: float, n: int) -> float:
 def _bounded(found: Clusters) -> tuple[float, float]:
     """A score interval on as many values of 0 and 1 as would have this variance."""
     effective = found.mean * (1 - found.mean) / found.variance
-    return score_interval(found.mean, effective, student(found.degrees))
+    return score_interval(found.mean, effective, reach(found.sizes))
