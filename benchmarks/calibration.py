@@ -94,7 +94,7 @@ def measure(world: str, in_chats: bool, turns: int, samples: int, repeats: int) 
 
 
 def slope_by_samples(samples: int, turns: int) -> dict[str, Any]:
-    """Of very many turns, so that what is left is no chance."""
+    """Of very many turns, so that chance plays no part."""
     row: dict[str, Any] = {"samples": samples}
     for world in ("normal .15/.3", "normal .2/.3", "normal .3/.2"):
         rng = random.Random(samples)

@@ -84,13 +84,20 @@ CASES = [
     *(Case("difference", kind, trials.difference, (kind,), LEAST_MEAN) for kind in ("normal", "skewed", "grid")),
     Case("difference", "of shares", trials.paired_share, PAIRED, LEAST_PAIRED_SHARE),
     Case("useful questions", EACH, trials.questions, QUESTIONS, LEAST_SHARE, single=False),
-    Case("useful questions, difference", EACH, trials.questions_less, LESS, LEAST_SHARE, single=False),
+    Case("useful questions, difference", EACH, trials.questions_difference, LESS, LEAST_SHARE, single=False),
     *(
         case
         for name in ("macro accuracy", "macro F1")
         for case in (
             Case(name, OF_EACH, partial(trials.macro, name), BOTS, LEAST_SHARE, several=False),
-            Case(f"{name}, difference", OF_EACH, partial(trials.macro_less, name), PAIRS, LEAST_SHARE, several=False),
+            Case(
+                f"{name}, difference",
+                OF_EACH,
+                partial(trials.macro_difference, name),
+                PAIRS,
+                LEAST_SHARE,
+                several=False,
+            ),
         )
     ),
     Case("AUC", "normal", trials.auc, (0.5, 0.7, 0.9, 0.97), LEAST_AUC),

@@ -6,8 +6,8 @@ from statistics import NormalDist
 from typing import Any
 
 from collab_sdk import stats
-from collab_sdk.evaluation.asking_statistics import MACROS, Openings, estimate_macro, estimate_macro_less
-from collab_sdk.evaluation.statistics import estimate_share_less
+from collab_sdk.evaluation.asking_statistics import MACROS, Openings, estimate_macro, estimate_macro_difference
+from collab_sdk.evaluation.statistics import estimate_share_difference
 from collab_sdk.fidelity.telling_apart import two_sample_test
 from collab_sdk.stats import Estimate
 
@@ -104,9 +104,9 @@ def asked(rng: Rng, n: int, truth: float) -> list[list[float]]:
     return [[float(rng.random() < chance) for _ in range(rng.randint(1, 4))] for chance in chances]
 
 
-def questions_less(rng: Rng, n: int, _: bool, truth: tuple[float, float]) -> tuple[Estimate | None, float]:
+def questions_difference(rng: Rng, n: int, _: bool, truth: tuple[float, float]) -> tuple[Estimate | None, float]:
     more, less = (asked(rng, n, one) for one in truth)
-    return estimate_share_less(more, less), truth[0] - truth[1]
+    return estimate_share_difference(more, less), truth[0] - truth[1]
 
 
 def openings(rng: Rng, n: int, truths: Sequence[tuple[float, float]]) -> list[list[list[tuple[bool, bool]]]]:
@@ -130,10 +130,10 @@ def macro(name: str, rng: Rng, n: int, _: bool, truth: tuple[float, float]) -> t
     return estimate_macro(labelled, MACROS[name]), true_macro(name, truth, n)
 
 
-def macro_less(name: str, rng: Rng, n: int, _: bool, truth: Any) -> tuple[Estimate | None, float]:
+def macro_difference(name: str, rng: Rng, n: int, _: bool, truth: Any) -> tuple[Estimate | None, float]:
     more, less = openings(rng, n, truth)
     true = [true_macro(name, one, n) for one in truth]
-    return estimate_macro_less(more, less, MACROS[name]), true[0] - true[1]
+    return estimate_macro_difference(more, less, MACROS[name]), true[0] - true[1]
 
 
 def auc(rng: Rng, n: int, several: bool, truth: float) -> tuple[Estimate | None, float]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
 from collab_sdk.spec import difference
-from collab_sdk.stats.calibrating import Measured, fit_line
+from collab_sdk.stats import Measured, fit_line
 
 __all__ = ["CALIBRATION_SCHEMA", "Calibration", "RewardPair", "fit_calibration", "measured"]
 

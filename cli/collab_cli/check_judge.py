@@ -97,7 +97,8 @@ def check_judge(
     In logged chats the first reply is replaced by ones that deliver nothing: contentless, flattering, or pleading with
     the judge. They must earn no more than silence. The whole chat is then judged again: as fresh draws, with the
     requirements listed backwards, and with the last reply said twice. --rated and --decisions set the judge beside
-    people. Nobody is simulated, but for the futures of rated responses (none with --window 0).
+    people. Only rated responses are played on by the simulated user, for --window exchanges; --window 0 judges them as
+    they stand.
 
     \b
       collab check-judge chats.jsonl --model offline

@@ -77,7 +77,7 @@ class TurnComparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairedStatistic:
-    """One thing measured on both bots. `difference` is after less before, on the turns that both have it for."""
+    """One thing measured on both bots. `difference` is after minus before, on the turns that both have it for."""
 
     name: str
     before: Estimate

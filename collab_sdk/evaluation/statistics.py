@@ -1,4 +1,4 @@
-"""The statistics of an evaluation: a mean and an interval for each bot, and each bot less the first."""
+"""The statistics of an evaluation: a mean and an interval for each bot, and each bot minus the first."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from collab_sdk.evaluation.asking_statistics import (
     Labelled,
     Macro,
     estimate_macro,
-    estimate_macro_less,
+    estimate_macro_difference,
 )
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.stats import (
@@ -21,7 +21,7 @@ from collab_sdk.stats import (
     estimate_amount,
     estimate_amount_difference,
     estimate_difference,
-    estimate_less,
+    estimate_minus,
     estimate_score,
     estimate_score_difference,
     estimate_share,
@@ -72,7 +72,7 @@ class BotStatistic:
     means: tuple[Estimate | None, ...]
     """By bot."""
     differences: tuple[Estimate | None, ...]
-    """Each bot but the first, less the first: over the conversations that both have."""
+    """Each bot but the first, minus the first: over the conversations that both have."""
 
 
 def bot_statistics(results: Sequence[BotResult]) -> list[BotStatistic]:
@@ -137,7 +137,7 @@ def _of_macro(name: str, macro: Macro, results: Sequence[BotResult]) -> BotStati
     return BotStatistic(
         name=name,
         means=tuple(estimate_macro(_groups(each), macro) for each in (first, *others)),
-        differences=tuple(estimate_macro_less(other, one, macro) for one, other in both),
+        differences=tuple(estimate_macro_difference(other, one, macro) for one, other in both),
     )
 
 
@@ -148,11 +148,11 @@ def _useful_questions(results: Sequence[BotResult]) -> BotStatistic:
     return BotStatistic(
         name="useful questions",
         means=tuple(estimate_share(_groups(each)) for each in (first, *others)),
-        differences=tuple(estimate_share_less(other, one) for one, other in both),
+        differences=tuple(estimate_share_difference(other, one) for one, other in both),
     )
 
 
-def estimate_share_less(more: Sequence[Sequence[float]], less: Sequence[Sequence[float]]) -> Estimate | None:
+def estimate_share_difference(more: Sequence[Sequence[float]], less: Sequence[Sequence[float]]) -> Estimate | None:
     """The difference of two shares of the same conversations, of which each may count several things or nothing."""
     found = estimate_share(more), estimate_share(less)
     if found[0] is None or found[1] is None:
@@ -164,7 +164,7 @@ def estimate_share_less(more: Sequence[Sequence[float]], less: Sequence[Sequence
         for (right, n), (others_right, others_n) in [totals]
         if n > len(one) and others_n > len(other)
     ]
-    return estimate_less(found[0], found[1], without)
+    return estimate_minus(found[0], found[1], without)
 
 
 def _groups(values: Mapping[Key, Sequence[Value]]) -> list[list[Value]]:

@@ -34,7 +34,7 @@ class UserStatistic:
     """Of the real users, or what a perfect simulator would give; None where there is no such value."""
     simulated: Estimate
     difference: Estimate | None
-    """Simulated less real, in pairs, with its 95 % interval over conversations."""
+    """Simulated minus real, in pairs, with its 95 % interval over conversations."""
 
 
 def user_statistics(checked: Sequence[CheckedConversation]) -> list[UserStatistic]:

@@ -50,7 +50,7 @@ def fit_line(groups: MeasuredGroups) -> Line | None:
     None where it has no direction, or where it is not known how noisy the simulated means are.
 
     Noise in the simulated means flattens a least-squares line, of a perfect simulator too. So their variance is taken
-    less that of the noise (Fuller 1987, Measurement Error Models, section 1.2). The interval is Fieller's (1954) for a
+    minus that of the noise (Fuller 1987, Measurement Error Models, section 1.2). The interval is Fieller's (1954) for a
     ratio: the slopes at which covariance less slope times variance does not differ from zero, with a jackknife over
     conversations. Where the variance between turns may be none, such slopes go on for ever, and there is no interval.
     """
@@ -136,7 +136,7 @@ def estimate_together(groups: MeasuredGroups) -> Estimate | None:
 
 
 def _all_sums(group: Sequence[Measured], x: float) -> Sums:
-    """Of all turns: number, simulated less x; of those observed: number, both, squares and products."""
+    """Of all turns: number, simulated minus x; of those observed: number, both, squares and products."""
     rows = [(turn.simulated - x, turn.observed) for turn in group]
     both = [(f, y) for f, y in rows if y is not None]
     sums = (fsum(column) for column in zip(*((1.0, f, y, f * f, f * y) for f, y in both), strict=True)) if both else ()

@@ -26,7 +26,7 @@ class Clusters:
     mean: float
     sizes: tuple[int, ...]
     residuals: tuple[float, ...]
-    """By conversation: the sum of its values less the mean."""
+    """By conversation: the sum of its values minus the mean."""
     within: float
     """Sum of squares around the means of the conversations."""
 

@@ -27,7 +27,7 @@ def estimate_mean(groups: Groups) -> Estimate | None:
 
 
 def estimate_difference(groups: Pairs) -> Estimate | None:
-    """The mean of second less first, of pairs that come in conversations, with its 95 % interval.
+    """The mean of second minus first, of pairs that come in conversations, with its 95 % interval.
 
     Pairs of yes and no, 1 or 0, are a difference of shares, and few of them are counted.
     """
@@ -46,7 +46,7 @@ def estimate_score(groups: Groups) -> Estimate | None:
 
 
 def estimate_score_difference(groups: Pairs) -> Estimate | None:
-    """The mean of second less first, of pairs of such values, with its 95 % interval."""
+    """The mean of second minus first, of pairs of such values, with its 95 % interval."""
     found = estimate_difference(groups)
     return _uncounted(found, groups) if all(map(_is_yes_or_no, groups)) else found
 
@@ -64,7 +64,7 @@ def _uncounted(found: Estimate | None, groups: Sequence[Sequence[object]]) -> Es
 
 
 def estimate_amount_difference(groups: Pairs) -> Estimate | None:
-    """The mean of second less first, of pairs of counts, with its 95 % interval."""
+    """The mean of second minus first, of pairs of counts, with its 95 % interval."""
     return estimate_amount(_differences(groups))
 
 
