@@ -110,7 +110,17 @@ class TrainingOptions:
     )
     seed: int = setting(0, "Random seed: on a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
     skip_bad: bool = setting(False, "Leave out the rows that the preflight check refuses.", group=TRAINING)
-    merge: bool = setting(False, "Also write the base with the adapter merged in.", group=TRAINING)
+    adapter: Path | None = setting(  # noqa: RUF009 - a field, as all of them
+        None,
+        "LoRA adapter of this base to go on training with dpo or kto, instead of a fresh one.",
+        group=TRAINING,
+        metavar="DIR",
+    )
+    merge: bool = setting(
+        False,
+        "Also write the base with the adapter merged in, in a precision that keeps what was learnt.",
+        group=TRAINING,
+    )
     report_to: tuple[str, ...] = setting(
         (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
@@ -234,6 +244,8 @@ class TrainingReport:
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
     """Commands that serve the result, by server."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of it, such as what merging lost."""
 
 
 class Training(Protocol):

@@ -55,6 +55,8 @@ def show_report(report: TrainingReport) -> None:
         note(f"On {report.held_out.said}. In brackets: 95 % interval.")
     for warning in report.warnings:
         note(f"Warning: {warning}")
+    for text in report.notes:
+        note(text)
     note(f"Adapter: {report.output}")
     note("Serve it:")
     for server, command in report.serve.items():

@@ -25,13 +25,14 @@ def prepare(options: TrainingOptions) -> Training:
         raise MissingExtraError.of(f"Fine-tuning needs {error.name}", "train") from None
     del accelerate, datasets, peft, torch, trl
     from collab_trl.base import read_base
-    from collab_trl.checks import check_options
+    from collab_trl.checks import check_options, check_start
     from collab_trl.defaults import with_defaults
 
     _quiet()
     options = with_defaults(options)
     check_options(options)
     base = read_base(options.base)
+    check_start(options, base)
     if options.rounds:
         from collab_trl.online.rounds import prepare_rounds
 

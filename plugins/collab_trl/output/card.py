@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.training import HeldOut
+from collab_trl.base import Base
 
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM takes for --max-lora-rank."""
@@ -32,12 +33,20 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
         "![curves](curves.png)",
         "## Serve it",
         f"```bash\n{serve}\n```",
+        *([metrics["merged"]["said"]] if metrics.get("merged") else []),
         "For llama.cpp:",
         f"```bash\n{_gguf_commands(base=metrics['base'], output=output)}\n```",
         "## Versions",
         _table(("package", "version"), metrics["versions"].items()),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def write_card(metrics: Mapping[str, Any], output: Path, base: Base) -> None:
+    """From what is known of a finished run."""
+    held_out = HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None
+    card = model_card(metrics, held_out, output=output, local=Path(base.name).is_dir())
+    (output / "README.md").write_text(card, encoding="utf-8")
 
 
 def _statistics(held_out: HeldOut | None) -> str:
@@ -70,10 +79,6 @@ def serving_commands(*, base: str, output: Path, rank: int) -> dict[str, str]:
         f"--lora-modules {shlex.quote(f'{adapter.name}={adapter}')}",
         "in process": shlex.join(["collab", "score", "LOGS", "--assistant", f"hf:{base}@{adapter}"]),
     }
-
-
-def merged_command(folder: Path) -> dict[str, str]:
-    return {"vLLM, merged": f"vllm serve {shlex.quote(str(folder.resolve()))}"}
 
 
 def _gguf_commands(*, base: str, output: Path) -> str:

@@ -12,11 +12,13 @@ from collab_sdk.errors import OutputError
 from collab_sdk.files import reason
 from collab_sdk.training import Play, TrainingOptions
 from collab_trl.base import Base
+from collab_trl.hf.folders import content_hash
 
 WORK = "checkpoints"
 RUN = "run.json"
 METRICS = "metrics.json"
 WITHOUT_EFFECT = {
+    "adapter",
     "output",
     "data",
     "report_to",
@@ -26,7 +28,7 @@ WITHOUT_EFFECT = {
     "rounds",
     "play",
 }
-"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed."""
+"""Options that change where or how fast a run works, and not what it learns; data and adapter are hashed."""
 
 
 class Workplace:
@@ -40,7 +42,8 @@ class Workplace:
         if known is None and self._has_progress():
             known = read_json(self.folder / RUN)
         if known is not None and known != self._identity:
-            changed = sorted(key for key in self._identity if known.get(key) != self._identity[key])
+            keys = {*known, *self._identity}
+            changed = sorted(key for key in keys if known.get(key) != self._identity.get(key))
             raise OutputError(
                 f"{output} holds another training (it differs in {', '.join(changed)}): give another -o DIR, or delete "
                 "that one."
@@ -90,6 +93,7 @@ def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[
         "base": base.name,
         "data": _digest(rows),
         "template": _digest(base.tokenizer.chat_template),
+        **({"adapter": content_hash(options.adapter)} if options.adapter else {}),
         **({"play": _played(options.play)} if options.play else {}),
     }
     written: dict[str, Any] = json.loads(json.dumps(run, default=str))
