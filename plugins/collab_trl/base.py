@@ -1,5 +1,6 @@
 """What is known of a base model without its weights: its tokenizer, its shape, where it is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ class Base:
         """The linear layers' names, as LoraConfig wants them; sorted, so that every run saves the same."""
         return sorted({name for name, _, _ in self.linear})
 
-    def trainable(self, rank: int) -> int:
-        return sum(rank * (inputs + outputs) for _, inputs, outputs in self.linear)
+    def trainable(self, rank: int, targets: Collection[str] = ()) -> int:
+        """Parameters of an adapter on the layers `targets`; on all where none is named."""
+        return sum(rank * (inputs + outputs) for name, inputs, outputs in self.linear if not targets or name in targets)
 
     @property
     def reply_limit(self) -> int | None:

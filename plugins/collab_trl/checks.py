@@ -22,6 +22,8 @@ LOSSES = (
     "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero apo_down discopop sft "
     "sigmoid_norm"
 ).split()
+SCHEDULES = "linear cosine cosine_with_restarts polynomial inverse_sqrt constant constant_with_warmup".split()
+"""Those of transformers that need no number of their own."""
 SORTING = {"aot", "aot_unpaired"}
 """Losses that compare the pairs of a micro-batch with each other, so that what is learnt hangs on its size."""
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
@@ -38,6 +40,8 @@ def check_options(options: TrainingOptions) -> None:
     _check_play(options)
     if options.sft_first and options.method == "sft":
         raise UsageError("--sft-first goes before dpo or kto; sft alone is --method sft.")
+    if options.lr_scheduler_type not in SCHEDULES:
+        raise UnknownNameError.of("lr scheduler type", options.lr_scheduler_type, SCHEDULES)
     for tracker in options.report_to:
         if tracker not in TRACKERS:
             raise UnknownNameError.of("tracker", tracker, TRACKERS)
@@ -87,6 +91,13 @@ def compares_pairs(options: TrainingOptions) -> bool:
     return options.method == "dpo" and any(name in SORTING for name, _ in options.loss)
 
 
+def check_targets(options: TrainingOptions, base: Base) -> None:
+    """Raises UnknownNameError for a layer that the base does not have."""
+    for name in options.target_modules:
+        if name not in base.targets:
+            raise UnknownNameError.of("target module", name, base.targets)
+
+
 def check_start(options: TrainingOptions, base: Base) -> None:
     """Raises UsageError for an adapter to go on with that is of another base or shape than the one to be trained."""
     if options.adapter is None:
@@ -99,17 +110,18 @@ def check_start(options: TrainingOptions, base: Base) -> None:
     check_adapter(options.adapter)
     check_base(options.adapter, Path(base.name), base.name)
     config = json.loads((options.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    for name, flag, asked in (("r", "lora-r", options.lora_r), ("lora_alpha", "lora-alpha", options.lora_alpha)):
-        if config.get(name) != asked:
+    for name in ("lora_r", "lora_alpha", "lora_dropout"):
+        own, asked = config.get("r" if name == "lora_r" else name), getattr(options, name)
+        if own != asked:
+            flag = f"--{name.replace('_', '-')}"
             raise UsageError(
-                f"The adapter {options.adapter} has {name.removeprefix('lora_')} {config.get(name)}, and --{flag} is "
-                f"{asked}: give --{flag} {config.get(name)}."
+                f"The adapter {options.adapter} has {flag} {own}, not {asked}: give {flag} {own} to go on with it."
             )
-    layers = config.get("target_modules")
-    if not isinstance(layers, list) or sorted(layers) != base.targets:
+    layers, asked_layers = config.get("target_modules"), sorted(options.target_modules) or base.targets
+    if not isinstance(layers, list) or sorted(layers) != asked_layers:
         raise UsageError(
-            f"The adapter {options.adapter} is on other layers ({one_line(str(layers), 120)}) than the one to be "
-            f"trained ({', '.join(base.targets)}): merge it into its base, and train on that."
+            f"The adapter {options.adapter} is on other layers ({one_line(str(layers), 120)}) than those asked for "
+            f"({', '.join(asked_layers)}): name its own with --target-modules to go on with it."
         )
 
 
@@ -167,7 +179,9 @@ def check_disk(options: TrainingOptions, base: Base) -> None:
     folder = options.output.absolute()
     while not folder.exists():
         folder = folder.parent
-    needed = base.trainable(options.lora_r) * 12 * CHECKPOINTS + (merging_bytes(base) if options.merge else 0)
+    needed = base.trainable(options.lora_r, options.target_modules) * 12 * CHECKPOINTS + (
+        merging_bytes(base) if options.merge else 0
+    )
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OutputError(

@@ -72,7 +72,7 @@ def make_plan(
         micro_batch=micro_batch,
         accumulation=max(1, share // micro_batch),
         checkpointing=checkpointing,
-        precompute=options.epochs > 1,
+        precompute=(options.epochs or 1) > 1,
         shared=shared,
         widest=widest,
         available=available,

@@ -82,7 +82,7 @@ class OnlineStage:
             self.plan,
             folder=self.folder,
             learning_rate=self.learning_rate,
-            steps=math.ceil(replies * self.method.repeats / per_step * self.options.epochs),
+            steps=math.ceil(replies * self.method.repeats / per_step * (self.options.epochs or 1)),
             evaluate=False,
         )
         # Where a batch of replies is done with: one that was begun cannot be gone on with.

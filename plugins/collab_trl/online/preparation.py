@@ -132,7 +132,7 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
         max_length=found.longest if found.longest < UNLIMITED else max(lengths),
         rendered=((prompt, False),),
         parameters=base.parameters,
-        trainable=base.trainable(options.lora_r),
+        trainable=base.trainable(options.lora_r, options.target_modules),
         memory=estimates(base, rank=options.lora_r, load=plan.load, precision=plan.precision),
         available=plan.available,
         device=plan.device,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.training import HeldOut
+from collab_sdk.training import HeldOut, RepliesCompared
 from collab_trl.base import Base
 
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -22,6 +22,7 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
     sections = [
         "---\n" + "\n".join(meta) + "\n---",
         f"# {output.resolve().name}",
+        f"**{metrics['verdict']['said']}**",
         f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune` to make conversations end well.",
         "## Data",
         _table(("", ""), data.items()),
@@ -52,13 +53,18 @@ def write_card(metrics: Mapping[str, Any], output: Path, base: Base) -> None:
 def _statistics(held_out: HeldOut | None) -> str:
     if held_out is None:
         return "No conversation was held out for figures, so it is not known whether the adapter generalises."
-    before = {name: f"{figure:.4f}" for name, figure in held_out.before.items()}
-    rows = [(name, before.get(name, ""), f"{figure:.4f}") for name, figure in held_out.after.items()]
-    notes = (
-        f"On {held_out.said}. In brackets: 95 % interval.",
-        "Rewards are measured against the model before training, so they begin at nothing.",
+    names = [name for name in held_out.after if name in held_out.difference]
+    sides = (held_out.before, held_out.after, held_out.difference)
+    rows = [(name, *(f"{side[name]:.4f}" for side in sides)) for name in names]
+    update = f" The adapter adds {held_out.update:.2%} to the weights." if held_out.update is not None else ""
+    note = f"On {held_out.said}. In brackets: 95 % interval.{update}"
+    return "\n\n".join(
+        [_table(("figure", "base", "adapter", "difference"), rows), note, *map(_replies, held_out.replies)]
     )
-    return "\n\n".join([_table(("figure", "before", "after"), rows), *notes])
+
+
+def _replies(compared: RepliesCompared) -> str:
+    return _table(("asked", "base", "adapter"), [(compared.asked, compared.before, compared.after)])
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:

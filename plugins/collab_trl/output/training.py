@@ -17,6 +17,7 @@ from collab_trl.output.adapter import finish, known_report
 from collab_trl.output.merge import Compared, merged_if_asked
 from collab_trl.output.workplace import Workplace, identity
 from collab_trl.plan import CPU, Plan, is_main_process, least_micro_batch
+from collab_trl.preference.tokens import Tokens
 
 if TYPE_CHECKING:
     from collab_trl.stages import Trained
@@ -43,6 +44,8 @@ class TrlTraining:
     """By what a merged model is compared with the adapter."""
     stage: Callable[["TrlTraining", str, float, Workplace], AnyStage]
     """The stage of a method, with its learning rate."""
+    reported: Sequence[Tokens] = ()
+    """Held-out examples that say how good the result is."""
 
     def run(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
         if self.preflight.faults and not self.options.skip_bad:
@@ -73,7 +76,16 @@ class TrlTraining:
                 raise TrainingError(f"Out of memory on {self.plan.device}. {self._smaller()}") from None
             raise
         seconds = time.monotonic() - started
-        return finish(self.options, self.base, self.preflight, workplace, trained, seconds=seconds, resumed=resumed)
+        return finish(
+            self.options,
+            self.base,
+            self.preflight,
+            workplace,
+            trained,
+            reported=self.reported,
+            seconds=seconds,
+            resumed=resumed,
+        )
 
     def _identity(self) -> dict[str, Any]:
         at_once = {"per_device_batch_size": self.plan.micro_batch} if compares_pairs(self.options) else {}

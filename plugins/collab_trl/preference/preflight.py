@@ -1,13 +1,17 @@
 """All that can be found out of a training on examples before any weight is loaded."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
-from collab_trl.checks import compares_pairs, longest_allowed
+from collab_trl.checks import check_targets, compares_pairs, longest_allowed
+from collab_trl.defaults import enough_epochs
 from collab_trl.memory_estimate import estimates
 from collab_trl.output.merge import Compared
 from collab_trl.output.training import AnyStage, TrlTraining
@@ -16,7 +20,7 @@ from collab_trl.plan import Plan, described, make_plan
 from collab_trl.preference.examples import Examples, read_examples
 from collab_trl.preference.held_out import in_two
 from collab_trl.preference.prefix_sharing import can_share
-from collab_trl.preference.row_formats import Example
+from collab_trl.preference.row_formats import Example, read_example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
 
 
@@ -24,6 +28,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     """Raises InputError if there is no example in the data that the method could be trained on."""
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
+    check_targets(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
     layout = Layout(base.tokenizer, base.chat_format())
     train = _tokenized(found.train, layout, max_length, faults)
@@ -32,6 +37,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+    options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
         from collab_trl.preference.stage import PreferenceStage
@@ -45,6 +51,8 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
             train=train,
             held_out=watching,
             reported=reporting,
+            chooses=options.patience > 0 and len(reporting) < len(held_out),
+            ordinary=_ordinary(layout),
             workplace=workplace,
         )
 
@@ -57,7 +65,15 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         compared=Compared.of(held_out, train),
         stage=stage,
+        reported=reporting,
     )
+
+
+def _ordinary(layout: Layout) -> list[Tokens]:
+    """Replies that have nothing to do with any training, as far as the chat template takes them."""
+    path = Path(__file__).with_name("ordinary.jsonl")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return _tokenized([read_example(row, path.name) for row in rows], layout, UNLIMITED, {})
 
 
 def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
@@ -116,14 +132,14 @@ def _preflight(
         trained_on=frozenset(tokens.example.conversation for tokens in train),
         openings=frozenset(tokens.example.known_by for tokens in train),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
-        notes=(*found.notes, *_parts_said(len(held_out), reported), *_notes(options, base, plan, train)),
+        notes=(*found.notes, *_parts_said(options, len(held_out), reported), *_notes(options, base, plan, train)),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
         max_length=max_length if max_length < UNLIMITED else longest,
         rendered=_rendered(base, train[0]),
         parameters=base.parameters,
-        trainable=base.trainable(options.lora_r),
+        trainable=base.trainable(options.lora_r, options.target_modules),
         memory=memory,
         available=plan.available,
         device=plan.device,
@@ -131,13 +147,13 @@ def _preflight(
     )
 
 
-def _parts_said(held_out: int, reported: int) -> list[str]:
-    if not held_out or reported == held_out:
+def _parts_said(options: TrainingOptions, held_out: int, reported: int) -> list[str]:
+    if not held_out or not options.patience:
         return []
-    if not reported:
+    if reported == held_out:
         return [
-            f"{held_out:,} held out are too few to choose the checkpoint by some and report on others: they choose, "
-            "and no held-out figure is given. Raise --eval-fraction, or keep the last step with --patience 0."
+            f"{held_out:,} held out are too few to choose the checkpoint by some and report on others: all report, and "
+            "the last step is kept."
         ]
     return [f"Of those held out, {held_out - reported:,} choose the checkpoint, and {reported:,} report on it."]
 

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor
+from torch.nn.functional import softplus
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 
 from collab_trl.length_grouping import LengthGroupedSampler
-from collab_trl.preference.held_out import BEFORE, IS_GOOD, REWARD, means
+from collab_trl.preference.held_out import IS_GOOD, LOSS, REWARD, means
+from collab_trl.preference.looks import Looks
 from collab_trl.preference.prefix_sharing import PROMPT_LENGTHS
 from collab_trl.whole_steps import FullSteps, WholeSteps
 
@@ -36,8 +38,13 @@ class _Tokenized:
     callback_handler: Any
     eval_dataset: Any
 
+    looks: Looks
+    """What was seen of the held-out examples so far."""
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        metrics = {f"eval_{name}": value for name, value in means(self.values(self.eval_dataset)).items()}
+        values = self.values(self.eval_dataset)
+        self.looks.add(self.state.global_step, values[LOSS], write=self.state.is_world_process_zero)
+        metrics = {f"eval_{name}": value for name, value in means(values).items()}
         self.log(metrics)  # type: ignore[attr-defined]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -133,14 +140,13 @@ class PairTrainer(WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
             before = self.compute_ref_log_probs(self.model, inputs)
         rewards = self.beta * (chosen - before[0]), self.beta * (rejected - before[1])
         return {
+            LOSS: softplus(rewards[1] - rewards[0]),
             "rewards/chosen": rewards[0],
             "rewards/rejected": rewards[1],
             "rewards/margins": rewards[0] - rewards[1],
             "rewards/accuracies": rewards[0] > rewards[1],
             "logps/chosen": chosen,
             "logps/rejected": rejected,
-            f"{BEFORE}logps/chosen": before[0],
-            f"{BEFORE}logps/rejected": before[1],
         }
 
 
@@ -149,15 +155,10 @@ class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
 
     def _values(self, inputs: Any) -> dict[str, Tensor]:
         """Loss in nats a token and the share of tokens that are the likeliest, of each reply."""
-        after = self._of_replies(inputs)
-        with self.accelerator.unwrap_model(self.model).disable_adapter():  # SFT is always the first stage
-            before = self._of_replies(inputs)
-        return after | {BEFORE + name: value for name, value in before.items()}
-
-    def _of_replies(self, inputs: Any) -> dict[str, Tensor]:
         output = self.model(**inputs, fused_lm_head=True, use_cache=False)
         tokens = output.label_mask.sum(1).clamp(min=1)
-        return {"loss": -output.log_probs.sum(1) / tokens, "mean_token_accuracy": output.is_top1.sum(1) / tokens}
+        loss = -output.log_probs.sum(1) / tokens
+        return {LOSS: loss, "loss": loss, "mean_token_accuracy": output.is_top1.sum(1) / tokens}
 
 
 class JudgedTrainer(WholeSteps, _Tokenized, KTOTrainer):  # type: ignore[misc]
@@ -197,4 +198,5 @@ class JudgedTrainer(WholeSteps, _Tokenized, KTOTrainer):  # type: ignore[misc]
         if before is None:
             before, _ = self.compute_ref_log_probs(self.model, inputs)
         reward = self.beta * (self._log_probabilities(inputs) - before)
-        return {REWARD: reward, IS_GOOD: torch.as_tensor(inputs["label"], device=reward.device)}
+        is_good = torch.as_tensor(inputs["label"], device=reward.device)
+        return {LOSS: softplus(torch.where(is_good, -reward, reward)), REWARD: reward, IS_GOOD: is_good}

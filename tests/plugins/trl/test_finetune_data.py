@@ -259,7 +259,7 @@ def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
     assert abs(len(names[0]) - len(names[1])) <= 1
     assert names[0] | names[1] == {example.conversation for example in held_out}
     assert in_two(tokens, chooses=False) == (tokens, tokens)
-    assert in_two(tokens[:9], chooses=True) == (tokens[:9], [])
+    assert in_two(tokens[:9], chooses=True) == (tokens[:9], tokens[:9])
 
 
 @pytest.mark.parametrize(
@@ -267,14 +267,14 @@ def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
     [
         ({"eval_fraction": 0.5}, "half", "choose the checkpoint, and"),
         ({"eval_fraction": 0.5, "patience": 0}, "all", None),
-        ({"eval_fraction": 0.1}, "none", "too few to choose the checkpoint by some and report on others"),
+        ({"eval_fraction": 0.1}, "all", "too few to choose the checkpoint by some and report on others"),
     ],
 )
 def test_how_many_of_those_held_out_report_is_said(base, tmp_path, settings, reported, note):
     preflight = prepared(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", **settings).preflight
     assert preflight.held_out
     half = preflight.held_out // 2
-    expected = {"half": (half, half + 1), "all": (preflight.held_out,), "none": (0,)}[reported]
+    expected = {"half": (half, half + 1), "all": (preflight.held_out,)}[reported]
     assert preflight.reported in expected
     assert any(note in each for each in preflight.notes) if note else len(preflight.notes) == 0
 
