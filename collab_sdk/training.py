@@ -69,7 +69,10 @@ class TrainingOptions:
         metavar="NAME",
     )
     rounds: int = setting(
-        0, "Rounds of DPO on the model's own conversations: talk, pair, train, merge.", group=TRAINING, at_least=0
+        0,
+        "Rounds of DPO on the model's own conversations: talk, pair, train the same adapter on.",
+        group=TRAINING,
+        at_least=0,
     )
     sft_first: bool = setting(False, "First learn the chosen replies with SFT, then go on from there.", group=TRAINING)
     beta: float | None = setting(
