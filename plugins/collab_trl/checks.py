@@ -49,10 +49,8 @@ def check_options(options: TrainingOptions) -> None:
             raise UsageError(
                 f"--report-to {tracker} needs a package that is not installed: pip install {TRACKERS[tracker]}"
             )
-    if options.method == "kto" and options.per_device_batch_size == 1:
-        raise UsageError(
-            "kto sets each reply against another one's prompt: it needs --per-device-batch-size 2 at least."
-        )
+    if options.method == "kto" and options.batch_size == 1:
+        raise UsageError("kto sets each reply against another one's prompt: it needs --batch-size 2 at least.")
     if Path(options.base).is_dir() and options.output.resolve() == Path(options.base).resolve():
         raise UsageError("-o is the base's own folder, where an adapter would spoil the base: give another.")
     if options.load_in_4bit:

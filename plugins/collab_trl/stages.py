@@ -50,8 +50,9 @@ def arguments(
     learning_rate: float,
     steps: int,
     evaluate: bool,
+    whole_steps: bool,
 ) -> Any:
-    """TRL's configuration of one stage; `settings` are the method's own."""
+    """TRL's configuration of one stage; `settings` are the method's own. A trainer of WholeSteps accumulates itself."""
     every = math.ceil(steps / EVALUATIONS)
     # Renamed in transformers 5.23.
     names = {field.name for field in fields(config)}
@@ -60,9 +61,9 @@ def arguments(
         output_dir=str(folder),
         num_train_epochs=options.epochs,
         max_steps=options.max_steps or -1,
-        per_device_train_batch_size=plan.micro_batch,
+        per_device_train_batch_size=options.batch_size if whole_steps else plan.micro_batch,
         per_device_eval_batch_size=plan.micro_batch,
-        gradient_accumulation_steps=plan.accumulation,
+        gradient_accumulation_steps=1 if whole_steps else plan.accumulation,
         learning_rate=learning_rate,
         lr_scheduler_type=options.lr_scheduler_type,
         warmup_steps=warmup_steps(options, steps),

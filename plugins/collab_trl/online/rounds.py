@@ -15,8 +15,9 @@ from collab_trl.checks import check_disk, check_merge
 from collab_trl.online.histories import History
 from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
-from collab_trl.output.card import serving_commands, write_card
-from collab_trl.output.merge import merged_if_asked
+from collab_trl.output.card import write_card
+from collab_trl.output.merge import merged_if_asked, merged_of
+from collab_trl.output.serving import serving_commands
 from collab_trl.output.training import TrlTraining
 from collab_trl.output.workplace import METRICS, RUN, identity, read_json, write_json
 from collab_trl.preference.preflight import prepare_examples
@@ -84,7 +85,8 @@ class RoundsTraining:
         return identity(self.options, self.base, [said(history) for history in self.histories])
 
     def _bot(self, adapter: Path | None) -> str:
-        return f"hf:{self.base.name}" if adapter is None else f"hf:{self.base.name}@{adapter}"
+        """Laid out as it is trained, which an adapter is by its own template."""
+        return self.options.base_bot if adapter is None else f"hf:{self.base.name}@{adapter}"
 
     def _sign(self) -> None:
         """Raises OutputError where the folder has another training; more rounds of the same one go on."""
@@ -142,6 +144,13 @@ class RoundsTraining:
                 raise InputError(
                     f"round {number} gave no pair: of {report.turns} turns, {count}: {reason}", where=str(pairs)
                 )
+            if not pairs.stat().st_size:
+                pairs.unlink()
+                raise InputError(
+                    f"round {number}: all {report.written} pairs are held out, and none is left to train on: give a "
+                    "smaller --eval-fraction and another -o DIR",
+                    where=str(pairs),
+                )
         options = replace(
             self.options, data=pairs, adapter=adapter, output=folder / ADAPTER, rounds=0, play=None, merge=False
         )
@@ -150,12 +159,13 @@ class RoundsTraining:
     def _delivered(self, adapter: Path, report: TrainingReport) -> TrainingReport:
         """The adapter of the last round in the output, as every training leaves it there."""
         output = self.options.output
+        merged = merged_of(adapter, output)
         for file in adapter.iterdir():
             if file.is_file() and file.name != METRICS:
                 shutil.copyfile(file, output / file.name)
-        serve = serving_commands(base=self.base.name, output=output, rank=self.options.lora_r)
-        merged = (read_json(output / METRICS) or {}).get("merged")
-        metrics = {**(read_json(adapter / METRICS) or {}), "serve": serve, "merged": merged, "run": self._run}
+        targets = self.options.target_modules or self.base.targets
+        serve = serving_commands(self.base, output, rank=self.options.lora_r, targets=targets)
+        metrics = {**(read_json(adapter / METRICS) or {}), **merged, "serve": serve, "run": self._run}
         write_card(metrics, output, self.base)
         write_json(output / METRICS, metrics)
         return replace(report, bot=self._bot(output), output=output, serve=serve)

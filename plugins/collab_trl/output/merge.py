@@ -1,7 +1,6 @@
 """The base with the adapter merged in, in a precision that keeps what the adapter has learnt."""
 
 import hashlib
-import shlex
 import shutil
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
@@ -22,6 +21,7 @@ from collab_trl.hf.generation import BatchRow, generate
 from collab_trl.hf.sampling import Truncation
 from collab_trl.log_probabilities import log_probabilities
 from collab_trl.output.card import write_card
+from collab_trl.output.serving import FLOAT32, merged_commands
 from collab_trl.output.workplace import METRICS, read_json, write_json
 from collab_trl.plan import HEADROOM, is_main_process
 from collab_trl.precision import device_and_dtype
@@ -29,7 +29,6 @@ from collab_trl.preference.tokens import NOTHING, Completion, Tokens
 from collab_trl.pretrained import ADAPTER_WEIGHTS, read_adapter, read_model
 
 MERGED = "merged"
-FLOAT32 = "float32"
 BOUND = 0.05
 """The most of what the adapter changes that rounding to the base's own precision may change again."""
 ROWS = 64
@@ -109,17 +108,6 @@ class Merged:
         lost = f"{self.base_dtype}, the precision of the base, would change {self.lost[self.base_dtype]:.0%}"
         return f"Merged in {self.dtype} ({self.size / 1e9:.2g} GB): {lost} of what was learnt ({measured})."
 
-    def commands(self, folder: Path) -> dict[str, str]:
-        """That serve it. Left to themselves, servers load float32 in 16 bits, and lose what it was written for."""
-        path = folder.resolve()
-        vllm, here = f"vllm serve {shlex.quote(str(path))}", f"hf:{path}"
-        if self.dtype == FLOAT32:
-            vllm, here = f"{vllm} --dtype {FLOAT32}", f"{here}?dtype={FLOAT32}"
-        return {
-            "vLLM, merged": vllm,
-            "in process, merged": shlex.join(["collab", "score", "LOGS", "--assistant", here]),
-        }
-
 
 def merged_if_asked(report: TrainingReport, options: TrainingOptions, base: Base, compared: Compared) -> TrainingReport:
     """The report of a finished training, with the adapter merged if that is asked for; one of several processes does.
@@ -131,16 +119,29 @@ def merged_if_asked(report: TrainingReport, options: TrainingOptions, base: Base
     target = options.output / MERGED
     metrics = dict(read_json(options.output / METRICS) or {})
     known = Merged.from_dict(metrics.get("merged"))
-    digest = hashlib.sha256((options.output / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
+    digest = _digest(options.output)
     if target.exists() and known is not None and known.adapter == digest:
         merged = known
     else:
         merged = replace(_merge(base, options.output, target, compared), adapter=digest)
-        serve = {**metrics["serve"], **merged.commands(target)}
-        metrics |= {"merged": {**asdict(merged), "said": merged.said}, "serve": serve}
-        write_card(metrics, options.output, base)
-        write_json(options.output / METRICS, metrics)
-    return replace(report, serve={**report.serve, **merged.commands(target)}, notes=(*report.notes, merged.said))
+    serve = {**report.serve, **merged_commands(target, dtype=merged.dtype)}
+    metrics |= {"merged": {**asdict(merged), "said": merged.said}, "serve": serve}
+    write_card(metrics, options.output, base)
+    write_json(options.output / METRICS, metrics)
+    return replace(report, serve=serve, notes=(*report.notes, merged.said))
+
+
+def merged_of(adapter: Path, output: Path) -> dict[str, Any]:
+    """What the metrics in `output` say of a merged model, if it is that of the adapter; another one is removed."""
+    known = (read_json(output / METRICS) or {}).get("merged")
+    if known and known["adapter"] == _digest(adapter):
+        return {"merged": known}
+    shutil.rmtree(output / MERGED, ignore_errors=True)
+    return {}
+
+
+def _digest(adapter: Path) -> str:
+    return hashlib.sha256((adapter / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
 
 
 def _merge(base: Base, adapter: Path, target: Path, compared: Compared) -> Merged:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collab_sdk.errors import InputError, TrainingError
-from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, TrainingReport
+from collab_sdk.training import PLAYING, Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_memory, check_merge, compares_pairs
 from collab_trl.defaults import DEFAULTS
@@ -16,7 +16,7 @@ from collab_trl.device_memory import free_memory, ran_out_of_memory
 from collab_trl.output.adapter import finish, known_report
 from collab_trl.output.merge import Compared, merged_if_asked
 from collab_trl.output.workplace import Workplace, identity
-from collab_trl.plan import CPU, Plan, is_main_process, least_micro_batch
+from collab_trl.plan import CPU, Plan, is_main_process
 from collab_trl.preference.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -88,8 +88,13 @@ class TrlTraining:
         )
 
     def _identity(self) -> dict[str, Any]:
-        at_once = {"per_device_batch_size": self.plan.micro_batch} if compares_pairs(self.options) else {}
-        return identity(self.options, self.base, self.rows) | at_once
+        """What a run is, with how it is laid out where that decides what is learnt."""
+        own = {}
+        if compares_pairs(self.options):
+            own["per_device_batch_size"] = self.plan.micro_batch
+        if compares_pairs(self.options) or self.options.method in PLAYING:  # each process plays its own conversations
+            own["processes"] = self.plan.processes
+        return identity(self.options, self.base, self.rows) | own
 
     def _stages(
         self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
@@ -107,9 +112,8 @@ class TrlTraining:
 
     def _smaller(self) -> str:
         """The next setting to try."""
-        least = least_micro_batch(self.options.method)
-        if self.plan.micro_batch > least:
-            smaller = max(least, self.plan.micro_batch // 2)
+        if self.plan.micro_batch > 1:
+            smaller = self.plan.micro_batch // 2
             then = "in another -o DIR" if compares_pairs(self.options) else "the same command then goes on"
             return f"Next: --per-device-batch-size {smaller}; {then}."
         if not self.plan.checkpointing:

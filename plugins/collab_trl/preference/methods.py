@@ -88,6 +88,7 @@ def _pair_settings(options: TrainingOptions, plan: Plan) -> Settings:
         "loss_weights": list(losses.values()),
         # A reference that is an earlier adapter would have its dropout, too.
         "precompute_ref_log_probs": plan.precompute or options.lora_dropout > 0,
+        "precompute_ref_batch_size": plan.micro_batch,
         "max_length": None,
         "disable_dropout": False,  # only the adapter's own is left
         **smoothing,
@@ -103,6 +104,7 @@ def _judged_settings(options: TrainingOptions, plan: Plan) -> Settings:
         "beta": options.beta,
         "max_length": None,
         "precompute_ref_log_probs": True,  # the KL of a step needs them
+        "precompute_ref_batch_size": plan.micro_batch,
         "disable_dropout": False,
     }
 

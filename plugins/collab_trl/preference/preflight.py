@@ -12,13 +12,14 @@ from collab_sdk.training import Fault, Preflight, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import check_targets, compares_pairs, longest_allowed
 from collab_trl.defaults import enough_epochs
-from collab_trl.memory_estimate import estimates
+from collab_trl.memory_estimate import Width, estimates
 from collab_trl.output.merge import Compared
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
 from collab_trl.preference.examples import Examples, read_examples
 from collab_trl.preference.held_out import in_two
+from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
 from collab_trl.preference.row_formats import Example, read_example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
@@ -37,6 +38,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+    noticed = _noticed(options, train, held_out)
     options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
@@ -61,12 +63,19 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
         options=options,
         base=base,
         plan=plan,
-        preflight=_preflight(options, base, plan, found, train, held_out, len(reporting), faults, max_length),
+        preflight=_preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         compared=Compared.of(held_out, train),
         stage=stage,
         reported=reporting,
     )
+
+
+def _noticed(options: TrainingOptions, train: Sequence[Tokens], held_out: Sequence[Tokens]) -> Noticed:
+    try:
+        return notice(train, held_out, method=options.method)
+    except InputError as error:
+        raise InputError(error.problem, where=str(options.data)) from None
 
 
 def _ordinary(layout: Layout) -> list[Tokens]:
@@ -77,15 +86,18 @@ def _ordinary(layout: Layout) -> list[Tokens]:
 
 
 def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
+    import torch
+
     shared = options.method == "dpo" and can_share(base.config)
-    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
+    rows = 2 if options.method == "dpo" else 1
+    # On a GPU, TRL's kernel computes the logits of what is learnt alone.
+    scored = (lambda tokens: tokens.completion) if torch.cuda.is_available() else (lambda tokens: tokens.length)
+    widest = Width(
+        tokens=max(tokens.together if shared else rows * tokens.length for tokens in examples),
+        positions=rows * max(map(scored, examples)),
+        masked=0 if shared else rows * max(tokens.length for tokens in examples) ** 2,
+    )
     return make_plan(options, base, widest=widest, examples=len(examples), shared=shared)
-
-
-def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
-    if method == "sft" or shared:
-        return tokens.together
-    return 2 * tokens.length  # KTO's second is its KL term's
 
 
 def _said(example: Example) -> list[Any]:
@@ -114,6 +126,7 @@ def _preflight(
     base: Base,
     plan: Plan,
     found: Examples,
+    noticed: Noticed,
     train: Sequence[Tokens],
     held_out: Sequence[Tokens],
     reported: int,
@@ -128,11 +141,17 @@ def _preflight(
         held_out=len(held_out),
         reported=reported,
         repeated=found.repeated,
-        conversations=len({tokens.example.conversation for tokens in everything}),
+        conversations=len({tokens.example.known_by for tokens in everything}),
         trained_on=frozenset(tokens.example.conversation for tokens in train),
         openings=frozenset(tokens.example.known_by for tokens in train),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
-        notes=(*found.notes, *_parts_said(options, len(held_out), reported), *_notes(options, base, plan, train)),
+        pairs=noticed.shares,
+        notes=(
+            *found.notes,
+            *noticed.notes,
+            *_parts_said(options, len(held_out), reported),
+            *_notes(options, base, plan, train),
+        ),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
@@ -143,7 +162,7 @@ def _preflight(
         memory=memory,
         available=plan.available,
         device=plan.device,
-        plan=described(options, plan),
+        plan=described(options, plan) | base.layout(),
     )
 
 
@@ -164,12 +183,6 @@ def _notes(options: TrainingOptions, base: Base, plan: Plan, train: Sequence[Tok
         notes.append(
             f"aot compares the pairs that are computed at once, {plan.micro_batch:,} here: another "
             "--per-device-batch-size would be another training."
-        )
-    stops = base.tokenizer.eos_token_id
-    if not any(stops in (tokens.chosen or tokens.rejected).ids for tokens in train):
-        notes.append(
-            f"No reply ends with {base.tokenizer.eos_token!r} under this chat template, so the model will not learn to "
-            "stop: check that the tokenizer's eos_token is the one that ends a turn."
         )
     return notes
 

@@ -97,8 +97,7 @@ class PreferenceStage:
         return self.method.rows(examples, self.options.seed)
 
     def _steps(self, examples: int) -> int:
-        per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes
-        all_epochs = math.ceil(examples / per_step * (self.options.epochs or 1))
+        all_epochs = math.ceil(math.ceil(examples / self.options.batch_size) * (self.options.epochs or 1))
         return min(all_epochs, self.options.max_steps or all_epochs)
 
     def _least_steps(self, steps: int) -> int:
@@ -116,6 +115,7 @@ class PreferenceStage:
             learning_rate=self.learning_rate,
             steps=steps,
             evaluate=evaluate,
+            whole_steps=True,
         )
 
     def _trainer(
@@ -140,6 +140,7 @@ class PreferenceStage:
             eval_dataset=held_out,
             processing_class=self.base.tokenizer,
             callbacks=[Reporter(self.name, on_progress)],
+            at_once=self.plan.micro_batch,
         )
         trainer.remove_callback(PrinterCallback)  # it prints log lines to stdout
         return trainer

@@ -15,7 +15,7 @@ from collab_trl.length_grouping import LengthGroupedSampler
 from collab_trl.preference.held_out import IS_GOOD, LOSS, REWARD, means
 from collab_trl.preference.looks import Looks
 from collab_trl.preference.prefix_sharing import PROMPT_LENGTHS
-from collab_trl.whole_steps import FullSteps, WholeSteps
+from collab_trl.whole_steps import WholeSteps
 
 SFT_TERM = "sft"
 """The term of DPO's loss that is a mean over tokens, and not over pairs."""
@@ -24,15 +24,13 @@ IGNORED = -100
 MODEL_INPUTS = {"input_ids", "attention_mask", PROMPT_LENGTHS}
 
 
-class _Tokenized:
+class _Tokenized(WholeSteps):
     """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped.
 
     What is held out is looked at example by example: means of batches would hang on how many are computed at once.
     """
 
-    args: Any
     state: Any
-    accelerator: Any
     model: Any
     control: Any
     callback_handler: Any
@@ -75,35 +73,20 @@ class _Tokenized:
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset
 
-    @property
-    def _examples_a_step(self) -> int:
-        together: int = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return together
-
-    def _get_train_sampler(self, train_dataset: Dataset) -> Any:
-        """In full steps where there are several processes: accelerate would fill up micro-batches instead."""
-        sampler = self._order(train_dataset)
-        return FullSteps(sampler, step=self._examples_a_step) if self.args.world_size > 1 else sampler
-
-    def _order(self, train_dataset: Dataset) -> Any:
-        return super()._get_train_sampler(train_dataset)  # type: ignore[misc]
-
 
 class _LengthGrouped(_Tokenized):
     """Draws examples of about one length together."""
 
-    def _order(self, train_dataset: Dataset) -> LengthGroupedSampler:
+    def _get_train_sampler(self, train_dataset: Dataset) -> LengthGroupedSampler:
         return LengthGroupedSampler(
             train_dataset["length"],
-            # A whole step's examples: the order then does not hang on how many are computed at once, and processes,
-            # which take batches in turn, get equal shares.
-            batch=self._examples_a_step,
+            batch=self.args.train_batch_size,  # of the whole step, so that the order depends on nothing else
             seed=self.args.seed,
             epoch=lambda: int(self.state.epoch or 0),
         )
 
 
-class PairTrainer(WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
+class PairTrainer(_LengthGrouped, DPOTrainer):  # type: ignore[misc]
     """DPO, each term of its loss over the whole step: the mean of its pairs, and for `sft` of its chosen tokens.
 
     aot and aot_unpaired remain TRL's: they sort the pairs that are computed at once.
@@ -153,6 +136,15 @@ class PairTrainer(WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
 class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
     """SFT whose loss counts completions only; TRL takes the mean over the tokens of the whole step."""
 
+    def sums(self, inputs: Any) -> Tensor:
+        tokens: Tensor = (inputs["labels"][:, 1:] != IGNORED).sum()
+        return tokens
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Any:
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch) * self._counts
+
     def _values(self, inputs: Any) -> dict[str, Tensor]:
         """Loss in nats a token and the share of tokens that are the likeliest, of each reply."""
         output = self.model(**inputs, fused_lm_head=True, use_cache=False)
@@ -161,7 +153,7 @@ class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
         return {LOSS: loss, "loss": loss, "mean_token_accuracy": output.is_top1.sum(1) / tokens}
 
 
-class JudgedTrainer(WholeSteps, _Tokenized, KTOTrainer):  # type: ignore[misc]
+class JudgedTrainer(_Tokenized, KTOTrainer):  # type: ignore[misc]
     """KTO, in the order of the data set, with the KL divergence of the whole step; it needs the reference's ahead."""
 
     _divergence: Tensor | None = None
