@@ -83,7 +83,7 @@ def test_an_update_that_bfloat16_would_lose_is_written_in_float32_and_the_loss_i
     assert said in (output / "README.md").read_text()
     assert f"margin of {len(before)} held-out pairs" in said
     assert report.serve["vLLM, merged"] == f"vllm serve {output / 'merged'} --dtype float32"
-    assert report.serve["in process, merged"].endswith(f"'hf:{output / 'merged'}?dtype=float32'")
+    assert f"'hf:{output / 'merged'}?dtype=float32'" in report.serve["in process, merged"]
 
 
 def test_an_update_that_the_precision_of_the_base_keeps_is_written_in_it(shared, tmp_path):
