@@ -69,7 +69,10 @@ class TrainingOptions:
         metavar="NAME",
     )
     rounds: int = setting(
-        0, "Rounds of DPO on the model's own conversations: talk, pair, train, merge.", group=TRAINING, at_least=0
+        0,
+        "Rounds of DPO on the model's own conversations: talk, pair, train the same adapter on.",
+        group=TRAINING,
+        at_least=0,
     )
     sft_first: bool = setting(False, "First learn the chosen replies with SFT, then go on from there.", group=TRAINING)
     beta: float | None = setting(
@@ -90,7 +93,7 @@ class TrainingOptions:
     )
     learning_rate: float | None = setting(
         None,
-        "Learning rate.  [default: 5e-4, less for wide models; 1e-5 where the model plays]",
+        "Learning rate.  [default: 3e-4, less for wide models; 1e-5 where the model plays]",
         group=TRAINING,
         metavar="RATE",
         above=0,
@@ -173,7 +176,17 @@ class TrainingOptions:
     )
     seed: int = setting(0, "Random seed: on a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
     skip_bad: bool = setting(False, "Leave out the rows that the preflight check refuses.", group=TRAINING)
-    merge: bool = setting(False, "Also write the base with the adapter merged in.", group=TRAINING)
+    adapter: Path | None = setting(  # noqa: RUF009 - a field, as all of them
+        None,
+        "LoRA adapter of this base to go on training with dpo or kto, instead of a fresh one.",
+        group=TRAINING,
+        metavar="DIR",
+    )
+    merge: bool = setting(
+        False,
+        "Also write the base with the adapter merged in, in a precision that keeps what was learnt.",
+        group=TRAINING,
+    )
     report_to: tuple[str, ...] = setting(
         (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
@@ -342,6 +355,8 @@ class TrainingReport:
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
     """Commands that serve the result, one a line, by server."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of it, such as what merging lost."""
 
 
 class Training(Protocol):

@@ -25,7 +25,7 @@ def prepare(options: TrainingOptions) -> Training:
         raise MissingExtraError.of(f"Fine-tuning needs {error.name}", "train") from None
     del accelerate, datasets, peft, torch, trl
     from collab_trl.base import read_base
-    from collab_trl.checks import check_options
+    from collab_trl.checks import check_options, check_start
     from collab_trl.defaults import check_method, with_defaults
     from collab_trl.hf.chat_template import ChatTemplate
 
@@ -34,6 +34,7 @@ def prepare(options: TrainingOptions) -> Training:
     check_options(options)
     base = read_base(options.base, ChatTemplate.named(options.chat_template, options.layout))
     options = with_defaults(options, width=base.width)
+    check_start(options, base)
     if options.rounds:
         from collab_trl.online.rounds import prepare_rounds
 

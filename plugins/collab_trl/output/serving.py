@@ -17,6 +17,7 @@ VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 SGLANG_TARGETS = frozenset("q_proj k_proj v_proj o_proj gate_proj up_proj down_proj qkv_proj gate_up_proj".split())
 """The linear layers of a plain transformer that SGLang puts adapters on."""
 TEMPLATE = "chat_template.jinja"
+FLOAT32 = "float32"
 
 
 def serving_commands(base: Base, output: Path, *, rank: int, targets: Iterable[str]) -> dict[str, str]:
@@ -32,9 +33,19 @@ def serving_commands(base: Base, output: Path, *, rank: int, targets: Iterable[s
     return {server: command for server, command in commands.items() if command}
 
 
-def merged_command(folder: Path) -> dict[str, str]:
-    """The same for a whole model, whose folder has its template."""
-    return {"vLLM, merged": shlex.join(["vllm", "serve", str(folder.resolve())])}
+def merged_commands(folder: Path, *, dtype: str) -> dict[str, str]:
+    """The same for a whole model, whose folder has its template.
+
+    Left to themselves, servers load float32 in 16 bits, and lose what it was written for.
+    """
+    path = str(folder.resolve())
+    vllm, bot = ["vllm", "serve", path], f"hf:{path}"
+    if dtype == FLOAT32:
+        vllm, bot = [*vllm, "--dtype", FLOAT32], f"{bot}?dtype={FLOAT32}"
+    return {
+        "vLLM, merged": shlex.join(vllm),
+        "in process, merged": shlex.join(["collab", "score", "LOGS", "--assistant", bot, "--simulator", "MODEL"]),
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
