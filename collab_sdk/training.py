@@ -158,6 +158,8 @@ class Preflight:
     lengths: tuple[int, ...]
     """Tokens of each example, with the model's own chat template."""
     completion_lengths: tuple[int, ...]
+    reply_tokens: int
+    """How long a reply may be where base and adapter are compared."""
     margins: tuple[float, ...]
     """Score of chosen minus score of rejected, of the pairs that say so."""
     max_length: int

@@ -12,7 +12,7 @@ from collab_sdk.training import HeldOut, Preflight, TrainingOptions, TrainingRep
 from collab_sdk.version import __version__
 from collab_trl.base import Base
 from collab_trl.output.card import model_card
-from collab_trl.output.serving import merged_command, serving_commands
+from collab_trl.output.serving import in_order, merged_command, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.workplace import Workplace, write_json
 from collab_trl.plan import is_main_process
@@ -79,7 +79,7 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         resumed=resumed,
         held_out=HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None,
         warnings=tuple(metrics["warnings"]),
-        serve=metrics["serve"] | (merged_command(options.output / MERGED) if options.merge else {}),
+        serve=in_order(metrics["serve"]) | (merged_command(options.output / MERGED) if options.merge else {}),
     )
 
 

@@ -1,6 +1,7 @@
 """From logged chats to the score of the bot that was trained on them, with nobody looking."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -74,6 +75,15 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     held_out = 14 - len(trained) + sum(map(_is_held_out, trained.values()))
     assert asks["before"]["n"] == 2 * held_out  # turns
     assert "asks when open" in result.stdout
+    turns = asks["before"]["n"]
+    said = (
+        f"base and adapter then answer {turns} turns of {held_out} chats: up to {turns * 7} replies each, of "
+    )
+    assert said in result.stderr, "before the training, what comes after it"
+    assert f"{turns}/{turns} · " in result.stderr, "how far the comparison is"
+    [asked] = re.findall(r"assistant +([\d,]+) +[\d,]+ +[\d,]+ +([\d,]+)", result.stderr)
+    calls, tokens = (int(number.replace(",", "")) for number in asked)
+    assert 0 < tokens <= calls * 64, "a model that never ends a reply is stopped"
 
 
 def _is_held_out(opening: str) -> bool:
@@ -121,5 +131,6 @@ def test_chats_that_were_trained_on_are_known_by_how_they_begin_where_pairs_have
     done("export-prefs", chats, "--model", "offline", "-o", prefs, "--format", "openai", *cache)
     train = ("finetune", prefs, "-m", folder / "base", "-o", folder / "openai", "--epochs", 1, "--eval-fraction", 0)
     result = collab(*train, "--evaluate", chats, "--model", "offline")
-    assert result.exit_code == 3  # there is an adapter, but no comparison
-    assert "every chat was trained on" in result.stderr
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == f"Error: {chats}: every chat was trained on; give others to --evaluate"
+    assert not (folder / "openai").exists(), "it is known before hours of training"
