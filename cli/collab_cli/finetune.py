@@ -41,6 +41,7 @@ from collab_sdk.training import (
     Play,
     Training,
     TrainingOptions,
+    TrainingReport,
 )
 
 PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
@@ -128,7 +129,7 @@ def finetune(
     plays = settings.rounds > 0 or settings.method in PLAYING
     if not plays and not evaluate and settings.method in names("trainers"):
         _refuse_options_of_play()
-    played = None if spec is None else spec.with_assistant(ModelSpec(name=f"hf:{settings.base}"))
+    played = None if spec is None else spec.with_assistant(ModelSpec(name=settings.base_bot))
     if evaluate:
         check_gain(evaluate, played)
     with ExitStack() as stack:
@@ -145,11 +146,13 @@ def finetune(
             gain.note(work)
         if work.dry_run:
             return
-        bot = _train(training, settings, speaks=speaks)
-    if gain is not None and bot is not None:
-        problems = Problems()
-        compared = show_gain(gain, settings, work, bot=bot, problems=problems)
-        finish(problems, results=1, incomplete=not compared)  # there is an adapter, whatever became of the comparison
+        report = _train(training, settings, speaks=speaks)
+    if report is None:
+        return
+    problems, is_whole = Problems(), report.verdict.is_good
+    if gain is not None:
+        is_whole = show_gain(gain, settings, work, bot=report.bot, problems=problems) and is_whole
+    finish(problems, results=1, incomplete=not is_whole)  # there is an adapter, whatever it is worth
 
 
 def _refuse_options_of_play() -> None:
@@ -165,8 +168,8 @@ def _refuse_options_of_play() -> None:
             )
 
 
-def _train(training: Training, settings: TrainingOptions, *, speaks: bool) -> str | None:
-    """The name of the trained model; None where another process speaks of it."""
+def _train(training: Training, settings: TrainingOptions, *, speaks: bool) -> TrainingReport | None:
+    """What came of it; None where another process speaks of it."""
     try:
         with training_shown() as on_progress:
             report = training.run(on_progress)
@@ -176,4 +179,4 @@ def _train(training: Training, settings: TrainingOptions, *, speaks: bool) -> st
     if not speaks:
         return None
     show_report(report)
-    return report.bot
+    return report

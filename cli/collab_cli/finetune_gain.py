@@ -18,7 +18,7 @@ from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots, mr
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import log_files
-from collab_sdk.preferences import opening_of
+from collab_sdk.preferences import whole_of
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.stats import BRACKETS, said_of_many
 from collab_sdk.training import Preflight, TrainingOptions
@@ -56,7 +56,9 @@ class PlannedGain:
         turns = [len(list(chat.turns())) for chat in islice(_held_out(logs, preflight, unread), work.limit)]
         names = ", ".join(map(str, logs))
         if not turns and not unread.count:
-            raise InputError("every chat was trained on; give others to --evaluate", where=names)
+            raise InputError(
+                "every chat was trained on, or begins as one that was; give others to --evaluate", where=names
+            )
         if not any(turns):
             raise InputError(
                 "no chat could be read that has a reply to compare with; give others to --evaluate", where=names
@@ -107,15 +109,18 @@ def show_gain(planned: PlannedGain, training: TrainingOptions, work: Work, *, bo
 
 
 def _held_out(logs: tuple[Path, ...], preflight: Preflight, problems: Problems) -> Iterator[Conversation]:
-    conversations = read_conversations(logs, on_error=problems.report, notes=problems.notes)
-    return (conversation for conversation in conversations if not _was_trained_on(conversation, preflight))
+    for conversation in read_conversations(logs, on_error=problems.report, notes=problems.notes):
+        if _was_trained_on(conversation, preflight):
+            problems.notes["chats that were trained on, or begin as one that was, left out"] += 1
+        else:
+            yield conversation
 
 
 def _was_trained_on(conversation: Conversation, preflight: Preflight) -> bool:
-    """By its id, or by what was said: some formats of pairs have no ids, and some chats have several."""
+    """By its id, or by how it begins: some formats of pairs have no ids, and some chats have several."""
     said = [message.content for message in conversation.messages if message.role == "user"]
-    names = {conversation.id, opening_of(said[:1])}
-    return not names.isdisjoint(preflight.trained_on) or opening_of(said) in preflight.openings
+    begins = (whole_of(said[:turns]) for turns in range(1, len(said) + 1))
+    return conversation.id in preflight.trained_on or not preflight.openings.isdisjoint(begins)
 
 
 def _write(comparison: Comparison, path: Path) -> None:

@@ -1,11 +1,13 @@
 """What is known of a base model without its weights: its tokenizer, its shape, where it is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.chat_template import ChatTemplate
 from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_generation_config, read_tokenizer
 
 UNLIMITED = 10**9
@@ -25,14 +27,17 @@ class Base:
     linear: tuple[tuple[str, int, int], ...]
     """Every linear layer but the language model head: its last name, features in, features out."""
     context: int
+    chat_template: ChatTemplate = ChatTemplate()
+    """What was asked for in place of its own."""
 
     @property
     def targets(self) -> list[str]:
         """The linear layers' names, as LoraConfig wants them; sorted, so that every run saves the same."""
         return sorted({name for name, _, _ in self.linear})
 
-    def trainable(self, rank: int) -> int:
-        return sum(rank * (inputs + outputs) for _, inputs, outputs in self.linear)
+    def trainable(self, rank: int, targets: Collection[str] = ()) -> int:
+        """Parameters of an adapter on the layers `targets`; on all where none is named."""
+        return sum(rank * (inputs + outputs) for name, inputs, outputs in self.linear if not targets or name in targets)
 
     @property
     def reply_limit(self) -> int | None:
@@ -51,19 +56,32 @@ class Base:
         stops = [] if ends is None else [ends] if isinstance(ends, int) else ends
         return ChatFormat(self.tokenizer, ends=stops, folder=Path(self.name))
 
+    def layout(self) -> dict[str, str]:
+        """How chats are laid out where that is a choice, in words, by setting."""
+        thinking = self.chat_format().thinking
+        return self.chat_template.described() | ({"thinking": thinking} if thinking else {})
 
-def read_base(name: str) -> Base:
+
+def read_base(name: str, chat_template: ChatTemplate = ChatTemplate()) -> Base:
     """Raises UsageError for an unknown model, an adapter, and a tokenizer that cannot lay out a chat."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         _check_folder(folder)
         name = str(folder.resolve())
-    config, tokenizer = read_config(name), read_tokenizer(name)
+    config, tokenizer = read_config(name), read_tokenizer(name, chat_template)
     _check_tokenizer(tokenizer, name)
     parameters, linear = _shape(config, name)
     limits = (getattr(config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length)
     context = min(int(limit) for limit in limits if limit)
-    return Base(name=name, config=config, tokenizer=tokenizer, parameters=parameters, linear=linear, context=context)
+    return Base(
+        name=name,
+        config=config,
+        tokenizer=tokenizer,
+        parameters=parameters,
+        linear=linear,
+        context=context,
+        chat_template=chat_template,
+    )
 
 
 def _check_folder(folder: Path) -> None:
@@ -77,7 +95,7 @@ def _check_tokenizer(tokenizer: Any, name: str) -> None:
     if not tokenizer.chat_template:
         raise UsageError(
             f"The tokenizer of {name} has no chat template, so a chat cannot be laid out as the model will see it: "
-            "take the instruct variant, or put the template that will be served into chat_template.jinja beside it."
+            "take the instruct variant, or give the template that will be served with --chat-template."
         )
     if tokenizer.eos_token_id is None:
         raise UsageError(f"The tokenizer of {name} has no EOS token, so the model could never learn to stop.")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.training import HeldOut
+from collab_sdk.training import HeldOut, RepliesCompared
 
 
 def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: Path, local: bool) -> str:
@@ -17,9 +17,11 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
     sections = [
         "---\n" + "\n".join(meta) + "\n---",
         f"# {output.resolve().name}",
+        f"**{metrics['verdict']['said']}**",
         f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune` to make conversations end well.",
         "## Data",
         _table(("", ""), data.items()),
+        *(["\n".join(f"- {note}" for note in metrics["notes"])] if metrics["notes"] else []),
         "## Method",
         _table(("setting", "value"), settings.items()),
         "## Held-out figures",
@@ -37,13 +39,18 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
 def _statistics(held_out: HeldOut | None) -> str:
     if held_out is None:
         return "No conversation was held out for figures, so it is not known whether the adapter generalises."
-    before = {name: f"{figure:.4f}" for name, figure in held_out.before.items()}
-    rows = [(name, before.get(name, ""), f"{figure:.4f}") for name, figure in held_out.after.items()]
-    notes = (
-        f"On {held_out.said}. In brackets: 95 % interval.",
-        "Rewards are measured against the model before training, so they begin at nothing.",
+    names = [name for name in held_out.after if name in held_out.difference]
+    sides = (held_out.before, held_out.after, held_out.difference)
+    rows = [(name, *(f"{side[name]:.4f}" for side in sides)) for name in names]
+    update = f" The adapter adds {held_out.update:.2%} to the weights." if held_out.update is not None else ""
+    note = f"On {held_out.said}. In brackets: 95 % interval.{update}"
+    return "\n\n".join(
+        [_table(("figure", "base", "adapter", "difference"), rows), note, *map(_replies, held_out.replies)]
     )
-    return "\n\n".join([_table(("figure", "before", "after"), rows), *notes])
+
+
+def _replies(compared: RepliesCompared) -> str:
+    return _table(("asked", "base", "adapter"), [(compared.asked, compared.before, compared.after)])
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:
