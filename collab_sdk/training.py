@@ -163,6 +163,13 @@ class TrainingOptions:
     seed: int = setting(0, "Random seed: on a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
     skip_bad: bool = setting(False, "Leave out the rows that the preflight check refuses.", group=TRAINING)
     merge: bool = setting(False, "Also write the base with the adapter merged in.", group=TRAINING)
+    push_to_hub: str | None = setting(
+        None,
+        "Then upload the adapter to this private repository on the Hugging Face hub, unless it is no better than its "
+        "base; a name without an owner is one of your own.",
+        group=TRAINING,
+        metavar="[OWNER/]NAME",
+    )
     report_to: tuple[str, ...] = setting(
         (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
@@ -333,6 +340,8 @@ class TrainingReport:
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
     """Commands that serve the result, one a line, by server."""
+    pushed: str | None = None
+    """Where on the hub it is, or why it is not there; None where that was not asked for."""
 
 
 class Training(Protocol):

@@ -33,6 +33,10 @@ def prepare(options: TrainingOptions) -> Training:
     options = with_defaults(options)
     check_options(options)
     base = read_base(options.base, ChatTemplate.named(options.chat_template, options.layout))
+    if options.push_to_hub is not None:
+        from collab_trl.output.hub import check_hub
+
+        check_hub(options.push_to_hub, base.name, merges=options.rounds > 0)
     if options.rounds:
         from collab_trl.online.rounds import prepare_rounds
 

@@ -14,6 +14,7 @@ from collab_sdk.training import HeldOut, Preflight, TrainingOptions, TrainingRep
 from collab_sdk.version import __version__
 from collab_trl.base import Base
 from collab_trl.output.card import model_card
+from collab_trl.output.hub import push
 from collab_trl.output.own_replies import OwnReplies
 from collab_trl.output.serving import in_order, merged_command, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
@@ -106,6 +107,8 @@ def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any
 
 
 def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
+    verdict = Verdict(**metrics["verdict"])
+    repo = options.push_to_hub if is_main_process() else None
     return TrainingReport(
         bot=f"hf:{base.name}@{options.output}",
         output=options.output,
@@ -114,9 +117,10 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         seconds=metrics["seconds"],
         resumed=resumed,
         held_out=HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None,
-        verdict=Verdict(**metrics["verdict"]),
+        verdict=verdict,
         warnings=tuple(metrics["warnings"]),
         serve=in_order(metrics["serve"]) | (merged_command(options.output / MERGED) if options.merge else {}),
+        pushed=push(options.output, repo, verdict) if repo else None,
     )
 
 
