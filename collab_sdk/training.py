@@ -252,6 +252,12 @@ class TrainingProgress:
     step: int
     steps: int
     metrics: Mapping[str, float]
+    tokens_per_second: float | None = None
+    """Through the model, without padding, over the latest steps; None before any, and where a method cannot tell."""
+    seconds_left: float | None = None
+    """Of this stage, with its evaluations."""
+    peak_memory: int | None = None
+    """Bytes: on the GPU, or else of the process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
