@@ -9,6 +9,10 @@ from collections.abc import Iterable
 ENOUGH = 14
 """Letters and digits that tell a conversation from others; one of Chinese, Japanese or Korean counts as two."""
 
+SHARE, MOST_HELD_OUT = 0.1, 0.25
+ENOUGH_HELD_OUT = 16
+"""Conversations, twice as many as an interval of a mean needs, as they are chosen by a hash."""
+
 
 def opening_of(said: Iterable[str]) -> str:
     """What a conversation is known by: a hash of how its user, who said all of `said`, begins.
@@ -37,6 +41,11 @@ def whole_of(said: Iterable[str]) -> str:
 def is_held_out(known_by: str, fraction: float) -> bool:
     """Whether the conversation with such a hash is held out: the same one in every run and on every machine."""
     return int(known_by[:16], 16) < fraction * 2**64
+
+
+def held_out_share(conversations: int) -> float:
+    """The share to hold out of so many: a tenth, or more where that would be too few to tell anything by."""
+    return min(max(SHARE, ENOUGH_HELD_OUT / max(conversations, 1)), MOST_HELD_OUT)
 
 
 def _tells(begun: list[str]) -> bool:
