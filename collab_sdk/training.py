@@ -129,8 +129,8 @@ class TrainingOptions:
     )
     layout: tuple[str, ...] = setting(
         (),
-        "A change to the chat template: developer-as-system, system-in-first-user, text-as-parts, thinking, no-thinking "
-        "or end-with-eos; repeatable.",
+        "A change to the chat template: developer-as-system, system-in-first-user, text-as-parts, thinking, "
+        "no-thinking or end-with-eos; repeatable.",
         group=TRAINING,
         metavar="NAME",
     )

@@ -10,7 +10,7 @@ from collab_sdk.preferences import PreferenceExporter, held_out_share
 from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base, read_base
 from collab_trl.online.histories import History
-from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
+from collab_trl.online.preparation import chats_of, known_by, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
 from collab_trl.output.adapter import MERGED
 from collab_trl.output.serving import merged_command
@@ -122,7 +122,7 @@ class RoundsTraining:
             rollouts = read_rollouts(folder / CHATS)
             share = self.options.eval_fraction
             if share is None:
-                share = held_out_share(len(rollouts.conversations))
+                share = held_out_share(map(known_by, rollouts.conversations))
             report = exporter.export(rollouts.conversations, pairs, eval_fraction=share)
             if not report.written:
                 pairs.unlink(missing_ok=True)

@@ -114,7 +114,7 @@ def _parted(examples: Sequence[Example], share: float | None) -> tuple[list[Exam
     The latter where nearly all begin in the same way, so that one side would be empty.
     """
     by_opening = _by_opening(examples)
-    fraction = held_out_share(_groups(by_opening)) if share is None else share
+    fraction = held_out_share(example.known_by for example in by_opening) if share is None else share
     sides = _sides(by_opening, fraction)
     if fraction and not all(sides):
         by_whole = _by_whole(examples)
