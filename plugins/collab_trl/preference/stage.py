@@ -151,7 +151,7 @@ class PreferenceStage:
         prompts = 1 if shares or len(names) < 3 else 2
         tokens = [sum(len(row[name]) * (prompts if name == "prompt_ids" else 1) for name in names) for row in rows]
         lengths = [row["length"] for row in rows if "length" in row] or None
-        steps = self._steps(len(rows))
+        steps = steps_of(self.options, len(rows))
         return tokens_by_step(tokens, lengths, batch=self.options.batch_size, seed=self.options.seed, steps=steps)
 
     def _keep_best(self, trainer: Any) -> int:
