@@ -12,7 +12,6 @@ from support.local import save_tiny_model
 
 from collab_sdk.preferences import is_held_out, opening_of
 from collab_sdk.stats import Estimate
-from collab_sdk.training import TrainingOptions
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +96,8 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     assert asks["after_bot"] == f"hf:{folder / 'base'}@{folder / 'adapter'}"
     assert asks["difference"]["low"] is None, "so few chats give no interval of a difference"
     assert asks["difference"]["note"].endswith(f"of {asks['before']['n']}")
-    held_out = 14 - len(trained) + sum(map(_is_held_out, trained.values()))
+    share = json.loads((folder / "adapter" / "metrics.json").read_text())["run"]["eval_fraction"]
+    held_out = 14 - len(trained) + sum(is_held_out(opening_of([opening]), share) for opening in trained.values())
     assert asks["before"]["n"] == 2 * held_out  # turns
     assert "asks when open" in result.stdout
     turns = asks["before"]["n"]
@@ -107,10 +107,6 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     [asked] = re.findall(r"assistant +([\d,]+) +[\d,]+ +[\d,]+ +([\d,]+)", result.stderr)
     calls, tokens = (int(number.replace(",", "")) for number in asked)
     assert 0 < tokens <= calls * 64, "a model that never ends a reply is stopped"
-
-
-def _is_held_out(opening: str) -> bool:
-    return is_held_out(opening_of([opening]), TrainingOptions(data=Path(), base="", output=Path()).eval_fraction)
 
 
 def write_chats(path: Path, n: int) -> Path:
