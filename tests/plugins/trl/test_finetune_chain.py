@@ -14,6 +14,8 @@ from collab_sdk.preferences import is_held_out, opening_of
 from collab_sdk.stats import Estimate
 
 pytestmark = pytest.mark.slow
+SHARE = 0.1
+"""Of the chats, held out."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,8 @@ def folder(tmp_path_factory) -> Path:
         "1e-3",
         "--epochs",
         1,
+        "--eval-fraction",
+        SHARE,
     )
     assert collab(*train).exit_code == 3, "so few chats do not show whether it is better than its base"
     return folder
@@ -86,7 +90,16 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     more = write_chats(folder / "more.jsonl", 14)  # the first eight are those that were trained or held out
     pairs = [json.loads(line) for line in (folder / "prefs.jsonl").read_text().splitlines()]
     trained = {pair["conversation_id"]: pair["prompt"][0]["content"] for pair in pairs}
-    again = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "adapter")
+    again = (
+        "finetune",
+        folder / "prefs.jsonl",
+        "-m",
+        folder / "base",
+        "-o",
+        folder / "adapter",
+        "--eval-fraction",
+        SHARE,
+    )
     result = collab(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
     assert result.exit_code == 3, result.output
     rows = map(json.loads, (folder / "adapter" / "comparison.jsonl").read_text().splitlines())
@@ -96,8 +109,7 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     assert asks["after_bot"] == f"hf:{folder / 'base'}@{folder / 'adapter'}"
     assert asks["difference"]["low"] is None, "so few chats give no interval of a difference"
     assert asks["difference"]["note"].endswith(f"of {asks['before']['n']}")
-    share = json.loads((folder / "adapter" / "metrics.json").read_text())["run"]["eval_fraction"]
-    held_out = 14 - len(trained) + sum(is_held_out(opening_of([opening]), share) for opening in trained.values())
+    held_out = 14 - len(trained) + sum(is_held_out(opening_of([opening]), SHARE) for opening in trained.values())
     assert asks["before"]["n"] == 2 * held_out  # turns
     assert "asks when open" in result.stdout
     turns = asks["before"]["n"]
