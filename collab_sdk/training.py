@@ -187,6 +187,13 @@ class TrainingOptions:
         "Also write the base with the adapter merged in, in a precision that keeps what was learnt.",
         group=TRAINING,
     )
+    push_to_hub: str | None = setting(
+        None,
+        "Then upload the adapter to this private repository on the Hugging Face hub, unless it is no better than its "
+        "base; a name without an owner is one of your own.",
+        group=TRAINING,
+        metavar="[OWNER/]NAME",
+    )
     report_to: tuple[str, ...] = setting(
         (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
@@ -242,6 +249,8 @@ class Preflight:
     lengths: tuple[int, ...]
     """Tokens of each example, with the model's own chat template."""
     completion_lengths: tuple[int, ...]
+    reply_tokens: int
+    """How long a reply may be where base and adapter are compared."""
     margins: tuple[float, ...]
     """Score of chosen minus score of rejected, of the pairs that say so."""
     max_length: int
@@ -267,6 +276,12 @@ class TrainingProgress:
     step: int
     steps: int
     metrics: Mapping[str, float]
+    tokens_per_second: float | None = None
+    """Through the model, without padding, over the latest steps; None before any, and where a method cannot tell."""
+    seconds_left: float | None = None
+    """Of this stage, with its evaluations."""
+    peak_memory: int | None = None
+    """Bytes: on the GPU, or else of the process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -357,6 +372,8 @@ class TrainingReport:
     """Commands that serve the result, one a line, by server."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, such as what merging lost."""
+    pushed: str | None = None
+    """Where on the hub it is, or why it is not there; None where that was not asked for."""
 
 
 class Training(Protocol):

@@ -33,6 +33,10 @@ def prepare(options: TrainingOptions) -> Training:
     check_method(options.method)
     check_options(options)
     base = read_base(options.base, ChatTemplate.named(options.chat_template, options.layout))
+    if options.push_to_hub is not None:
+        from collab_trl.output.hub import check_hub
+
+        check_hub(options.push_to_hub, base.name, merges=options.rounds > 0)
     options = with_defaults(options, width=base.width)
     check_start(options, base)
     if options.rounds:

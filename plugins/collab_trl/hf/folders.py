@@ -32,6 +32,7 @@ class Folder:
 
     @classmethod
     def of(cls, path: Path) -> "Folder":
+        path = path.resolve()  # a model that is named in two ways is loaded once
         return cls(path=path, content=content_hash(path))
 
 

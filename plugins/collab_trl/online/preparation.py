@@ -129,6 +129,7 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
         notes=("No chat is held out: give others to --evaluate.",),
         lengths=lengths,
         completion_lengths=(),
+        reply_tokens=found.reply_tokens,
         margins=(),
         max_length=found.longest if found.longest < UNLIMITED else max(lengths),
         rendered=((prompt, False),),

@@ -14,8 +14,9 @@ from collab_sdk.training import PLAYING, HeldOut, Preflight, TrainingOptions, Tr
 from collab_sdk.version import __version__
 from collab_trl.base import Base
 from collab_trl.output.card import model_card
+from collab_trl.output.hub import push
 from collab_trl.output.own_replies import OwnReplies
-from collab_trl.output.serving import serving_commands
+from collab_trl.output.serving import in_order, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.verdict import NOT_JUDGED, verdict_of
 from collab_trl.output.workplace import Workplace, write_json
@@ -103,6 +104,8 @@ def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any
 
 
 def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
+    verdict = Verdict(**metrics["verdict"])
+    repo = options.push_to_hub if is_main_process() else None
     return TrainingReport(
         bot=f"hf:{base.name}@{options.output}",
         output=options.output,
@@ -111,9 +114,10 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         seconds=metrics["seconds"],
         resumed=resumed,
         held_out=HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None,
-        verdict=Verdict(**metrics["verdict"]),
+        verdict=verdict,
         warnings=tuple(metrics["warnings"]),
-        serve=metrics["serve"],
+        serve=in_order(metrics["serve"]),
+        pushed=push(options.output, repo, verdict) if repo else None,
     )
 
 

@@ -26,6 +26,7 @@ WITHOUT_EFFECT = {
     "data",
     "report_to",
     "merge",
+    "push_to_hub",
     "per_device_batch_size",
     "gradient_checkpointing",
     "skip_bad",

@@ -154,6 +154,7 @@ def _preflight(
         ),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
+        reply_tokens=base.reply_bound(max(tokens.completion for tokens in everything)),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
         max_length=max_length if max_length < UNLIMITED else longest,
         rendered=_rendered(base, train[0]),
