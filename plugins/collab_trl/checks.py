@@ -11,7 +11,7 @@ from collab_sdk.training import PLAYING, Memory, TrainingOptions
 from collab_trl.base import Base
 from collab_trl.defaults import counts_replies
 from collab_trl.loading import check_4bit
-from collab_trl.plan import CPU, HEADROOM, Plan
+from collab_trl.plan import CPU, Plan, fits
 
 LOSSES = (
     "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero apo_down discopop sft "
@@ -103,7 +103,7 @@ def check_memory(options: TrainingOptions, plan: Plan, memory: Sequence[Memory])
     """`memory` is for full training, LoRA and QLoRA. Raises UsageError where the one that is asked for will not fit."""
     _, lora, qlora = memory
     needed = qlora if options.load_in_4bit else lora
-    if needed.total <= plan.available * HEADROOM:
+    if fits(needed, plan.available):
         return
     ways = ["a smaller --max-length with --skip-bad", "a smaller base"]
     if not options.load_in_4bit and plan.device != CPU and qlora.total < lora.total:

@@ -4,10 +4,10 @@ import os
 from dataclasses import dataclass
 
 from collab_sdk.errors import UsageError
-from collab_sdk.training import PLAYING, TrainingOptions
+from collab_sdk.training import PLAYING, Memory, TrainingOptions
 from collab_trl.base import Base
 from collab_trl.device_memory import available_bytes, held_bytes
-from collab_trl.memory_estimate import Load, Width, estimates
+from collab_trl.memory_estimate import LIBRARIES, Load, Width, estimates
 
 CPU, MPS = "CPU", "Apple GPU"
 USEFUL = 8
@@ -74,7 +74,7 @@ def make_plan(
             f"{gpus} -m collab_cli.main finetune ..., or choose one with CUDA_VISIBLE_DEVICES=0."
         )
     bf16 = options.dtype == "bfloat16"
-    available = available_bytes() + held_bytes()
+    available = available_bytes()
     batch = min(options.batch_size, examples)
     if together > 1:
         batch = _in_groups(options.batch_size, batch, together=together, processes=processes)
@@ -138,11 +138,15 @@ def _fit(
     for checkpointing in ways:
         for size in sizes:
             load = _load(widest, size, checkpointing)
-            _, lora, qlora = estimates(base, rank=options.lora_r, load=load, precision=2 if bf16 else 4)
-            needed = (qlora if options.load_in_4bit else lora).total
-            if needed <= available * HEADROOM:
+            _, lora, qlora = estimates(base, options, load=load, precision=2 if bf16 else 4)
+            if fits(qlora if options.load_in_4bit else lora, available):
                 return size if options.per_device_batch_size else _level(size, share), checkpointing
     return sizes[-1], ways[-1]
+
+
+def fits(needed: Memory, available: int) -> bool:
+    """Whether a training fits into what is free; what this process has loaded of its libraries is there already."""
+    return needed.total - min(held_bytes(), LIBRARIES) <= available * HEADROOM
 
 
 def _load(widest: Width, size: int, checkpointing: bool) -> Load:
