@@ -115,6 +115,19 @@ class TrainingOptions:
     max_length: int | None = setting(
         None, "Most tokens of prompt and reply.  [default: what the base can read]", group=TRAINING, at_least=1
     )
+    chat_template: str | None = setting(
+        None,
+        "Chat template to train and serve with: a file, or trl:NAME for one that TRL brings.  [default: the base's own]",
+        group=TRAINING,
+        metavar="FILE",
+    )
+    layout: tuple[str, ...] = setting(
+        (),
+        "A change to the chat template: developer-as-system, system-in-first-user, text-as-parts, thinking, no-thinking "
+        "or end-with-eos; repeatable.",
+        group=TRAINING,
+        metavar="NAME",
+    )
     lora_r: int = setting(32, "Rank of the LoRA matrices.", group=TRAINING, at_least=1)
     lora_alpha: int = setting(16, "LoRA scaling: the adapter counts alpha / r.", group=TRAINING, at_least=1)
     lora_dropout: float = setting(
@@ -154,6 +167,13 @@ class TrainingOptions:
         (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
 
+    @property
+    def base_bot(self) -> str:
+        """The base by the name that `as_chat_model` takes, with the chat template that it is trained with."""
+        template = [f"chat_template={self.chat_template}"] if self.chat_template else []
+        options = "&".join([*template, *(f"layout={name}" for name in self.layout)])
+        return f"hf:{self.base}?{options}" if options else f"hf:{self.base}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
@@ -188,10 +208,11 @@ class Preflight:
     repeated: int
     """Rows that are left out because another one is the same, word for word."""
     conversations: int
+    """By what is said in them: one that is logged under several ids counts once."""
     trained_on: frozenset[str]
     """The ids of the conversations whose examples are not held out; of those without one, their openings."""
     openings: frozenset[str]
-    """Hashes of how those conversations begin, as the same chat may come again under another id."""
+    """`whole_of` the user messages that those conversations begin with, as a chat may come again under another id."""
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -208,6 +229,8 @@ class Preflight:
     available: int | None
     """Bytes of memory on the device; None where that cannot be found out."""
     device: str
+    pairs: Mapping[str, Estimate] = field(default_factory=dict)
+    """Shares of the pairs that are learnt from, in words: of how many the chosen reply is the longer one, or asks."""
     plan: Mapping[str, str] = field(default_factory=dict)
     """How it will be trained, in words, by setting."""
 
@@ -307,7 +330,7 @@ class TrainingReport:
     verdict: Verdict
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
-    """Commands that serve the result, by server."""
+    """Commands that serve the result, one a line, by server."""
 
 
 class Training(Protocol):

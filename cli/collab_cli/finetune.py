@@ -129,7 +129,7 @@ def finetune(
     plays = settings.rounds > 0 or settings.method in PLAYING
     if not plays and not evaluate and settings.method in names("trainers"):
         _refuse_options_of_play()
-    played = None if spec is None else spec.with_assistant(ModelSpec(name=f"hf:{settings.base}"))
+    played = None if spec is None else spec.with_assistant(ModelSpec(name=settings.base_bot))
     if evaluate:
         check_gain(evaluate, played)
     with ExitStack() as stack:

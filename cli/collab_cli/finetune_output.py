@@ -66,8 +66,8 @@ def show_report(report: TrainingReport) -> None:
         return
     note(f"Adapter: {report.output}")
     note("Serve it:")
-    for server, command in report.serve.items():
-        note(f"  {command}  # {server}")
+    for server, commands in report.serve.items():
+        note("\n".join([f"  # {server}", *(f"  {command}" for command in commands.splitlines())]))
 
 
 def _histogram(title: str, values: Sequence[float]) -> "Table":

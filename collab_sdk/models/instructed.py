@@ -91,15 +91,18 @@ def instructions_in(name: str) -> tuple[str, str, str] | None:
 
 
 def files_of(name: str) -> list[Path]:
-    """What a model's name reads: a file of instructions, the source of `py:`, a folder of weights or of an adapter."""
+    """What a model's name reads: files of instructions and chat templates, the source of `py:`, folders of weights."""
     name = name.removeprefix(PROACTIVE)
     if name.startswith("py:"):
         return [source] if (source := source_file(name)) else []
     if name.startswith(PROMPT):
         file, _, inner = name.removeprefix(PROMPT).partition("@")
         return [*([Path(file)] if file else []), *files_of(inner)]
+    path, _, options = name.partition(":")[2].rpartition("?")
+    template = re.search("(?:^|&)chat_template=([^&]+)", options if path else "")
+    files = [Path(template[1])] if template else []
     folders = [Path(part) for part in re.split("[@?]", name.partition(":")[2]) if part]
-    return [folder for folder in folders if folder.is_dir()]
+    return [*(folder for folder in folders if folder.is_dir()), *(file for file in files if file.is_file())]
 
 
 def _instructions(path: Path) -> str:

@@ -27,11 +27,12 @@ def prepare(options: TrainingOptions) -> Training:
     from collab_trl.base import read_base
     from collab_trl.checks import check_options
     from collab_trl.defaults import with_defaults
+    from collab_trl.hf.chat_template import ChatTemplate
 
     _quiet()
     options = with_defaults(options)
     check_options(options)
-    base = read_base(options.base)
+    base = read_base(options.base, ChatTemplate.named(options.chat_template, options.layout))
     if options.rounds:
         from collab_trl.online.rounds import prepare_rounds
 

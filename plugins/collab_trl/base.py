@@ -7,6 +7,7 @@ from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.chat_template import ChatTemplate
 from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_generation_config, read_tokenizer
 
 UNLIMITED = 10**9
@@ -24,6 +25,8 @@ class Base:
     linear: tuple[tuple[str, int, int], ...]
     """Every linear layer but the language model head: its last name, features in, features out."""
     context: int
+    chat_template: ChatTemplate = ChatTemplate()
+    """What was asked for in place of its own."""
 
     @property
     def targets(self) -> list[str]:
@@ -47,19 +50,32 @@ class Base:
         stops = [] if ends is None else [ends] if isinstance(ends, int) else ends
         return ChatFormat(self.tokenizer, ends=stops, folder=Path(self.name))
 
+    def layout(self) -> dict[str, str]:
+        """How chats are laid out where that is a choice, in words, by setting."""
+        thinking = self.chat_format().thinking
+        return self.chat_template.described() | ({"thinking": thinking} if thinking else {})
 
-def read_base(name: str) -> Base:
+
+def read_base(name: str, chat_template: ChatTemplate = ChatTemplate()) -> Base:
     """Raises UsageError for an unknown model, an adapter, and a tokenizer that cannot lay out a chat."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         _check_folder(folder)
         name = str(folder.resolve())
-    config, tokenizer = read_config(name), read_tokenizer(name)
+    config, tokenizer = read_config(name), read_tokenizer(name, chat_template)
     _check_tokenizer(tokenizer, name)
     parameters, linear = _shape(config, name)
     limits = (getattr(config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length)
     context = min(int(limit) for limit in limits if limit)
-    return Base(name=name, config=config, tokenizer=tokenizer, parameters=parameters, linear=linear, context=context)
+    return Base(
+        name=name,
+        config=config,
+        tokenizer=tokenizer,
+        parameters=parameters,
+        linear=linear,
+        context=context,
+        chat_template=chat_template,
+    )
 
 
 def _check_folder(folder: Path) -> None:
@@ -73,7 +89,7 @@ def _check_tokenizer(tokenizer: Any, name: str) -> None:
     if not tokenizer.chat_template:
         raise UsageError(
             f"The tokenizer of {name} has no chat template, so a chat cannot be laid out as the model will see it: "
-            "take the instruct variant, or put the template that will be served into chat_template.jinja beside it."
+            "take the instruct variant, or give the template that will be served with --chat-template."
         )
     if tokenizer.eos_token_id is None:
         raise UsageError(f"The tokenizer of {name} has no EOS token, so the model could never learn to stop.")

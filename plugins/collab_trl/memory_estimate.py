@@ -99,10 +99,10 @@ def head_bytes(base: Base, load: Load, precision: int) -> int:
     """Hidden states and their gradient, and the logits of as many positions and words as TRL takes at once."""
     config = base.config.get_text_config()
     positions, words = min(load.width.positions, HEAD_POSITIONS), min(int(config.vocab_size), HEAD_WORDS)
-    states = load.width.positions * config.hidden_size * (2 * precision + 4)
+    states = load.width.positions * int(config.hidden_size) * (2 * precision + 4)
     logits = positions * words
     if load.gpu:
         return states + logits * precision
     # The gradient is multiplied by the head in fp32, when the copies are gone.
-    multiplied = 0 if precision == 4 else 4 * (logits + words * config.hidden_size)
+    multiplied = 0 if precision == 4 else 4 * (logits + words * int(config.hidden_size))
     return states + logits * precision + max(logits * HEAD_COPIES, multiplied)

@@ -12,6 +12,7 @@ from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_sdk.secrets import one_line
+from collab_trl.hf.chat_template import ChatTemplate
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -43,15 +44,20 @@ def read_config(name: str | Path) -> Any:
     return config
 
 
-def read_tokenizer(name: str | Path) -> Any:
-    """Raises UsageError for what cannot be read, and for a tokenizer that needs code of its own."""
+def read_tokenizer(name: str | Path, chat_template: ChatTemplate = ChatTemplate()) -> Any:
+    """The tokenizer, with its own chat template or the one that was asked for.
+
+    Raises UsageError for what cannot be read, and for a tokenizer that needs code of its own.
+    """
     from transformers import AutoTokenizer
     from transformers.models.auto.tokenization_auto import get_tokenizer_config, tokenizer_class_from_name
 
     with _reading(f"The model {str(name)!r}", MODEL):
         references = _references(get_tokenizer_config(str(name)).get("auto_map"), "AutoTokenizer")
         _refuse_code(name, references, {each for each in map(_class, references) if tokenizer_class_from_name(each)})
-        return AutoTokenizer.from_pretrained(str(name), **SAFE)
+        tokenizer = AutoTokenizer.from_pretrained(str(name), **SAFE)
+    chat_template.put_into(tokenizer)
+    return tokenizer
 
 
 def read_generation_config(name: str | Path) -> Any | None:

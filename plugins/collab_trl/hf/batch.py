@@ -9,6 +9,7 @@ from collab_sdk.errors import ModelCallError
 from collab_sdk.models import ChatReply, ReplyFormat
 from collab_trl.device_memory import available_bytes, free_memory, ran_out_of_memory
 from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.chat_template import ChatTemplate
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.generation import BatchRow, KeyValues, generate
 from collab_trl.hf.grammar import ANY_OBJECT, Constraint
@@ -46,7 +47,7 @@ class AnyWeights(Protocol):
     def adapted(self, adapter: Folder | None) -> AbstractContextManager[Any]:
         """The model with that adapter, or with none."""
 
-    def chat_format(self, adapter: Folder | None) -> ChatFormat: ...
+    def chat_format(self, adapter: Folder | None, chat_template: ChatTemplate) -> ChatFormat: ...
 
 
 class Batcher:
@@ -80,7 +81,7 @@ class Batcher:
     def _read(self, pending: PendingReply) -> None:
         """Turn a request into tokens; one that cannot be answered is settled."""
         try:
-            chat_format = self._weights.chat_format(pending.adapter)
+            chat_format = self._weights.chat_format(pending.adapter, pending.chat_template)
             prompt = chat_format.prompt(pending.request.fitted().messages, tools=_tools(pending))
             pending.opening = chat_format.opening(prompt)
             _constraint(pending, chat_format)
@@ -103,7 +104,7 @@ class Batcher:
 
     def _runs_out_of_memory(self, batch: Sequence[PendingReply]) -> bool:
         adapter = batch[0].adapter
-        chat_format = self._weights.chat_format(adapter)
+        chat_format = self._weights.chat_format(adapter, batch[0].chat_template)
         rows = {self._row(pending, chat_format): pending for pending in batch}
         prefixes = self._prefixes_with(adapter)
         try:
@@ -153,7 +154,7 @@ def next_batch(
 ) -> Sequence[PendingReply]:
     """The first, and as many as the budget holds of those that are nearest to it in length, for little padding."""
     first = waiting[0]
-    alike = [pending for pending in waiting if pending.adapter == first.adapter]
+    alike = [pending for pending in waiting if pending.answered_by == first.answered_by]
     alike.sort(key=lambda pending: abs(len(pending.prompt) - len(first.prompt)))
     n = 1
     while n < len(alike) and size(alike[: n + 1]) <= budget:

@@ -1,7 +1,7 @@
-"""Messages to tokens and back, by a tokenizer's chat template."""
+"""Messages to text and tokens and back, by a tokenizer's chat template."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,25 @@ from collab_sdk.logs import arguments_object, in_order_of_calls
 from collab_sdk.messages import Message
 from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
+from collab_trl.hf.chat_template import DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, Thought, behind_empty_thought
 from collab_trl.hf.grammar import Grammars
+from collab_trl.hf.sentinels import Sentinels, altered
 from collab_trl.hf.written_calls import calls_in, can_be_read
 
-PROBE, PROBE_TOOL = "An answer.", "look_up_order"
+Row = Mapping[str, Any]
+PROBE, THOUGHT = "An answer.", "A thought."
+QUESTION = {"role": "user", "content": "A question."}
 MARK_TOKENS = 12
 """Where a mark of a thought is not one token, it is no more than these."""
+KNOWS_TOOLS = "take one whose template knows tools (Qwen, Llama 3.1, Mistral, gpt-oss)"
+
+
+class RefusedChatError(ModelCallError):
+    """A chat that a template refuses; `reason` is what it says."""
+
+    def __init__(self, folder: Path, error: Exception) -> None:
+        self.reason = one_line(str(error), 160) or type(error).__name__
+        super().__init__(f"The chat template in {folder} does not take this chat: {self.reason}")
 
 
 class ChatFormat:
@@ -33,6 +46,8 @@ class ChatFormat:
             )
         self._tokenizer = tokenizer
         self._folder = folder
+        self._known: dict[str, tuple[str, ...]] = {}
+        """What is left out of chats, by their shape."""
         self.ends = frozenset(ends) | self._turn_ends()
         self.grammars = Grammars(tokenizer, ends=self.ends)
         self._unsaid = {
@@ -42,108 +57,118 @@ class ChatFormat:
         }
         """Special tokens that are left out of an answer's text, where they do not tell what is reasoning."""
 
-    def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Row] = ()) -> list[int]:
         """The tokens that an answer goes on from; `tools`, in OpenAI's form, are what it may call.
 
         Raises ParameterRefusedError for system messages that the template refuses or leaves out, and ModelCallError for
-        a chat that it refuses, and for tools, calls and results that it leaves out.
+        a chat that it refuses or of which it leaves anything else out, and for calls that could not be read.
         """
-        if problem := self._problem_with(messages, tools):
-            raise ModelCallError(
-                f"The chat template in {self._folder} {problem}, so that the model cannot go on with this chat: take "
-                "one whose template knows tools (Qwen, Llama 3.1, Mistral, gpt-oss)."
-            )
-        if not self._takes_system and any(message.role == "system" for message in messages):
+        chat = [_row(message) for message in in_order_of_calls(messages)]
+        if any(row["role"] == "system" for row in chat) and not self.takes_system:
             raise ParameterRefusedError(
                 f"The chat template in {self._folder} has no place for the system role.", parameter="system"
             )
-        return self._rendered(messages, tools)
-
-    def _rendered(self, messages: Sequence[Message], tools: Iterable[Mapping[str, Any]] = ()) -> list[int]:
+        if lost := self.lost(chat, tools):
+            raise ModelCallError(
+                f"The chat template in {self._folder} leaves out {lost}, so that the model cannot go on with this "
+                f"chat: {way_out(lost, '?layout=')}."
+            )
+        if tools and not self._calls_can_be_read:
+            raise ModelCallError(
+                f"The chat template in {self._folder} marks calls of tools in a way that is not known here, so that "
+                f"the model cannot go on with this chat: {KNOWS_TOOLS}."
+            )
         # <|im_end|> in a message is text, and ends no turn.
-        encoded = self._applied(messages, tools, return_dict=True, sanitize_control_tokens=True)
+        encoded = self._applied(chat, tools, return_dict=True, sanitize_control_tokens=True)
         return list(encoded["input_ids"])
 
-    def _applied(self, messages: Sequence[Message], tools: Iterable[Mapping[str, Any]], **form: Any) -> Any:
-        """What the template makes of a chat, as tokens or as text."""
-        from jinja2 import TemplateError
+    def laid_out(self, chat: Sequence[Row], tools: Sequence[Row] = (), *, generation_prompt: bool) -> str:
+        """A chat as text. Raises RefusedChatError for one that the template refuses."""
+        return str(self._applied(chat, tools, add_generation_prompt=generation_prompt, tokenize=False))
 
+    def encoded(self, text: str) -> list[int]:
+        """Text that was laid out as tokens."""
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def lost(self, chat: Sequence[Row], tools: Sequence[Row] = (), *, replied: int | None = None) -> str:
+        """What does not come through of a chat and its tools, in words; nothing where all does.
+
+        `replied` is the place of the message with which its reply begins; without one it is a prompt. Raises
+        RefusedChatError for a chat that the template refuses.
+        """
+        found = self._left_out(chat, tools, replied=replied)
+        if tools and not found and not self._takes_calls:
+            found = ("tool calls and their results",)
+        if not found:
+            shown = self.laid_out(chat, tools, generation_prompt=replied is None)
+            found = altered(chat, shown, replied=len(chat) if replied is None else replied)
+        return listed(found)
+
+    def _left_out(self, chat: Sequence[Row], tools: Sequence[Row], *, replied: int | None) -> tuple[str, ...]:
+        """By a chat of the same shape with another word in every place, so that none hides behind the same elsewhere."""
+        sentinels = Sentinels.of(chat, tools, replied=len(chat) if replied is None else replied)
+        shape = json.dumps([sentinels.chat, sentinels.tools, replied], default=str)
+        if shape not in self._known:
+            shown = self.laid_out(sentinels.chat, sentinels.tools, generation_prompt=replied is None)
+            self._known[shape] = sentinels.left_out(shown)
+        return self._known[shape]
+
+    def _applied(self, chat: Sequence[Row], tools: Sequence[Row], **form: Any) -> Any:
+        """What the template makes of a chat, as tokens or as text."""
         try:
             return self._tokenizer.apply_chat_template(
-                [_row(message) for message in in_order_of_calls(messages)],
+                list(chat),
                 tools=[dict(tool) for tool in tools] or None,  # Llama's template takes an empty list for tools
-                add_generation_prompt=True,
-                **form,
+                **({"add_generation_prompt": True} | form),
             )
-        except (TemplateError, TypeError, ValueError, KeyError, RecursionError) as error:
-            reason = one_line(str(error), 160)
-            raise ModelCallError(f"The chat template in {self._folder} does not take this chat: {reason}") from None
+        except Exception as error:  # a template is a program, and fails as it likes
+            raise RefusedChatError(self._folder, error) from None
 
     @cached_property
-    def _takes_system(self) -> bool:
-        """Whether a system message changes what the model reads; its words may be none that the tokenizer knows."""
-        chat = [Message(role="system", content=PROBE), Message(role="user", content="A question.")]
-        return self._shows(chat, chat[1:], PROBE)
+    def takes_system(self) -> bool:
+        """Whether the template has a place for a system message."""
+        try:
+            return not self._left_out([{"role": "system", "content": PROBE}, QUESTION], (), replied=None)
+        except ModelCallError:
+            return False
 
-    def _problem_with(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
-        """Why the model cannot be asked with these tools and what was done with them; nothing where it can."""
-        if lost := self.leaves_out(tools=bool(tools), calls=any(map(_is_of_tools, messages))):
-            return f"leaves out {lost}"
-        return "" if not tools or self._calls_can_be_read else "marks calls of tools in a way that is not known here"
+    @cached_property
+    def _takes_calls(self) -> bool:
+        """Whether the template shows calls of tools and what came back."""
+        call = {"id": "call00000", "type": "function", "function": {"name": "look_up", "arguments": {"order": "5"}}}
+        chat = [
+            QUESTION,
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": PROBE, "name": "look_up", "tool_call_id": "call00000"},
+        ]
+        try:
+            return not self._left_out(chat, (), replied=None)
+        except ModelCallError:
+            return False
 
-    def leaves_out(self, *, tools: bool, calls: bool) -> str:
-        """What the template refuses or leaves out of a chat that has tools or calls; nothing where it shows all."""
-        if tools and not self._takes_tools:
-            return "tools"
-        return "calls of tools, or their results" if (tools or calls) and not self._takes_calls else ""
+    @cached_property
+    def thinking(self) -> str:
+        """What becomes of thoughts where replies without any are learnt, in words; nothing if the template knows none."""
+        answer = {"role": "assistant", "content": PROBE}
+        try:
+            prompt = self.laid_out([QUESTION], generation_prompt=True)
+            whole = self.laid_out([QUESTION, answer], generation_prompt=False)
+            thought_of = self.laid_out([QUESTION, answer | {"reasoning_content": THOUGHT}], generation_prompt=False)
+        except RefusedChatError:
+            return ""
+        begun = Thought.ending(prompt)
+        if begun is not None and begun.is_closed:
+            return "off: the prompt ends with an empty thought, and the reply behind it is learnt"
+        if begun is not None:
+            return "on: the prompt begins a thought; that it is empty is not learnt, but the reply behind it"
+        if whole.startswith(prompt) and behind_empty_thought(whole[len(prompt) :]):
+            return "left to the model: the empty thought in front of a reply is not learnt, but the reply behind it"
+        return "left out: that a reply begins without a thought is learnt" if THOUGHT in thought_of else ""
 
     @cached_property
     def _calls_can_be_read(self) -> bool:
         own = getattr(self._tokenizer, "response_template", None)
         return can_be_read(str(self._tokenizer.chat_template), own=own)
-
-    @cached_property
-    def _takes_tools(self) -> bool:
-        tool = {"name": PROBE_TOOL, "description": "", "parameters": {"type": "object", "properties": {}}}
-        offered = [{"type": "function", "function": tool}]
-        chat = [Message(role="user", content="A question.")]
-        return self._shows(chat, chat, PROBE_TOOL, tools=offered)
-
-    @cached_property
-    def _takes_calls(self) -> bool:
-        call, other = (
-            {"id": "call00000", "type": "function", "function": {"name": name, "arguments": "{}"}}
-            for name in (PROBE_TOOL, "other")
-        )
-        chat = [
-            Message(role="user", content="A question."),
-            Message(role="assistant", content="", tool_calls=(call,)),
-            Message(role="tool", content=PROBE, name=PROBE_TOOL, tool_call_id="call00000"),
-        ]
-        called, answered = (
-            [chat[0], replace(chat[1], tool_calls=(other,)), chat[2]],  # gpt-oss refuses results without a call
-            [*chat[:2], replace(chat[2], content="")],
-        )
-        return self._shows(chat, called, PROBE_TOOL) and self._shows(chat, answered, PROBE)
-
-    def _shows(
-        self,
-        chat: Sequence[Message],
-        without: Sequence[Message],
-        text: str,
-        *,
-        tools: Sequence[Mapping[str, Any]] = (),
-    ) -> bool:
-        """Whether the template shows what tells the chat apart, its `text`; a tokenizer may know none of its words."""
-        try:
-            shown: str = self._applied(chat, tools, tokenize=False)
-        except ModelCallError:
-            return False
-        try:
-            bare = self._applied(without, (), tokenize=False)
-        except ModelCallError:  # such as a result without its call
-            bare = ""
-        return shown != bare and text in shown
 
     def opening(self, prompt: Sequence[int]) -> str:
         """The mark of the thought that the template has begun the answer with, if it has."""
@@ -180,22 +205,34 @@ class ChatFormat:
 
     def _turn_ends(self) -> set[int]:
         """The tokenizer's end token, and the one that closes a turn in the template, which may be another."""
-        from jinja2 import TemplateError
-
-        chat = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
         try:
-            rendered: str = self._tokenizer.apply_chat_template(chat, tokenize=False)
-        except TemplateError as error:
+            shown: str = self._tokenizer.apply_chat_template(
+                [QUESTION, {"role": "assistant", "content": PROBE}], tokenize=False
+            )
+        except Exception as error:  # a template is a program, and fails as it likes
             reason = one_line(str(error), 160)
             raise EndpointError(f"The chat template in {self._folder} does not work: {reason}") from None
-        closing = self._tokenizer.encode(rendered.rpartition(PROBE)[2].lstrip(), add_special_tokens=False)[:1]
+        _, is_shown, closing = shown.rpartition(PROBE)
         control = self._tokenizer.added_tokens_decoder
-        own = [self._tokenizer.eos_token_id, *(token for token in closing if token in control)]
+        first = self.encoded(closing.lstrip())[:1] if is_shown else []
+        own = [self._tokenizer.eos_token_id, *(token for token in first if token in control)]
         return {token for token in own if token is not None}
 
 
-def _is_of_tools(message: Message) -> bool:
-    return message.role == "tool" or bool(message.tool_calls)
+def listed(found: Sequence[str]) -> str:
+    """`a, b and c`"""
+    return " and ".join(part for part in (", ".join(found[:-1]), *found[-1:]) if part)
+
+
+def way_out(lost: str, flag: str) -> str:
+    """What to do about what a template leaves out; `flag` is how a layout is asked for."""
+    if "tool" in lost:
+        return KNOWS_TOOLS
+    if "developer" in lost:
+        return f"{flag}{DEVELOPER_AS_SYSTEM} lays it out as a system message"
+    if "system" in lost:
+        return f"{flag}{SYSTEM_IN_FIRST_USER} puts it at the head of the user's message"
+    return "take a model with another chat template"
 
 
 def _row(message: Message) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.secrets import one_line
+from collab_trl.hf.chat_template import LAYOUTS, PACKAGED, ChatTemplate
 from collab_trl.precision import AUTO, DTYPES
 from collab_trl.pretrained import check_adapter
 
 SCHEME = "hf:"
-DTYPE = "dtype"
-"""The one option that a name may end with, as in `hf:PATH?dtype=float32`."""
+DTYPE, CHAT_TEMPLATE, LAYOUT = "dtype", "chat_template", "layout"
+"""The options that a name may end with, as in `hf:PATH?dtype=float32&layout=no-thinking`; a layout may be repeated."""
 PARTS = ("*.safetensors", "*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "vocab.*", "*.txt")
 """The files of a folder that decide what a model answers; never pickled weights."""
 WHOLE = 64 * 2**20
@@ -36,11 +37,12 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalFiles:
-    """The folders of `hf:PATH[@ADAPTER][?dtype=DTYPE]`, and the precision, one of DTYPES."""
+    """The folders of `hf:PATH[@ADAPTER][?OPTIONS]`, the precision, one of DTYPES, and the chat template asked for."""
 
     base: Folder
     adapter: Folder | None = None
     dtype: str = AUTO
+    chat_template: ChatTemplate = ChatTemplate()
 
     @classmethod
     def named(cls, spec: str) -> "LocalFiles":
@@ -49,7 +51,7 @@ class LocalFiles:
         PATH is a folder, or a name on the Hugging Face hub. Raises UsageError if one is not there, is no model, or the
         adapter was trained on another base, and for an option or precision that does not exist.
         """
-        path, dtype = _with_dtype(spec.removeprefix(SCHEME))
+        path, dtype, template = _with_options(spec.removeprefix(SCHEME))
         if not path.strip():
             raise UsageError(f"{spec!r} names no model: write hf:PATH or hf:PATH@ADAPTER.")
         base_name, adapter_name = _split(path)
@@ -61,8 +63,8 @@ class LocalFiles:
             adapter = _adapter_folder(base)
             base = model_folder(trained_on(adapter))
         else:
-            return cls(base=Folder.of(base), dtype=dtype)
-        return cls(base=Folder.of(base), adapter=Folder.of(adapter), dtype=dtype)
+            return cls(base=Folder.of(base), dtype=dtype, chat_template=template)
+        return cls(base=Folder.of(base), adapter=Folder.of(adapter), dtype=dtype, chat_template=template)
 
 
 def model_folder(name: str) -> Path:
@@ -100,15 +102,23 @@ def trained_on(adapter: Path) -> str:
     return base
 
 
-def _with_dtype(path: str) -> tuple[str, str]:
-    """The path without its option, and the precision. A folder may have a `?` in its name."""
-    bare, mark, option = path.rpartition("?")
+def _with_options(path: str) -> tuple[str, str, ChatTemplate]:
+    """The path without its options, the precision, and the chat template. A folder may have a `?` in its name."""
+    bare, mark, asked = path.rpartition("?")
     if not mark or Path(path).expanduser().is_dir():
-        return path, AUTO
-    name, _, dtype = option.partition("=")
-    if name != DTYPE or dtype not in DTYPES:
-        raise UsageError(f"{SCHEME}{path} ends with an unknown option: write ?{DTYPE}= and one of {', '.join(DTYPES)}.")
-    return bare, dtype
+        return path, AUTO, ChatTemplate()
+    given: dict[str, list[str]] = {}
+    for option in asked.split("&"):
+        name, _, value = option.partition("=")
+        given.setdefault(name, []).append(value)
+    dtype, source = given.get(DTYPE, [AUTO])[-1], given.get(CHAT_TEMPLATE, [None])[-1]
+    if not given.keys() <= {DTYPE, CHAT_TEMPLATE, LAYOUT} or dtype not in DTYPES or source == "":
+        raise UsageError(
+            f"{SCHEME}{path} ends with an unknown option: write ?{DTYPE}= and one of {', '.join(DTYPES)}, "
+            f"{CHAT_TEMPLATE}= and a file or {PACKAGED}NAME, or {LAYOUT}= and one of {', '.join(LAYOUTS)}; with & in "
+            "between."
+        )
+    return bare, dtype, ChatTemplate.named(source, given.get(LAYOUT, []))
 
 
 def _split(path: str) -> tuple[str, str | None]:

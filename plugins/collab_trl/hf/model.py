@@ -1,4 +1,4 @@
-"""`hf:PATH[@ADAPTER][?dtype=DTYPE]`: a local model, in this process."""
+"""`hf:PATH[@ADAPTER][?OPTIONS]`: a local model, in this process."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ from collab_trl.precision import AUTO, device_and_dtype
 if TYPE_CHECKING:
     from collab_trl.hf.batch import AnyWeights
 
-VERSION = 2
+VERSION = 3
 """Part of the cache key: raise it whenever the same request may come to another answer."""
 
 _threads: WeakValueDictionary[tuple[Folder, str], ModelThread] = WeakValueDictionary()
@@ -64,10 +64,16 @@ class HFModel:
             "adapter": adapter.content if adapter else None,
             "dtype": self._dtype,
             "version": VERSION,
+            **({"chat_template": template.digest} if (template := self._files.chat_template) else {}),
         }
 
     async def achat(self, request: ChatRequest) -> ChatReply:
-        pending = PendingReply(request=request, seed=seed_of(request), adapter=self._files.adapter)
+        pending = PendingReply(
+            request=request,
+            seed=seed_of(request),
+            adapter=self._files.adapter,
+            chat_template=self._files.chat_template,
+        )
         return await asyncio.wrap_future(self._thread.submit(pending))
 
     @cached_property

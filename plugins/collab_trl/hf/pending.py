@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from collab_sdk.errors import CollabError
 from collab_sdk.models import ChatReply, ChatRequest
+from collab_trl.hf.chat_template import ChatTemplate
 from collab_trl.hf.folders import Folder
 
 
@@ -16,7 +17,8 @@ class PendingReply:
 
     request: ChatRequest
     seed: int
-    adapter: Folder | None
+    adapter: Folder | None = None
+    chat_template: ChatTemplate = ChatTemplate()
     reply: "Future[ChatReply]" = field(default_factory=Future)
     prompt: Sequence[int] = ()
     """The request as tokens, once the worker has seen it."""
@@ -24,6 +26,11 @@ class PendingReply:
     """The mark of the thought that the prompt ends in, if it does."""
     answer: Sequence[int] = ()
     """The reply as tokens, once there is one."""
+
+    @property
+    def answered_by(self) -> tuple[Folder | None, ChatTemplate]:
+        """Requests with the same may be answered in one batch."""
+        return self.adapter, self.chat_template
 
     def settle(self, outcome: ChatReply | CollabError) -> None:
         with suppress(InvalidStateError):  # given up by whoever waited

@@ -8,6 +8,7 @@ from typing import Any
 from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.secrets import one_line
 from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.chat_template import TEMPLATE_FILE, ChatTemplate
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.sampling import Truncation
 from collab_trl.precision import device_and_dtype
@@ -28,7 +29,7 @@ class Weights:
             self._base: Any = read_model(folder, dtype=precision, device_map=device)
         self._folder = folder
         self._adapted: Any = None
-        self._formats: dict[Folder | None, ChatFormat] = {}
+        self._formats: dict[tuple[Folder | None, ChatTemplate], ChatFormat] = {}
         self.truncation = _truncation(self._base.generation_config)
         self.context: int = getattr(self._base.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self.reply_limit: int | None = self._base.generation_config.max_new_tokens
@@ -46,17 +47,25 @@ class Weights:
         else:
             yield self._base
 
-    def chat_format(self, adapter: Folder | None) -> ChatFormat:
-        """By the adapter's own tokenizer and template where it has them, else by the base's."""
-        if adapter not in self._formats:
-            own = adapter is not None and (adapter.path / "tokenizer_config.json").is_file()
-            folder = adapter.path if adapter is not None and own else self._folder
-            with _loading(folder):
-                tokenizer = read_tokenizer(folder)
-            ends = self._base.generation_config.eos_token_id
-            ends = [] if ends is None else [ends] if isinstance(ends, int) else ends
-            self._formats[adapter] = ChatFormat(tokenizer, ends=ends, folder=folder)
-        return self._formats[adapter]
+    def chat_format(self, adapter: Folder | None, chat_template: ChatTemplate) -> ChatFormat:
+        """By the template that was asked for, the adapter's own tokenizer and template where it has them, or the base's."""
+        known = adapter, chat_template
+        if known not in self._formats:
+            self._formats[known] = self._chat_format(adapter, chat_template)
+        return self._formats[known]
+
+    def _chat_format(self, adapter: Folder | None, chat_template: ChatTemplate) -> ChatFormat:
+        folder, own = self._folder, ChatTemplate()
+        if adapter is not None and (adapter.path / "tokenizer_config.json").is_file():
+            folder = adapter.path
+        elif adapter is not None and (adapter.path / TEMPLATE_FILE).is_file():
+            own = ChatTemplate.named(str(adapter.path / TEMPLATE_FILE))
+        with _loading(folder):
+            tokenizer = read_tokenizer(folder, own)
+            chat_template.put_into(tokenizer)
+        ends = self._base.generation_config.eos_token_id
+        ends = [] if ends is None else [ends] if isinstance(ends, int) else ends
+        return ChatFormat(tokenizer, ends=ends, folder=folder)
 
     def _put_on(self, adapter: Folder) -> None:
         name = adapter.content

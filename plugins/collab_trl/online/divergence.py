@@ -8,15 +8,18 @@ import torch
 
 from collab_sdk.types import Conversation
 from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.chat_template import ChatTemplate
 from collab_trl.pretrained import read_model, read_tokenizer
 
 BATCH = 64
 IGNORED = -100
 
 
-def kl_per_token(model: str, reference: str, conversations: Sequence[Conversation]) -> float:
+def kl_per_token(
+    model: str, reference: str, conversations: Sequence[Conversation], chat_template: ChatTemplate = ChatTemplate()
+) -> float:
     """The KL divergence of `model` from `reference` in nats a token, estimated on what `model` said."""
-    tokenizer = read_tokenizer(model)
+    tokenizer = read_tokenizer(model, chat_template)
     chat_format = ChatFormat(tokenizer, ends=(), folder=Path(model))
     rows = [row for conversation in conversations for row in _rows(conversation, chat_format, tokenizer)]
     ours, theirs = (_log_probability(read_model(name).eval(), rows) for name in (model, reference))

@@ -9,6 +9,7 @@ from typing import Any
 from collab_sdk.models import ChatReply, ChatRequest, set_apart
 from collab_sdk.spec import Price
 from collab_trl.hf.chat_format import ChatFormat
+from collab_trl.hf.chat_template import ChatTemplate
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.model import seed_of
 from collab_trl.hf.model_thread import ModelThread
@@ -75,5 +76,5 @@ class LiveWeights:
         finally:
             self._model.train(trains)
 
-    def chat_format(self, adapter: Folder | None) -> ChatFormat:
+    def chat_format(self, adapter: Folder | None, chat_template: ChatTemplate) -> ChatFormat:
         return self._chat_format

@@ -13,7 +13,7 @@ from collab_trl.online.histories import History
 from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
 from collab_trl.output.adapter import MERGED
-from collab_trl.output.card import merged_command
+from collab_trl.output.serving import merged_command
 from collab_trl.output.workplace import RUN, identity, read_json, write_json
 from collab_trl.preference.preflight import prepare_examples
 
@@ -88,7 +88,7 @@ class RoundsTraining:
         if path.exists():
             return read_rollouts(path)
         folder.mkdir(parents=True, exist_ok=True)
-        scorer = self.play.scorer.with_assistant(f"hf:{model}")
+        scorer = self.play.scorer.with_assistant(self._bot(model))
         rollouts = run_sync(
             aroll_out(
                 [history.conversation for history in self.histories],
@@ -105,15 +105,19 @@ class RoundsTraining:
         on_progress(TrainingProgress(stage=folder.name, step=0, steps=0, metrics=statistics))
         return rollouts
 
+    def _bot(self, model: str) -> str:
+        """Laid out as it is trained, which a merged model is by itself."""
+        return replace(self.options, base=model).base_bot
+
     def _kl(self, model: str, rollouts: Rollouts) -> float:
         from collab_trl.online.divergence import kl_per_token
 
-        return kl_per_token(model, self.base.name, rollouts.conversations)
+        return kl_per_token(model, self.base.name, rollouts.conversations, self.base.chat_template)
 
     def _train(self, model: str, folder: Path, number: int, on_progress: OnProgress) -> TrainingReport:
         pairs = folder / PAIRS
         if not pairs.exists():
-            scorer = self.play.scorer.with_assistant(f"hf:{model}")
+            scorer = self.play.scorer.with_assistant(self._bot(model))
             exporter = PreferenceExporter(scorer, **asdict(self.play.rule))
             rollouts = read_rollouts(folder / CHATS)
             report = exporter.export(rollouts.conversations, pairs, eval_fraction=self.options.eval_fraction)
@@ -123,6 +127,13 @@ class RoundsTraining:
                 raise InputError(
                     f"round {number} gave no pair: of {report.turns} turns, {count}: {reason}", where=str(pairs)
                 )
+            if not pairs.stat().st_size:
+                pairs.unlink()
+                raise InputError(
+                    f"round {number}: all {report.written} pairs are held out, and none is left to train on: give a "
+                    "smaller --eval-fraction and another -o DIR",
+                    where=str(pairs),
+                )
         options = replace(
             self.options, data=pairs, base=model, output=folder / ADAPTER, rounds=0, play=None, merge=True
         )
@@ -130,4 +141,4 @@ class RoundsTraining:
         def on_step(progress: TrainingProgress) -> None:
             on_progress(replace(progress, stage=f"round {number}, {progress.stage}"))
 
-        return prepare_examples(options, read_base(model)).run(on_step)
+        return prepare_examples(options, read_base(model, self.base.chat_template)).run(on_step)

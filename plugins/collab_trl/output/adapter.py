@@ -13,8 +13,9 @@ from collab_sdk.errors import CollabError
 from collab_sdk.training import HeldOut, Preflight, TrainingOptions, TrainingReport, Verdict
 from collab_sdk.version import __version__
 from collab_trl.base import Base
-from collab_trl.output.card import merged_command, model_card, serving_commands
+from collab_trl.output.card import model_card
 from collab_trl.output.own_replies import OwnReplies
+from collab_trl.output.serving import merged_command, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.verdict import NOT_JUDGED, verdict_of
 from collab_trl.output.workplace import Workplace, write_json
@@ -51,9 +52,12 @@ def finish(
             held_out, problems = _with_own_replies(held_out, options, base, preflight, reported)
             warnings += problems
     verdict = verdict_of(held_out) if options.eval_fraction or held_out else NOT_JUDGED
+    config = json.loads((last.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     metrics = {
         "base": base.name,
         "data": _data(options, preflight),
+        "pairs": {name: share.to_dict() for name, share in preflight.pairs.items()},
+        "notes": list(preflight.notes),
         "settings": dict(preflight.plan) | _settings(options, preflight, stages),
         "verdict": asdict(verdict),
         "held_out": held_out and held_out.to_dict(),
@@ -61,7 +65,7 @@ def finish(
         "steps": int(last.history[-1]["step"]),
         "kept_step": last.kept,
         "seconds": round(seconds, 1),
-        "serve": serving_commands(base=base.name, output=output, rank=options.lora_r),
+        "serve": serving_commands(base, output, rank=config["r"], targets=config["target_modules"]),
         "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
@@ -128,6 +132,7 @@ def _data(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
     }
     if source.is_file():
         data["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    data |= {name: f"{share:.0%}" for name, share in preflight.pairs.items()}
     for fault in preflight.faults:
         data[f"left out: {fault.problem}"] = len(fault.places)
     return data

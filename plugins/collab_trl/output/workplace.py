@@ -17,6 +17,8 @@ from collab_trl.hf.folders import content_hash, model_folder
 
 WORK = "checkpoints"
 RUN = "run.json"
+FORMAT = 2
+"""Of what is in the folder; raised where what another version has left there cannot be read or gone on with."""
 METRICS = "metrics.json"
 WITHOUT_EFFECT = {
     "output",
@@ -28,8 +30,11 @@ WITHOUT_EFFECT = {
     "skip_bad",
     "rounds",
     "play",
+    "chat_template",
+    "layout",
 }
-"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed."""
+"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed, and so is the
+chat template that comes of its options."""
 CODE = ("trl", "peft", "transformers", "torch")
 """Packages whose version decides how a training goes on."""
 
@@ -45,6 +50,11 @@ class Workplace:
         ours = self._identity
         if known is None and self._has_progress():
             known, ours = read_json(self.folder / RUN), self._identity | _code()
+        if known is not None and known.get("format") != FORMAT:
+            raise OutputError(
+                f"{output} holds a training by another version of collab-sdk, which this one cannot go on with: give "
+                "another -o DIR, or delete that one."
+            )
         if known is not None and known != ours:
             changed = sorted(key for key in known.keys() | ours.keys() if known.get(key) != ours.get(key))
             raise OutputError(
@@ -93,6 +103,7 @@ def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[
     """
     settings = {field.name: getattr(options, field.name) for field in fields(options)}
     run = {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT} | {
+        "format": FORMAT,
         "base": base.name,
         "files of the base": content_hash(model_folder(base.name)),
         "data": _digest(rows),

@@ -18,6 +18,7 @@ from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
 from collab_trl.preference.examples import Examples, read_examples
 from collab_trl.preference.held_out import in_two
+from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
 from collab_trl.preference.row_formats import Example, read_example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
@@ -36,6 +37,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+    noticed = _noticed(options, train, held_out)
     options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
@@ -60,11 +62,18 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
         options=options,
         base=base,
         plan=plan,
-        preflight=_preflight(options, base, plan, found, train, held_out, len(reporting), faults, max_length),
+        preflight=_preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         stage=stage,
         reported=reporting,
     )
+
+
+def _noticed(options: TrainingOptions, train: Sequence[Tokens], held_out: Sequence[Tokens]) -> Noticed:
+    try:
+        return notice(train, held_out, method=options.method)
+    except InputError as error:
+        raise InputError(error.problem, where=str(options.data)) from None
 
 
 def _ordinary(layout: Layout) -> list[Tokens]:
@@ -115,6 +124,7 @@ def _preflight(
     base: Base,
     plan: Plan,
     found: Examples,
+    noticed: Noticed,
     train: Sequence[Tokens],
     held_out: Sequence[Tokens],
     reported: int,
@@ -129,11 +139,17 @@ def _preflight(
         held_out=len(held_out),
         reported=reported,
         repeated=found.repeated,
-        conversations=len({tokens.example.conversation for tokens in everything}),
+        conversations=len({tokens.example.known_by for tokens in everything}),
         trained_on=frozenset(tokens.example.conversation for tokens in train),
         openings=frozenset(tokens.example.known_by for tokens in train),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
-        notes=(*found.notes, *_parts_said(options, len(held_out), reported), *_notes(options, base, plan, train)),
+        pairs=noticed.shares,
+        notes=(
+            *found.notes,
+            *noticed.notes,
+            *_parts_said(options, len(held_out), reported),
+            *_notes(options, base, plan, train),
+        ),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
@@ -144,7 +160,7 @@ def _preflight(
         memory=memory,
         available=plan.available,
         device=plan.device,
-        plan=described(options, plan),
+        plan=described(options, plan) | base.layout(),
     )
 
 
@@ -165,12 +181,6 @@ def _notes(options: TrainingOptions, base: Base, plan: Plan, train: Sequence[Tok
         notes.append(
             f"aot compares the pairs that are computed at once, {plan.micro_batch:,} here: another "
             "--per-device-batch-size would be another training."
-        )
-    stops = base.tokenizer.eos_token_id
-    if not any(stops in (tokens.chosen or tokens.rejected).ids for tokens in train):
-        notes.append(
-            f"No reply ends with {base.tokenizer.eos_token!r} under this chat template, so the model will not learn to "
-            "stop: check that the tokenizer's eos_token is the one that ends a turn."
         )
     return notes
 
