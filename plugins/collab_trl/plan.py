@@ -26,6 +26,8 @@ class Plan:
     bf16: bool
     batch: int
     """Examples of a step of the optimizer, over all processes."""
+    left_out: int
+    """Histories of an epoch that fill no batch of groups, other ones in every epoch."""
     micro_batch: int
     """Most examples that a process computes at once."""
     checkpointing: bool
@@ -92,6 +94,7 @@ def make_plan(
         processes=processes,
         bf16=bf16,
         batch=batch,
+        left_out=examples % batch // together if together > 1 else 0,
         micro_batch=micro_batch,
         checkpointing=checkpointing,
         precompute=(options.epochs or 1) > 1,
@@ -169,6 +172,11 @@ def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
         **({"beta": f"{options.beta:g}"} if options.method in PLAYING else {}),
         "adapter": f"LoRA, rank {options.lora_r}, alpha {options.lora_alpha}, all linear layers",
         "batch": _batch_said(options, plan),
+        **(
+            {"left out": f"{plan.left_out} of the histories in each epoch, as they fill no batch"}
+            if plan.left_out
+            else {}
+        ),
         "precision": "4-bit base" if options.load_in_4bit else options.dtype,
         "recomputed": "activations (slower, smaller)" if plan.checkpointing else "nothing",
         **({"prompts": "computed once for both replies"} if plan.shared else {}),

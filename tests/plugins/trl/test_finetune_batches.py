@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from collab_trl.whole_steps import Steps
 from support.paths import TESTS
+from support.playing import play, write_openings
+from support.playing import prepared as playing
 from support.training import GUESSES, pair, prepared, write_base, write_pairs, write_rows
 
 from collab_sdk.errors import UsageError
@@ -94,6 +96,16 @@ def test_groups_of_replies_that_processes_cannot_share_are_refused_with_the_near
         _in_groups(20, 20, together=4, processes=3)
     with pytest.raises(UsageError, match="fewer than the 3 processes"):
         _in_groups(24, 8, together=4, processes=3)
+
+
+def test_histories_that_fill_no_batch_of_groups_are_said_to_be_left_out(tiny_base, tmp_path):
+    openings = write_openings(tmp_path / "openings.jsonl", 5)
+    settings = {"play": play(candidates=4), "batch_size": 8, "per_device_batch_size": 8}
+    plan = playing("grpo", openings, tiny_base, tmp_path / "out", **settings).preflight.plan
+    assert plan["batch"] == "8 = 1 x 8 at once x 1 accumulated"
+    assert plan["left out"] == "1 of the histories in each epoch, as they fill no batch"
+    settings["batch_size"] = settings["per_device_batch_size"] = 20
+    assert "left out" not in playing("grpo", openings, tiny_base, tmp_path / "out", **settings).preflight.plan
 
 
 TRAIN = """
