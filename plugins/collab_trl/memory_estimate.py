@@ -90,7 +90,7 @@ def activation_bytes(base: Base, load: Load, precision: int, *, adapted: float) 
 
 
 def _between_matrices(base: Base, options: TrainingOptions) -> float:
-    layers = max(1, base.config.get_text_config().num_hidden_layers)
+    layers = max(1, int(base.config.get_text_config().num_hidden_layers))
     targets = options.target_modules or base.targets
     return options.lora_r * sum(name in targets for name, _, _ in base.linear) / layers
 
