@@ -11,7 +11,7 @@ from collab_trl.memory_estimate import LIBRARIES, Load, Width, estimates
 
 CPU, MPS = "CPU", "Apple GPU"
 USEFUL = 8
-"""Examples at once above which a step becomes no faster, where they have USEFUL_TOKENS."""
+"""Examples at once above which a step on a CPU becomes no faster, nor one on a GPU where they have USEFUL_TOKENS."""
 USEFUL_TOKENS = 8192
 HEADROOM = 0.85
 """Of what is free; the rest is for what no estimate sees: fragments, kernels' scratch space."""
@@ -133,7 +133,10 @@ def _fit(
     options: TrainingOptions, base: Base, *, widest: Width, share: int, bf16: bool, available: int, whole: bool
 ) -> tuple[int, bool]:
     """The largest micro-batch that fits without recomputation, or else with it; `whole`: with nothing left over."""
-    most = options.per_device_batch_size or max(USEFUL, USEFUL_TOKENS // widest.tokens)
+    import torch
+
+    useful = max(USEFUL, USEFUL_TOKENS // widest.tokens) if torch.cuda.is_available() else USEFUL
+    most = options.per_device_batch_size or useful
     sizes = [size for size in range(min(most, share), 0, -1) if not (whole and share % size)]
     if options.per_device_batch_size:  # asked for, and not the most that fits
         sizes = sizes[:1]

@@ -65,8 +65,7 @@ def test_the_plan_has_the_batch_that_was_asked_for_at_every_size_of_memory(
     assert len(set(said)) > 1 or batch // processes == 1, "more memory computes more at once"
 
 
-def test_micro_batches_are_about_equal(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("collab_trl.plan.USEFUL_TOKENS", 0)
+def test_micro_batches_are_about_equal(folder, tmp_path):
     for batch, said in (
         (9, "9 = 1 x 5 at once x 1 accumulated + 1 x 4 at once"),
         (16, "16 = 1 x 8 at once x 2 accumulated"),
