@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--shapes tiny head ...] [--folder DIR] [--json out.json]
 
-Each shape is a Llama with random weights, a micro-batch, a method and a precision, trained for two steps on the CPU in
-a process of its own. `measured` is the largest resident set of that process, with Python and the libraries in it, which
+Each shape is a Llama with random weights, a micro-batch, a method and a precision, trained for one step on the CPU in a
+process of its own. `measured` is the largest resident set of that process, with Python and the libraries in it, which
 the estimate counts, too. The estimate must be within 25 % of what is measured.
 """
 
@@ -16,7 +16,6 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from table import Row, finish, judged
 
@@ -87,7 +86,7 @@ def write_pairs(path: Path, shape: Shape) -> None:
             "chosen": [{"role": "assistant", "content": "which " * (shape.words // 4)}],
             "rejected": [{"role": "assistant", "content": "please " * (shape.words // 4)}],
         }
-        for number in range(2 * shape.at_once)
+        for number in range(shape.at_once)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -103,19 +102,18 @@ def work(shape: Shape, folder: Path) -> Row:
         base=str(folder / "base"),
         output=folder / "out",
         method=shape.method,
-        batch_size=2 * shape.at_once,
+        batch_size=shape.at_once,
         per_device_batch_size=shape.at_once,
         gradient_checkpointing=shape.recomputed,
         dtype=shape.dtype,
         eval_fraction=0.0,
-        epochs=2.0,
+        epochs=1.0,
     )
     training = prepare(options)
     _, lora, _ = training.preflight.memory
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
     training.run(lambda progress: None)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
-    return {"estimated": lora.total, "measured": peak, "before": before, "tokens": max(training.preflight.lengths)}
+    return {"estimated": lora.total, "measured": peak, "tokens": max(training.preflight.lengths)}
 
 
 def measured(name: str, shape: Shape, folder: Path | None) -> Row:
@@ -164,9 +162,10 @@ def main() -> None:
     for name in options.shapes:
         rows.append(measured(name, SHAPES[name], options.folder))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    verdicts: list[dict[str, Any]] = [
-        judged(f"estimated / measured, {row['shape']}", row["ratio"], at_least=1 - WITHIN, at_most=1 + WITHIN)
-        for row in rows
+    ratios = [row["ratio"] for row in rows]
+    verdicts = [
+        judged("least of estimated / measured", min(ratios), at_least=1 - WITHIN),
+        judged("most of estimated / measured", max(ratios), at_most=1 + WITHIN),
     ]
     finish(rows, verdicts, options.json)
 

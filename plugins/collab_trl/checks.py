@@ -15,7 +15,7 @@ from collab_trl.defaults import counts_replies
 from collab_trl.device_memory import available_bytes
 from collab_trl.hf.folders import check_base
 from collab_trl.loading import check_4bit
-from collab_trl.plan import CPU, HEADROOM, Plan
+from collab_trl.plan import CPU, HEADROOM, Plan, fits
 from collab_trl.pretrained import ADAPTER_CONFIG, check_adapter
 
 LOSSES = (
@@ -135,7 +135,7 @@ def check_memory(options: TrainingOptions, plan: Plan, memory: Sequence[Memory])
     """`memory` is for full training, LoRA and QLoRA. Raises UsageError where the one that is asked for will not fit."""
     _, lora, qlora = memory
     needed = qlora if options.load_in_4bit else lora
-    if needed.total <= plan.available * HEADROOM:
+    if fits(needed, plan.available):
         return
     ways = ["a smaller --max-length with --skip-bad", "a smaller base"]
     if not options.load_in_4bit and plan.device != CPU and qlora.total < lora.total:

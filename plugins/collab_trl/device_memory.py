@@ -28,7 +28,7 @@ def available_bytes() -> int:
 
 
 def held_bytes() -> int:
-    """What this process has of the CPU's memory already, which is part of what a training there needs."""
+    """What this process has of the CPU's memory already; nothing where its share is one of all memory."""
     import psutil
 
     if torch.cuda.is_available() or int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from collab_sdk.training import Memory
+from collab_sdk.training import Memory, TrainingOptions
 from collab_trl.base import Base
 
 ADAM = 16
@@ -51,11 +51,13 @@ class Load:
     """Whether TRL's kernel computes the head."""
 
 
-def estimates(base: Base, *, rank: int, load: Load, precision: int) -> tuple[Memory, Memory, Memory]:
+def estimates(base: Base, options: TrainingOptions, *, load: Load, precision: int) -> tuple[Memory, Memory, Memory]:
     """For full training, LoRA and QLoRA; `precision` is the bytes of a weight."""
-    adapter = base.trainable(rank)
+    adapter = base.trainable(options.lora_r, options.target_modules)
     lora = adapter * (ADAM + (precision if precision < 4 else 0))  # autocast multiplies by a copy
-    rest = activation_bytes(base, load, precision, rank=rank) + (0 if load.gpu else LIBRARIES)
+    rest = activation_bytes(base, load, precision, adapted=_between_matrices(base, options)) + (
+        0 if load.gpu else LIBRARIES
+    )
     return (
         Memory(way="full", weights=base.parameters * precision, training=base.parameters * FULL + rest),
         Memory(way="LoRA", weights=base.parameters * precision, training=lora + rest),
@@ -69,7 +71,7 @@ def quantised_bytes(base: Base) -> int:
     return int(linear * FOUR_BIT) + (base.parameters - linear) * 2
 
 
-def activation_bytes(base: Base, load: Load, precision: int, *, rank: int) -> int:
+def activation_bytes(base: Base, load: Load, precision: int, *, adapted: float) -> int:
     """At the beginning of the backward pass, when all that it needs is kept and the head or the last layer is computed.
 
     A layer keeps what its linear layers give, what goes into the adapter's matrices and comes out of the first of each,
@@ -80,12 +82,17 @@ def activation_bytes(base: Base, load: Load, precision: int, *, rank: int) -> in
     hidden, layers = config.hidden_size, max(1, config.num_hidden_layers)
     widest = max(inputs for _, inputs, _ in base.linear)
     outputs = sum(outputs for _, _, outputs in base.linear) / layers
-    adapters = len(base.linear) / layers * rank
-    token = precision * (outputs + 2 * widest + hidden + adapters) + NORMS * hidden
+    token = precision * (outputs + 2 * widest + hidden + adapted) + NORMS * hidden
     layer = load.width.tokens * token + load.width.masked * precision
     kept = load.width.tokens * layers * precision * hidden + layer if load.checkpointing else layers * layer
     going_back = load.width.tokens * BACKWARD * widest * precision
     return int(kept + max(going_back, head_bytes(base, load, precision)))
+
+
+def _between_matrices(base: Base, options: TrainingOptions) -> float:
+    layers = max(1, int(base.config.get_text_config().num_hidden_layers))
+    targets = options.target_modules or base.targets
+    return options.lora_r * sum(name in targets for name, _, _ in base.linear) / layers
 
 
 def head_bytes(base: Base, load: Load, precision: int) -> int:

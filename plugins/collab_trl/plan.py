@@ -4,14 +4,14 @@ import os
 from dataclasses import dataclass
 
 from collab_sdk.errors import UsageError
-from collab_sdk.training import PLAYING, TrainingOptions
+from collab_sdk.training import PLAYING, Memory, TrainingOptions
 from collab_trl.base import Base
 from collab_trl.device_memory import available_bytes, held_bytes
-from collab_trl.memory_estimate import Load, Width, estimates
+from collab_trl.memory_estimate import LIBRARIES, Load, Width, estimates
 
 CPU, MPS = "CPU", "Apple GPU"
 USEFUL = 8
-"""Examples at once above which a step becomes no faster, where they have USEFUL_TOKENS."""
+"""Examples at once above which a step on a CPU becomes no faster, nor one on a GPU where they have USEFUL_TOKENS."""
 USEFUL_TOKENS = 8192
 HEADROOM = 0.85
 """Of what is free; the rest is for what no estimate sees: fragments, kernels' scratch space."""
@@ -26,6 +26,8 @@ class Plan:
     bf16: bool
     batch: int
     """Examples of a step of the optimizer, over all processes."""
+    left_out: int
+    """Histories of an epoch that fill no batch of groups, other ones in every epoch."""
     micro_batch: int
     """Most examples that a process computes at once."""
     checkpointing: bool
@@ -74,7 +76,7 @@ def make_plan(
             f"{gpus} -m collab_cli.main finetune ..., or choose one with CUDA_VISIBLE_DEVICES=0."
         )
     bf16 = options.dtype == "bfloat16"
-    available = available_bytes() + held_bytes()
+    available = available_bytes()
     batch = min(options.batch_size, examples)
     if together > 1:
         batch = _in_groups(options.batch_size, batch, together=together, processes=processes)
@@ -92,6 +94,7 @@ def make_plan(
         processes=processes,
         bf16=bf16,
         batch=batch,
+        left_out=examples % batch // together if together > 1 else 0,
         micro_batch=micro_batch,
         checkpointing=checkpointing,
         precompute=(options.epochs or 1) > 1,
@@ -130,7 +133,10 @@ def _fit(
     options: TrainingOptions, base: Base, *, widest: Width, share: int, bf16: bool, available: int, whole: bool
 ) -> tuple[int, bool]:
     """The largest micro-batch that fits without recomputation, or else with it; `whole`: with nothing left over."""
-    most = options.per_device_batch_size or max(USEFUL, USEFUL_TOKENS // widest.tokens)
+    import torch
+
+    useful = max(USEFUL, USEFUL_TOKENS // widest.tokens) if torch.cuda.is_available() else USEFUL
+    most = options.per_device_batch_size or useful
     sizes = [size for size in range(min(most, share), 0, -1) if not (whole and share % size)]
     if options.per_device_batch_size:  # asked for, and not the most that fits
         sizes = sizes[:1]
@@ -138,11 +144,15 @@ def _fit(
     for checkpointing in ways:
         for size in sizes:
             load = _load(widest, size, checkpointing)
-            _, lora, qlora = estimates(base, rank=options.lora_r, load=load, precision=2 if bf16 else 4)
-            needed = (qlora if options.load_in_4bit else lora).total
-            if needed <= available * HEADROOM:
+            _, lora, qlora = estimates(base, options, load=load, precision=2 if bf16 else 4)
+            if fits(qlora if options.load_in_4bit else lora, available):
                 return size if options.per_device_batch_size else _level(size, share), checkpointing
     return sizes[-1], ways[-1]
+
+
+def fits(needed: Memory, available: int) -> bool:
+    """Whether a training fits into what is free; what this process has loaded of its libraries is there already."""
+    return needed.total - min(held_bytes(), LIBRARIES) <= available * HEADROOM
 
 
 def _load(widest: Width, size: int, checkpointing: bool) -> Load:
@@ -169,6 +179,11 @@ def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
         **({"beta": f"{options.beta:g}"} if options.method in PLAYING else {}),
         "adapter": f"LoRA, rank {options.lora_r}, alpha {options.lora_alpha}, {_layers(options)}",
         "batch": _batch_said(options, plan),
+        **(
+            {"left out": f"{plan.left_out} of the histories in each epoch, as they fill no batch"}
+            if plan.left_out
+            else {}
+        ),
         "precision": "4-bit base" if options.load_in_4bit else options.dtype,
         "recomputed": "activations (slower, smaller)" if plan.checkpointing else "nothing",
         **({"prompts": "computed once for both replies"} if plan.shared else {}),

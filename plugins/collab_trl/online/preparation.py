@@ -135,7 +135,7 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
         rendered=((prompt, False),),
         parameters=base.parameters,
         trainable=base.trainable(options.lora_r, options.target_modules),
-        memory=estimates(base, rank=options.lora_r, load=plan.load, precision=plan.precision),
+        memory=estimates(base, options, load=plan.load, precision=plan.precision),
         available=plan.available,
         device=plan.device,
         plan=described(options, plan) | base.layout(),

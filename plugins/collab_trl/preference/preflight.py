@@ -135,7 +135,7 @@ def _preflight(
 ) -> Preflight:
     everything = [*train, *held_out]
     longest = max(tokens.length for tokens in train)
-    memory = estimates(base, rank=options.lora_r, load=plan.load, precision=plan.precision)
+    memory = estimates(base, options, load=plan.load, precision=plan.precision)
     return Preflight(
         examples=len(train),
         held_out=len(held_out),

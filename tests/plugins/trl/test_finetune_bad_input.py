@@ -195,8 +195,8 @@ def test_an_option_for_playing_where_nothing_is_played(prefs, base, tmp_path, op
 
 
 def test_kto_one_at_a_time(prefs, base, tmp_path):
-    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--method", "kto", "--per-device-batch-size", 1)
-    assert "needs --per-device-batch-size 2" in line
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out", "--method", "kto", "--batch-size", 1)
+    assert "needs --batch-size 2" in line
 
 
 def test_the_folder_of_the_base_as_output(prefs, base):

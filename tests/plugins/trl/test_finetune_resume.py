@@ -95,3 +95,58 @@ def test_an_adapter_of_another_base_is_not_gone_on_with(folder, undisturbed):
     base = write_base(folder / "other-base", seed=1)
     with pytest.raises(OutputError, match=r"it differs in base"):
         trained(folder / "prefs.jsonl", base, folder / "undisturbed", sft_first=True)
+
+
+def test_killed_and_resumed_at_a_smaller_micro_batch_it_goes_through_the_same_steps(
+    folder, undisturbed, killed, tmp_path
+):
+    """Twice with the same bytes, though one of them was stopped again; of the run at the first micro-batch to rounding.
+
+    Sums of floats depend on their order, and that on how many examples are computed at once.
+    """
+
+    class StoppedAgainError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step >= undisturbed.steps - 1:
+            raise StoppedAgainError
+
+    outputs = [shutil.copytree(killed, tmp_path / name) for name in ("straight", "stopped")]
+    smaller = {"sft_first": True, "per_device_batch_size": 3}
+    with pytest.raises(StoppedAgainError):
+        prepared(folder / "prefs.jsonl", folder / "base", outputs[1], **smaller).run(stop)
+    reports = [trained(folder / "prefs.jsonl", folder / "base", output, **smaller) for output in outputs]
+    assert weights(outputs[0]) == weights(outputs[1])
+    assert reports[0].steps == undisturbed.steps
+    steps = [dict(history(output, "dpo")) for output in (outputs[0], folder / "undisturbed")]
+    assert list(steps[0]) == list(steps[1])
+    assert steps[0] == pytest.approx(steps[1], rel=1e-4)
+
+
+def test_a_base_of_the_same_name_with_other_weights_is_another_base(folder, killed, tmp_path):
+    output = shutil.copytree(killed, tmp_path / "out")
+    mine = folder / "base"
+    kept = shutil.copytree(mine, tmp_path / "kept")
+    shutil.copytree(write_base(tmp_path / "other", seed=1), mine, dirs_exist_ok=True)
+    try:
+        with pytest.raises(OutputError, match=r"it differs in files of the base\)"):
+            trained(folder / "prefs.jsonl", mine, output, sft_first=True)
+    finally:
+        shutil.copytree(kept, mine, dirs_exist_ok=True)
+
+
+def test_other_versions_do_not_go_on_with_a_training_but_know_a_finished_one(
+    folder, undisturbed, killed, tmp_path, monkeypatch
+):
+    output = shutil.copytree(killed, tmp_path / "out")
+    monkeypatch.setattr("collab_trl.output.workplace.version", lambda package: f"{package} 99")
+    with pytest.raises(OutputError, match="it differs in version of peft, version of torch, version of transformers"):
+        trained(folder / "prefs.jsonl", folder / "base", output, sft_first=True)
+    assert trained(folder / "prefs.jsonl", folder / "base", folder / "undisturbed", sft_first=True).resumed
+
+
+def test_leaving_bad_rows_out_is_no_other_training_where_there_are_none(folder, undisturbed):
+    again = trained(folder / "prefs.jsonl", folder / "base", folder / "undisturbed", sft_first=True, skip_bad=True)
+    assert again.resumed
+    assert again.steps == undisturbed.steps
