@@ -48,11 +48,6 @@ class Base:
         stops = [] if ends is None else [ends] if isinstance(ends, int) else ends
         return ChatFormat(self.tokenizer, ends=stops, folder=Path(self.name))
 
-    def layout(self) -> dict[str, str]:
-        """How chats are laid out where that is a choice, in words, by setting."""
-        thinking = self.chat_format().thinking
-        return self.chat_template.described() | ({"thinking": thinking} if thinking else {})
-
 
 def read_base(name: str, chat_template: ChatTemplate = ChatTemplate()) -> Base:
     """Raises UsageError for an unknown model, an adapter, and a tokenizer that cannot lay out a chat."""

@@ -48,6 +48,8 @@ class ChatFormat:
         self._folder = folder
         self._known: dict[str, tuple[str, ...]] = {}
         """What is left out of chats, by their shape."""
+        self._details: dict[str, None] = {}
+        """What is left out of tools that are shown otherwise."""
         self.ends = frozenset(ends) | self._turn_ends()
         self.grammars = Grammars(tokenizer, ends=self.ends)
         self._unsaid = {
@@ -111,6 +113,7 @@ class ChatFormat:
         if shape not in self._known:
             shown = self.laid_out(sentinels.chat, sentinels.tools, generation_prompt=replied is None)
             self._known[shape] = sentinels.left_out(shown)
+            self._details |= dict.fromkeys(sentinels.details_left_out(shown))
         return self._known[shape]
 
     def _applied(self, chat: Sequence[Row], tools: Sequence[Row], **form: Any) -> Any:
@@ -146,8 +149,13 @@ class ChatFormat:
         except ModelCallError:
             return False
 
+    def described(self) -> dict[str, str]:
+        """How the chats were laid out that it was asked about, where one would not expect it, in words, by setting."""
+        details = {"tools": f"shown without their {listed(tuple(self._details))}"} if self._details else {}
+        return {**({"thinking": self._thinking} if self._thinking else {}), **details}
+
     @cached_property
-    def thinking(self) -> str:
+    def _thinking(self) -> str:
         """What becomes of thoughts where replies without any are learnt, in words; nothing if the template knows none."""
         answer = {"role": "assistant", "content": PROBE}
         try:

@@ -18,8 +18,13 @@ from collab_sdk.models.reasoning import MARK
 TEMPLATE_FILE = "chat_template.jinja"
 PACKAGED = "trl:"
 """In front of the name of a template that TRL brings."""
-DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, TEXT_AS_PARTS = "developer-as-system", "system-in-first-user", "text-as-parts"
-THINKING, NO_THINKING, END_WITH_EOS = "thinking", "no-thinking", "end-with-eos"
+DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, TEXT_AS_PARTS = (
+    "developer-as-system",
+    "system-in-first-user",
+    "text-as-parts",
+)
+THOUGHTS = THINKING, NO_THINKING = "thinking", "no-thinking"
+END_WITH_EOS = "end-with-eos"
 LAYOUTS = (DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, TEXT_AS_PARTS, THINKING, NO_THINKING, END_WITH_EOS)
 """In the order in which they change a chat: a developer message may become part of the user's."""
 
@@ -81,7 +86,7 @@ class ChatTemplate:
         for name in asked:
             if name not in LAYOUTS:
                 raise UnknownNameError.of("layout", name, LAYOUTS)
-        if {THINKING, NO_THINKING} <= asked:
+        if {*THOUGHTS} <= asked:
             raise UsageError(f"The layouts {THINKING} and {NO_THINKING} exclude each other: give one of them.")
         return cls(
             text=None if source is None else _read(source),
@@ -114,16 +119,15 @@ class ChatTemplate:
             tokenizer.chat_template = self._written(template, tokenizer)
 
     def _written(self, template: str, tokenizer: Any) -> str:
-        head = "".join(HEADS[name] for name in self.layouts if name in HEADS)
-        tail = "".join(TAILS[name] for name in self.layouts if name in TAILS)
-        written = head + template.removesuffix("\n") + tail
-        return written + self._end_of_thought(template, written, tokenizer)
+        new = [name for name in self.layouts if HEADS.get(name, TAILS.get(name, "")) not in template]
+        head = "".join(HEADS[name] for name in new if name in HEADS)
+        tail = "".join(TAILS[name] for name in new if name in TAILS)
+        written = head + (template.removesuffix("\n") if new else template) + tail
+        return written + self._end_of_thought(template, written, tokenizer) if {*THOUGHTS} & {*new} else written
 
     def _end_of_thought(self, template: str, written: str, tokenizer: Any) -> str:
         """What closes the thought that the template begins in any case. Raises UsageError for one that knows none."""
-        if not {THINKING, NO_THINKING} & set(self.layouts):
-            return ""
-        on, off = (_prompt(HEADS[name] + template, tokenizer) for name in (THINKING, NO_THINKING))
+        on, off = (_prompt(HEADS[name] + template, tokenizer) for name in THOUGHTS)
         thought = Thought.ending(off)
         if on == off and (thought is None or (THINKING in self.layouts and thought.is_closed)):
             asked = THINKING if THINKING in self.layouts else NO_THINKING

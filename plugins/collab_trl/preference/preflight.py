@@ -1,6 +1,7 @@
 """All that can be found out of a training on examples before any weight is loaded."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -24,7 +25,8 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
-    layout = Layout(base.tokenizer, base.chat_format())
+    chat_format = base.chat_format()
+    layout = Layout(base.tokenizer, chat_format)
     train = _tokenized(found.train, layout, max_length, faults)
     held_out = _tokenized(found.held_out, layout, max_length, faults)
     watching, reporting = in_two(held_out, chooses=options.patience > 0)
@@ -52,7 +54,10 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
         options=options,
         base=base,
         plan=plan,
-        preflight=_preflight(options, base, plan, found, train, held_out, len(reporting), faults, max_length),
+        preflight=replace(
+            _preflight(options, base, plan, found, train, held_out, len(reporting), faults, max_length),
+            plan=described(options, plan) | base.chat_template.described() | chat_format.described(),
+        ),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         stage=stage,
     )
@@ -125,7 +130,6 @@ def _preflight(
         memory=memory,
         available=plan.available,
         device=plan.device,
-        plan=described(options, plan) | base.layout(),
     )
 
 
