@@ -5,7 +5,7 @@
 The first table has the gradient of one optimizer step on a tiny random Llama in float32, in micro-batches, relative to
 the same step at once: the norm of the difference over the norm. Half of the replies are short questions, half answers;
 `short` leaves the last five examples out, so that the last micro-batch is not full. The adapter is random, so
-that policy and reference differ. A KTO step needs two replies at once. TRL's own DPOTrainer stands beside them.
+that policy and reference differ. TRL's own DPOTrainer stands beside them.
 
 The second has the advantage of a reply's first token, in shares of the reward that comes with its last, while the value
 head predicts nothing: with PPO as it is, and with the lambda of 0.95 that is usual where values are known.
@@ -137,8 +137,8 @@ def gradient(method: str, rows: list[Row], *, micro_batch: int, step: int) -> di
     with tempfile.TemporaryDirectory() as folder:
         arguments = config(
             output_dir=folder,
-            per_device_train_batch_size=micro_batch,
-            gradient_accumulation_steps=step // micro_batch,
+            per_device_train_batch_size=micro_batch if method == OTHER else step,
+            gradient_accumulation_steps=step // micro_batch if method == OTHER else 1,
             max_length=None,
             max_steps=1,
             learning_rate=0.0,
@@ -153,6 +153,8 @@ def gradient(method: str, rows: list[Row], *, micro_batch: int, step: int) -> di
             **METHODS[method],
         )
         settings = {"data_collator": collator, "processing_class": tokenizer, "callbacks": [Caught()]}
+        if method != OTHER:
+            settings["at_once"] = micro_batch
         trainer = kind(model=model, args=arguments, train_dataset=Dataset.from_list(data(rows)), **settings)
         trainer.remove_callback(PrinterCallback)
         torch.manual_seed(2)
@@ -190,7 +192,7 @@ def main() -> None:
     for method in METHODS:
         for name, left_out in (("full", 0), ("short", SHORT)):
             data = examples(options.examples)[: options.examples - left_out]
-            sizes = [size for size in options.micro_batches if method != "kto" or size > 1]
+            sizes = options.micro_batches
             whole = gradient(method, data, micro_batch=options.examples, step=options.examples)
             found = {
                 size: difference(gradient(method, data, micro_batch=size, step=options.examples), whole)

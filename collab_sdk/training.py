@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from collab_sdk.scorer import MRScorer
 from collab_sdk.spec import PairRule, setting
@@ -19,17 +19,20 @@ __all__ = [
     "Memory",
     "Play",
     "Preflight",
+    "RepliesCompared",
     "Trainer",
     "Training",
     "TrainingOptions",
     "TrainingProgress",
     "TrainingReport",
+    "Verdict",
 ]
 
 TRAINING = "Training"
 """The heading of these options in `--help`."""
 CANDIDATES, EXCHANGES = 8, 4
 RULE = PairRule(candidates=CANDIDATES)
+SIDES = ("before", "after", "difference")
 PLAYING = frozenset({"online-dpo", "grpo", "rloo", "ppo"})
 """Methods that let the model talk while it is trained."""
 
@@ -76,11 +79,35 @@ class TrainingOptions:
         metavar="BETA",
         above=0,
     )
-    epochs: float = setting(3.0, "Number of passes over the data.", group=TRAINING, above=0)
+    epochs: float | None = setting(
+        None,
+        "Number of passes over the data.  [default: as many as a training needs, by the number of rows]",
+        group=TRAINING,
+        above=0,
+    )
+    max_steps: int | None = setting(
+        None, "Most optimizer steps; the schedule is for so many.  [default: all epochs]", group=TRAINING, at_least=1
+    )
     learning_rate: float | None = setting(
         None, "Learning rate.  [default: 1e-5; sft 1e-4]", group=TRAINING, metavar="RATE", above=0
     )
     sft_learning_rate: float = setting(1e-4, "Learning rate of --sft-first.", group=TRAINING, metavar="RATE", above=0)
+    lr_scheduler_type: str = setting(
+        "cosine",
+        "How the learning rate falls: linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt, constant or "
+        "constant_with_warmup.",
+        group=TRAINING,
+        metavar="NAME",
+    )
+    warmup_ratio: float = setting(
+        0.1,
+        "Share of the steps in which the learning rate rises.",
+        group=TRAINING,
+        metavar="SHARE",
+        at_least=0,
+        below=1,
+    )
+    weight_decay: float = setting(0.0, "Weight decay of AdamW.", group=TRAINING, metavar="DECAY", at_least=0)
     batch_size: int = setting(16, "Examples for one optimizer step, over all devices.", group=TRAINING, at_least=1)
     per_device_batch_size: int | None = setting(
         None, "Examples at once on one device.  [default: what fits]", group=TRAINING, at_least=1
@@ -90,19 +117,28 @@ class TrainingOptions:
     )
     chat_template: str | None = setting(
         None,
-        "Chat template to train and serve with: a file, or trl:NAME for one that TRL brings.  [default: the base's own]",
+        "Chat template to train and serve with: a file, or trl:NAME, one that TRL brings.  [default: the base's own]",
         group=TRAINING,
         metavar="FILE",
     )
     layout: tuple[str, ...] = setting(
         (),
-        "A change to the chat template: developer-as-system, system-in-first-user, text-as-parts, thinking, no-thinking "
-        "or end-with-eos; repeatable.",
+        "Change to the chat template, for what it leaves out: developer-as-system, system-in-first-user, "
+        "text-as-parts, thinking, no-thinking or end-with-eos; repeatable.",
         group=TRAINING,
         metavar="NAME",
     )
     lora_r: int = setting(32, "Rank of the LoRA matrices.", group=TRAINING, at_least=1)
     lora_alpha: int = setting(16, "LoRA scaling: the adapter counts alpha / r.", group=TRAINING, at_least=1)
+    lora_dropout: float = setting(
+        0.0, "Dropout before the LoRA matrices.", group=TRAINING, metavar="SHARE", at_least=0, below=1
+    )
+    target_modules: tuple[str, ...] = setting(
+        (),
+        "Layer that gets an adapter, by the last part of its name; repeatable.  [default: every linear layer]",
+        group=TRAINING,
+        metavar="NAME",
+    )
     dtype: str = setting(
         "auto",
         "Precision to train in: auto, bfloat16 or float32. auto takes bfloat16 where the device multiplies it faster.",
@@ -119,7 +155,10 @@ class TrainingOptions:
         0.1, "Share of the chats to hold out.", group=TRAINING, metavar="FRACTION", at_least=0, below=1
     )
     patience: int = setting(
-        3, "Evaluations without improvement before stopping; 0 disables.", group=TRAINING, at_least=0
+        3,
+        "Evaluations in a row that are clearly worse than the best before stopping; 0 disables.",
+        group=TRAINING,
+        at_least=0,
     )
     seed: int = setting(0, "Random seed: on a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
     skip_bad: bool = setting(False, "Leave out the rows that the preflight check refuses.", group=TRAINING)
@@ -169,10 +208,11 @@ class Preflight:
     repeated: int
     """Rows that are left out because another one is the same, word for word."""
     conversations: int
+    """By what is said in them: one that is logged under several ids counts once."""
     trained_on: frozenset[str]
     """The ids of the conversations whose examples are not held out; of those without one, their openings."""
     openings: frozenset[str]
-    """Hashes of how those conversations begin, as the same chat may come again under another id."""
+    """`whole_of` the user messages that those conversations begin with, as a chat may come again under another id."""
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -189,6 +229,8 @@ class Preflight:
     available: int | None
     """Bytes of memory on the device; None where that cannot be found out."""
     device: str
+    pairs: Mapping[str, Estimate] = field(default_factory=dict)
+    """Shares of the pairs that are learnt from, in words: of how many the chosen reply is the longer one, or asks."""
     plan: Mapping[str, str] = field(default_factory=dict)
     """How it will be trained, in words, by setting."""
 
@@ -205,36 +247,70 @@ class TrainingProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOut:
-    """Figures on held-out examples that did not choose the checkpoint."""
+    """Figures on held-out examples that did not choose the checkpoint: the base's, the adapter's and the difference.
+
+    `margin` is how much likelier the better replies are than the worse ones and `chosen_logp`, `rejected_logp` are
+    those of whole replies, in nats; `accuracy` is the share of pairs whose better reply is the likelier. SFT has `loss`
+    in nats a token and `token_accuracy`. `reply_tokens` and `asks` are of what the models say themselves when asked
+    greedily; `ordinary_logp`, in nats a token, of replies that have nothing to do with what was trained.
+    """
 
     before: Mapping[str, Estimate]
-    """Of the model before training; rewards are measured against it, so it has none."""
     after: Mapping[str, Estimate]
+    difference: Mapping[str, Estimate]
     examples: int
     conversations: int
-    checkpoints: int
-    """Among which others chose the one that was kept; 1 where the last was kept anyway."""
+    steps: int
+    """Of the training."""
+    kept: int
+    """The step whose adapter was kept."""
+    looks: int
+    """How many checkpoints others of the held-out examples could choose from; 0 where the last step was kept anyway."""
+    update: float | None
+    """Size of what the adapter adds to the layers it is on, relative to them (Frobenius norms); None if not known."""
+    replies: tuple["RepliesCompared", ...] = ()
 
     @property
     def said(self) -> str:
         """On what, and of which model, the figures are."""
-        kept = f"the best of {self.checkpoints} checkpoints" if self.checkpoints > 1 else "the last step"
-        chosen = ", by other held-out examples" if self.checkpoints > 1 else ""
+        kept = "the last step" if self.kept == self.steps else f"step {self.kept:,}"
+        chosen = f", chosen from {self.looks} by other held-out examples" if self.looks else ""
         return f"{self.examples:,} examples of {self.conversations:,} conversations; {kept}{chosen}"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        sides = {"before": self.before, "after": self.after}
-        figures = {side: {name: each.to_dict() for name, each in known.items()} for side, known in sides.items()}
-        return {**asdict(replace(self, before={}, after={})), **figures}
+        sides = {side: {name: each.to_dict() for name, each in getattr(self, side).items()} for side in SIDES}
+        return {**asdict(replace(self, before={}, after={}, difference={})), **sides}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
-        sides = {
-            side: {name: Estimate.from_dict(figure) for name, figure in row[side].items()}
-            for side in ("before", "after")
-        }
-        return cls(**{**row, **sides})
+        sides = {side: {name: Estimate.from_dict(each) for name, each in row[side].items()} for side in SIDES}
+        return cls(**{**row, **sides, "replies": tuple(RepliesCompared(**each) for each in row["replies"])})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepliesCompared:
+    """What base and adapter say to the same held-out prompt."""
+
+    asked: str
+    """The last message of the prompt."""
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Whether an adapter is better than its base, by what was held out."""
+
+    found: Literal["better", "no different", "worse", "not known", "not judged"]
+    """`not known` where too little was held out to tell; `not judged` where nothing was to be."""
+    said: str
+    """One sentence: by which figure, and where it is not better, why that may be and what to try."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the adapter may be served, as far as anybody asked."""
+        return self.found in ("better", "not judged")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,10 +326,11 @@ class TrainingReport:
     seconds: float
     resumed: bool
     held_out: HeldOut | None
-    """None where no example was held out, or too few to choose the checkpoint by some and report on others."""
+    """None where no example was held out."""
+    verdict: Verdict
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
-    """Commands that serve the result, by server."""
+    """Commands that serve the result, one a line, by server."""
 
 
 class Training(Protocol):

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from collab_cli.model_options import model_settings
+from collab_cli.other_names import known_elsewhere
 from collab_sdk.errors import InputError, UnknownNameError, UsageError
 from collab_sdk.spec import MetricSpec, ModelSettings
 
@@ -96,6 +97,8 @@ class _File:
                 f"{self._path}: {key!r} is a setting of a model: it belongs in a role's table, such as [judge]."
             )
         place = f" in [{where}]" if where else ""
+        if (meant := known_elsewhere(key, {*known} - {"config"})) is not None:
+            return UsageError(f"{self._path}{place}: no option {key!r}: {meant}.")
         more = {METRICS} if "metric" in known else set()
         kind, names = "option", {*known} - {"config"} | more
         if isinstance(value, Mapping):

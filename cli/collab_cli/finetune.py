@@ -41,6 +41,7 @@ from collab_sdk.training import (
     Play,
     Preflight,
     TrainingOptions,
+    TrainingReport,
 )
 
 PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
@@ -137,11 +138,14 @@ def finetune(
             play = Play(scorer=scorer, exchanges=played.evaluation.exchanges or EXCHANGES, rule=played.pairs)
             settings = replace(settings, play=play)
         trained = _train(settings, dry_run=work.dry_run)
-    if evaluate and trained is not None and played is not None:
-        bot, preflight = trained
-        problems = Problems()
-        compared = show_gain(evaluate, settings, played, work, bot=bot, preflight=preflight, problems=problems)
-        finish(problems, results=1, incomplete=not compared)  # there is an adapter, whatever became of the comparison
+    if trained is None:
+        return
+    report, preflight = trained
+    problems, is_whole = Problems(), report.verdict.is_good
+    if evaluate and played is not None:
+        compared = show_gain(evaluate, settings, played, work, bot=report.bot, preflight=preflight, problems=problems)
+        is_whole = is_whole and compared
+    finish(problems, results=1, incomplete=not is_whole)  # there is an adapter, whatever it is worth
 
 
 def _refuse_options_of_play() -> None:
@@ -157,8 +161,8 @@ def _refuse_options_of_play() -> None:
             )
 
 
-def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, Preflight] | None:
-    """The trained model, and what it was trained on; None without one, or where another process speaks of it."""
+def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[TrainingReport, Preflight] | None:
+    """What came of it, and what it was trained on; None without one, or where another process speaks of it."""
     training = load("trainers", settings.method)(settings)
     speaks = os.environ.get("RANK", "0") == "0"  # one process of those that were launched
     if speaks:
@@ -174,4 +178,4 @@ def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[str, Preflight]
     if not speaks:
         return None
     show_report(report)
-    return report.bot, training.preflight
+    return report, training.preflight

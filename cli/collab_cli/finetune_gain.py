@@ -15,7 +15,7 @@ from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots, mr
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import log_files
-from collab_sdk.preferences import opening_of
+from collab_sdk.preferences import whole_of
 from collab_sdk.stats import BRACKETS, said_of_many
 from collab_sdk.training import Preflight, TrainingOptions
 
@@ -57,7 +57,8 @@ def show_gain(
             problems.close()
             show_usage(scorer.engine.ledger)
     if not comparison.turns and not comparison.failed:
-        problems.report(f"{', '.join(map(str, logs))}: every chat was trained on; give others to --evaluate")
+        problem = "every chat was trained on, or begins as one that was; give others to --evaluate"
+        problems.report(f"{', '.join(map(str, logs))}: {problem}")
         return False
     _write(comparison, training.output / FILE)
     show_comparison(comparison)
@@ -65,15 +66,18 @@ def show_gain(
 
 
 def _held_out(logs: tuple[Path, ...], preflight: Preflight, problems: Problems) -> Iterator[Conversation]:
-    conversations = read_conversations(logs, on_error=problems.report, notes=problems.notes)
-    return (conversation for conversation in conversations if not _was_trained_on(conversation, preflight))
+    for conversation in read_conversations(logs, on_error=problems.report, notes=problems.notes):
+        if _was_trained_on(conversation, preflight):
+            problems.notes["chats that were trained on, or begin as one that was, left out"] += 1
+        else:
+            yield conversation
 
 
 def _was_trained_on(conversation: Conversation, preflight: Preflight) -> bool:
-    """By its id, or by what was said: some formats of pairs have no ids, and some chats have several."""
+    """By its id, or by how it begins: some formats of pairs have no ids, and some chats have several."""
     said = [message.content for message in conversation.messages if message.role == "user"]
-    names = {conversation.id, opening_of(said[:1])}
-    return not names.isdisjoint(preflight.trained_on) or opening_of(said) in preflight.openings
+    begins = (whole_of(said[:turns]) for turns in range(1, len(said) + 1))
+    return conversation.id in preflight.trained_on or not preflight.openings.isdisjoint(begins)
 
 
 def _write(comparison: Comparison, path: Path) -> None:

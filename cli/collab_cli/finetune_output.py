@@ -7,7 +7,8 @@ import click
 
 from collab_cli.terminal import note, printable, show
 from collab_cli.units import duration, of, size
-from collab_sdk.training import HeldOut, Memory, Preflight, TrainingReport
+from collab_sdk.secrets import one_line
+from collab_sdk.training import HeldOut, Memory, Preflight, RepliesCompared, TrainingReport
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 BINS = 8
 BAR = 30
 PLACES_SHOWN = 3
+REPLY_SHOWN = 66
+"""Characters of a reply, so that it is a line on a terminal of 80 columns."""
 RENDERED = 2000
 """Characters of the example that are shown, from its end, where the loss is."""
 
@@ -53,12 +56,18 @@ def show_report(report: TrainingReport) -> None:
     if report.held_out is not None:
         show(_held_out(report.held_out), err=True)
         note(f"On {report.held_out.said}. In brackets: 95 % interval.")
+        for compared in report.held_out.replies:
+            _show_replies(compared)
     for warning in report.warnings:
         note(f"Warning: {warning}")
+    note(printable(report.verdict.said))
+    if not report.verdict.is_good:
+        note(f"What was trained is in {report.output}; it is not worth serving as it is.")
+        return
     note(f"Adapter: {report.output}")
     note("Serve it:")
-    for server, command in report.serve.items():
-        note(f"  {command}  # {server}")
+    for server, commands in report.serve.items():
+        note("\n".join([f"  # {server}", *(f"  {command}" for command in commands.splitlines())]))
 
 
 def _histogram(title: str, values: Sequence[float]) -> "Table":
@@ -121,11 +130,25 @@ def _parts(memory: Memory) -> tuple[int, int, int]:
 
 
 def _held_out(held_out: HeldOut) -> "Table":
-    table = _table("held out", "before", "after")
-    for name, figure in held_out.after.items():
-        before = held_out.before.get(name)
-        table.add_row(name.replace("_", " "), "" if before is None else f"{before:.3f}", f"{figure:.3f}")
+    table = _table("held out", "base", "adapter", "difference")
+    for name, difference in held_out.difference.items():
+        before, after = held_out.before[name], held_out.after[name]
+        table.add_row(name.replace("_", " "), f"{before.mean:.3f}", f"{after.mean:.3f}", f"{difference:+.3f}")
+    if held_out.update is not None:
+        table.add_row("update of weights", "", "", f"{held_out.update:.2%}")
     return table
+
+
+def _show_replies(compared: RepliesCompared) -> None:
+    """What both say to a held-out prompt, each in a line."""
+    note(f"\n  asked    {_line(compared.asked)}")
+    note(f"  base     {_line(compared.before)}")
+    same = compared.before == compared.after
+    note(f"  adapter  {'the same' if same else _line(compared.after)}")
+
+
+def _line(text: str) -> str:
+    return printable(one_line(text, REPLY_SHOWN))
 
 
 def _table(first: str, *others: str) -> "Table":

@@ -11,6 +11,7 @@ import click
 
 from collab_cli import paths
 from collab_cli.config import read_config
+from collab_cli.other_names import known_elsewhere
 from collab_sdk.plugins import source_file
 from collab_sdk.spec import MetricSpec
 
@@ -198,6 +199,15 @@ class Command(paths.GuardedCommand):
             help="Read options from a TOML or YAML file. Flags win over the environment, which wins over the file.",
         )
         self.params.append(config)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            flags = {name.removeprefix("--") for param in self.params for name in param.opts}
+            if (meant := known_elsewhere(error.option_name, flags)) is None:
+                raise
+            raise click.UsageError(f"No such option {error.option_name!r}: {meant}.", ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_group: dict[str, list[tuple[str, str]]] = {}

@@ -5,7 +5,7 @@ from collab_sdk.logs.formats.conversation_row import ConversationFormat, to_conv
 from collab_sdk.logs.formats.databases import DatabaseFormat
 from collab_sdk.logs.formats.event_rows import EventFormat
 from collab_sdk.logs.formats.logged_messages import message_of, read_messages
-from collab_sdk.logs.formats.preference_rows import repeated_prompt
+from collab_sdk.logs.formats.preference_rows import margin_of, repeated_prompt
 from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
 from collab_sdk.logs.formats.tool_calls import arguments_object, called_function, tools_of
 from collab_sdk.logs.log_rows import read_rows
@@ -42,6 +42,7 @@ __all__ = [
     "in_order_of_calls",
     "log_files",
     "log_format_names",
+    "margin_of",
     "message_of",
     "note",
     "preference_format_names",

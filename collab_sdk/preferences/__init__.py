@@ -5,7 +5,7 @@ from collab_sdk.preferences.noise import Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation
 from collab_sdk.preferences.sampling import SamplingRule
 from collab_sdk.preferences.selection import Refusal, choose_pair
-from collab_sdk.preferences.split import is_held_out, opening_of, whole_of
+from collab_sdk.preferences.split import is_held_out, opening_of, tells_apart, whole_of
 
 __all__ = [
     "Begun",
@@ -20,5 +20,6 @@ __all__ = [
     "choose_pair",
     "is_held_out",
     "opening_of",
+    "tells_apart",
     "whole_of",
 ]

@@ -19,9 +19,14 @@ def opening_of(said: Iterable[str]) -> str:
     begun: list[str] = []
     for text in said:
         begun.append(_plain(text))
-        if sum(map(_letters, begun)) >= ENOUGH:
+        if _tells(begun):
             break
     return _digest(begun)
+
+
+def tells_apart(said: Iterable[str]) -> bool:
+    """Whether it is more than a greeting, with which many conversations may begin."""
+    return _tells(list(map(_plain, said)))
 
 
 def whole_of(said: Iterable[str]) -> str:
@@ -32,6 +37,10 @@ def whole_of(said: Iterable[str]) -> str:
 def is_held_out(known_by: str, fraction: float) -> bool:
     """Whether the conversation with such a hash is held out: the same one in every run and on every machine."""
     return int(known_by[:16], 16) < fraction * 2**64
+
+
+def _tells(begun: list[str]) -> bool:
+    return sum(map(_letters, begun)) >= ENOUGH
 
 
 def _plain(text: str) -> str:

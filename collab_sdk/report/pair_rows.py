@@ -4,7 +4,7 @@ from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.logs.formats.logged_messages import message_of
-from collab_sdk.logs.formats.preference_rows import PREFERENCES, repeated_prompt
+from collab_sdk.logs.formats.preference_rows import PREFERENCES, margin_of, repeated_prompt
 from collab_sdk.logs.writers.base import for_templates
 from collab_sdk.messages import as_messages
 from collab_sdk.report.fields import Deeds, Row, deeds, number, rows, text
@@ -32,16 +32,13 @@ def turn_of_pair(row: Row, place: int) -> Row:
         sides = {"chosen": rows(row[better])[shared:], "rejected": rows(row[worse])[shared:]}
     history = chat.messages[: len(chat.messages) - len(sides["chosen"])]
     scores = {"chosen": number(row.get("score_chosen")), "rejected": number(row.get("score_rejected"))}
-    margin = number(row.get("margin"))
-    if margin is None and None not in scores.values():
-        margin = (scores["chosen"] or 0.0) - (scores["rejected"] or 0.0)
     turn: Any = row.get("turn")
     return {
         "conversation_id": text(row.get("conversation_id")) or f"row {place}",
         "turn": turn if isinstance(turn, int) else 0,
         "history": [message.to_dict() for message in history],
         "candidates": [{"messages": said, "mr": scores[side]} for side, said in sides.items()],
-        "pair": {**sides, "margin": margin, "confidence": number(row.get("confidence"))},
+        "pair": {**sides, "margin": number(margin_of(row)), "confidence": number(row.get("confidence"))},
     }
 
 

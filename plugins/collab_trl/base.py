@@ -1,12 +1,13 @@
 """What is known of a base model without its weights: its tokenizer, its shape, where it is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.hf.chat_template import ChatTemplate
+from collab_trl.hf.chat_template import OWN, ChatTemplate
 from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_generation_config, read_tokenizer
 
 UNLIMITED = 10**9
@@ -24,7 +25,7 @@ class Base:
     linear: tuple[tuple[str, int, int], ...]
     """Every linear layer but the language model head: its last name, features in, features out."""
     context: int
-    chat_template: ChatTemplate = ChatTemplate()
+    chat_template: ChatTemplate = OWN
     """What was asked for in place of its own."""
 
     @property
@@ -32,8 +33,9 @@ class Base:
         """The linear layers' names, as LoraConfig wants them; sorted, so that every run saves the same."""
         return sorted({name for name, _, _ in self.linear})
 
-    def trainable(self, rank: int) -> int:
-        return sum(rank * (inputs + outputs) for _, inputs, outputs in self.linear)
+    def trainable(self, rank: int, targets: Collection[str] = ()) -> int:
+        """Parameters of an adapter on the layers `targets`; on all where none is named."""
+        return sum(rank * (inputs + outputs) for name, inputs, outputs in self.linear if not targets or name in targets)
 
     @property
     def reply_limit(self) -> int | None:
@@ -49,7 +51,7 @@ class Base:
         return ChatFormat(self.tokenizer, ends=stops, folder=Path(self.name))
 
 
-def read_base(name: str, chat_template: ChatTemplate = ChatTemplate()) -> Base:
+def read_base(name: str, chat_template: ChatTemplate = OWN) -> Base:
     """Raises UsageError for an unknown model, an adapter, and a tokenizer that cannot lay out a chat."""
     folder = Path(name).expanduser()
     if folder.is_dir():

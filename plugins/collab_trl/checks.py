@@ -17,6 +17,8 @@ LOSSES = (
     "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero apo_down discopop sft "
     "sigmoid_norm"
 ).split()
+SCHEDULES = "linear cosine cosine_with_restarts polynomial inverse_sqrt constant constant_with_warmup".split()
+"""Those of transformers that need no number of their own."""
 SORTING = {"aot", "aot_unpaired"}
 """Losses that compare the pairs of a micro-batch with each other, so that what is learnt hangs on its size."""
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
@@ -33,6 +35,8 @@ def check_options(options: TrainingOptions) -> None:
     _check_play(options)
     if options.sft_first and options.method == "sft":
         raise UsageError("--sft-first goes before dpo or kto; sft alone is --method sft.")
+    if options.lr_scheduler_type not in SCHEDULES:
+        raise UnknownNameError.of("lr scheduler type", options.lr_scheduler_type, SCHEDULES)
     for tracker in options.report_to:
         if tracker not in TRACKERS:
             raise UnknownNameError.of("tracker", tracker, TRACKERS)
@@ -40,10 +44,8 @@ def check_options(options: TrainingOptions) -> None:
             raise UsageError(
                 f"--report-to {tracker} needs a package that is not installed: pip install {TRACKERS[tracker]}"
             )
-    if options.method == "kto" and options.per_device_batch_size == 1:
-        raise UsageError(
-            "kto sets each reply against another one's prompt: it needs --per-device-batch-size 2 at least."
-        )
+    if options.method == "kto" and options.batch_size == 1:
+        raise UsageError("kto sets each reply against another one's prompt: it needs --batch-size 2 at least.")
     if Path(options.base).is_dir() and options.output.resolve() == Path(options.base).resolve():
         raise UsageError("-o is the base's own folder, where an adapter would spoil the base: give another.")
     if options.chat_template and Path(options.chat_template).resolve().parent == options.output.resolve():
@@ -86,6 +88,13 @@ def compares_pairs(options: TrainingOptions) -> bool:
     return options.method == "dpo" and any(name in SORTING for name, _ in options.loss)
 
 
+def check_targets(options: TrainingOptions, base: Base) -> None:
+    """Raises UnknownNameError for a layer that the base does not have."""
+    for name in options.target_modules:
+        if name not in base.targets:
+            raise UnknownNameError.of("target module", name, base.targets)
+
+
 def longest_allowed(options: TrainingOptions, base: Base) -> int:
     if options.max_length is None:
         return base.context
@@ -116,7 +125,9 @@ def check_disk(options: TrainingOptions, base: Base) -> None:
     folder = options.output.absolute()
     while not folder.exists():
         folder = folder.parent
-    needed = base.trainable(options.lora_r) * 12 * CHECKPOINTS + (base.parameters * 2 if options.merge else 0)
+    needed = base.trainable(options.lora_r, options.target_modules) * 12 * CHECKPOINTS + (
+        base.parameters * 2 if options.merge else 0
+    )
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OutputError(

@@ -1,5 +1,6 @@
 """The methods, and what they take where nothing is chosen. What they do is in the rooms, whose modules import TRL."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,16 @@ DEFAULTS: Mapping[str, Default] = {
 }
 
 
+PLAYED_EPOCHS = 3.0
+"""Of methods that let the model talk."""
+ENOUGH_STEPS, MOST_EPOCHS = 60, 6
+
+
+def enough_epochs(examples: int, batch_size: int) -> float:
+    """Passes over the data for ENOUGH_STEPS optimizer steps: one at least, and MOST_EPOCHS at most."""
+    return float(min(max(1, math.ceil(ENOUGH_STEPS * batch_size / examples)), MOST_EPOCHS))
+
+
 def counts_replies(method: str) -> bool:
     """Whether a batch is so many replies, all those to a history together, and not so many histories."""
     return method in PLAYING and method != "online-dpo"
@@ -43,6 +54,7 @@ def with_defaults(options: TrainingOptions) -> TrainingOptions:
     default = DEFAULTS[options.method]
     return replace(
         options,
+        epochs=PLAYED_EPOCHS if options.epochs is None and options.method in PLAYING else options.epochs,
         learning_rate=default.learning_rate if options.learning_rate is None else options.learning_rate,
         beta=default.beta if options.beta is None else options.beta,
         dtype=_dtype(options.dtype),

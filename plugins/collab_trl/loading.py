@@ -18,8 +18,18 @@ def adapted(base: Base, options: TrainingOptions, plan: Plan, *, adapter: Path |
     model = load(base, plan, in_4bit=options.load_in_4bit)
     if adapter is not None:
         return read_adapter(model, adapter, trainable=True)
+    _without_dropout(model)
     set_seed(options.seed)  # the adapter's first matrices are random
     return get_peft_model(model, lora(base, options))
+
+
+def _without_dropout(model: Any) -> None:
+    """So that policy and reference differ by the adapter alone."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
 
 
 def lora(base: Base, options: TrainingOptions) -> Any:
@@ -29,8 +39,8 @@ def lora(base: Base, options: TrainingOptions) -> Any:
     config = LoraConfig(
         r=options.lora_r,
         lora_alpha=options.lora_alpha,
-        lora_dropout=0.0,  # TRL switches every dropout off, so that policy and reference differ by the adapter alone
-        target_modules=base.targets,
+        lora_dropout=options.lora_dropout,
+        target_modules=sorted(options.target_modules) or base.targets,
         task_type="CAUSAL_LM",
     )
     config.base_model_name_or_path = base.name

@@ -1,6 +1,7 @@
 """What the stages of every method share: TRL's settings, data on disk, progress, and the adapter that is kept."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -49,21 +50,24 @@ def arguments(
     learning_rate: float,
     steps: int,
     evaluate: bool,
+    whole_steps: bool,
 ) -> Any:
-    """TRL's configuration of one stage; `settings` are the method's own."""
-    every = max(1, steps // EVALUATIONS)
+    """TRL's configuration of one stage; `settings` are the method's own. A trainer of WholeSteps accumulates itself."""
+    every = math.ceil(steps / EVALUATIONS)
     # Renamed in transformers 5.23.
     names = {field.name for field in fields(config)}
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
     return config(
         output_dir=str(folder),
         num_train_epochs=options.epochs,
-        per_device_train_batch_size=plan.micro_batch,
+        max_steps=options.max_steps or -1,
+        per_device_train_batch_size=options.batch_size if whole_steps else plan.micro_batch,
         per_device_eval_batch_size=plan.micro_batch,
-        gradient_accumulation_steps=plan.accumulation,
+        gradient_accumulation_steps=1 if whole_steps else plan.accumulation,
         learning_rate=learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.1,
+        lr_scheduler_type=options.lr_scheduler_type,
+        warmup_steps=warmup_steps(options, steps),
+        weight_decay=options.weight_decay,
         eval_strategy="steps" if evaluate else "no",
         eval_steps=every,
         save_steps=every,
@@ -80,6 +84,11 @@ def arguments(
         **{checkpointing: plan.checkpointing},
         **settings,
     )
+
+
+def warmup_steps(options: TrainingOptions, steps: int) -> int:
+    """Rounded down, as the first of them trains at rate 0: a run of a few steps has none to lose."""
+    return int(steps * options.warmup_ratio)
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]

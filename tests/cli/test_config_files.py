@@ -241,9 +241,9 @@ def test_the_top_may_hold_what_only_other_commands_take(logs, config):
 
 
 def test_a_file_is_checked_whole_whatever_command_reads_it(logs, config):
-    result = collab("score", logs, "--model", "offline", "--config", config("[finetune]\nlora-rank = 4"))
+    result = collab("score", logs, "--model", "offline", "--config", config("[finetune]\npateince = 4"))
     assert result.exit_code == 1
-    assert "collab.toml in [finetune]: Unknown option 'lora-rank'" in result.stderr
+    assert "collab.toml in [finetune]: Unknown option 'pateince'. Did you mean 'patience'?" in result.stderr
 
 
 def test_what_another_command_reads_need_not_be_there(given, config):

@@ -19,7 +19,7 @@ STEPS = 60
 
 
 def save_tiny_model(folder: Path, *, template: str | None = None, tools: Sequence[Any] = ()) -> Path:
-    """A model, its tokenizer and template, as save_pretrained() writes them; it is taught with the tools in its prompt."""
+    """A model, its tokenizer and template, as save_pretrained() writes them; it is taught with these tools."""
     import torch
 
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ FAST = {
     "sft_learning_rate": 2e-2,
     "batch_size": 8,
     "epochs": 2.0,
-    "eval_fraction": 0.3,
+    "eval_fraction": 0.4,
     "dtype": "float32",  # the same on every CPU
 }
 """What brings a tiny model somewhere in a few steps."""

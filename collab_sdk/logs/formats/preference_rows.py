@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.logs.formats.cells import yes_or_no
+from collab_sdk.logs.formats.cells import number_of, yes_or_no
 from collab_sdk.logs.formats.chat_value import read_chat, said_under_keys, written_value
 from collab_sdk.logs.formats.conversation_row import (
     ConversationFormat,
@@ -111,6 +111,17 @@ def repeated_prompt(one: Sequence[Any], other: Sequence[Any]) -> int:
     while shared and not all(side[shared:] and _role(side[shared]) == "assistant" for side in (one, other)):
         shared -= 1
     return shared if any(_role(message) == "user" for message in one[:shared]) else 0
+
+
+def margin_of(row: Row) -> float | None:
+    """How far chosen is above rejected: as the row says it, or else the difference of its scores.
+
+    A row says it shrunk to what another draw would show. None without numbers; true and false are none.
+    """
+    margin, chosen, rejected = (number_of(row.get(name)) for name in ("margin", "score_chosen", "score_rejected"))
+    if margin is None and chosen is not None and rejected is not None:
+        return chosen - rejected
+    return margin
 
 
 def _role(message: Any) -> Any:

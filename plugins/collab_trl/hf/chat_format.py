@@ -107,7 +107,7 @@ class ChatFormat:
         return listed(found)
 
     def _left_out(self, chat: Sequence[Row], tools: Sequence[Row], *, replied: int | None) -> tuple[str, ...]:
-        """By a chat of the same shape with another word in every place, so that none hides behind the same elsewhere."""
+        """By a chat of that shape with a word of its own in every place, so that none hides behind another's."""
         sentinels = Sentinels.of(chat, tools, replied=len(chat) if replied is None else replied)
         shape = json.dumps([sentinels.chat, sentinels.tools, replied], default=str)
         if shape not in self._known:
@@ -139,7 +139,7 @@ class ChatFormat:
     def _takes_calls(self) -> bool:
         """Whether the template shows calls of tools and what came back."""
         call = {"id": "call00000", "type": "function", "function": {"name": "look_up", "arguments": {"order": "5"}}}
-        chat = [
+        chat: list[Row] = [
             QUESTION,
             {"role": "assistant", "content": "", "tool_calls": [call]},
             {"role": "tool", "content": PROBE, "name": "look_up", "tool_call_id": "call00000"},
@@ -156,7 +156,7 @@ class ChatFormat:
 
     @cached_property
     def _thinking(self) -> str:
-        """What becomes of thoughts where replies without any are learnt, in words; nothing if the template knows none."""
+        """What becomes of thoughts where replies without any are learnt; nothing if the template knows none."""
         answer = {"role": "assistant", "content": PROBE}
         try:
             prompt = self.laid_out([QUESTION], generation_prompt=True)

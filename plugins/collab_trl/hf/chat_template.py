@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.files import reason
-from collab_sdk.models.reasoning import MARK
+from collab_sdk.models import reasoning_marks
 
 TEMPLATE_FILE = "chat_template.jinja"
 PACKAGED = "trl:"
@@ -141,6 +141,10 @@ class ChatTemplate:
         return f"{{% if add_generation_prompt %}}{{{{ '{closing}' }}}}{{% endif %}}"
 
 
+OWN = ChatTemplate()
+"""The model's, as it is."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thought:
     """The thought that a text ends with: one that has just begun, or an empty one."""
@@ -151,21 +155,19 @@ class Thought:
 
     @classmethod
     def ending(cls, text: str) -> Self | None:
-        marks = list(MARK.finditer(text))[-2:]
+        marks = reasoning_marks(text)[-2:]
         if not marks or text[marks[-1].end() :].strip():
             return None
         *before, last = marks
         if last.lastgroup == "opens":
             return cls(begin=last.start(), mark=last[0], is_closed=False)
-        if last.lastgroup == "closes" and before and before[0].lastgroup == "opens":
-            if not text[before[0].end() : last.start()].strip():
-                return cls(begin=before[0].start(), mark=before[0][0], is_closed=True)
-        return None
+        is_empty = bool(before) and before[0].lastgroup == "opens" and not text[before[0].end() : last.start()].strip()
+        return cls(begin=before[0].start(), mark=before[0][0], is_closed=True) if is_empty else None
 
 
 def behind_empty_thought(text: str) -> int:
     """Where a reply goes on behind the empty thought that it begins with, or that its prompt has begun; 0 without."""
-    marks = [mark for mark in MARK.finditer(text)][:2]
+    marks = reasoning_marks(text)[:2]
     if marks and marks[0].lastgroup == "closes" and not text[: marks[0].start()].strip():
         marks = marks[:1]
     elif not (

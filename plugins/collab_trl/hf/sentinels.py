@@ -17,7 +17,7 @@ SWITCHES = re.compile(r"/(?:no_?)?think\b")
 
 @dataclass(kw_only=True, slots=True)
 class Sentinels:
-    """A chat and its tools with other words in all places that a template must show, and what each of them stands for."""
+    """A chat and its tools with other words in all places that a template must show, and what each stands for."""
 
     chat: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
@@ -122,7 +122,7 @@ def _said(role: str, *, has_calls: bool, of_reply: bool) -> str:
 
 
 def altered(chat: Sequence[Row], shown: str, *, replied: int) -> tuple[str, ...]:
-    """What of a chat is not in the text in its own words; blanks at its ends, and whether it is JSON text, do not count.
+    """What of a chat is not in the text in its own words; blanks, and whether it is written as JSON, do not count.
 
     A template may look at the words themselves, and cut a message at one of them.
     """

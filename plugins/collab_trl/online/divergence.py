@@ -8,7 +8,7 @@ import torch
 
 from collab_sdk.types import Conversation
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.hf.chat_template import ChatTemplate
+from collab_trl.hf.chat_template import OWN, ChatTemplate
 from collab_trl.pretrained import read_model, read_tokenizer
 
 BATCH = 64
@@ -16,7 +16,7 @@ IGNORED = -100
 
 
 def kl_per_token(
-    model: str, reference: str, conversations: Sequence[Conversation], chat_template: ChatTemplate = ChatTemplate()
+    model: str, reference: str, conversations: Sequence[Conversation], chat_template: ChatTemplate = OWN
 ) -> float:
     """The KL divergence of `model` from `reference` in nats a token, estimated on what `model` said."""
     tokenizer = read_tokenizer(model, chat_template)

@@ -46,6 +46,10 @@ class OnlineStage:
     def method(self) -> OnlineMethod:
         return METHODS[self.name]
 
+    @property
+    def _whole_steps(self) -> bool:
+        return not counts_replies(self.name)  # else TRL deals out groups of replies
+
     def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> Trained:
         """Train a fresh adapter; a stage that is done is not done again. Raises RunStoppedError, to be gone on with."""
         if (self.folder / ADAPTER).exists():
@@ -73,8 +77,7 @@ class OnlineStage:
         ]
 
     def _config(self) -> Any:
-        replies = len(self.histories) * (self.play.rule.candidates if counts_replies(self.name) else 1)
-        per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes
+        replies = len(self.histories) * (1 if self._whole_steps else self.play.rule.candidates)
         config = arguments(
             self.method.config,
             self.method.settings(self.options, self.play, self.reply_tokens),
@@ -82,15 +85,17 @@ class OnlineStage:
             self.plan,
             folder=self.folder,
             learning_rate=self.learning_rate,
-            steps=math.ceil(replies * self.method.repeats / per_step * self.options.epochs),
+            steps=math.ceil(replies * self.method.repeats / self.plan.batch * (self.options.epochs or 1)),
             evaluate=False,
+            whole_steps=self._whole_steps,
         )
         # Where a batch of replies is done with: one that was begun cannot be gone on with.
         config.save_steps = math.ceil(config.save_steps / self.method.repeats) * self.method.repeats
         return config
 
     def _trainer(self, config: Any, data: Any, on_progress: Callable[[TrainingProgress], None]) -> Any:
-        own = {} if counts_replies(self.name) else {"candidates": self.play.rule.candidates}
+        pairs = {"candidates": self.play.rule.candidates, "at_once": self.plan.micro_batch}
+        own = pairs if self._whole_steps else {}
         trainer = self.method.trainer(
             model=load(self.base, self.plan, in_4bit=self.options.load_in_4bit),
             args=config,

@@ -11,7 +11,7 @@ from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import longest_allowed
 from collab_trl.defaults import counts_replies
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.memory_estimate import estimates
+from collab_trl.memory_estimate import Width, estimates
 from collab_trl.online.histories import History, histories_of, read_chats
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
@@ -127,7 +127,7 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
         max_length=found.longest if found.longest < UNLIMITED else max(lengths),
         rendered=((prompt, False),),
         parameters=base.parameters,
-        trainable=base.trainable(options.lora_r),
+        trainable=base.trainable(options.lora_r, options.target_modules),
         memory=estimates(base, rank=options.lora_r, load=plan.load, precision=plan.precision),
         available=plan.available,
         device=plan.device,
@@ -136,10 +136,12 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
 
 
 def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, histories: int) -> Plan:
+    rows = 1 if counts_replies(options.method) else 2  # a best reply and a worst
+    width = Width(tokens=rows * widest, positions=rows * widest, masked=rows * widest**2)
     if not counts_replies(options.method):
-        return make_plan(options, base, widest=widest, examples=histories)
+        return make_plan(options, base, widest=width, examples=histories)
     return make_plan(
-        options, base, widest=widest, examples=histories * play.rule.candidates, together=play.rule.candidates
+        options, base, widest=width, examples=histories * play.rule.candidates, together=play.rule.candidates
     )
 
 

@@ -13,7 +13,7 @@ from collab_trl.online.histories import History
 from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
 from collab_trl.output.adapter import MERGED
-from collab_trl.output.card import merged_command
+from collab_trl.output.serving import merged_command
 from collab_trl.output.workplace import RUN, identity, read_json, write_json
 from collab_trl.preference.preflight import prepare_examples
 
@@ -126,6 +126,13 @@ class RoundsTraining:
                 reason, count = next(iter(report.refused.most_common(1)), ("nothing to compare", report.turns))
                 raise InputError(
                     f"round {number} gave no pair: of {report.turns} turns, {count}: {reason}", where=str(pairs)
+                )
+            if not pairs.stat().st_size:
+                pairs.unlink()
+                raise InputError(
+                    f"round {number}: all {report.written} pairs are held out, and none is left to train on: give a "
+                    "smaller --eval-fraction and another -o DIR",
+                    where=str(pairs),
                 )
         options = replace(
             self.options, data=pairs, base=model, output=folder / ADAPTER, rounds=0, play=None, merge=True

@@ -134,7 +134,7 @@ class OnlinePairTrainer(WholeSteps, _Playing, OnlineDPOTrainer):  # type: ignore
         """An order that does not hang on where a run was stopped."""
         return LengthGroupedSampler(
             train_dataset["length"],
-            batch=self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
+            batch=self.args.train_batch_size,
             seed=self.args.seed,
             epoch=lambda: int(self.state.epoch or 0),
         )
@@ -142,17 +142,21 @@ class OnlinePairTrainer(WholeSteps, _Playing, OnlineDPOTrainer):  # type: ignore
     def sums(self, inputs: dict[str, Any]) -> Tensor:
         return torch.tensor(len(inputs["history"]))
 
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Tensor) -> Tensor:
+    @property
+    def logged(self) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = self.stats
+        return found
+
+    def part_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Tensor) -> Tensor:
         self._places = inputs["history"]  # what generates is told the prompts only
-        # TRL adds micro-batches up, and what it adds is divided by accelerate's steps, which transformers leaves at 1.
-        own, steps = self.accelerator.gradient_accumulation_steps, self.current_gradient_accumulation_steps
         share = self.share(self.sums(inputs), num_items_in_batch.cpu())
-        self.accelerator.gradient_accumulation_steps = steps / share
+        own = self.accelerator.gradient_accumulation_steps
+        self.accelerator.gradient_accumulation_steps = 1 / share if share else float("inf")  # what it divides a loss by
         try:
-            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+            loss = super().part_step(model, inputs, num_items_in_batch)
         finally:
             self.accelerator.gradient_accumulation_steps = own
-        return loss
+        return loss * share
 
     def _generate(self, model: Any, prompts: Any, images: Any = None) -> tuple[Any, ...]:
         """Prompts and replies, all best before all worst.

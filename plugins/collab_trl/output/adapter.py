@@ -4,17 +4,24 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collab_sdk.training import HeldOut, Preflight, TrainingOptions, TrainingReport
+from collab_sdk.errors import CollabError
+from collab_sdk.training import HeldOut, Preflight, TrainingOptions, TrainingReport, Verdict
 from collab_sdk.version import __version__
 from collab_trl.base import Base
-from collab_trl.output.card import merged_command, model_card, serving_commands
+from collab_trl.output.card import model_card
+from collab_trl.output.own_replies import OwnReplies
+from collab_trl.output.serving import merged_command, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
+from collab_trl.output.verdict import NOT_JUDGED, verdict_of
 from collab_trl.output.workplace import Workplace, write_json
 from collab_trl.plan import is_main_process
+from collab_trl.preference.held_out import estimates
+from collab_trl.preference.tokens import Tokens
 from collab_trl.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter, read_model
 
 if TYPE_CHECKING:
@@ -31,33 +38,64 @@ def finish(
     workplace: Workplace,
     stages: Mapping[str, "Trained"],
     *,
+    reported: Sequence[Tokens],
     seconds: float,
     resumed: bool,
 ) -> TrainingReport:
-    """Write the folder and say what is in it. Of several processes one writes."""
+    """Write the folder and say what is in it. Of several processes one writes; `reported` are held-out examples."""
     output = options.output
     last = stages[options.method]
+    held_out, warnings = last.held_out, _warnings(last.history, options)
+    if is_main_process():
+        _save_adapter(last.adapter, output, base)
+        if held_out is not None:
+            held_out, problems = _with_own_replies(held_out, options, base, preflight, reported)
+            warnings += problems
+    verdict = verdict_of(held_out) if options.eval_fraction or held_out else NOT_JUDGED
+    config = json.loads((last.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     metrics = {
         "base": base.name,
         "data": _data(options, preflight),
+        "pairs": {name: share.to_dict() for name, share in preflight.pairs.items()},
+        "notes": list(preflight.notes),
         "settings": dict(preflight.plan) | _settings(options, preflight, stages),
-        "held_out": last.held_out and last.held_out.to_dict(),
-        "warnings": _warnings(last.history, options),
+        "verdict": asdict(verdict),
+        "held_out": held_out and held_out.to_dict(),
+        "warnings": warnings,
         "steps": int(last.history[-1]["step"]),
         "kept_step": last.kept,
         "seconds": round(seconds, 1),
-        "serve": serving_commands(base=base.name, output=output, rank=options.lora_r),
+        "serve": serving_commands(base, output, rank=config["r"], targets=config["target_modules"]),
         "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
     if is_main_process():
-        _save_adapter(last.adapter, output, base)
         _merge_if_asked(options, base)
         draw_curves({name: stage.history for name, stage in stages.items()}, output / "curves.png")
-        card = model_card(metrics, last.held_out, output=output, local=Path(base.name).is_dir())
+        card = model_card(metrics, held_out, output=output, local=Path(base.name).is_dir())
         (output / "README.md").write_text(card, encoding="utf-8")
         workplace.close(metrics)
     return _report(options, base, metrics, resumed=resumed)
+
+
+def _with_own_replies(
+    held_out: HeldOut, options: TrainingOptions, base: Base, preflight: Preflight, reported: Sequence[Tokens]
+) -> tuple[HeldOut, list[str]]:
+    """The figures with those of what base and adapter say themselves, or a word on why there are none."""
+    if options.load_in_4bit and preflight.available and base.parameters * 2 > preflight.available:
+        return held_out, ["Base and adapter were not asked for replies: in 16 bits the base does not fit into memory."]
+    try:
+        own = OwnReplies(base.name, options.output, reported, dtype=options.dtype)
+    except CollabError as error:
+        return held_out, [f"Base and adapter could not be asked for replies: {error}"]
+    before, after, difference = estimates(own.figures(), own.conversations)
+    return replace(
+        held_out,
+        before={**held_out.before, **before},
+        after={**held_out.after, **after},
+        difference={**held_out.difference, **difference},
+        replies=own.shown(),
+    ), []
 
 
 def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any]) -> TrainingReport:
@@ -76,6 +114,7 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         seconds=metrics["seconds"],
         resumed=resumed,
         held_out=HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None,
+        verdict=Verdict(**metrics["verdict"]),
         warnings=tuple(metrics["warnings"]),
         serve=metrics["serve"] | (merged_command(options.output / MERGED) if options.merge else {}),
     )
@@ -93,6 +132,7 @@ def _data(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
     }
     if source.is_file():
         data["sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    data |= {name: f"{share:.0%}" for name, share in preflight.pairs.items()}
     for fault in preflight.faults:
         data[f"left out: {fault.problem}"] = len(fault.places)
     return data

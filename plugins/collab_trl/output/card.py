@@ -1,14 +1,10 @@
 """The model card: what the adapter is, what it learnt from, how well that went, and the commands that serve it."""
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.training import HeldOut
-
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The values that vLLM takes for --max-lora-rank."""
+from collab_sdk.training import HeldOut, RepliesCompared
 
 
 def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: Path, local: bool) -> str:
@@ -17,13 +13,15 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
     meta = ["library_name: peft", "pipeline_tag: text-generation", "tags: [lora, collab-sdk, trl]"]
     if not local:  # the hub takes nothing but its own names here
         meta.insert(0, f"base_model: {metrics['base']}")
-    serve = "\n".join(f"{command}  # {name}" for name, command in metrics["serve"].items())
+    serve = "\n\n".join(f"# {server}\n{commands}" for server, commands in metrics["serve"].items())
     sections = [
         "---\n" + "\n".join(meta) + "\n---",
         f"# {output.resolve().name}",
+        f"**{metrics['verdict']['said']}**",
         f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune` to make conversations end well.",
         "## Data",
         _table(("", ""), data.items()),
+        *(["\n".join(f"- {note}" for note in metrics["notes"])] if metrics["notes"] else []),
         "## Method",
         _table(("setting", "value"), settings.items()),
         "## Held-out figures",
@@ -32,8 +30,6 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
         "![curves](curves.png)",
         "## Serve it",
         f"```bash\n{serve}\n```",
-        "For llama.cpp:",
-        f"```bash\n{_gguf_commands(base=metrics['base'], output=output)}\n```",
         "## Versions",
         _table(("package", "version"), metrics["versions"].items()),
     ]
@@ -43,13 +39,18 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
 def _statistics(held_out: HeldOut | None) -> str:
     if held_out is None:
         return "No conversation was held out for figures, so it is not known whether the adapter generalises."
-    before = {name: f"{figure:.4f}" for name, figure in held_out.before.items()}
-    rows = [(name, before.get(name, ""), f"{figure:.4f}") for name, figure in held_out.after.items()]
-    notes = (
-        f"On {held_out.said}. In brackets: 95 % interval.",
-        "Rewards are measured against the model before training, so they begin at nothing.",
+    names = [name for name in held_out.after if name in held_out.difference]
+    sides = (held_out.before, held_out.after, held_out.difference)
+    rows = [(name, *(f"{side[name]:.4f}" for side in sides)) for name in names]
+    update = f" The adapter adds {held_out.update:.2%} to the weights." if held_out.update is not None else ""
+    note = f"On {held_out.said}. In brackets: 95 % interval.{update}"
+    return "\n\n".join(
+        [_table(("figure", "base", "adapter", "difference"), rows), note, *map(_replies, held_out.replies)]
     )
-    return "\n\n".join([_table(("figure", "before", "after"), rows), *notes])
+
+
+def _replies(compared: RepliesCompared) -> str:
+    return _table(("asked", "base", "adapter"), [(compared.asked, compared.before, compared.after)])
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:
@@ -59,27 +60,3 @@ def _table(head: tuple[str, ...], rows: Any) -> str:
 
 def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def serving_commands(*, base: str, output: Path, rank: int) -> dict[str, str]:
-    """By server. Paths are absolute, as the server is rarely started from here."""
-    adapter = output.resolve()
-    vllm_rank = next((allowed for allowed in VLLM_RANKS if allowed >= rank), VLLM_RANKS[-1])
-    return {
-        "vLLM": f"vllm serve {shlex.quote(base)} --enable-lora --max-lora-rank {vllm_rank} "
-        f"--lora-modules {shlex.quote(f'{adapter.name}={adapter}')}",
-        "in process": shlex.join(["collab", "score", "LOGS", "--assistant", f"hf:{base}@{adapter}"]),
-    }
-
-
-def merged_command(folder: Path) -> dict[str, str]:
-    return {"vLLM, merged": f"vllm serve {shlex.quote(str(folder.resolve()))}"}
-
-
-def _gguf_commands(*, base: str, output: Path) -> str:
-    """llama.cpp's own converter does it; it wants the base as a folder, for its shape alone."""
-    adapter = shlex.quote(str(output.resolve()))
-    return (
-        f"python convert_lora_to_gguf.py {adapter} --base {shlex.quote(base)} --outfile adapter.gguf\n"
-        "llama-server -m base.gguf --lora adapter.gguf"
-    )

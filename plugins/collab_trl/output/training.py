@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collab_sdk.errors import InputError, TrainingError
-from collab_sdk.training import Preflight, TrainingOptions, TrainingProgress, TrainingReport
+from collab_sdk.training import PLAYING, Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_memory, compares_pairs
 from collab_trl.defaults import DEFAULTS
 from collab_trl.device_memory import free_memory, ran_out_of_memory
 from collab_trl.output.adapter import finish, known_report
 from collab_trl.output.workplace import Workplace, identity
-from collab_trl.plan import CPU, Plan, is_main_process, least_micro_batch
+from collab_trl.plan import CPU, Plan, is_main_process
+from collab_trl.preference.tokens import Tokens
 
 if TYPE_CHECKING:
     from collab_trl.stages import Trained
@@ -40,6 +41,8 @@ class TrlTraining:
     """What is learnt from, as far as it decides what the adapter becomes."""
     stage: Callable[["TrlTraining", str, float, Workplace], AnyStage]
     """The stage of a method, with its learning rate."""
+    reported: Sequence[Tokens] = ()
+    """Held-out examples that say how good the result is."""
 
     def run(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
         if self.preflight.faults and not self.options.skip_bad:
@@ -65,11 +68,25 @@ class TrlTraining:
                     raise TrainingError(f"Out of memory on {self.plan.device}. {self._smaller()}") from None
                 raise
             seconds = time.monotonic() - started
-            return finish(self.options, self.base, self.preflight, workplace, trained, seconds=seconds, resumed=resumed)
+            return finish(
+                self.options,
+                self.base,
+                self.preflight,
+                workplace,
+                trained,
+                reported=self.reported,
+                seconds=seconds,
+                resumed=resumed,
+            )
 
     def _identity(self) -> dict[str, Any]:
-        at_once = {"per_device_batch_size": self.plan.micro_batch} if compares_pairs(self.options) else {}
-        return identity(self.options, self.base, self.rows) | at_once
+        """What a run is, with how it is laid out where that decides what is learnt."""
+        own = {}
+        if compares_pairs(self.options):
+            own["per_device_batch_size"] = self.plan.micro_batch
+        if compares_pairs(self.options) or self.options.method in PLAYING:  # each process plays its own conversations
+            own["processes"] = self.plan.processes
+        return identity(self.options, self.base, self.rows) | own
 
     def _stages(
         self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
@@ -87,9 +104,8 @@ class TrlTraining:
 
     def _smaller(self) -> str:
         """The next setting to try."""
-        least = least_micro_batch(self.options.method)
-        if self.plan.micro_batch > least:
-            smaller = max(least, self.plan.micro_batch // 2)
+        if self.plan.micro_batch > 1:
+            smaller = self.plan.micro_batch // 2
             then = "in another -o DIR" if compares_pairs(self.options) else "the same command then goes on"
             return f"Next: --per-device-batch-size {smaller}; {then}."
         if not self.plan.checkpointing:

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from collab_sdk.errors import OutputError
 from collab_sdk.files import reason
 from collab_sdk.training import Play, TrainingOptions
 from collab_trl.base import Base
+from collab_trl.hf.folders import content_hash, model_folder
 
 WORK = "checkpoints"
 RUN = "run.json"
+FORMAT = 2
+"""Of what is in the folder; raised where what another version has left there cannot be read or gone on with."""
 METRICS = "metrics.json"
 WITHOUT_EFFECT = {
     "output",
@@ -23,6 +27,7 @@ WITHOUT_EFFECT = {
     "merge",
     "per_device_batch_size",
     "gradient_checkpointing",
+    "skip_bad",
     "rounds",
     "play",
     "chat_template",
@@ -30,6 +35,8 @@ WITHOUT_EFFECT = {
 }
 """Options that change where or how fast a run works, and not what it learns; what the data say is hashed, and so is the
 chat template that comes of its options."""
+CODE = ("trl", "peft", "transformers", "torch")
+"""Packages whose version decides how a training goes on."""
 
 
 class Workplace:
@@ -40,10 +47,16 @@ class Workplace:
         self.folder = output / WORK
         self._identity = dict(identity)
         known = (read_json(output / METRICS) or {}).get("run")
+        ours = self._identity
         if known is None and self._has_progress():
-            known = read_json(self.folder / RUN)
-        if known is not None and known != self._identity:
-            changed = sorted(key for key in self._identity if known.get(key) != self._identity[key])
+            known, ours = read_json(self.folder / RUN), self._identity | _code()
+        if known is not None and known.get("format") != FORMAT:
+            raise OutputError(
+                f"{output} holds a training by another version of collab-sdk, which this one cannot go on with: give "
+                "another -o DIR, or delete that one."
+            )
+        if known is not None and known != ours:
+            changed = sorted(key for key in known.keys() | ours.keys() if known.get(key) != ours.get(key))
             raise OutputError(
                 f"{output} holds another training (it differs in {', '.join(changed)}): give another -o DIR, or delete "
                 "that one."
@@ -61,7 +74,7 @@ class Workplace:
             if not self._has_progress():  # of the same run or of one that never got anywhere
                 shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / RUN, self._identity)
+            write_json(self.folder / RUN, self._identity | _code())
         except OSError as error:
             raise OutputError(f"Cannot write {self.output}: {reason(error)}.") from None
 
@@ -90,7 +103,9 @@ def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[
     """
     settings = {field.name: getattr(options, field.name) for field in fields(options)}
     run = {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT} | {
+        "format": FORMAT,
         "base": base.name,
+        "files of the base": content_hash(model_folder(base.name)),
         "data": _digest(rows),
         "template": _digest(base.tokenizer.chat_template),
         **({"play": _played(options.play)} if options.play else {}),
@@ -110,6 +125,11 @@ def _played(play: Play) -> dict[str, Any]:
         "exchanges": play.exchanges,
         "rule": asdict(play.rule),
     }
+
+
+def _code() -> dict[str, str]:
+    """The versions of what trains: after an upgrade a finished training is still known, but none is gone on with."""
+    return {f"version of {package}": version(package) for package in CODE}
 
 
 def _digest(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What differs from method to method: TRL's trainer, its rows and settings, and the metric that early stopping goes by.
+"""What differs from method to method: TRL's trainer, its rows and settings.
 
 This module imports TRL, which takes seconds: it is imported when training starts.
 """
@@ -23,17 +23,14 @@ EXO_SMOOTHING = 1e-3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Method:
-    """`metric` is what early stopping goes by; it is to rise or, where `falling`, to fall."""
+    """`collator` makes batches, given the pad token and whether the model computes prompts once; None is TRL's own."""
 
     trainer: type
     config: type
     rows: Callable[[Sequence[Tokens], int], list[TrainingRow]]
     """`example` of a row is the place of what it is of."""
     settings: Callable[[TrainingOptions, Plan], Settings]
-    metric: str
-    falling: bool = False
     collator: Callable[[int, bool], Any] | None = None
-    """Makes batches, given the pad token and whether the model computes prompts once; where None, TRL's own does."""
 
 
 def _pair_rows(examples: Sequence[Tokens], seed: int) -> list[TrainingRow]:
@@ -89,8 +86,11 @@ def _pair_settings(options: TrainingOptions, plan: Plan) -> Settings:
         "beta": options.beta,
         "loss_type": list(losses),
         "loss_weights": list(losses.values()),
-        "precompute_ref_log_probs": plan.precompute,
+        # A reference that is an earlier adapter would have its dropout, too.
+        "precompute_ref_log_probs": plan.precompute or options.lora_dropout > 0,
+        "precompute_ref_batch_size": plan.micro_batch,
         "max_length": None,
+        "disable_dropout": False,  # only the adapter's own is left
         **smoothing,
     }
 
@@ -100,7 +100,13 @@ def _completion_settings(options: TrainingOptions, plan: Plan) -> Settings:
 
 
 def _judged_settings(options: TrainingOptions, plan: Plan) -> Settings:
-    return {"beta": options.beta, "max_length": None, "precompute_ref_log_probs": True}  # the KL of a step needs them
+    return {
+        "beta": options.beta,
+        "max_length": None,
+        "precompute_ref_log_probs": True,  # the KL of a step needs them
+        "precompute_ref_batch_size": plan.micro_batch,
+        "disable_dropout": False,
+    }
 
 
 METHODS: Mapping[str, Method] = {
@@ -109,7 +115,6 @@ METHODS: Mapping[str, Method] = {
         config=DPOConfig,
         rows=_pair_rows,
         settings=_pair_settings,
-        metric="eval_rewards/accuracies",
         collator=lambda pad, shares: PairCollator(pad_token_id=pad, says_prompt_lengths=shares),
     ),
     "sft": Method(
@@ -117,15 +122,12 @@ METHODS: Mapping[str, Method] = {
         config=SFTConfig,
         rows=_completion_rows,
         settings=_completion_settings,
-        metric="eval_loss",
-        falling=True,
     ),
     "kto": Method(
         trainer=JudgedTrainer,
         config=KTOConfig,
         rows=_judged_rows,
         settings=_judged_settings,
-        metric="eval_rewards/margins",
         collator=lambda pad, _: JudgedCollator(pad_token_id=pad),
     ),
 }

@@ -1,22 +1,26 @@
 """All that can be found out of a training on examples before any weight is loaded."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
-from collab_trl.checks import compares_pairs, longest_allowed
-from collab_trl.memory_estimate import estimates
+from collab_trl.checks import check_targets, compares_pairs, longest_allowed
+from collab_trl.defaults import enough_epochs
+from collab_trl.memory_estimate import Width, estimates
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
 from collab_trl.preference.examples import Examples, read_examples
 from collab_trl.preference.held_out import in_two
+from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
-from collab_trl.preference.row_formats import Example
+from collab_trl.preference.row_formats import Example, read_example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
 
 
@@ -24,6 +28,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     """Raises InputError if there is no example in the data that the method could be trained on."""
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
+    check_targets(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
     chat_format = base.chat_format()
     layout = Layout(base.tokenizer, chat_format)
@@ -33,6 +38,8 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     if not train:
         problem, places = next(iter(faults.items()))
         raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+    noticed = _noticed(options, train, held_out)
+    options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
         from collab_trl.preference.stage import PreferenceStage
@@ -46,6 +53,8 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
             train=train,
             held_out=watching,
             reported=reporting,
+            chooses=options.patience > 0 and len(reporting) < len(held_out),
+            ordinary=_ordinary(layout),
             workplace=workplace,
         )
 
@@ -55,24 +64,42 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
         base=base,
         plan=plan,
         preflight=replace(
-            _preflight(options, base, plan, found, train, held_out, len(reporting), faults, max_length),
+            _preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
             plan=described(options, plan) | base.chat_template.described() | chat_format.described(),
         ),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         stage=stage,
+        reported=reporting,
     )
 
 
+def _noticed(options: TrainingOptions, train: Sequence[Tokens], held_out: Sequence[Tokens]) -> Noticed:
+    try:
+        return notice(train, held_out, method=options.method)
+    except InputError as error:
+        raise InputError(error.problem, where=str(options.data)) from None
+
+
+def _ordinary(layout: Layout) -> list[Tokens]:
+    """Replies that have nothing to do with any training, as far as the chat template takes them."""
+    path = Path(__file__).with_name("ordinary.jsonl")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return _tokenized([read_example(row, path.name) for row in rows], layout, UNLIMITED, {})
+
+
 def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> Plan:
+    import torch
+
     shared = options.method == "dpo" and can_share(base.config)
-    widest = max(_width(tokens, options.method, shared=shared) for tokens in examples)
+    rows = 2 if options.method == "dpo" else 1
+    # On a GPU, TRL's kernel computes the logits of what is learnt alone.
+    scored = (lambda tokens: tokens.completion) if torch.cuda.is_available() else (lambda tokens: tokens.length)
+    widest = Width(
+        tokens=max(tokens.together if shared else rows * tokens.length for tokens in examples),
+        positions=rows * max(map(scored, examples)),
+        masked=0 if shared else rows * max(tokens.length for tokens in examples) ** 2,
+    )
     return make_plan(options, base, widest=widest, examples=len(examples), shared=shared)
-
-
-def _width(tokens: Tokens, method: str, *, shared: bool) -> int:
-    if method == "sft" or shared:
-        return tokens.together
-    return 2 * tokens.length  # KTO's second is its KL term's
 
 
 def _said(example: Example) -> list[Any]:
@@ -101,6 +128,7 @@ def _preflight(
     base: Base,
     plan: Plan,
     found: Examples,
+    noticed: Noticed,
     train: Sequence[Tokens],
     held_out: Sequence[Tokens],
     reported: int,
@@ -115,31 +143,37 @@ def _preflight(
         held_out=len(held_out),
         reported=reported,
         repeated=found.repeated,
-        conversations=len({tokens.example.conversation for tokens in everything}),
+        conversations=len({tokens.example.known_by for tokens in everything}),
         trained_on=frozenset(tokens.example.conversation for tokens in train),
         openings=frozenset(tokens.example.known_by for tokens in train),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
-        notes=(*found.notes, *_parts_said(len(held_out), reported), *_notes(options, base, plan, train)),
+        pairs=noticed.shares,
+        notes=(
+            *found.notes,
+            *noticed.notes,
+            *_parts_said(options, len(held_out), reported),
+            *_notes(options, base, plan, train),
+        ),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
         max_length=max_length if max_length < UNLIMITED else longest,
         rendered=_rendered(base, train[0]),
         parameters=base.parameters,
-        trainable=base.trainable(options.lora_r),
+        trainable=base.trainable(options.lora_r, options.target_modules),
         memory=memory,
         available=plan.available,
         device=plan.device,
     )
 
 
-def _parts_said(held_out: int, reported: int) -> list[str]:
-    if not held_out or reported == held_out:
+def _parts_said(options: TrainingOptions, held_out: int, reported: int) -> list[str]:
+    if not held_out or not options.patience:
         return []
-    if not reported:
+    if reported == held_out:
         return [
-            f"{held_out:,} held out are too few to choose the checkpoint by some and report on others: they choose, "
-            "and no held-out figure is given. Raise --eval-fraction, or keep the last step with --patience 0."
+            f"{held_out:,} held out are too few to choose the checkpoint by some and report on others: all report, and "
+            "the last step is kept."
         ]
     return [f"Of those held out, {held_out - reported:,} choose the checkpoint, and {reported:,} report on it."]
 

@@ -1,10 +1,10 @@
 """Rows of every preference format, and of the formats for SFT and KTO, as examples."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
@@ -12,6 +12,7 @@ from collab_sdk.logs import (
     ConversationFormat,
     format_of,
     in_order_of_calls,
+    margin_of,
     message_of,
     repeated_prompt,
     tools_of,
@@ -49,10 +50,31 @@ class Example:
         return [message["content"] for message in self.prompt if message["role"] == "user"]
 
     @property
+    def asked(self) -> str:
+        """What the replies are replies to, as one text."""
+        return json.dumps([words_of(self.prompt), self.tools], sort_keys=True, default=str)
+
+    @property
     def words(self) -> str:
         """All that is learnt from it, as one text."""
-        parts = [self.prompt, self.chosen, self.rejected, self.tools]
-        return json.dumps(parts, sort_keys=True, default=str)
+        return json.dumps([self.asked, words_of(self.chosen), words_of(self.rejected)])
+
+
+def words_of(messages: Messages) -> str:
+    """What is said and called, as one text. Blanks make no difference, nor do the ids of calls, which no logs share."""
+    said = [
+        {key: value for key, value in message.items() if key not in ("tool_calls", "tool_call_id")}
+        | {"content": " ".join(normalize("NFC", message["content"]).split()), "calls": _calls(message)}
+        for message in messages
+    ]
+    return json.dumps(said, sort_keys=True, default=str)
+
+
+def _calls(message: Mapping[str, Any]) -> Any:
+    calls = message.get("tool_calls")
+    if not isinstance(calls, Sequence):
+        return calls
+    return [{**call, "id": None} if isinstance(call, Mapping) else call for call in calls]
 
 
 def read_example(row: Any, where: str) -> Example:
@@ -75,7 +97,7 @@ def read_example(row: Any, where: str) -> Example:
         prompt=prompt,
         chosen=chosen,
         rejected=rejected,
-        margin=_margin(row),
+        margin=margin_of(row),
         tools=_tools(row),
     )
 
@@ -187,15 +209,6 @@ def _message(value: Any) -> dict[str, Any]:
 
 def _beginning(prompt: Messages) -> str:
     return opening_of([next(message["content"] for message in prompt if message["role"] == "user")])
-
-
-def _margin(row: Row) -> float | None:
-    """As the row says it, shrunk to what another draw would show; in formats without one the scores' difference."""
-    margin = row.get("margin")
-    if margin is None and isinstance(row.get("score_chosen"), int | float):
-        rejected = row.get("score_rejected")
-        margin = row["score_chosen"] - rejected if isinstance(rejected, int | float) else None
-    return float(margin) if isinstance(margin, int | float) and math.isfinite(margin) else None
 
 
 def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:

@@ -15,14 +15,14 @@ from collab_trl.base import Base
 from collab_trl.loading import adapted
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan
-from collab_trl.preference.held_out import estimates
+from collab_trl.preference.held_out import estimates, figures, log_probabilities_of, ordinary_figure
+from collab_trl.preference.looks import Looks
 from collab_trl.preference.methods import METHODS, Method
 from collab_trl.preference.prefix_sharing import share_prefixes
 from collab_trl.preference.tokens import Tokens
 from collab_trl.pretrained import read_adapter
 from collab_trl.stages import (
     ADAPTER,
-    Log,
     Reporter,
     Trained,
     TrainingRow,
@@ -31,7 +31,9 @@ from collab_trl.stages import (
     on_disk,
     save,
     trained,
+    warmup_steps,
 )
+from collab_trl.update import relative_update
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,9 +47,13 @@ class PreferenceStage:
     base: Base
     train: Sequence[Tokens]
     held_out: Sequence[Tokens]
-    """What the training is watched by, and the checkpoint chosen."""
+    """What the training is watched by."""
     reported: Sequence[Tokens]
-    """What says how good that one is."""
+    """What says how good the adapter is."""
+    chooses: bool
+    """Whether what is watched, and does not report, chooses the checkpoint."""
+    ordinary: Sequence[Tokens]
+    """What any model is asked, of which nothing should be forgotten."""
     workplace: Workplace
 
     @property
@@ -63,31 +69,41 @@ class PreferenceStage:
         if (self.folder / ADAPTER).exists():
             return trained(self.folder, learning_rate=self.learning_rate, resumed=True)
         train = self._rows(self.train)
-        held_out, reported = (
-            self._rows(sorted(part, key=lambda tokens: tokens.length)) for part in (self.held_out, self.reported)
-        )
-        config = self._config(steps=self._steps(len(train)), evaluate=bool(held_out))
+        watched = sorted(self.held_out, key=lambda tokens: tokens.length)
+        held_out = self._rows(watched)
+        steps = self._steps(len(train))
+        config = self._config(steps=steps, evaluate=bool(held_out))
         with config.main_process_first(local=False):  # which alone writes and clears away
             checkpoint = self.workplace.checkpoint(self.name)
-            parts = (("train", train), ("held-out", held_out), ("reported", reported))
-            *data, reporting = [on_disk(rows, self.folder / name) for name, rows in parts]
+            data = [on_disk(rows, self.folder / name) for name, rows in (("train", train), ("held-out", held_out))]
         config.eval_on_start = bool(held_out) and checkpoint is None
         trainer = self._trainer(config, *data, adapter=adapter, on_progress=on_progress)
+        done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
+        conversations = [watched[row["example"]].example.known_by for row in held_out]
+        trainer.looks = Looks(self.folder / "looks.json", conversations, until=done)
+        if held_out:
+            patience = self.options.patience if self.chooses else 0
+            trainer.add_callback(EarlyStop(trainer.looks, patience, after=self._least_steps(steps)))
         # Under autocast the casts cost time and memory and change nothing.
         with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        kept, checkpoints = self._keep_best(trainer)
+        kept = self._keep_best(trainer)
         check_finite(trainer.model)
-        figures = self._figures(trainer, reporting, checkpoints) if reporting is not None else None
-        save(trainer, self.folder, kept=kept, held_out=figures)
+        found = self._figures(trainer, kept) if self.reported else None
+        save(trainer, self.folder, kept=kept, held_out=found)
         return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
 
     def _rows(self, examples: Sequence[Tokens]) -> list[TrainingRow]:
         return self.method.rows(examples, self.options.seed)
 
     def _steps(self, examples: int) -> int:
-        per_step = self.plan.micro_batch * self.plan.accumulation * self.plan.processes
-        return math.ceil(examples / per_step * self.options.epochs)
+        all_epochs = math.ceil(math.ceil(examples / self.options.batch_size) * (self.options.epochs or 1))
+        return min(all_epochs, self.options.max_steps or all_epochs)
+
+    def _least_steps(self, steps: int) -> int:
+        """The steps after which a training may be stopped early: its warm-up, and one pass over the data."""
+        per_epoch = math.ceil(steps / max(1.0, self.options.epochs or 1))
+        return max(per_epoch, warmup_steps(self.options, steps))
 
     def _config(self, *, steps: int, evaluate: bool) -> Any:
         return arguments(
@@ -99,6 +115,7 @@ class PreferenceStage:
             learning_rate=self.learning_rate,
             steps=steps,
             evaluate=evaluate,
+            whole_steps=True,
         )
 
     def _trainer(
@@ -115,9 +132,6 @@ class PreferenceStage:
         if shares:
             share_prefixes(model.get_base_model())
         collator = self.method.collator(self.base.tokenizer.pad_token_id, shares) if self.method.collator else None
-        callbacks: list[Any] = [Reporter(self.name, on_progress)]
-        if held_out is not None:
-            callbacks.append(EarlyStop(self.method, self.options.patience))
         trainer = self.method.trainer(
             model=model,
             args=config,
@@ -125,75 +139,60 @@ class PreferenceStage:
             train_dataset=train,
             eval_dataset=held_out,
             processing_class=self.base.tokenizer,
-            callbacks=callbacks,
+            callbacks=[Reporter(self.name, on_progress)],
+            at_once=self.plan.micro_batch,
         )
         trainer.remove_callback(PrinterCallback)  # it prints log lines to stdout
         return trainer
 
-    def _keep_best(self, trainer: Any) -> tuple[int, int]:
-        """Go back to the step whose held-out metric was best, unless that is where training ended.
+    def _keep_best(self, trainer: Any) -> int:
+        """Go back to an earlier step where that was clearly better than where training ended; the step."""
+        step, standing = int(trainer.state.global_step), trainer.looks.standing()
+        if standing is None or not self.chooses or standing.kept == step:
+            return step
+        read_adapter(trainer.model, self.folder / f"checkpoint-{standing.kept}", trainable=True)
+        return int(standing.kept)
 
-        The step, and how many there were to choose from.
-        """
-        state = trainer.state
-        best, _ = standing(state.log_history, self.method)
-        if not best or not self.options.patience:
-            return int(state.global_step), 1
-        if best != state.global_step:
-            read_adapter(trainer.model, self.folder / f"checkpoint-{best}", trainable=True)
-        return best, len(looks(state.log_history, self.method))
-
-    def _figures(self, trainer: Any, reporting: Dataset, checkpoints: int) -> HeldOut:
-        examples = sorted(self.reported, key=lambda tokens: tokens.length)
-        conversations = [examples[place].example.conversation for place in reporting["example"]]
-        with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
-            before, after = estimates(trainer.values(reporting), conversations)
+    def _figures(self, trainer: Any, kept: int) -> HeldOut:
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        examples = [*self.reported, *self.ordinary]
+        with disable_input_dtype_casting(model, active=self.plan.bf16):
+            after = log_probabilities_of(model, examples)
+            with model.disable_adapter():
+                before = log_probabilities_of(model, examples)
+        n, own = len(self.reported), [tokens.example.known_by for tokens in self.reported]
+        before_, after_, difference = estimates(figures(self.reported, before[:n], after[:n]), own)
+        elsewhere = estimates([ordinary_figure(self.ordinary, before[n:], after[n:])], range(len(self.ordinary)))
         return HeldOut(
-            before=before,
-            after=after,
-            examples=len(conversations),
-            conversations=len(set(conversations)),
-            checkpoints=checkpoints,
+            before=before_ | elsewhere[0],
+            after=after_ | elsewhere[1],
+            difference=difference | elsewhere[2],
+            examples=n,
+            conversations=len(set(own)),
+            steps=int(trainer.state.global_step),
+            kept=kept,
+            looks=len(trainer.looks) if self.chooses else 0,
+            update=relative_update(model),
         )
 
 
 class EarlyStop(TrainerCallback):  # type: ignore[misc]
-    """Ends a training whose held-out metric has stayed below its best for `patience` looks.
+    """Ends a training whose last `patience` looks were all clearly worse than its best, not before step `after`."""
 
-    Staying level at the best is no reason to stop: accuracy is soon full, while margins still grow.
-    """
-
-    def __init__(self, method: Method, patience: int) -> None:
-        self._method = method
+    def __init__(self, looks: Looks, patience: int, *, after: int) -> None:
+        self._looks = looks
         self._patience = patience
+        self._after = after
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step >= state.max_steps:
             control.should_evaluate = True  # transformers saves the last step, but looks at it only by chance
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        best, since = standing(state.log_history, self._method)
+        standing = self._looks.standing()
+        if standing is None:
+            return
         # The best checkpoint is kept when older ones are deleted.
-        state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{best}"
-        if self._patience and since >= self._patience:
+        state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{standing.best}"
+        if self._patience and standing.worse >= self._patience and state.global_step >= self._after:
             control.should_training_stop = True
-
-
-def standing(history: Sequence[Log], method: Method) -> tuple[int, int]:
-    """The step of the best held-out metric, the later one of equals, and how many looks there were since.
-
-    What was seen before the first step is left out: rewards are all zero then.
-    """
-    best_step, best, since = 0, None, 0
-    for step, value in looks(history, method):
-        worth = -value if method.falling else value
-        if best is None or worth >= best:
-            best_step, best, since = int(step), worth, 0
-        else:
-            since += 1
-    return best_step, since
-
-
-def looks(history: Sequence[Log], method: Method) -> list[tuple[float, float]]:
-    """The steps after which the held-out metric was looked at, with its values."""
-    return [(log["step"], log[method.metric]) for log in history if method.metric in log and log["step"]]

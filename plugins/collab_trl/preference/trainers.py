@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor
+from torch.nn.functional import softplus
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 
 from collab_trl.length_grouping import LengthGroupedSampler
-from collab_trl.preference.held_out import BEFORE, IS_GOOD, REWARD, means
+from collab_trl.preference.held_out import IS_GOOD, LOSS, REWARD, means
+from collab_trl.preference.looks import Looks
 from collab_trl.preference.prefix_sharing import PROMPT_LENGTHS
-from collab_trl.whole_steps import FullSteps, WholeSteps
+from collab_trl.whole_steps import WholeSteps
 
 SFT_TERM = "sft"
 """The term of DPO's loss that is a mean over tokens, and not over pairs."""
@@ -22,22 +24,25 @@ IGNORED = -100
 MODEL_INPUTS = {"input_ids", "attention_mask", PROMPT_LENGTHS}
 
 
-class _Tokenized:
+class _Tokenized(WholeSteps):
     """Tokens were checked before, so it takes a data set as it is: tokenized, with nothing cut or dropped.
 
     What is held out is looked at example by example: means of batches would hang on how many are computed at once.
     """
 
-    args: Any
     state: Any
-    accelerator: Any
     model: Any
     control: Any
     callback_handler: Any
     eval_dataset: Any
 
+    looks: Looks
+    """What was seen of the held-out examples so far."""
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        metrics = {f"eval_{name}": value for name, value in means(self.values(self.eval_dataset)).items()}
+        values = self.values(self.eval_dataset)
+        self.looks.add(self.state.global_step, values[LOSS], write=self.state.is_world_process_zero)
+        metrics = {f"eval_{name}": value for name, value in means(values).items()}
         self.log(metrics)  # type: ignore[attr-defined]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -68,35 +73,20 @@ class _Tokenized:
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset
 
-    @property
-    def _examples_a_step(self) -> int:
-        together: int = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return together
-
-    def _get_train_sampler(self, train_dataset: Dataset) -> Any:
-        """In full steps where there are several processes: accelerate would fill up micro-batches instead."""
-        sampler = self._order(train_dataset)
-        return FullSteps(sampler, step=self._examples_a_step) if self.args.world_size > 1 else sampler
-
-    def _order(self, train_dataset: Dataset) -> Any:
-        return super()._get_train_sampler(train_dataset)  # type: ignore[misc]
-
 
 class _LengthGrouped(_Tokenized):
     """Draws examples of about one length together."""
 
-    def _order(self, train_dataset: Dataset) -> LengthGroupedSampler:
+    def _get_train_sampler(self, train_dataset: Dataset) -> LengthGroupedSampler:
         return LengthGroupedSampler(
             train_dataset["length"],
-            # A whole step's examples: the order then does not hang on how many are computed at once, and processes,
-            # which take batches in turn, get equal shares.
-            batch=self._examples_a_step,
+            batch=self.args.train_batch_size,  # of the whole step, so that the order depends on nothing else
             seed=self.args.seed,
             epoch=lambda: int(self.state.epoch or 0),
         )
 
 
-class PairTrainer(WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
+class PairTrainer(_LengthGrouped, DPOTrainer):  # type: ignore[misc]
     """DPO, each term of its loss over the whole step: the mean of its pairs, and for `sft` of its chosen tokens.
 
     aot and aot_unpaired remain TRL's: they sort the pairs that are computed at once.
@@ -133,34 +123,37 @@ class PairTrainer(WholeSteps, _LengthGrouped, DPOTrainer):  # type: ignore[misc]
             before = self.compute_ref_log_probs(self.model, inputs)
         rewards = self.beta * (chosen - before[0]), self.beta * (rejected - before[1])
         return {
+            LOSS: softplus(rewards[1] - rewards[0]),
             "rewards/chosen": rewards[0],
             "rewards/rejected": rewards[1],
             "rewards/margins": rewards[0] - rewards[1],
             "rewards/accuracies": rewards[0] > rewards[1],
             "logps/chosen": chosen,
             "logps/rejected": rejected,
-            f"{BEFORE}logps/chosen": before[0],
-            f"{BEFORE}logps/rejected": before[1],
         }
 
 
 class CompletionTrainer(_LengthGrouped, SFTTrainer):  # type: ignore[misc]
     """SFT whose loss counts completions only; TRL takes the mean over the tokens of the whole step."""
 
+    def sums(self, inputs: Any) -> Tensor:
+        tokens: Tensor = (inputs["labels"][:, 1:] != IGNORED).sum()
+        return tokens
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Any:
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch) * self._counts
+
     def _values(self, inputs: Any) -> dict[str, Tensor]:
         """Loss in nats a token and the share of tokens that are the likeliest, of each reply."""
-        after = self._of_replies(inputs)
-        with self.accelerator.unwrap_model(self.model).disable_adapter():  # SFT is always the first stage
-            before = self._of_replies(inputs)
-        return after | {BEFORE + name: value for name, value in before.items()}
-
-    def _of_replies(self, inputs: Any) -> dict[str, Tensor]:
         output = self.model(**inputs, fused_lm_head=True, use_cache=False)
         tokens = output.label_mask.sum(1).clamp(min=1)
-        return {"loss": -output.log_probs.sum(1) / tokens, "mean_token_accuracy": output.is_top1.sum(1) / tokens}
+        loss = -output.log_probs.sum(1) / tokens
+        return {LOSS: loss, "loss": loss, "mean_token_accuracy": output.is_top1.sum(1) / tokens}
 
 
-class JudgedTrainer(WholeSteps, _Tokenized, KTOTrainer):  # type: ignore[misc]
+class JudgedTrainer(_Tokenized, KTOTrainer):  # type: ignore[misc]
     """KTO, in the order of the data set, with the KL divergence of the whole step; it needs the reference's ahead."""
 
     _divergence: Tensor | None = None
@@ -197,4 +190,5 @@ class JudgedTrainer(WholeSteps, _Tokenized, KTOTrainer):  # type: ignore[misc]
         if before is None:
             before, _ = self.compute_ref_log_probs(self.model, inputs)
         reward = self.beta * (self._log_probabilities(inputs) - before)
-        return {REWARD: reward, IS_GOOD: torch.as_tensor(inputs["label"], device=reward.device)}
+        is_good = torch.as_tensor(inputs["label"], device=reward.device)
+        return {LOSS: softplus(torch.where(is_good, -reward, reward)), REWARD: reward, IS_GOOD: is_good}

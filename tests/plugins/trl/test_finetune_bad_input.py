@@ -223,6 +223,18 @@ def test_a_file_of_metrics_that_is_somebody_elses_is_no_finished_training(prefs,
         assert "The weights of" in refused(prefs, "-m", base, "-o", tmp_path / "out")
 
 
+def test_what_an_earlier_version_finished_is_not_taken_for_a_result_of_this_one(prefs, base, tmp_path):
+    (tmp_path / "out").mkdir()
+    earlier = {
+        "run": {"method": "dpo"},
+        "held_out": {"before": {"reward_margin": 0.0}, "after": {"reward_margin": 0.1}},
+    }
+    (tmp_path / "out" / "metrics.json").write_text(json.dumps(earlier))
+    line = refused(prefs, "-m", base, "-o", tmp_path / "out")
+    assert "holds a training by another version of collab-sdk" in line
+    assert "give another -o DIR" in line
+
+
 @pytest.mark.parametrize("content", [[], 0, {}, False], ids=repr)
 def test_a_content_that_is_no_text(base, tmp_path, content):
     row = {"prompt": "a latte", "chosen": [{"role": "assistant", "content": content}], "rejected": "No."}

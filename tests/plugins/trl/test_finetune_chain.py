@@ -1,6 +1,7 @@
 """From logged chats to the score of the bot that was trained on them, with nobody looking."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from support.cli import chat_row, collab
 from support.local import save_tiny_model
 
 from collab_sdk.preferences import is_held_out, opening_of
+from collab_sdk.stats import Estimate
 from collab_sdk.training import TrainingOptions
 
 pytestmark = pytest.mark.slow
@@ -22,7 +24,19 @@ def folder(tmp_path_factory) -> Path:
     write_chats(folder / "chats.jsonl", 8)
     prefs = folder / "prefs.jsonl"
     done("export-prefs", folder / "chats.jsonl", "--model", "offline", "-o", prefs, "--cache-dir", folder / "cache")
-    done("finetune", prefs, "-m", folder / "base", "-o", folder / "adapter", "--learning-rate", "1e-3", "--epochs", 1)
+    train = (
+        "finetune",
+        prefs,
+        "-m",
+        folder / "base",
+        "-o",
+        folder / "adapter",
+        "--learning-rate",
+        "1e-3",
+        "--epochs",
+        1,
+    )
+    assert collab(*train).exit_code == 3, "so few chats do not show whether it is better than its base"
     return folder
 
 
@@ -34,7 +48,7 @@ def done(*arguments: object) -> Result:
 
 def test_the_command_that_is_printed_scores_the_bot_that_was_trained(folder):
     metrics = json.loads((folder / "adapter" / "metrics.json").read_text())
-    bot = metrics["serve"]["in process"].split()[-1]
+    bot = shlex.split(metrics["serve"]["in process"])[4]
     assert bot == f"hf:{folder / 'base'}@{folder / 'adapter'}"
     sampling = ("--limit", 1, "--samples", 1, "--window", 1)
     scored = done("score", folder / "chats.jsonl", "-a", bot, "--model", "offline", *sampling, "--json")
@@ -44,7 +58,14 @@ def test_the_command_that_is_printed_scores_the_bot_that_was_trained(folder):
 def test_the_folder_says_what_the_adapter_is(folder):
     adapter = folder / "adapter"
     card = (adapter / "README.md").read_text()
-    for said in (str(folder / "base"), "prefs.jsonl", "1 sigmoid + 1 sft", "curves.png", "convert_lora_to_gguf.py"):
+    for said in (
+        str(folder / "base"),
+        "prefs.jsonl",
+        "chosen is the longer reply",
+        "1 sigmoid + 1 sft",
+        "curves.png",
+        "convert_lora_to_gguf.py",
+    ):
         assert said in card
     assert f"vllm serve {folder / 'base'} --enable-lora --max-lora-rank 32 --lora-modules adapter={adapter}" in card
     assert (adapter / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -54,6 +75,10 @@ def test_the_folder_says_what_the_adapter_is(folder):
     assert (adapter / "chat_template.jinja").read_bytes() == (folder / "base" / "chat_template.jinja").read_bytes()
     metrics = json.loads((adapter / "metrics.json").read_text())
     assert metrics["history"]["dpo"]
+    for name, share in metrics["pairs"].items():
+        assert f"| {name} | {Estimate.from_dict(share):.0%} |" in card
+    assert {"chosen is the longer reply", "chosen asks", "rejected asks"} <= metrics["pairs"].keys()
+    assert all(f"- {note}" in card for note in metrics["notes"])
     assert not (adapter / "checkpoints").exists()
 
 
@@ -62,7 +87,8 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     pairs = [json.loads(line) for line in (folder / "prefs.jsonl").read_text().splitlines()]
     trained = {pair["conversation_id"]: pair["prompt"][0]["content"] for pair in pairs}
     again = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "adapter")
-    result = done(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
+    result = collab(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
+    assert result.exit_code == 3, result.output
     rows = map(json.loads, (folder / "adapter" / "comparison.jsonl").read_text().splitlines())
     figures = {row["name"]: row for row in rows}
     asks = figures["asks when open"]
@@ -96,6 +122,29 @@ def test_a_chat_that_was_trained_on_is_known_under_another_id(folder):
     train = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "all", "--epochs", 1)
     result = collab(*train, "--eval-fraction", 0, "--evaluate", again, "--model", "offline")
     assert "every chat was trained on" in result.stderr
+
+
+def test_chats_that_all_begin_alike_are_told_apart_by_what_follows(folder):
+    chats = [chat_row(number) for number in range(8)]
+    for number, chat in enumerate(chats):
+        chat["messages"][0]["content"] = "Hello, I have got a question about an order of mine."
+        chat["messages"][2]["content"] = f"It is the one with number {number}."
+    pairs = [
+        {
+            "prompt": chat["messages"][:3],
+            "chosen": "Which size?",
+            "rejected": "Done.",
+            "conversation_id": f"log-{number}",
+        }
+        for number, chat in enumerate(chats)
+    ]
+    for name, rows in (("alike", chats), ("pairs", pairs)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train = ("finetune", folder / "pairs.jsonl", "-m", folder / "base", "-o", folder / "alike", "--epochs", 1)
+    result = done(*train, "--eval-fraction", 0.4, "--evaluate", folder / "alike.jsonl", "--model", "offline")
+    held_out = json.loads((folder / "alike" / "metrics.json").read_text())["data"]["held out"]
+    assert 0 < held_out < 8
+    assert f"{8 - held_out} x chats that were trained on, or begin as one that was, left out" in result.stderr
 
 
 def test_without_a_user_nothing_is_trained(folder):

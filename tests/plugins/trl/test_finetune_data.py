@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support.fakes import says as reply
 from support.training import ASKS, GUESSES, pair, prepared, request, write_base, write_pairs, write_rows
 
@@ -12,6 +14,7 @@ from collab_sdk import MRScore, PreferencePair
 from collab_sdk.errors import InputError
 from collab_sdk.logs import get_preference_format, preference_format_names
 from collab_sdk.messages import as_messages
+from collab_sdk.preferences import whole_of
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +171,23 @@ def test_a_file_that_export_prefs_held_out_is_used_as_such(base, tmp_path):
         prepared(data, base, tmp_path / "out")
 
 
+def test_a_chat_that_is_in_both_files_under_two_ids_is_refused_with_its_lines(base, tmp_path):
+    opening = {"role": "user", "content": "My order with the number 77 has not come yet."}
+    later = [opening, says(ASKS), {"role": "user", "content": "large"}]
+    data = write_rows(tmp_path / "prefs.jsonl", [*map(pair, range(5)), pair(77, prompt=[opening])])
+    for prompt in ([opening], later):
+        again = pair(77, prompt=prompt, chosen=[says("Since when?")], conversation_id="again")
+        write_rows(tmp_path / "prefs.eval.jsonl", [*map(pair, range(20, 25)), again])
+        with pytest.raises(
+            InputError, match=r"1 conversations are in prefs\.jsonl too \(prefs\.eval\.jsonl:6 begins as prefs"
+        ):
+            prepared(data, base, tmp_path / "out")
+    greeted = [pair(number, prompt=[{"role": "user", "content": "Hi"}]) for number in (5, 30)]
+    write_rows(tmp_path / "prefs.jsonl", [*map(pair, range(5)), greeted[0]])
+    write_rows(tmp_path / "prefs.eval.jsonl", [*map(pair, range(20, 25)), greeted[1] | {"chosen": "Hello, what for?"}])
+    assert prepared(data, base, tmp_path / "out").preflight.held_out == 6, "many chats begin with a greeting"
+
+
 def chats(n, first, second):
     """A pair of each of two turns of `n` chats."""
     rows = []
@@ -198,7 +218,12 @@ def test_a_chat_under_four_ids_is_on_one_side_and_its_rows_are_learnt_from_once(
     assert not names[0] & names[1]
     assert preflight.examples + preflight.held_out == len(rows) // 4
     assert preflight.repeated == 3 * len(rows) // 4
-    assert preflight.notes.count("60 rows say what another one does, word for word, and are left out.") == 1
+    assert preflight.conversations == 10
+    [note] = [note for note in preflight.notes if "word for word" in note]
+    assert note == (
+        "60 rows say what another one does, word for word, 60 of them under another id, and are left out "
+        "(prefs.jsonl:21 as prefs.jsonl:1, prefs.jsonl:22 as prefs.jsonl:2, prefs.jsonl:23 as prefs.jsonl:3, ...)."
+    )
 
 
 def turns_of(n):
@@ -239,6 +264,60 @@ def test_a_system_prompt_is_no_part_of_what_decides(base, tmp_path):
     assert found[0] == found[1]
 
 
+MESSAGES = st.sampled_from(["Hi", "hi!", "A mocha for guest 1, please.", "With oat milk and no syrup.", "Thanks"])
+CHATS = st.lists(st.lists(MESSAGES, min_size=1, max_size=4), min_size=1, max_size=12)
+"""What users say, chat by chat."""
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=CHATS, fraction=st.sampled_from([0.1, 0.5, 0.9]), names=st.sampled_from([("",), ("", "again"), None]))
+def test_a_chat_is_on_one_side_whatever_its_ids_and_no_row_is_lost(tmp_path, said, fraction, names):
+    from collab_trl.preference.examples import read_examples
+
+    rows = [
+        row if names is None else row | {"conversation_id": f"{name}{number}"}
+        for name in names or ("",)
+        for number, texts in enumerate(said)
+        for row in rows_of(texts, f"{ASKS} {name}")
+    ]
+    file = write_rows(tmp_path / "prefs.jsonl", rows)
+    found = read_examples(file, method="dpo", eval_fraction=fraction)
+    assert found.train
+    assert len(found.train) + len(found.held_out) + found.repeated == len(rows)
+    assert_disjoint(found, lambda example: example.known_by)
+    assert_disjoint(found, lambda example: example.words)
+    if names is None:
+        return
+    assert_disjoint(found, lambda example: example.conversation)
+    assert_disjoint(found, lambda example: whole_of(said[int(example.conversation.removeprefix("again"))]))
+
+
+def assert_disjoint(found, known_by):
+    train, held_out = ({known_by(example) for example in side} for side in (found.train, found.held_out))
+    assert not train & held_out
+
+
+def rows_of(texts, chosen):
+    """A pair of each turn of a chat in which the user says `texts`."""
+    prompt = []
+    for turn, text in enumerate(texts):
+        prompt += [{"role": "user", "content": text}]
+        yield {"prompt": list(prompt), "chosen": chosen, "rejected": GUESSES, "turn": turn}
+        prompt += [says(ASKS)]
+
+
+def test_turns_of_chats_without_ids_that_begin_alike_are_on_one_side(base, tmp_path):
+    rows = chats(60, lambda n: "Hi", lambda n: f"My order with the number {n} has not come yet.")
+    later = [
+        row | {"prompt": [*row["prompt"], says(ASKS), {"role": "user", "content": "Thanks"}]} for row in rows[1::2]
+    ]
+    unnamed = [{key: value for key, value in row.items() if key != "conversation_id"} for row in [*rows, *later]]
+    _, train, held_out = sides(write_rows(tmp_path / "prefs.jsonl", unnamed), base, tmp_path)
+    seconds = [{example.said[1] for example in side if len(example.said) > 1} for side in (train, held_out)]
+    assert all(seconds)
+    assert not seconds[0] & seconds[1]
+
+
 def test_a_single_chat_is_trained_on_and_not_held_out_by_chance(base, tmp_path):
     for number in range(12):
         data = write_rows(tmp_path / "prefs.jsonl", [pair(number)])
@@ -259,7 +338,38 @@ def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
     assert abs(len(names[0]) - len(names[1])) <= 1
     assert names[0] | names[1] == {example.conversation for example in held_out}
     assert in_two(tokens, chooses=False) == (tokens, tokens)
-    assert in_two(tokens[:9], chooses=True) == (tokens[:9], [])
+    assert in_two(tokens[:9], chooses=True) == (tokens[:9], tokens[:9])
+
+
+def test_turns_of_one_chat_are_too_few_to_report_on_it(base, tmp_path):
+    from collab_trl.preference.held_out import in_two
+
+    rows = [row for number in range(6) for row in long_chat(number, 6)]
+    tokens = laid_out(write_rows(tmp_path / "prefs.jsonl", rows))
+    assert in_two(tokens, chooses=True) == (tokens, tokens)
+
+
+def long_chat(number, n):
+    """Pairs of `n` turns."""
+    said = [user(number)]
+    rows = []
+    for turn in range(n):
+        rows.append(pair(number, prompt=list(said), turn=turn))
+        said += [says(ASKS), {"role": "user", "content": f"number {turn}"}]
+    return rows
+
+
+def laid_out(data):
+    """All examples of a file, as if they were tokens."""
+    from collab_trl.preference.examples import read_examples
+    from collab_trl.preference.tokens import NOTHING, Tokens
+
+    found = read_examples(data, method="dpo", eval_fraction=0.0)
+    return [Tokens(example=each, prompt=[], chosen=NOTHING, rejected=NOTHING) for each in found.train]
+
+
+def judged(labels):
+    return [{"prompt": f"{request(n)} {n}", "completion": ASKS, "label": label} for n, label in enumerate(labels)]
 
 
 @pytest.mark.parametrize(
@@ -267,16 +377,17 @@ def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
     [
         ({"eval_fraction": 0.5}, "half", "choose the checkpoint, and"),
         ({"eval_fraction": 0.5, "patience": 0}, "all", None),
-        ({"eval_fraction": 0.1}, "none", "too few to choose the checkpoint by some and report on others"),
+        ({"eval_fraction": 0.1}, "all", "too few to choose the checkpoint by some and report on others"),
     ],
 )
 def test_how_many_of_those_held_out_report_is_said(base, tmp_path, settings, reported, note):
     preflight = prepared(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", **settings).preflight
     assert preflight.held_out
     half = preflight.held_out // 2
-    expected = {"half": (half, half + 1), "all": (preflight.held_out,), "none": (0,)}[reported]
+    expected = {"half": (half, half + 1), "all": (preflight.held_out,)}[reported]
     assert preflight.reported in expected
-    assert any(note in each for each in preflight.notes) if note else len(preflight.notes) == 0
+    said = [each for each in preflight.notes if "held out" in each]
+    assert any(note in each for each in said) if note else not said
 
 
 def test_the_margin_of_a_row_is_the_one_that_it_says_and_not_the_difference_of_its_scores(base, tmp_path):
@@ -302,6 +413,28 @@ def test_sft_learns_the_last_reply_of_a_logged_chat(base, tmp_path, said):
     data = write_rows(tmp_path / "chats.jsonl", [{"conversations" if "from" in said[0] else "conversation": said}])
     preflight = prepared(data, base, tmp_path / "out", method="sft", eval_fraction=0.0).preflight
     assert [text.strip() for text, counted in preflight.rendered if counted] == [f"{ASKS}<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("said", "margin"),
+    [
+        ({"margin": 0.5, "score_chosen": 3}, 0.5),
+        ({"margin": True}, 1.5),
+        ({"margin": "none"}, 1.5),
+        ({"margin": "0.25"}, 0.25),
+        ({"score_chosen": True}, None),
+        ({"score_chosen": 10**400}, None),
+        ({"score_rejected": None}, None),
+    ],
+)
+def test_the_margin_of_a_row_is_read_the_same_for_training_and_in_the_report(base, tmp_path, said, margin):
+    from collab_sdk.report.pair_rows import turn_of_pair
+
+    row = pair(0, score_chosen=2.5, score_rejected=1.0) | said
+    data = write_rows(tmp_path / "prefs.jsonl", [row])
+    found = prepared(data, base, tmp_path / "out", eval_fraction=0.0).preflight.margins
+    assert found == (() if margin is None else (margin,))
+    assert turn_of_pair(row, 1)["pair"]["margin"] == margin
 
 
 def test_a_margin_that_is_no_number_is_left_out(base, tmp_path):

@@ -8,7 +8,6 @@ import pytest
 from support.chat_templates import ends_of, with_template
 from support.cli import collab
 from support.fakes import says
-from support.paths import ROOT
 from support.tiny import packaged_templates
 from support.training import (
     LOOK_UP,

@@ -9,7 +9,7 @@ from support.playing import FAST, WANTED, Wanted, logged, opening, play, prepare
 from support.training import write_rows
 
 from collab_sdk import as_chat_model
-from collab_sdk.errors import ModelCallError, OutputError
+from collab_sdk.errors import InputError, ModelCallError, OutputError
 
 METHODS = ["grpo", "online-dpo", "rloo", "ppo"]
 pytestmark = [
@@ -151,6 +151,14 @@ def test_rounds_that_were_stopped_go_on_and_more_can_be_asked_for(openings, tiny
     prepared("dpo", openings, tiny_base, tmp_path / "stopped", rounds=2, **settings).run(lambda progress: None)
     last = [tmp_path / output / "round-2" / "adapter" for output in ("whole", "stopped")]
     assert weights(last[0]) == weights(last[1])
+
+
+def test_a_round_whose_pairs_are_all_held_out_says_so_each_time(openings, tiny_base, tmp_path):
+    settings = {"epochs": 1.0, "beta": 0.1, "play": play(candidates=3), "eval_fraction": 0.999}
+    for _ in range(2):
+        training = prepared("dpo", openings, tiny_base, tmp_path / "out", rounds=1, **settings)
+        with pytest.raises(InputError, match=r"round 1: all \d+ pairs are held out, and none is left to train on"):
+            training.run(lambda progress: None)
 
 
 def test_a_folder_with_rounds_of_another_training_is_left_alone(openings, tiny_base, tmp_path):

@@ -1,0 +1,90 @@
+"""The commands that serve what was trained, in the form that the servers' argument parsers take.
+
+Checked against vLLM 0.33, SGLang 0.5.23, and llama.cpp's converters and server.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from collab_trl.base import Base
+from collab_trl.pretrained import read_tokenizer
+
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM takes for --max-lora-rank."""
+SGLANG_TARGETS = frozenset("q_proj k_proj v_proj o_proj gate_proj up_proj down_proj qkv_proj gate_up_proj".split())
+"""The linear layers of a plain transformer that SGLang puts adapters on."""
+TEMPLATE = "chat_template.jinja"
+
+
+def serving_commands(base: Base, output: Path, *, rank: int, targets: Iterable[str]) -> dict[str, str]:
+    """By server, a command a line. vLLM and SGLang are left out where they would not take the adapter."""
+    own_template = base.tokenizer.chat_template != read_tokenizer(base.name).chat_template
+    adapter = _Adapter(base=base.name, folder=output.resolve(), rank=rank, own_template=own_template)
+    commands = {
+        "vLLM": adapter.for_vllm() if rank <= VLLM_RANKS[-1] else "",
+        "SGLang": adapter.for_sglang() if SGLANG_TARGETS.issuperset(targets) else "",
+        "llama.cpp": adapter.for_llama_cpp(),
+        "in process": adapter.in_process(),
+    }
+    return {server: command for server, command in commands.items() if command}
+
+
+def merged_command(folder: Path) -> dict[str, str]:
+    """The same for a whole model, whose folder has its template."""
+    return {"vLLM, merged": shlex.join(["vllm", "serve", str(folder.resolve())])}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Adapter:
+    """Paths are absolute, as the server is rarely started from here."""
+
+    base: str
+    folder: Path
+    rank: int
+    own_template: bool
+    """Whether it was trained with another template than the base's, by which servers would lay out chats."""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def for_vllm(self) -> str:
+        rank = next(allowed for allowed in VLLM_RANKS if allowed >= self.rank)
+        lora = ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules", self._named("name", "path")]
+        command = ["vllm", "serve", self.base, *lora, *self._template("--chat-template")]
+        return f"{shlex.join(command)}  # as model {self.name!r}"
+
+    def for_sglang(self) -> str:
+        lora = ["--enable-lora", "--lora-paths", self._named("lora_name", "lora_path")]
+        command = ["sglang", "serve", "--model-path", self.base, *lora, *self._template("--chat-template")]
+        return f"{shlex.join(command)}  # as model {f'{self.base}:{self.name}'!r}"
+
+    def for_llama_cpp(self) -> str:
+        """From its folder. The converters take the base as a folder, and the GGUF holds the base's template."""
+        is_local = Path(self.base).is_dir()
+        folder = self.base if is_local else "base"
+        convert = ["python", "convert_lora_to_gguf.py", str(self.folder), "--base", folder, "--outfile", "adapter.gguf"]
+        steps = [
+            [] if is_local else ["hf", "download", self.base, "--local-dir", folder],
+            ["python", "convert_hf_to_gguf.py", folder, "--outfile", "base.gguf"],
+            convert,
+            [*"llama-server -m base.gguf --lora adapter.gguf --jinja".split(), *self._template("--chat-template-file")],
+        ]
+        return "\n".join(shlex.join(step) for step in steps if step)
+
+    def in_process(self) -> str:
+        bot = f"hf:{self.base}@{self.folder}"
+        return shlex.join(["collab", "score", "LOGS", "--assistant", bot, "--simulator", "MODEL"])
+
+    def _named(self, *keys: str) -> str:
+        """NAME=PATH, or JSON under `keys` where there is a character that would end the name, or tell of several."""
+        plain = f"{self.name}={self.folder}"
+        if plain.count("=") == 1 and "," not in plain:
+            return plain
+        return json.dumps(dict(zip(keys, (self.name, str(self.folder)), strict=True)))
+
+    def _template(self, flag: str) -> list[str]:
+        return [flag, str(self.folder / TEMPLATE)] if self.own_template else []

@@ -1,0 +1,65 @@
+"""Whether an adapter is better than its base, by what was held out, in a sentence."""
+
+from collab_sdk.stats import Estimate
+from collab_sdk.training import HeldOut, Verdict
+from collab_trl.preference.held_out import LEAST
+
+FEW_STEPS = 20
+"""Below that a training has hardly begun: benchmarks/order_desk/real_model.py."""
+SMALL_UPDATE = 1e-3
+"""Of the layers' size; what bfloat16 can tell apart is four times as much."""
+JUDGED_BY = ("margin", "loss")
+NOT_JUDGED = Verdict(
+    found="not judged", said="Nothing was held out, so it is not known whether it is better than its base."
+)
+
+
+def verdict_of(held_out: HeldOut | None) -> Verdict:
+    """By the margin of pairs, or the loss of replies that were to be learnt, on examples that chose nothing."""
+    if held_out is None:
+        return Verdict(
+            found="not known",
+            said="No conversation is held out, so it is not known whether it is better than its base: give more rows, "
+            "or --eval-fraction 0 to take it as it is.",
+        )
+    name = next((name for name in JUDGED_BY if name in held_out.difference), None)
+    if name is None or (difference := held_out.difference[name]).low is None or difference.high is None:
+        return _too_few(held_out)
+    rise = f"the {name} changed by {difference:+.3g} {'nats' if name == 'margin' else 'nats a token'}"
+    on = f"on {held_out.examples:,} held-out examples of {held_out.conversations:,} conversations {rise}"
+    low, high = (difference.low, difference.high) if name == "margin" else (-difference.high, -difference.low)
+    if low > 0:
+        return Verdict(found="better", said=f"Better than its base: {on}.")
+    if high < 0:
+        return Verdict(
+            found="worse",
+            said=f"Worse than its base: {on}. Try a smaller --learning-rate or fewer --epochs, and look at whether the "
+            "rows contradict each other.",
+        )
+    return Verdict(found="no different", said=f"Not distinguishable from its base: {on}. {_why(held_out, difference)}")
+
+
+def _too_few(held_out: HeldOut) -> Verdict:
+    if held_out.conversations >= LEAST:
+        return Verdict(found="no different", said=f"Not distinguishable from its base. {_why(held_out, None)}")
+    return Verdict(
+        found="not known",
+        said=f"It is not known whether it is better than its base: {held_out.conversations} held-out conversations are "
+        f"too few to tell, at least {LEAST} are needed. Give more rows, or a larger --eval-fraction.",
+    )
+
+
+def _why(held_out: HeldOut, difference: Estimate | None) -> str:
+    """Why it may be, and what to try."""
+    update = f"changes the weights by {held_out.update:.2%}" if held_out.update is not None else "is small"
+    if held_out.steps < FEW_STEPS:
+        return (
+            f"It made {held_out.steps} optimizer steps, which are few: try more rows, more --epochs, or a smaller "
+            "--batch-size."
+        )
+    if held_out.update is not None and held_out.update < SMALL_UPDATE:
+        return f"The adapter {update} in {held_out.steps} steps: try a higher --learning-rate or more --epochs."
+    return (
+        f"The adapter {update}, but not towards what is preferred in rows it has not seen: the rows' order may be "
+        "noise (export-prefs --min-confidence), or they are too few to learn it from."
+    )

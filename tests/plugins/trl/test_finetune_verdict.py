@@ -1,0 +1,149 @@
+"""A run judges itself: what is better than its base is said to be, and nothing else is."""
+
+import json
+from random import Random
+
+import pytest
+from support.cli import collab
+from support.training import ASKS, GUESSES, pair, trained, write_base, write_pairs, write_rows
+
+from collab_sdk.errors import UnknownNameError
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),
+]
+FAST = ("--learning-rate", "2e-2", "--batch-size", 8, "--epochs", 2, "--eval-fraction", 0.4, "--dtype", "float32")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return write_base(tmp_path_factory.mktemp("verdict") / "base")
+
+
+def reversed_pair(number):
+    row = pair(number)
+    return {**row, "chosen": row["rejected"], "rejected": row["chosen"]}
+
+
+def metrics_of(output):
+    return json.loads((output / "metrics.json").read_text())
+
+
+def test_an_adapter_that_is_better_is_said_to_be_and_ends_well(base, tmp_path):
+    data, output = write_pairs(tmp_path / "prefs.jsonl"), tmp_path / "out"
+    result = collab("finetune", data, "-m", base, "-o", output, *FAST)
+    assert result.exit_code == 0, result.output
+    assert "Better than its base: on" in result.stderr
+    assert f"Adapter: {output}" in result.stderr
+    [first] = [line for line in (output / "README.md").read_text().splitlines() if line.startswith("**")][:1]
+    assert first == f"**{metrics_of(output)['verdict']['said']}**"
+    lines = result.stderr.splitlines()
+    shown = [sum(line.startswith(f"  {who} ") for line in lines) for who in ("asked", "base", "adapter")]
+    assert shown == [3, 3, 3], "three held-out replies of both"
+
+
+def test_pairs_in_no_order_end_in_a_sentence(base, tmp_path):
+    random = Random(3)
+    rows = [pair(number) if random.random() < 0.5 else reversed_pair(number) for number in range(40)]
+    data, output = write_rows(tmp_path / "prefs.jsonl", rows), tmp_path / "out"
+    result = collab("finetune", data, "-m", base, "-o", output, *FAST, "--loss", "sigmoid=1")
+    assert result.exit_code == 3, result.output
+    assert metrics_of(output)["verdict"]["found"] in ("no different", "worse")
+    assert "from its base: on" in result.stderr or "than its base: on" in result.stderr
+    assert "Adapter:" not in result.stderr
+    assert "Serve it" not in result.stderr
+
+
+def test_a_few_pairs_end_in_a_sentence(base, tmp_path):
+    data, output = write_pairs(tmp_path / "prefs.jsonl", 20), tmp_path / "out"
+    result = collab("finetune", data, "-m", base, "-o", output)
+    assert result.exit_code == 3, result.output
+    assert "at least 8 are needed" in result.stderr
+    assert "Adapter:" not in result.stderr
+
+
+def test_one_that_learnt_the_reverse_of_what_is_held_out_is_worse(base, tmp_path):
+    data = write_rows(tmp_path / "prefs.jsonl", [pair(number) for number in range(20)])
+    write_rows(tmp_path / "prefs.eval.jsonl", [reversed_pair(number) for number in range(20, 40)])
+    report = trained(data, base, tmp_path / "out", patience=0)
+    assert report.verdict.found == "worse"
+    assert not report.verdict.is_good
+    assert "Worse than its base" in report.verdict.said
+
+
+def test_a_training_that_hardly_moved_is_told_from_none(base, tmp_path):
+    report = trained(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", learning_rate=1e-9)
+    assert not report.verdict.is_good
+    assert report.held_out.update < 1e-6
+    assert "try" in report.verdict.said
+
+
+def test_with_nothing_to_be_held_out_nothing_is_judged(base, tmp_path):
+    data = write_pairs(tmp_path / "prefs.jsonl", 20)
+    result = collab("finetune", data, "-m", base, "-o", tmp_path / "out", *FAST, "--eval-fraction", 0)
+    assert result.exit_code == 0, result.output
+    assert "Nothing was held out, so it is not known" in result.stderr
+    assert "Adapter:" in result.stderr
+
+
+def test_what_the_models_say_themselves_and_what_was_forgotten_are_figures(base, tmp_path):
+    report = trained(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", epochs=6.0)
+    found = report.held_out
+    assert found.after["asks"].mean > found.before["asks"].mean, "it has learnt to ask"
+    assert found.difference["reply_tokens"].mean == pytest.approx(
+        found.after["reply_tokens"].mean - found.before["reply_tokens"].mean
+    )
+    assert found.difference["ordinary_logp"].n == found.before["ordinary_logp"].n == 24
+    assert {reply.after for reply in found.replies} == {ASKS}
+    assert {reply.before for reply in found.replies}.isdisjoint({ASKS, GUESSES})
+    assert found.update > 0.01
+
+
+def test_the_last_step_is_kept_unless_an_earlier_one_was_clearly_better(tmp_path):
+    from collab_trl.preference.looks import Looks
+
+    names = [f"chat {number}" for number in range(12)]
+    random = Random(0)
+    looks = Looks(tmp_path / "looks.json", names, until=0)
+    for step in range(5):  # all the same but for noise
+        looks.add(step, [1 + random.gauss(0, 0.3) for _ in names], write=True)
+    assert looks.standing().kept == 4
+    assert looks.standing().worse == 0
+    looks.add(5, [2 + random.gauss(0, 0.3) for _ in names], write=True)
+    looks.add(6, [2 + random.gauss(0, 0.3) for _ in names], write=True)
+    assert looks.standing().worse == 2
+    assert looks.standing().kept == looks.standing().best < 5
+    again = Looks(tmp_path / "looks.json", names, until=5)
+    assert again.standing().worse == 1, "what was seen after the checkpoint is seen again"
+
+
+def test_training_is_not_stopped_within_its_first_pass(base, tmp_path):
+    data = write_rows(tmp_path / "prefs.jsonl", [pair(number) for number in range(40)])
+    held_out = [reversed_pair(number) for number in range(40, 60)]
+    write_rows(
+        tmp_path / "prefs.eval.jsonl", [{**row, "conversation_id": f"other {n}"} for n, row in enumerate(held_out)]
+    )
+    report = trained(data, base, tmp_path / "out", batch_size=2, patience=1, epochs=3.0)
+    assert 20 <= report.steps < 60, "every look is worse than the one before, from the first on"
+
+
+def test_a_run_of_one_step_learns(base, tmp_path):
+    report = trained(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", max_steps=1)
+    assert report.steps == 1
+    assert report.held_out.update > 0
+
+
+def test_schedule_and_layers_are_options(base, tmp_path):
+    data = write_pairs(tmp_path / "prefs.jsonl")
+    settings = {"target_modules": ("q_proj", "v_proj"), "lora_dropout": 0.1, "weight_decay": 0.1, "max_steps": 4}
+    trained(data, base, tmp_path / "out", **settings, lr_scheduler_type="constant", warmup_ratio=0.0)
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert config["target_modules"] == ["q_proj", "v_proj"]
+    assert config["lora_dropout"] == 0.1
+    rates = [log["learning_rate"] for log in metrics_of(tmp_path / "out")["history"]["dpo"] if "learning_rate" in log]
+    assert set(rates) == {2e-2}
+    with pytest.raises(UnknownNameError, match="Did you mean 'q_proj'"):
+        trained(data, base, tmp_path / "other", target_modules=("q_prj",))
+    with pytest.raises(UnknownNameError, match="lr scheduler type"):
+        trained(data, base, tmp_path / "other", lr_scheduler_type="cosin")
