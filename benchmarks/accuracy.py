@@ -23,7 +23,7 @@ ANSWERS = Path(__file__).with_name("accuracy_answers.tsv")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answers", type=Path, default=ANSWERS)
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     wrongly = []
@@ -44,7 +44,7 @@ def main() -> None:
     ]
     for each in wrongly:
         print(each)
-    finish(rows, [judged("decided wrongly", len(wrongly), at_most=0)], options.json, wrongly=wrongly)
+    finish(rows, [judged("decided wrongly", len(wrongly), at_most=0)], options.path, wrongly=wrongly)
 
 
 if __name__ == "__main__":

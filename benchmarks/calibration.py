@@ -89,15 +89,12 @@ def measure(world: str, in_chats: bool, turns: int, samples: int, repeats: int) 
     row: Row = {"world": world, "chats": "1 to 8" if in_chats else "1", "turns": turns, "samples": samples}
     for name, several in hits.items():
         enough = len(several) >= FEWEST
-        row |= {
-            name: 100 * fmean(several) if enough else "-",
-            "printed %" + " " * len(row): len(several) / repeats * 100,
-        }
+        row |= {name: 100 * fmean(several) if enough else "-", f"{name}: printed": len(several) / repeats * 100}
     return row, hits
 
 
 def slope_by_samples(samples: int, turns: int) -> dict[str, Any]:
-    """Of very many turns, so that what is left is no chance."""
+    """Of very many turns, so that chance plays no part."""
     row: dict[str, Any] = {"samples": samples}
     for world in ("normal .15/.3", "normal .2/.3", "normal .3/.2"):
         rng = random.Random(samples)
@@ -105,7 +102,7 @@ def slope_by_samples(samples: int, turns: int) -> dict[str, Any]:
         known = [(turn.simulated, turn.observed or 0.0) for group in made for turn in group]
         row[f"{world}: least squares"] = linear_regression(*zip(*known, strict=True)).slope
         line = fit_line(made) if samples > 1 else None
-        row["corrected" + " " * len(row)] = "-" if line is None else f"{line.slope:.2f}"
+        row[f"{world}: corrected"] = "-" if line is None else f"{line.slope:.2f}"
     return row
 
 
@@ -115,7 +112,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, nargs="+", default=[20, 50, 100, 200])
     parser.add_argument("--samples", type=int, nargs="+", default=[3])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     show([slope_by_samples(samples, 20_000) for samples in (1, 2, 3, 9, 50)])
     print(flush=True)
@@ -131,7 +128,7 @@ def main() -> None:
             lowest = min(100 * fmean(each) for each in worlds if len(each) >= FEWEST)
             verdicts.append(judged(f"{name} at {turns} turns, lowest world", lowest, at_least=LOWEST))
     rows = [row for row, _ in found]
-    finish(rows, verdicts, options.json)
+    finish(rows, verdicts, options.path)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a pair costs whose order fresh futures confirm: the product's rule against that of the first series.
+"""What a pair costs whose order fresh futures confirm: the present rule against the previous one.
 
     python benchmarks/confirmed_pairs.py CHATS.jsonl [--chats 100] [--fresh 30] [--model offline] [--json out.json]
 
 Both rules relabel the same logged chats at default settings, with the same draws. Then `--fresh` futures that neither
 has seen are played of both sides of every pair, and a pair is confirmed if its chosen side is better on average over
-them. The first series went on until best and worst of a turn would stay so, and kept them if their margin was 0.02 and
+them. The previous rule went on until best and worst of a turn would stay so, and kept them if their margin was 0.02 and
 half a standard error.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from first_series import FirstSeriesExporter
+from previous_rule import PreviousRuleExporter
 from table import finish, judged
 
 from collab_sdk import Conversation, Engine, MRScorer, PreferenceExporter, Rollout, Simulator, read_conversations
@@ -67,7 +67,7 @@ async def confirm(found: Relabelled, model: str, cache: Path, *, fresh: int) -> 
 async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     chats = list(read_conversations([options.chats_file], limit=options.chats))
     rows = []
-    rules = {"first series": FirstSeriesExporter, "new": PreferenceExporter}
+    rules = {"previous": PreviousRuleExporter, "present": PreferenceExporter}
     for name, kind in rules.items():
         with TemporaryDirectory() as folder:
             found = await relabel(kind, chats, options.model, Path(folder))
@@ -93,9 +93,9 @@ def main() -> None:
     parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     started = time.perf_counter()
-    first, new = rows = asyncio.run(measure(options))
-    fewer = 100 * (1 - new["calls a confirmed pair"] / first["calls a confirmed pair"])
-    more = 100 * (new["calls"] / first["calls"] - 1)
+    previous, present = rows = asyncio.run(measure(options))
+    fewer = 100 * (1 - present["calls a confirmed pair"] / previous["calls a confirmed pair"])
+    more = 100 * (present["calls"] / previous["calls"] - 1)
     verdicts = [
         judged("calls a confirmed pair, fewer %", fewer, at_least=20),
         judged("calls of the whole run, more %", more, at_most=10),

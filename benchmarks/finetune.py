@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="the precision of ours, as in collab finetune")
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="dense bf16; the default is that of an H200")
     parser.add_argument("--folder", type=Path, help="where models are kept; room for 16 GB with 8b")
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     if options.pairs * options.epochs < QUARTERS * options.batch:
         parser.error("a loss curve of four quarters takes four steps at least: more --pairs, or a smaller --batch")
@@ -62,7 +62,7 @@ def main() -> None:
     for name, curve in curves.items():
         for arm, losses in curve.items():
             print(f"{name} {arm:>5} loss by quarter: {'  '.join(f'{loss:.4f}' for loss in losses)}")
-    finish(rows, verdicts, options.json, curves=curves)
+    finish(rows, verdicts, options.path, curves=curves)
 
 
 _MAKE = """

@@ -121,8 +121,9 @@ def gradient(method: str, rows: list[Row], *, micro_batch: int, step: int) -> di
     gradients: dict[str, Any] = {}
 
     class Plain(DPOTrainer):  # type: ignore[misc]
+        # TRL has no setting that leaves tokenized rows as they are.
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-            return dataset  # the rows are tokens
+            return dataset
 
     class Caught(TrainerCallback):  # type: ignore[misc]
         def on_pre_optimizer_step(self, *_: Any, model: Any, **__: Any) -> None:
@@ -184,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, default=16)
     parser.add_argument("--micro-batches", type=int, nargs="+", default=[8, 2, 1])
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"  # read when the libraries that show bars are imported
     warnings.simplefilter("ignore")
@@ -212,7 +213,7 @@ def main() -> None:
         judged("largest relative difference of a gradient, in millionths", worst * 1e6, at_most=MOST * 1e6),
         judged("credit of the first of 200 tokens", credit(200), at_least=0.99),
     ]
-    finish(rows, verdicts, options.json, credits=credits)
+    finish(rows, verdicts, options.path, credits=credits)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ verdicts cannot depend on what stands beside a future. CHATS is a file of logs; 
 
 Order: scripted judges see groups of six equally good futures, and the same groups in the opposite order. `honest` is
 right about every future; `first` gives a point more of ten to each of the first half of those that it sees. `moves` is
-the mean change of a future's score between the two orders; `best less worst` should be 0, as all are equally good. One
+the mean change of a future's score between the two orders; `best minus worst` should be 0, as all are equally good. One
 by one neither judge has an order to go by.
 """
 
@@ -97,7 +97,7 @@ async def moved(name: str, turns: int, *, in_groups: bool) -> Row:
         "judge": name,
         "judged": "in groups" if in_groups else "one by one",
         "moves": fmean(moves),
-        "best less worst": fmean(spreads),
+        "best minus worst": fmean(spreads),
         "calls a turn": (len(model.requests) - turns) / (2 * turns),
     }
 

@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--cpu-time", action="store_true")
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     parser.add_argument("--play", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     clock: Clock = time.perf_counter
@@ -182,7 +182,7 @@ def main() -> None:
     if arguments.before:
         ratio = seconds["before"] / seconds["this code"]
         verdicts.append(judged("3 candidates x 3 futures, before over this code", ratio, at_least=TARGET))
-    finish(rows, verdicts, arguments.json, futures=measured)
+    finish(rows, verdicts, arguments.path, futures=measured)
     for name, each in seconds.items():
         print(f"{CANDIDATES} candidates x {FUTURES} futures, {name}: {each:.1f} s")
 

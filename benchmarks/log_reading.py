@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--mb", type=int, default=100, help="of each file, on disk")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--folder", help="where the files are made; by default a temporary one")
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     parser.add_argument("--read", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
@@ -209,7 +209,7 @@ def main() -> None:
             print(table[-1], file=sys.stderr)
             verdicts.append(judged(f"{kind}, peak MB", round(whole["peak"]), at_most=LARGEST_MEMORY))
             verdicts.append(judged(f"{kind}, --limit 3, s", round(start, 1), at_most=LONGEST_START))
-    finish(table, verdicts, options.json)
+    finish(table, verdicts, options.path)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from collab_sdk.testing import FakeChatModel
 LIMIT, SHORT, STEADY = 1_000, 50, 300
 HISTORY = [{"role": "user", "content": "hi"}]
 JUDGEMENT = {
-    "goal": {"reason": "", "checklist": [{"requirement": "an answer", "met": True}]},
+    "requirements": ["an answer"],
+    "goal": {"reason": "", "verdicts": [{"number": 1, "met": True}]},
     "interactivity": {"reason": "", "score": 1.0},
 }
 
@@ -48,7 +49,7 @@ def score(bot: Any, samples: int) -> MRScore:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=400)
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for bot in (steady, rambler):
@@ -68,7 +69,7 @@ def main() -> None:
             }
         )
     lead = rows[1]["MR"] - rows[0]["MR"]
-    finish(rows, [judged("MR of the rambler, less the steady bot's", lead, at_most=0.0)], options.json)
+    finish(rows, [judged("MR of the rambler, less the steady bot's", lead, at_most=0.0)], options.path)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ good, in which half of the turns' are (in one, those are the turns whose futures
 unlike in how much their futures vary. Every run begins
 with the pilot that an export has, and all its turns and futures count.
 
-Three rules choose on the same rewards: `paper` plays three futures of each candidate, `first series` goes on until
-best and worst would stay so, `new` is the product's. All keep what the product's confidence keeps. `wrong %` counts
+Three rules choose on the same rewards: `paper` plays three futures of each candidate, `previous` goes on until
+best and worst would stay so, `present` is the product's. All keep what the product's confidence keeps. `wrong %` counts
 ties as wrong; `margin` is the mean margin that is reported, over the true one of the same pairs.
 """
 
@@ -22,12 +22,12 @@ from math import sqrt
 from multiprocessing import Pool
 from typing import Any
 
-from first_series import FirstSeries
+from previous_rule import PreviousRule
 from table import finish, judged
 
 from collab_sdk.preferences.contrasts import FIRST
 from collab_sdk.preferences.noise import PILOT_TURNS, Noise
-from collab_sdk.preferences.sampling import SamplingRule
+from collab_sdk.preferences.sampling import NextBatch, SamplingRule
 from collab_sdk.spec import PairRule
 
 WITHIN, BETWEEN, SAMPLES = 0.25, 0.15, 3
@@ -100,7 +100,7 @@ def turns_of(
         yield means, [[mean + within * KINDS[kind](rng) for _ in range(3 * SAMPLES)] for mean in means]
 
 
-def play(rule: Any, draws: Draws, drawn: Draws) -> Draws:
+def play(rule: NextBatch, draws: Draws, drawn: Draws) -> Draws:
     while any(batch := rule.next_batch(drawn)):
         for known, stream, more in zip(drawn, draws, batch, strict=True):
             known += stream[len(known) : len(known) + more]
@@ -109,7 +109,7 @@ def play(rule: Any, draws: Draws, drawn: Draws) -> Draws:
 
 def measure(world: World, kind: str, candidates: int, turns: int, runs: int, seed: int) -> list[dict[str, Any]]:
     rng, asked = random.Random(f"{seed}/{world.name}/{kind}/{candidates}"), PairRule()
-    counts = {name: Count() for name in ("paper", "first series", "new")}
+    counts = {name: Count() for name in ("paper", "previous", "present")}
     for _ in range(runs):
         played = list(turns_of(world, kind, candidates, turns, rng))
         pilot = [[stream[:FIRST] for stream in draws] for _, draws in played[:PILOT_TURNS]]
@@ -123,17 +123,18 @@ def measure(world: World, kind: str, candidates: int, turns: int, runs: int, see
         )
         once = [[stream[:1] for stream in draws] for draws in pilot]
         price = noise.price(once, most=rule.ceiling, confidence=rule.confidence, margin=rule.margin)
-        rules = {
+        rules: dict[str, NextBatch] = {
             "paper": SamplingRule(first=SAMPLES, ceiling=SAMPLES),
-            "first series": FirstSeries(candidates, SAMPLES),
-            "new": replace(rule, price=price),
+            "previous": PreviousRule(candidates, SAMPLES),
+            "present": replace(rule, price=price),
         }
         for number, (means, draws) in enumerate(played):
             for name, each in rules.items():
-                begun = FIRST if name == "new" and number < PILOT_TURNS else 0
+                begun = FIRST if name == "present" and number < PILOT_TURNS else 0
                 drawn = play(each, draws, [stream[:begun] for stream in draws])
                 count_turn(counts[name], noise, asked, means, drawn)
     futures = {name: count.row()["futures a right pair"] for name, count in counts.items()}
+    fewer = {name: 100 * (1 - futures["present"] / each) for name, each in futures.items() if name != "present"}
     return [
         {
             "run": world.name,
@@ -141,7 +142,7 @@ def measure(world: World, kind: str, candidates: int, turns: int, runs: int, see
             "candidates": candidates,
             "rule": name,
             **count.row(),
-            "fewer %": 100 * (1 - futures["new"] / futures[name]) if name != "new" and futures["new"] < 1e9 else "-",
+            "fewer %": fewer.get(name, "-") if futures["present"] < float("inf") else "-",
         }
         for name, count in counts.items()
     ]
@@ -185,13 +186,13 @@ def main() -> None:
     verdicts = []
     for row in rows:
         place = f"{row['run']}, {row['rewards']}, {row['candidates']} candidates"
-        if row["rule"] == "new" and row["of equal kept %"] != "-":
+        if row["rule"] == "present" and row["of equal kept %"] != "-":
             verdicts.append(judged(f"{place}: of equal turns kept %", row["of equal kept %"], at_most=5))
-        if row["rule"] == "new" and row["run"] == "all differ":
+        if row["rule"] == "present" and row["run"] == "all differ":
             verdicts.append(judged(f"{place}: wrong %", row["wrong %"], at_most=5))
             off = 100 * abs(row["margin"] / row["true"] - 1)
             verdicts.append(judged(f"{place}: margin off by %", off, at_most=10))
-        if row["rule"] != "new" and row["run"] == "all differ":
+        if row["rule"] != "present" and row["run"] == "all differ":
             least = 30 if row["rule"] == "paper" else 0
             verdicts.append(judged(f"{place}: fewer % than {row['rule']}", row["fewer %"], at_least=least))
     finish(rows, verdicts, options.path, turns=options.turns, runs=options.runs, seconds=time.perf_counter() - started)

@@ -12,8 +12,8 @@ as by the true one. `asked for alone` is what goals say that hold only what the 
 the guess wins.
 
 Whoever plays here is a rule, and so is the goal reader: the figures say that the method holds, not how well a language
-model reads your logs. The reader was written with the order desk in view; its rules were settled before the other
-shops were.
+model reads your logs. The reader was written with the order desk in view and corrected for the next three shops;
+flowers, print shop and hair salon came last, and no later correction moved their figures.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from passive_shops import SHOPS, Order, Shop
+from passive_menus import SHOPS
+from passive_shops import Order, Shop
 from table import finish, judged
 
 from collab_sdk import Conversation, Engine, Evidence, Goal, Message, MRScorer, Rollout, Simulator, TokenPenalty

@@ -1,15 +1,14 @@
-"""How many decisions of a tool-using agent get a score, and whether the scores agree with people.
+"""How many decisions of a tool-using agent get a score.
 
     python benchmarks/rated_decisions.py ROWS [--model offline] [--samples 2] [--limit N] [--json out.json]
 
 ROWS holds a decision a row: `history` (messages with calls and results), `decision` (an assistant message: text or a
-call), `human` (1 good, 0 bad). Each becomes a conversation without tools or goal: the tools are inferred from the calls
-in the file, the goal from the conversation. The decision is scored as `collab score --per decision` does: its call is
-run by recorded results or a simulated tool, the assistant goes on, the simulated user answers. `model` plays every
-part. The stand-in follows rules about words; its agreement with people says nothing.
+call). Each becomes a conversation without tools or goal: the tools are inferred from the calls in the file, the goal
+from the conversation. The decision is scored as `collab score --per decision` does: its call is run by recorded results
+or a simulated tool, the assistant goes on, the simulated user answers. `model` plays every part. A decision that calls
+a tool without a name cannot be played, and is counted.
 
-A decision that calls a tool without a name cannot be played, and is counted. `AUC` is the chance that a decision that
-people found good scores above one that they found bad, with a 95 % interval over histories if there are enough.
+Whether the scores agree with people is told by `collab check-judge --rated ROWS`.
 """
 
 import argparse
@@ -26,7 +25,6 @@ from table import Row, finish, judged, show
 
 from collab_sdk import Conversation, Engine, MRScore, MRScorer, Rollout, Simulator, read_conversations
 from collab_sdk.errors import SampleError
-from collab_sdk.stats import estimate_auc
 from collab_sdk.tools import with_tools
 
 TARGET = 0.99
@@ -80,8 +78,11 @@ def main() -> None:
     table: list[Row] = []
     kinds = ["call" if row["decision"].get("tool_calls") else "text" for row in rows]
     for kind in ("call", "text", "all"):
-        chosen = [n for n in range(len(rows)) if kind in ("all", kinds[n])]
-        table.append({"decisions": kind, **figures([rows[n] for n in chosen], [scores[n] for n in chosen])})
+        chosen = [score for score, each in zip(scores, kinds, strict=True) if kind in ("all", each)]
+        scored = sum(map(_has_value, chosen))
+        table.append(
+            {"decisions": kind, "rated": len(chosen), "scored": scored, "%": 100 * scored / max(1, len(chosen))}
+        )
     share = table[-1]["scored"] / len(rows)
     usage = engine.ledger.to_dict()
     finish(table, [judged("share with a score", share, at_least=TARGET)], options.path, usage=usage, seconds=seconds)
@@ -89,23 +90,6 @@ def main() -> None:
     show([{"role": role, "calls": each["calls"], "cached": each["cache_hits"]} for role, each in usage.items()])
     for reason, count in missing(scores).most_common(5):
         print(f"{count} without a score: {reason}")
-
-
-def figures(rows: list[dict[str, Any]], scores: list[MRScore | str]) -> Row:
-    good: dict[str, list[float]] = {}
-    bad: dict[str, list[float]] = {}
-    for row, score in zip(rows, scores, strict=True):
-        if isinstance(score, MRScore) and score.value is not None:
-            (good if row["human"] == 1 else bad).setdefault(row["history_id"], []).append(score.value)
-    scored = sum(map(len, (*good.values(), *bad.values())))
-    auc = estimate_auc(good, bad)
-    return {
-        "rated": len(rows),
-        "scored": scored,
-        "%": 100 * scored / max(1, len(rows)),
-        "AUC": auc.mean if auc else float("nan"),
-        "with interval": f"{auc:.2f}" if auc else "-",
-    }
 
 
 def missing(scores: list[MRScore | str]) -> Counter[str]:

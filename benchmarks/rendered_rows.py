@@ -189,7 +189,7 @@ def as_text(template: str, tokenizer: Any) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--templates", nargs="+", choices=sorted(RIGHT), default=list(RIGHT))
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     warnings.simplefilter("ignore")
@@ -213,7 +213,7 @@ def main() -> None:
                 row[kind] = trained("DPO", "trl", kind, template, tokenizer, folder)
             rows.append(row)
     versions = {module.__name__: module.__version__ for module in (datasets, transformers, trl)}
-    finish(rows, [], options.json, versions=versions)
+    finish(rows, [], options.path, versions=versions)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ LATIN = frozenset({"English", "Spanish", "French", "German", "Polish", "Turkish"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json")
+    parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     english = count_tokens(ARTICLE["English"])
     rows: list[Row] = []
@@ -61,7 +61,7 @@ def main() -> None:
         judged("the smallest share, other scripts", min(shares), at_least=0.75),
         judged("the largest share, other scripts", max(shares), at_most=1.35),
     ]
-    finish(rows, verdicts, options.json)
+    finish(rows, verdicts, options.path)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from collab_sdk.errors import InputError, NotEnoughSamplesError, UsageError
 from collab_sdk.spec import difference
-from collab_sdk.stats.calibrating import Measured, fit_line
+from collab_sdk.stats import Measured, fit_line
 
 __all__ = ["CALIBRATION_SCHEMA", "Calibration", "RewardPair", "fit_calibration", "measured"]
 
@@ -108,11 +108,11 @@ def fit_calibration(pairs: Sequence[RewardPair], *, made_with: Mapping[str, Any]
         raise NotEnoughSamplesError(f"No calibration: {len(pairs)} turns with both rewards, and {LEAST} are needed.")
     if len({pair.simulated for pair in pairs}) == 1:
         raise NotEnoughSamplesError("No calibration: the simulated MR is the same at every turn.")
-    if all(pair.stderr is None for pair in pairs):
+    line = fit_line(measured(pairs))
+    if line is None and all(pair.stderr is None for pair in pairs):
         raise NotEnoughSamplesError(
             "No calibration: with one future a turn, nothing tells how much such futures differ. Take more samples."
         )
-    line = fit_line(measured(pairs))
     if line is None:
         raise NotEnoughSamplesError(
             f"No calibration: over {turns}, MR differs no more than futures of one turn do. Take more samples, or more "
@@ -141,13 +141,18 @@ def fit_calibration(pairs: Sequence[RewardPair], *, made_with: Mapping[str, Any]
 
 
 def measured(rewards: Iterable[RewardPair]) -> list[list[Measured]]:
-    """Turns by conversation, with how noisy their MR is; where one future alone is known, as those of other turns."""
+    """Turns by conversation, with how noisy their MR is; where one future alone is known, as those of other turns.
+
+    Where no turn has more than one, nothing is known of it.
+    """
     rewards = list(rewards)
     known = [reward.stderr**2 * reward.samples for reward in rewards if reward.stderr is not None]
-    usual = fmean(known) if known else 0.0
+    usual = fmean(known) if known else None
     groups: dict[str, list[Measured]] = {}
     for reward in rewards:
-        variance = usual / reward.samples if reward.stderr is None else reward.stderr**2
+        variance = None if usual is None else usual / reward.samples
+        if reward.stderr is not None:
+            variance = reward.stderr**2
         turn = Measured(simulated=reward.simulated, variance=variance, observed=reward.observed)
         groups.setdefault(reward.conversation_id, []).append(turn)
     return list(groups.values())

@@ -11,19 +11,33 @@ from typing import Any
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import SETTLED, most_goals
+from collab_sdk.messages import Message
 from collab_sdk.metrics import Metric, Rubric, as_metrics, tokens_by_role
-from collab_sdk.metrics.base import MOST_ITEMS, Checklist, applies_to, artefact_of, check_goal, rubric_of
+from collab_sdk.metrics.base import Checklist, applies_to, artefact_of, check_goal, rubric_of
+from collab_sdk.metrics.judge import MOST_TOGETHER
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.contrasts import FIRST
-from collab_sdk.prompts import PointTag, load_prompt
+from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, load_prompt
 from collab_sdk.simulator import STYLE_EXAMPLES
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal, Turn
 
-__all__ = ["Bill", "Prices", "estimate_evaluation", "estimate_scoring", "template_tokens"]
+__all__ = [
+    "Bill",
+    "Prices",
+    "asked_of",
+    "estimate_evaluation",
+    "estimate_scoring",
+    "judgement_tokens",
+    "listed_from",
+    "template_tokens",
+    "tokens_of",
+    "tokens_of_goal",
+    "tokens_of_tools",
+]
 
 MESSAGE_OVERHEAD = 10
 """Tokens that a message's wrapping adds: its line in a transcript, or its role in a chat template."""
@@ -40,6 +54,8 @@ CALL, TOOL = 60, 100
 """Tokens of a call with its result, and of a tool's specification, which nobody has written yet."""
 MOST_OF_STATE = 10_000
 """Of the calls so far, and of recorded results, as who plays the tools sees them."""
+CHARACTERS = 5
+"""Of a token, at most, in long texts."""
 SIMULATED = "simulated"
 UNKNOWN_TOOL: Mapping[str, Any] = {"type": "function", "function": {"name": "tool"}}
 
@@ -149,6 +165,12 @@ class Bill:
         else:
             usage.usd += calls * price.of(prompt, reply)
 
+    def add_lists(self, about: Mapping[PointTag, int], *, goals: int) -> None:
+        """The calls that list points: of each goal its requirements, of a system prompt its rules once."""
+        for points, tokens in about.items() if goals else ():
+            lists = goals if points == "requirements" else bool(tokens)
+            self.add(CallRole.JUDGE, calls=lists, prompt=template_tokens(points) + tokens, reply=LISTED * tokens)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Lengths:
@@ -175,11 +197,11 @@ class _Lengths:
     @classmethod
     def of(cls, conversation: Conversation, spec: RunSpec) -> "_Lengths":
         goal, messages, turns = conversation.goal, conversation.messages, list(conversation.turns())
-        each = [sum(tokens_by_role([message]).values()) + MESSAGE_OVERHEAD for message in messages]
+        each = [tokens_of([message]) for message in messages]
         spoken = [count_tokens(message.content) if message.role in ("user", "assistant") else 0 for message in messages]
         said = [n for n, message in zip(spoken, messages, strict=True) if message.role == "user"]
         texts = [count_tokens(turn.text) for turn in turns]
-        whole = [sum(tokens_by_role(turn.response).values()) + MESSAGE_OVERHEAD * len(turn.response) for turn in turns]
+        whole = [tokens_of(turn.response) for turn in turns]
         calls = _calls_per_turn(conversation, spec)
         deeds = max(0.0, _mean(whole) - _mean(texts) - MESSAGE_OVERHEAD)
         return cls(
@@ -190,8 +212,8 @@ class _Lengths:
             turn=_mean(texts) + MESSAGE_OVERHEAD + (deeds or calls * CALL),
             call=deeds / calls if deeds and calls else CALL,
             calls=calls,
-            tools=count_tokens(json.dumps([dict(tool) for tool in conversation.tools])) if conversation.tools else 0,
-            goal=count_tokens(goal.text) if goal and goal.text else GOAL_TOKENS,
+            tools=tokens_of_tools(conversation),
+            goal=tokens_of_goal(goal),
             style=sum(said[:STYLE_EXAMPLES]),
         )
 
@@ -223,17 +245,14 @@ class _Plan:
             prompt = template_tokens("goal") + lengths.up_to[-1] + lengths.tools
             bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
         try:
-            rubrics, wanted = self._asked(goal, conversation)
+            for metric in self.metrics:
+                if applies_to(metric, conversation):
+                    check_goal(metric, goal)
+            rubrics, wanted = asked_of(self.metrics, goal, conversation)
         except UsageError:  # a goal that a metric cannot measure: the run refuses the conversation before any call
             return
-        about = {
-            rubric.points: lengths.goal
-            if rubric.points == "requirements"
-            else count_tokens(rubric.material(goal, conversation.messages))
-            for rubric in rubrics
-            if isinstance(rubric, Checklist)
-        }
-        judgement = _judgement(rubrics, wanted, about)
+        about = listed_from(rubrics, goal, conversation)
+        judgement = judgement_tokens(rubrics, wanted, about)
         in_groups = self._in_groups(conversation) if _about_all(rubrics) else 1
         played = most_goals(conversation, self.spec.goals_per_turn)
         known = 1 if goal.text.strip() else SETTLED
@@ -250,17 +269,7 @@ class _Plan:
                 prompt = template_tokens("goals") + lengths.goal + lengths.said_up_to[len(turn.history)]
                 bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=others)
                 goals += proposed
-        for points, tokens in about.items() if goals else ():
-            lists = goals if points == "requirements" else bool(tokens)
-            bill.add(CallRole.JUDGE, calls=lists, prompt=template_tokens(points) + tokens, reply=LISTED * tokens)
-
-    def _asked(self, goal: Goal, conversation: Conversation) -> tuple[list[Rubric | Checklist], set[str]]:
-        """What the judge is asked about a future, and what is pulled out of it."""
-        metrics = [metric for metric in self.metrics if applies_to(metric, conversation)]
-        for metric in metrics:
-            check_goal(metric, goal)
-        rubrics = [rubric for metric in metrics if (rubric := rubric_of(metric, goal)) is not None]
-        return rubrics, {what for metric in metrics if (what := artefact_of(metric, goal)) is not None}
+        bill.add_lists(about, goals=goals)
 
     def _samples(self, conversation: Conversation) -> int:
         """Futures of a candidate: at first, several goals may take more than are asked for."""
@@ -275,7 +284,7 @@ class _Plan:
         if self.candidates == 1 or not rule.judge_groups:
             return 1
         rounds = -(-self._samples(conversation) // most_goals(conversation, self.spec.goals_per_turn))
-        return min(MOST_ITEMS, self.candidates * (rounds if rule.plays_all else 1))
+        return min(MOST_TOGETHER, self.candidates * (rounds if rule.plays_all else 1))
 
     def _turn(
         self,
@@ -295,7 +304,7 @@ class _Plan:
         proactive = half / drawn * count_tokens(load_prompt("proactive").text) if drawn else 0
         self._act(lengths, bill, turns=drawn, said=history + proactive, calls=lengths.calls if is_turn else 0)
 
-        logged = sum(tokens_by_role(turn.response).values()) + MESSAGE_OVERHEAD * len(turn.response)
+        logged = tokens_of(turn.response)
         length = (logged + (self.candidates - 1) * lengths.turn) / self.candidates
         start, exchange = history + length, user + MESSAGE_OVERHEAD + lengths.turn
         futures = self.candidates * samples
@@ -311,9 +320,11 @@ class _Plan:
         whole = start + self.spec.window * exchange + lengths.goal + lengths.tools
         is_same = not turn.rest and not self.spec.window  # as what is played: nothing, and judged once
         observed = 0 if turn.followed is None or is_same else 1
+        continuation = length + self.spec.window * exchange
+        in_groups = min(in_groups, int(MOST_OF_CONTINUATIONS / CHARACTERS / continuation))
         if in_groups > 1:
             around, *judgement = judgement
-            more = (in_groups - 1) * (length + self.spec.window * exchange)
+            more = (in_groups - 1) * continuation
             prompt = template_tokens("judge_group") - template_tokens("judge") + around + whole + more
             bill.add(CallRole.JUDGE, calls=ceil(futures / in_groups), prompt=prompt, reply=in_groups * JUDGE_REPLY)
             bill.add(CallRole.JUDGE, calls=observed, prompt=around + whole, reply=JUDGE_REPLY)
@@ -333,7 +344,27 @@ class _Plan:
             bill.add(CallRole.TOOLS, calls=turns * calls, prompt=prompt, reply=lengths.call + SIMULATOR_REASON)
 
 
-def _judgement(
+def asked_of(
+    metrics: Iterable[Metric], goal: Goal, conversation: Conversation
+) -> tuple[list[Rubric | Checklist], set[str]]:
+    """What the judge is asked about a future, and what is pulled out of it."""
+    found = [metric for metric in metrics if applies_to(metric, conversation)]
+    rubrics = [rubric for metric in found if (rubric := rubric_of(metric, goal)) is not None]
+    return rubrics, {what for metric in found if (what := artefact_of(metric, goal)) is not None}
+
+
+def listed_from(rubrics: Iterable[Rubric | Checklist], goal: Goal, conversation: Conversation) -> dict[PointTag, int]:
+    """Tokens of what the lists of points are made of."""
+    return {
+        rubric.points: tokens_of_goal(goal)
+        if rubric.points == "requirements"
+        else count_tokens(rubric.material(goal, conversation.messages))
+        for rubric in rubrics
+        if isinstance(rubric, Checklist)
+    }
+
+
+def judgement_tokens(
     rubrics: Sequence[Rubric | Checklist], wanted: Iterable[str], about: Mapping[PointTag, int]
 ) -> list[int]:
     """Tokens around goal and transcript of the judge's calls for one future; `about` is what lists are made of."""
@@ -351,6 +382,21 @@ def _judgement(
 def _about_all(rubrics: Iterable[Rubric | Checklist]) -> bool:
     """Whether any is about the whole conversation."""
     return any(isinstance(rubric, Checklist) or rubric.compare is None for rubric in rubrics)
+
+
+def tokens_of(messages: Sequence[Message]) -> int:
+    """Of messages with their calls, results and overhead."""
+    return sum(tokens_by_role(messages).values()) + MESSAGE_OVERHEAD * len(messages)
+
+
+def tokens_of_goal(goal: Goal | None) -> int:
+    """Of the goal, or about those of one that is still to be inferred."""
+    return count_tokens(goal.text) if goal and goal.text else GOAL_TOKENS
+
+
+def tokens_of_tools(conversation: Conversation) -> int:
+    """Of what the assistant could call."""
+    return count_tokens(json.dumps([dict(tool) for tool in conversation.tools])) if conversation.tools else 0
 
 
 def template_tokens(name: str) -> int:

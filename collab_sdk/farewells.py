@@ -4,8 +4,9 @@ The words are in `farewells.txt`. In a language that is not there, a conversatio
 so, when both repeat themselves, or by its length.
 """
 
-import re
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,38 +14,67 @@ __all__ = ["is_farewell"]
 
 LONGEST = 120
 """Characters of a farewell."""
-BESIDE = frozenset(
-    "a again and any day have is it later lot lots many much my no one problem rest see so soon take that that's the "
-    "time to too very you you're your".split()
-)
-"""Of the English words: what says no goodbye by itself, and stands in other answers as often."""
 UNSPACED = "*"
 """Behind the name of a language that puts no space between words."""
 
 
 def is_farewell(text: str) -> bool:
-    """Whether the text holds nothing but words of farewell, thanks or assent, all of one language."""
+    """Whether the text holds nothing but words of farewell, thanks or assent, all of one language.
+
+    Words that go with them and are as often an answer by themselves ("one night", "nada") are no farewell alone.
+    """
     if len(text) > LONGEST:
         return False
-    text = unicodedata.normalize("NFC", text).lower().replace("’", "'")
+    words = _words(text)
+    joined = "".join(words)
+    return any(language.holds(joined if language.is_unspaced else words) for language in _languages())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Language:
+    """Phrases, each a tuple of words; or a string, where no space is between words."""
+
+    is_unspaced: bool
+    sayings: frozenset[Sequence[str]]
+    """What says farewell, thanks or assent."""
+    beside: frozenset[Sequence[str]]
+    """What may stand beside it."""
+    longest: int
+
+    def holds(self, text: Sequence[str]) -> bool:
+        """Whether the text is made of these phrases alone, with a saying among them."""
+        reached, said = {0}, set[int]()
+        for start in range(len(text)):
+            if start not in reached | said:
+                continue
+            for end in range(start + 1, min(start + self.longest, len(text)) + 1):
+                phrase = text[start:end]
+                if phrase in self.sayings or (phrase in self.beside and start in said):
+                    said.add(end)
+                if phrase in self.beside and start in reached:
+                    reached.add(end)
+        return len(text) in said
+
+
+def _words(text: str) -> tuple[str, ...]:
+    text = unicodedata.normalize("NFC", text).lower().replace("’", "'").replace("i\u0307", "i")  # of a Turkish İ
     kept = [each if unicodedata.category(each)[0] in "LMN" or each in "'\u200c" else " " for each in text]
-    words, joined = "".join(kept).split(), "".join("".join(kept).split())
-    vocabularies, patterns = _known()
-    return not BESIDE.issuperset(words) and (
-        any(known.issuperset(words) for known in vocabularies) or any(known.fullmatch(joined) for known in patterns)
-    )
+    return tuple("".join(kept).split())
 
 
 @cache
-def _known() -> tuple[list[frozenset[str]], list[re.Pattern[str]]]:
-    """The words of each language that has spaces between them, and what a text of such words is in each other."""
+def _languages() -> list[_Language]:
     lines = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines()[1:]
-    vocabularies, patterns = [], []
-    for line in lines:
-        language, _, words = unicodedata.normalize("NFC", line).partition(": ")
-        if language.endswith(UNSPACED):
-            longest_first = sorted(map(re.escape, words.split()), key=len, reverse=True)
-            patterns.append(re.compile(f"(?:{'|'.join(longest_first)})+"))
-        else:
-            vocabularies.append(frozenset(words.split()))
-    return vocabularies, patterns
+    return [_language(line) for line in lines]
+
+
+def _language(line: str) -> _Language:
+    name, _, listed = line.partition(": ")
+    is_unspaced = name.endswith(UNSPACED)
+    sayings, beside = (
+        frozenset("".join(phrase) if is_unspaced else phrase for phrase in map(_words, part.split()))
+        for part in listed.split(" | ")
+    )
+    return _Language(
+        is_unspaced=is_unspaced, sayings=sayings, beside=beside, longest=max(map(len, sayings | beside), default=0)
+    )

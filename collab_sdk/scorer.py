@@ -20,7 +20,7 @@ from collab_sdk.rollout import Rollout, is_whole
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.spec import DEFAULT_METRICS, RunSpec, made_with
-from collab_sdk.stats.missing import MissingTally
+from collab_sdk.stats import MissingTally
 from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import Scene
 from collab_sdk.types import Conversation, End, Future, Goal, MRScore, Per, Turn

@@ -437,7 +437,7 @@ class RunSpec:
     goals_per_turn: int | None = setting(
         None,
         "Number of goals to play each turn by, all of which fit what was said by then.  [default: the goal in the row; "
-        "without one, two that settle differently what the chat left open]",
+        "without one, two that differ in what the chat left open]",
         group=SCORING,
         at_least=1,
     )

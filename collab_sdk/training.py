@@ -89,9 +89,15 @@ class TrainingOptions:
         None, "Most optimizer steps; the schedule is for so many.  [default: all epochs]", group=TRAINING, at_least=1
     )
     learning_rate: float | None = setting(
-        None, "Learning rate.  [default: 1e-5; sft 1e-4]", group=TRAINING, metavar="RATE", above=0
+        None,
+        "Learning rate.  [default: 5e-4, less for wide models; 1e-5 where the model plays]",
+        group=TRAINING,
+        metavar="RATE",
+        above=0,
     )
-    sft_learning_rate: float = setting(1e-4, "Learning rate of --sft-first.", group=TRAINING, metavar="RATE", above=0)
+    sft_learning_rate: float | None = setting(
+        None, "Learning rate of --sft-first.  [default: as the other]", group=TRAINING, metavar="RATE", above=0
+    )
     lr_scheduler_type: str = setting(
         "cosine",
         "How the learning rate falls: linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt, constant or "
@@ -117,19 +123,19 @@ class TrainingOptions:
     )
     chat_template: str | None = setting(
         None,
-        "Chat template to train and serve with: a file, or trl:NAME, one that TRL brings.  [default: the base's own]",
+        "Chat template to train and serve with: a file, or trl:NAME for one of TRL's.  [default: the base's own]",
         group=TRAINING,
         metavar="FILE",
     )
     layout: tuple[str, ...] = setting(
         (),
-        "Change to the chat template, for what it leaves out: developer-as-system, system-in-first-user, "
-        "text-as-parts, thinking, no-thinking or end-with-eos; repeatable.",
+        "A change to the chat template: developer-as-system, system-in-first-user, text-as-parts, thinking, "
+        "no-thinking or end-with-eos; repeatable.",
         group=TRAINING,
         metavar="NAME",
     )
     lora_r: int = setting(32, "Rank of the LoRA matrices.", group=TRAINING, at_least=1)
-    lora_alpha: int = setting(16, "LoRA scaling: the adapter counts alpha / r.", group=TRAINING, at_least=1)
+    lora_alpha: int = setting(32, "LoRA scaling: the adapter counts alpha / r.", group=TRAINING, at_least=1)
     lora_dropout: float = setting(
         0.0, "Dropout before the LoRA matrices.", group=TRAINING, metavar="SHARE", at_least=0, below=1
     )
@@ -151,8 +157,13 @@ class TrainingOptions:
     gradient_checkpointing: bool | None = setting(
         None, "Recompute activations to save memory.  [default: if needed]", group=TRAINING
     )
-    eval_fraction: float = setting(
-        0.1, "Share of the chats to hold out.", group=TRAINING, metavar="FRACTION", at_least=0, below=1
+    eval_fraction: float | None = setting(
+        None,
+        "Share of the chats to hold out.  [default: 0.1, or more of a few hundred, so that there are enough to tell]",
+        group=TRAINING,
+        metavar="FRACTION",
+        at_least=0,
+        below=1,
     )
     patience: int = setting(
         3,

@@ -10,6 +10,7 @@ from collab_sdk.errors import NotEnoughSamplesError, UsageError
 from collab_sdk.messages import Ending, Message, ToolCall, as_messages, deeds_of, is_decision, shown_text
 
 __all__ = [
+    "LARGEST_VALUE",
     "PARTIAL_TURNS",
     "UNTRAINED_TURNS",
     "Conversation",
@@ -27,6 +28,9 @@ __all__ = [
 
 Per = Literal["turn", "decision"]
 """What is scored and compared: all that the assistant does until the user speaks again, or one message of it."""
+LARGEST_VALUE = 1e12
+"""Of a metric's value, its weight and a reward, as they are given and as they are read from a file: their squares can
+be added up, and plots and tables hold them."""
 SHOWN = 60
 """Characters of a text in the repr of a score or a future."""
 

@@ -5,7 +5,6 @@ from support.fakes import chat, user_says
 
 from collab_sdk import ChatReply, ChatRequest, Engine, Goal, Rollout, Simulator
 from collab_sdk.errors import BotError, BudgetError, FilteredError, ModelCallError, UnreadableReplyError, UsageError
-from collab_sdk.farewells import is_farewell
 from collab_sdk.messages import Ending
 from collab_sdk.prompts import unfence_transcript
 from collab_sdk.spec import Limits
@@ -251,8 +250,3 @@ def test_a_rollout_with_another_window_has_the_samples_that_it_was_made_with():
     assert rollout.samples == 1
     assert rollout.with_window(2).samples == 3
     assert rollout.with_window(2).with_window(0).samples == 1
-
-
-@pytest.mark.parametrize("text", ["take that one", "No, that's the problem.", "one", "the day is it"])
-def test_words_that_stand_in_other_answers_as_often_are_no_farewell(text):
-    assert not is_farewell(text)

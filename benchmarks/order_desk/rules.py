@@ -1,9 +1,9 @@
-"""Which pairs teach more: those of the product's rule, or those of the first series, for the same number of calls?
+"""Which pairs teach more: those of the present rule, or those of the previous one, for the same number of calls?
 
     python benchmarks/order_desk/rules.py [--seeds 0 1 2] [--customers 200] [--work order-desk] [--report]
 
-For each seed a model is built and taught to speak, and it talks with customers. The first series' rule makes pairs of
-the chats with `--customers` of them; the product's rule then of as many chats as take as many calls. A model is trained
+For each seed a model is built and taught to speak, and it talks with customers. The previous rule makes pairs of
+the chats with `--customers` of them; the present rule then of as many chats as take as many calls. A model is trained
 on either, by the recipe of proof.py, and meets the same 500 customers whose orders were in no training. What is done
 lies in the work folder and is not done again. Set OMP_NUM_THREADS=1 on small machines.
 """
@@ -23,7 +23,7 @@ from collab_order_desk.evaluation import measure
 from collab_order_desk.learning.base_model import Size, make_base
 from collab_order_desk.learning.recipe import Recipe, play_of, train
 from collab_trl.online.rollouts import aroll_out
-from first_series import FirstSeriesExporter
+from previous_rule import PreviousRuleExporter
 from proof import DRAWN, GREEDY, once, table
 
 from collab_sdk import PreferenceExporter, as_chat_model, read_conversations
@@ -32,11 +32,11 @@ from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer
 
 MOST = 3
-"""Times as many customers as the first series' pairs are made of, to choose from."""
+"""Times as many customers as the previous rule's pairs are made of, to choose from."""
 RULES: dict[str, tuple[type[PreferenceExporter], dict[str, float]]] = {
-    "first series": (FirstSeriesExporter, {}),
-    "new": (PreferenceExporter, {}),
-    "new, confidence 0.6": (PreferenceExporter, {"min_confidence": 0.6}),
+    "previous": (PreviousRuleExporter, {}),
+    "present": (PreferenceExporter, {}),
+    "present, confidence 0.6": (PreferenceExporter, {"min_confidence": 0.6}),
 }
 
 
@@ -55,7 +55,7 @@ def main() -> None:
         once(folder / "chats.jsonl", lambda path, trial=trial: talk(trial, path))  # type: ignore[misc]
         calls: dict[str, int] = {}
         for name in RULES:
-            calls[name] = compare(trial, name, options, most=calls.get("first series"))
+            calls[name] = compare(trial, name, options, most=calls.get("previous"))
     report(options)
 
 

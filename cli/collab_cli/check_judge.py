@@ -1,6 +1,6 @@
 """`collab check-judge`: how far the judge can be trusted."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from collab_cli.paths import ReadPath
 from collab_cli.progress import Progress, shown
 from collab_cli.run import Run, end_dry_run, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import Problems, note, printable, show
+from collab_cli.terminal import FigureTable, Problems, note, printable
 from collab_cli.units import of
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
@@ -97,7 +97,8 @@ def check_judge(
     In logged chats the first reply is replaced by ones that deliver nothing: contentless, flattering, or pleading with
     the judge. They must earn no more than silence. The whole chat is then judged again: as fresh draws, with the
     requirements listed backwards, and with the last reply said twice. --rated and --decisions set the judge beside
-    people. Nobody is simulated, but for the futures of rated responses (none with --window 0).
+    people. Only rated responses are played on by the simulated user, for --window exchanges; --window 0 judges them as
+    they stand.
 
     \b
       collab check-judge chats.jsonl --model offline
@@ -128,7 +129,8 @@ def check_judge(
             run.progress.total += len(people.rated) + len(people.reviewed)
         with shown(run.progress):
             checked, people = run_sync(acheck(check, run, people, problems))
-        figures = judge_figures(checked, people.rated, people.reviewed)
+        of_rated, of_reviewed = judge_figures((), people.rated), judge_figures((), (), people.reviewed)
+        figures = [*judge_figures(checked), *of_rated, *of_reviewed]
         judged = _judged(checked, people)
         if not judged:
             no_result("nothing could be judged")
@@ -137,6 +139,8 @@ def check_judge(
                 rows.write(judge_check_row(check, figures, checked, people.rated, people.reviewed))
         else:
             _show_check(check, figures, checked, people)
+            for line in _without_figures(people, of_rated, of_reviewed):
+                note(line)
     finish(problems, results=judged)
 
 
@@ -184,38 +188,34 @@ def _show_check(
     check: JudgeCheck, figures: Sequence[JudgeFigure], checked: Sequence[CheckedJudgements], people: People
 ) -> None:
     """The figures by group, what each should be, and on stderr what was judged."""
-    from rich import box
-    from rich.padding import Padding
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("")  # a name may wrap, a number may not
-    table.add_column("figure", no_wrap=True)
-    table.add_column("n", justify="right", no_wrap=True)
-    table.add_column("should be", no_wrap=True)
-    table.add_column("is it?", no_wrap=True)
+    rows: list[Sequence[str]] = []
     group = ""
     for figure in figures:
         if figure.group != group:
             group = figure.group
-            table.add_row(group.capitalize())
+            rows.append([group.capitalize()])
         value = figure.value
         answer = "too few" if figure.is_too_few else HOLDS[figure.holds]
-        name = Padding(figure.name, (0, 0, 0, 2))
-        table.add_row(name, f"{value:.2f}", f"{value.n:,}", figure.meaning, answer)
-    if table.row_count:
-        show(table)
-    if people.rated and not any(figure.name.startswith("rated") for figure in figures):
-        known = [each.is_good for each in people.rated if each.value is not None]
-        note(
-            f"No figure of rated responses: {sum(known):,} good and {len(known) - sum(known):,} bad were judged, and "
-            "figures compare the two."
-        )
-    if people.reviewed and not any(figure.name.startswith("pairs") for figure in figures):
-        note("No figure of reviewed pairs: none that was kept or flipped could be judged.")
+        rows.append([f"  {figure.name}", f"{value:.2f}", f"{value.n:,}", figure.meaning, answer])
+    if rows:
+        FigureTable(head=("", "figure", "n", "should be", "is it?"), rows=rows, right={"n"}).show()
     judged = [of(sum(bool(one.judged) for one in checked), "chat")] if checked else []
     judged += [of(len(people.rated), "rated response")] if people.rated else []
     judged += [of(len(people.reviewed), "reviewed pair")] if people.reviewed else []
     note(f"{printable(check.judge.model.name)} on {', '.join(judged)}. {BRACKETS}")
     if many := said_of_many(figure.value for figure in figures):
         note(many)
+
+
+def _without_figures(
+    people: People, of_rated: Sequence[JudgeFigure], of_reviewed: Sequence[JudgeFigure]
+) -> Iterator[str]:
+    """Why there is no figure of what people decided, where there is none."""
+    if people.rated and not of_rated:
+        known = [each.is_good for each in people.rated if each.value is not None]
+        yield (
+            f"No figure of rated responses: {sum(known):,} good and {len(known) - sum(known):,} bad were judged, and "
+            "figures compare the two."
+        )
+    if people.reviewed and not of_reviewed:
+        yield "No figure of reviewed pairs: none that was kept or flipped could be judged."

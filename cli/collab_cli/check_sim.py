@@ -14,7 +14,7 @@ from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import shown
 from collab_cli.run import Run, end_dry_run, named, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import Problems, make_console, note, printable, show
+from collab_cli.terminal import FigureTable, Problems, make_console, note, printable, show
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.concurrency import run_sync
@@ -35,9 +35,6 @@ from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
 WIDTH = 120
 """Columns from which a terminal has the meanings within the table, and not below it."""
-NAME = 11
-"""Columns that a name needs at least, by its longest word."""
-GAP = 2
 NUMBERS = ("real", "simulated", "difference", "n")
 LONGEST_NOTE = 24
 """Characters of what may stand beside a number in the table; more stands below it."""
@@ -142,18 +139,11 @@ def _show_check(
     check: SimulatorCheck, checked: Sequence[CheckedConversation], statistics: Sequence[UserStatistic]
 ) -> None:
     """The statistics and what they mean, and on stderr who was compared."""
-    from rich import box
     from rich.table import Table
 
     is_wide = make_console(err=False).width >= WIDTH
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    rows: list[Sequence[str]] = []
     below = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    table.add_column("")  # a name may wrap, a number may not
-    for name in NUMBERS:
-        table.add_column(name, no_wrap=True, justify="right" if name == "n" else "left")
-    if is_wide:
-        table.add_column("meaning")
-    widest = list(map(len, NUMBERS))
     for statistic in statistics:
         simulated, reason = _number_and_reason(statistic.simulated)
         numbers = (
@@ -162,12 +152,12 @@ def _show_check(
             "" if statistic.difference is None else f"{statistic.difference:+.2f}",
             f"{statistic.simulated.n:,}",
         )
-        widest = [max(width, len(number)) for width, number in zip(widest, numbers, strict=True)]
-        table.add_row(statistic.name, *numbers, *([statistic.meaning] if is_wide else []))
+        rows.append([statistic.name, *numbers, *([statistic.meaning] if is_wide else [])])
         if said := [*([] if is_wide else [statistic.meaning]), *([f"no interval: {reason}"] if reason else [])]:
             below.add_row(statistic.name, "\n".join(said))
-    if table.row_count:
-        show(table, at_least=NAME + sum(GAP + width for width in widest))
+    if rows:
+        head = ("", *NUMBERS, *(["meaning"] if is_wide else []))
+        FigureTable(head=head, rows=rows, right={"n"}).show()
     else:
         note("Nothing could be compared.")
     if below.row_count:

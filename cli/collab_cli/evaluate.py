@@ -1,8 +1,9 @@
 """`collab evaluate`: bots in whole conversations with the simulated user."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -21,13 +22,14 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import ReadPath, WrittenPath, just
-from collab_cli.terminal import Problems, note, printable, show
+from collab_cli.terminal import FigureTable, Problems, make_console, note, printable
 from collab_cli.units import money
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
 from collab_sdk.evaluation import (
     BotResult,
     BotStatistic,
+    MissingBounds,
     bot_statistics,
     evaluation_row,
     missing_bounds,
@@ -40,8 +42,6 @@ from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
 PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1)
-NAME, CELL, DIFFERENCE = 20, 24, 26
-"""Columns that a figure's name, a mean and a difference need, intervals included."""
 
 
 @click.command(cls=Command)
@@ -106,70 +106,89 @@ def evaluate(
         require_plot()
     done = 0
     with evaluating(asked, problems) as run:
-        measured = ((evaluation, bot_statistics(evaluation.results)) for evaluation in run.all())
-        for evaluation, shown in measured if output is None else _written(measured, output):
-            done += sum(len(result.done) for result in evaluation.results)
-            _show_evaluation(evaluation, shown)
-            if plot is not None and shown:
-                plot_statistics(shown, [r.name for r in evaluation.results], plot, title=evaluation.evaluator.task.name)
+        measured = map(Measured.of, run.all())
+        for each in measured if output is None else _written(measured, output):
+            results, title = each.evaluation.results, each.evaluation.evaluator.task.name
+            done += sum(len(result.done) for result in results)
+            _show_evaluation(each)
+            if plot is not None and each.statistics:
+                plot_statistics(each.statistics, [result.name for result in results], plot, title=title)
     for what, path in (("Details:", output), ("Plot:", plot)):
         if path is not None:
             note(f"{what:<9} {path}")
     finish(problems, results=done, why="no conversation could be played and scored")
 
 
-def _written(
-    measured: Iterable[tuple[Evaluation, list[BotStatistic]]], path: Path
-) -> Iterator[tuple[Evaluation, list[BotStatistic]]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """An evaluation with its statistics, and with what is missing from them."""
+
+    evaluation: Evaluation
+    statistics: Sequence[BotStatistic]
+    missing: Sequence[MissingBounds]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Self:
+        missing = missing_bounds(evaluation.results, samples=evaluation.evaluator.samples)
+        return cls(evaluation=evaluation, statistics=bot_statistics(evaluation.results), missing=missing)
+
+
+def _written(measured: Iterable[Measured], path: Path) -> Iterator[Measured]:
     """Pass evaluations on, and write each as a row. The file is opened before anything is paid for."""
     with JsonlWriter(path) as file:
-        for evaluation, shown in measured:
-            file.write(evaluation_row(evaluation.evaluator, evaluation.results, shown, made_with=evaluation.made_with))
-            yield evaluation, shown
+        for each in measured:
+            one = each.evaluation
+            file.write(
+                evaluation_row(one.evaluator, one.results, each.statistics, each.missing, made_with=one.made_with)
+            )
+            yield each
 
 
-def _show_evaluation(evaluation: Evaluation, figures: Sequence[BotStatistic]) -> None:
+def _show_evaluation(measured: Measured) -> None:
     """Figures with their intervals, how conversations ended, and money; on stderr why some are missing."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+    evaluation, figures = measured.evaluation, measured.statistics
     results = evaluation.results
     first, *others = results
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(Text(evaluation.evaluator.task.name, style="bold"))
-    for result in results:
-        table.add_column(Text(printable(result.name)))
-    for other in others:
-        table.add_column(Text(f"{printable(other.name)}\nless {printable(first.name)}"))
-    for figure in figures:
-        differences = (_cell(difference, "+.3f") for difference in figure.differences)
-        table.add_row(figure.name, *(_cell(mean, ".3f") for mean in figure.means), *differences)
-    table.add_row("conversations", *(f"{len(result.done)} of {_played_of(result, evaluation)}" for result in results))
-    table.add_row("ends", *(_ends(result) for result in results))
-    table.add_row("money, this run", *(money(result.usage) for result in results))
-    show(table, at_least=NAME + CELL * len(results) + DIFFERENCE * len(others))
+    task = evaluation.evaluator.task.name
+    means = FigureTable(
+        head=(task, *(printable(result.name) for result in results)),
+        rows=[
+            *([figure.name, *(_cell(mean, ".3f") for mean in figure.means)] for figure in figures),
+            ["conversations", *(f"{len(result.done)} of {_played_of(result, evaluation)}" for result in results)],
+            ["ends", *(_ends(result) for result in results)],
+            ["money, this run", *(money(result.usage) for result in results)],
+        ],
+    )
+    differences = FigureTable(
+        head=(task, *(f"{printable(other.name)}\nminus {printable(first.name)}" for other in others)),
+        rows=[[figure.name, *(_cell(difference, "+.3f") for difference in figure.differences)] for figure in figures],
+    )
+    beside = means.beside(differences)
+    if beside.least <= make_console(err=False).width or not others:
+        beside.show()
+    else:
+        means.show()
+        click.echo()
+        differences.show()
     note(f"{BRACKETS} Of differences, over pairs with the same goal.")
     if many := said_of_many(one for figure in figures for one in (*figure.means, *figure.differences)):
         note(many)
     for result in results:
         for reason, count in result.missing.most_common(3):
             note(f"{count:>7,} missing of {printable(result.name)}: {printable(reason)}")
-    for line in _missing_lines(evaluation):
+    for line in _missing_lines(results, measured.missing):
         note(line)
 
 
-def _missing_lines(evaluation: Evaluation) -> Iterator[str]:
+def _missing_lines(results: Sequence[BotResult], missing: Sequence[MissingBounds]) -> Iterator[str]:
     """How far the missing conversations could move the means, or the differences to the first bot."""
-    first, *others = evaluation.results
-    found = missing_bounds(evaluation.results, samples=evaluation.evaluator.samples)
-    if not found:
-        return
-    for place, result in enumerate(others or [first]):
-        all_bounds = ((each.name, (each.differences if others else each.means)[place]) for each in found)
+    first, *others = results
+    for place, result in enumerate(others or [first]) if missing else ():
+        all_bounds = ((each.name, (each.differences if others else each.means)[place]) for each in missing)
         ranges = "; ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in all_bounds)
-        what = f"{printable(result.name)} less {printable(first.name)}" if others else printable(result.name)
-        yield f"With what is missing, each as the lowest or highest seen, {what} is: {ranges}."
+        name = printable(result.name)
+        what = f"{name} minus {printable(first.name)} would be" if others else f"{name} would have"
+        yield f"If every missing conversation had the lowest, or the highest, value seen, {what}: {ranges}."
 
 
 def _played_of(result: BotResult, evaluation: Evaluation) -> int:

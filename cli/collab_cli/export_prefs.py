@@ -93,8 +93,8 @@ def export_prefs(
     At every assistant turn of LOGS (files, folders, or - for stdin) other responses are drawn and all are scored by how
     the conversation goes on. The two whose order is surest become a pair, if it is sure enough.
 
-    What nobody asked is in no log. A row's goal is played as it is; a chat without one is played by two goals, which
-    settle differently what the chat left open. By what was said alone, guessing would look as good as asking.
+    What nobody asked is in no log. A chat with a goal is played by that goal. One without is played by two inferred
+    goals, which differ in what the user left open: otherwise a bot that guesses would score as well as one that asks.
 
     \b
       collab export-prefs chats.jsonl --model openai/gpt-4o-mini \\

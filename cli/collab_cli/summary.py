@@ -33,6 +33,9 @@ def show_usage(ledger: Ledger) -> None:
     parts += [f"{of(total.failures, 'call')} failed for good"] if total.failures else []
     if parts:
         note(f"{', '.join(parts)}.")
+    if total.unknown_endings:
+        calls = of(total.unknown_endings, "call")
+        note(f"{calls} ended for a reason that is not known here (finish_reason); what came was taken as whole.")
     if total.limited_seconds >= 1:
         note(f"Calls waited for rate limits for {duration(total.limited_seconds)}.")
 

@@ -4,8 +4,9 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +15,17 @@ from collab_sdk.errors import InputError
 from collab_sdk.messages import Message, ToolCall, shown_text
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, JustifyMethod, RenderableType
 
 PROBLEMS_SHOWN = 20
+GAP = 2
+"""Columns between two of a table's."""
+LONGEST_HEAD = 12
+"""Characters of a word that a table's head does not break."""
 _VARIES = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|[0-9][0-9,.]*")
 """What differs between two problems of one kind: what is quoted, and numbers."""
+_UNBROKEN = re.compile(r"\S+(?: \[[^\]]*\])?")
+"""A word, or a number with its interval."""
 
 
 def note(text: str) -> None:
@@ -114,3 +121,80 @@ def make_console(*, err: bool) -> "Console":
     from rich.console import Console
 
     return Console(stderr=err, markup=False, highlight=False, emoji=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FigureTable:
+    """Names with figures beside them. On a narrow terminal names and notes wrap; no number is broken or left out."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    """A name, which may be indented, and its figures."""
+    right: Set[str] = frozenset()
+    """The heads of columns that are aligned to the right."""
+
+    @property
+    def least(self) -> int:
+        """The columns that it needs; on a narrower terminal its lines are longer than the terminal's."""
+        return sum(self._least()) + GAP * (len(self.head) - 1)
+
+    def beside(self, other: "FigureTable") -> "FigureTable":
+        """With the figures of another table, whose names are the same as far as it goes."""
+        more = [*(row[1:] for row in other.rows), *([()] * (len(self.rows) - len(other.rows)))]
+        rows = [[*row, *figures] for row, figures in zip(self.rows, more, strict=True)]
+        return FigureTable(head=(*self.head, *other.head[1:]), rows=rows, right=self.right | other.right)
+
+    def show(self) -> None:
+        from rich import box
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+        widths = self._widths(make_console(err=False).width)
+        for head, width in zip(self.head, widths, strict=True):
+            justify: JustifyMethod = "right" if head in self.right else "left"
+            table.add_column(Text(head, overflow="fold"), width=width, justify=justify)
+        for name, *figures in self.rows:
+            indent = len(name) - len(name.lstrip())
+            cells = (_wrapped(figure, width) for figure, width in zip(figures, widths[1:], strict=False))
+            table.add_row(Padding(name.lstrip(), (0, 0, 0, indent)), *cells)
+        show(table, at_least=self.least)
+
+    def _columns(self) -> list[list[str]]:
+        return [[row[place] for row in self.rows if place < len(row)] for place in range(len(self.head))]
+
+    def _least(self) -> list[int]:
+        heads = [min(LONGEST_HEAD, _longest(head.split())) for head in self.head]
+        names, *figures = self._columns()
+        words = [len(name) - len(name.lstrip()) + _longest(name.split()) for name in names]
+        unbroken = [_longest(part for figure in column for part in _UNBROKEN.findall(figure)) for column in figures]
+        return [max(pair) for pair in zip(heads, [max(words, default=0), *unbroken], strict=True)]
+
+    def _widths(self, room: int) -> list[int]:
+        """The least, and what more there is room for, from left to right."""
+        widths = self._least()
+        spare = room - self.least
+        for place, (head, column) in enumerate(zip(self.head, self._columns(), strict=True)):
+            wanted = _longest([*head.splitlines(), *column])
+            more = max(0, min(spare, wanted - widths[place]))
+            widths[place], spare = widths[place] + more, spare - more
+        return widths
+
+
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+def _wrapped(figure: str, width: int) -> str:
+    """Lines of a figure; a note in brackets that does not fit beside it stands below it."""
+    if len(figure) <= width:
+        return figure
+    lines = [""]
+    for part in figure.replace(" (", "\n(").splitlines():
+        lines.append("")
+        for word in _UNBROKEN.findall(part):
+            if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+                lines.append("")
+            lines[-1] += f" {word}" if lines[-1] else word
+    return "\n".join(filter(None, lines))

@@ -351,8 +351,11 @@ class Engine:
 def _taken(reply: ChatReply, name: str, request: ChatRequest, *, is_first: bool) -> ChatReply:
     """The reply, if it will do: an assistant's is what its user gets, however it ended.
 
-    But one that is all empty at the first try may be a server's mistake, and is asked for once more.
+    But one that is all empty at the first try may be a server's mistake, and is asked for once more. One that its
+    server broke off is asked for again, whoever it is for.
     """
+    if reply.server_failed:
+        raise ModelCallError(f"The server of {name} broke off its reply: {reply.finish_reason}.", retryable=True)
     is_blank = reply.ended is Ending.EMPTY and not reply.reasoning
     if request.role is CallRole.ASSISTANT and not (is_blank and is_first):
         return reply

@@ -20,6 +20,8 @@ class Usage:
     usd: float = 0.0
     unpriced_calls: int = 0
     """Calls whose price nobody knows; `usd` leaves them out."""
+    unknown_endings: int = 0
+    """Replies that ended for a reason not known here, and were taken as whole."""
     seconds: float = 0.0
     """Spent in calls that were answered."""
     limited_seconds: float = 0.0
@@ -45,6 +47,7 @@ class Ledger:
         usage.prompt_tokens += reply.prompt_tokens or 0
         usage.completion_tokens += reply.completion_tokens or 0
         usage.seconds += seconds
+        usage.unknown_endings += reply.has_unknown_ending
         if reply.usd is None:
             usage.unpriced_calls += 1
         else:

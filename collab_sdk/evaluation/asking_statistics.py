@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from collab_sdk.stats import Estimate, estimate_combined, estimate_less, estimate_share
+from collab_sdk.stats import Estimate, estimate_combined, estimate_minus, estimate_share
 
 Labelled = tuple[bool, bool]
 """Whether the opening is ambiguous, and whether the bot asks."""
@@ -29,7 +29,7 @@ class Openings:
         """Whether there are openings of both kinds."""
         return bool(self.ambiguous and self.clear)
 
-    def less(self, other: "Openings") -> "Openings":
+    def without(self, other: "Openings") -> "Openings":
         return Openings(
             ambiguous=self.ambiguous - other.ambiguous,
             asked=self.asked - other.asked,
@@ -79,7 +79,7 @@ def estimate_macro(groups: Sequence[Sequence[Labelled]], macro: Macro) -> Estima
     return estimate_combined(value, (asks, answers))
 
 
-def estimate_macro_less(
+def estimate_macro_difference(
     groups: Sequence[Sequence[Labelled]], less: Sequence[Sequence[Labelled]], macro: Macro
 ) -> Estimate | None:
     """The difference to `less`, groups of the same conversations in the same order."""
@@ -88,13 +88,13 @@ def estimate_macro_less(
     if more is None or other is None:
         return None
     without = list(zip(*(_without_each(side) for side in (groups, less)), strict=True))
-    return estimate_less(more, other, [(macro(one), macro(two)) for one, two in without if one.both and two.both])
+    return estimate_minus(more, other, [(macro(one), macro(two)) for one, two in without if one.both and two.both])
 
 
 def _without_each(groups: Sequence[Sequence[Labelled]]) -> list[Openings]:
     """What is left without each of the conversations in turn."""
     whole = count_openings([item for group in groups for item in group])
-    return [whole.less(count_openings(group)) for group in groups]
+    return [whole.without(count_openings(group)) for group in groups]
 
 
 def _counted(group: Sequence[Labelled], kind: Callable[[Labelled], bool | None]) -> list[float]:

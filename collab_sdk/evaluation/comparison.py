@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 from collab_sdk.concurrency import all_settled
@@ -14,12 +15,24 @@ from collab_sdk.metrics import tokens_by_role
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.runs.local import run_here
 from collab_sdk.scorer import MRScorer, scene_of
-from collab_sdk.stats import Estimate, estimate_amount, estimate_difference, estimate_mean
+from collab_sdk.stats import (
+    Estimate,
+    Groups,
+    Pairs,
+    estimate_amount,
+    estimate_amount_difference,
+    estimate_difference,
+    estimate_score,
+    estimate_score_difference,
+    estimate_share,
+)
 from collab_sdk.types import Conversation, Goal, MRScore, Turn
 
 T = TypeVar("T")
-AMOUNTS = ("tokens",)
-"""What is counted, and no yes or no even where it is 0 or 1."""
+AMOUNTS = estimate_amount, estimate_amount_difference
+SCORES = estimate_score, estimate_score_difference
+SHARES = estimate_share, estimate_difference
+"""How a statistic and its difference are estimated: of counts, of rewards, of yes and no."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +77,7 @@ class TurnComparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairedStatistic:
-    """One thing measured on both bots. `difference` is after less before, on the turns that both have it for."""
+    """One thing measured on both bots. `difference` is after minus before, on the turns that both have it for."""
 
     name: str
     before: Estimate
@@ -72,7 +85,7 @@ class PairedStatistic:
     difference: Estimate
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """`before` and `after` are the bots' names."""
 
@@ -82,19 +95,22 @@ class Comparison:
     failed: tuple[str, ...]
     """Conversations that could not be compared at all, and why."""
 
-    @property
+    @cached_property
     def statistics(self) -> tuple[PairedStatistic, ...]:
         """MR, tokens, and how often each asks where the request was clear and where it was open.
 
         With 95 % intervals over conversations. A statistic that no turn tells of is left out.
         """
-        measured: dict[str, Callable[[TurnComparison, Answered], float | None]] = {
-            "MR": lambda turn, answered: answered.mr,
-            "tokens": lambda turn, answered: answered.tokens,
-            "over-asking": lambda turn, answered: answered.asks if turn.clear is True else None,
-            "asks when open": lambda turn, answered: answered.asks if turn.clear is False else None,
-        }
-        statistics = (self._statistic(name, value) for name, value in measured.items())
+        statistics = (
+            self._statistic("MR", SCORES, lambda turn, answered: answered.mr),
+            self._statistic("tokens", AMOUNTS, lambda turn, answered: answered.tokens),
+            self._statistic(
+                "over-asking", SHARES, lambda turn, answered: answered.asks if turn.clear is True else None
+            ),
+            self._statistic(
+                "asks when open", SHARES, lambda turn, answered: answered.asks if turn.clear is False else None
+            ),
+        )
         return tuple(one for one in statistics if one is not None)
 
     @property
@@ -103,7 +119,10 @@ class Comparison:
         return Counter(reason for turn in self.turns for reason in turn.lost)
 
     def _statistic(
-        self, name: str, value: Callable[[TurnComparison, Answered], float | None]
+        self,
+        name: str,
+        kind: tuple[Callable[[Groups], Estimate | None], Callable[[Pairs], Estimate | None]],
+        value: Callable[[TurnComparison, Answered], float | None],
     ) -> PairedStatistic | None:
         by_conversation: dict[str, list[tuple[float, float]]] = {}
         for turn in self.turns:
@@ -111,13 +130,9 @@ class Comparison:
             if before is not None and after is not None:
                 by_conversation.setdefault(turn.conversation_id, []).append((before, after))
         groups = list(by_conversation.values())
-        sides = [[[pair[side] for pair in pairs] for pairs in groups] for side in (0, 1)]
-        if name in AMOUNTS:
-            before_mean, after_mean = map(estimate_amount, sides)
-            difference = estimate_amount([[after - before for before, after in pairs] for pairs in groups])
-        else:
-            before_mean, after_mean = map(estimate_mean, sides)
-            difference = estimate_difference(groups)
+        mean, less = kind
+        before_mean, after_mean = (mean([[pair[side] for pair in pairs] for pairs in groups]) for side in (0, 1))
+        difference = less(groups)
         if before_mean is None or after_mean is None or difference is None:
             return None
         return PairedStatistic(name=name, before=before_mean, after=after_mean, difference=difference)

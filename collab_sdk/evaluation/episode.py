@@ -39,4 +39,5 @@ class Episode:
 
     def tokens(self, role: str) -> int:
         """What the bot wrote (`assistant`) or the user typed (`user`); not what the task put there before."""
-        return tokens_by_role(self.future.messages).get(role, 0)
+        own = (message for message in self.future.messages if message.role == role)
+        return tokens_by_role(own).get(role, 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluator import Evaluator
-from collab_sdk.evaluation.missing import missing_bounds
+from collab_sdk.evaluation.missing import MissingBounds
 from collab_sdk.evaluation.statistics import BotResult, BotStatistic
 from collab_sdk.score_rows import future_row
 from collab_sdk.stats import Estimate
@@ -18,10 +18,11 @@ def evaluation_row(
     evaluator: Evaluator,
     results: Sequence[BotResult],
     statistics: Sequence[BotStatistic],
+    missing: Sequence[MissingBounds],
     *,
     made_with: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything: the statistics, and every conversation that they are made of. Bots are in the order given."""
+    """Everything: the statistics, what is missing from them, and every conversation. Bots are in the order given."""
     return {
         "schema": EVALUATION_SCHEMA,
         "task": evaluator.task.name,
@@ -38,7 +39,7 @@ def evaluation_row(
             }
             for statistic in statistics
         ],
-        "missing": [asdict(each) for each in missing_bounds(results, samples=evaluator.samples)],
+        "missing": [asdict(each) for each in missing],
         "made_with": dict(made_with),
         "results": [_result_row(result) for result in results],
     }

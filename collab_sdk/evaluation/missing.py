@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from collab_sdk.evaluation.comparison import Answered, Comparison
 from collab_sdk.evaluation.statistics import MEASURES, BotResult
-from collab_sdk.stats.missing import MissingTally, difference_bounds
+from collab_sdk.stats import MissingTally, difference_bounds
 
 Bounds = tuple[float, float]
 

@@ -1,4 +1,4 @@
-"""The statistics of an evaluation: a mean and an interval for each bot, and each bot less the first."""
+"""The statistics of an evaluation: a mean and an interval for each bot, and each bot minus the first."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +13,17 @@ from collab_sdk.evaluation.asking_statistics import (
     Labelled,
     Macro,
     estimate_macro,
-    estimate_macro_less,
+    estimate_macro_difference,
 )
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.stats import (
     Estimate,
     estimate_amount,
+    estimate_amount_difference,
     estimate_difference,
-    estimate_less,
-    estimate_mean,
+    estimate_minus,
+    estimate_score,
+    estimate_score_difference,
     estimate_share,
 )
 
@@ -70,7 +72,7 @@ class BotStatistic:
     means: tuple[Estimate | None, ...]
     """By bot."""
     differences: tuple[Estimate | None, ...]
-    """Each bot but the first, less the first: over the conversations that both have."""
+    """Each bot but the first, minus the first: over the conversations that both have."""
 
 
 def bot_statistics(results: Sequence[BotResult]) -> list[BotStatistic]:
@@ -95,20 +97,24 @@ def _of_metric(name: str, results: Sequence[BotResult]) -> BotStatistic:
         return {key: [one.future.metrics[name]] for key, one in result.done.items()}
 
     first, *others = map(values, results)
+    # A metric does not say whether it is a yes or no, so all bots' values say it, lest counts stand beside means.
+    is_yes_or_no = all(value in (0, 1) for each in (first, *others) for [value] in each.values())
+    mean, difference = (
+        (estimate_share, estimate_difference) if is_yes_or_no else (estimate_score, estimate_score_difference)
+    )
     return BotStatistic(
         name=name,
-        means=tuple(estimate_mean(_groups(each)) for each in (first, *others)),
-        differences=tuple(estimate_difference(_paired(first, other)) for other in others),
+        means=tuple(mean(_groups(each)) for each in (first, *others)),
+        differences=tuple(difference(_paired(first, other)) for other in others),
     )
 
 
 def _of_amount(name: str, measure: Measure, results: Sequence[BotResult]) -> BotStatistic:
     first, *others = ({key: [measure(one)] for key, one in result.done.items()} for result in results)
-    pairs = (_paired(first, other) for other in others)
     return BotStatistic(
         name=name,
         means=tuple(estimate_amount(_groups(each)) for each in (first, *others)),
-        differences=tuple(estimate_amount([[b - a for a, b in group] for group in each]) for each in pairs),
+        differences=tuple(estimate_amount_difference(_paired(first, other)) for other in others),
     )
 
 
@@ -131,7 +137,7 @@ def _of_macro(name: str, macro: Macro, results: Sequence[BotResult]) -> BotStati
     return BotStatistic(
         name=name,
         means=tuple(estimate_macro(_groups(each), macro) for each in (first, *others)),
-        differences=tuple(estimate_macro_less(other, one, macro) for one, other in both),
+        differences=tuple(estimate_macro_difference(other, one, macro) for one, other in both),
     )
 
 
@@ -142,11 +148,11 @@ def _useful_questions(results: Sequence[BotResult]) -> BotStatistic:
     return BotStatistic(
         name="useful questions",
         means=tuple(estimate_share(_groups(each)) for each in (first, *others)),
-        differences=tuple(estimate_share_less(other, one) for one, other in both),
+        differences=tuple(estimate_share_difference(other, one) for one, other in both),
     )
 
 
-def estimate_share_less(more: Sequence[Sequence[float]], less: Sequence[Sequence[float]]) -> Estimate | None:
+def estimate_share_difference(more: Sequence[Sequence[float]], less: Sequence[Sequence[float]]) -> Estimate | None:
     """The difference of two shares of the same conversations, of which each may count several things or nothing."""
     found = estimate_share(more), estimate_share(less)
     if found[0] is None or found[1] is None:
@@ -158,7 +164,7 @@ def estimate_share_less(more: Sequence[Sequence[float]], less: Sequence[Sequence
         for (right, n), (others_right, others_n) in [totals]
         if n > len(one) and others_n > len(other)
     ]
-    return estimate_less(found[0], found[1], without)
+    return estimate_minus(found[0], found[1], without)
 
 
 def _groups(values: Mapping[Key, Sequence[Value]]) -> list[list[Value]]:

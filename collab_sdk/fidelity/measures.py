@@ -26,6 +26,7 @@ class Described(NamedTuple):
 
     measure: Measure
     meaning: str
+    is_yes_or_no: bool = False
 
 
 def measures(known: Set[str]) -> dict[str, Described]:
@@ -36,9 +37,9 @@ def measures(known: Set[str]) -> dict[str, Described]:
 
     return {
         "words": Described(length, "length of a message"),
-        "questions": Described(asks, "share that ask something"),
+        "questions": Described(asks, "share that ask something", is_yes_or_no=True),
         "unknown words": Described(unknown_words, "typos and slang, as a share of words"),
-        "politeness": Described(is_polite, "share with please, thanks, sorry"),
+        "politeness": Described(is_polite, "share with please, thanks, sorry", is_yes_or_no=True),
         "repetition": Described(repetition, "word overlap with an earlier message"),
         "goal at once": Described(new_facts, "goal leakage: facts in first answer"),
     }

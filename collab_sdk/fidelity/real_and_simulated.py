@@ -13,10 +13,15 @@ from collab_sdk.fidelity.telling_apart import (
     written_pairs,
 )
 from collab_sdk.fidelity.words import vocabulary
-from collab_sdk.stats import Estimate, estimate_correlation, estimate_difference, estimate_together, fit_line
-
-Groups = Sequence[Sequence[tuple[float, float]]]
-"""By conversation: a value of the real user and one of the simulated user, at the same turn."""
+from collab_sdk.stats import (
+    Estimate,
+    Pairs,
+    estimate_correlation,
+    estimate_difference,
+    estimate_score_difference,
+    estimate_together,
+    fit_line,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +34,7 @@ class UserStatistic:
     """Of the real users, or what a perfect simulator would give; None where there is no such value."""
     simulated: Estimate
     difference: Estimate | None
-    """Simulated less real, in pairs, with its 95 % interval over conversations."""
+    """Simulated minus real, in pairs, with its 95 % interval over conversations."""
 
 
 def user_statistics(checked: Sequence[CheckedConversation]) -> list[UserStatistic]:
@@ -41,7 +46,8 @@ def user_statistics(checked: Sequence[CheckedConversation]) -> list[UserStatisti
 def _message_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     """What can be counted about messages, over the turns where both wrote one."""
     for name, described in measures(_known_words(checked)).items():
-        yield from _paired(name, described.meaning, [_values(one, described) for one in checked])
+        values = [_values(one, described) for one in checked]
+        yield from _paired(name, described.meaning, values, is_yes_or_no=described.is_yes_or_no)
 
 
 def _values(one: CheckedConversation, described: Described) -> list[tuple[float, float]]:
@@ -56,7 +62,7 @@ def _values(one: CheckedConversation, described: Described) -> list[tuple[float,
 
 def _assistant_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
     taken = taken_for_assistant(checked, written_pairs(checked))
-    yield from _paired("like assistant", "role leakage: share like assistant's", taken or [])
+    yield from _paired("like assistant", "role leakage: share like assistant's", taken or [], is_yes_or_no=True)
 
 
 def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
@@ -75,6 +81,7 @@ def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic
                 ]
                 for one in checked
             ],
+            is_yes_or_no=True,
         )
 
 
@@ -91,14 +98,14 @@ def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatist
     rewards = [
         [(pair.observed, pair.simulated) for pair in one.reward_pairs if pair.observed is not None] for one in checked
     ]
-    yield from _paired("MR", "observed reward, beside MR: the bias", rewards)
+    yield from _paired("MR", "observed reward, beside MR: the bias", rewards, is_yes_or_no=False)
     correlation = estimate_correlation(rewards)
     if correlation is not None:
         meaning = "of MR with observed reward"
         yield UserStatistic(name="MR correlation", meaning=meaning, real=None, simulated=correlation, difference=None)
     turns = measured(reward for one in checked for reward in one.rewards)
     line = fit_line(turns)
-    if line is not None and any(turn.variance for group in turns for turn in group):
+    if line is not None:
         meaning = "of observed reward by MR; 1: perfect"
         yield UserStatistic(name="MR slope", meaning=meaning, real=1.0, simulated=line.slope, difference=None)
     together = estimate_together(turns)
@@ -107,9 +114,9 @@ def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatist
         yield UserStatistic(name="real reward", meaning=meaning, real=None, simulated=together, difference=None)
 
 
-def _paired(name: str, meaning: str, groups: Groups) -> Iterable[UserStatistic]:
-    """The statistic of paired values; none where there is no pair."""
-    values = [pair for group in groups for pair in group]
+def _paired(name: str, meaning: str, pairs: Pairs, *, is_yes_or_no: bool) -> Iterable[UserStatistic]:
+    """The statistic of values of the real and the simulated user at the same turn; none where there is no pair."""
+    values = [pair for group in pairs for pair in group]
     if not values:
         return
     real, simulated = (fmean(column) for column in zip(*values, strict=True))
@@ -118,7 +125,7 @@ def _paired(name: str, meaning: str, groups: Groups) -> Iterable[UserStatistic]:
         meaning=meaning,
         real=real,
         simulated=Estimate(mean=simulated, low=None, high=None, n=len(values)),
-        difference=estimate_difference(groups),
+        difference=estimate_difference(pairs) if is_yes_or_no else estimate_score_difference(pairs),
     )
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.messages import Message
-from collab_sdk.metrics.base import Checklist, Rubric, applies_to, rubric_of
+from collab_sdk.metrics.base import Checklist, Metric, Rubric, applies_to, rubric_of
 from collab_sdk.models.reasoning import conversation_without_reasoning
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
@@ -16,9 +16,8 @@ from collab_sdk.types import Conversation, Goal
 
 REPEATS = 3
 """How often the same chat is judged."""
-NOTHING_ASKED = "None of the metrics asks the judge what a conversation has earned: there is nothing to check."
-HARMLESS = ("grounded", "policy")
-"""Metrics by which a reply that says nothing does nothing wrong, so that it earns what it should."""
+NOTHING_ASKED = "No metric with a weight asks the judge what a conversation has earned: there is nothing to check."
+SOME_GOAL = Goal(text="what somebody wants")
 
 
 class Probe(StrEnum):
@@ -57,7 +56,7 @@ class Judged:
 
     probe: Probe
     score: float
-    """The weighted mean of the metrics, from 0 to 1."""
+    """The weighted mean of the metrics, from 0 to 1; of one with a negative weight, what it leaves to 1."""
     metrics: Mapping[str, float]
     verdicts: tuple[float, ...]
     """On the requirements, in their order."""
@@ -86,9 +85,7 @@ class JudgeCheck:
     def __init__(self, scorer: MRScorer, *, repeats: int = REPEATS) -> None:
         if repeats < 1:
             raise UsageError(f"repeats is {repeats}; it must be at least 1.")
-        if not any(
-            hasattr(metric, "rubric") and name not in HARMLESS for name, (metric, _) in scorer.reward.metrics.items()
-        ):
+        if not any(weight and _may_be_earned(metric) for metric, weight in scorer.reward.metrics.values()):
             raise UsageError(NOTHING_ASKED)
         self.scorer = scorer
         self.judge = scorer.judge
@@ -123,13 +120,12 @@ class JudgeCheck:
 
     def rubrics(self, goal: Goal, conversation: Conversation) -> dict[str, Rubric | Checklist]:
         """What the judge is asked about a conversation, by metric. Raises UsageError if that is nothing."""
-        found = {
+        asked = {
             name: rubric
             for name, (metric, _) in self.scorer.reward.metrics.items()
-            if name not in HARMLESS and applies_to(metric, conversation) and (rubric := rubric_of(metric, goal))
+            if applies_to(metric, conversation) and (rubric := earned_rubric(metric, goal))
         }
-        asked = {name: each for name, each in found.items() if isinstance(each, Checklist) or each.compare is None}
-        if not asked:
+        if not any(self.scorer.weights[name] for name in asked):
             raise UsageError(NOTHING_ASKED)
         return asked
 
@@ -156,7 +152,7 @@ class JudgeCheck:
             )
         except SampleError as error:
             return f"{probe}: {error}"
-        weights = {name: abs(self.scorer.weights[name]) or 1.0 for name in judgements}
+        weights = {name: self.scorer.weights[name] for name in judgements}
         metrics = {name: judgement.value for name, judgement in judgements.items()}
         verdicts = [
             verdict
@@ -164,8 +160,26 @@ class JudgeCheck:
             if isinstance(rubrics[name], Checklist)
             for verdict in (judgement.items[::-1] if backwards else judgement.items)
         ]
-        score = sum(weights[name] * value for name, value in metrics.items()) / sum(weights.values())
+        gained = sum(
+            abs(weight) * (metrics[name] if weight > 0 else 1 - metrics[name]) for name, weight in weights.items()
+        )
+        score = gained / sum(map(abs, weights.values()))
         return Judged(probe=probe, score=score, metrics=metrics, verdicts=tuple(verdicts))
+
+
+def earned_rubric(metric: Metric, goal: Goal) -> Rubric | Checklist | None:
+    """What the metric asks the judge about a conversation, if by that a reply which delivers nothing earns nothing."""
+    rubric = rubric_of(metric, goal)
+    if rubric is None or rubric.earned_by_silence or (isinstance(rubric, Rubric) and rubric.compare is not None):
+        return None
+    return rubric
+
+
+def _may_be_earned(metric: Metric) -> bool:
+    try:
+        return earned_rubric(metric, SOME_GOAL) is not None
+    except UsageError:  # it cannot measure this goal, and may measure others
+        return True
 
 
 def probes_of(conversation: Conversation) -> dict[Probe, tuple[Message, ...]]:

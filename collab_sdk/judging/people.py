@@ -11,11 +11,11 @@ from collab_sdk.errors import InputError, SampleError
 from collab_sdk.files import beside
 from collab_sdk.goals import goal_of
 from collab_sdk.logs import read_messages, to_conversation
-from collab_sdk.messages import Message, as_messages
+from collab_sdk.messages import Ending, Message, as_messages, deeds_of
 from collab_sdk.models.reasoning import conversation_without_reasoning
 from collab_sdk.preferences.files import TURN_SCHEMA
 from collab_sdk.report.decisions import Decisions, Verdict
-from collab_sdk.report.fields import Row, count, deeds, mapping, rows, text, texts
+from collab_sdk.report.fields import Row, text
 from collab_sdk.report.sources import check_schema, read_objects
 from collab_sdk.report.turns import pair_id
 from collab_sdk.runs.local import run_here
@@ -87,6 +87,8 @@ def _rated(row: Row, *, place: int) -> RatedResponse:
     response: Any = row.get("response", row.get("decision"))
     if (human := row.get("human")) not in (0, 1):
         raise InputError('"human" must be 1 (good) or 0 (bad)')
+    if not isinstance(row.get("history_id", ""), str):
+        raise InputError('"history_id" must be a text')
     if not isinstance(row.get("history"), list) or not isinstance(response, dict | list):
         raise InputError('expected "history", a list of messages, and "decision" or "response" after it')
     last = response if isinstance(response, list) else [response]
@@ -104,24 +106,34 @@ def _rated(row: Row, *, place: int) -> RatedResponse:
 def read_reviewed_pairs(pairs: Path, decisions: Decisions, report: Report) -> list[ReviewedPair]:
     """The pairs of an export that were decided on, from the `NAME.turns.jsonl` that it wrote.
 
+    One that cannot be read is reported, and how many are not there.
+
     Raises InputError where that file is not there, or none of its pairs was decided on.
     """
     turns = beside(pairs, "turns")
     if not turns.is_file():
         raise InputError(f"there is no {turns.name} beside it, which holds what was judged", where=str(pairs))
-    found = list(_reviewed(read_objects(turns, report), decisions, report))
+    missing = set(decisions.by_pair)
+    found = list(_reviewed(read_objects(turns, report), decisions, missing, report))
     if not found:
         raise InputError(f"none of the {len(decisions.by_pair):,} pairs decided on is in it", where=str(turns))
+    if missing:
+        number = f"{len(missing):,} of the {len(decisions.by_pair):,} pairs"
+        report(InputError(f"it does not hold {number} decided on", where=str(turns)))
     return found
 
 
-def _reviewed(found: Iterable[tuple[str, Row]], decisions: Decisions, report: Report) -> Iterator[ReviewedPair]:
+def _reviewed(
+    found: Iterable[tuple[str, Row]], decisions: Decisions, missing: set[str], report: Report
+) -> Iterator[ReviewedPair]:
+    """Those decided on, in the order of the file; what is found of `missing` is taken out of it."""
     for where, row in found:
         check_schema(row, where)
         name = pair_id(row) if row.get("schema") == TURN_SCHEMA else None
         decision = decisions.by_pair.get(name or "")
         if decision is None:
             continue
+        missing.discard(name or "")
         try:
             yield _pair(row, decision.verdict)
         except InputError as error:
@@ -129,36 +141,77 @@ def _reviewed(found: Iterable[tuple[str, Row]], decisions: Decisions, report: Re
 
 
 def _pair(row: Row, verdict: Verdict) -> ReviewedPair:
-    pair = mapping(row.get("pair"))
-    history = as_messages(rows(row.get("history")))
-    goals = texts(row.get("goals")) or [text(row.get("goal"))]
-    if not all(map(str.strip, goals)):
-        raise InputError("it names no goal")
-    chosen, rejected = (_played(row, pair.get(side)) for side in ("chosen", "rejected"))
+    """Raises InputError for a row with anything in it that cannot be read: it would be judged without it."""
+    pair, turn = row.get("pair"), row.get("turn")
+    if not isinstance(pair, dict):
+        raise InputError('"pair" must be an object')
+    if type(turn) is not int or turn < 0:
+        raise InputError('"turn" must be a whole number from 0')
+    goals: list[Any] = _list(row, "goals") if "goals" in row else [row.get("goal")]
+    if not goals or not all(isinstance(goal, str) and goal.strip() for goal in goals):
+        raise InputError('"goal" must be a text that is not empty, and "goals" a list of such texts')
+    tools = _list(row, "tools") if "tools" in row else []
+    if not all(isinstance(tool, dict) for tool in tools):
+        raise InputError('"tools" must be a list of objects')
+    chosen, rejected = (_played(row, _messages(pair, side)) for side in ("chosen", "rejected"))
     both = [sample for sample in chosen if sample in rejected]
     if not both:
         raise InputError("its sides have no future in common")
     return ReviewedPair(
         conversation=Conversation(
-            id=text(row.get("conversation_id")), messages=history, tools=as_tools(rows(row.get("tools")))
+            id=text(row.get("conversation_id")), messages=_messages(row, "history"), tools=as_tools(tools)
         ),
-        turn=count(row.get("turn")),
+        turn=turn,
         goals=tuple(Goal(text=goal) for goal in goals),
-        chosen=Side(response=as_messages(rows(pair.get("chosen"))), futures=tuple(chosen[n] for n in both)),
-        rejected=Side(response=as_messages(rows(pair.get("rejected"))), futures=tuple(rejected[n] for n in both)),
+        chosen=Side(response=_messages(pair, "chosen"), futures=tuple(chosen[n] for n in both)),
+        rejected=Side(response=_messages(pair, "rejected"), futures=tuple(rejected[n] for n in both)),
         verdict=verdict,
     )
 
 
-def _played(row: Row, response: Any) -> dict[int, Future]:
+def _played(row: Row, response: Sequence[Message]) -> dict[int, Future]:
     """What was played after a side, by sample; what failed is missing."""
-    candidates = (each for each in rows(row.get("candidates")) if deeds(each.get("messages")) == deeds(response))
-    futures = (
-        Future(sample=count(each.get("sample")), messages=as_messages(rows(each.get("messages"))))
-        for each in rows(next(candidates, {}).get("futures"))
-        if not each.get("error")
-    )
-    return {future.sample: future for future in futures}
+    for candidate in _objects(row, "candidates"):
+        if deeds_of(_messages(candidate, "messages")) == deeds_of(response):
+            played = [each for each in _objects(candidate, "futures") if not each.get("error")]
+            return {
+                _sample(each): Future(sample=_sample(each), messages=_messages(each, "messages")) for each in played
+            }
+    return {}
+
+
+def _sample(future: Row) -> int:
+    sample = future.get("sample")
+    if type(sample) is not int or sample < 0:
+        raise InputError('"sample" of a future must be a whole number from 0')
+    return sample
+
+
+def _list(row: Row, name: str) -> list[Any]:
+    value = row.get(name)
+    if not isinstance(value, list):
+        raise InputError(f'"{name}" must be a list')
+    return value
+
+
+def _objects(row: Row, name: str) -> list[Row]:
+    value = _list(row, name)
+    if not all(isinstance(each, dict) for each in value):
+        raise InputError(f'"{name}" must be a list of objects')
+    return value
+
+
+def _messages(row: Row, name: str) -> tuple[Message, ...]:
+    """Messages as an export writes them, with how they ended."""
+    written = _objects(row, name)
+    try:
+        read = as_messages(written)
+        ended = [Ending(each["ended"]) if "ended" in each else None for each in written]
+    except InputError as error:
+        raise InputError(f"{name}: {error.problem}") from None
+    except ValueError:
+        raise InputError(f'{name}: "ended" must be one of {", ".join(Ending)}') from None
+    return tuple(replace(message, ended=end) for message, end in zip(read, ended, strict=True))
 
 
 class PeopleCheck:

@@ -1,13 +1,12 @@
 """Whether the final answer is the reference answer."""
 
-import asyncio
 import atexit
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
 
+from collab_sdk.concurrency import OneThread
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.metrics.base import Evidence, Judgement, Rubric, read_verdict, verdict
 from collab_sdk.metrics.formulas import same_formula
@@ -123,7 +122,8 @@ def _is_open(*texts: str) -> bool:
 
 
 async def _acompare(reference: str, answer: str) -> Judgement | None:
-    return await asyncio.get_running_loop().run_in_executor(_thread(), compare, reference, answer)
+    found: Judgement | None = await _thread().run(partial(compare, reference, answer))
+    return found
 
 
 @cache
@@ -134,9 +134,9 @@ def _solver() -> MathSolver:
 
 
 @cache
-def _thread() -> ThreadPoolExecutor:
+def _thread() -> OneThread:
     """Where the loop does not wait for the solver, which takes one question at a time."""
-    return ThreadPoolExecutor(1, thread_name_prefix="collab-accuracy")
+    return OneThread()
 
 
 def _bare(text: str) -> str:

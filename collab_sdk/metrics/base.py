@@ -1,18 +1,17 @@
 """What a metric says about itself, so that one judge call and one extraction serve them all."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from collab_sdk.errors import SampleError
+from collab_sdk.errors import RunStoppedError, SampleError
 from collab_sdk.messages import Message
 from collab_sdk.models.form import Anything, Flag, Form, Note, Number, Record
 from collab_sdk.prompts import PointTag
+from collab_sdk.secrets import one_line
 from collab_sdk.types import Conversation, Goal
-
-LARGEST = 1e50
-"""Of a metric's value and of its weight: rewards can then be averaged, and their squares."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +41,8 @@ class Rubric:
     It may be async. Where it returns None, the judge is asked, in a call of its own that shows the artefact in place of
     the conversation: other metrics' judgements never see what this criterion gives away, such as a reference answer.
     """
+    earned_by_silence: bool = False
+    """Whether a reply that delivers nothing does nothing wrong by it, and so earns it: `grounded` is such a one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +66,8 @@ class Checklist:
     """The judgement of an answer on these points, computed here. Raises ValueError for verdicts on another list."""
     pointless: Judgement | None = None
     """What holds where there is no material, or nothing to list of it; None: there is always a point."""
+    earned_by_silence: bool = False
+    """As that of a Rubric: `policy` is such a one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,9 +137,40 @@ def artefact_of(metric: Metric, goal: Goal) -> str | None:
     return None if artefact is None else artefact(goal)
 
 
+@contextmanager
+def errors_of(name: str) -> Iterator[None]:
+    """A metric of anybody's may raise anything: that loses the sample, not the run."""
+    try:
+        yield
+    except RunStoppedError:
+        raise
+    except Exception as error:
+        raise SampleError(f"The metric {name} failed: {type(error).__name__}: {one_line(str(error))}") from error
+
+
+def materials_of(
+    rubrics: Mapping[str, Rubric | Checklist], goal: Goal, messages: Sequence[Message]
+) -> dict[PointTag, str]:
+    """What each list of points is made of. Raises SampleError where a metric cannot tell."""
+    found: dict[PointTag, str] = {}
+    for name, rubric in rubrics.items():
+        if isinstance(rubric, Checklist):
+            with errors_of(name):
+                found[rubric.points] = rubric.material(goal, messages)
+    return found
+
+
 MOST_ITEMS = 20
 """Of a list in a judgement."""
 SCORE: Form = Record(fields={"reason": Note(), "score": Number(low=0, high=1)}, bare="score")
+
+
+def in_order(given: Sequence[Mapping[str, Any]], count: int, name: str) -> list[Mapping[str, Any]]:
+    """The entries of a list by their number. Raises ValueError unless each from 1 to `count` is there once."""
+    found = {each["number"]: each for each in given}
+    if len(given) != count or set(found) != set(range(1, count + 1)):
+        raise ValueError(f'"{name}" must hold each number from 1 to {count} once')
+    return [found[number] for number in sorted(found)]
 
 
 def verdict(name: str) -> Form:

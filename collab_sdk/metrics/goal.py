@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.messages import Message
-from collab_sdk.metrics.base import Checklist, Evidence, Judgement
+from collab_sdk.metrics.base import Checklist, Evidence, Judgement, in_order
 from collab_sdk.models.form import Flag, Form, Items, Note, Number, Record
 from collab_sdk.prompts import load_prompt
 from collab_sdk.types import Goal
@@ -43,12 +43,8 @@ def verdicts_form(count: int) -> Form:
 
 def read_verdicts(requirements: tuple[str, ...], answer: Any) -> Judgement:
     """The share that was met. Raises ValueError for verdicts on another list."""
-    numbers = range(1, len(requirements) + 1)
-    given = [each["number"] for each in answer["verdicts"]]
-    if sorted(given) != list(numbers):
-        raise ValueError(f'"verdicts" must hold each number from 1 to {len(requirements)} once')
-    met = {each["number"]: each["met"] for each in answer["verdicts"]}
-    unmet = [requirement for number, requirement in zip(numbers, requirements, strict=True) if not met[number]]
+    met = [each["met"] for each in in_order(answer["verdicts"], len(requirements), "verdicts")]
+    unmet = [requirement for requirement, is_met in zip(requirements, met, strict=True) if not is_met]
     note = answer["reason"] + (f" Unmet: {'; '.join(unmet)}." if unmet else "")
-    items = tuple(float(met[number]) for number in numbers)
+    items = tuple(map(float, met))
     return Judgement(value=sum(items) / len(items), note=note.strip(), items=items)

@@ -30,7 +30,8 @@ class Grounded:
         return self.everywhere or conversation.uses_tools
 
     def rubric(self, goal: Goal) -> Rubric:
-        return Rubric(criterion=load_prompt("criterion_grounded").text, form=CLAIMS, read=_read)
+        criterion = load_prompt("criterion_grounded").text
+        return Rubric(criterion=criterion, form=CLAIMS, read=_read, earned_by_silence=True)
 
     def value(self, evidence: Evidence) -> float:
         return evidence.judged

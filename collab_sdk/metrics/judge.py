@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
+from math import ceil
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.engine.asking import ask_fenced, ask_json, prompt_request
@@ -12,11 +14,14 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.engine.shared_calls import SharedCalls
 from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
-from collab_sdk.metrics.base import MOST_ITEMS, Checklist, Judgement, Rubric
+from collab_sdk.metrics.base import Checklist, Judgement, Rubric, in_order, materials_of
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Form, Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import (
+    MOST_OF_CONTINUATIONS,
+    MOST_OF_POINT,
+    MOST_POINTS,
     PointTag,
     fence,
     fence_continuation,
@@ -31,6 +36,8 @@ from collab_sdk.types import Goal
 
 ARTEFACT = "artefact"
 """The tag between which the judge copies what was delivered."""
+MOST_TOGETHER = 20
+"""Continuations that are judged in one call."""
 MOST_LISTS = 10_000
 """Lists of points that a judge remembers, the latest; older ones are in the cache."""
 
@@ -46,7 +53,7 @@ class Judge:
         self.settings = settings_for(self.model, ROLE_DEFAULTS["judge"])
         self.engine = engine
         self._lists: dict[tuple[PointTag, str], tuple[str, ...]] = {}
-        self._under_way: SharedCalls[tuple[str, ...]] = SharedCalls()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedCalls[tuple[str, ...]]] = WeakKeyDictionary()
 
     async def ajudge(
         self,
@@ -91,12 +98,13 @@ class Judge:
     ) -> list[dict[str, Judgement]]:
         """The judgements of several continuations of one history, from one call that shows them all.
 
-        The material of every checklist must be the same for all of them. They are shown in an order that a hash of
-        their texts gives, whoever they are from, or in the opposite one with `backwards`; equal ones are shown once.
-        One alone is judged as `ajudge` does. An answer without exactly one judgement for each is asked for again, once;
-        then none of them is judged. Raises SampleError if even one judgement cannot be had.
+        They must have room in one call, as `groups_that_fit` divides them, and the material of every checklist must be
+        the same for all of them. They are shown in an order that a hash of their texts gives, whoever they are from, or
+        in the opposite one with `backwards`; equal ones are shown once. One alone is judged as `ajudge` does. An answer
+        without exactly one judgement for each is asked for again, once; then none of them is judged. Raises SampleError
+        if even one judgement cannot be had.
         """
-        fenced = [fence_continuation(history, each, among=len(continuations)) for each in continuations]
+        fenced = [fence_continuation(history, each) for each in continuations]
         shown = _shuffled(fenced)[:: -1 if backwards else 1]
         whole = (*history, *continuations[0])
         if len(shown) == 1:
@@ -112,9 +120,7 @@ class Judge:
 
         def read(answer: Any) -> list[dict[str, Judgement]]:
             given = form.read(answer)["continuations"]
-            if sorted(each["number"] for each in given) != list(range(1, len(shown) + 1)):
-                raise ValueError(f'"continuations" must hold each number from 1 to {len(shown)} once')
-            return [asked.read(each["judgement"]) for each in sorted(given, key=lambda each: float(each["number"]))]
+            return [asked.read(each["judgement"]) for each in in_order(given, len(shown), "continuations")]
 
         numbered = [f"Continuation {number}:\n{text}" for number, text in enumerate(shown, start=1)]
         request = prompt_request(
@@ -141,41 +147,49 @@ class Judge:
     ) -> dict[PointTag, tuple[str, ...]]:
         """The points of every kind that the rubrics go through."""
         checklists = {rubric.points: rubric for rubric in rubrics.values() if isinstance(rubric, Checklist)}
+        materials = materials_of(rubrics, goal, messages)
         listed = await all_settled(
-            self.alist(checklist, checklist.material(goal, messages), conversation_id=conversation_id)
-            for checklist in checklists.values()
+            self.alist(checklists[points], material, conversation_id=conversation_id)
+            for points, material in materials.items()
         )
-        return dict(zip(checklists, listed, strict=True))
+        return dict(zip(materials, listed, strict=True))
 
     async def alist(self, checklist: Checklist, material: str, *, conversation_id: str = "") -> tuple[str, ...]:
         """The points of a material, the same whenever they are asked for.
 
-        Raises SampleError if the model fails or does not answer in the form asked for.
+        Raises SampleError if the model fails or does not answer in the form asked for, with MOST_POINTS or fewer: by a
+        list that ends somewhere, what it leaves out would count as delivered, or as kept.
         """
         if not material.strip():
             return ()
         if (known := self._lists.get((checklist.points, material))) is not None:
             return known
-        key = (id(asyncio.get_running_loop()), checklist.points, material)
-        shared = self._under_way.under_way(key)
+        key = (checklist.points, material)
+        under_way = self._loops.setdefault(asyncio.get_running_loop(), SharedCalls())
+        shared = under_way.under_way(key)
         if shared is not None:
             try:
                 return await shared.result()
             except SampleError:  # a call that hangs costs the future that made it, and not all that wait for it
-                shared = self._under_way.under_way(key)
+                shared = under_way.under_way(key)
         if shared is None:
-            shared = self._under_way.start(key, lambda _: self._alist(checklist, material, conversation_id))
+            shared = under_way.start(key, lambda _: self._alist(checklist, material, conversation_id))
         return await shared.result()
 
     async def _alist(self, checklist: Checklist, material: str, conversation_id: str) -> tuple[str, ...]:
         points, least = checklist.points, 1 if checklist.pointless is None else 0
-        form = Record(fields={points: Items(item=Text(), at_least=least, at_most=MOST_ITEMS)}, bare=points)
+        # A server that holds the model to the form lets it write one too many: a list that is just full is a whole one.
+        form = Record(fields={points: Items(item=Text(), at_least=least, at_most=MOST_POINTS + 1)}, bare=points)
 
         def read(answer: Any) -> tuple[str, ...]:
-            listed = [text.strip() for text in form.read(answer)[points]]
-            if not all(listed):
-                raise ValueError(f'each entry of "{points}" must be a string that is not empty')
-            return _without_repeats(listed)
+            listed = _without_repeats(text.strip() for text in form.read(answer)[points])
+            if not all(listed) or max(map(len, listed), default=0) > MOST_OF_POINT:
+                raise ValueError(f'each entry of "{points}" must be a string of 1 to {MOST_OF_POINT:,} characters')
+            if len(listed) > MOST_POINTS:
+                raise ValueError(
+                    f'"{points}" must have at most {MOST_POINTS} entries: put those that belong together into one'
+                )
+            return listed
 
         request = prompt_request(
             CallRole.JUDGE,
@@ -223,6 +237,26 @@ class _Asked:
         """The judgements, by rubric. Raises ValueError for an answer in another form."""
         answers = self.form.read(answer)
         return self.known | {name: _read_judgement(rubric, answers[name]) for name, rubric in self.rubrics.items()}
+
+
+def groups_that_fit(history: Sequence[Message], continuations: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """The places of continuations of one history, by the call in which they are judged.
+
+    At most MOST_TOGETHER different ones stand in a call, and only as many as have room there uncut: a judge that does
+    not see the middle of a document gives it another score than one who does. Equal ones stand in one call.
+    """
+    fenced = [fence_continuation(history, each) for each in continuations]
+    shown = _shuffled(fenced)
+    most = ceil(len(shown) / (ceil(len(shown) / MOST_TOGETHER) or 1))
+    calls: list[list[str]] = []
+    room = 0
+    for text in shown:
+        if not calls or len(calls[-1]) == most or len(text) > room:
+            calls.append([])
+            room = MOST_OF_CONTINUATIONS
+        calls[-1].append(text)
+        room -= len(text)
+    return [[place for place, text in enumerate(fenced) if text in call] for call in calls]
 
 
 def _shuffled(texts: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ Run as a program, this file is that process: it reads pairs of formulas, and ans
 """
 
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -14,9 +15,13 @@ CPU_SECONDS = 2
 """For one pair of formulas. By the processor's clock: a busy machine leaves no more undecided than an idle one."""
 SECONDS = 30
 """The same by the wall's, for a process that does not get to run."""
+START_SECONDS = 120
+"""By the wall's clock, for the process to import what it needs."""
 MEMORY = 1024 * 1024 * 1024
 """Bytes of address space."""
-READY = b"ready"
+READY = "ready"
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
+"""What the process gets of the environment: by which Python finds its packages, and no keys."""
 SAME, DIFFERENT = "same", "different"
 
 
@@ -30,7 +35,7 @@ class MathSolver:
     def compare(self, gold: str, given: str) -> str:
         """SAME; DIFFERENT, for two numbers; or neither, where that cannot be said within the limits."""
         with self._lock:
-            process = self._process = self._process or _start()
+            process = self._process or self._start()
             try:
                 return _ask(process, [gold, given])
             except (OSError, TimeoutError):
@@ -38,9 +43,34 @@ class MathSolver:
                 return ""
 
     def close(self) -> None:
-        with self._lock:
+        """End the process, whatever it is doing."""
+        while True:
+            if (process := self._process) is not None:
+                process.kill()  # whoever waits for it holds the lock
+            if self._lock.acquire(timeout=0.1):
+                break
+        try:
             if self._process is not None:
                 self._end(self._process)
+        finally:
+            self._lock.release()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        """Raises RuntimeError where math-verify does not start: a judge who decides instead would hide that."""
+        command = [sys.executable, "-P", __file__]
+        env = {name: os.environ[name] for name in KEPT if name in os.environ}
+        process = subprocess.Popen(  # noqa: S603 - this file
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+        )
+        self._process = process
+        try:
+            started = _answer(process, START_SECONDS)
+        except (OSError, TimeoutError):
+            started = ""
+        if started != READY:
+            self._end(process)
+            raise RuntimeError("math-verify does not start")
+        return process
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = None
@@ -48,24 +78,19 @@ class MathSolver:
         process.communicate()
 
 
-def _start() -> "subprocess.Popen[bytes]":
-    """Raises RuntimeError where math-verify cannot even be imported: a judge who decides instead would hide that."""
-    command = [sys.executable, "-P", __file__]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - this file
-    if _open(process.stdout).readline().strip() != READY:
-        process.communicate()
-        raise RuntimeError("math-verify does not start")
-    return process
-
-
 def _ask(process: "subprocess.Popen[bytes]", question: list[str]) -> str:
     """Raises OSError where the process ends instead of answering, TimeoutError where it does neither."""
-    questions, answers = _open(process.stdin), _open(process.stdout)
+    questions = _open(process.stdin)
     questions.write(json.dumps(question).encode() + b"\n")
     questions.flush()
+    return _answer(process, SECONDS)
+
+
+def _answer(process: "subprocess.Popen[bytes]", seconds: float) -> str:
+    answers = _open(process.stdout)
     with selectors.DefaultSelector() as ready:
         ready.register(answers, selectors.EVENT_READ)
-        if not ready.select(SECONDS):
+        if not ready.select(seconds):
             raise TimeoutError
     line = answers.readline()
     if not line.endswith(b"\n"):
@@ -90,7 +115,7 @@ def main() -> None:
     sys.stdout = sys.stderr = open("/dev/null", "w")  # noqa: PTH123, SIM115 - what libraries print is no answer
     import math_verify  # noqa: F401 - outside of the first pair's time
 
-    print(READY.decode(), file=answers, flush=True)
+    print(READY, file=answers, flush=True)
     for line in sys.stdin:
         gold, given = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # without a handler, the signal ends the process

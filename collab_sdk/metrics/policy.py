@@ -25,6 +25,7 @@ class Policy:
             form=_form,
             read=_read,
             pointless=Judgement(value=1.0, note="The system prompt has no rules."),
+            earned_by_silence=True,
         )
 
     def value(self, evidence: Evidence) -> float:

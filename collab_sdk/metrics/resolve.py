@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any, cast
 
 from collab_sdk.errors import UsageError
-from collab_sdk.metrics.base import LARGEST, Evidence, Metric
+from collab_sdk.metrics.base import Evidence, Metric
 from collab_sdk.models.form import Form
 from collab_sdk.plugins import function_code, import_named, load, module_code, names
 from collab_sdk.spec import MetricSpec
+from collab_sdk.types import LARGEST_VALUE
 from collab_sdk.values import read_value
 
 MetricFunction = Callable[..., float | Awaitable[float]]
@@ -107,9 +108,9 @@ def as_metrics(metrics: Metrics) -> Mapping[str, tuple[Metric, float]]:
         metric = as_metric(given)
         if metric.name in chosen:
             raise UsageError(f"The metric {metric.name!r} is given twice. Keep one, or give yours another name.")
-        if not abs(weight) <= LARGEST:
+        if not abs(weight) <= LARGEST_VALUE:
             raise UsageError(
-                f"The weight of {metric.name} is {weight}; it must be a number no larger than {LARGEST:g}."
+                f"The weight of {metric.name} is {weight}; it must be a number no larger than {LARGEST_VALUE:g}."
             )
         chosen[metric.name] = (metric, float(weight))
     if not chosen:

@@ -1,9 +1,8 @@
 """R*: what a whole conversation is worth."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from math import isfinite
@@ -11,11 +10,9 @@ from numbers import Real
 from typing import Any
 
 from collab_sdk.concurrency import all_settled
-from collab_sdk.errors import RunStoppedError, SampleError
+from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
 from collab_sdk.metrics.base import (
-    LARGEST,
-    MOST_ITEMS,
     Checklist,
     Evidence,
     Judgement,
@@ -24,12 +21,13 @@ from collab_sdk.metrics.base import (
     applies_to,
     artefact_of,
     check_goal,
+    errors_of,
+    materials_of,
     rubric_of,
 )
-from collab_sdk.metrics.judge import Judge
-from collab_sdk.secrets import one_line
+from collab_sdk.metrics.judge import Judge, groups_that_fit
 from collab_sdk.tokens import count_tokens, english_tokens
-from collab_sdk.types import Conversation, Future, Goal, Turn
+from collab_sdk.types import LARGEST_VALUE, Conversation, Future, Goal, Turn
 
 
 class Reward:
@@ -69,14 +67,17 @@ class Reward:
     ) -> Future:
         """The future of a turn's response with its metrics and reward, or as a failed one."""
         messages = (*turn.history, *turn.response, *future.messages)
+        try:
+            asked = self._asked(goal)
+        except SampleError as error:
+            return future.failed(error)
 
         async def judge() -> dict[str, Judgement]:
-            rubrics = self._about_all(goal)
             return await self.judge.ajudge(
-                messages, goal=goal, rubrics=rubrics, tools=tools, conversation_id=conversation_id
+                messages, goal=goal, rubrics=asked.about_all, tools=tools, conversation_id=conversation_id
             )
 
-        return await self._agive(turn, future, goal, judge, tools, conversation_id)
+        return await self._agive(turn, future, goal, asked, judge, tools, conversation_id)
 
     async def agive_together(
         self,
@@ -87,59 +88,75 @@ class Reward:
     ) -> list[Future]:
         """The futures of several responses to one history, in order, those with one goal judged in one call.
 
-        Where they are more than MOST_ITEMS, in as few calls as hold them. If a call fails, all its futures have failed.
+        Where they have no room in one call, in as few as hold them. If a call fails, all its futures have failed.
         """
+        groups, found = self._groups(samples)
         given: list[Awaitable[Future]] = []
-        places: list[int] = []
-        for members in self._groups(samples):
+        for asked, members in groups:
             turn, _, goal = samples[members[0]]
-            continuations = [(*samples[n][0].response, *samples[n][1].messages) for n in members]
             judging = asyncio.ensure_future(
                 self.judge.ajudge_group(
                     turn.history,
-                    continuations,
+                    [_continuation(samples[number]) for number in members],
                     goal=goal,
-                    rubrics=self._about_all(goal),
+                    rubrics=asked.about_all,
                     tools=tools,
                     conversation_id=conversation_id,
                 )
             )
             for place, number in enumerate(members):
                 turn, future, _ = samples[number]
-                given.append(self._agive(turn, future, goal, partial(_nth, judging, place), tools, conversation_id))
-            places += members
-        found = dict(zip(places, await all_settled(given), strict=True))
+                judge = partial(_nth, judging, place)
+                given.append(self._agive(turn, future, goal, asked, judge, tools, conversation_id))
+        places = [number for _, members in groups for number in members]
+        found |= dict(zip(places, await all_settled(given), strict=True))
         return [found[number] for number in range(len(samples))]
 
-    def _groups(self, samples: Sequence[tuple[Turn, Future, Goal]]) -> Iterator[list[int]]:
-        """The places of the samples that are judged in one call: one goal, and one material for each list of points."""
-        alike: list[tuple[Goal, list[str], list[int]]] = []
+    def _groups(
+        self, samples: Sequence[tuple[Turn, Future, Goal]]
+    ) -> tuple[list[tuple["_Asked", list[int]]], dict[int, Future]]:
+        """The places of the samples by the call that judges them, and what has failed before any call, by its place.
+
+        Those of one call have one goal, and one material for each list of points.
+        """
+        alike: list[tuple[Goal, list[str], _Asked, list[int]]] = []
+        failed: dict[int, Future] = {}
         for number, (turn, future, goal) in enumerate(samples):
-            messages = (*turn.history, *turn.response, *future.messages)
-            checklists = [rubric for rubric in self._about_all(goal).values() if isinstance(rubric, Checklist)]
-            material = [rubric.material(goal, messages) for rubric in checklists]
-            for known_goal, known_material, members in alike:
+            try:
+                asked = next((each for known, _, each, _ in alike if known == goal), None) or self._asked(goal)
+                messages = (*turn.history, *_continuation(samples[number]))
+                material = list(materials_of(asked.about_all, goal, messages).values())
+            except SampleError as error:
+                failed[number] = future.failed(error)
+                continue
+            for known_goal, known_material, _, members in alike:
                 if (known_goal, known_material) == (goal, material):
                     members.append(number)
                     break
             else:
-                alike.append((goal, material, [number]))
-        for _, _, members in alike:
-            calls = -(-len(members) // MOST_ITEMS)
-            yield from (members[first::calls] for first in range(calls))
+                alike.append((goal, material, asked, [number]))
+        groups = [
+            (asked, [members[place] for place in places])
+            for _, _, asked, members in alike
+            for places in groups_that_fit(
+                samples[members[0]][0].history, [_continuation(samples[number]) for number in members]
+            )
+        ]
+        return groups, failed
 
     async def _agive(
         self,
         turn: Turn,
         future: Future,
         goal: Goal,
+        asked: "_Asked",
         judge: Callable[[], Awaitable[dict[str, Judgement]]],
         tools: tuple[Mapping[str, Any], ...],
         conversation_id: str,
     ) -> Future:
         messages = (*turn.history, *turn.response, *future.messages)
         try:
-            judgements, artefacts = await self._afind(messages, goal, judge, conversation_id)
+            judgements, artefacts = await self._afind(messages, goal, asked, judge, conversation_id)
             values = await all_settled(
                 _avalue(
                     metric,
@@ -157,55 +174,60 @@ class Reward:
         except SampleError as error:
             return future.failed(error)
         by_name = dict(zip(self.metrics, values, strict=True))
+        reward = sum(weight * by_name[name] for name, (_, weight) in self.metrics.items())
+        if abs(reward) > LARGEST_VALUE:
+            return future.failed(SampleError(f"The reward is {reward:g}; it must be no larger than {LARGEST_VALUE:g}."))
         return replace(
             future,
             metrics=by_name,
             notes={name: judgement.note for name, judgement in judgements.items() if judgement.note},
-            reward=sum(weight * by_name[name] for name, (_, weight) in self.metrics.items()),
+            reward=reward,
         )
 
-    def _rubrics(self, goal: Goal) -> dict[str, Rubric | Checklist]:
-        return {name: rubric for name, (metric, _) in self.metrics.items() if (rubric := rubric_of(metric, goal))}
-
-    def _about_artefact(self, goal: Goal) -> dict[str, Rubric]:
-        """The rubrics that see the metric's artefact alone."""
-        return {
+    def _asked(self, goal: Goal) -> "_Asked":
+        """What is found out of every conversation with a goal. Raises SampleError where a metric cannot tell."""
+        rubrics: dict[str, Rubric | Checklist] = {}
+        wanted: dict[str, str] = {}
+        for name, (metric, _) in self.metrics.items():
+            with errors_of(name):
+                rubric, what = rubric_of(metric, goal), artefact_of(metric, goal)
+            if rubric:
+                rubrics[name] = rubric
+            if what:
+                wanted[name] = what
+        about_artefact = {
             name: rubric
-            for name, rubric in self._rubrics(goal).items()
-            if isinstance(rubric, Rubric) and rubric.compare and artefact_of(self.metrics[name][0], goal)
+            for name, rubric in rubrics.items()
+            if isinstance(rubric, Rubric) and rubric.compare and name in wanted
         }
-
-    def _about_all(self, goal: Goal) -> dict[str, Rubric | Checklist]:
-        """The rubrics about the whole conversation."""
-        about_artefact = self._about_artefact(goal)
-        return {name: rubric for name, rubric in self._rubrics(goal).items() if name not in about_artefact}
+        about_all = {name: rubric for name, rubric in rubrics.items() if name not in about_artefact}
+        return _Asked(about_all=about_all, about_artefact=about_artefact, wanted=wanted)
 
     async def _afind(
         self,
         messages: tuple[Message, ...],
         goal: Goal,
+        asked: "_Asked",
         judge: Callable[[], Awaitable[dict[str, Judgement]]],
         conversation_id: str,
     ) -> tuple[dict[str, Judgement], dict[str, str]]:
         """Judgements and artefacts, by metric. Raises SampleError if even one cannot be had."""
-        wanted = {name: what for name, (metric, _) in self.metrics.items() if (what := artefact_of(metric, goal))}
-        about_artefact = self._about_artefact(goal)
-        kinds = sorted(set(wanted.values()))
+        kinds = sorted(set(asked.wanted.values()))
         calls: list[Awaitable[Any]] = [
             judge(),
             *(self.judge.aextract(messages, wanted=kind, conversation_id=conversation_id) for kind in kinds),
         ]
         judgements, *extracted = await all_settled(calls)
         found = dict(zip(kinds, extracted, strict=True))
-        artefacts = {name: found[kind] for name, kind in wanted.items()}
+        artefacts = {name: found[kind] for name, kind in asked.wanted.items()}
         compared = await all_settled(
             self._acompare(name, rubric, artefacts[name], goal, conversation_id)
-            for name, rubric in about_artefact.items()
+            for name, rubric in asked.about_artefact.items()
         )
-        return judgements | dict(zip(about_artefact, compared, strict=True)), artefacts
+        return judgements | dict(zip(asked.about_artefact, compared, strict=True)), artefacts
 
     async def _acompare(self, name: str, rubric: Rubric, artefact: str, goal: Goal, conversation_id: str) -> Judgement:
-        with _errors_of(name):
+        with errors_of(name):
             known: Any = rubric.compare(artefact) if rubric.compare else None
             if isawaitable(known):
                 known = await known
@@ -216,34 +238,42 @@ class Reward:
         return judged[name]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """What is found out of a conversation by its goal, each by the name of its metric."""
+
+    about_all: Mapping[str, Rubric | Checklist]
+    """The rubrics about the whole conversation."""
+    about_artefact: Mapping[str, Rubric]
+    """The rubrics that see the metric's artefact alone."""
+    wanted: Mapping[str, str]
+    """What is pulled out of the conversation."""
+
+
+def _continuation(sample: tuple[Turn, Future, Goal]) -> tuple[Message, ...]:
+    turn, future, _ = sample
+    return (*turn.response, *future.messages)
+
+
 async def _nth(judging: Awaitable[Sequence[dict[str, Judgement]]], place: int) -> dict[str, Judgement]:
     return (await judging)[place]
 
 
 def _applies(name: str, metric: Metric, conversation: Conversation) -> bool:
-    with _errors_of(name):
+    with errors_of(name):
         return applies_to(metric, conversation)
 
 
 async def _avalue(metric: Metric, evidence: Evidence) -> float:
-    with _errors_of(metric.name):
+    with errors_of(metric.name):
         value: Any = metric.value(evidence)
         if isawaitable(value):
             value = await value
-        if not isinstance(value, Real) or not isfinite(value) or abs(float(value)) > LARGEST:
+        if not isinstance(value, Real) or not isfinite(value):
             raise TypeError(f"its value must be a finite number, not {value!r:.80}")
+        if abs(float(value)) > LARGEST_VALUE:
+            raise ValueError(f"its value is {float(value):g}; it must be no larger than {LARGEST_VALUE:g}")
         return float(value)
-
-
-@contextmanager
-def _errors_of(name: str) -> Iterator[None]:
-    """A metric of anybody's may raise anything: that loses the sample, not the run."""
-    try:
-        yield
-    except RunStoppedError:
-        raise
-    except Exception as error:
-        raise SampleError(f"The metric {name} failed: {type(error).__name__}: {one_line(str(error))}") from error
 
 
 def tokens_by_role(messages: Iterable[Message], *, count: Callable[[str], int] = count_tokens) -> dict[str, int]:

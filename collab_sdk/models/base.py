@@ -28,13 +28,31 @@ TOOL_CHOICES = ("auto", "none", "required")
 
 ENDINGS: Mapping[str, Ending] = MappingProxyType(
     {
-        **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), Ending.CUT_OFF),
+        **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "limit"), Ending.CUT_OFF),
+        **dict.fromkeys(("model_context_window_exceeded", "error_limit"), Ending.CUT_OFF),
         **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "refusal"), Ending.FILTERED),
         **dict.fromkeys(("safety", "recitation", "blocklist", "prohibited_content", "spii"), Ending.FILTERED),
+        "error_toxic": Ending.FILTERED,
     }
 )
-"""By the reason for which a model stopped, in small letters: OpenAI's words, then Anthropic's, Mistral's, Bedrock's and
-Gemini's."""
+"""By the reason for which a model stopped, in small letters: OpenAI's words, then Anthropic's, Mistral's, Bedrock's,
+Gemini's and Cohere's."""
+ORDINARY_ENDINGS = frozenset(
+    {
+        *("", "stop", "tool_calls", "function_call", "completed"),
+        *("end_turn", "stop_sequence", "tool_use", "complete", "tool_call"),
+        *("eos", "eos_token", "word", "finish_reason_stop"),
+    }
+)
+"""Reasons of a model that ended by itself, in small letters: OpenAI's, then Anthropic's and Cohere's, then those that
+servers of open models give."""
+SERVER_FAILURES = frozenset(
+    {
+        *("error", "failed", "abort", "aborted", "cancelled", "canceled", "user_cancel", "timeout"),
+        *("insufficient_system_resource", "server_error", "internal_error", "engine_overloaded"),
+    }
+)
+"""Reasons by which a server says, in small letters, that it could not finish the reply."""
 
 
 class CallRole(StrEnum):
@@ -117,6 +135,17 @@ class ChatReply:
         """How it ended, where it did not end by itself."""
         is_empty = not self.content.strip() and not self.tool_calls
         return ENDINGS.get(self.finish_reason.lower()) or (Ending.EMPTY if is_empty else None)
+
+    @property
+    def server_failed(self) -> bool:
+        """Whether its server broke it off: then it is no reply."""
+        return self.finish_reason.lower() in SERVER_FAILURES
+
+    @property
+    def has_unknown_ending(self) -> bool:
+        """Whether it ended for a reason of which nobody here knows whether the reply is whole then."""
+        reason = self.finish_reason.lower()
+        return reason not in ORDINARY_ENDINGS and reason not in ENDINGS and not self.server_failed
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -28,6 +28,8 @@ CALL_PARTS = frozenset(
 """Kinds of content parts that hold a call which is read as one of the message's calls."""
 PART_FIELDS = ("type", "text", "refusal", "id", "name", "input", "tool_use_id", "content")
 """What is read of a content part that is an object of an SDK."""
+FINISH_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+"""What OpenAI and Google, Anthropic, Bedrock, and Ollama call the reason why the model stopped."""
 Read = Message | SampleError
 """A message, or what is wrong with it: that matters only where it is not of the history."""
 
@@ -36,7 +38,6 @@ def bot_reply(
     value: Any,
     history: Sequence[Message],
     *,
-    finish_reason: str = "stop",
     prompt_tokens: int | None = None,
     completion_tokens: int | None = None,
 ) -> ChatReply:
@@ -58,17 +59,28 @@ def bot_reply(
         tool_calls=last.tool_calls,
         steps=tuple(steps),
         reasoning=last.reasoning,
-        finish_reason=finish_reason,
+        finish_reason=_finish_reason(value),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
     )
 
 
-def finish_reason_of(value: Any) -> str:
-    """Why the model behind the bot stopped, where a completion or response of OpenAI's or Anthropic's says so."""
-    incomplete = field_of(value, "incomplete_details")
-    said = field_of(_choice(value), "finish_reason") or field_of(incomplete, "reason") or field_of(value, "stop_reason")
-    return said if isinstance(said, str) else "stop"
+def _finish_reason(value: Any) -> str:
+    """Why the model behind the bot stopped, where what the bot returned says so; "stop" where it does not.
+
+    A completion or response of OpenAI's or Anthropic's says it itself; LangChain's messages say it in their metadata,
+    of which the last message's counts, by the provider's name for it.
+    """
+    if isinstance(value, Mapping) and "messages" in value:  # a LangGraph state
+        value = value["messages"]
+    if isinstance(value, list | tuple):
+        value = value[-1] if value else None
+    for place in (_choice(value), value, field_of(value, "response_metadata")):
+        incomplete = field_of(place, "incomplete_details")
+        said = [field_of(place, name) for name in FINISH_REASONS]
+        if found := next((each for each in (field_of(incomplete, "reason"), *said) if each), None):
+            return found if isinstance(found, str) else "stop"
+    return "stop"
 
 
 def _choice(value: Any) -> Any:

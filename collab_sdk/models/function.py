@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex
 from collab_sdk.concurrency import in_thread
 from collab_sdk.errors import BotError, CollabError, UsageError
 from collab_sdk.models.base import ChatReply, ChatRequest
-from collab_sdk.models.bot_replies import bot_reply, finish_reason_of
+from collab_sdk.models.bot_replies import bot_reply
 from collab_sdk.secrets import one_line
 from collab_sdk.spec import Price
 
@@ -71,7 +71,7 @@ class FunctionModel(NamedBot):
                 "the full history: a bot that keeps its own must start from it, or its scores mean nothing.",
                 stacklevel=2,
             )
-        return bot_reply(value, request.messages, finish_reason=finish_reason_of(value))
+        return bot_reply(value, request.messages)
 
     async def _call(self, arguments: dict[str, Any]) -> Any:
         if self._is_async:

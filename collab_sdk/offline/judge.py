@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from collab_sdk.offline.facts import EMPTY, parse_goal
 from collab_sdk.offline.progress import GoalProgress, follow
 from collab_sdk.offline.reading import WORK, read_assistant
 from collab_sdk.offline.words import sentences
+from collab_sdk.prompts import MOST_OF_POINT, MOST_POINTS
 
 CRITERION = re.compile(r"^(\w+):", re.MULTILINE)
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
@@ -36,13 +38,26 @@ class Case:
 
     progress: GoalProgress
     transcript: Sequence[Message]
+    wanted: Mapping[str, Sequence[str]]
+    """The lines of the goal's facts by the requirement in which they stand."""
     requirements: Sequence[str] = ()
     rules: Sequence[str] = ()
 
 
 def requirements(goal: str) -> list[str]:
-    """The facts of a goal, a line each."""
-    return [fact.line for fact in parse_goal(goal)] or [DID_IT]
+    """The facts of a goal, a line each; several in one where they are more than a list may have."""
+    return list(_wanted(goal)) or [DID_IT]
+
+
+def _wanted(goal: str) -> dict[str, list[str]]:
+    return _as_points([fact.line for fact in parse_goal(goal)])
+
+
+def _as_points(texts: Sequence[str]) -> dict[str, list[str]]:
+    """The texts by the point in which they stand."""
+    size = ceil(len(texts) / MOST_POINTS) or 1
+    groups = [list(texts[start : start + size]) for start in range(0, len(texts), size)]
+    return {"; ".join(group)[:MOST_OF_POINT]: group for group in groups}
 
 
 def judge(
@@ -61,7 +76,7 @@ def judge(
     """
     called = [call.name for message in transcript for call in message.calls]
     progress = follow(parse_goal(goal), transcript, verbs=verbs_of([*offered, *called]))
-    case = Case(progress=progress, transcript=transcript, requirements=requirements, rules=rules)
+    case = Case(progress=progress, transcript=transcript, wanted=_wanted(goal), requirements=requirements, rules=rules)
     return {name: RULES[name](case) for name in CRITERION.findall(criteria) if name in RULES}
 
 
@@ -90,7 +105,7 @@ def extract(transcript: Sequence[Message], *, wanted: str) -> str:
 def _goal(case: Case) -> dict[str, Any]:
     delivered = {fact.line for fact in case.progress.delivered} | ({DID_IT} if case.progress.acted else set())
     verdicts = [
-        {"number": number, "met": requirement in delivered}
+        {"number": number, "met": delivered.issuperset(case.wanted.get(requirement, [requirement]))}
         for number, requirement in enumerate(case.requirements, start=1)
     ]
     met = sum(bool(verdict["met"]) for verdict in verdicts)
@@ -140,8 +155,8 @@ def _grounded(transcript: Sequence[Message]) -> dict[str, Any]:
 
 def rules(prompt: str) -> list[str]:
     """What a system prompt forbids outright; conditions are beyond these rules."""
-    found = sentences(prompt)
-    return [sentence for sentence in found if FORBIDS.search(sentence) and not CONDITION.search(sentence)]
+    found = [each for each in sentences(prompt) if FORBIDS.search(each) and not CONDITION.search(each)]
+    return list(_as_points(found))
 
 
 def _policy(case: Case) -> dict[str, Any]:

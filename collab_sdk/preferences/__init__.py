@@ -3,13 +3,15 @@
 from collab_sdk.preferences.exporter import Begun, PreferenceExporter, Stage
 from collab_sdk.preferences.noise import Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation
-from collab_sdk.preferences.sampling import SamplingRule
-from collab_sdk.preferences.selection import Refusal, choose_pair
-from collab_sdk.preferences.split import is_held_out, opening_of, tells_apart, whole_of
+from collab_sdk.preferences.sampling import NextBatch, SamplingRule
+from collab_sdk.preferences.selection import Choice, Refusal, choose_pair
+from collab_sdk.preferences.split import held_out_share, is_held_out, opening_of, tells_apart, whole_of
 
 __all__ = [
     "Begun",
+    "Choice",
     "ExportReport",
+    "NextBatch",
     "Noise",
     "Pilot",
     "PreferenceExporter",
@@ -18,6 +20,7 @@ __all__ = [
     "ScoredConversation",
     "Stage",
     "choose_pair",
+    "held_out_share",
     "is_held_out",
     "opening_of",
     "tells_apart",

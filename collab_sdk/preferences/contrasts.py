@@ -4,15 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import fsum, log, sqrt
 
-from collab_sdk.metrics.base import LARGEST
+from collab_sdk.types import LARGEST_VALUE
 
 Rewards = Sequence[Sequence[float | None]]
 """Of one turn: by candidate, in the order of the sample indices; None for a future that failed. Of `goals` goals, each
 sample has the next in turn."""
 FIRST = 2
 """Futures of each candidate in a pilot: with one, nothing would be known of how much they vary."""
-UNMEASURABLE = LARGEST**2
-"""A reward like none that a metric with a weight could give."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +147,7 @@ def _explained(matrix: Sequence[Sequence[float]], vector: Sequence[float]) -> fl
 
 
 def _is_known(reward: float | None) -> bool:
-    return reward is not None and abs(reward) < UNMEASURABLE
+    return reward is not None and abs(reward) <= LARGEST_VALUE
 
 
 def _cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:

@@ -17,7 +17,7 @@ from collab_sdk.preferences.contrasts import FIRST
 from collab_sdk.preferences.files import ExportFiles
 from collab_sdk.preferences.noise import PILOT_TURNS, Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
-from collab_sdk.preferences.sampling import SamplingRule
+from collab_sdk.preferences.sampling import NextBatch, SamplingRule
 from collab_sdk.preferences.selection import Choice, Refusal, choose_pair, rewards_of
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
@@ -223,7 +223,7 @@ class PreferenceExporter:
         noise = Noise.of(turns, goals)
         price = 0.0
         if not self.rule.plays_all:
-            rules = [self._sampling(cycle) for cycle in goals]
+            rules = [self.sampling_rule(cycle) for cycle in goals]
             price = noise.price(
                 [[rewards[: rule.first] for rewards in turn] for turn, rule in zip(turns, rules, strict=True)],
                 goals,
@@ -233,8 +233,12 @@ class PreferenceExporter:
             )
         return Pilot(noise=noise, price=price, conversations=len(begun))
 
-    def _sampling(self, goals: int, pilot: Pilot | None = None, *, rounds: int = 1) -> SamplingRule:
-        """For a turn with so many goals, of which each candidate meets all in so many rounds at first."""
+    def sampling_rule(self, goals: int, pilot: Pilot | None = None, *, rounds: int = 1) -> NextBatch:
+        """How many futures the candidates of a turn with so many goals get.
+
+        Each meets all the goals in so many rounds at first. Without a `pilot`, the turn is part of one. A subclass that
+        decides otherwise overrides this and `choose`.
+        """
         samples = self.scorer.rollout.samples
         if self.rule.plays_all or samples == 1:
             return SamplingRule(first=samples, ceiling=samples)
@@ -288,7 +292,7 @@ class PreferenceExporter:
         # half differs from chat to chat, since first replies may be all the same.
         place = turn.index + crc32(conversation.id.encode("utf-8", "surrogatepass"))
         is_repeated = is_pilot and (len(goals) == 1 or place % 2 == 0)
-        rule = self._sampling(len(goals), rounds=FIRST if is_repeated else 1)
+        rule = self.sampling_rule(len(goals), rounds=FIRST if is_repeated else 1)
         scores = await self._ascores(turn, draws.candidates, goals, conversation, rule, ())
         return ScoredTurn(
             turn=turn, goals=goals, candidates=tuple(zip(draws.candidates, scores, strict=True)), lost=draws.lost
@@ -298,11 +302,11 @@ class PreferenceExporter:
         if begun.refusal is not None:
             return begun
         candidates = [candidate for candidate, _ in begun.candidates]
-        rule = self._sampling(len(begun.goals), pilot)
+        rule = self.sampling_rule(len(begun.goals), pilot)
         known = [score for _, score in begun.candidates]
         scores = await self._ascores(begun.turn, candidates, begun.goals, conversation, rule, known)
         scored = replace(begun, candidates=tuple(zip(candidates, scores, strict=True)))
-        found = self._choose(scores, pilot, goals=len(begun.goals))
+        found = self.choose(scores, pilot, goals=len(begun.goals))
         if isinstance(found, Refusal):
             return replace(scored, refusal=found)
         pair = PreferencePair(
@@ -323,7 +327,7 @@ class PreferenceExporter:
         candidates: Sequence[Candidate],
         goals: Sequence[Goal],
         log: Conversation,
-        rule: SamplingRule,
+        rule: NextBatch,
         known: Sequence[MRScore],
     ) -> list[MRScore]:
         """The candidates' scores, with futures where they matter. All draw the same samples of the same users."""
@@ -348,7 +352,8 @@ class PreferenceExporter:
             )
         return [score for score in scores if score is not None]
 
-    def _choose(self, scores: Sequence[MRScore], pilot: Pilot, *, goals: int) -> Choice | Refusal:
+    def choose(self, scores: Sequence[MRScore], pilot: Pilot, *, goals: int) -> Choice | Refusal:
+        """The pair of a turn whose candidates have these scores, over so many goals, or why there is none."""
         return choose_pair(scores, self.rule, pilot.noise, goals=goals)
 
     def _capped(self, turns: Iterable[ScoredTurn]) -> Iterable[ScoredTurn]:

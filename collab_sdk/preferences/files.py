@@ -22,7 +22,7 @@ from collab_sdk.types import Conversation, Goal, PreferencePair
 
 TURN_SCHEMA = "collab/scored-turn/v2"
 UNLIKELY = 5
-"""Chats that a side should have, from which it is no chance (1 in 150) that it has none."""
+"""Chats that a side should have, from which it has none by chance in 1 of 150 cases."""
 REPEATED = "an earlier pair is the same, word for word"
 
 UNKNOWN: Mapping[str, Any] = MappingProxyType({})

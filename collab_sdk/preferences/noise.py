@@ -66,7 +66,7 @@ class Noise:
 
     Futures of the same index share their goal and their draw, so candidates are compared on common indices alone. The
     reward of candidate i in sample j is taken as `c_j + theta_i + e_ij`, with c_j anything and e_ij of variance
-    `within` among the futures of one goal: that a guess suits one goal and not another is no chance, since all are
+    `within` among the futures of one goal: that a guess suits one goal and not another is not by chance, since all are
     played. theta_i is normal. Both variances come from `cells`, a mixture whose weights are found by EM: 0 between
     candidates, which may be equally good, and, where the turns are unlike in it, several within. Source: Stephens 2017
     (adaptive shrinkage by scale mixtures, and the probability that a sign is wrong).

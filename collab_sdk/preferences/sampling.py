@@ -2,10 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from collab_sdk.errors import UsageError
 from collab_sdk.preferences.contrasts import Rewards
 from collab_sdk.preferences.noise import Noise
+
+
+class NextBatch(Protocol):
+    """Decides how many futures the candidates of a turn get."""
+
+    @property
+    def first(self) -> int:
+        """Futures that every candidate gets at first."""
+
+    @property
+    def ceiling(self) -> int:
+        """The most futures that one candidate gets."""
+
+    def next_batch(self, rewards: Rewards, *, may_be_chosen: Sequence[bool] | None = None) -> list[int]:
+        """How many more futures each candidate gets now; all zeros when it is enough."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

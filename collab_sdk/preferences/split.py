@@ -9,6 +9,11 @@ from collections.abc import Iterable
 ENOUGH = 14
 """Letters and digits that tell a conversation from others; one of Chinese, Japanese or Korean counts as two."""
 
+SHARE, MOST_HELD_OUT = 0.1, 0.25
+ENOUGH_HELD_OUT = 16
+"""Conversations: twice as many as an interval of a mean needs."""
+HASHES = 2**64
+
 
 def opening_of(said: Iterable[str]) -> str:
     """What a conversation is known by: a hash of how its user, who said all of `said`, begins.
@@ -36,7 +41,24 @@ def whole_of(said: Iterable[str]) -> str:
 
 def is_held_out(known_by: str, fraction: float) -> bool:
     """Whether the conversation with such a hash is held out: the same one in every run and on every machine."""
-    return int(known_by[:16], 16) < fraction * 2**64
+    return _value(known_by) < fraction * HASHES
+
+
+def _value(known_by: str) -> int:
+    return int(known_by[:16], 16)
+
+
+def held_out_share(known_by: Iterable[str]) -> float:
+    """The share to hold out of the conversations with these hashes, for `is_held_out`.
+
+    A tenth, or ENOUGH_HELD_OUT where that would be fewer, but no more than MOST_HELD_OUT of all: exactly so many, which
+    a share of a few dozen hashes would be by luck alone.
+    """
+    values = sorted(map(_value, set(known_by)))
+    wanted = round(min(max(SHARE * len(values), ENOUGH_HELD_OUT), MOST_HELD_OUT * len(values)))
+    if not wanted:
+        return SHARE
+    return (values[wanted - 1] + values[wanted]) / 2 / HASHES
 
 
 def _tells(begun: list[str]) -> bool:

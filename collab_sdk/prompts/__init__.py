@@ -48,8 +48,10 @@ BEGINNING = 30
 """Characters of them that are shown, where there is no room for more, of however many calls there is room for."""
 MOST_OF_SYSTEM = 20_000
 """Characters that the judge sees of a system prompt."""
+MOST_POINTS, MOST_OF_POINT = 100, 1_000
+"""How many points a list may have, and how many characters each; the prompts that ask for one say so too."""
 MOST_OF_CONTINUATIONS = 200_000
-"""Characters that the judge sees of the messages of all continuations that it judges in one call."""
+"""Characters of all continuations that the judge sees in one call."""
 MOST_OFFERED, NAMED, DESCRIBED = 100, 200, 200
 """How many offered tools the judge sees, and characters of a tool's name and of what it is for."""
 ENDED = {
@@ -148,20 +150,17 @@ def fence_deeds(messages: Iterable[Message], tools: Iterable[Mapping[str, Any]] 
     return fence("transcript", "\n".join(map(json_line, [*_offered(list(tools)), *lines])))
 
 
-def fence_continuation(history: Sequence[Message], continuation: Sequence[Message], *, among: int) -> str:
-    """One of so many ways in which a conversation went on, as fenced JSON lines like those of `fence_deeds`.
+def fence_continuation(history: Sequence[Message], continuation: Sequence[Message]) -> str:
+    """One of several ways in which a conversation went on, as fenced JSON lines like those of `fence_deeds`.
 
-    Its calls are numbered on from those of the history. All that is shown together has the room of one conversation's
-    calls and results, and MOST_OF_CONTINUATIONS for what was said: each has an equal share, and what is cut says so.
+    Its calls are numbered on from those of the history. What is shown of it does not depend on what else is shown: what
+    was said is never cut, and its calls and results have the room of a conversation's.
     """
     before = len(_lines(history)[0])
     lines, texts = _lines([*history, *continuation])
     lines = lines[before:]
     own = set(map(id, lines))
-    said = [line for line in lines if "text" in line]
-    for line in said:
-        line["text"] = middle_out(line["text"], max(2 * BEGINNING, MOST_OF_CONTINUATIONS // (among * len(said))))[0]
-    _shorten([(line, key) for line, key in texts if id(line) in own], MOST_OF_RESULTS // among)
+    _shorten([(line, key) for line, key in texts if id(line) in own], MOST_OF_RESULTS)
     return fence("continuation", "\n".join(map(json_line, lines)))
 
 

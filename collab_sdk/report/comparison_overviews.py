@@ -27,7 +27,7 @@ def evaluation_overview(evaluation: Row) -> Overview:
     found.tiles.append((f"{sum(map(len, played)):,}", "conversations"))
     if missing := sum(one.get("error") is not None for chats in played for one in chats):
         found.remarks.append(Remark(text=f"{missing:,} conversations failed and are in no statistic.", mood="look"))
-    head = (text(evaluation.get("task")) or "evaluation", *bots, *(f"{bot} less {bots[0]}" for bot in bots[1:]))
+    head = (text(evaluation.get("task")) or "evaluation", *bots, *(f"{bot} minus {bots[0]}" for bot in bots[1:]))
     cells: list[tuple[str, ...]] = []
     shown: list[Estimate | None] = []
     for statistic in statistics:
@@ -94,7 +94,7 @@ def check_overview(check: Row) -> Overview:
             said = f"Simulated messages {claim}: AUC {_written(simulated, '.2f')}, where {CHANCE} is perfect."
             found.remarks.append(Remark(text=said, mood="look" if told else "good"))
     if points:
-        svg = whiskers(points, x="simulated less real", zero=True)
+        svg = whiskers(points, x="simulated minus real", zero=True)
         caption = "With 95 % intervals over chats; an interval that leaves out 0 is a difference that is hardly chance."
         found.plots.append(Plot(title="How the simulated user differs", svg=svg, caption=caption))
     rewards = [(number(row.get("simulated")), number(row.get("observed"))) for row in rows(check.get("rewards"))]

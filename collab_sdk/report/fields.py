@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from collab_sdk.messages import Ending, Message, deeds_of, shown_text
+from collab_sdk.types import LARGEST_VALUE
 
 Row = dict[str, Any]
 Deeds = tuple[tuple[str, ...], ...]
 
 ENDINGS = frozenset(Ending)
-LARGEST = 1e12
-"""No score, count or price is beyond it; sums and plots of what is would overflow."""
 
 
 def text(value: Any) -> str:
@@ -20,7 +19,7 @@ def text(value: Any) -> str:
 def number(value: Any) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    return float(value) if -LARGEST < value < LARGEST else None
+    return float(value) if -LARGEST_VALUE <= value <= LARGEST_VALUE else None
 
 
 def count(value: Any) -> int:

@@ -1,12 +1,12 @@
 """What an overview shows: tables, lists of facts, plots and remarks, ready for the template."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from collab_sdk.report.fields import Row, count, mapping, number
-from collab_sdk.stats import Estimate, estimate_mean
+from collab_sdk.stats import Estimate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +49,6 @@ class Overview:
     tables: list[Table] = field(default_factory=list)
     details: list[Table] = field(default_factory=list)
     """Models, settings, money."""
-
-
-def interval(groups: Iterable[Sequence[float]]) -> Estimate | None:
-    """The mean with its 95 % interval over conversations."""
-    return estimate_mean(list(groups))
 
 
 def percent(estimate: Estimate | None) -> str:

@@ -13,7 +13,6 @@ from collab_sdk.report.overview import (
     Table,
     counted,
     decimal,
-    interval,
     percent,
     share,
     units_name,
@@ -21,7 +20,7 @@ from collab_sdk.report.overview import (
 )
 from collab_sdk.report.plots import bars, histogram, scatter
 from collab_sdk.report.settings import settings_table, weights
-from collab_sdk.stats import BRACKETS, Estimate
+from collab_sdk.stats import BRACKETS, Estimate, estimate_share
 
 STRONG_LEAN = 0.15
 """Of the share of pairs in which chosen is longer, away from one half."""
@@ -45,7 +44,7 @@ class PairStatistics:
     sureness: list[tuple[float, float]] = field(default_factory=list)
     """Confidence and margin of each pair that has both."""
     metrics: dict[str, list[float]] = field(default_factory=dict)
-    """By name, weighted: chosen less rejected, of each pair."""
+    """By name, weighted: chosen minus rejected, of each pair."""
     more: list[tuple[float, ...]] = field(default_factory=list)
     """Of each pair: characters of chosen and of rejected, and its margin."""
     longer: list[list[float]] = field(default_factory=list)
@@ -112,7 +111,8 @@ class PairStatistics:
             self.metrics.setdefault(name, []).append(weights.get(name, 1.0) * difference)
 
     def overview(self, run: Row) -> Overview:
-        longer, asks = interval(self.longer), {side: interval(values) for side, values in self.asks.items()}
+        longer = estimate_share(self.longer)
+        asks = {side: estimate_share(values) for side, values in self.asks.items()}
         found = Overview(tiles=self._tiles())
         found.remarks = [*self._remarks(longer, asks), *self._trouble(run)]
         found.plots = list(self._plots(longer))
@@ -192,7 +192,7 @@ class PairStatistics:
             plots.append(_shares_plot({name.replace("_", " "): value for name, value in shares.items()}))
         if self.more:
             differences = [chosen - rejected for chosen, rejected, _ in self.more]
-            svg = histogram({"pairs": ("accent", differences)}, x="characters of chosen less rejected", zero=True)
+            svg = histogram({"pairs": ("accent", differences)}, x="characters of chosen minus rejected", zero=True)
             by = _signed(fmean(differences))
             caption = f"Chosen is longer in {percent(longer)} of pairs, by {by} characters on average."
             plots.append(Plot(title="Length of chosen and rejected", svg=svg, caption=caption))
@@ -222,7 +222,7 @@ def _shares_plot(shares: dict[str, float]) -> Plot:
     told = [
         f"{name} {value:+.2f}" + (f" ({share(value / total)})" if total > 0 else "") for name, value in shares.items()
     ]
-    svg = bars(shares, x="chosen less rejected")
+    svg = bars(shares, x="chosen minus rejected")
     return Plot(
         title="What the margin is made of",
         svg=svg,

@@ -11,13 +11,12 @@ from collab_sdk.report.overview import (
     Remark,
     Table,
     counted,
-    interval,
     units_name,
     usage_table,
 )
 from collab_sdk.report.plots import histogram, scatter
 from collab_sdk.report.settings import settings_table
-from collab_sdk.stats import BRACKETS
+from collab_sdk.stats import BRACKETS, estimate_score
 
 
 @dataclass(kw_only=True, slots=True)
@@ -54,7 +53,7 @@ class ScoreStatistics:
 
     def overview(self, run: Row) -> Overview:
         values = [value for group in self.mr for value in group]
-        mean, what = interval(self.mr), units_name(self.units)
+        mean, what = estimate_score(self.mr), units_name(self.units)
         found = Overview(tiles=[(f"{self.turns:,}", what), (f"{len(self.mr):,}", "conversations")])
         if mean is not None:
             found.tiles.append((f"{mean.mean:.2f}", "mean MR"))
@@ -72,7 +71,7 @@ class ScoreStatistics:
         if self.samples and not self.failures:
             found.remarks.append(Remark(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
         cells = [
-            (name, "-" if (of := interval(groups)) is None else f"{of:.2f}", f"{sum(map(len, groups)):,}")
+            (name, "-" if (of := estimate_score(groups)) is None else f"{of:.2f}", f"{sum(map(len, groups)):,}")
             for name, groups in self.metrics.items()
         ]
         note = f"Of the {what} in which it was measured. {BRACKETS}"

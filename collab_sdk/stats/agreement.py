@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from math import atanh, fsum, tanh
 
+from collab_sdk.stats.clusters import PERFECT, fisher_interval
 from collab_sdk.stats.estimate import Estimate
-from collab_sdk.stats.quantiles import student
 
 Verdicts = Sequence[tuple[Hashable, Hashable]]
 """What two gave for the same thing."""
@@ -13,7 +12,6 @@ LEAST_KAPPA = 50
 """Conversations from which a kappa has an interval."""
 LEAST_RARE = 5
 """How often both have to give something else than what they give most often."""
-PERFECT = 1 - 1e-9
 
 
 def estimate_kappa(groups: Sequence[Verdicts]) -> Estimate | None:
@@ -36,11 +34,8 @@ def estimate_kappa(groups: Sequence[Verdicts]) -> Estimate | None:
         return Estimate(mean=found, low=None, high=None, n=n, note=note)
     # What the transformed kappa changes by where one conversation is left out, to first order.
     parts = [_kappa(cells - group) / (1 - found**2) for group in filled]
-    centre = fsum(parts) / many
-    error = (fsum((part - centre) ** 2 for part in parts) * (many - 1) / many) ** 0.5
-    effective = n**2 / sum(group.total() ** 2 for group in filled)
-    reach = student(max(effective - 1, 1.0)) * error
-    return Estimate(mean=found, low=tanh(atanh(found) - reach), high=tanh(atanh(found) + reach), n=n)
+    low, high = fisher_interval(found, parts, [group.total() for group in filled])
+    return Estimate(mean=found, low=low, high=high, n=n)
 
 
 def _kappa(cells: Counter[tuple[Hashable, Hashable]]) -> float:

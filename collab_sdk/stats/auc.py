@@ -4,8 +4,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
+from collab_sdk.stats.clusters import reach
 from collab_sdk.stats.estimate import Estimate
-from collab_sdk.stats.quantiles import bisect, student
+from collab_sdk.stats.quantiles import bisect
 
 Scores = Mapping[str, Sequence[float]]
 """By conversation."""
@@ -44,10 +45,10 @@ def estimate_auc(positives: Scores, negatives: Scores) -> Estimate | None:
     independent = _variance(auc, len(above), len(below))
     effect = variance / independent if variance and independent else 1.0
     sizes = [len(placed.get(name, ())) + len(passed.get(name, ())) for name in names]
-    reach = student(max(n**2 / sum(size**2 for size in sizes) - 1, 1.0))
+    errors = reach(sizes)
 
     def beyond(value: float) -> float:
-        return abs(value - auc) - reach * sqrt(effect * _variance(value, len(above), len(below)))
+        return abs(value - auc) - errors * sqrt(effect * _variance(value, len(above), len(below)))
 
     low = bisect(lambda value: -beyond(value), 0.0, auc)
     high = bisect(beyond, auc, 1.0)

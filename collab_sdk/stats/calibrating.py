@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
+from collab_sdk.stats.clusters import reach
 from collab_sdk.stats.estimate import Estimate
-from collab_sdk.stats.quantiles import student
 
 LEAST = 10
 """Conversations from which the intervals hold."""
-NO_SPREAD = 1e-9
-"""Of the values' size: what rounding leaves of no spread."""
+LOST = 1e-9
+"""Of the values' size: what sums of squares lose to rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,13 +24,13 @@ class Measured:
 
     simulated: float
     """The mean of what its simulated futures earned."""
-    variance: float
-    """Of that mean, as an estimate: the variance of its futures over their number."""
+    variance: float | None
+    """Of that mean, as an estimate: the variance of its futures over their number. None where nothing tells of it."""
     observed: float | None
     """What really followed earned; None where it is not known."""
 
 
-Groups = Sequence[Sequence[Measured]]
+MeasuredGroups = Sequence[Sequence[Measured]]
 """By conversation."""
 Sums = tuple[float, ...]
 
@@ -44,17 +44,19 @@ class Line:
     """Without an interval where the simulated means vary too little for one, or there are too few conversations."""
 
 
-def fit_line(groups: Groups) -> Line | None:
-    """The line through the turns that have both, corrected for attenuation; None where it has no direction.
+def fit_line(groups: MeasuredGroups) -> Line | None:
+    """The line through the turns that have both, corrected for attenuation.
+
+    None where it has no direction, or where it is not known how noisy the simulated means are.
 
     Noise in the simulated means flattens a least-squares line, of a perfect simulator too. So their variance is taken
-    less that of the noise (Fuller 1987, Measurement Error Models, section 1.2). The interval is Fieller's (1954) for a
+    minus that of the noise (Fuller 1987, Measurement Error Models, section 1.2). The interval is Fieller's (1954) for a
     ratio: the slopes at which covariance less slope times variance does not differ from zero, with a jackknife over
     conversations. Where the variance between turns may be none, such slopes go on for ever, and there is no interval.
     """
     groups = [known for group in groups if (known := [each for each in group if each.observed is not None])]
     turns = [turn for group in groups for turn in group]
-    if len(turns) < 2:
+    if len(turns) < 2 or any(turn.variance is None for turn in turns):
         return None
     # Far from zero, sums of squares would lose the little that values differ in.
     x = fsum(turn.simulated for turn in turns) / len(turns)
@@ -72,7 +74,7 @@ def fit_line(groups: Groups) -> Line | None:
 
 def _sums(group: Sequence[Measured], x: float, y: float) -> Sums:
     """Number, sums, squares and products of both, and the variances of the simulated."""
-    rows = [(turn.simulated - x, (turn.observed or 0.0) - y, turn.variance) for turn in group]
+    rows = [(turn.simulated - x, (turn.observed or 0.0) - y, turn.variance or 0.0) for turn in group]
     return _total([(1.0, a, b, a * a, a * b, variance) for a, b, variance in rows])
 
 
@@ -94,17 +96,17 @@ def _fieller(sums: Sequence[Sums], covariance: float, variance: float) -> tuple[
     bb = share * fsum((b - variance) ** 2 for _, b in without)
     ab = share * fsum((a - covariance) * (b - variance) for a, b in without)
     slope = covariance / variance
-    if aa - 2 * slope * ab + slope**2 * bb <= (NO_SPREAD * variance) ** 2:
+    if aa - 2 * slope * ab + slope**2 * bb <= (LOST * variance) ** 2:
         return None, None, "all on one line"
-    reach = student(max(total[0] ** 2 / fsum(each[0] ** 2 for each in sums) - 1, 1.0)) ** 2
-    square, half, rest = variance**2 - reach * bb, covariance * variance - reach * ab, covariance**2 - reach * aa
+    far = reach([each[0] for each in sums]) ** 2
+    square, half, rest = variance**2 - far * bb, covariance * variance - far * ab, covariance**2 - far * aa
     root = half**2 - square * rest
     if square <= 0 or root < 0:
         return None, None, "the turns differ too little in MR"
     return (half - sqrt(root)) / square, (half + sqrt(root)) / square, ""
 
 
-def estimate_together(groups: Groups) -> Estimate | None:
+def estimate_together(groups: MeasuredGroups) -> Estimate | None:
     """The mean of the observed values over all turns, with and without one; None if none is observed.
 
     Prediction-powered: the mean of those observed, moved by how the simulated means of all turns differ from theirs, as
@@ -127,15 +129,14 @@ def estimate_together(groups: Groups) -> Estimate | None:
     without = [_powered(tuple(a - b for a, b in zip(total, each, strict=True))) for each in sums]
     many = len(sums)
     error = sqrt((many - 1) / many * fsum((each - mean) ** 2 for each in without))
-    if error <= NO_SPREAD * max(abs(mean), 1.0):
+    if error <= LOST * max(abs(mean), 1.0):
         return Estimate(mean=mean, low=None, high=None, n=n, note=f"all {n} equal")
-    effective = total[2] ** 2 / fsum(each[2] ** 2 for each in sums)
-    reach = student(max(effective - 1, 1.0)) * error
-    return Estimate(mean=mean, low=mean - reach, high=mean + reach, n=n)
+    half = reach([each[2] for each in sums]) * error
+    return Estimate(mean=mean, low=mean - half, high=mean + half, n=n)
 
 
 def _all_sums(group: Sequence[Measured], x: float) -> Sums:
-    """Of all turns: number, simulated less x; of those observed: number, both, squares and products."""
+    """Of all turns: number, simulated minus x; of those observed: number, both, squares and products."""
     rows = [(turn.simulated - x, turn.observed) for turn in group]
     both = [(f, y) for f, y in rows if y is not None]
     sums = (fsum(column) for column in zip(*((1.0, f, y, f * f, f * y) for f, y in both), strict=True)) if both else ()
@@ -145,5 +146,5 @@ def _all_sums(group: Sequence[Measured], x: float) -> Sums:
 def _powered(total: Sums) -> float:
     every, simulated, n, f, y, ff, fy = total
     spread = ff - f * f / n
-    weight = (fy - f * y / n) / spread if spread > NO_SPREAD * max(ff, 1.0) else 0.0
+    weight = (fy - f * y / n) / spread if spread > LOST * max(ff, 1.0) else 0.0
     return y / n + weight * (simulated / every - f / n)

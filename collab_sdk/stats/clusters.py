@@ -5,10 +5,16 @@ Turns of one conversation, and samples of one goal, are alike and so say less th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum
+from math import atanh, fsum, tanh
+
+from collab_sdk.stats.quantiles import student
 
 Groups = Sequence[Sequence[float]]
 """Values by conversation."""
+Pairs = Sequence[Sequence[tuple[float, float]]]
+"""By conversation: two values of the same turn, such as one before and one after."""
+PERFECT = 1 - 1e-9
+"""Above it a statistic between -1 and 1 has no interval: its transformation is infinite, but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,19 +26,9 @@ class Clusters:
     mean: float
     sizes: tuple[int, ...]
     residuals: tuple[float, ...]
-    """By conversation: the sum of its values less the mean."""
+    """By conversation: the sum of its values minus the mean."""
     within: float
     """Sum of squares around the means of the conversations."""
-
-    @property
-    def effective(self) -> float:
-        """How many conversations of equal size they equal (Kish 1965, Survey Sampling)."""
-        return self.n**2 / sum(size**2 for size in self.sizes)
-
-    @property
-    def degrees(self) -> float:
-        """Degrees of freedom of `variance`."""
-        return max(self.effective - 1, 1.0)
 
     @property
     def variance(self) -> float:
@@ -73,3 +69,30 @@ def clusters_of(groups: Groups) -> Clusters:
     )
     sizes = tuple(map(len, filled))
     return Clusters(n=n, mean=mean, sizes=sizes, residuals=tuple(residuals), within=within)
+
+
+def reach(sizes: Sequence[float]) -> float:
+    """How many standard errors an interval reaches, by Student's t, over conversations of these sizes.
+
+    Its degrees of freedom are those of as many conversations of equal size as they equal (Kish 1965, Survey Sampling).
+    """
+    effective = fsum(sizes) ** 2 / fsum(size**2 for size in sizes)
+    return student(max(effective - 1, 1.0))
+
+
+def fisher_interval(found: float, without: Sequence[float], sizes: Sequence[float]) -> tuple[float, float]:
+    """The interval of a statistic between -1 and 1, by Fisher's transformation and a jackknife over conversations.
+
+    `without` is the transformed statistic without each of the conversations in turn, or what differs from it by a
+    constant; `sizes` are theirs.
+    """
+    many = len(without)
+    centre = fsum(without) / many
+    error = (fsum((value - centre) ** 2 for value in without) * (many - 1) / many) ** 0.5
+    middle, half = atanh(found), reach(sizes) * error
+    return tanh(middle - half), tanh(middle + half)
+
+
+def size_note(n: int, many: int) -> str:
+    """How many values there are, and of how many conversations."""
+    return f"n={n}" if many == n else f"n={n} of {many} chats"

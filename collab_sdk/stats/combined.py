@@ -22,7 +22,7 @@ def estimate_combined(value: Callable[..., float], parts: Sequence[Estimate]) ->
     return Estimate(mean=found, low=found - low, high=found + high, n=n)
 
 
-def estimate_less(more: Estimate, less: Estimate, without: Sequence[tuple[float, float]]) -> Estimate:
+def estimate_minus(more: Estimate, less: Estimate, without: Sequence[tuple[float, float]]) -> Estimate:
     """The difference of a statistic between two bots on the same conversations.
 
     `without` has both bots' values without each of the conversations in turn, which tell how far the two go together.

@@ -1,19 +1,18 @@
 """Pearson's correlation of two values a turn, over turns that come in conversations."""
 
 from collections.abc import Sequence
-from math import atanh, fsum, inf, isfinite, tanh
+from math import atanh, fsum, inf, isfinite
 
+from collab_sdk.stats.clusters import PERFECT, Pairs, fisher_interval, size_note
 from collab_sdk.stats.estimate import Estimate
-from collab_sdk.stats.quantiles import student
 
 LEAST = 3
 """Turns from which there is a correlation."""
 LEAST_CORRELATION = 8
 """Conversations from which it has an interval."""
-PERFECT = 1 - 1e-9
 
 
-def estimate_correlation(groups: Sequence[Sequence[tuple[float, float]]]) -> Estimate | None:
+def estimate_correlation(groups: Pairs) -> Estimate | None:
     """With its 95 % interval; None where one side does not vary.
 
     Fisher's transformation, with a jackknife over conversations for its variance and Student's t.
@@ -28,23 +27,18 @@ def estimate_correlation(groups: Sequence[Sequence[tuple[float, float]]]) -> Est
     n, many = len(values), len(filled)
     found = max(-1.0, min(1.0, fsum(x * y for group in scaled for x, y in group) / n))
     if many < LEAST_CORRELATION or abs(found) > PERFECT:
-        note = f"all {n} on a line" if abs(found) > PERFECT else f"n={n}" if many == n else f"n={n} of {many} chats"
+        note = f"all {n} on a line" if abs(found) > PERFECT else size_note(n, many)
         return Estimate(mean=found, low=None, high=None, n=n, note=note)
     sums = [_sums(group) for group in scaled]
     whole = [fsum(column) for column in zip(*sums, strict=True)]
     without = [_transformed([all_ - part for all_, part in zip(whole, each, strict=True)]) for each in sums]
     if not all(map(isfinite, without)):
         return Estimate(mean=found, low=None, high=None, n=n, note=f"on a line but for one of {many} chats")
-    centre = fsum(without) / many
-    error = (fsum((value - centre) ** 2 for value in without) * (many - 1) / many) ** 0.5
-    effective = n**2 / sum(len(group) ** 2 for group in filled)
-    reach = student(max(effective - 1, 1.0)) * error
-    return Estimate(mean=found, low=tanh(atanh(found) - reach), high=tanh(atanh(found) + reach), n=n)
+    low, high = fisher_interval(found, without, list(map(len, filled)))
+    return Estimate(mean=found, low=low, high=high, n=n)
 
 
-def _scaled(
-    groups: Sequence[Sequence[tuple[float, float]]], values: Sequence[tuple[float, float]]
-) -> list[list[tuple[float, float]]] | None:
+def _scaled(groups: Pairs, values: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]] | None:
     """Both sides with mean 0 and variance 1; None where one does not vary."""
     means = [fsum(column) / len(values) for column in zip(*values, strict=True)]
     spreads = [

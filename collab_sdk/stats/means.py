@@ -1,15 +1,13 @@
 """Means, and means of differences, with intervals that hold for a few conversations and for skewed values."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import cbrt, fsum, isfinite, nan, sqrt
 
-from collab_sdk.stats.clusters import Clusters, Groups, clusters_of
+from collab_sdk.stats.clusters import Clusters, Groups, Pairs, clusters_of, reach, size_note
 from collab_sdk.stats.estimate import Estimate
-from collab_sdk.stats.quantiles import student
 from collab_sdk.stats.shares import estimate_paired_share, estimate_share, score_interval
 
-Pairs = Sequence[Sequence[tuple[float, float]]]
-"""By conversation: a value before, or of one bot, and the value after, or of the other, on the same turn."""
 LEAST_MEAN = 8
 """Conversations from which the interval of a mean holds, skewed or not: benchmarks/coverage.py."""
 LEAST_GRID = 15
@@ -23,24 +21,55 @@ SKEWED = 1e-6
 def estimate_mean(groups: Groups) -> Estimate | None:
     """The mean of all values with its 95 % interval; None if there is no value.
 
-    A group holds the values of one conversation. Values that are all 0 or 1 are a share; those that are all -1, 0 or 1,
-    a difference of shares.
+    A group holds the values of one conversation. Values that are all 0 or 1 are a share, and few of them are counted.
     """
-    kinds = {value for group in groups for value in group}
-    if kinds <= {0, 1}:
-        return estimate_share(groups)
-    return estimate_paired_share(groups) if kinds <= {-1, 0, 1} else estimate_amount(groups)
+    return estimate_share(groups) if _is_yes_or_no(groups) else estimate_amount(groups)
 
 
 def estimate_difference(groups: Pairs) -> Estimate | None:
-    """The mean of second less first, of pairs that come in conversations, with its 95 % interval.
+    """The mean of second minus first, of pairs that come in conversations, with its 95 % interval.
 
-    Pairs of yes and no, 1 or 0, are a difference of shares.
+    Pairs of yes and no, 1 or 0, are a difference of shares, and few of them are counted.
     """
-    differences = [[after - before for before, after in group] for group in groups]
-    if all(value in (0, 1) for group in groups for pair in group for value in pair):
-        return estimate_paired_share(differences)
-    return estimate_amount(differences)
+    if all(map(_is_yes_or_no, groups)):
+        return estimate_paired_share(_differences(groups))
+    return estimate_amount_difference(groups)
+
+
+def estimate_score(groups: Groups) -> Estimate | None:
+    """The mean of rewards, or of other values that may happen to be all 0 or 1, with its 95 % interval.
+
+    They then have the interval of a share, which holds for them, but few of them are not counted: rewards of 1, 1 and 0
+    are 0.67, and no "2 of 3" beside another bot's 0.41.
+    """
+    return _uncounted(estimate_mean(groups), groups) if _is_yes_or_no(groups) else estimate_amount(groups)
+
+
+def estimate_score_difference(groups: Pairs) -> Estimate | None:
+    """The mean of second minus first, of pairs of such values, with its 95 % interval."""
+    found = estimate_difference(groups)
+    return _uncounted(found, groups) if all(map(_is_yes_or_no, groups)) else found
+
+
+def _is_yes_or_no(groups: Groups) -> bool:
+    return all(value in (0, 1) for group in groups for value in group)
+
+
+def _uncounted(found: Estimate | None, groups: Sequence[Sequence[object]]) -> Estimate | None:
+    """The same, written as a mean."""
+    if found is None:
+        return None
+    note = size_note(found.n, sum(map(bool, groups))) if found.low is None else ""
+    return replace(found, count=None, note=note)
+
+
+def estimate_amount_difference(groups: Pairs) -> Estimate | None:
+    """The mean of second minus first, of pairs of counts, with its 95 % interval."""
+    return estimate_amount(_differences(groups))
+
+
+def _differences(groups: Pairs) -> list[list[float]]:
+    return [[after - before for before, after in group] for group in groups]
 
 
 def estimate_amount(groups: Groups) -> Estimate | None:
@@ -75,7 +104,7 @@ def _reason(found: Clusters, values: Sequence[float], *, least: int) -> str:
     """Why there is no interval; empty where there is one."""
     many = len(found.sizes)
     if many < least:
-        return f"n={found.n}" if many == found.n else f"n={found.n} of {many} chats"
+        return size_note(found.n, many)
     rounding = NO_SPREAD * max(map(abs, values))
     if max(values) - min(values) <= rounding:
         return f"all {found.n} equal"
@@ -83,11 +112,11 @@ def _reason(found: Clusters, values: Sequence[float], *, least: int) -> str:
 
 
 def _skewed(found: Clusters) -> tuple[float, float]:
-    many, error, reach = len(found.sizes), found.variance**0.5, student(found.degrees)
+    many, error, errors = len(found.sizes), found.variance**0.5, reach(found.sizes)
     spread = fsum(part**2 for part in found.residuals) / many
     skewness = fsum(part**3 for part in found.residuals) / many / spread**1.5
-    up, down = (_without_skewness(sign * reach, skewness, many) for sign in (1, -1))
-    return found.mean - error * max(reach, up), found.mean + error * max(reach, -down)
+    up, down = (_without_skewness(sign * errors, skewness, many) for sign in (1, -1))
+    return found.mean - error * max(errors, up), found.mean + error * max(errors, -down)
 
 
 def _without_skewness(t: float, skewness: float, n: int) -> float:
@@ -101,4 +130,4 @@ def _without_skewness(t: float, skewness: float, n: int) -> float:
 def _bounded(found: Clusters) -> tuple[float, float]:
     """A score interval on as many values of 0 and 1 as would have this variance."""
     effective = found.mean * (1 - found.mean) / found.variance
-    return score_interval(found.mean, effective, student(found.degrees))
+    return score_interval(found.mean, effective, reach(found.sizes))

@@ -18,8 +18,8 @@ PATTERN = (
 )
 """Where cl100k_base splits a text before it looks for tokens, as tiktoken defines it."""
 
-FOREIGN = re.compile(r"[A-Za-z]*[^\x00-\x7f](?:[A-Za-z]|[^\x00-\x7f])*")
-"""A word that is not in ASCII, with what is written around it."""
+FOREIGN = re.compile(r" ?[A-Za-z]*[^\x00-\x7f](?:[A-Za-z]|[^\x00-\x7f])*")
+"""A word that is not in ASCII, with what is written around it and the space before it, which belongs to its token."""
 ALPHABET = 0.24
 SCRIPTS = (
     *((0x0590, 0.3), (0x0900, ALPHABET), (0x0B80, 0.15), (0x0C00, ALPHABET), (0x1000, 0.15)),  # Hebrew, Arabic; Tamil
@@ -36,8 +36,8 @@ STARTS = [start for start, _ in SCRIPTS]
 def english_tokens(text: str) -> int:
     """About as many tokens as the text would have in English, so that people in all languages are told as much for one.
 
-    ASCII is counted as it is. Letters of other scripts are weighed: cl100k_base cuts Hindi into five times as many
-    tokens as English that says the same, and Burmese into fifteen times as many.
+    ASCII is counted as it is, beside other words too. Letters of other scripts are weighed: cl100k_base cuts Hindi into
+    five times as many tokens as English that says the same, and Burmese into fifteen times as many.
     """
     if text.isascii():
         return count_tokens(text)
@@ -48,9 +48,10 @@ def english_tokens(text: str) -> int:
         letters = [each for each in word[0] if unicodedata.category(each)[0] in "LM"]
         worth += sum(SCRIPTS[place - 1][1] if (place := bisect(STARTS, ord(each))) else ALPHABET for each in letters)
         kinds = [(each, unicodedata.category(each)[0]) for each in word[0]]
-        return "".join("," if kind == "P" else each for each, kind in kinds if kind not in "LM")
+        rest = "".join("," if kind == "P" else each for each, kind in kinds if kind not in "LM")
+        return rest if rest.strip(" ") else ""
 
-    rest = count_tokens(" ".join(FOREIGN.sub(weigh, text).split()))
+    rest = count_tokens(FOREIGN.sub(weigh, text))
     return rest + round(worth)
 
 

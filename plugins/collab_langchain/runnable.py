@@ -72,7 +72,6 @@ class RunnableModel(NamedBot):
         return bot_reply(
             value,
             request.messages,
-            finish_reason=_finish_reason(value),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
         )
@@ -120,12 +119,3 @@ def _as_ours(name: str, error: BaseException) -> CollabError:
 def _is_connection_error(error: Exception) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     return isinstance(error, ConnectionError | TimeoutError) or bool(names & CONNECTION_ERRORS)
-
-
-def _finish_reason(value: Any) -> str:
-    """Why the model behind the last message stopped."""
-    if isinstance(value, Mapping):
-        value = value.get("messages")
-    last = value[-1] if isinstance(value, list) and value else value
-    said = last.response_metadata if isinstance(last, AIMessage) else {}
-    return str(said.get("finish_reason") or said.get("stop_reason") or said.get("stopReason") or "stop")

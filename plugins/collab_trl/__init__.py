@@ -26,13 +26,14 @@ def prepare(options: TrainingOptions) -> Training:
     del accelerate, datasets, peft, torch, trl
     from collab_trl.base import read_base
     from collab_trl.checks import check_options
-    from collab_trl.defaults import with_defaults
+    from collab_trl.defaults import check_method, with_defaults
     from collab_trl.hf.chat_template import ChatTemplate
 
     _quiet()
-    options = with_defaults(options)
+    check_method(options.method)
     check_options(options)
     base = read_base(options.base, ChatTemplate.named(options.chat_template, options.layout))
+    options = with_defaults(options, width=base.width)
     if options.rounds:
         from collab_trl.online.rounds import prepare_rounds
 

@@ -33,6 +33,11 @@ class Base:
         """The linear layers' names, as LoraConfig wants them; sorted, so that every run saves the same."""
         return sorted({name for name, _, _ in self.linear})
 
+    @property
+    def width(self) -> int:
+        """Features of a token."""
+        return int(self.config.get_text_config().hidden_size)
+
     def trainable(self, rank: int, targets: Collection[str] = ()) -> int:
         """Parameters of an adapter on the layers `targets`; on all where none is named."""
         return sum(rank * (inputs + outputs) for name, inputs, outputs in self.linear if not targets or name in targets)

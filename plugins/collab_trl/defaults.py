@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.training import PLAYING, TrainingOptions
@@ -11,30 +11,30 @@ from collab_trl.precision import AUTO, cpu_multiplies_bf16
 DTYPES = (AUTO, "bfloat16", "float32")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Default:
-    """What a method takes."""
-
-    learning_rate: float
-    beta: float
-
-
-DEFAULTS: Mapping[str, Default] = {
-    # A tenth of what LoRA takes in SFT: DPO's gradient does not vanish on what the model can do already, and ten times
-    # TRL's own 1e-6, which is meant for all weights.
-    "dpo": Default(learning_rate=1e-5, beta=0.1),
-    "sft": Default(learning_rate=1e-4, beta=0.1),
-    "kto": Default(learning_rate=1e-5, beta=0.1),
-    "grpo": Default(learning_rate=1e-5, beta=0.04),
-    "online-dpo": Default(learning_rate=1e-5, beta=0.1),
-    "rloo": Default(learning_rate=1e-5, beta=0.05),
-    "ppo": Default(learning_rate=1e-5, beta=0.05),
+BETAS: Mapping[str, float] = {
+    "dpo": 0.1,
+    "sft": 0.1,
+    "kto": 0.1,
+    "grpo": 0.04,
+    "online-dpo": 0.1,
+    "rloo": 0.05,
+    "ppo": 0.05,
 }
+"""How close a method stays to the base."""
+PLAYED_RATE, PLAYED_EPOCHS = 1e-5, 3.0
+"""Of methods that let the model talk; TRL's own rate is 1e-6, which is meant for all weights."""
+RATE, MEASURED_WIDTH = 5e-4, 576
+"""Measured with SmolLM2-135M: benchmarks/order_desk/real_model.py."""
+FEW_STEPS, ENOUGH_STEPS, MOST_EPOCHS = 20, 30, 5
+"""With fewer than FEW_STEPS a training has hardly begun."""
 
 
-PLAYED_EPOCHS = 3.0
-"""Of methods that let the model talk."""
-ENOUGH_STEPS, MOST_EPOCHS = 60, 6
+def default_rate(method: str, width: int) -> float:
+    """The learning rate of a method for a model with that many features a token.
+
+    For wider models it falls with the width, as the rate that suits Adam does (Yang et al. 2022, arXiv 2203.03466).
+    """
+    return PLAYED_RATE if method in PLAYING else RATE * min(1.0, MEASURED_WIDTH / width)
 
 
 def enough_epochs(examples: int, batch_size: int) -> float:
@@ -42,21 +42,36 @@ def enough_epochs(examples: int, batch_size: int) -> float:
     return float(min(max(1, math.ceil(ENOUGH_STEPS * batch_size / examples)), MOST_EPOCHS))
 
 
+def steps_of(options: TrainingOptions, examples: int) -> int:
+    """Optimizer steps of a training on so many examples; the last of an epoch may be for fewer than the others."""
+    all_epochs = math.ceil(math.ceil(examples / options.batch_size) * (options.epochs or 1))
+    return min(all_epochs, options.max_steps or all_epochs)
+
+
 def counts_replies(method: str) -> bool:
     """Whether a batch is so many replies, all those to a history together, and not so many histories."""
     return method in PLAYING and method != "online-dpo"
 
 
-def with_defaults(options: TrainingOptions) -> TrainingOptions:
-    """Raises UnknownNameError for a method or precision nobody knows, UsageError for one that the GPU does not have."""
-    if options.method not in DEFAULTS:
-        raise UnknownNameError.of("method", options.method, DEFAULTS)
-    default = DEFAULTS[options.method]
+def check_method(method: str) -> None:
+    """Raises UnknownNameError for one that nobody knows."""
+    if method not in BETAS:
+        raise UnknownNameError.of("method", method, BETAS)
+
+
+def with_defaults(options: TrainingOptions, *, width: int) -> TrainingOptions:
+    """For a base with so many features a token; how many epochs, the data decide where nothing is chosen.
+
+    Raises UnknownNameError for a precision nobody knows, UsageError for one that the GPU does not have.
+    """
+    plays = options.method in PLAYING
+    rate = default_rate(options.method, width)
     return replace(
         options,
-        epochs=PLAYED_EPOCHS if options.epochs is None and options.method in PLAYING else options.epochs,
-        learning_rate=default.learning_rate if options.learning_rate is None else options.learning_rate,
-        beta=default.beta if options.beta is None else options.beta,
+        epochs=PLAYED_EPOCHS if options.epochs is None and plays else options.epochs,
+        learning_rate=rate if options.learning_rate is None else options.learning_rate,
+        sft_learning_rate=rate if options.sft_learning_rate is None else options.sft_learning_rate,
+        beta=BETAS[options.method] if options.beta is None else options.beta,
         dtype=_dtype(options.dtype),
     )
 

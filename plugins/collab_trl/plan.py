@@ -156,6 +156,10 @@ def _level(size: int, share: int) -> int:
     return -(-share // -(-share // size))
 
 
+def _layers(options: TrainingOptions) -> str:
+    return ", ".join(sorted(options.target_modules)) or "all linear layers"
+
+
 def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
     """How it will be trained, in words, by setting."""
     loss = " + ".join(f"{weight:g} {name}" for name, weight in options.loss)
@@ -163,7 +167,7 @@ def described(options: TrainingOptions, plan: Plan) -> dict[str, str]:
         "method": ("sft, then " if options.sft_first else "") + options.method,
         **({"loss": f"{loss}, beta {options.beta:g}"} if options.method == "dpo" else {}),
         **({"beta": f"{options.beta:g}"} if options.method in PLAYING else {}),
-        "adapter": f"LoRA, rank {options.lora_r}, alpha {options.lora_alpha}, all linear layers",
+        "adapter": f"LoRA, rank {options.lora_r}, alpha {options.lora_alpha}, {_layers(options)}",
         "batch": _batch_said(options, plan),
         "precision": "4-bit base" if options.load_in_4bit else options.dtype,
         "recomputed": "activations (slower, smaller)" if plan.checkpointing else "nothing",

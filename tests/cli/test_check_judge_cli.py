@@ -143,6 +143,7 @@ def test_figures_beside_people_fit_80_columns(tmp_path, monkeypatch):
     assert max(map(len, lines)) <= 80
     assert "…" not in result.stdout
     assert lines[0].split() == ["figure", "n", "should", "be", "is", "it?"]
+    assert "No figure" not in result.stderr
 
 
 def test_of_rated_responses_of_one_kind_the_counts_are_said(tmp_path):

@@ -313,6 +313,11 @@ def test_the_summary_tells_how_long_calls_waited_for_rate_limits(capsys):
     assert capsys.readouterr().err.splitlines()[-1] == "Calls waited for rate limits for 3:20 min."
 
 
+def test_the_summary_counts_replies_that_ended_for_an_unknown_reason(capsys):
+    show_usage(Ledger({CallRole.JUDGE: Usage(calls=9, unknown_endings=2), CallRole.GOAL: Usage(calls=1)}))
+    assert capsys.readouterr().err.splitlines()[-1].startswith("2 calls ended for a reason that is not known here")
+
+
 @pytest.mark.parametrize(("total", "most"), [(300, 10), (7, 7), (None, 5)])
 def test_outside_a_terminal_progress_is_a_line_now_and_then(total, most, capsys):
     progress = Progress(Ledger(), total=total)

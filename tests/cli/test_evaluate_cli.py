@@ -1,6 +1,7 @@
 """`collab evaluate`: tables, files, resuming, budgets, and one clear line for bad input."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -37,7 +38,7 @@ def test_two_bots_are_compared_figure_by_figure(data, tmp_path):
         "math-chat",
         "accuracy",
         "interactivity",
-        "less offline",
+        "minus offline",
         "6 of 6",
         "k tokens read",
         "exchanges",
@@ -53,6 +54,21 @@ def test_two_bots_are_compared_figure_by_figure(data, tmp_path):
     by_hand = [sum(chat["metrics"]["accuracy"] for chat in bot["conversations"]) / 6 for bot in row["results"]]
     assert [mean["mean"] for mean in accuracy["means"]] == pytest.approx(by_hand)
     assert accuracy["differences"][0]["mean"] == pytest.approx(by_hand[1] - by_hand[0])
+
+
+def test_figures_fit_80_columns_with_the_differences_below_where_they_do_not_fit_beside(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    desk = ("evaluate", "-t", "order-desk", "--simulator", "order-desk", "--judge", "order-desk", "--limit", 20)
+    result = collab(*desk, "-a", "offline", "-a", "proactive:offline")
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    below = lines[lines.index("") + 1 :]
+    assert [line.split() for line in below[:2]] == [["proactive:offline"], ["order-desk", "minus", "offline"]]
+    for figures in (lines[: lines.index("")], below):
+        [exchanges] = [line for line in figures if line.startswith("exchanges")]
+        assert re.fullmatch(r"exchanges( +[+-]?[\d.]+ \[[+-]?[\d.]+, [+-]?[\d.]+\])+", exchanges)
+    monkeypatch.setenv("COLUMNS", "120")
+    assert "" not in collab(*desk, "-a", "offline", "-a", "proactive:offline").stdout.splitlines()
 
 
 def test_a_bot_that_is_right_scores_one(data, tmp_path, bot):
@@ -97,7 +113,8 @@ def test_conversations_that_a_bot_cannot_stand_are_missing_and_exit_with_3(data,
     assert "5 of 6" in result.stdout
     assert "failed 1" in result.stdout
     assert "1 missing of py:bots:bot: py:bots:bot raised RuntimeError: out of order" in result.stderr
-    assert "With what is missing, each as the lowest or highest seen, py:bots:bot is: accuracy" in result.stderr
+    assert "If every missing conversation had the lowest, or the highest, value seen, py:bots" in result.stderr
+    assert "py:bots:bot would have: accuracy +" in result.stderr
 
 
 def test_a_bot_that_never_answers_ends_the_run_with_one_line(data, bot):

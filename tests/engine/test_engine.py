@@ -9,6 +9,7 @@ from collab_sdk import ChatReply, ChatRequest, Engine, Message
 from collab_sdk.cache import call_identity, call_key
 from collab_sdk.cache.base import MemoryCache
 from collab_sdk.cache.disk import DiskCache
+from collab_sdk.engine.retry import RetryPolicy
 from collab_sdk.errors import (
     BotError,
     BudgetError,
@@ -159,6 +160,7 @@ def test_a_truncated_reply_is_lost_not_redrawn_and_never_cached(tmp_path):
     [
         ("It was the best of", "length", Ending.CUT_OFF),
         ("It was the best of", "MAX_TOKENS", Ending.CUT_OFF),
+        ("It was the best of", "model_context_window_exceeded", Ending.CUT_OFF),
         ("It was", "content_filter", Ending.FILTERED),
         ("", "refusal", Ending.FILTERED),
         (" ", "stop", Ending.EMPTY),
@@ -174,6 +176,31 @@ def test_what_a_bot_says_is_what_its_user_gets_and_is_neither_redrawn_nor_lost(t
     [again] = answer_all(Engine(cache=tmp_path), FakeChatModel([]), [ask("a")])
     assert again == reply
     assert reply.messages == (Message(role="assistant", content=content.strip(), ended=ended),)
+
+
+@pytest.mark.parametrize("role", [CallRole.ASSISTANT, CallRole.JUDGE])
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource", "ERROR"])
+def test_a_reply_that_its_server_broke_off_is_asked_for_again(tmp_path, reason, role):
+    half = ChatReply(content="It was the best of", finish_reason=reason, usd=0.5)
+    model = FakeChatModel([half, "whole"])
+    engine = Engine(cache=tmp_path, sleep=NoWait())
+    [reply] = answer_all(engine, model, [ask("a", role=role)])
+    assert reply.content == "whole"
+    assert (engine.ledger.total.retries, engine.ledger.total.usd) == (1, 0.5)
+    [_, lost] = answer_all(
+        Engine(sleep=NoWait(), limits=Limits(concurrency=1)),
+        after_success(*[half] * RetryPolicy().attempts),
+        [ask("a", role=role), ask("b", role=role)],
+    )
+    assert isinstance(lost, ModelCallError)
+
+
+def test_a_reply_that_ended_for_an_unknown_reason_is_counted(tmp_path):
+    reasons = ["stop", "end_turn", "tool_calls", "STOP", "length", "pause_turn", "something new"]
+    engine = Engine(cache=tmp_path)
+    model = FakeChatModel([ChatReply(content="So far", finish_reason=reason) for reason in reasons])
+    answer_all(engine, model, [ask(reason) for reason in reasons])
+    assert engine.ledger.total.unknown_endings == 2
 
 
 def test_max_calls_is_exact_and_a_resumed_run_spends_only_on_what_is_missing(tmp_path):

@@ -47,7 +47,8 @@ def test_a_comparison_tells_reward_length_and_questions_of_both():
     found = figures(compare(bot("Which one?", "asker"), bot("A good mocha.", "doer")))
     assert list(found) == ["MR", "tokens", "over-asking", "asks when open"]
     assert (found["MR"].before.mean, found["MR"].after.mean, found["MR"].difference.mean) == (0.0, 1.0, 1.0)
-    assert f"{found['MR'].difference:+.2f}" == "+1.00 (6 up, 0 down of 6)"  # too few chats for an interval
+    assert f"{found['MR'].difference:+.2f}" == "+1.00 (n=6 of 3 chats)"  # too few for an interval
+    assert f"{found['over-asking'].difference:+.2f}" == "-1.00 (0 up, 3 down of 3)"
     assert found["MR"].before.n == 6
     assert (found["over-asking"].before.mean, found["over-asking"].after.mean) == (1.0, 0.0)
     assert (found["over-asking"].before.n, found["asks when open"].before.n) == (3, 3)
@@ -68,6 +69,7 @@ def test_each_bot_plays_its_own_futures_with_the_same_user():
 
 def test_a_bot_compared_with_itself_differs_in_nothing():
     comparison = compare(bot("A good mocha."), bot("A good mocha."))
+    assert comparison.statistics is comparison.statistics  # the tokens of all futures are counted once
     assert all(figure.difference.mean == 0 for figure in comparison.statistics)
     assert mr_bounds(comparison) is None
 

@@ -42,6 +42,17 @@ def test_samples_of_a_goal_are_paired_by_their_index():
     assert (difference.mean, difference.n) == (0.0, 1)
 
 
+def test_a_metric_is_counted_only_where_it_is_a_yes_or_no_for_all_bots():
+    right = result("right", *(played(goal, value) for goal, value in zip("abc", (1.0, 1.0, 0.0), strict=True)))
+    wrong = result("wrong", *(played(goal, value) for goal, value in zip("abc", (0.0, 1.0, 1.0), strict=True)))
+    partly = result("partly", *(played(goal, value) for goal, value in zip("abc", (0.5, 1.0, 0.0), strict=True)))
+    counted, measured = by_name(right, wrong)["accuracy"], by_name(right, partly, wrong)["accuracy"]
+    assert [f"{mean:.2f}" for mean in counted.means] == ["2 of 3", "2 of 3"]
+    assert [f"{difference:+.2f}" for difference in counted.differences] == ["+0.00 (1 up, 1 down of 3)"]
+    assert [f"{mean:.2f}" for mean in measured.means] == ["0.67 (n=3)", "0.50 (n=3)", "0.67 (n=3)"]
+    assert [f"{each:+.2f}" for each in measured.differences] == ["-0.17 (n=3)", "+0.00 (n=3)"]
+
+
 def test_a_conversation_that_failed_is_missing_and_not_a_zero():
     some = result("bot", played("a", 1.0), played("b", 0.0, error="no answer"), played("c", 1.0))
     accuracy = by_name(some)["accuracy"]

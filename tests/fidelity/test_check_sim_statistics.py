@@ -160,13 +160,18 @@ def test_mr_is_set_beside_the_reward_of_what_really_followed():
             goal={(True, True): 0.9, (True, False): 0.6, (False, True): 0.5, (False, False): 0.4}[first, simulated]
         )
 
-    found = by_name(
-        user_statistics(checked(*logs(2), user=lambda _: user_says("more"), judge=judge, window=1, samples=2))
+    found, once = (
+        by_name(
+            user_statistics(checked(*logs(2), user=lambda _: user_says("more"), judge=judge, window=1, samples=samples))
+        )
+        for samples in (2, 1)
     )
     assert (found["MR"].real, found["MR"].simulated.mean) == (pytest.approx(0.5), pytest.approx(0.7))
     assert found["MR"].difference.mean == pytest.approx(0.2)
     assert found["MR"].difference.n == 4  # where the chat ended, it is known that the user left
-    assert found["real reward"].simulated.mean == pytest.approx(0.5)
+    assert found["real reward"].simulated.mean == once["real reward"].simulated.mean == pytest.approx(0.5)
+    assert found["MR slope"].simulated.mean == pytest.approx(0.5)  # futures that never differ are no noise
+    assert "MR slope" not in once, "one future does not tell how much futures differ"
 
 
 def test_a_turn_whose_call_fails_is_missing_and_says_why():

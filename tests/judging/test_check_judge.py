@@ -8,20 +8,25 @@ from zlib import crc32
 import pytest
 from support.fakes import chat, lists_requirements, scorer_of, user_says
 
-from collab_sdk import Conversation, Goal, PreferenceExporter
+from collab_sdk import Conversation, Goal, MRScorer, PreferenceExporter
 from collab_sdk.errors import InputError, ModelCallError, UsageError
 from collab_sdk.judging import (
     JudgeCheck,
     PeopleCheck,
     Probe,
+    estimate_judge_check,
     judge_figures,
     read_rated_responses,
     read_reviewed_pairs,
 )
-from collab_sdk.messages import as_messages
+from collab_sdk.messages import Ending, as_messages
+from collab_sdk.metrics.interactivity import Interactivity
+from collab_sdk.metrics.policy import Policy
+from collab_sdk.models.base import CallRole
 from collab_sdk.prompts import unfence_points, unfence_transcript
 from collab_sdk.report import read_decisions
 from collab_sdk.report.turns import pair_id
+from collab_sdk.spec import MetricSpec, ModelSpec, RunSpec
 from collab_sdk.testing import FakeChatModel
 
 DRINKS = (
@@ -155,6 +160,51 @@ def test_a_judgement_that_fails_is_missing_with_its_reason():
     assert one.lost == ("flattery: 400 refused",)
     assert not one.of(Probe.FLATTERY)
     assert one.of(Probe.CONTENTLESS)[0].score == 0
+
+
+@pytest.mark.parametrize(("weight", "score"), [(1.0, 0.4), (3.0, 0.6), (0.0, 0.0), (-1.0, 0.1), (-3.0, 0.15)])
+def test_the_score_weighs_metrics_as_the_run_does(weight, score):
+    judge = judge_of(lambda *_: False, lambda *_: 0.8)
+    check = JudgeCheck(scorer_of(judge=judge, metrics={"goal": 1.0, "interactivity": weight}))
+    one = asyncio.run(check.acheck(chats(1)[0]))
+    assert [each.score for each in one.judged] == pytest.approx([score] * len(one.judged))
+    assert {each.metrics["interactivity"] for each in one.judged} == {0.8}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "calls"),
+    [
+        (["interactivity"], 10),
+        (["goal", "interactivity"], 11),
+        (["interactivity", "accuracy", "grounded", "policy"], 10),
+    ],
+)
+def test_the_estimate_bills_what_the_probes_ask_and_no_more(metrics, calls):
+    model = ModelSpec(name="offline")
+    specs = tuple(MetricSpec(name=name) for name in metrics)
+    spec = RunSpec(assistants=(model,), simulator=model, judge=model, metrics=specs)
+    assert estimate_judge_check(chats(2), spec, {}).of(CallRole.JUDGE).calls == 2 * calls
+
+
+def test_metrics_are_left_out_by_what_they_ask_and_not_by_their_name():
+    judge = FakeChatModel(
+        lambda request: json.dumps(
+            {"rules": ["Be kind."]}
+            if "list the rules" in request.messages[0].content
+            else {"house_rules": {"kept": [1], "broken": []}, "policy": {"reason": "", "score": 0.5}}
+        )
+    )
+    rules, kind = Policy(name="house_rules"), Interactivity(name="policy")
+    with pytest.raises(UsageError, match="nothing to check"):
+        JudgeCheck(MRScorer(scorer_of().rollout, judge=judge, metrics=rules))
+    one = asyncio.run(JudgeCheck(MRScorer(scorer_of().rollout, judge=judge, metrics=[rules, kind])).acheck(chats(1)[0]))
+    assert {tuple(each.metrics) for each in one.judged} == {("policy",)}
+    assert {each.score for each in one.judged} == {0.5}
+
+
+def test_metrics_without_weight_leave_nothing_to_check():
+    with pytest.raises(UsageError, match="No metric with a weight"):
+        asyncio.run(JudgeCheck(scorer_of(metrics={"goal": 0.0, "token_penalty": 1.0})).acheck(chats(1)[0]))
 
 
 def test_metrics_that_ask_no_judge_leave_nothing_to_check():
@@ -302,3 +352,50 @@ def test_decisions_on_other_pairs_are_an_error(tmp_path):
     pairs.with_name("prefs.turns.jsonl").unlink()
     with pytest.raises(InputError, match=r"no prefs\.turns\.jsonl beside it"):
         read_reviewed_pairs(pairs, read_decisions(decisions), refuse)
+
+
+def first_future(turn):
+    return next(future for candidate in turn["candidates"] for future in candidate["futures"])
+
+
+DAMAGE = {
+    "a message that is none in the history": (lambda turn: turn["history"].insert(0, "hi"), '"history" must be'),
+    "a message without content": (lambda turn: first_future(turn)["messages"].insert(0, {"role": "user"}), "message 1"),
+    "another history": (lambda turn: turn.pop("history"), "it does not hold 1 of the 3 pairs decided on"),
+    "a turn that is no number": (lambda turn: turn.update(turn="0"), '"turn" must be'),
+    "a goal that is no text": (lambda turn: turn.update(goals=["oat", 7]), '"goals" a list of such texts'),
+    "no goal": (lambda turn: turn.update(goal=""), '"goal" must be'),
+    "a candidate that is none": (lambda turn: turn["candidates"].append(None), '"candidates" must be'),
+    "a future without messages": (lambda turn: first_future(turn).update(messages=None), '"messages" must be'),
+    "a message of a future that is none": (lambda turn: first_future(turn)["messages"].append(3), '"messages" must be'),
+    "a future without a sample": (lambda turn: first_future(turn).pop("sample"), '"sample" of a future'),
+    "a tool that is none": (lambda turn: turn.update(tools=["lookup"]), '"tools" must be'),
+    "an ending that is none": (lambda turn: turn["history"][0].update(ended="tired"), '"ended" must be one of'),
+}
+
+
+@pytest.mark.parametrize(("damage", "problem"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_turn_is_reported_and_never_judged_without_what_cannot_be_read(tmp_path, damage, problem):
+    pairs = export(tmp_path, 3)
+    decisions = decide(pairs, ["keep"] * 3)
+    path = pairs.with_name("prefs.turns.jsonl")
+    first, *others = map(json.loads, path.read_text().splitlines())
+    damage(first)
+    path.write_text("".join(json.dumps(turn) + "\n" for turn in [first, *others]))
+    reported = []
+    assert len(read_reviewed_pairs(pairs, read_decisions(decisions), reported.append)) == 2
+    assert len(reported) == 1
+    assert problem in str(reported[0])
+    assert "prefs.turns.jsonl" in str(reported[0])
+
+
+def test_a_reply_that_was_cut_off_is_judged_again_as_one_that_was(tmp_path):
+    pairs = export(tmp_path, 3)
+    decisions = decide(pairs, ["keep"] * 3)
+    path = pairs.with_name("prefs.turns.jsonl")
+    turns = [json.loads(line) for line in path.read_text().splitlines()]
+    for turn in turns:
+        turn["history"][-1]["ended"] = "cut off"
+    path.write_text("".join(json.dumps(turn) + "\n" for turn in turns))
+    reviewed = read_reviewed_pairs(pairs, read_decisions(decisions), refuse)
+    assert {pair.conversation.messages[-1].ended for pair in reviewed} == {Ending.CUT_OFF}

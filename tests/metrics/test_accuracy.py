@@ -1,7 +1,11 @@
 """Which final answers are decided without a judge: those that are beyond doubt, and no other."""
 
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support.paths import ROOT
@@ -148,6 +152,69 @@ def test_one_solver_serves_many_threads():
         found = list(threads.map(lambda n: solver.compare(f"{n}x", f"x+{n - 1}x"), range(2, 26)))
     solver.close()
     assert set(found) == {SAME}
+
+
+def runs(script, tmp_path, monkeypatch):
+    """Have a shell script in place of the solver's Python."""
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(program))
+
+
+@pytest.mark.parametrize("script", ["exec sleep 600", "echo no module; exec sleep 600", "exit 1"])
+def test_a_solver_that_never_gets_ready_is_an_error_and_no_verdict(tmp_path, monkeypatch, script):
+    runs(script, tmp_path, monkeypatch)
+    monkeypatch.setattr("collab_sdk.metrics.math_solver.START_SECONDS", 0.01)
+    with pytest.raises(RuntimeError, match="does not start"):
+        MathSolver().compare("1", "2")
+
+
+def test_a_solver_that_hangs_can_be_closed(tmp_path, monkeypatch):
+    pipe, solver = tmp_path / "pipe", MathSolver()
+    os.mkfifo(pipe)
+    runs(f"echo runs > {pipe}; exec sleep 600", tmp_path, monkeypatch)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(solver.compare, "1", "2")
+        assert pipe.read_text() == "runs\n"
+        solver.close()
+        assert isinstance(asked.exception(), RuntimeError)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_the_solver_gets_no_keys(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    solver = MathSolver()
+    assert solver.compare("2x", "x+x") == SAME
+    known = [Path(f"/proc/{pid}/environ").read_bytes() for pid in children()]
+    assert known
+    assert not any(b"sk-secret" in each for each in known)
+    solver.close()
+
+
+def children():
+    return "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
+
+
+def test_a_comparison_that_hangs_does_not_keep_the_process_alive():
+    script = """
+import asyncio, threading
+from collab_sdk import Goal
+from collab_sdk.metrics import accuracy
+begun = threading.Event()
+def hang(*_):
+    begun.set()
+    threading.Event().wait()
+accuracy.compare = hang
+async def main():
+    rubric = accuracy.Accuracy().rubric(Goal(text="x", reference="1"))
+    asking = asyncio.ensure_future(rubric.compare("2"))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    asking.cancel()
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=100)
 
 
 def test_without_math_verify_the_extra_is_named_before_anything_is_paid_for(monkeypatch):

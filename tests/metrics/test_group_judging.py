@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from support.fakes import chat, judgements, lists_requirements, says, scorer_of
@@ -11,13 +12,15 @@ from collab_sdk.cost import estimate_scoring
 from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message, as_messages
 from collab_sdk.metrics import Judge
-from collab_sdk.metrics.base import MOST_ITEMS
 from collab_sdk.metrics.goal import GoalCoverage
 from collab_sdk.metrics.grounded import Grounded
+from collab_sdk.metrics.judge import MOST_TOGETHER
+from collab_sdk.metrics.reward import Reward
 from collab_sdk.models.base import CallRole
-from collab_sdk.prompts import MOST_OF_CONTINUATIONS, unfence_continuations
+from collab_sdk.prompts import MOST_OF_CONTINUATIONS, unfence_continuations, unfence_transcript
 from collab_sdk.spec import MetricSpec, ModelSpec, PairRule, RunSpec
 from collab_sdk.testing import FakeChatModel
+from collab_sdk.types import Future, Turn
 
 GOAL = Goal(text="mocha, large")
 RUBRICS = {"goal": GoalCoverage().rubric(GOAL)}
@@ -122,12 +125,43 @@ def test_no_continuation_can_close_its_fence_or_forge_another():
     assert values == [0.5, 1.0]
 
 
-def test_long_continuations_are_cut_to_an_equal_share_and_say_so():
-    texts = [f"{number}" + "x" * MOST_OF_CONTINUATIONS for number in range(3)]
-    _, asked = judge_group(ticks_mochas, texts)
-    shown = _shown(asked)
-    assert all("characters left out" in text for text in shown)
-    assert sum(map(len, shown)) < MOST_OF_CONTINUATIONS + 300
+def lengths_judged(texts):
+    """The lengths of the last messages in each of the judge's calls, of an export's futures with such texts."""
+    model = FakeChatModel(ticks_mochas, name="judge")
+    reward = Reward({"goal": (GoalCoverage(), 1.0)}, Judge(model, engine=Engine()))
+    samples = [
+        (Turn(index=1, history=HISTORY, response=says(text)), Future(sample=n, messages=()), GOAL)
+        for n, text in enumerate(texts)
+    ]
+    found = asyncio.run(reward.agive_together(samples))
+    prompts = [request.messages[1].content for request in model.requests if not lists_requirements(request)]
+    shown = [unfence_continuations(prompt) or [unfence_transcript(prompt)] for prompt in prompts]
+    return [each.reward for each in found], [[len(each[-1].content) for each in call] for call in shown]
+
+
+def test_a_long_document_beside_short_messages_is_shown_whole():
+    document = "x" * 9_000 + "mocha served" + "x" * 9_000
+    texts = [document, *(f"ok {number}" for number in range(19))]
+    values, lengths = lengths_judged(texts)
+    assert values == [1.0] + [0.5] * 19
+    assert [sorted(call) for call in lengths] == [sorted(map(len, texts))]
+
+
+def test_what_has_no_room_in_one_call_is_judged_uncut_in_several():
+    third = MOST_OF_CONTINUATIONS // 3
+    texts = [f"{number}" + "x" * third + "mocha served" * (number % 2) for number in range(6)]
+    values, lengths = lengths_judged(texts)
+    assert values == [0.5, 1.0] * 3
+    assert sorted(length for call in lengths for length in call) == sorted(map(len, texts))
+    assert all(sum(call) <= MOST_OF_CONTINUATIONS for call in lengths)
+    assert len(lengths) == 3
+
+
+def test_one_that_has_no_room_beside_any_other_is_judged_alone_and_uncut():
+    texts = ["x" * MOST_OF_CONTINUATIONS + "mocha served" + "x", "tea", "latte"]
+    values, lengths = lengths_judged(texts)
+    assert values == [1.0, 0.5, 0.5]
+    assert sorted(map(sorted, lengths)) == [[3, 5], [len(texts[0])]]
 
 
 def exported(tmp_path, *, judge=ticks_mochas, goal=GOAL, samples=2, **options):
@@ -167,8 +201,8 @@ def test_more_futures_than_one_call_holds_are_spread_over_calls_of_equal_size(tm
     alone, _ = exported(tmp_path, candidates=9, samples=3)
     together, asked = exported(tmp_path, candidates=9, samples=3, judge_groups=True)
     sizes = [len(unfence_continuations(request.messages[1].content)) for request in asked]
-    assert sum(sizes) > MOST_ITEMS
-    assert max(sizes) <= MOST_ITEMS
+    assert sum(sizes) > MOST_TOGETHER
+    assert max(sizes) <= MOST_TOGETHER
     assert sum(size > 0 for size in sizes) == 2
     assert rewards(together) == rewards(alone)
 
@@ -196,6 +230,41 @@ def test_a_call_that_fails_makes_all_its_futures_missing_and_no_other_call(tmp_p
     assert {reward for each in rewards(rows) for reward in each} == {None}
     groups = [request for request in asked if unfence_continuations(request.messages[1].content)]
     assert [len(request.messages) for request in groups] == [2, 4]
+
+
+class Fussy(GoalCoverage):
+    """A metric that cannot tell what it needs of a goal about tea, or of a response with a latte."""
+
+    def __init__(self, error):
+        super().__init__()
+        object.__setattr__(self, "error", error)
+
+    def rubric(self, goal):
+        if "tea" in goal.text:
+            raise self.error
+        return replace(super().rubric(goal), material=self.material)
+
+    def material(self, goal, messages):
+        if any("latte" in message.content for message in messages):
+            raise self.error
+        return goal.text
+
+
+@pytest.mark.parametrize("error", [SampleError("no such drink"), KeyError("drink")])
+def test_a_metric_that_fails_on_a_sample_costs_that_sample_and_no_other(error):
+    model = FakeChatModel(ticks_mochas, name="judge")
+    reward = Reward({"goal": (Fussy(error), 1.0)}, Judge(model, engine=Engine()))
+    samples = [
+        (Turn(index=1, history=HISTORY, response=says(text)), Future(sample=n, messages=()), goal)
+        for n, (text, goal) in enumerate(
+            [("a mocha served", GOAL), ("latte", GOAL), ("a mocha served", Goal(text="tea")), ("espresso", GOAL)]
+        )
+    ]
+    found = asyncio.run(reward.agive_together(samples))
+    assert [each.reward for each in found] == [1.0, None, None, 0.5]
+    assert all("drink" in found[n].error for n in (1, 2))
+    alone = [asyncio.run(reward.agive(turn, future, goal=goal)) for turn, future, goal in samples[1:3]]
+    assert [each.reward for each in alone] == [None, None]
 
 
 def test_calls_of_a_continuation_are_shown_with_their_results():

@@ -12,6 +12,8 @@ from collab_sdk.errors import BudgetError, ModelCallError, UsageError
 from collab_sdk.metrics import Judgement, Rubric
 from collab_sdk.metrics.accuracy import Accuracy
 from collab_sdk.metrics.goal import GoalCoverage
+from collab_sdk.report import fields
+from collab_sdk.types import LARGEST_VALUE
 
 CHAT = chat("how many?", "Let me think about it: 7 eggs and 6 boxes.")
 
@@ -161,6 +163,7 @@ def breaks(evidence: Evidence) -> float:
         (lambda _: None, "a finite number, not None"),
         (lambda _: "0.5", "a finite number, not '0.5'"),
         (lambda _: 10**400, "OverflowError"),
+        (lambda _: -2 * LARGEST_VALUE, "it must be no larger than 1e+12"),
         (lambda evidence: evidence.judged, "there is no judgement"),
     ],
 )
@@ -169,6 +172,21 @@ def test_a_metric_that_breaks_loses_its_samples_and_not_the_run(value, reason):
     assert score.value is None
     assert score.errors[0].startswith("The metric mine failed: ")
     assert reason in score.errors[0]
+
+
+@pytest.mark.parametrize(("value", "weight"), [(1.0, LARGEST_VALUE), (-LARGEST_VALUE, 1.0)])
+def test_the_largest_value_that_is_taken_is_one_that_reports_read(value, weight):
+    score = scorer_of(metrics={Mine(lambda _: value): weight}, window=0).score(CHAT, goal="x")
+    assert abs(score.value) == LARGEST_VALUE
+    assert fields.number(score.value) == score.value
+
+
+def test_a_reward_beyond_what_reports_read_is_missing_with_its_reason():
+    score = scorer_of(metrics={Mine(lambda _: 2.0): LARGEST_VALUE}, window=0).score(CHAT, goal="x")
+    assert score.value is None
+    assert "The reward is 2e+12; it must be no larger than 1e+12" in score.errors[0]
+    with pytest.raises(UsageError, match=r"The weight of mine is .*no larger than 1e\+12"):
+        scorer_of(metrics={Mine(lambda _: 1.0): 2 * LARGEST_VALUE})
 
 
 def test_a_metric_may_end_the_run_on_purpose():

@@ -10,7 +10,7 @@ from collab_sdk.errors import ModelCallError
 from collab_sdk.messages import as_messages
 from collab_sdk.metrics.grounded import Grounded
 from collab_sdk.models import as_chat_model
-from collab_sdk.prompts import load_prompt, unfence_points
+from collab_sdk.prompts import MOST_OF_POINT, MOST_POINTS, load_prompt, unfence_points
 from collab_sdk.testing import FakeChatModel
 
 GOAL = "drink: mocha\nmilk: oat milk\norder type: to go"
@@ -107,6 +107,53 @@ def test_a_list_that_cannot_be_read_is_asked_for_again_and_then_no_future_has_a_
     assert (score.value, score.n_ok) == (None, 0)
     assert "no readable form" in score.errors[0]
     assert all(lists_requirements(request) for request in judge.requests)
+
+
+@pytest.mark.parametrize("count", [MOST_POINTS + 1, 2_000])
+def test_a_list_beyond_its_bound_is_asked_for_again_and_then_no_future_has_a_score(count):
+    wishes = requirements(*(f"wish {number}" for number in range(count)))
+    judge = FakeChatModel(lambda request: wishes if lists_requirements(request) else judged())
+    score = scorer_of(judge=judge).score(CHAT, goal=GOAL)
+    assert (score.value, score.n_ok) == (None, 0)
+    assert all(lists_requirements(request) for request in judge.requests)
+    assert f"at most {MOST_POINTS} entries" in judge.requests[1].messages[-1].content
+
+
+def test_a_point_beyond_its_bound_is_asked_for_again():
+    judge = judge_of(
+        [requirements("x" * (MOST_OF_POINT + 1)), requirements("x" * MOST_OF_POINT)], lambda _: verdicts(True)
+    )
+    assert float(scorer_of(judge=judge, metrics={"goal": 1.0}, samples=1).score(CHAT, goal=GOAL)) == 1.0
+    assert len(listed(judge.requests)) == 2
+
+
+def test_a_list_that_is_just_full_holds_to_its_last_point():
+    count = MOST_POINTS
+    judge = judge_of(
+        [requirements(*map(str, range(count)))], lambda _: verdicts(*(n < count - 1 for n in range(count)))
+    )
+    assert float(scorer_of(judge=judge, metrics={"goal": 1.0}).score(CHAT, goal=GOAL)) == pytest.approx(1 - 1 / count)
+
+
+def test_a_server_that_holds_to_the_form_lets_a_list_be_seen_to_be_too_long():
+    judge = judge_of([requirements("a mocha")], lambda _: verdicts(True))
+    scorer_of(judge=judge, metrics={"goal": 1.0}).score(CHAT, goal=GOAL)
+    assert judge.requests[0].reply_schema["properties"]["requirements"]["maxItems"] > MOST_POINTS
+
+
+@pytest.mark.parametrize("name", ["requirements", "rules"])
+def test_the_prompts_name_the_bounds(name):
+    said = load_prompt(name).text
+    assert f"At most {MOST_POINTS} {name}, of {MOST_OF_POINT:,} characters each" in said
+
+
+def test_the_offline_judge_keeps_to_the_bounds_and_still_ticks_off_every_fact():
+    goal = "\n".join([f"item {number}: thing{number}" for number in range(250)] + ["note: " + "z" * 2_000])
+    said = " ".join(f"thing{number}" for number in range(250) if number != 7)
+    scorer = scorer_of(assistant="x", judge=None, user=[user_says("thanks", done=True)], samples=1)
+    scorer.judge.model = as_chat_model("offline")
+    score = scorer.score(chat("hello", f"Here you are: {said}."), goal=goal)
+    assert score.metrics["goal"] == pytest.approx(1 - 2 / 84)
 
 
 def test_a_list_that_failed_once_costs_the_future_that_asked_and_not_those_that_waited():

@@ -38,6 +38,17 @@ def test_ascii_costs_its_tokens(text):
     assert english_tokens(text) == count_tokens(text)
 
 
+CODE = "".join(f"def f{n}(x):\n{'    ' * (1 + n % 3)}return x\n\n\n" for n in range(10))
+
+
+@pytest.mark.parametrize("text", [CODE, "a\n\n\n\n  b\t\tc", "| a   | b   |\n| --- | --- |\n"])
+@pytest.mark.parametrize("word", ["é", "naïve", "—", "“quoted”", "字", "привет"])
+def test_a_foreign_word_leaves_what_stands_beside_it_at_its_cost(text, word):
+    assert english_tokens(f"{text} {word}") >= count_tokens(text)
+    for place in [n for n, character in enumerate(text) if character.isspace()]:
+        assert english_tokens(f"{text[:place]} {word}{text[place:]}") >= count_tokens(text)
+
+
 @pytest.mark.parametrize("text", ["\ud800", "👩\u200d💻🙂", "\u0301" * 10, "e\u0301", "\U0010ffff", "１２３"])
 def test_any_text_has_a_cost(text):
     assert english_tokens(text) >= 0

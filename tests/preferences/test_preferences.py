@@ -16,7 +16,7 @@ from collab_sdk.errors import (
     UsageError,
 )
 from collab_sdk.messages import as_messages
-from collab_sdk.preferences import Refusal
+from collab_sdk.preferences import Choice, Refusal, SamplingRule
 from collab_sdk.preferences.noise import PILOT_TURNS
 from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import Limits
@@ -93,6 +93,25 @@ def test_the_proactive_prompt_joins_a_system_prompt_for_the_draw_and_is_gone_in_
         "Be a barista.",
         "a coffee",
     ]
+
+
+class WorstOverBest(PreferenceExporter):
+    """Two futures a candidate, whatever comes of them, and the pair the wrong way round."""
+
+    def sampling_rule(self, goals, pilot=None, *, rounds=1):
+        return SamplingRule(first=2, ceiling=2)
+
+    def choose(self, scores, pilot, *, goals):
+        worst, *_, best = sorted(scores, key=float)
+        return Choice(chosen=worst, rejected=best)
+
+
+def test_an_exporter_of_ones_own_decides_how_much_is_played_and_which_pair_is_kept(tmp_path):
+    own = WorstOverBest(scorer_of(assistant=candidate_writer, judge=prefers_questions, metrics={"goal": 1.0}))
+    own.export(conversations("c1", "c2"), tmp_path / "prefs.jsonl")
+    assert {row["rejected"][0]["content"] for row in rows(tmp_path / "prefs.jsonl")} == {"Which one?"}
+    turns = [turn for turn in rows(tmp_path / "prefs.turns.jsonl") if "candidates" in turn]
+    assert {len(candidate["futures"]) for turn in turns for candidate in turn["candidates"]} == {2}
 
 
 def test_a_second_export_makes_no_call_and_writes_the_same_bytes(tmp_path):

@@ -201,6 +201,21 @@ def test_the_confidence_of_pairs_says_how_many_are_in_the_wrong_order():
         assert ("Margin and confidence" in [plot.title for plot in overview.plots]) is bool(said_of_order)
 
 
+def test_the_mean_of_few_rewards_is_a_number_and_no_count():
+    from collab_sdk.report.score_statistics import ScoreStatistics
+    from collab_sdk.report.turns import conversations_of
+
+    turns = [tool_turn(conversation_id=str(place)) for place in range(3)]
+    for turn, reward in zip(turns, (1.0, 1.0, 0.0), strict=True):
+        turn["candidates"][0] |= {"mr": reward, "metrics": {"goal": reward}}
+    statistics = ScoreStatistics()
+    for chat in conversations_of(turns):
+        statistics.add(chat)
+    overview = statistics.overview({})
+    assert overview.plots[0].caption == "Mean 0.67 (n=3); 3 turns."
+    assert overview.tables[0].rows == (("goal", "0.67 (n=3)", "3"),)
+
+
 def test_an_evaluation_shows_counts_where_there_is_no_interval_and_warns_of_many_figures():
     from collab_sdk.report.comparison_overviews import evaluation_overview
     from collab_sdk.stats import estimate_amount, estimate_difference, estimate_mean

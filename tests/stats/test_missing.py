@@ -2,7 +2,7 @@
 
 import pytest
 
-from collab_sdk.stats.missing import MissingTally, difference_bounds
+from collab_sdk.stats import MissingTally, difference_bounds
 
 SEEN = MissingTally.of([-1.0, 3.0])
 """Other values, whose range is that of what is missing."""

@@ -16,6 +16,8 @@ from collab_sdk.stats import (
     estimate_difference,
     estimate_mean,
     estimate_paired_share,
+    estimate_score,
+    estimate_score_difference,
     estimate_share,
     said_of_many,
 )
@@ -27,7 +29,7 @@ values = st.floats(-1e6, 1e6)
 @given(st.lists(st.lists(values | st.sampled_from([-1.0, 0.0, 0.5, 1.0]), max_size=4), max_size=20))
 def test_an_interval_is_around_the_mean_and_never_a_point(groups):
     seen = [value for group in groups for value in group]
-    for estimate in (estimate_mean(groups), estimate_amount(groups)):
+    for estimate in (estimate_mean(groups), estimate_amount(groups), estimate_score(groups)):
         if not seen:
             assert estimate is None
             return
@@ -77,6 +79,21 @@ def test_few_conversations_show_their_counts():
     assert estimate_mean([[0.5], [1.0], [0.0]] * 5).low is not None
 
 
+def test_a_reward_is_no_count_even_where_it_happens_to_be_0_or_1():
+    assert f"{estimate_score([[1.0], [1.0], [0.0]]):.2f}" == "0.67 (n=3)"
+    assert f"{estimate_score([[1.0, 0.0], [-1.0]]):.2f}" == "0.00 (n=3 of 2 chats)"
+    assert f"{estimate_mean([[1.0], [0.0], [-1.0]]):.2f}" == "0.00 (n=3)"
+    assert f"{estimate_score_difference([[(0, 1)], [(1, 0)], [(1, 1)]]):+.2f}" == "+0.00 (n=3)"
+    assert f"{estimate_score_difference([[(0, 0.5)], [(1, 0.5)]]):+.2f}" == "+0.00 (n=2)"
+
+
+def test_rewards_that_happen_to_be_0_or_1_have_the_interval_of_a_share():
+    rewards = [[1.0]] * 20 + [[0.0]] * 20
+    assert f"{estimate_score(rewards):.3f}" == f"{estimate_share(rewards):.3f}"
+    pairs = [[(0, 1)]] * 12 + [[(1, 0)]] * 2 + [[(1, 1)]] * 36
+    assert f"{estimate_score_difference(pairs):.3f}" == f"{estimate_difference(pairs):.3f}" == "0.200 [0.061, 0.345]"
+
+
 def test_one_conversation_gives_no_interval():
     estimate = estimate_mean([[1.0, 2.0, 3.0]])
     assert (estimate.mean, estimate.low, estimate.high) == (2.0, None, None)
@@ -115,7 +132,15 @@ def test_values_whose_squares_are_infinite_give_no_figure():
 
 
 def test_nothing_gives_nothing():
-    for estimate in (estimate_mean, estimate_amount, estimate_share, estimate_difference, estimate_paired_share):
+    for estimate in (
+        estimate_mean,
+        estimate_amount,
+        estimate_score,
+        estimate_share,
+        estimate_difference,
+        estimate_score_difference,
+        estimate_paired_share,
+    ):
         assert estimate([]) is None
         assert estimate([[], []]) is None
     assert estimate_auc({}, {"a": [1.0]}) is None

@@ -7,6 +7,7 @@ from typing import Any
 from collab_sdk.errors import InputError, UsageError
 from collab_sdk.preferences import opening_of
 from collab_sdk.training import Fault, Play, Preflight, Training, TrainingOptions
+from collab_sdk.types import Conversation
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import longest_allowed
 from collab_trl.defaults import counts_replies
@@ -118,7 +119,7 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
         repeated=0,
         conversations=len(chats),
         trained_on=chats,
-        openings=frozenset(map(_opening, histories)),
+        openings=frozenset(known_by(history.conversation) for history in histories),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in found.faults.items()),
         notes=("No chat is held out: give others to --evaluate.",),
         lengths=lengths,
@@ -145,8 +146,9 @@ def _plan(options: TrainingOptions, base: Base, play: Play, *, widest: int, hist
     )
 
 
-def _opening(history: History) -> str:
-    return opening_of(message.content for message in history.conversation.messages if message.role == "user")
+def known_by(conversation: Conversation) -> str:
+    """The hash of how it begins."""
+    return opening_of(message.content for message in conversation.messages if message.role == "user")
 
 
 def said(history: History) -> list[Any]:

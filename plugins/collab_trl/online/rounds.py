@@ -6,11 +6,11 @@ from pathlib import Path
 
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, OutputError
-from collab_sdk.preferences import PreferenceExporter
+from collab_sdk.preferences import PreferenceExporter, held_out_share
 from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base, read_base
 from collab_trl.online.histories import History
-from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
+from collab_trl.online.preparation import chats_of, known_by, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
 from collab_trl.output.adapter import MERGED
 from collab_trl.output.serving import merged_command
@@ -120,7 +120,10 @@ class RoundsTraining:
             scorer = self.play.scorer.with_assistant(self._bot(model))
             exporter = PreferenceExporter(scorer, **asdict(self.play.rule))
             rollouts = read_rollouts(folder / CHATS)
-            report = exporter.export(rollouts.conversations, pairs, eval_fraction=self.options.eval_fraction)
+            share = self.options.eval_fraction
+            if share is None:
+                share = held_out_share(map(known_by, rollouts.conversations))
+            report = exporter.export(rollouts.conversations, pairs, eval_fraction=share)
             if not report.written:
                 pairs.unlink(missing_ok=True)
                 reason, count = next(iter(report.refused.most_common(1)), ("nothing to compare", report.turns))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collab_sdk.errors import CollabError
-from collab_sdk.training import HeldOut, Preflight, TrainingOptions, TrainingReport, Verdict
+from collab_sdk.training import PLAYING, HeldOut, Preflight, TrainingOptions, TrainingReport, Verdict
 from collab_sdk.version import __version__
 from collab_trl.base import Base
 from collab_trl.output.card import model_card
@@ -51,7 +51,8 @@ def finish(
         if held_out is not None:
             held_out, problems = _with_own_replies(held_out, options, base, preflight, reported)
             warnings += problems
-    verdict = verdict_of(held_out) if options.eval_fraction or held_out else NOT_JUDGED
+    is_judged = held_out is not None or (options.eval_fraction != 0 and options.method not in PLAYING)
+    verdict = verdict_of(held_out) if is_judged else NOT_JUDGED
     config = json.loads((last.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     metrics = {
         "base": base.name,

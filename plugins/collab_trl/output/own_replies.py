@@ -9,6 +9,7 @@ from collab_sdk.messages import as_messages, shown_text
 from collab_sdk.models import CallRole, ChatReply, ChatRequest
 from collab_sdk.spec import ModelSettings
 from collab_sdk.training import RepliesCompared
+from collab_trl.hf.chat_template import TEMPLATE_FILE
 from collab_trl.hf.model import HFModel
 from collab_trl.preference.held_out import Figure
 from collab_trl.preference.tokens import Tokens
@@ -37,9 +38,9 @@ class OwnReplies:
         self._asked = [tokens for _, tokens in sorted(first.items())][:ASKED]
         longest = max(tokens.completion for tokens in self._asked)
         limit = min(max(2 * longest, SHORTEST_LIMIT), LONGEST_LIMIT)
-        option = f"?dtype={dtype}"
-        self._before = self._replies(HFModel.named(f"hf:{base}{option}"), limit)
-        self._after = self._replies(HFModel.named(f"hf:{base}@{adapter.resolve()}{option}"), limit)
+        same = f"?dtype={dtype}&chat_template={adapter.resolve() / TEMPLATE_FILE}"  # asked in the same words
+        self._before = self._replies(HFModel.named(f"hf:{base}{same}"), limit)
+        self._after = self._replies(HFModel.named(f"hf:{base}@{adapter.resolve()}{same}"), limit)
 
     def _replies(self, model: HFModel, limit: int) -> list[ChatReply]:
         async def ask_all() -> list[ChatReply]:

@@ -11,7 +11,7 @@ from collab_sdk.errors import InputError, TrainingError
 from collab_sdk.training import PLAYING, Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_memory, compares_pairs
-from collab_trl.defaults import DEFAULTS
+from collab_trl.defaults import default_rate
 from collab_trl.device_memory import free_memory, ran_out_of_memory
 from collab_trl.output.adapter import finish, known_report
 from collab_trl.output.workplace import Workplace, identity
@@ -91,8 +91,9 @@ class TrlTraining:
     def _stages(
         self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
     ) -> tuple[Mapping[str, Any], bool]:
-        rates = {"sft": self.options.sft_learning_rate} if self.options.sft_first else {}
-        rates[self.options.method] = self.options.learning_rate or DEFAULTS[self.options.method].learning_rate
+        own = default_rate(self.options.method, self.base.width)
+        rates = {"sft": self.options.sft_learning_rate or own} if self.options.sft_first else {}
+        rates[self.options.method] = self.options.learning_rate or own
         trained: dict[str, Any] = {}
         adapter = None
         for name, rate in rates.items():

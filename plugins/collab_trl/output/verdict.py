@@ -2,13 +2,13 @@
 
 from collab_sdk.stats import Estimate
 from collab_sdk.training import HeldOut, Verdict
+from collab_trl.defaults import FEW_STEPS
 from collab_trl.preference.held_out import LEAST
 
-FEW_STEPS = 20
-"""Below that a training has hardly begun: benchmarks/order_desk/real_model.py."""
 SMALL_UPDATE = 1e-3
 """Of the layers' size; what bfloat16 can tell apart is four times as much."""
-JUDGED_BY = ("margin", "loss")
+JUDGED_BY = {"margin": 1e-2, "loss": 1e-3}
+"""Figures, and what of each, in nats, is nothing that shows in a reply, however sure it is."""
 NOT_JUDGED = Verdict(
     found="not judged", said="Nothing was held out, so it is not known whether it is better than its base."
 )
@@ -28,9 +28,9 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
     rise = f"the {name} changed by {difference:+.3g} {'nats' if name == 'margin' else 'nats a token'}"
     on = f"on {held_out.examples:,} held-out examples of {held_out.conversations:,} conversations {rise}"
     low, high = (difference.low, difference.high) if name == "margin" else (-difference.high, -difference.low)
-    if low > 0:
+    if low > 0 and abs(difference.mean) >= JUDGED_BY[name]:
         return Verdict(found="better", said=f"Better than its base: {on}.")
-    if high < 0:
+    if high < 0 and abs(difference.mean) >= JUDGED_BY[name]:
         return Verdict(
             found="worse",
             said=f"Worse than its base: {on}. Try a smaller --learning-rate or fewer --epochs, and look at whether the "

@@ -10,7 +10,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import beside, parse_json
 from collab_sdk.logs import read_rows
-from collab_sdk.preferences import is_held_out, opening_of, tells_apart, whole_of
+from collab_sdk.preferences import held_out_share, is_held_out, opening_of, tells_apart, whole_of
 from collab_sdk.training import Fault
 from collab_trl.preference.row_formats import Example, read_example
 
@@ -46,7 +46,7 @@ def some(places: Iterable[str]) -> str:
     return ", ".join(shown[:PLACES_SHOWN]) + (", ..." if len(shown) > PLACES_SHOWN else "")
 
 
-def read_examples(path: Path, *, method: str, eval_fraction: float) -> Examples:
+def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Examples:
     """Read a file or a folder of a data set. Raises InputError if nothing in it is of use for the method.
 
     A file `NAME.eval.jsonl` beside NAME.jsonl, as export-prefs writes it, is what is held out; without one,
@@ -108,12 +108,13 @@ def _check_apart(
         )
 
 
-def _parted(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
+def _parted(examples: Sequence[Example], share: float | None) -> tuple[list[Example], list[Example]]:
     """What to train on and what is held out: by how conversations begin, or else by all that their users say.
 
     The latter where nearly all begin in the same way, so that one side would be empty.
     """
     by_opening = _by_opening(examples)
+    fraction = held_out_share(example.known_by for example in by_opening) if share is None else share
     sides = _sides(by_opening, fraction)
     if fraction and not all(sides):
         by_whole = _by_whole(examples)

@@ -11,7 +11,7 @@ from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import check_targets, compares_pairs, longest_allowed
-from collab_trl.defaults import enough_epochs
+from collab_trl.defaults import FEW_STEPS, enough_epochs, steps_of
 from collab_trl.memory_estimate import Width, estimates
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
@@ -180,6 +180,11 @@ def _parts_said(options: TrainingOptions, held_out: int, reported: int) -> list[
 
 def _notes(options: TrainingOptions, base: Base, plan: Plan, train: Sequence[Tokens]) -> list[str]:
     notes = []
+    if (steps := steps_of(options, len(train))) < FEW_STEPS:
+        notes.append(
+            f"The training has {steps} optimizer steps, which are few: it may change nothing that can be seen. Give more "
+            "rows, more --epochs, or a smaller --batch-size."
+        )
     if compares_pairs(options):
         notes.append(
             f"aot compares the pairs that are computed at once, {plan.micro_batch:,} here: another "

@@ -12,6 +12,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from collab_sdk.training import HeldOut, TrainingOptions, TrainingProgress
 from collab_trl.base import Base
+from collab_trl.defaults import steps_of
 from collab_trl.loading import adapted
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan
@@ -71,7 +72,7 @@ class PreferenceStage:
         train = self._rows(self.train)
         watched = sorted(self.held_out, key=lambda tokens: tokens.length)
         held_out = self._rows(watched)
-        steps = self._steps(len(train))
+        steps = steps_of(self.options, len(train))
         config = self._config(steps=steps, evaluate=bool(held_out))
         with config.main_process_first(local=False):  # which alone writes and clears away
             checkpoint = self.workplace.checkpoint(self.name)
@@ -95,10 +96,6 @@ class PreferenceStage:
 
     def _rows(self, examples: Sequence[Tokens]) -> list[TrainingRow]:
         return self.method.rows(examples, self.options.seed)
-
-    def _steps(self, examples: int) -> int:
-        all_epochs = math.ceil(math.ceil(examples / self.options.batch_size) * (self.options.epochs or 1))
-        return min(all_epochs, self.options.max_steps or all_epochs)
 
     def _least_steps(self, steps: int) -> int:
         """The steps after which a training may be stopped early: its warm-up, and one pass over the data."""

@@ -433,11 +433,17 @@ def test_a_reply_leaves_reasoning_out():
         ({"finish_reason": "length"}, Ending.CUT_OFF),
         ({"stop_reason": "max_tokens"}, Ending.CUT_OFF),
         ({"finish_reason": "SAFETY"}, Ending.FILTERED),
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, Ending.CUT_OFF),
+        ({"stopReason": "guardrail_intervened"}, Ending.FILTERED),
+        ({"done": True, "done_reason": "length"}, Ending.CUT_OFF),
     ],
 )
 def test_a_reply_that_was_cut_off_says_so(said, ended):
     assert ask(message_model(content=REPLY, response_metadata=said)).ended is ended
     assert ask(message_model(content=REPLY, response_metadata={"finish_reason": "stop"})).ended is None
+    graph = graph_of(lambda state: {"messages": [AIMessage(REPLY, response_metadata=said)]})
+    assert ask(graph).ended is ended
+    assert ask(lambda messages: AIMessage(REPLY, response_metadata=said)).ended is ended
 
 
 @pytest.mark.parametrize(

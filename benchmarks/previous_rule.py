@@ -1,38 +1,37 @@
-"""How the first series of this product chose pairs, to compare with."""
+"""How the product chose pairs before it went by confidence, to compare with."""
 
 from collections.abc import Sequence
 from math import fsum, sqrt
 from statistics import NormalDist
-from typing import Any
 
-from collab_sdk.preferences import PreferenceExporter, Refusal
-from collab_sdk.preferences.contrasts import FIRST
-from collab_sdk.preferences.selection import Choice
+from collab_sdk.preferences import Choice, Pilot, PreferenceExporter, Refusal
+from collab_sdk.preferences.contrasts import FIRST, Rewards
 from collab_sdk.types import MRScore
 
 CLEAR = 0.5
 """Standard errors that a margin had to have."""
 
 
-class FirstSeries:
+class PreviousRule:
     """Two futures for each candidate, then one at a time for best or worst until their order would stand.
 
-    What the product did before: stochastic curtailment, the variance pooled over the turn's candidates alone.
+    Stochastic curtailment, the variance pooled over the turn's candidates alone. Failed futures are left out.
     """
 
     def __init__(self, candidates: int, samples: int) -> None:
         spread = 2 * NormalDist().inv_cdf((candidates - 0.375) / (candidates + 0.25))
         self.first, self.ceiling, self.z = FIRST, 3 * samples, max(0.0, 0.61 * spread - 1.3 / samples)
 
-    def next_batch(self, rewards: Sequence[Sequence[float]], **_: Any) -> list[int]:
+    def next_batch(self, rewards: Rewards, *, may_be_chosen: Sequence[bool] | None = None) -> list[int]:
         batch = [max(0, FIRST - len(tried)) for tried in rewards]
-        if any(batch):
+        known = [[reward for reward in tried if reward is not None] for tried in rewards]
+        if any(batch) or min(map(len, known)) < FIRST:
             return batch
-        means = [fsum(tried) / len(tried) for tried in rewards]
+        means = [fsum(tried) / len(tried) for tried in known]
         best, worst = means.index(max(means)), means.index(min(means))
-        freedom = sum(len(tried) - 1 for tried in rewards)
-        squares = fsum((r - mean) ** 2 for tried, mean in zip(rewards, means, strict=True) for r in tried)
-        n = 2 * len(rewards[best]) * len(rewards[worst]) / (len(rewards[best]) + len(rewards[worst]))
+        freedom = sum(len(tried) - 1 for tried in known)
+        squares = fsum((r - mean) ** 2 for tried, mean in zip(known, means, strict=True) for r in tried)
+        n = 2 * len(known[best]) * len(known[worst]) / (len(known[best]) + len(known[worst]))
         rest = sqrt(2 * max(0.0, self.ceiling - n))
         if (means[best] - means[worst]) * n >= self.z * sqrt(squares / freedom) * rest:
             return batch
@@ -42,13 +41,13 @@ class FirstSeries:
         return batch
 
 
-class FirstSeriesExporter(PreferenceExporter):
+class PreviousRuleExporter(PreferenceExporter):
     """Best against worst of a turn, if they are apart by a margin and half a standard error."""
 
-    def _sampling(self, goals: int, pilot: Any = None, *, rounds: int = 1) -> Any:
-        return FirstSeries(self.rule.candidates, self.scorer.rollout.samples)
+    def sampling_rule(self, goals: int, pilot: Pilot | None = None, *, rounds: int = 1) -> PreviousRule:
+        return PreviousRule(self.rule.candidates, self.scorer.rollout.samples)
 
-    def _choose(self, scores: Sequence[MRScore], pilot: Any, *, goals: int) -> Choice | Refusal:
+    def choose(self, scores: Sequence[MRScore], pilot: Pilot, *, goals: int) -> Choice | Refusal:
         ranked = sorted((score for score in scores if score.value is not None), key=float)
         if len(ranked) < 2:
             return Refusal.UNSCORED
