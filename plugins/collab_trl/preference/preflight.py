@@ -37,7 +37,8 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
     watching, reporting = in_two(held_out, chooses=options.patience > 0)
     if not train:
         problem, places = next(iter(faults.items()))
-        raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+        first = ", ".join([*places[:3], *(["..."] if len(places) > 3 else [])])
+        raise InputError(f"nothing to train on: {problem} ({len(places)} rows: {first})", where=str(options.data))
     noticed = _noticed(options, train, held_out)
     options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
