@@ -1,7 +1,7 @@
 """The examples in files and data sets, and the conversations of them that are held out."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import beside, parse_json
 from collab_sdk.logs import read_rows
-from collab_sdk.preferences import held_out_share, is_held_out, opening_of, tells_apart, whole_of
 from collab_sdk.training import Fault
 from collab_trl.preference.row_formats import Example, read_example
+from collab_trl.preference.sides import by_opening, check_apart, parted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,11 +61,11 @@ def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Ex
     if path.is_file() and eval_file.exists():
         trained_on, rows.conversations = rows.conversations, set()
         held_out = list(rows.of(eval_file))
-        train, held_out = _by_opening(train), _by_opening(held_out)
-        _check_apart(held_out, train, rows.conversations & trained_on, files=(path, eval_file))
+        train, held_out = by_opening(train), by_opening(held_out)
+        check_apart(held_out, train, rows.conversations & trained_on, files=(path, eval_file))
         notes.append(f"Held out is what is in {eval_file}.")
     else:
-        train, held_out = _parted(train, eval_fraction)
+        train, held_out = parted(train, eval_fraction)
     if not train:
         raise InputError(f"nothing to train on with {method}: {next(iter(faults), 'it is empty')}", where=str(path))
     learnt = {example.words: example for example in train}
@@ -87,91 +87,6 @@ def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Ex
     )
 
 
-def _check_apart(
-    held_out: Sequence[Example], train: Sequence[Example], named: Collection[str], *, files: tuple[Path, Path]
-) -> None:
-    """Raises InputError where a chat is in both files, under one id (`named`) or under two."""
-    known = {whole_of(said): (example, said) for example, said in _longest(train)}
-    begun = {begun: example for example, said in known.values() for begun in _beginnings(said)}
-    whole = {known_by: example for known_by, (example, said) in known.items() if tells_apart(said)}
-    shared = dict.fromkeys(named, "")
-    for example, said in {whole_of(said): (example, said) for example, said in _longest(held_out)}.values():
-        if tells_apart(said):
-            same = (whole[beginning] for beginning in _beginnings(said) if beginning in whole)
-            if (other := next(same, begun.get(whole_of(said)))) is not None:
-                shared.setdefault(example.conversation, f" ({example.where} begins as {other.where} does)")
-    if shared:
-        raise InputError(
-            f"{len(shared)} conversations are in {files[0].name} too{next(filter(None, shared.values()), '')}; a "
-            "held-out one must not be",
-            where=str(files[1]),
-        )
-
-
-def _parted(examples: Sequence[Example], share: float | None) -> tuple[list[Example], list[Example]]:
-    """What to train on and what is held out: by how conversations begin, or else by all that their users say.
-
-    The latter where nearly all begin in the same way, so that one side would be empty.
-    """
-    by_opening = _by_opening(examples)
-    fraction = held_out_share(example.known_by for example in by_opening) if share is None else share
-    sides = _sides(by_opening, fraction)
-    if fraction and not all(sides):
-        by_whole = _by_whole(examples)
-        if _groups(by_whole) > _groups(by_opening):
-            sides = _sides(by_whole, fraction)
-    train, held_out = sides
-    return (train, held_out) if train else (held_out, [])
-
-
-def _by_opening(examples: Sequence[Example]) -> list[Example]:
-    """Known by how its conversation begins, of which the longest prompt has most.
-
-    One without an id by its first message alone, or all turns of a conversation would not be on one side.
-    """
-    return [
-        replace(example, known_by=opening_of(said) if example.is_named else example.conversation)
-        for example, said in _longest(examples)
-    ]
-
-
-def _by_whole(examples: Sequence[Example]) -> list[Example]:
-    """Known by all that its user says: also what follows in another row, where that goes on in one way only.
-
-    So the turns of a conversation without an id are on one side, and so are two logs of which one is shorter.
-    """
-    whole = [(example, said, whole_of(said)) for example, said in _longest(examples)]
-    ends: dict[str, set[str]] = {}
-    for _, said, known_by in sorted(whole, key=lambda each: len(each[1]), reverse=True):
-        if known_by not in ends:  # no longer one goes on from it
-            for begun in _beginnings(said):
-                ends.setdefault(begun, set()).add(known_by)
-    return [
-        replace(example, known_by=next(iter(ends[known_by])) if len(ends[known_by]) == 1 else known_by)
-        for example, _, known_by in whole
-    ]
-
-
-def _longest(examples: Sequence[Example]) -> list[tuple[Example, list[str]]]:
-    """Each with what the user says in the longest prompt of its conversation."""
-    longest: dict[str, list[str]] = {}
-    for example in examples:
-        if example.is_named and len(example.said) > len(longest.get(example.conversation, ())):
-            longest[example.conversation] = example.said
-    return [(example, longest[example.conversation] if example.is_named else example.said) for example in examples]
-
-
-def _beginnings(said: Sequence[str]) -> list[str]:
-    return [whole_of(said[:turns]) for turns in range(1, len(said) + 1)]
-
-
-def _sides(examples: Iterable[Example], fraction: float) -> tuple[list[Example], list[Example]]:
-    sides: tuple[list[Example], list[Example]] = ([], [])
-    for example in examples:
-        sides[is_held_out(example.known_by, fraction)].append(example)
-    return sides
-
-
 def _repeat(example: Example, first: Example) -> Repeat:
     return Repeat(where=example.where, of=first.where, is_other=example.conversation != first.conversation)
 
@@ -181,10 +96,6 @@ def _said_of(repeats: Sequence[Repeat]) -> str:
     under = f", {renamed:,} of them under another id" if renamed else ""
     shown = some(f"{repeat.where} as {repeat.of}" for repeat in repeats)
     return f"{len(repeats):,} rows say what another one does, word for word{under}, and are left out ({shown})."
-
-
-def _groups(examples: Iterable[Example]) -> int:
-    return len({example.known_by for example in examples})
 
 
 class _Rows:

@@ -12,7 +12,7 @@ from collab_trl.preference.tokens import Tokens
 
 LEAN = 0.15
 """Of a share away from one half, from which on it is worth a word."""
-ALMOST_ALWAYS = 0.9
+ALMOST_ALWAYS = 0.95
 """Of the pairs of which one reply asks: the share in which it is the chosen one, from which on a model asks always."""
 OFTEN = 0.1
 """Of all pairs: those of which one reply asks, below which they teach little."""
