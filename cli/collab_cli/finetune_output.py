@@ -99,9 +99,11 @@ def _rendered(pieces: Sequence[tuple[str, bool]]) -> "Text":
 
     prompt, *completions = pieces
     text = Text(_safe(prompt[0][-RENDERED:]), style="dim")
-    for completion, _ in completions:
-        text.append("\n")
-        text.append(f"▌ {_safe(completion[:RENDERED])}", style="bold")
+    for completion, is_learnt in completions:
+        if is_learnt:
+            text.append(f"\n▌ {_safe(completion[:RENDERED])}", style="bold")
+        elif completion.strip():
+            text.append(f"\n{_safe(completion[:RENDERED]).strip()}", style="dim")
     return text
 
 

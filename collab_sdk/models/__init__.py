@@ -24,6 +24,7 @@ from collab_sdk.models.reading import read_reply
 from collab_sdk.models.reasoning import (
     conversation_without_reasoning,
     marks_reasoning,
+    reasoning_marks,
     set_apart,
     split_reasoning,
     without_reasoning,
@@ -72,6 +73,7 @@ __all__ = [
     "load_litellm",
     "marks_reasoning",
     "read_reply",
+    "reasoning_marks",
     "request_arguments",
     "set_apart",
     "settings_for",

@@ -116,6 +116,11 @@ def marks_reasoning(token: str) -> bool:
     return token in HEADER or MARK.fullmatch(token) is not None or CONTROL.fullmatch(token) is not None
 
 
+def reasoning_marks(text: str) -> list[re.Match[str]]:
+    """All marks in a text, whether or not they count; the `lastgroup` of one tells if it `opens` or `closes`."""
+    return list(MARK.finditer(text))
+
+
 def without_reasoning(messages: Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
     """The messages, what the assistant thought in `reasoning`. Raises InputError for what is no message."""
     return tuple(map(_set_apart, as_messages(messages)))

@@ -7,7 +7,7 @@ from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.hf.chat_template import ChatTemplate
+from collab_trl.hf.chat_template import OWN, ChatTemplate
 from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_generation_config, read_tokenizer
 
 UNLIMITED = 10**9
@@ -27,7 +27,7 @@ class Base:
     linear: tuple[tuple[str, int, int], ...]
     """Every linear layer but the language model head: its last name, features in, features out."""
     context: int
-    chat_template: ChatTemplate = ChatTemplate()
+    chat_template: ChatTemplate = OWN
     """What was asked for in place of its own."""
 
     @property
@@ -61,13 +61,8 @@ class Base:
         stops = [] if ends is None else [ends] if isinstance(ends, int) else ends
         return ChatFormat(self.tokenizer, ends=stops, folder=Path(self.name))
 
-    def layout(self) -> dict[str, str]:
-        """How chats are laid out where that is a choice, in words, by setting."""
-        thinking = self.chat_format().thinking
-        return self.chat_template.described() | ({"thinking": thinking} if thinking else {})
 
-
-def read_base(name: str, chat_template: ChatTemplate = ChatTemplate()) -> Base:
+def read_base(name: str, chat_template: ChatTemplate = OWN) -> Base:
     """Raises UsageError for an unknown model, an adapter, and a tokenizer that cannot lay out a chat."""
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -53,6 +53,10 @@ def check_options(options: TrainingOptions) -> None:
         raise UsageError("kto sets each reply against another one's prompt: it needs --batch-size 2 at least.")
     if Path(options.base).is_dir() and options.output.resolve() == Path(options.base).resolve():
         raise UsageError("-o is the base's own folder, where an adapter would spoil the base: give another.")
+    if options.chat_template and Path(options.chat_template).resolve().parent == options.output.resolve():
+        raise UsageError(
+            "--chat-template is in -o, where the adapter's own template will be written: give another -o DIR."
+        )
     if options.load_in_4bit:
         check_4bit()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_template import ChatTemplate
+from collab_trl.hf.chat_template import OWN, ChatTemplate
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -44,7 +44,7 @@ def read_config(name: str | Path) -> Any:
     return config
 
 
-def read_tokenizer(name: str | Path, chat_template: ChatTemplate = ChatTemplate()) -> Any:
+def read_tokenizer(name: str | Path, chat_template: ChatTemplate = OWN) -> Any:
     """The tokenizer, with its own chat template or the one that was asked for.
 
     Raises UsageError for what cannot be read, and for a tokenizer that needs code of its own.

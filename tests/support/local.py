@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,15 @@ REQUESTS = ("a mocha please", "book me a train", "write a toast", "plan a hike",
 STEPS = 60
 
 
-def save_tiny_model(folder: Path) -> Path:
-    """A model, its tokenizer and template, as save_pretrained() writes them."""
+def save_tiny_model(folder: Path, *, template: str | None = None, tools: Sequence[Any] = ()) -> Path:
+    """A model, its tokenizer and template, as save_pretrained() writes them; it is taught with these tools."""
     import torch
 
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer([*REPLIES, *REQUESTS, "user assistant system"] * 4)
+    tokenizer.chat_template = template or tokenizer.chat_template
     model = tiny_llama(tokenizer)
-    _teach(model, tokenizer)
+    _teach(model, tokenizer, tools)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -68,13 +69,13 @@ def replies(model: ChatModel, requests: Iterable[ChatRequest]) -> list[ChatReply
     return run_sync(together())
 
 
-def _teach(model: Any, tokenizer: Any) -> None:
+def _teach(model: Any, tokenizer: Any, tools: Sequence[Any]) -> None:
     import torch
 
     chats = []
     for request, reply in product(REQUESTS, REPLIES):
         chat = [{"role": "user", "content": request}]
-        prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
+        prompt = tokenizer.apply_chat_template(chat, tools=tools or None, add_generation_prompt=True)["input_ids"]
         chats.append((prompt, [*tokenizer.encode(reply), tokenizer.eos_token_id]))
     longest = max(len(prompt) + len(reply) for prompt, reply in chats)
     padding = [[tokenizer.pad_token_id] * (longest - len(prompt) - len(reply)) for prompt, reply in chats]

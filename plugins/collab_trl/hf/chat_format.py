@@ -48,6 +48,8 @@ class ChatFormat:
         self._folder = folder
         self._known: dict[str, tuple[str, ...]] = {}
         """What is left out of chats, by their shape."""
+        self._details: dict[str, None] = {}
+        """What is left out of tools that are shown otherwise."""
         self.ends = frozenset(ends) | self._turn_ends()
         self.grammars = Grammars(tokenizer, ends=self.ends)
         self._unsaid = {
@@ -105,12 +107,13 @@ class ChatFormat:
         return listed(found)
 
     def _left_out(self, chat: Sequence[Row], tools: Sequence[Row], *, replied: int | None) -> tuple[str, ...]:
-        """By a chat of the same shape with another word in every place, so that none hides behind the same elsewhere."""
+        """By a chat of that shape with a word of its own in every place, so that none hides behind another's."""
         sentinels = Sentinels.of(chat, tools, replied=len(chat) if replied is None else replied)
         shape = json.dumps([sentinels.chat, sentinels.tools, replied], default=str)
         if shape not in self._known:
             shown = self.laid_out(sentinels.chat, sentinels.tools, generation_prompt=replied is None)
             self._known[shape] = sentinels.left_out(shown)
+            self._details |= dict.fromkeys(sentinels.details_left_out(shown))
         return self._known[shape]
 
     def _applied(self, chat: Sequence[Row], tools: Sequence[Row], **form: Any) -> Any:
@@ -136,7 +139,7 @@ class ChatFormat:
     def _takes_calls(self) -> bool:
         """Whether the template shows calls of tools and what came back."""
         call = {"id": "call00000", "type": "function", "function": {"name": "look_up", "arguments": {"order": "5"}}}
-        chat = [
+        chat: list[Row] = [
             QUESTION,
             {"role": "assistant", "content": "", "tool_calls": [call]},
             {"role": "tool", "content": PROBE, "name": "look_up", "tool_call_id": "call00000"},
@@ -146,9 +149,14 @@ class ChatFormat:
         except ModelCallError:
             return False
 
+    def described(self) -> dict[str, str]:
+        """How the chats were laid out that it was asked about, where one would not expect it, in words, by setting."""
+        details = {"tools": f"shown without their {listed(tuple(self._details))}"} if self._details else {}
+        return {**({"thinking": self._thinking} if self._thinking else {}), **details}
+
     @cached_property
-    def thinking(self) -> str:
-        """What becomes of thoughts where replies without any are learnt, in words; nothing if the template knows none."""
+    def _thinking(self) -> str:
+        """What becomes of thoughts where replies without any are learnt; nothing if the template knows none."""
         answer = {"role": "assistant", "content": PROBE}
         try:
             prompt = self.laid_out([QUESTION], generation_prompt=True)

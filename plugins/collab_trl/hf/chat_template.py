@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from collab_sdk.errors import UnknownNameError, UsageError
 from collab_sdk.files import reason
-from collab_sdk.models.reasoning import MARK
+from collab_sdk.models import reasoning_marks
 
 TEMPLATE_FILE = "chat_template.jinja"
 PACKAGED = "trl:"
@@ -23,7 +23,8 @@ DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, TEXT_AS_PARTS = (
     "system-in-first-user",
     "text-as-parts",
 )
-THINKING, NO_THINKING, END_WITH_EOS = "thinking", "no-thinking", "end-with-eos"
+THOUGHTS = THINKING, NO_THINKING = "thinking", "no-thinking"
+END_WITH_EOS = "end-with-eos"
 LAYOUTS = (DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, TEXT_AS_PARTS, THINKING, NO_THINKING, END_WITH_EOS)
 """In the order in which they change a chat: a developer message may become part of the user's."""
 
@@ -85,7 +86,7 @@ class ChatTemplate:
         for name in asked:
             if name not in LAYOUTS:
                 raise UnknownNameError.of("layout", name, LAYOUTS)
-        if {THINKING, NO_THINKING} <= asked:
+        if {*THOUGHTS} <= asked:
             raise UsageError(f"The layouts {THINKING} and {NO_THINKING} exclude each other: give one of them.")
         return cls(
             text=None if source is None else _read(source),
@@ -118,16 +119,15 @@ class ChatTemplate:
             tokenizer.chat_template = self._written(template, tokenizer)
 
     def _written(self, template: str, tokenizer: Any) -> str:
-        head = "".join(HEADS[name] for name in self.layouts if name in HEADS)
-        tail = "".join(TAILS[name] for name in self.layouts if name in TAILS)
-        written = head + template.removesuffix("\n") + tail
-        return written + self._end_of_thought(template, written, tokenizer)
+        new = [name for name in self.layouts if HEADS.get(name, TAILS.get(name, "")) not in template]
+        head = "".join(HEADS[name] for name in new if name in HEADS)
+        tail = "".join(TAILS[name] for name in new if name in TAILS)
+        written = head + (template.removesuffix("\n") if new else template) + tail
+        return written + self._end_of_thought(template, written, tokenizer) if {*THOUGHTS} & {*new} else written
 
     def _end_of_thought(self, template: str, written: str, tokenizer: Any) -> str:
         """What closes the thought that the template begins in any case. Raises UsageError for one that knows none."""
-        if not {THINKING, NO_THINKING} & set(self.layouts):
-            return ""
-        on, off = (_prompt(HEADS[name] + template, tokenizer) for name in (THINKING, NO_THINKING))
+        on, off = (_prompt(HEADS[name] + template, tokenizer) for name in THOUGHTS)
         thought = Thought.ending(off)
         if on == off and (thought is None or (THINKING in self.layouts and thought.is_closed)):
             asked = THINKING if THINKING in self.layouts else NO_THINKING
@@ -141,6 +141,10 @@ class ChatTemplate:
         return f"{{% if add_generation_prompt %}}{{{{ '{closing}' }}}}{{% endif %}}"
 
 
+OWN = ChatTemplate()
+"""The model's, as it is."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thought:
     """The thought that a text ends with: one that has just begun, or an empty one."""
@@ -151,21 +155,19 @@ class Thought:
 
     @classmethod
     def ending(cls, text: str) -> Self | None:
-        marks = list(MARK.finditer(text))[-2:]
+        marks = reasoning_marks(text)[-2:]
         if not marks or text[marks[-1].end() :].strip():
             return None
         *before, last = marks
         if last.lastgroup == "opens":
             return cls(begin=last.start(), mark=last[0], is_closed=False)
-        if last.lastgroup == "closes" and before and before[0].lastgroup == "opens":
-            if not text[before[0].end() : last.start()].strip():
-                return cls(begin=before[0].start(), mark=before[0][0], is_closed=True)
-        return None
+        is_empty = bool(before) and before[0].lastgroup == "opens" and not text[before[0].end() : last.start()].strip()
+        return cls(begin=before[0].start(), mark=before[0][0], is_closed=True) if is_empty else None
 
 
 def behind_empty_thought(text: str) -> int:
     """Where a reply goes on behind the empty thought that it begins with, or that its prompt has begun; 0 without."""
-    marks = [mark for mark in MARK.finditer(text)][:2]
+    marks = reasoning_marks(text)[:2]
     if marks and marks[0].lastgroup == "closes" and not text[: marks[0].start()].strip():
         marks = marks[:1]
     elif not (

@@ -9,7 +9,7 @@ from typing import Any
 
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_template import LAYOUTS, PACKAGED, ChatTemplate
+from collab_trl.hf.chat_template import LAYOUTS, OWN, PACKAGED, ChatTemplate
 from collab_trl.precision import AUTO, DTYPES
 from collab_trl.pretrained import check_adapter
 
@@ -43,7 +43,7 @@ class LocalFiles:
     base: Folder
     adapter: Folder | None = None
     dtype: str = AUTO
-    chat_template: ChatTemplate = ChatTemplate()
+    chat_template: ChatTemplate = OWN
 
     @classmethod
     def named(cls, spec: str) -> "LocalFiles":
@@ -121,7 +121,7 @@ def _with_options(path: str) -> tuple[str, str, ChatTemplate]:
     """The path without its options, the precision, and the chat template. A folder may have a `?` in its name."""
     bare, mark, asked = path.rpartition("?")
     if not mark or Path(path).expanduser().is_dir():
-        return path, AUTO, ChatTemplate()
+        return path, AUTO, OWN
     given: dict[str, list[str]] = {}
     for option in asked.split("&"):
         name, _, value = option.partition("=")

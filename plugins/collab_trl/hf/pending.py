@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from collab_sdk.errors import CollabError
 from collab_sdk.models import ChatReply, ChatRequest
-from collab_trl.hf.chat_template import ChatTemplate
+from collab_trl.hf.chat_template import OWN, ChatTemplate
 from collab_trl.hf.folders import Folder
 
 
@@ -18,7 +18,7 @@ class PendingReply:
     request: ChatRequest
     seed: int
     adapter: Folder | None = None
-    chat_template: ChatTemplate = ChatTemplate()
+    chat_template: ChatTemplate = OWN
     reply: "Future[ChatReply]" = field(default_factory=Future)
     prompt: Sequence[int] = ()
     """The request as tokens, once the worker has seen it."""

@@ -17,12 +17,14 @@ SWITCHES = re.compile(r"/(?:no_?)?think\b")
 
 @dataclass(kw_only=True, slots=True)
 class Sentinels:
-    """A chat and its tools with other words in all places that a template must show, and what each of them stands for."""
+    """A chat and its tools with other words in all places that a template must show, and what each stands for."""
 
     chat: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
     """By the word that stands there."""
+    details: dict[str, str] = field(default_factory=dict)
+    """The same of what a model may have learnt instead: what its tools are for, and what they take."""
 
     @classmethod
     def of(cls, chat: Sequence[Row], tools: Sequence[Row], *, replied: int) -> Self:
@@ -39,10 +41,22 @@ class Sentinels:
         found = dict.fromkeys(place for word, place in self.places.items() if word not in shown)
         return tuple(place for place in found if not any(place != other and other in place for other in found))
 
+    def details_left_out(self, shown: str) -> tuple[str, ...]:
+        """What is missing of tools that are shown."""
+        return tuple(dict.fromkeys(place for word, place in self.details.items() if word not in shown))
+
     def _word(self, place: str) -> str:
-        word = f"Zq{len(self.places):05d}"
+        word = self._next_word()
         self.places[word] = place
         return word
+
+    def _detail(self, place: str) -> str:
+        word = self._next_word()
+        self.details[word] = place
+        return word
+
+    def _next_word(self) -> str:
+        return f"Zq{len(self.places) + len(self.details):05d}"
 
     def _message(self, message: Row, names: dict[str, str], *, of_reply: bool) -> dict[str, Any]:
         row = dict(message)
@@ -86,10 +100,10 @@ class Sentinels:
         if isinstance(function.get("name"), str):
             names[function["name"]] = made["name"] = self._word(TOOLS)
         if isinstance(function.get("description"), str) and function["description"].strip():
-            made["description"] = self._word(f"the descriptions of {TOOLS}")
+            made["description"] = self._detail("descriptions")
         parameters = function.get("parameters")
         if isinstance(parameters, Mapping) and isinstance(parameters.get("properties"), Mapping):
-            renamed = {name: self._word(f"the parameters of {TOOLS}") for name in parameters["properties"]}
+            renamed = {name: self._detail("parameters") for name in parameters["properties"]}
             properties = {renamed[name]: value for name, value in parameters["properties"].items()}
             required = parameters.get("required")
             made["parameters"] = {**parameters, "properties": properties}
@@ -108,7 +122,7 @@ def _said(role: str, *, has_calls: bool, of_reply: bool) -> str:
 
 
 def altered(chat: Sequence[Row], shown: str, *, replied: int) -> tuple[str, ...]:
-    """What of a chat is not in the text in its own words; blanks at its ends, and whether it is JSON text, do not count.
+    """What of a chat is not in the text in its own words; blanks, and whether it is written as JSON, do not count.
 
     A template may look at the words themselves, and cut a message at one of them.
     """

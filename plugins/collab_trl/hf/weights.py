@@ -8,7 +8,7 @@ from typing import Any
 from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.secrets import one_line
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.hf.chat_template import TEMPLATE_FILE, ChatTemplate
+from collab_trl.hf.chat_template import OWN, TEMPLATE_FILE, ChatTemplate
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.sampling import Truncation
 from collab_trl.precision import device_and_dtype
@@ -48,14 +48,14 @@ class Weights:
             yield self._base
 
     def chat_format(self, adapter: Folder | None, chat_template: ChatTemplate) -> ChatFormat:
-        """By the template that was asked for, the adapter's own tokenizer and template where it has them, or the base's."""
+        """By the template that was asked for, or the adapter's own one, or the base's."""
         known = adapter, chat_template
         if known not in self._formats:
             self._formats[known] = self._chat_format(adapter, chat_template)
         return self._formats[known]
 
     def _chat_format(self, adapter: Folder | None, chat_template: ChatTemplate) -> ChatFormat:
-        folder, own = self._folder, ChatTemplate()
+        folder, own = self._folder, OWN
         if adapter is not None and (adapter.path / "tokenizer_config.json").is_file():
             folder = adapter.path
         elif adapter is not None and (adapter.path / TEMPLATE_FILE).is_file():

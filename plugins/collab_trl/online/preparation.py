@@ -138,7 +138,7 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
         memory=estimates(base, options, load=plan.load, precision=plan.precision),
         available=plan.available,
         device=plan.device,
-        plan=described(options, plan) | base.layout(),
+        plan=described(options, plan) | base.chat_template.described() | found.chat_format.described(),
     )
 
 

@@ -31,13 +31,15 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     max_length = longest_allowed(options, base)
     check_targets(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
-    layout = Layout(base.tokenizer, base.chat_format())
+    chat_format = base.chat_format()
+    layout = Layout(base.tokenizer, chat_format)
     train = _tokenized(found.train, layout, max_length, faults)
     held_out = _tokenized(found.held_out, layout, max_length, faults)
     watching, reporting = in_two(held_out, chooses=options.patience > 0)
     if not train:
         problem, places = next(iter(faults.items()))
-        raise InputError(f"nothing to train on: {problem} ({len(places)} rows)", where=str(options.data))
+        first = ", ".join([*places[:3], *(["..."] if len(places) > 3 else [])])
+        raise InputError(f"nothing to train on: {problem} ({len(places)} rows: {first})", where=str(options.data))
     noticed = _noticed(options, train, held_out)
     options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
@@ -63,7 +65,10 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
         options=options,
         base=base,
         plan=plan,
-        preflight=_preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
+        preflight=replace(
+            _preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
+            plan=described(options, plan) | base.chat_template.described() | chat_format.described(),
+        ),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
         compared=Compared.of(held_out, train),
         stage=stage,
@@ -163,7 +168,6 @@ def _preflight(
         memory=memory,
         available=plan.available,
         device=plan.device,
-        plan=described(options, plan) | base.layout(),
     )
 
 

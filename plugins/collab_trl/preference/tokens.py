@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from collab_sdk.models import split_reasoning
 from collab_trl.hf.chat_format import ChatFormat, RefusedChatError, way_out, with_arguments_read
 from collab_trl.hf.chat_template import END_WITH_EOS, NO_THINKING, Thought, behind_empty_thought, training_variant
 from collab_trl.preference.row_formats import Example, Messages
@@ -145,7 +146,11 @@ class Layout:
             thought = behind_empty_thought(whole[begin:limit])
             pieces.append(Piece(text=whole[begin : begin + thought], is_written=False))
             end = limit if place == len(reply) - 1 else self._limit(example, reply[: place + 1], whole, begin, limit)
-            pieces.append(Piece(text=whole[begin + thought : end], is_written=True))
+            written = whole[begin + thought : end]
+            said = reply[place]["content"].strip()
+            if said and said in split_reasoning(written)[1]:
+                raise FaultyExampleError("the chat template makes a thought of what the reply says beside a tool call")
+            pieces.append(Piece(text=written, is_written=True))
             between = whole[end:limit]
             if n + 1 < len(places):  # a thought that the next prompt ends with, and the whole chat may lack
                 between += prompts[n + 1][len(shown) + limit - begin :]

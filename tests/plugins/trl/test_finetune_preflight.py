@@ -14,7 +14,7 @@ from collab_sdk.messages import as_messages
 
 pytestmark = pytest.mark.slow
 
-THINKING = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n\n</think>\n\n{% endif %}")
+HASTY = CHATML.replace("assistant\n{% endif %}", "assistant\nSure: {% endif %}")
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,11 @@ def faults(base: Path, data: Path, **settings: object) -> dict[str, tuple[str, .
             {"chosen": [{"role": "tool", "content": "1", "tool_call_id": "c1"}, *reply("1")]},
             "a completion begins with a tool's result",
         ),
-        ({"chosen": [calling("{}")]}, "chat template leaves out calls of tools, or their results: take a base whose"),
-        ({"tools": [{"name": "brew", "parameters": {}}]}, "the base's chat template leaves out tools"),
+        (
+            {"chosen": [calling("{}")]},
+            "the chat template leaves out the tool call of the reply: take one whose template knows tools",
+        ),
+        ({"tools": [{"name": "brew", "parameters": {}}]}, "the chat template leaves out the tools: take one whose"),
         ({"rejected": []}, "rows without both chosen and rejected"),
         ({"prompt": reply("hello")}, "the prompt has no user message"),
         ({"chosen": [{"role": "assistant", "content": 7}]}, "content must be text"),
@@ -88,23 +91,15 @@ def test_nothing_is_trained_on_a_faulty_file_unless_told_to_leave_rows_out(base,
 
 
 def test_a_generation_prompt_that_a_reply_does_not_follow_is_refused(base, tmp_path):
-    thinking = templated(base, tmp_path / "thinking", THINKING)
+    hasty = templated(base, tmp_path / "hasty", HASTY)
     with pytest.raises(InputError, match="lays the prompt out differently when a reply follows"):
-        prepared(write_pairs(tmp_path / "prefs.jsonl"), thinking, tmp_path / "out")
+        prepared(write_pairs(tmp_path / "prefs.jsonl"), hasty, tmp_path / "out")
 
 
 def test_a_missing_chat_template_is_refused_with_the_fix(base, tmp_path):
     bare = templated(base, tmp_path / "bare", "")
-    with pytest.raises(UsageError, match=r"no chat template.*instruct variant.*chat_template\.jinja"):
+    with pytest.raises(UsageError, match=r"no chat template.*instruct variant.*--chat-template"):
         prepared(write_pairs(tmp_path / "prefs.jsonl"), bare, tmp_path / "out")
-
-
-def test_a_reply_that_does_not_end_with_eos_is_noted(base, tmp_path):
-    endless = templated(
-        base, tmp_path / "endless", CHATML.replace("{{ message['content'] }}<|im_end|>", "{{ message['content'] }}")
-    )
-    preflight = prepared(write_pairs(tmp_path / "prefs.jsonl"), endless, tmp_path / "out").preflight
-    assert any("will not learn to stop" in note for note in preflight.notes)
 
 
 def test_a_dry_run_needs_no_weights_and_shows_an_example_with_its_mask(base, tmp_path):
@@ -114,6 +109,7 @@ def test_a_dry_run_needs_no_weights_and_shows_an_example_with_its_mask(base, tmp
     assert result.exit_code == 0, result.output
     assert f"▌ {ASKS}<|im_end|>" in result.stdout
     assert f"▌ {GUESSES}<|im_end|>" in result.stdout
+    assert result.stdout.count("▌") == 2
     for shown in (
         "34 examples to train on, 6 held out, from 40 conversations",
         "tokens, prompt and reply",

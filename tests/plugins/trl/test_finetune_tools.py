@@ -1,13 +1,14 @@
 """Calls are learnt, their results are not, and what is trained on is what TRL's templates make of the rows."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from support.chat_templates import ends_of, with_template
 from support.cli import collab
 from support.fakes import says
-from support.paths import ROOT
-from support.tiny import packaged_templates, tiny_tokenizer
+from support.tiny import packaged_templates
 from support.training import (
     LOOK_UP,
     calling,
@@ -54,7 +55,8 @@ def test_the_loss_counts_calls_and_texts_and_no_results(base, tmp_path):
     assert learnt(preflight) == [CALL % 3, "It is open.<|im_end|>", "Done, I have looked.<|im_end|>"]
     between = [text for text, counts in preflight.rendered[1:] if not counts]
     assert between == [
-        "\n<|im_start|>user\n<tool_response>\nstatus 3: open\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+        "\n<|im_start|>user\n<tool_response>\nstatus 3: open\n</tool_response><|im_end|>\n<|im_start|>assistant\n",
+        *("\n", "\n"),  # which the model, having ended its turn, does not write
     ]
     assert '"description": "Looks an order up."' in preflight.rendered[0][0]
 
@@ -144,28 +146,29 @@ def test_a_base_whose_template_knows_no_tools_is_refused_in_one_line(tmp_path):
     result = collab("finetune", data, "-m", plain, "-o", tmp_path / "out", *("--eval-fraction", "0"))
     assert result.exit_code == 1
     [line] = [line for line in result.stderr.splitlines() if line.startswith("Refused:")]
-    assert "the base's chat template leaves out tools: take a base whose template knows tools, or put the" in line
+    assert (
+        "the chat template leaves out the tools and the tool call of the reply: take one whose template knows tools"
+        in line
+    )
     assert line.endswith("(prefs.jsonl:1, prefs.jsonl:2, prefs.jsonl:3)")
 
 
 # What TRL makes of our rows
 
-LEAVES_OUT = "the base's chat template leaves out"
-DIFFERS = "the chat template lays the prompt out differently when a reply follows"
 CANNOT = {
-    **dict.fromkeys(
-        "cohere cohere2 deepseek_r1_distill deepseekv3 gemma gemma3 idefics3 lfm2 llama3 phi3 phi3_5 qwen2_5_vl "
-        "smolvlm".split(),
-        LEAVES_OUT,
-    ),
+    **dict.fromkeys("deepseek_r1_distill lfm2 llama3 phi3 phi3_5 qwen2_5_vl".split(), "leaves out the tools|tool call"),
+    **dict.fromkeys("cohere cohere2 gemma3".split(), "refuses it: Conversation roles must alternate"),
+    "deepseekv3": "refuses it: can only concatenate|leaves out the tools",
+    "gemma": "refuses it: System role not supported",
+    "glm4moe": "nothing ends the reply, .*: --chat-template trl:glm4moe_training",
+    **dict.fromkeys("idefics3 smolvlm".split(), "refuses it: str object has no element 0"),
+    "llava_next": "does not work",
     **dict.fromkeys(
         "nemotron_3_5_lightning nemotron_3_nano nemotron_3_super nemotron_3_ultra".split(),
-        DIFFERS,
+        "begins each reply with a thought .*: --layout no-thinking",
     ),
-    "llava_next": "does not work",
 }
-"""Templates with which calls cannot be trained on, in our hands or TRL's, and what is said of them."""
-MARKS = r"<\|[^|<>\s]+\|>|<[｜][^<>\s]+[｜]>|<(?:start|end)_of_turn>|<(?:bos|eos)>|<\|?turn\|?>|<\|[a-z_]+>|<[a-z_]+\|>"
+"""Templates with which these rows cannot be trained on as they are, and what is said of them."""
 
 
 def pairs() -> list[PreferencePair]:
@@ -204,41 +207,23 @@ def rows(tmp_path_factory):
     return written, datasets.load_dataset("json", data_files=file, split="train", cache_dir=str(folder / "cache"))
 
 
-@pytest.fixture(scope="module")
-def plain_tokenizer():
-    return tiny_tokenizer([json.dumps(turn(0))])
-
-
-def with_template(tokenizer, template: str):
-    import copy
-    import re
-
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.chat_template = template
-    tokenizer.add_special_tokens({"additional_special_tokens": sorted(set(re.findall(MARKS, template)))})
-    tokenizer.bos_token = "<bos>"
-    return tokenizer
-
-
 @pytest.mark.parametrize("name", packaged_templates())
-def test_rows_with_calls_give_the_text_that_trl_trains_on_with_every_template_that_it_packages(
-    name, rows, plain_tokenizer
-):
+def test_rows_with_calls_give_the_text_that_trl_trains_on_with_every_template_that_it_packages(name, rows):
     from collab_trl.hf.chat_format import ChatFormat
     from collab_trl.preference.row_formats import read_example
     from collab_trl.preference.tokens import FaultyExampleError, Layout
 
     from collab_sdk.errors import EndpointError
 
-    tokenizer = with_template(plain_tokenizer, packaged_templates()[name])
-    problem = CANNOT.get(name.removesuffix("_training"))
+    tokenizer = with_template(packaged_templates()[name])
+    problem = CANNOT.get(name, CANNOT.get(name.removesuffix("_training")) if name != "glm4moe_training" else None)
     for written, loaded in zip(*rows, strict=True):
         try:
-            layout = Layout(tokenizer, ChatFormat(tokenizer, ends=[], folder=Path(name)))
-            tokens = layout.tokenize(read_example(written, "here"))
+            form = ChatFormat(tokenizer, ends=ends_of(name, tokenizer), folder=Path(name))
+            tokens = Layout(tokenizer, form).tokenize(read_example(written, "here"))
         except (FaultyExampleError, EndpointError) as error:
             assert problem is not None, f"{name}: {error}"
-            assert problem in str(error)
+            assert re.search(problem, str(error))
             continue
         assert problem is None
         for side, completion in (("chosen", tokens.chosen), ("rejected", tokens.rejected)):
@@ -253,11 +238,6 @@ def test_rows_with_calls_give_the_text_that_trl_trains_on_with_every_template_th
             assert all(
                 call["function"]["name"] in written_by_model for m in written[side] for call in m.get("tool_calls", [])
             )
-
-
-def test_the_page_on_fine_tuning_names_every_template_that_has_no_place_for_calls():
-    page = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
-    assert [name for name in CANNOT if f"`{name}`" not in page] == []
 
 
 def test_results_are_learnt_from_in_the_order_of_their_calls(base, tmp_path):
