@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--customers", type=int, help="who are played with, to make pairs; default: as the pairs need")
     parser.add_argument("--samples", type=int, default=3, help="futures of each candidate")
     parser.add_argument("--evaluated", type=int, default=200)
+    parser.add_argument("--no-order", action="store_true", help="train on the pairs with their order drawn at random")
     parser.add_argument("--name", default="", help="of the run; its options by default")
     options, finetune = parser.parse_known_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -157,12 +158,14 @@ def played_on(chats: Sequence[Conversation], base: str, recipe: Recipe, work: Pa
 
 
 def train(options: argparse.Namespace, finetune: Sequence[str]) -> None:
-    name = options.name or f"{options.pairs} " + (" ".join(finetune) or "defaults")
+    order = " in no order" if options.no_order else ""
+    name = options.name or f"{options.pairs}{order} " + (" ".join(finetune) or "defaults")
     result = options.work / "runs" / f"{name.replace('/', '_')}.json"
     if result.exists():
         return
     result.parent.mkdir(exist_ok=True)
-    data, base, output = pairs_of(options), options.work / "base", options.work / "adapters" / result.stem
+    data = without_order(pairs_of(options)) if options.no_order else pairs_of(options)
+    base, output = options.work / "base", options.work / "adapters" / result.stem
     began = time.monotonic()
     command = ["-m", "collab_cli.main", "finetune", str(data), "-m", str(base), "-o", str(output), *finetune]
     code = subprocess.run([sys.executable, *command]).returncode
@@ -174,6 +177,19 @@ def train(options: argparse.Namespace, finetune: Sequence[str]) -> None:
     before = options.work / "runs" / "base.json"
     if not before.exists():
         before.write_text(json.dumps({"name": "base", "desk": measured(f"hf:{base}", options.evaluated)}))
+
+
+def without_order(path: Path) -> Path:
+    """The same pairs, of which a coin says which reply is chosen."""
+    from random import Random
+
+    random, target = Random(0), path.with_name(f"{path.stem}-no-order.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    drawn = [
+        row if random.random() < 0.5 else row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in rows
+    ]
+    target.write_text("".join(json.dumps(row) + "\n" for row in drawn))
+    return target
 
 
 def measured(bot: str, n: int) -> dict[str, dict[str, float]]:

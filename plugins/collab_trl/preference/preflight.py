@@ -186,8 +186,8 @@ def _notes(options: TrainingOptions, base: Base, plan: Plan, train: Sequence[Tok
     notes = []
     if (steps := steps_of(options, len(train))) < FEW_STEPS:
         notes.append(
-            f"The training has {steps} optimizer steps, which are few: it may change nothing that can be seen. Give more "
-            "rows, more --epochs, or a smaller --batch-size."
+            f"The training has {steps} optimizer steps, which are few: it may change nothing that can be seen. Give "
+            "more rows, more --epochs, or a smaller --batch-size."
         )
     if compares_pairs(options):
         notes.append(
