@@ -69,7 +69,10 @@ class TrainingOptions:
         metavar="NAME",
     )
     rounds: int = setting(
-        0, "Rounds of DPO on the model's own conversations: talk, pair, train, merge.", group=TRAINING, at_least=0
+        0,
+        "Rounds of DPO on the model's own conversations: talk, pair, train the same adapter on.",
+        group=TRAINING,
+        at_least=0,
     )
     sft_first: bool = setting(False, "First learn the chosen replies with SFT, then go on from there.", group=TRAINING)
     beta: float | None = setting(
@@ -90,7 +93,7 @@ class TrainingOptions:
     )
     learning_rate: float | None = setting(
         None,
-        "Learning rate.  [default: 5e-4, less for wide models; 1e-5 where the model plays]",
+        "Learning rate.  [default: 3e-4, less for wide models; 1e-5 where the model plays]",
         group=TRAINING,
         metavar="RATE",
         above=0,
@@ -173,7 +176,24 @@ class TrainingOptions:
     )
     seed: int = setting(0, "Random seed: on a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
     skip_bad: bool = setting(False, "Leave out the rows that the preflight check refuses.", group=TRAINING)
-    merge: bool = setting(False, "Also write the base with the adapter merged in.", group=TRAINING)
+    adapter: Path | None = setting(  # noqa: RUF009 - a field, as all of them
+        None,
+        "LoRA adapter of this base to go on training with dpo or kto, instead of a fresh one.",
+        group=TRAINING,
+        metavar="DIR",
+    )
+    merge: bool = setting(
+        False,
+        "Also write the base with the adapter merged in, in a precision that keeps what was learnt.",
+        group=TRAINING,
+    )
+    push_to_hub: str | None = setting(
+        None,
+        "Then upload the adapter to this private repository on the Hugging Face hub, unless it is no better than its "
+        "base; a name without an owner is one of your own.",
+        group=TRAINING,
+        metavar="[OWNER/]NAME",
+    )
     report_to: tuple[str, ...] = setting(
         (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
@@ -229,6 +249,8 @@ class Preflight:
     lengths: tuple[int, ...]
     """Tokens of each example, with the model's own chat template."""
     completion_lengths: tuple[int, ...]
+    reply_tokens: int
+    """How long a reply may be where base and adapter are compared."""
     margins: tuple[float, ...]
     """Score of chosen minus score of rejected, of the pairs that say so."""
     max_length: int
@@ -254,6 +276,12 @@ class TrainingProgress:
     step: int
     steps: int
     metrics: Mapping[str, float]
+    tokens_per_second: float | None = None
+    """Through the model, without padding, over the latest steps; None before any, and where a method cannot tell."""
+    seconds_left: float | None = None
+    """Of this stage, with its evaluations."""
+    peak_memory: int | None = None
+    """Bytes: on the GPU, or else of the process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -342,6 +370,10 @@ class TrainingReport:
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
     """Commands that serve the result, one a line, by server."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of it, such as what merging lost."""
+    pushed: str | None = None
+    """Where on the hub it is, or why it is not there; None where that was not asked for."""
 
 
 class Training(Protocol):

@@ -13,6 +13,7 @@ from collab_order_desk.learning.recipe import TOKEN_RATE, Recipe, make_pairs, pl
 from collab_order_desk.speech import read_reply
 from collab_order_desk.world import said_by_user
 from collab_trl.online.rollouts import aroll_out
+from collab_trl.output.workplace import METRICS
 
 from collab_sdk import Evidence, Metric, TokenPenalty, read_conversations
 from collab_sdk.concurrency import run_sync
@@ -66,12 +67,12 @@ def rounds(n: int, *, name: str = "rounds", **changes: Any) -> Arm:
 
     def arm(trial: Trial) -> str:
         output, recipe = trial.folder / name, replace(trial.recipe, **changes)
-        merged = output / f"round-{n}" / "adapter" / "merged"
-        if not merged.exists():
+        adapter = output / f"round-{n}" / "adapter"
+        if not (adapter / METRICS).exists():
             play = play_of(recipe, cache=trial.cache)
             base, data, seed = str(trial.base), trial.openings, trial.seed
             train(base, data, output, recipe, seed=seed, on_progress=quiet, rounds=n, play=play)
-        return f"hf:{merged}"
+        return f"hf:{trial.base}@{adapter}"
 
     return arm
 
@@ -136,12 +137,12 @@ def online(method: str, **settings: Any) -> Arm:
 
     def arm(trial: Trial) -> str:
         output = trial.folder / method
-        if not (output / "merged").exists():
+        if not (output / METRICS).exists():
             play = play_of(replace(trial.recipe, candidates=settings["candidates"]))
             options = {name: value for name, value in settings.items() if name != "candidates"}
             base, data, seed = str(trial.base), trial.openings, trial.seed
             train(base, data, output, trial.recipe, seed=seed, on_progress=quiet, method=method, play=play, **options)
-        return f"hf:{output / 'merged'}"
+        return f"hf:{trial.base}@{output}"
 
     return arm
 
@@ -249,16 +250,16 @@ DEEDS: dict[str, Arm] = {
 
 def _trained(trial: Trial, name: str, pairs: Callable[[Path], None], recipe: Recipe, **options: Any) -> str:
     folder = trial.folder / name
-    merged = folder / "adapter" / "merged"
-    if not merged.exists():
+    adapter = folder / "adapter"
+    if not (adapter / METRICS).exists():
         folder.mkdir(parents=True, exist_ok=True)
         data = folder / "prefs.jsonl"
         if not data.exists():
             pairs(data)
         if not data.stat().st_size:  # a reward that tells no replies apart leaves the base as it is
             return base(trial)
-        train(str(trial.base), data, folder / "adapter", recipe, seed=trial.seed, on_progress=quiet, **options)
-    return f"hf:{merged}"
+        train(str(trial.base), data, adapter, recipe, seed=trial.seed, on_progress=quiet, **options)
+    return f"hf:{trial.base}@{adapter}"
 
 
 def _chats(trial: Trial) -> Iterable[Conversation]:

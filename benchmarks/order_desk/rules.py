@@ -85,8 +85,8 @@ def compare(trial: Trial, name: str, options: argparse.Namespace, *, most: int |
         calls, found = make_pairs(trial, name, pairs, chats)
     bot = f"hf:{trial.base}"
     if found:
-        train(bot.removeprefix("hf:"), pairs, folder / "adapter", trial.recipe, seed=trial.seed, on_progress=quiet)
-        bot = f"hf:{folder / 'adapter' / 'merged'}"
+        train(str(trial.base), pairs, folder / "adapter", trial.recipe, seed=trial.seed, on_progress=quiet)
+        bot = f"{bot}@{folder / 'adapter'}"
     met = list(customers(options.evaluated, seed=0, split="held-out"))
     shown = {
         setting.name: measure(as_chat_model(bot), met, temperature=setting.temperature, phrasings=None, at_till=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from collab_cli.failures import finish
-from collab_cli.finetune_gain import check_gain, show_gain
+from collab_cli.finetune_gain import PlannedGain, check_gain, show_gain
 from collab_cli.finetune_output import show_preflight, show_report
 from collab_cli.finetune_progress import training_shown
 from collab_cli.options import (
@@ -39,7 +39,7 @@ from collab_sdk.training import (
     PLAYING,
     TRAINING,
     Play,
-    Preflight,
+    Training,
     TrainingOptions,
     TrainingReport,
 )
@@ -137,14 +137,21 @@ def finetune(
             scorer = stack.enter_context(open_scorer(played, work.cache))
             play = Play(scorer=scorer, exchanges=played.evaluation.exchanges or EXCHANGES, rule=played.pairs)
             settings = replace(settings, play=play)
-        trained = _train(settings, dry_run=work.dry_run)
-    if trained is None:
+        training = load("trainers", settings.method)(settings)
+        speaks = os.environ.get("RANK", "0") == "0"  # one process of those that were launched
+        if speaks:
+            show_preflight(training.preflight, skip_bad=settings.skip_bad)
+        gain = PlannedGain.of(evaluate, played, work, training.preflight) if evaluate and played is not None else None
+        if gain is not None and speaks:
+            gain.note(work)
+        if work.dry_run:
+            return
+        report = _train(training, settings, speaks=speaks)
+    if report is None:
         return
-    report, preflight = trained
     problems, is_whole = Problems(), report.verdict.is_good
-    if evaluate and played is not None:
-        compared = show_gain(evaluate, settings, played, work, bot=report.bot, preflight=preflight, problems=problems)
-        is_whole = is_whole and compared
+    if gain is not None:
+        is_whole = show_gain(gain, settings, work, bot=report.bot, problems=problems) and is_whole
     finish(problems, results=1, incomplete=not is_whole)  # there is an adapter, whatever it is worth
 
 
@@ -161,14 +168,8 @@ def _refuse_options_of_play() -> None:
             )
 
 
-def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[TrainingReport, Preflight] | None:
-    """What came of it, and what it was trained on; None without one, or where another process speaks of it."""
-    training = load("trainers", settings.method)(settings)
-    speaks = os.environ.get("RANK", "0") == "0"  # one process of those that were launched
-    if speaks:
-        show_preflight(training.preflight, skip_bad=settings.skip_bad)
-    if dry_run:
-        return None
+def _train(training: Training, settings: TrainingOptions, *, speaks: bool) -> TrainingReport | None:
+    """What came of it; None where another process speaks of it."""
     try:
         with training_shown() as on_progress:
             report = training.run(on_progress)
@@ -178,4 +179,4 @@ def _train(settings: TrainingOptions, *, dry_run: bool) -> tuple[TrainingReport,
     if not speaks:
         return None
     show_report(report)
-    return report, training.preflight
+    return report

@@ -1,21 +1,25 @@
 """`collab finetune --evaluate`: did it help, on chats that it was not trained on?"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from collab_cli.options import Work
+from collab_cli.progress import Progress, shown
 from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems, note, show
-from collab_sdk import Conversation, RunSpec, read_conversations
+from collab_cli.units import of
+from collab_sdk import Conversation, ModelSpec, RunSpec, read_conversations
 from collab_sdk.concurrency import run_sync
-from collab_sdk.errors import UsageError
+from collab_sdk.errors import InputError, UsageError
 from collab_sdk.evaluation import Comparison, PairedStatistic, acompare_bots, mr_bounds
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.logs import log_files
 from collab_sdk.preferences import whole_of
+from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.stats import BRACKETS, said_of_many
 from collab_sdk.training import Preflight, TrainingOptions
 
@@ -35,31 +39,70 @@ def check_gain(logs: tuple[Path, ...], spec: RunSpec | None) -> None:
     roles_of(spec)
 
 
-def show_gain(
-    logs: tuple[Path, ...],
-    training: TrainingOptions,
-    spec: RunSpec,
-    work: Work,
-    *,
-    bot: str,
-    preflight: Preflight,
-    problems: Problems,
-) -> bool:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedGain:
+    """The comparison that is to follow a training: how much of the logs it takes, and what is played for it."""
+
+    logs: tuple[Path, ...]
+    spec: RunSpec
+    preflight: Preflight
+    chats: int
+    turns: int
+
+    @classmethod
+    def of(cls, logs: tuple[Path, ...], spec: RunSpec, work: Work, preflight: Preflight) -> "PlannedGain":
+        """Raises InputError where there is nothing to compare."""
+        unread = Problems(shows=False)  # they are reported when the chats are played
+        turns = [len(list(chat.turns())) for chat in islice(_held_out(logs, preflight, unread), work.limit)]
+        names = ", ".join(map(str, logs))
+        if not turns and not unread.count:
+            raise InputError(
+                "every chat was trained on, or begins as one that was; give others to --evaluate", where=names
+            )
+        if not any(turns):
+            raise InputError(
+                "no chat could be read that has a reply to compare with; give others to --evaluate", where=names
+            )
+        return cls(logs=logs, spec=spec, preflight=preflight, chats=len(turns), turns=sum(turns))
+
+    def note(self, work: Work) -> None:
+        """Say what it will take, before hours of training."""
+        replies = self.turns * (1 + (self.spec.samples * self.spec.window if self.spec.window else 0))
+        bound = "" if work.limit else " --limit N takes fewer chats."
+        note(
+            f"Note: to be compared, base and adapter then answer {of(self.turns, 'turn')} of {of(self.chats, 'chat')}: "
+            f"up to {replies:,} replies each, of {self.preflight.reply_tokens:,} tokens at most.{bound}"
+        )
+
+    @property
+    def base(self) -> ModelSpec:
+        """The base, whose replies end where those of the training would have long ended."""
+        settings = replace(ROLE_DEFAULTS["assistant"], max_tokens=self.preflight.reply_tokens)
+        return replace(self.spec.assistant, settings=settings)
+
+
+def show_gain(planned: PlannedGain, training: TrainingOptions, work: Work, *, bot: str, problems: Problems) -> bool:
     """Compare base and trained `bot` on every turn of the chats it was not trained on; whether all could be compared.
 
     The comparison is written to the output, too.
     """
-    with open_scorer(spec, work.cache) as scorer:
-        held_out = islice(_held_out(logs, preflight, problems), work.limit)
+    with open_scorer(planned.spec.with_assistant(planned.base), work.cache) as scorer:
+        held_out = islice(_held_out(planned.logs, planned.preflight, problems), work.limit)
+        progress = Progress(scorer.engine.ledger, total=planned.turns)
         try:
-            comparison = run_sync(acompare_bots(held_out, spec.assistant, bot, scorer))
+            with shown(progress):
+                comparison = run_sync(
+                    acompare_bots(
+                        held_out,
+                        planned.base,
+                        replace(planned.base, name=bot),
+                        scorer,
+                        on_progress=lambda done, failed: progress.update(done=done, failed=failed, mean_mr=None),
+                    )
+                )
         finally:
             problems.close()
             show_usage(scorer.engine.ledger)
-    if not comparison.turns and not comparison.failed:
-        problem = "every chat was trained on, or begins as one that was; give others to --evaluate"
-        problems.report(f"{', '.join(map(str, logs))}: {problem}")
-        return False
     _write(comparison, training.output / FILE)
     show_comparison(comparison)
     return not comparison.failed

@@ -60,7 +60,11 @@ def show_report(report: TrainingReport) -> None:
             _show_replies(compared)
     for warning in report.warnings:
         note(f"Warning: {warning}")
+    for text in report.notes:
+        note(text)
     note(printable(report.verdict.said))
+    if report.pushed is not None:
+        note(printable(report.pushed))
     if not report.verdict.is_good:
         note(f"What was trained is in {report.output}; it is not worth serving as it is.")
         return

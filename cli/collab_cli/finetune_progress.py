@@ -1,11 +1,11 @@
-"""How far a training is: one live line in a terminal, a line every tenth elsewhere."""
+"""How far a training is: a live line in a terminal, a line now and then elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from collab_cli.progress import shown
-from collab_cli.units import duration
+from collab_cli.units import duration, size
 from collab_sdk.training import TrainingProgress
 
 FIGURES = {
@@ -14,18 +14,19 @@ FIGURES = {
     "ask_rate": "asks",
     "reply_tokens": "tokens",
     "kl": "KL",
-    "rewards/accuracies": "accuracy",
-    "rewards/margins": "margin",
     "eval_loss": "held-out loss",
-    "eval_logps/chosen": "chosen log-prob",
     "eval_rewards/accuracies": "held-out accuracy",
     "eval_rewards/margins": "held-out margin",
+    "eval_logps/chosen": "chosen log-prob",
+    "rewards/accuracies": "accuracy",
+    "rewards/margins": "margin",
 }
-"""The trainer's names and the reader's."""
+"""The trainer's names and the reader's; the first ones are shown where there is room for few."""
+RATE = "learning_rate"
 
 
 class TrainingLine:
-    """Steps done of all, over the stages so far, with the latest figures."""
+    """Steps done of all, over the stages so far, with the latest figures: first what is looked for most."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.total: int | None = 0
@@ -33,36 +34,43 @@ class TrainingLine:
         self.on_update: Callable[[], None] = _nothing
         self._clock = clock
         self._latest = TrainingProgress(stage="", step=0, steps=0, metrics={})
-        self._figures: dict[str, float] = {}
+        self._told = clock()
+        self._metrics: dict[str, float] = {}
         self._before = 0
-        self._began = (0, clock())
 
     def update(self, progress: TrainingProgress) -> None:
         if progress.stage != self._latest.stage:
             self._before += self._latest.steps
-            self._figures = {}
-            self._began = (progress.step, self._clock())
-        self._latest = progress
-        self._figures |= {FIGURES[name]: value for name, value in progress.metrics.items() if name in FIGURES}
+            self._metrics = {}
+        self._latest, self._told = progress, self._clock()
+        self._metrics |= progress.metrics
         self.done, self.total = self._before + progress.step, self._before + progress.steps
         self.on_update()
 
     def line(self) -> str:
-        stage, step, steps = self._latest.stage, self._latest.step, self._latest.steps
-        if not steps:
+        """Two lines where there are figures: how far and how fast it is, and what it learns."""
+        now = self._latest
+        if not now.steps:
             return "loading the base"
-        parts = [f"{stage} {step:,}/{steps:,}"]
-        parts += [f"{name} {value:.3f}" for name, value in self._figures.items()]
-        first, began = self._began
-        if first < step < steps:
-            parts.append(f"{duration((self._clock() - began) / (step - first) * (steps - step))} left")
-        return " · ".join(parts)
+        if not self._metrics:
+            return f"{now.stage} 0/{now.steps:,} · loading, and what is computed ahead"
+        parts = [f"{now.stage} {now.step:,}/{now.steps:,}"]
+        left = (now.seconds_left or 0.0) - (self._clock() - self._told)
+        if now.step < now.steps and left > 0:
+            parts.append(f"{duration(left)} left")
+        if now.tokens_per_second is not None:
+            parts.append(f"{now.tokens_per_second:,.0f} tokens/s")
+        if now.peak_memory is not None:
+            parts.append(f"{size(now.peak_memory)} peak")
+        figures = [f"rate {self._metrics[RATE]:.1e}"] if RATE in self._metrics else []
+        figures += [f"{said} {self._metrics[name]:.3f}" for name, said in FIGURES.items() if name in self._metrics]
+        return "\n".join(" · ".join(each) for each in (parts, figures) if each)
 
 
 @contextmanager
-def training_shown() -> Iterator[Callable[[TrainingProgress], None]]:
-    line = TrainingLine()
-    with shown(line):
+def training_shown(clock: Callable[[], float] = time.monotonic) -> Iterator[Callable[[TrainingProgress], None]]:
+    line = TrainingLine(clock)
+    with shown(line, clock=clock):
         yield line.update
 
 

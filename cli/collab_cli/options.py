@@ -170,6 +170,8 @@ def _declared(kind: type, defaults: Mapping[str, Any]) -> Iterator[tuple[str, De
                 attributes["type"] = click.Choice(get_args(of))
             elif of in (int, float):
                 attributes["type"] = _range(of, known)
+            elif of is Path:
+                attributes["type"] = ReadPath(exists=True, file_okay=False, path_type=Path)
         yield field.name, option(flag, **attributes)
 
 

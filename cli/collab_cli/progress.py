@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BAR_WIDTH = 16
+QUIET = 600.0
+"""Seconds after which a line is due where nobody looks at a terminal."""
 
 
 class Line(Protocol):
-    """What can be shown: how much is done, of how much if known, and a line that says so."""
+    """What can be shown: how much is done, of how much if known, and a line that says so, or two for a terminal."""
 
     total: int | None
     done: int
@@ -69,7 +71,7 @@ class Progress:
 
 
 @contextmanager
-def shown(progress: Line, *, streaming: bool = False) -> Iterator[Line]:
+def shown(progress: Line, *, streaming: bool = False, clock: Callable[[], float] = time.monotonic) -> Iterator[Line]:
     """Show progress while the block runs.
 
     `streaming` says that rows go to stdout meanwhile: in the same terminal a live line would be mixed up with them.
@@ -79,7 +81,7 @@ def shown(progress: Line, *, streaming: bool = False) -> Iterator[Line]:
         with _live(progress):
             yield progress
     else:
-        progress.on_update = _Tenths(progress)
+        progress.on_update = _Tenths(progress, clock)
         yield progress
 
 
@@ -90,14 +92,20 @@ def _live(progress: Line) -> Iterator[None]:
     from rich.table import Table
     from rich.text import Text
 
-    def line() -> "Table":
+    def text(line: str) -> Text:
+        return Text(line, no_wrap=True, overflow="ellipsis")
+
+    def lines() -> "Table":
         bar = ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH, pulse=progress.total is None)
         row = Table.grid(padding=(0, 1))
-        row.add_row(bar, Text(progress.line(), no_wrap=True, overflow="ellipsis"))
+        first, *others = progress.line().splitlines()
+        row.add_row(bar, text(first))
+        for line in others:
+            row.add_row("", text(line))
         return row
 
     # stdout is left alone: it may be a file, and what is written to it must arrive there.
-    with Live(get_renderable=line, console=make_console(err=True), transient=True, redirect_stdout=False):
+    with Live(get_renderable=lines, console=make_console(err=True), transient=True, redirect_stdout=False):
         yield
 
 
@@ -106,16 +114,22 @@ def _nothing() -> None:
 
 
 class _Tenths:
-    """Prints the line when another tenth is done; where the total is unknown, whenever the count has doubled."""
+    """Prints the line when another tenth is done; where the total is unknown, whenever the count has doubled.
 
-    def __init__(self, progress: Line) -> None:
+    And, where that takes long, every ten minutes.
+    """
+
+    def __init__(self, progress: Line, clock: Callable[[], float]) -> None:
         self._progress = progress
+        self._clock = clock
         self._due = self._after(0)
+        self._printed = clock()
 
     def __call__(self) -> None:
-        if self._progress.done >= self._due:
-            note(self._progress.line())
+        if self._progress.done >= self._due or self._clock() - self._printed >= QUIET:
+            note(self._progress.line().replace("\n", " · "))
             self._due = self._after(self._progress.done)
+            self._printed = self._clock()
 
     def _after(self, done: int) -> float:
         total = self._progress.total

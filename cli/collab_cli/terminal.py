@@ -58,11 +58,12 @@ class Problems:
     """What went wrong along the way, reported on stderr as it happens.
 
     Twenty are shown at most, and of the bad rows of logs the first of each kind; the others are counted.
-    `notes` counts what is no failure but worth a word at the end.
+    `notes` counts what is no failure but worth a word at the end. With `shows` False all are counted alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shows: bool = True) -> None:
         self.count = 0
+        self._shows = shows
         self.notes: Counter[str] = Counter()
         self._shown = 0
         self._kinds: dict[str, str] = {}
@@ -70,6 +71,8 @@ class Problems:
 
     def report(self, problem: object) -> None:
         self.count += 1
+        if not self._shows:
+            return
         text = printable(str(problem))
         if isinstance(problem, InputError):
             kind = _VARIES.sub("*", problem.problem)

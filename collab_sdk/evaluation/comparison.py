@@ -144,31 +144,37 @@ async def acompare_bots(
     after: ModelLike,
     scorer: MRScorer,
     *,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Let both bots answer every user message of logged conversations, and play on from each answer with that bot.
 
     Goals, simulated user, judge and sample indices are the same for both, so that the difference is paired; `scorer`
-    has them, and its own assistant takes no part. `on_progress` gets the number of conversations that are done.
+    has them, and its own assistant takes no part. `on_progress` gets the number of turns that are
+    done, and of conversations that failed.
     Raises RunStoppedError if the run cannot go on: the same comparison then goes on from the cache.
     """
     scorers = scorer.with_assistant(before), scorer.with_assistant(after)
+    turns: list[TurnComparison] = []
+    failed: list[str] = []
+    done = 0
 
     async def compare(conversation: Conversation) -> list[TurnComparison]:
         goal = await scorer.goals.aread(conversation)
         scorer.reward.check(goal)
-        return await all_settled(_acompare(turn, goal, conversation, scorers) for turn in conversation.turns())
+        return await all_settled(compare_turn(turn, goal, conversation) for turn in conversation.turns())
 
-    turns: list[TurnComparison] = []
-    failed: list[str] = []
-    done = 0
+    async def compare_turn(turn: Turn, goal: Goal, conversation: Conversation) -> TurnComparison:
+        nonlocal done
+        compared = await _acompare(turn, goal, conversation, scorers)
+        done += 1
+        if on_progress is not None:
+            on_progress(done, len(failed))
+        return compared
+
     async for outcome in run_here(compare, conversations, engine=scorer.engine):
         if outcome.error is not None:
             failed.append(f"{outcome.conversation.id}: {outcome.error}")
         turns += outcome.value or ()
-        done += 1
-        if on_progress is not None:
-            on_progress(done)
     names = (each.rollout.assistant.name for each in scorers)
     return Comparison(before=next(names), after=next(names), turns=tuple(turns), failed=tuple(failed))
 

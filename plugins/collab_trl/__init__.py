@@ -25,7 +25,7 @@ def prepare(options: TrainingOptions) -> Training:
         raise MissingExtraError.of(f"Fine-tuning needs {error.name}", "train") from None
     del accelerate, datasets, peft, torch, trl
     from collab_trl.base import read_base
-    from collab_trl.checks import check_options
+    from collab_trl.checks import check_options, check_start
     from collab_trl.defaults import check_method, with_defaults
     from collab_trl.hf.chat_template import ChatTemplate
 
@@ -33,7 +33,12 @@ def prepare(options: TrainingOptions) -> Training:
     check_method(options.method)
     check_options(options)
     base = read_base(options.base, ChatTemplate.named(options.chat_template, options.layout))
+    if options.push_to_hub is not None:
+        from collab_trl.output.hub import check_hub
+
+        check_hub(options.push_to_hub, base.name, merges=options.rounds > 0)
     options = with_defaults(options, width=base.width)
+    check_start(options, base)
     if options.rounds:
         from collab_trl.online.rounds import prepare_rounds
 

@@ -12,6 +12,8 @@ from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read
 
 UNLIMITED = 10**9
 """Some tokenizers say 10^30 for `no limit`."""
+SHORTEST_BOUND, LONGEST_BOUND = 64, 2048
+"""Of replies that are compared; the latter is where replies of `hf:` models end, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +49,10 @@ class Base:
         """The longest reply by the base's own generation config, if it says."""
         config = read_generation_config(self.name)
         return None if config is None else config.max_new_tokens
+
+    def reply_bound(self, longest: int) -> int:
+        """Tokens that a reply may have, given those of the longest one known: a model that never ends has to be cut."""
+        return self.reply_limit or min(max(2 * longest, SHORTEST_BOUND), LONGEST_BOUND)
 
     def chat_format(self) -> ChatFormat:
         """How chats are laid out, and at which tokens replies end. Raises EndpointError for a template that fails."""

@@ -1,5 +1,6 @@
 """What can be refused of a training by its options, the base's shape and the machine."""
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -7,11 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from collab_sdk.errors import OutputError, UnknownNameError, UsageError
+from collab_sdk.secrets import one_line
 from collab_sdk.training import PLAYING, Memory, TrainingOptions
 from collab_trl.base import Base
 from collab_trl.defaults import counts_replies
+from collab_trl.device_memory import available_bytes
+from collab_trl.hf.folders import check_base
 from collab_trl.loading import check_4bit
 from collab_trl.plan import CPU, HEADROOM, Plan
+from collab_trl.pretrained import ADAPTER_CONFIG, check_adapter
 
 LOSSES = (
     "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero apo_down discopop sft "
@@ -95,6 +100,33 @@ def check_targets(options: TrainingOptions, base: Base) -> None:
             raise UnknownNameError.of("target module", name, base.targets)
 
 
+def check_start(options: TrainingOptions, base: Base) -> None:
+    """Raises UsageError for an adapter to go on with that is of another base or shape than the one to be trained."""
+    if options.adapter is None:
+        return
+    if options.method not in ("dpo", "kto") or options.sft_first:
+        method = "--sft-first" if options.sft_first else f"--method {options.method}"
+        raise UsageError(f"--adapter goes on with dpo or kto; {method} begins with a fresh adapter.")
+    if options.output.resolve() == options.adapter.resolve():
+        raise UsageError("-o is the folder of --adapter, which the new one would replace: give another.")
+    check_adapter(options.adapter)
+    check_base(options.adapter, Path(base.name), base.name)
+    config = json.loads((options.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    for name in ("lora_r", "lora_alpha", "lora_dropout"):
+        own, asked = config.get("r" if name == "lora_r" else name), getattr(options, name)
+        if own != asked:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"The adapter {options.adapter} has {flag} {own}, not {asked}: give {flag} {own} to go on with it."
+            )
+    layers, asked_layers = config.get("target_modules"), sorted(options.target_modules) or base.targets
+    if not isinstance(layers, list) or sorted(layers) != asked_layers:
+        raise UsageError(
+            f"The adapter {options.adapter} is on other layers ({one_line(str(layers), 120)}) than those asked for "
+            f"({', '.join(asked_layers)}): name its own with --target-modules to go on with it."
+        )
+
+
 def longest_allowed(options: TrainingOptions, base: Base) -> int:
     if options.max_length is None:
         return base.context
@@ -120,13 +152,37 @@ def check_memory(options: TrainingOptions, plan: Plan, memory: Sequence[Memory])
     )
 
 
+def merging_bytes(base: Base) -> int:
+    """The base in float32, which is what merging holds in memory, and writes at the most."""
+    return base.parameters * 4
+
+
+def check_merge(options: TrainingOptions, base: Base) -> None:
+    """Raises UsageError where the adapter could not be merged into the base."""
+    import psutil
+
+    if not options.merge:
+        return
+    if getattr(base.config, "quantization_config", None) is not None:
+        raise UsageError(
+            f"--merge: the weights of {base.name} are quantised, and would lose the adapter: give the base that they "
+            "were made from, or serve the adapter as it is."
+        )
+    free = max(available_bytes(), psutil.virtual_memory().available)
+    if merging_bytes(base) > free * HEADROOM:
+        raise UsageError(
+            f"Not enough memory for --merge, which holds the base in float32: about {merging_bytes(base) / 1e9:.1f} GB "
+            f"are needed and {free / 1e9:.1f} GB are free. Leave it out, and serve the adapter as it is."
+        )
+
+
 def check_disk(options: TrainingOptions, base: Base) -> None:
     """Raises OutputError where checkpoints and, if asked for, the merged model will not fit."""
     folder = options.output.absolute()
     while not folder.exists():
         folder = folder.parent
     needed = base.trainable(options.lora_r, options.target_modules) * 12 * CHECKPOINTS + (
-        base.parameters * 2 if options.merge else 0
+        merging_bytes(base) if options.merge else 0
     )
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -23,7 +23,7 @@ BETAS: Mapping[str, float] = {
 """How close a method stays to the base."""
 PLAYED_RATE, PLAYED_EPOCHS = 1e-5, 3.0
 """Of methods that let the model talk; TRL's own rate is 1e-6, which is meant for all weights."""
-RATE, MEASURED_WIDTH = 5e-4, 576
+RATE, MEASURED_WIDTH = 3e-4, 576
 """Measured with SmolLM2-135M: benchmarks/order_desk/real_model.py."""
 FEW_STEPS, ENOUGH_STEPS, MOST_EPOCHS = 20, 30, 5
 """With fewer than FEW_STEPS a training has hardly begun."""

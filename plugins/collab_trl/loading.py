@@ -16,9 +16,9 @@ def adapted(base: Base, options: TrainingOptions, plan: Plan, *, adapter: Path |
     from transformers import set_seed
 
     model = load(base, plan, in_4bit=options.load_in_4bit)
+    _without_dropout(model)
     if adapter is not None:
         return read_adapter(model, adapter, trainable=True)
-    _without_dropout(model)
     set_seed(options.seed)  # the adapter's first matrices are random
     return get_peft_model(model, lora(base, options))
 

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from collab_sdk.errors import TrainingError
 from collab_sdk.training import HeldOut, TrainingOptions, TrainingProgress
+from collab_trl.pace import Pace, peak_bytes
 from collab_trl.plan import CPU, MPS, Plan
 
 ADAPTER = "adapter"
@@ -92,17 +93,49 @@ def warmup_steps(options: TrainingOptions, steps: int) -> int:
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Passes on every log line."""
+    """Passes on every log line, with the speed and the time left. `tokens` are those after 0, 1, 2, ... steps."""
 
-    def __init__(self, stage: str, on_progress: Callable[[TrainingProgress], None]) -> None:
+    def __init__(
+        self, stage: str, on_progress: Callable[[TrainingProgress], None], tokens: Sequence[int] | None = None
+    ) -> None:
         self._stage = stage
         self._on_progress = on_progress
+        self._tokens = tokens
+        self._pace = Pace(tokens or ())
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._tokens is None or len(self._tokens) != state.max_steps + 1:
+            self._tokens = None
+            self._pace = Pace(range(state.max_steps + 1))
+        self._pace.watch()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._pace.begin(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._pace.end_step(state.global_step)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._pace.end_evaluation()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Log | None = None, **_: Any) -> None:
         if state.is_world_process_zero and logs:
             numbers = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
+            step, steps = state.global_step, state.max_steps
+            # At every so many steps and after the last one; what is reported on then takes about as long as one more.
+            looks = (
+                math.ceil(steps / args.eval_steps) - step // args.eval_steps + 1 if args.eval_strategy != "no" else 0
+            )
             self._on_progress(
-                TrainingProgress(stage=self._stage, step=state.global_step, steps=state.max_steps, metrics=numbers)
+                TrainingProgress(
+                    stage=self._stage,
+                    step=step,
+                    steps=steps,
+                    metrics=numbers,
+                    tokens_per_second=self._pace.speed if self._tokens is not None else None,
+                    seconds_left=self._pace.seconds_left(step, evaluations=looks),
+                    peak_memory=peak_bytes(),
+                )
             )
 
 

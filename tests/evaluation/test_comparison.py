@@ -111,10 +111,10 @@ def test_a_bot_that_is_not_there_ends_the_comparison():
         compare(bot("a"), gone)
 
 
-def test_progress_counts_conversations():
+def test_progress_counts_turns():
     seen = []
-    compare(bot("a"), bot("b"), on_progress=seen.append)
-    assert seen == [1, 2, 3]
+    compare(bot("a"), bot("b"), on_progress=lambda done, failed: seen.append((done, failed)))
+    assert seen == [(done, 0) for done in range(1, 7)]
 
 
 def test_nothing_to_compare_gives_no_figures():

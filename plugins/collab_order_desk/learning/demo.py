@@ -44,7 +44,7 @@ def show(folder: Path, *, on_stage: Callable[[str], None], scale: Scale = Scale(
     on_stage("teaching a language model to speak, from scratch")
     model = folder / "base"
     make_base(model, seed=SEED, size=scale.base)
-    conversations = {"base": _evaluated(model, held_out)}
+    conversations = {"base": _evaluated(str(model), held_out)}
     work = folder / "rounds"
     shutil.rmtree(work, ignore_errors=True)  # rounds of an earlier demo would be taken for some to go on with
     openings = write_openings(folder / "openings.jsonl", customers(scale.customers, seed=SEED + 1))
@@ -52,7 +52,7 @@ def show(folder: Path, *, on_stage: Callable[[str], None], scale: Scale = Scale(
     for number in range(1, scale.rounds + 1):
         on_stage(f"round {number}: its own chats, other replies, futures, pairs, DPO")
         train(str(model), openings, work, scale.recipe, seed=SEED, on_progress=_unseen, rounds=number, play=play)
-        conversations[f"round {number}"] = _evaluated(work / f"round-{number}" / "adapter" / "merged", held_out)
+        conversations[f"round {number}"] = _evaluated(f"{model}@{work / f'round-{number}' / 'adapter'}", held_out)
     measured = {name: statistics(each) for name, each in conversations.items()}
     picture = folder / "order-desk.png"
     note = f"{scale.evaluated} customers whose orders were in no training, each model at temperature 1."
@@ -70,7 +70,7 @@ def _unseen(progress: TrainingProgress) -> None:
     """Seconds of training, in a demo of minutes."""
 
 
-def _evaluated(model: Path, held_out: Sequence[Customer]) -> list[DeskConversation]:
+def _evaluated(model: str, held_out: Sequence[Customer]) -> list[DeskConversation]:
     return run_sync(aevaluate(as_chat_model(f"hf:{model}"), held_out, temperature=1.0))
 
 

@@ -105,7 +105,6 @@ def train(
         "eval_fraction": 0.0,
         "patience": 0,
         "seed": seed,
-        "merge": True,
         "skip_bad": True,  # a call with the tokenizer's own marks in it, by a model that has lost its way
     }
     with _at_the_cap():

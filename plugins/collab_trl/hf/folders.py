@@ -32,6 +32,7 @@ class Folder:
 
     @classmethod
     def of(cls, path: Path) -> "Folder":
+        path = path.resolve()  # a model that is named in two ways is loaded once
         return cls(path=path, content=content_hash(path))
 
 
@@ -58,7 +59,7 @@ class LocalFiles:
         base = model_folder(base_name)
         if adapter_name is not None:
             adapter = _adapter_folder(Path(adapter_name).expanduser())
-            _check_base(adapter, base, base_name)
+            check_base(adapter, base, base_name)
         elif (base / "adapter_config.json").is_file():
             adapter = _adapter_folder(base)
             base = model_folder(trained_on(adapter))
@@ -100,6 +101,20 @@ def trained_on(adapter: Path) -> str:
     if not isinstance(base, str) or not base:
         raise UsageError(f"{adapter} is no adapter: it has no adapter_config.json that names a base model.")
     return base
+
+
+def check_base(adapter: Path, base: Path, base_name: str) -> None:
+    """Raises UsageError for an adapter that was trained on another base."""
+    trained = trained_on(adapter)
+    if trained == base_name or f"models--{trained.replace('/', '--')}" in base.parts:
+        return
+    folder = Path(trained).expanduser()
+    if folder.is_dir() and (folder.samefile(base) or content_hash(folder) == content_hash(base)):
+        return
+    raise UsageError(
+        f"The adapter {adapter} was trained on {trained}, not on {base_name}; on another base it answers nonsense. "
+        "If it is the same model in another place, correct base_model_name_or_path in its adapter_config.json."
+    )
 
 
 def _with_options(path: str) -> tuple[str, str, ChatTemplate]:
@@ -152,19 +167,6 @@ def _adapter_folder(folder: Path) -> Path:
     trained_on(folder)
     check_adapter(folder)
     return folder
-
-
-def _check_base(adapter: Path, base: Path, base_name: str) -> None:
-    trained = trained_on(adapter)
-    if trained == base_name or f"models--{trained.replace('/', '--')}" in base.parts:
-        return
-    folder = Path(trained).expanduser()
-    if folder.is_dir() and (folder.samefile(base) or content_hash(folder) == content_hash(base)):
-        return
-    raise UsageError(
-        f"The adapter {adapter} was trained on {trained}, not on {base_name}; on another base it answers nonsense. "
-        "If it is the same model in another place, correct base_model_name_or_path in its adapter_config.json."
-    )
 
 
 def _pieces(file: Path) -> Iterator[bytes]:

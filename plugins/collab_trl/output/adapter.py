@@ -14,20 +14,20 @@ from collab_sdk.training import PLAYING, HeldOut, Preflight, TrainingOptions, Tr
 from collab_sdk.version import __version__
 from collab_trl.base import Base
 from collab_trl.output.card import model_card
+from collab_trl.output.hub import push
 from collab_trl.output.own_replies import OwnReplies
-from collab_trl.output.serving import merged_command, serving_commands
+from collab_trl.output.serving import in_order, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.verdict import NOT_JUDGED, verdict_of
 from collab_trl.output.workplace import Workplace, write_json
 from collab_trl.plan import is_main_process
 from collab_trl.preference.held_out import estimates
 from collab_trl.preference.tokens import Tokens
-from collab_trl.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter, read_model
+from collab_trl.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 if TYPE_CHECKING:
     from collab_trl.stages import Trained
 
-MERGED = "merged"
 PACKAGES = ("trl", "peft", "transformers", "torch")
 
 
@@ -71,7 +71,6 @@ def finish(
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
     if is_main_process():
-        _merge_if_asked(options, base)
         draw_curves({name: stage.history for name, stage in stages.items()}, output / "curves.png")
         card = model_card(metrics, held_out, output=output, local=Path(base.name).is_dir())
         (output / "README.md").write_text(card, encoding="utf-8")
@@ -100,13 +99,13 @@ def _with_own_replies(
 
 
 def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any]) -> TrainingReport:
-    """The report of a training that was finished before; what is asked for on top is made up for."""
-    if is_main_process():
-        _merge_if_asked(options, base)
+    """The report of a training that was finished before."""
     return _report(options, base, metrics, resumed=True)
 
 
 def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
+    verdict = Verdict(**metrics["verdict"])
+    repo = options.push_to_hub if is_main_process() else None
     return TrainingReport(
         bot=f"hf:{base.name}@{options.output}",
         output=options.output,
@@ -115,9 +114,10 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         seconds=metrics["seconds"],
         resumed=resumed,
         held_out=HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None,
-        verdict=Verdict(**metrics["verdict"]),
+        verdict=verdict,
         warnings=tuple(metrics["warnings"]),
-        serve=metrics["serve"] | (merged_command(options.output / MERGED) if options.merge else {}),
+        serve=in_order(metrics["serve"]),
+        pushed=push(options.output, repo, verdict) if repo else None,
     )
 
 
@@ -156,16 +156,3 @@ def _save_adapter(trained: Path, output: Path, base: Base) -> None:
     config["target_modules"] = sorted(config["target_modules"])  # a set, whose order changes from run to run
     write_json(output / ADAPTER_CONFIG, config)
     base.tokenizer.save_pretrained(str(output))
-
-
-def _merge_if_asked(options: TrainingOptions, base: Base) -> None:
-    """Into the whole base, even where it was trained in 4 bits, and in the base's own precision."""
-    target = options.output / MERGED
-    if not options.merge or target.exists():
-        return
-    partial = target.with_name(f"{MERGED}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model = read_adapter(read_model(base.name, dtype="auto"), options.output)
-    model.merge_and_unload(safe_merge=True).save_pretrained(str(partial))
-    base.tokenizer.save_pretrained(str(partial))
-    partial.rename(target)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.training import HeldOut, RepliesCompared
+from collab_trl.base import Base
 
 
 def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: Path, local: bool) -> str:
@@ -30,10 +31,18 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
         "![curves](curves.png)",
         "## Serve it",
         f"```bash\n{serve}\n```",
+        *([metrics["merged"]["said"]] if metrics.get("merged") else []),
         "## Versions",
         _table(("package", "version"), metrics["versions"].items()),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def write_card(metrics: Mapping[str, Any], output: Path, base: Base) -> None:
+    """From what is known of a finished run."""
+    held_out = HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None
+    card = model_card(metrics, held_out, output=output, local=Path(base.name).is_dir())
+    (output / "README.md").write_text(card, encoding="utf-8")
 
 
 def _statistics(held_out: HeldOut | None) -> str:

@@ -5,7 +5,7 @@ Checked against vLLM 0.33, SGLang 0.5.23, and llama.cpp's converters and server.
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +17,42 @@ VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 SGLANG_TARGETS = frozenset("q_proj k_proj v_proj o_proj gate_proj up_proj down_proj qkv_proj gate_up_proj".split())
 """The linear layers of a plain transformer that SGLang puts adapters on."""
 TEMPLATE = "chat_template.jinja"
+FLOAT32 = "float32"
+SERVERS = ("vLLM", "SGLang", "llama.cpp", "in process")
 
 
 def serving_commands(base: Base, output: Path, *, rank: int, targets: Iterable[str]) -> dict[str, str]:
     """By server, a command a line. vLLM and SGLang are left out where they would not take the adapter."""
     own_template = base.tokenizer.chat_template != read_tokenizer(base.name).chat_template
     adapter = _Adapter(base=base.name, folder=output.resolve(), rank=rank, own_template=own_template)
-    commands = {
-        "vLLM": adapter.for_vllm() if rank <= VLLM_RANKS[-1] else "",
-        "SGLang": adapter.for_sglang() if SGLANG_TARGETS.issuperset(targets) else "",
-        "llama.cpp": adapter.for_llama_cpp(),
-        "in process": adapter.in_process(),
+    commands = (
+        adapter.for_vllm() if rank <= VLLM_RANKS[-1] else "",
+        adapter.for_sglang() if SGLANG_TARGETS.issuperset(targets) else "",
+        adapter.for_llama_cpp(),
+        adapter.in_process(),
+    )
+    return {server: command for server, command in zip(SERVERS, commands, strict=True) if command}
+
+
+def in_order(serve: Mapping[str, str]) -> dict[str, str]:
+    """What was read from a file, where servers stand by their names, in the order of `serving_commands`."""
+    known = {server: serve[server] for server in SERVERS if server in serve}
+    return known | dict(serve)
+
+
+def merged_commands(folder: Path, *, dtype: str) -> dict[str, str]:
+    """The same for a whole model, whose folder has its template.
+
+    Left to themselves, servers load float32 in 16 bits, and lose what it was written for.
+    """
+    path = str(folder.resolve())
+    vllm, bot = ["vllm", "serve", path], f"hf:{path}"
+    if dtype == FLOAT32:
+        vllm, bot = [*vllm, "--dtype", FLOAT32], f"{bot}?dtype={FLOAT32}"
+    return {
+        "vLLM, merged": shlex.join(vllm),
+        "in process, merged": shlex.join(["collab", "score", "LOGS", "--assistant", bot, "--simulator", "MODEL"]),
     }
-    return {server: command for server, command in commands.items() if command}
-
-
-def merged_command(folder: Path) -> dict[str, str]:
-    """The same for a whole model, whose folder has its template."""
-    return {"vLLM, merged": shlex.join(["vllm", "serve", str(folder.resolve())])}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

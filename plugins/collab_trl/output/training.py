@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from collab_sdk.errors import InputError, TrainingError
 from collab_sdk.training import PLAYING, Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
-from collab_trl.checks import check_disk, check_memory, compares_pairs
+from collab_trl.checks import check_disk, check_memory, check_merge, compares_pairs
 from collab_trl.defaults import default_rate
 from collab_trl.device_memory import free_memory, ran_out_of_memory
 from collab_trl.output.adapter import finish, known_report
+from collab_trl.output.merge import Compared, merged_if_asked
 from collab_trl.output.workplace import Workplace, identity
 from collab_trl.plan import CPU, Plan, is_main_process
 from collab_trl.preference.tokens import Tokens
@@ -26,7 +27,7 @@ class AnyStage(Protocol):
     """A method on its data, in a workplace."""
 
     def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> "Trained":
-        """Train from an adapter, or a fresh one; a stage that is done is not done again."""
+        """Train a copy of an adapter, or a fresh one; a stage that is done is not done again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,8 @@ class TrlTraining:
     preflight: Preflight
     rows: Sequence[Any]
     """What is learnt from, as far as it decides what the adapter becomes."""
+    compared: Compared
+    """By what a merged model is compared with the adapter."""
     stage: Callable[["TrlTraining", str, float, Workplace], AnyStage]
     """The stage of a method, with its learning rate."""
     reported: Sequence[Tokens] = ()
@@ -53,31 +56,36 @@ class TrlTraining:
             )
         check_memory(self.options, self.plan, self.preflight.memory)
         check_disk(self.options, self.base)
+        check_merge(self.options, self.base)
         workplace = Workplace(self.options.output, self._identity())
-        started = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for who trains
-            if workplace.finished:
-                return known_report(self.options, self.base, workplace.finished)
-            if is_main_process():
-                workplace.open()
-            try:
-                trained, resumed = self._stages(workplace, on_progress)
-            except (RuntimeError, MemoryError) as error:
-                if ran_out_of_memory(error):
-                    raise TrainingError(f"Out of memory on {self.plan.device}. {self._smaller()}") from None
-                raise
-            seconds = time.monotonic() - started
-            return finish(
-                self.options,
-                self.base,
-                self.preflight,
-                workplace,
-                trained,
-                reported=self.reported,
-                seconds=seconds,
-                resumed=resumed,
-            )
+            report = self._report(workplace, on_progress)
+            return merged_if_asked(report, self.options, self.base, self.compared)
+
+    def _report(self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
+        if workplace.finished:
+            return known_report(self.options, self.base, workplace.finished)
+        started = time.monotonic()
+        if is_main_process():
+            workplace.open()
+        try:
+            trained, resumed = self._stages(workplace, on_progress)
+        except (RuntimeError, MemoryError) as error:
+            if ran_out_of_memory(error):
+                raise TrainingError(f"Out of memory on {self.plan.device}. {self._smaller()}") from None
+            raise
+        seconds = time.monotonic() - started
+        return finish(
+            self.options,
+            self.base,
+            self.preflight,
+            workplace,
+            trained,
+            reported=self.reported,
+            seconds=seconds,
+            resumed=resumed,
+        )
 
     def _identity(self) -> dict[str, Any]:
         """What a run is, with how it is laid out where that decides what is learnt."""
@@ -95,7 +103,7 @@ class TrlTraining:
         rates = {"sft": self.options.sft_learning_rate or own} if self.options.sft_first else {}
         rates[self.options.method] = self.options.learning_rate or own
         trained: dict[str, Any] = {}
-        adapter = None
+        adapter = self.options.adapter
         for name, rate in rates.items():
             stage = self.stage(self, name, rate, workplace)
             trained[name] = stage.run(adapter, on_progress)

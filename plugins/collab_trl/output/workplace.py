@@ -21,10 +21,12 @@ FORMAT = 2
 """Of what is in the folder; raised where what another version has left there cannot be read or gone on with."""
 METRICS = "metrics.json"
 WITHOUT_EFFECT = {
+    "adapter",
     "output",
     "data",
     "report_to",
     "merge",
+    "push_to_hub",
     "per_device_batch_size",
     "gradient_checkpointing",
     "skip_bad",
@@ -33,8 +35,8 @@ WITHOUT_EFFECT = {
     "chat_template",
     "layout",
 }
-"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed, and so is the
-chat template that comes of its options."""
+"""Options that change where or how fast a run works, and not what it learns; what the data say is hashed, and so are
+the adapter and the chat template that comes of its options."""
 CODE = ("trl", "peft", "transformers", "torch")
 """Packages whose version decides how a training goes on."""
 
@@ -108,6 +110,7 @@ def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[
         "files of the base": content_hash(model_folder(base.name)),
         "data": _digest(rows),
         "template": _digest(base.tokenizer.chat_template),
+        **({"adapter": content_hash(options.adapter)} if options.adapter else {}),
         **({"play": _played(options.play)} if options.play else {}),
     }
     written: dict[str, Any] = json.loads(json.dumps(run, default=str))

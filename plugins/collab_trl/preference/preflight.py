@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import InputError
-from collab_sdk.training import Fault, Preflight, Training, TrainingOptions
+from collab_sdk.training import Fault, Preflight, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import check_targets, compares_pairs, longest_allowed
 from collab_trl.defaults import FEW_STEPS, enough_epochs, steps_of
 from collab_trl.memory_estimate import Width, estimates
+from collab_trl.output.merge import Compared
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
@@ -24,7 +25,7 @@ from collab_trl.preference.row_formats import Example, read_example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
 
 
-def prepare_examples(options: TrainingOptions, base: Base) -> Training:
+def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     """Raises InputError if there is no example in the data that the method could be trained on."""
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
@@ -69,6 +70,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> Training:
             plan=described(options, plan) | base.chat_template.described() | chat_format.described(),
         ),
         rows=[_said(tokens.example) for tokens in (*train, *held_out)],
+        compared=Compared.of(held_out, train),
         stage=stage,
         reported=reporting,
     )
@@ -157,6 +159,7 @@ def _preflight(
         ),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
+        reply_tokens=base.reply_bound(max(tokens.completion for tokens in everything)),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
         max_length=max_length if max_length < UNLIMITED else longest,
         rendered=_rendered(base, train[0]),

@@ -15,6 +15,7 @@ from collab_trl.base import Base
 from collab_trl.defaults import steps_of
 from collab_trl.loading import adapted
 from collab_trl.output.workplace import Workplace
+from collab_trl.pace import tokens_by_step
 from collab_trl.plan import Plan
 from collab_trl.preference.held_out import estimates, figures, log_probabilities_of, ordinary_figure
 from collab_trl.preference.looks import Looks
@@ -78,7 +79,8 @@ class PreferenceStage:
             checkpoint = self.workplace.checkpoint(self.name)
             data = [on_disk(rows, self.folder / name) for name, rows in (("train", train), ("held-out", held_out))]
         config.eval_on_start = bool(held_out) and checkpoint is None
-        trainer = self._trainer(config, *data, adapter=adapter, on_progress=on_progress)
+        on_progress(TrainingProgress(stage=self.name, step=0, steps=steps, metrics={}))
+        trainer = self._trainer(config, *data, rows=train, adapter=adapter, on_progress=on_progress)
         done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
         conversations = [watched[row["example"]].example.known_by for row in held_out]
         trainer.looks = Looks(self.folder / "looks.json", conversations, until=done)
@@ -121,6 +123,7 @@ class PreferenceStage:
         train: Dataset,
         held_out: Dataset | None,
         *,
+        rows: Sequence[TrainingRow],
         adapter: Path | None,
         on_progress: Callable[[TrainingProgress], None],
     ) -> Any:
@@ -136,11 +139,20 @@ class PreferenceStage:
             train_dataset=train,
             eval_dataset=held_out,
             processing_class=self.base.tokenizer,
-            callbacks=[Reporter(self.name, on_progress)],
+            callbacks=[Reporter(self.name, on_progress, self._tokens_by_step(rows, shares=shares))],
             at_once=self.plan.micro_batch,
         )
         trainer.remove_callback(PrinterCallback)  # it prints log lines to stdout
         return trainer
+
+    def _tokens_by_step(self, rows: Sequence[TrainingRow], *, shares: bool) -> list[int]:
+        """Through the model: a prompt once, or with either of its replies."""
+        names = [name for name in (rows[0] if rows else ()) if name.endswith("_ids")]
+        prompts = 1 if shares or len(names) < 3 else 2
+        tokens = [sum(len(row[name]) * (prompts if name == "prompt_ids" else 1) for name in names) for row in rows]
+        lengths = [row["length"] for row in rows if "length" in row] or None
+        steps = steps_of(self.options, len(rows))
+        return tokens_by_step(tokens, lengths, batch=self.options.batch_size, seed=self.options.seed, steps=steps)
 
     def _keep_best(self, trainer: Any) -> int:
         """Go back to an earlier step where that was clearly better than where training ended; the step."""

@@ -79,7 +79,7 @@ def test_a_model_is_taught_trained_on_pairs_of_its_own_replies_and_measured_befo
     assert len(stages) == 2
     assert list(result.figures) == ["base", "round 1"]
     assert all(set(measured) == set(STATISTICS) for measured in result.figures.values())
-    assert (folder / "rounds" / "round-1" / "adapter" / "merged" / "model.safetensors").exists()
+    assert (folder / "rounds" / "round-1" / "adapter" / "adapter_model.safetensors").exists()
     assert (folder / "rounds" / "round-1" / "prefs.turns.jsonl").exists()
     assert result.picture.read_bytes().startswith(b"\x89PNG")
     assert list(result.conversations) == ["base", "round 1"]

@@ -240,3 +240,47 @@ def test_a_content_that_is_no_text(base, tmp_path, content):
     row = {"prompt": "a latte", "chosen": [{"role": "assistant", "content": content}], "rejected": "No."}
     line = refused(write_rows(tmp_path / "p.jsonl", [row]), "-m", base, "-o", tmp_path / "out")
     assert "content must be text" in line
+
+
+@pytest.fixture(scope="module")
+def small_adapter(shared_base, tmp_path_factory) -> Path:
+    """Of rank 4 on every linear layer, as the trainer makes it."""
+    folder = tmp_path_factory.mktemp("adapter")
+    data = write_pairs(folder / "prefs.jsonl", 8)
+    settings = {"epochs": 1.0, "lora_r": 4, "eval_fraction": 0.0}
+    prepared(data, shared_base, folder / "adapter", **settings).run(lambda progress: None)
+    return folder / "adapter"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "has --lora-r 4, not 32: give --lora-r 4 to go on with it"),
+        (("--lora-r", 4, "--lora-alpha", 8), "has --lora-alpha 16, not 8: give --lora-alpha 16 to go on"),
+        (("--lora-r", 4, "--method", "sft"), "--adapter goes on with dpo or kto; --method sft begins with a fresh"),
+        (("--lora-r", 4, "--sft-first"), "--adapter goes on with dpo or kto; --sft-first begins with a fresh adapter"),
+    ],
+    ids=["rank", "alpha", "method", "sft first"],
+)
+def test_an_adapter_that_this_training_cannot_go_on_with(shared_base, small_adapter, prefs, tmp_path, options, said):
+    line = refused(prefs, "-m", shared_base, "-o", tmp_path / "out", "--adapter", small_adapter, *options)
+    assert said in line
+
+
+def test_an_adapter_of_another_base_to_go_on_with(small_adapter, prefs, tmp_path):
+    other = write_base(tmp_path / "other", seed=1)
+    line = refused(prefs, "-m", other, "-o", tmp_path / "out", "--adapter", small_adapter, "--lora-r", 4)
+    assert "was trained on" in line
+    assert f"not on {other}" in line
+
+
+def test_an_adapter_on_other_layers_to_go_on_with(shared_base, small_adapter, prefs, tmp_path):
+    adapter = shutil.copytree(small_adapter, tmp_path / "adapter")
+    change(adapter / "adapter_config.json", target_modules=["q_proj"])
+    line = refused(prefs, "-m", shared_base, "-o", tmp_path / "out", "--adapter", adapter, "--lora-r", 4)
+    assert "is on other layers (['q_proj'])" in line
+
+
+def test_the_adapter_to_go_on_with_is_not_written_over(shared_base, small_adapter, prefs):
+    with pytest.raises(UsageError, match="-o is the folder of --adapter, which the new one would replace"):
+        prepared(prefs, shared_base, small_adapter, adapter=small_adapter, lora_r=4)

@@ -1,6 +1,7 @@
 """From logged chats to the score of the bot that was trained on them, with nobody looking."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from support.local import save_tiny_model
 
 from collab_sdk.preferences import is_held_out, opening_of
 from collab_sdk.stats import Estimate
-from collab_sdk.training import TrainingOptions
 
 pytestmark = pytest.mark.slow
+SHARE = 0.1
+"""Of the chats, held out."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,8 @@ def folder(tmp_path_factory) -> Path:
         "1e-3",
         "--epochs",
         1,
+        "--eval-fraction",
+        SHARE,
     )
     assert collab(*train).exit_code == 3, "so few chats do not show whether it is better than its base"
     return folder
@@ -86,7 +90,16 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     more = write_chats(folder / "more.jsonl", 14)  # the first eight are those that were trained or held out
     pairs = [json.loads(line) for line in (folder / "prefs.jsonl").read_text().splitlines()]
     trained = {pair["conversation_id"]: pair["prompt"][0]["content"] for pair in pairs}
-    again = ("finetune", folder / "prefs.jsonl", "-m", folder / "base", "-o", folder / "adapter")
+    again = (
+        "finetune",
+        folder / "prefs.jsonl",
+        "-m",
+        folder / "base",
+        "-o",
+        folder / "adapter",
+        "--eval-fraction",
+        SHARE,
+    )
     result = collab(*again, "--learning-rate", "1e-3", "--epochs", 1, "--evaluate", more, "--model", "offline")
     assert result.exit_code == 3, result.output
     rows = map(json.loads, (folder / "adapter" / "comparison.jsonl").read_text().splitlines())
@@ -96,13 +109,16 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     assert asks["after_bot"] == f"hf:{folder / 'base'}@{folder / 'adapter'}"
     assert asks["difference"]["low"] is None, "so few chats give no interval of a difference"
     assert asks["difference"]["note"].endswith(f"of {asks['before']['n']}")
-    held_out = 14 - len(trained) + sum(map(_is_held_out, trained.values()))
+    held_out = 14 - len(trained) + sum(is_held_out(opening_of([opening]), SHARE) for opening in trained.values())
     assert asks["before"]["n"] == 2 * held_out  # turns
     assert "asks when open" in result.stdout
-
-
-def _is_held_out(opening: str) -> bool:
-    return is_held_out(opening_of([opening]), TrainingOptions(data=Path(), base="", output=Path()).eval_fraction)
+    turns = asks["before"]["n"]
+    said = f"base and adapter then answer {turns} turns of {held_out} chats: up to {turns * 7} replies each, of "
+    assert said in result.stderr, "before the training, what comes after it"
+    assert f"{turns}/{turns} · " in result.stderr, "how far the comparison is"
+    [asked] = re.findall(r"assistant +([\d,]+) +[\d,]+ +[\d,]+ +([\d,]+)", result.stderr)
+    calls, tokens = (int(number.replace(",", "")) for number in asked)
+    assert 0 < tokens <= calls * 64, "a model that never ends a reply is stopped"
 
 
 def write_chats(path: Path, n: int) -> Path:
@@ -170,5 +186,9 @@ def test_chats_that_were_trained_on_are_known_by_how_they_begin_where_pairs_have
     done("export-prefs", chats, "--model", "offline", "-o", prefs, "--format", "openai", *cache)
     train = ("finetune", prefs, "-m", folder / "base", "-o", folder / "openai", "--epochs", 1, "--eval-fraction", 0)
     result = collab(*train, "--evaluate", chats, "--model", "offline")
-    assert result.exit_code == 3  # there is an adapter, but no comparison
-    assert "every chat was trained on" in result.stderr
+    assert result.exit_code == 1
+    assert (
+        result.stderr.splitlines()[-1]
+        == f"Error: {chats}: every chat was trained on, or begins as one that was; give others to --evaluate"
+    )
+    assert not (folder / "openai").exists(), "it is known before hours of training"

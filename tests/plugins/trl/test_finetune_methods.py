@@ -194,6 +194,6 @@ def test_a_finished_training_can_still_be_merged(folder, dpo):
     trained(folder / "prefs.jsonl", folder / "base", folder / "later", epochs=0.5)
     assert not (folder / "later" / "merged").exists()
     report = trained(folder / "prefs.jsonl", folder / "base", folder / "later", epochs=0.5, merge=True)
-    assert report.serve["vLLM, merged"] == f"vllm serve {folder / 'later' / 'merged'}"
+    assert report.serve["vLLM, merged"] == f"vllm serve {folder / 'later' / 'merged'} --dtype float32"
     merged, unmerged = loaded(folder / "later" / "merged"), loaded(folder / "base", folder / "later")
     assert log_probability(*merged, 0, ASKS) == pytest.approx(log_probability(*unmerged, 0, ASKS), abs=1e-3)

@@ -1,9 +1,11 @@
 """A model that is trained on what it says itself learns to say what is rewarded."""
 
 import json
+import shutil
 from statistics import fmean
 
 import pytest
+from support import training
 from support.local import REQUESTS, asked, replies
 from support.playing import FAST, WANTED, Wanted, logged, opening, play, prepared, write_openings
 from support.training import write_rows
@@ -120,8 +122,8 @@ def test_a_chat_that_is_too_long_is_refused_or_left_out(tiny_base, tmp_path):
     assert fault.places == ("chat-1, turn 0",)
 
 
-def test_two_rounds_learn_from_what_the_model_says_in_each(openings, tiny_base, tmp_path):
-    output = tmp_path / "out"
+def test_two_rounds_learn_from_what_the_model_says_in_each(tiny_base, tmp_path):
+    output, openings = tmp_path / "out", write_openings(tmp_path / "openings.jsonl", 40)
     settings = {**FAST, "eval_fraction": 0.0, "patience": 0}
     report = prepared("dpo", openings, tiny_base, output, rounds=2, **settings).run(lambda progress: None)
     figures = [json.loads((output / f"round-{number}" / "figures.json").read_text()) for number in (1, 2, 3)]
@@ -129,9 +131,47 @@ def test_two_rounds_learn_from_what_the_model_says_in_each(openings, tiny_base, 
     assert rewards[2] > rewards[0]
     assert figures[0]["kl"] == 0 < figures[2]["kl"]
     assert all({"reply_tokens", "ask_rate", "lost"} <= figure.keys() for figure in figures)
-    assert (output / "round-2" / "adapter" / "merged" / "model.safetensors").exists()
-    assert "round-2/adapter/merged" in next(iter(report.serve.values()))
+    assert report.bot == f"hf:{tiny_base}@{output}"
+    assert weights(output) == weights(output / "round-2" / "adapter")
+    assert f"{output.name}={output}" in report.serve["vLLM"]
+    assert f"{output.name}={output}" in (output / "README.md").read_text()
+    assert not list(output.rglob("merged"))
     assert share_of_wanted(report.bot) > share_of_wanted(f"hf:{tiny_base}")
+
+
+def test_a_round_begins_where_the_one_before_it_ended_on_a_base_in_bfloat16(tiny_base, tmp_path):
+    """A base in bfloat16 has no room for an update this small: merged into it, most of it would be lost."""
+    from collab_trl.pretrained import read_adapter, read_model
+
+    output, openings = tmp_path / "out", write_openings(tmp_path / "openings.jsonl", 40)
+    base = in_bfloat16(tiny_base, tmp_path / "base")
+    settings = {**FAST, "learning_rate": 3e-3, "eval_fraction": 0.0, "patience": 0}
+    prepared("dpo", openings, base, output, rounds=2, **settings).run(lambda progress: None)
+    pairs = training.prepared(output / "round-2" / "prefs.jsonl", base, tmp_path / "none", eval_fraction=0.0).compared
+    assert len(pairs.rows) <= settings["batch_size"], "the first step has all of them"
+    first = history(output / "round-2" / "adapter", "dpo")[0]
+    model = read_model(base, dtype="float32")
+    before = margin(model, pairs)
+    ended = margin(read_adapter(model, output / "round-1" / "adapter"), pairs)
+    begun = first["logps/chosen"] - first["logps/rejected"]
+    assert abs(ended - before) > 0.01
+    assert begun - before == pytest.approx(ended - before, rel=2e-3)
+
+
+def in_bfloat16(base, folder):
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(base, folder)
+    AutoModelForCausalLM.from_pretrained(base).bfloat16().save_pretrained(folder)
+    return folder
+
+
+def margin(model, pairs):
+    """How much likelier the chosen replies are than the rejected ones, in nats, on average."""
+    from collab_trl.log_probabilities import log_probabilities
+
+    chosen, rejected = (fmean(log_probabilities(model, side)) for side in zip(*pairs.rows, strict=True))
+    return chosen - rejected
 
 
 def test_rounds_that_were_stopped_go_on_and_more_can_be_asked_for(openings, tiny_base, tmp_path):
@@ -165,5 +205,5 @@ def test_a_folder_with_rounds_of_another_training_is_left_alone(openings, tiny_b
     settings = {**FAST, "eval_fraction": 0.0, "patience": 0, "epochs": 1.0}
     prepared("dpo", openings, tiny_base, tmp_path / "out", rounds=1, **settings).run(lambda progress: None)
     other = prepared("dpo", openings, tiny_base, tmp_path / "out", rounds=1, **{**settings, "beta": 0.3})
-    with pytest.raises(OutputError, match="rounds of another training"):
+    with pytest.raises(OutputError, match=r"holds another training \(it differs in beta\)"):
         other.run(lambda progress: None)
