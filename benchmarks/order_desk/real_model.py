@@ -64,11 +64,10 @@ def main() -> None:
 def make_base(folder: Path) -> None:
     """All weights, for one pass over the lessons; only what the barista says is learnt."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from collab_trl.pretrained import read_model, read_tokenizer
 
     source = smollm2_folder()
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    tokenizer, model = read_tokenizer(source), read_model(source, dtype=torch.float32)
     examples = [tokens_of(lesson, tokenizer) for lesson in lessons(LESSONS, seed=0)]
     torch.manual_seed(0)
     steps = LESSONS // BATCH

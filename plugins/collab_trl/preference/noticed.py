@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collab_sdk.errors import InputError
-from collab_sdk.evaluation.questions import has_question_mark
+from collab_sdk.evaluation import has_question_mark
 from collab_sdk.stats import Estimate, estimate_share
 from collab_trl.preference.examples import some
 from collab_trl.preference.row_formats import Messages, words_of

@@ -16,7 +16,7 @@ from collab_trl.defaults import steps_of
 from collab_trl.loading import adapted
 from collab_trl.output.workplace import Workplace
 from collab_trl.pace import tokens_by_step
-from collab_trl.plan import Plan
+from collab_trl.plan import Plan, is_main_process
 from collab_trl.preference.held_out import estimates, figures, log_probabilities_of, ordinary_figure
 from collab_trl.preference.looks import Looks
 from collab_trl.preference.methods import METHODS, Method
@@ -79,9 +79,10 @@ class PreferenceStage:
             checkpoint = self.workplace.checkpoint(self.name)
             data = [on_disk(rows, self.folder / name) for name, rows in (("train", train), ("held-out", held_out))]
         config.eval_on_start = bool(held_out) and checkpoint is None
-        on_progress(TrainingProgress(stage=self.name, step=0, steps=steps, metrics={}))
-        trainer = self._trainer(config, *data, rows=train, adapter=adapter, on_progress=on_progress)
         done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
+        if is_main_process():
+            on_progress(TrainingProgress(stage=self.name, step=done, steps=steps, metrics={}))
+        trainer = self._trainer(config, *data, rows=train, adapter=adapter, on_progress=on_progress)
         conversations = [watched[row["example"]].example.known_by for row in held_out]
         trainer.looks = Looks(self.folder / "looks.json", conversations, until=done)
         if held_out:

@@ -111,7 +111,7 @@ def test_a_dry_run_needs_no_weights_and_shows_an_example_with_its_mask(base, tmp
     assert f"▌ {GUESSES}<|im_end|>" in result.stdout
     assert result.stdout.count("▌") == 2
     for shown in (
-        "34 examples to train on, 6 held out, from 40 conversations",
+        "30 examples to train on, 10 held out, from 40 conversations",
         "tokens, prompt and reply",
         "margin",
         "QLoRA",
