@@ -18,7 +18,7 @@ from collab_trl.output.hub import push
 from collab_trl.output.own_replies import OwnReplies
 from collab_trl.output.serving import in_order, serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
-from collab_trl.output.verdict import NOT_JUDGED, verdict_of
+from collab_trl.output.verdict import NOT_JUDGED, costs, verdict_of
 from collab_trl.output.workplace import Workplace, write_json
 from collab_trl.plan import is_main_process
 from collab_trl.preference.held_out import estimates
@@ -50,7 +50,7 @@ def finish(
         _save_adapter(last.adapter, output, base)
         if held_out is not None:
             held_out, problems = _with_own_replies(held_out, options, base, preflight, reported)
-            warnings += problems
+            warnings += [*problems, *costs(held_out)]
     is_judged = held_out is not None or (options.eval_fraction != 0 and options.method not in PLAYING)
     verdict = verdict_of(held_out) if is_judged else NOT_JUDGED
     config = json.loads((last.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))

@@ -9,6 +9,8 @@ SMALL_UPDATE = 1e-3
 """Of the layers' size; what bfloat16 can tell apart is four times as much."""
 JUDGED_BY = {"margin": 1e-2, "loss": 1e-3}
 """Figures, and what of each, in nats, is nothing that shows in a reply, however sure it is."""
+FORGOTTEN = 0.2
+"""Nats a token that ordinary replies may become less likely before it is worth a warning."""
 NOT_JUDGED = Verdict(
     found="not judged", said="Nothing was held out, so it is not known whether it is better than its base."
 )
@@ -39,6 +41,24 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
     return Verdict(found="no different", said=f"Not distinguishable from its base: {on}. {_why(held_out, difference)}")
 
 
+def costs(held_out: HeldOut) -> list[str]:
+    """Warnings of what was lost elsewhere, whatever the verdict."""
+    said = []
+    forgotten, ends = held_out.difference.get("ordinary_logp"), held_out.difference.get("ends")
+    if forgotten is not None and forgotten.mean <= -FORGOTTEN:
+        said.append(
+            f"Ordinary replies became less likely, by {-forgotten.mean:.2f} nats a token: the adapter unlearns what "
+            "the base could do. Take a smaller --learning-rate, fewer --epochs, or a larger --beta."
+        )
+    if ends is not None and ends.high is not None and ends.high < 0:
+        said.append(
+            f"Its own replies end less often before their limit, {held_out.after['ends']:.0%} for "
+            f"{held_out.before['ends']:.0%}: they may repeat themselves. Give the SFT term more weight (--loss "
+            "sigmoid=1 --loss sft=2), or take a smaller --learning-rate."
+        )
+    return said
+
+
 def _too_few(held_out: HeldOut) -> Verdict:
     if held_out.conversations >= LEAST:
         return Verdict(found="no different", said=f"Not distinguishable from its base. {_why(held_out, None)}")
@@ -60,6 +80,6 @@ def _why(held_out: HeldOut, difference: Estimate | None) -> str:
     if held_out.update is not None and held_out.update < SMALL_UPDATE:
         return f"The adapter {update} in {held_out.steps} steps: try a higher --learning-rate or more --epochs."
     return (
-        f"The adapter {update}, but not towards what is preferred in rows it has not seen: the rows' order may be "
-        "noise (export-prefs --min-confidence), or they are too few to learn it from."
+        f"The adapter {update}, but that hardly shows in rows it has not seen: their order may be noise, or they are too "
+        "few to learn it from. Try pairs that are surer (export-prefs --min-confidence), or more of them."
     )

@@ -4,10 +4,13 @@ import json
 from random import Random
 
 import pytest
+from collab_trl.output.verdict import costs, verdict_of
 from support.cli import collab
 from support.training import ASKS, GUESSES, pair, trained, write_base, write_pairs, write_rows
 
 from collab_sdk.errors import UnknownNameError
+from collab_sdk.stats import estimate_difference
+from collab_sdk.training import HeldOut
 
 pytestmark = [
     pytest.mark.slow,
@@ -147,3 +150,36 @@ def test_schedule_and_layers_are_options(base, tmp_path):
         trained(data, base, tmp_path / "other", target_modules=("q_prj",))
     with pytest.raises(UnknownNameError, match="lr scheduler type"):
         trained(data, base, tmp_path / "other", lr_scheduler_type="cosin")
+
+
+def figures(**difference):
+    """Of 10 conversations in which each figure changes by about so much."""
+    pairs = {name: [[(0.0, change * (1 + n / 100))] for n in range(10)] for name, change in difference.items()}
+    found = {name: estimate_difference(groups) for name, groups in pairs.items()}
+    sides = {"before": found, "after": found, "difference": found}
+    return HeldOut(**sides, examples=10, conversations=10, steps=40, kept=40, looks=0, update=0.01)
+
+
+@pytest.mark.parametrize(
+    ("difference", "found"),
+    [
+        ({"margin": 1.0}, "better"),
+        ({"margin": -1.0}, "worse"),
+        ({"margin": 0.001}, "no different"),
+        ({"loss": -0.1}, "better"),
+        ({"loss": 0.1}, "worse"),
+        ({"loss": -1e-5}, "no different"),
+    ],
+)
+def test_a_change_counts_where_it_is_sure_and_shows(difference, found):
+    verdict = verdict_of(figures(**difference))
+    assert verdict.found == found
+    assert ("try" in verdict.said.lower()) is (found != "better")
+
+
+def test_what_was_lost_elsewhere_is_warned_about():
+    assert not costs(figures(margin=1.0, ordinary_logp=-0.05))
+    [forgotten] = costs(figures(margin=1.0, ordinary_logp=-0.5))
+    assert "unlearns what the base could do" in forgotten
+    [endless] = costs(figures(margin=1.0, ends=-0.5))
+    assert "end less often before their limit" in endless
