@@ -80,6 +80,6 @@ def _why(held_out: HeldOut, difference: Estimate | None) -> str:
     if held_out.update is not None and held_out.update < SMALL_UPDATE:
         return f"The adapter {update} in {held_out.steps} steps: try a higher --learning-rate or more --epochs."
     return (
-        f"The adapter {update}, but that hardly shows in rows it has not seen: their order may be noise, or they are too "
-        "few to learn it from. Try pairs that are surer (export-prefs --min-confidence), or more of them."
+        f"The adapter {update}, but that hardly shows in rows it has not seen: their order may be noise, or they are "
+        "too few to learn it from. Try pairs that are surer (export-prefs --min-confidence), or more of them."
     )
