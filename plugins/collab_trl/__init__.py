@@ -25,9 +25,9 @@ def prepare(options: TrainingOptions) -> Training:
         raise MissingExtraError.of(f"Fine-tuning needs {error.name}", "train") from None
     del accelerate, datasets, peft, torch, trl
     from collab_trl.base import read_base
+    from collab_trl.chat_template import ChatTemplate
     from collab_trl.checks import check_options, check_start
     from collab_trl.defaults import check_method, with_defaults
-    from collab_trl.hf.chat_template import ChatTemplate
 
     _quiet()
     check_method(options.method)

@@ -12,7 +12,7 @@ from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_template import OWN, ChatTemplate
+from collab_trl.chat_template import OWN, ChatTemplate
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

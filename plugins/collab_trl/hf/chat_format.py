@@ -11,7 +11,7 @@ from collab_sdk.logs import arguments_object, in_order_of_calls
 from collab_sdk.messages import Message
 from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_template import DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, Thought, behind_empty_thought
+from collab_trl.chat_template import DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, Thought, behind_empty_thought
 from collab_trl.hf.grammar import Grammars
 from collab_trl.hf.sentinels import Sentinels, altered
 from collab_trl.hf.written_calls import calls_in, can_be_read

@@ -9,7 +9,7 @@ from typing import Any
 
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_template import LAYOUTS, OWN, PACKAGED, ChatTemplate
+from collab_trl.chat_template import LAYOUTS, OWN, PACKAGED, ChatTemplate
 from collab_trl.precision import AUTO, DTYPES
 from collab_trl.pretrained import check_adapter
 

@@ -79,7 +79,7 @@ def test_under_no_packaged_template_is_a_row_silently_wrong_and_the_page_has_the
 @pytest.mark.parametrize("layout", ["developer-as-system", "system-in-first-user"])
 @pytest.mark.parametrize("name", ["qwen3", "llama3_1", "gemma3", "glm4moe", "gptoss", "phi3", "nemotron_3_nano"])
 def test_a_layout_changes_no_chat_but_those_it_is_for(name, layout):
-    from collab_trl.hf.chat_template import ChatTemplate
+    from collab_trl.chat_template import ChatTemplate
 
     plain, changed = (with_template(packaged_templates()[name]) for _ in range(2))
     ChatTemplate.named(layouts=[layout]).put_into(changed)
