@@ -10,7 +10,7 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
-from collab_trl.checks import check_targets, compares_pairs, longest_allowed
+from collab_trl.checks import compares_pairs, longest_allowed
 from collab_trl.defaults import FEW_STEPS, enough_epochs, steps_of
 from collab_trl.memory_estimate import Width, estimates
 from collab_trl.output.merge import Compared
@@ -29,7 +29,6 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     """Raises InputError if there is no example in the data that the method could be trained on."""
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
-    check_targets(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
     chat_format = base.chat_format()
     layout = Layout(base.tokenizer, chat_format)
