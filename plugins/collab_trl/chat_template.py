@@ -102,15 +102,15 @@ class ChatTemplate:
         return hashlib.sha256("\0".join([self.text or "", *self.layouts]).encode()).hexdigest()[:16]
 
     def described(self) -> dict[str, str]:
-        """In words, by setting."""
+        """In words, by setting; of a file its name alone, as a card is for others, too."""
         return {
-            **({"chat template": self.source} if self.source else {}),
+            **({"chat template": Path(self.source).name} if self.source else {}),
             **({"layout": ", ".join(self.layouts)} if self.layouts else {}),
         }
 
     def put_into(self, tokenizer: Any) -> None:
         """Make it the tokenizer's template. Raises UsageError for a layout that the template does not know."""
-        template = self.text or tokenizer.chat_template
+        template = tokenizer.chat_template if self.text is None else self.text
         if not template or not self:
             return
         if isinstance(template, Mapping):  # several, of which one is for chats with tools
@@ -209,10 +209,13 @@ def _read(source: str) -> str:
             raise UnknownNameError.of("chat template of TRL", name, packaged)
         file = packaged[name]
     try:
-        return file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = reason(error) if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(f"The chat template {source} cannot be read: {problem}.") from None
+    if not text.strip():
+        raise UsageError(f"The chat template {source} is empty: leave it out to take the model's own.")
+    return text
 
 
 def _prompt(template: str, tokenizer: Any) -> str:
