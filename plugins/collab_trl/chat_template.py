@@ -67,7 +67,7 @@ TAILS: Mapping[str, str] = {
     END_WITH_EOS: "{% if not add_generation_prompt and messages[-1]['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
 }
 CLOSING = {"<think>": "</think>", "[THINK]": "[/THINK]", "<|channel>thought": "<channel|>", "◁think▷": "◁/think▷"}
-QUESTION = [{"role": "user", "content": "A question."}]
+QUESTION = {"role": "user", "content": "A question."}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,7 +222,9 @@ def _prompt(template: str, tokenizer: Any) -> str:
     """The prompt of a question; nothing by a template that fails, which is said where the chats are laid out."""
     try:
         return str(
-            tokenizer.apply_chat_template(QUESTION, chat_template=template, add_generation_prompt=True, tokenize=False)
+            tokenizer.apply_chat_template(
+                [QUESTION], chat_template=template, add_generation_prompt=True, tokenize=False
+            )
         )
     except Exception:  # a template is a program, and fails as it likes
         return ""

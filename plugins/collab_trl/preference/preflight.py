@@ -17,7 +17,7 @@ from collab_trl.output.merge import Compared
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
-from collab_trl.preference.examples import Examples, read_examples
+from collab_trl.preference.examples import Examples, read_examples, some
 from collab_trl.preference.held_out import in_two
 from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
@@ -37,8 +37,9 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     watching, reporting = in_two(held_out, chooses=options.patience > 0)
     if not train:
         problem, places = next(iter(faults.items()))
-        first = ", ".join([*places[:3], *(["..."] if len(places) > 3 else [])])
-        raise InputError(f"nothing to train on: {problem} ({len(places)} rows: {first})", where=str(options.data))
+        raise InputError(
+            f"nothing to train on: {problem} ({len(places)} rows: {some(places)})", where=str(options.data)
+        )
     noticed = _noticed(options, train, held_out)
     options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
