@@ -285,7 +285,7 @@ def test_an_adapter_on_other_layers_to_go_on_with(shared_base, small_adapter, pr
 def test_an_adapter_under_another_chat_template_to_go_on_with(shared_base, small_adapter, prefs, tmp_path):
     adapter = shutil.copytree(small_adapter, tmp_path / "adapter")
     template = (adapter / "chat_template.jinja").read_text()
-    (adapter / "chat_template.jinja").write_text(template.replace("assistant", "bot"))
+    (adapter / "chat_template.jinja").write_text("{# another one #}" + template)
     settings = {"adapter": adapter, "lora_r": 4}
     with pytest.raises(UsageError, match=r"under another chat template.*: give --chat-template .* and no --layout"):
         prepared(prefs, shared_base, tmp_path / "out", **settings)
