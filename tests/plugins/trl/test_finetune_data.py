@@ -453,7 +453,7 @@ def test_a_label_that_is_neither_true_nor_false_is_refused(base, tmp_path):
     assert [fault.places for fault in preflight.faults] == [("rows.jsonl:3",), ("rows.jsonl:4",)]
 
 
-@pytest.mark.parametrize(("n", "held_out"), [(20, 5), (40, 10), (100, 16), (400, 40)])
+@pytest.mark.parametrize(("n", "held_out"), [(20, 5), (40, 10), (200, 24), (400, 40)])
 def test_of_a_few_hundred_chats_enough_are_held_out_to_tell(base, tmp_path, n, held_out):
     chats = [pair(k, prompt=[{"role": "user", "content": f"a table for guest number {k}"}]) for k in range(n)]
     preflight = prepared(
