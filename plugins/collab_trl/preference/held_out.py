@@ -11,7 +11,9 @@ from collab_trl.log_probabilities import log_probabilities
 from collab_trl.preference.tokens import Tokens
 
 LEAST = 8
-"""Conversations that choose, and as many that report: below that there is no interval of a mean."""
+"""Conversations that report: below that there is no interval of a mean."""
+PARTED = 48
+"""Conversations of which a half may choose and the other half report; fewer would tell too little to lose one."""
 Value = TypeVar("Value")
 Values = Mapping[str, Sequence[float]]
 """Of each example, by name."""
@@ -46,7 +48,7 @@ def in_two(held_out: Sequence[Tokens], *, chooses: bool) -> tuple[list[Tokens], 
     sides: tuple[list[Tokens], list[Tokens]] = ([], [])
     for tokens in held_out:
         sides[tokens.example.known_by in reporting].append(tokens)
-    enough = len(known) >= 2 * LEAST and _kinds(sides[0]) == _kinds(sides[1])
+    enough = len(known) >= PARTED and _kinds(sides[0]) == _kinds(sides[1])
     return sides if chooses and enough else (list(held_out), list(held_out))
 
 

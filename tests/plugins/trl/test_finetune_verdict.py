@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from collab_trl.output.verdict import costs, verdict_of
 from support.cli import collab
-from support.training import ASKS, GUESSES, pair, trained, write_base, write_pairs, write_rows
+from support.training import ASKS, GUESSES, guest, pair, trained, write_base, write_pairs, write_rows
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.stats import estimate_difference
@@ -126,12 +126,14 @@ def test_the_last_step_is_kept_unless_an_earlier_one_was_clearly_better(tmp_path
 
 def test_training_is_not_stopped_within_its_first_pass(base, tmp_path):
     data = write_rows(tmp_path / "prefs.jsonl", [pair(number) for number in range(40)])
-    held_out = [reversed_pair(number) for number in range(40, 60)]
+    held_out = [{**guest(number), "chosen": pair(0)["rejected"], "rejected": pair(0)["chosen"]} for number in range(60)]
     write_rows(
         tmp_path / "prefs.eval.jsonl", [{**row, "conversation_id": f"other {n}"} for n, row in enumerate(held_out)]
     )
     report = trained(data, base, tmp_path / "out", batch_size=2, patience=1, epochs=3.0)
     assert 20 <= report.steps < 60, "every look is worse than the one before, from the first on"
+    assert report.held_out.looks > 1
+    assert report.kept_step < report.steps, "the adapter that is kept is one from before it got worse"
 
 
 def test_a_run_of_one_step_learns(base, tmp_path):
