@@ -257,7 +257,7 @@ def small_adapter(shared_base, tmp_path_factory) -> Path:
     ("options", "said"),
     [
         ((), "has --lora-r 4, not 32: give --lora-r 4 to go on with it"),
-        (("--lora-r", 4, "--lora-alpha", 8), "has --lora-alpha 16, not 8: give --lora-alpha 16 to go on"),
+        (("--lora-r", 4, "--lora-alpha", 8), "has --lora-alpha 32, not 8: give --lora-alpha 32 to go on"),
         (("--lora-r", 4, "--method", "sft"), "--adapter goes on with dpo or kto; --method sft begins with a fresh"),
         (("--lora-r", 4, "--sft-first"), "--adapter goes on with dpo or kto; --sft-first begins with a fresh adapter"),
     ],
