@@ -1,4 +1,4 @@
-"""What base and adapter say themselves to held-out prompts, as they are served."""
+"""What the models before and after training say themselves to held-out prompts, as they are served."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,14 +32,15 @@ FIGURES: tuple[tuple[str, Callable[[ChatReply], float], bool], ...] = (
 class OwnReplies:
     """The replies of both to the first turns of held-out conversations."""
 
-    def __init__(self, base: str, adapter: Path, held_out: Sequence[Tokens], *, dtype: str) -> None:
-        """Asks both, greedily. Raises CollabError where that fails."""
+    def __init__(self, base: str, adapter: Path, held_out: Sequence[Tokens], *, begun: Path | None, dtype: str) -> None:
+        """Asks both, greedily: the adapter, and `begun` or else the base. Raises CollabError where that fails."""
         first = {tokens.example.known_by: tokens for tokens in reversed(held_out)}
         self._asked = [tokens for _, tokens in sorted(first.items())][:ASKED]
         longest = max(tokens.completion for tokens in self._asked)
         limit = min(max(2 * longest, SHORTEST_LIMIT), LONGEST_LIMIT)
         same = f"?dtype={dtype}&chat_template={adapter.resolve() / TEMPLATE_FILE}"  # asked in the same words
-        self._before = self._replies(HFModel.named(f"hf:{base}{same}"), limit)
+        before = f"hf:{base}" if begun is None else f"hf:{base}@{begun.resolve()}"
+        self._before = self._replies(HFModel.named(f"{before}{same}"), limit)
         self._after = self._replies(HFModel.named(f"hf:{base}@{adapter.resolve()}{same}"), limit)
 
     def _replies(self, model: HFModel, limit: int) -> list[ChatReply]:
