@@ -25,7 +25,7 @@ PLAYED_RATE, PLAYED_EPOCHS = 1e-5, 3.0
 """Of methods that let the model talk; TRL's own rate is 1e-6, which is meant for all weights."""
 RATE, MEASURED_WIDTH = 3e-4, 576
 """Measured with SmolLM2-135M: benchmarks/order_desk/real_model.py."""
-FEW_STEPS, ENOUGH_STEPS, MOST_EPOCHS = 20, 30, 5
+FEW_STEPS, ENOUGH_STEPS, MOST_EPOCHS = 20, 25, 5
 """With fewer than FEW_STEPS a training has hardly begun."""
 
 
@@ -38,8 +38,8 @@ def default_rate(method: str, width: int) -> float:
 
 
 def enough_epochs(examples: int, batch_size: int) -> float:
-    """Passes over the data for ENOUGH_STEPS optimizer steps: one at least, and MOST_EPOCHS at most."""
-    return float(min(max(1, math.ceil(ENOUGH_STEPS * batch_size / examples)), MOST_EPOCHS))
+    """Passes over the data for about ENOUGH_STEPS optimizer steps: one at least, and MOST_EPOCHS at most."""
+    return float(min(max(1, round(ENOUGH_STEPS * batch_size / examples)), MOST_EPOCHS))
 
 
 def steps_of_epoch(options: TrainingOptions, examples: int) -> int:

@@ -101,6 +101,11 @@ def pair(number: int, **fields: Any) -> dict[str, Any]:
     }
 
 
+def guest(number: int) -> dict[str, Any]:
+    """A pair whose conversation begins as no other does."""
+    return pair(number, prompt=[{"role": "user", "content": f"{request(number)}, for guest number {number}"}])
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

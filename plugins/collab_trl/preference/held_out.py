@@ -11,7 +11,9 @@ from collab_trl.log_probabilities import log_probabilities
 from collab_trl.preference.tokens import Tokens
 
 LEAST = 8
-"""Conversations that choose, and as many that report: below that there is no interval of a mean."""
+"""Conversations that report: below that there is no interval of a mean."""
+PARTED = 48
+"""Conversations of which a half may choose and the other half report; fewer would tell too little to lose one."""
 Value = TypeVar("Value")
 Values = Mapping[str, Sequence[float]]
 """Of each example, by name."""
@@ -46,7 +48,7 @@ def in_two(held_out: Sequence[Tokens], *, chooses: bool) -> tuple[list[Tokens], 
     sides: tuple[list[Tokens], list[Tokens]] = ([], [])
     for tokens in held_out:
         sides[tokens.example.known_by in reporting].append(tokens)
-    enough = len(known) >= 2 * LEAST and _kinds(sides[0]) == _kinds(sides[1])
+    enough = len(known) >= PARTED and _kinds(sides[0]) == _kinds(sides[1])
     return sides if chooses and enough else (list(held_out), list(held_out))
 
 
@@ -72,11 +74,11 @@ def log_probabilities_of(model: Any, examples: Sequence[Tokens]) -> list[Sides]:
     return [(next(found) if tokens.chosen else nan, next(found) if tokens.rejected else nan) for tokens in examples]
 
 
-def figures(examples: Sequence[Tokens], before: Sequence[Sides], after: Sequence[Sides]) -> list[Figure]:
-    """What the log-probabilities of examples that are all of one method say."""
-    if all(tokens.chosen and tokens.rejected for tokens in examples):
+def figures(method: str, examples: Sequence[Tokens], before: Sequence[Sides], after: Sequence[Sides]) -> list[Figure]:
+    """What the log-probabilities of a method's examples say; nothing for KTO where all are good, or all bad."""
+    if method == "dpo":
         return _of_pairs(before, after)
-    if all(tokens.chosen for tokens in examples):
+    if method == "sft":
         per_token = [[-value for value in _per_token(examples, side)] for side in (before, after)]
         return [Figure(name="loss", before=per_token[0], after=per_token[1])]
     gained = [after_ - before_ for after_, before_ in zip(map(_only, after), map(_only, before), strict=True)]

@@ -207,7 +207,7 @@ class PreferenceStage:
         else:
             before = log_probabilities_of(read_adapter(model, self.begun), examples)
         n, own = len(self.reported), [tokens.example.known_by for tokens in self.reported]
-        before_, after_, difference = estimates(figures(self.reported, before[:n], after[:n]), own)
+        before_, after_, difference = estimates(figures(self.name, self.reported, before[:n], after[:n]), own)
         elsewhere = estimates([ordinary_figure(self.ordinary, before[n:], after[n:])], range(len(self.ordinary)))
         return HeldOut(
             before=before_ | elsewhere[0],

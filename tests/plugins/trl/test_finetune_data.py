@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fakes import says as reply
-from support.training import ASKS, GUESSES, pair, prepared, request, write_base, write_pairs, write_rows
+from support.training import ASKS, GUESSES, guest, pair, prepared, request, write_base, write_pairs, write_rows
 
 from collab_sdk import MRScore, PreferencePair
 from collab_sdk.errors import InputError
@@ -330,7 +330,8 @@ def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
     from collab_trl.preference.held_out import in_two
     from collab_trl.preference.tokens import NOTHING, Tokens
 
-    _, _, held_out = sides(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path, eval_fraction=0.5)
+    data = write_rows(tmp_path / "prefs.jsonl", list(map(guest, range(120))))
+    _, _, held_out = sides(data, base, tmp_path, eval_fraction=0.5)
     tokens = [Tokens(example=example, prompt=[], chosen=NOTHING, rejected=NOTHING) for example in held_out]
     watching, reporting = in_two(tokens, chooses=True)
     names = [{each.example.conversation for each in side} for side in (watching, reporting)]
@@ -338,7 +339,7 @@ def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
     assert abs(len(names[0]) - len(names[1])) <= 1
     assert names[0] | names[1] == {example.conversation for example in held_out}
     assert in_two(tokens, chooses=False) == (tokens, tokens)
-    assert in_two(tokens[:9], chooses=True) == (tokens[:9], tokens[:9])
+    assert in_two(tokens[:47], chooses=True) == (tokens[:47], tokens[:47])
 
 
 def test_turns_of_one_chat_are_too_few_to_report_on_it(base, tmp_path):
@@ -381,7 +382,8 @@ def judged(labels):
     ],
 )
 def test_how_many_of_those_held_out_report_is_said(base, tmp_path, settings, reported, note):
-    preflight = prepared(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", **settings).preflight
+    data = write_rows(tmp_path / "prefs.jsonl", list(map(guest, range(120))))
+    preflight = prepared(data, base, tmp_path / "out", **settings).preflight
     assert preflight.held_out
     half = preflight.held_out // 2
     expected = {"half": (half, half + 1), "all": (preflight.held_out,)}[reported]
@@ -453,7 +455,7 @@ def test_a_label_that_is_neither_true_nor_false_is_refused(base, tmp_path):
     assert [fault.places for fault in preflight.faults] == [("rows.jsonl:3",), ("rows.jsonl:4",)]
 
 
-@pytest.mark.parametrize(("n", "held_out"), [(20, 5), (40, 10), (100, 16), (400, 40)])
+@pytest.mark.parametrize(("n", "held_out"), [(20, 5), (40, 10), (200, 24), (400, 40)])
 def test_of_a_few_hundred_chats_enough_are_held_out_to_tell(base, tmp_path, n, held_out):
     chats = [pair(k, prompt=[{"role": "user", "content": f"a table for guest number {k}"}]) for k in range(n)]
     preflight = prepared(

@@ -74,12 +74,12 @@ def test_dpo_prefers_what_was_chosen_in_conversations_it_never_saw(folder, dpo):
 
 def test_held_out_figures_say_on_how_many_examples_and_of_which_checkpoint_they_are(folder, dpo):
     metrics = json.loads((folder / "dpo" / "metrics.json").read_text())
-    looks = [log for log in metrics["history"]["dpo"] if "eval_rewards/accuracies" in log and log["step"]]
-    assert dpo.held_out.looks == len(looks) > 1
+    assert len([log for log in metrics["history"]["dpo"] if "eval_rewards/accuracies" in log]) > 1
+    assert dpo.held_out.looks == 0, "so few that all report, and none chooses"
     assert dpo.held_out.after["accuracy"].n == dpo.held_out.examples >= 8
     card = (folder / "dpo" / "README.md").read_text()
-    said = f"the last step, chosen from {len(looks)} by other held-out examples"
-    assert f"On {dpo.held_out.examples} examples of {dpo.held_out.conversations} conversations; {said}" in card
+    said = f"On {dpo.held_out.examples} examples of {dpo.held_out.conversations} conversations; the last step. In"
+    assert said in card
     assert "chosen_logp" in card
     assert "[1.0000, 1.0000]" not in card
 

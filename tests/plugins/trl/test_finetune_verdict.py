@@ -1,12 +1,13 @@
 """A run judges itself: what is better than its base is said to be, and nothing else is."""
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
 from collab_trl.output.verdict import costs, verdict_of
 from support.cli import collab
-from support.training import ASKS, GUESSES, pair, trained, write_base, write_pairs, write_rows
+from support.training import ASKS, GUESSES, guest, pair, trained, write_base, write_pairs, write_rows
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.stats import estimate_difference
@@ -123,12 +124,14 @@ def test_the_last_step_is_kept_unless_an_earlier_one_was_clearly_better(tmp_path
 
 def test_training_is_not_stopped_within_its_first_pass(base, tmp_path):
     data = write_rows(tmp_path / "prefs.jsonl", [pair(number) for number in range(40)])
-    held_out = [reversed_pair(number) for number in range(40, 60)]
+    held_out = [{**guest(number), "chosen": pair(0)["rejected"], "rejected": pair(0)["chosen"]} for number in range(60)]
     write_rows(
         tmp_path / "prefs.eval.jsonl", [{**row, "conversation_id": f"other {n}"} for n, row in enumerate(held_out)]
     )
     report = trained(data, base, tmp_path / "out", batch_size=2, patience=1, epochs=3.0)
     assert 20 <= report.steps < 60, "every look is worse than the one before, from the first on"
+    assert report.held_out.looks > 1
+    assert report.kept_step < report.steps, "the adapter that is kept is one from before it got worse"
 
 
 def test_a_run_of_one_step_learns(base, tmp_path):
@@ -213,4 +216,25 @@ def test_what_was_lost_elsewhere_is_warned_about():
     [forgotten] = costs(figures(margin=1.0, ordinary_logp=-0.5))
     assert "unlearns what the base could do" in forgotten
     [endless] = costs(figures(margin=1.0, ends=-0.5))
-    assert "end less often before their limit" in endless
+    assert "replies that end before their limit fell" in endless
+    [unlikely] = costs(figures(margin=1.0, chosen_logp=-3.0))
+    assert "Chosen replies became less likely" in unlikely
+    [destroyed] = costs(replace(figures(margin=1.0), update=200.0))
+    assert "little can be left of the base" in destroyed
+    assert verdict_of(replace(figures(margin=1.0), update=200.0)).said.endswith("see the warnings.")
+
+
+def test_few_steps_are_the_reason_only_where_they_changed_little():
+    few = replace(figures(margin=0.001), steps=5)
+    assert "5 optimizer steps, which are few" in verdict_of(replace(few, update=1e-4)).said
+    assert "their order may be noise" in verdict_of(replace(few, update=0.2)).said
+
+
+def test_kto_with_good_replies_alone_does_not_know(base, tmp_path):
+    rows = [
+        {**pair(number), "label": True, "completion": [{"role": "assistant", "content": ASKS}]} for number in range(40)
+    ]
+    rows = [{name: value for name, value in row.items() if name not in ("chosen", "rejected")} for row in rows]
+    report = trained(write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path / "out", method="kto")
+    assert report.verdict.found == "not known"
+    assert "good replies alone" in report.verdict.said
