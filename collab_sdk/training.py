@@ -286,7 +286,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOut:
-    """Figures on held-out examples that did not choose the checkpoint: the base's, the adapter's and the difference.
+    """Figures on held-out examples that did not choose the checkpoint: before training, after it, and the difference.
 
     `margin` is how much likelier the better replies are than the worse ones and `chosen_logp`, `rejected_logp` are
     those of whole replies, in nats; `accuracy` is the share of pairs whose better reply is the likelier. SFT has `loss`
@@ -308,7 +308,14 @@ class HeldOut:
     """How many checkpoints others of the held-out examples could choose from; 0 where the last step was kept anyway."""
     update: float | None
     """Size of what the adapter adds to the layers it is on, relative to them (Frobenius norms); None if not known."""
+    against: str = "its base"
+    """What the adapter is compared with, in words: its base, or the adapter it began with."""
     replies: tuple["RepliesCompared", ...] = ()
+
+    @property
+    def before_is(self) -> str:
+        """What to call the side before training, in a word."""
+        return "base" if self.against == "its base" else "before"
 
     @property
     def said(self) -> str:
@@ -330,7 +337,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RepliesCompared:
-    """What base and adapter say to the same held-out prompt."""
+    """What is said to the same held-out prompt before training and after it."""
 
     asked: str
     """The last message of the prompt."""

@@ -50,7 +50,7 @@ def prepare(options: TrainingOptions) -> Training:
         return prepare_playing(options, base)
     from collab_trl.preference.preflight import prepare_examples
 
-    return prepare_examples(options, base)
+    return prepare_examples(options, base, begun=options.adapter)
 
 
 def _quiet() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, OutputError
-from collab_sdk.preferences import PreferenceExporter, held_out_share
+from collab_sdk.preferences import HoldOut, PreferenceExporter, held_out_share, is_held_out, opening_of
 from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
+from collab_sdk.types import Conversation
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_merge
 from collab_trl.online.histories import History
-from collab_trl.online.preparation import chats_of, known_by, played_by, preflight_of, said
+from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
 from collab_trl.output.card import write_card
 from collab_trl.output.hub import pushed_if_asked
@@ -139,10 +140,7 @@ class RoundsTraining:
             scorer = self.play.scorer.with_assistant(self._bot(adapter))
             exporter = PreferenceExporter(scorer, **asdict(self.play.rule))
             rollouts = read_rollouts(folder / CHATS)
-            share = self.options.eval_fraction
-            if share is None:
-                share = held_out_share(map(known_by, rollouts.conversations))
-            report = exporter.export(rollouts.conversations, pairs, eval_fraction=share)
+            report = exporter.export(rollouts.conversations, pairs, hold_out=self._hold_out())
             if not report.written:
                 pairs.unlink(missing_ok=True)
                 reason, count = next(iter(report.refused.most_common(1)), ("nothing to compare", report.turns))
@@ -166,7 +164,14 @@ class RoundsTraining:
             merge=False,
             push_to_hub=None,
         )
-        return prepare_examples(options, self.base)
+        return prepare_examples(options, self.base, begun=self.options.adapter)
+
+    def _hold_out(self) -> HoldOut | None:
+        """By what is logged, the openings: a chat is on one side in all rounds, whatever is said in it or is lost."""
+        asked = self.options.eval_fraction
+        openings = [_begun(history.conversation) for history in self.histories]
+        share = held_out_share(openings) if asked is None else asked
+        return (lambda conversation: is_held_out(_begun(conversation), share)) if share else None
 
     def _delivered(self, adapter: Path, report: TrainingReport) -> TrainingReport:
         """The adapter of the last round in the output, as every training leaves it there."""
@@ -181,6 +186,11 @@ class RoundsTraining:
         write_card(metrics, output)
         write_json(output / METRICS, metrics)
         return replace(report, bot=self._bot(output), output=output, serve=serve)
+
+
+def _begun(conversation: Conversation) -> str:
+    """The hash of its opening."""
+    return opening_of(message.content for message in conversation.opening if message.role == "user")
 
 
 def _of_round(number: int, on_progress: OnProgress) -> OnProgress:

@@ -38,23 +38,27 @@ def finish(
     stages: Mapping[str, "Trained"],
     *,
     reported: Sequence[Tokens],
+    begun: Path | None,
     seconds: float,
     resumed: bool,
 ) -> TrainingReport:
-    """Write the folder and say what is in it. Of several processes one writes; `reported` are held-out examples."""
+    """Write the folder and say what is in it. Of several processes one writes.
+
+    `reported` are held-out examples, and `begun` is the adapter that the result is compared with, if not the base.
+    """
     output = options.output
     last = stages[options.method]
     held_out, warnings = last.held_out, [] if last.held_out else _warnings(last.history, options)
     if is_main_process():
         _save_adapter(last.adapter, output, base)
         if held_out is not None:
-            held_out, problems = _with_own_replies(held_out, options, base, preflight, reported)
+            held_out, problems = _with_own_replies(held_out, options, base, preflight, reported, begun)
             warnings += problems
     is_judged = held_out is not None or (options.eval_fraction != 0 and options.method not in PLAYING)
     verdict = verdict_of(held_out) if is_judged else NOT_JUDGED
     if held_out is not None:
         warnings += costs(held_out)
-    config = json.loads((last.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    layers = options.target_modules or base.targets
     metrics = {
         "base": base.name,
         "data": _data(options, preflight),
@@ -67,7 +71,7 @@ def finish(
         "steps": int(last.history[-1]["step"]),
         "kept_step": last.kept,
         "seconds": round(seconds, 1),
-        "serve": serving_commands(base, output, rank=config["r"], targets=config["target_modules"]),
+        "serve": serving_commands(base, output, rank=options.lora_r, targets=layers),
         "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
@@ -79,13 +83,18 @@ def finish(
 
 
 def _with_own_replies(
-    held_out: HeldOut, options: TrainingOptions, base: Base, preflight: Preflight, reported: Sequence[Tokens]
+    held_out: HeldOut,
+    options: TrainingOptions,
+    base: Base,
+    preflight: Preflight,
+    reported: Sequence[Tokens],
+    begun: Path | None,
 ) -> tuple[HeldOut, list[str]]:
-    """The figures with those of what base and adapter say themselves, or a word on why there are none."""
+    """The figures with those of what the models say themselves, or a word on why there are none."""
     if options.load_in_4bit and preflight.available and base.parameters * 2 > preflight.available:
         return held_out, ["Base and adapter were not asked for replies: in 16 bits the base does not fit into memory."]
     try:
-        own = OwnReplies(base, options.output, reported, dtype=options.dtype)
+        own = OwnReplies(base, options.output, reported, begun=begun, dtype=options.dtype)
     except CollabError as error:
         return held_out, [f"Base and adapter could not be asked for replies: {error}"]
     before, after, difference = estimates(own.figures(), own.conversations)

@@ -51,14 +51,13 @@ def _statistics(held_out: HeldOut | None) -> str:
     sides = (held_out.before, held_out.after, held_out.difference)
     rows = [(name, *(f"{side[name]:.4f}" for side in sides)) for name in names]
     update = f" The adapter adds {held_out.update:.2%} to the weights." if held_out.update is not None else ""
+    replies = [_replies(compared, held_out.before_is) for compared in held_out.replies]
     note = f"On {held_out.said}. In brackets: 95 % interval.{update}"
-    return "\n\n".join(
-        [_table(("figure", "base", "adapter", "difference"), rows), note, *map(_replies, held_out.replies)]
-    )
+    return "\n\n".join([_table(("figure", held_out.before_is, "adapter", "difference"), rows), note, *replies])
 
 
-def _replies(compared: RepliesCompared) -> str:
-    return _table(("asked", "base", "adapter"), [(compared.asked, compared.before, compared.after)])
+def _replies(compared: RepliesCompared, before: str) -> str:
+    return _table(("asked", before, "adapter"), [(compared.asked, compared.before, compared.after)])
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:

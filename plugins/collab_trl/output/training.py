@@ -47,6 +47,8 @@ class TrlTraining:
     """The stage of a method, with its learning rate."""
     reported: Sequence[Tokens] = ()
     """Held-out examples that say how good the result is."""
+    begun: Path | None = None
+    """The adapter that the result is compared with; None for the base alone."""
 
     def run(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
         if self.preflight.faults and not self.options.skip_bad:
@@ -86,6 +88,7 @@ class TrlTraining:
             workplace,
             trained,
             reported=self.reported,
+            begun=self.begun,
             seconds=seconds,
             resumed=resumed,
         )

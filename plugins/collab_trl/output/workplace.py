@@ -17,7 +17,7 @@ from collab_trl.hf.folders import content_hash, model_folder
 
 WORK = "checkpoints"
 RUN = "run.json"
-FORMAT = 2
+FORMAT = 3
 """Of what is in the folder; raised where what another version has left there cannot be read or gone on with."""
 METRICS = "metrics.json"
 WITHOUT_EFFECT = {

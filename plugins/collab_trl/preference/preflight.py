@@ -24,9 +24,17 @@ from collab_trl.preference.prefix_sharing import can_share
 from collab_trl.preference.row_formats import Example, read_example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
 
+MAY_BE_KNOWN = (
+    "What the adapter was trained on before is not known: chats that are held out now may have been among it, and then "
+    "say too little of what it learns in this training."
+)
 
-def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
-    """Raises InputError if there is no example in the data that the method could be trained on."""
+
+def prepare_examples(options: TrainingOptions, base: Base, *, begun: Path | None) -> TrlTraining:
+    """`begun` is the adapter that the result will be compared with, if not the base.
+
+    Raises InputError if there is no example in the data that the method could be trained on.
+    """
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
@@ -40,6 +48,8 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
         raise InputError(
             f"nothing to train on: {problem} ({len(places)} rows: {some(places)})", where=str(options.data)
         )
+    if begun is not None and held_out:
+        found = replace(found, notes=(*found.notes, MAY_BE_KNOWN))
     noticed = _noticed(options, train, held_out)
     options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
@@ -57,6 +67,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
             reported=reporting,
             chooses=options.patience > 0 and len(reporting) < len(held_out),
             ordinary=_ordinary(layout),
+            begun=begun,
             workplace=workplace,
         )
 
@@ -69,10 +80,14 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
             _preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
             plan=described(options, plan) | base.chat_template.described() | chat_format.described(),
         ),
-        rows=[_said(tokens.example) for tokens in (*train, *held_out)],
+        rows=[
+            *(["trained on", *_said(tokens.example)] for tokens in train),
+            *(["held out", *_said(tokens.example)] for tokens in held_out),
+        ],
         compared=Compared.of(held_out, train),
         stage=stage,
         reported=reporting,
+        begun=begun,
     )
 
 
@@ -106,7 +121,7 @@ def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> P
 
 
 def _said(example: Example) -> list[Any]:
-    return [example.prompt, example.chosen, example.rejected, example.tools]
+    return [example.known_by, example.prompt, example.chosen, example.rejected, example.tools]
 
 
 def _tokenized(

@@ -142,6 +142,37 @@ def test_a_run_of_one_step_learns(base, tmp_path):
     assert report.held_out.update > 0
 
 
+def test_one_that_went_on_from_an_adapter_is_compared_with_that(base, tmp_path):
+    """The first was better than the base, and hardly anything is added to it."""
+    data = write_pairs(tmp_path / "prefs.jsonl")
+    first = trained(data, base, tmp_path / "first", epochs=6.0)
+    assert first.verdict.found == "better"
+    second = trained(data, base, tmp_path / "second", adapter=tmp_path / "first", learning_rate=1e-9)
+    assert "from the adapter it began with" in second.verdict.said
+    assert second.held_out.before["margin"].mean == pytest.approx(first.held_out.after["margin"].mean, rel=1e-3)
+    assert second.held_out.before["asks"] == first.held_out.after["asks"]
+    card = (tmp_path / "second" / "README.md").read_text()
+    assert "| figure | before | adapter | difference |" in card
+    assert "What the adapter was trained on before is not known" in card
+
+
+def test_most_steps_do_not_lengthen_a_training(base, tmp_path):
+    data = write_pairs(tmp_path / "prefs.jsonl")
+    settings = {"epochs": 1.0, "batch_size": 10, "eval_fraction": 0.0}
+    plain = trained(data, base, tmp_path / "plain", **settings)
+    assert trained(data, base, tmp_path / "capped", **settings, max_steps=1000).steps == plain.steps == 4
+
+
+def test_a_training_of_most_steps_is_not_stopped_within_its_first_pass_either(base, tmp_path):
+    data = write_rows(tmp_path / "prefs.jsonl", [pair(number) for number in range(40)])
+    held_out = [reversed_pair(number) for number in range(40, 60)]
+    write_rows(
+        tmp_path / "prefs.eval.jsonl", [{**row, "conversation_id": f"other {n}"} for n, row in enumerate(held_out)]
+    )
+    settings = {"batch_size": 2, "patience": 1, "warmup_ratio": 0.0, "epochs": 6.0, "max_steps": 30}
+    assert 20 <= trained(data, base, tmp_path / "out", **settings).steps < 30
+
+
 def test_schedule_and_layers_are_options(base, tmp_path):
     data = write_pairs(tmp_path / "prefs.jsonl")
     settings = {"target_modules": ("q_proj", "v_proj"), "lora_dropout": 0.1, "weight_decay": 0.1, "max_steps": 4}
