@@ -66,7 +66,8 @@ def show_report(report: TrainingReport) -> None:
     if report.pushed is not None:
         note(printable(report.pushed))
     if not report.verdict.is_good:
-        note(f"What was trained is in {report.output}; it is not worth serving as it is.")
+        judged = "" if report.verdict.found == "not known" else "; it is not worth serving as it is"
+        note(f"What was trained is in {report.output}{judged}.")
         return
     note(f"Adapter: {report.output}")
     note("Serve it:")

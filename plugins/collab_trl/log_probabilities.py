@@ -22,7 +22,7 @@ def log_probabilities(model: Any, rows: Sequence[PromptAndReply]) -> list[float]
 
     `model` is a causal model, with PEFT adapters or without; it computes in its own precision, and the log-softmax is
     float32. For the base's figures, call this within `model.disable_adapter()`. The model is left as it was: with no
-    gradients, and in training mode if it was in it. Rows go through it in batches of like length, whose size hangs on
+    gradients, and in training mode if it was in it. Rows go through it in batches of like length, whose size depends on
     the rows and the vocabulary alone: two models of one shape get the same batches, so that their difference is the
     models' own. Beyond the model, memory is needed for LOGITS, and for the activations of TOKENS in one layer.
     """

@@ -16,6 +16,7 @@ from collab_trl.online.histories import History
 from collab_trl.online.preparation import chats_of, known_by, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
 from collab_trl.output.card import write_card
+from collab_trl.output.hub import pushed_if_asked
 from collab_trl.output.merge import merged_if_asked, merged_of
 from collab_trl.output.serving import serving_commands
 from collab_trl.output.training import TrlTraining
@@ -78,7 +79,8 @@ class RoundsTraining:
             steps=sum(report.steps for report in reports),
             seconds=sum(report.seconds for report in reports),
         )
-        return merged_if_asked(report, self.options, self.base, training.compared)
+        report = merged_if_asked(report, self.options, self.base, training.compared)
+        return pushed_if_asked(report, self.options)
 
     @property
     def _run(self) -> dict[str, Any]:
@@ -155,7 +157,14 @@ class RoundsTraining:
                     where=str(pairs),
                 )
         options = replace(
-            self.options, data=pairs, adapter=adapter, output=folder / ADAPTER, rounds=0, play=None, merge=False
+            self.options,
+            data=pairs,
+            adapter=adapter,
+            output=folder / ADAPTER,
+            rounds=0,
+            play=None,
+            merge=False,
+            push_to_hub=None,
         )
         return prepare_examples(options, self.base)
 
@@ -169,7 +178,7 @@ class RoundsTraining:
         targets = self.options.target_modules or self.base.targets
         serve = serving_commands(self.base, output, rank=self.options.lora_r, targets=targets)
         metrics = {**(read_json(adapter / METRICS) or {}), **merged, "serve": serve, "run": self._run}
-        write_card(metrics, output, self.base)
+        write_card(metrics, output)
         write_json(output / METRICS, metrics)
         return replace(report, bot=self._bot(output), output=output, serve=serve)
 

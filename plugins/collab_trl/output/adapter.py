@@ -13,10 +13,9 @@ from collab_sdk.errors import CollabError
 from collab_sdk.training import PLAYING, HeldOut, Preflight, TrainingOptions, TrainingReport, Verdict
 from collab_sdk.version import __version__
 from collab_trl.base import Base
-from collab_trl.output.card import model_card
-from collab_trl.output.hub import push
+from collab_trl.output.card import write_card
 from collab_trl.output.own_replies import OwnReplies
-from collab_trl.output.serving import in_order, serving_commands
+from collab_trl.output.serving import serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.verdict import NOT_JUDGED, costs, verdict_of
 from collab_trl.output.workplace import Workplace, write_json
@@ -72,8 +71,7 @@ def finish(
     }
     if is_main_process():
         draw_curves({name: stage.history for name, stage in stages.items()}, output / "curves.png")
-        card = model_card(metrics, held_out, output=output, local=Path(base.name).is_dir())
-        (output / "README.md").write_text(card, encoding="utf-8")
+        write_card(metrics, output)
         workplace.close(metrics)
     return _report(options, base, metrics, resumed=resumed)
 
@@ -104,8 +102,6 @@ def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any
 
 
 def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
-    verdict = Verdict(**metrics["verdict"])
-    repo = options.push_to_hub if is_main_process() else None
     return TrainingReport(
         bot=f"hf:{base.name}@{options.output}",
         output=options.output,
@@ -114,10 +110,9 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         seconds=metrics["seconds"],
         resumed=resumed,
         held_out=HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None,
-        verdict=verdict,
+        verdict=Verdict(**metrics["verdict"]),
         warnings=tuple(metrics["warnings"]),
-        serve=in_order(metrics["serve"]),
-        pushed=push(options.output, repo, verdict) if repo else None,
+        serve=metrics["serve"],
     )
 
 
@@ -137,6 +132,12 @@ def _data(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
     for fault in preflight.faults:
         data[f"left out: {fault.problem}"] = len(fault.places)
     return data
+
+
+def said_on_card(options: TrainingOptions, preflight: Preflight) -> list[str]:
+    """What the card says that is known before the training."""
+    tables = (_data(options, preflight), preflight.plan)
+    return [*preflight.notes, *(f"{name}: {value}" for table in tables for name, value in table.items())]
 
 
 def _settings(options: TrainingOptions, preflight: Preflight, stages: Mapping[str, "Trained"]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collab_sdk.messages import as_messages, shown_text
 from collab_sdk.models import CallRole, ChatReply, ChatRequest
 from collab_sdk.spec import ModelSettings
 from collab_sdk.training import RepliesCompared
-from collab_trl.hf.chat_template import TEMPLATE_FILE
+from collab_trl.chat_template import TEMPLATE_FILE
 from collab_trl.hf.model import HFModel
 from collab_trl.preference.held_out import Figure
 from collab_trl.preference.tokens import Tokens

@@ -52,9 +52,9 @@ def costs(held_out: HeldOut) -> list[str]:
         )
     if ends is not None and ends.high is not None and ends.high < 0:
         said.append(
-            f"Its own replies end less often before their limit, {held_out.after['ends']:.0%} for "
-            f"{held_out.before['ends']:.0%}: they may repeat themselves. Give the SFT term more weight (--loss "
-            "sigmoid=1 --loss sft=2), or take a smaller --learning-rate."
+            "Its own replies end less often before their limit: their share fell from "
+            f"{held_out.before['ends'].mean:.0%} to {held_out.after['ends'].mean:.0%}. They may repeat themselves: "
+            "give the SFT term more weight (--loss sigmoid=1 --loss sft=2), or take a smaller --learning-rate."
         )
     return said
 

@@ -142,7 +142,7 @@ def _digest(value: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Under its name only when complete."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
     partial.replace(path)
 
 

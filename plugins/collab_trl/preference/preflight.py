@@ -10,14 +10,14 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
-from collab_trl.checks import check_targets, compares_pairs, longest_allowed
+from collab_trl.checks import compares_pairs, longest_allowed
 from collab_trl.defaults import FEW_STEPS, enough_epochs, steps_of
 from collab_trl.memory_estimate import Width, estimates
 from collab_trl.output.merge import Compared
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
-from collab_trl.preference.examples import Examples, read_examples
+from collab_trl.preference.examples import Examples, read_examples, some
 from collab_trl.preference.held_out import in_two
 from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
@@ -29,7 +29,6 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     """Raises InputError if there is no example in the data that the method could be trained on."""
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
-    check_targets(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
     chat_format = base.chat_format()
     layout = Layout(base.tokenizer, chat_format)
@@ -38,8 +37,9 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     watching, reporting = in_two(held_out, chooses=options.patience > 0)
     if not train:
         problem, places = next(iter(faults.items()))
-        first = ", ".join([*places[:3], *(["..."] if len(places) > 3 else [])])
-        raise InputError(f"nothing to train on: {problem} ({len(places)} rows: {first})", where=str(options.data))
+        raise InputError(
+            f"nothing to train on: {problem} ({len(places)} rows: {some(places)})", where=str(options.data)
+        )
     noticed = _noticed(options, train, held_out)
     options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 

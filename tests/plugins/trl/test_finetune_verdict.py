@@ -1,6 +1,7 @@
 """A run judges itself: what is better than its base is said to be, and nothing else is."""
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -55,6 +56,7 @@ def test_pairs_in_no_order_end_in_a_sentence(base, tmp_path):
     assert metrics_of(output)["verdict"]["found"] in ("no different", "worse")
     assert "from its base: on" in result.stderr or "than its base: on" in result.stderr
     assert "Adapter:" not in result.stderr
+    assert "it is not worth serving as it is" in result.stderr
     assert "Serve it" not in result.stderr
 
 
@@ -63,6 +65,7 @@ def test_a_few_pairs_end_in_a_sentence(base, tmp_path):
     result = collab("finetune", data, "-m", base, "-o", output)
     assert result.exit_code == 3, result.output
     assert "at least 8 are needed" in result.stderr
+    assert f"What was trained is in {output}." in result.stderr, "of what is not known, nothing is said"
     assert "Adapter:" not in result.stderr
 
 
@@ -183,5 +186,6 @@ def test_what_was_lost_elsewhere_is_warned_about():
     assert not costs(figures(margin=1.0, ordinary_logp=-0.05))
     [forgotten] = costs(figures(margin=1.0, ordinary_logp=-0.5))
     assert "unlearns what the base could do" in forgotten
-    [endless] = costs(figures(margin=1.0, ends=-0.5))
-    assert "end less often before their limit" in endless
+    before, after = (figures(ends=share).difference for share in (0.9, 0.5))
+    [endless] = costs(replace(figures(margin=1.0, ends=-0.5), before=before, after=after))
+    assert "end less often before their limit: their share fell from 94% to 52%." in endless
