@@ -10,13 +10,13 @@ from collab_sdk.training import TrainingProgress
 
 FIGURES = {
     "loss": "loss",
+    "eval_rewards/margins": "held-out margin",
+    "eval_loss": "held-out loss",
     "reward": "reward",
     "ask_rate": "asks",
     "reply_tokens": "tokens",
     "kl": "KL",
-    "eval_loss": "held-out loss",
     "eval_rewards/accuracies": "held-out accuracy",
-    "eval_rewards/margins": "held-out margin",
     "eval_logps/chosen": "chosen log-prob",
     "rewards/accuracies": "accuracy",
     "rewards/margins": "margin",

@@ -6,7 +6,13 @@ from collab_cli.progress import BAR_WIDTH
 
 from collab_sdk.training import TrainingProgress
 
-FIGURES = {"loss": 0.6931, "learning_rate": 1.2e-4, "eval_rewards/accuracies": 0.61, "eval_rewards/margins": 0.42}
+FIGURES = {
+    "loss": 0.6931,
+    "learning_rate": 1.2e-4,
+    "eval_loss": 0.512,
+    "eval_rewards/accuracies": 0.61,
+    "eval_rewards/margins": -10.42,
+}
 
 
 class Clock:
@@ -26,9 +32,11 @@ def test_what_matters_most_fits_a_terminal_of_80_columns():
     line.update(progress(1_200))
     first, second = line.line().splitlines()
     assert first == "dpo 1,200/2,000 · 1:02:05 h left · 12,346 tokens/s · 23.4 GB peak"
-    assert second == "rate 1.2e-04 · loss 0.693 · held-out accuracy 0.610 · held-out margin 0.420"
+    shown = "rate 1.2e-04 · loss 0.693 · held-out margin -10.420 · held-out loss 0.512"
+    assert second == f"{shown} · held-out accuracy 0.610"
     room = 80 - BAR_WIDTH - 1
     assert len("dpo 1,200/2,000 · 1:02:05 h left · 12,346 tokens/s") <= room
+    assert len(shown.partition(" · held-out loss")[0]) <= room, "what the verdict is about"
 
 
 def test_the_time_left_runs_down_between_two_steps():

@@ -127,18 +127,19 @@ def altered(chat: Sequence[Row], shown: str, *, replied: int) -> tuple[str, ...]
     A template may look at the words themselves, and cut a message at one of them.
     """
     found = {}
-    squeezed = ""
+    whole = ""
     for place, message in enumerate(chat):
         content = message.get("content")
         if not isinstance(content, str) or not (text := content.strip()) or text in shown:
             continue
-        squeezed = squeezed or _squeezed(shown)
+        whole = whole or squeezed(shown)
         forms = (text, *(json.dumps(text, ensure_ascii=ascii_)[1:-1] for ascii_ in (False, True)))
-        if not any(_squeezed(form) in squeezed for form in forms):
+        if not any(squeezed(form) in whole for form in forms):
             calls = bool(message.get("tool_calls"))
             found[_said(message["role"], has_calls=calls, of_reply=place >= replied)] = True
     return tuple(f"part of {said}" for said in found)
 
 
-def _squeezed(text: str) -> str:
+def squeezed(text: str) -> str:
+    """A text without blanks, and without the words that templates take out."""
     return "".join(SWITCHES.sub("", text).split())

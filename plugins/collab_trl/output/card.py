@@ -1,12 +1,16 @@
 """The model card: what the adapter is, what it learnt from, how well that went, and the commands that serve it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.training import HeldOut, RepliesCompared
+from collab_sdk.secrets import one_line
+from collab_sdk.training import HeldOut
 
 CARD = "README.md"
+REPLY_SHOWN = 300
+"""Characters of what was asked and replied."""
 
 
 def model_card(metrics: Mapping[str, Any], output: Path) -> str:
@@ -24,12 +28,12 @@ def model_card(metrics: Mapping[str, Any], output: Path) -> str:
         f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune` to make conversations end well.",
         "## Data",
         _table(("", ""), data.items()),
-        *(["\n".join(f"- {note}" for note in metrics["notes"])] if metrics["notes"] else []),
+        *(["\n".join(f"- {_text(note)}" for note in metrics["notes"])] if metrics["notes"] else []),
         "## Method",
         _table(("setting", "value"), settings.items()),
         "## Held-out figures",
         _statistics(held_out),
-        *(f"**{warning}**" for warning in metrics["warnings"]),
+        *(f"**{_text(warning)}**" for warning in metrics["warnings"]),
         "![curves](curves.png)",
         "## Serve it",
         f"```bash\n{serve}\n```",
@@ -49,21 +53,43 @@ def _statistics(held_out: HeldOut | None) -> str:
         return "No conversation was held out for figures, so it is not known whether the adapter generalises."
     names = [name for name in held_out.after if name in held_out.difference]
     sides = (held_out.before, held_out.after, held_out.difference)
-    rows = [(name, *(f"{side[name]:.4f}" for side in sides)) for name in names]
+    rows = [(name.replace("_", " "), *(f"{side[name]:.4f}" for side in sides)) for name in names]
     update = f" The adapter adds {held_out.update:.2%} to the weights." if held_out.update is not None else ""
-    replies = [_replies(compared, held_out.before_is) for compared in held_out.replies]
-    note = f"On {held_out.said}. In brackets: 95 % interval.{update}"
-    return "\n\n".join([_table(("figure", held_out.before_is, "adapter", "difference"), rows), note, *replies])
+    sections = [
+        _lines(("figure", held_out.before_is, "adapter", "difference"), rows),
+        f"On {held_out.said}. In brackets: 95 % interval.{update}",
+    ]
+    if held_out.replies:
+        said = [map(_code, (each.asked, each.before, each.after)) for each in held_out.replies]
+        sections.append(_lines(("asked", held_out.before_is, "adapter"), said))
+    return "\n\n".join(sections)
 
 
-def _replies(compared: RepliesCompared, before: str) -> str:
-    return _table(("asked", before, "adapter"), [(compared.asked, compared.before, compared.after)])
+def _table(head: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> str:
+    return _lines(head, (map(_text, row) for row in rows))
 
 
-def _table(head: tuple[str, ...], rows: Any) -> str:
+def _lines(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are Markdown."""
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+def _text(value: Any) -> str:
+    """Text as Markdown that shows it: no HTML, links, images or ends of cells."""
+    return re.sub(r"[\\`<\[|]", r"\\\g<0>", _printable(str(value)))
+
+
+def _code(text: str) -> str:
+    """What users and models said, in a code span that nothing in it ends, cut to a length."""
+    shown = one_line(_printable(text), REPLY_SHOWN)
+    if not shown:
+        return ""
+    shown = re.sub(r"\\(?=\|)", r"\\ ", shown).replace("|", r"\|")  # a backslash before that would undo it
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    return f"{fence} {shown} {fence}"
+
+
+def _printable(text: str) -> str:
+    """A line without control characters and those that change the direction of what follows."""
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())

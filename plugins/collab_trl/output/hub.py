@@ -81,13 +81,15 @@ def check_card(said: Iterable[str], folder: Path) -> None:
 def pushed_if_asked(report: TrainingReport, options: TrainingOptions) -> TrainingReport:
     """The report of a finished training, with where its adapter is on the hub, or why the hub did not take it.
 
-    One of several processes uploads. A merged model stays here, so the uploaded card says nothing of it.
+    One of several processes uploads. A merged model stays here, and so do the held-out prompts and replies, which are
+    somebody's words: the uploaded card has none of these.
     """
     if options.push_to_hub is None or not is_main_process():
         return report
     metrics = dict(read_json(options.output / METRICS) or {})
     serve = {server: metrics["serve"][server] for server in SERVERS if server in metrics["serve"]}
-    card = model_card(metrics | {"merged": None, "serve": serve}, options.output)
+    held_out = metrics["held_out"] and {**metrics["held_out"], "replies": []}
+    card = model_card(metrics | {"merged": None, "serve": serve, "held_out": held_out}, options.output)
     try:
         return replace(report, pushed=push(options.output, options.push_to_hub, report.verdict, card))
     except CollabError as error:  # what was trained and found out is reported all the same

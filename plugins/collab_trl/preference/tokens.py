@@ -8,6 +8,7 @@ from typing import Any
 from collab_sdk.models import split_reasoning
 from collab_trl.chat_template import END_WITH_EOS, NO_THINKING, Thought, behind_empty_thought, training_variant
 from collab_trl.hf.chat_format import ChatFormat, RefusedChatError, way_out, with_arguments_read
+from collab_trl.hf.sentinels import squeezed
 from collab_trl.preference.row_formats import Example, Messages
 
 LAYOUT = "--layout "
@@ -63,6 +64,8 @@ class Piece:
 
     text: str
     is_written: bool
+    said: str = ""
+    """What of a written one is the text of its message."""
 
 
 class Layout:
@@ -96,6 +99,11 @@ class Layout:
         pieces = self._pieces(example, reply, asked)
         for piece, tokens in zip(pieces, self._encoded(asked, prompt, pieces), strict=True):
             until = self._end(tokens) if piece.is_written else 0
+            if piece.is_written and self._stops_within(piece.said, tokens, until):
+                raise FaultyExampleError(
+                    "the reply holds a token at which the model stops, so that only what is before it would be learnt: "
+                    "see eos_token_id in the base's generation_config.json"
+                )
             ids += tokens
             learnt += [1] * until + [0] * (len(tokens) - until)
             last = tokens if piece.is_written else last
@@ -150,7 +158,7 @@ class Layout:
             said = reply[place]["content"].strip()
             if said and said in split_reasoning(written)[1]:
                 raise FaultyExampleError("the chat template makes a thought of what the reply says beside a tool call")
-            pieces.append(Piece(text=written, is_written=True))
+            pieces.append(Piece(text=written, is_written=True, said=said))
             between = whole[end:limit]
             if n + 1 < len(places):  # a thought that the next prompt ends with, and the whole chat may lack
                 between += prompts[n + 1][len(shown) + limit - begin :]
@@ -206,6 +214,11 @@ class Layout:
         while until < len(tokens) and tokens[until] in ends:
             until += 1
         return until
+
+    def _stops_within(self, said: str, tokens: list[int], until: int) -> bool:
+        """Whether the model would stop before all is written that is said, and that is in the tokens."""
+        said, decode = squeezed(said), self._tokenizer.decode
+        return said in squeezed(decode(tokens)) and said not in squeezed(decode(tokens[:until]))
 
     def _encoded(self, asked: str, prompt: list[int], pieces: Sequence[Piece]) -> list[list[int]]:
         """The tokens of each piece: as they are in the whole text, where the pieces begin with tokens of their own.

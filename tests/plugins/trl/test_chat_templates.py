@@ -258,6 +258,21 @@ def test_replies_that_nothing_ends_are_refused_in_one_line_and_learnt_with_eos_b
     assert told(found)[1][0].startswith(f"{ASKS}\n<|im_end|>")
 
 
+def test_a_reply_that_holds_a_token_at_which_the_model_stops_is_refused(base, tmp_path):
+    stopping = shutil.copytree(base, tmp_path / "stopping")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    ends = [tokenizer.eos_token_id, *tokenizer.encode("\n", add_special_tokens=False)]
+    (stopping / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    rows = [pair(number) for number in range(3)]
+    rows[1]["chosen"] = reply("Sure.\nWhich size would you like?")
+    found = prepared(write_rows(tmp_path / "p.jsonl", rows), stopping, tmp_path / "out", eval_fraction=0.0).preflight
+    [fault] = found.faults
+    assert fault.problem.startswith("the reply holds a token at which the model stops")
+    assert fault.places == ("p.jsonl:2",)
+
+
 # Thoughts
 
 

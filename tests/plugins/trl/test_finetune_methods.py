@@ -80,7 +80,7 @@ def test_held_out_figures_say_on_how_many_examples_and_of_which_checkpoint_they_
     card = (folder / "dpo" / "README.md").read_text()
     said = f"On {dpo.held_out.examples} examples of {dpo.held_out.conversations} conversations; the last step. In"
     assert said in card
-    assert "chosen_logp" in card
+    assert "| chosen logp |" in card, "as in the terminal"
     assert "[1.0000, 1.0000]" not in card
 
 

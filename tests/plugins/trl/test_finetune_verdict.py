@@ -1,17 +1,20 @@
 """A run judges itself: what is better than its base is said to be, and nothing else is."""
 
 import json
+import re
 from dataclasses import replace
 from random import Random
 
 import pytest
+from collab_trl.output.card import model_card
 from collab_trl.output.verdict import costs, verdict_of
+from markdown_it import MarkdownIt
 from support.cli import collab
 from support.training import ASKS, GUESSES, guest, pair, trained, write_base, write_pairs, write_rows
 
 from collab_sdk.errors import UnknownNameError
 from collab_sdk.stats import estimate_difference
-from collab_sdk.training import HeldOut
+from collab_sdk.training import HeldOut, RepliesCompared
 
 pytestmark = [
     pytest.mark.slow,
@@ -233,10 +236,46 @@ def test_few_steps_are_the_reason_only_where_they_changed_little():
 
 
 def test_kto_with_good_replies_alone_does_not_know(base, tmp_path):
-    rows = [
-        {**pair(number), "label": True, "completion": [{"role": "assistant", "content": ASKS}]} for number in range(40)
-    ]
-    rows = [{name: value for name, value in row.items() if name not in ("chosen", "rejected")} for row in rows]
+    reply = [{"role": "assistant", "content": ASKS}]
+    rows = [{"prompt": guest(number)["prompt"], "completion": reply, "label": True} for number in range(40)]
     report = trained(write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path / "out", method="kto")
     assert report.verdict.found == "not known"
     assert "good replies alone" in report.verdict.said
+
+
+def test_what_users_and_models_said_is_text_in_the_card_and_nothing_else(tmp_path):
+    evil = (
+        "a mocha\n\n\x1b[31mRED \x1b]0;title\x07 <img src=x onerror=alert(1)> ![t](http://evil/x.png) "
+        "[c](http://evil) `x` </td>\r \u202e\u2028 a|b \\| \x0f"
+    )
+    figure = estimate_difference([[(0.0, 1.0)], [(1.0, 3.0)]])
+    sides = {side: {"chosen_logp": figure} for side in ("before", "after", "difference")}
+    replies = [
+        RepliesCompared(asked=evil, before=ASKS, after="so " * 900),
+        RepliesCompared(asked=ASKS, before="", after=evil),
+    ]
+    held_out = HeldOut(
+        **sides, examples=2, conversations=2, steps=1, kept=1, looks=0, update=None, replies=tuple(replies)
+    )
+    metrics = {
+        "base": "a/base",
+        "held_out": held_out.to_dict(),
+        "verdict": {"said": "Better than its base."},
+        "settings": {"layout": "none"},
+        "data": {evil: evil},
+        "notes": [evil],
+        "warnings": [evil],
+        "serve": {"vLLM": "vllm serve base"},
+        "versions": {"trl": "1"},
+    }
+    card = model_card(metrics, tmp_path / "out")
+    assert all(char.isprintable() or char == "\n" for char in card)
+    html = MarkdownIt("commonmark").enable("table").render(card.partition("---\n\n")[2])
+    assert set(re.findall(r"<(?:img|a|script)[^>]*", html)) == {'<img src="curves.png" alt="curves" /'}
+    assert html.count("&lt;img src=x onerror=alert(1)&gt;") == 6
+    tables = [part.partition("</table>")[0] for part in html.split("<table>")]
+    [rows] = [table for table in tables if "<th>asked</th>" in table]
+    assert rows.count("<tr>") == 3 and rows.count("<td>") == 6, "one table of them all"
+    assert rows.count("a|b \\") == 2
+    assert "so " * 90 in rows and "so " * 110 not in rows
+    assert "<td>chosen logp</td>" in html

@@ -149,6 +149,8 @@ def test_held_out_file_and_template_are_called_by_their_names(hub, named_base, t
     assert "| chat template | t.jinja |" in card
     assert str(folder) not in card
     assert "erged" not in card and "erged" in (tmp_path / "out" / "README.md").read_text(), "that model stays here"
+    assert "| asked |" not in card and "| asked |" in (tmp_path / "out" / "README.md").read_text(), "users' words stay"
+    assert "| margin |" in card
 
 
 def test_a_push_that_fails_comes_behind_all_that_was_found_out(hub, named_base, tmp_path):
