@@ -9,9 +9,12 @@ from unicodedata import normalize
 from collab_sdk.errors import InputError
 from collab_sdk.files import parse_json
 from collab_sdk.logs import (
+    EARLIER,
     ConversationFormat,
+    earlier_messages,
     format_of,
     in_order_of_calls,
+    is_untrained,
     margin_of,
     message_of,
     repeated_prompt,
@@ -25,6 +28,8 @@ Row = Mapping[str, Any]
 Messages = tuple[Mapping[str, Any], ...]
 
 KNOWN_BY = ("preferred_output", "chosen", "completion", "messages")
+SYSTEM = ("system", "system_prompt")
+"""Fields that hold the system prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +65,7 @@ class Example:
         return json.dumps([self.asked, words_of(self.chosen), words_of(self.rejected)])
 
 
-def words_of(messages: Messages) -> str:
+def words_of(messages: Sequence[Mapping[str, Any]]) -> str:
     """What is said and called, as one text. Blanks make no difference, nor do the ids of calls, which no logs share."""
     said = [
         {key: value for key, value in message.items() if key not in ("tool_calls", "tool_call_id")}
@@ -84,6 +89,7 @@ def read_example(row: Any, where: str) -> Example:
     try:
         row = row if any(name in row for name in KNOWN_BY) else _logged(row)
         prompt, chosen, rejected = _split(row)
+        prompt = _with_fields(row, prompt)
     except InputError as error:
         raise InputError(error.problem, where=where) from None
     if not any(message["role"] == "user" for message in prompt):
@@ -106,11 +112,8 @@ def _split(row: Row) -> tuple[Messages, Messages, Messages]:
     """Prompt, chosen and rejected; what a format has not is empty."""
     if "preferred_output" in row:  # OpenAI's preference format
         messages = row["input"].get("messages") if isinstance(row.get("input"), Mapping) else None
-        return (
-            _messages(messages, "user"),
-            _messages(row["preferred_output"], "assistant"),
-            _messages(row.get("non_preferred_output"), "assistant"),
-        )
+        preferred = _messages(row["preferred_output"], "assistant")
+        return _without_prompt(messages, preferred, _messages(row.get("non_preferred_output"), "assistant"))
     if "chosen" in row:
         chosen = _messages(row["chosen"], "assistant")
         rejected = _messages(row.get("rejected"), "assistant")
@@ -157,10 +160,45 @@ def _prompt_of(row: Row) -> Any:
 
 
 def _without_prompt(prompt: Any, chosen: Messages, rejected: Messages) -> tuple[Messages, Messages, Messages]:
-    """Many public data sets repeat the prompt at the start of both completions; it belongs to neither."""
-    if shared := repeated_prompt(chosen, rejected):
-        return chosen[:shared], _replies(chosen[shared:]), _replies(rejected[shared:])
-    return _messages(prompt, "user"), _replies(chosen), _replies(rejected)
+    """Many public data sets repeat the prompt, or its end, at the start of both completions; it belongs to neither."""
+    if not (shared := repeated_prompt(chosen, rejected)):
+        return _messages(prompt, "user"), _replies(chosen), _replies(rejected)
+    asked = chosen[:shared]
+    if prompt is not None and (given := _messages(prompt, "user")) not in (chosen, rejected):
+        asked = _joined(given, asked)
+    return asked, _replies(chosen[shared:]), _replies(rejected[shared:])
+
+
+def _joined(prompt: Messages, repeated: Messages) -> Messages:
+    """The prompt, and what the completions repeat of it: its end, or all of it and more. Raises InputError otherwise."""
+    said, again = ([words_of([message]) for message in messages] for messages in (prompt, repeated))
+    if any(again[place : place + len(said)] == said for place in range(len(again))):
+        return repeated
+    for place in range(len(said)):
+        if said[place:] == again[: len(said) - place]:
+            return (*prompt[:place], *repeated)
+    raise InputError("the prompt is another one than chosen and rejected begin with")
+
+
+def _with_fields(row: Row, prompt: Messages) -> Messages:
+    """The prompt with what some formats have in fields beside it: a system prompt, and the messages before it."""
+    lead = prompt[:1] if prompt and prompt[0]["role"] in ("system", "developer") else ()
+    rest = prompt[len(lead) :]
+    if name := next((name for name in SYSTEM if row.get(name)), None):
+        if not isinstance(row[name], str):
+            raise InputError(f"{name} must be text")
+        if lead and words_of([{**lead[0], "content": row[name]}]) != words_of(lead):
+            raise InputError(f"{name} is another one than the prompt's {lead[0]['role']} message")
+        lead = lead or ({"role": "system", "content": row[name]},)
+    if name := next((name for name in EARLIER if row.get(name)), None):
+        earlier = tuple(message.to_dict() for message in earlier_messages(row))
+        if not earlier or (lead and earlier[0]["role"] == "system"):
+            raise InputError(f"{name} must be a list of messages, without a system message beside another one")
+        if words_of(rest[: len(earlier)]) != words_of(earlier):
+            if len(rest) > 1:
+                raise InputError(f"{name} is not what the prompt begins with, which has earlier messages of its own")
+            rest = (*earlier, *rest)
+    return (*lead, *rest)
 
 
 def _replies(messages: Messages) -> Messages:
@@ -168,6 +206,8 @@ def _replies(messages: Messages) -> Messages:
     for message in messages:
         if message["role"] not in ("assistant", "tool"):
             raise InputError(f"a completion holds a {message['role']} message; it must be what the assistant does")
+        if is_untrained(message):
+            raise InputError("a reply has a weight of 0, so nothing is to be learnt from it")
     if messages and messages[0]["role"] == "tool":
         raise InputError(
             "a completion begins with a tool's result; the call belongs to it, or the result to the prompt"
@@ -196,7 +236,7 @@ def _without_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping) and "from" in value:
-        return message_of(value)[0].to_dict()
+        return message_of(value)[0].to_dict() | ({"weight": 0} if is_untrained(value) else {})
     if not isinstance(value, Mapping) or not isinstance(value.get("role"), str):
         raise InputError("a message must be an object with role and content")
     content = value.get("content")
@@ -213,12 +253,15 @@ def _beginning(prompt: Messages) -> str:
 
 def _tools(row: Row) -> tuple[Mapping[str, Any], ...]:
     source = row["input"] if isinstance(row.get("input"), Mapping) else row
-    tools = source.get("tools") or []  # LLaMA-Factory writes "" for none
+    found = [name for name in ("tools", "functions") if source.get(name)]  # LLaMA-Factory writes "" for none
+    if len(found) > 1:
+        raise InputError("tools and functions in one row: give one of them")
+    tools = source[found[0]] if found else []
     if isinstance(tools, str):
         try:
             tools = parse_json(tools)
         except InputError:
-            raise InputError("tools are no JSON") from None
+            raise InputError(f"{found[0]} are no JSON") from None
     if not isinstance(tools, list):
-        raise InputError("tools must be a list of objects")
+        raise InputError(f"{found[0]} must be a list of objects")
     return tools_of(tools)

@@ -82,6 +82,77 @@ def test_every_format_that_is_exported_is_read(base, tmp_path, name):
     assert ASKS in preflight.rendered[1][0]
 
 
+DECAF = {"role": "system", "content": "Only sell decaf."}
+BEFORE = [{"role": "user", "content": "hello"}, says("hi, who is it?")]
+TOOL = {"name": "brew", "parameters": {"type": "object"}}
+TWICE = {"chosen": [user(0), says(ASKS)], "rejected": [user(0), says(GUESSES)]}
+ASKED = {
+    "completions repeat the end of the prompt": ({**TWICE, "prompt": [DECAF, user(0)]}, [DECAF, user(0)]),
+    "completions repeat more than the prompt": (
+        {side: [DECAF, *messages] for side, messages in TWICE.items()} | {"prompt": request(0)},
+        [DECAF, user(0)],
+    ),
+    "a whole chat in place of the prompt": ({**TWICE, "messages": TWICE["chosen"]}, [user(0)]),
+    "system in a field": (pair(0, prompt=request(0), system=DECAF["content"]), [DECAF, user(0)]),
+    "system twice": (pair(0, prompt=[DECAF, user(0)], system="Only  sell decaf. "), [DECAF, user(0)]),
+    "history in pairs": (
+        pair(0, prompt=request(0), history=[["hello", "hi, who is it?"]], system=DECAF["content"]),
+        [DECAF, *BEFORE, user(0)],
+    ),
+    "history twice": (pair(0, prompt=[*BEFORE, user(0)], history=BEFORE), [*BEFORE, user(0)]),
+    "nothing in these fields": (pair(0, system="", history=[], functions=None), [user(0)]),
+}
+
+
+@pytest.mark.parametrize(("row", "prompt"), ASKED.values(), ids=ASKED)
+def test_all_that_a_row_asks_with_is_in_the_prompt_whatever_field_it_is_in(tmp_path, row, prompt):
+    example = read(tmp_path, row)
+    assert list(example.prompt) == prompt
+    assert (example.chosen, example.rejected) == ((says(ASKS),), (says(GUESSES),))
+
+
+def test_functions_are_tools(tmp_path):
+    assert read(tmp_path, pair(0, functions=[TOOL])).tools == ({"type": "function", "function": TOOL},)
+
+
+REFUSED = {
+    "another prompt than is repeated": (
+        {**TWICE, "prompt": [DECAF, user(1)]},
+        "the prompt is another one than chosen and rejected begin with",
+    ),
+    "another system prompt than is repeated": (
+        {side: [DECAF, *messages] for side, messages in TWICE.items()}
+        | {"prompt": [{"role": "system", "content": "Sell anything."}, user(0)]},
+        "the prompt is another one than chosen and rejected begin with",
+    ),
+    "two system prompts": (
+        pair(0, prompt=[DECAF, user(0)], system="Sell anything."),
+        "system is another one than the prompt's system message",
+    ),
+    "a system prompt that is no text": (pair(0, system=["Sell"]), "system must be text"),
+    "history as text": (pair(0, history="hello"), "history must be a list of messages"),
+    "two histories": (pair(0, prompt=[says("?"), user(0)], history=BEFORE), "history is not what the prompt begins"),
+    "tools and functions": (pair(0, tools=[TOOL], functions=[TOOL]), "tools and functions in one row"),
+    "a weight of 0": (pair(0, chosen=[says(ASKS) | {"weight": 0}]), "a reply has a weight of 0"),
+}
+
+
+@pytest.mark.parametrize(("row", "said"), REFUSED.values(), ids=REFUSED)
+def test_a_row_of_which_not_all_would_be_learnt_is_refused_with_its_line(base, tmp_path, row, said):
+    data = write_rows(tmp_path / "rows.jsonl", [pair(1), row])
+    [fault] = prepared(data, base, tmp_path / "out", eval_fraction=0.0).preflight.faults
+    assert fault.problem.startswith(said)
+    assert fault.places == ("rows.jsonl:2",)
+
+
+def read(tmp_path, row):
+    """The example in a file of one row."""
+    from collab_trl.preference.examples import read_examples
+
+    [example] = read_examples(write_rows(tmp_path / "row.jsonl", [row]), method="dpo", eval_fraction=0.0).train
+    return example
+
+
 @pytest.mark.parametrize(
     "row",
     [
