@@ -1,7 +1,7 @@
 """Rows of every preference format, and of the formats for SFT and KTO, as examples."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unicodedata import normalize
@@ -11,6 +11,7 @@ from collab_sdk.files import parse_json
 from collab_sdk.logs import (
     EARLIER,
     ConversationFormat,
+    arguments_object,
     earlier_messages,
     format_of,
     in_order_of_calls,
@@ -170,7 +171,7 @@ def _without_prompt(prompt: Any, chosen: Messages, rejected: Messages) -> tuple[
 
 
 def _joined(prompt: Messages, repeated: Messages) -> Messages:
-    """The prompt, and what the completions repeat of it: its end, or all of it and more. Raises InputError otherwise."""
+    """The prompt with what the completions repeat: its end, or all of it and more. Raises InputError otherwise."""
     said, again = ([words_of([message]) for message in messages] for messages in (prompt, repeated))
     if any(again[place : place + len(said)] == said for place in range(len(again))):
         return repeated
@@ -208,11 +209,25 @@ def _replies(messages: Messages) -> Messages:
             raise InputError(f"a completion holds a {message['role']} message; it must be what the assistant does")
         if is_untrained(message):
             raise InputError("a reply has a weight of 0, so nothing is to be learnt from it")
+        _check_calls(message)
     if messages and messages[0]["role"] == "tool":
         raise InputError(
             "a completion begins with a tool's result; the call belongs to it, or the result to the prompt"
         )
     return messages
+
+
+def _check_calls(message: Mapping[str, Any]) -> None:
+    """Raises InputError for arguments that no server could read."""
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping):
+            raise InputError("tool_calls must be a list of calls of functions, each with a name and arguments")
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            arguments = arguments_object(arguments)
+        if not isinstance(arguments, Mapping):
+            raise InputError("the arguments of a call in a reply are no JSON object")
 
 
 def _messages(value: Any, role: str) -> Messages:
@@ -223,7 +238,35 @@ def _messages(value: Any, role: str) -> Messages:
         value = [value]
     if not isinstance(value, Sequence):
         raise InputError("a prompt or a completion is missing" if value is None else "messages must be a list")
-    return tuple(in_order_of_calls(_without_reasoning(_message(message)) for message in value))
+    # Older calls have no ids, and some templates want them: of nine letters and digits, and other ones in a reply.
+    made = "call" if role == "user" else "next"
+    named = [_with_call(message, id=f"{made}{place:05d}") for place, message in enumerate(value)]
+    return tuple(in_order_of_calls(_without_reasoning(_message(message)) for message in _with_results(named)))
+
+
+def _with_call(value: Any, *, id: str) -> Any:
+    """The message with its call as OpenAI's API has it now, where it has it as in its first version."""
+    if not isinstance(value, Mapping) or not (call := value.get("function_call")) or "from" in value:
+        return value
+    if value.get("tool_calls") or not isinstance(call, Mapping):
+        raise InputError("function_call must be an object with name and arguments, and alone")
+    others = {key: item for key, item in value.items() if key != "function_call"}
+    return others | {"tool_calls": [{"id": id, "type": "function", "function": dict(call)}]}
+
+
+def _with_results(messages: Sequence[Any]) -> Iterator[Any]:
+    """The messages, with those of a `function` as results of the calls before them."""
+    id = None
+    for message in messages:
+        if isinstance(message, Mapping) and message.get("role") == "function":
+            if id is None:
+                raise InputError("a function message has no call before it")
+            yield {**message, "role": "tool", "tool_call_id": id}
+            id = None
+            continue
+        yield message
+        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+        id = calls[0].get("id") if isinstance(calls, list) and calls and isinstance(calls[0], Mapping) else None
 
 
 def _without_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,7 +287,15 @@ def _message(value: Any) -> dict[str, Any]:
         content = ""
     if not isinstance(content, str):
         raise InputError("content must be text")
-    return {key: item for key, item in value.items() if item is not None} | {"content": content}
+    fields = {key: item for key, item in value.items() if item is not None} | {"content": content}
+    if refusal := fields.pop("refusal", None):
+        if content or not isinstance(refusal, str):
+            raise InputError("a refusal must be text, without content beside it")
+        fields["content"] = refusal
+    unread = [key for key, item in fields.items() if item and key != "tool_calls" and isinstance(item, list | Mapping)]
+    if fields["role"] == "assistant" and unread and not fields["content"] and not fields.get("tool_calls"):
+        raise InputError(f"an assistant message has no content, and its {unread[0]} is not read")
+    return fields
 
 
 def _beginning(prompt: Messages) -> str:

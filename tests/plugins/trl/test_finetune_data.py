@@ -115,7 +115,49 @@ def test_functions_are_tools(tmp_path):
     assert read(tmp_path, pair(0, functions=[TOOL])).tools == ({"type": "function", "function": TOOL},)
 
 
+LOOK = {"name": "look", "arguments": '{"a": 1}'}
+
+
+def calls_of(*functions):
+    calls = [{"id": f"call{n:05d}", "type": "function", "function": each} for n, each in enumerate(functions, 1)]
+    return {"role": "assistant", "content": "", "tool_calls": calls}
+
+
+def test_calls_and_refusals_of_older_and_other_fields_are_in_the_prompt(tmp_path):
+    called = [
+        {"role": "assistant", "content": None, "function_call": LOOK},
+        {"role": "function", "name": "look", "content": "open 17"},
+    ]
+    refused = {"role": "assistant", "content": None, "refusal": "I cannot do it."}
+    prompt = read(tmp_path, pair(0, prompt=[user(1), *called, user(2), refused, user(0)])).prompt
+    result = {"role": "tool", "name": "look", "content": "open 17", "tool_call_id": "call00001"}
+    assert list(prompt) == [user(1), calls_of(LOOK), result, user(2), says("I cannot do it."), user(0)]
+    [call, answer, _] = read(tmp_path, pair(0, chosen=[*called, says("Open.")])).chosen
+    assert call["tool_calls"][0]["function"] == LOOK
+    assert call["tool_calls"][0]["id"] == answer["tool_call_id"]
+
+
 REFUSED = {
+    **{
+        f"arguments that are {arguments!r}": (
+            pair(0, chosen=[calls_of({"name": "look", "arguments": arguments})]),
+            "the arguments of a call in a reply are no JSON object",
+        )
+        for arguments in ("not json", None, "[1]", '"x"', [1])
+    },
+    "a function that nobody called": (
+        pair(0, prompt=[user(1), {"role": "function", "name": "look", "content": "17"}, user(0)]),
+        "a function message has no call before it",
+    ),
+    "two kinds of calls": (
+        pair(0, chosen=[calls_of(LOOK) | {"function_call": LOOK}]),
+        "function_call must be an object with name and arguments, and alone",
+    ),
+    "content and a refusal": (pair(0, chosen=[says(ASKS) | {"refusal": "No."}]), "a refusal must be text, without"),
+    "speech alone": (
+        pair(0, prompt=[user(1), {"role": "assistant", "content": None, "audio": {"id": "a"}}, user(0)]),
+        "an assistant message has no content, and its audio is not read",
+    ),
     "another prompt than is repeated": (
         {**TWICE, "prompt": [DECAF, user(1)]},
         "the prompt is another one than chosen and rejected begin with",
