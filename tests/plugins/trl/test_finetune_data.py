@@ -301,6 +301,21 @@ def test_a_chat_that_is_in_both_files_under_two_ids_is_refused_with_its_lines(ba
     assert prepared(data, base, tmp_path / "out").preflight.held_out == 6, "many chats begin with a greeting"
 
 
+def test_held_out_rows_that_say_what_short_chats_in_training_say_are_named(base, tmp_path):
+    data = write_rows(tmp_path / "prefs.jsonl", list(map(pair, range(20))))
+
+    def again(number):
+        system = {"role": "system", "content": f"It is 10:{number:02}."}
+        asked = {"role": "user", "content": f" {request(number).upper()} !\u200b"}
+        return pair(number, prompt=[system, asked], conversation_id=f"again-{number}")
+
+    write_rows(tmp_path / "prefs.eval.jsonl", [*map(again, (0, 10)), *map(pair, range(30, 35))])
+    preflight = prepared(data, base, tmp_path / "out").preflight
+    [note] = [note for note in preflight.notes if "too short to tell apart" in note]
+    assert note.startswith("2 rows held out have the same user messages as rows trained on")
+    assert "(prefs.eval.jsonl:1 as prefs.jsonl:1, prefs.eval.jsonl:2 as prefs.jsonl:11)" in note
+
+
 def chats(n, first, second):
     """A pair of each of two turns of `n` chats."""
     rows = []
@@ -436,7 +451,14 @@ def test_a_single_chat_is_trained_on_and_not_held_out_by_chance(base, tmp_path):
         data = write_rows(tmp_path / "prefs.jsonl", [pair(number)])
         preflight = prepared(data, base, tmp_path / "out", eval_fraction=0.5).preflight
         assert (preflight.examples, preflight.held_out) == (1, 0)
-        assert any("No conversation is held out" in note for note in preflight.notes)
+        assert any("this run cannot be judged" in note for note in preflight.notes)
+
+
+@pytest.mark.parametrize(("fraction", "sides_of"), [(0.999, (1, 19)), (0.001, (19, 1))])
+def test_a_share_that_would_leave_a_side_empty_leaves_a_conversation_there(base, tmp_path, fraction, sides_of):
+    data = write_pairs(tmp_path / "prefs.jsonl", 20)
+    preflight = prepared(data, base, tmp_path / "out", eval_fraction=fraction).preflight
+    assert (preflight.examples, preflight.held_out) == sides_of
 
 
 def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):
