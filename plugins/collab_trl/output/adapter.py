@@ -45,14 +45,16 @@ def finish(
     """Write the folder and say what is in it. Of several processes one writes; `reported` are held-out examples."""
     output = options.output
     last = stages[options.method]
-    held_out, warnings = last.held_out, _warnings(last.history, options)
+    held_out, warnings = last.held_out, [] if last.held_out else _warnings(last.history, options)
     if is_main_process():
         _save_adapter(last.adapter, output, base)
         if held_out is not None:
             held_out, problems = _with_own_replies(held_out, options, base, preflight, reported)
-            warnings += [*problems, *costs(held_out)]
+            warnings += problems
     is_judged = held_out is not None or (options.eval_fraction != 0 and options.method not in PLAYING)
     verdict = verdict_of(held_out) if is_judged else NOT_JUDGED
+    if held_out is not None:
+        warnings += costs(held_out)
     config = json.loads((last.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     metrics = {
         "base": base.name,
@@ -85,7 +87,7 @@ def _with_own_replies(
     if options.load_in_4bit and preflight.available and base.parameters * 2 > preflight.available:
         return held_out, ["Base and adapter were not asked for replies: in 16 bits the base does not fit into memory."]
     try:
-        own = OwnReplies(base.name, options.output, reported, dtype=options.dtype)
+        own = OwnReplies(base, options.output, reported, dtype=options.dtype)
     except CollabError as error:
         return held_out, [f"Base and adapter could not be asked for replies: {error}"]
     before, after, difference = estimates(own.figures(), own.conversations)

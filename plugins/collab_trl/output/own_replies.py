@@ -9,6 +9,7 @@ from collab_sdk.messages import as_messages, shown_text
 from collab_sdk.models import CallRole, ChatReply, ChatRequest
 from collab_sdk.spec import ModelSettings
 from collab_sdk.training import RepliesCompared
+from collab_trl.base import Base
 from collab_trl.hf.chat_template import TEMPLATE_FILE
 from collab_trl.hf.model import HFModel
 from collab_trl.preference.held_out import Figure
@@ -17,8 +18,8 @@ from collab_trl.preference.tokens import Tokens
 ASKED = 32
 """Prompts, each of another conversation; what two models do greedily differs in every one of them or in none."""
 SHOWN = 3
-SHORTEST_LIMIT, LONGEST_LIMIT = 64, 512
-"""Tokens of a reply: twice the longest held-out one, within these."""
+LIMIT = 512
+"""Tokens of a reply at most, whatever the base's own limit."""
 
 
 FIGURES: tuple[tuple[str, Callable[[ChatReply], float], bool], ...] = (
@@ -32,15 +33,15 @@ FIGURES: tuple[tuple[str, Callable[[ChatReply], float], bool], ...] = (
 class OwnReplies:
     """The replies of both to the first turns of held-out conversations."""
 
-    def __init__(self, base: str, adapter: Path, held_out: Sequence[Tokens], *, dtype: str) -> None:
+    def __init__(self, base: Base, adapter: Path, held_out: Sequence[Tokens], *, dtype: str) -> None:
         """Asks both, greedily. Raises CollabError where that fails."""
         first = {tokens.example.known_by: tokens for tokens in reversed(held_out)}
         self._asked = [tokens for _, tokens in sorted(first.items())][:ASKED]
-        longest = max(tokens.completion for tokens in self._asked)
-        limit = min(max(2 * longest, SHORTEST_LIMIT), LONGEST_LIMIT)
+        limit = min(base.reply_bound(max(tokens.completion for tokens in self._asked)), LIMIT)
         same = f"?dtype={dtype}&chat_template={adapter.resolve() / TEMPLATE_FILE}"  # asked in the same words
-        self._before = self._replies(HFModel.named(f"hf:{base}{same}"), limit)
-        self._after = self._replies(HFModel.named(f"hf:{base}@{adapter.resolve()}{same}"), limit)
+        names = (f"hf:{base.name}{same}", f"hf:{base.name}@{adapter.resolve()}{same}")
+        models = [HFModel.named(name) for name in names]  # both, so that they share the base's weights
+        self._before, self._after = (self._replies(model, limit) for model in models)
 
     def _replies(self, model: HFModel, limit: int) -> list[ChatReply]:
         async def ask_all() -> list[ChatReply]:

@@ -22,14 +22,17 @@ PANELS = (
 def chosen_fall(history: Sequence[Log], *, beta: float) -> str | None:
     """A warning if chosen replies became less likely than they were: DPO then only pushes rejected ones down faster.
 
-    A reward is beta times what the log-probability has gained. On held-out examples the last look counts, where there
-    are none the mean of the last tenth of all batches.
+    A reward is beta times what the log-probability has gained. The mean of the last tenth of all batches counts, for
+    trainings of which nothing is held out.
     """
-    held_out = [log["eval_rewards/chosen"] for log in history if "eval_rewards/chosen" in log]
     batches = [log["rewards/chosen"] for log in history if "rewards/chosen" in log]
-    last = held_out[-1:] or batches[-max(1, len(batches) // 10) :]
-    if not last or (fall := -sum(last) / len(last) / beta) <= FALL:
-        return None
+    last = batches[-max(1, len(batches) // 10) :]
+    fall = -sum(last) / len(last) / beta if last else 0.0
+    return less_likely(fall) if fall > FALL else None
+
+
+def less_likely(fall: float) -> str:
+    """The warning, given by how many nats."""
     return (
         f"Chosen replies became less likely, by {fall:.1f} nats on average: the model unlearns them while it unlearns "
         "the rejected ones faster, and its own replies may degenerate. Give the SFT term more weight (--loss sigmoid=1 "

@@ -3,10 +3,13 @@
 from collab_sdk.stats import Estimate
 from collab_sdk.training import HeldOut, Verdict
 from collab_trl.defaults import FEW_STEPS
+from collab_trl.output.training_log import FALL, less_likely
 from collab_trl.preference.held_out import LEAST
 
 SMALL_UPDATE = 1e-3
 """Of the layers' size; what bfloat16 can tell apart is four times as much."""
+LARGE_UPDATE = 1e-2
+"""Of the layers' size: whoever changed so much has learnt something."""
 JUDGED_BY = {"margin": 1e-2, "loss": 1e-3}
 """Figures, and what of each, in nats, is nothing that shows in a reply, however sure it is."""
 FORGOTTEN = 0.2
@@ -25,13 +28,20 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
             "or --eval-fraction 0 to take it as it is.",
         )
     name = next((name for name in JUDGED_BY if name in held_out.difference), None)
-    if name is None or (difference := held_out.difference[name]).low is None or difference.high is None:
+    if name is None:
+        return Verdict(
+            found="not known",
+            said="It is not known whether it is better than its base: what is held out has good replies alone, or "
+            "bad ones alone, so that it does not show whether they are told apart. Give rows of both.",
+        )
+    if (difference := held_out.difference[name]).low is None or difference.high is None:
         return _too_few(held_out)
     rise = f"the {name} changed by {difference:+.3g} {'nats' if name == 'margin' else 'nats a token'}"
     on = f"on {held_out.examples:,} held-out examples of {held_out.conversations:,} conversations {rise}"
     low, high = (difference.low, difference.high) if name == "margin" else (-difference.high, -difference.low)
     if low > 0 and abs(difference.mean) >= JUDGED_BY[name]:
-        return Verdict(found="better", said=f"Better than its base: {on}.")
+        but = " It has its price: see the warnings." if costs(held_out) else ""
+        return Verdict(found="better", said=f"Better than its base: {on}.{but}")
     if high < 0 and abs(difference.mean) >= JUDGED_BY[name]:
         return Verdict(
             found="worse",
@@ -44,19 +54,31 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
 def costs(held_out: HeldOut) -> list[str]:
     """Warnings of what was lost elsewhere, whatever the verdict."""
     said = []
-    forgotten, ends = held_out.difference.get("ordinary_logp"), held_out.difference.get("ends")
-    if forgotten is not None and forgotten.mean <= -FORGOTTEN:
+    chosen, forgotten, ends = (held_out.difference.get(name) for name in ("chosen_logp", "ordinary_logp", "ends"))
+    if held_out.update is not None and held_out.update > 1:
+        said.append(
+            f"The adapter adds {held_out.update:.0%} to the weights, more than there was: little can be left of the "
+            "base. Take a much smaller --learning-rate."
+        )
+    if chosen is not None and _fell(chosen, FALL):
+        said.append(less_likely(-chosen.mean))
+    if forgotten is not None and _fell(forgotten, FORGOTTEN):
         said.append(
             f"Ordinary replies became less likely, by {-forgotten.mean:.2f} nats a token: the adapter unlearns what "
             "the base could do. Take a smaller --learning-rate, fewer --epochs, or a larger --beta."
         )
     if ends is not None and ends.high is not None and ends.high < 0:
         said.append(
-            f"Its own replies end less often before their limit, {held_out.after['ends']:.0%} for "
-            f"{held_out.before['ends']:.0%}: they may repeat themselves. Give the SFT term more weight (--loss "
+            f"The share of its own replies that end before their limit fell from {held_out.before['ends'].mean:.0%} to "
+            f"{held_out.after['ends'].mean:.0%}: they may repeat themselves. Give the SFT term more weight (--loss "
             "sigmoid=1 --loss sft=2), or take a smaller --learning-rate."
         )
     return said
+
+
+def _fell(difference: Estimate, by: float) -> bool:
+    """By so much at least, and surely."""
+    return difference.high is not None and difference.high < 0 and difference.mean <= -by
 
 
 def _too_few(held_out: HeldOut) -> Verdict:
@@ -72,7 +94,8 @@ def _too_few(held_out: HeldOut) -> Verdict:
 def _why(held_out: HeldOut, difference: Estimate | None) -> str:
     """Why it may be, and what to try."""
     update = f"changes the weights by {held_out.update:.2%}" if held_out.update is not None else "is small"
-    if held_out.steps < FEW_STEPS:
+    is_small = held_out.update is None or held_out.update < LARGE_UPDATE
+    if held_out.steps < FEW_STEPS and is_small:
         return (
             f"It made {held_out.steps} optimizer steps, which are few: try more rows, more --epochs, or a smaller "
             "--batch-size."

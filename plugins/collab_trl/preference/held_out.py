@@ -74,11 +74,11 @@ def log_probabilities_of(model: Any, examples: Sequence[Tokens]) -> list[Sides]:
     return [(next(found) if tokens.chosen else nan, next(found) if tokens.rejected else nan) for tokens in examples]
 
 
-def figures(examples: Sequence[Tokens], before: Sequence[Sides], after: Sequence[Sides]) -> list[Figure]:
-    """What the log-probabilities of examples that are all of one method say."""
-    if all(tokens.chosen and tokens.rejected for tokens in examples):
+def figures(method: str, examples: Sequence[Tokens], before: Sequence[Sides], after: Sequence[Sides]) -> list[Figure]:
+    """What the log-probabilities of a method's examples say; nothing for KTO where all are good, or all bad."""
+    if method == "dpo":
         return _of_pairs(before, after)
-    if all(tokens.chosen for tokens in examples):
+    if method == "sft":
         per_token = [[-value for value in _per_token(examples, side)] for side in (before, after)]
         return [Figure(name="loss", before=per_token[0], after=per_token[1])]
     gained = [after_ - before_ for after_, before_ in zip(map(_only, after), map(_only, before), strict=True)]

@@ -171,7 +171,7 @@ class PreferenceStage:
             with model.disable_adapter():
                 before = log_probabilities_of(model, examples)
         n, own = len(self.reported), [tokens.example.known_by for tokens in self.reported]
-        before_, after_, difference = estimates(figures(self.reported, before[:n], after[:n]), own)
+        before_, after_, difference = estimates(figures(self.name, self.reported, before[:n], after[:n]), own)
         elsewhere = estimates([ordinary_figure(self.ordinary, before[n:], after[n:])], range(len(self.ordinary)))
         return HeldOut(
             before=before_ | elsewhere[0],

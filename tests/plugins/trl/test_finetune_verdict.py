@@ -1,6 +1,7 @@
 """A run judges itself: what is better than its base is said to be, and nothing else is."""
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -184,4 +185,25 @@ def test_what_was_lost_elsewhere_is_warned_about():
     [forgotten] = costs(figures(margin=1.0, ordinary_logp=-0.5))
     assert "unlearns what the base could do" in forgotten
     [endless] = costs(figures(margin=1.0, ends=-0.5))
-    assert "end less often before their limit" in endless
+    assert "replies that end before their limit fell" in endless
+    [unlikely] = costs(figures(margin=1.0, chosen_logp=-3.0))
+    assert "Chosen replies became less likely" in unlikely
+    [destroyed] = costs(replace(figures(margin=1.0), update=200.0))
+    assert "little can be left of the base" in destroyed
+    assert verdict_of(replace(figures(margin=1.0), update=200.0)).said.endswith("see the warnings.")
+
+
+def test_few_steps_are_the_reason_only_where_they_changed_little():
+    few = replace(figures(margin=0.001), steps=5)
+    assert "5 optimizer steps, which are few" in verdict_of(replace(few, update=1e-4)).said
+    assert "their order may be noise" in verdict_of(replace(few, update=0.2)).said
+
+
+def test_kto_with_good_replies_alone_does_not_know(base, tmp_path):
+    rows = [
+        {**pair(number), "label": True, "completion": [{"role": "assistant", "content": ASKS}]} for number in range(40)
+    ]
+    rows = [{name: value for name, value in row.items() if name not in ("chosen", "rejected")} for row in rows]
+    report = trained(write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path / "out", method="kto")
+    assert report.verdict.found == "not known"
+    assert "good replies alone" in report.verdict.said
