@@ -77,7 +77,7 @@ class TrainingOptions:
     sft_first: bool = setting(False, "First learn the chosen replies with SFT, then go on from there.", group=TRAINING)
     beta: float | None = setting(
         None,
-        "How close to stay to the base.  [default: 0.1; grpo 0.04]",
+        "How close to stay to the base.  [default: 0.1; grpo 0.04, rloo and ppo 0.05]",
         group=TRAINING,
         metavar="BETA",
         above=0,
@@ -286,12 +286,13 @@ class TrainingProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOut:
-    """Figures on held-out examples that did not choose the checkpoint: the base's, the adapter's and the difference.
+    """Figures on held-out examples that did not choose the checkpoint: before training, after it, and the difference.
 
     `margin` is how much likelier the better replies are than the worse ones and `chosen_logp`, `rejected_logp` are
     those of whole replies, in nats; `accuracy` is the share of pairs whose better reply is the likelier. SFT has `loss`
-    in nats a token and `token_accuracy`. `reply_tokens` and `asks` are of what the models say themselves when asked
-    greedily; `ordinary_logp`, in nats a token, of replies that have nothing to do with what was trained.
+    in nats a token. `reply_tokens`, `asks` and `ends` are of what the models say themselves when asked greedily; `ends`
+    is the share of replies that end before their limit. `ordinary_logp`, in nats a token, is of replies that have
+    nothing to do with what was trained.
     """
 
     before: Mapping[str, Estimate]
@@ -307,7 +308,14 @@ class HeldOut:
     """How many checkpoints others of the held-out examples could choose from; 0 where the last step was kept anyway."""
     update: float | None
     """Size of what the adapter adds to the layers it is on, relative to them (Frobenius norms); None if not known."""
+    against: str = "its base"
+    """What the adapter is compared with, in words: its base, or the adapter it began with."""
     replies: tuple["RepliesCompared", ...] = ()
+
+    @property
+    def before_is(self) -> str:
+        """What to call the side before training, in a word."""
+        return "base" if self.against == "its base" else "before"
 
     @property
     def said(self) -> str:
@@ -329,7 +337,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RepliesCompared:
-    """What base and adapter say to the same held-out prompt."""
+    """What is said to the same held-out prompt before training and after it."""
 
     asked: str
     """The last message of the prompt."""
@@ -361,7 +369,7 @@ class TrainingReport:
     output: Path
     steps: int
     kept_step: int
-    """The step whose adapter was kept, by its held-out figure."""
+    """The step whose adapter was kept: the last one, unless an earlier one was clearly better on held-out examples."""
     seconds: float
     resumed: bool
     held_out: HeldOut | None
@@ -373,7 +381,9 @@ class TrainingReport:
     notes: tuple[str, ...] = ()
     """What else is to be known of it, such as what merging lost."""
     pushed: str | None = None
-    """Where on the hub it is, or why it is not there; None where that was not asked for."""
+    """Where on the hub it is, or why it was kept from it; None where that was not asked for, or failed."""
+    push_failure: str | None = None
+    """Why the hub did not take it."""
 
 
 class Training(Protocol):

@@ -31,6 +31,7 @@ from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import ModelSpec, RunSpec
+from collab_sdk.errors import OutputError
 from collab_sdk.plugins import load, names
 from collab_sdk.spec import SPENDING, EvaluationSpec, PairRule
 from collab_sdk.training import (
@@ -152,6 +153,8 @@ def finetune(
     problems, is_whole = Problems(), report.verdict.is_good
     if gain is not None:
         is_whole = show_gain(gain, settings, work, bot=report.bot, problems=problems) and is_whole
+    if report.push_failure is not None:
+        raise OutputError(report.push_failure)
     finish(problems, results=1, incomplete=not is_whole)  # there is an adapter, whatever it is worth
 
 

@@ -57,7 +57,7 @@ def show_report(report: TrainingReport) -> None:
         show(_held_out(report.held_out), err=True)
         note(f"On {report.held_out.said}. In brackets: 95 % interval.")
         for compared in report.held_out.replies:
-            _show_replies(compared)
+            _show_replies(compared, report.held_out.before_is)
     for warning in report.warnings:
         note(f"Warning: {warning}")
     for text in report.notes:
@@ -66,7 +66,8 @@ def show_report(report: TrainingReport) -> None:
     if report.pushed is not None:
         note(printable(report.pushed))
     if not report.verdict.is_good:
-        note(f"What was trained is in {report.output}; it is not worth serving as it is.")
+        judged = "" if report.verdict.found == "not known" else "; it is not worth serving as it is"
+        note(f"What was trained is in {report.output}{judged}.")
         return
     note(f"Adapter: {report.output}")
     note("Serve it:")
@@ -136,7 +137,7 @@ def _parts(memory: Memory) -> tuple[int, int, int]:
 
 
 def _held_out(held_out: HeldOut) -> "Table":
-    table = _table("held out", "base", "adapter", "difference")
+    table = _table("held out", held_out.before_is, "adapter", "difference")
     for name, difference in held_out.difference.items():
         before, after = held_out.before[name], held_out.after[name]
         table.add_row(name.replace("_", " "), f"{before.mean:.3f}", f"{after.mean:.3f}", f"{difference:+.3f}")
@@ -145,10 +146,10 @@ def _held_out(held_out: HeldOut) -> "Table":
     return table
 
 
-def _show_replies(compared: RepliesCompared) -> None:
+def _show_replies(compared: RepliesCompared, before: str) -> None:
     """What both say to a held-out prompt, each in a line."""
     note(f"\n  asked    {_line(compared.asked)}")
-    note(f"  base     {_line(compared.before)}")
+    note(f"  {before:8} {_line(compared.before)}")
     same = compared.before == compared.after
     note(f"  adapter  {'the same' if same else _line(compared.after)}")
 

@@ -50,11 +50,11 @@ class TrainingLine:
     def line(self) -> str:
         """Two lines where there are figures: how far and how fast it is, and what it learns."""
         now = self._latest
-        if not now.steps:
+        if not now.stage:
             return "loading the base"
+        parts = [f"{now.stage} {now.step:,}/{now.steps:,}" if now.steps else now.stage]
         if not self._metrics:
-            return f"{now.stage} 0/{now.steps:,} · loading, and what is computed ahead"
-        parts = [f"{now.stage} {now.step:,}/{now.steps:,}"]
+            return f"{parts[0]} · loading, and what is computed ahead"
         left = (now.seconds_left or 0.0) - (self._clock() - self._told)
         if now.step < now.steps and left > 0:
             parts.append(f"{duration(left)} left")

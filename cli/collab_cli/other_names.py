@@ -38,13 +38,17 @@ OURS = {
 }
 """Options of the same meaning."""
 _ADAM = "the optimizer is AdamW as transformers sets it up, with --weight-decay"
-_BEST = "the checkpoint with the best held-out figure is kept, unless --patience is 0"
+_BEST = (
+    "the last step is kept, unless an earlier one was clearly better on held-out examples; --patience 0 keeps the last"
+)
 _BITS = "--load-in-4bit takes NF4 with double quantization"
 _DATA = "the data are the argument PREFS, a file or a folder that datasets saved"
 _LOOKS = "a run is evaluated, logged and saved at fixed shares of its steps"
 _LORA = "what is trained is always a plain LoRA adapter, which every server takes"
 _PRECISION = "the precision is --dtype bfloat16 or --dtype float32"
-_REFERENCE = "the reference is the model before the training: the adapter switched off, or as --sft-first left it"
+_REFERENCE = (
+    "the reference is the model before the training: the base, the adapter of --adapter, or what --sft-first made of it"
+)
 _REPLIES = "the loss counts what the assistant writes, and nothing else"
 _REVISION = "download the revision (hf download --revision) and give its folder as --base"
 _SEVERAL = "start it with accelerate launch --config_file FILE"
@@ -81,7 +85,7 @@ INSTEAD = {
     "hub-private-repo": "--push-to-hub makes a private repository",
     "hub-strategy": "--push-to-hub uploads the finished adapter, once",
     "hub-token": "--push-to-hub takes the token of HF_TOKEN or of hf auth login",
-    "label-smoothing": "write --loss robust=1",
+    "label-smoothing": "labels are taken as they are, without smoothing",
     "load-best-model-at-end": _BEST,
     "load-in-8bit": "the base is kept in 4 bits (--load-in-4bit) or in the precision of --dtype",
     "logging-first-step": _LOOKS,

@@ -1,6 +1,7 @@
 """From logged conversations to preference pairs."""
 
 from collab_sdk.preferences.exporter import Begun, PreferenceExporter, Stage
+from collab_sdk.preferences.files import HoldOut
 from collab_sdk.preferences.noise import Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation
 from collab_sdk.preferences.sampling import NextBatch, SamplingRule
@@ -11,6 +12,7 @@ __all__ = [
     "Begun",
     "Choice",
     "ExportReport",
+    "HoldOut",
     "NextBatch",
     "Noise",
     "Pilot",

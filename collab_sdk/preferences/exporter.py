@@ -14,7 +14,7 @@ from collab_sdk.logs.reader import LoggedConversations
 from collab_sdk.models import conversation_without_reasoning
 from collab_sdk.preferences.candidates import Candidate, Source, adraw_candidates
 from collab_sdk.preferences.contrasts import FIRST
-from collab_sdk.preferences.files import ExportFiles
+from collab_sdk.preferences.files import ExportFiles, HoldOut
 from collab_sdk.preferences.noise import PILOT_TURNS, Noise, Pilot
 from collab_sdk.preferences.report import ExportReport, ScoredConversation, ScoredTurn
 from collab_sdk.preferences.sampling import NextBatch, SamplingRule
@@ -90,10 +90,18 @@ class PreferenceExporter:
         *,
         format: str = "trl",
         eval_fraction: float = 0.0,
+        hold_out: HoldOut | None = None,
         on_progress: Callable[[ExportReport], None] | None = None,
     ) -> ExportReport:
         return run_sync(
-            self.aexport(conversations, path, format=format, eval_fraction=eval_fraction, on_progress=on_progress)
+            self.aexport(
+                conversations,
+                path,
+                format=format,
+                eval_fraction=eval_fraction,
+                hold_out=hold_out,
+                on_progress=on_progress,
+            )
         )
 
     async def aexport(
@@ -103,20 +111,23 @@ class PreferenceExporter:
         *,
         format: str = "trl",
         eval_fraction: float = 0.0,
+        hold_out: HoldOut | None = None,
         on_progress: Callable[[ExportReport], None] | None = None,
     ) -> ExportReport:
         """Write `path`, and beside it `NAME.turns.jsonl` with every candidate, future and reason, and `NAME.run.json`.
 
         Rows come in input order. With `eval_fraction`, that share of the conversations, chosen by what their users say
-        first, goes to `NAME.eval.jsonl`. Raises OutputError before any call if a file cannot be written, or is one of
-        those that `read_conversations` takes the conversations from; RunStoppedError when the run cannot go on: what is
-        done by then stays in `*.partial`, and the same export goes on from the cache.
+        first, goes to `NAME.eval.jsonl`; or else those for which `hold_out` is true, where their sides were decided
+        before. Raises OutputError before any call if a file cannot be written, or is one of those that
+        `read_conversations` takes the conversations from; RunStoppedError when the run cannot go on: what is done by
+        then stays in `*.partial`, and the same export goes on from the cache.
         """
         return await self.awrite(
             conversations,
             path,
             format=format,
             eval_fraction=eval_fraction,
+            hold_out=hold_out,
             on_progress=on_progress,
             inputs=Inputs(conversations.files) if isinstance(conversations, LoggedConversations) else NO_INPUTS,
         )
@@ -128,6 +139,7 @@ class PreferenceExporter:
         *,
         format: str = "trl",
         eval_fraction: float = 0.0,
+        hold_out: HoldOut | None = None,
         on_progress: Callable[[ExportReport], None] | None = None,
         inputs: Inputs = NO_INPUTS,
         stage: Stage | None = None,
@@ -145,6 +157,7 @@ class PreferenceExporter:
             Path(path),
             format=format,
             eval_fraction=eval_fraction,
+            hold_out=hold_out,
             made_with=self.made_with,
             inputs=inputs,
         )
@@ -163,7 +176,7 @@ class PreferenceExporter:
                     self.made_with,
                     self.scorer.engine.ledger.to_dict(),
                     spec=replace(self.spec, runner=runner).to_dict(),
-                    export={"format": format, "eval_fraction": eval_fraction},
+                    export={"format": format, "eval_fraction": None if hold_out else eval_fraction},
                     pilot=None if report.pilot is None else asdict(report.pilot),
                     failed=_failed(report),
                     requests=await self.scorer.engine.dialects(self.scorer.models),

@@ -5,7 +5,7 @@ import json
 import sqlite3
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -25,12 +25,15 @@ UNLIKELY = 5
 """Chats that a side should have, from which it has none by chance in 1 of 150 cases."""
 REPEATED = "an earlier pair is the same, word for word"
 
+HoldOut = Callable[[Conversation], bool]
+"""Whether a conversation is held out."""
 UNKNOWN: Mapping[str, Any] = MappingProxyType({})
 
 
 class ExportFiles:
     """`target` for the pairs and `NAME.turns.jsonl` for all that led to them; `NAME.eval.jsonl` for a held-out share.
 
+    `hold_out` says which conversations those are, where it is not a share of them by what their users say first.
     `made_with` says in each row of the turns which models and settings scored it. `NAME.run.json` tells of the run.
 
     Where no turn was scored, nothing is written, and an earlier export stays as it is. A pair that rows of this format
@@ -47,20 +50,24 @@ class ExportFiles:
         *,
         format: str,
         eval_fraction: float,
+        hold_out: HoldOut | None = None,
         made_with: Mapping[str, Any] = UNKNOWN,
         inputs: Inputs = NO_INPUTS,
     ) -> None:
         if not 0 <= eval_fraction < 1:
             raise UsageError(f"eval_fraction is {eval_fraction}; it must be from 0 to below 1.")
+        if eval_fraction and hold_out:
+            raise UsageError("Conversations are held out by eval_fraction or by hold_out, not by both.")
         inputs.check(export_files(target))
         held_out = beside(target, "eval")
-        if not eval_fraction and held_out.exists():
+        if not (eval_fraction or hold_out) and held_out.exists():
             raise OutputError(
                 f"{held_out} holds out chats that would now be in {target.name} too: "
                 "delete it, or give an eval fraction (--eval-fraction) again."
             )
         self._format, self._writer = format, get_preference_format(format)
         self._eval_fraction, self._made_with = eval_fraction, dict(made_with)
+        self._hold_out = hold_out or self._by_share
         self.left_out: Counter[str] = Counter()
         """How many pairs are not in the files of pairs, by what they have that the format cannot hold."""
         self.incomplete: Counter[str] = Counter()
@@ -76,15 +83,14 @@ class ExportFiles:
             self._run = opening.enter_context(JsonlWriter(run_path(target)))
             self._seen = opening.enter_context(closing(_Seen()))
             self._eval = self._pairs
-            if eval_fraction:
+            if eval_fraction or hold_out:
                 self._eval = opening.enter_context(_CountingWriter(held_out))
             self._open = opening.pop_all()
 
     def write(self, conversation: Conversation, scored: ScoredConversation) -> None:
         """Of a conversation with the tools that it was scored with."""
-        opening = opening_of(message.content for message in conversation.messages if message.role == "user")
         self._conversations += 1
-        pairs = self._eval if is_held_out(opening, self._eval_fraction) else self._pairs
+        pairs = self._eval if self._hold_out(conversation) else self._pairs
         written: list[bytes] = []
         for turn in scored.turns:
             row, place = turn_row(conversation, scored.goal, turn), None
@@ -104,6 +110,10 @@ class ExportFiles:
                     pairs.write(line)
             self._turns.write({**row, "written_to": place, "made_with": self._made_with})
         self._seen.add(written)
+
+    def _by_share(self, conversation: Conversation) -> bool:
+        opening = opening_of(message.content for message in conversation.messages if message.role == "user")
+        return is_held_out(opening, self._eval_fraction)
 
     def write_run(self, row: Mapping[str, Any]) -> None:
         self._run.write(row)

@@ -25,9 +25,9 @@ def prepare(options: TrainingOptions) -> Training:
         raise MissingExtraError.of(f"Fine-tuning needs {error.name}", "train") from None
     del accelerate, datasets, peft, torch, trl
     from collab_trl.base import read_base
-    from collab_trl.checks import check_options, check_start
+    from collab_trl.chat_template import ChatTemplate
+    from collab_trl.checks import check_options, check_start, check_targets
     from collab_trl.defaults import check_method, with_defaults
-    from collab_trl.hf.chat_template import ChatTemplate
 
     _quiet()
     check_method(options.method)
@@ -36,8 +36,9 @@ def prepare(options: TrainingOptions) -> Training:
     if options.push_to_hub is not None:
         from collab_trl.output.hub import check_hub
 
-        check_hub(options.push_to_hub, base.name, merges=options.rounds > 0)
+        check_hub(options.push_to_hub, base.name)
     options = with_defaults(options, width=base.width)
+    check_targets(options, base)
     check_start(options, base)
     if options.rounds:
         from collab_trl.online.rounds import prepare_rounds
@@ -49,7 +50,7 @@ def prepare(options: TrainingOptions) -> Training:
         return prepare_playing(options, base)
     from collab_trl.preference.preflight import prepare_examples
 
-    return prepare_examples(options, base)
+    return prepare_examples(options, base, begun=options.adapter)
 
 
 def _quiet() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import UsageError
+from collab_trl.chat_template import OWN, ChatTemplate
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.hf.chat_template import OWN, ChatTemplate
 from collab_trl.pretrained import ADAPTER_CONFIG, empty_model, read_config, read_generation_config, read_tokenizer
 
 UNLIMITED = 10**9

@@ -3,20 +3,22 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from collab_sdk.errors import OutputError, UnknownNameError, UsageError
 from collab_sdk.secrets import one_line
 from collab_sdk.training import PLAYING, Memory, TrainingOptions
 from collab_trl.base import Base
+from collab_trl.chat_template import TEMPLATE_FILE
 from collab_trl.defaults import counts_replies
-from collab_trl.device_memory import available_bytes
+from collab_trl.device_memory import available_bytes, host_bytes
 from collab_trl.hf.folders import check_base
 from collab_trl.loading import check_4bit
 from collab_trl.plan import CPU, HEADROOM, Plan, fits
-from collab_trl.pretrained import ADAPTER_CONFIG, check_adapter
+from collab_trl.pretrained import ADAPTER_CONFIG, check_adapter, read_adapter_template
 
 LOSSES = (
     "sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired apo_zero apo_down discopop sft "
@@ -25,7 +27,7 @@ LOSSES = (
 SCHEDULES = "linear cosine cosine_with_restarts polynomial inverse_sqrt constant constant_with_warmup".split()
 """Those of transformers that need no number of their own."""
 SORTING = {"aot", "aot_unpaired"}
-"""Losses that compare the pairs of a micro-batch with each other, so that what is learnt hangs on its size."""
+"""Losses that compare the pairs of a micro-batch with each other, so that what is learnt depends on its size."""
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """By the names that transformers knows them by: the package each needs."""
 CHECKPOINTS = 3
@@ -101,7 +103,7 @@ def check_targets(options: TrainingOptions, base: Base) -> None:
 
 
 def check_start(options: TrainingOptions, base: Base) -> None:
-    """Raises UsageError for an adapter to go on with that is of another base or shape than the one to be trained."""
+    """Raises UsageError for an adapter to go on with that is of another base, shape or chat template."""
     if options.adapter is None:
         return
     if options.method not in ("dpo", "kto") or options.sft_first:
@@ -125,6 +127,23 @@ def check_start(options: TrainingOptions, base: Base) -> None:
             f"The adapter {options.adapter} is on other layers ({one_line(str(layers), 120)}) than those asked for "
             f"({', '.join(asked_layers)}): name its own with --target-modules to go on with it."
         )
+    template = read_adapter_template(options.adapter)
+    if template is not None and _lines(template) != _lines(base.tokenizer.chat_template):
+        file = options.adapter / TEMPLATE_FILE
+        way = (
+            f"give --chat-template {file} and no --layout" if file.is_file() else "give its --chat-template or --layout"
+        )
+        raise UsageError(
+            f"The adapter {options.adapter} was trained under another chat template than this training is: {way} to go "
+            "on with it."
+        )
+
+
+def _lines(template: Any) -> Any:
+    """A chat template as it is read again from a file; of several, each."""
+    if isinstance(template, Mapping):
+        return {name: _lines(text) for name, text in template.items()}
+    return str(template).splitlines()
 
 
 def longest_allowed(options: TrainingOptions, base: Base) -> int:
@@ -159,8 +178,6 @@ def merging_bytes(base: Base) -> int:
 
 def check_merge(options: TrainingOptions, base: Base) -> None:
     """Raises UsageError where the adapter could not be merged into the base."""
-    import psutil
-
     if not options.merge:
         return
     if getattr(base.config, "quantization_config", None) is not None:
@@ -168,7 +185,7 @@ def check_merge(options: TrainingOptions, base: Base) -> None:
             f"--merge: the weights of {base.name} are quantised, and would lose the adapter: give the base that they "
             "were made from, or serve the adapter as it is."
         )
-    free = max(available_bytes(), psutil.virtual_memory().available)
+    free = max(available_bytes(), host_bytes())
     if merging_bytes(base) > free * HEADROOM:
         raise UsageError(
             f"Not enough memory for --merge, which holds the base in float32: about {merging_bytes(base) / 1e9:.1f} GB "

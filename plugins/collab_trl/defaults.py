@@ -42,9 +42,14 @@ def enough_epochs(examples: int, batch_size: int) -> float:
     return float(min(max(1, round(ENOUGH_STEPS * batch_size / examples)), MOST_EPOCHS))
 
 
-def steps_of(options: TrainingOptions, examples: int) -> int:
-    """Optimizer steps of a training on so many examples; the last of an epoch may be for fewer than the others."""
-    all_epochs = math.ceil(math.ceil(examples / options.batch_size) * (options.epochs or 1))
+def steps_of_epoch(options: TrainingOptions, examples: int) -> int:
+    """Batches that so many examples make; the last may be for fewer than the others."""
+    return math.ceil(examples / options.batch_size)
+
+
+def steps_of(options: TrainingOptions, examples: int, *, repeats: int = 1) -> int:
+    """Optimizer steps of a training on so many examples, with `repeats` of them for each batch."""
+    all_epochs = math.ceil(steps_of_epoch(options, examples) * repeats * (options.epochs or 1))
     return min(all_epochs, options.max_steps or all_epochs)
 
 

@@ -21,10 +21,17 @@ def available_bytes() -> int:
     if torch.cuda.is_available():
         alone = processes == 1
         return int(torch.cuda.mem_get_info()[0] if alone else torch.cuda.get_device_properties(0).total_memory)
-    memory, group = psutil.virtual_memory(), control_group()  # what the kernel caches of files counts as free
     if processes == 1:
-        return int(min(memory.available, group.limit - group.used))
-    return int(min(memory.total, group.limit) // processes)
+        return host_bytes()
+    return int(min(psutil.virtual_memory().total, control_group().limit) // processes)
+
+
+def host_bytes() -> int:
+    """Free memory of the machine, as far as this process may have it."""
+    import psutil
+
+    group = control_group()
+    return int(min(psutil.virtual_memory().available, group.limit - group.used))  # the kernel's cache of files is free
 
 
 def held_bytes() -> int:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from collab_trl.preference.tokens import Completion
 
@@ -22,15 +23,15 @@ def log_probabilities(model: Any, rows: Sequence[PromptAndReply]) -> list[float]
 
     `model` is a causal model, with PEFT adapters or without; it computes in its own precision, and the log-softmax is
     float32. For the base's figures, call this within `model.disable_adapter()`. The model is left as it was: with no
-    gradients, and in training mode if it was in it. Rows go through it in batches of like length, whose size hangs on
+    gradients, and in training mode if it was in it. Rows go through it in batches of like length, whose size depends on
     the rows and the vocabulary alone: two models of one shape get the same batches, so that their difference is the
     models' own. Beyond the model, memory is needed for LOGITS, and for the activations of TOKENS in one layer.
     """
     vocabulary = int(model.config.get_text_config().vocab_size)
     found = [0.0] * len(rows)
-    with _evaluating(model):
+    with evaluating(model):
         for places in _batches(rows, vocabulary):
-            sums = _sums(model, [rows[place] for place in places])
+            sums = _sums(model, [rows[place] for place in places], vocabulary)
             for place, value in zip(places, sums, strict=True):
                 found[place] = value
     return found
@@ -54,18 +55,25 @@ def _length(row: PromptAndReply) -> int:
     return len(prompt) + len(reply)
 
 
-def _sums(model: Any, rows: Sequence[PromptAndReply]) -> list[float]:
+def _sums(model: Any, rows: Sequence[PromptAndReply], vocabulary: int) -> list[float]:
+    """Of rows that are not too large together, or of one, whose reply goes through the head in stretches if it is."""
     width = max(map(_length, rows))
     first = min(len(prompt) for prompt, _ in rows)  # a prompt's last token foretells the reply's first
     ids = torch.tensor([_padded([*prompt, *reply.ids], width) for prompt, reply in rows], device=model.device)
     mask = torch.tensor([_padded([1] * _length(row), width) for row in rows], device=model.device)
     learnt = torch.tensor([_padded([0] * len(prompt) + reply.learnt, width) for prompt, reply in rows])
-    output = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=width - first + 1)
-    logits = output.logits[:, :-1].float()
-    targets = ids[:, first:].to(logits.device)
-    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    counted = losses.view(targets.shape) * learnt[:, first:].to(logits.device)
-    sums: list[float] = (-counted.sum(1)).tolist()
+    at_once = max(1, LOGITS // (len(rows) * vocabulary))
+    sums = [0.0] * len(rows)
+    for start in range(first, width, at_once):
+        stop = min(start + at_once, width)
+        seen = slice(0, stop - 1)  # no position sees what follows it
+        output = model(
+            input_ids=ids[:, seen], attention_mask=mask[:, seen], use_cache=False, logits_to_keep=stop - start
+        )
+        targets = ids[:, start:stop].to(output.logits.device)
+        losses = cross_entropy(output.logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+        counted = losses.view(targets.shape) * learnt[:, start:stop].to(losses.device)
+        sums = [total - value for total, value in zip(sums, counted.sum(1).tolist(), strict=True)]
     return sums
 
 
@@ -75,7 +83,8 @@ def _padded(tokens: list[int], width: int) -> list[int]:
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
+    """Without dropout; the model is back in its mode behind it."""
     training = model.training
     model.eval()
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from collab_sdk.errors import UsageError
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_template import OWN, ChatTemplate
+from collab_trl.chat_template import OWN, TEMPLATE_FILE, ChatTemplate
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -58,6 +58,15 @@ def read_tokenizer(name: str | Path, chat_template: ChatTemplate = OWN) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(str(name), **SAFE)
     chat_template.put_into(tokenizer)
     return tokenizer
+
+
+def read_adapter_template(folder: Path) -> Any | None:
+    """The chat template in an adapter's folder, by which it is asked; None where it has none of its own."""
+    if (folder / "tokenizer_config.json").is_file():
+        return read_tokenizer(folder).chat_template
+    if (folder / TEMPLATE_FILE).is_file():
+        return ChatTemplate.named(str(folder / TEMPLATE_FILE)).text
+    return None
 
 
 def read_generation_config(name: str | Path) -> Any | None:

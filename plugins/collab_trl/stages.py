@@ -36,9 +36,11 @@ class Trained:
     history: tuple[Mapping[str, float], ...]
     kept: int
     """The step whose adapter was kept."""
-    held_out: HeldOut | None
+    looks: int
+    """How many checkpoints held-out examples could choose it from."""
     learning_rate: float
     resumed: bool
+    held_out: HeldOut | None = None
 
 
 def arguments(
@@ -61,7 +63,7 @@ def arguments(
     return config(
         output_dir=str(folder),
         num_train_epochs=options.epochs,
-        max_steps=options.max_steps or -1,
+        max_steps=steps if options.max_steps else -1,  # it overrides the epochs
         per_device_train_batch_size=options.batch_size if whole_steps else plan.micro_batch,
         per_device_eval_batch_size=plan.micro_batch,
         gradient_accumulation_steps=1 if whole_steps else plan.accumulation,
@@ -139,13 +141,13 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             )
 
 
-def save(trainer: Any, folder: Path, *, kept: int, held_out: HeldOut | None = None) -> None:
+def save(trainer: Any, folder: Path, *, kept: int, looks: int = 0) -> None:
     """The trainer's adapter, and all it logged, into the folder of its stage."""
     partial = folder / f"{ADAPTER}.partial"
     trainer.save_model(str(partial))  # by all processes, since under FSDP each holds a part
     if trainer.is_world_process_zero():
         shutil.rmtree(partial / "ref", ignore_errors=True)  # DPO's frozen copy of the adapter it began with
-        log = {"history": trainer.state.log_history, "kept": kept, "held_out": held_out and held_out.to_dict()}
+        log = {"history": trainer.state.log_history, "kept": kept, "looks": looks}
         (partial / HISTORY).write_text(json.dumps(log), encoding="utf-8")
         partial.rename(folder / ADAPTER)
     trainer.accelerator.wait_for_everyone()
@@ -158,7 +160,7 @@ def trained(folder: Path, *, learning_rate: float, resumed: bool) -> Trained:
         adapter=folder / ADAPTER,
         history=tuple(log["history"]),
         kept=log["kept"],
-        held_out=HeldOut.from_dict(log["held_out"]) if log["held_out"] else None,
+        looks=log["looks"],
         learning_rate=learning_rate,
         resumed=resumed,
     )

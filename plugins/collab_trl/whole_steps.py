@@ -14,6 +14,8 @@ class Part(NamedTuple):
 
     places: tuple[int, ...]
     counts: bool = True
+    counting: float = 1.0
+    """The share of processes in which they count."""
 
 
 class Steps(Sampler[list[Part]]):
@@ -43,16 +45,17 @@ class Steps(Sampler[list[Part]]):
         own = step[self._process :: self._processes][:share]
         parts = [Part(tuple(own[first : first + self._at_once])) for first in range(0, share, self._at_once)]
         if rest:
-            counts = self._process < rest
-            parts.append(Part((step[-rest + self._process] if counts else step[-1],), counts))
+            place = step[-rest + self._process % rest]
+            parts.append(Part((place,), self._process < rest, rest / self._processes))
         return parts
 
 
 class LoadedPart(NamedTuple):
-    """A part as a trainer takes it: what the collator makes of its examples, how many they are, and if they count."""
+    """A part as a trainer takes it: what the collator makes of its examples, and if they count."""
 
     inputs: Any
-    examples: int
+    examples: float
+    """How many of them count, on average over all processes."""
     counts: bool
 
 
@@ -68,7 +71,7 @@ class Parts(Dataset[LoadedPart]):
 
     def __getitem__(self, part: Part) -> LoadedPart:
         inputs = self._collator([self._rows[place] for place in part.places])
-        return LoadedPart(inputs, len(part.places), part.counts)
+        return LoadedPart(inputs, len(part.places) * part.counting, part.counts)
 
 
 def _as_they_are(parts: list[LoadedPart]) -> list[LoadedPart]:
@@ -143,7 +146,7 @@ class WholeSteps:
         """The weight of a mean over `part`, given that parts will be added up and processes averaged."""
         return float(part / whole) * self._counts * int(self.accelerator.num_processes)
 
-    def _log_means(self, before: dict[str, int], examples: Sequence[int]) -> None:
+    def _log_means(self, before: dict[str, int], examples: Sequence[float]) -> None:
         """Make one mean over a step of those of its parts; `before` is how many there were of each name."""
         for name, values in self.logged.items():
             first = before.get(name, 0)

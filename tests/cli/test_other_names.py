@@ -15,6 +15,7 @@ OTHERS = [
     ("lr-scheduler", "here it is --lr-scheduler-type"),
     ("gradient-accumulation-steps", "it follows from --batch-size and --per-device-batch-size"),
     ("bf16", "the precision is --dtype bfloat16 or --dtype float32"),
+    ("label-smoothing", "labels are taken as they are, without smoothing"),
     ("warmup-steps", "the warm-up is a share of the steps, --warmup-ratio"),
 ]
 

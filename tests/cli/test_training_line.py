@@ -48,6 +48,18 @@ def test_before_the_first_step_it_says_what_is_going_on():
     assert line.line() == "dpo 0/27 · loading, and what is computed ahead"
 
 
+def test_a_training_that_goes_on_says_from_which_step_while_it_loads():
+    line = TrainingLine(Clock())
+    line.update(TrainingProgress(stage="dpo", step=18, steps=27, metrics={}))
+    assert line.line() == "dpo 18/27 · loading, and what is computed ahead"
+
+
+def test_what_conversations_are_like_is_shown_where_no_steps_are_counted():
+    line = TrainingLine(Clock())
+    line.update(TrainingProgress(stage="round-1", step=0, steps=0, metrics={"reward": 0.25, "ask_rate": 0.5}))
+    assert line.line() == "round-1\nreward 0.250 · asks 0.500"
+
+
 @pytest.mark.parametrize("steps", [27, 3_000])
 def test_without_a_terminal_there_are_a_few_lines(capsys, steps):
     with training_shown() as on_progress:

@@ -129,8 +129,8 @@ def ends_of(name: str, tokenizer: Any) -> list[int]:
 @cache
 def laid_out_by(name: str, layouts: tuple[str, ...] = ()) -> tuple[Any, Any, Any]:
     """The tokenizer, chat format and layout of a packaged template. Raises CollabError where they cannot be."""
+    from collab_trl.chat_template import ChatTemplate
     from collab_trl.hf.chat_format import ChatFormat
-    from collab_trl.hf.chat_template import ChatTemplate
     from collab_trl.preference.tokens import Layout
 
     source = f"{name}_training" if "trl" in layouts else name

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from collab_sdk.errors import ModelCallError
 from collab_sdk.models import ChatReply, ReplyFormat
+from collab_trl.chat_template import ChatTemplate
 from collab_trl.device_memory import available_bytes, free_memory, ran_out_of_memory
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.hf.chat_template import ChatTemplate
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.generation import BatchRow, KeyValues, generate
 from collab_trl.hf.grammar import ANY_OBJECT, Constraint

@@ -11,14 +11,13 @@ from collab_sdk.logs import arguments_object, in_order_of_calls
 from collab_sdk.messages import Message
 from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_template import DEVELOPER_AS_SYSTEM, SYSTEM_IN_FIRST_USER, Thought, behind_empty_thought
+from collab_trl.chat_template import DEVELOPER_AS_SYSTEM, QUESTION, SYSTEM_IN_FIRST_USER, Thought, behind_empty_thought
 from collab_trl.hf.grammar import Grammars
 from collab_trl.hf.sentinels import Sentinels, altered
 from collab_trl.hf.written_calls import calls_in, can_be_read
 
 Row = Mapping[str, Any]
 PROBE, THOUGHT = "An answer.", "A thought."
-QUESTION = {"role": "user", "content": "A question."}
 MARK_TOKENS = 12
 """Where a mark of a thought is not one token, it is no more than these."""
 KNOWS_TOOLS = "take one whose template knows tools (Qwen, Llama 3.1, Mistral, gpt-oss)"

@@ -9,9 +9,9 @@ from typing import Any
 
 from collab_sdk.errors import MissingExtraError, UsageError
 from collab_sdk.secrets import one_line
-from collab_trl.hf.chat_template import LAYOUTS, OWN, PACKAGED, ChatTemplate
+from collab_trl.chat_template import LAYOUTS, OWN, PACKAGED, ChatTemplate
 from collab_trl.precision import AUTO, DTYPES
-from collab_trl.pretrained import check_adapter
+from collab_trl.pretrained import ADAPTER_CONFIG, check_adapter
 
 SCHEME = "hf:"
 DTYPE, CHAT_TEMPLATE, LAYOUT = "dtype", "chat_template", "layout"
@@ -60,7 +60,7 @@ class LocalFiles:
         if adapter_name is not None:
             adapter = _adapter_folder(Path(adapter_name).expanduser())
             check_base(adapter, base, base_name)
-        elif (base / "adapter_config.json").is_file():
+        elif (base / ADAPTER_CONFIG).is_file():
             adapter = _adapter_folder(base)
             base = model_folder(trained_on(adapter))
         else:
@@ -73,7 +73,7 @@ def model_folder(name: str) -> Path:
     folder = Path(name).expanduser()
     if not folder.is_dir():
         folder = _from_hub(name)
-    if not any((folder / config).is_file() for config in ("config.json", "adapter_config.json")):
+    if not any((folder / config).is_file() for config in ("config.json", ADAPTER_CONFIG)):
         raise UsageError(f"{name} is no model: it has no config.json. Give the folder that save_pretrained() wrote.")
     return folder
 
@@ -94,7 +94,7 @@ def content_hash(folder: Path) -> str:
 def trained_on(adapter: Path) -> str:
     """The base that an adapter names as its own. Raises UsageError if it names none."""
     try:
-        config: Any = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        config: Any = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         base = config["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError):
         base = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from collab_sdk.errors import CollabError
 from collab_sdk.models import ChatReply, ChatRequest
-from collab_trl.hf.chat_template import OWN, ChatTemplate
+from collab_trl.chat_template import OWN, ChatTemplate
 from collab_trl.hf.folders import Folder
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from collab_sdk.errors import EndpointError, UsageError
 from collab_sdk.secrets import one_line
+from collab_trl.chat_template import OWN, TEMPLATE_FILE, ChatTemplate
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.hf.chat_template import OWN, TEMPLATE_FILE, ChatTemplate
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.sampling import Truncation
 from collab_trl.precision import device_and_dtype

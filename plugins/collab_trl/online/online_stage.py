@@ -11,7 +11,7 @@ from transformers import PrinterCallback
 
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
 from collab_trl.base import Base
-from collab_trl.defaults import counts_replies
+from collab_trl.defaults import counts_replies, steps_of
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.loading import load, lora
 from collab_trl.online.histories import History
@@ -77,7 +77,8 @@ class OnlineStage:
         ]
 
     def _config(self) -> Any:
-        replies = len(self.histories) * (1 if self._whole_steps else self.play.rule.candidates)
+        histories = len(self.histories) - self.plan.left_out
+        replies = histories * (1 if self._whole_steps else self.play.rule.candidates)
         config = arguments(
             self.method.config,
             self.method.settings(self.options, self.play, self.reply_tokens),
@@ -85,7 +86,7 @@ class OnlineStage:
             self.plan,
             folder=self.folder,
             learning_rate=self.learning_rate,
-            steps=math.ceil(replies * self.method.repeats / self.plan.batch * (self.options.epochs or 1)),
+            steps=steps_of(self.options, replies, repeats=self.method.repeats),
             evaluate=False,
             whole_steps=self._whole_steps,
         )

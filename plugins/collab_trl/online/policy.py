@@ -8,8 +8,8 @@ from typing import Any
 
 from collab_sdk.models import ChatReply, ChatRequest, set_apart
 from collab_sdk.spec import Price
+from collab_trl.chat_template import ChatTemplate
 from collab_trl.hf.chat_format import ChatFormat
-from collab_trl.hf.chat_template import ChatTemplate
 from collab_trl.hf.folders import Folder
 from collab_trl.hf.model import seed_of
 from collab_trl.hf.model_thread import ModelThread

@@ -8,14 +8,16 @@ from typing import Any
 
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, OutputError
-from collab_sdk.preferences import PreferenceExporter, held_out_share
+from collab_sdk.preferences import HoldOut, PreferenceExporter, held_out_share, is_held_out, opening_of
 from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
+from collab_sdk.types import Conversation
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_merge
 from collab_trl.online.histories import History
-from collab_trl.online.preparation import chats_of, known_by, played_by, preflight_of, said
+from collab_trl.online.preparation import chats_of, played_by, preflight_of, said
 from collab_trl.online.rollouts import Rollouts, aroll_out, read_rollouts, write_rollouts
 from collab_trl.output.card import write_card
+from collab_trl.output.hub import pushed_if_asked
 from collab_trl.output.merge import merged_if_asked, merged_of
 from collab_trl.output.serving import serving_commands
 from collab_trl.output.training import TrlTraining
@@ -78,7 +80,8 @@ class RoundsTraining:
             steps=sum(report.steps for report in reports),
             seconds=sum(report.seconds for report in reports),
         )
-        return merged_if_asked(report, self.options, self.base, training.compared)
+        report = merged_if_asked(report, self.options, self.base, training.compared)
+        return pushed_if_asked(report, self.options)
 
     @property
     def _run(self) -> dict[str, Any]:
@@ -137,10 +140,7 @@ class RoundsTraining:
             scorer = self.play.scorer.with_assistant(self._bot(adapter))
             exporter = PreferenceExporter(scorer, **asdict(self.play.rule))
             rollouts = read_rollouts(folder / CHATS)
-            share = self.options.eval_fraction
-            if share is None:
-                share = held_out_share(map(known_by, rollouts.conversations))
-            report = exporter.export(rollouts.conversations, pairs, eval_fraction=share)
+            report = exporter.export(rollouts.conversations, pairs, hold_out=self._hold_out())
             if not report.written:
                 pairs.unlink(missing_ok=True)
                 reason, count = next(iter(report.refused.most_common(1)), ("nothing to compare", report.turns))
@@ -155,9 +155,23 @@ class RoundsTraining:
                     where=str(pairs),
                 )
         options = replace(
-            self.options, data=pairs, adapter=adapter, output=folder / ADAPTER, rounds=0, play=None, merge=False
+            self.options,
+            data=pairs,
+            adapter=adapter,
+            output=folder / ADAPTER,
+            rounds=0,
+            play=None,
+            merge=False,
+            push_to_hub=None,
         )
-        return prepare_examples(options, self.base)
+        return prepare_examples(options, self.base, begun=self.options.adapter)
+
+    def _hold_out(self) -> HoldOut | None:
+        """By what is logged, the openings: a chat is on one side in all rounds, whatever is said in it or is lost."""
+        asked = self.options.eval_fraction
+        openings = [_begun(history.conversation) for history in self.histories]
+        share = held_out_share(openings) if asked is None else asked
+        return (lambda conversation: is_held_out(_begun(conversation), share)) if share else None
 
     def _delivered(self, adapter: Path, report: TrainingReport) -> TrainingReport:
         """The adapter of the last round in the output, as every training leaves it there."""
@@ -169,9 +183,14 @@ class RoundsTraining:
         targets = self.options.target_modules or self.base.targets
         serve = serving_commands(self.base, output, rank=self.options.lora_r, targets=targets)
         metrics = {**(read_json(adapter / METRICS) or {}), **merged, "serve": serve, "run": self._run}
-        write_card(metrics, output, self.base)
+        write_card(metrics, output)
         write_json(output / METRICS, metrics)
         return replace(report, bot=self._bot(output), output=output, serve=serve)
+
+
+def _begun(conversation: Conversation) -> str:
+    """The hash of its opening."""
+    return opening_of(message.content for message in conversation.opening if message.role == "user")
 
 
 def _of_round(number: int, on_progress: OnProgress) -> OnProgress:

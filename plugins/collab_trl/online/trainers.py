@@ -47,7 +47,7 @@ class _ReplyGroups(_Playing):
 
 
 class ByEpoch(Sampler[int]):
-    """TRL's sampler in an order that hangs on seed and epoch alone, and not on how often it was gone through."""
+    """TRL's sampler in an order that depends on seed and epoch alone, and not on how often it was gone through."""
 
     def __init__(self, sampler: Any, *, seed: int, epoch: Callable[[], int]) -> None:
         self._sampler = sampler

@@ -13,10 +13,9 @@ from collab_sdk.errors import CollabError
 from collab_sdk.training import PLAYING, HeldOut, Preflight, TrainingOptions, TrainingReport, Verdict
 from collab_sdk.version import __version__
 from collab_trl.base import Base
-from collab_trl.output.card import model_card
-from collab_trl.output.hub import push
+from collab_trl.output.card import write_card
 from collab_trl.output.own_replies import OwnReplies
-from collab_trl.output.serving import in_order, serving_commands
+from collab_trl.output.serving import serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.verdict import NOT_JUDGED, costs, verdict_of
 from collab_trl.output.workplace import Workplace, write_json
@@ -39,23 +38,27 @@ def finish(
     stages: Mapping[str, "Trained"],
     *,
     reported: Sequence[Tokens],
+    begun: Path | None,
     seconds: float,
     resumed: bool,
 ) -> TrainingReport:
-    """Write the folder and say what is in it. Of several processes one writes; `reported` are held-out examples."""
+    """Write the folder and say what is in it. Of several processes one writes.
+
+    `reported` are held-out examples, and `begun` is the adapter that the result is compared with, if not the base.
+    """
     output = options.output
     last = stages[options.method]
     held_out, warnings = last.held_out, [] if last.held_out else _warnings(last.history, options)
     if is_main_process():
         _save_adapter(last.adapter, output, base)
         if held_out is not None:
-            held_out, problems = _with_own_replies(held_out, options, base, preflight, reported)
+            held_out, problems = _with_own_replies(held_out, options, base, preflight, reported, begun)
             warnings += problems
     is_judged = held_out is not None or (options.eval_fraction != 0 and options.method not in PLAYING)
     verdict = verdict_of(held_out) if is_judged else NOT_JUDGED
     if held_out is not None:
         warnings += costs(held_out)
-    config = json.loads((last.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    layers = options.target_modules or base.targets
     metrics = {
         "base": base.name,
         "data": _data(options, preflight),
@@ -68,26 +71,30 @@ def finish(
         "steps": int(last.history[-1]["step"]),
         "kept_step": last.kept,
         "seconds": round(seconds, 1),
-        "serve": serving_commands(base, output, rank=config["r"], targets=config["target_modules"]),
+        "serve": serving_commands(base, output, rank=options.lora_r, targets=layers),
         "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
     if is_main_process():
         draw_curves({name: stage.history for name, stage in stages.items()}, output / "curves.png")
-        card = model_card(metrics, held_out, output=output, local=Path(base.name).is_dir())
-        (output / "README.md").write_text(card, encoding="utf-8")
+        write_card(metrics, output)
         workplace.close(metrics)
     return _report(options, base, metrics, resumed=resumed)
 
 
 def _with_own_replies(
-    held_out: HeldOut, options: TrainingOptions, base: Base, preflight: Preflight, reported: Sequence[Tokens]
+    held_out: HeldOut,
+    options: TrainingOptions,
+    base: Base,
+    preflight: Preflight,
+    reported: Sequence[Tokens],
+    begun: Path | None,
 ) -> tuple[HeldOut, list[str]]:
-    """The figures with those of what base and adapter say themselves, or a word on why there are none."""
+    """The figures with those of what the models say themselves, or a word on why there are none."""
     if options.load_in_4bit and preflight.available and base.parameters * 2 > preflight.available:
         return held_out, ["Base and adapter were not asked for replies: in 16 bits the base does not fit into memory."]
     try:
-        own = OwnReplies(base, options.output, reported, dtype=options.dtype)
+        own = OwnReplies(base, options.output, reported, begun=begun, dtype=options.dtype)
     except CollabError as error:
         return held_out, [f"Base and adapter could not be asked for replies: {error}"]
     before, after, difference = estimates(own.figures(), own.conversations)
@@ -106,8 +113,6 @@ def known_report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any
 
 
 def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *, resumed: bool) -> TrainingReport:
-    verdict = Verdict(**metrics["verdict"])
-    repo = options.push_to_hub if is_main_process() else None
     return TrainingReport(
         bot=f"hf:{base.name}@{options.output}",
         output=options.output,
@@ -116,10 +121,9 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         seconds=metrics["seconds"],
         resumed=resumed,
         held_out=HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None,
-        verdict=verdict,
+        verdict=Verdict(**metrics["verdict"]),
         warnings=tuple(metrics["warnings"]),
-        serve=in_order(metrics["serve"]),
-        pushed=push(options.output, repo, verdict) if repo else None,
+        serve=metrics["serve"],
     )
 
 
@@ -139,6 +143,12 @@ def _data(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
     for fault in preflight.faults:
         data[f"left out: {fault.problem}"] = len(fault.places)
     return data
+
+
+def said_on_card(options: TrainingOptions, preflight: Preflight) -> list[str]:
+    """What the card says that is known before the training."""
+    tables = (_data(options, preflight), preflight.plan)
+    return [*preflight.notes, *(f"{name}: {value}" for table in tables for name, value in table.items())]
 
 
 def _settings(options: TrainingOptions, preflight: Preflight, stages: Mapping[str, "Trained"]) -> dict[str, Any]:

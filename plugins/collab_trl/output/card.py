@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.training import HeldOut, RepliesCompared
-from collab_trl.base import Base
+
+CARD = "README.md"
 
 
-def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: Path, local: bool) -> str:
-    """Markdown with the metadata block that the Hugging Face hub reads. `local` says that the base is a folder."""
+def model_card(metrics: Mapping[str, Any], output: Path) -> str:
+    """Markdown with the metadata block that the Hugging Face hub reads, from what is known of a finished run."""
+    held_out = HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None
     settings, data = metrics["settings"], metrics["data"]
     meta = ["library_name: peft", "pipeline_tag: text-generation", "tags: [lora, collab-sdk, trl]"]
-    if not local:  # the hub takes nothing but its own names here
+    if not Path(metrics["base"]).is_dir():  # the hub takes nothing but its own names here
         meta.insert(0, f"base_model: {metrics['base']}")
     serve = "\n\n".join(f"# {server}\n{commands}" for server, commands in metrics["serve"].items())
     sections = [
@@ -38,11 +40,8 @@ def model_card(metrics: Mapping[str, Any], held_out: HeldOut | None, *, output: 
     return "\n\n".join(sections) + "\n"
 
 
-def write_card(metrics: Mapping[str, Any], output: Path, base: Base) -> None:
-    """From what is known of a finished run."""
-    held_out = HeldOut.from_dict(metrics["held_out"]) if metrics["held_out"] else None
-    card = model_card(metrics, held_out, output=output, local=Path(base.name).is_dir())
-    (output / "README.md").write_text(card, encoding="utf-8")
+def write_card(metrics: Mapping[str, Any], output: Path) -> None:
+    (output / CARD).write_text(model_card(metrics, output), encoding="utf-8")
 
 
 def _statistics(held_out: HeldOut | None) -> str:
@@ -52,14 +51,13 @@ def _statistics(held_out: HeldOut | None) -> str:
     sides = (held_out.before, held_out.after, held_out.difference)
     rows = [(name, *(f"{side[name]:.4f}" for side in sides)) for name in names]
     update = f" The adapter adds {held_out.update:.2%} to the weights." if held_out.update is not None else ""
+    replies = [_replies(compared, held_out.before_is) for compared in held_out.replies]
     note = f"On {held_out.said}. In brackets: 95 % interval.{update}"
-    return "\n\n".join(
-        [_table(("figure", "base", "adapter", "difference"), rows), note, *map(_replies, held_out.replies)]
-    )
+    return "\n\n".join([_table(("figure", held_out.before_is, "adapter", "difference"), rows), note, *replies])
 
 
-def _replies(compared: RepliesCompared) -> str:
-    return _table(("asked", "base", "adapter"), [(compared.asked, compared.before, compared.after)])
+def _replies(compared: RepliesCompared, before: str) -> str:
+    return _table(("asked", before, "adapter"), [(compared.asked, compared.before, compared.after)])
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:

@@ -1,27 +1,33 @@
 """`--push-to-hub`: an adapter's folder on the Hugging Face hub, without what else lies there."""
 
 import io
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.errors import OutputError, UsageError
+from collab_sdk.errors import CollabError, OutputError, UsageError
 from collab_sdk.secrets import one_line
-from collab_sdk.training import Verdict
-from collab_trl.output.serving import TEMPLATE
+from collab_sdk.training import TrainingOptions, TrainingReport, Verdict
+from collab_trl.chat_template import TEMPLATE_FILE
+from collab_trl.output.card import CARD, model_card
+from collab_trl.output.serving import SERVERS
+from collab_trl.output.workplace import METRICS, read_json
+from collab_trl.plan import is_main_process
 from collab_trl.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
-CARD = "README.md"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 UPLOADED = (
     ADAPTER_WEIGHTS,
     ADAPTER_CONFIG,
     CARD,
-    TEMPLATE,
+    TEMPLATE_FILE,
     "tokenizer.json",
     "tokenizer.model",
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG,
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
@@ -29,18 +35,16 @@ UPLOADED = (
     "merges.txt",
 )
 """The adapter, its config, its tokenizer with the template, and the card."""
+WRITTEN_HERE = (CARD, ADAPTER_CONFIG, TOKENIZER_CONFIG)
+"""In which a path of this machine may be; the words of a vocabulary are none."""
 CURVES = "![curves](curves.png)\n\n"
 
 
-def check_hub(name: str, base: str, *, merges: bool = False) -> None:
+def check_hub(name: str, base: str) -> None:
     """Raises UsageError for what could not be uploaded when the training is done: before it begins.
 
-    A repository that is not there yet is created then. `merges` says that the result is no adapter of the base.
+    A repository that is not there yet is created then.
     """
-    if merges:
-        raise UsageError(
-            "--push-to-hub uploads an adapter, and --rounds end with a merged model: leave one of them out."
-        )
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -65,7 +69,32 @@ def check_hub(name: str, base: str, *, merges: bool = False) -> None:
             return
 
 
-def push(folder: Path, name: str, verdict: Verdict) -> str:
+def check_card(said: Iterable[str], folder: Path) -> None:
+    """Raises UsageError for what a card would say that has a path of this machine in it: before the training."""
+    for text in said:
+        if (path := _path_in(text, folder)) is not None:
+            raise UsageError(
+                f"--push-to-hub: the card would have a path of this machine ({path}) in it: {one_line(text, 120)}"
+            )
+
+
+def pushed_if_asked(report: TrainingReport, options: TrainingOptions) -> TrainingReport:
+    """The report of a finished training, with where its adapter is on the hub, or why the hub did not take it.
+
+    One of several processes uploads. A merged model stays here, so the uploaded card says nothing of it.
+    """
+    if options.push_to_hub is None or not is_main_process():
+        return report
+    metrics = dict(read_json(options.output / METRICS) or {})
+    serve = {server: metrics["serve"][server] for server in SERVERS if server in metrics["serve"]}
+    card = model_card(metrics | {"merged": None, "serve": serve}, options.output)
+    try:
+        return replace(report, pushed=push(options.output, options.push_to_hub, report.verdict, card))
+    except CollabError as error:  # what was trained and found out is reported all the same
+        return replace(report, push_failure=str(error))
+
+
+def push(folder: Path, name: str, verdict: Verdict, card: str) -> str:
     """Upload an adapter that is not known to be of no use, and say where it is, or why it was not.
 
     Raises OutputError where the hub does not take it.
@@ -77,38 +106,37 @@ def push(folder: Path, name: str, verdict: Verdict) -> str:
     api = HfApi()
     with _asking(f"did not take the adapter, which is in {folder}; the same command tries again", OutputError):
         repo = _with_owner(name, api)
-        content = {file: _public(folder, file, repo) for file in UPLOADED if (folder / file).is_file()}
+        content = {file: (folder / file).read_bytes() for file in UPLOADED if (folder / file).is_file()}
+        content[CARD] = _for_download(card, folder, repo).encode()
+        for file in WRITTEN_HERE:
+            if (path := _path_in(content.get(file, b"").decode("utf-8"), folder)) is not None:
+                raise OutputError(f"{folder / file} has a path of this machine ({path}) in it, and is not uploaded.")
         api.create_repo(repo, private=True, exist_ok=True)
         operations = [CommitOperationAdd(file, io.BytesIO(data)) for file, data in content.items()]
         api.create_commit(repo, operations, commit_message="Upload the adapter")
         info = api.repo_info(repo)
-    sight = "private" if info.private else "public, as the repository was before"
+    visibility = "private" if info.private else "public, as the repository was before"
     judged = "" if verdict.found == "better" else "; it was not judged"
-    return f"Pushed to {api.endpoint}/{repo} ({sight}{judged})."
+    return f"Pushed to {api.endpoint}/{repo} ({visibility}{judged})."
 
 
 def _with_owner(name: str, api: Any) -> str:
     return name if "/" in name else f"{api.whoami()['name']}/{name}"
 
 
-def _public(folder: Path, file: str, repo: str) -> bytes:
-    """A file as others may see it: with the commands of the card for a download, and no path of this machine.
+def _for_download(card: str, folder: Path, repo: str) -> str:
+    """The card with the commands for a download."""
+    name = folder.resolve().name
+    download = f"## Serve it\n\n```bash\nhf download {repo} --local-dir {shlex.quote(name)}\n```\n"
+    return card.replace(CURVES, "").replace(str(folder.resolve()), name).replace("## Serve it\n", download)
 
-    Raises OutputError where there is one all the same.
-    """
-    content = (folder / file).read_bytes()
-    if file == ADAPTER_WEIGHTS:
-        return content
-    here = str(folder.resolve())
-    if file == CARD:
-        name = folder.resolve().name
-        text = content.decode("utf-8").replace(CURVES, "").replace(here, name)
-        download = f"## Serve it\n\n```bash\nhf download {repo} --local-dir {shlex.quote(name)}\n```\n"
-        content = text.replace("## Serve it\n", download).encode()
-    for path in (here, str(Path.home())):
-        if path != "/" and path.encode() in content:
-            raise OutputError(f"{folder / file} has a path of this machine ({path}) in it, and is not uploaded.")
-    return content
+
+def _path_in(text: str, folder: Path) -> str | None:
+    """The path of the folder, or of who is at work here, if it is in the text."""
+    paths = (str(folder.resolve()), str(Path.home()))
+    return next(
+        (path for path in paths if path != "/" and re.search(rf"(?<![\w.~-]){re.escape(path)}(?![\w-])", text)), None
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What base and adapter say themselves to held-out prompts, as they are served."""
+"""What the models before and after training say themselves to held-out prompts, as they are served."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from collab_sdk.models import CallRole, ChatReply, ChatRequest
 from collab_sdk.spec import ModelSettings
 from collab_sdk.training import RepliesCompared
 from collab_trl.base import Base
-from collab_trl.hf.chat_template import TEMPLATE_FILE
+from collab_trl.chat_template import TEMPLATE_FILE
 from collab_trl.hf.model import HFModel
 from collab_trl.preference.held_out import Figure
 from collab_trl.preference.tokens import Tokens
@@ -33,13 +33,16 @@ FIGURES: tuple[tuple[str, Callable[[ChatReply], float], bool], ...] = (
 class OwnReplies:
     """The replies of both to the first turns of held-out conversations."""
 
-    def __init__(self, base: Base, adapter: Path, held_out: Sequence[Tokens], *, dtype: str) -> None:
-        """Asks both, greedily. Raises CollabError where that fails."""
+    def __init__(
+        self, base: Base, adapter: Path, held_out: Sequence[Tokens], *, begun: Path | None, dtype: str
+    ) -> None:
+        """Asks both, greedily: the adapter, and `begun` or else the base. Raises CollabError where that fails."""
         first = {tokens.example.known_by: tokens for tokens in reversed(held_out)}
         self._asked = [tokens for _, tokens in sorted(first.items())][:ASKED]
         limit = min(base.reply_bound(max(tokens.completion for tokens in self._asked)), LIMIT)
         same = f"?dtype={dtype}&chat_template={adapter.resolve() / TEMPLATE_FILE}"  # asked in the same words
-        names = (f"hf:{base.name}{same}", f"hf:{base.name}@{adapter.resolve()}{same}")
+        before = f"hf:{base.name}" if begun is None else f"hf:{base.name}@{begun.resolve()}"
+        names = (f"{before}{same}", f"hf:{base.name}@{adapter.resolve()}{same}")
         models = [HFModel.named(name) for name in names]  # both, so that they share the base's weights
         self._before, self._after = (self._replies(model, limit) for model in models)
 

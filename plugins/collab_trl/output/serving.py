@@ -5,18 +5,18 @@ Checked against vLLM 0.33, SGLang 0.5.23, and llama.cpp's converters and server.
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from collab_trl.base import Base
+from collab_trl.chat_template import TEMPLATE_FILE
 from collab_trl.pretrained import read_tokenizer
 
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The values that vLLM takes for --max-lora-rank."""
 SGLANG_TARGETS = frozenset("q_proj k_proj v_proj o_proj gate_proj up_proj down_proj qkv_proj gate_up_proj".split())
 """The linear layers of a plain transformer that SGLang puts adapters on."""
-TEMPLATE = "chat_template.jinja"
 FLOAT32 = "float32"
 SERVERS = ("vLLM", "SGLang", "llama.cpp", "in process")
 
@@ -32,12 +32,6 @@ def serving_commands(base: Base, output: Path, *, rank: int, targets: Iterable[s
         adapter.in_process(),
     )
     return {server: command for server, command in zip(SERVERS, commands, strict=True) if command}
-
-
-def in_order(serve: Mapping[str, str]) -> dict[str, str]:
-    """What was read from a file, where servers stand by their names, in the order of `serving_commands`."""
-    known = {server: serve[server] for server in SERVERS if server in serve}
-    return known | dict(serve)
 
 
 def merged_commands(folder: Path, *, dtype: str) -> dict[str, str]:
@@ -105,4 +99,4 @@ class _Adapter:
         return json.dumps(dict(zip(keys, (self.name, str(self.folder)), strict=True)))
 
     def _template(self, flag: str) -> list[str]:
-        return [flag, str(self.folder / TEMPLATE)] if self.own_template else []
+        return [flag, str(self.folder / TEMPLATE_FILE)] if self.own_template else []

@@ -13,7 +13,8 @@ from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_memory, check_merge, compares_pairs
 from collab_trl.defaults import default_rate
 from collab_trl.device_memory import free_memory, ran_out_of_memory
-from collab_trl.output.adapter import finish, known_report
+from collab_trl.output.adapter import finish, known_report, said_on_card
+from collab_trl.output.hub import check_card, pushed_if_asked
 from collab_trl.output.merge import Compared, merged_if_asked
 from collab_trl.output.workplace import Workplace, identity
 from collab_trl.plan import CPU, Plan, is_main_process
@@ -46,6 +47,8 @@ class TrlTraining:
     """The stage of a method, with its learning rate."""
     reported: Sequence[Tokens] = ()
     """Held-out examples that say how good the result is."""
+    begun: Path | None = None
+    """The adapter that the result is compared with; None for the base alone."""
 
     def run(self, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
         if self.preflight.faults and not self.options.skip_bad:
@@ -57,11 +60,13 @@ class TrlTraining:
         check_memory(self.options, self.plan, self.preflight.memory)
         check_disk(self.options, self.base)
         check_merge(self.options, self.base)
+        if self.options.push_to_hub is not None:
+            check_card(said_on_card(self.options, self.preflight), self.options.output)
         workplace = Workplace(self.options.output, self._identity())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for who trains
             report = self._report(workplace, on_progress)
-            return merged_if_asked(report, self.options, self.base, self.compared)
+            return pushed_if_asked(merged_if_asked(report, self.options, self.base, self.compared), self.options)
 
     def _report(self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]) -> TrainingReport:
         if workplace.finished:
@@ -83,6 +88,7 @@ class TrlTraining:
             workplace,
             trained,
             reported=self.reported,
+            begun=self.begun,
             seconds=seconds,
             resumed=resumed,
         )

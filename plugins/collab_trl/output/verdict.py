@@ -1,4 +1,4 @@
-"""Whether an adapter is better than its base, by what was held out, in a sentence."""
+"""Whether an adapter is better than its base, or than the one it began with, by what was held out, in a sentence."""
 
 from collab_sdk.stats import Estimate
 from collab_sdk.training import HeldOut, Verdict
@@ -31,8 +31,8 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
     if name is None:
         return Verdict(
             found="not known",
-            said="It is not known whether it is better than its base: what is held out has good replies alone, or "
-            "bad ones alone, so that it does not show whether they are told apart. Give rows of both.",
+            said=f"It is not known whether it is better than {held_out.against}: what is held out has good replies "
+            "alone, or bad ones alone, so that it does not show whether they are told apart. Give rows of both.",
         )
     if (difference := held_out.difference[name]).low is None or difference.high is None:
         return _too_few(held_out)
@@ -41,14 +41,15 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
     low, high = (difference.low, difference.high) if name == "margin" else (-difference.high, -difference.low)
     if low > 0 and abs(difference.mean) >= JUDGED_BY[name]:
         but = " It has its price: see the warnings." if costs(held_out) else ""
-        return Verdict(found="better", said=f"Better than its base: {on}.{but}")
+        return Verdict(found="better", said=f"Better than {held_out.against}: {on}.{but}")
     if high < 0 and abs(difference.mean) >= JUDGED_BY[name]:
         return Verdict(
             found="worse",
-            said=f"Worse than its base: {on}. Try a smaller --learning-rate or fewer --epochs, and look at whether the "
-            "rows contradict each other.",
+            said=f"Worse than {held_out.against}: {on}. Try a smaller --learning-rate or fewer --epochs, and look at "
+            "whether the rows contradict each other.",
         )
-    return Verdict(found="no different", said=f"Not distinguishable from its base: {on}. {_why(held_out, difference)}")
+    said = f"Not distinguishable from {held_out.against}: {on}. {_why(held_out, difference)}"
+    return Verdict(found="no different", said=said)
 
 
 def costs(held_out: HeldOut) -> list[str]:
@@ -83,11 +84,12 @@ def _fell(difference: Estimate, by: float) -> bool:
 
 def _too_few(held_out: HeldOut) -> Verdict:
     if held_out.conversations >= LEAST:
-        return Verdict(found="no different", said=f"Not distinguishable from its base. {_why(held_out, None)}")
+        said = f"Not distinguishable from {held_out.against}. {_why(held_out, None)}"
+        return Verdict(found="no different", said=said)
     return Verdict(
         found="not known",
-        said=f"It is not known whether it is better than its base: {held_out.conversations} held-out conversations are "
-        f"too few to tell, at least {LEAST} are needed. Give more rows, or a larger --eval-fraction.",
+        said=f"It is not known whether it is better than {held_out.against}: {held_out.conversations} held-out "
+        f"conversations are too few to tell, at least {LEAST} are needed. Give more rows, or a larger --eval-fraction.",
     )
 
 

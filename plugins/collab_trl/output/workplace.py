@@ -17,7 +17,7 @@ from collab_trl.hf.folders import content_hash, model_folder
 
 WORK = "checkpoints"
 RUN = "run.json"
-FORMAT = 2
+FORMAT = 3
 """Of what is in the folder; raised where what another version has left there cannot be read or gone on with."""
 METRICS = "metrics.json"
 WITHOUT_EFFECT = {
@@ -142,7 +142,7 @@ def _digest(value: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Under its name only when complete."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
     partial.replace(path)
 
 

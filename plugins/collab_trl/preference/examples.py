@@ -64,7 +64,7 @@ def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Ex
         held_out = list(rows.of(eval_file))
         train, held_out = by_opening(train), by_opening(held_out)
         check_apart(held_out, train, rows.conversations & trained_on, files=(path, eval_file))
-        notes.append(f"Held out is what is in {eval_file}.")
+        notes.append(f"Held out is what is in {eval_file.name}.")
         alike = learnt_as(held_out, train)
     else:
         train, held_out = parted(train, eval_fraction)

@@ -10,26 +10,33 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.training import Fault, Preflight, TrainingOptions
 from collab_trl.base import UNLIMITED, Base
-from collab_trl.checks import check_targets, compares_pairs, longest_allowed
+from collab_trl.checks import compares_pairs, longest_allowed
 from collab_trl.defaults import FEW_STEPS, enough_epochs, steps_of
 from collab_trl.memory_estimate import Width, estimates
 from collab_trl.output.merge import Compared
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
-from collab_trl.preference.examples import Examples, read_examples
+from collab_trl.preference.examples import Examples, read_examples, some
 from collab_trl.preference.held_out import in_two
 from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
 from collab_trl.preference.row_formats import Example, read_example
 from collab_trl.preference.tokens import FaultyExampleError, Layout, Tokens
 
+MAY_BE_KNOWN = (
+    "What the adapter was trained on before is not known: chats that are held out now may have been among it, and then "
+    "say too little of what it learns in this training."
+)
 
-def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
-    """Raises InputError if there is no example in the data that the method could be trained on."""
+
+def prepare_examples(options: TrainingOptions, base: Base, *, begun: Path | None) -> TrlTraining:
+    """`begun` is the adapter that the result will be compared with, if not the base.
+
+    Raises InputError if there is no example in the data that the method could be trained on.
+    """
     found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
     max_length = longest_allowed(options, base)
-    check_targets(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
     chat_format = base.chat_format()
     layout = Layout(base.tokenizer, chat_format)
@@ -38,8 +45,11 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
     watching, reporting = in_two(held_out, chooses=options.patience > 0)
     if not train:
         problem, places = next(iter(faults.items()))
-        first = ", ".join([*places[:3], *(["..."] if len(places) > 3 else [])])
-        raise InputError(f"nothing to train on: {problem} ({len(places)} rows: {first})", where=str(options.data))
+        raise InputError(
+            f"nothing to train on: {problem} ({len(places)} rows: {some(places)})", where=str(options.data)
+        )
+    if begun is not None and held_out:
+        found = replace(found, notes=(*found.notes, MAY_BE_KNOWN))
     noticed = _noticed(options, train, held_out)
     options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
 
@@ -57,6 +67,7 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
             reported=reporting,
             chooses=options.patience > 0 and len(reporting) < len(held_out),
             ordinary=_ordinary(layout),
+            begun=begun,
             workplace=workplace,
         )
 
@@ -69,10 +80,14 @@ def prepare_examples(options: TrainingOptions, base: Base) -> TrlTraining:
             _preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
             plan=described(options, plan) | base.chat_template.described() | chat_format.described(),
         ),
-        rows=[_said(tokens.example) for tokens in (*train, *held_out)],
+        rows=[
+            *(["trained on", *_said(tokens.example)] for tokens in train),
+            *(["held out", *_said(tokens.example)] for tokens in held_out),
+        ],
         compared=Compared.of(held_out, train),
         stage=stage,
         reported=reporting,
+        begun=begun,
     )
 
 
@@ -106,7 +121,7 @@ def _plan(options: TrainingOptions, base: Base, examples: Sequence[Tokens]) -> P
 
 
 def _said(example: Example) -> list[Any]:
-    return [example.prompt, example.chosen, example.rejected, example.tools]
+    return [example.known_by, example.prompt, example.chosen, example.rejected, example.tools]
 
 
 def _tokenized(

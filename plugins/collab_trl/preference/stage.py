@@ -1,22 +1,24 @@
 """One stage of a training on examples: a method, from an adapter to an adapter."""
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from datasets import Dataset
 from peft.helpers import disable_input_dtype_casting
 from transformers import PrinterCallback, TrainerCallback
 
+from collab_sdk.errors import TrainingError
 from collab_sdk.training import HeldOut, TrainingOptions, TrainingProgress
 from collab_trl.base import Base
-from collab_trl.defaults import steps_of
-from collab_trl.loading import adapted
-from collab_trl.output.workplace import Workplace
+from collab_trl.defaults import steps_of, steps_of_epoch
+from collab_trl.device_memory import free_memory, ran_out_of_memory
+from collab_trl.loading import adapted, load
+from collab_trl.output.workplace import Workplace, read_json, write_json
 from collab_trl.pace import tokens_by_step
-from collab_trl.plan import Plan, is_main_process
+from collab_trl.plan import CPU, Plan, is_main_process
 from collab_trl.preference.held_out import estimates, figures, log_probabilities_of, ordinary_figure
 from collab_trl.preference.looks import Looks
 from collab_trl.preference.methods import METHODS, Method
@@ -37,6 +39,8 @@ from collab_trl.stages import (
 )
 from collab_trl.update import relative_update
 
+JUDGED = "judged.json"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreferenceStage:
@@ -56,6 +60,8 @@ class PreferenceStage:
     """Whether what is watched, and does not report, chooses the checkpoint."""
     ordinary: Sequence[Tokens]
     """What any model is asked, of which nothing should be forgotten."""
+    begun: Path | None
+    """The adapter that the result is compared with; None for the base alone."""
     workplace: Workplace
 
     @property
@@ -67,9 +73,27 @@ class PreferenceStage:
         return METHODS[self.name]
 
     def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> Trained:
-        """Train from an adapter, or a fresh one; a stage that is done is not done again."""
-        if (self.folder / ADAPTER).exists():
-            return trained(self.folder, learning_rate=self.learning_rate, resumed=True)
+        """Train from an adapter, or a fresh one, and judge what came of it; what is done is not done again.
+
+        Raises TrainingError where there is no memory for judging; the adapter is kept, and the next call judges it.
+        """
+        resumed = (self.folder / ADAPTER).exists() or self._train(adapter, on_progress)
+        done = trained(self.folder, learning_rate=self.learning_rate, resumed=resumed)
+        if not self.reported or self.name != self.options.method:
+            return done
+        free_memory()  # a trainer holds its model in circles
+        try:
+            return replace(done, held_out=self._judged(done))
+        except (RuntimeError, MemoryError) as error:
+            if ran_out_of_memory(error):
+                raise TrainingError(
+                    f"Out of memory on {self.plan.device} while the adapter was judged. It is trained and kept: once "
+                    "more memory is free, the same command judges it, and trains nothing again."
+                ) from None
+            raise
+
+    def _train(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> bool:
+        """Train and save; whether that went on from a checkpoint."""
         train = self._rows(self.train)
         watched = sorted(self.held_out, key=lambda tokens: tokens.length)
         held_out = self._rows(watched)
@@ -87,23 +111,21 @@ class PreferenceStage:
         trainer.looks = Looks(self.folder / "looks.json", conversations, until=done)
         if held_out:
             patience = self.options.patience if self.chooses else 0
-            trainer.add_callback(EarlyStop(trainer.looks, patience, after=self._least_steps(steps)))
+            trainer.add_callback(EarlyStop(trainer.looks, patience, after=self._least_steps(len(train), steps)))
         # Under autocast the casts cost time and memory and change nothing.
         with disable_input_dtype_casting(trainer.model, active=self.plan.bf16):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         kept = self._keep_best(trainer)
         check_finite(trainer.model)
-        found = self._figures(trainer, kept) if self.reported else None
-        save(trainer, self.folder, kept=kept, held_out=found)
-        return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
+        save(trainer, self.folder, kept=kept, looks=len(trainer.looks) if self.chooses else 0)
+        return checkpoint is not None
 
     def _rows(self, examples: Sequence[Tokens]) -> list[TrainingRow]:
         return self.method.rows(examples, self.options.seed)
 
-    def _least_steps(self, steps: int) -> int:
+    def _least_steps(self, rows: int, steps: int) -> int:
         """The steps after which a training may be stopped early: its warm-up, and one pass over the data."""
-        per_epoch = math.ceil(steps / max(1.0, self.options.epochs or 1))
-        return max(per_epoch, warmup_steps(self.options, steps))
+        return max(steps_of_epoch(self.options, rows), warmup_steps(self.options, steps))
 
     def _config(self, *, steps: int, evaluate: bool) -> Any:
         return arguments(
@@ -163,13 +185,27 @@ class PreferenceStage:
         read_adapter(trainer.model, self.folder / f"checkpoint-{standing.kept}", trainable=True)
         return int(standing.kept)
 
-    def _figures(self, trainer: Any, kept: int) -> HeldOut:
-        model = trainer.accelerator.unwrap_model(trainer.model)
+    def _judged(self, done: Trained) -> HeldOut:
+        """What the held-out examples say, computed once."""
+        path = self.folder / JUDGED
+        if (known := read_json(path)) is not None:
+            return HeldOut.from_dict(known)
+        found = self._figures(done)
+        if is_main_process():
+            write_json(path, found.to_dict())
+        return found
+
+    def _figures(self, done: Trained) -> HeldOut:
+        model = read_adapter(load(self.base, self.plan, in_4bit=self.options.load_in_4bit), done.adapter)
+        if not self.options.load_in_4bit:  # else it is where it was loaded to
+            model.to(PartialState(cpu=self.plan.device == CPU).device)
         examples = [*self.reported, *self.ordinary]
-        with disable_input_dtype_casting(model, active=self.plan.bf16):
-            after = log_probabilities_of(model, examples)
+        after, update = log_probabilities_of(model, examples), relative_update(model)
+        if self.begun is None:
             with model.disable_adapter():
                 before = log_probabilities_of(model, examples)
+        else:
+            before = log_probabilities_of(read_adapter(model, self.begun), examples)
         n, own = len(self.reported), [tokens.example.known_by for tokens in self.reported]
         before_, after_, difference = estimates(figures(self.name, self.reported, before[:n], after[:n]), own)
         elsewhere = estimates([ordinary_figure(self.ordinary, before[n:], after[n:])], range(len(self.ordinary)))
@@ -179,10 +215,11 @@ class PreferenceStage:
             difference=difference | elsewhere[2],
             examples=n,
             conversations=len(set(own)),
-            steps=int(trainer.state.global_step),
-            kept=kept,
-            looks=len(trainer.looks) if self.chooses else 0,
-            update=relative_update(model),
+            steps=int(done.history[-1]["step"]),
+            kept=done.kept,
+            looks=done.looks,
+            update=update,
+            against="its base" if self.begun is None else "the adapter it began with",
         )
 
 

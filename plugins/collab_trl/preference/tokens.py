@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.models import split_reasoning
+from collab_trl.chat_template import END_WITH_EOS, NO_THINKING, Thought, behind_empty_thought, training_variant
 from collab_trl.hf.chat_format import ChatFormat, RefusedChatError, way_out, with_arguments_read
-from collab_trl.hf.chat_template import END_WITH_EOS, NO_THINKING, Thought, behind_empty_thought, training_variant
 from collab_trl.preference.row_formats import Example, Messages
 
 LAYOUT = "--layout "

@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 
 from collab_trl.length_grouping import LengthGroupedSampler
+from collab_trl.log_probabilities import evaluating
 from collab_trl.preference.held_out import IS_GOOD, LOSS, REWARD, means
 from collab_trl.preference.looks import Looks
 from collab_trl.preference.prefix_sharing import PROMPT_LENGTHS
@@ -49,11 +50,14 @@ class _Tokenized(WholeSteps):
 
     def values(self, data: Dataset) -> dict[str, list[float]]:
         """What the model as it is makes of each example, in their order, by the trainer's names."""
-        self.model.eval()
         found: dict[str, list[float]] = {}
         for batch in self.get_eval_dataloader(data):  # type: ignore[attr-defined]
             inputs = self._prepare_inputs(batch)  # type: ignore[attr-defined]
-            with torch.no_grad(), self.compute_loss_context_manager():  # type: ignore[attr-defined]
+            with (
+                evaluating(self.model),
+                torch.no_grad(),
+                self.compute_loss_context_manager(),  # type: ignore[attr-defined]
+            ):
                 values = {name: value.float() for name, value in self._values(inputs).items()}
             for name, value in self.accelerator.gather_for_metrics(values).items():
                 found.setdefault(name, []).extend(value.tolist())
@@ -161,7 +165,8 @@ class JudgedTrainer(_Tokenized, KTOTrainer):  # type: ignore[misc]
 
     def sums(self, inputs: Any) -> Tensor:
         inputs = self._prepare_inputs(inputs)
-        with self.compute_loss_context_manager():
+        # A resumed run gets its random numbers back only behind this: with dropout it would draw others here.
+        with evaluating(self.model), self.compute_loss_context_manager():
             gained = self._compute_kl_logps(self.model_wrapped, inputs) - inputs["ref_KL_logps"]
         return torch.stack([torch.tensor(float(len(gained)), device=gained.device), gained.float().sum()])
 

@@ -79,7 +79,7 @@ def test_under_no_packaged_template_is_a_row_silently_wrong_and_the_page_has_the
 @pytest.mark.parametrize("layout", ["developer-as-system", "system-in-first-user"])
 @pytest.mark.parametrize("name", ["qwen3", "llama3_1", "gemma3", "glm4moe", "gptoss", "phi3", "nemotron_3_nano"])
 def test_a_layout_changes_no_chat_but_those_it_is_for(name, layout):
-    from collab_trl.hf.chat_template import ChatTemplate
+    from collab_trl.chat_template import ChatTemplate
 
     plain, changed = (with_template(packaged_templates()[name]) for _ in range(2))
     ChatTemplate.named(layouts=[layout]).put_into(changed)
@@ -299,7 +299,7 @@ def test_a_template_of_trl_or_of_a_file_takes_the_place_of_the_bases_own(base, t
     for source, asks in (("trl:qwen3_instruct_2507_training", "assistant\n"), (str(own), "assistant:\n")):
         found = prepared(data, base, tmp_path / "out", eval_fraction=0.0, chat_template=source).preflight
         assert found.rendered[0][0].endswith(f"<|im_start|>{asks}")
-        assert found.plan["chat template"] == source
+        assert found.plan["chat template"] == Path(source).name, "a card is for others, who have no such folder"
 
 
 BAD = {
@@ -325,6 +325,13 @@ def test_a_template_that_fails_ends_the_training_in_one_line(base, tmp_path, tem
     with pytest.raises(EndpointError, match="does not work") as caught:
         prepared(write_rows(tmp_path / "p.jsonl", [pair(0)]), failing, tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_an_empty_template_is_not_taken_for_the_models_own(base, tmp_path):
+    (tmp_path / "empty.jinja").write_text("\n")
+    with pytest.raises(UsageError, match=r"The chat template .*empty\.jinja is empty"):
+        data = write_rows(tmp_path / "p.jsonl", [pair(0)])
+        prepared(data, base, tmp_path / "out", chat_template=str(tmp_path / "empty.jinja"))
 
 
 def test_the_template_that_was_given_is_not_overwritten(base, tmp_path):

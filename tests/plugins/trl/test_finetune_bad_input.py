@@ -7,10 +7,11 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from support import playing
 from support.cli import collab
 from support.training import prepared, write_base, write_pairs, write_rows
 
-from collab_sdk.errors import UsageError
+from collab_sdk.errors import UnknownNameError, UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -256,7 +257,7 @@ def small_adapter(shared_base, tmp_path_factory) -> Path:
     ("options", "said"),
     [
         ((), "has --lora-r 4, not 32: give --lora-r 4 to go on with it"),
-        (("--lora-r", 4, "--lora-alpha", 8), "has --lora-alpha 16, not 8: give --lora-alpha 16 to go on"),
+        (("--lora-r", 4, "--lora-alpha", 8), "has --lora-alpha 32, not 8: give --lora-alpha 32 to go on"),
         (("--lora-r", 4, "--method", "sft"), "--adapter goes on with dpo or kto; --method sft begins with a fresh"),
         (("--lora-r", 4, "--sft-first"), "--adapter goes on with dpo or kto; --sft-first begins with a fresh adapter"),
     ],
@@ -279,6 +280,28 @@ def test_an_adapter_on_other_layers_to_go_on_with(shared_base, small_adapter, pr
     change(adapter / "adapter_config.json", target_modules=["q_proj"])
     line = refused(prefs, "-m", shared_base, "-o", tmp_path / "out", "--adapter", adapter, "--lora-r", 4)
     assert "is on other layers (['q_proj'])" in line
+
+
+def test_an_adapter_under_another_chat_template_to_go_on_with(shared_base, small_adapter, prefs, tmp_path):
+    adapter = shutil.copytree(small_adapter, tmp_path / "adapter")
+    template = (adapter / "chat_template.jinja").read_text()
+    (adapter / "chat_template.jinja").write_text("{# another one #}" + template)
+    settings = {"adapter": adapter, "lora_r": 4}
+    with pytest.raises(UsageError, match=r"under another chat template.*: give --chat-template .* and no --layout"):
+        prepared(prefs, shared_base, tmp_path / "out", **settings)
+    (adapter / "tokenizer_config.json").unlink()
+    with pytest.raises(UsageError, match="under another chat template"):
+        prepared(prefs, shared_base, tmp_path / "out", **settings)
+    template = str(adapter / "chat_template.jinja")
+    assert prepared(prefs, shared_base, tmp_path / "out", **settings, chat_template=template)
+    (adapter / "chat_template.jinja").unlink()
+    assert prepared(prefs, shared_base, tmp_path / "out", **settings), "it has none of its own"
+
+
+@pytest.mark.parametrize("settings", [{"method": "grpo"}, {"rounds": 1}], ids=["grpo", "rounds"])
+def test_a_layer_that_the_base_does_not_have_where_the_model_plays(shared_base, prefs, tmp_path, settings):
+    with pytest.raises(UnknownNameError, match="Did you mean 'q_proj'"):
+        prepared(prefs, shared_base, tmp_path / "out", play=playing.play(), target_modules=("q_prj",), **settings)
 
 
 def test_the_adapter_to_go_on_with_is_not_written_over(shared_base, small_adapter, prefs):

@@ -79,6 +79,10 @@ def test_the_folder_says_what_the_adapter_is(folder):
     assert (adapter / "chat_template.jinja").read_bytes() == (folder / "base" / "chat_template.jinja").read_bytes()
     metrics = json.loads((adapter / "metrics.json").read_text())
     assert metrics["history"]["dpo"]
+    assert list(metrics["serve"]) == ["vLLM", "SGLang", "llama.cpp", "in process"], (
+        "a second call tells it in this order"
+    )
+    assert list(metrics["data"])[:3] == ["file", "examples", "held out"]
     for name, share in metrics["pairs"].items():
         assert f"| {name} | {Estimate.from_dict(share):.0%} |" in card
     assert {"chosen is the longer reply", "chosen asks", "rejected asks"} <= metrics["pairs"].keys()

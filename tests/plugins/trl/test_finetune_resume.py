@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.paths import TESTS
-from support.training import prepared, trained, write_base, write_pairs
+from support.training import pair, prepared, trained, write_base, write_pairs, write_rows
 
-from collab_sdk.errors import OutputError
+from collab_sdk.errors import OutputError, TrainingError
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +123,59 @@ def test_killed_and_resumed_at_a_smaller_micro_batch_it_goes_through_the_same_st
     steps = [dict(history(output, "dpo")) for output in (outputs[0], folder / "undisturbed")]
     assert list(steps[0]) == list(steps[1])
     assert steps[0] == pytest.approx(steps[1], rel=1e-4)
+
+
+def test_kto_with_dropout_ends_with_the_same_bytes_where_it_was_stopped_after_a_look(folder, tmp_path):
+    """Its KL is computed before a step has begun, and must be the same whatever was done before that."""
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step >= 6:
+            raise StoppedError
+
+    settings = {"method": "kto", "lora_dropout": 0.3, "patience": 0}
+    data, base = folder / "prefs.jsonl", folder / "base"
+    trained(data, base, tmp_path / "whole", **settings)
+    with pytest.raises(StoppedError):
+        prepared(data, base, tmp_path / "stopped", **settings).run(stop)
+    assert trained(data, base, tmp_path / "stopped", **settings).resumed
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+
+
+def test_what_is_trained_is_kept_where_judging_it_fails_and_judged_the_next_time(
+    folder, undisturbed, tmp_path, monkeypatch
+):
+    def too_much(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("collab_trl.preference.stage.log_probabilities_of", too_much)
+        with pytest.raises(TrainingError, match="It is trained and kept: once more memory is free, the same command"):
+            trained(folder / "prefs.jsonl", folder / "base", tmp_path / "out", sft_first=True)
+    seen = []
+    report = prepared(folder / "prefs.jsonl", folder / "base", tmp_path / "out", sft_first=True).run(seen.append)
+    assert not seen, "nothing is trained again"
+    assert report.held_out == undisturbed.held_out
+    assert weights(tmp_path / "out") == weights(folder / "undisturbed")
+
+
+def test_other_rows_held_out_are_another_training(folder, killed, tmp_path):
+    """Even where the rows are the same ones in the same order, and only the border between them has moved."""
+    output = shutil.copytree(killed, tmp_path / "out")
+    settings = {"sft_first": True, "eval_fraction": 0.4}
+    known = prepared(folder / "prefs.jsonl", folder / "base", tmp_path / "none", **settings).rows
+    held_out = [row for row in known if row[0] == "held out"]
+    assert 0 < len(held_out) < len(known)
+    rows = [pair(number) for number in range(40)]
+    by_request = {row["prompt"][0]["content"]: row for row in rows}
+    in_order = [by_request[row[2][-1]["content"]] for row in known]
+    border = len(known) - len(held_out) - 1
+    write_rows(tmp_path / "prefs.jsonl", in_order[:border])
+    write_rows(tmp_path / "prefs.eval.jsonl", in_order[border:])
+    with pytest.raises(OutputError, match=r"it differs in data\)"):
+        trained(tmp_path / "prefs.jsonl", folder / "base", output, **settings)
 
 
 def test_a_base_of_the_same_name_with_other_weights_is_another_base(folder, killed, tmp_path):

@@ -56,6 +56,7 @@ def test_pairs_in_no_order_end_in_a_sentence(base, tmp_path):
     assert metrics_of(output)["verdict"]["found"] in ("no different", "worse")
     assert "from its base: on" in result.stderr or "than its base: on" in result.stderr
     assert "Adapter:" not in result.stderr
+    assert "it is not worth serving as it is" in result.stderr
     assert "Serve it" not in result.stderr
 
 
@@ -64,6 +65,7 @@ def test_a_few_pairs_end_in_a_sentence(base, tmp_path):
     result = collab("finetune", data, "-m", base, "-o", output)
     assert result.exit_code == 3, result.output
     assert "at least 8 are needed" in result.stderr
+    assert f"What was trained is in {output}." in result.stderr, "of what is not known, nothing is said"
     assert "Adapter:" not in result.stderr
 
 
@@ -138,6 +140,37 @@ def test_a_run_of_one_step_learns(base, tmp_path):
     report = trained(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", max_steps=1)
     assert report.steps == 1
     assert report.held_out.update > 0
+
+
+def test_one_that_went_on_from_an_adapter_is_compared_with_that(base, tmp_path):
+    """The first was better than the base, and hardly anything is added to it."""
+    data = write_pairs(tmp_path / "prefs.jsonl")
+    first = trained(data, base, tmp_path / "first", epochs=6.0)
+    assert first.verdict.found == "better"
+    second = trained(data, base, tmp_path / "second", adapter=tmp_path / "first", learning_rate=1e-9)
+    assert "from the adapter it began with" in second.verdict.said
+    assert second.held_out.before["margin"].mean == pytest.approx(first.held_out.after["margin"].mean, rel=1e-3)
+    assert second.held_out.before["asks"] == first.held_out.after["asks"]
+    card = (tmp_path / "second" / "README.md").read_text()
+    assert "| figure | before | adapter | difference |" in card
+    assert "What the adapter was trained on before is not known" in card
+
+
+def test_most_steps_do_not_lengthen_a_training(base, tmp_path):
+    data = write_pairs(tmp_path / "prefs.jsonl")
+    settings = {"epochs": 1.0, "batch_size": 10, "eval_fraction": 0.0}
+    plain = trained(data, base, tmp_path / "plain", **settings)
+    assert trained(data, base, tmp_path / "capped", **settings, max_steps=1000).steps == plain.steps == 4
+
+
+def test_a_training_of_most_steps_is_not_stopped_within_its_first_pass_either(base, tmp_path):
+    data = write_rows(tmp_path / "prefs.jsonl", [pair(number) for number in range(40)])
+    held_out = [reversed_pair(number) for number in range(40, 60)]
+    write_rows(
+        tmp_path / "prefs.eval.jsonl", [{**row, "conversation_id": f"other {n}"} for n, row in enumerate(held_out)]
+    )
+    settings = {"batch_size": 2, "patience": 1, "warmup_ratio": 0.0, "epochs": 6.0, "max_steps": 30}
+    assert 20 <= trained(data, base, tmp_path / "out", **settings).steps < 30
 
 
 def test_schedule_and_layers_are_options(base, tmp_path):

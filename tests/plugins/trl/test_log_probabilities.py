@@ -59,6 +59,21 @@ def test_rows_too_large_for_one_batch_go_in_several(adapted, monkeypatch):
     assert log_probabilities(adapted, ROWS) == pytest.approx(together, abs=1e-5)
 
 
+def test_a_row_too_large_by_itself_goes_through_the_head_in_stretches(adapted, monkeypatch):
+    whole, widths = log_probabilities(adapted, ROWS), []
+
+    def forward(*inputs, **settings):
+        output = own(*inputs, **settings)
+        widths.append(output.logits.shape[:2].numel())
+        return output
+
+    own = adapted.forward
+    monkeypatch.setattr(adapted, "forward", forward)
+    monkeypatch.setattr("collab_trl.log_probabilities.LOGITS", 2 * adapted.config.vocab_size)
+    assert log_probabilities(adapted, ROWS) == pytest.approx(whole, abs=1e-4)
+    assert max(widths) == 2
+
+
 def test_a_model_in_training_stays_in_training(adapted):
     adapted.train()
     log_probabilities(adapted, ROWS)

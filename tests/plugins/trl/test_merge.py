@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import playing
@@ -168,6 +169,13 @@ def test_no_memory_for_merging(shared, tmp_path, monkeypatch):
     monkeypatch.setattr("collab_trl.output.training.check_disk", lambda options, base: None)
     line = refused(shared, tmp_path / "out")
     assert "Not enough memory for --merge, which holds the base in float32: about 1000000.0 GB are needed" in line
+
+
+def test_memory_for_merging_is_what_the_container_leaves(shared, tmp_path, monkeypatch):
+    tight = SimpleNamespace(limit=2e9, used=2e9 - 1000)
+    monkeypatch.setattr("collab_trl.device_memory.control_group", lambda: tight)
+    monkeypatch.setattr("collab_trl.output.training.check_memory", lambda *arguments: None)
+    assert "Not enough memory for --merge" in refused(shared, tmp_path / "out")
 
 
 def test_a_quantised_base_cannot_take_an_adapter_in(shared, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import count
 from statistics import fmean
 
 import pytest
@@ -79,6 +80,17 @@ def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(meth
     assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
 
 
+def test_a_training_of_most_steps_writes_checkpoints_as_every_other(openings, tiny_base, tmp_path):
+    def stop(progress):
+        if progress.step >= 3:
+            raise KeyboardInterrupt
+
+    training = prepared("grpo", openings, tiny_base, tmp_path / "out", epochs=100.0, max_steps=4)
+    with pytest.raises(KeyboardInterrupt):
+        training.run(stop)
+    assert training.run(lambda progress: None).resumed
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_reply_without_a_reward_teaches_nothing(method, openings, tiny_base, tmp_path):
     broken = play(metric=Wanted(broken=lambda evidence: True))
@@ -137,6 +149,38 @@ def test_two_rounds_learn_from_what_the_model_says_in_each(tiny_base, tmp_path):
     assert f"{output.name}={output}" in (output / "README.md").read_text()
     assert not list(output.rglob("merged"))
     assert share_of_wanted(report.bot) > share_of_wanted(f"hf:{tiny_base}")
+
+
+def test_chats_are_on_one_side_in_all_rounds_and_the_last_is_compared_with_the_base(tiny_base, tmp_path):
+    """Though other chats are lost in each round, and what follows a greeting is said anew."""
+    rows = [opening(number, messages=[{"role": "user", "content": f"latte {number}"}]) for number in range(60)]
+    openings, output = write_rows(tmp_path / "openings.jsonl", rows), tmp_path / "out"
+    calls = count()
+
+    def broken(evidence):
+        return next(calls) % 9 == 0
+
+    settings = {**FAST, "patience": 0, "play": play(metric=Wanted(broken=broken), candidates=3), "epochs": 2.0}
+    report = prepared("dpo", openings, tiny_base, output, rounds=2, **settings).run(lambda progress: None)
+    sides = {name: set() for name in ("prefs.jsonl", "prefs.eval.jsonl")}
+    for number in (1, 2):
+        for name, said in sides.items():
+            lines = (output / f"round-{number}" / name).read_text().splitlines()
+            found = {json.loads(line)["prompt"][0]["content"] for line in lines}
+            assert found, (number, name)
+            said |= found
+    assert sides["prefs.jsonl"].isdisjoint(sides["prefs.eval.jsonl"])
+    assert report.held_out.against == "its base"
+    assert report.held_out.before["margin"].mean == pytest.approx(base_margin(tiny_base, output), abs=1e-3)
+
+
+def base_margin(base, output):
+    """Of the pairs that are held out of the second round."""
+    from collab_trl.pretrained import read_model
+
+    held_out = output / "round-2" / "prefs.eval.jsonl"
+    pairs = training.prepared(held_out, base, output / "none", eval_fraction=0.0).compared
+    return margin(read_model(base, dtype="float32"), pairs)
 
 
 def test_a_round_begins_where_the_one_before_it_ended_on_a_base_in_bfloat16(tiny_base, tmp_path):

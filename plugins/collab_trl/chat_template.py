@@ -67,7 +67,7 @@ TAILS: Mapping[str, str] = {
     END_WITH_EOS: "{% if not add_generation_prompt and messages[-1]['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
 }
 CLOSING = {"<think>": "</think>", "[THINK]": "[/THINK]", "<|channel>thought": "<channel|>", "◁think▷": "◁/think▷"}
-QUESTION = [{"role": "user", "content": "A question."}]
+QUESTION = {"role": "user", "content": "A question."}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,15 +102,15 @@ class ChatTemplate:
         return hashlib.sha256("\0".join([self.text or "", *self.layouts]).encode()).hexdigest()[:16]
 
     def described(self) -> dict[str, str]:
-        """In words, by setting."""
+        """In words, by setting; of a file its name alone, as a card is for others, too."""
         return {
-            **({"chat template": self.source} if self.source else {}),
+            **({"chat template": Path(self.source).name} if self.source else {}),
             **({"layout": ", ".join(self.layouts)} if self.layouts else {}),
         }
 
     def put_into(self, tokenizer: Any) -> None:
         """Make it the tokenizer's template. Raises UsageError for a layout that the template does not know."""
-        template = self.text or tokenizer.chat_template
+        template = tokenizer.chat_template if self.text is None else self.text
         if not template or not self:
             return
         if isinstance(template, Mapping):  # several, of which one is for chats with tools
@@ -209,17 +209,22 @@ def _read(source: str) -> str:
             raise UnknownNameError.of("chat template of TRL", name, packaged)
         file = packaged[name]
     try:
-        return file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = reason(error) if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(f"The chat template {source} cannot be read: {problem}.") from None
+    if not text.strip():
+        raise UsageError(f"The chat template {source} is empty: leave it out to take the model's own.")
+    return text
 
 
 def _prompt(template: str, tokenizer: Any) -> str:
     """The prompt of a question; nothing by a template that fails, which is said where the chats are laid out."""
     try:
         return str(
-            tokenizer.apply_chat_template(QUESTION, chat_template=template, add_generation_prompt=True, tokenize=False)
+            tokenizer.apply_chat_template(
+                [QUESTION], chat_template=template, add_generation_prompt=True, tokenize=False
+            )
         )
     except Exception:  # a template is a program, and fails as it likes
         return ""
