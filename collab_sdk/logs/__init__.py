@@ -4,8 +4,8 @@ from collab_sdk.logs.formats.call_row import CallFormat
 from collab_sdk.logs.formats.conversation_row import ConversationFormat, to_conversation, with_alternatives
 from collab_sdk.logs.formats.databases import DatabaseFormat
 from collab_sdk.logs.formats.event_rows import EventFormat
-from collab_sdk.logs.formats.logged_messages import message_of, read_messages
-from collab_sdk.logs.formats.preference_rows import margin_of, repeated_prompt
+from collab_sdk.logs.formats.logged_messages import is_untrained, message_of, read_messages
+from collab_sdk.logs.formats.preference_rows import EARLIER, earlier_messages, margin_of, repeated_prompt
 from collab_sdk.logs.formats.registry import LogFormat, format_of, get_log_format, log_format_names
 from collab_sdk.logs.formats.tool_calls import arguments_object, called_function, tools_of
 from collab_sdk.logs.log_rows import read_rows
@@ -20,6 +20,7 @@ from collab_sdk.logs.writers.chat_writers import CHAT_WRITERS, get_chat_writer
 
 __all__ = [
     "CHAT_WRITERS",
+    "EARLIER",
     "CallFormat",
     "Catalogue",
     "ConversationFormat",
@@ -35,11 +36,13 @@ __all__ = [
     "arguments_object",
     "called_function",
     "count_conversations",
+    "earlier_messages",
     "format_of",
     "get_chat_writer",
     "get_log_format",
     "get_preference_format",
     "in_order_of_calls",
+    "is_untrained",
     "log_files",
     "log_format_names",
     "margin_of",

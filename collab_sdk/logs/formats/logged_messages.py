@@ -202,7 +202,7 @@ def _written_calls(content: Any) -> tuple[Mapping[str, Any], ...]:
     return tool_calls_in({"tool_calls": calls})
 
 
-def is_untrained(value: Any) -> bool:
+def is_untrained(value: object) -> bool:
     """Whether a message says that nothing is to be learnt from it: 0, or false."""
     return isinstance(value, Mapping) and any(yes_or_no(value.get(key)) is False for key in _TRAINED)
 

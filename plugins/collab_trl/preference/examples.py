@@ -12,7 +12,7 @@ from collab_sdk.files import beside, parse_json
 from collab_sdk.logs import read_rows
 from collab_sdk.training import Fault
 from collab_trl.preference.row_formats import Example, read_example
-from collab_trl.preference.sides import by_opening, check_apart, parted
+from collab_trl.preference.sides import by_opening, check_apart, learnt_as, parted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +57,7 @@ def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Ex
     rows = _Rows(method, faults)
     train = list(rows.of(path))
     notes: list[str] = []
+    alike: list[tuple[Example, Example]] = []
     eval_file = beside(path, "eval")
     if path.is_file() and eval_file.exists():
         trained_on, rows.conversations = rows.conversations, set()
@@ -64,6 +65,7 @@ def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Ex
         train, held_out = by_opening(train), by_opening(held_out)
         check_apart(held_out, train, rows.conversations & trained_on, files=(path, eval_file))
         notes.append(f"Held out is what is in {eval_file.name}.")
+        alike = learnt_as(held_out, train)
     else:
         train, held_out = parted(train, eval_fraction)
     if not train:
@@ -76,8 +78,19 @@ def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Ex
     ]
     if repeats:
         notes.append(_said_of(repeats))
-    if not apart:
+    told = {repeat.where for repeat in repeats}
+    if pairs := [f"{one.where} as {other.where}" for one, other in alike if one.where not in told]:
+        notes.append(
+            f"{len(pairs):,} rows held out have the same user messages as rows trained on, in chats too short to tell "
+            f"apart ({some(pairs)}): leave them out if they are the same chats, or the run is judged by what it learnt."
+        )
+    if not apart and eval_fraction == 0:
         notes.append("No conversation is held out, so nothing will show whether training generalises.")
+    elif not apart:
+        notes.append(
+            "No conversation is held out, so this run cannot be judged: give more conversations, or --eval-fraction 0 "
+            "to take it as it is."
+        )
     return Examples(
         train=tuple(train),
         held_out=tuple(apart),

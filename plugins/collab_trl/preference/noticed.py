@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from collab_sdk.errors import InputError
 from collab_sdk.evaluation import has_question_mark
+from collab_sdk.preferences import whole_of
 from collab_sdk.stats import Estimate, estimate_share
 from collab_trl.preference.examples import some
 from collab_trl.preference.row_formats import Messages, words_of
@@ -16,6 +17,8 @@ ALMOST_ALWAYS = 0.95
 """Of the pairs of which one reply asks: the share in which it is the chosen one, from which on a model asks always."""
 OFTEN = 0.1
 """Of all pairs: those of which one reply asks, below which they teach little."""
+INSTRUCTS = ("system", "developer")
+"""Roles that say how to reply, and ask nothing."""
 MOST_TOGETHER = 4
 """Rows that are named of those that contradict each other."""
 LONGER, ASKS, REJECTED_ASKS = "chosen is the longer reply", "chosen asks", "rejected asks"
@@ -55,10 +58,12 @@ def notice(train: Sequence[Tokens], held_out: Sequence[Tokens], *, method: str) 
 
     Raises InputError where none of them could teach anything: where each is contradicted, or differs in blanks alone.
     """
+    both = [*train, *held_out]
+    of_rows = (*_without_results(both), *_scored_worse(both))
     if method == "sft":
-        return Noticed()
+        return Noticed(notes=of_rows)
     find = _doubts_of_replies if method == "kto" else _doubts_of_pairs
-    doubts = list(find([*train, *held_out]))
+    doubts = list(find(both))
     idle = frozenset[str]().union(*(doubt.places for doubt in doubts))
     if idle.issuperset(tokens.example.where for tokens in train):
         raise InputError(f"nothing to learn: {'; '.join(doubt.problem for doubt in doubts)}")
@@ -66,6 +71,8 @@ def notice(train: Sequence[Tokens], held_out: Sequence[Tokens], *, method: str) 
     return Noticed(
         notes=(
             *(f"{doubt.problem}: {doubt.advice}." for doubt in doubts),
+            *(() if method == "kto" else _contradicted_nearly(both, idle)),
+            *of_rows,
             *_of_one_kind(train, "trained on", "so the model does not learn to tell good from bad"),
             *_of_one_kind(held_out, "held out", "so it cannot be measured how well good is told from bad"),
             *_told_by_length(shares),
@@ -96,6 +103,60 @@ def _doubts_of_pairs(pairs: Sequence[Tokens]) -> Iterator[Doubt]:
             f"they reject ({shown})",
             places=frozenset(each.where for circle in circles for each in circle),
             advice="decide which are right and leave the others out, or they cancel out",
+        )
+
+
+def _contradicted_nearly(pairs: Sequence[Tokens], known: frozenset[str]) -> Iterator[str]:
+    """Of pairs that none contradicts word for word: system prompts may tell them apart, and case seldom does."""
+    by_prompt: dict[str, list[Preference]] = {}
+    for example in (tokens.example for tokens in pairs):
+        asked = whole_of([message["content"] for message in example.prompt if message["role"] not in INSTRUCTS])
+        better, worse = words_of(example.chosen).casefold(), words_of(example.rejected).casefold()
+        if example.where not in known and better != worse:
+            found = Preference(where=example.where, asked=asked, better=better, worse=worse)
+            by_prompt.setdefault(asked, []).append(found)
+    circles = [circle for those in by_prompt.values() for circle in circles_of(those)]
+    if circles:
+        shown = some(_one_and_other([each.where for each in circle]) for circle in circles)
+        yield (
+            f"{sum(map(len, circles)):,} of {len(pairs):,} pairs are contradicted by others that differ in case, "
+            f"punctuation or the system prompt alone ({shown}): decide which are right, unless their system prompts do."
+        )
+
+
+def _without_results(examples: Sequence[Tokens]) -> Iterator[str]:
+    wanting = [tokens.example.where for tokens in examples if any(map(_goes_on, _chats(tokens)))]
+    if places := list(dict.fromkeys(wanting)):
+        yield (
+            f"{len(places):,} rows go on behind a tool call without its result ({some(places)}), so the model may "
+            "learn to make results up: add them, or end the reply with the call."
+        )
+
+
+def _chats(tokens: Tokens) -> Iterator[Messages]:
+    for reply in (tokens.example.chosen, tokens.example.rejected):
+        yield (*tokens.example.prompt, *reply)
+
+
+def _goes_on(chat: Messages) -> bool:
+    """Whether anybody speaks before all results of a call are there."""
+    wanted = 0
+    for message in chat:
+        if message["role"] == "tool":
+            wanted -= 1
+        elif wanted > 0:
+            return True
+        else:
+            wanted = len(message.get("tool_calls") or ())
+    return False
+
+
+def _scored_worse(examples: Sequence[Tokens]) -> Iterator[str]:
+    margins = {tokens.example.where: tokens.example.margin for tokens in examples}
+    if worse := [where for where, margin in margins.items() if margin is not None and margin < 0]:
+        yield (
+            f"{len(worse):,} of {len(margins):,} rows score the rejected reply above the chosen one ({some(worse)}): "
+            "swap the two, or leave these rows out."
         )
 
 

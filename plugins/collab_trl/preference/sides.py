@@ -30,10 +30,21 @@ def check_apart(
         )
 
 
+def learnt_as(held_out: Sequence[Example], train: Sequence[Example]) -> list[tuple[Example, Example]]:
+    """Of what is held out, that which users say in training too, message by message; and an example there.
+
+    Only for chats that `check_apart` lets pass: with so little in them, two users may have said the same.
+    """
+    known = {(example.known_by, whole_of(example.said)): example for example in train}
+    both = ((example, known.get((example.known_by, whole_of(example.said)))) for example in held_out)
+    return [(example, other) for example, other in both if other is not None]
+
+
 def parted(examples: Sequence[Example], share: float | None) -> tuple[list[Example], list[Example]]:
     """What to train on and what is held out: by how conversations begin, or else by all that their users say.
 
-    The latter where nearly all begin in the same way, so that one side would be empty.
+    The latter where nearly all begin in the same way, so that one side would be empty. With any share but 0, at least
+    one conversation of several is on each side.
     """
     openings = by_opening(examples)
     sides = _sides(openings, share)
@@ -41,8 +52,7 @@ def parted(examples: Sequence[Example], share: float | None) -> tuple[list[Examp
         wholes = _by_whole(examples)
         if _groups(wholes) > _groups(openings):
             sides = _sides(wholes, share)
-    train, held_out = sides
-    return (train, held_out) if train else (held_out, [])
+    return _with_both(*sides) if share != 0 else sides
 
 
 def by_opening(examples: Sequence[Example]) -> list[Example]:
@@ -92,6 +102,18 @@ def _sides(examples: Sequence[Example], share: float | None) -> tuple[list[Examp
     for example in examples:
         sides[is_held_out(example.known_by, fraction)].append(example)
     return sides
+
+
+def _with_both(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+    """With a conversation on each side, whatever the share, where there is more than one."""
+    names = sorted({example.known_by for example in (*train, *held_out)})
+    if train and (held_out or len(names) == 1):
+        return train, held_out
+    moved = {names[0]} if train else {names[-1]}  # the first to be held out, or the last
+    others = train or held_out
+    one = [example for example in others if example.known_by in moved]
+    rest = [example for example in others if example.known_by not in moved]
+    return (rest, one) if train else (one, rest)
 
 
 def _groups(examples: Iterable[Example]) -> int:

@@ -82,6 +82,119 @@ def test_every_format_that_is_exported_is_read(base, tmp_path, name):
     assert ASKS in preflight.rendered[1][0]
 
 
+DECAF = {"role": "system", "content": "Only sell decaf."}
+BEFORE = [{"role": "user", "content": "hello"}, says("hi, who is it?")]
+TOOL = {"name": "brew", "parameters": {"type": "object"}}
+TWICE = {"chosen": [user(0), says(ASKS)], "rejected": [user(0), says(GUESSES)]}
+ASKED = {
+    "completions repeat the end of the prompt": ({**TWICE, "prompt": [DECAF, user(0)]}, [DECAF, user(0)]),
+    "completions repeat more than the prompt": (
+        {side: [DECAF, *messages] for side, messages in TWICE.items()} | {"prompt": request(0)},
+        [DECAF, user(0)],
+    ),
+    "a whole chat in place of the prompt": ({**TWICE, "messages": TWICE["chosen"]}, [user(0)]),
+    "system in a field": (pair(0, prompt=request(0), system=DECAF["content"]), [DECAF, user(0)]),
+    "system twice": (pair(0, prompt=[DECAF, user(0)], system="Only  sell decaf. "), [DECAF, user(0)]),
+    "history in pairs": (
+        pair(0, prompt=request(0), history=[["hello", "hi, who is it?"]], system=DECAF["content"]),
+        [DECAF, *BEFORE, user(0)],
+    ),
+    "history twice": (pair(0, prompt=[*BEFORE, user(0)], history=BEFORE), [*BEFORE, user(0)]),
+    "nothing in these fields": (pair(0, system="", history=[], functions=None), [user(0)]),
+}
+
+
+@pytest.mark.parametrize(("row", "prompt"), ASKED.values(), ids=ASKED)
+def test_all_that_a_row_asks_with_is_in_the_prompt_whatever_field_it_is_in(tmp_path, row, prompt):
+    example = read(tmp_path, row)
+    assert list(example.prompt) == prompt
+    assert (example.chosen, example.rejected) == ((says(ASKS),), (says(GUESSES),))
+
+
+def test_functions_are_tools(tmp_path):
+    assert read(tmp_path, pair(0, functions=[TOOL])).tools == ({"type": "function", "function": TOOL},)
+
+
+LOOK = {"name": "look", "arguments": '{"a": 1}'}
+
+
+def calls_of(*functions):
+    calls = [{"id": f"call{n:05d}", "type": "function", "function": each} for n, each in enumerate(functions, 1)]
+    return {"role": "assistant", "content": "", "tool_calls": calls}
+
+
+def test_calls_and_refusals_of_older_and_other_fields_are_in_the_prompt(tmp_path):
+    called = [
+        {"role": "assistant", "content": None, "function_call": LOOK},
+        {"role": "function", "name": "look", "content": "open 17"},
+    ]
+    refused = {"role": "assistant", "content": None, "refusal": "I cannot do it."}
+    prompt = read(tmp_path, pair(0, prompt=[user(1), *called, user(2), refused, user(0)])).prompt
+    result = {"role": "tool", "name": "look", "content": "open 17", "tool_call_id": "call00001"}
+    assert list(prompt) == [user(1), calls_of(LOOK), result, user(2), says("I cannot do it."), user(0)]
+    [call, answer, _] = read(tmp_path, pair(0, chosen=[*called, says("Open.")])).chosen
+    assert call["tool_calls"][0]["function"] == LOOK
+    assert call["tool_calls"][0]["id"] == answer["tool_call_id"]
+
+
+REFUSED = {
+    **{
+        f"arguments that are {arguments!r}": (
+            pair(0, chosen=[calls_of({"name": "look", "arguments": arguments})]),
+            "the arguments of a call in a reply are no JSON object",
+        )
+        for arguments in ("not json", None, "[1]", '"x"', [1])
+    },
+    "a function that nobody called": (
+        pair(0, prompt=[user(1), {"role": "function", "name": "look", "content": "17"}, user(0)]),
+        "a function message has no call before it",
+    ),
+    "two kinds of calls": (
+        pair(0, chosen=[calls_of(LOOK) | {"function_call": LOOK}]),
+        "function_call must be an object with name and arguments, and alone",
+    ),
+    "content and a refusal": (pair(0, chosen=[says(ASKS) | {"refusal": "No."}]), "a refusal must be text, without"),
+    "speech alone": (
+        pair(0, prompt=[user(1), {"role": "assistant", "content": None, "audio": {"id": "a"}}, user(0)]),
+        "an assistant message has no content, and its audio is not read",
+    ),
+    "another prompt than is repeated": (
+        {**TWICE, "prompt": [DECAF, user(1)]},
+        "the prompt is another one than chosen and rejected begin with",
+    ),
+    "another system prompt than is repeated": (
+        {side: [DECAF, *messages] for side, messages in TWICE.items()}
+        | {"prompt": [{"role": "system", "content": "Sell anything."}, user(0)]},
+        "the prompt is another one than chosen and rejected begin with",
+    ),
+    "two system prompts": (
+        pair(0, prompt=[DECAF, user(0)], system="Sell anything."),
+        "system is another one than the prompt's system message",
+    ),
+    "a system prompt that is no text": (pair(0, system=["Sell"]), "system must be text"),
+    "history as text": (pair(0, history="hello"), "history must be a list of messages"),
+    "two histories": (pair(0, prompt=[says("?"), user(0)], history=BEFORE), "history is not what the prompt begins"),
+    "tools and functions": (pair(0, tools=[TOOL], functions=[TOOL]), "tools and functions in one row"),
+    "a weight of 0": (pair(0, chosen=[says(ASKS) | {"weight": 0}]), "a reply has a weight of 0"),
+}
+
+
+@pytest.mark.parametrize(("row", "said"), REFUSED.values(), ids=REFUSED)
+def test_a_row_of_which_not_all_would_be_learnt_is_refused_with_its_line(base, tmp_path, row, said):
+    data = write_rows(tmp_path / "rows.jsonl", [pair(1), row])
+    [fault] = prepared(data, base, tmp_path / "out", eval_fraction=0.0).preflight.faults
+    assert fault.problem.startswith(said)
+    assert fault.places == ("rows.jsonl:2",)
+
+
+def read(tmp_path, row):
+    """The example in a file of one row."""
+    from collab_trl.preference.examples import read_examples
+
+    [example] = read_examples(write_rows(tmp_path / "row.jsonl", [row]), method="dpo", eval_fraction=0.0).train
+    return example
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -186,6 +299,21 @@ def test_a_chat_that_is_in_both_files_under_two_ids_is_refused_with_its_lines(ba
     write_rows(tmp_path / "prefs.jsonl", [*map(pair, range(5)), greeted[0]])
     write_rows(tmp_path / "prefs.eval.jsonl", [*map(pair, range(20, 25)), greeted[1] | {"chosen": "Hello, what for?"}])
     assert prepared(data, base, tmp_path / "out").preflight.held_out == 6, "many chats begin with a greeting"
+
+
+def test_held_out_rows_that_say_what_short_chats_in_training_say_are_named(base, tmp_path):
+    data = write_rows(tmp_path / "prefs.jsonl", list(map(pair, range(20))))
+
+    def again(number):
+        system = {"role": "system", "content": f"It is 10:{number:02}."}
+        asked = {"role": "user", "content": f" {request(number).upper()} !\u200b"}
+        return pair(number, prompt=[system, asked], conversation_id=f"again-{number}")
+
+    write_rows(tmp_path / "prefs.eval.jsonl", [*map(again, (0, 10)), *map(pair, range(30, 35))])
+    preflight = prepared(data, base, tmp_path / "out").preflight
+    [note] = [note for note in preflight.notes if "too short to tell apart" in note]
+    assert note.startswith("2 rows held out have the same user messages as rows trained on")
+    assert "(prefs.eval.jsonl:1 as prefs.jsonl:1, prefs.eval.jsonl:2 as prefs.jsonl:11)" in note
 
 
 def chats(n, first, second):
@@ -323,7 +451,14 @@ def test_a_single_chat_is_trained_on_and_not_held_out_by_chance(base, tmp_path):
         data = write_rows(tmp_path / "prefs.jsonl", [pair(number)])
         preflight = prepared(data, base, tmp_path / "out", eval_fraction=0.5).preflight
         assert (preflight.examples, preflight.held_out) == (1, 0)
-        assert any("No conversation is held out" in note for note in preflight.notes)
+        assert any("this run cannot be judged" in note for note in preflight.notes)
+
+
+@pytest.mark.parametrize(("fraction", "sides_of"), [(0.999, (1, 19)), (0.001, (19, 1))])
+def test_a_share_that_would_leave_a_side_empty_leaves_a_conversation_there(base, tmp_path, fraction, sides_of):
+    data = write_pairs(tmp_path / "prefs.jsonl", 20)
+    preflight = prepared(data, base, tmp_path / "out", eval_fraction=fraction).preflight
+    assert (preflight.examples, preflight.held_out) == sides_of
 
 
 def test_what_chooses_the_checkpoint_is_not_what_reports_on_it(base, tmp_path):

@@ -3,7 +3,19 @@
 from pathlib import Path
 
 import pytest
-from support.training import ASKS, GUESSES, calling, pair, prepared, request, write_base, write_rows, write_tool_base
+from support.training import (
+    ASKS,
+    GUESSES,
+    LOOK_UP,
+    calling,
+    pair,
+    prepared,
+    request,
+    turn,
+    write_base,
+    write_rows,
+    write_tool_base,
+)
 
 from collab_sdk.errors import InputError
 
@@ -63,6 +75,49 @@ def test_a_pair_is_contradicted_under_another_id_and_with_other_blanks(base, tmp
     rows = [*apart(10), spaced(preferring(0, GUESSES, ASKS)) | {"conversation_id": "again"}]
     [note] = notes(base, tmp_path, rows, "contradicted")
     assert "(p.jsonl:1 and p.jsonl:11)" in note
+
+
+def under(system: str, row: dict) -> dict:
+    """The same under a system prompt."""
+    return row | {"prompt": [{"role": "system", "content": system}, *row["prompt"]]}
+
+
+def in_capitals(row: dict) -> dict:
+    return row | {side: [m | {"content": m["content"].upper()} for m in row[side]] for side in ("prompt", "chosen")}
+
+
+NEARLY = {
+    "in capitals": (preferring(0, ASKS, GUESSES), in_capitals(preferring(0, GUESSES, ASKS))),
+    "under system prompts with the time": (
+        under("It is 10:00.", preferring(0, ASKS, GUESSES)),
+        under("It is 10:01.", preferring(0, GUESSES, ASKS)),
+    ),
+}
+
+
+@pytest.mark.parametrize("rows", NEARLY.values(), ids=NEARLY)
+def test_pairs_that_contradict_each_other_but_for_case_or_system_prompt_are_named(base, tmp_path, rows):
+    [note] = notes(base, tmp_path, [*rows, *apart(12)[1:]], "contradicted")
+    assert note.startswith("2 of 13 pairs are contradicted by others that differ in case, punctuation or the system")
+    assert "(p.jsonl:1 and p.jsonl:2)" in note
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto", "sft"])
+def test_rows_whose_scores_say_the_opposite_are_named(base, tmp_path, method):
+    worse = {"score_chosen": 0.1, "score_rejected": 2.0}
+    rows = [pair(number, **(worse if number in (2, 5) else {})) for number in range(10)]
+    [note] = notes(base, tmp_path, rows, "score the rejected", method=method)
+    assert note.startswith("2 of 10 rows score the rejected reply above the chosen one (p.jsonl:3, p.jsonl:6)")
+
+
+@pytest.mark.parametrize("method", ["dpo", "sft"])
+def test_a_call_that_is_gone_on_from_without_its_result_is_noted(tmp_path, method):
+    base = write_tool_base(tmp_path / "base")
+    answer = {"role": "assistant", "content": "It is open."}
+    chosen = [turn(0), [calling(1)], [calling(2), answer]]
+    rows = [pair(number, chosen=each, tools=[LOOK_UP]) for number, each in enumerate(chosen)]
+    [note] = notes(base, tmp_path, rows, "without its result", method=method)
+    assert note.startswith("1 rows go on behind a tool call without its result (p.jsonl:3)")
 
 
 AGREEING = {
