@@ -36,11 +36,13 @@ LESSONS, BATCH, RATE = 720, 16, 1e-4
 IGNORED = -100
 LONGEST_REPLY = 60
 """Tokens, twice those of an order."""
-MEASURED = ("success", "success, ambiguous", "success, clear", "asks when ambiguous", "over-asks when clear")
+MEASURED = ("success, ambiguous", "success, clear", "asks when ambiguous", "over-asks when clear", "malformed replies")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("part", choices=["base", "pairs", "train", "table"])
     parser.add_argument("--work", type=Path, default=Path("real-model"))
     parser.add_argument("--pairs", type=int, default=168)
@@ -168,10 +170,11 @@ def train(options: argparse.Namespace, finetune: Sequence[str]) -> None:
     began = time.monotonic()
     command = ["-m", "collab_cli.main", "finetune", str(data), "-m", str(base), "-o", str(output), *finetune]
     code = subprocess.run([sys.executable, *command]).returncode
+    if not (output / "metrics.json").exists():
+        sys.exit(f"{name}: nothing was trained")
     row: dict[str, Any] = {"name": name, "exit": code, "seconds": round(time.monotonic() - began)}
-    if (output / "metrics.json").exists():
-        row |= {"metrics": json.loads((output / "metrics.json").read_text())}
-        row |= {"desk": measured(f"hf:{base}@{output}", options.evaluated)}
+    row |= {"metrics": json.loads((output / "metrics.json").read_text())}
+    row |= {"desk": measured(f"hf:{base}@{output}", options.evaluated)}
     result.write_text(json.dumps(row))
     before = options.work / "runs" / "base.json"
     if not before.exists():
@@ -200,9 +203,15 @@ def measured(bot: str, n: int) -> dict[str, dict[str, float]]:
 
 
 def table(work: Path) -> None:
+    """Each statistic greedily and at temperature 1."""
+    print("| run | exit | steps | " + " | ".join(MEASURED) + " |")
+    print("|---|---|---|" + "---|" * len(MEASURED))
     for path in sorted((work / "runs").glob("*.json")):
         row = json.loads(path.read_text())
-        print(json.dumps(row, indent=1)[:2000])
+        sides = row["desk"].values()
+        cells = [" / ".join(f"{side.get(name, 0.0):.2f}" for side in sides) for name in MEASURED]
+        steps = row.get("metrics", {}).get("steps", "")
+        print("| " + " | ".join(map(str, (row["name"], row.get("exit", ""), steps, *cells))) + " |")
 
 
 if __name__ == "__main__":
