@@ -107,7 +107,7 @@ def _sides(examples: Sequence[Example], share: float | None) -> tuple[list[Examp
 def _with_both(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
     """With a conversation on each side, whatever the share, where there is more than one."""
     names = sorted({example.known_by for example in (*train, *held_out)})
-    if train and (held_out or len(names) == 1):
+    if not names or (train and (held_out or len(names) == 1)):
         return train, held_out
     moved = {names[0]} if train else {names[-1]}  # the first to be held out, or the last
     others = train or held_out

@@ -113,7 +113,8 @@ def test_the_gain_is_measured_on_chats_that_were_not_trained_on(folder):
     assert asks["after_bot"] == f"hf:{folder / 'base'}@{folder / 'adapter'}"
     assert asks["difference"]["low"] is None, "so few chats give no interval of a difference"
     assert asks["difference"]["note"].endswith(f"of {asks['before']['n']}")
-    held_out = 14 - len(trained) + sum(is_held_out(opening_of([opening]), SHARE) for opening in trained.values())
+    by_share = sum(is_held_out(opening_of([opening]), SHARE) for opening in trained.values())
+    held_out = 14 - len(trained) + max(1, by_share)
     assert asks["before"]["n"] == 2 * held_out  # turns
     assert "asks when open" in result.stdout
     turns = asks["before"]["n"]

@@ -168,7 +168,7 @@ def test_most_steps_do_not_lengthen_a_training(base, tmp_path):
 
 def test_a_training_of_most_steps_is_not_stopped_within_its_first_pass_either(base, tmp_path):
     data = write_rows(tmp_path / "prefs.jsonl", [pair(number) for number in range(40)])
-    held_out = [reversed_pair(number) for number in range(40, 60)]
+    held_out = [{**guest(number), "chosen": pair(0)["rejected"], "rejected": pair(0)["chosen"]} for number in range(60)]
     write_rows(
         tmp_path / "prefs.eval.jsonl", [{**row, "conversation_id": f"other {n}"} for n, row in enumerate(held_out)]
     )
