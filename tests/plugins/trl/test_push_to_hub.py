@@ -143,7 +143,7 @@ def test_held_out_file_and_template_are_called_by_their_names(hub, named_base, t
     shutil.copyfile(named_base / "chat_template.jinja", folder / "t.jinja")
     options = {"chat_template": str(folder / "t.jinja"), "push_to_hub": "coffee", "merge": True}
     report = trained(folder / "prefs.jsonl", named_base, tmp_path / "out", **options)
-    assert report.pushed == f"Pushed to {hub.endpoint}/someone/coffee (private)."
+    assert report.pushed == f"Pushed to {hub.endpoint}/someone/coffee (private).", report.push_failure
     card = hub.repos["someone/coffee"]["README.md"].decode()
     assert "Held out is what is in prefs.eval.jsonl." in card
     assert "| chat template | t.jinja |" in card
