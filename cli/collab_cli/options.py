@@ -171,7 +171,9 @@ def _declared(kind: type, defaults: Mapping[str, Any]) -> Iterator[tuple[str, De
             elif of in (int, float):
                 attributes["type"] = _range(of, known)
             elif of is Path:
-                attributes["type"] = ReadPath(exists=True, file_okay=False, path_type=Path)
+                attributes["type"] = ReadPath(exists=True, path_type=Path)
+            elif known.metavar == "FILE":  # or a name that is no file
+                attributes["type"] = ReadPath(path_type=str)
         yield field.name, option(flag, **attributes)
 
 
