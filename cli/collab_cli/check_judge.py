@@ -15,7 +15,7 @@ from collab_cli.paths import ReadPath
 from collab_cli.progress import Progress, shown
 from collab_cli.run import Run, end_dry_run, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import FigureTable, Problems, note, printable
+from collab_cli.terminal import Problems, StatisticsTable, note, printable
 from collab_cli.units import of
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
@@ -198,7 +198,7 @@ def _show_check(
         answer = "too few" if figure.is_too_few else HOLDS[figure.holds]
         rows.append([f"  {figure.name}", f"{value:.2f}", f"{value.n:,}", figure.meaning, answer])
     if rows:
-        FigureTable(head=("", "figure", "n", "should be", "is it?"), rows=rows, right={"n"}).show()
+        StatisticsTable(head=("", "figure", "n", "should be", "is it?"), rows=rows, right={"n"}).show()
     judged = [of(sum(bool(one.judged) for one in checked), "chat")] if checked else []
     judged += [of(len(people.rated), "rated response")] if people.rated else []
     judged += [of(len(people.reviewed), "reviewed pair")] if people.reviewed else []

@@ -14,7 +14,7 @@ from collab_cli.paths import WrittenPath, just
 from collab_cli.progress import shown
 from collab_cli.run import Run, end_dry_run, named, open_logs, running
 from collab_cli.setup import prices_of
-from collab_cli.terminal import FigureTable, Problems, make_console, note, printable, show
+from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable, show
 from collab_cli.units import of
 from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.concurrency import run_sync
@@ -157,7 +157,7 @@ def _show_check(
             below.add_row(statistic.name, "\n".join(said))
     if rows:
         head = ("", *NUMBERS, *(["meaning"] if is_wide else []))
-        FigureTable(head=head, rows=rows, right={"n"}).show()
+        StatisticsTable(head=head, rows=rows, right={"n"}).show()
     else:
         note("Nothing could be compared.")
     if below.row_count:

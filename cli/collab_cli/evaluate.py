@@ -22,7 +22,7 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import ReadPath, WrittenPath, just
-from collab_cli.terminal import FigureTable, Problems, make_console, note, printable
+from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable
 from collab_cli.units import money
 from collab_sdk import RunSpec
 from collab_sdk.errors import UsageError
@@ -150,7 +150,7 @@ def _show_evaluation(measured: Measured) -> None:
     results = evaluation.results
     first, *others = results
     task = evaluation.evaluator.task.name
-    means = FigureTable(
+    means = StatisticsTable(
         head=(task, *(printable(result.name) for result in results)),
         rows=[
             *([figure.name, *(_cell(mean, ".3f") for mean in figure.means)] for figure in figures),
@@ -159,7 +159,7 @@ def _show_evaluation(measured: Measured) -> None:
             ["money, this run", *(money(result.usage) for result in results)],
         ],
     )
-    differences = FigureTable(
+    differences = StatisticsTable(
         head=(task, *(f"{printable(other.name)}\nminus {printable(first.name)}" for other in others)),
         rows=[[figure.name, *(_cell(difference, "+.3f") for difference in figure.differences)] for figure in figures],
     )

@@ -9,7 +9,7 @@ from collab_cli.options import Work
 from collab_cli.progress import Progress, shown
 from collab_cli.setup import open_scorer
 from collab_cli.summary import show_usage
-from collab_cli.terminal import Problems, note, show
+from collab_cli.terminal import Problems, StatisticsTable, note
 from collab_cli.units import of
 from collab_sdk import Conversation, ModelSpec, RunSpec, read_conversations
 from collab_sdk.concurrency import run_sync
@@ -25,8 +25,6 @@ from collab_sdk.training import Preflight, TrainingOptions
 
 SCHEMA = "collab/comparison/v1"
 FILE = "comparison.jsonl"
-WIDTH = 100
-"""Columns that the table needs; a narrower terminal wraps it rather than losing a number."""
 UNITS = {"MR": ".3f", "tokens": ".1f"}
 """How a statistic is written; the others are shares."""
 
@@ -133,19 +131,10 @@ def _write(comparison: Comparison, path: Path) -> None:
 
 def show_comparison(comparison: Comparison) -> None:
     """The statistics with their intervals, and on stderr what is missing from them."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for name in ("before", "after", "difference"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("turns", justify="right", no_wrap=True)
     statistics = comparison.statistics
-    for statistic in statistics:
-        table.add_row(*_cells(statistic))
-    if table.row_count:
-        show(table, at_least=WIDTH)
+    if statistics:
+        head = ("", "before", "after", "difference", "turns")
+        StatisticsTable(head=head, rows=list(map(_cells, statistics)), right=frozenset({"turns"})).show()
     else:
         note("Nothing could be compared.")
     note(f"before: {comparison.before}; after: {comparison.after}. {BRACKETS}")
@@ -158,7 +147,10 @@ def show_comparison(comparison: Comparison) -> None:
         note(f"{count:>7,} missing: {reason}")
     if (found := mr_bounds(comparison)) is not None:
         low, high = found.differences[0]
-        note(f"With what is missing, each as the lowest or highest seen, MR differs by {low:+.2f} to {high:+.2f}.")
+        note(
+            "If every missing response had the lowest, or the highest, value seen, MR would differ by "
+            f"{low:+.2f} to {high:+.2f}."
+        )
 
 
 def _cells(statistic: PairedStatistic) -> list[str]:

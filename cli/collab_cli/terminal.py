@@ -127,7 +127,7 @@ def make_console(*, err: bool) -> "Console":
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FigureTable:
+class StatisticsTable:
     """Names with figures beside them. On a narrow terminal names and notes wrap; no number is broken or left out."""
 
     head: Sequence[str]
@@ -141,11 +141,11 @@ class FigureTable:
         """The columns that it needs; on a narrower terminal its lines are longer than the terminal's."""
         return sum(self._least()) + GAP * (len(self.head) - 1)
 
-    def beside(self, other: "FigureTable") -> "FigureTable":
+    def beside(self, other: "StatisticsTable") -> "StatisticsTable":
         """With the figures of another table, whose names are the same as far as it goes."""
         more = [*(row[1:] for row in other.rows), *([()] * (len(self.rows) - len(other.rows)))]
         rows = [[*row, *figures] for row, figures in zip(self.rows, more, strict=True)]
-        return FigureTable(head=(*self.head, *other.head[1:]), rows=rows, right=self.right | other.right)
+        return StatisticsTable(head=(*self.head, *other.head[1:]), rows=rows, right=self.right | other.right)
 
     def show(self) -> None:
         from rich import box

@@ -8,6 +8,7 @@ from collab_sdk.stats.combined import estimate_combined, estimate_minus
 from collab_sdk.stats.correlation import estimate_correlation
 from collab_sdk.stats.estimate import BRACKETS, Estimate, said_of_many
 from collab_sdk.stats.means import (
+    LEAST_MEAN,
     estimate_amount,
     estimate_amount_difference,
     estimate_difference,
@@ -20,6 +21,7 @@ from collab_sdk.stats.shares import estimate_paired_share, estimate_share
 
 __all__ = [
     "BRACKETS",
+    "LEAST_MEAN",
     "Estimate",
     "Groups",
     "Measured",

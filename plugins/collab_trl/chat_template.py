@@ -68,6 +68,7 @@ TAILS: Mapping[str, str] = {
 }
 CLOSING = {"<think>": "</think>", "[THINK]": "[/THINK]", "<|channel>thought": "<channel|>", "◁think▷": "◁/think▷"}
 QUESTION = {"role": "user", "content": "A question."}
+ANSWER = {"role": "assistant", "content": "An answer."}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +123,10 @@ class ChatTemplate:
         new = [name for name in self.layouts if HEADS.get(name, TAILS.get(name, "")) not in template]
         head = "".join(HEADS[name] for name in new if name in HEADS)
         tail = "".join(TAILS[name] for name in new if name in TAILS)
+        if END_WITH_EOS in new and _ends_with_eos(head + template, tokenizer):
+            raise UsageError(
+                f"--layout {END_WITH_EOS} changes nothing: the chat template already ends a reply with the EOS token."
+            )
         written = head + (template.removesuffix("\n") if new else template) + tail
         return written + self._end_of_thought(template, written, tokenizer) if {*THOUGHTS} & {*new} else written
 
@@ -219,12 +224,18 @@ def _read(source: str) -> str:
 
 
 def _prompt(template: str, tokenizer: Any) -> str:
-    """The prompt of a question; nothing by a template that fails, which is said where the chats are laid out."""
+    """The prompt of a question."""
+    return _laid_out(template, tokenizer, [QUESTION], add_generation_prompt=True)
+
+
+def _ends_with_eos(template: str, tokenizer: Any) -> bool:
+    shown = _laid_out(template, tokenizer, [QUESTION, ANSWER]).rstrip()
+    return bool(tokenizer.eos_token) and shown.endswith(tokenizer.eos_token)
+
+
+def _laid_out(template: str, tokenizer: Any, chat: list[dict[str, str]], **form: bool) -> str:
+    """A chat as text; nothing by a template that fails, which is said where the chats are laid out."""
     try:
-        return str(
-            tokenizer.apply_chat_template(
-                [QUESTION], chat_template=template, add_generation_prompt=True, tokenize=False
-            )
-        )
+        return str(tokenizer.apply_chat_template(chat, chat_template=template, tokenize=False, **form))
     except Exception:  # a template is a program, and fails as it likes
         return ""

@@ -74,11 +74,18 @@ def with_defaults(options: TrainingOptions, *, width: int) -> TrainingOptions:
     return replace(
         options,
         epochs=PLAYED_EPOCHS if options.epochs is None and plays else options.epochs,
-        learning_rate=rate if options.learning_rate is None else options.learning_rate,
-        sft_learning_rate=rate if options.sft_learning_rate is None else options.sft_learning_rate,
+        learning_rate=options.learning_rate or rate,
+        sft_learning_rate=options.sft_learning_rate or options.learning_rate or rate,
         beta=BETAS[options.method] if options.beta is None else options.beta,
         dtype=_dtype(options.dtype),
     )
+
+
+def rates_of(options: TrainingOptions) -> dict[str, float]:
+    """The learning rate of each stage, in their order; of options with their defaults."""
+    named = {"sft": options.sft_learning_rate} if options.sft_first else {}
+    named[options.method] = options.learning_rate
+    return {name: rate for name, rate in named.items() if rate is not None}
 
 
 def _dtype(asked: str) -> str:

@@ -38,7 +38,6 @@ class Trained:
     """The step whose adapter was kept."""
     looks: int
     """How many checkpoints held-out examples could choose it from."""
-    learning_rate: float
     resumed: bool
     held_out: HeldOut | None = None
 
@@ -153,7 +152,7 @@ def save(trainer: Any, folder: Path, *, kept: int, looks: int = 0) -> None:
     trainer.accelerator.wait_for_everyone()
 
 
-def trained(folder: Path, *, learning_rate: float, resumed: bool) -> Trained:
+def trained(folder: Path, *, resumed: bool) -> Trained:
     """What `save` has put into a stage's folder."""
     log = json.loads((folder / ADAPTER / HISTORY).read_text(encoding="utf-8"))
     return Trained(
@@ -161,7 +160,6 @@ def trained(folder: Path, *, learning_rate: float, resumed: bool) -> Trained:
         history=tuple(log["history"]),
         kept=log["kept"],
         looks=log["looks"],
-        learning_rate=learning_rate,
         resumed=resumed,
     )
 

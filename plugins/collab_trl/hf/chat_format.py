@@ -1,7 +1,9 @@
 """Messages to text and tokens and back, by a tokenizer's chat template."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from collab_trl.hf.written_calls import calls_in, can_be_read
 
 Row = Mapping[str, Any]
 PROBE, THOUGHT = "An answer.", "A thought."
+DATE = re.compile(r"strftime_now\(\s*(['\"])(?P<form>.*?)\1")
+ROLES = frozenset(("system", "developer", "user", "assistant", "model", "tool"))
+TODAY = "today's is in every prompt, and another one when it is served"
 MARK_TOKENS = 12
 """Where a mark of a thought is not one token, it is no more than these."""
 KNOWS_TOOLS = "take one whose template knows tools (Qwen, Llama 3.1, Mistral, gpt-oss)"
@@ -151,7 +156,30 @@ class ChatFormat:
     def described(self) -> dict[str, str]:
         """How the chats were laid out that it was asked about, where one would not expect it, in words, by setting."""
         details = {"tools": f"shown without their {listed(tuple(self._details))}"} if self._details else {}
-        return {**({"thinking": self._thinking} if self._thinking else {}), **details}
+        return {**({"thinking": self._thinking} if self._thinking else {}), **details, **self._added()}
+
+    def _is_dated(self, shown: str) -> bool:
+        forms = {found["form"] for found in DATE.finditer(str(self._tokenizer.chat_template))}
+        return any(datetime.now().astimezone().strftime(form) in shown for form in forms)
+
+    def _added(self) -> dict[str, str]:
+        """What the template says of its own to a chat without a system message, and whether that has today's date."""
+        try:
+            shown = self.laid_out([QUESTION], generation_prompt=True)
+        except RefusedChatError:
+            return {}
+        head = shown.partition(QUESTION["content"])[0]
+        for token in self._tokenizer.added_tokens_decoder.values():
+            head = head.replace(token.content, " ")
+        own = [word for word in head.split() if word.casefold() not in ROLES]
+        return {
+            **({"added": f"{one_line(' '.join(own), 80)} (to a chat without a system message)"} if own else {}),
+            **(
+                {"date": "today's is in every prompt, and another one when it is served"}
+                if self._is_dated(shown)
+                else {}
+            ),
+        }
 
     @cached_property
     def _thinking(self) -> str:

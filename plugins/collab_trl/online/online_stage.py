@@ -53,7 +53,7 @@ class OnlineStage:
     def run(self, adapter: Path | None, on_progress: Callable[[TrainingProgress], None]) -> Trained:
         """Train a fresh adapter; a stage that is done is not done again. Raises RunStoppedError, to be gone on with."""
         if (self.folder / ADAPTER).exists():
-            return trained(self.folder, learning_rate=self.learning_rate, resumed=True)
+            return trained(self.folder, resumed=True)
         config = self._config()
         with config.main_process_first(local=False):  # which alone writes and clears away
             checkpoint = self.workplace.checkpoint(self.name)
@@ -63,7 +63,7 @@ class OnlineStage:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         check_finite(trainer.model)
         save(trainer, self.folder, kept=int(trainer.state.global_step))
-        return trained(self.folder, learning_rate=self.learning_rate, resumed=checkpoint is not None)
+        return trained(self.folder, resumed=checkpoint is not None)
 
     def _rows(self) -> list[TrainingRow]:
         """What the trainers deal out: places in `histories`, which know the rest."""

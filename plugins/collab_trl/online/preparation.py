@@ -14,7 +14,7 @@ from collab_trl.defaults import counts_replies
 from collab_trl.hf.chat_format import ChatFormat
 from collab_trl.memory_estimate import Width, estimates
 from collab_trl.online.histories import History, histories_of, read_chats
-from collab_trl.output.merge import Compared, some
+from collab_trl.output.merge import Compared, sample_of
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
@@ -65,7 +65,7 @@ def prepare_playing(options: TrainingOptions, base: Base) -> Training:
         preflight=preflight_of(options, base, found),
         rows=[said(history) for history in found.histories],
         compared=Compared.own_replies(
-            [found.chat_format.prompt(history.messages, history.tools) for history in some(found.histories)],
+            [found.chat_format.prompt(history.messages, history.tools) for history in sample_of(found.histories)],
             found.chat_format.ends,
         ),
         stage=stage,

@@ -18,7 +18,7 @@ from collab_trl.output.own_replies import OwnReplies
 from collab_trl.output.serving import serving_commands
 from collab_trl.output.training_log import chosen_fall, draw_curves
 from collab_trl.output.verdict import NOT_JUDGED, costs, verdict_of
-from collab_trl.output.workplace import Workplace, write_json
+from collab_trl.output.workplace import CODE, Workplace, deciding, write_json
 from collab_trl.plan import is_main_process
 from collab_trl.preference.held_out import estimates
 from collab_trl.preference.tokens import Tokens
@@ -26,8 +26,6 @@ from collab_trl.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 if TYPE_CHECKING:
     from collab_trl.stages import Trained
-
-PACKAGES = ("trl", "peft", "transformers", "torch")
 
 
 def finish(
@@ -64,7 +62,8 @@ def finish(
         "data": _data(options, preflight),
         "pairs": {name: share.to_dict() for name, share in preflight.pairs.items()},
         "notes": list(preflight.notes),
-        "settings": dict(preflight.plan) | _settings(options, preflight, stages),
+        "settings": _settings(options, preflight),
+        "options": deciding(options),
         "verdict": asdict(verdict),
         "held_out": held_out and held_out.to_dict(),
         "warnings": warnings,
@@ -72,7 +71,7 @@ def finish(
         "kept_step": last.kept,
         "seconds": round(seconds, 1),
         "serve": serving_commands(base, output, rank=options.lora_r, targets=layers),
-        "versions": {"collab-sdk": __version__} | {package: version(package) for package in PACKAGES},
+        "versions": {"collab-sdk": __version__} | {package: version(package) for package in CODE},
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
     if is_main_process():
@@ -97,7 +96,7 @@ def _with_own_replies(
         own = OwnReplies(base, options.output, reported, begun=begun, dtype=options.dtype)
     except CollabError as error:
         return held_out, [f"Base and adapter could not be asked for replies: {error}"]
-    before, after, difference = estimates(own.figures(), own.conversations)
+    before, after, difference = estimates(own.statistics(), own.conversations)
     return replace(
         held_out,
         before={**held_out.before, **before},
@@ -151,9 +150,9 @@ def said_on_card(options: TrainingOptions, preflight: Preflight) -> list[str]:
     return [*preflight.notes, *(f"{name}: {value}" for table in tables for name, value in table.items())]
 
 
-def _settings(options: TrainingOptions, preflight: Preflight, stages: Mapping[str, "Trained"]) -> dict[str, Any]:
-    rates = {f"learning rate, {name}": stage.learning_rate for name, stage in stages.items()}
-    return {**rates, "epochs": options.epochs, "seed": options.seed, "max length": preflight.max_length}
+def _settings(options: TrainingOptions, preflight: Preflight) -> dict[str, Any]:
+    begun = {"began with": options.adapter.name} if options.adapter else {}
+    return {**preflight.plan, **begun, "longest example allowed": preflight.max_length}
 
 
 def _warnings(history: Sequence[Mapping[str, float]], options: TrainingOptions) -> list[str]:

@@ -31,7 +31,9 @@ def model_card(metrics: Mapping[str, Any], output: Path) -> str:
         *(["\n".join(f"- {_text(note)}" for note in metrics["notes"])] if metrics["notes"] else []),
         "## Method",
         _table(("setting", "value"), settings.items()),
-        "## Held-out figures",
+        "All options that decide what is learnt:",
+        _table(("option", "value"), ((_flag(name), value) for name, value in metrics["options"].items())),
+        "## Held-out statistics",
         _statistics(held_out),
         *(f"**{_text(warning)}**" for warning in metrics["warnings"]),
         "![curves](curves.png)",
@@ -48,15 +50,19 @@ def write_card(metrics: Mapping[str, Any], output: Path) -> None:
     (output / CARD).write_text(model_card(metrics, output), encoding="utf-8")
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _statistics(held_out: HeldOut | None) -> str:
     if held_out is None:
-        return "No conversation was held out for figures, so it is not known whether the adapter generalises."
+        return "No conversation was held out to report on, so it is not known whether the adapter generalises."
     names = [name for name in held_out.after if name in held_out.difference]
     sides = (held_out.before, held_out.after, held_out.difference)
     rows = [(name.replace("_", " "), *(f"{side[name]:.4f}" for side in sides)) for name in names]
     update = f" The adapter adds {held_out.update:.2%} to the weights." if held_out.update is not None else ""
     sections = [
-        _lines(("figure", held_out.before_is, "adapter", "difference"), rows),
+        _lines(("statistic", held_out.before_is, "adapter", "difference"), rows),
         f"On {held_out.said}. In brackets: 95 % interval.{update}",
     ]
     if held_out.replies:

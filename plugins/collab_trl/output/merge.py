@@ -42,7 +42,7 @@ Row = Sequence[tuple[Sequence[int], Completion]]
 Found = TypeVar("Found")
 
 
-def some(found: Sequence[Found]) -> Sequence[Found]:
+def sample_of(found: Sequence[Found]) -> Sequence[Found]:
     """ROWS of them at most, from everywhere among them."""
     return found[:: -(-len(found) // ROWS)] if found else found
 
@@ -60,7 +60,7 @@ class Compared:
     @classmethod
     def of(cls, held_out: Sequence[Tokens], train: Sequence[Tokens]) -> Self:
         """Rows that were held out, or else some that were trained on."""
-        examples = some(held_out or train)
+        examples = sample_of(held_out or train)
         rows = [[(tokens.prompt, side) for side in (tokens.chosen, tokens.rejected) if side] for tokens in examples]
         what = "pairs" if any(len(row) > 1 for row in rows) else "replies"
         return cls(rows=rows, what=f"held-out {what}" if held_out else f"{what} that were trained on")
@@ -81,10 +81,10 @@ class Merged:
     """Bytes of the weights."""
     rows: int
     what: str
-    figure: str
+    statistic: str
     """What was compared: the margin of pairs, or the log-probability of replies."""
     learnt: float
-    """By how many nats the adapter changes the figure of a row, on average."""
+    """By how many nats the adapter changes the statistic of a row, on average."""
     kept: Mapping[str, float]
     """The same of the merged model, by its precision."""
     lost: Mapping[str, float]
@@ -101,7 +101,7 @@ class Merged:
     def said(self) -> str:
         """One sentence: in which precision it was written, and what that loses or another would have lost."""
         kept = ", ".join(f"{nats:+.3g} merged in {dtype}" for dtype, nats in self.kept.items())
-        measured = f"{self.figure} of {self.rows} {self.what}: {self.learnt:+.3g} nats by the adapter, {kept}"
+        measured = f"{self.statistic} of {self.rows} {self.what}: {self.learnt:+.3g} nats by the adapter, {kept}"
         if self.dtype == self.base_dtype:
             lost = f"which changes {self.lost[self.dtype]:.1%} of what was learnt"
             return f"Merged in {self.dtype}, the precision of the base, {lost} ({measured})."
@@ -177,14 +177,14 @@ def _merged(base: Base, adapter: Path, folder: Path, compared: Compared) -> Merg
     model, own = _adapted(base, adapter)
     rows = _answered(model, compared)
     with model.disable_adapter():
-        before = _figures(model, rows)
-    learnt = _changes(_figures(model, rows), before)
+        before = _values(model, rows)
+    learnt = _changes(_values(model, rows), before)
     kept, lost = {}, {}
     for dtypes in (own, dict.fromkeys(own, torch.float32)):
         model = model.merge_and_unload(safe_merge=True)
         for name, weight in model.named_parameters():
             weight.data.copy_(weight.data.to(dtypes[name]))
-        changes = _changes(_figures(model, rows), before)
+        changes = _changes(_values(model, rows), before)
         dtype = _precision(dtypes)
         kept[dtype], lost[dtype] = fmean(changes), _share(changes, learnt)
         if lost[dtype] <= BOUND or dtype == FLOAT32:
@@ -202,7 +202,7 @@ def _merged(base: Base, adapter: Path, folder: Path, compared: Compared) -> Merg
         size=sum(file.stat().st_size for file in folder.glob("*.safetensors")),
         rows=len(rows),
         what=compared.what,
-        figure="margin" if any(len(row) > 1 for row in rows) else "log-probability",
+        statistic="margin" if any(len(row) > 1 for row in rows) else "log-probability",
         learnt=fmean(learnt),
         kept=kept,
         lost=lost,
@@ -238,7 +238,7 @@ def _answered(model: Any, compared: Compared) -> Sequence[Row]:
     return found
 
 
-def _figures(model: Any, rows: Sequence[Row]) -> list[float]:
+def _values(model: Any, rows: Sequence[Row]) -> list[float]:
     """Of each row: its reply's log-probability, or by how much the better one's is above that of the worse one."""
     found = iter(log_probabilities(model, [each for row in rows for each in row]))
     return [next(found) - (next(found) if len(row) > 1 else 0.0) for row in rows]

@@ -1,6 +1,7 @@
 """What the models before and after training say themselves to held-out prompts, as they are served."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from collab_sdk.concurrency import all_settled, run_sync
@@ -10,9 +11,9 @@ from collab_sdk.models import CallRole, ChatReply, ChatRequest
 from collab_sdk.spec import ModelSettings
 from collab_sdk.training import RepliesCompared
 from collab_trl.base import Base
-from collab_trl.chat_template import TEMPLATE_FILE
+from collab_trl.hf.folders import Folder, LocalFiles, model_folder
 from collab_trl.hf.model import HFModel
-from collab_trl.preference.held_out import Figure
+from collab_trl.preference.held_out import Statistic
 from collab_trl.preference.tokens import Tokens
 
 ASKED = 32
@@ -22,7 +23,7 @@ LIMIT = 512
 """Tokens of a reply at most, whatever the base's own limit."""
 
 
-FIGURES: tuple[tuple[str, Callable[[ChatReply], float], bool], ...] = (
+STATISTICS: tuple[tuple[str, Callable[[ChatReply], float], bool], ...] = (
     ("reply_tokens", lambda reply: float(reply.completion_tokens or 0), False),
     ("asks", lambda reply: float(has_question_mark(shown_text(reply.messages))), True),
     ("ends", lambda reply: float(reply.finish_reason != "length"), True),
@@ -40,10 +41,11 @@ class OwnReplies:
         first = {tokens.example.known_by: tokens for tokens in reversed(held_out)}
         self._asked = [tokens for _, tokens in sorted(first.items())][:ASKED]
         limit = min(base.reply_bound(max(tokens.completion for tokens in self._asked)), LIMIT)
-        same = f"?dtype={dtype}&chat_template={adapter.resolve() / TEMPLATE_FILE}"  # asked in the same words
-        before = f"hf:{base.name}" if begun is None else f"hf:{base.name}@{begun.resolve()}"
-        names = (f"{before}{same}", f"hf:{base.name}@{adapter.resolve()}{same}")
-        models = [HFModel.named(name) for name in names]  # both, so that they share the base's weights
+        files = LocalFiles(base=Folder.of(model_folder(base.name)), dtype=dtype, chat_template=base.chat_template)
+        adapters = [Folder.of(folder) if folder else None for folder in (begun, adapter)]
+        models = [  # both, so that they share the base's weights
+            HFModel(replace(files, adapter=folder), name=f"hf:{base.name}") for folder in adapters
+        ]
         self._before, self._after = (self._replies(model, limit) for model in models)
 
     def _replies(self, model: HFModel, limit: int) -> list[ChatReply]:
@@ -63,16 +65,16 @@ class OwnReplies:
             tools=tuple(example.tools),
         )
 
-    def figures(self) -> list[Figure]:
+    def statistics(self) -> list[Statistic]:
         """What is known of each reply; `conversations` has their conversations."""
         return [
-            Figure(
+            Statistic(
                 name=name,
                 before=[value(reply) for reply in self._before],
                 after=[value(reply) for reply in self._after],
                 is_share=is_share,
             )
-            for name, value, is_share in FIGURES
+            for name, value, is_share in STATISTICS
         ]
 
     @property

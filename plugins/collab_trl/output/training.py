@@ -11,7 +11,7 @@ from collab_sdk.errors import InputError, TrainingError
 from collab_sdk.training import PLAYING, Preflight, TrainingOptions, TrainingProgress, TrainingReport
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_memory, check_merge, compares_pairs
-from collab_trl.defaults import default_rate
+from collab_trl.defaults import rates_of
 from collab_trl.device_memory import free_memory, ran_out_of_memory
 from collab_trl.output.adapter import finish, known_report, said_on_card
 from collab_trl.output.hub import check_card, pushed_if_asked
@@ -105,12 +105,9 @@ class TrlTraining:
     def _stages(
         self, workplace: Workplace, on_progress: Callable[[TrainingProgress], None]
     ) -> tuple[Mapping[str, Any], bool]:
-        own = default_rate(self.options.method, self.base.width)
-        rates = {"sft": self.options.sft_learning_rate or own} if self.options.sft_first else {}
-        rates[self.options.method] = self.options.learning_rate or own
         trained: dict[str, Any] = {}
         adapter = self.options.adapter
-        for name, rate in rates.items():
+        for name, rate in rates_of(self.options).items():
             stage = self.stage(self, name, rate, workplace)
             trained[name] = stage.run(adapter, on_progress)
             free_memory()  # a trainer holds its model in circles, and what is loaded next would have to fit beside it

@@ -13,6 +13,7 @@ PANELS = (
     ("KL to the base, nats a token", ("kl",)),
     ("share of replies that ask", ("ask_rate",)),
     ("loss", ("loss", "eval_loss")),
+    ("loss that chooses", ("eval_watched_loss",)),
     ("reward accuracy", ("rewards/accuracies", "eval_rewards/accuracies")),
     ("reward margin", ("rewards/margins", "eval_rewards/margins")),
     ("log-probability", ("logps/chosen", "logps/rejected", "eval_logps/chosen", "eval_logps/rejected")),

@@ -1,10 +1,11 @@
 """Whether an adapter is better than its base, or than the one it began with, by what was held out, in a sentence."""
 
-from collab_sdk.stats import Estimate
+from math import isfinite
+
+from collab_sdk.stats import LEAST_MEAN, Estimate
 from collab_sdk.training import HeldOut, Verdict
 from collab_trl.defaults import FEW_STEPS
 from collab_trl.output.training_log import FALL, less_likely
-from collab_trl.preference.held_out import LEAST
 
 SMALL_UPDATE = 1e-3
 """Of the layers' size; what bfloat16 can tell apart is four times as much."""
@@ -34,11 +35,25 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
             said=f"It is not known whether it is better than {held_out.against}: what is held out has good replies "
             "alone, or bad ones alone, so that it does not show whether they are told apart. Give rows of both.",
         )
-    if (difference := held_out.difference[name]).low is None or difference.high is None:
-        return _too_few(held_out)
+    difference = held_out.difference[name]
+    if held_out.conversations < LEAST_MEAN:
+        return Verdict(
+            found="not known",
+            said=f"It is not known whether it is better than {held_out.against}: {held_out.conversations} held-out "
+            f"conversations are too few to tell, at least {LEAST_MEAN} are needed. Give more rows, or a larger "
+            "--eval-fraction.",
+        )
+    if not isfinite(difference.mean):
+        return Verdict(
+            found="worse",
+            said=f"Worse than {held_out.against}: the {name} of held-out examples is not a finite number any more. Try "
+            "a much smaller --learning-rate.",
+        )
+    # Without an interval all examples changed by the same.
+    least, most = (difference.mean if end is None else end for end in (difference.low, difference.high))
     rise = f"the {name} changed by {difference:+.3g} {'nats' if name == 'margin' else 'nats a token'}"
     on = f"on {held_out.examples:,} held-out examples of {held_out.conversations:,} conversations {rise}"
-    low, high = (difference.low, difference.high) if name == "margin" else (-difference.high, -difference.low)
+    low, high = (least, most) if name == "margin" else (-most, -least)
     if low > 0 and abs(difference.mean) >= JUDGED_BY[name]:
         but = " It has its price: see the warnings." if costs(held_out) else ""
         return Verdict(found="better", said=f"Better than {held_out.against}: {on}.{but}")
@@ -48,7 +63,7 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
             said=f"Worse than {held_out.against}: {on}. Try a smaller --learning-rate or fewer --epochs, and look at "
             "whether the rows contradict each other.",
         )
-    said = f"Not distinguishable from {held_out.against}: {on}. {_why(held_out, difference)}"
+    said = f"Not distinguishable from {held_out.against}: {on}. {_why(held_out)}"
     return Verdict(found="no different", said=said)
 
 
@@ -82,18 +97,7 @@ def _fell(difference: Estimate, by: float) -> bool:
     return difference.high is not None and difference.high < 0 and difference.mean <= -by
 
 
-def _too_few(held_out: HeldOut) -> Verdict:
-    if held_out.conversations >= LEAST:
-        said = f"Not distinguishable from {held_out.against}. {_why(held_out, None)}"
-        return Verdict(found="no different", said=said)
-    return Verdict(
-        found="not known",
-        said=f"It is not known whether it is better than {held_out.against}: {held_out.conversations} held-out "
-        f"conversations are too few to tell, at least {LEAST} are needed. Give more rows, or a larger --eval-fraction.",
-    )
-
-
-def _why(held_out: HeldOut, difference: Estimate | None) -> str:
+def _why(held_out: HeldOut) -> str:
     """Why it may be, and what to try."""
     update = f"changes the weights by {held_out.update:.2%}" if held_out.update is not None else "is small"
     is_small = held_out.update is None or held_out.update < LARGE_UPDATE

@@ -103,8 +103,7 @@ def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[
 
     `rows` are what it learns from, in messages and not in tokens, as some chat templates write today's date.
     """
-    settings = {field.name: getattr(options, field.name) for field in fields(options)}
-    run = {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT} | {
+    run = deciding(options) | {
         "format": FORMAT,
         "base": base.name,
         "files of the base": content_hash(model_folder(base.name)),
@@ -115,6 +114,12 @@ def identity(options: TrainingOptions, base: Base, rows: Sequence[Any]) -> dict[
     }
     written: dict[str, Any] = json.loads(json.dumps(run, default=str))
     return written
+
+
+def deciding(options: TrainingOptions) -> dict[str, Any]:
+    """The options that decide what is learnt, by name."""
+    settings = {field.name: getattr(options, field.name) for field in fields(options)}
+    return {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT}
 
 
 def _played(play: Play) -> dict[str, Any]:

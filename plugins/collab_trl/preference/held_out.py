@@ -10,8 +10,6 @@ from collab_sdk.stats import Estimate, estimate_amount, estimate_difference, est
 from collab_trl.log_probabilities import log_probabilities
 from collab_trl.preference.tokens import Tokens
 
-LEAST = 8
-"""Conversations that report: below that there is no interval of a mean."""
 PARTED = 48
 """Conversations of which a half may choose and the other half report; fewer would tell too little to lose one."""
 Value = TypeVar("Value")
@@ -19,7 +17,7 @@ Values = Mapping[str, Sequence[float]]
 """Of each example, by name."""
 Sides = tuple[float, float]
 """Log-probabilities, in nats, of a chosen and a rejected reply."""
-LOSS = "watched loss"
+LOSS = "watched_loss"
 """By which checkpoints are compared, for every method: low where the model tells good from bad."""
 REWARD, IS_GOOD = "reward", "is good"
 """What is known of single replies, some good and some bad."""
@@ -27,7 +25,7 @@ Estimates = dict[str, Estimate]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
+class Statistic:
     """A statistic of each example, before the training and after it."""
 
     name: str
@@ -59,10 +57,10 @@ def _kinds(side: Iterable[Tokens]) -> set[tuple[bool, bool]]:
 def means(values: Values) -> dict[str, float]:
     """Over all examples, by the trainers' names; of single replies, those of the good and of the bad, and their gap."""
     if REWARD not in values:
-        return {name: fmean(of_each) for name, of_each in values.items() if name != LOSS}
+        return {name: fmean(of_each) for name, of_each in values.items()}
     sides = {"rewards/chosen": _of(values, REWARD, good=True), "rewards/rejected": _of(values, REWARD, good=False)}
-    found = {name: fmean(rewards) for name, rewards in sides.items() if rewards}
-    if len(found) == len(sides):
+    found = {name: fmean(rewards) for name, rewards in sides.items() if rewards} | {LOSS: fmean(values[LOSS])}
+    if all(sides.values()):
         found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
     return found
 
@@ -74,36 +72,38 @@ def log_probabilities_of(model: Any, examples: Sequence[Tokens]) -> list[Sides]:
     return [(next(found) if tokens.chosen else nan, next(found) if tokens.rejected else nan) for tokens in examples]
 
 
-def figures(method: str, examples: Sequence[Tokens], before: Sequence[Sides], after: Sequence[Sides]) -> list[Figure]:
+def statistics_of(
+    method: str, examples: Sequence[Tokens], before: Sequence[Sides], after: Sequence[Sides]
+) -> list[Statistic]:
     """What the log-probabilities of a method's examples say; nothing for KTO where all are good, or all bad."""
     if method == "dpo":
         return _of_pairs(before, after)
     if method == "sft":
         per_token = [[-value for value in _per_token(examples, side)] for side in (before, after)]
-        return [Figure(name="loss", before=per_token[0], after=per_token[1])]
+        return [Statistic(name="loss", before=per_token[0], after=per_token[1])]
     gained = [after_ - before_ for after_, before_ in zip(map(_only, after), map(_only, before), strict=True)]
     gaps = _gaps(gained, [bool(tokens.chosen) for tokens in examples])
-    return [Figure(name="margin", before=[0.0] * len(gaps), after=gaps)] if gaps else []
+    return [Statistic(name="margin", before=[0.0] * len(gaps), after=gaps)] if gaps else []
 
 
-def ordinary_figure(examples: Sequence[Tokens], before: Sequence[Sides], after: Sequence[Sides]) -> Figure:
+def ordinary_statistic(examples: Sequence[Tokens], before: Sequence[Sides], after: Sequence[Sides]) -> Statistic:
     """How likely replies still are, in nats a token, that have nothing to do with what was trained."""
-    return Figure(name="ordinary_logp", before=_per_token(examples, before), after=_per_token(examples, after))
+    return Statistic(name="ordinary_logp", before=_per_token(examples, before), after=_per_token(examples, after))
 
 
 def _per_token(examples: Sequence[Tokens], sides: Sequence[Sides]) -> list[float]:
     return [chosen / sum(tokens.chosen.learnt) for tokens, (chosen, _) in zip(examples, sides, strict=True)]
 
 
-def _of_pairs(before: Sequence[Sides], after: Sequence[Sides]) -> list[Figure]:
+def _of_pairs(before: Sequence[Sides], after: Sequence[Sides]) -> list[Statistic]:
     margins = [[chosen - rejected for chosen, rejected in side] for side in (before, after)]
     shares = [[float(margin > 0) for margin in side] for side in margins]
     chosen, rejected = ([[sides[place] for sides in side] for side in (before, after)] for place in (0, 1))
     return [
-        Figure(name="margin", before=margins[0], after=margins[1]),
-        Figure(name="accuracy", before=shares[0], after=shares[1], is_share=True),
-        Figure(name="chosen_logp", before=chosen[0], after=chosen[1]),
-        Figure(name="rejected_logp", before=rejected[0], after=rejected[1]),
+        Statistic(name="margin", before=margins[0], after=margins[1]),
+        Statistic(name="accuracy", before=shares[0], after=shares[1], is_share=True),
+        Statistic(name="chosen_logp", before=chosen[0], after=chosen[1]),
+        Statistic(name="rejected_logp", before=rejected[0], after=rejected[1]),
     ]
 
 
@@ -112,15 +112,15 @@ def _only(sides: Sides) -> float:
     return rejected if isnan(chosen) else chosen
 
 
-def estimates(found: Iterable[Figure], conversations: Sequence[Hashable]) -> tuple[Estimates, Estimates, Estimates]:
+def estimates(found: Iterable[Statistic], conversations: Sequence[Hashable]) -> tuple[Estimates, Estimates, Estimates]:
     """Before, after and the difference, with intervals over conversations, given that of each example."""
     before, after, difference = {}, {}, {}
-    for figure in found:
-        estimate = estimate_share if figure.is_share else estimate_amount
-        before[figure.name] = estimate(_grouped(figure.before, conversations))
-        after[figure.name] = estimate(_grouped(figure.after, conversations))
-        pairs = list(zip(figure.before, figure.after, strict=True))
-        difference[figure.name] = estimate_difference(_grouped(pairs, conversations))
+    for statistic in found:
+        estimate = estimate_share if statistic.is_share else estimate_amount
+        before[statistic.name] = estimate(_grouped(statistic.before, conversations))
+        after[statistic.name] = estimate(_grouped(statistic.after, conversations))
+        pairs = list(zip(statistic.before, statistic.after, strict=True))
+        difference[statistic.name] = estimate_difference(_grouped(pairs, conversations))
     return _known(before), _known(after), _known(difference)
 
 

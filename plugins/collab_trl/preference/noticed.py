@@ -1,14 +1,14 @@
-"""What is noticed about preferences before they are learnt from: contradictions, and what gives chosen away."""
+"""What is noticed about preferences before they are learnt from, and what gives the chosen reply away."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collab_sdk.errors import InputError
 from collab_sdk.evaluation import has_question_mark
-from collab_sdk.preferences import whole_of
 from collab_sdk.stats import Estimate, estimate_share
+from collab_trl.preference.contradictions import contradicted_nearly, doubts_of_pairs, doubts_of_replies
 from collab_trl.preference.examples import some
-from collab_trl.preference.row_formats import Messages, words_of
+from collab_trl.preference.row_formats import Messages
 from collab_trl.preference.tokens import Tokens
 
 LEAN = 0.15
@@ -17,10 +17,6 @@ ALMOST_ALWAYS = 0.95
 """Of the pairs of which one reply asks: the share in which it is the chosen one, from which on a model asks always."""
 OFTEN = 0.1
 """Of all pairs: those of which one reply asks, below which they teach little."""
-INSTRUCTS = ("system", "developer")
-"""Roles that say how to reply, and ask nothing."""
-MOST_TOGETHER = 4
-"""Rows that are named of those that contradict each other."""
 LONGER, ASKS, REJECTED_ASKS = "chosen is the longer reply", "chosen asks", "rejected asks"
 ASKS_ALONE = "chosen asks, of the pairs of which one reply does"
 ASKS_ALONE_AT_FIRST = f"{ASKS_ALONE}, on a first message"
@@ -34,25 +30,6 @@ class Noticed:
     shares: Mapping[str, Estimate] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preference:
-    """A reply that is preferred to another, as text, to a prompt."""
-
-    where: str
-    asked: str
-    better: str
-    worse: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Doubt:
-    """Rows that teach nothing, why, and what to do about them."""
-
-    problem: str
-    places: frozenset[str]
-    advice: str
-
-
 def notice(train: Sequence[Tokens], held_out: Sequence[Tokens], *, method: str) -> Noticed:
     """What is worth knowing of preferences for a method.
 
@@ -62,7 +39,7 @@ def notice(train: Sequence[Tokens], held_out: Sequence[Tokens], *, method: str) 
     of_rows = (*_without_results(both), *_scored_worse(both))
     if method == "sft":
         return Noticed(notes=of_rows)
-    find = _doubts_of_replies if method == "kto" else _doubts_of_pairs
+    find = doubts_of_replies if method == "kto" else doubts_of_pairs
     doubts = list(find(both))
     idle = frozenset[str]().union(*(doubt.places for doubt in doubts))
     if idle.issuperset(tokens.example.where for tokens in train):
@@ -71,7 +48,7 @@ def notice(train: Sequence[Tokens], held_out: Sequence[Tokens], *, method: str) 
     return Noticed(
         notes=(
             *(f"{doubt.problem}: {doubt.advice}." for doubt in doubts),
-            *(() if method == "kto" else _contradicted_nearly(both, idle)),
+            *(() if method == "kto" else contradicted_nearly(both, idle)),
             *of_rows,
             *_of_one_kind(train, "trained on", "so the model does not learn to tell good from bad"),
             *_of_one_kind(held_out, "held out", "so it cannot be measured how well good is told from bad"),
@@ -80,48 +57,6 @@ def notice(train: Sequence[Tokens], held_out: Sequence[Tokens], *, method: str) 
         ),
         shares=shares,
     )
-
-
-def _doubts_of_pairs(pairs: Sequence[Tokens]) -> Iterator[Doubt]:
-    preferences = [_preference(tokens) for tokens in pairs]
-    alike = [each.where for each in preferences if each.better == each.worse]
-    if alike:
-        yield Doubt(
-            problem=f"{len(alike):,} of {len(pairs):,} pairs differ in blanks alone ({some(alike)})",
-            places=frozenset(alike),
-            advice="nothing else is learnt from them",
-        )
-    by_prompt: dict[str, list[Preference]] = {}
-    for each in preferences:
-        if each.better != each.worse:
-            by_prompt.setdefault(each.asked, []).append(each)
-    circles = [circle for those in by_prompt.values() for circle in circles_of(those)]
-    if circles:
-        shown = some(_one_and_other([each.where for each in circle]) for circle in circles)
-        yield Doubt(
-            problem=f"{sum(map(len, circles)):,} of {len(pairs):,} pairs are contradicted by others, which prefer what "
-            f"they reject ({shown})",
-            places=frozenset(each.where for circle in circles for each in circle),
-            advice="decide which are right and leave the others out, or they cancel out",
-        )
-
-
-def _contradicted_nearly(pairs: Sequence[Tokens], known: frozenset[str]) -> Iterator[str]:
-    """Of pairs that none contradicts word for word: system prompts may tell them apart, and case seldom does."""
-    by_prompt: dict[str, list[Preference]] = {}
-    for example in (tokens.example for tokens in pairs):
-        asked = whole_of([message["content"] for message in example.prompt if message["role"] not in INSTRUCTS])
-        better, worse = words_of(example.chosen).casefold(), words_of(example.rejected).casefold()
-        if example.where not in known and better != worse:
-            found = Preference(where=example.where, asked=asked, better=better, worse=worse)
-            by_prompt.setdefault(asked, []).append(found)
-    circles = [circle for those in by_prompt.values() for circle in circles_of(those)]
-    if circles:
-        shown = some(_one_and_other([each.where for each in circle]) for circle in circles)
-        yield (
-            f"{sum(map(len, circles)):,} of {len(pairs):,} pairs are contradicted by others that differ in case, "
-            f"punctuation or the system prompt alone ({shown}): decide which are right, unless their system prompts do."
-        )
 
 
 def _without_results(examples: Sequence[Tokens]) -> Iterator[str]:
@@ -160,73 +95,11 @@ def _scored_worse(examples: Sequence[Tokens]) -> Iterator[str]:
         )
 
 
-def _doubts_of_replies(replies: Sequence[Tokens]) -> Iterator[Doubt]:
-    places: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
-    for tokens in replies:
-        example = tokens.example
-        sides = places.setdefault((example.asked, words_of(example.chosen or example.rejected)), ([], []))
-        sides[not example.chosen].append(example.where)
-    both = [(good, bad) for good, bad in places.values() if good and bad]
-    if both:
-        found = sum(len(good) + len(bad) for good, bad in both)
-        yield Doubt(
-            problem=f"{found:,} of {len(replies):,} replies are good in one row and bad in another "
-            f"({some(f'{good[0]} and {bad[0]}' for good, bad in both)})",
-            places=frozenset(place for good, bad in both for place in (*good, *bad)),
-            advice="decide which is right and leave the others out, or they cancel out",
-        )
-
-
 def _of_one_kind(examples: Sequence[Tokens], which: str, follows: str) -> Iterator[str]:
     kinds = {bool(tokens.example.chosen) - bool(tokens.example.rejected) for tokens in examples}
     if kinds in ({1}, {-1}):
         kind, other = ("good", "bad") if kinds == {1} else ("bad", "good")
         yield f"All {len(examples):,} replies {which} are {kind} ones, {follows}: add some that are {other}."
-
-
-def _preference(tokens: Tokens) -> Preference:
-    example = tokens.example
-    better, worse = words_of(example.chosen), words_of(example.rejected)
-    return Preference(where=example.where, asked=example.asked, better=better, worse=worse)
-
-
-def circles_of(preferences: Sequence[Preference]) -> list[list[Preference]]:
-    """Those of one prompt that contradict each other: in a circle of two, or of several (A over B over C over A)."""
-    part = _parts([(each.better, each.worse) for each in preferences])
-    circles: dict[str, list[Preference]] = {}
-    for each in preferences:
-        if part[each.better] == part[each.worse]:
-            circles.setdefault(part[each.better], []).append(each)
-    return list(circles.values())
-
-
-def _parts(edges: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """A node of the strongly connected component that each node is in (Kosaraju's algorithm)."""
-    onward: dict[str, list[str]] = {}
-    back: dict[str, list[str]] = {}
-    for one, other in edges:
-        onward.setdefault(one, []).append(other)
-        back.setdefault(other, []).append(one)
-    gone, come = set[str](), set[str]()
-    finished = [node for root in onward for node in _finished(root, onward, gone)]
-    return {node: root for root in reversed(finished) for node in _finished(root, back, come)}
-
-
-def _finished(root: str, onward: Mapping[str, Sequence[str]], visited: set[str]) -> Iterator[str]:
-    """What can be reached from a node and was not visited before; each after all that can be reached from it."""
-    if root in visited:
-        return
-    visited.add(root)
-    path = [(root, iter(onward.get(root, ())))]
-    while path:
-        node, others = path[-1]
-        following = next((other for other in others if other not in visited), None)
-        if following is None:
-            path.pop()
-            yield node
-        else:
-            visited.add(following)
-            path.append((following, iter(onward.get(following, ()))))
 
 
 def _shares(pairs: Sequence[Tokens]) -> dict[str, Estimate]:
@@ -301,8 +174,3 @@ def _leans(share: Estimate) -> bool:
     if share.low is None or share.high is None or abs(share.mean - 0.5) <= LEAN:
         return False
     return not share.low <= 0.5 <= share.high
-
-
-def _one_and_other(places: Sequence[str]) -> str:
-    """Of the rows that contradict each other; of many, some."""
-    return " and ".join(places[:MOST_TOGETHER]) + (" and others" if len(places) > MOST_TOGETHER else "")

@@ -19,7 +19,7 @@ from collab_trl.loading import adapted, load
 from collab_trl.output.workplace import Workplace, read_json, write_json
 from collab_trl.pace import tokens_by_step
 from collab_trl.plan import CPU, Plan, is_main_process
-from collab_trl.preference.held_out import estimates, figures, log_probabilities_of, ordinary_figure
+from collab_trl.preference.held_out import estimates, log_probabilities_of, ordinary_statistic, statistics_of
 from collab_trl.preference.looks import Looks
 from collab_trl.preference.methods import METHODS, Method
 from collab_trl.preference.prefix_sharing import share_prefixes
@@ -78,7 +78,7 @@ class PreferenceStage:
         Raises TrainingError where there is no memory for judging; the adapter is kept, and the next call judges it.
         """
         resumed = (self.folder / ADAPTER).exists() or self._train(adapter, on_progress)
-        done = trained(self.folder, learning_rate=self.learning_rate, resumed=resumed)
+        done = trained(self.folder, resumed=resumed)
         if not self.reported or self.name != self.options.method:
             return done
         free_memory()  # a trainer holds its model in circles
@@ -190,12 +190,12 @@ class PreferenceStage:
         path = self.folder / JUDGED
         if (known := read_json(path)) is not None:
             return HeldOut.from_dict(known)
-        found = self._figures(done)
+        found = self._statistics(done)
         if is_main_process():
             write_json(path, found.to_dict())
         return found
 
-    def _figures(self, done: Trained) -> HeldOut:
+    def _statistics(self, done: Trained) -> HeldOut:
         model = read_adapter(load(self.base, self.plan, in_4bit=self.options.load_in_4bit), done.adapter)
         if not self.options.load_in_4bit:  # else it is where it was loaded to
             model.to(PartialState(cpu=self.plan.device == CPU).device)
@@ -207,8 +207,8 @@ class PreferenceStage:
         else:
             before = log_probabilities_of(read_adapter(model, self.begun), examples)
         n, own = len(self.reported), [tokens.example.known_by for tokens in self.reported]
-        before_, after_, difference = estimates(figures(self.name, self.reported, before[:n], after[:n]), own)
-        elsewhere = estimates([ordinary_figure(self.ordinary, before[n:], after[n:])], range(len(self.ordinary)))
+        before_, after_, difference = estimates(statistics_of(self.name, self.reported, before[:n], after[:n]), own)
+        elsewhere = estimates([ordinary_statistic(self.ordinary, before[n:], after[n:])], range(len(self.ordinary)))
         return HeldOut(
             before=before_ | elsewhere[0],
             after=after_ | elsewhere[1],

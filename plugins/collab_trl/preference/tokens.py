@@ -77,6 +77,8 @@ class Layout:
         # `all_special_tokens` leaves out those that only the vocabulary knows to be special, as Llama 3's <|eot_id|>.
         self._markers = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         self._ends = [tokenizer.decode([end]) for end in chat_format.ends]
+        self.trimmed: dict[str, None] = {}
+        """Where replies were without the blanks that they begin or end with, as the template takes them out."""
 
     def tokenize(self, example: Example) -> Tokens:
         """Raises FaultyExampleError for an example whose training would silently go wrong."""
@@ -158,6 +160,7 @@ class Layout:
             said = reply[place]["content"].strip()
             if said and said in split_reasoning(written)[1]:
                 raise FaultyExampleError("the chat template makes a thought of what the reply says beside a tool call")
+            self._check_blanks(example, reply[place]["content"], written)
             pieces.append(Piece(text=written, is_written=True, said=said))
             between = whole[end:limit]
             if n + 1 < len(places):  # a thought that the next prompt ends with, and the whole chat may lack
@@ -165,6 +168,16 @@ class Layout:
             pieces.append(Piece(text=between, is_written=False))
             shown += whole[begin:end] + between
         return [piece for piece in pieces if piece.text]
+
+    def _check_blanks(self, example: Example, content: str, written: str) -> None:
+        """Those within a reply are a part of it, as in code; of those around it some templates know better."""
+        said = content.strip()
+        if said not in written and squeezed(said) in squeezed(written):
+            raise FaultyExampleError(
+                f"the chat template changes blanks within the reply, which would be learnt so: {ANOTHER}"
+            )
+        if content not in written:
+            self.trimmed.setdefault(example.where)
 
     def _begin(self, whole: str, prompt: str) -> int:
         """Where in the whole chat the reply to the prompt begins."""

@@ -321,6 +321,7 @@ BAD = {
     "no such layout": ({"layout": ("developers",)}, UnknownNameError, "developer-as-system"),
     "both": ({"layout": ("thinking", "no-thinking")}, UsageError, "exclude each other"),
     "no switch": ({"layout": ("no-thinking",)}, UsageError, "changes nothing: the chat template has no switch"),
+    "an end already": ({"layout": ("end-with-eos",)}, UsageError, "changes nothing: the chat template already ends"),
     "no file": ({"chat_template": "nowhere.jinja"}, UsageError, "The chat template nowhere.jinja cannot be read"),
     "no template of TRL's": ({"chat_template": "trl:qwen3_trainig"}, UnknownNameError, "qwen3_training"),
 }
@@ -397,3 +398,37 @@ def test_an_adapter_with_a_template_alone_is_asked_with_it(tiny_base, tiny_adapt
 def test_an_unknown_template_in_a_name_is_refused(option, tiny_base):
     with pytest.raises(UsageError):
         as_chat_model(f"hf:{tiny_base}?{option}")
+
+
+TRIMS = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content CHANGE }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CODE = "  def f():\n      return 1"
+
+
+def preflight_with(base, tmp_path, text):
+    (tmp_path / "t.jinja").write_text(text)
+    rows = [pair(number, chosen=[{"role": "assistant", "content": CODE}]) for number in range(12)]
+    return prepared(
+        write_rows(tmp_path / "prefs.jsonl", rows), base, tmp_path / "out", chat_template=str(tmp_path / "t.jinja")
+    ).preflight
+
+
+def test_blanks_around_a_reply_that_the_template_takes_out_are_noted(base, tmp_path):
+    preflight = preflight_with(base, tmp_path, TRIMS.replace("CHANGE", "| trim"))
+    assert any("blanks at the beginning or end of the replies of 12 rows" in note for note in preflight.notes)
+    assert not any("blanks" in note for note in preflight_with(base, tmp_path, TRIMS.replace("CHANGE", "")).notes)
+
+
+def test_blanks_within_a_reply_that_the_template_changes_are_refused(base, tmp_path):
+    with pytest.raises(InputError, match="the chat template changes blanks within the reply"):
+        preflight_with(base, tmp_path, TRIMS.replace("CHANGE", ".split() | join(' ')"))
+
+
+def test_what_a_template_adds_of_its_own_is_said_and_a_date_above_all(base, tmp_path):
+    added = "{{ '<|im_start|>system\nYou are Bo. ' + strftime_now('%d %b %Y') + '<|im_end|>\n' }}"
+    plan = preflight_with(base, tmp_path, added + TRIMS.replace("CHANGE", "")).plan
+    assert plan["added"].startswith("You are Bo. ")
+    assert "today's" in plan["date"]
+    assert preflight_with(base, tmp_path, TRIMS.replace("CHANGE", "")).plan.keys().isdisjoint({"added", "date"})

@@ -1,6 +1,7 @@
 """A run judges itself: what is better than its base is said to be, and nothing else is."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from random import Random
@@ -155,7 +156,7 @@ def test_one_that_went_on_from_an_adapter_is_compared_with_that(base, tmp_path):
     assert second.held_out.before["margin"].mean == pytest.approx(first.held_out.after["margin"].mean, rel=1e-3)
     assert second.held_out.before["asks"] == first.held_out.after["asks"]
     card = (tmp_path / "second" / "README.md").read_text()
-    assert "| figure | before | adapter | difference |" in card
+    assert "| statistic | before | adapter | difference |" in card
     assert "What the adapter was trained on before is not known" in card
 
 
@@ -262,6 +263,7 @@ def test_what_users_and_models_said_is_text_in_the_card_and_nothing_else(tmp_pat
         "held_out": held_out.to_dict(),
         "verdict": {"said": "Better than its base."},
         "settings": {"layout": "none"},
+        "options": {"method": "dpo"},
         "data": {evil: evil},
         "notes": [evil],
         "warnings": [evil],
@@ -279,3 +281,30 @@ def test_what_users_and_models_said_is_text_in_the_card_and_nothing_else(tmp_pat
     assert rows.count("a|b \\") == 2
     assert "so " * 90 in rows and "so " * 110 not in rows
     assert "<td>chosen logp</td>" in html
+
+
+def test_a_change_without_any_spread_counts_and_one_that_is_no_number_is_worse():
+    same = estimate_difference([[(0.0, 2.0)] for _ in range(10)])
+    assert verdict_of(replace(figures(margin=1.0), difference={"margin": same})).found == "better"
+    endless = replace(same, mean=math.nan)
+    broken = verdict_of(replace(figures(margin=1.0), difference={"margin": endless}))
+    assert broken.found == "worse"
+    assert "not a finite number" in broken.said
+
+
+def test_the_card_has_every_option_that_decides_what_is_learnt(base, tmp_path):
+    settings = {"weight_decay": 0.25, "lora_dropout": 0.1, "max_steps": 2, "warmup_ratio": 0.0, "patience": 0}
+    trained(write_pairs(tmp_path / "prefs.jsonl", 16), base, tmp_path / "out", **settings)
+    card = (tmp_path / "out" / "README.md").read_text()
+    rows = {"--weight-decay": 0.25, "--lora-dropout": 0.1, "--max-steps": 2, "--warmup-ratio": 0.0, "--patience": 0}
+    assert all(f"| {name} | {value} |" in card for name, value in rows.items())
+    assert set(metrics_of(tmp_path / "out")["run"]) >= {name[2:].replace("-", "_") for name in rows}
+
+
+def test_sft_first_takes_the_rate_that_was_asked_for(base, tmp_path):
+    settings = {"sft_first": True, "learning_rate": 1e-3, "sft_learning_rate": None, "warmup_ratio": 0.0, "epochs": 1.0}
+    data = write_pairs(tmp_path / "prefs.jsonl", 16)
+    trained(data, base, tmp_path / "out", **settings, lr_scheduler_type="constant", eval_fraction=0.0)
+    history = metrics_of(tmp_path / "out")["history"]
+    rates = {name: {log["learning_rate"] for log in logs if "learning_rate" in log} for name, logs in history.items()}
+    assert rates == {"sft": {1e-3}, "dpo": {1e-3}}
