@@ -126,7 +126,8 @@ def preflight_of(options: TrainingOptions, base: Base, found: Found) -> Prefligh
         trained_on=chats,
         openings=frozenset(known_by(history.conversation) for history in histories),
         faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in found.faults.items()),
-        notes=("No chat is held out: give others to --evaluate.",),
+        # What rounds hold out is decided by the same openings, and said with each round's pairs.
+        notes=() if options.rounds else ("No chat is held out: give others to --evaluate.",),
         lengths=lengths,
         completion_lengths=(),
         reply_tokens=found.reply_tokens,

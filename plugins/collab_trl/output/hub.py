@@ -102,7 +102,7 @@ def push(folder: Path, name: str, verdict: Verdict, card: str) -> str:
     Raises OutputError where the hub does not take it.
     """
     if not verdict.is_good:
-        return f"Not pushed to {name}, as it is not known to be better than its base."
+        return f"Not pushed to {name}, as it is not known to be better than what it began with."
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi()

@@ -1,8 +1,8 @@
 """All that can be found out of a training on examples before any weight is loaded."""
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from collab_trl.output.merge import Compared
 from collab_trl.output.training import AnyStage, TrlTraining
 from collab_trl.output.workplace import Workplace
 from collab_trl.plan import Plan, described, make_plan
-from collab_trl.preference.examples import Examples, read_examples, some
+from collab_trl.preference.examples import read_examples, some
 from collab_trl.preference.held_out import in_two
 from collab_trl.preference.noticed import Noticed, notice
 from collab_trl.preference.prefix_sharing import can_share
@@ -30,30 +30,34 @@ MAY_BE_KNOWN = (
 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingData:
+    """What was read and laid out, and what is to be known of it."""
+
+    train: Sequence[Tokens]
+    held_out: Sequence[Tokens]
+    watched: Sequence[Tokens]
+    """Of what is held out, what the training is watched by."""
+    reported: Sequence[Tokens]
+    """And what says how good the result is."""
+    faults: Mapping[str, Sequence[str]]
+    """Where rows are left out, by why."""
+    repeated: int
+    notes: Sequence[str]
+    noticed: Noticed
+    max_length: int
+
+
 def prepare_examples(options: TrainingOptions, base: Base, *, begun: Path | None) -> TrlTraining:
     """`begun` is the adapter that the result will be compared with, if not the base.
 
     Raises InputError if there is no example in the data that the method could be trained on.
     """
-    found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
-    max_length = longest_allowed(options, base)
-    faults = {fault.problem: list(fault.places) for fault in found.faults}
     chat_format = base.chat_format()
     layout = Layout(base.tokenizer, chat_format)
-    train = _tokenized(found.train, layout, max_length, faults)
-    held_out = _tokenized(found.held_out, layout, max_length, faults)
-    watching, reporting = in_two(held_out, chooses=options.patience > 0)
-    if not train:
-        problem, places = next(iter(faults.items()))
-        raise InputError(
-            f"nothing to train on: {problem} ({len(places)} rows: {some(places)})", where=str(options.data)
-        )
-    if begun is not None and held_out:
-        found = replace(found, notes=(*found.notes, MAY_BE_KNOWN))
-    if layout.trimmed:
-        found = replace(found, notes=(*found.notes, _trimmed_said(layout.trimmed)))
-    noticed = _noticed(options, train, held_out)
-    options = replace(options, epochs=options.epochs or enough_epochs(len(train), options.batch_size))
+    data = _read(options, base, layout, begun=begun)
+    options = replace(options, epochs=options.epochs or enough_epochs(len(data.train), options.batch_size))
+    plan = _plan(options, base, data.train)
 
     def stage(training: TrlTraining, name: str, rate: float, workplace: Workplace) -> AnyStage:
         from collab_trl.preference.stage import PreferenceStage
@@ -62,34 +66,60 @@ def prepare_examples(options: TrainingOptions, base: Base, *, begun: Path | None
             name=name,
             learning_rate=rate,
             options=options,
-            plan=training.plan,
+            plan=plan,
             base=base,
-            train=train,
-            held_out=watching,
-            reported=reporting,
-            chooses=options.patience > 0 and len(reporting) < len(held_out),
+            train=data.train,
+            held_out=data.watched,
+            reported=data.reported,
+            chooses=options.patience > 0 and len(data.reported) < len(data.held_out),
             ordinary=_ordinary(layout),
             begun=begun,
             workplace=workplace,
         )
 
-    plan = _plan(options, base, train)
+    said = described(options, plan) | base.chat_template.described() | chat_format.described()
     return TrlTraining(
         options=options,
         base=base,
         plan=plan,
-        preflight=replace(
-            _preflight(options, base, plan, found, noticed, train, held_out, len(reporting), faults, max_length),
-            plan=described(options, plan) | base.chat_template.described() | chat_format.described(),
-        ),
+        preflight=_preflight(options, base, plan, data, said),
         rows=[
-            *(["trained on", *_said(tokens.example)] for tokens in train),
-            *(["held out", *_said(tokens.example)] for tokens in held_out),
+            *(["trained on", *_said(tokens.example)] for tokens in data.train),
+            *(["held out", *_said(tokens.example)] for tokens in data.held_out),
         ],
-        compared=Compared.of(held_out, train),
+        compared=Compared.of(data.held_out, data.train),
         stage=stage,
-        reported=reporting,
+        reported=data.reported,
         begun=begun,
+    )
+
+
+def _read(options: TrainingOptions, base: Base, layout: Layout, *, begun: Path | None) -> TrainingData:
+    found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
+    max_length = longest_allowed(options, base)
+    faults = {fault.problem: list(fault.places) for fault in found.faults}
+    train = _tokenized(found.train, layout, max_length, faults)
+    held_out = _tokenized(found.held_out, layout, max_length, faults)
+    if not train:
+        problem, places = next(iter(faults.items()))
+        raise InputError(
+            f"nothing to train on: {problem} ({len(places)} rows: {some(places)})", where=str(options.data)
+        )
+    watched, reported = in_two(held_out, chooses=options.patience > 0)
+    return TrainingData(
+        train=train,
+        held_out=held_out,
+        watched=watched,
+        reported=reported,
+        faults=faults,
+        repeated=found.repeated,
+        notes=(
+            *found.notes,
+            *([MAY_BE_KNOWN] if begun is not None and held_out else []),
+            *([_trimmed_said(layout.trimmed)] if layout.trimmed else []),
+        ),
+        noticed=_noticed(options, train, held_out),
+        max_length=max_length,
     )
 
 
@@ -151,47 +181,38 @@ def _tokenized(
 
 
 def _preflight(
-    options: TrainingOptions,
-    base: Base,
-    plan: Plan,
-    found: Examples,
-    noticed: Noticed,
-    train: Sequence[Tokens],
-    held_out: Sequence[Tokens],
-    reported: int,
-    faults: dict[str, list[str]],
-    max_length: int,
+    options: TrainingOptions, base: Base, plan: Plan, data: TrainingData, said: Mapping[str, str]
 ) -> Preflight:
-    everything = [*train, *held_out]
+    train, everything = data.train, [*data.train, *data.held_out]
     longest = max(tokens.length for tokens in train)
-    memory = estimates(base, options, load=plan.load, precision=plan.precision)
     return Preflight(
         examples=len(train),
-        held_out=len(held_out),
-        reported=reported,
-        repeated=found.repeated,
+        held_out=len(data.held_out),
+        reported=len(data.reported),
+        repeated=data.repeated,
         conversations=len({tokens.example.known_by for tokens in everything}),
         trained_on=frozenset(tokens.example.conversation for tokens in train),
         openings=frozenset(tokens.example.known_by for tokens in train),
-        faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in faults.items()),
-        pairs=noticed.shares,
+        faults=tuple(Fault(problem=problem, places=tuple(places)) for problem, places in data.faults.items()),
+        pairs=data.noticed.shares,
         notes=(
-            *found.notes,
-            *noticed.notes,
-            *_parts_said(options, len(held_out), reported),
+            *data.notes,
+            *data.noticed.notes,
+            *_parts_said(options, len(data.held_out), len(data.reported)),
             *_notes(options, base, plan, train),
         ),
         lengths=tuple(tokens.length for tokens in everything),
         completion_lengths=tuple(tokens.completion for tokens in everything),
         reply_tokens=base.reply_bound(max(tokens.completion for tokens in everything)),
         margins=tuple(tokens.example.margin for tokens in everything if tokens.example.margin is not None),
-        max_length=max_length if max_length < UNLIMITED else longest,
+        max_length=data.max_length if data.max_length < UNLIMITED else longest,
         rendered=_rendered(base, train[0]),
         parameters=base.parameters,
         trainable=base.trainable(options.lora_r, options.target_modules),
-        memory=memory,
+        memory=estimates(base, options, load=plan.load, precision=plan.precision),
         available=plan.available,
         device=plan.device,
+        plan=said,
     )
 
 

@@ -102,7 +102,7 @@ def test_a_repository_that_is_there_is_taken_as_it_is(hub, adapter):
 @pytest.mark.parametrize("found", HELD_BACK)
 def test_what_is_not_better_stays_here(hub, adapter, found):
     said = push(adapter, "coffee", Verdict(found=found, said="."))
-    assert said == "Not pushed to coffee, as it is not known to be better than its base."
+    assert said == "Not pushed to coffee, as it is not known to be better than what it began with."
     assert not hub.requests
 
 

@@ -1,0 +1,183 @@
+"""What a trainer plugin is given."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from collab_sdk.scorer import MRScorer
+from collab_sdk.spec import PairRule, setting
+
+TRAINING = "Training"
+"""The heading of these options in `--help`."""
+CANDIDATES, EXCHANGES = 8, 4
+RULE = PairRule(candidates=CANDIDATES)
+PLAYING = frozenset({"online-dpo", "grpo", "rloo", "ppo"})
+"""Methods that let the model talk while it is trained."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Play:
+    """How a training that lets the model talk scores what it says."""
+
+    scorer: MRScorer
+    """Whose simulated user and judge take part; the model in training takes its bot's place."""
+    exchanges: int = EXCHANGES
+    """Of a whole conversation, at most."""
+    rule: PairRule = RULE
+    """How many replies to a history are compared, and which pairs a round is trained on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingOptions:
+    """What to train, on what, and how. None leaves the choice to the trainer."""
+
+    data: Path
+    """A file of preferences, or a folder that Hugging Face datasets saved; where the model plays, logged chats."""
+    base: str
+    """A folder with the base model, or its name on the Hugging Face hub."""
+    output: Path
+    play: Play | None = None
+    """Needed by rounds, and by methods that let the model talk."""
+    loss: tuple[tuple[str, float], ...] = (("sigmoid", 1.0), ("sft", 1.0))
+    """Loss terms of DPO with their weights."""
+    method: str = setting(
+        "dpo",
+        "Training method: dpo, sft or kto on preferences; online-dpo, grpo, rloo or ppo on the model's own replies.",
+        group=TRAINING,
+        metavar="NAME",
+    )
+    rounds: int = setting(
+        0,
+        "Rounds of DPO on the model's own conversations: talk, pair, train the same adapter on.",
+        group=TRAINING,
+        at_least=0,
+    )
+    sft_first: bool = setting(False, "First learn the chosen replies with SFT, then go on from there.", group=TRAINING)
+    beta: float | None = setting(
+        None,
+        "How close to stay to the base.  [default: 0.1; grpo 0.04, rloo and ppo 0.05]",
+        group=TRAINING,
+        metavar="BETA",
+        above=0,
+    )
+    epochs: float | None = setting(
+        None,
+        "Number of passes over the data.  [default: as many as a training needs, by the number of rows]",
+        group=TRAINING,
+        above=0,
+    )
+    max_steps: int | None = setting(
+        None, "Most optimizer steps; the schedule is for so many.  [default: all epochs]", group=TRAINING, at_least=1
+    )
+    learning_rate: float | None = setting(
+        None,
+        "Learning rate.  [default: 3e-4, less for wide models; 1e-5 where the model plays]",
+        group=TRAINING,
+        metavar="RATE",
+        above=0,
+    )
+    sft_learning_rate: float | None = setting(
+        None, "Learning rate of --sft-first.  [default: as the other]", group=TRAINING, metavar="RATE", above=0
+    )
+    lr_scheduler_type: str = setting(
+        "cosine",
+        "How the learning rate falls: linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt, constant or "
+        "constant_with_warmup.",
+        group=TRAINING,
+        metavar="NAME",
+    )
+    warmup_ratio: float = setting(
+        0.1,
+        "Share of the steps in which the learning rate rises.",
+        group=TRAINING,
+        metavar="SHARE",
+        at_least=0,
+        below=1,
+    )
+    weight_decay: float = setting(0.0, "Weight decay of AdamW.", group=TRAINING, metavar="DECAY", at_least=0)
+    batch_size: int = setting(16, "Examples for one optimizer step, over all devices.", group=TRAINING, at_least=1)
+    per_device_batch_size: int | None = setting(
+        None, "Examples at once on one device.  [default: what fits]", group=TRAINING, at_least=1
+    )
+    max_length: int | None = setting(
+        None, "Most tokens of prompt and reply.  [default: what the base can read]", group=TRAINING, at_least=1
+    )
+    chat_template: str | None = setting(
+        None,
+        "Chat template to train and serve with: a file, or trl:NAME for one of TRL's.  [default: the base's own]",
+        group=TRAINING,
+        metavar="FILE",
+    )
+    layout: tuple[str, ...] = setting(
+        (),
+        "A change to the chat template: developer-as-system, system-in-first-user, text-as-parts, thinking, "
+        "no-thinking or end-with-eos; repeatable.",
+        group=TRAINING,
+        metavar="NAME",
+    )
+    lora_r: int = setting(32, "Rank of the LoRA matrices.", group=TRAINING, at_least=1)
+    lora_alpha: int = setting(32, "LoRA scaling: the adapter counts alpha / r.", group=TRAINING, at_least=1)
+    lora_dropout: float = setting(
+        0.0, "Dropout before the LoRA matrices.", group=TRAINING, metavar="SHARE", at_least=0, below=1
+    )
+    target_modules: tuple[str, ...] = setting(
+        (),
+        "Layer that gets an adapter, by the last part of its name; repeatable.  [default: every linear layer]",
+        group=TRAINING,
+        metavar="NAME",
+    )
+    dtype: str = setting(
+        "auto",
+        "Precision to train in: auto, bfloat16 or float32. auto takes bfloat16 where the device multiplies it faster.",
+        group=TRAINING,
+        metavar="NAME",
+    )
+    load_in_4bit: bool = setting(
+        False, "Keep the base in 4 bits (QLoRA; needs bitsandbytes and a GPU).", group=TRAINING
+    )
+    gradient_checkpointing: bool | None = setting(
+        None, "Recompute activations to save memory.  [default: if needed]", group=TRAINING
+    )
+    eval_fraction: float | None = setting(
+        None,
+        "Share of the chats to hold out.  [default: 0.1, or more of a few hundred, so that there are enough to tell]",
+        group=TRAINING,
+        metavar="FRACTION",
+        at_least=0,
+        below=1,
+    )
+    patience: int = setting(
+        3,
+        "Evaluations in a row that are clearly worse than the best before stopping; 0 disables.",
+        group=TRAINING,
+        at_least=0,
+    )
+    seed: int = setting(0, "Random seed: on a CPU, the same seed gives the same adapter.", group=TRAINING, at_least=0)
+    skip_bad: bool = setting(False, "Leave out the rows that the preflight check refuses.", group=TRAINING)
+    adapter: Path | None = setting(  # noqa: RUF009 - a field, as all of them
+        None,
+        "LoRA adapter of this base to go on training with dpo or kto, instead of a fresh one.",
+        group=TRAINING,
+        metavar="DIR",
+    )
+    merge: bool = setting(
+        False,
+        "Also write the base with the adapter merged in, in a precision that keeps what was learnt.",
+        group=TRAINING,
+    )
+    push_to_hub: str | None = setting(
+        None,
+        "Then upload the adapter to this private repository on the Hugging Face hub, unless it is no better than its "
+        "base; a name without an owner is one of your own.",
+        group=TRAINING,
+        metavar="[OWNER/]NAME",
+    )
+    report_to: tuple[str, ...] = setting(
+        (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
+    )
+
+    @property
+    def base_bot(self) -> str:
+        """The base by the name that `as_chat_model` takes, with the chat template that it is trained with."""
+        template = [f"chat_template={self.chat_template}"] if self.chat_template else []
+        options = "&".join([*template, *(f"layout={name}" for name in self.layout)])
+        return f"hf:{self.base}?{options}" if options else f"hf:{self.base}"
