@@ -59,7 +59,7 @@ def show_report(report: TrainingReport) -> None:
         for compared in report.held_out.replies:
             _show_replies(compared, report.held_out.before_is)
     for warning in report.warnings:
-        note(f"Warning: {warning}")
+        note(f"Warning: {printable(warning)}")
     for text in report.notes:
         note(text)
     note(printable(report.verdict.said))

@@ -8,7 +8,7 @@ from collab_cli.progress import shown
 from collab_cli.units import duration, size
 from collab_sdk.training import TrainingProgress
 
-FIGURES = {
+STATISTICS = {
     "loss": "loss",
     "eval_rewards/margins": "held-out margin",
     "eval_loss": "held-out loss",
@@ -26,7 +26,7 @@ RATE = "learning_rate"
 
 
 class TrainingLine:
-    """Steps done of all, over the stages so far, with the latest figures: first what is looked for most."""
+    """Steps done of all, over the stages so far, with the latest statistics: first what is looked for most."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.total: int | None = 0
@@ -48,7 +48,7 @@ class TrainingLine:
         self.on_update()
 
     def line(self) -> str:
-        """Two lines where there are figures: how far and how fast it is, and what it learns."""
+        """Two lines where there are statistics: how far and how fast it is, and what it learns."""
         now = self._latest
         if not now.stage:
             return "loading the base"
@@ -62,9 +62,11 @@ class TrainingLine:
             parts.append(f"{now.tokens_per_second:,.0f} tokens/s")
         if now.peak_memory is not None:
             parts.append(f"{size(now.peak_memory)} peak")
-        figures = [f"rate {self._metrics[RATE]:.1e}"] if RATE in self._metrics else []
-        figures += [f"{said} {self._metrics[name]:.3f}" for name, said in FIGURES.items() if name in self._metrics]
-        return "\n".join(" · ".join(each) for each in (parts, figures) if each)
+        statistics = [f"rate {self._metrics[RATE]:.1e}"] if RATE in self._metrics else []
+        statistics += [
+            f"{said} {self._metrics[name]:.3f}" for name, said in STATISTICS.items() if name in self._metrics
+        ]
+        return "\n".join(" · ".join(each) for each in (parts, statistics) if each)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from collab_trl.output.workplace import METRICS, read_json, write_json
 from collab_trl.plan import HEADROOM, is_main_process
 from collab_trl.precision import device_and_dtype
 from collab_trl.preference.tokens import NOTHING, Completion, Tokens
-from collab_trl.pretrained import ADAPTER_WEIGHTS, read_adapter, read_model
+from collab_trl.pretrained import ADAPTER_WEIGHTS, check_adapter, read_adapter, read_model
 
 MERGED = "merged"
 BOUND = 0.05
@@ -112,10 +112,12 @@ class Merged:
 def merged_if_asked(report: TrainingReport, options: TrainingOptions, base: Base, compared: Compared) -> TrainingReport:
     """The report of a finished training, with the adapter merged if that is asked for; one of several processes does.
 
-    Raises OutputError or TrainingError where that fails; the adapter is whole, and the same command tries again.
+    Raises OutputError or TrainingError where that fails; the adapter is whole, and the same command tries again. Raises
+    UsageError for an adapter that is not loaded.
     """
     if not options.merge or not is_main_process():
         return report
+    check_adapter(options.output)  # a training that is done already may have been changed since
     target = options.output / MERGED
     metrics = dict(read_json(options.output / METRICS) or {})
     known = Merged.from_dict(metrics.get("merged"))

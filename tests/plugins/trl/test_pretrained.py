@@ -18,6 +18,7 @@ from collab_sdk.training import PLAYING
 pytestmark = pytest.mark.slow
 
 PICKLE = "A pickle (.bin, .pt) can run code and is not loaded: save it again with save_pretrained(), as safetensors."
+QUICK = ("--epochs", 1, "--lora-r", 2, "--eval-fraction", 0)
 CODE = "which is not run: give a model that transformers has a class for, without an auto_map to another."
 
 
@@ -26,7 +27,7 @@ def shared(tmp_path_factory):
     """A folder with a base, pairs, and an adapter that was trained on them."""
     folder = tmp_path_factory.mktemp("shared")
     base, prefs = write_base(folder / "base"), write_pairs(folder / "prefs.jsonl", 8)
-    trained = collab("finetune", prefs, "-m", base, "-o", folder / "adapter", "--epochs", 1, "--lora-r", 2)
+    trained = collab("finetune", prefs, "-m", base, "-o", folder / "adapter", *QUICK)
     assert trained.exit_code == 0, trained.output
     return folder
 
@@ -122,9 +123,7 @@ def test_a_repository_that_needs_code_of_its_own_is_refused(shared, base, marker
 
 def test_where_transformers_has_the_class_it_takes_the_place_of_the_repositorys_code(shared, base, marker, tmp_path):
     with_code(base, marker, "config.json", auto_map={"AutoModelForCausalLM": "modeling_own.LlamaForCausalLM"})
-    trained = collab(
-        "finetune", shared / "prefs.jsonl", "-m", base, "-o", tmp_path / "out", "--epochs", 1, "--lora-r", 2, stdin="y"
-    )
+    trained = collab("finetune", shared / "prefs.jsonl", "-m", base, "-o", tmp_path / "out", *QUICK, stdin="y")
     assert trained.exit_code == 0, trained.output
     assert not marker.exists()
 
@@ -153,7 +152,7 @@ def test_a_model_of_the_hub_is_held_to_the_same(shared, marker, tmp_path):
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
 
     def end(output: str) -> str:
-        options = ("-m", "some/one", "-o", tmp_path / output, "--epochs", 1, "--lora-r", 2)
+        options = ("-m", "some/one", "-o", tmp_path / output, "--epochs", 1, "--lora-r", 2, "--eval-fraction", 0)
         process = spawn("finetune", shared / "prefs.jsonl", *options, cwd=tmp_path, env=environment)
         return process.communicate()[1]
 
@@ -203,8 +202,8 @@ def test_a_pickled_adapter_is_neither_served_nor_merged(shared, adapter, marker,
     refused = f"Error: The adapter in {adapter} has no adapter_model.safetensors. {PICKLE}"
     assert scored(f"hf:{adapter}", tmp_path) == refused
     assert scored(f"hf:{shared / 'base'}@{adapter}", tmp_path) == refused
-    options = ("--epochs", 1, "--lora-r", 2, "--merge")  # of the training that is done already
-    assert finetuned(shared / "prefs.jsonl", shared / "base", adapter, *options) == refused
+    # The training is done already; what is left is the merge.
+    assert finetuned(shared / "prefs.jsonl", shared / "base", adapter, *QUICK, "--merge") == refused
     assert not marker.exists()
     assert not (adapter / "merged").exists()
 

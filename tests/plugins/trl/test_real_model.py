@@ -117,7 +117,8 @@ def test_a_real_bot_is_trained_on_its_own_replies_and_compared_with_itself(smoll
 
     done("finetune", prefs, "-m", smollm2, "-o", adapter, "--epochs", 1, "--learning-rate", "1e-3")
     trained = f"hf:{smollm2}@{adapter}"
-    assert json.loads((adapter / "metrics.json").read_text())["serve"]["in process"].split()[-1] == trained
+    command = json.loads((adapter / "metrics.json").read_text())["serve"]["in process"].split()
+    assert command[command.index("--assistant") + 1] == trained
 
     bots, compared = ("-a", f"hf:{smollm2}", "-a", trained), tmp_path / "compared.json"
     done("evaluate", "-t", "logs", "--data", chats, "--exchanges", 1, *bots, *rules, "-o", compared)
