@@ -13,11 +13,11 @@ from collab_sdk.errors import FilteredError, SampleError, ToolError, UsageError
 from collab_sdk.farewells import is_farewell
 from collab_sdk.goals import Goals, as_goals, goal_of
 from collab_sdk.messages import Ending, Message, deeds_of, shown_text, since_the_user, unanswered_calls
-from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for, without_settings
+from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.secrets import one_line
-from collab_sdk.simulator import Simulator
+from collab_sdk.simulator import Simulator, Users
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS, ROLE_DEFAULTS, ModelSettings
 from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import NOWHERE, OpenToolbox, Scene, Tools, as_toolbox, goes_in_a_circle
@@ -51,7 +51,7 @@ class Rollout:
         self,
         *,
         assistant: ModelLike,
-        simulator: Simulator | ModelLike,
+        simulator: Simulator | Users,
         window: int = 2,
         samples: int = 3,
         temperature: float | None = None,
@@ -74,7 +74,7 @@ class Rollout:
         self._given = {name: value for name, value in given.items() if value is not None}
         self.settings = self._settings()
         self.engine = engine or self.simulator.engine
-        player = without_settings(self.simulator.model) if tools_model is None else tools_model
+        player = self.simulator.player if tools_model is None else tools_model
         self.toolbox = as_toolbox(tools, model=player, engine=self.engine)
         self.calls_per_turn = calls_per_turn
 
@@ -180,6 +180,8 @@ class Rollout:
         end, reason = End.WINDOW, ""
         named = scene.conversation_id
         scene = replace(scene, sample=f"{named}/future-{sample}")
+        seat = self.simulator.seat(goal, draw=scene.sample)
+        future = Future(sample=sample, user=seat.name, persona=seat.persona)
         try:
             _check_start(start)
             async with self.toolbox.open(scene) as toolbox:
@@ -189,14 +191,17 @@ class Rollout:
                 elif is_in_turn(start):
                     first = f"{scene.sample}/turn"
                 if first and not await self._aturn(start, played, toolbox, draw=first, named=named):
-                    return Future(sample=sample, messages=tuple(played), end=End.CALLS)
+                    return replace(future, messages=tuple(played), end=End.CALLS)
                 for step in range(window):
                     draw = f"{scene.sample}/{step}"
-                    user = await self.simulator.areply([*start, *played], goal=goal, sample=draw, conversation_id=named)
+                    try:
+                        user = await seat.areply([*start, *played], turn=step, sample=draw, conversation_id=named)
+                    except SampleError as error:
+                        return replace(future, messages=tuple(played)).failed(error, end=End.USER_FAILED)
                     if user.message:
                         played.append(Message(role="user", content=user.message))
-                    if user.done:
-                        end, reason = End.USER_DONE, user.reason
+                    if user.end is not None:
+                        end, reason = user.end, user.reason
                         break
                     if not await self._aturn(start, played, toolbox, draw=draw, named=named):
                         end = End.CALLS
@@ -205,8 +210,8 @@ class Rollout:
                         end = stuck
                         break
         except SampleError as error:
-            return Future(sample=sample, messages=tuple(played)).failed(error)
-        return Future(sample=sample, messages=tuple(played), end=end, reason=reason)
+            return replace(future, messages=tuple(played)).failed(error)
+        return replace(future, messages=tuple(played), end=end, reason=reason)
 
     async def arespond(
         self, history: Sequence[Message], *, sample: str, scene: Scene = NOWHERE, per: Per = "turn"

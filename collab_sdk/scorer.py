@@ -13,7 +13,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of, most_goals
 from collab_sdk.messages import Message, is_decision, link_tool_calls
 from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
-from collab_sdk.models.base import ChatModel, spec_of, without_settings
+from collab_sdk.models.base import ChatModel, spec_of
 from collab_sdk.models.reasoning import conversation_without_reasoning, without_reasoning
 from collab_sdk.models.resolve import ModelLike
 from collab_sdk.rollout import Rollout, is_whole
@@ -76,8 +76,9 @@ class MRScorer:
     ) -> None:
         self.rollout = rollout
         self.engine = engine or rollout.engine
-        # The simulator's settings are those of a user at their keyboard, and no judge's.
-        judge = without_settings(rollout.simulator.model) if judge is None else judge
+        judge = rollout.simulator.player if judge is None else judge
+        if judge is None:
+            raise UsageError(f"{rollout.simulator.name} cannot judge: name a judge.")
         self.judge = Judge(judge, engine=self.engine)
         self.reward = Reward(as_metrics(metrics), self.judge)
         self.goals = GoalReader(self.judge.model, engine=self.engine)
@@ -101,7 +102,8 @@ class MRScorer:
         simulated = rollout.toolbox.simulated
         return RunSpec(
             assistants=(spec_of(rollout.assistant, rollout.settings),),
-            simulator=spec_of(simulator.model, simulator.settings),
+            simulators=simulator.specs,
+            personas=simulator.personas,
             judge=spec_of(self.judge.model, self.judge.settings),
             metrics=metric_specs(self.reward.metrics),
             samples=rollout.samples,
@@ -110,7 +112,7 @@ class MRScorer:
             min_samples=self.min_samples,
             per=self.per,
             tools=rollout.toolbox.names,
-            tools_model=None if simulated is None else spec_of(simulated.model, simulated.settings),
+            tools_model=None if simulated is None else simulated.spec,
             calls_per_turn=rollout.calls_per_turn,
             limits=self.engine.limits,
         )
@@ -121,18 +123,18 @@ class MRScorer:
         simulated = self.rollout.toolbox.simulated
         return {
             "assistant": self.rollout.assistant,
-            "simulator": self.rollout.simulator.model,
+            **self.rollout.simulator.models,
             "judge": self.judge.model,
-            **({} if simulated is None else {"tools": simulated.model}),
+            **({} if simulated is None or simulated.model is None else {"tools": simulated.model}),
         }
 
     @property
     def made_with(self) -> dict[str, Any]:
         """The provenance of a score as JSON values, for the files that hold scores."""
-        models = self.models
+        known = {role: model.fingerprint for role, model in self.models.items()} | self.rollout.simulator.fingerprints
         hashes = {name: code_of(metric) for name, (metric, _) in self.reward.metrics.items()}
         codes = {name: code for name, code in hashes.items() if code is not None} | self.rollout.toolbox.codes
-        return made_with(self.spec, {role: model.fingerprint for role, model in models.items()}, codes=codes)
+        return made_with(self.spec, known, codes=codes)
 
     @property
     def weights(self) -> dict[str, float]:

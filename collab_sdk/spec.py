@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, get_type_hints
 from collab_sdk.errors import UsageError
 from collab_sdk.prompts import prompts_digest
 from collab_sdk.secrets import check_variable, is_secret, is_secret_name, without_credentials
+from collab_sdk.types import Persona
 from collab_sdk.values import read_value
 from collab_sdk.version import __version__
 
@@ -36,6 +37,7 @@ __all__ = [
     "RunSpec",
     "RunnerSpec",
     "Setting",
+    "UserSpec",
     "difference",
     "made_with",
     "setting",
@@ -264,6 +266,30 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UserSpec(ModelSpec):
+    """Who plays the user, by a name such as `openai/x`, `plain:MODEL` or `logs:PATH`, and in which share of futures."""
+
+    weight: float = 1.0
+    """Its share, beside those of the others."""
+
+    def __post_init__(self) -> None:
+        super(UserSpec, self).__post_init__()
+        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float) or not 0 < self.weight < math.inf:
+            raise UsageError(f"The weight of the user {self.name} is {self.weight!r}; it must be a number above 0.")
+
+    @classmethod
+    def of(cls, model: ModelSpec, *, weight: float = 1.0) -> Self:
+        """A user who is played by this model."""
+        return cls(**{each.name: getattr(model, each.name) for each in fields(ModelSpec)}, weight=weight)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super(UserSpec, self).to_dict(), "weight": float(self.weight)}
+
+    def deciding(self, role: str) -> dict[str, Any]:
+        return {**super(UserSpec, self).deciding(role), "weight": float(self.weight)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSpec:
     """A metric by its name (an entry point, or `py:MODULE:NAME`), its weight in the reward, and its own options."""
 
@@ -424,8 +450,11 @@ class RunSpec:
     """
 
     assistants: tuple[ModelSpec, ...]
-    simulator: ModelSpec
+    simulators: tuple["UserSpec", ...]
+    """Who plays the user: one, or several that share the futures."""
     judge: ModelSpec
+    personas: tuple[Persona, ...] = ()
+    """Who the users are, where a row does not say: one is drawn for each sample."""
     metrics: tuple[MetricSpec, ...] = DEFAULT_METRICS
     samples: int = setting(
         3,
@@ -467,6 +496,8 @@ class RunSpec:
         _check_bounds(self)
         if not self.assistants:
             raise UsageError("A run needs a bot: assistants is empty.")
+        if not self.simulators:
+            raise UsageError("A run needs a user: simulators is empty.")
         for names, what in (([one.name for one in self.metrics], "metric"), ([*self.evaluation.tasks], "task")):
             if repeated := [name for name in names if names.count(name) > 1]:
                 raise UsageError(f"The {what} {repeated[0]!r} is given twice.")
@@ -483,6 +514,11 @@ class RunSpec:
         """The bot; of several the first."""
         return self.assistants[0]
 
+    @property
+    def simulator(self) -> "UserSpec":
+        """The user; of several the first."""
+        return self.simulators[0]
+
     def with_assistant(self, assistant: ModelSpec) -> Self:
         """The same run with this bot alone."""
         return replace(self, assistants=(assistant,))
@@ -491,7 +527,8 @@ class RunSpec:
         """The whole spec as JSON values for files. Credentials in addresses are left out."""
         roles = {
             "assistants": [each.to_dict() for each in self.assistants],
-            "simulator": self.simulator.to_dict(),
+            "simulators": [each.to_dict() for each in self.simulators],
+            "personas": [_plain(asdict(each)) for each in self.personas],
             "judge": self.judge.to_dict(),
             "tools_model": None if self.tools_model is None else self.tools_model.to_dict(),
             "metrics": [_plain(asdict(each)) for each in self.metrics],
@@ -511,7 +548,8 @@ class RunSpec:
         """What can change an answer, as JSON values: limits, runner, keys, prices and further replicas cannot."""
         return {
             "assistants": [each.deciding("assistant") for each in self.assistants],
-            "simulator": self.simulator.deciding("simulator"),
+            "simulators": [each.deciding("simulator") for each in self.simulators],
+            "personas": [_plain(asdict(each)) for each in self.personas],
             "judge": self.judge.deciding("judge"),
             "metrics": {each.name: {"weight": each.weight, **_plain(each.options)} for each in self.metrics},
             **{each.name: getattr(self, each.name) for each in fields(self) if _decides(each)},

@@ -20,6 +20,7 @@ __all__ = [
     "MRScore",
     "Message",
     "Per",
+    "Persona",
     "PreferencePair",
     "ToolCall",
     "Turn",
@@ -36,11 +37,27 @@ SHOWN = 60
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Persona:
+    """Who a user is, whatever they want: only the simulator sees it."""
+
+    name: str
+    traits: tuple[str, ...] = ()
+    """How they behave, each in a few words: "sceptical", "changes their mind once"."""
+    patience: int | None = None
+    """The answers of no use to them after which they leave."""
+    writes: str = ""
+    """How they write: "one or two words, no capitals"."""
+    forgets: str = ""
+    """What they forget, mix up or remember only when asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Goal:
     """What the user wants from a conversation. Simulator and judge see it, the assistant never does.
 
     `text` is prose or `key: value` lines. `reference` is the answer that `accuracy` compares with. `style` holds
-    messages the real user wrote, as examples of how they write.
+    messages the real user wrote, as examples of how they write; `persona` says who they are, and `script` what they
+    say whatever happens: of each turn that is played the text, or None for one that is made up.
 
     A goal that was read from a log has in `settled` the texts of goals that also settle what nobody settled there, each
     in its own way. Such a goal has in `asked` the part that the user did ask for.
@@ -49,6 +66,8 @@ class Goal:
     text: str
     reference: str | None = None
     style: tuple[str, ...] = ()
+    persona: Persona | None = None
+    script: tuple[str | None, ...] = ()
     settled: tuple[str, ...] = ()
     asked: str = ""
 
@@ -227,6 +246,11 @@ class End(StrEnum):
 
     WINDOW = "window"
     USER_DONE = "user done"
+    """The user left, content or without a word about it."""
+    GAVE_UP = "user gave up"
+    """The user left without what they wanted."""
+    SCRIPT = "script ended"
+    """The user's script has no further turn."""
     GOODBYE = "goodbyes only"
     REPETITION = "repetition"
     CALLS = "too many calls"
@@ -234,6 +258,9 @@ class End(StrEnum):
     OBSERVED = "observed"
     """The future is the logged one; nothing was simulated."""
     FAILED = "failed"
+    """A call failed, and no user is to blame."""
+    USER_FAILED = "user failed"
+    """The simulated user could not be played, or did not behave like one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -254,14 +281,18 @@ class Future:
     reward: float | None = None
     """R*, the weighted sum of the metrics over the whole conversation."""
     error: str | None = None
+    user: str = ""
+    """The name of the user who played; empty for a logged future."""
+    persona: str = ""
+    """The name of their persona."""
 
     def __repr__(self) -> str:
         end = f"error={_beginning(self.error)}" if self.error else f"reward={_number(self.reward)}"
         return f"Future(sample={self.sample}, {len(self.messages)} messages, end={self.end.value!r}, {end})"
 
-    def failed(self, error: Exception) -> "Future":
+    def failed(self, error: Exception, *, end: End = End.FAILED) -> "Future":
         """This future as a missing sample."""
-        return replace(self, end=End.FAILED, error=str(error), reward=None)
+        return replace(self, end=end, error=str(error), reward=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

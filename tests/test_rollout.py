@@ -162,7 +162,7 @@ def test_a_user_who_answers_in_no_readable_form_is_asked_again_once():
 )
 def test_a_user_who_stays_unreadable_loses_the_sample(answer):
     future = play(rollout_of([], lambda _: answer))
-    assert future.end is End.FAILED
+    assert future.end is End.USER_FAILED
     assert "no readable form" in future.error
     with pytest.raises(UnreadableReplyError):
         rollout_of([], lambda _: answer).simulator.reply(OPENING, goal=GOAL)
@@ -210,7 +210,7 @@ def test_what_the_simulated_user_loses_stays_missing(empty):
     async def no_wait(_: float) -> None: ...
 
     future = play(rollout_of(["Done."], lambda _: empty, engine=Engine(sleep=no_wait)))
-    assert future.end is End.FAILED
+    assert future.end is End.USER_FAILED
 
 
 def test_no_text_can_claim_how_a_reply_ended():

@@ -218,7 +218,7 @@ def test_a_judge_of_the_simulators_model_is_asked_as_judges_are():
     assert scorer.spec.judge == spec_of(as_chat_model("m", **server), scorer.judge.settings)
     assert (scorer.judge.settings.temperature, scorer.judge.settings.max_tokens) == (0.0, None)
     assert scorer.judge.settings.extra_headers == {"X-Team": "a"}
-    assert scorer.rollout.simulator.settings.temperature == 0.7
+    assert scorer.rollout.simulator.users[0].settings.temperature == 0.7
 
 
 def test_accuracy_without_a_reference_is_refused_before_anything_is_paid_for():

@@ -164,7 +164,7 @@ def _show_check(
         click.echo()
         show(below)
     turns = sum(len(one.turns) for one in checked)
-    who = f"{printable(check.simulator.model.name)} beside the users of {of(len(checked), 'chat')}"
+    who = f"{printable(check.simulator.name)} beside the users of {of(len(checked), 'chat')}"
     note(f"{who}, {of(turns, 'turn')}. {BRACKETS}")
     if many := said_of_many(one for statistic in statistics for one in (statistic.simulated, statistic.difference)):
         note(many)

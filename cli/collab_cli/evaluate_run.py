@@ -10,7 +10,7 @@ from typing import Any
 from collab_cli.failures import finish
 from collab_cli.options import Work
 from collab_cli.progress import Progress, shown
-from collab_cli.setup import open_engine, open_runner, prices_of, tools_part
+from collab_cli.setup import open_engine, open_runner, prices_of, tools_part, user_parts
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems, note
 from collab_sdk import ChatModel, Conversation, Engine, RunSpec, as_chat_model
@@ -61,13 +61,13 @@ class Evaluation:
         simulated = evaluator.toolbox.simulated
         models = {
             **self.bots,
-            "simulator": evaluator.simulator.model,
             "judge": evaluator.judge.model,
-            **({} if simulated is None else {"tools": simulated.model}),
+            **({} if simulated is None or simulated.model is None else {"tools": simulated.model}),
         }
+        known = {name: model.fingerprint for name, model in models.items()} | evaluator.simulator.fingerprints
         codes = {name: import_named(name)[1] for name in self.spec.evaluation.tasks if name.startswith("py:")}
         codes |= evaluator.toolbox.codes
-        return made_with(self.spec, {name: model.fingerprint for name, model in models.items()}, codes=codes)
+        return made_with(self.spec, known, codes=codes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +122,7 @@ def evaluating(asked: Asked, problems: Problems) -> Iterator[EvaluationRun]:
     roles = roles_of(spec)
     named = bots if len(bots) > 1 else {"bot": roles.assistant}
     with ExitStack() as opened:
-        parts = {**named, "user": roles.simulator, "judge": roles.judge, **tools_part(spec, roles)}
+        parts = {**named, **user_parts(roles), "judge": roles.judge, **tools_part(spec, roles)}
         engine = opened.enter_context(open_engine(spec, cache, parts))
         tasks = tuple(chosen_tasks(asked, engine, problems))
         runner = opened.enter_context(open_runner(spec, cache, engine))  # it may take seconds

@@ -29,6 +29,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
+from collab_sdk.simulator import is_prompted
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
@@ -43,6 +44,7 @@ from collab_sdk.spec import (
     RunnerSpec,
     RunSpec,
     Setting,
+    UserSpec,
     setting_of,
 )
 
@@ -354,10 +356,10 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         if needed:
             raise UsageError(NO_MODEL)
         return None
-    assistants = (roles.simulator(),) if has_bot else roles.assistants()
+    assistants = roles.simulators()[:1] if has_bot else roles.assistants()
     return RunSpec(
         assistants=assistants,
-        simulator=roles.simulator(),
+        simulators=roles.simulators(),
         judge=roles.judge(),
         tools_model=roles.tools_model(),
         **parts,
@@ -392,10 +394,10 @@ class _Roles:
             raise UsageError("The bot is not named: give --assistant, or --model for all roles.")
         return tuple(self._model("assistant", name) for name in self._bots or (None,))
 
-    def simulator(self) -> ModelSpec:
+    def simulators(self) -> tuple[UserSpec, ...]:
         if not self._values["simulator."] and not self._values[f"{MODEL}."]:
             raise UsageError("The bot has no user to talk to: give --simulator, or --model for all other roles.")
-        return self._model("simulator", self._values["simulator."])
+        return (UserSpec.of(self._model("simulator", self._values["simulator."])),)
 
     def judge(self) -> ModelSpec:
         name = self._values["judge."]
@@ -412,7 +414,10 @@ class _Roles:
 
     def _like_simulator(self, role: str) -> ModelSpec:
         """The simulator's model, asked as this role is."""
-        simulator = self.simulator()
+        user = next((user for user in self.simulators() if is_prompted(user.name)), None)
+        if user is None:
+            raise UsageError(f"Who plays the user cannot play this part too: give --{role.replace('_', '-')}.")
+        simulator = ModelSpec(**{each.name: getattr(user, each.name) for each in fields(ModelSpec)})
         base, key = self._values[f"{role}.base"], self._values[f"{role}.key"]
         settings, price = self._settings(role, from_model=False)
         if base:  # another server, for which the simulator's key is not meant

@@ -1,7 +1,7 @@
 """From a RunSpec to the objects of a run."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from collab_cli.terminal import note
@@ -19,9 +19,14 @@ from collab_sdk.spec import LOCAL
 def open_scorer(spec: RunSpec, cache: str | None) -> Iterator[MRScorer]:
     """The scorer of a run, its cache closed afterwards. Raises UsageError for what cannot work, before any call."""
     roles = roles_of(spec)
-    parts = {"bot": roles.assistant, "user": roles.simulator, "judge": roles.judge, **tools_part(spec, roles)}
+    parts = {"bot": roles.assistant, **user_parts(roles), "judge": roles.judge, **tools_part(spec, roles)}
     with open_engine(spec, cache, parts) as engine:
         yield build_scorer(spec, engine, roles)
+
+
+def user_parts(roles: Roles) -> dict[str, ChatModel]:
+    """The models that play the user."""
+    return {role.replace("simulator", "user"): model for role, model in roles.simulator.models.items()}
 
 
 def tools_part(spec: RunSpec, roles: Roles) -> dict[str, ChatModel]:
@@ -69,11 +74,22 @@ def prices_of(roles: Roles) -> dict[CallRole, Price | None]:
     """What a token of each role costs."""
     return {
         CallRole.ASSISTANT: roles.assistant.price,
-        CallRole.SIMULATOR: roles.simulator.price,
+        CallRole.SIMULATOR: _dearest([model.price for model in roles.simulator.models.values()]),
         CallRole.JUDGE: roles.judge.price,
         CallRole.GOAL: roles.judge.price,
         CallRole.TOOLS: roles.tools.price,
     }
+
+
+def _dearest(prices: Sequence[Price | None]) -> Price | None:
+    """The highest of several prices, since an estimate is an upper one; None where one is unknown."""
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return None
+    return Price(
+        prompt=max((price.prompt for price in known), default=0.0),
+        completion=max((price.completion for price in known), default=0.0),
+    )
 
 
 def is_rules(model: ChatModel) -> bool:
@@ -90,7 +106,7 @@ def _note_rules(parts: Mapping[str, ChatModel]) -> None:
 def _check_environment(spec: RunSpec, parts: Mapping[str, ChatModel]) -> None:
     for key in (key for model in parts.values() for key in keys_of(model)):
         key.check()
-    for role in (*spec.assistants, spec.simulator, spec.judge, spec.tools_model):
+    for role in (*spec.assistants, *spec.simulators, spec.judge, spec.tools_model):
         if role is not None and role.settings is not None:
             from_environment(role.settings.sent())
 
@@ -105,7 +121,7 @@ def _check_prices(parts: Mapping[str, ChatModel]) -> None:
                 raise UsageError(
                     f"The price of {model.name} is unknown, so --max-usd cannot hold: limit the run by --max-calls."
                 )
-            role = OPTION_OF.get(part, "assistant")
+            role = OPTION_OF.get(part.partition(" ")[0], "assistant")
             raise UsageError(
                 f"The price of {model.name} is unknown, so --max-usd cannot hold: give it, such as "
                 f"--{role}-option price=0.15/0.60 (USD for a million tokens in/out), or use --max-calls."

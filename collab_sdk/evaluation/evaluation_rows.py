@@ -28,7 +28,7 @@ def evaluation_row(
         "task": evaluator.task.name,
         "exchanges": evaluator.exchanges,
         "samples": evaluator.samples,
-        "simulator": evaluator.simulator.model.name,
+        "simulator": evaluator.simulator.name,
         "judge": evaluator.judge.model.name,
         "bots": [result.name for result in results],
         "figures": [

@@ -12,13 +12,13 @@ from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.questions import auseful_questions
 from collab_sdk.goals import GoalReader, goal_of
 from collab_sdk.metrics import Judge, MetricLike, Reward, as_metrics
-from collab_sdk.models.base import ChatModel, without_settings
+from collab_sdk.models.base import ChatModel
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.scorer import scene_of
-from collab_sdk.simulator import Simulator
+from collab_sdk.simulator import Simulator, Users
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS
 from collab_sdk.tasks import BriefWriter, Task, get_task
 from collab_sdk.tools import Scene, Tools, as_toolbox
@@ -37,7 +37,7 @@ class Evaluator:
         self,
         task: Task | str,
         *,
-        simulator: Simulator | ModelLike,
+        simulator: Simulator | Users,
         judge: ModelLike | None = None,
         metric: MetricLike | None = None,
         exchanges: int | None = None,
@@ -54,11 +54,14 @@ class Evaluator:
         self.samples = samples
         if self.exchanges < 1 or samples < 1:
             raise UsageError(f"exchanges is {self.exchanges} and samples {samples}; both must be at least 1.")
-        self.judge = Judge(self.simulator.model if judge is None else judge, engine=self.engine)
+        judge = self.simulator.model if judge is None else judge
+        if judge is None:
+            raise UsageError(f"{self.simulator.name} cannot judge: name a judge.")
+        self.judge = Judge(judge, engine=self.engine)
         own = metric or self.task.metric
         weights: dict[MetricLike, float] = {own: 1.0, "interactivity": 0.0} if own else {}
         self.reward = Reward(as_metrics(weights) if weights else {}, self.judge)
-        player = without_settings(self.simulator.model) if tools_model is None else tools_model
+        player = self.simulator.player if tools_model is None else tools_model
         self.toolbox = as_toolbox(tools, model=player, engine=self.engine)
         self.calls_per_turn = calls_per_turn
         self._goals = GoalReader(self.judge.model, engine=self.engine)

@@ -18,7 +18,7 @@ def check_row(
     rollout = check.scorer.rollout
     return {
         "schema": CHECK_SCHEMA,
-        "simulator": check.simulator.model.name,
+        "simulator": check.simulator.name,
         "assistant": rollout.assistant.name,
         "judge": check.scorer.judge.model.name,
         "window": rollout.window,

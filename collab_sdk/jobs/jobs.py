@@ -28,29 +28,35 @@ class Roles:
     """Who plays which role."""
 
     assistant: ChatModel
-    simulator: ChatModel
+    simulator: Simulator
     judge: ChatModel
     tools: ChatModel
     """Plays the simulated tools."""
 
 
-def roles_of(spec: RunSpec) -> Roles:
+def roles_of(spec: RunSpec, engine: Engine | None = None) -> Roles:
     """The models of a spec. Raises UsageError for a name that is none."""
-    simulator = as_chat_model(spec.simulator)
+    simulator, judge = simulator_of(spec, engine), as_chat_model(spec.judge)
+    player = simulator.player or without_settings(judge)
     return Roles(
         assistant=as_chat_model(spec.assistant),
         simulator=simulator,
-        judge=as_chat_model(spec.judge),
-        tools=without_settings(simulator) if spec.tools_model is None else as_chat_model(spec.tools_model),
+        judge=judge,
+        tools=player if spec.tools_model is None else as_chat_model(spec.tools_model),
     )
+
+
+def simulator_of(spec: RunSpec, engine: Engine | None = None) -> Simulator:
+    """The users of a spec. Raises UsageError for one who cannot sit down."""
+    return Simulator(spec.simulators, personas=spec.personas, engine=engine)
 
 
 def build_scorer(spec: RunSpec, engine: Engine, roles: Roles | None = None) -> MRScorer:
     """The scorer of a spec. Raises UsageError for what cannot work, before any call."""
-    roles = roles or roles_of(spec)
+    roles = roles or roles_of(spec, engine)
     rollout = Rollout(
         assistant=roles.assistant,
-        simulator=Simulator(roles.simulator, engine=engine),
+        simulator=roles.simulator.with_engine(engine),
         window=spec.window,
         samples=spec.samples,
         tools=spec.tools,
@@ -146,7 +152,7 @@ class EvaluateJob:
             metric = PassRate(Sandbox(isolation=find_isolation(unsafe_allowed=asked.unsafe_exec)))
         return Evaluator(
             task,
-            simulator=Simulator(self.spec.simulator, engine=engine),
+            simulator=simulator_of(self.spec, engine),
             judge=self.spec.judge,
             metric=metric,
             exchanges=asked.exchanges,

@@ -37,8 +37,9 @@ def _lines(made: Row, pairs: bool) -> Iterator[tuple[str, str]]:
     fingerprints = mapping(made.get("models"))
     for bot in rows(made["assistants"]):
         yield "assistant", _model(bot, fingerprints.get(text(bot.get("name"))) or fingerprints.get("assistant"))
-    for role in ("simulator", "judge"):
-        yield role, _model(mapping(made.get(role)), fingerprints.get(role))
+    for place, user in enumerate(rows(made.get("simulators")), start=1):
+        yield "simulator", _model(user, fingerprints.get(f"simulator {place}" if place > 1 else "simulator"))
+    yield "judge", _model(mapping(made.get("judge")), fingerprints.get("judge"))
     tasks = texts(mapping(made.get("evaluation")).get("tasks"))
     if tasks:
         yield "tasks", ", ".join(tasks)

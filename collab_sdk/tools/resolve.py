@@ -21,8 +21,8 @@ Tools = Tool | Iterable[Tool] | Toolbox
 """One way to run calls, or several, which are asked in order: see `as_toolbox`."""
 
 
-def as_toolbox(tools: Tools, *, model: ModelLike, engine: Engine) -> Toolbox:
-    """Those who run the calls, in the order in which they are asked; `model` plays the simulated tools.
+def as_toolbox(tools: Tools, *, model: ModelLike | None, engine: Engine) -> Toolbox:
+    """Those who run the calls, in the order in which they are asked; without a `model`, simulated tools fail.
 
     A name is "recorded", "simulated", "none", `py:MODULE:NAME` or `sandbox:py:MODULE:NAME`; several stand with commas
     between them. An object is a function, a mapping of functions, a class, or a ToolRunner; a Toolbox stays as it is.
@@ -33,7 +33,7 @@ def as_toolbox(tools: Tools, *, model: ModelLike, engine: Engine) -> Toolbox:
     named = [each for given in _several(tools) for each in _split(given)]
     if NO_TOOLS in named and len(named) > 1:
         raise UsageError("tools: 'none' stands alone; with others beside it, leave it out.")
-    player = as_chat_model(model)
+    player = None if model is None else as_chat_model(model)
     runners = tuple(_runner(each, player, engine) for each in named if each != NO_TOOLS)
     for what, names in (
         ("tools", [runner.name for runner in runners]),
@@ -53,7 +53,7 @@ def _split(given: Any) -> list[Any]:
     return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else [given]
 
 
-def _runner(given: Any, model: ChatModel, engine: Engine) -> ToolRunner:
+def _runner(given: Any, model: ChatModel | None, engine: Engine) -> ToolRunner:
     if given == "recorded":
         return RecordedTools()
     if given == "simulated":

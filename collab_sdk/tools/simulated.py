@@ -7,11 +7,12 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
+from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message, ToolCall
-from collab_sdk.models.base import CallRole, ChatModel, settings_for
+from collab_sdk.models.base import CallRole, ChatModel, settings_for, spec_of
 from collab_sdk.models.form import Note, Record
 from collab_sdk.prompts import fence, json_line, middle_out
-from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
+from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings, ModelSpec
 from collab_sdk.tools.base import Done, Scene, done_calls, tool_name
 
 MOST_OF_CALLS, MOST_OF_EXAMPLES, MOST_OF_ONE = 40_000, 12_000, 4_000
@@ -43,17 +44,24 @@ FORM = Record(fields={"reason": Note(), "result": ResultForm()})
 class SimulatedTools:
     """A model plays the tools. What a call wrote is there for later ones, since they see all calls of the future.
 
-    The model sees no goal and nothing that was said. It is asked at temperature 0 unless it has other settings.
+    The model sees no goal and nothing that was said. It is asked at temperature 0 unless it has other settings. Without
+    a model, a call is a missing sample.
     """
 
     name = "simulated"
     code = None
     tools = ()
 
-    def __init__(self, model: ChatModel, *, engine: Engine) -> None:
+    def __init__(self, model: ChatModel | None, *, engine: Engine) -> None:
         self.model = model
-        self.settings: ModelSettings = settings_for(model, ROLE_DEFAULTS["tools"])
+        defaults = ROLE_DEFAULTS["tools"]
+        self.settings: ModelSettings = defaults if model is None else settings_for(model, defaults)
         self.engine = engine
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """The model as data, as it is asked."""
+        return None if self.model is None else spec_of(self.model, self.settings)
 
     def open(self, scene: Scene) -> "SimulatedSession":
         """The tools of a new future."""
@@ -69,6 +77,9 @@ class SimulatedSession:
 
     async def acall(self, call: ToolCall, messages: Sequence[Message]) -> str:
         """What the model says that the tool returned. Raises SampleError if it fails or answers in no readable form."""
+        player = self._player
+        if player.model is None:
+            raise SampleError(f"Nobody plays the tool {call.name}: name a model for it (--tools-model).")
         spec = next((tool for tool in self._scene.tools if tool_name(tool) == call.name), {"name": call.name})
         made = done_calls(messages, before=call)
         fields = {
@@ -77,7 +88,6 @@ class SimulatedSession:
             "calls": fence("calls", _calls(made)),
             "call": fence("call", _line(call, most=MOST_OF_CALL)),
         }
-        player = self._player
         request = prompt_request(
             CallRole.TOOLS,
             "tools",

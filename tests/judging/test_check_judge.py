@@ -26,7 +26,7 @@ from collab_sdk.models.base import CallRole
 from collab_sdk.prompts import unfence_points, unfence_transcript
 from collab_sdk.report import read_decisions
 from collab_sdk.report.turns import pair_id
-from collab_sdk.spec import MetricSpec, ModelSpec, RunSpec
+from collab_sdk.spec import MetricSpec, ModelSpec, RunSpec, UserSpec
 from collab_sdk.testing import FakeChatModel
 
 DRINKS = (
@@ -182,7 +182,7 @@ def test_the_score_weighs_metrics_as_the_run_does(weight, score):
 def test_the_estimate_bills_what_the_probes_ask_and_no_more(metrics, calls):
     model = ModelSpec(name="offline")
     specs = tuple(MetricSpec(name=name) for name in metrics)
-    spec = RunSpec(assistants=(model,), simulator=model, judge=model, metrics=specs)
+    spec = RunSpec(assistants=(model,), simulators=(UserSpec.of(model),), judge=model, metrics=specs)
     assert estimate_judge_check(chats(2), spec, {}).of(CallRole.JUDGE).calls == 2 * calls
 
 

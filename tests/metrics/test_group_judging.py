@@ -18,7 +18,7 @@ from collab_sdk.metrics.judge import MOST_TOGETHER
 from collab_sdk.metrics.reward import Reward
 from collab_sdk.models.base import CallRole
 from collab_sdk.prompts import MOST_OF_CONTINUATIONS, unfence_continuations, unfence_transcript
-from collab_sdk.spec import MetricSpec, ModelSpec, PairRule, RunSpec
+from collab_sdk.spec import MetricSpec, ModelSpec, PairRule, RunSpec, UserSpec
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import Future, Turn
 
@@ -213,7 +213,8 @@ def test_the_estimate_counts_a_call_for_each_group():
 
     def calls(**rule):
         metrics = (MetricSpec(name="goal"),)
-        spec = RunSpec(assistants=(model,), simulator=model, judge=model, metrics=metrics, pairs=PairRule(**rule))
+        users = (UserSpec.of(model),)
+        spec = RunSpec(assistants=(model,), simulators=users, judge=model, metrics=metrics, pairs=PairRule(**rule))
         return estimate_scoring(chats, spec, {}, with_pairs=True).of(CallRole.JUDGE).calls
 
     others = 2  # the list, and what really followed

@@ -26,7 +26,7 @@ from collab_sdk.messages import as_messages
 from collab_sdk.models import CallRole
 from collab_sdk.models.openai_shape import parse_retry_after, retry_after_in
 from collab_sdk.secrets import without_credentials
-from collab_sdk.spec import ModelSettings, ModelSpec, Price, RunSpec
+from collab_sdk.spec import ModelSettings, ModelSpec, Price, RunSpec, UserSpec
 from collab_sdk.testing import FakeChatModel
 
 MOST_MEMORY = 400
@@ -456,7 +456,7 @@ def test_what_is_masked_is_not_masked_again():
     masked = without_credentials(address)
     assert without_credentials(masked) == masked
     role = ModelSpec(name="m", api_base=masked)
-    spec = RunSpec(assistants=(role,), simulator=role, judge=role)
+    spec = RunSpec(assistants=(role,), simulators=(UserSpec.of(role),), judge=role)
     assert RunSpec.from_dict(spec.to_dict()) == spec
     assert RunSpec.from_dict(spec.to_dict()).deciding() == spec.deciding()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from collab_sdk.report.settings import settings_table, weights
-from collab_sdk.spec import MetricSpec, ModelSettings, ModelSpec, PairRule, RunSpec, made_with
+from collab_sdk.spec import MetricSpec, ModelSettings, ModelSpec, PairRule, RunSpec, UserSpec, made_with
 
 SPEC = RunSpec(
     assistants=(
@@ -13,7 +13,7 @@ SPEC = RunSpec(
             settings=ModelSettings(temperature=0.2, extra_body={"chat_template_kwargs": {"enable_thinking": False}}),
         ),
     ),
-    simulator=ModelSpec(name="py:my_app:user"),
+    simulators=(UserSpec(name="py:my_app:user"),),
     judge=ModelSpec(name="openai/gpt-4o-mini"),
     metrics=(MetricSpec(name="goal"), MetricSpec(name="token_penalty", weight=0.5, options={"rate": 1e-4})),
     samples=5,

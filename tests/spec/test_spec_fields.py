@@ -15,10 +15,11 @@ from collab_sdk.errors import UsageError
 from collab_sdk.jobs import EvaluateJob, ExportJob, ScoreJob, build_scorer
 from collab_sdk.messages import as_messages
 from collab_sdk.models import CallRole
-from collab_sdk.spec import MetricSpec, ModelSettings, ModelSpec, Price, RunSpec, made_with
+from collab_sdk.spec import MetricSpec, ModelSettings, ModelSpec, Price, RunSpec, UserSpec, made_with
+from collab_sdk.types import Persona
 
 SERVER = ("http://127.0.0.1:1/v1",)
-ROLES = ("assistants", "simulator", "judge", "tools_model")
+ROLES = ("assistants", "simulators", "judge", "tools_model")
 
 MODEL_DECIDES = {
     "name": "hosted_vllm/another",
@@ -34,6 +35,12 @@ MODEL_DECIDES = {
 }
 DECIDES = {
     **{f"{role}.{name}": value for role in ROLES for name, value in MODEL_DECIDES.items()},
+    "simulators.weight": 2.0,
+    "personas.name": "hasty",
+    "personas.traits": ("sceptical",),
+    "personas.patience": 1,
+    "personas.writes": "one word",
+    "personas.forgets": "sizes",
     "metrics.name": "interactivity",
     "metrics.weight": 2.0,
     "metrics.options": {"rate": 1e-2},
@@ -109,7 +116,8 @@ def served(name: str) -> ModelSpec:
 
 BASE = RunSpec(
     assistants=(served("bot"),),
-    simulator=served("user"),
+    simulators=(UserSpec.of(served("user")),),
+    personas=(Persona(name="calm", patience=3),),
     judge=served("judge"),
     tools_model=served("tools"),
     metrics=(MetricSpec(name="goal"), MetricSpec(name="token_penalty")),
@@ -183,7 +191,7 @@ def test_what_only_says_how_the_work_is_done_is_written_and_changes_nothing(path
 
 
 def test_a_calibration_is_taken_after_its_way_through_a_file(tmp_path):
-    spec = changed(BASE, "simulator.settings.stop", ("END", "STOP"))
+    spec = changed(BASE, "simulators.settings.stop", ("END", "STOP"))
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps(calibration_of(spec).to_dict()))
     assert is_taken(Calibration.read(path), spec)

@@ -32,11 +32,13 @@ from collab_sdk.spec import (
     Price,
     RunnerSpec,
     RunSpec,
+    UserSpec,
 )
+from collab_sdk.types import Persona
 
 VALUE = "7f3a-not-like-a-key-91"
 """What stands in an environment variable, and looks like nothing."""
-BASE = RunSpec(assistants=(ModelSpec(name="m"),), simulator=ModelSpec(name="m"), judge=ModelSpec(name="m"))
+BASE = RunSpec(assistants=(ModelSpec(name="m"),), simulators=(UserSpec(name="m"),), judge=ModelSpec(name="m"))
 
 words = st.text(string.ascii_letters, min_size=1, max_size=8)
 numbers = st.floats(0, 1e6, allow_nan=False)
@@ -81,10 +83,19 @@ limits = st.builds(
     tokens_per_minute=maybe(st.floats(0.1, 1e9)),
     timeout=st.floats(0.1, 1e4),
 )
+personas = st.builds(
+    Persona,
+    name=st.text(min_size=1, max_size=9),
+    traits=st.lists(st.text(max_size=9), max_size=2).map(tuple),
+    patience=maybe(st.integers(1, 9)),
+    writes=st.text(max_size=9),
+    forgets=st.text(max_size=9),
+)
 specs = st.builds(
     RunSpec,
     assistants=st.lists(models, min_size=1, max_size=3).map(tuple),
-    simulator=models,
+    simulators=st.lists(st.builds(UserSpec.of, models, weight=st.floats(0.1, 9)), min_size=1, max_size=3).map(tuple),
+    personas=st.lists(personas, max_size=2).map(tuple),
     judge=models,
     tools_model=maybe(models),
     tools=st.lists(st.sampled_from(["recorded", "simulated", "py:own:tools"]), unique=True).map(tuple),
@@ -269,7 +280,7 @@ def test_a_variable_is_read_when_the_call_is_sent_and_kept_by_its_name(monkeypat
         assistants=(
             ModelSpec(name="hosted_vllm/tiny", api_base=(server.api_base,), settings=ModelSettings(**BY_NAME)),
         ),
-        simulator=ModelSpec(name="offline"),
+        simulators=(UserSpec(name="offline"),),
         judge=ModelSpec(name="offline"),
     )
     provenance = json.dumps(build_scorer(spec, Engine(cache=None)).made_with)
@@ -337,7 +348,7 @@ WITH_PASSWORD = "http://me:hunter2@127.0.0.1:9/v1?deployment=blue&code=topsecret
 
 def test_user_and_query_of_an_address_are_masked_wherever_it_stands():
     served = ModelSpec(name="hosted_vllm/m", api_base=(WITH_PASSWORD, WITH_PASSWORD.replace(":9/", ":10/")))
-    spec = RunSpec(assistants=(served,), simulator=served, judge=served)
+    spec = RunSpec(assistants=(served,), simulators=(UserSpec.of(served),), judge=served)
     scorer = build_scorer(spec, Engine(cache=None))
     seen = [repr(spec), repr(served), str(spec.to_dict()), str(spec.deciding()), str(scorer.made_with)]
     seen += [str(scorer.spec.to_dict()), repr(scorer.spec), str(ScoreJob(spec=spec).identity())]
@@ -380,4 +391,4 @@ def test_a_penalty_is_never_a_bonus(rate):
 def test_a_number_beyond_every_float_is_an_error_of_its_place():
     row = {"name": "m", "settings": {"temperature": 10**400}}
     with pytest.raises(UsageError, match="temperature"):
-        RunSpec.from_dict({"assistants": [row], "simulator": row, "judge": row})
+        RunSpec.from_dict({"assistants": [row], "simulators": [row], "judge": row})

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from collab_sdk.cost import estimate_scoring
 from collab_sdk.metrics import as_metrics, metric_specs
-from collab_sdk.spec import ModelSpec, PairRule, RunSpec
+from collab_sdk.spec import ModelSpec, PairRule, RunSpec, UserSpec
 
 
 def run_spec(assistant="offline", simulator="offline", judge="offline", metrics=None, **settings):
@@ -12,7 +12,7 @@ def run_spec(assistant="offline", simulator="offline", judge="offline", metrics=
     rule = {each.name: settings.pop(each.name) for each in fields(PairRule) if each.name in settings}
     return RunSpec(
         assistants=(ModelSpec(name=assistant),),
-        simulator=ModelSpec(name=simulator),
+        simulators=(UserSpec(name=simulator),),
         judge=ModelSpec(name=judge),
         pairs=PairRule(**rule),
         **({} if metrics is None else {"metrics": metric_specs(as_metrics(metrics))}),

@@ -1,0 +1,24 @@
+"""Who plays the user: a prompted model, a model that is the user, a script, the logs, a function, a person."""
+
+from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
+from collab_sdk.simulator.resolve import UserLike, as_user, is_prompted
+from collab_sdk.simulator.script import Script
+from collab_sdk.simulator.simulator import Seat, Simulator, Users
+
+__all__ = [
+    "STYLE_EXAMPLES",
+    "FunctionUser",
+    "PromptedUser",
+    "Script",
+    "Seat",
+    "Simulator",
+    "Situation",
+    "User",
+    "UserLike",
+    "UserTurn",
+    "Users",
+    "as_user",
+    "is_prompted",
+]

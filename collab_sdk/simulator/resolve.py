@@ -1,0 +1,60 @@
+"""Whatever is to play the user, converted once, at the edge."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from collab_sdk.models.base import ChatModel
+from collab_sdk.models.function import FunctionModel
+from collab_sdk.models.resolve import ModelLike, as_chat_model
+from collab_sdk.plugins import import_named
+from collab_sdk.simulator.base import User
+from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.prompted import PromptedUser
+from collab_sdk.simulator.script import Script
+from collab_sdk.spec import ModelSpec
+
+UserLike = User | ModelLike | Sequence[str | None]
+"""What is taken wherever a user is wanted: a User, a name, a model to prompt, a function, the turns of a script."""
+
+
+def _script(spec: ModelSpec) -> User:
+    return Script()
+
+
+SEATS: Mapping[str, Callable[[ModelSpec], User]] = {"script": _script}
+"""By the name, or what stands before its first colon, who sits down; any other name is a model that is prompted."""
+
+
+def is_prompted(name: str) -> bool:
+    """Whether a name is that of a model which is told to play the user, and so could play other parts."""
+    return name.partition(":")[0] not in SEATS and not name.startswith("py:")
+
+
+def as_user(user: UserLike) -> User:
+    """A User from one, from its name, from a model, a function or a list of turns.
+
+    Raises UsageError for anything else.
+    """
+    if isinstance(user, User):
+        return user
+    if isinstance(user, list | tuple):
+        return Script(user)
+    if isinstance(user, str):
+        user = ModelSpec(name=user)
+    if not isinstance(user, ModelSpec):
+        return _of_bot(user, name=None)
+    if (seat := SEATS.get(user.name.partition(":")[0])) is not None:
+        return seat(user)
+    if user.name.startswith("py:"):
+        found, versioned = import_named(user.name)
+        return _of_bot(found, name=versioned)
+    return PromptedUser(user)
+
+
+def _of_bot(bot: object, *, name: str | None) -> User:
+    if isinstance(bot, User):
+        return bot
+    if isinstance(bot, list | tuple):
+        return Script(bot)
+    model: ChatModel = as_chat_model(bot, name=name)  # type: ignore[arg-type]
+    # A function in this seat is the user itself, and not a model that is told to be one.
+    return FunctionUser(bot, name=name) if isinstance(model, FunctionModel) and callable(bot) else PromptedUser(model)

@@ -1,0 +1,178 @@
+"""Who plays the user of each future, and what they say."""
+
+import copy
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from collab_sdk.concurrency import run_sync, sync_twins
+from collab_sdk.engine.engine import Engine, default_engine
+from collab_sdk.errors import UsageError
+from collab_sdk.messages import Message, as_messages
+from collab_sdk.models.base import ChatModel, spec_of, without_settings
+from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.simulator.prompted import PromptedUser
+from collab_sdk.simulator.resolve import UserLike, as_user
+from collab_sdk.simulator.script import Script
+from collab_sdk.spec import UserSpec
+from collab_sdk.types import Goal, Persona
+
+Users = UserLike | Mapping[UserLike, float] | Sequence[UserSpec]
+"""One user, or several with the share of futures that each plays."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seat:
+    """The user of one future, with what they want and who they are."""
+
+    user: User
+    goal: Goal
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        return self.user.name
+
+    @property
+    def persona(self) -> str:
+        """The name of their persona; empty without one."""
+        return self.goal.persona.name if self.goal.persona else ""
+
+    async def areply(
+        self, messages: Sequence[Message], *, turn: int, sample: str, conversation_id: str = ""
+    ) -> UserTurn:
+        """What they say next, or that they leave. Raises SampleError where nobody knows."""
+        situation = Situation(
+            messages=tuple(messages), goal=self.goal, turn=turn, sample=sample, conversation_id=conversation_id
+        )
+        return await self.user.anext(situation, engine=self.engine)
+
+
+@sync_twins
+class Simulator:
+    """Plays the user of a conversation: sees the goal and who the user is; the assistant sees neither.
+
+    `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
+    function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
+    one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
+    of `personas` they are, unless a row has one of its own.
+    """
+
+    def __init__(
+        self,
+        user: Users,
+        *,
+        personas: Sequence[Persona] = (),
+        temperature: float | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        shares = _shares(user)
+        if not shares or not all(share > 0 for _, share in shares):
+            raise UsageError("A simulator needs at least one user, each with a share above 0.")
+        self.users: tuple[User, ...] = tuple(as_user(each) for each, _ in shares)
+        self.shares = tuple(float(share) for _, share in shares)
+        self.personas = tuple(personas)
+        if temperature is not None:
+            for each in self.users:
+                if isinstance(each, PromptedUser):
+                    each.settings = replace(each.settings, temperature=temperature)
+        self.engine = engine or default_engine()
+
+    def with_engine(self, engine: Engine) -> "Simulator":
+        """The same users, asked through another engine."""
+        other = copy.copy(self)
+        other.engine = engine
+        return other
+
+    @property
+    def name(self) -> str:
+        """For people and files."""
+        return " + ".join(each.name for each in self.users)
+
+    @property
+    def model(self) -> ChatModel | None:
+        """That of the first user who is a prompted model: it also judges, and plays the tools, unless others do."""
+        return next((each.model for each in self.users if isinstance(each, PromptedUser)), None)
+
+    @property
+    def models(self) -> dict[str, ChatModel]:
+        """Those that are asked, by role: `simulator`, of several `simulator 2` and so on."""
+        return {role: user.model for role, user in self._roles() if user.model is not None}
+
+    @property
+    def fingerprints(self) -> dict[str, Mapping[str, Any] | None]:
+        """Of all users, by role."""
+        return {role: user.fingerprint for role, user in self._roles()}
+
+    @property
+    def specs(self) -> tuple[UserSpec, ...]:
+        """The users as data, as they are asked."""
+        return tuple(_spec(user, share) for user, share in zip(self.users, self.shares, strict=True))
+
+    def _roles(self) -> Iterable[tuple[str, User]]:
+        return ((f"simulator {n}" if n > 1 else "simulator", user) for n, user in enumerate(self.users, start=1))
+
+    @property
+    def player(self) -> ChatModel | None:
+        """The same without its settings, which are those of a user at their keyboard."""
+        return None if self.model is None else without_settings(self.model)
+
+    def seat(self, goal: Goal, *, draw: str) -> Seat:
+        """Who plays the user of one future. `draw` names it: the same draw is the same user."""
+        digest = hashlib.sha256(draw.encode("utf-8", "surrogatepass")).digest()
+        random = Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - no secret
+        [user] = random.choices(self.users, weights=self.shares)
+        if goal.persona is None and self.personas:
+            goal = replace(goal, persona=random.choice(self.personas))
+        if goal.script and not isinstance(user, Script):
+            user = Script(then=user)
+        return Seat(user=user, goal=goal, engine=self.engine)
+
+    def reply(
+        self,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        goal: Goal | str,
+        sample: str = "",
+        conversation_id: str = "",
+    ) -> UserTurn:
+        return run_sync(self.areply(messages, goal=goal, sample=sample, conversation_id=conversation_id))
+
+    async def areply(
+        self,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        goal: Goal | str,
+        sample: str = "",
+        conversation_id: str = "",
+    ) -> UserTurn:
+        """The user's answer to a conversation that ends with an assistant message. `sample` tells draws apart.
+
+        Raises SampleError if the user cannot be played.
+        """
+        seat = self.seat(Goal.of(goal), draw=sample)
+        return await seat.areply(as_messages(messages), turn=0, sample=sample, conversation_id=conversation_id)
+
+
+def _shares(users: Users) -> list[tuple[UserLike, float]]:
+    if isinstance(users, Mapping):
+        return list(users.items())
+    if isinstance(users, list | tuple) and users and all(isinstance(each, UserSpec) for each in users):
+        return [(each, each.weight) for each in users]
+    return [(users, 1.0)]  # type: ignore[list-item]
+
+
+def _spec(user: User, share: float) -> UserSpec:
+    if user.model is None or user.settings is None:
+        return UserSpec(name=user.name, weight=share)
+    known = spec_of(user.model, user.settings)
+    return UserSpec(
+        name=user.name,
+        api_base=known.api_base,
+        api_key_env=known.api_key_env,
+        settings=known.settings,
+        price=known.price,
+        weight=share,
+    )
