@@ -2,14 +2,17 @@
 
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.plain import END_OF_CONVERSATION, PlainUser, changed_sides
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user, is_prompted
 from collab_sdk.simulator.script import Script
 from collab_sdk.simulator.simulator import Seat, Simulator, Users
 
 __all__ = [
+    "END_OF_CONVERSATION",
     "STYLE_EXAMPLES",
     "FunctionUser",
+    "PlainUser",
     "PromptedUser",
     "Script",
     "Seat",
@@ -20,5 +23,6 @@ __all__ = [
     "UserTurn",
     "Users",
     "as_user",
+    "changed_sides",
     "is_prompted",
 ]

@@ -1,6 +1,7 @@
 """Whatever is to play the user, converted once, at the edge."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from collab_sdk.models.base import ChatModel
 from collab_sdk.models.function import FunctionModel
@@ -8,6 +9,7 @@ from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.plugins import import_named
 from collab_sdk.simulator.base import User
 from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.plain import PLAIN, PlainUser
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.script import Script
 from collab_sdk.spec import ModelSpec
@@ -20,7 +22,11 @@ def _script(spec: ModelSpec) -> User:
     return Script()
 
 
-SEATS: Mapping[str, Callable[[ModelSpec], User]] = {"script": _script}
+def _plain(spec: ModelSpec) -> User:
+    return PlainUser(replace(spec, name=spec.name.removeprefix(PLAIN)))
+
+
+SEATS: Mapping[str, Callable[[ModelSpec], User]] = {"plain": _plain, "script": _script}
 """By the name, or what stands before its first colon, who sits down; any other name is a model that is prompted."""
 
 
