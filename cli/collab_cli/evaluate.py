@@ -75,6 +75,7 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     DRY_RUN,
     *CACHE_OPTIONS,
     *RUNNER,
+    with_people=True,
 )
 def evaluate(
     task: tuple[str, ...], data: Path | None, output: Path | None, plot: Path | None, spec: RunSpec, work: Work

@@ -2,16 +2,21 @@
 
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.person import HUMAN, HumanUser
 from collab_sdk.simulator.plain import END_OF_CONVERSATION, PlainUser, changed_sides
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
-from collab_sdk.simulator.resolve import UserLike, as_user, is_prompted
+from collab_sdk.simulator.resolve import UserLike, as_user, files_of_user, is_prompted, takes_settings
+from collab_sdk.simulator.retrieval import LoggedUser
 from collab_sdk.simulator.script import Script
 from collab_sdk.simulator.simulator import Seat, Simulator, Users
 
 __all__ = [
     "END_OF_CONVERSATION",
+    "HUMAN",
     "STYLE_EXAMPLES",
     "FunctionUser",
+    "HumanUser",
+    "LoggedUser",
     "PlainUser",
     "PromptedUser",
     "Script",
@@ -24,5 +29,7 @@ __all__ = [
     "Users",
     "as_user",
     "changed_sides",
+    "files_of_user",
     "is_prompted",
+    "takes_settings",
 ]
