@@ -8,6 +8,7 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,7 @@ from collab_sdk.types import End, Goal
 HUMAN = "human"
 LEAVE = "/leave"
 HELP = f"An empty line or {LEAVE} leaves the conversation. Ctrl-C stops the run; the same command goes on with it."
+TYPED = "typed"
 YOU, CONTENT = "you> ", "Did you get what you wanted? [y/n] "
 POLLED = 0.1
 """Seconds after which a reader that nobody waits for any more has gone."""
@@ -72,12 +74,11 @@ class HumanUser:
             sample=situation.sample,
             conversation_id=situation.conversation_id,
         )
-        identity = call_identity(_Typed(), request)
+        identity = call_identity(_TYPED, request)
         if identity is None or await engine.cache.aget(call_key(identity)) is None:
-            typed = await self._ask(situation)
-        else:
-            typed = ""
-        kept = json.loads((await engine.call(_Typed(typed), request)).content)
+            # Asked for here and not within the call: a run that is stopped waits for the calls that it has begun.
+            request = replace(request, metadata={TYPED: await self._ask(situation)})
+        kept = json.loads((await engine.call(_TYPED, request)).content)
         return UserTurn(message=kept["message"], end=End(kept["end"]) if kept["end"] else None)
 
     async def _ask(self, situation: Situation) -> str:
@@ -109,8 +110,8 @@ class HumanUser:
         messages = situation.messages
         if known != place or messages[: len(seen)] != seen:
             seen = ()
-            title = f"--- {_harmless(situation.conversation_id)} ".ljust(60, "-")
-            self._write("\n".join([title, *_about(situation.goal), HELP, ""]))
+            title = f"--- {_harmless(situation.conversation_id) or 'A conversation'} ".ljust(60, "-")
+            self._write("\n".join(["", title, *_about(situation.goal), HELP, ""]))
         for message in messages[len(seen) :]:
             if message.role in ("user", "assistant") and message.content.strip():
                 who = "you" if message.role == "user" else "assistant"
@@ -126,11 +127,8 @@ class _Typed:
     fingerprint: Mapping[str, Any] | None = {"user": HUMAN}
     price: Price | None = Price(prompt=0.0, completion=0.0)
 
-    def __init__(self, typed: str = "") -> None:
-        self._typed = typed
-
     async def achat(self, request: ChatRequest) -> ChatReply:
-        return ChatReply(content=self._typed, usd=0.0)
+        return ChatReply(content=request.metadata[TYPED], usd=0.0)
 
 
 class _Stdin:
@@ -197,5 +195,5 @@ def _harmless(text: str) -> str:
     return "\n".join("".join(char for char in line if char.isprintable()) for line in lines)
 
 
-_STDIN = _Stdin()
+_STDIN, _TYPED = _Stdin(), _Typed()
 _LOCKS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()

@@ -34,7 +34,7 @@ COFFEES = ("a mocha please", "which size shall the drink be", "a large one", "it
 
 def test_the_logs_take_the_seat_in_five_lines(tmp_path):
     user = write(tmp_path / "chats.jsonl", TRAINS, COFFEES)
-    bot = FakeChatModel("which size would you like?")
+    bot = FakeChatModel(lambda request: "which size would you like?")
     rollout = Rollout(assistant=bot, simulator=user, window=1, samples=1, engine=Engine(cache=None))
     [future] = rollout.futures(chat("a tea", "which size of the drink?"), goal="a drink")
     assert future.messages[0].content in {message for each in (TRAINS, COFFEES) for message in each[2::2]}
@@ -124,7 +124,7 @@ def test_logs_of_the_played_chat_alone_make_a_missing_sample_with_blame(tmp_path
     user = write(tmp_path / "chats.jsonl", COFFEES)
     with pytest.raises(SampleError, match="no other chat"):
         Simulator(user).reply(chat(*COFFEES[:2]), goal="a mocha")
-    rollout = Rollout(assistant=FakeChatModel("ok"), simulator=user, samples=1, engine=Engine(cache=None))
+    rollout = Rollout(assistant=FakeChatModel(lambda request: "ok"), simulator=user, samples=1, engine=Engine(cache=None))
     [future] = rollout.futures(chat(*COFFEES[:2]), goal="a mocha")
     assert future.end is End.USER_FAILED
     assert future.reward is None
