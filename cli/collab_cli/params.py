@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -128,7 +129,8 @@ class UserParam(click.ParamType[GivenUser]):
     def _read(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> GivenUser:
         name, separator, weight = value.rpartition("=")
         options = name.rpartition("?")[2] if "?" in name else "="  # `hf:BASE?dtype=float32` has no weight
-        if not separator or "=" not in options.rpartition("&")[2] or any(path.exists() for path in files_of_user(value)):
+        is_path = Path(value.removeprefix("logs:").rpartition("@")[2]).exists()  # `logs:runs/day=3`
+        if not separator or "=" not in options.rpartition("&")[2] or is_path:
             return GivenUser(name=value)
         try:
             number = float(weight)

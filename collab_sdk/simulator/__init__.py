@@ -9,6 +9,7 @@ from collab_sdk.simulator.resolve import UserLike, as_user, files_of_user, is_pr
 from collab_sdk.simulator.retrieval import LoggedUser
 from collab_sdk.simulator.script import Script
 from collab_sdk.simulator.simulator import Seat, Simulator, Users
+from collab_sdk.simulator.totals import UserTotals
 
 __all__ = [
     "END_OF_CONVERSATION",
@@ -25,6 +26,7 @@ __all__ = [
     "Situation",
     "User",
     "UserLike",
+    "UserTotals",
     "UserTurn",
     "Users",
     "as_user",
