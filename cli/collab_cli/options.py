@@ -428,7 +428,7 @@ class _Roles:
             return UserSpec.of(self._model("simulator", user.name, given=user), weight=user.weight)
         if user.settings or user.api_base or user.api_key_env:
             raise UsageError(f"{user.name} as user asks no model: it takes no settings, address or key.")
-        return UserSpec(name=user.name, weight=user.weight)
+        return UserSpec(name=user.name, weight=user.weight, settings=ModelSettings())
 
     def judge(self) -> ModelSpec:
         name = self._values["judge."]

@@ -83,7 +83,7 @@ def as_user(user: UserLike) -> User:
         user = ModelSpec(name=user)
     if not isinstance(user, ModelSpec):
         return _of_bot(user, name=None)
-    if not takes_settings(user.name) and (user.settings or user.api_base):
+    if not takes_settings(user.name) and (user.api_base or (user.settings is not None and user.settings.sent())):
         raise UsageError(f"{user.name} takes neither settings nor an address: it asks no model.")
     if (seat := SEATS.get(user.name.partition(":")[0])) is not None:
         return seat(user)
