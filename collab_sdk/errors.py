@@ -17,6 +17,7 @@ CollabError
 │   ├── EmptyReplyError        a model answered with nothing
 │   ├── TruncatedReplyError    a model ran into its token limit
 │   ├── UnreadableReplyError   a judge or simulator did not answer in the form asked for
+│   ├── UserError              the simulated user cannot be played, or does not behave like one
 │   └── SandboxError           a model's code could not be run, and so not be judged
 ├── NotEnoughSamplesError      too many samples were lost for a score
 ├── TrainingError              a training cannot go on with these settings; names the next to try
@@ -60,6 +61,7 @@ __all__ = [
     "UnknownNameError",
     "UnreadableReplyError",
     "UsageError",
+    "UserError",
 ]
 
 
@@ -177,6 +179,10 @@ class TruncatedReplyError(SampleError):
 
 class UnreadableReplyError(SampleError):
     """A judge or simulator did not answer in the form it was asked for, twice."""
+
+
+class UserError(SampleError):
+    """The simulated user cannot be played, or does not behave like one."""
 
 
 class SandboxError(SampleError):

@@ -13,6 +13,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.simulator.personas import as_persona
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
@@ -57,14 +58,14 @@ class Simulator:
     `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
     function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
     one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
-    of `personas` they are, unless a row has one of its own.
+    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own.
     """
 
     def __init__(
         self,
         user: Users,
         *,
-        personas: Sequence[Persona] = (),
+        personas: Sequence[Persona | str] = (),
         temperature: float | None = None,
         engine: Engine | None = None,
     ) -> None:
@@ -73,7 +74,7 @@ class Simulator:
             raise UsageError("A simulator needs at least one user, each with a share above 0.")
         self.users: tuple[User, ...] = tuple(as_user(each) for each, _ in shares)
         self.shares = tuple(float(share) for _, share in shares)
-        self.personas = tuple(personas)
+        self.personas = tuple(map(as_persona, personas))
         if temperature is not None:
             for each in self.users:
                 if isinstance(each, PromptedUser):
