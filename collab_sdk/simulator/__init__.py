@@ -4,6 +4,16 @@ from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.plain import END_OF_CONVERSATION, PlainUser, changed_sides
+from collab_sdk.simulator.describing import PersonaReader
+from collab_sdk.simulator.personas import (
+    NOBODY,
+    PERSONA_SCHEMA,
+    PERSONAS,
+    as_persona,
+    persona_row,
+    personas_of,
+    read_personas,
+)
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user, is_prompted
 from collab_sdk.simulator.script import Script
@@ -11,9 +21,13 @@ from collab_sdk.simulator.simulator import Seat, Simulator, Users
 
 __all__ = [
     "END_OF_CONVERSATION",
+    "NOBODY",
+    "PERSONAS",
+    "PERSONA_SCHEMA",
     "STYLE_EXAMPLES",
     "Fault",
     "FunctionUser",
+    "PersonaReader",
     "PlainUser",
     "PromptedUser",
     "Script",
@@ -24,8 +38,12 @@ __all__ = [
     "UserLike",
     "UserTurn",
     "Users",
+    "as_persona",
     "as_user",
     "changed_sides",
     "check_turn",
     "is_prompted",
+    "persona_row",
+    "personas_of",
+    "read_personas",
 ]

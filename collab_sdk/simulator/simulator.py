@@ -14,6 +14,7 @@ from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.faults import check_turn
+from collab_sdk.simulator.personas import as_persona
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
@@ -64,8 +65,9 @@ class Simulator:
     `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
     function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
     one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
-    of `personas` they are, unless a row has one of its own. `then` makes up the turns that a list of turns leaves open
-    (None), and goes on where it ends: `Simulator(["hi", None, "no nuts"], then="openai/gpt-4o-mini")`.
+    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own. `then` makes up the
+    turns that a list of turns leaves open (None), and goes on where it ends: `Simulator(["hi", None, "no nuts"],
+    then="openai/gpt-4o-mini")`.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Simulator:
         user: Users,
         *,
         then: UserLike | None = None,
-        personas: Sequence[Persona] = (),
+        personas: Sequence[Persona | str] = (),
         temperature: float | None = None,
         engine: Engine | None = None,
     ) -> None:
@@ -85,7 +87,7 @@ class Simulator:
         if live is not None and not any(isinstance(each, Script) for each in self.users):
             raise UsageError(f"{self.name} says all there is to say, so nobody comes then: leave then= out.")
         self.shares = tuple(float(share) for _, share in shares)
-        self.personas = tuple(personas)
+        self.personas = tuple(map(as_persona, personas))
         if temperature is not None:
             for each in self.users:
                 if isinstance(each, PromptedUser):
