@@ -38,7 +38,9 @@ __all__ = [
 
 PointTag = Literal["requirements", "rules"]
 """What a judge may be asked to list, and goes through point by point."""
-Tag = Literal["goal", "persona", "examples", "transcript", "continuation", "criteria", "tool", "calls", "call", PointTag]
+Tag = Literal[
+    "goal", "persona", "examples", "transcript", "continuation", "criteria", "tool", "calls", "call", PointTag
+]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 """A `<` that opens or closes a fence, whatever backslashes follow it, or a control token such as `<|im_end|>`."""

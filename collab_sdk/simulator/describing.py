@@ -90,8 +90,13 @@ def _read(answer: Any, typed: Sequence[str], name: str) -> Persona:
 def _check_private(described: Iterable[str], typed: Sequence[str]) -> None:
     """Raise ValueError, which repeats nothing, where a description holds what would tell who its user is."""
     quotable = {run for text in typed for run in _runs(text)}
-    telling = {word for text in typed for found in (_IDENTIFIER, _NAME) for each in found.findall(text)
-               for word in _words(each)}
+    telling = {
+        word
+        for text in typed
+        for found in (_IDENTIFIER, _NAME)
+        for each in found.findall(text)
+        for word in _words(each)
+    }
     for text in described:
         if quotable.intersection(_runs(text)):
             raise ValueError(f"{QUOTED} words in a row are the user's own: say it in other words")

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.faults import check_turn
+from collab_sdk.simulator.person import HumanUser
 from collab_sdk.simulator.personas import as_persona
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
@@ -41,6 +43,11 @@ class Seat:
     def persona(self) -> str:
         """The name of their persona; empty without one."""
         return self.goal.persona.name if self.goal.persona else ""
+
+    def played_alone(self) -> AbstractAsyncContextManager[Any]:
+        """Is entered for as long as the future is played: a person plays one at a time."""
+        user = self.user.then if isinstance(self.user, Script) and self.user.then else self.user
+        return user.one_at_a_time if isinstance(user, HumanUser) else nullcontext()
 
     async def areply(
         self, messages: Sequence[Message], *, turn: int, sample: str, conversation_id: str = ""
