@@ -341,7 +341,9 @@ def run_options(*options: Decorator, needs_model: bool = True, with_people: bool
 
 def _check_person(runner: str, *, allowed: bool) -> None:
     if not allowed:
-        raise UsageError(f"A person can play the user in `collab evaluate` alone: give another --simulator than {HUMAN}.")
+        raise UsageError(
+            f"A person can play the user in `collab evaluate` alone: give another --simulator than {HUMAN}."
+        )
     if runner != LOCAL:
         raise UsageError(f"--simulator {HUMAN} sits at this terminal, and not on other machines: leave --runner out.")
 

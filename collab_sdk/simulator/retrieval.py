@@ -37,7 +37,9 @@ FIRST_MESSAGES = 3
 """The user messages of a chat that say what its user wants, where its row has no goal."""
 LONG_REPLY = 4
 """Words of a message that nobody says twice in one conversation; "yes, please" is said again and again."""
-WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+")
+WORD = re.compile(
+    r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+"
+)
 """A run of letters or digits; in scripts without spaces, a character."""
 
 

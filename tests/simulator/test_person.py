@@ -54,7 +54,9 @@ def played(person, *, bot=None, window=2, samples=1, goal=GOAL, engine=None, sta
 def test_a_person_takes_the_seat_in_five_lines():
     person = Person("a mocha", "/leave", "y")
     user = HumanUser(read=lambda stopped: person.lines.pop(0), write=print)
-    rollout = Rollout(assistant=FakeChatModel(lambda request: "ok"), simulator=user, window=3, samples=1, engine=Engine(cache=None))
+    rollout = Rollout(
+        assistant=FakeChatModel(lambda request: "ok"), simulator=user, window=3, samples=1, engine=Engine(cache=None)
+    )
     [future] = rollout.futures(chat("hi", "hello"), goal="a large mocha")
     assert [message.content for message in future.messages] == ["a mocha", "ok"]
     assert (future.user, future.end) == ("human", End.USER_DONE)
@@ -124,7 +126,11 @@ def test_conversations_are_played_one_after_the_other():
 def test_two_engines_and_loops_one_after_the_other_share_the_terminal():
     async def play() -> list:
         rollout = Rollout(
-            assistant=FakeChatModel(lambda request: "ok"), simulator=Person("a", "b").seat(), window=1, samples=2, engine=Engine()
+            assistant=FakeChatModel(lambda request: "ok"),
+            simulator=Person("a", "b").seat(),
+            window=1,
+            samples=2,
+            engine=Engine(),
         )
         return await rollout.afutures(chat("hi", "hello"), goal=GOAL)
 
@@ -133,7 +139,9 @@ def test_two_engines_and_loops_one_after_the_other_share_the_terminal():
 
 
 def test_a_person_who_leaves_before_the_bot_spoke_is_missing_and_to_blame(tmp_path):
-    rollout = Rollout(assistant=FakeChatModel(lambda request: "ok"), simulator=Person("", "n").seat(), engine=Engine(cache=None))
+    rollout = Rollout(
+        assistant=FakeChatModel(lambda request: "ok"), simulator=Person("", "n").seat(), engine=Engine(cache=None)
+    )
     future = asyncio.run(rollout.aconverse([], goal="a mocha"))
     assert (future.end, future.messages) == (End.GAVE_UP, ())
 

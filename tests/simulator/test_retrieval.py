@@ -113,8 +113,7 @@ def test_nothing_is_said_that_stands_in_the_chat_that_is_played(tmp_path):
 def test_a_copy_of_the_chat_under_another_id_is_left_out_too(tmp_path):
     users = Simulator(write(tmp_path / "chats.jsonl", TRAINS, COFFEES, COFFEES, (*COFFEES[:2], "a small one")))
     said = {
-        users.reply(chat(*COFFEES[:2]), goal="mocha", sample=str(n), conversation_id="log-1").message
-        for n in range(30)
+        users.reply(chat(*COFFEES[:2]), goal="mocha", sample=str(n), conversation_id="log-1").message for n in range(30)
     }
     assert "a large one" not in said
     assert "a small one" in said, "a chat that only begins alike is somebody else's"
@@ -124,7 +123,9 @@ def test_logs_of_the_played_chat_alone_make_a_missing_sample_with_blame(tmp_path
     user = write(tmp_path / "chats.jsonl", COFFEES)
     with pytest.raises(SampleError, match="no other chat"):
         Simulator(user).reply(chat(*COFFEES[:2]), goal="a mocha")
-    rollout = Rollout(assistant=FakeChatModel(lambda request: "ok"), simulator=user, samples=1, engine=Engine(cache=None))
+    rollout = Rollout(
+        assistant=FakeChatModel(lambda request: "ok"), simulator=user, samples=1, engine=Engine(cache=None)
+    )
     [future] = rollout.futures(chat(*COFFEES[:2]), goal="a mocha")
     assert future.end is End.USER_FAILED
     assert future.reward is None
