@@ -220,7 +220,7 @@ def test_a_user_that_fails_is_missing_with_blame_and_no_score():
     totals.add(score.futures)
     assert totals.tells
     assert 0 < totals.user_failures == score.n - score.n_ok < 8
-    assert list(totals.blamed) == ["fails as user raised ValueError: gone home."]
+    assert list(totals.blamed) == ["fails as user raised ValueError: gone home"]
     assert {row["user"]: row["ends"] for row in totals.to_rows()} == {
         "fails": {"user failed": totals.user_failures},
         "fake": {"user done": score.n_ok},
