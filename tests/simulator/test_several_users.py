@@ -1,6 +1,5 @@
 """Several users in one run: how they are named and weighed, what they cost, and who played what."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -168,6 +167,13 @@ def test_only_users_who_are_models_cost_something():
     assert cost(("offline", 1.0)).calls == 4
     assert cost(("offline", 1.0), ("script", 3.0)).calls == 1
     assert cost(("offline", 1.0), ("script", 1.0), samples=3).calls == 2, "never less than its share"
+
+
+def test_a_function_makes_calls_without_tokens(tmp_path, monkeypatch):
+    (tmp_path / "homes.py").write_text("def user(messages):\n    return 'hi'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    usage = cost(("py:homes:user", 1.0))
+    assert (usage.calls, usage.prompt_tokens, usage.usd) == (4, 0, 0.0)
 
 
 def test_a_plain_user_has_a_shorter_prompt_and_writes_no_json():

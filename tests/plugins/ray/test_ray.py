@@ -193,7 +193,9 @@ def test_workers_whose_logs_of_users_are_others_end_the_run_before_any_call(tmp_
     monkeypatch.setattr("collab_ray.runner.logs_of_users", lambda spec: {"logs:chats.jsonl": "of another time"})
     result = collab("score", logs, "--model", "offline", "--simulator", "logs:chats.jsonl", *on_ray(1))
     assert result.exit_code == 1
-    assert "logs:chats.jsonl holds other chats there than where the command was typed." in result.stderr.splitlines()[-1]
+    assert (
+        "logs:chats.jsonl holds other chats there than where the command was typed." in result.stderr.splitlines()[-1]
+    )
 
 
 @pytest.mark.usefixtures("cluster")
