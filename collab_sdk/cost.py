@@ -20,7 +20,7 @@ from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.contrasts import FIRST
 from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, load_prompt
-from collab_sdk.simulator import STYLE_EXAMPLES, LoggedUser, PlainUser, Script, User, as_user
+from collab_sdk.simulator import STYLE_EXAMPLES, HumanUser, LoggedUser, PlainUser, Script, User, as_user
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
 from collab_sdk.tokens import count_tokens
@@ -191,7 +191,7 @@ class _UserCost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserCosts:
-    """Who plays the user, with what that costs. A script and the logs need no call, functions and people no tokens.
+    """Who plays the user, with what that costs. Scripts, logs and people need no call, functions no tokens.
 
     Of several, each is taken to play its share of the futures.
     """
@@ -207,7 +207,7 @@ class UserCosts:
         """Raises UsageError for a user who cannot sit down."""
         total = sum(user.weight for user in spec.simulators)
         known = [_UserCost(user=as_user(each), share=each.weight / total) for each in spec.simulators]
-        asked = [each for each in known if not isinstance(each.user, LoggedUser | Script)]
+        asked = [each for each in known if not isinstance(each.user, HumanUser | LoggedUser | Script)]
         texts = (" ".join((each.name, *each.traits, each.writes, each.forgets)) for each in spec.personas)
         persona = max((count_tokens(text) + MESSAGE_OVERHEAD for text in texts), default=0)
         return cls(asked=asked, is_one=len(spec.simulators) == 1, persona=persona)

@@ -163,7 +163,7 @@ def cost(*users, **settings):
 
 
 def test_only_users_who_are_models_cost_something():
-    assert cost(("script", 1.0)) is None
+    assert cost(("script", 1.0)) is cost(("human", 1.0)) is None
     assert cost(("offline", 1.0)).calls == 4
     assert cost(("offline", 1.0), ("script", 3.0)).calls == 1
     assert cost(("offline", 1.0), ("script", 1.0), samples=3).calls == 2, "never less than its share"
