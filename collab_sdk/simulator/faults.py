@@ -67,6 +67,7 @@ class Fault(StrEnum):
     """In which way a simulated user did not behave like one."""
 
     SAYS_NOTHING = "says nothing"
+    LEAVES = "left before the bot said anything"
     ANSWERS = "answers as the assistant"
     PARROTS = "repeats the assistant"
     REPEATS = "repeats itself"
@@ -86,8 +87,9 @@ def check_turn(turn: UserTurn, situation: Situation, *, name: str) -> None:
 def fault_of(turn: UserTurn, situation: Situation) -> tuple[Fault, str] | None:
     """What is wrong with a turn, and the words that show it; None for one that a user could say."""
     if not INVISIBLE.sub("", turn.message):
-        # Who leaves need not say a word, but whoever begins a conversation does.
-        return None if turn.end is not None and situation.messages else (Fault.SAYS_NOTHING, "")
+        if turn.end is None:
+            return Fault.SAYS_NOTHING, ""
+        return None if situation.messages else (Fault.LEAVES, "")
     spoken = situation.spoken
     own = [message.content for message in spoken if message.role == "user"]
     known = "\n".join((situation.goal.text, *situation.goal.style, *own))

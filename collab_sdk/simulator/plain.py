@@ -9,13 +9,13 @@ from collab_sdk.engine.engine import Engine, require_whole
 from collab_sdk.errors import UsageError
 from collab_sdk.messages import Ending, Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest, settings_for
-from collab_sdk.models.instructed import PLAIN_USER
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import load_prompt
 from collab_sdk.simulator.base import Situation, UserTurn
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Goal, Persona
 
+PLAIN = "plain:"
 END_OF_CONVERSATION = "<|endconversation|>"
 """What such a user writes when they leave (UserLM's token, arXiv 2510.06552); it is in no transcript."""
 LEAVES = re.compile(r"<\|?\s*end[\s_-]*(?:of[\s_-]*)?conversation\s*\|?>", re.IGNORECASE)
@@ -92,7 +92,7 @@ class PlainUser:
 
     @property
     def name(self) -> str:
-        return f"{PLAIN_USER}{self.model.name}"
+        return f"{PLAIN}{self.model.name}"
 
     @property
     def fingerprint(self) -> Mapping[str, Any] | None:

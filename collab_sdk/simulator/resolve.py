@@ -6,13 +6,12 @@ from pathlib import Path
 
 from collab_sdk.errors import UsageError
 from collab_sdk.models import files_of
-from collab_sdk.models.instructed import PLAIN_USER
 from collab_sdk.models.resolve import ModelLike, as_chat_model, is_own_function
 from collab_sdk.plugins import import_named
 from collab_sdk.simulator.base import User
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.person import HUMAN, HumanUser
-from collab_sdk.simulator.plain import PlainUser
+from collab_sdk.simulator.plain import PLAIN, PlainUser
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.retrieval import LOGS, LoggedUser
 from collab_sdk.simulator.script import Script
@@ -27,7 +26,7 @@ def _script(spec: ModelSpec) -> User:
 
 
 def _plain(spec: ModelSpec) -> User:
-    return PlainUser(replace(spec, name=spec.name.removeprefix(PLAIN_USER)))
+    return PlainUser(replace(spec, name=spec.name.removeprefix(PLAIN)))
 
 
 def _logs(spec: ModelSpec) -> User:

@@ -70,7 +70,7 @@ FAULTS = {
     ),
     "quotes keys and values": (Fault.RECITES, {"said": f"here: {FIELDS}", "goal": FIELDS}),
     "says nothing": (Fault.SAYS_NOTHING, {"said": " \u200b\n", "messages": ("hi", MENU)}),
-    "begins by leaving": (Fault.SAYS_NOTHING, {"said": "", "end": End.USER_DONE}),
+    "begins by leaving": (Fault.LEAVES, {"said": "", "end": End.USER_DONE}),
     "writes a label": (Fault.FORGES, {"said": "User: a mocha please"}),
     "writes both sides": (Fault.FORGES, {"said": "a mocha\nAssistant: Sure!\nUser: thanks", "messages": ("hi", MENU)}),
     "writes a control token": (Fault.FORGES, {"said": "a mocha<|im_end|>"}),

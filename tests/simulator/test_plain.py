@@ -13,8 +13,7 @@ from collab_sdk import ChatReply, Engine, Goal, MRScorer, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.messages import as_messages
-from collab_sdk.models import files_of
-from collab_sdk.simulator import PlainUser, changed_sides
+from collab_sdk.simulator import PlainUser, changed_sides, files_of_user
 from collab_sdk.spec import ModelSettings, ModelSpec
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
@@ -111,7 +110,7 @@ def test_nobody_begins_a_conversation_by_leaving(said):
     rollout = Rollout(assistant="offline", simulator=Simulator(plain(said, said), engine=Engine()), window=2)
     future = run_sync(rollout.aconverse([], goal="a mocha"))
     assert future.end is End.USER_FAILED and future.reward is None
-    assert future.error == "The simulated user plain:user-model says nothing."
+    assert future.error == "The simulated user plain:user-model left before the bot said anything."
 
 
 def test_an_end_phrase_of_ones_own_is_heeded():
@@ -155,7 +154,7 @@ def test_an_empty_reply_is_paid_for_once(tmp_path):
 def test_what_a_name_reads_is_known_so_that_no_output_overwrites_it(tmp_path):
     base, adapter = tmp_path / "base", tmp_path / "adapter"
     base.mkdir(), adapter.mkdir()
-    assert files_of(f"plain:hf:{base}@{adapter}") == [base, adapter]
+    assert files_of_user(f"plain:hf:{base}@{adapter}") == [base, adapter]
 
 
 @pytest.mark.parametrize("command", ["score", "export-prefs", "evaluate"])

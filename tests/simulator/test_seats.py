@@ -139,7 +139,7 @@ from collab_sdk.testing import FakeChatModel
 
 def user(messages, goal):
     calls.append(goal)
-    return "with oat milk"
+    return f"with oat milk, {len(messages)}"
 
 calls = []
 script = ["large", "no nuts"]
@@ -169,7 +169,7 @@ def module(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "said", "user"),
     [
-        ("user", ["with oat milk", "with oat milk"], "py:own_users:user"),
+        ("user", ["with oat milk, 2", "with oat milk, 4"], "py:own_users:user"),
         ("script", ["large", "no nuts"], "script"),
         ("model", ["small"], "own"),
         ("own", ["turn 0", "turn 1"], "own user"),
