@@ -121,7 +121,7 @@ class Evaluator:
         )
         future = await rollout.aconverse(start.messages, goal=goal, sample=sample, scene=scene)
         if future.error is None and not any(message.role == "assistant" for message in future.messages):
-            left = SampleError("The simulated user left before the bot said anything.")
+            left = UserFaultError(f"The simulated user {future.user} {Fault.LEAVES}.", fault=Fault.LEAVES)
             return future.failed(left, end=End.USER_FAILED)
         return future
 
