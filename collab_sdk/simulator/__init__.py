@@ -1,6 +1,6 @@
 """Who plays the user: a prompted model, a model that is the user, a script, the logs, a function, a person."""
 
-from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
 from collab_sdk.simulator.describing import PersonaReader
 from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
@@ -28,6 +28,7 @@ __all__ = [
     "NOBODY",
     "PERSONAS",
     "PERSONA_SCHEMA",
+    "SILENCE",
     "STYLE_EXAMPLES",
     "Fault",
     "FunctionUser",

@@ -7,7 +7,7 @@ language that they do not know passes the words they look for; the other checks 
 import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from collab_sdk.errors import UserFaultError
 from collab_sdk.secrets import one_line
@@ -39,7 +39,14 @@ OTHERS_LABEL = re.compile(r"^\s*(?:\*\*)?(?:assistant|ai|ai assistant)(?:\*\*)?\
 SERVICES = re.compile(
     r"\bhow (?:can|may|could|else can) i (?:help|assist)(?: you (?:today|now|further|with)| you(?= ?[?!.,]| ?$)| today)"
     r"|\bwhat (?:can|else can) i (?:do for|help) you\b"
-    r"|\banything (?:else )?(?:that )?i can (?:help|assist) (?:you )?with\b|\banything else i can do for you\b"
+    r"|\bhow (?:can|may) i be of (?:help|service|assistance)\b"
+    r"|\banything (?:else )?(?:that )?i can (?:help|assist) (?:you )?with\b|\banything else i can (?:do|get) for you\b"
+    r"|\banything else i can get you\b|\bwhat (?:can|may) i get (?:for )?you\b|\bmay i take your order\b"
+    r"|\bi(?: am|'m) (?:so )?glad i could (?:help|assist|be of)\b"
+    r"|\b(?:sure|certainly|of course|absolutely)[,!.]? i(?: can|'d| would|'ll| will) (?:be (?:happy|glad) to )?"
+    r"(?:help|assist)\b"
+    r"|\bif you need (?:any )?(?:further|more|other|additional) (?:help|assistance)\b"
+    r"|\bi (?:can't|cannot|can not|am unable to|'m unable to) assist (?:you )?with (?:that|this)\b"
     r"|\bi(?: am|'m) (?:always )?here to (?:help|assist)(?: you\b| ?[.!]| ?$)"
     r"|\bi(?:'d| would) be (?:happy|glad|delighted) to (?:help|assist)(?: you\b| ?[.!]| ?$)"
     r"|\bi can (?:certainly|definitely|gladly) (?:help|assist) you\b"
@@ -157,13 +164,14 @@ def _recited(said: str, goal: str, own: Sequence[str]) -> str:
     """
     words = _words(said)
     lines = [line for line in QUOTED.sub("\n", goal).splitlines() if line.strip()]
-    for line in lines:
-        if FIELD.match(line) or "?" in line:
+    for is_prose, run_of_lines in groupby(lines, key=lambda line: not FIELD.match(line) and "?" not in line):
+        prose = "\n".join(run_of_lines)
+        part = _words(prose)
+        if not is_prose:
             continue
-        part = _words(line)
+        if SPOKEN_TO.match(prose) and len(part) >= ADDRESSED and _holds(words, part[:ADDRESSED]):
+            return " ".join(part[:ADDRESSED])
         run = _longest_run(words, part)
-        if SPOKEN_TO.match(line) and len(part) >= ADDRESSED and _holds(words, part[:ADDRESSED]):
-            return " ".join(run)
         if _length(run) >= RECITED and not any(_holds(_words(each), run) for each in own):
             return " ".join(run)
     pairs = [_words(f"{one} {other}") for one, other in pairwise(lines) if FIELD.match(one) and FIELD.match(other)]

@@ -84,11 +84,17 @@ class FunctionUser:
         if said is None:
             return UserTurn(message="", end=End.USER_DONE)
         turn = UserTurn(message=said) if isinstance(said, str) else said
-        if not isinstance(turn, UserTurn) or not isinstance(turn.message, str):
+        if not isinstance(turn, UserTurn):
             raise SampleError(
                 f"{self.name} as user returned {type(said).__name__}: expected a text, None to leave, or a UserTurn."
             )
-        return turn
+        try:
+            return loads(UserTurn, dumps(turn))  # type: ignore[no-any-return]
+        except (TypeError, ValueError):
+            raise SampleError(
+                f"{self.name} as user returned a UserTurn with {one_line(repr(turn), 200)}: its message and reason are "
+                "texts, its end is an End or None."
+            ) from None
 
     async def _call(self, arguments: Mapping[str, Any]) -> Any:
         if self._is_async:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.engine.engine import Engine, require_whole
@@ -11,7 +11,7 @@ from collab_sdk.messages import Ending, Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest, settings_for
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import load_prompt
-from collab_sdk.simulator.base import Situation, UserTurn
+from collab_sdk.simulator.base import SILENCE, Situation, UserTurn
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Goal, Persona
 
@@ -58,16 +58,18 @@ class Family:
 
     settings: ModelSettings
     laid_out: Callable[[Iterable[Message], Goal], tuple[Message, ...]]
+    other: str
+    """The role of the bot's messages in its chat."""
 
 
 FAMILIES: Mapping[re.Pattern[str], Family] = {
     # Its template opens the user's turn, and its card samples so: huggingface.co/microsoft/UserLM-8b
     re.compile(r"userlm-\d+b(?!.*@)", re.IGNORECASE): Family(
-        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=own_sides
+        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=own_sides, other="assistant"
     ),
 }
 """By what is in the name of the model. An adapter was trained by whoever made it, and no longer of the family."""
-OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=changed_sides)
+OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=changed_sides, other="user")
 
 
 class PlainUser:
@@ -101,9 +103,13 @@ class PlainUser:
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
         """Raises SampleError if the model fails, or is cut off before it has said all or left."""
+        messages = self.family.laid_out(situation.messages, situation.goal)
+        if situation.messages and messages[-1].role not in (self.family.other, "system"):
+            # A server would let the model go on with its own last message.
+            messages = (*messages, Message(role=self.family.other, content=SILENCE))
         request = ChatRequest(
             role=CallRole.SIMULATOR,
-            messages=self.family.laid_out(situation.messages, situation.goal),
+            messages=messages,
             settings=self.settings,
             sample=situation.sample,
             conversation_id=situation.conversation_id,
@@ -135,7 +141,8 @@ class PlainUser:
 
 
 def _spoken(messages: Iterable[Message]) -> list[Message]:
-    return [each for each in messages if each.role in ("user", "assistant") and each.content]
+    told = (replace(each, content=SILENCE) if each.ended and not each.content else each for each in messages)
+    return [each for each in told if each.role in ("user", "assistant") and each.content]
 
 
 def _wish(goal: Goal) -> Message:

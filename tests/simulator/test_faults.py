@@ -16,6 +16,7 @@ CHATS = DATA / "coffee_chats.jsonl"
 MENU = "We have a small one and a large one with oat milk. Which would you like?"
 LONG = "You want to plan three days in Lisbon with your mother, who cannot walk far, in May, below 900 euros."
 OWN = "I want to plan three days in Lisbon with my mother, who cannot walk far, in May, below 900 euros."
+LISTED = "- three days in Lisbon\n- my mother cannot walk far\n- in May, below 900 euros"
 FIELDS = "drink: a large mocha with oat milk and two shots of espresso, not too hot\norder type: to go"
 
 
@@ -46,6 +47,9 @@ FAULTS = {
         {"said": "Great. Is there anything else I can assist you with?", "messages": ("hi", MENU)},
     ),
     "is an AI": (Fault.ANSWERS, {"said": "As an AI language model, I do not drink coffee.", "messages": ("hi", MENU)}),
+    "takes the order": (Fault.ANSWERS, {"said": "Sure! What can I get you?", "messages": ("hi", MENU)}),
+    "agrees to help": (Fault.ANSWERS, {"said": "Of course, I'd be happy to help with your order!"}),
+    "refuses as a model does": (Fault.ANSWERS, {"said": "I'm sorry, but I can't assist with that."}),
     "offers help in Spanish": (Fault.ANSWERS, {"said": "¡Hola! ¿En qué puedo ayudarte?"}),
     "says it a third time": (
         Fault.REPEATS,
@@ -67,6 +71,10 @@ FAULTS = {
     "quotes much of the goal": (
         Fault.RECITES,
         {"said": "hey, plan three days in Lisbon with my mother, who cannot walk far, in May", "goal": OWN},
+    ),
+    "quotes a list": (
+        Fault.RECITES,
+        {"said": "three days in Lisbon\nmy mother cannot walk far\nin May, below 900 euros", "goal": LISTED},
     ),
     "quotes keys and values": (Fault.RECITES, {"said": f"here: {FIELDS}", "goal": FIELDS}),
     "says nothing": (Fault.SAYS_NOTHING, {"said": " \u200b\n", "messages": ("hi", MENU)}),
@@ -101,6 +109,9 @@ FINE = {
     },
     "asks how to help somebody": {"said": "How can I help my son with fractions?"},
     "asks what can be done": {"said": "is there anything I can do to speed it up", "messages": ("hi", MENU)},
+    "offers to answer": {"said": "Write a parser for this grammar. Let me know if you have any questions."},
+    "cannot help": {"said": "sorry i can't help with that, i don't have the number", "messages": ("hi", MENU)},
+    "would be glad": {"said": "I'd be happy to help my neighbours but how?"},
     "asks for help": {"said": "can you help me? I need assistance with my order"},
     "quotes an assistant": {"said": 'the bot said "How can I help you today?" and then nothing'},
     "wants such a text": {"said": "write: how can i help you today", "goal": "a greeting: How can I help you today"},

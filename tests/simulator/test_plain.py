@@ -66,6 +66,13 @@ def test_no_chat_begins_with_the_assistant_or_is_a_system_message_alone(messages
     assert all(one != other for one, other in pairwise(roles)), "sides take turns"
 
 
+def test_a_bot_that_says_nothing_is_no_chat_for_the_model_to_go_on_with():
+    model = FakeChatModel(["hello?", END], name="trained")
+    play(PlainUser(model), assistant=lambda messages: "")
+    assert [message.role for message in model.requests[1].messages][-2:] == ["assistant", "user"]
+    assert model.requests[1].messages[-1].content == "…"
+
+
 def test_a_persona_is_told_beside_the_goal_and_to_nobody_else():
     persona = Persona(name="curt", traits=("sceptical",), patience=2, writes="one word", forgets="sizes")
     told = changed_sides((), Goal(text="a mocha", persona=persona))[0].content

@@ -104,6 +104,8 @@ def broken(messages):
         (broken, "broken as user raised ValueError: no way"),
         (lambda messages: sys.exit(3), "as user raised SystemExit: 3"),
         (lambda messages: 7, "as user returned int: expected a text, None to leave, or a UserTurn."),
+        (lambda messages: UserTurn(message="hi", end="gone"), "its end is an End or None."),
+        (lambda messages: UserTurn(message=None), "its message and reason are texts"),
         (lambda messages: "", "says nothing."),
         (never, "never as user gave no answer in 0.2 s."),
     ],
