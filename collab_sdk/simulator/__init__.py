@@ -1,5 +1,6 @@
 """Who plays the user: a prompted model, a model that is the user, a script, the logs, a function, a person."""
 
+from collab_sdk.prompts import END_OF_CONVERSATION
 from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
 from collab_sdk.simulator.describing import PersonaReader
 from collab_sdk.simulator.faults import Fault, check_turn
@@ -14,7 +15,7 @@ from collab_sdk.simulator.personas import (
     personas_of,
     read_personas,
 )
-from collab_sdk.simulator.plain import END_OF_CONVERSATION, PlainUser, changed_sides
+from collab_sdk.simulator.plain import PlainUser, changed_sides
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user, files_of_user, is_prompted, takes_settings
 from collab_sdk.simulator.retrieval import LoggedUser

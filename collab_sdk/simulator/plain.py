@@ -10,16 +10,14 @@ from collab_sdk.errors import UsageError
 from collab_sdk.messages import Ending, Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest, settings_for
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import load_prompt
+from collab_sdk.prompts import ABOUT_YOU, END_OF_CONVERSATION, load_prompt
 from collab_sdk.simulator.base import SILENCE, Situation, UserTurn
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Goal, Persona
 
 PLAIN = "plain:"
-END_OF_CONVERSATION = "<|endconversation|>"
-"""What such a user writes when they leave (UserLM's token, arXiv 2510.06552); it is in no transcript."""
 LEAVES = re.compile(r"<\|?\s*end[\s_-]*(?:of[\s_-]*)?conversation\s*\|?>", re.IGNORECASE)
-"""The same as models spell it that write it in pieces."""
+"""The end of a conversation as models spell it that write it in pieces."""
 LEAST_OF_END = 3
 """Characters of the token that are read as one that was cut off."""
 NEXT_SPEAKER = re.compile(
@@ -165,4 +163,4 @@ def _described(persona: Persona | None) -> str:
         "Answers of no use after which you leave": "" if persona.patience is None else str(persona.patience),
     }
     lines = [f"{what}: {said}" for what, said in known.items() if said]
-    return "\n".join(lines or [f"Who you are: {persona.name}"])
+    return "\n".join([ABOUT_YOU, *(lines or [f"Who you are: {persona.name}"])])

@@ -22,6 +22,10 @@ UserLike = User | ModelLike | Sequence[str | None]
 
 
 def _script(spec: ModelSpec) -> User:
+    if spec.name != "script":
+        raise UsageError(
+            f"{spec.name!r} names no script: write script, and the turns into the rows or a list in Python."
+        )
     return Script()
 
 

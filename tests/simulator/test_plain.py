@@ -1,6 +1,7 @@
 """A model that is the user: its chat has the sides changed, it writes plain text, and leaves by a token or nothing."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -118,6 +119,18 @@ def test_nobody_begins_a_conversation_by_leaving(said):
     future = run_sync(rollout.aconverse([], goal="a mocha"))
     assert future.end is End.USER_FAILED and future.reward is None
     assert future.error == "The simulated user plain:user-model left before the bot said anything."
+
+
+def test_the_stand_in_plays_a_plain_user_too():
+    goal = Goal(text="drink: mocha\nmilk: oat")
+    future = play("plain:offline", goal=goal, assistant="offline", window=8)
+    said = " ".join(text for role, text in texts(future) if role == "user")
+    assert future.end is End.USER_DONE and "mocha" in said and "oat" in said and END not in said
+    hasty = replace(goal, persona=Persona(name="hasty", patience=1))
+    left = play(
+        "plain:offline", goal=hasty, assistant=lambda messages: f"Lovely weather, day {len(messages)}.", window=8
+    )
+    assert left.end is End.USER_DONE and len(left.messages) < 5
 
 
 def test_an_end_phrase_of_ones_own_is_heeded():

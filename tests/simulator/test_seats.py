@@ -124,6 +124,8 @@ def test_what_a_function_does_wrong_is_the_users_failure_in_one_line(user, error
         (7, "int cannot play the user"),
         (FunctionUser, "FunctionUser is a class"),
         ([], "The script has no turn"),
+        ("script:turns.txt", "names no script"),
+        ("plain:", "The model name is empty"),
         (["hi", " "], "Turn 2 of the script is empty"),
         (["hi", 3], "Turn 2 of the script is int"),
         (["hi", None], r"Turn 2 of the script is to be made up, and nobody is there"),
