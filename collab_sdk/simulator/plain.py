@@ -118,10 +118,11 @@ class PlainUser:
     def _read(self, reply: ChatReply) -> UserTurn:
         """The message before the end, without it; nothing at all is a way to leave too."""
         message, left = self._until_the_end(reply.content)
-        if not left and (reply.ended is not Ending.EMPTY or reply.reasoning):
-            require_whole(reply, self.name)
-        if (found := NEXT_SPEAKER.search(message)) and message[: found.start()].strip():
+        found = NEXT_SPEAKER.search(message)
+        if found is not None and message[: found.start()].strip():
             message = message[: found.start()]
+        elif not left and (reply.ended is not Ending.EMPTY or reply.reasoning):
+            require_whole(reply, self.name)
         message = message.strip()
         return UserTurn(message=message, end=End.USER_DONE if left or not message else None)
 

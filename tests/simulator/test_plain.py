@@ -154,6 +154,8 @@ def test_a_reply_that_is_cut_off_is_the_users_failure_unless_they_had_left():
     assert future.end is End.USER_FAILED and "cut off" in (future.error or "")
     left = ChatReply(content=f"thanks{END}assistant You're", finish_reason="length")
     assert play(plain(left)).end is End.USER_DONE
+    spoke = ChatReply(content="a mocha<|eot_id|>assistant\nHere you", finish_reason="length")
+    assert texts(play(plain(spoke, END)))[0] == ("user", "a mocha")
     thinking = ChatReply(content="", reasoning="hmm, what would a user say")
     assert play(plain(thinking, thinking)).end is End.USER_FAILED
 

@@ -12,7 +12,7 @@ from support.fakes import chat, user_says
 from collab_sdk import Engine, Goal, Limits, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
-from collab_sdk.simulator import FunctionUser, PromptedUser, Script, UserTurn, as_user
+from collab_sdk.simulator import FunctionUser, PlainUser, PromptedUser, Script, UserTurn, as_user
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
 
@@ -247,6 +247,20 @@ def test_in_evaluate_a_rows_script_goes_on_after_the_opening(tmp_path):
     assert (said, played["end"]) == (["a large one", "no nuts"], "script ended"), "the opening was said before"
 
 
+def test_the_rows_of_any_task_may_have_a_script(tmp_path):
+    path, target = tmp_path / "maths.jsonl", tmp_path / "out.jsonl"
+    rows = [{"question": "What is 2 + 2?", "answer": "#### 4", "script": script} for script in (["2 + 2?"], "2 + 2?")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = collab(
+        *("evaluate", "-t", "math-chat", "--data", path, "--model", "offline", "-a", "offline"),
+        *("--simulator", "script", "-o", target, "--cache", tmp_path / "cache"),
+    )
+    assert f"{path}:2: script must be a list" in result.stderr, result.output
+    [line] = [json.loads(line) for line in target.read_text().splitlines()]
+    [played] = line["results"][0]["conversations"]
+    assert played["messages"][0] == {"role": "user", "content": "2 + 2?"} and played["end"] == "script ended"
+
+
 @pytest.mark.parametrize(
     ("name", "end"), [("script", "script ended"), ("py:own_users:own", "window"), ("py:own_users:script", "window")]
 )
@@ -264,6 +278,16 @@ def test_seats_without_a_model_play_from_the_command_line(module, tmp_path, name
 def test_a_user_who_begins_is_asked_with_an_empty_history():
     rollout = Rollout(assistant="offline", simulator=Simulator(["a mocha"], engine=Engine()), window=1)
     assert run_sync(rollout.aconverse([], goal="drink: mocha")).messages[0].content == "a mocha"
+
+
+def test_a_temperature_is_that_of_every_model_asked_and_of_no_other_simulator():
+    prompted, plain = PromptedUser(FakeChatModel(["{}"])), PlainUser(FakeChatModel([""], name="plain"))
+    simulator = Simulator({prompted: 1, plain: 1, Script(["hi"]): 1}, temperature=0.3)
+    assert [user.settings and user.settings.temperature for user in simulator.users] == [0.3, 0.3, None]
+    assert Simulator(["hi", None], then=prompted, temperature=0.3).users[0].settings.temperature == 0.3
+    assert prompted.settings.temperature == plain.settings.temperature == 1.0
+    with pytest.raises(UsageError, match="asks no model"):
+        Simulator(["hi"], temperature=0.3)
 
 
 def test_a_chat_model_is_told_to_play_and_a_function_is_the_user():
