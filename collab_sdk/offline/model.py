@@ -79,7 +79,8 @@ class OfflineModel:
 def _plain_user(request: ChatRequest) -> str:
     """What the user says in a chat whose sides are changed, with the token by which they leave."""
     told, *chat = request.messages
-    goal, _, persona = told.content.partition(load_prompt("plain").text.partition("$goal")[0])[2].partition(ABOUT_YOU)
+    wish = told.content.removeprefix(_plain_beginning()).removesuffix(load_prompt("plain_opening").text)
+    goal, _, persona = wish.partition(ABOUT_YOU)
     said = [message for message in chat if message.content != load_prompt("plain_opening").text]
     sides = [replace(each, role="assistant" if each.role == "user" else "user") for each in said]
     patience = int(found[0]) if (found := re.findall(r"leave: (\d+)", persona)) else None
@@ -87,11 +88,15 @@ def _plain_user(request: ChatRequest) -> str:
     return turn["message"] if turn["done"] == "no" else f"{turn['message']}{END_OF_CONVERSATION}"
 
 
+def _plain_beginning() -> str:
+    return load_prompt("plain").text.partition("$goal")[0]
+
+
 def _answer(request: ChatRequest) -> dict[str, Any] | str:
     # A repair request repeats the first prompt and appends to it.
     prompt = next((message.content for message in request.messages if message.role == "user"), "")
     transcript = unfence_transcript(prompt)
-    if request.role is CallRole.SIMULATOR and request.reply_schema is None:
+    if request.role is CallRole.SIMULATOR and request.messages[0].content.startswith(_plain_beginning()):
         return _plain_user(request)
     if request.role is CallRole.SIMULATOR:
         patience = unfence_patience(prompt)
