@@ -28,6 +28,8 @@ ADDRESSED = 6
 """The same at the beginning of a goal that speaks to its user, or about them: "You want to ..."."""
 SHORT = 2
 """Words of an answer that may be the same to several questions."""
+MOST_SAID, MOST_COMPARED = 1_000, 5_000
+"""Words of a message, and of what it is compared with, that are looked at for a run of words."""
 IN_A_ROW = 3
 """The same message so often is a user who is stuck."""
 
@@ -61,7 +63,7 @@ SERVICES = re.compile(
     re.IGNORECASE,
 )
 """What an assistant offers, and nobody who wants something from one."""
-QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|```.*?```|^>.*$", re.DOTALL | re.MULTILINE)
+QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|```.*?```|^>[^\n]*", re.DOTALL | re.MULTILINE)
 """What somebody else said, or is to be worked on."""
 FIELD = re.compile(r"^\s*[^:\n]{1,60}:\s*\S")
 """A line of a goal that is a key and its value: the value is what the user would say."""
@@ -125,7 +127,7 @@ def _parroted(said: str, by_assistant: Sequence[str], own: Iterable[str]) -> str
     if not by_assistant or _length(words) < PARROTED or any(_holds(_words(each), words) for each in own):
         return ""
     heard = _words(by_assistant[-1])
-    run = _length(_longest_run(words, heard))
+    run = _length(_longest_run(words, heard, least=PARROTED))
     long_enough = PARROTED if run == _length(heard) else RECITED
     if any(words == _words(each) for each in by_assistant) or run >= max(long_enough, MOSTLY * _length(words)):
         return said
@@ -171,15 +173,22 @@ def _recited(said: str, goal: str, own: Sequence[str]) -> str:
             continue
         if SPOKEN_TO.match(prose) and len(part) >= ADDRESSED and _holds(words, part[:ADDRESSED]):
             return " ".join(part[:ADDRESSED])
-        run = _longest_run(words, part)
+        run = _longest_run(words, part, least=RECITED)
         if _length(run) >= RECITED and not any(_holds(_words(each), run) for each in own):
             return " ".join(run)
     pairs = [_words(f"{one} {other}") for one, other in pairwise(lines) if FIELD.match(one) and FIELD.match(other)]
     return next((" ".join(pair) for pair in pairs if _holds(words, pair)), "")
 
 
-def _longest_run(words: Sequence[str], part: Sequence[str]) -> list[str]:
-    """The longest run of words that both have."""
+def _longest_run(words: Sequence[str], part: Sequence[str], *, least: int) -> list[str]:
+    """The longest run of words that both have; none where it has fewer than `least` words.
+
+    Of long texts the beginning is compared.
+    """
+    words, part = words[:MOST_SAID], part[:MOST_COMPARED]
+    known = {tuple(part[place : place + least]) for place in range(len(part) - least + 1)}
+    if not any(tuple(words[place : place + least]) in known for place in range(len(words) - least + 1)):
+        return []
     best, end = 0, 0
     row = [0] * (len(part) + 1)
     for word in words:
@@ -200,6 +209,7 @@ def _length(words: Iterable[str]) -> float:
     return sum(0.5 if UNSPACED.match(word) else 1.0 for word in words)
 
 
-def _holds(words: Sequence[str], part: Sequence[str]) -> bool:
+def _holds(words: list[str], part: list[str]) -> bool:
     size = len(part)
-    return any(list(words[place : place + size]) == list(part) for place in range(len(words) - size + 1))
+    starts = (place for place in range(len(words) - size + 1) if size == 0 or words[place] == part[0])
+    return any(words[place : place + size] == part for place in starts)

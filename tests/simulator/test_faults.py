@@ -42,6 +42,7 @@ FAULTS = {
         {"said": "well, we have a small one and a large one with oat milk, which would you", "messages": ("hi", MENU)},
     ),
     "offers help": (Fault.ANSWERS, {"said": "Hello! How can I help you today?"}),
+    "quotes a line and offers help": (Fault.ANSWERS, {"said": "> hello\nHow can I help you today?"}),
     "offers more help": (
         Fault.ANSWERS,
         {"said": "Great. Is there anything else I can assist you with?", "messages": ("hi", MENU)},
@@ -135,6 +136,10 @@ FINE = {
     "gives the text that is to be worked on": {
         "said": f'translate "{OWN}"',
         "goal": f'You want a translation of "{OWN}".',
+    },
+    "quotes a line and goes on": {
+        "said": "> How can I help you today?\nthat is all it ever says",
+        "messages": ("hi", MENU),
     },
     "writes code": {"said": "why does List.map (fun x -> x) <| xs |> f fail? [INSTALL] says nothing"},
     "names its system": {"said": "System: Windows 11\nRAM: 16 GB"},
