@@ -17,7 +17,14 @@ from collab_sdk.simulator.personas import (
 )
 from collab_sdk.simulator.plain import PlainUser, changed_sides
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
-from collab_sdk.simulator.resolve import UserLike, as_user, files_of_user, is_prompted, takes_settings
+from collab_sdk.simulator.resolve import (
+    UserLike,
+    as_user,
+    default_settings,
+    files_of_user,
+    is_prompted,
+    takes_settings,
+)
 from collab_sdk.simulator.retrieval import LoggedUser
 from collab_sdk.simulator.script import Script
 from collab_sdk.simulator.simulator import Seat, Simulator, Users
@@ -51,6 +58,7 @@ __all__ = [
     "as_user",
     "changed_sides",
     "check_turn",
+    "default_settings",
     "files_of_user",
     "is_prompted",
     "persona_row",

@@ -70,6 +70,11 @@ FAMILIES: Mapping[re.Pattern[str], Family] = {
 OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=changed_sides, other="user")
 
 
+def family_of(name: str) -> Family:
+    """How the model of that name is asked."""
+    return next((family for known, family in FAMILIES.items() if known.search(name)), OTHERS)
+
+
 class PlainUser:
     """A chat model that is the user: its own messages are the assistant's of its chat, the bot's are the user's.
 
@@ -80,7 +85,7 @@ class PlainUser:
 
     def __init__(self, model: ModelLike, *, end: str = END_OF_CONVERSATION) -> None:
         self.model: ChatModel = as_chat_model(model)
-        self.family = next((each for name, each in FAMILIES.items() if name.search(self.model.name)), OTHERS)
+        self.family = family_of(self.model.name)
         self.settings = settings_for(self.model, self.family.settings)
         self.end = end
         if not end.strip():

@@ -196,6 +196,25 @@ def test_a_plain_user_plays_in_every_command(tmp_path, command):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ((), (1.0, 0.8, None)),
+        (("max_tokens=99",), (1.0, 0.8, 99)),
+        (("top_p=0.5", "temperature=0.7"), (0.7, 0.5, None)),
+    ],
+)
+def test_an_option_leaves_the_other_settings_of_the_family(tmp_path, options, sent):
+    logs = write_chats(tmp_path / "chats.jsonl", 1)
+    with LoopbackServer(userlm()) as server:
+        who = ["--model", "offline", "--simulator", "plain:openai/userlm-8b", "--simulator-api-base", server.api_base]
+        who += [part for each in options for part in ("--simulator-option", each)]
+        result = collab("score", logs, *who, "--samples", 1, "--window", 1, "--cache", tmp_path / "cache")
+        assert result.exit_code == 0, result.output
+        body = server.requests[0].body
+    assert (body["temperature"], body["top_p"], body.get("max_tokens", body.get("max_completion_tokens"))) == sent
+
+
 def test_the_same_chat_with_another_persona_is_another_user(tmp_path):
     rows = [chat_row(0, persona={"name": "curt", "writes": "one word"})]
     path = tmp_path / "chats.jsonl"
