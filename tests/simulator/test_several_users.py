@@ -170,9 +170,9 @@ def test_only_users_who_are_models_cost_something():
 
 
 def test_a_function_makes_calls_without_tokens(tmp_path, monkeypatch):
-    (tmp_path / "homes.py").write_text("def user(messages):\n    return 'hi'\n")
+    (tmp_path / "greets.py").write_text("def user(messages):\n    return 'hi'\n")
     monkeypatch.syspath_prepend(tmp_path)
-    usage = cost(("py:homes:user", 1.0))
+    usage = cost(("py:greets:user", 1.0))
     assert (usage.calls, usage.prompt_tokens, usage.usd) == (4, 0, 0.0)
 
 
