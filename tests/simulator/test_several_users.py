@@ -247,7 +247,7 @@ def gone(tmp_path, monkeypatch):
     (tmp_path / "homes.py").write_text(
         "def user(messages):\n"
         "    if messages[0]['content'].startswith('a'):\n        raise ValueError('gone home')\n"
-        "    return 'a large one'\n"
+        "    return f'a large one, please, in {len(messages)}'\n"
     )
     monkeypatch.chdir(tmp_path)
     return "py:homes:user"
