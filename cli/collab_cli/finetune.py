@@ -29,7 +29,7 @@ from collab_cli.options import (
 from collab_cli.params import INPUT, OUTPUT, Command, Weight, each_once, option
 from collab_cli.paths import ReadPath, WrittenPath
 from collab_cli.setup import open_scorer
-from collab_cli.summary import show_usage
+from collab_cli.summary import note_same_user, show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import ModelSpec, RunSpec
 from collab_sdk.errors import OutputError
@@ -149,6 +149,7 @@ def finetune(
         gain = PlannedGain.of(evaluate, played, work, training.preflight) if evaluate and played is not None else None
         if gain is not None and speaks:
             gain.note(work)
+            note_same_user("The adapter", settings.trained_against, gain.spec)
         if work.dry_run:
             return
         report = _train(training, settings, speaks=speaks)

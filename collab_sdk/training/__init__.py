@@ -23,6 +23,7 @@ from collab_sdk.training.report import (
     TrainingReport,
     Verdict,
 )
+from collab_sdk.training.trained_against import TRAINED_AGAINST, same_user_said, users_in, users_of_bot, users_of_pairs
 from collab_sdk.training.user_chats import UserChats, read_user_chats
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "EXCHANGES",
     "LEARNT_ROLES",
     "PLAYING",
+    "TRAINED_AGAINST",
     "TRAINING",
     "USER",
     "Fault",
@@ -47,4 +49,8 @@ __all__ = [
     "UserChats",
     "Verdict",
     "read_user_chats",
+    "same_user_said",
+    "users_in",
+    "users_of_bot",
+    "users_of_pairs",
 ]

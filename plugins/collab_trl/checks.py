@@ -38,8 +38,9 @@ def check_options(options: TrainingOptions) -> None:
     """Raises UsageError for names nobody knows and for what is not installed."""
     if options.role not in LEARNT_ROLES:
         raise UnknownNameError.of("role", options.role, LEARNT_ROLES)
-    if options.role == USER and (options.method != "sft" or options.rounds or options.sft_first):
-        raise UsageError("--role user learns what users said, with --method sft: leave --rounds and --sft-first out.")
+    if options.role == USER and (options.method != "sft" or options.rounds):
+        method = "--rounds" if options.rounds else f"--method {options.method}"
+        raise UsageError(f"--role user learns what users said with --method sft alone: leave {method} out.")
     for name, _ in options.loss:
         if name not in LOSSES:
             raise UnknownNameError.of("loss", name, LOSSES)

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collab_sdk.errors import CollabError
-from collab_sdk.training import PLAYING, HeldOut, Preflight, TrainingOptions, TrainingReport, Verdict
+from collab_sdk.training import (
+    PLAYING,
+    TRAINED_AGAINST,
+    HeldOut,
+    Preflight,
+    TrainingOptions,
+    TrainingReport,
+    Verdict,
+)
 from collab_sdk.version import __version__
 from collab_trl.base import Base
 from collab_trl.output.card import write_card
@@ -64,6 +72,7 @@ def finish(
         "notes": list(preflight.notes),
         "settings": _settings(options, preflight),
         "options": deciding(options),
+        TRAINED_AGAINST: list(options.trained_against),
         "verdict": asdict(verdict),
         "held_out": held_out and held_out.to_dict(),
         "warnings": warnings,

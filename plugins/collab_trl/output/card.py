@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.secrets import one_line
-from collab_sdk.training import USER, HeldOut
+from collab_sdk.training import TRAINED_AGAINST, USER, HeldOut
 
 CARD = "README.md"
 REPLY_SHOWN = 300
 """Characters of what was asked and replied."""
+FOLDERS = re.compile(r"(?<=[:@])[/~][^@]*/")
+"""Of this machine, in the name of a user: a card is for others, too."""
 
 
 def model_card(metrics: Mapping[str, Any], output: Path) -> str:
@@ -33,6 +35,7 @@ def model_card(metrics: Mapping[str, Any], output: Path) -> str:
         _table(("setting", "value"), settings.items()),
         "All options that decide what is learnt:",
         _table(("option", "value"), ((_flag(name), value) for name, value in metrics["options"].items())),
+        *_against(metrics),
         "## Held-out statistics",
         _statistics(held_out),
         *(f"**{_text(warning)}**" for warning in metrics["warnings"]),
@@ -56,6 +59,15 @@ def _what(metrics: Mapping[str, Any], output: Path) -> str:
             "trained against."
         )
     return f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune` to make conversations end well."
+
+
+def _against(metrics: Mapping[str, Any]) -> list[str]:
+    """Which users it learnt to please."""
+    users = metrics.get(TRAINED_AGAINST)
+    if not users:
+        return []
+    named = " and ".join(FOLDERS.sub("", user) for user in users)
+    return [f"Trained against the user {_text(named)}: evaluate it with another."]
 
 
 def write_card(metrics: Mapping[str, Any], output: Path) -> None:
