@@ -22,7 +22,7 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import ReadPath, WrittenPath, just
-from collab_cli.summary import note_same_user
+from collab_cli.summary import note_same_user, show_users
 from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable
 from collab_cli.units import money
 from collab_sdk import RunSpec
@@ -38,6 +38,7 @@ from collab_sdk.evaluation import (
     require_plot,
 )
 from collab_sdk.files import JsonlWriter
+from collab_sdk.simulator import UserTotals
 from collab_sdk.spec import EvaluationSpec
 from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 from collab_sdk.training import users_of_bot
@@ -77,6 +78,7 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     DRY_RUN,
     *CACHE_OPTIONS,
     *RUNNER,
+    with_people=True,
 )
 def evaluate(
     task: tuple[str, ...], data: Path | None, output: Path | None, plot: Path | None, spec: RunSpec, work: Work
@@ -180,6 +182,9 @@ def _show_evaluation(measured: Measured) -> None:
     for result in results:
         for reason, count in result.missing.most_common(3):
             note(f"{count:>7,} missing of {printable(result.name)}: {printable(reason)}")
+    totals = UserTotals()
+    totals.add(one.future for result in results for one in result.played)
+    show_users(totals)
     for line in _missing_lines(results, measured.missing):
         note(line)
 
