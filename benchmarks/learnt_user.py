@@ -76,7 +76,7 @@ def learn(asked: argparse.Namespace, base: str) -> Path:
     rows = asked.work / "chats.jsonl"
     lines = asked.chats.read_text(encoding="utf-8").splitlines(keepends=True)
     rows.write_text("".join(lines[: asked.train]), encoding="utf-8")
-    output = asked.work.resolve() / "user"
+    output: Path = asked.work.resolve() / "user"
     settings = [
         "--batch-size",
         str(asked.batch_size),

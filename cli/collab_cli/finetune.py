@@ -1,4 +1,4 @@
-"""`collab finetune`: from a preference file to a LoRA adapter."""
+"""`collab finetune`: from a preference file, or logged chats, to a LoRA adapter."""
 
 import os
 from contextlib import ExitStack
@@ -117,6 +117,9 @@ def finetune(
     With --rounds, or a method that plays, PREFS are chats in any format of logs, with their goals: the model answers
     them itself, the simulated user goes on from each reply, and its reward is how the conversation ends.
 
+    With --role user, PREFS are such chats too, and what is learnt is to write and leave as their users did: a simulated
+    user, to be seated as --simulator plain:hf:BASE@DIR. Goals that the chats lack are inferred by --model.
+
     \b
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter \\
           --dry-run
@@ -125,6 +128,7 @@ def finetune(
           --evaluate held-out.jsonl --model openai/gpt-4o-mini
       collab finetune chats.jsonl -m BASE -o adapter --method grpo \\
           --model openai/gpt-4o-mini
+      collab finetune chats.jsonl -m BASE -o user --role user
       accelerate launch --num_processes 4 -m collab_cli.main \\
           finetune prefs.jsonl -m BASE -o adapter
     """
