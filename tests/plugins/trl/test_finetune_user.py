@@ -1,6 +1,7 @@
 """A user learnt from logged chats: which turns are examples, of what, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from collab_sdk.messages import as_messages
 from collab_sdk.simulator import END_OF_CONVERSATION, PlainUser
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.training import read_user_chats
-from collab_sdk.types import Goal
+from collab_sdk.types import Goal, Persona
 
 GOAL = Goal(text="wants a latte, large")
 USER = {"role": "user", "method": "sft"}
@@ -279,6 +280,27 @@ def test_a_goal_that_could_not_be_inferred_leaves_its_chat_out(tmp_path):
     assert "1 goal was inferred" in found.notes[0]
 
 
+def test_who_the_user_is_stands_in_what_they_are_learnt_with():
+    known = replace(GOAL, persona=Persona(name="hasty", traits=("never reads to the end",)))
+    [opening, _] = examples_of(Conversation(id="c", messages=as_messages([asks("a latte"), says(ASKS)]), goal=known))
+    assert "never reads to the end" in opening.prompt[0]["content"]
+
+
+def test_folders_and_stores_of_chats_give_the_same_examples_as_their_file(base, tmp_path):
+    (tmp_path / "folder").mkdir()
+    file = write_user_chats(tmp_path / "folder" / "chats.jsonl", 12)
+    assert collab("logs", "import", file, "--store", tmp_path / "chats.db").exit_code == 0
+    one, *others = [
+        prepared(data, base, tmp_path / "out", **USER).preflight for data in (file, file.parent, tmp_path / "chats.db")
+    ]
+    for other in others:
+        assert (other.examples, other.held_out, sorted(other.lengths)) == (
+            one.examples,
+            one.held_out,
+            sorted(one.lengths),
+        )
+
+
 def test_a_limit_takes_the_first_chats(base, tmp_path):
     data = write_user_chats(tmp_path / "chats.jsonl")
     result = collab(
@@ -384,3 +406,12 @@ def test_a_bot_is_not_evaluated_unnoticed_with_the_user_that_it_was_trained_agai
     assert "Warning" not in collab(*task, *others).stderr
     gain = ("finetune", pairs, "-m", base, "-o", tmp_path / "next", "--evaluate", chats, "--dry-run")
     assert "The adapter was trained against offline" in collab(*gain, "--model", "offline").stderr
+
+
+@pytest.mark.slow
+def test_a_merged_user_is_seated_too(base, tmp_path):
+    data = write_user_chats(tmp_path / "chats.jsonl", 12)
+    report = trained(data, base, tmp_path / "out", **USER, epochs=1.0, merge=True)
+    merged = report.serve["in process, merged"]
+    assert f"plain:hf:{tmp_path / 'out' / 'merged'}" in merged
+    assert "--assistant" not in merged
