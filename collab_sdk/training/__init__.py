@@ -1,5 +1,13 @@
 """Training behind `collab finetune`: what a trainer plugin is given, what it says before, and what it gives back."""
 
+from collab_sdk.training.noted import (
+    TRAINED_AGAINST,
+    role_of_adapter,
+    same_user_said,
+    users_in,
+    users_of_bot,
+    users_of_pairs,
+)
 from collab_sdk.training.options import (
     ASSISTANT,
     CANDIDATES,
@@ -23,7 +31,6 @@ from collab_sdk.training.report import (
     TrainingReport,
     Verdict,
 )
-from collab_sdk.training.trained_against import TRAINED_AGAINST, same_user_said, users_in, users_of_bot, users_of_pairs
 from collab_sdk.training.user_chats import UserChats, read_user_chats
 
 __all__ = [
@@ -49,6 +56,7 @@ __all__ = [
     "UserChats",
     "Verdict",
     "read_user_chats",
+    "role_of_adapter",
     "same_user_said",
     "users_in",
     "users_of_bot",

@@ -380,6 +380,13 @@ def test_an_assistant_is_not_trained_into_the_folder_of_a_user(learnt, base):
 
 
 @pytest.mark.slow
+def test_a_bot_does_not_go_on_from_the_adapter_of_a_user(learnt, base, tmp_path):
+    _, output, _ = learnt
+    with pytest.raises(UsageError, match="is a simulated user"):
+        prepared(write_pairs(tmp_path / "prefs.jsonl"), base, tmp_path / "out", adapter=output)
+
+
+@pytest.mark.slow
 def test_goals_are_inferred_once_and_then_learnt_with(base, tmp_path):
     data = without_goals(tmp_path / "chats.jsonl")
     arguments = ("finetune", data, "-m", base, "-o", tmp_path / "out", "--role", "user", "--model", "offline")

@@ -1,4 +1,7 @@
-"""The users that a bot was trained against: an evaluation with one of them says too little of any other user."""
+"""What a training notes of its adapter: who was learnt, and which users a bot was trained against.
+
+An evaluation with one of these says too little of any other user.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -42,6 +45,12 @@ def users_of_adapter(folder: Path) -> tuple[str, ...]:
     """Who played while the adapter in a folder was trained."""
     known = _read(folder / METRICS).get(TRAINED_AGAINST)
     return tuple(map(str, known)) if isinstance(known, list) else ()
+
+
+def role_of_adapter(folder: Path) -> str:
+    """Who was learnt in the adapter in a folder, as in `TrainingOptions.role`; empty where it does not say."""
+    options = _read(folder / METRICS).get("options")
+    return str(options.get("role", "")) if isinstance(options, Mapping) else ""
 
 
 def same_user_said(bot: str, trained_against: Iterable[str], users: Iterable[str]) -> str | None:
