@@ -1,11 +1,13 @@
 """Whether a user's reply fits the conversation it is given in: real replies are told from replies to other messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt, nan
 from typing import Any
 
-from collab_sdk.fidelity.classifier import FOLDS, MOST_CHARACTERS, folds_of, widened
+from collab_sdk.fidelity.checker import CheckedConversation
+from collab_sdk.fidelity.classifier import MOST_CHARACTERS, folds_of, widened
+from collab_sdk.fidelity.user_turns import ComparedTurn
 from collab_sdk.fidelity.words import words
 from collab_sdk.stats import Estimate, estimate_auc
 
@@ -18,6 +20,7 @@ LEAST_TOPICS, MOST_TOPICS = 2, 16
 REGULARISATION = 0.3
 STYLE = 0.3
 """Weight of the manner of writing beside what is said."""
+WORD_OR_QUESTION = r"\w+|[?？؟]"
 LONG = 20
 """Words, from which a message is a long one."""
 
@@ -34,27 +37,59 @@ class Reply:
 
 Replies = Sequence[tuple[Reply, Reply]]
 """Of the real and the simulated user, at the same places."""
+Scores = Mapping[str, Sequence[float]]
+"""By conversation."""
+
+
+def written_replies(checked: Iterable[CheckedConversation]) -> list[tuple[Reply, Reply]]:
+    """What both wrote at the same turn."""
+    return [
+        (_reply(turn, written[0]), _reply(turn, written[1]))
+        for one in checked
+        for turn in one.turns
+        if (written := turn.written) is not None
+    ]
+
+
+def _reply(turn: ComparedTurn, text: str) -> Reply:
+    own = turn.earlier[-1] if turn.earlier else ""
+    return Reply(conversation_id=turn.conversation_id, asked=turn.history[-1].content, own=own, text=text)
 
 
 def conditional_test(replies: Replies) -> Estimate:
     """The chance that the real user's reply fits its place better than the simulated one's: 0.5 if it fits as well.
 
     Above 0.5 the simulated user does not listen; well below, they say what is likely at a place rather than what one
-    person says there, as who repeats the assistant may. Widened as the two-sample test is. With too few chats there is
-    no number, and the note says how many it takes.
+    person says there. With too few chats there is no number, and the note says how many it takes.
     """
+    scores = conditional_scores(replies)
+    return too_few(replies) if scores is None else compared_fit(*scores)
+
+
+def too_few(replies: Replies) -> Estimate:
     chats = len({real.conversation_id for real, _ in replies})
-    if chats < LEAST_CHATS or len(replies) < LEAST_REPLIES:
-        note = f"too few: {len(replies)} replies in {chats} chats, from {LEAST_REPLIES} in {LEAST_CHATS} on"
-        return Estimate(mean=nan, low=None, high=None, n=len(replies), note=note)
+    note = f"too few: {len(replies)} replies in {chats} chats, where it takes {LEAST_REPLIES} in {LEAST_CHATS}"
+    return Estimate(mean=nan, low=None, high=None, n=len(replies), note=note)
+
+
+def conditional_scores(replies: Replies) -> tuple[Scores, Scores] | None:
+    """How well the real users' replies fit, and the simulated users', by chat; None with too few."""
     real = [each for each, _ in replies]
+    if len(replies) < LEAST_REPLIES or len({each.conversation_id for each in real}) < LEAST_CHATS:
+        return None
     scores = fit_scores(real, [reply for pair in replies for reply in pair])
-    found = estimate_auc(by_chat(real, scores[::2]), by_chat(real, scores[1::2]))
-    assert found is not None  # there is a reply of each kind
+    return _by_chat(real, scores[::2]), _by_chat(real, scores[1::2])
+
+
+def compared_fit(real: Scores, simulated: Scores) -> Estimate:
+    """The AUC of real over simulated replies. Its interval is widened as that of the two-sample test is."""
+    found = estimate_auc(real, simulated)
+    if found is None:
+        raise ValueError("one of the two users wrote nothing")
     return widened(found)
 
 
-def by_chat(replies: Sequence[Reply], scores: Sequence[float]) -> dict[str, list[float]]:
+def _by_chat(replies: Sequence[Reply], scores: Sequence[float]) -> Scores:
     grouped: dict[str, list[float]] = {}
     for reply, score in zip(replies, scores, strict=True):
         grouped.setdefault(reply.conversation_id, []).append(score)
@@ -74,9 +109,9 @@ def fit_scores(known: Sequence[Reply], tested: Sequence[Reply]) -> list[float]:
     places = array([fold_of.get(each.conversation_id, 0) for each in tested])
     scores = zeros(len(tested))
     for fold in sorted(set(places.tolist())):
-        model = _Model([known[place] for place in flatnonzero(folds != fold)], seed=fold)
+        model = _Model([known[place] for place in flatnonzero(folds != fold).tolist()], seed=fold)
         chosen = flatnonzero(places == fold)
-        scores[chosen] = model.score([tested[place] for place in chosen])
+        scores[chosen] = model.score([tested[place] for place in chosen.tolist()])
     return [float(score) for score in scores]
 
 
@@ -92,7 +127,7 @@ class _Model:
         if len(known) > MOST_REPLIES:
             known = [known[place] for place in random.permutation(len(known))[:MOST_REPLIES]]
         topics = min(max(isqrt(len(known)) // 2, LEAST_TOPICS), MOST_TOPICS)
-        self._asked = _topics([each.asked for each in known], topics, token_pattern=r"\w+|[?？؟]")
+        self._asked = _topics([each.asked for each in known], topics, token_pattern=WORD_OR_QUESTION)
         self._said = _topics([each.text for each in known], topics, analyzer="char_wb", ngram_range=(1, 4))
         manner = _manner([each.text for each in known])
         self._mean, self._spread = manner.mean(axis=0), manner.std(axis=0) + 0.1
