@@ -17,6 +17,7 @@ CollabError
 │   ├── EmptyReplyError        a model answered with nothing
 │   ├── TruncatedReplyError    a model ran into its token limit
 │   ├── UnreadableReplyError   a judge or simulator did not answer in the form asked for
+│   ├── UserFaultError     the simulated user said what no user would say; `fault` says in which way
 │   └── SandboxError           a model's code could not be run, and so not be judged
 ├── NotEnoughSamplesError      too many samples were lost for a score
 ├── TrainingError              a training cannot go on with these settings; names the next to try
@@ -60,6 +61,7 @@ __all__ = [
     "UnknownNameError",
     "UnreadableReplyError",
     "UsageError",
+    "UserFaultError",
 ]
 
 
@@ -177,6 +179,14 @@ class TruncatedReplyError(SampleError):
 
 class UnreadableReplyError(SampleError):
     """A judge or simulator did not answer in the form it was asked for, twice."""
+
+
+class UserFaultError(SampleError):
+    """The simulated user said what no user would say. `fault` is the kind: see `collab_sdk.simulator.Fault`."""
+
+    def __init__(self, message: str, *, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class SandboxError(SampleError):

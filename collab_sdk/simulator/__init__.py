@@ -1,6 +1,7 @@
 """Who plays the user: a prompted model, a model that is the user, a script, the logs, a function, a person."""
 
 from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.plain import END_OF_CONVERSATION, PlainUser, changed_sides
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
@@ -11,6 +12,7 @@ from collab_sdk.simulator.simulator import Seat, Simulator, Users
 __all__ = [
     "END_OF_CONVERSATION",
     "STYLE_EXAMPLES",
+    "Fault",
     "FunctionUser",
     "PlainUser",
     "PromptedUser",
@@ -24,5 +26,6 @@ __all__ = [
     "Users",
     "as_user",
     "changed_sides",
+    "check_turn",
     "is_prompted",
 ]
