@@ -2,9 +2,8 @@
 
 import asyncio
 import inspect
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from collab_sdk.concurrency import in_thread
@@ -50,18 +49,14 @@ class FunctionUser:
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
         """Raises SampleError if the function raises, hangs, or returns what is no turn of a user's."""
-        known = {
-            "goal": asdict(situation.goal),
-            "persona": None if situation.persona is None else asdict(situation.persona),
-            "turn": situation.turn,
-        }
+        told = dumps(replace(situation, messages=()))
         request = ChatRequest(
             role=CallRole.SIMULATOR,
-            messages=(Message(role="system", content=json.dumps(known)), *situation.spoken),
+            messages=(Message(role="system", content=told), *situation.spoken),
             sample=situation.sample,
             conversation_id=situation.conversation_id,
         )
-        reply = await engine.call(_Call(self, situation, seconds=engine.limits.timeout), request)
+        reply = await engine.call(_Call(self, seconds=engine.limits.timeout), request)
         turn: UserTurn = loads(UserTurn, reply.content)
         return turn
 
@@ -103,14 +98,17 @@ class _Call:
 
     timeout = None  # the function has one of its own: a user who hangs is a missing sample, and ends no run
 
-    def __init__(self, user: FunctionUser, situation: Situation, *, seconds: float) -> None:
-        self._user, self._situation, self._seconds = user, situation, seconds
+    def __init__(self, user: FunctionUser, *, seconds: float) -> None:
+        self._user, self._seconds = user, seconds
         self.name = user.name
         self.fingerprint = user.fingerprint
         self.price: Price | None = None
 
     async def achat(self, request: ChatRequest) -> ChatReply:
-        return ChatReply(content=dumps(await self._user.aask(self._situation, seconds=self._seconds)))
+        # All that is asked stands in the request: the engine keeps one model for all calls of one fingerprint.
+        told, *spoken = request.messages
+        situation = replace(loads(Situation, told.content), messages=tuple(spoken))
+        return ChatReply(content=dumps(await self._user.aask(situation, seconds=self._seconds)))
 
 
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, str]:
