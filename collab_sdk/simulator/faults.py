@@ -20,13 +20,13 @@ WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u3040-\u30ff
 UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 PARROTED = 5
 """Words of the assistant's that nobody says after it by chance."""
-MOSTLY = 0.8
+MOSTLY = 0.9
 """The share of a message that is the assistant's where the message is no more than that: who quotes adds to it."""
 RECITED = 12
 """Words of a goal in a row that nobody says by chance: a short wish is said as it is."""
 ADDRESSED = 6
 """The same at the beginning of a goal that speaks to its user, or about them: "You want to ..."."""
-SHORT = 3
+SHORT = 2
 """Words of an answer that may be the same to several questions."""
 IN_A_ROW = 3
 """The same message so often is a user who is stuck."""
