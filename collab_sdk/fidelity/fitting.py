@@ -6,7 +6,7 @@ from math import isqrt, nan
 from typing import Any
 
 from collab_sdk.fidelity.checker import CheckedConversation
-from collab_sdk.fidelity.classifier import MOST_CHARACTERS, folds_of, widened
+from collab_sdk.fidelity.classifier import MOST_CHARACTERS, MOST_FEATURES, folds_of, widened
 from collab_sdk.fidelity.user_turns import ComparedTurn
 from collab_sdk.fidelity.words import words
 from collab_sdk.stats import Estimate, estimate_auc
@@ -127,8 +127,8 @@ class _Model:
         if len(known) > MOST_REPLIES:
             known = [known[place] for place in random.permutation(len(known))[:MOST_REPLIES]]
         topics = min(max(isqrt(len(known)) // 2, LEAST_TOPICS), MOST_TOPICS)
-        self._asked = _topics([each.asked for each in known], topics, token_pattern=WORD_OR_QUESTION)
-        self._said = _topics([each.text for each in known], topics, analyzer="char_wb", ngram_range=(1, 4))
+        self._asked = _Topics([_cut(each.asked) for each in known], topics, token_pattern=WORD_OR_QUESTION)
+        self._said = _Topics([_cut(each.text) for each in known], topics, analyzer="char_wb", ngram_range=(1, 4))
         manner = _manner([each.text for each in known])
         self._mean, self._spread = manner.mean(axis=0), manner.std(axis=0) + 0.1
         places, said = self._places(known), self._replies(known)
@@ -143,11 +143,11 @@ class _Model:
 
     def _places(self, replies: Sequence[Reply]) -> tuple[Any, Any]:
         manner = (_manner([each.own for each in replies]) - self._mean) / self._spread
-        return self._asked.transform([each.asked[:MOST_CHARACTERS] for each in replies]), manner
+        return self._asked.rows([_cut(each.asked) for each in replies]), manner
 
     def _replies(self, replies: Sequence[Reply]) -> tuple[Any, Any]:
         manner = (_manner([each.text for each in replies]) - self._mean) / self._spread
-        return self._said.transform([each.text[:MOST_CHARACTERS] for each in replies]), manner
+        return self._said.rows([_cut(each.text) for each in replies]), manner
 
     def _together(self, places: tuple[Any, Any], replies: tuple[Any, Any]) -> Any:
         from numpy import einsum, hstack
@@ -162,16 +162,36 @@ def _rows(features: tuple[Any, Any], order: Any) -> tuple[Any, Any]:
     return topics[order], manner[order]
 
 
-def _topics(texts: Sequence[str], topics: int, **options: Any) -> Any:
-    """Fitted: texts to rows of unit length."""
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import Normalizer
+def _cut(text: str) -> str:
+    return text[:MOST_CHARACTERS]
 
-    vectors = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=20_000, **options)
-    steps = make_pipeline(vectors, TruncatedSVD(topics, random_state=0), Normalizer())
-    return steps.fit([text[:MOST_CHARACTERS] for text in texts])
+
+class _Topics:
+    """Texts as rows of unit length, by what they have in common with others; without anything in common, zeros."""
+
+    def __init__(self, texts: Sequence[str], topics: int, **options: Any) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.utils.extmath import randomized_svd
+
+        self._vectors = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=MOST_FEATURES, **options)
+        self._topics = None
+        try:
+            rows = self._vectors.fit_transform(texts)
+        except ValueError:  # no feature is in two of them
+            self._vectors = None
+            return
+        if rows.shape[1] > topics:
+            _, _, directions = randomized_svd(rows, topics, random_state=0)
+            self._topics = directions.T
+
+    def rows(self, texts: Sequence[str]) -> Any:
+        from numpy import zeros
+        from sklearn.preprocessing import normalize
+
+        if self._vectors is None:
+            return zeros((len(texts), 1))
+        rows = self._vectors.transform(texts)
+        return rows.toarray() if self._topics is None else normalize(rows @ self._topics)
 
 
 def _manner(texts: Sequence[str]) -> Any:

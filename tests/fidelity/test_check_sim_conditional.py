@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from support.fakes import chat
 from support.paths import DATA
 
 from collab_sdk import ChatRequest, Conversation, Engine, Goal, MRScorer, Rollout, Simulator, read_conversations
@@ -114,6 +115,19 @@ def test_too_few_chats_have_no_number_and_are_told_how_many_it_takes():
     row = json.loads(json.dumps(check_row(check, every, user_statistics(every)), allow_nan=False))
     [fits] = [each for each in row["figures"] if each["name"] == "fits, AUC"]
     assert fits["simulated"]["mean"] is None
+
+
+@pytest.mark.parametrize("said", ["ok", "", "?", "🙂", "x" * 5000], ids=["ok", "nothing", "mark", "emoji", "long"])
+@pytest.mark.parametrize("asked", ["Ok?", "…", "y" * 5000])
+def test_chats_in_which_everybody_says_the_same_are_no_error(asked, said):
+    texts = ("a mocha", asked, said or "ok", asked, said or "ok")
+    alike = [Conversation(id=f"chat-{n}", messages=as_messages(chat(*texts)), goal=Goal(text="x")) for n in range(45)]
+    found = statistics_of(lambda messages: said, alike)
+    if said:
+        assert found["fits, AUC"].simulated.mean == pytest.approx(0.5)
+        assert found["index"].simulated.mean > 80
+    else:
+        assert "fits, AUC" not in found
 
 
 def test_shuffling_one_chats_replies_over_others_changes_what_fits_but_not_what_is_said():
@@ -231,7 +245,7 @@ def test_a_user_who_cannot_be_played_is_not_judged_and_named():
     _, [one] = checked(fails, chats(1), judge=model, verdicts=True)
     assert sum(turn.verdict is not None for turn in one.turns) == 2
     [reason] = one.lost
-    assert "simulated:" in reason
+    assert reason.startswith("simulated user, turn ")
     assert "no milk" in reason
 
 
