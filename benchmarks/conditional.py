@@ -215,7 +215,8 @@ def world(rng: random.Random, chats: int) -> list[Conversation]:
     made = []
     for number in range(chats):
         is_loud = rng.random() < 0.3
-        messages = [{"role": "user", "content": rng.choice(("a mocha", "one latte", "can I get a flat white?"))}]
+        opening = rng.choice(("a mocha", "one latte", "can I get a flat white?"))
+        messages = [{"role": "user", "content": opening.upper() if is_loud else opening}]
         for asked in rng.sample(list(QUESTIONS), rng.randint(1, 4)):
             said = rng.choice(QUESTIONS[asked])
             messages += [
