@@ -23,6 +23,7 @@ CollabError
 ├── TrainingError              a training cannot go on with these settings; names the next to try
 └── RunStoppedError            the whole run ends; what was paid for is kept
     ├── BudgetError            max_calls or max_usd is reached
+    ├── InterruptedRunError    the person who plays the user ends it
     ├── RunnerError            the machines that do the work cannot be had, or are lost
     ├── CacheError             replies cannot be kept
     │   └── LostConnectionError   a shared cache's server does not answer; it is asked again for a while
@@ -42,6 +43,7 @@ __all__ = [
     "EndpointError",
     "FilteredError",
     "InputError",
+    "InterruptedRunError",
     "LostConnectionError",
     "MissingExtraError",
     "ModelCallError",
@@ -207,6 +209,10 @@ class RunStoppedError(CollabError):
 
 class BudgetError(RunStoppedError):
     """`max_calls` or `max_usd` is reached."""
+
+
+class InterruptedRunError(RunStoppedError):
+    """The person who plays the user ends the run, as Ctrl-C would."""
 
 
 class RunnerError(RunStoppedError):

@@ -71,6 +71,7 @@ class Fault(StrEnum):
     PARROTS = "repeats the assistant"
     REPEATS = "repeats itself"
     RECITES = "quotes the goal"
+    CONTRADICTS = "cannot be this person with this goal"
     FORGES = "writes control tokens or speaker labels"
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from collab_sdk.errors import UsageError
+from collab_sdk.models import files_of
 from collab_sdk.models.instructed import PLAIN_USER
 from collab_sdk.models.resolve import ModelLike, as_chat_model, is_own_function
 from collab_sdk.plugins import import_named
 from collab_sdk.simulator.base import User
 from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.person import HUMAN, HumanUser
 from collab_sdk.simulator.plain import PlainUser
 from collab_sdk.simulator.prompted import PromptedUser
+from collab_sdk.simulator.retrieval import LOGS, LoggedUser
 from collab_sdk.simulator.script import Script
 from collab_sdk.spec import ModelSpec
 
@@ -26,8 +30,38 @@ def _plain(spec: ModelSpec) -> User:
     return PlainUser(replace(spec, name=spec.name.removeprefix(PLAIN_USER)))
 
 
-SEATS: Mapping[str, Callable[[ModelSpec], User]] = {"plain": _plain, "script": _script}
+def _logs(spec: ModelSpec) -> User:
+    return LoggedUser(spec.name.removeprefix(LOGS))
+
+
+def _human(spec: ModelSpec) -> User:
+    return HumanUser()
+
+
+SEATS: Mapping[str, Callable[[ModelSpec], User]] = {
+    "plain": _plain,
+    "logs": _logs,
+    "script": _script,
+    HUMAN: _human,
+}
 """By the name, or what stands before its first colon, who sits down; any other name is a model that is prompted."""
+
+
+WITHOUT_MODEL = frozenset(("script", "logs", HUMAN))
+"""Seats in which nobody asks a model."""
+
+
+def takes_settings(name: str) -> bool:
+    """Whether a user of that name is played by a model, which has a server and settings."""
+    return name.partition(":")[0] not in WITHOUT_MODEL
+
+
+def files_of_user(name: str) -> list[Path]:
+    """What a user's name reads: logs, source code, weights."""
+    kind, _, rest = name.partition(":")
+    if kind == "logs":
+        return [Path(rest)] if rest else []
+    return files_of(rest if kind == "plain" else name)
 
 
 def is_prompted(name: str) -> bool:
@@ -48,6 +82,8 @@ def as_user(user: UserLike, *, then: User | None = None) -> User:
 
 def _of_name(name: str | ModelSpec, then: User | None) -> User:
     spec = ModelSpec(name=name) if isinstance(name, str) else name
+    if not takes_settings(spec.name) and (spec.settings or spec.api_base):
+        raise UsageError(f"{spec.name} takes neither settings nor an address: it asks no model.")
     if (seat := SEATS.get(spec.name.partition(":")[0])) is not None:
         return seat(spec)
     if spec.name.startswith("py:"):

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -14,6 +15,8 @@ from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.faults import check_turn
+from collab_sdk.simulator.person import HumanUser
+from collab_sdk.simulator.personas import as_persona
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
@@ -41,6 +44,11 @@ class Seat:
         """The name of their persona; empty without one."""
         return self.goal.persona.name if self.goal.persona else ""
 
+    def played_alone(self) -> AbstractAsyncContextManager[Any]:
+        """Is entered for as long as the future is played: a person plays one at a time."""
+        user = self.user.then if isinstance(self.user, Script) and self.user.then else self.user
+        return user.one_at_a_time if isinstance(user, HumanUser) else nullcontext()
+
     async def areply(
         self, messages: Sequence[Message], *, turn: int, sample: str, conversation_id: str = ""
     ) -> UserTurn:
@@ -64,8 +72,9 @@ class Simulator:
     `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
     function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
     one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
-    of `personas` they are, unless a row has one of its own. `then` makes up the turns that a list of turns leaves open
-    (None), and goes on where it ends: `Simulator(["hi", None, "no nuts"], then="openai/gpt-4o-mini")`.
+    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own. `then` makes up the
+    turns that a list of turns leaves open (None), and goes on where it ends: `Simulator(["hi", None, "no nuts"],
+    then="openai/gpt-4o-mini")`.
     """
 
     def __init__(
@@ -73,7 +82,7 @@ class Simulator:
         user: Users,
         *,
         then: UserLike | None = None,
-        personas: Sequence[Persona] = (),
+        personas: Sequence[Persona | str] = (),
         temperature: float | None = None,
         engine: Engine | None = None,
     ) -> None:
@@ -85,7 +94,7 @@ class Simulator:
         if live is not None and not any(isinstance(each, Script) for each in self.users):
             raise UsageError(f"{self.name} says all there is to say, so nobody comes then: leave then= out.")
         self.shares = tuple(float(share) for _, share in shares)
-        self.personas = tuple(personas)
+        self.personas = tuple(map(as_persona, personas))
         if temperature is not None:
             for each in self.users:
                 if isinstance(each, PromptedUser):
