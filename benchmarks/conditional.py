@@ -2,11 +2,11 @@
 
     python benchmarks/conditional.py CHATS [--draws 3] [--halves 20] [--worlds 0] [--chats 100] [--json out.json]
 
-Users: at every place of the real chats where the user had the word, a known one plays. `retrieved` says what the user
-of another chat said in one of the five most similar situations (the assistant's last message, twice, and the user's
-before it, by TF-IDF), `random` what a user said somewhere in another chat, `parrot` what the assistant has just said;
-`offline` is the stand-in, which follows the goal. `real` are the real users, of whom one half is compared with the
-other, as the command prints them. The figures of `retrieved` and `random` are of the first draw, those below of all.
+Users: at every place of the real chats where the user had the word, a known one plays. `retrieved` is the seat
+`logs:CHATS`, which says what the user of another chat said in a similar situation; `random` says what a user said
+somewhere in another chat, `parrot` what the assistant has just said; `offline` is the stand-in, which follows the goal.
+`real` are the real users, of whom one half is compared with the other, as the command prints them. The row of `random`
+is of its first draw, the verdicts are of all.
 
 Halves: real users against real users, over random halves of the chats, each with folds of its own. Both AUC are 0.5.
 
@@ -41,7 +41,6 @@ from collab_sdk.fidelity.telling_apart import two_sample_test
 from collab_sdk.messages import as_messages
 from collab_sdk.stats import Estimate
 
-NEAREST = 5
 ORDER = ("real", "retrieved", "random", "parrot")
 LEAST = 0.93
 """Coverage; 0.95 is meant."""
@@ -72,43 +71,26 @@ def places_of(conversations: Sequence[Conversation]) -> dict[str, ComparedTurn]:
     }
 
 
-def known_users(conversations: Sequence[Conversation], *, seed: int) -> dict[str, User]:
-    from numpy import argsort
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
+def known_users(path: str, conversations: Sequence[Conversation], *, seed: int) -> dict[str, User | str]:
     places = places_of(conversations)
-    turns = list(places.values())
-    situations = ["\n".join([turn.history[-1].content] * 2 + turn.earlier[-1:]) for turn in turns]
-    vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(situations)
-    nearest = argsort(-(vectors @ vectors.T).toarray(), axis=1)
-    number_of = {sample: number for number, sample in enumerate(places)}
-
-    def said_elsewhere(sample: str, most: int | None) -> str:
-        at = number_of[sample]
-        others = (
-            turns[each] for each in nearest[at].tolist() if turns[each].conversation_id != turns[at].conversation_id
-        )
-        texts = [turn.real for turn in others if turn.real][:most]
-        return random.Random(f"{seed} {sample}").choice(texts)
-
-    async def retrieved(messages: Any, sample: str) -> str:
-        return said_elsewhere(sample, NEAREST)
 
     async def at_random(messages: Any, sample: str) -> str:
-        return said_elsewhere(sample, None)
+        own = places[sample].conversation_id
+        texts = [turn.real for turn in places.values() if turn.real and turn.conversation_id != own]
+        return random.Random(f"{seed} {sample}").choice(texts)
 
-    async def parrot(messages: Any, sample: str) -> str:
+    async def parrot(messages: Any) -> str:
         return str(messages[-1]["content"])
 
-    return {"retrieved": retrieved, "random": at_random, "parrot": parrot}
+    return {"retrieved": f"logs:{path}", "random": at_random, "parrot": parrot, "offline": "offline"}
 
 
-def compare_users(conversations: Sequence[Conversation], draws: int) -> tuple[list[Row], list[Row]]:
+def compare_users(path: str, conversations: Sequence[Conversation], draws: int) -> tuple[list[Row], list[Row]]:
     rows: list[Row] = []
     found = defaultdict[str, list[dict[str, UserStatistic]]](list)
     for seed in range(draws):
-        for name, user in {**known_users(conversations, seed=seed), "offline": "offline"}.items():
-            if seed and name in ("parrot", "offline"):
+        for name, user in known_users(path, conversations, seed=seed).items():
+            if seed and name != "random":
                 continue
             began = time.process_time()
             found[name].append(statistics_of(user, conversations))
@@ -179,7 +161,8 @@ def compare_halves(conversations: Sequence[Conversation], halves: int) -> tuple[
         # Of that many draws, with the standard error that they leave.
         error = (0.95 * 0.05 / halves) ** 0.5
         verdicts.append(judged(f"{name}: coverage", row["coverage"], at_least=LEAST - 2 * error))
-        verdicts.append(judged(f"{name}: mean above .5 or below", abs(row["mean"] - 0.5), at_most=0.02))
+        off = abs(row["mean"] - 0.5)
+        verdicts.append(judged(f"{name}: mean above .5 or below", off, at_most=0.02 + 2 * row["sd"] / halves**0.5))
     return rows, verdicts
 
 
@@ -269,7 +252,7 @@ def main() -> None:
     parser.add_argument("--json")
     options = parser.parse_args()
     conversations = list(read_conversations([options.chats]))
-    users, verdicts = compare_users(conversations, options.draws)
+    users, verdicts = compare_users(options.chats, conversations, options.draws)
     show(users)
     print()
     rows, more = compare_halves(conversations, options.halves) if options.halves > 1 else ([], [])

@@ -17,7 +17,7 @@ HALVES = 4
 """Ways to divide the real users into two halves, of which one is compared with the other."""
 WHOLE = "index"
 MEANINGS: Mapping[str, str] = {
-    WHOLE: "of 100, mean of the parts; real: their halves",
+    WHOLE: "mean of the parts; real: their halves",
     "behaviour": "alike in style, information, questions",
     "variety": "alike in number of different messages",
     "looks real": "100: told apart, AUC is 0.5",

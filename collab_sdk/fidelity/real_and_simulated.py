@@ -129,7 +129,7 @@ def _test_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic
         return
     scores = conditional_scores(replies)
     fits = too_few(replies) if scores is None else compared_fit(*scores)
-    meaning = "real reply fits the chat better; 0.5: as well"
+    meaning = "real fits better; 0.5: fits as well"
     yield UserStatistic(name="fits, AUC", meaning=meaning, real=0.5, simulated=fits, difference=None)
     if scores is not None and marginal is not None:
         yield from _index_rows(checked, looks=marginal[0], fits=fits, real_fits=scores[0])
