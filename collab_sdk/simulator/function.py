@@ -19,6 +19,8 @@ from collab_sdk.values import dumps, loads
 
 OFFERED = ("messages", "goal", "persona", "turn", "sample")
 """What a user function's parameters may be called."""
+TIMEOUT = "timeout"
+"""In a request's metadata: the seconds that the function may take."""
 
 
 class FunctionUser:
@@ -35,6 +37,7 @@ class FunctionUser:
         self.name = named.partition("@")[0]
         self.fingerprint: Mapping[str, Any] | None = {"user": name} if name else None
         self._parameters = _parameters(function, self.name)
+        self._calls = _Calls(self)
         self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
@@ -55,8 +58,9 @@ class FunctionUser:
             messages=(Message(role="system", content=told), *situation.spoken),
             sample=situation.sample,
             conversation_id=situation.conversation_id,
+            metadata={TIMEOUT: engine.limits.timeout},
         )
-        reply = await engine.call(_Call(self, seconds=engine.limits.timeout), request)
+        reply = await engine.call(self._calls, request)
         turn: UserTurn = loads(UserTurn, reply.content)
         return turn
 
@@ -80,11 +84,17 @@ class FunctionUser:
         if said is None:
             return UserTurn(message="", end=End.USER_DONE)
         turn = UserTurn(message=said) if isinstance(said, str) else said
-        if not isinstance(turn, UserTurn) or not isinstance(turn.message, str):
+        if not isinstance(turn, UserTurn):
             raise SampleError(
                 f"{self.name} as user returned {type(said).__name__}: expected a text, None to leave, or a UserTurn."
             )
-        return turn
+        try:
+            return loads(UserTurn, dumps(turn))  # type: ignore[no-any-return]
+        except (TypeError, ValueError):
+            raise SampleError(
+                f"{self.name} as user returned a UserTurn with {one_line(repr(turn), 200)}: its message and reason are "
+                "texts, its end is an End or None."
+            ) from None
 
     async def _call(self, arguments: Mapping[str, Any]) -> Any:
         if self._is_async:
@@ -93,13 +103,13 @@ class FunctionUser:
         return await said if inspect.isawaitable(said) else said
 
 
-class _Call:
-    """One turn of a function as a model's call, so that it is bounded, counted and kept as all calls are."""
+class _Calls:
+    """The turns of a function as a model's calls, so that they are bounded, counted and kept as all calls are."""
 
     timeout = None  # the function has one of its own: a user who hangs is a missing sample, and ends no run
 
-    def __init__(self, user: FunctionUser, *, seconds: float) -> None:
-        self._user, self._seconds = user, seconds
+    def __init__(self, user: FunctionUser) -> None:
+        self._user = user
         self.name = user.name
         self.fingerprint = user.fingerprint
         self.price: Price | None = None
@@ -108,7 +118,7 @@ class _Call:
         # All that is asked stands in the request: the engine keeps one model for all calls of one fingerprint.
         told, *spoken = request.messages
         situation = replace(loads(Situation, told.content), messages=tuple(spoken))
-        return ChatReply(content=dumps(await self._user.aask(situation, seconds=self._seconds)))
+        return ChatReply(content=dumps(await self._user.aask(situation, seconds=request.metadata[TIMEOUT])))
 
 
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, str]:
