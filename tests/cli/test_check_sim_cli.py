@@ -110,15 +110,17 @@ def test_a_budget_stops_the_run_and_the_same_command_goes_on(chats):
 
 
 def test_a_dry_run_estimates_and_calls_nobody(chats, tmp_path, user):
-    simulator = user("raise RuntimeError")
-    result = collab("check-sim", chats, "--model", simulator, "--dry-run")
+    result = collab("check-sim", chats, "--model", "offline", "--dry-run")
     assert result.exit_code == 0, result.output
-    assert bot_calls(tmp_path) == 0
     lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line}
     # 12 chats of two answers, each followed by three futures of two exchanges; and both places of each played once.
     assert int(lines["simulator"][1]) == 12 * 2 * 3 * 2 + 24
-    alone = collab("check-sim", chats, "--model", simulator, "--dry-run", "--window", 0)
+    alone = collab("check-sim", chats, "--model", "offline", "--dry-run", "--window", 0)
     assert [line.split()[:2] for line in alone.stdout.splitlines()[1:]] == [["simulator", "24"], ["total", "24"]]
+    function = collab("check-sim", chats, "--model", user("raise RuntimeError"), "--dry-run")
+    assert function.exit_code == 0, function.output
+    assert bot_calls(tmp_path) == 0
+    assert not any(line.startswith("simulator") for line in function.stdout.splitlines()), "it costs nothing"
 
 
 def test_turns_that_fail_are_named_and_the_others_compared(chats, user):
