@@ -119,6 +119,8 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     for points, lister in LISTERS.items():
         if any(message.content == load_prompt(points).text for message in request.messages):
             return {points: lister(unfence_goal(prompt))}
+    if any(message.content == load_prompt("user_verdicts").text for message in request.messages):
+        return {"turns": judge.user_verdicts(map(json.loads, unfence("transcript", prompt).splitlines()))}
     judged = partial(
         judge.judge,
         unfence_goal(prompt),

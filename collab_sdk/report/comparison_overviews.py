@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from math import isfinite, nan
 
+from collab_sdk.fidelity import INDEX_ROWS
 from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
 from collab_sdk.report.fields import future as read_future
 from collab_sdk.report.overview import Overview, Players, Plot, Remark, Table, decimal, usage_table
@@ -86,7 +87,8 @@ def check_overview(check: Row) -> Overview:
         simulated, difference = _estimate(statistic.get("simulated")), _estimate(statistic.get("difference"))
         name, real = text(statistic.get("name")), number(statistic.get("real"))
         shown = "" if difference is None else _written(difference, "+.2f")
-        written = (name, decimal(real), _written(simulated, ".2f"), shown)
+        form = ".1f" if name in INDEX_ROWS else ".2f"
+        written = (name, decimal(real, form), _written(simulated, form), shown)
         cells.append((*written, f"{simulated.n:,}" if simulated else "-", text(statistic.get("meaning"))))
         # Counted in words, it would dwarf the shares.
         if difference is not None and isfinite(difference.mean) and name != "words":
@@ -98,6 +100,16 @@ def check_overview(check: Row) -> Overview:
             )
             said = f"Simulated messages {claim}: AUC {_written(simulated, '.2f')}, where {CHANCE} is perfect."
             found.remarks.append(Remark(text=said, mood="look" if told else "good"))
+        if name == "fits, AUC" and simulated is not None and simulated.low is not None:
+            misfits = simulated.low > CHANCE
+            claim = "less well than the real users'" if misfits else "as well as the real users', by this test"
+            said = f"Simulated replies fit the conversation {claim}: AUC {_written(simulated, '.2f')}."
+            found.remarks.append(Remark(text=said, mood="look" if misfits else "good"))
+    faults = Counter(fault for turn in turns if (fault := text(turn.get("fault"))))
+    if faults:
+        kinds = ", ".join(f"{kind} ({many:,})" for kind, many in faults.most_common())
+        said = f"{faults.total():,} simulated turns could not be a user's: {kinds}. That is the simulator's fault."
+        found.remarks.append(Remark(text=said, mood="look"))
     if points:
         svg = whiskers(points, x="simulated minus real", zero=True)
         caption = "With 95 % intervals over chats; an interval that leaves out 0 is a difference that is hardly chance."
