@@ -27,6 +27,7 @@ from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal, Turn
 
 __all__ = [
+    "GOAL_TOKENS",
     "Bill",
     "Prices",
     "UserCosts",

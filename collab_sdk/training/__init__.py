@@ -31,13 +31,14 @@ from collab_sdk.training.report import (
     TrainingReport,
     Verdict,
 )
-from collab_sdk.training.user_chats import UserChats, read_user_chats
+from collab_sdk.training.user_chats import NO_GOAL, UserChats, has_goal, read_user_chats
 
 __all__ = [
     "ASSISTANT",
     "CANDIDATES",
     "EXCHANGES",
     "LEARNT_ROLES",
+    "NO_GOAL",
     "PLAYING",
     "TRAINED_AGAINST",
     "TRAINING",
@@ -55,6 +56,7 @@ __all__ = [
     "TrainingReport",
     "UserChats",
     "Verdict",
+    "has_goal",
     "read_user_chats",
     "role_of_adapter",
     "same_user_said",

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from collab_sdk.errors import InputError
 from collab_sdk.simulator import END_OF_CONVERSATION, changed_sides
-from collab_sdk.training import UserChats
-from collab_sdk.training.user_chats import NO_GOAL, has_goal
+from collab_sdk.training import NO_GOAL, UserChats, has_goal
 from collab_sdk.types import Conversation
 from collab_trl.preference.row_formats import Example, Repeat
 from collab_trl.preference.tokens import Completion, Tokens
