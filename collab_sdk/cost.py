@@ -18,8 +18,8 @@ from collab_sdk.metrics.judge import MOST_TOGETHER
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.contrasts import FIRST
-from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, load_prompt
-from collab_sdk.simulator import STYLE_EXAMPLES
+from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, fence_persona, load_prompt
+from collab_sdk.simulator import STYLE_EXAMPLES, typed_by_user
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
 from collab_sdk.tokens import count_tokens
@@ -30,6 +30,7 @@ __all__ = [
     "Prices",
     "asked_of",
     "estimate_evaluation",
+    "estimate_personas",
     "estimate_scoring",
     "judgement_tokens",
     "listed_from",
@@ -44,6 +45,8 @@ MESSAGE_OVERHEAD = 10
 GOAL_TOKENS = 140
 """Of a goal that is still to be inferred, with the points that its chat left open."""
 JUDGE_REPLY = 120
+PERSONA_TOKENS = 200
+"""Of a persona that is still to be described."""
 LISTED = 1.5
 """Tokens of a list of points, for each of what it is made of: their numbers and quotes come on top."""
 ANSWER, REQUEST = 250, 40
@@ -123,6 +126,16 @@ def estimate_evaluation(
     return bill.ledger
 
 
+def estimate_personas(conversations: Iterable[Conversation], price: Price | None) -> Ledger:
+    """An upper estimate of calls, tokens and US dollars of describing the users of conversations."""
+    bill = Bill({CallRole.GOAL: price})
+    for conversation in conversations:
+        if typed := typed_by_user(conversation):
+            prompt = template_tokens("persona") + sum(count_tokens(text) + MESSAGE_OVERHEAD for text in typed)
+            bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=PERSONA_TOKENS)
+    return bill.ledger
+
+
 def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bill: "Bill") -> None:
     exchanges = spec.evaluation.exchanges or task.exchanges
     goal = conversation.goal or Goal(text="")
@@ -130,20 +143,21 @@ def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bil
     opening = sum(count_tokens(message.content) + MESSAGE_OVERHEAD for message in conversation.messages)
     opening = 0 if task.is_log else opening
     calls = _calls_per_turn(conversation, spec)
+    samples, persona = spec.samples * (1 + len(spec.compared_personas)), persona_tokens(spec)
     for step in range(exchanges):
         said = opening + step * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL)
         if step or not opening:
-            prompt = template_tokens("simulator") + about + said
-            bill.add(CallRole.SIMULATOR, calls=spec.samples, prompt=prompt, reply=REQUEST + SIMULATOR_REASON)
-        bill.add(CallRole.ASSISTANT, calls=spec.samples * (calls + 1), prompt=said + REQUEST, reply=ANSWER)
+            prompt = template_tokens("simulator") + persona + about + said
+            bill.add(CallRole.SIMULATOR, calls=samples, prompt=prompt, reply=REQUEST + SIMULATOR_REASON)
+        bill.add(CallRole.ASSISTANT, calls=samples * (calls + 1), prompt=said + REQUEST, reply=ANSWER)
         if calls and SIMULATED in spec.tools:
             prompt = template_tokens("tools") + TOOL + min(step * calls * CALL, MOST_OF_STATE)
-            bill.add(CallRole.TOOLS, calls=spec.samples * calls, prompt=prompt, reply=CALL + SIMULATOR_REASON)
+            bill.add(CallRole.TOOLS, calls=samples * calls, prompt=prompt, reply=CALL + SIMULATOR_REASON)
     whole = opening + exchanges * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL) + about
     # One call for the rubrics, one for the artefact, one for the artefact's verdict, one for the questions, at most.
     verdicts = 4 if task.metric else 1
     prompt = template_tokens("judge") + whole
-    bill.add(CallRole.JUDGE, calls=verdicts * spec.samples, prompt=prompt, reply=JUDGE_REPLY)
+    bill.add(CallRole.JUDGE, calls=verdicts * samples, prompt=prompt, reply=JUDGE_REPLY)
 
 
 class Bill:
@@ -313,7 +327,7 @@ class _Plan:
             self._act(lengths, bill, turns=futures, said=start, calls=lengths.calls, goes_on=True)
         for step in range(self.spec.window):
             spoken = heard + length + step * (user + lengths.assistant + 2 * MESSAGE_OVERHEAD)
-            prompt = template_tokens("simulator") + lengths.goal + lengths.style + spoken
+            prompt = template_tokens("simulator") + persona_tokens(self.spec) + lengths.goal + lengths.style + spoken
             bill.add(CallRole.SIMULATOR, calls=futures, prompt=prompt, reply=user + SIMULATOR_REASON)
             said = start + step * exchange + user + MESSAGE_OVERHEAD
             self._act(lengths, bill, turns=futures, said=said, calls=lengths.calls)
@@ -397,6 +411,11 @@ def tokens_of_goal(goal: Goal | None) -> int:
 def tokens_of_tools(conversation: Conversation) -> int:
     """Of what the assistant could call."""
     return count_tokens(json.dumps([dict(tool) for tool in conversation.tools])) if conversation.tools else 0
+
+
+def persona_tokens(spec: RunSpec) -> int:
+    """Of the longest persona that may be drawn; those of rows are left out."""
+    return max((count_tokens(fence_persona(persona)) for persona in spec.personas), default=0)
 
 
 def template_tokens(name: str) -> int:

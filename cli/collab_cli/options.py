@@ -19,8 +19,10 @@ from collab_cli.params import (
     ModelOption,
     Number,
     OneOf,
+    PersonaName,
     ToolsName,
     each_once,
+    named_personas,
     named_tools,
     option,
 )
@@ -29,7 +31,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
-from collab_sdk.simulator import is_prompted
+from collab_sdk.simulator import PERSONAS, is_prompted
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
@@ -295,8 +297,18 @@ TOOLS = [
     ),
     *_role_options(TOOLS_MODEL),
 ]
+PERSONA = option(
+    "--persona",
+    type=PersonaName(),
+    multiple=True,
+    callback=named_personas,
+    metavar="NAME|FILE",
+    group=WHO,
+    help=f"Who the user is: {', '.join(PERSONAS)}, or a file of collab logs personas; repeatable. Of several, one is "
+    "drawn for each sample; a persona in a row comes first.",
+)
 DEFAULT_MODEL = _role_options(MODEL)
-USER_AND_JUDGE = [each for role in ("simulator", "judge") for each in _role_options(role)]
+USER_AND_JUDGE = [*_role_options("simulator"), PERSONA, *_role_options("judge")]
 ROLES = [*DEFAULT_MODEL, *_role_options("assistant"), *USER_AND_JUDGE, *TOOLS]
 SEVERAL_BOTS = [*DEFAULT_MODEL, *_role_options("assistant", several=True), *USER_AND_JUDGE, *TOOLS]
 READING = [LIMIT, LOG_FORMAT]
@@ -348,6 +360,7 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
+    parts["personas"] = values.pop("persona", ())
     if (tools := values.pop("tools", None)) is not None:
         parts["tools"] = tools
     has_bot = "assistant" not in values

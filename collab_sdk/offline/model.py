@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Self
 
 from collab_sdk.errors import UnknownNameError
+from collab_sdk.messages import Message
 from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import assistant, calling, goal_reader, judge, tools, user
 from collab_sdk.offline.voice import Voice
@@ -78,8 +79,10 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     prompt = next((message.content for message in request.messages if message.role == "user"), "")
     transcript = unfence_transcript(prompt)
     if request.role is CallRole.SIMULATOR:
-        patience = unfence_patience(prompt)
-        return user.reply(unfence_goal(prompt), transcript, patience=patience, voice=Voice(request))
+        goal, patience = unfence_goal(prompt), unfence_patience(prompt)
+        # The same goal and conversation get the same words, whoever the user is, so that personas differ by what they do.
+        voice = Voice(request, heard=[Message(role="system", content=goal), *transcript])
+        return user.reply(goal, transcript, patience=patience, voice=voice)
     if request.role is CallRole.TOOLS:
         return tools.result(prompt)
     if request.role is CallRole.GOAL:

@@ -3,7 +3,7 @@
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.plain import END_OF_CONVERSATION, PlainUser, changed_sides
-from collab_sdk.simulator.describing import PersonaReader
+from collab_sdk.simulator.describing import PersonaReader, typed_by_user
 from collab_sdk.simulator.personas import (
     NOBODY,
     PERSONA_SCHEMA,
@@ -43,4 +43,5 @@ __all__ = [
     "persona_row",
     "personas_of",
     "read_personas",
+    "typed_by_user",
 ]

@@ -56,9 +56,7 @@ class PersonaReader:
 
         Raises SampleError if the user typed nothing, or the model fails or does not answer in the form asked for.
         """
-        typed = [message.content for message in conversation.messages if message.role == "user"]
-        typed = [middle_out(text, MOST_OF_MESSAGE)[0] for text in typed if text.strip()][:MOST_READ]
-        if not typed:
+        if not (typed := typed_by_user(conversation)):
             raise SampleError("The chat has no message of a user, so there is nobody to describe.")
         request = prompt_request(
             CallRole.GOAL,
@@ -70,6 +68,12 @@ class PersonaReader:
         )
         name = f"user-{hashlib.sha256(conversation.id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
         return await ask_json(self.engine, self.model, request, lambda answer: _read(answer, typed, name))
+
+
+def typed_by_user(conversation: Conversation) -> list[str]:
+    """What is read of a chat: what its user typed."""
+    typed = [message.content for message in conversation.messages if message.role == "user"]
+    return [middle_out(text, MOST_OF_MESSAGE)[0] for text in typed if text.strip()][:MOST_READ]
 
 
 def _read(answer: Any, typed: Sequence[str], name: str) -> Persona:
@@ -90,8 +94,8 @@ def _read(answer: Any, typed: Sequence[str], name: str) -> Persona:
 def _check_private(described: Iterable[str], typed: Sequence[str]) -> None:
     """Raise ValueError, which repeats nothing, where a description holds what would tell who its user is."""
     quotable = {run for text in typed for run in _runs(text)}
-    telling = {word for text in typed for found in (_IDENTIFIER, _NAME) for each in found.findall(text)
-               for word in _words(each)}
+    found = (each for text in typed for pattern in (_IDENTIFIER, _NAME) for each in pattern.findall(text))
+    telling = {word for each in found for word in _words(each) if len(word) > 2 or word.isdigit()}
     for text in described:
         if quotable.intersection(_runs(text)):
             raise ValueError(f"{QUOTED} words in a row are the user's own: say it in other words")
