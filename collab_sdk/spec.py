@@ -519,7 +519,7 @@ class RunSpec:
     @property
     def compared_personas(self) -> tuple[Persona, ...]:
         """Those that every conversation of an evaluation is played with, one after the other, if it is by persona."""
-        return tuple(each for each in self.personas if each.says_something) if self.evaluation.by_persona else ()
+        return tuple(each for each in self.personas if not each.is_nobody) if self.evaluation.by_persona else ()
 
     @property
     def assistant(self) -> ModelSpec:

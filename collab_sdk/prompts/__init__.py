@@ -38,7 +38,9 @@ __all__ = [
 
 PointTag = Literal["requirements", "rules"]
 """What a judge may be asked to list, and goes through point by point."""
-Tag = Literal["goal", "persona", "examples", "transcript", "continuation", "criteria", "tool", "calls", "call", PointTag]
+Tag = Literal[
+    "goal", "persona", "examples", "transcript", "continuation", "criteria", "tool", "calls", "call", PointTag
+]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 """A `<` that opens or closes a fence, whatever backslashes follow it, or a control token such as `<|im_end|>`."""
@@ -123,11 +125,11 @@ def unfence_goal(prompt: str) -> str:
 
 
 def fence_persona(persona: Persona | None) -> str:
-    """Who a user is, as fenced JSON on one line; empty for nobody in particular. Its name is for people."""
-    if persona is None or not persona.says_something:
+    """Who a user is, as fenced JSON on one line; empty for nobody in particular. The name is shown only alone."""
+    if persona is None or persona.is_nobody:
         return ""
     said = {
-        "behaviour": persona.traits,
+        "behaviour": persona.traits if persona.says_something else [persona.name],
         "writes": persona.writes,
         "forgets": persona.forgets,
         PATIENCE: persona.patience,

@@ -6,13 +6,14 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import UserError
+from collab_sdk.errors import UserFaultError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Choice, Note, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_goal, fence_persona, fence_transcript, json_line, load_prompt
 from collab_sdk.secrets import one_line
 from collab_sdk.simulator.base import Situation, UserTurn
+from collab_sdk.simulator.faults import Fault
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import End
 
@@ -62,7 +63,8 @@ class PromptedUser:
         end, reason = said["done"] or None, said["reason"]
         if end is End.USER_FAILED:
             why = one_line(reason, 200) or "it does not say why"
-            raise UserError(f"{self.name} as user cannot play this persona with this goal: {why}")
+            fault = Fault.CONTRADICTS
+            raise UserFaultError(f"The simulated user {self.name} {fault}: {why}", fault=fault)
         return UserTurn(message=said["message"].strip(), end=end, reason=reason)
 
 
