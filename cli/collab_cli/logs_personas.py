@@ -15,16 +15,14 @@ from collab_cli.setup import open_engine
 from collab_cli.summary import show_usage
 from collab_cli.terminal import Problems, note
 from collab_cli.units import of
-from collab_sdk import ChatModel, RunSpec, as_chat_model, read_conversations
+from collab_sdk import RunSpec, as_chat_model, read_conversations
 from collab_sdk.concurrency import run_sync
 from collab_sdk.cost import estimate_personas
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import count_conversations
-from collab_sdk.prompts import prompts_digest
 from collab_sdk.runs import Outcome, run_here
 from collab_sdk.simulator import PersonaReader, persona_row
 from collab_sdk.types import Persona
-from collab_sdk.version import __version__
 
 
 @click.command(cls=Command)
@@ -61,12 +59,13 @@ def personas(logs: tuple[str, ...], output: str, spec: RunSpec, work: Work) -> N
         return
     written = 0
     with open_engine(spec, work.cache, {"reader": model}) as engine, JsonlWriter(output) as rows:
-        described = run_here(PersonaReader(spec.judge, engine=engine).aread, chats, engine=engine)
+        reader = PersonaReader(spec.judge, engine=engine)
+        described = run_here(reader.aread, chats, engine=engine)
         counts = (count_conversations(logs, format=work.log_format, limit=work.limit), work.limit)
         progress = Progress(engine.ledger, total=min((n for n in counts if n is not None), default=None))
         try:
             with shown(progress):
-                written = run_sync(_awrite(described, rows, _made_with(model), progress, problems))
+                written = run_sync(_awrite(described, rows, reader.made_with, progress, problems))
             if not written:  # an output of an earlier run stays
                 no_result(f"no user could be described in {named(logs)}")
         finally:
@@ -94,8 +93,3 @@ async def _awrite(
             rows.write(persona_row(outcome.value, made_with=made_with))
         progress.update(done=written + failed, failed=failed, mean_mr=None)
     return written
-
-
-def _made_with(model: ChatModel) -> dict[str, Any]:
-    known = model.fingerprint
-    return {"model": None if known is None else dict(known), "prompts": prompts_digest(), "package": __version__}

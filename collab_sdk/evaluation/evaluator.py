@@ -30,9 +30,9 @@ class Evaluator:
 
     Every bot meets the same goals under the same sample indices, so that bots can be compared in pairs. With
     `by_persona`, all is played by users without a persona, and again by users with each of these, whatever persona a
-    row has: same goals, same indices. `task` may be
-    the name of one. `metric` takes the place of the task's own where that one needs settings. `tools`, `tools_model`
-    and `calls_per_turn` say what runs the bot's calls, as for a Rollout. Source: arXiv 2502.00640, section 5.
+    row has: same goals, same indices. `task` may be the name of one. `metric` takes the place of the task's own where
+    that one needs settings. `tools`, `tools_model` and `calls_per_turn` say what runs the bot's calls, as for a
+    Rollout. Source: arXiv 2502.00640, section 5.
     """
 
     def __init__(
@@ -83,7 +83,10 @@ class Evaluator:
         return run_here(play, conversations, engine=self.engine)
 
     async def aplay_samples(self, bot: ModelLike, conversation: Conversation) -> tuple[Episode, ...]:
-        """Every sample of one goal, each without a persona and with those compared. Raises SampleError without a brief, UsageError if it cannot be measured."""
+        """Every sample of one goal, by each user that is compared.
+
+        Raises SampleError without a brief, UsageError if it cannot be measured.
+        """
         model, goal = as_chat_model(bot), conversation.goal or Goal(text="")
         self.reward.check(goal)  # before anything is paid for
         if self.task.needs_brief and not goal.text:

@@ -12,9 +12,10 @@ from collab_sdk.errors import SampleError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import fence, json_line, middle_out
+from collab_sdk.prompts import fence, json_line, middle_out, prompts_digest
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Persona
+from collab_sdk.version import __version__
 
 MOST_TRAITS, MOST_PATIENCE = 4, 20
 MOST_READ, MOST_OF_MESSAGE = 40, 600
@@ -47,6 +48,13 @@ class PersonaReader:
         self.model: ChatModel = as_chat_model(model)
         self.settings = settings_for(self.model, ROLE_DEFAULTS["judge"])
         self.engine = engine or default_engine()
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What decides a description, for the rows of `persona_row`."""
+        known = self.model.fingerprint
+        model = None if known is None else {**known, "settings": self.settings.sent()}
+        return {"model": model, "prompts": prompts_digest(), "package": __version__}
 
     def read(self, conversation: Conversation) -> Persona:
         return run_sync(self.aread(conversation))
