@@ -1,6 +1,6 @@
 """Three prompts for the simulated user on the same cases: the paper's, this package's before it was rewritten, today's.
 
-    python benchmarks/user_prompts.py CHATS [--model NAME] [--chats 20] [--max-tokens 160] [--json out.json]
+    python benchmarks/user_prompts.py CHATS [--model NAME] [--chats 5] [--max-tokens 120] [--prompt NAME] [--json out.json]
 
 The paper's is that of the code released with CollabLLM (arXiv 2502.00640; github.com/Wuyxin/collabllm at 2611521,
 collabllm/prompts/user_simulator.txt, MIT), filled as that code fills it; all three texts are in benchmarks/user_prompts.
@@ -250,8 +250,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("chats", help="logged chats with their goals")
     parser.add_argument("--model", help="another model, by its name")
-    parser.add_argument("--chats", dest="n", type=int, default=20)
-    parser.add_argument("--max-tokens", type=int, default=160)
+    parser.add_argument("--chats", dest="n", type=int, default=5)
+    parser.add_argument("--max-tokens", type=int, default=120)
+    parser.add_argument("--prompt", choices=PROMPTS, action="append", help="only this one; repeatable")
     parser.add_argument("--json", dest="path")
     options = parser.parse_args()
     model = as_chat_model(options.model or f"hf:{smollm2_folder()}")
@@ -260,7 +261,8 @@ def main() -> None:
 
     rows: list[Row] = []
     examples: dict[str, list[dict[str, str]]] = {}
-    for name, prompt in PROMPTS.items():
+    for name in options.prompt or PROMPTS:
+        prompt = PROMPTS[name]
         plain, held = (
             asyncio.run(answers(model, cases, prompt, with_schema=schema, max_tokens=options.max_tokens))
             for schema in (False, True)
