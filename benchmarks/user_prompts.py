@@ -1,9 +1,9 @@
 """Three prompts for the simulated user on the same cases: the paper's, this package's before it was rewritten, today's.
 
-    python benchmarks/user_prompts.py CHATS [--model NAME] [--chats 5] [--max-tokens 120] [--prompt NAME] [--json out.json]
+    python benchmarks/user_prompts.py CHATS [--model NAME] [--chats 5] [--max-tokens 120] [--json out.json]
 
 The paper's is that of the code released with CollabLLM (arXiv 2502.00640; github.com/Wuyxin/collabllm at 2611521,
-collabllm/prompts/user_simulator.txt, MIT), filled as that code fills it; all three texts are in benchmarks/user_prompts.
+collabllm/prompts/user_simulator.txt, MIT), filled as that code fills it; the texts are in benchmarks/user_prompts.
 By default SmolLM2-135M-Instruct plays, in this process, at temperature 1.
 
 Each chat gives three cases: nothing said yet, its first answer, and its last one, with which the real user left. Each
@@ -57,10 +57,14 @@ ASSISTANT = re.compile(
 )
 WORD = re.compile(r"\w+")
 RUN = 4
-SPANISH = frozenset("de la que el en y a los se del las un por con no una su para es al lo como más pero sus le o sí "
-                    "quiero gracias hola leche café favor está perfecto grande".split())
-ENGLISH = frozenset("the of and to a in is i it that you for on with my please thanks like want have can this be "
-                    "your me what would coffee milk yes no order".split())
+SPANISH = frozenset(
+    "de la que el en y a los se del las un por con no una su para es al lo como más pero sus le o sí "
+    "quiero gracias hola leche café favor está perfecto grande".split()
+)
+ENGLISH = frozenset(
+    "the of and to a in is i it that you for on with my please thanks like want have can this be "
+    "your me what would coffee milk yes no order".split()
+)
 SPANISH_CHATS = (
     ("bebida: capuchino\nleche: de avena\ntamaño: grande", "hola, quiero un capuchino", "¿Con qué leche lo quiere?"),
     ("bebida: té verde\npara: llevar", "un té verde por favor", "¿Para tomar aquí o para llevar?"),
@@ -147,7 +151,11 @@ PROMPTS: Mapping[str, Prompt] = {
 def cases_of(chat: Conversation) -> list[Case]:
     turns = list(chat.turns())
     goal = chat.goal.text if chat.goal else ""
-    ends = {"begin": (), "first": (*turns[0].history, *turns[0].response), "last": (*turns[-1].history, *turns[-1].response)}
+    ends = {
+        "begin": (),
+        "first": (*turns[0].history, *turns[0].response),
+        "last": (*turns[-1].history, *turns[-1].response),
+    }
     return [Case(chat=chat.id, kind=kind, goal=goal, messages=messages) for kind, messages in ends.items()]
 
 

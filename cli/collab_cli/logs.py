@@ -41,7 +41,8 @@ BATCH = 200
 """Chats to a transaction."""
 SECONDS_A_DAY = 86_400
 MADE_OF_CHATS = (
-    "exports, personas, preference and training files, score files, reports, the files beside them (.turns.jsonl, .run.json)"
+    "exports, personas, preference and training files, score files, reports, the files beside them (.turns.jsonl, "
+    ".run.json)"
 )
 
 

@@ -102,9 +102,7 @@ class PersonaName(click.ParamType[tuple[Persona, ...]]):
 
     name = "persona"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Persona, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Persona, ...]:
         if isinstance(value, tuple):  # converted before
             return value
         if value not in PERSONAS:

@@ -99,7 +99,7 @@ class Choice:
     def read(self, value: Any, name: str = "the answer") -> Any:
         said = " ".join(BETWEEN_WORDS.split(value.strip().lower())) if isinstance(value, str) else value
         if isinstance(said, str | int | float | None):
-            word = self.also.get(said, said)
+            word = str(self.also.get(said, said))
             if word in self.words:
                 return self.words[word]
         raise ValueError(f"{name} must be one of {', '.join(map(repr, self.words))}")

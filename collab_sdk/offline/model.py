@@ -80,7 +80,7 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     transcript = unfence_transcript(prompt)
     if request.role is CallRole.SIMULATOR:
         goal, patience = unfence_goal(prompt), unfence_patience(prompt)
-        # The same goal and conversation get the same words, whoever the user is, so that personas differ by what they do.
+        # The same goal and conversation get the same words, whoever the user is: personas differ by what they do.
         voice = Voice(request, heard=[Message(role="system", content=goal), *transcript])
         return user.reply(goal, transcript, patience=patience, voice=voice)
     if request.role is CallRole.TOOLS:

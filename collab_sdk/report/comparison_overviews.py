@@ -65,7 +65,9 @@ def _persona_table(by: Row) -> Table:
         shown += [*means, *differences]
         for name, mean, difference in zip(personas, means, (None, *differences), strict=False):
             less = "" if name == personas[0] else _written(difference, "+.3f")
-            cells.append((f"{text(statistic.get('name'))}: {name}", _written(mean), less, f"{mean.n:,}" if mean else "-"))
+            cells.append(
+                (f"{text(statistic.get('name'))}: {name}", _written(mean), less, f"{mean.n:,}" if mean else "-")
+            )
     note = f"{BRACKETS} Of differences, over pairs with the same goal. {said_of_many(shown)}".strip()
     bot = text(by.get("bot"))
     return Table(title=f"By persona: {bot}", head=("", bot, "minus none", "n"), rows=tuple(cells), note=note)

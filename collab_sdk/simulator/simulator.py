@@ -72,8 +72,8 @@ class Simulator:
     `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
     function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
     one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
-    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own. `then` makes up the
-    turns that a list of turns leaves open (None), and goes on where it ends: `Simulator(["hi", None, "no nuts"],
+    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own. `then` makes up
+    the turns that a list of turns leaves open (None), and goes on where it ends: `Simulator(["hi", None, "no nuts"],
     then="openai/gpt-4o-mini")`.
     """
 

@@ -173,7 +173,7 @@ def by_persona_run(personas=("impatient", "terse"), **options):
 
 
 def test_every_conversation_is_played_by_nobody_in_particular_and_by_each_persona():
-    played, bot = play(by_persona_run(), lambda request: f"5 {request.sample}")
+    played, _ = play(by_persona_run(), lambda request: f"5 {request.sample}")
     assert [(one.future.sample, one.future.persona) for one in played] == [
         (sample, name) for sample in (0, 1) for name in ("none", "impatient", "terse")
     ]
@@ -195,11 +195,7 @@ def result_of(run, n=12):
     def bot(request):
         return f"It is {4 if request.sample.endswith('/2') else 5}. {request.sample}"
 
-    played = [
-        one
-        for number in range(n)
-        for one in play(run, bot, replace(MATHS, id=f"maths-{number}"))[0]
-    ]
+    played = [one for number in range(n) for one in play(run, bot, replace(MATHS, id=f"maths-{number}"))[0]]
     return BotResult(name="bot", played=tuple(played))
 
 
