@@ -97,7 +97,7 @@ def evaluate(
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
           --model openai/gpt-4o-mini -o result.json
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
-          --model openai/gpt-4o-mini --by-persona --persona impatient --persona vague
+          --model openai/gpt-4o-mini --by-persona --persona vague
     """
     if data is not None and len(task) > 1:
         raise UsageError("One --data file belongs to one --task: run the command once for each.")

@@ -45,9 +45,9 @@ def personas(logs: tuple[str, ...], output: str, spec: RunSpec, work: Work) -> N
     nothing they said. Descriptions that quote a user are refused. Look at the file before you share it.
 
     \b
-      collab logs personas chats.jsonl -o personas.jsonl --model openai/gpt-4o-mini
+      collab logs personas chats.jsonl -o users.jsonl --model openai/gpt-4o-mini
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
-          --model openai/gpt-4o-mini --persona personas.jsonl
+          --model openai/gpt-4o-mini --persona users.jsonl
     """
     problems = Problems()
     chats = read_conversations(

@@ -23,7 +23,6 @@ from collab_cli.params import (
     ToolsName,
     UserParam,
     each_once,
-    named_personas,
     named_tools,
     option,
 )
@@ -32,7 +31,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
-from collab_sdk.simulator import HUMAN, PERSONAS, is_prompted, takes_settings
+from collab_sdk.simulator import HUMAN, PERSONAS, is_prompted, personas_of, takes_settings
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
@@ -51,6 +50,7 @@ from collab_sdk.spec import (
     UserSpec,
     setting_of,
 )
+from collab_sdk.types import Persona
 
 NO_MODEL = (
     "No model is named: give --model and a name such as openai/gpt-4o-mini, or --model offline for rules in a "
@@ -308,7 +308,6 @@ PERSONA = option(
     "--persona",
     type=PersonaName(),
     multiple=True,
-    callback=named_personas,
     metavar="NAME|FILE",
     group=WHO,
     help=f"Who the user is: {', '.join(PERSONAS)}, or a file of collab logs personas; repeatable. Of several, one is "
@@ -371,6 +370,15 @@ def _decorated(command: Any, options: Sequence[Decorator]) -> Any:
     return command
 
 
+def _personas(names: Sequence[str]) -> tuple[Persona, ...]:
+    """Those of the library and of files. Raises UsageError for two of one name, by which results are told apart."""
+    personas = tuple(persona for name in names for persona in personas_of(name))
+    known = [persona.name for persona in personas]
+    if repeated := [name for name in known if known.count(name) > 1]:
+        raise UsageError(f"The persona {repeated[0]!r} is given twice.")
+    return personas
+
+
 def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
     """The RunSpec of a command's values, which are taken out. Raises UsageError where a role has no model."""
     parts: dict[str, Any] = {}
@@ -379,7 +387,7 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
-    parts["personas"] = values.pop("persona", ())
+    parts["personas"] = _personas(values.pop("persona", ()))
     if (tools := values.pop("tools", None)) is not None:
         parts["tools"] = tools
     has_bot = "assistant" not in values

@@ -16,9 +16,8 @@ from collab_cli.config import read_config
 from collab_cli.model_options import GivenUser
 from collab_cli.other_names import known_elsewhere
 from collab_sdk.plugins import source_file
-from collab_sdk.simulator import PERSONAS, files_of_user, personas_of
+from collab_sdk.simulator import PERSONAS, files_of_user
 from collab_sdk.spec import MetricSpec
-from collab_sdk.types import Persona
 
 Decorator = Callable[[Any], Any]
 INPUT, OUTPUT, CACHE, OTHER = "Input", "Output", "Cache", "Other options"
@@ -97,28 +96,15 @@ class TaskName(click.ParamType[str]):
         return value
 
 
-class PersonaName(click.ParamType[tuple[Persona, ...]]):
+class PersonaName(click.ParamType[str]):
     """A persona of the library, or a file of some, which is an input."""
 
     name = "persona"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Persona, ...]:
-        if isinstance(value, tuple):  # converted before
-            return value
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in PERSONAS:
             paths.note_read(ctx, value)
-        return personas_of(value)
-
-
-def named_personas(
-    ctx: click.Context, param: click.Parameter, values: tuple[tuple[Persona, ...], ...]
-) -> tuple[Persona, ...]:
-    """The personas, of which no two may have one name: results go by it."""
-    personas = tuple(persona for several in values for persona in several)
-    names = [persona.name for persona in personas]
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise click.BadParameter(f"{repeated[0]!r} is given more than once.", ctx, param)
-    return personas
+        return value
 
 
 class ToolsName(click.ParamType[str]):

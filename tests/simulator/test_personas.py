@@ -257,8 +257,8 @@ def test_personas_stand_in_a_file_of_options_and_are_named_once(tmp_path):
     futures = [future for line in target.read_text().splitlines() for future in json.loads(line)["futures"]]
     assert {future["persona"] for future in futures} == {"terse", "vague"}
     twice = collab("score", logs, "--model", "offline", "--persona", "terse", "--persona", "terse")
-    assert twice.exit_code == 2
-    assert "'terse' is given more than once" in twice.stderr
+    assert (twice.exit_code, twice.stdout) == (1, "")
+    assert "The persona 'terse' is given twice." in twice.stderr
 
 
 def test_the_user_of_a_run_with_a_persona_is_told_who_they_are():
