@@ -3,6 +3,7 @@
 Here, too, is how a user is described by what they typed.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ LONG = 5
 """Words. A value longer than that is a sentence of its own."""
 FEW = 6
 """Words of a short message."""
+OWN = {"you are": "i am", "you were": "i was", "you": "i", "your": "my", "yours": "mine", "yourself": "myself"}
+ADDRESSED = re.compile(r"\b(?:you (?:are|were)|you|your|yours|yourself)\b", re.IGNORECASE)
+"""A goal that speaks to its user is said in the first person."""
 SPOKEN = {"here": "for here"}
 
 
@@ -114,6 +118,7 @@ def _is_long(value: str) -> bool:
 
 
 def _spoken(value: str, key: str) -> str:
+    value = ADDRESSED.sub(lambda found: OWN[found[0].lower()], value)
     # A bare number means nothing to anyone who was asked two things at once.
     if key and value.isdecimal():
         return f"{value} {key}" if key.endswith("s") else f"{key} {value}"

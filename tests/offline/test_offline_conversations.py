@@ -105,6 +105,13 @@ def test_the_user_leaves_unsatisfied_once_the_patience_of_their_persona_is_over(
     assert user(GOAL, right, persona=Persona(name="impatient", patience=1))["done"] is End.USER_DONE
 
 
+def test_a_goal_that_speaks_to_its_user_is_said_in_the_first_person():
+    goal = "You think that your bill is too high.\nYou are moving to Berlin with your dog on Monday."
+    said = user(goal, talk("hello", "What can I do for you? Anything specific I should know?"))["message"].lower()
+    assert "you" not in said
+    assert "my bill" in said or "i am moving" in said
+
+
 def test_a_question_that_the_user_can_answer_costs_no_patience():
     asked = talk("a mocha please", QUESTION)
     assert not user(GOAL, asked, persona=Persona(name="impatient", patience=1))["done"]
