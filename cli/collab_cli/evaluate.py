@@ -204,7 +204,7 @@ def _show_evaluation(measured: Measured) -> None:
         for reason, count in result.missing.most_common(3):
             note(f"{count:>7,} missing of {printable(result.name)}: {printable(reason)}")
     totals = UserTotals()
-    totals.add(one.future for result in results for one in result.played)
+    totals.add(one.future for result in evaluation.results for one in result.played)
     show_users(totals)
     for line in _missing_lines(results, measured.missing):
         note(line)

@@ -265,3 +265,9 @@ def test_the_user_of_a_run_with_a_persona_is_told_who_they_are():
     model = FakeChatModel([user_says("oat")], name="user")
     Simulator(model, personas=["terse"], engine=Engine()).reply(chat("a mocha", "Which milk?"), goal="a mocha")
     assert "no capitals" in unfence("persona", model.requests[0].messages[-1].content)
+
+
+def test_a_budget_in_dollars_names_the_option_that_a_price_is_given_by(tmp_path):
+    result = collab("logs", "personas", write_chats(tmp_path / "c.jsonl", 1), "--model", "openai/x", "--max-usd", 1)
+    assert result.exit_code == 1
+    assert "--model-option price=" in result.stderr
