@@ -65,7 +65,7 @@ def test_the_first_methods_that_anybody_calls_have_a_docstring():
 
 
 READ_ELSEWHERE = {
-    "Anything.read", "Choice.read", "DaemonThreads.submit", "Flag.read", "Form.read", "Items.read", "Note.read", "Number.read",
+    "Anything.read", "DaemonThreads.submit", "Flag.read", "Form.read", "Items.read", "Note.read", "Number.read",
     "PartialCompletion.add", "PartialMessage.add", "PartialResponse.add",
     "Record.read", "Text.read", "bot_reply", "completion_answer", "conversation_id_in",
     "difference", "dumps",

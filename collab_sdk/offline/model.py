@@ -86,7 +86,7 @@ def _plain_user(request: ChatRequest) -> str:
     sides = [replace(each, role="assistant" if each.role == "user" else "user") for each in said]
     patience = int(found[0]) if (found := re.findall(r"leave: (\d+)", persona)) else None
     turn = user.reply(goal.strip(), sides, patience=patience, voice=Voice(request))
-    return turn["message"] if turn["done"] == "no" else f"{turn['message']}{END_OF_CONVERSATION}"
+    return f"{turn['message']}{END_OF_CONVERSATION}" if turn["done"] else turn["message"]
 
 
 def _plain_beginning() -> str:

@@ -35,18 +35,19 @@ SPOKEN = {"here": "for here"}
 
 
 def reply(goal: str, transcript: Sequence[Message], *, patience: int | None, voice: Voice) -> dict[str, Any]:
-    """The user's next message as `reason`, `done` and `message`."""
+    """The user's next message as `reason`, `done`, `ending` and `message`."""
     facts = parse_goal(goal)
     progress = follow(facts, transcript)
     missing = "; ".join(fact.line for fact in progress.missing) or "nothing"
-    message, done = _message(progress, voice), "no"
+    message, ending = _message(progress, voice), "none"
     if not message:
-        message, done = voice.pick(THANKS), "satisfied"
+        message, ending = voice.pick(THANKS), "satisfied"
     elif patience is not None and _useless(facts, transcript) >= patience:
-        message, done = voice.pick(FED_UP), "gave up"
+        message, ending = voice.pick(FED_UP), "gave up"
     return {
         "reason": f"got {len(progress.delivered)} of {len(progress.facts)}, still to say: {missing}",
-        "done": done,
+        "done": ending != "none",
+        "ending": ending,
         "message": message,
     }
 

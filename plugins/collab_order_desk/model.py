@@ -66,7 +66,8 @@ class OrderDeskUser:
             phrasings = self.phrasings or _habit(transcript)
             message, done = reply(goal, transcript, phrasings=phrasings, random=random)
             left = "satisfied" if visit_of(goal, transcript).was_served else "gave up"
-            answer: dict[str, Any] = {"reason": "", "done": left if done else "no", "message": message}
+            ending = left if done else "none"
+            answer: dict[str, Any] = {"reason": "", "done": done, "ending": ending, "message": message}
         elif request.role is CallRole.GOAL:
             refused = [order for message in transcript if (order := _ordered(message)) is not None]
             n = int(WANTED_GOALS.findall(prompt)[-1])

@@ -30,24 +30,31 @@ def asked(goal=GOAL, messages=ANSWERED, answer=None):
 
 
 @pytest.mark.parametrize(
-    ("done", "end"),
+    ("done", "ending", "end"),
     [
-        ("no", None),
-        ("satisfied", End.USER_DONE),
-        ("gave up", End.GAVE_UP),
-        ("Gave_Up", End.GAVE_UP),
-        (False, None),
-        (True, End.USER_DONE),
+        (False, "none", None),
+        (False, "satisfied", None),
+        (False, "whatever", None),
+        (True, "satisfied", End.USER_DONE),
+        (True, "gave up", End.GAVE_UP),
+        (True, "Gave_Up", End.GAVE_UP),
+        (True, "none", End.USER_DONE),
+        (True, None, End.USER_DONE),
     ],
 )
-def test_the_answer_tells_a_satisfied_user_from_one_who_gave_up(done, end):
-    turn, *_ = asked(answer=json.dumps({"reason": "r", "done": done, "message": "ok"}))
+def test_the_answer_tells_a_satisfied_user_from_one_who_gave_up(done, ending, end):
+    turn, *_ = asked(answer=json.dumps({"reason": "r", "done": done, "ending": ending, "message": "ok"}))
     assert (turn.end, turn.reason, turn.message) == (end, "r", "ok")
 
 
-@pytest.mark.parametrize("done", ["content with it", "yes and no", 2, ["gave up"], {"gave up": True}, 0.5])
-def test_another_end_is_refused_and_never_guessed(done):
-    model = FakeChatModel(lambda _: json.dumps({"done": done, "message": "ok"}), name="user")
+def test_an_answer_without_an_ending_is_one_of_a_satisfied_user():
+    turn, *_ = asked(answer='{"done": true, "message": "ok"}')
+    assert turn.end is End.USER_DONE
+
+
+@pytest.mark.parametrize("ending", ["content with it", "yes and no", 2, ["gave up"], {"gave up": True}])
+def test_another_end_is_refused_and_never_guessed(ending):
+    model = FakeChatModel(lambda _: json.dumps({"done": True, "ending": ending, "message": "ok"}), name="user")
     with pytest.raises(SampleError, match="'satisfied', 'gave up', 'cannot play'"):
         Simulator(model, engine=Engine()).reply(ANSWERED, goal=GOAL)
 
@@ -55,9 +62,9 @@ def test_another_end_is_refused_and_never_guessed(done):
 def test_the_form_that_is_sent_names_all_ends():
     model = FakeChatModel([user_says("oat")], name="user")
     Simulator(model, engine=Engine()).reply(ANSWERED, goal=GOAL)
-    assert model.requests[0].reply_schema["properties"]["done"] == {
+    assert model.requests[0].reply_schema["properties"]["ending"] == {
         "type": "string",
-        "enum": ["no", "satisfied", "gave up", "cannot play"],
+        "enum": ["none", "satisfied", "gave up", "cannot play"],
     }
 
 
