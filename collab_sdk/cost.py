@@ -20,7 +20,7 @@ from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.contrasts import FIRST
 from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, fence_persona, load_prompt
-from collab_sdk.simulator import STYLE_EXAMPLES, PlainUser, as_user, typed_by_user
+from collab_sdk.simulator import STYLE_EXAMPLES, HumanUser, LoggedUser, PlainUser, Script, User, as_user, typed_by_user
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
 from collab_sdk.tokens import count_tokens
@@ -173,7 +173,7 @@ class Bill:
         self.prices = prices
 
     def add(
-        self, role: CallRole, *, calls: int, prompt: float, reply: float, price: Price | None | EllipsisType = ...
+        self, role: CallRole, *, calls: int, prompt: float, reply: float, price: Price | EllipsisType | None = ...
     ) -> None:
         """`prompt` and `reply` are the tokens of one call; `price` is its own, where that is not the role's."""
         usage = self.ledger.of(role)
@@ -198,21 +198,20 @@ class _UserCost:
     """What one of the users is asked with, and how often so far."""
 
     share: float
-    is_plain: bool
-    price: Price | None
+    user: User
     due: float = 0.0
     billed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserCosts:
-    """Who plays the user, with what that costs: a script, the logs, a function and a person cost nothing.
+    """Who plays the user, with what that costs. Scripts, logs and people need no call, functions no tokens.
 
     Of several, each is taken to play its share of the futures.
     """
 
     asked: Sequence[_UserCost]
-    """Those who are played by a model."""
+    """Those whose turns are calls."""
     is_one: bool
     persona: int
     """Tokens of the longest persona."""
@@ -221,26 +220,27 @@ class UserCosts:
     def of(cls, spec: RunSpec) -> Self:
         """Raises UsageError for a user who cannot sit down."""
         total = sum(user.weight for user in spec.simulators)
-        known = ((as_user(each), each.weight / total) for each in spec.simulators)
-        asked = [
-            _UserCost(share=share, is_plain=isinstance(user, PlainUser), price=user.model.price)
-            for user, share in known
-            if user.model is not None
-        ]
+        known = [_UserCost(user=as_user(each), share=each.weight / total) for each in spec.simulators]
+        asked = [each for each in known if not isinstance(each.user, HumanUser | LoggedUser | Script)]
         persona = max((count_tokens(fence_persona(each)) for each in spec.personas), default=0)
         return cls(asked=asked, is_one=len(spec.simulators) == 1, persona=persona)
 
     def bill(self, bill: "Bill", *, calls: int, asked: float, says: float, style: float = 0) -> None:
         """So many turns of the user, who sees `asked` tokens of goal and conversation and writes `says`."""
-        for user in self.asked:
-            user.due += calls * user.share
-            now, user.billed = ceil(user.due - ROUNDING) - user.billed, ceil(user.due - ROUNDING)
-            if user.is_plain:
+        for each in self.asked:
+            each.due += calls * each.share
+            so_far = ceil(each.due - ROUNDING)
+            now, each.billed = so_far - each.billed, so_far
+            model = each.user.model
+            if model is None:
+                bill.add(CallRole.SIMULATOR, calls=now, prompt=0, reply=0, price=Price(prompt=0.0, completion=0.0))
+                continue
+            if isinstance(each.user, PlainUser):
                 prompt, reply = count_tokens(load_prompt("plain").text) + asked, says
             else:
                 prompt, reply = template_tokens("simulator") + style + asked, says + SIMULATOR_REASON
-            price = {} if self.is_one else {"price": user.price}
-            bill.add(CallRole.SIMULATOR, calls=now, prompt=prompt + self.persona, reply=reply, **price)
+            price = ... if self.is_one else model.price
+            bill.add(CallRole.SIMULATOR, calls=now, prompt=prompt + self.persona, reply=reply, price=price)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,7 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import ReadPath, WrittenPath, just
-from collab_cli.summary import show_users
+from collab_cli.summary import note_same_user, show_users
 from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable
 from collab_cli.units import money
 from collab_sdk import RunSpec
@@ -44,6 +44,7 @@ from collab_sdk.files import JsonlWriter
 from collab_sdk.simulator import NOBODY, UserTotals
 from collab_sdk.spec import EvaluationSpec
 from collab_sdk.stats import BRACKETS, Estimate, said_of_many
+from collab_sdk.training import users_of_bot
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
 PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1)
@@ -107,6 +108,8 @@ def evaluate(
     asked = Asked(
         spec=replace(spec, evaluation=replace(spec.evaluation, tasks=tuple(dict.fromkeys(task)))), work=work, data=data
     )
+    for bot in spec.assistants:
+        note_same_user(bot.name, users_of_bot(bot.name), spec)
     if work.dry_run:
         dry_run(asked, problems)
         return

@@ -1,4 +1,4 @@
-"""`collab finetune`: from a preference file to a LoRA adapter."""
+"""`collab finetune`: from a preference file, or logged chats, to a LoRA adapter."""
 
 import os
 from contextlib import ExitStack
@@ -11,6 +11,7 @@ from collab_cli.failures import finish
 from collab_cli.finetune_gain import PlannedGain, check_gain, show_gain
 from collab_cli.finetune_output import show_preflight, show_report
 from collab_cli.finetune_progress import training_shown
+from collab_cli.finetune_user import chats_with_goals, check_options
 from collab_cli.options import (
     CACHE_OPTIONS,
     DEFAULT_MODEL,
@@ -28,7 +29,7 @@ from collab_cli.options import (
 from collab_cli.params import INPUT, OUTPUT, Command, Weight, each_once, option
 from collab_cli.paths import ReadPath, WrittenPath
 from collab_cli.setup import open_scorer
-from collab_cli.summary import show_usage
+from collab_cli.summary import note_same_user, show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import ModelSpec, RunSpec
 from collab_sdk.errors import OutputError
@@ -39,6 +40,7 @@ from collab_sdk.training import (
     EXCHANGES,
     PLAYING,
     TRAINING,
+    USER,
     Play,
     Training,
     TrainingOptions,
@@ -115,6 +117,9 @@ def finetune(
     With --rounds, or a method that plays, PREFS are chats in any format of logs, with their goals: the model answers
     them itself, the simulated user goes on from each reply, and its reward is how the conversation ends.
 
+    With --role user, PREFS are such chats too, and what is learnt is to write and leave as their users did: a simulated
+    user, to be seated as --simulator plain:hf:BASE@DIR. Goals that the chats lack are inferred by --model.
+
     \b
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter \\
           --dry-run
@@ -123,12 +128,15 @@ def finetune(
           --evaluate held-out.jsonl --model openai/gpt-4o-mini
       collab finetune chats.jsonl -m BASE -o adapter --method grpo \\
           --model openai/gpt-4o-mini
+      collab finetune chats.jsonl -m BASE -o user --role user
       accelerate launch --num_processes 4 -m collab_cli.main \\
           finetune prefs.jsonl -m BASE -o adapter
     """
     settings = TrainingOptions(**({"loss": loss} if loss else {}), **values)  # type: ignore[arg-type]
+    if settings.role == USER:
+        settings = _of_user(settings, spec, work)
     plays = settings.rounds > 0 or settings.method in PLAYING
-    if not plays and not evaluate and settings.method in names("trainers"):
+    if settings.role != USER and not plays and not evaluate and settings.method in names("trainers"):
         _refuse_options_of_play()
     played = None if spec is None else spec.with_assistant(ModelSpec(name=settings.base_bot))
     if evaluate:
@@ -145,6 +153,7 @@ def finetune(
         gain = PlannedGain.of(evaluate, played, work, training.preflight) if evaluate and played is not None else None
         if gain is not None and speaks:
             gain.note(work)
+            note_same_user("The adapter", settings.trained_against, gain.spec)
         if work.dry_run:
             return
         report = _train(training, settings, speaks=speaks)
@@ -156,6 +165,15 @@ def finetune(
     if report.push_failure is not None:
         raise OutputError(report.push_failure)
     finish(problems, results=1, incomplete=not is_whole)  # there is an adapter, whatever it is worth
+
+
+def _of_user(settings: TrainingOptions, spec: RunSpec | None, work: Work) -> TrainingOptions:
+    """With the chats, and the one method that a user is learnt with unless another was asked for."""
+    check_options()
+    source = click.get_current_context().get_parameter_source("method")
+    if source is click.core.ParameterSource.DEFAULT:
+        settings = replace(settings, method="sft")
+    return replace(settings, chats=chats_with_goals(settings, spec, work))
 
 
 def _refuse_options_of_play() -> None:

@@ -61,10 +61,11 @@ TOOLS_MODEL = "tools-model"
 ROLE_HELP = {
     "assistant": "The bot: a model's name, or a function of yours as py:MODULE:FUNCTION.",
     "simulator": "Who plays the user: a model's name, which is prompted to; plain:MODEL for a model that writes as a "
-    "user; logs:PATH for real users' own messages; py:MODULE:FUNCTION; script; in evaluate also human, a person at this "
-    "terminal. Repeatable, with the share of futures that each plays",
+    "user; logs:PATH for real users' own messages; py:MODULE:FUNCTION; script; in evaluate also human, a person at "
+    "this terminal. Repeatable, with the share of futures that each plays",
     "judge": "The model that scores conversations.  [default: --model, or the first simulator that is prompted]",
-    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is prompted, else the judge; without its settings]",
+    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is prompted, else the judge; "
+    "without its settings]",
     MODEL: "Default model for assistant, simulator and judge: openai/gpt-4o-mini, or offline for rules.",
 }
 LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
@@ -329,8 +330,8 @@ NESTED: Mapping[str, type] = {"pairs": PairRule, "evaluation": EvaluationSpec, "
 def run_options(*options: Decorator, needs_model: bool = True, with_people: bool = False) -> Decorator:
     """Give a command these options. It gets a RunSpec as `spec`, a Work as `work`, and all others by their name.
 
-    `with_people` says that a person may play the user. With `needs_model` False, `spec` is None where no model is named. A command without --assistant has a bot of its
-    own, and puts it into the spec itself.
+    `with_people` says that a person may play the user. With `needs_model` False, `spec` is None where no model is
+    named. A command without --assistant has a bot of its own, and puts it into the spec itself.
     """
 
     def decorate(command: Any) -> Any:
@@ -451,7 +452,7 @@ class _Roles:
             return UserSpec.of(self._model("simulator", user.name, given=user), weight=user.weight)
         if user.settings or user.api_base or user.api_key_env:
             raise UsageError(f"{user.name} as user asks no model: it takes no settings, address or key.")
-        return UserSpec(name=user.name, weight=user.weight)
+        return UserSpec(name=user.name, weight=user.weight, settings=ModelSettings())
 
     def judge(self) -> ModelSpec:
         name = self._values["judge."]

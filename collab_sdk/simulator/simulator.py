@@ -21,7 +21,7 @@ from collab_sdk.simulator.plain import PlainUser
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
-from collab_sdk.spec import UserSpec
+from collab_sdk.spec import ModelSettings, UserSpec
 from collab_sdk.types import Goal, Persona
 
 Users = UserLike | Mapping[UserLike, float] | Sequence[UserSpec]
@@ -202,7 +202,7 @@ def _shares(users: Users) -> list[tuple[UserLike, float]]:
 
 def _spec(user: User, share: float) -> UserSpec:
     if user.model is None or user.settings is None:
-        return UserSpec(name=user.name, weight=share)
+        return UserSpec(name=user.name, weight=share, settings=ModelSettings())
     known = spec_of(user.model, user.settings)
     return UserSpec(
         name=user.name,

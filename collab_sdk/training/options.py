@@ -5,11 +5,15 @@ from pathlib import Path
 
 from collab_sdk.scorer import MRScorer
 from collab_sdk.spec import PairRule, setting
+from collab_sdk.training.noted import users_in, users_of_adapter, users_of_pairs
+from collab_sdk.training.user_chats import UserChats
 
 TRAINING = "Training"
 """The heading of these options in `--help`."""
 CANDIDATES, EXCHANGES = 8, 4
 RULE = PairRule(candidates=CANDIDATES)
+ASSISTANT, USER = "assistant", "user"
+LEARNT_ROLES = (ASSISTANT, USER)
 PLAYING = frozenset({"online-dpo", "grpo", "rloo", "ppo"})
 """Methods that let the model talk while it is trained."""
 
@@ -39,6 +43,14 @@ class TrainingOptions:
     """Needed by rounds, and by methods that let the model talk."""
     loss: tuple[tuple[str, float], ...] = (("sigmoid", 1.0), ("sft", 1.0))
     """Loss terms of DPO with their weights."""
+    chats: UserChats | None = None
+    """Where the user is learnt, the chats in `data` with goals that were inferred; None: each row has its own."""
+    role: str = setting(
+        ASSISTANT,
+        "Who is learnt: the assistant, or the user of logged chats, to be a simulator as plain:hf:BASE@DIR.",
+        group=TRAINING,
+        metavar="ROLE",
+    )
     method: str = setting(
         "dpo",
         "Training method: dpo, sft or kto on preferences; online-dpo, grpo, rloo or ppo on the model's own replies.",
@@ -174,6 +186,15 @@ class TrainingOptions:
     report_to: tuple[str, ...] = setting(
         (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
+
+    @property
+    def trained_against(self) -> tuple[str, ...]:
+        """The names of the users who play while the assistant is trained, or did when its pairs were made."""
+        if self.role == USER:
+            return ()
+        earlier = () if self.adapter is None else users_of_adapter(self.adapter)
+        now = users_in(self.play.scorer.made_with) if self.play else users_of_pairs(self.data)
+        return tuple(dict.fromkeys((*earlier, *now)))
 
     @property
     def base_bot(self) -> str:
