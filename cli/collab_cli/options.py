@@ -19,6 +19,7 @@ from collab_cli.params import (
     ModelOption,
     Number,
     OneOf,
+    PersonaName,
     ToolsName,
     UserParam,
     each_once,
@@ -30,7 +31,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
-from collab_sdk.simulator import HUMAN, default_settings, is_prompted, takes_settings
+from collab_sdk.simulator import HUMAN, PERSONAS, default_settings, is_prompted, personas_of, takes_settings
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
@@ -49,6 +50,7 @@ from collab_sdk.spec import (
     UserSpec,
     setting_of,
 )
+from collab_sdk.types import Persona
 
 NO_MODEL = (
     "No model is named: give --model and a name such as openai/gpt-4o-mini, or --model offline for rules in a "
@@ -303,8 +305,17 @@ TOOLS = [
     ),
     *_role_options(TOOLS_MODEL),
 ]
+PERSONA = option(
+    "--persona",
+    type=PersonaName(),
+    multiple=True,
+    metavar="NAME|FILE",
+    group=WHO,
+    help=f"Who the user is: {', '.join(PERSONAS)}, or a file of collab logs personas; repeatable. Of several, one is "
+    "drawn for each sample; a persona in a row comes first.",
+)
 DEFAULT_MODEL = _role_options(MODEL)
-USER_AND_JUDGE = [each for role in ("simulator", "judge") for each in _role_options(role)]
+USER_AND_JUDGE = [*_role_options("simulator"), PERSONA, *_role_options("judge")]
 ROLES = [*DEFAULT_MODEL, *_role_options("assistant"), *USER_AND_JUDGE, *TOOLS]
 SEVERAL_BOTS = [*DEFAULT_MODEL, *_role_options("assistant", several=True), *USER_AND_JUDGE, *TOOLS]
 READING = [LIMIT, LOG_FORMAT]
@@ -360,6 +371,15 @@ def _decorated(command: Any, options: Sequence[Decorator]) -> Any:
     return command
 
 
+def _personas(names: Sequence[str]) -> tuple[Persona, ...]:
+    """Those of the library and of files. Raises UsageError for two of one name, by which results are told apart."""
+    personas = tuple(persona for name in names for persona in personas_of(name))
+    known = [persona.name for persona in personas]
+    if repeated := [name for name in known if known.count(name) > 1]:
+        raise UsageError(f"The persona {repeated[0]!r} is given twice.")
+    return personas
+
+
 def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
     """The RunSpec of a command's values, which are taken out. Raises UsageError where a role has no model."""
     parts: dict[str, Any] = {}
@@ -368,6 +388,7 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
+    parts["personas"] = _personas(values.pop("persona", ()))
     if (tools := values.pop("tools", None)) is not None:
         parts["tools"] = tools
     has_bot = "assistant" not in values

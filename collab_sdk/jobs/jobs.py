@@ -159,6 +159,7 @@ class EvaluateJob:
         return Evaluator(
             task,
             simulator=simulator_of(self.spec, engine),
+            by_persona=self.spec.compared_personas,
             judge=self.spec.judge,
             metric=metric,
             exchanges=asked.exchanges,

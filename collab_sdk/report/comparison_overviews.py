@@ -55,9 +55,28 @@ def evaluation_overview(evaluation: Row) -> Overview:
         cells.append((f"ends: {end}", *(f"{counts[end]:,}" for counts in ends), *("" for _ in bots[1:])))
     note = f"{BRACKETS} Of differences, over pairs with the same goal. {said_of_many(shown)}".strip()
     found.tables.append(Table(title="Bots side by side", head=head, rows=tuple(cells), note=note))
+    found.tables += map(_persona_table, rows(evaluation.get("by_persona")))
     found.tables += [table] if (table := players.table()).rows else []
     found.details = list(_evaluation_details(evaluation, results))
     return found
+
+
+def _persona_table(by: Row) -> Table:
+    """A bot with users of each persona, and the difference to those without one."""
+    personas = texts(by.get("personas"))
+    cells: list[tuple[str, ...]] = []
+    shown: list[Estimate | None] = []
+    for statistic in rows(by.get("figures")):
+        means, differences = (_estimates(statistic.get(part)) for part in ("means", "differences"))
+        shown += [*means, *differences]
+        for name, mean, difference in zip(personas, means, (None, *differences), strict=False):
+            less = "" if name == personas[0] else _written(difference, "+.3f")
+            cells.append(
+                (f"{text(statistic.get('name'))}: {name}", _written(mean), less, f"{mean.n:,}" if mean else "-")
+            )
+    note = f"{BRACKETS} Of differences, over pairs with the same goal. {said_of_many(shown)}".strip()
+    bot = text(by.get("bot"))
+    return Table(title=f"By persona: {bot}", head=("", bot, "minus none", "n"), rows=tuple(cells), note=note)
 
 
 def _evaluation_details(evaluation: Row, results: list[Row]) -> Iterator[Table]:

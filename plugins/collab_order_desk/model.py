@@ -65,7 +65,9 @@ class OrderDeskUser:
         if request.role is CallRole.SIMULATOR:
             phrasings = self.phrasings or _habit(transcript)
             message, done = reply(goal, transcript, phrasings=phrasings, random=random)
-            answer: dict[str, Any] = {"reason": "", "done": done, "message": message}
+            left = "satisfied" if visit_of(goal, transcript).was_served else "gave up"
+            ending = left if done else "none"
+            answer: dict[str, Any] = {"reason": "", "done": done, "ending": ending, "message": message}
         elif request.role is CallRole.GOAL:
             refused = [order for message in transcript if (order := _ordered(message)) is not None]
             n = int(WANTED_GOALS.findall(prompt)[-1])

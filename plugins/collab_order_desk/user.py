@@ -58,17 +58,17 @@ def visit_of(order: Order, messages: Sequence[Message]) -> Visit:
     return visit
 
 
-def reply(order: Order, messages: Sequence[Message], *, phrasings: str, random: Random) -> tuple[str, str]:
-    """The user's next message to an assistant that has just spoken, and whether they leave with it: as `done` says."""
+def reply(order: Order, messages: Sequence[Message], *, phrasings: str, random: Random) -> tuple[str, bool]:
+    """The user's next message to an assistant that has just spoken, and whether they leave with it."""
     visit = visit_of(order, messages)
     if visit.was_served:
-        return random.choice(THANKS), "satisfied"
+        return random.choice(THANKS), True
     if visit.is_over:
-        return random.choice(FAREWELLS), "gave up"
+        return random.choice(FAREWELLS), True
     way, last = PHRASINGS[phrasings], visit.last or Reply()
     if last.order is not None:
-        return _correct(visit, last.order, way, random), "no"
-    return _answer(visit, last.asked, way, random) if last.asked else random.choice(WHAT), "no"
+        return _correct(visit, last.order, way, random), False
+    return _answer(visit, last.asked, way, random) if last.asked else random.choice(WHAT), False
 
 
 def _correct(visit: Visit, got: Order, way: Phrasings, random: Random) -> str:
