@@ -101,12 +101,18 @@ class Simulator:
             if not any(each.settings for each in self.users):
                 raise UsageError(f"{self.name} asks no model, so there is no temperature to ask it with.")
             self.users = tuple(_asked_at(each, temperature) for each in self.users)
-        self.engine = engine or default_engine()
+        self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """Asks the models. The default one, with the user's cache, is made by the first use."""
+        self._engine = self._engine or default_engine()
+        return self._engine
 
     def with_engine(self, engine: Engine) -> "Simulator":
         """The same users, asked through another engine."""
         other = copy.copy(self)
-        other.engine = engine
+        other._engine = engine
         return other
 
     @property
