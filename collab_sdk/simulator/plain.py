@@ -19,7 +19,8 @@ PLAIN = "plain:"
 LEAVES = re.compile(r"<\|?\s*end[\s_-]*(?:of[\s_-]*)?conversation\s*\|?>", re.IGNORECASE)
 """The end of a conversation as models spell it that write it in pieces."""
 LEAST_OF_END = 3
-"""Characters of the token that are read as one that was cut off."""
+"""Characters of an end that was broken off by which it is known."""
+SIGN = re.compile(r"[^\w\s]")
 NEXT_SPEAKER = re.compile(
     r"<\|(?:eot_id|eom_id|im_end|im_start|end|endoftext|end_of_text|start_header_id)\|>|</s>|<(?:end|start)_of_turn>"
 )
@@ -121,27 +122,38 @@ class PlainUser:
         return self._read(await engine.call(self.model, request, accept=self._read))
 
     def _read(self, reply: ChatReply) -> UserTurn:
-        """The message before the end, without it; nothing at all is a way to leave too."""
-        message, left = self._until_the_end(reply.content)
-        found = NEXT_SPEAKER.search(message)
-        if found is not None and message[: found.start()].strip():
-            message = message[: found.start()]
-        elif not left and (reply.ended is not Ending.EMPTY or reply.reasoning):
+        """The message before the end, without it; nothing at all is a way to leave too.
+
+        What follows once the next speaker begins is not the user's, an end neither.
+        """
+        said = reply.content
+        end, other = self._end_in(said), _next_speaker_in(said)
+        left = end is not None and (other is None or end <= other)
+        if not left and other is None and (reply.ended is not Ending.EMPTY or reply.reasoning):
             require_whole(reply, self.name)
-        message = message.strip()
+        message = said[: end if left else other].strip()
         return UserTurn(message=message, end=End.USER_DONE if left or not message else None)
 
-    def _until_the_end(self, said: str) -> tuple[str, bool]:
-        message, end, _ = said.partition(self.end)
-        if end:
-            return message, True
-        if (found := LEAVES.search(said)) is not None:
-            return said[: found.start()], True
+    def _end_in(self, said: str) -> int | None:
+        """Where the user leaves.
+
+        An end that breaks off counts if no ordinary message ends like that: it begins with a sign, and has a letter.
+        """
+        spelled = (re.search(re.escape(self.end), said), LEAVES.search(said))
+        if found := [each.start() for each in spelled if each is not None]:
+            return min(found)
         rest = said.rstrip()
         for length in range(len(self.end) - 1, LEAST_OF_END - 1, -1):
-            if rest.endswith(self.end[:length]):
-                return rest[:-length], True
-        return said, False
+            begun = self.end[:length]
+            if rest.endswith(begun) and SIGN.match(begun) and any(map(str.isalnum, begun)):
+                return len(rest) - length
+        return None
+
+
+def _next_speaker_in(said: str) -> int | None:
+    """Where somebody else begins to speak, after what the user says."""
+    found = NEXT_SPEAKER.search(said)
+    return found.start() if found is not None and said[: found.start()].strip() else None
 
 
 def _spoken(messages: Iterable[Message]) -> list[Message]:
