@@ -1,6 +1,7 @@
 """Playing a conversation forward."""
 
 import copy
+import json
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -178,7 +179,7 @@ class Rollout:
         end, reason = End.WINDOW, ""
         named = scene.conversation_id
         scene = replace(scene, sample=f"{named}/future-{sample}")
-        seat = self.simulator.seat(goal, draw=scene.sample)
+        seat = self.simulator.seat(goal, draw=scene.sample if named else f"{_told_apart(start, goal)}/future-{sample}")
         future = Future(sample=sample, user=seat.name, persona=seat.persona)
         try:
             _check_start(start)
@@ -296,6 +297,12 @@ def _stray_result(messages: Sequence[Message]) -> Message | None:
         if message.role == "tool" and message.tool_call_id not in called:
             return message
     return None
+
+
+def _told_apart(start: Sequence[Message], goal: Goal) -> str:
+    """What stands for a conversation without an id: how its user began and what they want, whatever was answered."""
+    began = next((message.content for message in start if message.role == "user"), "")
+    return json.dumps([began, goal.asked or goal.text])
 
 
 def is_in_turn(messages: Sequence[Message]) -> bool:

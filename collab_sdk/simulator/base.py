@@ -1,6 +1,6 @@
 """What a user is: anything that, given goal, persona and conversation, says what comes next, or leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ from collab_sdk.models.base import ChatModel
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import End, Goal, Persona
 
-__all__ = ["SILENCE", "Situation", "User", "UserTurn"]
+__all__ = ["SILENCE", "Situation", "User", "UserTurn", "read_by_user"]
 
 SILENCE = "…"
 """What a model is told that was said where nothing was; many servers take no empty message."""
@@ -34,9 +34,10 @@ class UserTurn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Situation:
-    """All that a user knows when it is their turn: what was said, not what was called or what the system prompt says.
+    """All that a user knows when it is their turn.
 
-    `messages` ends with the assistant, or is empty: then the user begins.
+    `messages` is what they wrote and read, whatever it is made of: no system prompt, no calls and no results. It ends
+    with the assistant, also with a reply that was empty, or it is empty: then the user begins.
     """
 
     messages: tuple[Message, ...]
@@ -47,21 +48,26 @@ class Situation:
     """Tells draws apart: the same situation with another sample is another person, or the same on another day."""
     conversation_id: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", read_by_user(self.messages))
+
     @property
     def persona(self) -> Persona | None:
         return self.goal.persona
 
-    @property
-    def spoken(self) -> tuple[Message, ...]:
-        """What the user wrote and read; also a reply of the assistant's that was empty."""
-        return tuple(
-            each for each in self.messages if each.role in ("user", "assistant") and (each.content or each.ended)
-        )
+
+def read_by_user(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """What a user wrote and read of a conversation; also a reply of the assistant's that was empty."""
+    return tuple(
+        Message(role=each.role, content=each.content, ended=each.ended)
+        for each in messages
+        if each.role in ("user", "assistant") and (each.content or each.ended)
+    )
 
 
 @runtime_checkable
 class User(Protocol):
-    """Anybody who can sit in the user's seat."""
+    """Anybody who can play the user."""
 
     @property
     def name(self) -> str:

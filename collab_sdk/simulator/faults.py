@@ -102,12 +102,14 @@ def fault_of(turn: UserTurn, situation: Situation) -> tuple[Fault, str] | None:
         if turn.end is None:
             return Fault.SAYS_NOTHING, ""
         return None if situation.messages else (Fault.LEAVES, "")
-    spoken = situation.spoken
-    own = [message.content for message in spoken if message.role == "user"]
+    own = [message.content for message in situation.messages if message.role == "user"]
     known = "\n".join((situation.goal.text, *situation.goal.style, *own))
     checks = (
         (Fault.FORGES, _forged(turn.message, known)),
-        (Fault.PARROTS, _parroted(turn.message, [each.content for each in spoken if each.role == "assistant"], own)),
+        (
+            Fault.PARROTS,
+            _parroted(turn.message, [each.content for each in situation.messages if each.role == "assistant"], own),
+        ),
         (Fault.ANSWERS, _offered(turn.message, known)),
         (Fault.REPEATS, _repeated(turn.message, situation)),
         (Fault.RECITES, _recited(turn.message, situation.goal.text, [*own, *situation.goal.style])),
@@ -149,10 +151,10 @@ def _repeated(said: str, situation: Situation) -> str:
 
     A short answer may be the same to several questions ("yes").
     """
-    own = [message.content for message in situation.spoken if message.role == "user"][1 - IN_A_ROW :]
+    own = [message.content for message in situation.messages if message.role == "user"][1 - IN_A_ROW :]
     if len(own) < IN_A_ROW - 1 or any(_alike(each) != _alike(said) for each in own):
         return ""
-    heard = [message.content for message in situation.spoken if message.role == "assistant"][-IN_A_ROW:]
+    heard = [message.content for message in situation.messages if message.role == "assistant"][-IN_A_ROW:]
     is_short = _length(_words(said)) <= SHORT
     answers = is_short and len(set(heard)) == len(heard) and any("?" in text for text in heard[-1:])
     return "" if answers else said

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.engine.engine import Engine, require_whole
@@ -11,11 +11,11 @@ from collab_sdk.messages import Ending, Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest, settings_for
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import ABOUT_YOU, END_OF_CONVERSATION, load_prompt
-from collab_sdk.simulator.base import SILENCE, Situation, UserTurn
+from collab_sdk.simulator.base import SILENCE, Situation, UserTurn, read_by_user
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Goal, Persona
 
-PLAIN = "plain:"
+PLAIN = "plain"
 LEAVES = re.compile(r"<\|?\s*end[\s_-]*(?:of[\s_-]*)?conversation\s*\|?>", re.IGNORECASE)
 """The end of a conversation as models spell it that write it in pieces."""
 LEAST_OF_END = 3
@@ -29,7 +29,7 @@ NEXT_SPEAKER = re.compile(
 
 def own_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
     """A conversation for a model whose chat template opens the user's turn: what it wants, then what was said."""
-    return (_wish(goal), *(Message(role=each.role, content=each.content) for each in _spoken(messages)))
+    return (_wish(goal), *_spoken(messages))
 
 
 def changed_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
@@ -98,12 +98,12 @@ class PlainUser:
 
     @property
     def name(self) -> str:
-        return f"{PLAIN}{self.model.name}"
+        return f"{PLAIN}:{self.model.name}"
 
     @property
     def fingerprint(self) -> Mapping[str, Any] | None:
         known = self.model.fingerprint
-        return None if known is None else {"user": "plain", "end": self.end, **known}
+        return None if known is None else {"user": PLAIN, "end": self.end, **known}
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
         """Raises SampleError if the model fails, or is cut off before it has said all or left."""
@@ -157,8 +157,7 @@ def _next_speaker_in(said: str) -> int | None:
 
 
 def _spoken(messages: Iterable[Message]) -> list[Message]:
-    told = (replace(each, content=SILENCE) if each.ended and not each.content else each for each in messages)
-    return [each for each in told if each.role in ("user", "assistant") and each.content]
+    return [Message(role=each.role, content=each.content or SILENCE) for each in read_by_user(messages)]
 
 
 def _wish(goal: Goal) -> Message:

@@ -15,9 +15,8 @@ from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.faults import check_turn
-from collab_sdk.simulator.person import HumanUser
+from collab_sdk.simulator.human import HumanUser
 from collab_sdk.simulator.personas import PERSONAS, as_persona
-from collab_sdk.simulator.plain import PlainUser
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
@@ -70,10 +69,11 @@ class Seat:
 class Simulator:
     """Plays the user of a conversation: sees the goal and who the user is; the assistant sees neither.
 
-    `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
-    function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
-    one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
-    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own.
+    `user` is anything that can play one: the name of a model, which is prompted to play the user; `plain:MODEL`;
+    `logs:PATH`; a function; a list of turns, or a Script; a User. A mapping has several of them with the share of
+    futures that each plays. Which one does is drawn for each sample of a conversation, so that all responses compared
+    meet the same users; so is which of `personas` they are, each a Persona or a name of the library, unless a row has
+    one of its own.
 
     `then` makes up the turns that a list of turns leaves open (None), and goes on where it ends:
     `Simulator(["hi", None, "no nuts"], then="openai/gpt-4o-mini")`.
@@ -85,7 +85,6 @@ class Simulator:
         *,
         then: UserLike | None = None,
         personas: Sequence[Persona | str] = (),
-        temperature: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         shares = _shares(user)
@@ -97,10 +96,6 @@ class Simulator:
             raise UsageError(f"{self.name} says all there is to say, so nobody comes then: leave then= out.")
         self.shares = tuple(float(share) for _, share in shares)
         self.personas = tuple(map(as_persona, personas))
-        if temperature is not None:
-            if not any(each.settings for each in self.users):
-                raise UsageError(f"{self.name} asks no model, so there is no temperature to ask it with.")
-            self.users = tuple(_asked_at(each, temperature) for each in self.users)
         self._engine = engine
 
     @property
@@ -145,7 +140,7 @@ class Simulator:
 
     @property
     def player(self) -> ChatModel | None:
-        """The same without its settings, which are those of a user at their keyboard."""
+        """That model without its settings, which are those of a user at their keyboard: for other roles."""
         return None if self.model is None else without_settings(self.model)
 
     def seat(self, goal: Goal, *, draw: str) -> Seat:
@@ -166,36 +161,28 @@ class Simulator:
         messages: Iterable[Message | Mapping[str, Any]],
         *,
         goal: Goal | str,
+        turn: int = 0,
         sample: str = "",
         conversation_id: str = "",
     ) -> UserTurn:
-        return run_sync(self.areply(messages, goal=goal, sample=sample, conversation_id=conversation_id))
+        return run_sync(self.areply(messages, goal=goal, turn=turn, sample=sample, conversation_id=conversation_id))
 
     async def areply(
         self,
         messages: Iterable[Message | Mapping[str, Any]],
         *,
         goal: Goal | str,
+        turn: int = 0,
         sample: str = "",
         conversation_id: str = "",
     ) -> UserTurn:
         """The user's answer to a conversation that ends with an assistant message. `sample` tells draws apart.
 
-        Raises SampleError if the user cannot be played.
+        `turn` is how often this user has spoken there before: a script goes on from it, and a user from the logs takes
+        the messages before it for those of the chat that is played. Raises SampleError if the user cannot be played.
         """
         seat = self.seat(Goal.of(goal), draw=sample)
-        return await seat.areply(as_messages(messages), turn=0, sample=sample, conversation_id=conversation_id)
-
-
-def _asked_at(user: User, temperature: float) -> User:
-    """The same user, whose model is asked at this temperature."""
-    if isinstance(user, Script) and user.then is not None:
-        return Script(user.turns, then=_asked_at(user.then, temperature))
-    if not isinstance(user, PromptedUser | PlainUser):
-        return user
-    other = copy.copy(user)
-    other.settings = replace(user.settings, temperature=temperature)
-    return other
+        return await seat.areply(as_messages(messages), turn=turn, sample=sample, conversation_id=conversation_id)
 
 
 def _shares(users: Users) -> list[tuple[UserLike, float]]:
