@@ -29,6 +29,9 @@ __all__ = ["Rollout"]
 NO_RESULT = "no result: the call was never answered"
 """What the assistant is told of a call whose result its log lacks; no server takes one without."""
 
+SHORT = 2
+"""Words of an answer that may be the same to a question that is asked again."""
+
 
 @sync_twins
 class Rollout:
@@ -352,12 +355,21 @@ def _numbered(messages: tuple[Message, ...], *, taken: Collection[str]) -> tuple
 
 
 def _stuck(messages: Sequence[Message]) -> End | None:
-    """Whether the last exchange leads nowhere: both sides only say goodbye, or both repeat themselves."""
+    """Whether the last exchange leads nowhere: both sides only say goodbye, or both repeat themselves.
+
+    A word or two may be the answer to a question that is asked again. Somebody who says more is given another turn:
+    with the same words for a third time, it is the simulated user who is stuck (see `collab_sdk.simulator.Fault`).
+    """
     runs = [list(run) for _, run in groupby(messages, key=lambda message: message.role == "user")]
     user, assistant = runs[-2:]
     if is_farewell(user[-1].content) and is_farewell(shown_text(assistant)):
         return End.GOODBYE
-    before = runs[-4:-2]
-    if before and [message.content for message in before[0]] == [message.content for message in user]:
-        return End.REPETITION if deeds_of(before[1]) == deeds_of(assistant) != () else None
-    return None
+    times = 2 if len(user[-1].content.split()) <= SHORT else 3
+    last = runs[-2 * times :]
+    if len(last) < 2 * times:
+        return None
+    exchanges = {
+        (tuple(message.content for message in said), deeds_of(answered))
+        for said, answered in zip(last[::2], last[1::2], strict=True)
+    }
+    return End.REPETITION if len(exchanges) == 1 and deeds_of(assistant) else None

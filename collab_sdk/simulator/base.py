@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from collab_sdk.engine.engine import Engine
+from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
 from collab_sdk.models.base import ChatModel
+from collab_sdk.secrets import one_line
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import End, Goal, Persona
+from collab_sdk.values import dumps, loads
 
-__all__ = ["SILENCE", "Situation", "User", "UserTurn", "read_by_user"]
+__all__ = ["SILENCE", "Situation", "User", "UserTurn", "checked_turn", "read_by_user"]
 
 SILENCE = "…"
 """What a model is told that was said where nothing was; many servers take no empty message."""
@@ -54,6 +57,28 @@ class Situation:
     @property
     def persona(self) -> Persona | None:
         return self.goal.persona
+
+
+LEAVING = (End.USER_DONE, End.GAVE_UP, End.SCRIPT)
+"""The ends that are a user's."""
+
+
+def checked_turn(said: object, *, name: str) -> UserTurn:
+    """What a user's code returned, where it is a turn. Raises SampleError for anything else, in one line."""
+    if not isinstance(said, UserTurn):
+        raise SampleError(f"{name} as user returned {type(said).__name__}: expected a UserTurn.")
+    try:
+        turn: UserTurn = loads(UserTurn, dumps(said))
+    except (TypeError, ValueError):
+        raise SampleError(
+            f"{name} as user returned a UserTurn with {one_line(repr(said), 200)}: its message and reason are texts, "
+            "its end is an End or None."
+        ) from None
+    if turn.end is End.USER_FAILED:
+        raise SampleError(f"{name} as user says that it failed: {one_line(turn.reason, 200) or 'it does not say why'}")
+    if turn.end is not None and turn.end not in LEAVING:
+        raise SampleError(f"{name} as user returned the end {str(turn.end)!r}, which no user decides.")
+    return turn
 
 
 def read_by_user(messages: Iterable[Message]) -> tuple[Message, ...]:

@@ -34,13 +34,13 @@ IN_A_ROW = 3
 """The same message so often is a user who is stuck."""
 
 CONTROL = re.compile(
-    r"<[|\uff5c][\w/\u2581-]{2,40}[|\uff5c]>|<(?:end|start)_of_turn>|\[/?INST\]|<</?SYS>>", re.IGNORECASE
+    r"<[|\uff5c][\w/\u2581-]{2,40}[|\uff5c]>|</?s>|<(?:end|start)_of_turn>|\[/?INST\]|<</?SYS>>", re.IGNORECASE
 )
 LABEL = re.compile(r"^\s*(?:\*\*)?(?:user|human|assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE)
 OTHERS_LABEL = re.compile(r"^\s*(?:\*\*)?(?:assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE | re.MULTILINE)
 SERVICES = re.compile(
     r"\bhow (?:can|may|could|else can) i (?:help|assist)(?: you (?:today|now|further|with)| you(?= ?[?!.,]| ?$)| today)"
-    r"|\bwhat (?:can|else can) i (?:do for|help) you\b"
+    r"|\bwhat (?:can|else can) i (?:do for|help) you\b(?: today| with)?(?= ?[?!.,]| ?$)"
     r"|\bhow (?:can|may) i be of (?:help|service|assistance)\b"
     r"|\banything (?:else )?(?:that )?i can (?:help|assist) (?:you )?with\b|\banything else i can (?:do|get) for you\b"
     r"|\banything else i can get you\b|\bwhat (?:can|may) i get (?:for )?you\b|\bmay i take your order\b"
@@ -72,7 +72,7 @@ FIELD = re.compile(r"^\s*[^:\n]{1,60}:\s*\S")
 """A line of a goal that is a key and its value: the value is what the user would say."""
 SPOKEN_TO = re.compile(r"^\W*(?:you|your|the user|a user|this user|user)\b", re.IGNORECASE)
 SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
-INVISIBLE = re.compile(r"[\s\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]+")
+INVISIBLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]+")
 
 
 class Fault(StrEnum):
@@ -97,11 +97,16 @@ def check_turn(turn: UserTurn, situation: Situation, *, name: str) -> None:
 
 
 def fault_of(turn: UserTurn, situation: Situation) -> tuple[Fault, str] | None:
-    """What is wrong with a turn, and the words that show it; None for one that a user could say."""
+    """What is wrong with a turn, and the words that show it; None for one that a user could say.
+
+    Of what a person wrote, now or in a script or log, only that it says something.
+    """
     if not INVISIBLE.sub("", turn.message):
         if turn.end is None:
             return Fault.SAYS_NOTHING, ""
-        return None if situation.messages else (Fault.LEAVES, "")
+        return None if situation.messages or turn.written else (Fault.LEAVES, "")
+    if turn.written:
+        return None
     own = [message.content for message in situation.messages if message.role == "user"]
     known = "\n".join((situation.goal.text, *situation.goal.style, *own))
     checks = (
@@ -149,7 +154,7 @@ def _offered(said: str, known: str) -> str:
 def _repeated(said: str, situation: Situation) -> str:
     """The message, where the user says it once more after saying nothing else for a while.
 
-    A short answer may be the same to several questions ("yes").
+    A short answer may be the same to several questions ("yes"), or go on with what is said to be done ("next").
     """
     own = [message.content for message in situation.messages if message.role == "user"][1 - IN_A_ROW :]
     if len(own) < IN_A_ROW - 1 or any(_alike(each) != _alike(said) for each in own):
@@ -157,7 +162,8 @@ def _repeated(said: str, situation: Situation) -> str:
     heard = [message.content for message in situation.messages if message.role == "assistant"][-IN_A_ROW:]
     is_short = _length(_words(said)) <= SHORT
     answers = is_short and len(set(heard)) == len(heard) and any("?" in text for text in heard[-1:])
-    return "" if answers else said
+    goes_on = is_short and len(set(heard[1 - IN_A_ROW :])) == 1 and not any("?" in text for text in heard[-1:])
+    return "" if answers or goes_on else said
 
 
 def _alike(text: str) -> list[str] | str:

@@ -25,6 +25,8 @@ NEXT_SPEAKER = re.compile(
     r"<\|(?:eot_id|eom_id|im_end|im_start|end|endoftext|end_of_text|start_header_id)\|>|</s>|<(?:end|start)_of_turn>"
 )
 """Where a server does not stop: what follows is what the model thinks the assistant said."""
+BEGINS = re.compile(r"<\|(?:im_start|start_header_id)|<start_of_turn")
+"""Of these, the tokens before a speaker's name."""
 
 
 def own_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
@@ -139,7 +141,7 @@ class PlainUser:
 
         An end that breaks off counts if no ordinary message ends like that: it begins with a sign, and has a letter.
         """
-        spelled = (re.search(re.escape(self.end), said), LEAVES.search(said))
+        spelled = (re.search(re.escape(self.end), said, re.IGNORECASE), LEAVES.search(said))
         if found := [each.start() for each in spelled if each is not None]:
             return min(found)
         rest = said.rstrip()
@@ -151,9 +153,11 @@ class PlainUser:
 
 
 def _next_speaker_in(said: str) -> int | None:
-    """Where somebody else begins to speak, after what the user says."""
+    """Where somebody else begins to speak, after what the user says; a reply may begin with the user's own header."""
     found = NEXT_SPEAKER.search(said)
-    return found.start() if found is not None and said[: found.start()].strip() else None
+    if found is None or (not said[: found.start()].strip() and BEGINS.match(found[0])):
+        return None
+    return found.start()
 
 
 def _spoken(messages: Iterable[Message]) -> list[Message]:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -10,10 +11,11 @@ from typing import Any
 
 from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.errors import UsageError
+from collab_sdk.errors import RunStoppedError, SampleError, UsageError
 from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
-from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.secrets import one_line
+from collab_sdk.simulator.base import Situation, User, UserTurn, checked_turn
 from collab_sdk.simulator.faults import check_turn
 from collab_sdk.simulator.human import HumanUser
 from collab_sdk.simulator.personas import PERSONAS, as_persona
@@ -59,10 +61,19 @@ class Seat:
         situation = Situation(
             messages=tuple(messages), goal=self.goal, turn=turn, sample=sample, conversation_id=conversation_id
         )
-        said = await self.user.anext(situation, engine=self.engine)
-        if not said.written:
-            check_turn(said, situation, name=self.name)
+        said = await self.anext(situation)
+        check_turn(said, situation, name=self.name)
         return said
+
+    async def anext(self, situation: Situation) -> UserTurn:
+        """What they say, unchecked. Raises SampleError where they cannot be played, whatever their code raises."""
+        try:
+            said = await self.user.anext(situation, engine=self.engine)
+        except (RunStoppedError, SampleError):
+            raise
+        except (Exception, SystemExit) as error:
+            raise SampleError(f"{self.name} as user raised {type(error).__name__}: {one_line(str(error))}") from error
+        return checked_turn(said, name=self.name)
 
 
 @sync_twins
@@ -88,8 +99,8 @@ class Simulator:
         engine: Engine | None = None,
     ) -> None:
         shares = _shares(user)
-        if not shares or not all(share > 0 for _, share in shares):
-            raise UsageError("A simulator needs at least one user, each with a share above 0.")
+        if not shares or not all(map(_is_share, (share for _, share in shares))):
+            raise UsageError("A simulator needs at least one user, each with a share, a number above 0.")
         live = None if then is None else as_user(then)
         self.users: tuple[User, ...] = tuple(as_user(each, then=live) for each, _ in shares)
         if live is not None and not any(isinstance(each, Script) for each in self.users):
@@ -147,7 +158,8 @@ class Simulator:
         """Who plays the user of one future. `draw` names it: the same draw is the same user."""
         digest = hashlib.sha256(draw.encode("utf-8", "surrogatepass")).digest()
         random = Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - no secret
-        [user] = random.choices(self.users, weights=self.shares)
+        most = max(self.shares)  # the sum of large ones may be infinite
+        [user] = random.choices(self.users, weights=[share / most for share in self.shares])
         if goal.persona is None and self.personas:
             goal = replace(goal, persona=random.choice(self.personas))
         elif goal.persona is not None and not goal.persona.says_something:  # a row may name one of the library
@@ -183,6 +195,10 @@ class Simulator:
         """
         seat = self.seat(Goal.of(goal), draw=sample)
         return await seat.areply(as_messages(messages), turn=turn, sample=sample, conversation_id=conversation_id)
+
+
+def _is_share(share: object) -> bool:
+    return isinstance(share, int | float) and not isinstance(share, bool) and 0 < share < math.inf
 
 
 def _shares(users: Users) -> list[tuple[UserLike, float]]:

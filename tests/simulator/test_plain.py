@@ -171,6 +171,17 @@ def test_an_end_that_is_a_token_of_the_template_is_one():
     assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
 
 
+@pytest.mark.parametrize("said", ["</s>", "<|im_end|>", " <|eot_id|>assistant\nSure!", "<|im_end|>\n<|im_start|>"])
+def test_a_turn_that_ends_at_once_says_nothing(said):
+    future = play(plain(said, said))
+    assert (future.end, future.messages, future.error) == (End.USER_DONE, (), None)
+
+
+def test_an_end_phrase_is_known_in_other_letters():
+    future = play(plain("bye ###stop### and more", end="###STOP###"))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
+
+
 def test_an_end_that_a_server_would_swallow_is_refused():
     with pytest.raises(UsageError, match="stop may not hold"):
         PlainUser(ModelSpec(name="openai/x", settings=ModelSettings(stop=(END,))))

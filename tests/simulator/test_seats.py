@@ -134,6 +134,51 @@ class Spending:
         raise self.error
 
 
+class Own:
+    """A User of one's own that says what it is given, or raises it."""
+
+    name, fingerprint, model, settings = "own", None, None, None
+
+    def __init__(self, said):
+        self.said = said
+
+    async def anext(self, situation, *, engine):
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (ValueError("no\nway"), "own as user raised ValueError: no way"),
+        (UsageError("no such option"), "own as user raised UsageError: no such option"),
+        ("a text", "own as user returned str: expected a UserTurn."),
+        (UserTurn(message="hi", end=End.USER_FAILED), "own as user says that it failed: it does not say why"),
+        (UserTurn(message="hi", end=End.WINDOW), "the end 'window', which no user decides"),
+        (UserTurn(message="hi", end="gone"), "its end is an End or None."),
+        (UserTurn(message="", written=True), "own says nothing."),
+    ],
+)
+def test_what_a_user_of_ones_own_does_wrong_is_its_failure_in_one_line(said, error):
+    future = play(Own(said))
+    assert (future.end, future.reward) == (End.USER_FAILED, None)
+    assert future.error is not None and error in future.error and "\n" not in future.error
+    with pytest.raises(BudgetError):
+        play(Own(BudgetError("max_calls is reached")))
+
+
+@pytest.mark.parametrize("shares", [(float("inf"), 1), (0, 1), (float("nan"), 1), ("x", 1), (None, 1), (True, 1)])
+def test_a_share_is_a_number_above_0(shares):
+    with pytest.raises(UsageError, match="a number above 0"):
+        Simulator(dict(zip(("offline", "script"), shares, strict=True)))
+
+
+def test_large_shares_are_drawn_from_too():
+    users = Simulator({"offline": 1e308, "script": 1e308}, engine=Engine())
+    assert {users.seat(Goal(text="a"), draw=f"{n}").name for n in range(40)} == {"offline", "script"}
+
+
 def test_a_budget_that_is_spent_within_a_function_ends_the_run():
     with pytest.raises(BudgetError, match="max_calls"):
         play(Spending(BudgetError("max_calls is reached")))
@@ -169,6 +214,15 @@ def broken(messages):
         (lambda messages: 7, "as user returned int: expected a text, None to leave, or a UserTurn."),
         (lambda messages: UserTurn(message="hi", end="gone"), "its end is an End or None."),
         (lambda messages: UserTurn(message=None), "its message and reason are texts"),
+        (
+            lambda messages: UserTurn(message="hi", end=End.USER_FAILED, reason="no idea"),
+            "says that it failed: no idea",
+        ),
+        (lambda messages: UserTurn(message="hi", end=End.CALLS), "the end 'too many calls', which no user decides"),
+        (lambda messages: UserTurn(message="hi", end=End.OBSERVED), "the end 'observed', which no user decides"),
+        (lambda messages: UserTurn(message="", written=True), "says nothing."),
+        (lambda messages: UserTurn(message="How can I help you today?", written=True), "answers as the assistant"),
+        (lambda messages: "\x00\x07", "says nothing."),
         (lambda messages: "", "says nothing."),
         (never, "never as user gave no answer in 0.2 s."),
     ],
