@@ -38,34 +38,45 @@ CONTROL = re.compile(
 )
 LABEL = re.compile(r"^\s*(?:\*\*)?(?:user|human|assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE)
 OTHERS_LABEL = re.compile(r"^\s*(?:\*\*)?(?:assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE | re.MULTILINE)
+ACCOUNT = re.compile(r"\s*user ?: ?\S*[@_\d]\S*\s*(?:\n|$)", re.IGNORECASE)
+"""A name of a user, where others have a label."""
+GOES_ON = re.compile(r" (?!assistant|user|system)[a-z]")
 SERVICES = re.compile(
     r"\bhow (?:can|may|could|else can) i (?:help|assist)(?: you (?:today|now|further|with)| you(?= ?[?!.,]| ?$)| today)"
-    r"|\bwhat (?:can|else can) i (?:do for|help) you\b(?: today| with)?(?= ?[?!.,]| ?$)"
+    r"|\bwhat (?:can|else can) i (?:do for|help) you\b"
     r"|\bhow (?:can|may) i be of (?:help|service|assistance)\b"
     r"|\banything (?:else )?(?:that )?i can (?:help|assist) (?:you )?with\b|\banything else i can (?:do|get) for you\b"
-    r"|\banything else i can get you\b|\bwhat (?:can|may) i get (?:for )?you\b|\bmay i take your order\b"
+    r"|\banything else i can get you\b|\bwhat (?:can|may) i get (?:for )?you(?: today| started)?(?= ?[?!.,]| ?$)"
+    r"|\bmay i take your order\b"
     r"|\bi(?: am|'m) (?:so )?glad i could (?:help|assist|be of)\b"
     r"|\b(?:sure|certainly|of course|absolutely)[,!.]? i(?: can|'d| would|'ll| will) (?:be (?:happy|glad) to )?"
     r"(?:help|assist)\b"
     r"|\bif you need (?:any )?(?:further|more|other|additional) (?:help|assistance)\b"
     r"|\bi (?:can't|cannot|can not|am unable to|'m unable to) assist (?:you )?with (?:that|this)\b"
     r"|\bi(?: am|'m) (?:always )?here to (?:help|assist)(?: you\b| ?[.!]| ?$)"
-    r"|\bi(?:'d| would) be (?:happy|glad|delighted) to (?:help|assist)(?: you\b| ?[.!]| ?$)"
+    r"|\bi(?:'d| would) be (?:happy|glad|delighted) to (?:help|assist)(?: you)?(?: with\b| ?[.!]| ?$)"
     r"|\bi can (?:certainly|definitely|gladly) (?:help|assist) you\b"
     r"|\bas an ai(?: language model| assistant)?,? i\b"
     r"|\bi(?: am|'m) (?:an ai|a virtual|your (?:ai|virtual|personal)) (?:assistant|language model)\b"
     r"|\bthank you for (?:contacting|reaching out to|choosing|visiting) us\b"
-    r"|\bthank you for your (?:order|business|purchase)\b|\byour order (?:is|will be|has been|comes to)\b"
+    r"|(?:^|[.!?\n]\s*)your order (?:is|will be|has been|comes to)\b"
     r"|\bi(?: have|'ve) (?:placed|processed) your order\b|\bcoming right up\b|\bwill that be all\b"
-    r"|\bwould you like (?:to (?:order|add|have|know|try)|an?|any|anything|something|your|it|that)\b[^.!]*\?"
+    r"|\bwould you like (?:to (?:order|add)|any|anything|something|your)\b[^.!]*\?"
     r"|\ben qu[eé] (?:te |le |les )?puedo ayudar|\b(?:en qu[eé]|c[oó]mo) puedo ayudar(?:te|le|les|los)\b"
-    r"|\bestoy aqu[ií] para ayudar|\bwie kann ich (?:ihnen|dir|euch)(?: heute| weiter)* ?(?:be)?hilflich sein\b"
+    r"|\bestoy aqu[ií] para ayudar(?:te|les?|los)?(?= ?[.!]| ?$)"
+    r"|\bwie kann ich (?:ihnen|dir|euch)(?: heute| weiter)* ?(?:be)?hilflich sein\b"
     r"|\bwie kann ich (?:ihnen|dir|euch)(?: heute)? (?:weiter)?helfen\b"
     r"|\bcomment (?:puis-je|je peux) (?:vous|t[e'’]) ?aider|\bcome posso aiutar(?:ti|la|vi)\b"
     r"|\b(?:como|em que) posso (?:te |lhe )?ajudar",
     re.IGNORECASE,
 )
 """What an assistant offers, and nobody who wants something from one."""
+REPORTED = re.compile(
+    r"\b(?:says?|said|saying|asks?|asked|asking|answer(?:s|ed)|repl(?:y|ies|ied)|t(?:ells?|old)|writes?|wrote|reads?"
+    r"|like|when|whenever)\b|:",
+    re.IGNORECASE,
+)
+"""In the same sentence before it: what follows is what somebody else says."""
 QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|```.*?```|^>[^\n]*", re.DOTALL | re.MULTILINE)
 """What somebody else said, or is to be worked on."""
 FIELD = re.compile(r"^\s*[^:\n]{1,60}:\s*\S")
@@ -124,8 +135,16 @@ def fault_of(turn: UserTurn, situation: Situation) -> tuple[Fault, str] | None:
 
 def _forged(said: str, known: str) -> str:
     """Control tokens and labels of speakers that are not part of what the user wants or wrote."""
-    found = CONTROL.search(said) or LABEL.search(said) or OTHERS_LABEL.search(said)
+    own = None if ACCOUNT.match(said) else LABEL.search(said)
+    tokens = (each for each in CONTROL.finditer(said) if not _is_spoken_of(each))
+    found = next(tokens, None) or own or OTHERS_LABEL.search(said)
     return found[0].strip() if found and found[0].strip().casefold() not in known.casefold() else ""
+
+
+def _is_spoken_of(token: re.Match[str]) -> bool:
+    """Whether a token stands within a sentence, like a word of it."""
+    before, after = token.string[: token.start()], token.string[token.end() :]
+    return re.search(r"\w $", before) is not None and GOES_ON.match(after) is not None
 
 
 def _parroted(said: str, by_assistant: Sequence[str], own: Iterable[str]) -> str:
@@ -147,8 +166,13 @@ def _parroted(said: str, by_assistant: Sequence[str], own: Iterable[str]) -> str
 
 
 def _offered(said: str, known: str) -> str:
-    found = SERVICES.search(QUOTED.sub(" ", said).replace("’", "'"))
-    return found[0] if found and found[0].casefold() not in known.casefold() else ""
+    """An offer of help that is the speaker's own, and not what they tell of somebody else or want to have written."""
+    text = QUOTED.sub(" ", said).replace("’", "'")
+    for found in SERVICES.finditer(text):
+        before = SENTENCE.split(text[: found.start()])[-1]
+        if not REPORTED.search(before) and found[0].casefold() not in known.casefold():
+            return found[0]
+    return ""
 
 
 def _repeated(said: str, situation: Situation) -> str:
