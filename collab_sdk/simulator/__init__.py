@@ -1,12 +1,6 @@
 """Who plays the user: a prompted model, a model that is the user, a script, the logs, a function, a person."""
 
-from collab_sdk.prompts import END_OF_CONVERSATION
-from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
-from collab_sdk.simulator.describing import PersonaReader, typed_by_user
-from collab_sdk.simulator.faults import Fault, check_turn
-from collab_sdk.simulator.function import FunctionUser
-from collab_sdk.simulator.human import HUMAN, HumanUser
-from collab_sdk.simulator.personas import (
+from collab_sdk.personas import (
     NOBODY,
     PERSONA_SCHEMA,
     PERSONAS,
@@ -15,6 +9,12 @@ from collab_sdk.simulator.personas import (
     personas_of,
     read_personas,
 )
+from collab_sdk.prompts import END_OF_CONVERSATION
+from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
+from collab_sdk.simulator.describing import PersonaReader, typed_by_user
+from collab_sdk.simulator.faults import Fault, check_turn
+from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.human import HUMAN, HumanUser
 from collab_sdk.simulator.plain import PlainUser, changed_sides
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
 from collab_sdk.simulator.resolve import (

@@ -38,9 +38,15 @@ def _script(spec: ModelSpec) -> User:
     return Script()
 
 
+def _logs(spec: ModelSpec) -> User:
+    if not (path := _rest(spec.name)):
+        raise UsageError(f"{spec.name!r} names no logs: write {LOGS}:PATH.")
+    return LoggedUser(path)
+
+
 KINDS: Mapping[str, _Kind] = {
     PLAIN: _Kind(make=lambda spec: PlainUser(replace(spec, name=_rest(spec.name))), asks_model=True),
-    LOGS: _Kind(make=lambda spec: LoggedUser(_rest(spec.name))),
+    LOGS: _Kind(make=_logs),
     SCRIPT: _Kind(make=_script),
     HUMAN: _Kind(make=lambda _: HumanUser()),
 }

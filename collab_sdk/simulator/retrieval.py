@@ -80,7 +80,9 @@ class LoggedUser:
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
         """Raises SampleError where the logs hold nothing but the chat that is being played."""
-        said = await in_thread(lambda: self._logs.reply(situation))  # the first look-up makes the index
+        said: UserTurn | None = await in_thread(
+            lambda: self._logs.reply(situation)
+        )  # the first look-up makes the index
         if said is None:
             raise SampleError(f"{self.name} holds no other chat than the one that is played.")
         return said
@@ -240,6 +242,7 @@ def _read(path: str, state: tuple[tuple[str, int, int], ...]) -> _Logs:
             continue
         anybody = True
         found = list(_moments(len(chats), groups, conversation))
+        digest.update(repr([each.leaves for each in found]).encode())
         if found:
             wanted = goal or "\n".join(said[:FIRST_MESSAGES])
             chats.append(_Chat(id=conversation.id, wanted=wanted, user_messages=said))

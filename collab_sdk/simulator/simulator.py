@@ -14,11 +14,11 @@ from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.errors import RunStoppedError, SampleError, UsageError
 from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
+from collab_sdk.personas import PERSONAS, as_persona
 from collab_sdk.secrets import one_line
 from collab_sdk.simulator.base import Situation, User, UserTurn, checked_turn
 from collab_sdk.simulator.faults import check_turn
 from collab_sdk.simulator.human import HumanUser
-from collab_sdk.simulator.personas import PERSONAS, as_persona
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script

@@ -243,6 +243,8 @@ def test_what_a_function_does_wrong_is_the_users_failure_in_one_line(user, error
         ([], "The script has no turn"),
         ("script:turns.txt", "names no script"),
         ("plain:", "The model name is empty"),
+        ("logs:", "'logs:' names no logs: write logs:PATH."),
+        ("logs", "'logs' names no logs"),
         (["hi", " "], "Turn 2 of the script is empty"),
         (["hi", 3], "Turn 2 of the script is int"),
         (["offline", "plain:offline"], r"'offline' in a list is a line of a script.*\{name: share"),

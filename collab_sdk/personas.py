@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,16 @@ from collab_sdk.errors import InputError, UnknownNameError, UsageError
 from collab_sdk.types import Persona
 from collab_sdk.values import read_value
 
-__all__ = ["NOBODY", "PERSONAS", "PERSONA_SCHEMA", "as_persona", "persona_row", "personas_of", "read_personas"]
+__all__ = [
+    "NOBODY",
+    "PERSONAS",
+    "PERSONA_SCHEMA",
+    "as_persona",
+    "persona_row",
+    "personas_of",
+    "read_persona",
+    "read_personas",
+]
 
 PERSONA_SCHEMA = "collab/persona/v1"
 NOBODY = Persona(name="none")
@@ -99,9 +109,31 @@ def as_persona(value: Persona | str | Mapping[str, Any]) -> Persona:
             raise UnknownNameError.of("persona", value, PERSONAS)
         return PERSONAS[value]
     try:
-        return _checked(value) if isinstance(value, Persona) else _read(value)
+        return read_persona(asdict(value) if isinstance(value, Persona) else value)
     except ValueError as error:
         raise UsageError(f"The persona cannot be read: {error}.") from None
+
+
+def read_persona(value: Any) -> Persona:
+    """A persona from its JSON values, or from a name of the library alone, as rows and files have it.
+
+    Raises ValueError for what is not one, and for one that nobody could play.
+    """
+    if isinstance(value, Mapping) and set(value) <= {"name", *OTHER_KEYS} and value.get("name") in PERSONAS:
+        value = value["name"]
+    if isinstance(value, str):
+        if value not in PERSONAS:
+            raise ValueError(f"{value!r} is not in the library ({', '.join(PERSONAS)}), and says nothing of the user")
+        return PERSONAS[value]
+    if not isinstance(value, Mapping):
+        raise ValueError("expected an object")
+    if (schema := value.get("schema", PERSONA_SCHEMA)) != PERSONA_SCHEMA:
+        raise ValueError(f"its schema is {schema!r}, not {PERSONA_SCHEMA}")
+    # A table has all columns, and numbers with a point.
+    fields = {key: cell for key, cell in value.items() if key not in OTHER_KEYS and cell is not None}
+    if isinstance(fields.get("patience"), float) and fields["patience"].is_integer():
+        fields["patience"] = int(fields["patience"])
+    return _checked(read_value(Persona, fields))
 
 
 def personas_of(name: str) -> tuple[Persona, ...]:
@@ -125,7 +157,7 @@ def read_personas(path: Path) -> tuple[Persona, ...]:
     found: dict[str, Persona] = {}
     for where, row in _rows(path):
         try:
-            persona = _read(_of_trec(row) if _is_trec(row) else row)
+            persona = read_persona(_of_trec(row) if _is_trec(row) else row)
         except ValueError as error:
             raise InputError(f"no persona: {error}", where=where) from None
         if persona.name in found:
@@ -175,24 +207,21 @@ def _lines(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Any]]:
             raise InputError("not JSON", where=f"{path}:{number}") from None
 
 
-def _read(row: Any) -> Persona:
-    """Raises ValueError for what is no persona."""
-    if not isinstance(row, Mapping):
-        raise ValueError("expected an object")
-    if (schema := row.get("schema", PERSONA_SCHEMA)) != PERSONA_SCHEMA:
-        raise ValueError(f"its schema is {schema!r}, not {PERSONA_SCHEMA}")
-    persona = read_value(Persona, {key: value for key, value in row.items() if key not in OTHER_KEYS})
-    return _checked(persona)
-
-
 def _checked(persona: Persona) -> Persona:
     """Raises ValueError for one that nobody could play."""
     if not persona.name.strip():
         raise ValueError("its name is empty")
+    if not persona.name.isprintable():
+        raise ValueError(f"its name, {persona.name!r}, has characters that cannot be shown")
     if persona.patience is not None and persona.patience < 1:
         raise ValueError(f"patience is {persona.patience}; it must be at least 1")
     if not persona.says_something and not persona.is_nobody:
-        raise ValueError(f"{persona.name!r} says neither how they behave nor how they write")
+        raise ValueError(
+            f"{persona.name!r} says neither how they behave nor how they write, and is not in the library "
+            f"({', '.join(PERSONAS)})"
+        )
+    if persona.name == NOBODY.name and persona.says_something:
+        raise ValueError(f"its name, {NOBODY.name!r}, stands for a user without a persona: give it another")
     return persona
 
 
