@@ -15,10 +15,8 @@ training. What is done lies in the work folder and is not done again, so that se
 
 import argparse
 import json
-import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -30,44 +28,27 @@ from collab_order_desk.evaluation import STATISTICS, aevaluate
 from collab_order_desk.learning.base_model import Size, make_base, make_user_base
 from collab_order_desk.learning.lessons import INQUISITIVE
 from collab_order_desk.learning.recipe import Recipe, play_of, train
-from collab_order_desk.speech import read_reply
-from collab_order_desk.world import named_in, read_order, said_by_user
 from collab_trl.output.workplace import METRICS
+from hidden_tables import Values, arms_table, differences_table, users_table
+from hidden_users import compare_users
 from proof import once
-from scipy.stats import t as student
 
-from collab_sdk import Conversation, Engine, Simulator, as_chat_model, read_conversations
-from collab_sdk.concurrency import all_settled, run_sync
-from collab_sdk.errors import SampleError
+from collab_sdk import Conversation, as_chat_model, read_conversations
+from collab_sdk.concurrency import run_sync
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer
-from collab_sdk.messages import Message
 from collab_sdk.simulator import END_OF_CONVERSATION, Users, changed_sides
-from collab_sdk.spec import Limits
 
 HIDDEN = OrderDeskUser(hidden=True)
 ROUNDS = 2
 LOGGED, COMPARED_ON = 100, 200
 """Where the seeds begin of the customers that are logged, and of those that the users are compared on."""
-SHOWN = (
-    "success",
-    "success, ambiguous",
-    "asks when ambiguous",
-    "over-asks when clear",
-    "malformed replies",
-    "exchanges",
-    "tokens",
-)
-"""What the tables show of each bot."""
-COMPARED = ("success, ambiguous", "success", "over-asks when clear", "exchanges", "tokens")
-"""What the arms are compared in, customer by customer."""
 SETTINGS: Mapping[str, tuple[float, OrderDeskUser]] = {
     "hidden population, greedy": (0.0, HIDDEN),
     "hidden population, temperature 1": (1.0, HIDDEN),
     "standing user, temperature 1": (1.0, OrderDeskUser()),
 }
-Values = dict[str, list[float | None]]
-"""A statistic of each customer, in order; None where it does not apply."""
+COMPARISONS = (("learnt", "standing"), ("hidden", "standing"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +131,7 @@ def steps_of(trial: Trial, options: argparse.Namespace) -> dict[str, Callable[[]
         "user taught": lambda: made(trial.user_base, lambda path: make_user_base(path, seed=0, size=size)),
         "visits logged": lambda: made(trial.logs, lambda path: log_visits(trial, path, trial.logged, LOGGED)),
         "user learnt": lambda: learn_user(trial),
-        "users compared": lambda: made(trial.folder / "users.json", lambda path: compare_users(trial, path)),
+        "users compared": lambda: made(trial.folder / "users.json", lambda path: users_compared(trial, path)),
         **{f"arm {name}": lambda name=name: measured(trial, name, options.evaluated) for name in options.arms},  # type: ignore[misc]
     }
 
@@ -170,6 +151,14 @@ def log_visits(trial: Trial, path: Path, n: int, draw: int) -> None:
         for each in held:
             chat = each.customer.conversation()
             file.write(row(replace(chat, messages=each.messages)))
+
+
+def users_compared(trial: Trial, path: Path) -> None:
+    """What each user does in visits that nothing was learnt from."""
+    logs = trial.folder / "compared.jsonl"
+    made(logs, lambda partial: log_visits(trial, partial, trial.logged, COMPARED_ON))
+    rows = compare_users(list(read_conversations([logs])), {"standing": OrderDeskUser(), "learnt": trial.learnt})
+    path.write_text(json.dumps(rows) + "\n")
 
 
 def learn_user(trial: Trial) -> bool:
@@ -259,161 +248,26 @@ def result(folder: Path, setting: str, arm: str) -> Path:
     return folder / "results" / setting / f"{arm}.json"
 
 
-def kind_of(goal: Mapping[str, str], history: Sequence[Message]) -> str:
-    """What the bot has just done, as its user sees it."""
-    reply, said = read_reply(history[-1].content), said_by_user(history)
-    if reply.order is not None:
-        return "gives the right order" if reply.order == goal else "gives a wrong order"
-    if not reply.asked - said.keys():
-        return "says nothing useful"
-    return "asks for one or two things" if len(reply.asked) <= 2 else "asks for more than two things"
-
-
-def compare_users(trial: Trial, path: Path) -> None:
-    """What each user does where a hidden one was, in visits that nothing was learnt from."""
-    logs = path.with_name("compared.jsonl")
-    made(logs, lambda partial: log_visits(trial, partial, trial.logged, COMPARED_ON))
-    chats = list(read_conversations([logs]))
-    engine = Engine(limits=Limits(concurrency=512))
-    seats = {"standing": OrderDeskUser(), "learnt": trial.learnt}
-    rows = [each for chat in chats for each in reactions(chat)]
-    for name, user in seats.items():
-        simulator = Simulator(user, engine=engine)
-        rows += run_sync(played_again(chats, simulator, name))
-    path.write_text(json.dumps(rows) + "\n")
-
-
-def situations(chat: Conversation) -> Iterator[tuple[int, Sequence[Message]]]:
-    """Where a user reacts to the bot."""
-    for place, message in enumerate(chat.messages):
-        if message.role == "user" and place:
-            yield place, chat.messages[:place]
-
-
-def reaction(chat: Conversation, history: Sequence[Message], *, who: str, said: str, left: bool) -> dict[str, Any]:
-    kind = kind_of(read_order(chat.goal.text), history)
-    return {"user": who, "chat": chat.id, "kind": kind, "left": left, "told": len(set(named_in(said)))}
-
-
-def reactions(chat: Conversation) -> list[dict[str, Any]]:
-    last = len(chat.messages) - 1
-    return [
-        reaction(chat, history, who="hidden", said=chat.messages[place].content, left=place == last)
-        for place, history in situations(chat)
-    ]
-
-
-async def played_again(chats: Sequence[Conversation], simulator: Simulator, who: str) -> list[dict[str, Any]]:
-    async def again(chat: Conversation, place: int, history: Sequence[Message]) -> dict[str, Any]:
-        draw = f"{chat.id}/{place}"
-        try:
-            turn = await simulator.areply(history, goal=chat.goal, sample=draw, conversation_id=chat.id)
-        except SampleError as error:
-            return {"user": who, "chat": chat.id, "failed": str(error)}
-        return reaction(chat, history, who=who, said=turn.message, left=turn.done)
-
-    found = await all_settled(again(chat, place, history) for chat in chats for place, history in situations(chat))
-    return list(found)
-
-
 def report(options: argparse.Namespace) -> None:
     folders = [options.work / f"seed-{seed}" for seed in options.seeds]
     for setting in SETTINGS:
         arms = {name: [values for folder in folders if (values := read(folder, setting, name))] for name in ARMS}
-        print(f"\n**{setting}**\n\n{table({name: seeds for name, seeds in arms.items() if seeds})}")
-    for setting in SETTINGS:
-        for name, other in (("learnt", "standing"), ("hidden", "standing"), ("hidden", "learnt")):
-            seeds = [
-                (values, others)
-                for folder in folders
-                if (values := read(folder, setting, name)) and (others := read(folder, setting, other))
-            ]
-            if seeds:
-                print(f"\n**{setting}: {name} minus {other}**\n\n{differences(seeds)}")
+        print(f"\n**{setting}**\n\n{arms_table({name: seeds for name, seeds in arms.items() if seeds})}")
+    for name, other in COMPARISONS:
+        seeds = {
+            setting: [(read(folder, setting, name), read(folder, setting, other)) for folder in folders]
+            for setting in SETTINGS
+        }
+        heads = [folder.name.replace("-", " ") for folder in folders]
+        print(f"\n**{name} minus {other}**\n\n{differences_table(heads, seeds)}")
     if compared := [file for folder in folders if (file := folder / "users.json").exists()]:
-        print(
-            f"\n**Users in the same situations**\n\n{users_table([json.loads(file.read_text()) for file in compared])}"
-        )
+        rows = [json.loads(file.read_text()) for file in compared]
+        print(f"\n**users in the same situations**\n\n{users_table(rows)}")
 
 
 def read(folder: Path, setting: str, arm: str) -> Values | None:
     path = result(folder, setting, arm)
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def known(values: Sequence[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
-
-
-def table(arms: Mapping[str, Sequence[Values]]) -> str:
-    """Means over seeds, with 95 % intervals over seeds (Student's t)."""
-    lines = [f"| trained against | seeds | {' | '.join(SHOWN)} |", f"|---|---|{'---|' * len(SHOWN)}"]
-    for name, seeds in arms.items():
-        cells = [cell([statistics.fmean(known(values[shown]) or [0.0]) for values in seeds], shown) for shown in SHOWN]
-        lines.append(f"| {name} | {len(seeds)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def differences(seeds: Sequence[tuple[Values, Values]]) -> str:
-    """By seed, paired by customer; over customers, each with the mean of the seeds; over seeds."""
-    heads = [*(f"seed {number}" for number in range(len(seeds))), "over customers", "over seeds"]
-    lines = [f"| statistic | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
-    for shown in COMPARED:
-        by_seed = [paired(values[shown], others[shown]) for values, others in seeds]
-        by_customer = [statistics.fmean(each) for each in zip(*by_seed, strict=True)]
-        means = [statistics.fmean(each) for each in by_seed]
-        cells = [*(cell(each, shown) for each in by_seed), cell(by_customer, shown), cell(means, shown)]
-        lines.append(f"| {shown} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def paired(values: Sequence[float | None], others: Sequence[float | None]) -> list[float]:
-    return [a - b for a, b in zip(values, others, strict=True) if a is not None and b is not None]
-
-
-def cell(values: Sequence[float], shown: str) -> str:
-    """The mean and half the width of its 95 % interval."""
-    digits = 1 if shown == "tokens" else 2
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    if len(values) < 2:
-        return mean
-    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean} ± {half:.{digits}f}"
-
-
-def users_table(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> str:
-    """How often each user leaves, and how many things they tell, with 95 % intervals clustered by visit."""
-    rows = [{**row, "chat": f"{number}/{row['chat']}"} for number, each in enumerate(seeds) for row in each]
-    users = list(dict.fromkeys(row["user"] for row in rows))
-    failed = Counter(row["user"] for row in rows if "failed" in row)
-    rows = [row for row in rows if "failed" not in row]
-    heads = [f"{user} {what}" for what in ("leaves", "tells") for user in users]
-    lines = [f"| when the bot | n | {' | '.join(heads)} |", f"|---|---|{'---|' * len(heads)}"]
-    for kind in sorted({row["kind"] for row in rows}):
-        of_kind = [row for row in rows if row["kind"] == kind]
-        cells = [
-            clustered([row for row in of_kind if row["user"] == user], what)
-            for what in ("left", "told")
-            for user in users
-        ]
-        lines.append(f"| {kind} | {sum(row['user'] == users[0] for row in of_kind)} | {' | '.join(cells)} |")
-    missing = ", ".join(f"{user} {count}" for user, count in failed.items()) or "none"
-    return "\n".join([*lines, "", f"Replies that failed and are left out: {missing}."])
-
-
-def clustered(rows: Sequence[Mapping[str, Any]], what: str) -> str:
-    """A mean of rows that come in chats: the variance of a ratio of sums over chats."""
-    sums: dict[str, list[float]] = {}
-    for row in rows:
-        sums.setdefault(row["chat"], []).append(float(row[what]))
-    if not rows:
-        return ""
-    mean, n = statistics.fmean(value for values in sums.values() for value in values), len(rows)
-    if len(sums) < 2:
-        return f"{mean:.2f}"
-    squares = sum((sum(values) - mean * len(values)) ** 2 for values in sums.values())
-    half = student.ppf(0.975, len(sums) - 1) * (squares * len(sums) / (len(sums) - 1)) ** 0.5 / n
-    return f"{mean:.2f} ± {half:.2f}"
 
 
 if __name__ == "__main__":
