@@ -37,7 +37,8 @@ def test_the_smoke_version_makes_and_measures_every_arm(tmp_path, part):
     settings = ("--work", tmp_path, "--seeds", 0, "--parts", part)
     first = run("proof.py", *settings, "--smoke", "--customers", 10, "--evaluated", 8)
     assert [line.partition(", ")[2].partition(":")[0] for line in first.splitlines()] == BY_PART[part]
-    assert run("proof.py", *settings, "--smoke", "--customers", 10, "--evaluated", 8) == ""  # what is done is not done again
+    again = run("proof.py", *settings, "--smoke", "--customers", 10, "--evaluated", 8)
+    assert again == ""  # what is done is not done again
     tables = run("proof.py", *settings, "--report")
     for arm in BY_PART[part]:
         assert tables.count(f"| {arm} | 1 |") == tables.count("| arm |"), arm
