@@ -11,6 +11,7 @@ from collab_cli.failures import finish
 from collab_cli.finetune_gain import PlannedGain, check_gain, show_gain
 from collab_cli.finetune_output import show_preflight, show_report
 from collab_cli.finetune_progress import training_shown
+from collab_cli.finetune_user import chats_with_goals, check_options
 from collab_cli.options import (
     CACHE_OPTIONS,
     DEFAULT_MODEL,
@@ -39,6 +40,7 @@ from collab_sdk.training import (
     EXCHANGES,
     PLAYING,
     TRAINING,
+    USER,
     Play,
     Training,
     TrainingOptions,
@@ -127,8 +129,10 @@ def finetune(
           finetune prefs.jsonl -m BASE -o adapter
     """
     settings = TrainingOptions(**({"loss": loss} if loss else {}), **values)  # type: ignore[arg-type]
+    if settings.role == USER:
+        settings = _of_user(settings, spec, work)
     plays = settings.rounds > 0 or settings.method in PLAYING
-    if not plays and not evaluate and settings.method in names("trainers"):
+    if settings.role != USER and not plays and not evaluate and settings.method in names("trainers"):
         _refuse_options_of_play()
     played = None if spec is None else spec.with_assistant(ModelSpec(name=settings.base_bot))
     if evaluate:
@@ -156,6 +160,15 @@ def finetune(
     if report.push_failure is not None:
         raise OutputError(report.push_failure)
     finish(problems, results=1, incomplete=not is_whole)  # there is an adapter, whatever it is worth
+
+
+def _of_user(settings: TrainingOptions, spec: RunSpec | None, work: Work) -> TrainingOptions:
+    """With the chats, and the one method that a user is learnt with unless another was asked for."""
+    check_options()
+    source = click.get_current_context().get_parameter_source("method")
+    if source is click.core.ParameterSource.DEFAULT:
+        settings = replace(settings, method="sft")
+    return replace(settings, chats=chats_with_goals(settings, spec, work))
 
 
 def _refuse_options_of_play() -> None:

@@ -1,6 +1,16 @@
 """Training behind `collab finetune`: what a trainer plugin is given, what it says before, and what it gives back."""
 
-from collab_sdk.training.options import CANDIDATES, EXCHANGES, PLAYING, TRAINING, Play, TrainingOptions
+from collab_sdk.training.options import (
+    ASSISTANT,
+    CANDIDATES,
+    EXCHANGES,
+    LEARNT_ROLES,
+    PLAYING,
+    TRAINING,
+    USER,
+    Play,
+    TrainingOptions,
+)
 from collab_sdk.training.report import (
     Fault,
     HeldOut,
@@ -13,12 +23,16 @@ from collab_sdk.training.report import (
     TrainingReport,
     Verdict,
 )
+from collab_sdk.training.user_chats import UserChats, read_user_chats
 
 __all__ = [
+    "ASSISTANT",
     "CANDIDATES",
     "EXCHANGES",
+    "LEARNT_ROLES",
     "PLAYING",
     "TRAINING",
+    "USER",
     "Fault",
     "HeldOut",
     "Memory",
@@ -30,5 +44,7 @@ __all__ = [
     "TrainingOptions",
     "TrainingProgress",
     "TrainingReport",
+    "UserChats",
     "Verdict",
+    "read_user_chats",
 ]

@@ -5,11 +5,14 @@ from pathlib import Path
 
 from collab_sdk.scorer import MRScorer
 from collab_sdk.spec import PairRule, setting
+from collab_sdk.training.user_chats import UserChats
 
 TRAINING = "Training"
 """The heading of these options in `--help`."""
 CANDIDATES, EXCHANGES = 8, 4
 RULE = PairRule(candidates=CANDIDATES)
+ASSISTANT, USER = "assistant", "user"
+LEARNT_ROLES = (ASSISTANT, USER)
 PLAYING = frozenset({"online-dpo", "grpo", "rloo", "ppo"})
 """Methods that let the model talk while it is trained."""
 
@@ -39,6 +42,14 @@ class TrainingOptions:
     """Needed by rounds, and by methods that let the model talk."""
     loss: tuple[tuple[str, float], ...] = (("sigmoid", 1.0), ("sft", 1.0))
     """Loss terms of DPO with their weights."""
+    chats: UserChats | None = None
+    """Where the user is learnt, the chats in `data` with goals that were inferred; None: each row has its own."""
+    role: str = setting(
+        ASSISTANT,
+        "Who is learnt: the assistant, or the user of logged chats, to be a simulator as plain:hf:BASE@DIR.",
+        group=TRAINING,
+        metavar="ROLE",
+    )
     method: str = setting(
         "dpo",
         "Training method: dpo, sft or kto on preferences; online-dpo, grpo, rloo or ppo on the model's own replies.",

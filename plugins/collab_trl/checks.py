@@ -10,7 +10,7 @@ from typing import Any
 
 from collab_sdk.errors import OutputError, UnknownNameError, UsageError
 from collab_sdk.secrets import one_line
-from collab_sdk.training import PLAYING, Memory, TrainingOptions
+from collab_sdk.training import LEARNT_ROLES, PLAYING, USER, Memory, TrainingOptions
 from collab_trl.base import Base
 from collab_trl.chat_template import TEMPLATE_FILE
 from collab_trl.defaults import counts_replies
@@ -36,6 +36,10 @@ CHECKPOINTS = 3
 
 def check_options(options: TrainingOptions) -> None:
     """Raises UsageError for names nobody knows and for what is not installed."""
+    if options.role not in LEARNT_ROLES:
+        raise UnknownNameError.of("role", options.role, LEARNT_ROLES)
+    if options.role == USER and (options.method != "sft" or options.rounds or options.sft_first):
+        raise UsageError("--role user learns what users said, with --method sft: leave --rounds and --sft-first out.")
     for name, _ in options.loss:
         if name not in LOSSES:
             raise UnknownNameError.of("loss", name, LOSSES)

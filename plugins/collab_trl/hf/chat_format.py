@@ -13,6 +13,7 @@ from collab_sdk.logs import arguments_object, in_order_of_calls
 from collab_sdk.messages import Message
 from collab_sdk.models import marks_reasoning, split_reasoning
 from collab_sdk.secrets import one_line
+from collab_sdk.simulator import END_OF_CONVERSATION
 from collab_trl.chat_template import DEVELOPER_AS_SYSTEM, QUESTION, SYSTEM_IN_FIRST_USER, Thought, behind_empty_thought
 from collab_trl.hf.grammar import Grammars
 from collab_trl.hf.sentinels import Sentinels, altered
@@ -59,9 +60,10 @@ class ChatFormat:
         self._unsaid = {
             token
             for token, added in tokenizer.added_tokens_decoder.items()
-            if added.special and not marks_reasoning(added.content)
+            if added.special and not marks_reasoning(added.content) and added.content != END_OF_CONVERSATION
         }
-        """Special tokens that are left out of an answer's text, where they do not tell what is reasoning."""
+        """Special tokens that are left out of an answer's text, where they tell neither what is reasoning nor that a
+        user leaves."""
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Row] = ()) -> list[int]:
         """The tokens that an answer goes on from; `tools`, in OpenAI's form, are what it may call.

@@ -32,6 +32,7 @@ WITHOUT_EFFECT = {
     "skip_bad",
     "rounds",
     "play",
+    "chats",
     "chat_template",
     "layout",
 }

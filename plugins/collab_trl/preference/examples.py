@@ -10,9 +10,10 @@ from typing import Any
 from collab_sdk.errors import InputError
 from collab_sdk.files import beside, parse_json
 from collab_sdk.logs import read_rows
-from collab_sdk.training import Fault
-from collab_trl.preference.row_formats import Example, read_example
+from collab_sdk.training import Fault, UserChats
+from collab_trl.preference.row_formats import Example, Repeat, read_example
 from collab_trl.preference.sides import by_opening, check_apart, learnt_as, parted
+from collab_trl.preference.user_turns import UserTurns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,16 +28,6 @@ class Examples:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Repeat:
-    """A row that says what an earlier one does."""
-
-    where: str
-    of: str
-    is_other: bool
-    """Whether the two name different conversations."""
-
-
 PLACES_SHOWN = 3
 
 
@@ -46,15 +37,17 @@ def some(places: Iterable[str]) -> str:
     return ", ".join(shown[:PLACES_SHOWN]) + (", ..." if len(shown) > PLACES_SHOWN else "")
 
 
-def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Examples:
-    """Read a file or a folder of a data set. Raises InputError if nothing in it is of use for the method.
+def read_examples(path: Path, *, method: str, eval_fraction: float | None, chats: UserChats | None = None) -> Examples:
+    """Read a file or a folder of a data set; with `chats`, which were read from it, take the turns of their users.
+
+    Raises InputError if nothing in it is of use for the method.
 
     A file `NAME.eval.jsonl` beside NAME.jsonl, as export-prefs writes it, is what is held out; without one,
     conversations are held out by what their users say first, the same ones in every run. What is held out is in
     training nowhere, word for word.
     """
     faults: dict[str, list[str]] = {}
-    rows = _Rows(method, faults)
+    rows = _Rows(method, faults) if chats is None else UserTurns(chats, faults, file=path)
     train = list(rows.of(path))
     notes: list[str] = []
     alike: list[tuple[Example, Example]] = []
@@ -70,7 +63,8 @@ def read_examples(path: Path, *, method: str, eval_fraction: float | None) -> Ex
         train, held_out = parted(train, eval_fraction)
     if not train:
         raise InputError(f"nothing to train on with {method}: {next(iter(faults), 'it is empty')}", where=str(path))
-    learnt = {example.words: example for example in train}
+    # Of users who say the same in the same place, each counts: that many would is what is learnt.
+    learnt = {example.words: example for example in train} if chats is None else {}
     apart = [example for example in held_out if example.words not in learnt]
     repeats = [
         *rows.repeats,

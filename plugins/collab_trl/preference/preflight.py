@@ -7,8 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from collab_sdk.errors import InputError
-from collab_sdk.training import Fault, Preflight, TrainingOptions
+from collab_sdk.errors import InputError, UsageError
+from collab_sdk.simulator import END_OF_CONVERSATION
+from collab_sdk.training import USER, Fault, Preflight, TrainingOptions, read_user_chats
 from collab_trl.base import UNLIMITED, Base
 from collab_trl.checks import compares_pairs, longest_allowed
 from collab_trl.defaults import FEW_STEPS, enough_epochs, steps_of
@@ -54,7 +55,10 @@ def prepare_examples(options: TrainingOptions, base: Base, *, begun: Path | None
     Raises InputError if there is no example in the data that the method could be trained on.
     """
     chat_format = base.chat_format()
-    layout = Layout(base.tokenizer, chat_format)
+    leaving = frozenset((END_OF_CONVERSATION,) if options.role == USER else ())
+    if leaving:
+        _check_end(base)
+    layout = Layout(base.tokenizer, chat_format, may_say=leaving)
     data = _read(options, base, layout, begun=begun)
     options = replace(options, epochs=options.epochs or enough_epochs(len(data.train), options.batch_size))
     plan = _plan(options, base, data.train)
@@ -72,7 +76,7 @@ def prepare_examples(options: TrainingOptions, base: Base, *, begun: Path | None
             held_out=data.watched,
             reported=data.reported,
             chooses=options.patience > 0 and len(data.reported) < len(data.held_out),
-            ordinary=_ordinary(layout),
+            ordinary=[] if options.role == USER else _ordinary(layout),
             begun=begun,
             workplace=workplace,
         )
@@ -95,7 +99,8 @@ def prepare_examples(options: TrainingOptions, base: Base, *, begun: Path | None
 
 
 def _read(options: TrainingOptions, base: Base, layout: Layout, *, begun: Path | None) -> TrainingData:
-    found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction)
+    chats = (options.chats or read_user_chats(options.data)) if options.role == USER else None
+    found = read_examples(options.data, method=options.method, eval_fraction=options.eval_fraction, chats=chats)
     max_length = longest_allowed(options, base)
     faults = {fault.problem: list(fault.places) for fault in found.faults}
     train = _tokenized(found.train, layout, max_length, faults)
@@ -114,6 +119,7 @@ def _read(options: TrainingOptions, base: Base, layout: Layout, *, begun: Path |
         faults=faults,
         repeated=found.repeated,
         notes=(
+            *(chats.notes if chats else ()),
             *found.notes,
             *([MAY_BE_KNOWN] if begun is not None and held_out else []),
             *([_trimmed_said(layout.trimmed)] if layout.trimmed else []),
@@ -121,6 +127,16 @@ def _read(options: TrainingOptions, base: Base, layout: Layout, *, begun: Path |
         noticed=_noticed(options, train, held_out),
         max_length=max_length,
     )
+
+
+def _check_end(base: Base) -> None:
+    """Raises UsageError where the tokenizer cannot write what a user leaves with."""
+    encoded = base.tokenizer(END_OF_CONVERSATION, add_special_tokens=False)["input_ids"]
+    if END_OF_CONVERSATION not in base.tokenizer.decode(encoded):
+        raise UsageError(
+            f"The tokenizer of {base.name} cannot write {END_OF_CONVERSATION}, with which a user leaves: add it with "
+            "tokenizer.add_tokens and model.resize_token_embeddings, or take another base."
+        )
 
 
 def _trimmed_said(places: Collection[str]) -> str:

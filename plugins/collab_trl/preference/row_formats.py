@@ -49,11 +49,13 @@ class Example:
     """Whether the row says which conversation it is of."""
     known_by: str = ""
     """The hash that decides whether its conversation is held out; empty before that is decided."""
+    user: tuple[str, ...] = ()
+    """All that the user says in the conversation, where it is the user who is learnt."""
 
     @property
     def said(self) -> list[str]:
-        """What the user says in the prompt."""
-        return [message["content"] for message in self.prompt if message["role"] == "user"]
+        """What the user says in the prompt; where the user is learnt, all that they say."""
+        return list(self.user) or [message["content"] for message in self.prompt if message["role"] == "user"]
 
     @property
     def asked(self) -> str:
@@ -64,6 +66,16 @@ class Example:
     def words(self) -> str:
         """All that is learnt from it, as one text."""
         return json.dumps([self.asked, words_of(self.chosen), words_of(self.rejected)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repeat:
+    """A row that says what an earlier one does."""
+
+    where: str
+    of: str
+    is_other: bool
+    """Whether the two name different conversations."""
 
 
 def words_of(messages: Sequence[Mapping[str, Any]]) -> str:

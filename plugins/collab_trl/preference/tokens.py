@@ -69,13 +69,17 @@ class Piece:
 
 
 class Layout:
-    """Examples as tokens, by the chat format of a base and its tokenizer."""
+    """Examples as tokens, by the chat format of a base and its tokenizer.
 
-    def __init__(self, tokenizer: Any, chat_format: ChatFormat) -> None:
+    `may_say` are special tokens that are learnt as a part of what is said.
+    """
+
+    def __init__(self, tokenizer: Any, chat_format: ChatFormat, *, may_say: frozenset[str] = frozenset()) -> None:
         self._tokenizer = tokenizer
         self._chat_format = chat_format
         # `all_special_tokens` leaves out those that only the vocabulary knows to be special, as Llama 3's <|eot_id|>.
-        self._markers = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self._markers = special - may_say
         self._ends = [tokenizer.decode([end]) for end in chat_format.ends]
         self.trimmed: dict[str, None] = {}
         """Where replies were without the blanks that they begin or end with, as the template takes them out."""

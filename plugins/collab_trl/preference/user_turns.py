@@ -1,0 +1,84 @@
+"""What the users of logged chats say, as examples: each turn with all that its user knew, and that they leave."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from collab_sdk.errors import InputError
+from collab_sdk.simulator import END_OF_CONVERSATION, changed_sides
+from collab_sdk.training import UserChats
+from collab_sdk.training.user_chats import NO_GOAL, has_goal
+from collab_sdk.types import Conversation
+from collab_trl.preference.row_formats import Example, Repeat
+
+AS_TEXT = f"a message holds {END_OF_CONVERSATION}, with which a user leaves, as text"
+NO_USER = "chats in which no user speaks"
+
+
+class UserTurns:
+    """The turns of the users in chats, each chat once, and the places of those without any, by problem.
+
+    A user is asked, when the simulator plays them, with what `changed_sides` makes of goal and conversation. So each
+    turn is learnt with that as its prompt.
+    """
+
+    def __init__(self, chats: UserChats, faults: dict[str, list[str]], *, file: Path) -> None:
+        self._chats = chats
+        self._file = file
+        self._faults = faults
+        self._seen: dict[bytes, str] = {}
+        """The first chat with such words."""
+        self.conversations: set[str] = set()
+        self.repeats: list[Repeat] = []
+        for problem, places in chats.faults.items():
+            faults.setdefault(problem, []).extend(places)
+
+    def of(self, path: Path) -> Iterator[Example]:
+        """Those of the file, or of the one that is held out."""
+        for chat in self._chats.train if path == self._file else self._chats.held_out or ():
+            try:
+                turns = examples_of(chat)
+            except InputError as error:
+                self._faults.setdefault(error.problem, []).append(chat.id)
+                continue
+            self.conversations.add(chat.id)
+            digest = hashlib.sha256("\0".join(turn.words for turn in turns).encode("utf-8", "surrogatepass")).digest()
+            first = self._seen.setdefault(digest, chat.id)
+            if first != chat.id:
+                self.repeats.append(Repeat(where=chat.id, of=first, is_other=True))
+                continue
+            yield from turns
+
+
+def examples_of(chat: Conversation) -> list[Example]:
+    """Every turn of a chat's user, and that they leave, where it is known that they did. Raises InputError."""
+    if chat.goal is None or not has_goal(chat):
+        raise InputError(NO_GOAL)
+    changed = [message.to_dict() for message in changed_sides(chat.messages, chat.goal)]
+    if any(END_OF_CONVERSATION in message["content"] for message in changed):
+        raise InputError(AS_TEXT)
+    if all(message["role"] != "assistant" for message in changed):
+        raise InputError(NO_USER)
+    if not _is_broken_off(chat):
+        if changed[-1]["role"] == "assistant":
+            changed[-1] = {**changed[-1], "content": f"{changed[-1]['content']}\n{END_OF_CONVERSATION}"}
+        else:
+            changed.append({"role": "assistant", "content": END_OF_CONVERSATION})
+    places = [place for place, message in enumerate(changed) if message["role"] == "assistant"]
+    said = tuple(message.content for message in chat.messages if message.role == "user")
+    return [
+        Example(
+            where=f"{chat.id}, user turn {n}",
+            conversation=chat.id,
+            prompt=tuple(changed[:place]),
+            chosen=(changed[place],),
+            user=said,
+        )
+        for n, place in enumerate(places, start=1)
+    ]
+
+
+def _is_broken_off(chat: Conversation) -> bool:
+    """Whether the log ends in the middle of an answer, so that nobody knows what the user did next."""
+    turns = list(chat.turns())
+    return bool(turns) and turns[-1].followed is None
