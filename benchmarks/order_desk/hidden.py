@@ -5,18 +5,19 @@
 
 The users of this desk are a hidden population: terse, impatient, vague, or late with corrections, where the standing
 user is none of these. For each seed a bot is built and taught to speak, and 500 visits of the hidden population are
-logged. A small model that speaks as the standing user does is fine-tuned on these logs, and seated as
-`plain:hf:BASE@ADAPTER`. The bot is then trained by the same recipe, from the openings and goals of the same visits,
-against the standing user, the learnt one, and the hidden population itself, which is the most that there is to gain.
-Who judges is the same in all. Each bot meets the same customers of the hidden population, whose orders were in no
-training. What is done lies in the work folder and is not done again, so that seeds can be given to several processes;
-`--report` prints the tables of all that is there, as Markdown. Set OMP_NUM_THREADS=1 on small machines.
+logged. A small model that speaks as the standing user does is fine-tuned on these logs, as by `collab finetune LOGS
+--role user`, and seated as `plain:hf:BASE@ADAPTER`. The bot is then trained by the same recipe, from the openings and
+goals of the same visits, against the standing user, the learnt one, and the hidden population itself, which is the most
+that there is to gain. Who judges is the same in all. Each bot meets the same customers of the hidden population, whose
+orders were in no training. What is done lies in the work folder and is not done again, so that seeds can be given to
+several processes; `--report` prints the tables of all that is there, as Markdown. Set OMP_NUM_THREADS=1 on small
+machines.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -33,11 +34,11 @@ from hidden_tables import Values, arms_table, differences_table, users_table
 from hidden_users import compare_users
 from proof import once
 
-from collab_sdk import Conversation, as_chat_model, read_conversations
+from collab_sdk import as_chat_model, read_conversations
 from collab_sdk.concurrency import run_sync
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer
-from collab_sdk.simulator import END_OF_CONVERSATION, Users, changed_sides
+from collab_sdk.simulator import Users
 
 HIDDEN = OrderDeskUser(hidden=True)
 ROUNDS = 2
@@ -163,29 +164,11 @@ def users_compared(trial: Trial, path: Path) -> None:
 
 def learn_user(trial: Trial) -> bool:
     """Fine-tune the model that speaks as the standing user on what the logged ones say, and on when they leave."""
-    if (trial.user_adapter / METRICS).exists():
-        return False
-    rows = trial.folder / "user-rows.jsonl"
-    with JsonlWriter(rows) as file:
-        for chat in read_conversations([trial.logs]):
-            for row in user_rows(chat):
-                file.write(row)
-    train(
-        str(trial.user_base), rows, trial.user_adapter, trial.recipe, seed=trial.seed, on_progress=quiet, method="sft"
-    )
-    return True
-
-
-def user_rows(chat: Conversation) -> Iterator[dict[str, Any]]:
-    """Each thing that the user says to the bot, with what they want and what was said before."""
-    messages = list(chat.messages)
-    if messages[-1].role == "user":  # they left with it: nobody answered
-        messages[-1] = replace(messages[-1], content=f"{messages[-1].content} {END_OF_CONVERSATION}")
-    changed = changed_sides(messages, chat.goal)
-    for place, message in enumerate(changed):
-        if message.role == "assistant" and place > 1:
-            prompt = [each.to_dict() for each in changed[:place]]
-            yield {"prompt": prompt, "completion": [message.to_dict()], "conversation_id": chat.id}
+    if is_new := not (trial.user_adapter / METRICS).exists():
+        recipe, seed = trial.recipe, trial.seed
+        options: dict[str, Any] = {"method": "sft", "role": "user"}
+        train(str(trial.user_base), trial.logs, trial.user_adapter, recipe, seed=seed, on_progress=quiet, **options)
+    return is_new
 
 
 ARMS: Mapping[str, Callable[[Trial], Users] | None] = {

@@ -59,7 +59,7 @@ def user_lessons(n: int, *, seed: int, habits: Habits = HABITS) -> Iterator[list
     random = Random(f"user lessons/{seed}")  # noqa: S311 - no secret
     for customer in customers(n, seed=seed):
         spoken = [message for message in _lesson(customer, habits, random) if message.role != "system"]
-        spoken[-1] = replace(spoken[-1], content=f"{spoken[-1].content} {END_OF_CONVERSATION}")
+        spoken[-1] = replace(spoken[-1], content=f"{spoken[-1].content}\n{END_OF_CONVERSATION}")
         yield list(changed_sides(spoken, customer.goal))
 
 
