@@ -1,17 +1,17 @@
 """Does a bot gain from being trained against a user that was learnt from logs? Its users differ from the one we know.
 
-    python benchmarks/order_desk/hidden.py [--seeds 0 1 2] [--logged 500] [--customers 220] [--evaluated 500]
+    python benchmarks/order_desk/hidden.py [--seeds 0 1 2] [--logged 500] [--paired 200] [--evaluated 500]
         [--work order-desk-hidden] [--report]
 
 The users of this desk are a hidden population: terse, impatient, vague, or late with corrections, where the standing
 user is none of these. For each seed a bot is built and taught to speak, and 500 visits of the hidden population are
 logged. A small model that speaks as the standing user does is fine-tuned on these logs, as by `collab finetune LOGS
---role user`, and seated as `plain:hf:BASE@ADAPTER`. The bot is then trained by the same recipe, from the openings and
-goals of the same visits, against the standing user, the learnt one, and the hidden population itself, which is the most
-that there is to gain. Who judges is the same in all. Each bot meets the same customers of the hidden population, whose
-orders were in no training. What is done lies in the work folder and is not done again, so that seeds can be given to
-several processes; `--report` prints the tables of all that is there, as Markdown. Set OMP_NUM_THREADS=1 on small
-machines.
+--role user`, and seated as `plain:hf:BASE@ADAPTER`. The bot is then trained by the same recipe, one round of DPO on
+pairs of replies to the users of the first of these visits, whose futures are played by the standing user, by the learnt
+one, or by the hidden population itself, which is the most that there is to gain. Who judges is the same in all. Each
+bot meets the same customers of the hidden population, whose orders were in no training. What is done lies in the work
+folder and is not done again, so that seeds can be given to several processes; `--report` prints the tables of all that
+is there, as Markdown. Set OMP_NUM_THREADS=1 on small machines.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from collab_order_desk import OrderDeskUser, customers
 from collab_order_desk.evaluation import STATISTICS, aevaluate
 from collab_order_desk.learning.base_model import Size, make_base, make_user_base
 from collab_order_desk.learning.lessons import INQUISITIVE
-from collab_order_desk.learning.recipe import Recipe, play_of, train
+from collab_order_desk.learning.recipe import Recipe, make_pairs, play_of, train
 from collab_trl.output.workplace import METRICS
 from hidden_tables import Values, arms_table, differences_table, users_table
 from hidden_users import compare_users
@@ -41,7 +41,6 @@ from collab_sdk.logs import get_chat_writer
 from collab_sdk.simulator import Users
 
 HIDDEN = OrderDeskUser(hidden=True)
-ROUNDS = 2
 LOGGED, COMPARED_ON = 100, 200
 """Where the seeds begin of the customers that are logged, and of those that the users are compared on."""
 SETTINGS: Mapping[str, tuple[float, OrderDeskUser]] = {
@@ -59,7 +58,7 @@ class Trial:
     work: Path
     seed: int
     logged: int
-    customers: int
+    paired: int
     size: Size
     recipe: Recipe
 
@@ -94,7 +93,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--logged", type=int, default=500, help="visits that the user is learnt from")
-    parser.add_argument("--customers", type=int, default=220, help="of them, whom the bots are trained with")
+    parser.add_argument("--paired", type=int, default=200, help="of them, that the bots' pairs are made of")
     parser.add_argument("--evaluated", type=int, default=500)
     parser.add_argument("--smoke", action="store_true", help="tiny models and a handful of customers: does it run?")
     parser.add_argument("--work", type=Path, default=Path("order-desk-hidden"))
@@ -118,7 +117,7 @@ def trial_of(options: argparse.Namespace, seed: int) -> Trial:
         work=options.work,
         seed=seed,
         logged=options.logged,
-        customers=options.customers,
+        paired=options.paired,
         size=size,
         recipe=recipe,
     )
@@ -181,32 +180,20 @@ ARMS: Mapping[str, Callable[[Trial], Users] | None] = {
 
 
 def bot_of(trial: Trial, name: str) -> str:
+    """Trained on pairs of replies to the logged users; whom it is trained against plays their futures."""
     user, output = ARMS[name], trial.folder / name
     if user is None:
         return f"hf:{trial.base}"
     if not (output / METRICS).exists():
-        openings = trial.folder / "openings.jsonl"
-        made(openings, lambda path: write_openings(trial, path))
-        play = play_of(trial.recipe, user=user(trial))
-        train(
-            str(trial.base),
-            openings,
-            output,
-            trial.recipe,
-            seed=trial.seed,
-            on_progress=quiet,
-            rounds=ROUNDS,
-            play=play,
-        )
+        pairs = trial.folder / f"prefs-{name}.jsonl"
+        made(pairs, lambda path: write_pairs(trial, path, user(trial)))
+        train(str(trial.base), pairs, output, trial.recipe, seed=trial.seed, on_progress=quiet)
     return f"hf:{trial.base}@{output}"
 
 
-def write_openings(trial: Trial, path: Path) -> None:
-    """What the first logged customers said first, and what they wanted."""
-    row = get_chat_writer("collab")
-    with JsonlWriter(path) as file:
-        for chat in islice(read_conversations([trial.logs]), trial.customers):
-            file.write(row(replace(chat, messages=chat.opening)))
+def write_pairs(trial: Trial, path: Path, user: Users) -> None:
+    chats = islice(read_conversations([trial.logs]), trial.paired)
+    make_pairs(f"hf:{trial.base}", chats, path, play_of(trial.recipe, user=user))
 
 
 def measured(trial: Trial, name: str, n: int) -> bool:

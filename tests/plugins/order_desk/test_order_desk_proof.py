@@ -45,7 +45,7 @@ def test_the_smoke_version_makes_and_measures_every_arm(tmp_path, part):
 
 @pytest.mark.slow
 def test_the_smoke_version_learns_a_user_from_logs_and_trains_bots_against_each_user(tmp_path):
-    settings = ("--work", tmp_path, "--seeds", 0, "--smoke", "--logged", 24, "--customers", 8, "--evaluated", 8)
+    settings = ("--work", tmp_path, "--seeds", 0, "--smoke", "--logged", 24, "--paired", 8, "--evaluated", 8)
     first = run("hidden.py", *settings)
     steps = [line.partition(", ")[2].partition(":")[0] for line in first.splitlines() if line.startswith("seed 0")]
     taught = ["bot taught", "user taught", "visits logged", "user learnt", "users compared"]
