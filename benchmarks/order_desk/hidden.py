@@ -1,6 +1,6 @@
 """Does a bot gain from being trained against a user that was learnt from logs? Its users differ from the one we know.
 
-    python benchmarks/order_desk/hidden.py [--seeds 0 1 2] [--logged 500] [--paired 200] [--evaluated 500]
+    python benchmarks/order_desk/hidden.py [--seeds 0 1 2] [--logged 500] [--paired 150] [--evaluated 500]
         [--work order-desk-hidden] [--report]
 
 The users of this desk are a hidden population: terse, impatient, vague, or late with corrections, where the standing
@@ -41,6 +41,10 @@ from collab_sdk.logs import get_chat_writer
 from collab_sdk.simulator import Users
 
 HIDDEN = OrderDeskUser(hidden=True)
+RECIPE = Recipe(candidates=4, samples=6, window=3)
+"""A future is as long as the rest of a visit, and there are several, as these users are not alike."""
+MET = 1
+"""The seed of the customers whom the bots meet."""
 LOGGED, COMPARED_ON = 100, 200
 """Where the seeds begin of the customers that are logged, and of those that the users are compared on."""
 SETTINGS: Mapping[str, tuple[float, OrderDeskUser]] = {
@@ -93,7 +97,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--logged", type=int, default=500, help="visits that the user is learnt from")
-    parser.add_argument("--paired", type=int, default=200, help="of them, that the bots' pairs are made of")
+    parser.add_argument("--paired", type=int, default=150, help="of them, that the bots' pairs are made of")
     parser.add_argument("--evaluated", type=int, default=500)
     parser.add_argument("--smoke", action="store_true", help="tiny models and a handful of customers: does it run?")
     parser.add_argument("--work", type=Path, default=Path("order-desk-hidden"))
@@ -109,7 +113,7 @@ def main() -> None:
 
 
 def trial_of(options: argparse.Namespace, seed: int) -> Trial:
-    size, recipe = Size(epochs=4.5), Recipe()
+    size, recipe = Size(epochs=4.5), RECIPE
     if options.smoke:
         size = Size(layers=1, hidden=48, lessons=400, epochs=4)
         recipe = replace(recipe, candidates=3, samples=2, goals=2, epochs=1.0)
@@ -200,7 +204,7 @@ def measured(trial: Trial, name: str, n: int) -> bool:
     missing = [setting for setting in SETTINGS if not result(trial.folder, setting, name).exists()]
     if not missing:
         return False
-    bot, met = as_chat_model(bot_of(trial, name)), customers(n, seed=0, split="held-out")
+    bot, met = as_chat_model(bot_of(trial, name)), customers(n, seed=MET, split="held-out")
     for setting in missing:
         temperature, user = SETTINGS[setting]
         held = run_sync(aevaluate(bot, met, temperature=temperature, user=user))
