@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import ceil
 from statistics import fmean, pstdev
-from typing import Any
+from types import EllipsisType
+from typing import Any, Self
 
 from collab_sdk.engine.usage import Ledger
 from collab_sdk.errors import UsageError
@@ -19,7 +20,7 @@ from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.contrasts import FIRST
 from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, load_prompt
-from collab_sdk.simulator import STYLE_EXAMPLES
+from collab_sdk.simulator import STYLE_EXAMPLES, PlainUser, as_user
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
 from collab_sdk.tokens import count_tokens
@@ -28,6 +29,7 @@ from collab_sdk.types import Conversation, Goal, Turn
 __all__ = [
     "Bill",
     "Prices",
+    "UserCosts",
     "asked_of",
     "estimate_evaluation",
     "estimate_scoring",
@@ -56,6 +58,8 @@ MOST_OF_STATE = 10_000
 """Of the calls so far, and of recorded results, as who plays the tools sees them."""
 CHARACTERS = 5
 """Of a token, at most, in long texts."""
+ROUNDING = 1e-6
+"""By which thirds of calls may miss a whole number."""
 SIMULATED = "simulated"
 UNKNOWN_TOOL: Mapping[str, Any] = {"type": "function", "function": {"name": "tool"}}
 
@@ -86,6 +90,7 @@ def estimate_scoring(
         metrics=tuple(metric for metric, _ in as_metrics(spec.metrics).values()),
         candidates=spec.pairs.candidates if with_pairs else 1,
         only_last=only_last,
+        users=UserCosts.of(spec),
     )
     bill = Bill(prices)
     for conversation in conversations:
@@ -116,14 +121,15 @@ def estimate_evaluation(
             about = count_tokens(conversation.goal.text) if conversation.goal else GOAL_TOKENS
             prompt = template_tokens("requirements") + (about or GOAL_TOKENS)
             bill.add(CallRole.JUDGE, calls=1, prompt=prompt, reply=LISTED * (about or GOAL_TOKENS))
+    users = UserCosts.of(spec)
     for price in bots:
         bill.prices = {**prices, CallRole.ASSISTANT: price}
         for conversation in known:
-            _add_conversation(conversation, spec, task, bill)
+            _add_conversation(conversation, spec, task, bill, users)
     return bill.ledger
 
 
-def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bill: "Bill") -> None:
+def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bill: "Bill", users: "UserCosts") -> None:
     exchanges = spec.evaluation.exchanges or task.exchanges
     goal = conversation.goal or Goal(text="")
     about = count_tokens(goal.text) if goal.text else GOAL_TOKENS
@@ -133,8 +139,7 @@ def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bil
     for step in range(exchanges):
         said = opening + step * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL)
         if step or not opening:
-            prompt = template_tokens("simulator") + about + said
-            bill.add(CallRole.SIMULATOR, calls=spec.samples, prompt=prompt, reply=REQUEST + SIMULATOR_REASON)
+            users.bill(bill, calls=spec.samples, asked=about + said, says=REQUEST)
         bill.add(CallRole.ASSISTANT, calls=spec.samples * (calls + 1), prompt=said + REQUEST, reply=ANSWER)
         if calls and SIMULATED in spec.tools:
             prompt = template_tokens("tools") + TOOL + min(step * calls * CALL, MOST_OF_STATE)
@@ -153,13 +158,15 @@ class Bill:
         self.ledger = Ledger()
         self.prices = prices
 
-    def add(self, role: CallRole, *, calls: int, prompt: float, reply: float) -> None:
-        """`prompt` and `reply` are the tokens of one call."""
+    def add(
+        self, role: CallRole, *, calls: int, prompt: float, reply: float, price: Price | None | EllipsisType = ...
+    ) -> None:
+        """`prompt` and `reply` are the tokens of one call; `price` is its own, where that is not the role's."""
         usage = self.ledger.of(role)
         usage.calls += calls
         usage.prompt_tokens += round(calls * prompt)
         usage.completion_tokens += round(calls * reply)
-        price = self.prices.get(role)
+        price = self.prices.get(role) if price is ... else price
         if price is None:
             usage.unpriced_calls += calls
         else:
@@ -170,6 +177,57 @@ class Bill:
         for points, tokens in about.items() if goals else ():
             lists = goals if points == "requirements" else bool(tokens)
             self.add(CallRole.JUDGE, calls=lists, prompt=template_tokens(points) + tokens, reply=LISTED * tokens)
+
+
+@dataclass(kw_only=True, slots=True)
+class _UserCost:
+    """What one of the users is asked with, and how often so far."""
+
+    share: float
+    is_plain: bool
+    price: Price | None
+    due: float = 0.0
+    billed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserCosts:
+    """Who plays the user, with what that costs: a script, the logs, a function and a person cost nothing.
+
+    Of several, each is taken to play its share of the futures.
+    """
+
+    asked: Sequence[_UserCost]
+    """Those who are played by a model."""
+    is_one: bool
+    persona: int
+    """Tokens of the longest persona."""
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> Self:
+        """Raises UsageError for a user who cannot sit down."""
+        total = sum(user.weight for user in spec.simulators)
+        known = ((as_user(each), each.weight / total) for each in spec.simulators)
+        asked = [
+            _UserCost(share=share, is_plain=isinstance(user, PlainUser), price=user.model.price)
+            for user, share in known
+            if user.model is not None
+        ]
+        texts = (" ".join((each.name, *each.traits, each.writes, each.forgets)) for each in spec.personas)
+        persona = max((count_tokens(text) + MESSAGE_OVERHEAD for text in texts), default=0)
+        return cls(asked=asked, is_one=len(spec.simulators) == 1, persona=persona)
+
+    def bill(self, bill: "Bill", *, calls: int, asked: float, says: float, style: float = 0) -> None:
+        """So many turns of the user, who sees `asked` tokens of goal and conversation and writes `says`."""
+        for user in self.asked:
+            user.due += calls * user.share
+            now, user.billed = ceil(user.due - ROUNDING) - user.billed, ceil(user.due - ROUNDING)
+            if user.is_plain:
+                prompt, reply = count_tokens(load_prompt("plain").text) + asked, says
+            else:
+                prompt, reply = template_tokens("simulator") + style + asked, says + SIMULATOR_REASON
+            price = {} if self.is_one else {"price": user.price}
+            bill.add(CallRole.SIMULATOR, calls=now, prompt=prompt + self.persona, reply=reply, **price)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,6 +293,7 @@ class _Plan:
     metrics: tuple[Metric, ...]
     candidates: int
     only_last: bool
+    users: "UserCosts"
 
     def estimate(self, conversation: Conversation, bill: Bill) -> None:
         if self.spec.brings_tools and not conversation.tools:
@@ -313,8 +372,7 @@ class _Plan:
             self._act(lengths, bill, turns=futures, said=start, calls=lengths.calls, goes_on=True)
         for step in range(self.spec.window):
             spoken = heard + length + step * (user + lengths.assistant + 2 * MESSAGE_OVERHEAD)
-            prompt = template_tokens("simulator") + lengths.goal + lengths.style + spoken
-            bill.add(CallRole.SIMULATOR, calls=futures, prompt=prompt, reply=user + SIMULATOR_REASON)
+            self.users.bill(bill, calls=futures, asked=lengths.goal + spoken, style=lengths.style, says=user)
             said = start + step * exchange + user + MESSAGE_OVERHEAD
             self._act(lengths, bill, turns=futures, said=said, calls=lengths.calls)
         whole = start + self.spec.window * exchange + lengths.goal + lengths.tools

@@ -17,11 +17,13 @@ CollabError
 │   ├── EmptyReplyError        a model answered with nothing
 │   ├── TruncatedReplyError    a model ran into its token limit
 │   ├── UnreadableReplyError   a judge or simulator did not answer in the form asked for
+│   ├── UserFaultError     the simulated user said what no user would say; `fault` says in which way
 │   └── SandboxError           a model's code could not be run, and so not be judged
 ├── NotEnoughSamplesError      too many samples were lost for a score
 ├── TrainingError              a training cannot go on with these settings; names the next to try
 └── RunStoppedError            the whole run ends; what was paid for is kept
     ├── BudgetError            max_calls or max_usd is reached
+    ├── InterruptedRunError    the person who plays the user ends it
     ├── RunnerError            the machines that do the work cannot be had, or are lost
     ├── CacheError             replies cannot be kept
     │   └── LostConnectionError   a shared cache's server does not answer; it is asked again for a while
@@ -41,6 +43,7 @@ __all__ = [
     "EndpointError",
     "FilteredError",
     "InputError",
+    "InterruptedRunError",
     "LostConnectionError",
     "MissingExtraError",
     "ModelCallError",
@@ -60,6 +63,7 @@ __all__ = [
     "UnknownNameError",
     "UnreadableReplyError",
     "UsageError",
+    "UserFaultError",
 ]
 
 
@@ -179,6 +183,14 @@ class UnreadableReplyError(SampleError):
     """A judge or simulator did not answer in the form it was asked for, twice."""
 
 
+class UserFaultError(SampleError):
+    """The simulated user said what no user would say. `fault` is the kind: see `collab_sdk.simulator.Fault`."""
+
+    def __init__(self, message: str, *, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
 class SandboxError(SampleError):
     """A model's code could not be run, through no fault of its own."""
 
@@ -197,6 +209,10 @@ class RunStoppedError(CollabError):
 
 class BudgetError(RunStoppedError):
     """`max_calls` or `max_usd` is reached."""
+
+
+class InterruptedRunError(RunStoppedError):
+    """The person who plays the user ends the run, as Ctrl-C would."""
 
 
 class RunnerError(RunStoppedError):

@@ -184,7 +184,7 @@ class Rollout:
         future = Future(sample=sample, user=seat.name, persona=seat.persona)
         try:
             _check_start(start)
-            async with self.toolbox.open(scene) as toolbox:
+            async with seat.played_alone(), self.toolbox.open(scene) as toolbox:
                 first = None
                 if start and begins_with == "answer":
                     window, first = window - 1, f"{named}/answer-{sample}"

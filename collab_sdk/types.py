@@ -50,6 +50,11 @@ class Persona:
     forgets: str = ""
     """What they forget, mix up or remember only when asked."""
 
+    @property
+    def says_something(self) -> bool:
+        """Whether it describes anybody beyond its name."""
+        return bool(self.traits or self.patience or self.writes or self.forgets)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Goal:

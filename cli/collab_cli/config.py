@@ -6,12 +6,13 @@ What stands at the top of the file holds for every command that has it, a table 
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import click
 
-from collab_cli.model_options import model_settings
+from collab_cli.model_options import GivenUser, model_settings
 from collab_cli.other_names import known_elsewhere
 from collab_sdk.errors import InputError, UnknownNameError, UsageError
 from collab_sdk.spec import MetricSpec, ModelSettings
@@ -19,6 +20,7 @@ from collab_sdk.spec import MetricSpec, ModelSettings
 ROLES = ("assistant", "simulator", "judge", "tools-model", "model")
 OPTIONS_OF_ROLES = frozenset(f"{role}-option" for role in ROLES)
 METRICS = "metrics"
+USER = "simulator"
 SETTINGS = frozenset({*(each.name for each in fields(ModelSettings)), "price"})
 OptionsOf = Mapping[str, Mapping[str, click.Option]]
 """Options by their long flag, by the path of their command, such as `logs export`."""
@@ -73,6 +75,8 @@ class _File:
                 continue
             if key == METRICS and "metric" in known:
                 read = {"metric": self._metrics(value)}
+            elif key == USER and key in known and isinstance(value, list):
+                read = {key: [self._user(each, known[key]) for each in value]}
             elif key in ROLES and key in known and isinstance(value, Mapping):
                 read = self._role(key, value)
             elif key in known and key != "config":
@@ -158,6 +162,25 @@ class _File:
                 found[flag] = self._typed(f"{role}.{key}", self._all[flag], value)
         model_settings(settings, f"{self._path}: [{role}]")  # for its errors
         return {**found, f"{role}-option": settings} if settings else found
+
+    def _user(self, given: Any, option: click.Option) -> Any:
+        """One of several users: a name, or a table with a name, a weight, a server and settings."""
+        if not isinstance(given, Mapping):
+            return self._typed(USER, option, [given])[0]
+        table = dict(given)
+        name, weight = table.pop("name", None), table.pop("weight", 1.0)
+        if not isinstance(name, str) or not name.strip():
+            raise self._wrong(f"{USER}.name", name, "the name of a user")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < inf:
+            raise self._wrong(f"{USER}.weight", weight, "a number above 0")
+        read = self._role(USER, table)
+        return GivenUser(
+            name=name,
+            weight=float(weight),
+            api_base=tuple(read.get(f"{USER}-api-base", ())),
+            api_key_env=read.get(f"{USER}-api-key-env"),
+            settings=tuple(read.get(f"{USER}-option", ())),
+        )
 
     def _no_setting(self, role: str, key: str) -> UsageError:
         if key in self._all and key != "config":

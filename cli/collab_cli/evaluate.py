@@ -22,6 +22,7 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import ReadPath, WrittenPath, just
+from collab_cli.summary import show_users
 from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable
 from collab_cli.units import money
 from collab_sdk import RunSpec
@@ -37,6 +38,7 @@ from collab_sdk.evaluation import (
     require_plot,
 )
 from collab_sdk.files import JsonlWriter
+from collab_sdk.simulator import UserTotals
 from collab_sdk.spec import EvaluationSpec
 from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
@@ -75,6 +77,7 @@ PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1
     DRY_RUN,
     *CACHE_OPTIONS,
     *RUNNER,
+    with_people=True,
 )
 def evaluate(
     task: tuple[str, ...], data: Path | None, output: Path | None, plot: Path | None, spec: RunSpec, work: Work
@@ -176,6 +179,9 @@ def _show_evaluation(measured: Measured) -> None:
     for result in results:
         for reason, count in result.missing.most_common(3):
             note(f"{count:>7,} missing of {printable(result.name)}: {printable(reason)}")
+    totals = UserTotals()
+    totals.add(one.future for result in results for one in result.played)
+    show_users(totals)
     for line in _missing_lines(results, measured.missing):
         note(line)
 

@@ -1,7 +1,7 @@
 """An evaluation: which bots on which tasks, one after the other, so that each one's cost is known."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from collab_sdk.jobs import EvaluateJob, roles_of
 from collab_sdk.metrics import PassRate
 from collab_sdk.plugins import import_named
 from collab_sdk.runs import Runner
+from collab_sdk.simulator import HUMAN
 from collab_sdk.spec import made_with
 from collab_sdk.tasks import get_task, load_task
 
@@ -85,7 +86,8 @@ class EvaluationRun:
     def all(self) -> Iterator[Evaluation]:
         """Task by task. Raises RunStoppedError if the run cannot go on."""
         for task in self.tasks:
-            with shown(self.progress):  # and not while a table is printed
+            # Not while a table is printed, nor where a person types.
+            with nullcontext() if has_person(self.spec) else shown(self.progress):
                 results = tuple(self._result(name, task) for name in self.bots)
             yield Evaluation(spec=self.spec, evaluator=task.evaluator, bots=self.bots, results=results)
 
@@ -169,6 +171,11 @@ def chosen_tasks(asked: Asked, engine: Engine, problems: Problems) -> Iterator[T
         jobs = {bot.name: EvaluateJob(spec=spec.with_assistant(bot), task=name) for bot in spec.assistants}
         evaluator = next(iter(jobs.values())).evaluator(engine, estimating=work.dry_run)
         yield TaskRun(evaluator=evaluator, conversations=conversations, jobs=jobs)
+
+
+def has_person(spec: RunSpec) -> bool:
+    """Whether a person plays the user, at this terminal."""
+    return any(user.name == HUMAN for user in spec.simulators)
 
 
 def _minus(after: Usage, before: Usage) -> Usage:

@@ -86,11 +86,14 @@ def _ended_like_ctrl_c() -> Iterator[None]:
 
 
 def _explain(error: Exception) -> ExitCode:
-    from collab_sdk.errors import BudgetError, CollabError
+    from collab_sdk.errors import BudgetError, CollabError, InterruptedRunError
 
     if isinstance(error, BudgetError):
         note(f"Stopped: {error} {GO_ON}")
         return ExitCode.BUDGET
+    if isinstance(error, InterruptedRunError):
+        note(f"Interrupted: {error} {GO_ON}")
+        return ExitCode.INTERRUPTED
     if isinstance(error, CollabError):
         note(f"Error: {printable(str(error))}")
         return ExitCode.ERROR

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.errors import UsageError
@@ -9,6 +10,17 @@ from collab_sdk.spec import ModelSettings, Price
 from collab_sdk.values import read_value
 
 MILLION = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenUser:
+    """Who is to play the user, as typed: `NAME[=WEIGHT]`, or a table in a file of options."""
+
+    name: str
+    weight: float = 1.0
+    api_base: tuple[str, ...] = ()
+    api_key_env: str | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 def model_settings(pairs: Sequence[tuple[str, Any]], where: str) -> tuple[dict[str, Any], Price | None]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from collab_cli.model_options import model_settings
+from collab_cli.model_options import GivenUser, model_settings
 from collab_cli.params import (
     CACHE,
     INPUT,
@@ -20,6 +20,7 @@ from collab_cli.params import (
     Number,
     OneOf,
     ToolsName,
+    UserParam,
     each_once,
     named_tools,
     option,
@@ -29,10 +30,11 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
-from collab_sdk.simulator import is_prompted
+from collab_sdk.simulator import HUMAN, is_prompted, takes_settings
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
+    LOCAL,
     ROLE_DEFAULTS,
     SPENDING,
     WHO,
@@ -56,9 +58,11 @@ MODEL = "model"
 TOOLS_MODEL = "tools-model"
 ROLE_HELP = {
     "assistant": "The bot: a model's name, or a function of yours as py:MODULE:FUNCTION.",
-    "simulator": "The model that plays the user.",
-    "judge": "The model that scores conversations.  [default: --model, or the simulator]",
-    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator, without its settings]",
+    "simulator": "Who plays the user: a model's name, which is prompted to; plain:MODEL for a model that writes as a "
+    "user; logs:PATH for real users' own messages; py:MODULE:FUNCTION; script; in evaluate also human, a person at this "
+    "terminal. Repeatable, with the share of futures that each plays",
+    "judge": "The model that scores conversations.  [default: --model, or the first simulator that is prompted]",
+    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is prompted, else the judge; without its settings]",
     MODEL: "Default model for assistant, simulator and judge: openai/gpt-4o-mini, or offline for rules.",
 }
 LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
@@ -220,7 +224,8 @@ class BotName(click.ParamType[str]):
 def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
     prefix = "" if role == MODEL else f"{role}-"
     short = ["-a"] if role == "assistant" else []
-    who = {MODEL: "--model", TOOLS_MODEL: "the tools' model"}.get(role, f"the {role}")
+    who = {MODEL: "--model", TOOLS_MODEL: "the tools' model", "simulator": "the simulators"}.get(role, f"the {role}")
+    whose = f"{who}'" if who.endswith("s") else f"{who}'s"
     more = "; repeatable: others are compared with the first" if several else ""
     base = (
         "Address of an OpenAI-compatible server for --model, and for each role whose name has no address of its own; "
@@ -228,13 +233,15 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
         if role == MODEL
         else f"Address of an OpenAI-compatible server for {who} alone; repeatable, for replicas."
     )
+    is_user = role == "simulator"
     return [
         option(
             f"--{role}",
             *short,
-            type=BotName(),
-            metavar="BOT" if role == "assistant" else "MODEL",
-            multiple=several,
+            type=UserParam() if is_user else BotName(),
+            metavar="USER[=WEIGHT]" if is_user else "BOT" if role == "assistant" else "MODEL",
+            multiple=several or is_user,
+            callback=each_once if is_user else None,
             group=WHO,
             help=ROLE_HELP[role].rstrip(".") + more + ("" if ROLE_HELP[role].endswith("]") else "."),
         ),
@@ -243,7 +250,7 @@ def _role_options(role: str, *, several: bool = False) -> list[Decorator]:
             f"--{prefix}api-key-env",
             metavar="NAME",
             group=WHO,
-            help=f"Environment variable that holds the key for {who}'s server.",
+            help=f"Environment variable that holds the key for {whose} server.",
         ),
         option(
             f"--{role}-option",
@@ -308,10 +315,10 @@ NESTED: Mapping[str, type] = {"pairs": PairRule, "evaluation": EvaluationSpec, "
 """The parts of a RunSpec that have options of their own."""
 
 
-def run_options(*options: Decorator, needs_model: bool = True) -> Decorator:
+def run_options(*options: Decorator, needs_model: bool = True, with_people: bool = False) -> Decorator:
     """Give a command these options. It gets a RunSpec as `spec`, a Work as `work`, and all others by their name.
 
-    With `needs_model` False, `spec` is None where no model is named. A command without --assistant has a bot of its
+    `with_people` says that a person may play the user. With `needs_model` False, `spec` is None where no model is named. A command without --assistant has a bot of its
     own, and puts it into the spec itself.
     """
 
@@ -322,11 +329,23 @@ def run_options(*options: Decorator, needs_model: bool = True) -> Decorator:
                 values["cache"] = _chosen_cache(values)
             given = {name: values.pop(name) for name in ("limit", "log_format", "dry_run", "cache") if name in values}
             work = Work(**given)
-            return command(spec=_spec(values, needed=needs_model), work=work, **values)
+            if any(user.name == HUMAN for user in values.get("simulator") or ()):
+                _check_person(values.get("runner", LOCAL), allowed=with_people)
+            spec = _spec(values, needed=needs_model)
+            return command(spec=spec, work=work, **values)
 
         return _decorated(with_spec, options)
 
     return decorate
+
+
+def _check_person(runner: str, *, allowed: bool) -> None:
+    if not allowed:
+        raise UsageError(
+            f"A person can play the user in `collab evaluate` alone: give another --simulator than {HUMAN}."
+        )
+    if runner != LOCAL:
+        raise UsageError(f"--simulator {HUMAN} sits at this terminal, and not on other machines: leave --runner out.")
 
 
 def taking(options: Sequence[Decorator]) -> Decorator:
@@ -395,52 +414,79 @@ class _Roles:
         return tuple(self._model("assistant", name) for name in self._bots or (None,))
 
     def simulators(self) -> tuple[UserSpec, ...]:
-        if not self._values["simulator."] and not self._values[f"{MODEL}."]:
+        given: tuple[GivenUser, ...] = self._values["simulator."] or ()
+        if not given and not self._values[f"{MODEL}."]:
             raise UsageError("The bot has no user to talk to: give --simulator, or --model for all other roles.")
-        return (UserSpec.of(self._model("simulator", self._values["simulator."])),)
+        if given and not any(takes_settings(user.name) for user in given):
+            for key in ("option", "base", "key"):
+                if self._values[f"simulator.{key}"]:
+                    flag = {"option": "option", "base": "api-base", "key": "api-key-env"}[key]
+                    raise UsageError(f"--simulator-{flag} is for a model, and {given[0].name} asks none: leave it out.")
+        return tuple(map(self._user, given)) or (UserSpec.of(self._model("simulator", None)),)
+
+    def _user(self, user: GivenUser) -> UserSpec:
+        """One of the users, with what was said of all of them, and of this one."""
+        if takes_settings(user.name):
+            return UserSpec.of(self._model("simulator", user.name, given=user), weight=user.weight)
+        if user.settings or user.api_base or user.api_key_env:
+            raise UsageError(f"{user.name} as user asks no model: it takes no settings, address or key.")
+        return UserSpec(name=user.name, weight=user.weight)
 
     def judge(self) -> ModelSpec:
         name = self._values["judge."]
         if name or self._values[f"{MODEL}."]:
             return self._model("judge", name)
-        return self._like_simulator("judge")
+        if (user := self._prompted()) is None:
+            names = " and ".join(user.name for user in self.simulators())
+            raise UsageError(f"{names} cannot judge: give --judge, or --model for all other roles.")
+        return self._like("judge", user)
 
     def tools_model(self) -> ModelSpec | None:
         """None where nothing is said of it."""
         if (name := self._values["tools_model."]) is not None:
             return self._model("tools_model", name)
-        given = any(self._values[f"tools_model.{key}"] for key in ("base", "key", "option"))
-        return self._like_simulator("tools_model") if given else None
+        if not any(self._values[f"tools_model.{key}"] for key in ("base", "key", "option")):
+            return None
+        return self._like("tools_model", self._prompted() or self.judge())
 
-    def _like_simulator(self, role: str) -> ModelSpec:
-        """The simulator's model, asked as this role is."""
-        user = next((user for user in self.simulators() if is_prompted(user.name)), None)
-        if user is None:
-            raise UsageError(f"Who plays the user cannot play this part too: give --{role.replace('_', '-')}.")
-        simulator = ModelSpec(**{each.name: getattr(user, each.name) for each in fields(ModelSpec)})
+    def _prompted(self) -> UserSpec | None:
+        """The first user who is a model that is told to be one, and so can play other parts."""
+        return next((user for user in self.simulators() if is_prompted(user.name)), None)
+
+    def _like(self, role: str, other: ModelSpec) -> ModelSpec:
+        """The same model as another role's, asked as this role is."""
+        model = ModelSpec(**{each.name: getattr(other, each.name) for each in fields(ModelSpec)})
         base, key = self._values[f"{role}.base"], self._values[f"{role}.key"]
         settings, price = self._settings(role, from_model=False)
-        if base:  # another server, for which the simulator's key is not meant
-            simulator = replace(simulator, api_base=tuple(base), api_key_env=None)
+        if base:  # another server, for which the other's key is not meant
+            model = replace(model, api_base=tuple(base), api_key_env=None)
         return replace(
-            simulator,
-            api_key_env=key or simulator.api_key_env,
+            model,
+            api_key_env=key or model.api_key_env,
             settings=settings,
-            price=price or (None if base else simulator.price),
+            price=price or (None if base else model.price),
         )
 
-    def _model(self, role: str, own: str | None) -> ModelSpec:
-        """The model of a role: its own, or --model. A provider's model goes to its provider, whatever --api-base is."""
+    def _model(self, role: str, own: str | None, *, given: GivenUser | None = None) -> ModelSpec:
+        """The model of a role: its own, or --model. A provider's model goes to its provider, whatever --api-base is.
+
+        What is `given` of one user goes before what is said of all.
+        """
         name = own or self._values[f"{MODEL}."]
         base, key = self._values[f"{role}.base"], self._values[f"{role}.key"]
+        if given is not None:
+            base, key = given.api_base or base, given.api_key_env or key
         shared = self._values[f"{MODEL}.base"]
         if not base and (not own or not has_own_address(name)):
             base, key = shared, key or self._values[f"{MODEL}.key"]
-        settings, price = self._settings(role, from_model=not own)
+        more = given.settings if given is not None else ()
+        settings, price = self._settings(role, from_model=not own, more=more)
         return ModelSpec(name=name, api_base=tuple(base or ()), api_key_env=key, settings=settings, price=price)
 
-    def _settings(self, role: str, *, from_model: bool) -> tuple[ModelSettings | None, Any]:
+    def _settings(
+        self, role: str, *, from_model: bool, more: Sequence[tuple[str, Any]] = ()
+    ) -> tuple[ModelSettings | None, Any]:
         """What was asked for, over the role's own defaults; None where nothing was."""
-        pairs = [*(self._values[f"{MODEL}.option"] if from_model else ()), *self._values[f"{role}.option"]]
+        pairs = [*(self._values[f"{MODEL}.option"] if from_model else ()), *self._values[f"{role}.option"], *more]
         given, price = model_settings(pairs, f"--{role.replace('_', '-')}-option")
         return (replace(ROLE_NAMES[role], **given) if given else None), price

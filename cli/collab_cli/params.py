@@ -3,16 +3,20 @@
 import json
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from collab_cli import paths
 from collab_cli.config import read_config
+from collab_cli.model_options import GivenUser
 from collab_cli.other_names import known_elsewhere
 from collab_sdk.plugins import source_file
+from collab_sdk.simulator import files_of_user
 from collab_sdk.spec import MetricSpec
 
 Decorator = Callable[[Any], Any]
@@ -53,8 +57,8 @@ class Weight(click.ParamType[tuple[str, float]]):
 
 
 def each_once(ctx: click.Context, param: click.Parameter, weights: tuple[Any, ...]) -> Any:
-    """Names with weights, or metrics, of which none may be given twice."""
-    names = [one.name if isinstance(one, MetricSpec) else one[0] for one in weights]
+    """Names with weights, metrics or users, of which none may be given twice."""
+    names = [one.name if isinstance(one, MetricSpec | GivenUser) else one[0] for one in weights]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise click.BadParameter(f"{repeated[0]!r} is given more than once.", ctx, param)
     return weights
@@ -109,6 +113,34 @@ def named_tools(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     """What runs calls, one by one; none at all for "none", None where nothing is said."""
     named = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
     return None if not values else () if named == ("none",) else named
+
+
+class UserParam(click.ParamType[GivenUser]):
+    """`NAME[=WEIGHT]`. What the name reads is an input: logs, source code, weights."""
+
+    name = "user"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> GivenUser:
+        user = value if isinstance(value, GivenUser) else self._read(value, param, ctx)
+        for path in files_of_user(user.name):
+            paths.note_read(ctx, path)
+        return user
+
+    def _read(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> GivenUser:
+        name, separator, weight = value.rpartition("=")
+        options = name.rpartition("?")[2] if "?" in name else "="  # `hf:BASE?dtype=float32` has no weight
+        is_path = Path(value.removeprefix("logs:").rpartition("@")[2]).exists()  # `logs:runs/day=3`
+        if not separator or "=" not in options.rpartition("&")[2] or is_path:
+            return GivenUser(name=value)
+        try:
+            number = float(weight)
+        except ValueError:
+            if not name.strip() or re.fullmatch(r"\w*", weight):
+                self.fail(f"{value!r} must read NAME or NAME=WEIGHT, such as offline=2.", param, ctx)
+            return GivenUser(name=value)
+        if not name.strip() or not 0 < number < math.inf:
+            self.fail(f"{value!r} must read NAME or NAME=WEIGHT, with a weight above 0.", param, ctx)
+        return GivenUser(name=name, weight=number)
 
 
 class ModelOption(click.ParamType[tuple[str, Any]]):

@@ -27,12 +27,13 @@ from collab_cli.paths import WrittenPath
 from collab_cli.progress import shown
 from collab_cli.run import Run, dry_run, named, running
 from collab_cli.score_output import Take, json_rows, score_table
-from collab_cli.summary import show_missing, show_mr
+from collab_cli.summary import show_missing, show_mr, show_users
 from collab_cli.terminal import Problems, note
 from collab_sdk import MRScore, RunSpec
 from collab_sdk.concurrency import run_sync
 from collab_sdk.files import run_path
 from collab_sdk.jobs import ScoreJob
+from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import MissingTally
 
 
@@ -80,6 +81,7 @@ def score(logs: tuple[str, ...], json: bool, output: Path | None, spec: RunSpec,
         if not tally.conversations:  # an output of an earlier run stays
             no_result(f"no conversation could be read from {named(logs)}")
     show_mr(tally.mean_mr, ok=tally.samples_ok, n=tally.samples, measured=tally.measured, scores=tally.scores)
+    show_users(tally.users, reasons=True)
     show_missing(tally.futures, broken_off=tally.broken_off)
     if output is not None:
         note(f"Details: {output}")
@@ -102,6 +104,8 @@ class Tally:
     """Samples in which a reply of the assistant's did not end by itself."""
     futures: MissingTally = field(default_factory=MissingTally)
     """Their rewards."""
+    users: UserTotals = field(default_factory=UserTotals)
+    """Who played them."""
 
     @property
     def mean_mr(self) -> float | None:
@@ -112,6 +116,7 @@ class Tally:
         self.samples += score.n
         self.samples_ok += score.n_ok
         self.broken_off += score.n_broken_off
+        self.users.add(score.futures)
         self.futures.add([future.reward for future in score.futures])
         if score.value is not None:
             self.scores += 1

@@ -12,6 +12,7 @@ from collab_sdk import MRScore, MRScorer
 from collab_sdk.concurrency import run_sync
 from collab_sdk.files import JsonlWriter, run_path
 from collab_sdk.score_rows import response_row, run_row
+from collab_sdk.simulator import UserTotals
 from collab_sdk.spec import RunnerSpec
 from collab_sdk.types import Per, Turn
 
@@ -44,11 +45,18 @@ def json_rows(path: str | Path, scorer: MRScorer, runner: RunnerSpec) -> Iterato
         rows = files.enter_context(JsonlWriter(path))
         run = None if str(path) == "-" else files.enter_context(JsonlWriter(run_path(Path(path))))
         made_with = scorer.made_with
-        yield lambda score, turn: rows.write(response_row(score, turn.history, made_with))
+        users = UserTotals()
+
+        def take(score: MRScore, turn: Turn) -> None:
+            rows.write(response_row(score, turn.history, made_with))
+            users.add(score.futures)
+
+        yield take
         if run is not None:
             spec = replace(scorer.spec, runner=runner).to_dict()
             requests = run_sync(scorer.engine.dialects(scorer.models))
-            run.write(run_row(made_with, scorer.engine.ledger.to_dict(), spec=spec, requests=requests))
+            usage, played = scorer.engine.ledger.to_dict(), users.to_rows()
+            run.write(run_row(made_with, usage, spec=spec, users=played, requests=requests))
 
 
 @contextmanager

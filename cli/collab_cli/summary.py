@@ -3,18 +3,24 @@
 from collections.abc import Iterator, Mapping
 from math import sqrt
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from collab_cli.terminal import note, show
+from collab_cli.terminal import make_console, note, printable, shortened, show
 from collab_cli.units import duration, figure, money, of
 from collab_sdk.engine import Ledger, Usage
 from collab_sdk.files import beside
 from collab_sdk.preferences import ExportReport, Noise
+from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import MissingTally
 from collab_sdk.types import Per
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+WIDEST, LONGEST_USER = 100, 40
+"""Columns of a line that is wrapped, and characters of a user's name in it."""
 
 
 def show_usage(ledger: Ledger) -> None:
@@ -78,6 +84,7 @@ def show_export(
     if report.candidates_lost:
         note(f"{of(report.candidates_lost, 'candidate')} could not be drawn.")
     show_mr(report.mean_mr, ok=report.samples_ok, n=report.samples, measured=report.measured, scores=report.scores)
+    show_users(report.users)
     for reason, count in report.lost.most_common(3):
         note(f"{count:>7,} missing: {reason}")
     note(f"Pairs:    {output}")
@@ -125,6 +132,29 @@ def show_missing(rewards: MissingTally, *, broken_off: int) -> None:
         note(
             f"In {of(broken_off, 'sample')}, a reply of the assistant's was cut off, filtered or empty, and judged so."
         )
+
+
+def show_users(totals: UserTotals, *, reasons: bool = False) -> None:
+    """Who played and how that ended, where there is more to say than that one user did; what is missing through them.
+
+    With `reasons`, why, where nothing else tells.
+    """
+    if not totals.tells:
+        return
+    note(f"Users, in {of(totals.n, 'future')}:")
+    width = min(WIDEST, make_console(err=True).width)
+    for row in totals.to_rows():
+        user = shortened(printable(row["user"]), LONGEST_USER)
+        who = f"{user}, {printable(row['persona'])}" if row["persona"] else user
+        counts = sorted(row["ends"].items(), key=lambda end: -end[1])
+        line = f"{row['futures']:>7,} {who}: {', '.join(f'{end} {count:,}' for end, count in counts)}"
+        for part in wrap(line, width, subsequent_indent=" " * 10, break_on_hyphens=False):
+            note(part)
+    if totals.user_failures:
+        missing = of(totals.user_failures, "sample")
+        note(f"{missing} missing through the simulated user, which is no fault of the bot's.")
+        for reason, count in totals.blamed.most_common(3) if reasons else ():
+            note(f"{count:>7,} {printable(reason)}")
 
 
 def _with_total(ledger: Ledger) -> Iterator[tuple[str, Usage]]:

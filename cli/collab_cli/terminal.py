@@ -39,6 +39,12 @@ def printable(text: str) -> str:
     return "".join(char for char in line if char.isprintable())
 
 
+def shortened(text: str, most: int) -> str:
+    """At most so many characters: of a longer text its beginning and its end, which tells paths apart."""
+    kept = most - 1
+    return text if len(text) <= most else f"{text[: kept // 3]}…{text[len(text) - (kept - kept // 3) :]}"
+
+
 def shown_call(call: ToolCall) -> str:
     """`look_up(order=5)`; arguments that are no JSON object as they were written."""
     given = call.arguments

@@ -97,7 +97,8 @@ class Engine:
 
         A reply for which `accept` raises is not kept, so that a later run asks again; what it raises passes through.
         What an assistant answers is what its user gets, be it cut off or empty, and is returned; a reply of any other
-        role is lost then. Raises SampleError if this one call is lost, RunStoppedError if no further call can be made.
+        role is lost then, unless the request says otherwise. Raises SampleError if this one call is lost,
+        RunStoppedError if no further call can be made.
         """
         negotiation = self.negotiation(model)
         while True:
@@ -349,7 +350,7 @@ class Engine:
 
 
 def _taken(reply: ChatReply, name: str, request: ChatRequest, *, is_first: bool) -> ChatReply:
-    """The reply, if it will do: an assistant's is what its user gets, however it ended.
+    """The reply, if it will do: an assistant's is what its user gets, however it ended, and so is one asked for so.
 
     But one that is all empty at the first try may be a server's mistake, and is asked for once more. One that its
     server broke off is asked for again, whoever it is for.
@@ -357,7 +358,8 @@ def _taken(reply: ChatReply, name: str, request: ChatRequest, *, is_first: bool)
     if reply.server_failed:
         raise ModelCallError(f"The server of {name} broke off its reply: {reply.finish_reason}.", retryable=True)
     is_blank = reply.ended is Ending.EMPTY and not reply.reasoning
-    if request.role is CallRole.ASSISTANT and not (is_blank and is_first):
+    taken_as_it_is = request.role is CallRole.ASSISTANT or not request.whole
+    if taken_as_it_is and not (is_blank and is_first):
         return reply
     return require_whole(reply, name)
 

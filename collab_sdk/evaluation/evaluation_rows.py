@@ -49,6 +49,7 @@ def _result_row(result: BotResult) -> dict[str, Any]:
     return {
         "bot": result.name,
         "ends": dict(sorted(result.ends.items())),
+        "users": result.users.to_rows(),
         "failed": dict(result.failed),
         "usage": asdict(result.usage),
         "usage_by_role": {role: asdict(usage) for role, usage in result.usage_by_role.items()},

@@ -22,7 +22,7 @@ from collab_sdk.simulator import Simulator, Users
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS
 from collab_sdk.tasks import BriefWriter, Task, get_task
 from collab_sdk.tools import Scene, Tools, as_toolbox
-from collab_sdk.types import Conversation, Future, Goal, Turn
+from collab_sdk.types import Conversation, End, Future, Goal, Turn
 
 
 class Evaluator:
@@ -121,7 +121,8 @@ class Evaluator:
         )
         future = await rollout.aconverse(start.messages, goal=goal, sample=sample, scene=scene)
         if future.error is None and not any(message.role == "assistant" for message in future.messages):
-            return future.failed(SampleError("The simulated user left before the bot said anything."))
+            left = SampleError("The simulated user left before the bot said anything.")
+            return future.failed(left, end=End.USER_FAILED)
         return future
 
     async def _ameasure(self, played: Episode, goal: Goal, tools: tuple[Mapping[str, Any], ...]) -> Episode:

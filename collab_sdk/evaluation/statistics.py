@@ -16,6 +16,7 @@ from collab_sdk.evaluation.asking_statistics import (
     estimate_macro_difference,
 )
 from collab_sdk.evaluation.episode import Episode
+from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import (
     Estimate,
     estimate_amount,
@@ -56,6 +57,13 @@ class BotResult:
     @property
     def ends(self) -> Counter[str]:
         return Counter(str(one.future.end) for one in self.played)
+
+    @property
+    def users(self) -> UserTotals:
+        """Who played."""
+        totals = UserTotals()
+        totals.add(one.future for one in self.played)
+        return totals
 
     @property
     def missing(self) -> Counter[str]:

@@ -67,7 +67,7 @@ class CallRole(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatRequest:
-    """One call. Everything here but `conversation_id` and `metadata` is part of the cache key, as it is sent."""
+    """One call. All that may change the answer is part of the cache key, as it is sent."""
 
     role: CallRole
     messages: tuple[Message, ...]
@@ -86,6 +86,8 @@ class ChatRequest:
     """To which conversation it belongs: calls for the one that was opened first go first."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Handed to the user's own bot if its signature asks for it."""
+    whole: bool = True
+    """Whether a reply that is cut off or empty is lost; if not, it is whoever asks that looks at how it ended."""
     dialect: Dialect = PLAIN
     """What the model's server is known to take."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+BETWEEN_WORDS = re.compile(r"[\s_-]+")
 FLAGS: Mapping[Any, bool] = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 
 
@@ -82,6 +83,26 @@ class Flag:
         if not isinstance(said, str | int | float) or said not in FLAGS:
             raise ValueError(f"{name} must be true or false")
         return FLAGS[said]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """One of several words, and what each is read as; `also` has what else is read as one of them."""
+
+    words: Mapping[str, Any] = field(hash=False)
+    also: Mapping[Any, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words)}
+
+    def read(self, value: Any, name: str = "the answer") -> Any:
+        said = " ".join(BETWEEN_WORDS.split(value.strip().lower())) if isinstance(value, str) else value
+        if isinstance(said, str | int | float | None):
+            word = self.also.get(said, said)
+            if word in self.words:
+                return self.words[word]
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, self.words))}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

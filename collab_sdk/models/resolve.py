@@ -1,5 +1,6 @@
 """Whatever the user brings, converted once, at the edge."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -166,17 +167,30 @@ def _with_settings(model: ChatModel, settings: Mapping[str, Any]) -> ChatModel:
     return model
 
 
+def is_own_function(bot: object) -> bool:
+    """Whether this is a function, or an object that is called like one, and nothing that wraps a model."""
+    if isinstance(bot, ChatModel) or hasattr(bot, "chat") or not callable(bot):
+        return False
+    return inspect.isroutine(bot) or _taker_of(bot) is None
+
+
 def _plugin(bot: Any, name: str | None) -> ChatModel | None:
     """What a plugin makes of `bot`. An entry point is named for what it takes: a scheme, or a package whose objects.
 
     It is called with the string alone, which is a name already, or with the object and `name=`.
     """
+    known = _taker_of(bot)
+    if known is None:
+        return None
+    convert = load("chat_models", known)
+    model: ChatModel = convert(bot) if isinstance(bot, str) else convert(bot, name=name)
+    return model
+
+
+def _taker_of(bot: object) -> str | None:
+    """The plugin that makes a model of `bot`, if there is one."""
     if isinstance(bot, str):
         takers = {bot.partition(":")[0]}
     else:
         takers = {kind.__module__.partition(".")[0] for kind in type(bot).__mro__}
-    for known in takers.intersection(names("chat_models")):
-        convert = load("chat_models", known)
-        model: ChatModel = convert(bot) if isinstance(bot, str) else convert(bot, name=name)
-        return model
-    return None
+    return next(iter(takers.intersection(names("chat_models"))), None)

@@ -17,6 +17,7 @@ from collab_sdk.prompts import (
     unfence_continuations,
     unfence_goal,
     unfence_offered,
+    unfence_patience,
     unfence_points,
     unfence_transcript,
 )
@@ -77,7 +78,8 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     prompt = next((message.content for message in request.messages if message.role == "user"), "")
     transcript = unfence_transcript(prompt)
     if request.role is CallRole.SIMULATOR:
-        return user.reply(unfence_goal(prompt), transcript, voice=Voice(request))
+        patience = unfence_patience(prompt)
+        return user.reply(unfence_goal(prompt), transcript, patience=patience, voice=Voice(request))
     if request.role is CallRole.TOOLS:
         return tools.result(prompt)
     if request.role is CallRole.GOAL:
@@ -85,6 +87,8 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
             count = int(WANTED_GOALS.findall(prompt)[-1])
             goal = unfence_goal(prompt)
             return {"goals": goal_reader.propose(goal, transcript, count=count, voice=Voice(request))}
+        if any(message.content == load_prompt("persona").text for message in request.messages):
+            return user.describe([json.loads(line) for line in unfence("examples", prompt).splitlines()])
         return goal_reader.read(transcript, voice=Voice(request))
     extracts = {load_prompt(name).text for name in ("extract", "extract_deeds")}
     if any(message.content in extracts for message in request.messages):

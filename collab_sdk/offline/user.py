@@ -1,4 +1,7 @@
-"""The user: answers what is asked, corrects one thing at a time, leaves when content."""
+"""The user: answers what is asked, corrects one thing at a time, leaves when content or, if told to, out of patience.
+
+Here, too, is how a user is described by what they typed.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,21 +22,56 @@ OPENERS = ("hi, i'd like {}", "can i get {}?", "{} please", "hello, i need {}")
 NO_PREFERENCE = ("no preference", "doesn't matter", "any is fine", "whatever, just go ahead", "you choose")
 NOTHING_ELSE = ("no, nothing else", "no, that's all", "nope, just go ahead", "nothing special")
 THANKS = ("thanks", "great, thanks", "perfect, thank you", "ok thanks", "that's it, thanks")
+FED_UP = ("forget it", "never mind, bye", "this is useless, bye", "ok, i give up")
 LONG = 5
 """Words. A value longer than that is a sentence of its own."""
+FEW = 6
+"""Words of a short message."""
 SPOKEN = {"here": "for here"}
 
 
-def reply(goal: str, transcript: Sequence[Message], *, voice: Voice) -> dict[str, Any]:
+def reply(goal: str, transcript: Sequence[Message], *, patience: int | None, voice: Voice) -> dict[str, Any]:
     """The user's next message as `reason`, `done` and `message`."""
-    progress = follow(parse_goal(goal), transcript)
+    facts = parse_goal(goal)
+    progress = follow(facts, transcript)
     missing = "; ".join(fact.line for fact in progress.missing) or "nothing"
-    message = _message(progress, voice)
+    message, done = _message(progress, voice), "no"
+    if not message:
+        message, done = voice.pick(THANKS), "satisfied"
+    elif patience is not None and _useless(facts, transcript) >= patience:
+        message, done = voice.pick(FED_UP), "gave up"
     return {
         "reason": f"got {len(progress.delivered)} of {len(progress.facts)}, still to say: {missing}",
-        "done": not message,
-        "message": message or voice.pick(THANKS),
+        "done": done,
+        "message": message,
     }
+
+
+def describe(messages: Sequence[str]) -> dict[str, Any]:
+    """How somebody who typed these messages writes, in the form of a persona."""
+    words = [len(tokens_of(text)) for text in messages]
+    letters = "".join(messages)
+    traits = ["When you are asked something, you answer it and no more."]
+    if sum(text.rstrip().endswith("?") for text in messages) * 2 > len(messages):
+        traits = ["When you want something, you put it as a question."]
+    how = ["a few words" if sum(words) <= FEW * len(words) else "whole sentences"]
+    if letters == letters.lower():
+        how.append("no capitals")
+    if not any(text.rstrip().endswith((".", "!", "?")) for text in messages):
+        how.append("no punctuation at the end")
+    return {"traits": traits, "writes": ", ".join(how), "forgets": "", "patience": 0}
+
+
+def _useless(facts: tuple[Fact, ...], transcript: Sequence[Message]) -> int:
+    """How many answers brought the user nowhere: work that is not what they want, questions that they cannot answer."""
+    useless = 0
+    for place, message in enumerate(transcript, start=1):
+        progress = follow(facts, transcript[:place])
+        if message.role != "assistant" or progress.last is None:
+            continue
+        asked = _asked_for(progress, progress.last) if progress.last.questions else []
+        useless += bool(progress.missing) and progress.known.issuperset(asked)
+    return useless
 
 
 def _message(progress: GoalProgress, voice: Voice) -> str:

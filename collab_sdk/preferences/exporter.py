@@ -179,6 +179,7 @@ class PreferenceExporter:
                     export={"format": format, "eval_fraction": None if hold_out else eval_fraction},
                     pilot=None if report.pilot is None else asdict(report.pilot),
                     failed=_failed(report),
+                    users=report.users.to_rows(),
                     requests=await self.scorer.engine.dialects(self.scorer.models),
                 )
             )

@@ -9,6 +9,7 @@ from collab_sdk.preferences.candidates import Candidate
 from collab_sdk.preferences.noise import Pilot
 from collab_sdk.preferences.selection import Refusal
 from collab_sdk.runs.runner import Outcome
+from collab_sdk.simulator import UserTotals
 from collab_sdk.types import Goal, MRScore, PreferencePair, Turn
 
 REASONS = 100
@@ -68,6 +69,8 @@ class ExportReport:
     """Candidates that could not be drawn."""
     lost: Counter[str] = field(default_factory=Counter)
     """Why candidates and samples are missing; the first `REASONS` different reasons."""
+    users: UserTotals = field(default_factory=UserTotals)
+    """Who played the futures."""
 
     @property
     def written(self) -> int:
@@ -95,6 +98,7 @@ class ExportReport:
                 self.samples += score.n
                 self.samples_ok += score.n_ok
                 self._note(score.errors)
+                self.users.add(score.futures)
                 if score.value is not None:
                     self.scores += 1
                     self.mr_sum += score.value

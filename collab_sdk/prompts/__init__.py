@@ -11,6 +11,7 @@ from string import Template
 from typing import Any, Literal, get_args
 
 from collab_sdk.messages import Ending, Message, ToolCall
+from collab_sdk.types import Persona
 
 __all__ = [
     "PointTag",
@@ -20,6 +21,7 @@ __all__ = [
     "fence_continuation",
     "fence_deeds",
     "fence_goal",
+    "fence_persona",
     "fence_points",
     "fence_transcript",
     "json_line",
@@ -29,19 +31,23 @@ __all__ = [
     "unfence_continuations",
     "unfence_goal",
     "unfence_offered",
+    "unfence_patience",
     "unfence_points",
     "unfence_transcript",
 ]
 
 PointTag = Literal["requirements", "rules"]
 """What a judge may be asked to list, and goes through point by point."""
-Tag = Literal["goal", "examples", "transcript", "continuation", "criteria", "tool", "calls", "call", PointTag]
+Tag = Literal[
+    "goal", "persona", "examples", "transcript", "continuation", "criteria", "tool", "calls", "call", PointTag
+]
 _FENCE = rf"(?=\\*\s*(?:/?\s*(?:{'|'.join(get_args(Tag))})\b|\|))"
 FENCE_LIKE = re.compile("<" + _FENCE, re.IGNORECASE)
 """A `<` that opens or closes a fence, whatever backslashes follow it, or a control token such as `<|im_end|>`."""
 ESCAPED_FENCE = re.compile(r"<\\" + _FENCE, re.IGNORECASE)
 JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<\uff1c\ufe64\u25c1\x85\u2028\u2029"}
 """What fences and control tokens begin with, `<` and what looks like it; and what some take for the end of a line."""
+PATIENCE = "useless answers before you give up"
 MOST_OF_RESULT, MOST_OF_RESULTS = 4_000, 60_000
 """Characters that the judge sees of a call's arguments or result, and of all those of a conversation."""
 BEGINNING = 30
@@ -116,6 +122,26 @@ def fence_goal(text: str) -> str:
 def unfence_goal(prompt: str) -> str:
     """The text that `fence_goal` put into a prompt."""
     return "\n".join(json.loads(line) for line in unfence("goal", prompt).split("\n") if line)
+
+
+def fence_persona(persona: Persona | None) -> str:
+    """Who a user is, as fenced JSON on one line; empty for nobody in particular. Its name is for people."""
+    if persona is None or not persona.says_something:
+        return ""
+    said = {
+        "behaviour": persona.traits,
+        "writes": persona.writes,
+        "forgets": persona.forgets,
+        PATIENCE: persona.patience,
+    }
+    return fence("persona", json_line({key: value for key, value in said.items() if value}))
+
+
+def unfence_patience(prompt: str) -> int | None:
+    """The patience of the persona that `fence_persona` put into a prompt; None where it has none."""
+    said = unfence("persona", prompt)
+    patience: int | None = json.loads(said).get(PATIENCE) if said else None
+    return patience
 
 
 def fence_points(tag: PointTag, points: Iterable[str]) -> str:

@@ -1,17 +1,39 @@
 """Who plays the user: a prompted model, a model that is the user, a script, the logs, a function, a person."""
 
 from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.simulator.describing import PersonaReader
+from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.person import HUMAN, HumanUser
+from collab_sdk.simulator.personas import (
+    NOBODY,
+    PERSONA_SCHEMA,
+    PERSONAS,
+    as_persona,
+    persona_row,
+    personas_of,
+    read_personas,
+)
 from collab_sdk.simulator.plain import END_OF_CONVERSATION, PlainUser, changed_sides
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
-from collab_sdk.simulator.resolve import UserLike, as_user, is_prompted
+from collab_sdk.simulator.resolve import UserLike, as_user, files_of_user, is_prompted, takes_settings
+from collab_sdk.simulator.retrieval import LoggedUser
 from collab_sdk.simulator.script import Script
 from collab_sdk.simulator.simulator import Seat, Simulator, Users
+from collab_sdk.simulator.totals import UserTotals
 
 __all__ = [
     "END_OF_CONVERSATION",
+    "HUMAN",
+    "NOBODY",
+    "PERSONAS",
+    "PERSONA_SCHEMA",
     "STYLE_EXAMPLES",
+    "Fault",
     "FunctionUser",
+    "HumanUser",
+    "LoggedUser",
+    "PersonaReader",
     "PlainUser",
     "PromptedUser",
     "Script",
@@ -20,9 +42,17 @@ __all__ = [
     "Situation",
     "User",
     "UserLike",
+    "UserTotals",
     "UserTurn",
     "Users",
+    "as_persona",
     "as_user",
     "changed_sides",
+    "check_turn",
+    "files_of_user",
     "is_prompted",
+    "persona_row",
+    "personas_of",
+    "read_personas",
+    "takes_settings",
 ]

@@ -20,6 +20,8 @@ class UserTurn:
     message: str
     end: End | None = None
     reason: str = ""
+    written: bool = False
+    """Whether a person wrote it, now or in a script or log: then it is not checked as what a model makes up is."""
 
     @property
     def done(self) -> bool:
@@ -45,6 +47,11 @@ class Situation:
     @property
     def persona(self) -> Persona | None:
         return self.goal.persona
+
+    @property
+    def spoken(self) -> tuple[Message, ...]:
+        """What the user wrote and read."""
+        return tuple(each for each in self.messages if each.role in ("user", "assistant") and each.content)
 
 
 @runtime_checkable

@@ -2,36 +2,43 @@
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
+from collab_sdk.concurrency import in_thread
 from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import SampleError
-from collab_sdk.models.base import ChatModel
+from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.messages import Message
+from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.secrets import one_line
 from collab_sdk.simulator.base import Situation, UserTurn
-from collab_sdk.spec import ModelSettings
+from collab_sdk.spec import ModelSettings, Price
 from collab_sdk.types import End
+from collab_sdk.values import dumps, loads
+
+OFFERED = ("messages", "goal", "persona", "turn", "sample")
+"""What a user function's parameters may be called."""
 
 
 class FunctionUser:
     """A function of the messages so far, sync or async: it returns what the user says next, or None to leave.
 
-    It may also ask by name for `goal` (a Goal), `persona`, `turn` and `sample`, and return a UserTurn.
+    Messages are dicts with `role` and `content`. The function may also ask by name for `goal` (a Goal), `persona`,
+    `turn` (how often it has spoken) and `sample`, and may return a UserTurn. What it returns is cached under `name`,
+    where it has one: change that, best by an `@VERSION` at its end, when the function changes.
     """
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
         self.function = function
-        self._name = name
-        self._asked = _asked(function)
-
-    @property
-    def name(self) -> str:
-        return self._name or str(getattr(self.function, "__name__", type(self.function).__name__))
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any] | None:
-        return {"user": self._name} if self._name else None
+        named = name or str(getattr(function, "__qualname__", type(function).__name__))
+        self.name = named.partition("@")[0]
+        self.fingerprint: Mapping[str, Any] | None = {"user": name} if name else None
+        self._parameters = _parameters(function, self.name)
+        self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+        )
 
     @property
     def model(self) -> ChatModel | None:
@@ -42,35 +49,84 @@ class FunctionUser:
         return None
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
+        """Raises SampleError if the function raises, hangs, or returns what is no turn of a user's."""
         known = {
+            "goal": asdict(situation.goal),
+            "persona": None if situation.persona is None else asdict(situation.persona),
+            "turn": situation.turn,
+        }
+        request = ChatRequest(
+            role=CallRole.SIMULATOR,
+            messages=(Message(role="system", content=json.dumps(known)), *situation.spoken),
+            sample=situation.sample,
+            conversation_id=situation.conversation_id,
+        )
+        reply = await engine.call(_Call(self, situation, seconds=engine.limits.timeout), request)
+        turn: UserTurn = loads(UserTurn, reply.content)
+        return turn
+
+    async def aask(self, situation: Situation, *, seconds: float) -> UserTurn:
+        """What the function says. Raises SampleError as `anext` does."""
+        offered: dict[str, Any] = {
+            "messages": [{"role": message.role, "content": message.content} for message in situation.spoken],
             "goal": situation.goal,
             "persona": situation.persona,
             "turn": situation.turn,
             "sample": situation.sample,
         }
-        given = {name: known[name] for name in self._asked}
-        messages = [message.to_dict() for message in situation.messages]
+        arguments = {parameter: offered[meaning] for parameter, meaning in self._parameters.items()}
         try:
-            if inspect.iscoroutinefunction(self.function):
-                said = await self.function(messages, **given)
-            else:
-                said = await asyncio.to_thread(self.function, messages, **given)
-                said = await said if inspect.isawaitable(said) else said
-        except Exception as error:
-            what = f"{type(error).__name__}: {one_line(str(error), 200)}"
-            raise SampleError(f"{self.name} as user raised {what}.") from None
-        if isinstance(said, UserTurn):
-            return said
+            async with asyncio.timeout(seconds):
+                said = await self._call(arguments)
+        except TimeoutError:
+            raise SampleError(f"{self.name} as user gave no answer in {seconds:g} s.") from None
+        except (Exception, SystemExit) as error:
+            raise SampleError(f"{self.name} as user raised {type(error).__name__}: {one_line(str(error))}") from error
         if said is None:
             return UserTurn(message="", end=End.USER_DONE)
-        if not isinstance(said, str):
-            raise SampleError(f"{self.name} as user returned {type(said).__name__}: return a text, None or a UserTurn.")
-        return UserTurn(message=said)
+        turn = UserTurn(message=said) if isinstance(said, str) else said
+        if not isinstance(turn, UserTurn) or not isinstance(turn.message, str):
+            raise SampleError(
+                f"{self.name} as user returned {type(said).__name__}: expected a text, None to leave, or a UserTurn."
+            )
+        return turn
+
+    async def _call(self, arguments: Mapping[str, Any]) -> Any:
+        if self._is_async:
+            return await self.function(**arguments)
+        said = await in_thread(lambda: self.function(**arguments))
+        return await said if inspect.isawaitable(said) else said
 
 
-def _asked(function: Callable[..., Any]) -> list[str]:
+class _Call:
+    """One turn of a function as a model's call, so that it is bounded, counted and kept as all calls are."""
+
+    timeout = None  # the function has one of its own: a user who hangs is a missing sample, and ends no run
+
+    def __init__(self, user: FunctionUser, situation: Situation, *, seconds: float) -> None:
+        self._user, self._situation, self._seconds = user, situation, seconds
+        self.name = user.name
+        self.fingerprint = user.fingerprint
+        self.price: Price | None = None
+
+    async def achat(self, request: ChatRequest) -> ChatReply:
+        return ChatReply(content=dumps(await self._user.aask(self._situation, seconds=self._seconds)))
+
+
+def _parameters(function: Callable[..., Any], name: str) -> dict[str, str]:
+    """Which parameter gets what. Raises UsageError for a function that cannot be called so."""
     try:
-        names = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return []
-    return [name for name in names[1:] if name in ("goal", "persona", "turn", "sample")]
+        raise UsageError(f"{name} has no signature to read; wrap it: lambda messages: ...") from None
+    named = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    filled = {p.name: p.name for p in named if p.name in OFFERED}
+    if "messages" not in filled and named and named[0].name not in OFFERED:
+        filled[named[0].name] = "messages"
+    missing = [p.name for p in named if p.default is p.empty and p.name not in filled]
+    if missing or "messages" not in filled.values():
+        raise UsageError(
+            f"{name}{signature} cannot play the user: it takes the messages, and may take goal, persona, turn and "
+            "sample by these names."
+        )
+    return filled

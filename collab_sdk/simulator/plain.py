@@ -1,74 +1,161 @@
 """A user played by a model that writes as one: plain text, in a chat whose sides are changed."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import EmptyReplyError, SampleError
-from collab_sdk.messages import Message
-from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_for
+from collab_sdk.engine.engine import Engine, require_whole
+from collab_sdk.errors import UsageError
+from collab_sdk.messages import Ending, Message
+from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest, settings_for
+from collab_sdk.models.instructed import PLAIN_USER
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import load_prompt
 from collab_sdk.simulator.base import Situation, UserTurn
-from collab_sdk.spec import ROLE_DEFAULTS
-from collab_sdk.types import End, Goal
+from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
+from collab_sdk.types import End, Goal, Persona
 
-PLAIN = "plain:"
 END_OF_CONVERSATION = "<|endconversation|>"
 """What such a user writes when they leave (UserLM's token, arXiv 2510.06552); it is in no transcript."""
+LEAVES = re.compile(r"<\|?\s*end[\s_-]*(?:of[\s_-]*)?conversation\s*\|?>", re.IGNORECASE)
+"""The same as models spell it that write it in pieces."""
+LEAST_OF_END = 3
+"""Characters of the token that are read as one that was cut off."""
+NEXT_SPEAKER = re.compile(
+    r"<\|(?:eot_id|eom_id|im_end|im_start|end|endoftext|end_of_text|start_header_id)\|>|</s>|<(?:end|start)_of_turn>"
+)
+"""Where a server does not stop: what follows is what the model thinks the assistant said."""
 
 
-class PlainUser:
-    """A chat model that is the user: its own messages are the assistant's of its chat, the bot's are the user's.
-
-    It gets no instruction but what it wants and who it is, and answers with the message alone.
-    """
-
-    def __init__(self, model: ModelLike) -> None:
-        self.model: ChatModel = as_chat_model(model)
-        self.settings = settings_for(self.model, ROLE_DEFAULTS["simulator"])
-
-    @property
-    def name(self) -> str:
-        return f"{PLAIN}{self.model.name}"
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any] | None:
-        known = self.model.fingerprint
-        return None if known is None else {"user": "plain", **known}
-
-    async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
-        """Raises SampleError if the model fails, or begins a conversation with nothing."""
-        request = ChatRequest(
-            role=CallRole.SIMULATOR,
-            messages=changed_sides(situation.messages, situation.goal),
-            settings=self.settings,
-            sample=situation.sample,
-            conversation_id=situation.conversation_id,
-        )
-        try:
-            said = (await engine.call(self.model, request)).content
-        except EmptyReplyError:
-            said = END_OF_CONVERSATION
-        message, left, _ = said.partition(END_OF_CONVERSATION)
-        message = message.strip()
-        if not message and not situation.messages:
-            raise SampleError(f"{self.name} began the conversation with nothing.")
-        return UserTurn(message=message, end=End.USER_DONE if left or not message else None)
+def own_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
+    """A conversation for a model whose chat template opens the user's turn: what it wants, then what was said."""
+    return (_wish(goal), *(Message(role=each.role, content=each.content) for each in _spoken(messages)))
 
 
 def changed_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
     """A conversation as its user's model sees it, and is trained on it: what it wants, then what was said.
 
-    The user's messages are the assistant's and the other way round; several of one side in a row are one message.
+    The user's messages are the assistant's and the other way round; several of one side in a row are one message. Where
+    the user begins, a line says so: many chat templates take no chat that the assistant opens, and none of a system
+    message alone.
     """
-    changed = [Message(role="system", content=load_prompt("plain").fill(goal=goal.text))]
-    for message in messages:
-        if message.role not in ("user", "assistant") or not message.content:
-            continue
+    changed = [_wish(goal)]
+    for message in _spoken(messages):
         role = "assistant" if message.role == "user" else "user"
+        if len(changed) == 1 and role == "assistant":
+            changed.append(_opening())
         if changed[-1].role == role:
             changed[-1] = Message(role=role, content=f"{changed[-1].content}\n\n{message.content}")
         else:
             changed.append(Message(role=role, content=message.content))
-    return tuple(changed)
+    return tuple(changed) if len(changed) > 1 else (*changed, _opening())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """How models of one kind are asked to be the user."""
+
+    settings: ModelSettings
+    laid_out: Callable[[Iterable[Message], Goal], tuple[Message, ...]]
+
+
+FAMILIES: Mapping[re.Pattern[str], Family] = {
+    # Its template opens the user's turn, and its card samples so: huggingface.co/microsoft/UserLM-8b
+    re.compile(r"userlm-\d+b(?!.*@)", re.IGNORECASE): Family(
+        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=own_sides
+    ),
+}
+"""By what is in the name of the model. An adapter was trained by whoever made it, and no longer of the family."""
+OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=changed_sides)
+
+
+class PlainUser:
+    """A chat model that is the user: its own messages are the assistant's of its chat, the bot's are the user's.
+
+    It gets no instruction but what it wants and who it is, and answers with the message alone, or with nothing, or
+    `end`, to leave. Models of a known family (see FAMILIES) are asked in that family's way. Raises UsageError for a
+    setting `stop` that would hide the end.
+    """
+
+    def __init__(self, model: ModelLike, *, end: str = END_OF_CONVERSATION) -> None:
+        self.model: ChatModel = as_chat_model(model)
+        self.family = next((each for name, each in FAMILIES.items() if name.search(self.model.name)), OTHERS)
+        self.settings = settings_for(self.model, self.family.settings)
+        self.end = end
+        if not end.strip():
+            raise UsageError("The end of a conversation is empty: say what the user writes to leave.")
+        if any(stop in end or end in stop for stop in self.settings.stop or ()):
+            raise UsageError(
+                f"stop may not hold {end}: a server leaves it out of the reply, and nobody sees that the user left."
+            )
+
+    @property
+    def name(self) -> str:
+        return f"{PLAIN_USER}{self.model.name}"
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        known = self.model.fingerprint
+        return None if known is None else {"user": "plain", "end": self.end, **known}
+
+    async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
+        """Raises SampleError if the model fails, or is cut off before it has said all or left."""
+        request = ChatRequest(
+            role=CallRole.SIMULATOR,
+            messages=self.family.laid_out(situation.messages, situation.goal),
+            settings=self.settings,
+            sample=situation.sample,
+            conversation_id=situation.conversation_id,
+            whole=False,
+        )
+        return self._read(await engine.call(self.model, request, accept=self._read))
+
+    def _read(self, reply: ChatReply) -> UserTurn:
+        """The message before the end, without it; nothing at all is a way to leave too."""
+        message, left = self._until_the_end(reply.content)
+        if not left and (reply.ended is not Ending.EMPTY or reply.reasoning):
+            require_whole(reply, self.name)
+        if (found := NEXT_SPEAKER.search(message)) and message[: found.start()].strip():
+            message = message[: found.start()]
+        message = message.strip()
+        return UserTurn(message=message, end=End.USER_DONE if left or not message else None)
+
+    def _until_the_end(self, said: str) -> tuple[str, bool]:
+        message, end, _ = said.partition(self.end)
+        if end:
+            return message, True
+        if (found := LEAVES.search(said)) is not None:
+            return said[: found.start()], True
+        rest = said.rstrip()
+        for length in range(len(self.end) - 1, LEAST_OF_END - 1, -1):
+            if rest.endswith(self.end[:length]):
+                return rest[:-length], True
+        return said, False
+
+
+def _spoken(messages: Iterable[Message]) -> list[Message]:
+    return [each for each in messages if each.role in ("user", "assistant") and each.content]
+
+
+def _wish(goal: Goal) -> Message:
+    filled = load_prompt("plain").fill(goal=goal.text, persona=_described(goal.persona))
+    return Message(role="system", content=filled.strip())
+
+
+def _opening() -> Message:
+    return Message(role="user", content=load_prompt("plain_opening").text)
+
+
+def _described(persona: Persona | None) -> str:
+    """Who the user is, a line for each thing that is known; the name where nothing else is."""
+    if persona is None:
+        return ""
+    known = {
+        "Who you are": "; ".join(persona.traits),
+        "How you write": persona.writes,
+        "What you forget or mix up": persona.forgets,
+        "Answers of no use after which you leave": "" if persona.patience is None else str(persona.patience),
+    }
+    lines = [f"{what}: {said}" for what, said in known.items() if said]
+    return "\n".join(lines or [f"Who you are: {persona.name}"])

@@ -6,21 +6,29 @@ from typing import Any
 
 from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
+from collab_sdk.errors import UserFaultError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
-from collab_sdk.models.form import Flag, Note, Record, Text
+from collab_sdk.models.form import Choice, Note, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import fence, fence_goal, fence_transcript, json_line
+from collab_sdk.prompts import fence, fence_goal, fence_persona, fence_transcript, json_line, load_prompt
+from collab_sdk.secrets import one_line
 from collab_sdk.simulator.base import Situation, UserTurn
+from collab_sdk.simulator.faults import Fault
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import End
 
 STYLE_EXAMPLES = 6
 STYLE_CHARACTERS = 300
-FORM = Record(fields={"reason": Note(), "done": Flag(null=False), "message": Text(default="")})
+DONE = Choice(
+    words={"no": False, "satisfied": End.USER_DONE, "gave up": End.GAVE_UP, "cannot play": End.USER_FAILED},
+    # Who says true has overlooked that there are several ways to be done, and means the usual one.
+    also={False: "no", "false": "no", "0": "no", None: "no", True: "satisfied", "true": "satisfied", "1": "satisfied"},
+)
+FORM = Record(fields={"reason": Note(), "done": DONE, "message": Text(default="")})
 
 
 class PromptedUser:
-    """Any chat model, told what it wants and how it writes.
+    """Any chat model, told what it wants, who it is and how it writes.
 
     The paper simulates users at temperature 1.0 (section 4); the settings of a ModelSpec, or `temperature`, replace
     that.
@@ -41,33 +49,44 @@ class PromptedUser:
         return self.model.fingerprint
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
-        """Raises SampleError if the model fails or does not answer in the form asked for."""
-        goal = situation.goal
-        fields = {
-            "goal": fence_goal(goal.text),
-            "style": fence("examples", _examples(goal.style)),
-            "transcript": fence_transcript(situation.messages),
-        }
+        """Raises SampleError if the model fails, does not answer in the form asked for, or says that it cannot play."""
         request = prompt_request(
             CallRole.SIMULATOR,
             "simulator",
-            fields,
+            prompt_fields(situation),
             form=FORM,
             settings=self.settings,
             sample=situation.sample,
             conversation_id=situation.conversation_id,
         )
-        return await ask_json(engine, self.model, request, _read)
+        said = await ask_json(engine, self.model, request, _read)
+        end, reason = said["done"] or None, said["reason"]
+        if end is End.USER_FAILED:
+            why = one_line(reason, 200) or "it does not say why"
+            fault = Fault.CONTRADICTS
+            raise UserFaultError(f"The simulated user {self.name} {fault}: {why}", fault=fault)
+        return UserTurn(message=said["message"].strip(), end=end, reason=reason)
 
 
-def _read(answer: Any) -> UserTurn:
-    said = FORM.read(answer)
+def prompt_fields(situation: Situation) -> dict[str, str]:
+    """What `simulator_turn.txt` is filled with: what a user knows, and nothing of what they do not have."""
+    goal, examples = situation.goal, _examples(situation.goal.style)
+    style = [fence_persona(goal.persona), fence("examples", examples) if examples else ""]
+    began = any(message.role in ("user", "assistant") for message in situation.messages)
+    return {
+        "goal": fence_goal(goal.text),
+        "style": "".join(f"{each}\n" for each in style if each),
+        "transcript": fence_transcript(situation.messages) if began else load_prompt("simulator_opening").text,
+    }
+
+
+def _read(answer: Any) -> dict[str, Any]:
+    said: dict[str, Any] = FORM.read(answer)
     if not said["message"].strip() and not said["done"]:
-        raise ValueError('"message" is empty though "done" is false')
-    end = End.USER_DONE if said["done"] else None
-    return UserTurn(message=said["message"].strip(), end=end, reason=said["reason"])
+        raise ValueError('"message" is empty though "done" is "no"')
+    return said
 
 
 def _examples(style: Iterable[str]) -> str:
     examples = [json_line(text[:STYLE_CHARACTERS]) for text in style if text.strip()]
-    return "\n".join(examples[:STYLE_EXAMPLES]) or "(none)"
+    return "\n".join(examples[:STYLE_EXAMPLES])

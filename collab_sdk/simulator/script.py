@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_sdk.engine.engine import Engine
+from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.models.base import ChatModel
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.spec import ModelSettings
@@ -15,12 +16,22 @@ from collab_sdk.types import End
 class Script:
     """Fixed turns, in order; None is one that `then` makes up, who also goes on where they end.
 
-    Without `then`, the user leaves when all is said (`End.SCRIPT`). The turns of a row's own `script` come first.
+    Without `then`, the user leaves when all is said (`End.SCRIPT`). A row's own `script` takes the place of the turns.
+    Raises UsageError for what is no turn, and for one that is left to nobody.
     """
 
     def __init__(self, turns: Sequence[str | None] = (), *, then: User | None = None) -> None:
         self.turns = tuple(turns)
         self.then = then
+        for place, turn in enumerate(self.turns, start=1):
+            if turn is None and then is None:
+                raise UsageError(
+                    f"Turn {place} of the script is to be made up, and nobody is there to do so: name a user, as in "
+                    'Simulator(["hi", None], then="openai/gpt-4o-mini").'
+                )
+            if turn is not None and not (isinstance(turn, str) and turn.strip()):
+                what = "empty" if isinstance(turn, str) else type(turn).__name__
+                raise UsageError(f"Turn {place} of the script is {what}; it must be a text, or None for a live user's.")
 
     @property
     def name(self) -> str:
@@ -43,10 +54,14 @@ class Script:
         return self.then.settings if self.then else None
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
+        """Raises SampleError for a turn of a row's script that is left to a live user where there is none."""
         turns = situation.goal.script or self.turns
-        said = turns[situation.turn] if situation.turn < len(turns) else None
+        is_written = situation.turn < len(turns)
+        said = turns[situation.turn] if is_written else None
         if said is not None:
-            return UserTurn(message=said)
-        if self.then is None:
-            return UserTurn(message="", end=End.SCRIPT, reason="the script has no further turn")
-        return await self.then.anext(situation, engine=engine)
+            return UserTurn(message=said, written=True)
+        if self.then is not None:
+            return await self.then.anext(situation, engine=engine)
+        if is_written:
+            raise SampleError(f"Turn {situation.turn + 1} of the row's script is left to a live user: name one.")
+        return UserTurn(message="", end=End.SCRIPT, reason="the script has no further turn", written=True)

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -13,6 +14,9 @@ from collab_sdk.errors import UsageError
 from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.simulator.faults import check_turn
+from collab_sdk.simulator.person import HumanUser
+from collab_sdk.simulator.personas import as_persona
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
@@ -40,14 +44,25 @@ class Seat:
         """The name of their persona; empty without one."""
         return self.goal.persona.name if self.goal.persona else ""
 
+    def played_alone(self) -> AbstractAsyncContextManager[Any]:
+        """Is entered for as long as the future is played: a person plays one at a time."""
+        user = self.user.then if isinstance(self.user, Script) and self.user.then else self.user
+        return user.one_at_a_time if isinstance(user, HumanUser) else nullcontext()
+
     async def areply(
         self, messages: Sequence[Message], *, turn: int, sample: str, conversation_id: str = ""
     ) -> UserTurn:
-        """What they say next, or that they leave. Raises SampleError where nobody knows."""
+        """What they say next, or that they leave.
+
+        Raises UserFaultError for what no user would say, and another SampleError where nobody knows.
+        """
         situation = Situation(
             messages=tuple(messages), goal=self.goal, turn=turn, sample=sample, conversation_id=conversation_id
         )
-        return await self.user.anext(situation, engine=self.engine)
+        said = await self.user.anext(situation, engine=self.engine)
+        if not said.written:
+            check_turn(said, situation, name=self.name)
+        return said
 
 
 @sync_twins
@@ -57,23 +72,29 @@ class Simulator:
     `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
     function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
     one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
-    of `personas` they are, unless a row has one of its own.
+    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own. `then` makes up the
+    turns that a list of turns leaves open (None), and goes on where it ends: `Simulator(["hi", None, "no nuts"],
+    then="openai/gpt-4o-mini")`.
     """
 
     def __init__(
         self,
         user: Users,
         *,
-        personas: Sequence[Persona] = (),
+        then: UserLike | None = None,
+        personas: Sequence[Persona | str] = (),
         temperature: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         shares = _shares(user)
         if not shares or not all(share > 0 for _, share in shares):
             raise UsageError("A simulator needs at least one user, each with a share above 0.")
-        self.users: tuple[User, ...] = tuple(as_user(each) for each, _ in shares)
+        live = None if then is None else as_user(then)
+        self.users: tuple[User, ...] = tuple(as_user(each, then=live) for each, _ in shares)
+        if live is not None and not any(isinstance(each, Script) for each in self.users):
+            raise UsageError(f"{self.name} says all there is to say, so nobody comes then: leave then= out.")
         self.shares = tuple(float(share) for _, share in shares)
-        self.personas = tuple(personas)
+        self.personas = tuple(map(as_persona, personas))
         if temperature is not None:
             for each in self.users:
                 if isinstance(each, PromptedUser):

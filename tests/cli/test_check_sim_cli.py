@@ -123,8 +123,8 @@ def test_a_dry_run_estimates_and_calls_nobody(chats, tmp_path, user):
 
 def test_turns_that_fail_are_named_and_the_others_compared(chats, user):
     simulator = user(
-        "if 'book me a train' in messages[-1]['content']:\n    raise RuntimeError('no trains')\n"
-        'return \'{"message": "ok", "done": false}\''
+        "if any('book me a train' in each['content'] for each in messages):\n    raise RuntimeError('no trains')\n"
+        "return 'ok'"
     )
     result = collab("check-sim", chats, "-a", "offline", "--judge", "offline", "--simulator", simulator, "--window", 0)
     assert result.exit_code == 3

@@ -379,7 +379,7 @@ def test_an_export_says_what_made_each_turn_and_what_the_run_cost(logs, tmp_path
     assert collab(*command).exit_code == 0
     turns = (tmp_path / "p.turns.jsonl").read_text()
     made = json.loads(turns.splitlines()[0])["made_with"]
-    assert (made["simulator"]["name"], made["window"], made["metrics"]["goal"]["weight"]) == ("offline", 2, 1.0)
+    assert (made["simulators"][0]["name"], made["window"], made["metrics"]["goal"]["weight"]) == ("offline", 2, 1.0)
     assert made["pairs"]["max_pairs"] == 7
     first = json.loads((tmp_path / "p.run.json").read_text())
     assert first["spec"]["pairs"]["max_pairs"] == 7

@@ -17,7 +17,7 @@ from collab_sdk.metrics.judge import Judge
 from collab_sdk.models import CallRole, Items, Number, Record, Text, read_reply
 from collab_sdk.models.reading import MOST_CHARACTERS, read_fenced
 from collab_sdk.prompts import load_prompt
-from collab_sdk.simulator import FORM
+from collab_sdk.simulator.prompted import FORM
 from collab_sdk.spec import ModelSettings
 from collab_sdk.testing import FakeChatModel
 
@@ -55,6 +55,8 @@ ARTEFACT = Record(fields={"artefact": Text()})
         '{"message": "hi", "done": "False"}',
         '{"message": "hi", "done": 0}',
         '{"message": "hi", "done": null}',
+        '{"message": "hi", "done": "no"}',
+        '{"message": "hi", "done": " No "}',
         '{"message": "hi", "done": false, "reason": null, "mood": ["extra"]}',
         "\ufeff" + TURN,
     ],

@@ -13,7 +13,9 @@ from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatRequest
 from collab_sdk.models.reading import read_fenced, read_reply
 from collab_sdk.offline import OfflineModel, sample_chats_path
-from collab_sdk.prompts import fence, fence_goal, fence_points, fence_transcript, load_prompt
+from collab_sdk.prompts import fence, fence_goal, fence_persona, fence_points, fence_transcript, load_prompt
+from collab_sdk.simulator.prompted import FORM
+from collab_sdk.types import End, Persona
 
 COFFEE_CHATS = DATA / "coffee_chats.jsonl"
 CRITERIA = "goal: Tick off what was delivered.\ninteractivity: How well it involved the user.\nelegance: Admire."
@@ -41,15 +43,16 @@ def ask(role: CallRole, template: str, *, sample: str = "", **values: str) -> di
     return {"artefact": read_fenced(content, "artefact")} if template == "extract" else read_reply(content, dict)
 
 
-def user(goal: str, messages: list[Message], sample: str = "") -> dict:
-    return ask(
+def user(goal: str, messages: list[Message], sample: str = "", *, persona: Persona | None = None) -> dict:
+    said = ask(
         CallRole.SIMULATOR,
         "simulator",
         goal=fence_goal(goal),
-        style=fence("examples", "(none)"),
+        style=fence_persona(persona),
         transcript=fence_transcript(messages),
         sample=sample,
     )
+    return FORM.read(said)
 
 
 def verdicts(goal: str, messages: list[Message]) -> dict:
@@ -89,6 +92,22 @@ def play(goal: str, messages: list[Message], *, window: int = 2, sample: str = "
 
 
 # The user
+
+
+def test_the_user_leaves_unsatisfied_once_the_patience_of_their_persona_is_over():
+    wrong = talk("a mocha to go", "Here is your mocha with whole milk, to go.")
+    assert not user(GOAL, wrong)["done"]
+    assert not user(GOAL, wrong, persona=Persona(name="calm", patience=2))["done"]
+    left = user(GOAL, wrong, persona=Persona(name="impatient", patience=1))
+    assert left["done"] is End.GAVE_UP
+    assert left["message"]
+    right = talk("a decaf mocha with oat milk to go", "Here is your decaf mocha with oat milk, to go.")
+    assert user(GOAL, right, persona=Persona(name="impatient", patience=1))["done"] is End.USER_DONE
+
+
+def test_a_question_that_the_user_can_answer_costs_no_patience():
+    asked = talk("a mocha please", QUESTION)
+    assert not user(GOAL, asked, persona=Persona(name="impatient", patience=1))["done"]
 
 
 def test_the_user_reveals_what_is_asked_for_and_nothing_else():

@@ -21,8 +21,10 @@ def other_texts(conversation: Conversation) -> dict[int, tuple[str, ...]]:
     return {turn: tuple(map(shown_text, others)) for turn, others in conversation.alternatives.items()}
 
 
-def user_says(message: str, *, done: bool = False, reason: str = "") -> str:
-    return json.dumps({"message": message, "done": done, "reason": reason})
+def user_says(message: str, *, done: bool | str = False, reason: str = "") -> str:
+    """A prompted user's answer; one who is simply done is satisfied."""
+    said = {False: "no", True: "satisfied"}.get(done, done)
+    return json.dumps({"message": message, "done": said, "reason": reason})
 
 
 def judged(goal: float = 1.0, interactivity: float = 0.5) -> str:

@@ -14,7 +14,8 @@ from collab_sdk.logs.formats.times import last_time
 from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
-from collab_sdk.types import UNTRAINED_TURNS, Conversation, Goal
+from collab_sdk.types import UNTRAINED_TURNS, Conversation, Goal, Persona
+from collab_sdk.values import read_value
 
 Row = Mapping[str, Any]
 _LONGEST_PROBLEM = 200
@@ -188,13 +189,65 @@ def _id(key: str, value: Any) -> str:
 
 
 def _goal(row: Row) -> Goal | None:
-    """The goal; with an empty text if the row has only a reference, so that GoalReader infers the rest."""
+    """The goal; with an empty text if the row has only the rest of one, so that GoalReader infers it.
+
+    Raises InputError for a `persona` or a `script` that is none.
+    """
     goal: Any = row.get("goal")
     reference: Any = row.get("reference")
     if isinstance(goal, Mapping):
         goal, reference = goal.get("text"), goal.get("reference", reference)
     text, reference = _words("goal", goal), _words("reference", reference)
-    return Goal(text=text, reference=reference or None) if text or reference else None
+    persona, script = _persona(row.get("persona")), _script(row.get("script"))
+    if not (text or reference or persona or script):
+        return None
+    return Goal(text=text, reference=reference or None, persona=persona, script=script)
+
+
+def _persona(value: Any) -> Persona | None:
+    """Who the user is: a Persona's fields, or its name alone."""
+    value = _unpacked(value, "{")
+    if value in (None, ""):
+        return None
+    if not isinstance(value, str | Mapping):
+        raise InputError("persona must be a name, or an object with a name")
+    given = {"name": value} if isinstance(value, str) else value
+    # A table has all columns, and numbers with a point.
+    fields: dict[str, Any] = {key: cell for key, cell in given.items() if cell is not None}
+    patience = fields.get("patience")
+    if isinstance(patience, float) and patience.is_integer():
+        fields["patience"] = int(patience)
+    try:
+        persona: Persona = read_value(Persona, fields, "persona")
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if not persona.name.strip():
+        raise InputError("persona: the name is empty")
+    return persona
+
+
+def _script(value: Any) -> tuple[str | None, ...]:
+    """What the user says, turn by turn; null for a turn that is made up."""
+    value = _unpacked(value, "[")
+    if value in (None, ""):
+        return ()
+    if not isinstance(value, list) or not all(map(_is_said, value)):
+        raise InputError("script must be a list of what the user says, with null for a turn that is made up")
+    return tuple(value)
+
+
+def _is_said(turn: Any) -> bool:
+    return turn is None or (isinstance(turn, str) and bool(turn.strip()))
+
+
+def _unpacked(value: Any, opening: str) -> Any:
+    """A value, of a table's cell from its JSON text."""
+    if not isinstance(value, str) or not value.lstrip().startswith(opening):
+        return value
+    try:
+        return parse_json(value)
+    except InputError:
+        return value
 
 
 def _words(key: str, value: Any) -> str:

@@ -9,6 +9,7 @@ from collab_sdk.logs.store.call import IMPORTED, LoggedCall
 from collab_sdk.logs.store.chain import canonical, chain
 from collab_sdk.logs.store.messages import branches
 from collab_sdk.logs.store.reading import ENDED, GOAL
+from collab_sdk.logs.writers.chat_writers import user_fields
 from collab_sdk.messages import Message, is_decision
 from collab_sdk.types import Conversation
 
@@ -37,7 +38,8 @@ def as_calls(conversation: Conversation, *, imported: float) -> Iterator[LoggedC
         history, last = conversation.messages, ()
     metadata = dict(conversation.metadata)
     if conversation.goal is not None:
-        metadata[GOAL] = {"text": conversation.goal.text, "reference": conversation.goal.reference}
+        told = user_fields(conversation.goal)
+        metadata[GOAL] = {"reference": None, **told.pop("goal"), **told}
     if conversation.ended is not None:
         metadata[ENDED] = ended
     yield _call(conversation, history, last, ended, metadata)

@@ -74,6 +74,7 @@ def read_conversation(db: sqlite3.Connection, tree: Tree) -> tuple[Conversation 
             "tools": list(_tools(db, next((call.toolset for call in reversed(rebuilt.calls) if call.toolset), None))),
             "metadata": metadata,
             "goal": goal,
+            **{key: goal[key] for key in ("persona", "script") if isinstance(goal, Mapping) and key in goal},
             "ended": max(told if isinstance(told, int | float) else 0.0, recorded),
         },
         tuple(chain.from_iterable(told_apart)),

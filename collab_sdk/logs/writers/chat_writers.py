@@ -1,6 +1,7 @@
 """Chat formats: a conversation as a row of a log."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +11,7 @@ from collab_sdk.logs.formats.openai_messages import SCHEMA
 from collab_sdk.logs.formats.tool_calls import called_function
 from collab_sdk.logs.writers.base import in_order_of_calls
 from collab_sdk.messages import REASONING, Message
-from collab_sdk.types import Conversation
+from collab_sdk.types import Conversation, Goal
 
 Row = dict[str, Any]
 ChatWriter = Callable[[Conversation], Row]
@@ -26,7 +27,7 @@ def _collab(conversation: Conversation) -> Row:
         if message.reasoning:
             written[REASONING[0]] = message.reasoning
     if goal := conversation.goal:
-        row["goal"] = {"text": goal.text} | ({"reference": goal.reference} if goal.reference is not None else {})
+        row |= user_fields(goal)
     if conversation.metadata:
         row["metadata"] = dict(conversation.metadata)
     if conversation.ended is not None:
@@ -36,6 +37,16 @@ def _collab(conversation: Conversation) -> Row:
             str(turn): list(map(_response, others)) for turn, others in conversation.alternatives.items()
         }
     return row
+
+
+def user_fields(goal: Goal) -> Row:
+    """The keys of a row that say what its user wants, who they are and what they say."""
+    fields: Row = {"goal": {"text": goal.text} | ({"reference": goal.reference} if goal.reference is not None else {})}
+    if goal.persona is not None:
+        fields["persona"] = {name: value for name, value in asdict(goal.persona).items() if value not in (None, "", ())}
+    if goal.script:
+        fields["script"] = list(goal.script)
+    return fields
 
 
 def _response(messages: Sequence[Message]) -> str | list[Row]:

@@ -69,7 +69,8 @@ def test_the_inquisitive_barista_asks_about_any_number_of_things():
 
 def test_in_the_lessons_of_a_user_the_sides_are_changed_and_the_end_is_said():
     for lesson in user_lessons(100, seed=0):
-        goal, *spoken = lesson
+        goal, begins, *spoken = lesson
+        assert begins.role == "user"
         order = read_order("\n".join(goal.content.splitlines()[-len(NAMES) :]))
         assert [message.role for message in spoken[:3]] == ["assistant", "user", "assistant"]
         assert spoken[-1].role == "assistant"

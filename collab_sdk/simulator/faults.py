@@ -1,0 +1,195 @@
+"""What no user would say: checks of every turn that a simulated user makes up, so that the bot is not to blame for it.
+
+They are rules, the same in every run, and rather miss a fault than find one in what real people write. What is in a
+language that they do not know passes the words they look for; the other checks know no language.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from itertools import pairwise
+
+from collab_sdk.errors import UserFaultError
+from collab_sdk.secrets import one_line
+from collab_sdk.simulator.base import Situation, UserTurn
+
+__all__ = ["Fault", "check_turn", "fault_of"]
+
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+"""A run of letters or digits; in scripts without spaces, a character."""
+UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+PARROTED = 5
+"""Words of the assistant's that nobody says after it by chance."""
+MOSTLY = 0.9
+"""The share of a message that is the assistant's where the message is no more than that: who quotes adds to it."""
+RECITED = 12
+"""Words of a goal in a row that nobody says by chance: a short wish is said as it is."""
+ADDRESSED = 6
+"""The same at the beginning of a goal that speaks to its user, or about them: "You want to ..."."""
+SHORT = 2
+"""Words of an answer that may be the same to several questions."""
+IN_A_ROW = 3
+"""The same message so often is a user who is stuck."""
+
+CONTROL = re.compile(
+    r"<[|\uff5c][\w/\u2581-]{2,40}[|\uff5c]>|<(?:end|start)_of_turn>|\[/?INST\]|<</?SYS>>", re.IGNORECASE
+)
+LABEL = re.compile(r"^\s*(?:\*\*)?(?:user|human|assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE)
+OTHERS_LABEL = re.compile(r"^\s*(?:\*\*)?(?:assistant|ai|ai assistant)(?:\*\*)?\s*:", re.IGNORECASE | re.MULTILINE)
+SERVICES = re.compile(
+    r"\bhow (?:can|may|could|else can) i (?:help|assist)(?: you (?:today|now|further|with)| you(?= ?[?!.,]| ?$)| today)"
+    r"|\bwhat (?:can|else can) i (?:do for|help) you\b"
+    r"|\banything (?:else )?(?:that )?i can (?:help|assist) (?:you )?with\b|\banything else i can do for you\b"
+    r"|\bi(?: am|'m) (?:always )?here to (?:help|assist)(?: you\b| ?[.!]| ?$)"
+    r"|\bi(?:'d| would) be (?:happy|glad|delighted) to (?:help|assist)(?: you\b| ?[.!]| ?$)"
+    r"|\bi can (?:certainly|definitely|gladly) (?:help|assist) you\b"
+    r"|\bas an ai(?: language model| assistant)?,? i\b"
+    r"|\bi(?: am|'m) (?:an ai|a virtual|your (?:ai|virtual|personal)) (?:assistant|language model)\b"
+    r"|\bthank you for (?:contacting|reaching out to) us\b"
+    r"|\ben qu[eé] (?:te |le |les )?puedo ayudar|\b(?:en qu[eé]|c[oó]mo) puedo ayudar(?:te|le|les|los)\b"
+    r"|\bestoy aqu[ií] para ayudar|\bwie kann ich (?:ihnen|dir|euch)(?: heute| weiter)* ?(?:be)?hilflich sein\b"
+    r"|\bwie kann ich (?:ihnen|dir|euch)(?: heute)? (?:weiter)?helfen\b"
+    r"|\bcomment (?:puis-je|je peux) (?:vous|t[e'’]) ?aider|\bcome posso aiutar(?:ti|la|vi)\b"
+    r"|\b(?:como|em que) posso (?:te |lhe )?ajudar",
+    re.IGNORECASE,
+)
+"""What an assistant offers, and nobody who wants something from one."""
+QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|```.*?```|^>.*$", re.DOTALL | re.MULTILINE)
+"""What somebody else said, or is to be worked on."""
+FIELD = re.compile(r"^\s*[^:\n]{1,60}:\s*\S")
+"""A line of a goal that is a key and its value: the value is what the user would say."""
+SPOKEN_TO = re.compile(r"^\W*(?:you|your|the user|a user|this user|user)\b", re.IGNORECASE)
+SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
+INVISIBLE = re.compile(r"[\s\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]+")
+
+
+class Fault(StrEnum):
+    """In which way a simulated user did not behave like one."""
+
+    SAYS_NOTHING = "says nothing"
+    ANSWERS = "answers as the assistant"
+    PARROTS = "repeats the assistant"
+    REPEATS = "repeats itself"
+    RECITES = "quotes the goal"
+    CONTRADICTS = "cannot be this person with this goal"
+    FORGES = "writes control tokens or speaker labels"
+
+
+def check_turn(turn: UserTurn, situation: Situation, *, name: str) -> None:
+    """Raise UserFaultError for a turn of the user `name` that no user would say."""
+    if (found := fault_of(turn, situation)) is not None:
+        fault, shown = found
+        said = f": {one_line(shown, 80)!r}" if shown else ""
+        raise UserFaultError(f"The simulated user {name} {fault}{said}.", fault=fault)
+
+
+def fault_of(turn: UserTurn, situation: Situation) -> tuple[Fault, str] | None:
+    """What is wrong with a turn, and the words that show it; None for one that a user could say."""
+    if not INVISIBLE.sub("", turn.message):
+        # Who leaves need not say a word, but whoever begins a conversation does.
+        return None if turn.end is not None and situation.messages else (Fault.SAYS_NOTHING, "")
+    spoken = situation.spoken
+    own = [message.content for message in spoken if message.role == "user"]
+    known = "\n".join((situation.goal.text, *situation.goal.style, *own))
+    checks = (
+        (Fault.FORGES, _forged(turn.message, known)),
+        (Fault.PARROTS, _parroted(turn.message, [each.content for each in spoken if each.role == "assistant"], own)),
+        (Fault.ANSWERS, _offered(turn.message, known)),
+        (Fault.REPEATS, _repeated(turn.message, situation)),
+        (Fault.RECITES, _recited(turn.message, situation.goal.text, [*own, *situation.goal.style])),
+    )
+    return next(((fault, shown) for fault, shown in checks if shown), None)
+
+
+def _forged(said: str, known: str) -> str:
+    """Control tokens and labels of speakers that are not part of what the user wants or wrote."""
+    found = CONTROL.search(said) or LABEL.search(said) or OTHERS_LABEL.search(said)
+    return found[0].strip() if found and found[0].strip().casefold() not in known.casefold() else ""
+
+
+def _parroted(said: str, by_assistant: Sequence[str], own: Iterable[str]) -> str:
+    """The message, where it is nothing but whole sentences that the assistant has just said, or a whole message of it.
+
+    A few words of it are an answer ("the large one with oat milk"); what the user had said first is their own.
+    """
+    words = _words(said)
+    if not by_assistant or _length(words) < PARROTED or any(_holds(_words(each), words) for each in own):
+        return ""
+    heard = _words(by_assistant[-1])
+    run = _length(_longest_run(words, heard))
+    long_enough = PARROTED if run == _length(heard) else RECITED
+    if any(words == _words(each) for each in by_assistant) or run >= max(long_enough, MOSTLY * _length(words)):
+        return said
+    whole = {tuple(_words(sentence)) for sentence in SENTENCE.split(by_assistant[-1])}
+    sentences = [tuple(found) for sentence in SENTENCE.split(said) if (found := _words(sentence))]
+    return said if all(sentence in whole for sentence in sentences) else ""
+
+
+def _offered(said: str, known: str) -> str:
+    found = SERVICES.search(QUOTED.sub(" ", said).replace("’", "'"))
+    return found[0] if found and found[0].casefold() not in known.casefold() else ""
+
+
+def _repeated(said: str, situation: Situation) -> str:
+    """The message, where the user says it once more after saying nothing else for a while.
+
+    A short answer may be the same to several questions ("yes").
+    """
+    own = [message.content for message in situation.spoken if message.role == "user"][1 - IN_A_ROW :]
+    if len(own) < IN_A_ROW - 1 or any(_alike(each) != _alike(said) for each in own):
+        return ""
+    heard = [message.content for message in situation.spoken if message.role == "assistant"][-IN_A_ROW:]
+    is_short = _length(_words(said)) <= SHORT
+    answers = is_short and len(set(heard)) == len(heard) and any("?" in text for text in heard[-1:])
+    return "" if answers else said
+
+
+def _alike(text: str) -> list[str] | str:
+    return _words(text) or text.strip()
+
+
+def _recited(said: str, goal: str, own: Sequence[str]) -> str:
+    """The words of the goal that the message has in a row, where they are many and were not the user's before.
+
+    A single value behind its key, a question, and what is quoted may have to be said as they are.
+    """
+    words = _words(said)
+    lines = [line for line in QUOTED.sub("\n", goal).splitlines() if line.strip()]
+    for line in lines:
+        if FIELD.match(line) or "?" in line:
+            continue
+        part = _words(line)
+        run = _longest_run(words, part)
+        if SPOKEN_TO.match(line) and len(part) >= ADDRESSED and _holds(words, part[:ADDRESSED]):
+            return " ".join(run)
+        if _length(run) >= RECITED and not any(_holds(_words(each), run) for each in own):
+            return " ".join(run)
+    pairs = [_words(f"{one} {other}") for one, other in pairwise(lines) if FIELD.match(one) and FIELD.match(other)]
+    return next((" ".join(pair) for pair in pairs if _holds(words, pair)), "")
+
+
+def _longest_run(words: Sequence[str], part: Sequence[str]) -> list[str]:
+    """The longest run of words that both have."""
+    best, end = 0, 0
+    row = [0] * (len(part) + 1)
+    for word in words:
+        before = 0
+        for place, other in enumerate(part, start=1):
+            before, row[place] = row[place], before + 1 if word == other else 0
+            if row[place] > best:
+                best, end = row[place], place
+    return list(part[end - best : end])
+
+
+def _words(text: str) -> list[str]:
+    return [word.casefold() for word in WORD.findall(text.replace("’", "").replace("'", ""))]
+
+
+def _length(words: Iterable[str]) -> float:
+    """In words: a character of a script without spaces is about half of one."""
+    return sum(0.5 if UNSPACED.match(word) else 1.0 for word in words)
+
+
+def _holds(words: Sequence[str], part: Sequence[str]) -> bool:
+    size = len(part)
+    return any(list(words[place : place + size]) == list(part) for place in range(len(words) - size + 1))

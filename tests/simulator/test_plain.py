@@ -1,0 +1,187 @@
+"""A model that is the user: its chat has the sides changed, it writes plain text, and leaves by a token or nothing."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from support.cli import chat_row, collab, write_chats
+from support.fakes import chat, judged
+from support.server import LoopbackServer
+from support.userlm import END, userlm
+
+from collab_sdk import ChatReply, Engine, Goal, MRScorer, Rollout, Simulator
+from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import UsageError
+from collab_sdk.messages import as_messages
+from collab_sdk.models import files_of
+from collab_sdk.simulator import PlainUser, changed_sides
+from collab_sdk.spec import ModelSettings, ModelSpec
+from collab_sdk.testing import FakeChatModel
+from collab_sdk.types import End, Persona
+
+START = chat("hello", "What can I get you?")
+
+
+def plain(*answers, name="user-model", **options):
+    return PlainUser(FakeChatModel(list(answers), name=name), **options)
+
+
+def play(user, *, start=START, goal="a mocha", window=3, assistant=None):
+    answers = assistant or (lambda messages: f"answer {len(messages)}")
+    rollout = Rollout(assistant=answers, simulator=Simulator(user, engine=Engine()), window=window, samples=1)
+    [future] = rollout.futures(start, goal=goal)
+    return future
+
+
+def texts(future):
+    return [(message.role, message.content) for message in future.messages]
+
+
+def test_a_served_model_with_the_manner_of_userlm_plays_the_user_in_five_lines():
+    with LoopbackServer(userlm()) as server:
+        user = PlainUser(ModelSpec(name="openai/userlm-8b", api_base=(server.api_base,)))
+        rollout = Rollout(assistant="offline", simulator=Simulator(user, engine=Engine()), window=4, samples=1)
+        [future] = rollout.futures(START, goal="drink: mocha")
+        sent = server.requests[0].body
+    assert future.end is End.USER_DONE and future.user == "plain:openai/userlm-8b"
+    said = [message.content for message in future.messages if message.role == "user"]
+    assert said == ["no nuts", "thx"], "it had spoken once before"
+    assert END not in json.dumps(texts(future))
+    assert [message["role"] for message in sent["messages"]] == ["system", "user", "assistant"]
+    assert (sent["temperature"], sent["top_p"]) == (1.0, 0.8), "as its card samples"
+
+
+def test_the_chat_of_any_other_model_has_its_sides_changed():
+    model = FakeChatModel(["a mocha", END], name="trained")
+    play(PlainUser(model))
+    first = model.requests[0].messages
+    assert [message.role for message in first] == ["system", "user", "assistant", "user"]
+    assert "a mocha" in first[0].content and first[2].content == "hello" and first[3].content == START[1]["content"]
+    assert model.requests[0].settings == ModelSettings(temperature=1.0)
+
+
+@pytest.mark.parametrize("messages", [[], chat("hi"), chat("hi", "yes?"), [*chat("", "Welcome!")[1:], *chat("hi")]])
+def test_no_chat_begins_with_the_assistant_or_is_a_system_message_alone(messages):
+    roles = [message.role for message in changed_sides(as_messages(messages), Goal(text="x"))]
+    assert roles[:2] == ["system", "user"]
+    assert all(one != other for one, other in pairwise(roles)), "sides take turns"
+
+
+def test_a_persona_is_told_beside_the_goal_and_to_nobody_else():
+    persona = Persona(name="curt", traits=("sceptical",), patience=2, writes="one word", forgets="sizes")
+    told = changed_sides((), Goal(text="a mocha", persona=persona))[0].content
+    assert all(part in told for part in ("a mocha", "sceptical", "2", "one word", "sizes"))
+    assert "hasty" in changed_sides((), Goal(text="a mocha", persona=Persona(name="hasty")))[0].content
+    assert changed_sides((), Goal(text="a mocha"))[0].content.endswith("a mocha")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"thanks{END}",
+        f"thanks {END}assistant\nYou're welcome! Anything else?",
+        "thanks<|endconv",
+        "thanks <|end_of_conversation|>",
+        "thanks\n<| end conversation |>",
+        "thanks <|EndConversation|>",
+    ],
+)
+def test_the_end_is_in_no_transcript_however_it_is_spelled(said):
+    future = play(plain(said))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "thanks")])
+
+
+def test_the_judge_never_sees_the_end():
+    judge = FakeChatModel(lambda _: judged(), name="judge")
+    simulator = Simulator(plain(f"thanks{END}"), engine=Engine())
+    rollout = Rollout(assistant="offline", simulator=simulator, window=2, samples=1)
+    scorer = MRScorer(rollout, judge=judge, metrics=["interactivity"])
+    assert scorer.score(START, goal="a mocha").value is not None
+    assert judge.requests and "endconv" not in str([request.messages for request in judge.requests])
+
+
+@pytest.mark.parametrize("said", [END, "", "  \n"])
+def test_who_says_nothing_leaves(said):
+    future = play(plain(said, said))
+    assert (future.end, future.messages, future.error) == (End.USER_DONE, (), None)
+
+
+@pytest.mark.parametrize("said", [END, ""])
+def test_nobody_begins_a_conversation_by_leaving(said):
+    rollout = Rollout(assistant="offline", simulator=Simulator(plain(said, said), engine=Engine()), window=2)
+    future = run_sync(rollout.aconverse([], goal="a mocha"))
+    assert future.end is End.USER_FAILED and future.reward is None
+    assert future.error == "The simulated user plain:user-model says nothing."
+
+
+def test_an_end_phrase_of_ones_own_is_heeded():
+    future = play(plain("bye ###STOP### and more", end="###STOP###"))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
+
+
+def test_an_end_that_a_server_would_swallow_is_refused():
+    with pytest.raises(UsageError, match="stop may not hold"):
+        PlainUser(ModelSpec(name="openai/x", settings=ModelSettings(stop=(END,))))
+
+
+def test_what_a_server_lets_the_model_make_up_for_the_assistant_is_left_out():
+    future = play(plain("a mocha<|eot_id|><|start_header_id|>assistant<|end_header_id|>\nSure!", END))
+    assert texts(future)[0] == ("user", "a mocha")
+
+
+def test_a_reply_that_is_cut_off_is_the_users_failure_unless_they_had_left():
+    cut = ChatReply(content="I want a mo", finish_reason="length")
+    future = play(plain(cut))
+    assert future.end is End.USER_FAILED and "cut off" in (future.error or "")
+    left = ChatReply(content=f"thanks{END}assistant You're", finish_reason="length")
+    assert play(plain(left)).end is End.USER_DONE
+    thinking = ChatReply(content="", reasoning="hmm, what would a user say")
+    assert play(plain(thinking, thinking)).end is End.USER_FAILED
+
+
+def test_an_empty_reply_is_paid_for_once(tmp_path):
+    with LoopbackServer(lambda _: "") as server:
+        spec = ModelSpec(name="openai/own", api_base=(server.api_base,))
+        for _ in range(2):
+            with Engine(cache=tmp_path) as engine:
+                simulator = Simulator(PlainUser(spec), engine=engine)
+                [future] = Rollout(assistant="offline", simulator=simulator, window=2, samples=1).futures(
+                    START, goal="a mocha"
+                )
+            assert future.end is End.USER_DONE
+    assert server.count == 2, "the first may be a server's mistake; the second is kept"
+
+
+def test_what_a_name_reads_is_known_so_that_no_output_overwrites_it(tmp_path):
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    base.mkdir(), adapter.mkdir()
+    assert files_of(f"plain:hf:{base}@{adapter}") == [base, adapter]
+
+
+@pytest.mark.parametrize("command", ["score", "export-prefs", "evaluate"])
+def test_a_plain_user_plays_in_every_command(tmp_path, command):
+    logs = write_chats(tmp_path / "chats.jsonl")
+    target = tmp_path / "out.jsonl"
+    with LoopbackServer(userlm("a large one", "no nuts", f"ok{END}")) as server:
+        who = ("--model", "offline", "--simulator", "plain:openai/own-user", "--simulator-api-base", server.api_base)
+        given = ["-t", "logs", "--data", logs, "-a", "offline"] if command == "evaluate" else [logs]
+        result = collab(command, *given, *who, "-o", target, "--cache", tmp_path / "cache")
+        assert result.exit_code == 0, result.output
+        assert server.count > 0
+    written = target.read_text()
+    assert "plain:openai/own-user" in written or command == "export-prefs"
+    assert "endconversation" not in "".join(path.read_text() for path in tmp_path.glob("out*.jsonl")).replace(
+        json.dumps(END), ""
+    )
+
+
+def test_the_same_chat_with_another_persona_is_another_user(tmp_path):
+    rows = [chat_row(0, persona={"name": "curt", "writes": "one word"})]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with LoopbackServer(userlm("large")) as server:
+        who = ("--model", "offline", "--simulator", "plain:openai/own-user", "--simulator-api-base", server.api_base)
+        result = collab("score", path, *who, "--samples", 1, "--window", 1, "--cache", tmp_path / "cache")
+        assert result.exit_code == 0, result.output
+        told = {request.body["messages"][0]["content"] for request in server.requests}
+    assert len(told) == 1 and "one word" in told.pop()
