@@ -115,8 +115,8 @@ def main() -> None:
 def trial_of(options: argparse.Namespace, seed: int) -> Trial:
     size, recipe = Size(epochs=4.5), RECIPE
     if options.smoke:
-        size = Size(layers=1, hidden=48, lessons=400, epochs=4)
-        recipe = replace(recipe, candidates=3, samples=2, goals=2, epochs=1.0)
+        size = Size(layers=1, hidden=48, lessons=300, epochs=4)
+        recipe = replace(recipe, candidates=3, samples=1, goals=1, window=1, epochs=1.0)
     return Trial(
         work=options.work,
         seed=seed,

@@ -45,7 +45,7 @@ def test_the_smoke_version_makes_and_measures_every_arm(tmp_path, part):
 
 @pytest.mark.slow
 def test_the_smoke_version_learns_a_user_from_logs_and_trains_bots_against_each_user(tmp_path):
-    settings = ("--work", tmp_path, "--seeds", 0, "--smoke", "--logged", 24, "--paired", 8, "--evaluated", 8)
+    settings = ("--work", tmp_path, "--seeds", 0, "--smoke", "--logged", 16, "--paired", 6, "--evaluated", 6)
     first = run("hidden.py", *settings)
     steps = [line.partition(", ")[2].partition(":")[0] for line in first.splitlines() if line.startswith("seed 0")]
     taught = ["bot taught", "user taught", "visits logged", "user learnt", "users compared"]
@@ -56,10 +56,10 @@ def test_the_smoke_version_learns_a_user_from_logs_and_trains_bots_against_each_
         assert again.count(f"| {arm} | 1 |") == 3
     assert again.count("| hidden population, greedy | success, ambiguous |") == 2
     logged = [json.loads(line) for line in (tmp_path / "seed-0" / "logs.jsonl").read_text().splitlines()]
-    assert len(logged) == 24
+    assert len(logged) == 16
     assert all(row["goal"] for row in logged)
     user = json.loads((tmp_path / "seed-0" / "user" / "metrics.json").read_text())
-    assert user["data"]["conversations"] == 24
+    assert user["data"]["conversations"] == 16
 
 
 @pytest.mark.parametrize("slot", NAMES)
