@@ -17,7 +17,7 @@ from collab_sdk.models.base import CallRole, ChatModel, ChatRequest, settings_fo
 from collab_sdk.models.reasoning import without_reasoning
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.secrets import one_line
-from collab_sdk.simulator import Simulator, Users
+from collab_sdk.simulator import SILENCE, Simulator, Users
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS, ROLE_DEFAULTS, ModelSettings
 from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import NOWHERE, OpenToolbox, Scene, Tools, as_toolbox, goes_in_a_circle
@@ -27,8 +27,6 @@ __all__ = ["Rollout"]
 
 NO_RESULT = "no result: the call was never answered"
 """What the assistant is told of a call whose result its log lacks; no server takes one without."""
-SILENCE = "…"
-"""What the assistant is told that it said where its reply was empty; many servers take no empty message."""
 
 
 @sync_twins

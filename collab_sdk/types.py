@@ -290,6 +290,8 @@ class Future:
     """The name of the user who played; empty for a logged future."""
     persona: str = ""
     """The name of their persona."""
+    fault: str = ""
+    """In which way the user did not behave like one, where that ended it: see `collab_sdk.simulator.Fault`."""
 
     def __repr__(self) -> str:
         end = f"error={_beginning(self.error)}" if self.error else f"reward={_number(self.reward)}"
@@ -297,7 +299,7 @@ class Future:
 
     def failed(self, error: Exception, *, end: End = End.FAILED) -> "Future":
         """This future as a missing sample."""
-        return replace(self, end=end, error=str(error), reward=None)
+        return replace(self, end=end, error=str(error), reward=None, fault=getattr(error, "fault", ""))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

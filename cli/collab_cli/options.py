@@ -30,7 +30,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
-from collab_sdk.simulator import HUMAN, is_prompted, takes_settings
+from collab_sdk.simulator import HUMAN, default_settings, is_prompted, takes_settings
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
@@ -480,13 +480,14 @@ class _Roles:
         if not base and (not own or not has_own_address(name)):
             base, key = shared, key or self._values[f"{MODEL}.key"]
         more = given.settings if given is not None else ()
-        settings, price = self._settings(role, from_model=not own, more=more)
+        settings, price = self._settings(role, from_model=not own, more=more, name=name)
         return ModelSpec(name=name, api_base=tuple(base or ()), api_key_env=key, settings=settings, price=price)
 
     def _settings(
-        self, role: str, *, from_model: bool, more: Sequence[tuple[str, Any]] = ()
+        self, role: str, *, from_model: bool, more: Sequence[tuple[str, Any]] = (), name: str = ""
     ) -> tuple[ModelSettings | None, Any]:
-        """What was asked for, over the role's own defaults; None where nothing was."""
+        """What was asked for, over the defaults of the role, or of that user; None where nothing was."""
         pairs = [*(self._values[f"{MODEL}.option"] if from_model else ()), *self._values[f"{role}.option"], *more]
         given, price = model_settings(pairs, f"--{role.replace('_', '-')}-option")
-        return (replace(ROLE_NAMES[role], **given) if given else None), price
+        defaults = default_settings(name) if role == "simulator" else ROLE_NAMES[role]
+        return (replace(defaults, **given) if given else None), price

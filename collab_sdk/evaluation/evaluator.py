@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.concurrency import all_settled
 from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.errors import SampleError, UsageError, UserFaultError
 from collab_sdk.evaluation.asking import judge_asks_question
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.questions import auseful_questions
@@ -18,7 +18,7 @@ from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.scorer import scene_of
-from collab_sdk.simulator import Simulator, Users
+from collab_sdk.simulator import Fault, Simulator, Users
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS
 from collab_sdk.tasks import BriefWriter, Task, get_task
 from collab_sdk.tools import Scene, Tools, as_toolbox
@@ -121,7 +121,7 @@ class Evaluator:
         )
         future = await rollout.aconverse(start.messages, goal=goal, sample=sample, scene=scene)
         if future.error is None and not any(message.role == "assistant" for message in future.messages):
-            left = SampleError("The simulated user left before the bot said anything.")
+            left = UserFaultError(f"The simulated user {future.user} {Fault.LEAVES}.", fault=Fault.LEAVES)
             return future.failed(left, end=End.USER_FAILED)
         return future
 

@@ -17,8 +17,6 @@ from collab_sdk.prompts import load_prompt
 from collab_sdk.spec import Price
 
 PROACTIVE, PROMPT = "proactive:", "prompt:"
-PLAIN_USER = "plain:"
-"""Before the name of a model that is the user (`collab_sdk.simulator`)."""
 
 
 class InstructedModel:
@@ -93,11 +91,8 @@ def instructions_in(name: str) -> tuple[str, str, str] | None:
 
 
 def files_of(name: str) -> list[Path]:
-    """What a name reads: files of instructions and chat templates, the source of `py:`, folders of weights.
-
-    It may be a model's, or a user's such as `plain:MODEL`.
-    """
-    name = name.removeprefix(PLAIN_USER).removeprefix(PROACTIVE)
+    """What a model's name reads: files of instructions and chat templates, the source of `py:`, folders of weights."""
+    name = name.removeprefix(PROACTIVE)
     if name.startswith("py:"):
         return [source] if (source := source_file(name)) else []
     if name.startswith(PROMPT):

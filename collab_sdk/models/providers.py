@@ -20,7 +20,7 @@ SERVER_BASE, SERVER_KEY = "HOSTED_VLLM_API_BASE", "HOSTED_VLLM_API_KEY"
 WRITTEN = re.compile(r"[a-z0-9_]+")
 """How LiteLLM writes the names of providers."""
 QUOTED = re.compile(r'= "([a-z0-9_-]+)"')
-PREFIXED = re.compile(r"proactive:|prompt:[^@]*@")
+PREFIXED = re.compile(r"proactive:|plain:|prompt:[^@]*@")
 PROVIDERS = frozenset(
     """
     abliteration ai21 ai21_chat aiand aiohttp_openai amazon_nova anthropic azure azure_ai azure_text baseten

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -11,6 +12,8 @@ from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatR
 from collab_sdk.offline import assistant, calling, goal_reader, judge, tools, user
 from collab_sdk.offline.voice import Voice
 from collab_sdk.prompts import (
+    ABOUT_YOU,
+    END_OF_CONVERSATION,
     PointTag,
     load_prompt,
     unfence,
@@ -73,10 +76,28 @@ class OfflineModel:
         return ChatReply(content=assistant.reply(request.messages, manner=self.manner, voice=voice), usd=0.0)
 
 
+def _plain_user(request: ChatRequest) -> str:
+    """What the user says in a chat whose sides are changed, with the token by which they leave."""
+    told, *chat = request.messages
+    wish = told.content.removeprefix(_plain_beginning()).removesuffix(load_prompt("plain_opening").text)
+    goal, _, persona = wish.partition(ABOUT_YOU)
+    said = [message for message in chat if message.content != load_prompt("plain_opening").text]
+    sides = [replace(each, role="assistant" if each.role == "user" else "user") for each in said]
+    patience = int(found[0]) if (found := re.findall(r"leave: (\d+)", persona)) else None
+    turn = user.reply(goal.strip(), sides, patience=patience, voice=Voice(request))
+    return turn["message"] if turn["done"] == "no" else f"{turn['message']}{END_OF_CONVERSATION}"
+
+
+def _plain_beginning() -> str:
+    return load_prompt("plain").text.partition("$goal")[0]
+
+
 def _answer(request: ChatRequest) -> dict[str, Any] | str:
     # A repair request repeats the first prompt and appends to it.
     prompt = next((message.content for message in request.messages if message.role == "user"), "")
     transcript = unfence_transcript(prompt)
+    if request.role is CallRole.SIMULATOR and request.messages[0].content.startswith(_plain_beginning()):
+        return _plain_user(request)
     if request.role is CallRole.SIMULATOR:
         patience = unfence_patience(prompt)
         return user.reply(unfence_goal(prompt), transcript, patience=patience, voice=Voice(request))

@@ -14,6 +14,8 @@ from collab_sdk.messages import Ending, Message, ToolCall
 from collab_sdk.types import Persona
 
 __all__ = [
+    "ABOUT_YOU",
+    "END_OF_CONVERSATION",
     "PointTag",
     "Prompt",
     "Tag",
@@ -66,6 +68,10 @@ ENDED = {
     Ending.EMPTY: "sent without a word",
 }
 """What a transcript says of a reply that did not end by itself, in a field of its own, which no text can forge."""
+END_OF_CONVERSATION = "<|endconversation|>"
+"""What a model writes that is the user, when they leave (UserLM's token, arXiv 2510.06552); it is in no transcript."""
+ABOUT_YOU = "About you:"
+"""What such a model reads above who it is, behind what it wants."""
 BRACKETED = re.compile(r"\[(?=/?[A-Z_]+\])")
 """What control tokens of Mistral's and Llama's kind begin with, such as `[INST]`."""
 

@@ -1,6 +1,7 @@
 """Who plays the user: a prompted model, a model that is the user, a script, the logs, a function, a person."""
 
-from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.prompts import END_OF_CONVERSATION
+from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
 from collab_sdk.simulator.describing import PersonaReader
 from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
@@ -14,9 +15,16 @@ from collab_sdk.simulator.personas import (
     personas_of,
     read_personas,
 )
-from collab_sdk.simulator.plain import END_OF_CONVERSATION, PlainUser, changed_sides
+from collab_sdk.simulator.plain import PlainUser, changed_sides
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
-from collab_sdk.simulator.resolve import UserLike, as_user, files_of_user, is_prompted, takes_settings
+from collab_sdk.simulator.resolve import (
+    UserLike,
+    as_user,
+    default_settings,
+    files_of_user,
+    is_prompted,
+    takes_settings,
+)
 from collab_sdk.simulator.retrieval import LoggedUser
 from collab_sdk.simulator.script import Script
 from collab_sdk.simulator.simulator import Seat, Simulator, Users
@@ -28,6 +36,7 @@ __all__ = [
     "NOBODY",
     "PERSONAS",
     "PERSONA_SCHEMA",
+    "SILENCE",
     "STYLE_EXAMPLES",
     "Fault",
     "FunctionUser",
@@ -49,6 +58,7 @@ __all__ = [
     "as_user",
     "changed_sides",
     "check_turn",
+    "default_settings",
     "files_of_user",
     "is_prompted",
     "persona_row",

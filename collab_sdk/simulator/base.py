@@ -10,7 +10,10 @@ from collab_sdk.models.base import ChatModel
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import End, Goal, Persona
 
-__all__ = ["Situation", "User", "UserTurn"]
+__all__ = ["SILENCE", "Situation", "User", "UserTurn"]
+
+SILENCE = "…"
+"""What a model is told that was said where nothing was; many servers take no empty message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +53,10 @@ class Situation:
 
     @property
     def spoken(self) -> tuple[Message, ...]:
-        """What the user wrote and read."""
-        return tuple(each for each in self.messages if each.role in ("user", "assistant") and each.content)
+        """What the user wrote and read; also a reply of the assistant's that was empty."""
+        return tuple(
+            each for each in self.messages if each.role in ("user", "assistant") and (each.content or each.ended)
+        )
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ language that they do not know passes the words they look for; the other checks 
 import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from collab_sdk.errors import UserFaultError
 from collab_sdk.secrets import one_line
@@ -28,6 +28,8 @@ ADDRESSED = 6
 """The same at the beginning of a goal that speaks to its user, or about them: "You want to ..."."""
 SHORT = 2
 """Words of an answer that may be the same to several questions."""
+MOST_SAID, MOST_COMPARED = 1_000, 5_000
+"""Words of a message, and of what it is compared with, that are looked at for a run of words."""
 IN_A_ROW = 3
 """The same message so often is a user who is stuck."""
 
@@ -39,13 +41,23 @@ OTHERS_LABEL = re.compile(r"^\s*(?:\*\*)?(?:assistant|ai|ai assistant)(?:\*\*)?\
 SERVICES = re.compile(
     r"\bhow (?:can|may|could|else can) i (?:help|assist)(?: you (?:today|now|further|with)| you(?= ?[?!.,]| ?$)| today)"
     r"|\bwhat (?:can|else can) i (?:do for|help) you\b"
-    r"|\banything (?:else )?(?:that )?i can (?:help|assist) (?:you )?with\b|\banything else i can do for you\b"
+    r"|\bhow (?:can|may) i be of (?:help|service|assistance)\b"
+    r"|\banything (?:else )?(?:that )?i can (?:help|assist) (?:you )?with\b|\banything else i can (?:do|get) for you\b"
+    r"|\banything else i can get you\b|\bwhat (?:can|may) i get (?:for )?you\b|\bmay i take your order\b"
+    r"|\bi(?: am|'m) (?:so )?glad i could (?:help|assist|be of)\b"
+    r"|\b(?:sure|certainly|of course|absolutely)[,!.]? i(?: can|'d| would|'ll| will) (?:be (?:happy|glad) to )?"
+    r"(?:help|assist)\b"
+    r"|\bif you need (?:any )?(?:further|more|other|additional) (?:help|assistance)\b"
+    r"|\bi (?:can't|cannot|can not|am unable to|'m unable to) assist (?:you )?with (?:that|this)\b"
     r"|\bi(?: am|'m) (?:always )?here to (?:help|assist)(?: you\b| ?[.!]| ?$)"
     r"|\bi(?:'d| would) be (?:happy|glad|delighted) to (?:help|assist)(?: you\b| ?[.!]| ?$)"
     r"|\bi can (?:certainly|definitely|gladly) (?:help|assist) you\b"
     r"|\bas an ai(?: language model| assistant)?,? i\b"
     r"|\bi(?: am|'m) (?:an ai|a virtual|your (?:ai|virtual|personal)) (?:assistant|language model)\b"
-    r"|\bthank you for (?:contacting|reaching out to) us\b"
+    r"|\bthank you for (?:contacting|reaching out to|choosing|visiting) us\b"
+    r"|\bthank you for your (?:order|business|purchase)\b|\byour order (?:is|will be|has been|comes to)\b"
+    r"|\bi(?: have|'ve) (?:placed|processed) your order\b|\bcoming right up\b|\bwill that be all\b"
+    r"|\bwould you like (?:to (?:order|add|have|know|try)|an?|any|anything|something|your|it|that)\b[^.!]*\?"
     r"|\ben qu[eé] (?:te |le |les )?puedo ayudar|\b(?:en qu[eé]|c[oó]mo) puedo ayudar(?:te|le|les|los)\b"
     r"|\bestoy aqu[ií] para ayudar|\bwie kann ich (?:ihnen|dir|euch)(?: heute| weiter)* ?(?:be)?hilflich sein\b"
     r"|\bwie kann ich (?:ihnen|dir|euch)(?: heute)? (?:weiter)?helfen\b"
@@ -54,7 +66,7 @@ SERVICES = re.compile(
     re.IGNORECASE,
 )
 """What an assistant offers, and nobody who wants something from one."""
-QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|```.*?```|^>.*$", re.DOTALL | re.MULTILINE)
+QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|```.*?```|^>[^\n]*", re.DOTALL | re.MULTILINE)
 """What somebody else said, or is to be worked on."""
 FIELD = re.compile(r"^\s*[^:\n]{1,60}:\s*\S")
 """A line of a goal that is a key and its value: the value is what the user would say."""
@@ -67,6 +79,7 @@ class Fault(StrEnum):
     """In which way a simulated user did not behave like one."""
 
     SAYS_NOTHING = "says nothing"
+    LEAVES = "left before the bot said anything"
     ANSWERS = "answers as the assistant"
     PARROTS = "repeats the assistant"
     REPEATS = "repeats itself"
@@ -86,8 +99,9 @@ def check_turn(turn: UserTurn, situation: Situation, *, name: str) -> None:
 def fault_of(turn: UserTurn, situation: Situation) -> tuple[Fault, str] | None:
     """What is wrong with a turn, and the words that show it; None for one that a user could say."""
     if not INVISIBLE.sub("", turn.message):
-        # Who leaves need not say a word, but whoever begins a conversation does.
-        return None if turn.end is not None and situation.messages else (Fault.SAYS_NOTHING, "")
+        if turn.end is None:
+            return Fault.SAYS_NOTHING, ""
+        return None if situation.messages else (Fault.LEAVES, "")
     spoken = situation.spoken
     own = [message.content for message in spoken if message.role == "user"]
     known = "\n".join((situation.goal.text, *situation.goal.style, *own))
@@ -116,7 +130,7 @@ def _parroted(said: str, by_assistant: Sequence[str], own: Iterable[str]) -> str
     if not by_assistant or _length(words) < PARROTED or any(_holds(_words(each), words) for each in own):
         return ""
     heard = _words(by_assistant[-1])
-    run = _length(_longest_run(words, heard))
+    run = _length(_longest_run(words, heard, least=PARROTED))
     long_enough = PARROTED if run == _length(heard) else RECITED
     if any(words == _words(each) for each in by_assistant) or run >= max(long_enough, MOSTLY * _length(words)):
         return said
@@ -155,21 +169,29 @@ def _recited(said: str, goal: str, own: Sequence[str]) -> str:
     """
     words = _words(said)
     lines = [line for line in QUOTED.sub("\n", goal).splitlines() if line.strip()]
-    for line in lines:
-        if FIELD.match(line) or "?" in line:
+    for is_prose, run_of_lines in groupby(lines, key=lambda line: not FIELD.match(line) and "?" not in line):
+        prose = "\n".join(run_of_lines)
+        part = _words(prose)
+        if not is_prose:
             continue
-        part = _words(line)
-        run = _longest_run(words, part)
-        if SPOKEN_TO.match(line) and len(part) >= ADDRESSED and _holds(words, part[:ADDRESSED]):
-            return " ".join(run)
+        if SPOKEN_TO.match(prose) and len(part) >= ADDRESSED and _holds(words, part[:ADDRESSED]):
+            return " ".join(part[:ADDRESSED])
+        run = _longest_run(words, part, least=RECITED)
         if _length(run) >= RECITED and not any(_holds(_words(each), run) for each in own):
             return " ".join(run)
     pairs = [_words(f"{one} {other}") for one, other in pairwise(lines) if FIELD.match(one) and FIELD.match(other)]
     return next((" ".join(pair) for pair in pairs if _holds(words, pair)), "")
 
 
-def _longest_run(words: Sequence[str], part: Sequence[str]) -> list[str]:
-    """The longest run of words that both have."""
+def _longest_run(words: Sequence[str], part: Sequence[str], *, least: int) -> list[str]:
+    """The longest run of words that both have; none where it has fewer than `least` words.
+
+    Of long texts the beginning is compared.
+    """
+    words, part = words[:MOST_SAID], part[:MOST_COMPARED]
+    known = {tuple(part[place : place + least]) for place in range(len(part) - least + 1)}
+    if not any(tuple(words[place : place + least]) in known for place in range(len(words) - least + 1)):
+        return []
     best, end = 0, 0
     row = [0] * (len(part) + 1)
     for word in words:
@@ -190,6 +212,7 @@ def _length(words: Iterable[str]) -> float:
     return sum(0.5 if UNSPACED.match(word) else 1.0 for word in words)
 
 
-def _holds(words: Sequence[str], part: Sequence[str]) -> bool:
+def _holds(words: list[str], part: list[str]) -> bool:
     size = len(part)
-    return any(list(words[place : place + size]) == list(part) for place in range(len(words) - size + 1))
+    starts = (place for place in range(len(words) - size + 1) if size == 0 or words[place] == part[0])
+    return any(words[place : place + size] == part for place in starts)

@@ -2,9 +2,8 @@
 
 import asyncio
 import inspect
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from collab_sdk.concurrency import in_thread
@@ -20,6 +19,8 @@ from collab_sdk.values import dumps, loads
 
 OFFERED = ("messages", "goal", "persona", "turn", "sample")
 """What a user function's parameters may be called."""
+TIMEOUT = "timeout"
+"""In a request's metadata: the seconds that the function may take."""
 
 
 class FunctionUser:
@@ -36,6 +37,7 @@ class FunctionUser:
         self.name = named.partition("@")[0]
         self.fingerprint: Mapping[str, Any] | None = {"user": name} if name else None
         self._parameters = _parameters(function, self.name)
+        self._calls = _Calls(self)
         self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
@@ -50,18 +52,15 @@ class FunctionUser:
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
         """Raises SampleError if the function raises, hangs, or returns what is no turn of a user's."""
-        known = {
-            "goal": asdict(situation.goal),
-            "persona": None if situation.persona is None else asdict(situation.persona),
-            "turn": situation.turn,
-        }
+        told = dumps(replace(situation, messages=()))
         request = ChatRequest(
             role=CallRole.SIMULATOR,
-            messages=(Message(role="system", content=json.dumps(known)), *situation.spoken),
+            messages=(Message(role="system", content=told), *situation.spoken),
             sample=situation.sample,
             conversation_id=situation.conversation_id,
+            metadata={TIMEOUT: engine.limits.timeout},
         )
-        reply = await engine.call(_Call(self, situation, seconds=engine.limits.timeout), request)
+        reply = await engine.call(self._calls, request)
         turn: UserTurn = loads(UserTurn, reply.content)
         return turn
 
@@ -85,11 +84,17 @@ class FunctionUser:
         if said is None:
             return UserTurn(message="", end=End.USER_DONE)
         turn = UserTurn(message=said) if isinstance(said, str) else said
-        if not isinstance(turn, UserTurn) or not isinstance(turn.message, str):
+        if not isinstance(turn, UserTurn):
             raise SampleError(
                 f"{self.name} as user returned {type(said).__name__}: expected a text, None to leave, or a UserTurn."
             )
-        return turn
+        try:
+            return loads(UserTurn, dumps(turn))  # type: ignore[no-any-return]
+        except (TypeError, ValueError):
+            raise SampleError(
+                f"{self.name} as user returned a UserTurn with {one_line(repr(turn), 200)}: its message and reason are "
+                "texts, its end is an End or None."
+            ) from None
 
     async def _call(self, arguments: Mapping[str, Any]) -> Any:
         if self._is_async:
@@ -98,19 +103,22 @@ class FunctionUser:
         return await said if inspect.isawaitable(said) else said
 
 
-class _Call:
-    """One turn of a function as a model's call, so that it is bounded, counted and kept as all calls are."""
+class _Calls:
+    """The turns of a function as a model's calls, so that they are bounded, counted and kept as all calls are."""
 
     timeout = None  # the function has one of its own: a user who hangs is a missing sample, and ends no run
 
-    def __init__(self, user: FunctionUser, situation: Situation, *, seconds: float) -> None:
-        self._user, self._situation, self._seconds = user, situation, seconds
+    def __init__(self, user: FunctionUser) -> None:
+        self._user = user
         self.name = user.name
         self.fingerprint = user.fingerprint
         self.price: Price | None = None
 
     async def achat(self, request: ChatRequest) -> ChatReply:
-        return ChatReply(content=dumps(await self._user.aask(self._situation, seconds=self._seconds)))
+        # All that is asked stands in the request: the engine keeps one model for all calls of one fingerprint.
+        told, *spoken = request.messages
+        situation = replace(loads(Situation, told.content), messages=tuple(spoken))
+        return ChatReply(content=dumps(await self._user.aask(situation, seconds=request.metadata[TIMEOUT])))
 
 
 def _parameters(function: Callable[..., Any], name: str) -> dict[str, str]:

@@ -79,7 +79,7 @@ class HumanUser:
             # Asked for here and not within the call: a run that is stopped waits for the calls that it has begun.
             request = replace(request, metadata={TYPED: await self._ask(situation)})
         kept = json.loads((await engine.call(_TYPED, request)).content)
-        return UserTurn(message=kept["message"], end=End(kept["end"]) if kept["end"] else None)
+        return UserTurn(message=kept["message"], end=End(kept["end"]) if kept["end"] else None, written=True)
 
     async def _ask(self, situation: Situation) -> str:
         """What the person types, as it is kept."""

@@ -2,24 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_sdk.engine.engine import Engine, require_whole
 from collab_sdk.errors import UsageError
 from collab_sdk.messages import Ending, Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest, settings_for
-from collab_sdk.models.instructed import PLAIN_USER
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import load_prompt
-from collab_sdk.simulator.base import Situation, UserTurn
+from collab_sdk.prompts import ABOUT_YOU, END_OF_CONVERSATION, load_prompt
+from collab_sdk.simulator.base import SILENCE, Situation, UserTurn
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Goal, Persona
 
-END_OF_CONVERSATION = "<|endconversation|>"
-"""What such a user writes when they leave (UserLM's token, arXiv 2510.06552); it is in no transcript."""
+PLAIN = "plain:"
 LEAVES = re.compile(r"<\|?\s*end[\s_-]*(?:of[\s_-]*)?conversation\s*\|?>", re.IGNORECASE)
-"""The same as models spell it that write it in pieces."""
+"""The end of a conversation as models spell it that write it in pieces."""
 LEAST_OF_END = 3
 """Characters of the token that are read as one that was cut off."""
 NEXT_SPEAKER = re.compile(
@@ -58,16 +56,23 @@ class Family:
 
     settings: ModelSettings
     laid_out: Callable[[Iterable[Message], Goal], tuple[Message, ...]]
+    other: str
+    """The role of the bot's messages in its chat."""
 
 
 FAMILIES: Mapping[re.Pattern[str], Family] = {
     # Its template opens the user's turn, and its card samples so: huggingface.co/microsoft/UserLM-8b
     re.compile(r"userlm-\d+b(?!.*@)", re.IGNORECASE): Family(
-        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=own_sides
+        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=own_sides, other="assistant"
     ),
 }
 """By what is in the name of the model. An adapter was trained by whoever made it, and no longer of the family."""
-OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=changed_sides)
+OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=changed_sides, other="user")
+
+
+def family_of(name: str) -> Family:
+    """How the model of that name is asked."""
+    return next((family for known, family in FAMILIES.items() if known.search(name)), OTHERS)
 
 
 class PlainUser:
@@ -80,7 +85,7 @@ class PlainUser:
 
     def __init__(self, model: ModelLike, *, end: str = END_OF_CONVERSATION) -> None:
         self.model: ChatModel = as_chat_model(model)
-        self.family = next((each for name, each in FAMILIES.items() if name.search(self.model.name)), OTHERS)
+        self.family = family_of(self.model.name)
         self.settings = settings_for(self.model, self.family.settings)
         self.end = end
         if not end.strip():
@@ -92,7 +97,7 @@ class PlainUser:
 
     @property
     def name(self) -> str:
-        return f"{PLAIN_USER}{self.model.name}"
+        return f"{PLAIN}{self.model.name}"
 
     @property
     def fingerprint(self) -> Mapping[str, Any] | None:
@@ -101,9 +106,13 @@ class PlainUser:
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
         """Raises SampleError if the model fails, or is cut off before it has said all or left."""
+        messages = self.family.laid_out(situation.messages, situation.goal)
+        if situation.messages and messages[-1].role not in (self.family.other, "system"):
+            # A server would let the model go on with its own last message.
+            messages = (*messages, Message(role=self.family.other, content=SILENCE))
         request = ChatRequest(
             role=CallRole.SIMULATOR,
-            messages=self.family.laid_out(situation.messages, situation.goal),
+            messages=messages,
             settings=self.settings,
             sample=situation.sample,
             conversation_id=situation.conversation_id,
@@ -114,10 +123,11 @@ class PlainUser:
     def _read(self, reply: ChatReply) -> UserTurn:
         """The message before the end, without it; nothing at all is a way to leave too."""
         message, left = self._until_the_end(reply.content)
-        if not left and (reply.ended is not Ending.EMPTY or reply.reasoning):
-            require_whole(reply, self.name)
-        if (found := NEXT_SPEAKER.search(message)) and message[: found.start()].strip():
+        found = NEXT_SPEAKER.search(message)
+        if found is not None and message[: found.start()].strip():
             message = message[: found.start()]
+        elif not left and (reply.ended is not Ending.EMPTY or reply.reasoning):
+            require_whole(reply, self.name)
         message = message.strip()
         return UserTurn(message=message, end=End.USER_DONE if left or not message else None)
 
@@ -135,7 +145,8 @@ class PlainUser:
 
 
 def _spoken(messages: Iterable[Message]) -> list[Message]:
-    return [each for each in messages if each.role in ("user", "assistant") and each.content]
+    told = (replace(each, content=SILENCE) if each.ended and not each.content else each for each in messages)
+    return [each for each in told if each.role in ("user", "assistant") and each.content]
 
 
 def _wish(goal: Goal) -> Message:
@@ -158,4 +169,4 @@ def _described(persona: Persona | None) -> str:
         "Answers of no use after which you leave": "" if persona.patience is None else str(persona.patience),
     }
     lines = [f"{what}: {said}" for what, said in known.items() if said]
-    return "\n".join(lines or [f"Who you are: {persona.name}"])
+    return "\n".join([ABOUT_YOU, *(lines or [f"Who you are: {persona.name}"])])

@@ -6,28 +6,31 @@ from pathlib import Path
 
 from collab_sdk.errors import UsageError
 from collab_sdk.models import files_of
-from collab_sdk.models.instructed import PLAIN_USER
 from collab_sdk.models.resolve import ModelLike, as_chat_model, is_own_function
 from collab_sdk.plugins import import_named
 from collab_sdk.simulator.base import User
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.person import HUMAN, HumanUser
-from collab_sdk.simulator.plain import PlainUser
+from collab_sdk.simulator.plain import PLAIN, PlainUser, family_of
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.retrieval import LOGS, LoggedUser
 from collab_sdk.simulator.script import Script
-from collab_sdk.spec import ModelSpec
+from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings, ModelSpec
 
 UserLike = User | ModelLike | Sequence[str | None]
 """What is taken wherever a user is wanted: a User, a name, a model to prompt, a function, the turns of a script."""
 
 
 def _script(spec: ModelSpec) -> User:
+    if spec.name != "script":
+        raise UsageError(
+            f"{spec.name!r} names no script: write script, and the turns into the rows or a list in Python."
+        )
     return Script()
 
 
 def _plain(spec: ModelSpec) -> User:
-    return PlainUser(replace(spec, name=spec.name.removeprefix(PLAIN_USER)))
+    return PlainUser(replace(spec, name=spec.name.removeprefix(PLAIN)))
 
 
 def _logs(spec: ModelSpec) -> User:
@@ -54,6 +57,12 @@ WITHOUT_MODEL = frozenset(("script", "logs", HUMAN))
 def takes_settings(name: str) -> bool:
     """Whether a user of that name is played by a model, which has a server and settings."""
     return name.partition(":")[0] not in WITHOUT_MODEL
+
+
+def default_settings(name: str) -> ModelSettings:
+    """How a user of that name is asked where nothing else is said."""
+    kind, _, model = name.partition(":")
+    return family_of(model).settings if kind == "plain" else ROLE_DEFAULTS["simulator"]
 
 
 def files_of_user(name: str) -> list[Path]:

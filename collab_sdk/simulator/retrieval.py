@@ -140,7 +140,7 @@ class _Logs:
             return None
         best = max(fits[place] for place in others)
         chat = self._chats[random.choice([place for place in others if fits[place] >= best])]
-        return UserTurn(message=chat.user_messages[0])
+        return UserTurn(message=chat.user_messages[0], written=True)
 
     def _answer(
         self,
@@ -168,7 +168,7 @@ class _Logs:
         random.shuffle(neighbours)  # so that the file's order decides nothing
         neighbours.sort(key=lambda place: -round(near[place] + fits[self._moments[place].chat], 9))
         moment = self._moments[random.choice(neighbours[:DRAWN_FROM])]
-        return UserTurn(message=moment.reply, end=End.USER_DONE if moment.leaves else None)
+        return UserTurn(message=moment.reply, end=End.USER_DONE if moment.leaves else None, written=True)
 
     def _played(self, situation: Situation) -> set[int]:
         """The chats that may be the one that is played: by id, or by what its user said before it was played."""

@@ -17,6 +17,7 @@ from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.faults import check_turn
 from collab_sdk.simulator.person import HumanUser
 from collab_sdk.simulator.personas import as_persona
+from collab_sdk.simulator.plain import PlainUser
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
@@ -72,9 +73,10 @@ class Simulator:
     `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
     function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
     one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
-    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own. `then` makes up the
-    turns that a list of turns leaves open (None), and goes on where it ends: `Simulator(["hi", None, "no nuts"],
-    then="openai/gpt-4o-mini")`.
+    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own.
+
+    `then` makes up the turns that a list of turns leaves open (None), and goes on where it ends:
+    `Simulator(["hi", None, "no nuts"], then="openai/gpt-4o-mini")`.
     """
 
     def __init__(
@@ -96,9 +98,9 @@ class Simulator:
         self.shares = tuple(float(share) for _, share in shares)
         self.personas = tuple(map(as_persona, personas))
         if temperature is not None:
-            for each in self.users:
-                if isinstance(each, PromptedUser):
-                    each.settings = replace(each.settings, temperature=temperature)
+            if not any(each.settings for each in self.users):
+                raise UsageError(f"{self.name} asks no model, so there is no temperature to ask it with.")
+            self.users = tuple(_asked_at(each, temperature) for each in self.users)
         self.engine = engine or default_engine()
 
     def with_engine(self, engine: Engine) -> "Simulator":
@@ -175,6 +177,17 @@ class Simulator:
         """
         seat = self.seat(Goal.of(goal), draw=sample)
         return await seat.areply(as_messages(messages), turn=0, sample=sample, conversation_id=conversation_id)
+
+
+def _asked_at(user: User, temperature: float) -> User:
+    """The same user, whose model is asked at this temperature."""
+    if isinstance(user, Script) and user.then is not None:
+        return Script(user.turns, then=_asked_at(user.then, temperature))
+    if not isinstance(user, PromptedUser | PlainUser):
+        return user
+    other = copy.copy(user)
+    other.settings = replace(user.settings, temperature=temperature)
+    return other
 
 
 def _shares(users: Users) -> list[tuple[UserLike, float]]:

@@ -10,6 +10,7 @@ from typing import Any
 from collab_sdk.errors import InputError, MissingExtraError, UsageError
 from collab_sdk.files import parse_json
 from collab_sdk.logs import read_conversations
+from collab_sdk.logs.formats.conversation_row import with_user
 from collab_sdk.tasks.base import Task
 from collab_sdk.types import Conversation
 
@@ -39,6 +40,8 @@ def _conversations(task: Task, rows: Iterator[tuple[str, Any]], on_error: OnErro
             if not isinstance(row, Mapping):
                 raise InputError("expected an object")
             conversation = task.read(row)
+            if conversation.goal is not None:
+                conversation = replace(conversation, goal=with_user(conversation.goal, row))
         except InputError as error:
             on_error(InputError(error.problem, where=where))
             continue

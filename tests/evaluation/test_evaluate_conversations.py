@@ -12,6 +12,7 @@ from collab_sdk.evaluation import Evaluator
 from collab_sdk.messages import Ending
 from collab_sdk.models.instructed import InstructedModel
 from collab_sdk.prompts import load_prompt
+from collab_sdk.simulator import Fault
 from collab_sdk.tasks import Task, get_task
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End
@@ -70,9 +71,11 @@ def test_a_bot_that_says_nothing_is_judged_by_what_its_user_got():
     assert {message.ended for message in played.future.messages if message.role == "assistant"} == {Ending.EMPTY}
 
 
-def test_a_user_who_leaves_before_the_bot_said_anything_is_missing():
-    [played], _ = play(evaluator(user=lambda _: user_says("", done=True)), [])
+@pytest.mark.parametrize("said", ["", "never mind"])
+def test_a_user_who_leaves_before_the_bot_said_anything_is_missing_by_their_own_fault(said):
+    [played], _ = play(evaluator(user=lambda _: user_says(said, done=True)), [])
     assert "before the bot said anything" in played.future.error
+    assert (played.future.end, played.future.fault) == (End.USER_FAILED, Fault.LEAVES)
 
 
 def test_each_sample_is_a_draw_of_its_own_and_the_same_for_every_bot():

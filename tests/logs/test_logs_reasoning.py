@@ -93,6 +93,16 @@ def test_a_log_that_is_written_again_keeps_its_reasoning(tmp_path):
     assert SECRET not in json.dumps([get_chat_writer(name)(chat) for name in ("openai", "sharegpt")])
 
 
+def test_thoughts_that_are_logged_alone_are_those_of_the_words_behind_them_and_of_no_silence(tmp_path):
+    thought = {"role": "assistant", "content": "", "reasoning_content": SECRET}
+    spoken, silent = ({"role": "assistant", "content": text} for text in ("Which milk?", ""))
+    asked = {"role": "user", "content": "a mocha"}
+    chats = [{"id": reply["content"], "messages": [asked, thought, reply]} for reply in (spoken, silent)]
+    [joined, apart] = read(tmp_path, *chats)
+    assert [(message.content, message.reasoning) for message in joined.messages[1:]] == [("Which milk?", SECRET)]
+    assert [(message.content, message.reasoning) for message in apart.messages[1:]] == [("", SECRET), ("", "")]
+
+
 @pytest.mark.parametrize("is_read", [True, False], ids=["a log", "a conversation of one's own"])
 def test_logged_thoughts_reach_neither_user_nor_judge_nor_bot_nor_pairs(is_read, tmp_path):
     seen: list[ChatRequest] = []

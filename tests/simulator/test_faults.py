@@ -16,6 +16,7 @@ CHATS = DATA / "coffee_chats.jsonl"
 MENU = "We have a small one and a large one with oat milk. Which would you like?"
 LONG = "You want to plan three days in Lisbon with your mother, who cannot walk far, in May, below 900 euros."
 OWN = "I want to plan three days in Lisbon with my mother, who cannot walk far, in May, below 900 euros."
+LISTED = "- three days in Lisbon\n- my mother cannot walk far\n- in May, below 900 euros"
 FIELDS = "drink: a large mocha with oat milk and two shots of espresso, not too hot\norder type: to go"
 
 
@@ -41,11 +42,20 @@ FAULTS = {
         {"said": "well, we have a small one and a large one with oat milk, which would you", "messages": ("hi", MENU)},
     ),
     "offers help": (Fault.ANSWERS, {"said": "Hello! How can I help you today?"}),
+    "quotes a line and offers help": (Fault.ANSWERS, {"said": "> hello\nHow can I help you today?"}),
     "offers more help": (
         Fault.ANSWERS,
         {"said": "Great. Is there anything else I can assist you with?", "messages": ("hi", MENU)},
     ),
     "is an AI": (Fault.ANSWERS, {"said": "As an AI language model, I do not drink coffee.", "messages": ("hi", MENU)}),
+    "takes the order": (Fault.ANSWERS, {"said": "Sure! What can I get you?", "messages": ("hi", MENU)}),
+    "serves": (Fault.ANSWERS, {"said": "Your order is ready at the counter.", "messages": ("hi", MENU)}),
+    "asks what its user wants": (
+        Fault.ANSWERS,
+        {"said": "Would you like anything with that?", "messages": ("hi", MENU)},
+    ),
+    "agrees to help": (Fault.ANSWERS, {"said": "Of course, I'd be happy to help with your order!"}),
+    "refuses as a model does": (Fault.ANSWERS, {"said": "I'm sorry, but I can't assist with that."}),
     "offers help in Spanish": (Fault.ANSWERS, {"said": "¡Hola! ¿En qué puedo ayudarte?"}),
     "says it a third time": (
         Fault.REPEATS,
@@ -68,9 +78,13 @@ FAULTS = {
         Fault.RECITES,
         {"said": "hey, plan three days in Lisbon with my mother, who cannot walk far, in May", "goal": OWN},
     ),
+    "quotes a list": (
+        Fault.RECITES,
+        {"said": "three days in Lisbon\nmy mother cannot walk far\nin May, below 900 euros", "goal": LISTED},
+    ),
     "quotes keys and values": (Fault.RECITES, {"said": f"here: {FIELDS}", "goal": FIELDS}),
     "says nothing": (Fault.SAYS_NOTHING, {"said": " \u200b\n", "messages": ("hi", MENU)}),
-    "begins by leaving": (Fault.SAYS_NOTHING, {"said": "", "end": End.USER_DONE}),
+    "begins by leaving": (Fault.LEAVES, {"said": "", "end": End.USER_DONE}),
     "writes a label": (Fault.FORGES, {"said": "User: a mocha please"}),
     "writes both sides": (Fault.FORGES, {"said": "a mocha\nAssistant: Sure!\nUser: thanks", "messages": ("hi", MENU)}),
     "writes a control token": (Fault.FORGES, {"said": "a mocha<|im_end|>"}),
@@ -101,6 +115,11 @@ FINE = {
     },
     "asks how to help somebody": {"said": "How can I help my son with fractions?"},
     "asks what can be done": {"said": "is there anything I can do to speed it up", "messages": ("hi", MENU)},
+    "offers to answer": {"said": "Write a parser for this grammar. Let me know if you have any questions."},
+    "cannot help": {"said": "sorry i can't help with that, i don't have the number", "messages": ("hi", MENU)},
+    "offers more of its own": {"said": "Would you like me to paste the log?", "messages": ("it fails", "How?")},
+    "speaks of its order": {"said": "is my order ready? your order page is down", "messages": ("hi", MENU)},
+    "would be glad": {"said": "I'd be happy to help my neighbours but how?"},
     "asks for help": {"said": "can you help me? I need assistance with my order"},
     "quotes an assistant": {"said": 'the bot said "How can I help you today?" and then nothing'},
     "wants such a text": {"said": "write: how can i help you today", "goal": "a greeting: How can I help you today"},
@@ -124,6 +143,10 @@ FINE = {
     "gives the text that is to be worked on": {
         "said": f'translate "{OWN}"',
         "goal": f'You want a translation of "{OWN}".',
+    },
+    "quotes a line and goes on": {
+        "said": "> How can I help you today?\nthat is all it ever says",
+        "messages": ("hi", MENU),
     },
     "writes code": {"said": "why does List.map (fun x -> x) <| xs |> f fail? [INSTALL] says nothing"},
     "names its system": {"said": "System: Windows 11\nRAM: 16 GB"},

@@ -1,6 +1,7 @@
 """A model that is the user: its chat has the sides changed, it writes plain text, and leaves by a token or nothing."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,8 +14,7 @@ from collab_sdk import ChatReply, Engine, Goal, MRScorer, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.messages import as_messages
-from collab_sdk.models import files_of
-from collab_sdk.simulator import PlainUser, changed_sides
+from collab_sdk.simulator import PlainUser, changed_sides, files_of_user
 from collab_sdk.spec import ModelSettings, ModelSpec
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
@@ -67,6 +67,13 @@ def test_no_chat_begins_with_the_assistant_or_is_a_system_message_alone(messages
     assert all(one != other for one, other in pairwise(roles)), "sides take turns"
 
 
+def test_a_bot_that_says_nothing_is_no_chat_for_the_model_to_go_on_with():
+    model = FakeChatModel(["hello?", END], name="trained")
+    play(PlainUser(model), assistant=lambda messages: "")
+    assert [message.role for message in model.requests[1].messages][-2:] == ["assistant", "user"]
+    assert model.requests[1].messages[-1].content == "…"
+
+
 def test_a_persona_is_told_beside_the_goal_and_to_nobody_else():
     persona = Persona(name="curt", traits=("sceptical",), patience=2, writes="one word", forgets="sizes")
     told = changed_sides((), Goal(text="a mocha", persona=persona))[0].content
@@ -111,7 +118,19 @@ def test_nobody_begins_a_conversation_by_leaving(said):
     rollout = Rollout(assistant="offline", simulator=Simulator(plain(said, said), engine=Engine()), window=2)
     future = run_sync(rollout.aconverse([], goal="a mocha"))
     assert future.end is End.USER_FAILED and future.reward is None
-    assert future.error == "The simulated user plain:user-model says nothing."
+    assert future.error == "The simulated user plain:user-model left before the bot said anything."
+
+
+def test_the_stand_in_plays_a_plain_user_too():
+    goal = Goal(text="drink: mocha\nmilk: oat")
+    future = play("plain:offline", goal=goal, assistant="offline", window=8)
+    said = " ".join(text for role, text in texts(future) if role == "user")
+    assert future.end is End.USER_DONE and "mocha" in said and "oat" in said and END not in said
+    hasty = replace(goal, persona=Persona(name="hasty", patience=1))
+    left = play(
+        "plain:offline", goal=hasty, assistant=lambda messages: f"Lovely weather, day {len(messages)}.", window=8
+    )
+    assert left.end is End.USER_DONE and len(left.messages) < 5
 
 
 def test_an_end_phrase_of_ones_own_is_heeded():
@@ -135,6 +154,8 @@ def test_a_reply_that_is_cut_off_is_the_users_failure_unless_they_had_left():
     assert future.end is End.USER_FAILED and "cut off" in (future.error or "")
     left = ChatReply(content=f"thanks{END}assistant You're", finish_reason="length")
     assert play(plain(left)).end is End.USER_DONE
+    spoke = ChatReply(content="a mocha<|eot_id|>assistant\nHere you", finish_reason="length")
+    assert texts(play(plain(spoke, END)))[0] == ("user", "a mocha")
     thinking = ChatReply(content="", reasoning="hmm, what would a user say")
     assert play(plain(thinking, thinking)).end is End.USER_FAILED
 
@@ -155,7 +176,7 @@ def test_an_empty_reply_is_paid_for_once(tmp_path):
 def test_what_a_name_reads_is_known_so_that_no_output_overwrites_it(tmp_path):
     base, adapter = tmp_path / "base", tmp_path / "adapter"
     base.mkdir(), adapter.mkdir()
-    assert files_of(f"plain:hf:{base}@{adapter}") == [base, adapter]
+    assert files_of_user(f"plain:hf:{base}@{adapter}") == [base, adapter]
 
 
 @pytest.mark.parametrize("command", ["score", "export-prefs", "evaluate"])
@@ -173,6 +194,25 @@ def test_a_plain_user_plays_in_every_command(tmp_path, command):
     assert "endconversation" not in "".join(path.read_text() for path in tmp_path.glob("out*.jsonl")).replace(
         json.dumps(END), ""
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ((), (1.0, 0.8, None)),
+        (("max_tokens=99",), (1.0, 0.8, 99)),
+        (("top_p=0.5", "temperature=0.7"), (0.7, 0.5, None)),
+    ],
+)
+def test_an_option_leaves_the_other_settings_of_the_family(tmp_path, options, sent):
+    logs = write_chats(tmp_path / "chats.jsonl", 1)
+    with LoopbackServer(userlm()) as server:
+        who = ["--model", "offline", "--simulator", "plain:openai/userlm-8b", "--simulator-api-base", server.api_base]
+        who += [part for each in options for part in ("--simulator-option", each)]
+        result = collab("score", logs, *who, "--samples", 1, "--window", 1, "--cache", tmp_path / "cache")
+        assert result.exit_code == 0, result.output
+        body = server.requests[0].body
+    assert (body["temperature"], body["top_p"], body.get("max_tokens", body.get("max_completion_tokens"))) == sent
 
 
 def test_the_same_chat_with_another_persona_is_another_user(tmp_path):

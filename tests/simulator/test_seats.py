@@ -12,7 +12,7 @@ from support.fakes import chat, user_says
 from collab_sdk import Engine, Goal, Limits, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
-from collab_sdk.simulator import FunctionUser, PromptedUser, Script, UserTurn, as_user
+from collab_sdk.simulator import FunctionUser, PlainUser, PromptedUser, Script, UserTurn, as_user
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
 
@@ -104,6 +104,8 @@ def broken(messages):
         (broken, "broken as user raised ValueError: no way"),
         (lambda messages: sys.exit(3), "as user raised SystemExit: 3"),
         (lambda messages: 7, "as user returned int: expected a text, None to leave, or a UserTurn."),
+        (lambda messages: UserTurn(message="hi", end="gone"), "its end is an End or None."),
+        (lambda messages: UserTurn(message=None), "its message and reason are texts"),
         (lambda messages: "", "says nothing."),
         (never, "never as user gave no answer in 0.2 s."),
     ],
@@ -122,6 +124,8 @@ def test_what_a_function_does_wrong_is_the_users_failure_in_one_line(user, error
         (7, "int cannot play the user"),
         (FunctionUser, "FunctionUser is a class"),
         ([], "The script has no turn"),
+        ("script:turns.txt", "names no script"),
+        ("plain:", "The model name is empty"),
         (["hi", " "], "Turn 2 of the script is empty"),
         (["hi", 3], "Turn 2 of the script is int"),
         (["hi", None], r"Turn 2 of the script is to be made up, and nobody is there"),
@@ -139,7 +143,7 @@ from collab_sdk.testing import FakeChatModel
 
 def user(messages, goal):
     calls.append(goal)
-    return "with oat milk"
+    return f"with oat milk, {len(messages)}"
 
 calls = []
 script = ["large", "no nuts"]
@@ -169,7 +173,7 @@ def module(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "said", "user"),
     [
-        ("user", ["with oat milk", "with oat milk"], "py:own_users:user"),
+        ("user", ["with oat milk, 2", "with oat milk, 4"], "py:own_users:user"),
         ("script", ["large", "no nuts"], "script"),
         ("model", ["small"], "own"),
         ("own", ["turn 0", "turn 1"], "own user"),
@@ -243,6 +247,20 @@ def test_in_evaluate_a_rows_script_goes_on_after_the_opening(tmp_path):
     assert (said, played["end"]) == (["a large one", "no nuts"], "script ended"), "the opening was said before"
 
 
+def test_the_rows_of_any_task_may_have_a_script(tmp_path):
+    path, target = tmp_path / "maths.jsonl", tmp_path / "out.jsonl"
+    rows = [{"question": "What is 2 + 2?", "answer": "#### 4", "script": script} for script in (["2 + 2?"], "2 + 2?")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = collab(
+        *("evaluate", "-t", "math-chat", "--data", path, "--model", "offline", "-a", "offline"),
+        *("--simulator", "script", "-o", target, "--cache", tmp_path / "cache"),
+    )
+    assert f"{path}:2: script must be a list" in result.stderr, result.output
+    [line] = [json.loads(line) for line in target.read_text().splitlines()]
+    [played] = line["results"][0]["conversations"]
+    assert played["messages"][0] == {"role": "user", "content": "2 + 2?"} and played["end"] == "script ended"
+
+
 @pytest.mark.parametrize(
     ("name", "end"), [("script", "script ended"), ("py:own_users:own", "window"), ("py:own_users:script", "window")]
 )
@@ -260,6 +278,16 @@ def test_seats_without_a_model_play_from_the_command_line(module, tmp_path, name
 def test_a_user_who_begins_is_asked_with_an_empty_history():
     rollout = Rollout(assistant="offline", simulator=Simulator(["a mocha"], engine=Engine()), window=1)
     assert run_sync(rollout.aconverse([], goal="drink: mocha")).messages[0].content == "a mocha"
+
+
+def test_a_temperature_is_that_of_every_model_asked_and_of_no_other_simulator():
+    prompted, plain = PromptedUser(FakeChatModel(["{}"])), PlainUser(FakeChatModel([""], name="plain"))
+    simulator = Simulator({prompted: 1, plain: 1, Script(["hi"]): 1}, temperature=0.3)
+    assert [user.settings and user.settings.temperature for user in simulator.users] == [0.3, 0.3, None]
+    assert Simulator(["hi", None], then=prompted, temperature=0.3).users[0].settings.temperature == 0.3
+    assert prompted.settings.temperature == plain.settings.temperature == 1.0
+    with pytest.raises(UsageError, match="asks no model"):
+        Simulator(["hi"], temperature=0.3)
 
 
 def test_a_chat_model_is_told_to_play_and_a_function_is_the_user():

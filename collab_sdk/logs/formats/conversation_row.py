@@ -188,6 +188,12 @@ def _id(key: str, value: Any) -> str:
     return ""
 
 
+def with_user(goal: Goal, row: Row) -> Goal:
+    """The goal with the `persona` and the `script` of a row, where it has them. Raises InputError for what is none."""
+    persona, script = _persona(row.get("persona")), _script(row.get("script"))
+    return replace(goal, persona=persona or goal.persona, script=script or goal.script)
+
+
 def _goal(row: Row) -> Goal | None:
     """The goal; with an empty text if the row has only the rest of one, so that GoalReader infers it.
 
@@ -198,10 +204,8 @@ def _goal(row: Row) -> Goal | None:
     if isinstance(goal, Mapping):
         goal, reference = goal.get("text"), goal.get("reference", reference)
     text, reference = _words("goal", goal), _words("reference", reference)
-    persona, script = _persona(row.get("persona")), _script(row.get("script"))
-    if not (text or reference or persona or script):
-        return None
-    return Goal(text=text, reference=reference or None, persona=persona, script=script)
+    found = with_user(Goal(text=text, reference=reference or None), row)
+    return found if found != Goal(text="") else None
 
 
 def _persona(value: Any) -> Persona | None:

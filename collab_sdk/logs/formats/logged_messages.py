@@ -319,7 +319,7 @@ def _go_on(parts: Sequence[Message], found: Message, *, is_item: bool) -> bool:
     if first.role != "assistant" or found.role != "assistant":
         return False
     if not last.content and not last.tool_calls:
-        return bool(last.reasoning)
+        return bool(last.reasoning and (found.content or found.tool_calls or found.reasoning))
     return is_item and bool(found.tool_calls) and not found.content.strip()
 
 
