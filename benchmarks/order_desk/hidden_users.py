@@ -6,7 +6,7 @@ from typing import Any
 from collab_order_desk.speech import read_reply
 from collab_order_desk.world import named_in, read_order, said_by_user
 
-from collab_sdk import Conversation, Engine, Message, Simulator
+from collab_sdk import Conversation, Engine, Goal, Message, Simulator
 from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
 from collab_sdk.simulator import Users
@@ -35,6 +35,10 @@ def compare_users(chats: Sequence[Conversation], users: Mapping[str, Users]) -> 
     return rows
 
 
+def goal_of(chat: Conversation) -> Goal:
+    return chat.goal or Goal(text="")
+
+
 def situations(chat: Conversation) -> Iterator[tuple[int, Sequence[Message]]]:
     """Where a user reacts to the bot."""
     for place, message in enumerate(chat.messages):
@@ -43,7 +47,7 @@ def situations(chat: Conversation) -> Iterator[tuple[int, Sequence[Message]]]:
 
 
 def reaction(chat: Conversation, history: Sequence[Message], *, who: str, said: str, left: bool) -> Row:
-    kind = kind_of(read_order(chat.goal.text), history)
+    kind = kind_of(read_order(goal_of(chat).text), history)
     return {"user": who, "chat": chat.id, "kind": kind, "left": left, "told": len(set(named_in(said)))}
 
 
@@ -59,7 +63,7 @@ async def played_again(chats: Sequence[Conversation], simulator: Simulator, who:
     async def again(chat: Conversation, place: int, history: Sequence[Message]) -> Row:
         draw = f"{chat.id}/{place}"
         try:
-            turn = await simulator.areply(history, goal=chat.goal, sample=draw, conversation_id=chat.id)
+            turn = await simulator.areply(history, goal=goal_of(chat), sample=draw, conversation_id=chat.id)
         except SampleError as error:
             return {"user": who, "chat": chat.id, "failed": str(error)}
         return reaction(chat, history, who=who, said=turn.message, left=turn.done)

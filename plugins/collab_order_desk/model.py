@@ -99,8 +99,8 @@ def manner_of(order: Order, transcript: Sequence[Message]) -> Manner:
     """That of whoever in the hidden population wants this order and opened the conversation like this."""
     opening = transcript[0].content if transcript else ""
     random = Random(_digest(f"manner\0{goal_text(order)}\0{opening}"))  # noqa: S311 - no secret
-    shares, manners = zip(*HIDDEN.values(), strict=True)
-    return random.choices(manners, weights=shares)[0]
+    [(_, manner)] = random.choices(list(HIDDEN.values()), weights=[share for share, _ in HIDDEN.values()])
+    return manner
 
 
 def _random(request: ChatRequest) -> Random:
