@@ -38,7 +38,7 @@ def steady(request: ChatRequest) -> ChatReply:
 
 
 def score(bot: Any, samples: int) -> MRScore:
-    user = FakeChatModel(lambda _: json.dumps({"reason": "", "done": "no", "message": "go on"}), name="user")
+    user = FakeChatModel(lambda _: json.dumps({"reason": "", "done": False, "message": "go on"}), name="user")
     simulator = Simulator(user, engine=Engine())
     rollout = Rollout(assistant=FakeChatModel(bot, name=bot.__name__), simulator=simulator, window=1, samples=samples)
     judge = FakeChatModel(lambda _: json.dumps(JUDGEMENT), name="judge")

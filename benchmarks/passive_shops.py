@@ -118,7 +118,7 @@ class Shop:
         """The simulated user's answer."""
         prompt = request.messages[-1].content
         message, done = self.visit(self.read(unfence_goal(prompt)), unfence_transcript(prompt))
-        return json.dumps({"reason": "", "done": "satisfied" if done else "no", "message": message})
+        return json.dumps({"reason": "", "done": done, "message": message})
 
     def chats(self, n: int) -> list[tuple[Order, Conversation]]:
         """Orders, and what came of them at the bot that never asks."""

@@ -41,7 +41,7 @@ def chunks(reply: bytes) -> Iterator[bytes]:
 
 def _in_form(body: bytes, text: str, mark: float) -> str:
     if USER in body:
-        return json.dumps({"reason": "so far so good", "done": "no", "message": text})
+        return json.dumps({"reason": "so far so good", "done": False, "message": text})
     if PEER_USER in body:
         return json.dumps({"current_answer": "some", "thought": "more is missing", "response": text})
     if JUDGE in body:

@@ -8,7 +8,7 @@ import contextvars
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from inspect import iscoroutinefunction
 from queue import SimpleQueue
@@ -21,6 +21,8 @@ __all__ = ["DaemonThreads", "OneThread", "all_settled", "in_thread", "run_sync",
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 UNWIND_SECONDS = 5.0
+SIGNAL_SECONDS = 0.5
+"""After which a signal is noticed that another thread was handed."""
 
 
 async def all_settled(awaitables: Iterable[Awaitable[T]]) -> list[T]:
@@ -176,6 +178,9 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
 
     future = asyncio.run_coroutine_threadsafe(main(), _background_loop(os.getpid()))
     try:
+        # A signal may be handed to another thread, which does not wake this one: without a timeout, Ctrl-C would wait.
+        while not wait([future], timeout=SIGNAL_SECONDS).done:
+            pass
         return future.result()
     except BaseException:
         if future.cancel():  # Ctrl-C: let files be closed before the caller goes on

@@ -19,19 +19,21 @@ from collab_sdk.metrics.judge import MOST_TOGETHER
 from collab_sdk.models.base import CallRole
 from collab_sdk.preferences.candidates import logged_candidates
 from collab_sdk.preferences.contrasts import FIRST
-from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, load_prompt
-from collab_sdk.simulator import STYLE_EXAMPLES, PlainUser, as_user
+from collab_sdk.prompts import MOST_OF_CONTINUATIONS, PointTag, fence_persona, load_prompt
+from collab_sdk.simulator import STYLE_EXAMPLES, HumanUser, LoggedUser, PlainUser, Script, User, as_user, typed_by_user
 from collab_sdk.spec import Price, RunSpec
 from collab_sdk.tasks import Task
 from collab_sdk.tokens import count_tokens
 from collab_sdk.types import Conversation, Goal, Turn
 
 __all__ = [
+    "GOAL_TOKENS",
     "Bill",
     "Prices",
     "UserCosts",
     "asked_of",
     "estimate_evaluation",
+    "estimate_personas",
     "estimate_scoring",
     "judgement_tokens",
     "listed_from",
@@ -46,6 +48,8 @@ MESSAGE_OVERHEAD = 10
 GOAL_TOKENS = 140
 """Of a goal that is still to be inferred, with the points that its chat left open."""
 JUDGE_REPLY = 120
+PERSONA_TOKENS = 200
+"""Of a persona that is still to be described."""
 LISTED = 1.5
 """Tokens of a list of points, for each of what it is made of: their numbers and quotes come on top."""
 ANSWER, REQUEST = 250, 40
@@ -129,6 +133,16 @@ def estimate_evaluation(
     return bill.ledger
 
 
+def estimate_personas(conversations: Iterable[Conversation], price: Price | None) -> Ledger:
+    """An upper estimate of calls, tokens and US dollars of describing the users of conversations."""
+    bill = Bill({CallRole.GOAL: price})
+    for conversation in conversations:
+        if typed := typed_by_user(conversation):
+            prompt = template_tokens("persona") + sum(count_tokens(text) + MESSAGE_OVERHEAD for text in typed)
+            bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=PERSONA_TOKENS)
+    return bill.ledger
+
+
 def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bill: "Bill", users: "UserCosts") -> None:
     exchanges = spec.evaluation.exchanges or task.exchanges
     goal = conversation.goal or Goal(text="")
@@ -136,19 +150,20 @@ def _add_conversation(conversation: Conversation, spec: RunSpec, task: Task, bil
     opening = sum(count_tokens(message.content) + MESSAGE_OVERHEAD for message in conversation.messages)
     opening = 0 if task.is_log else opening
     calls = _calls_per_turn(conversation, spec)
+    samples = spec.samples * (1 + len(spec.compared_personas))
     for step in range(exchanges):
         said = opening + step * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL)
         if step or not opening:
-            users.bill(bill, calls=spec.samples, asked=about + said, says=REQUEST)
-        bill.add(CallRole.ASSISTANT, calls=spec.samples * (calls + 1), prompt=said + REQUEST, reply=ANSWER)
+            users.bill(bill, calls=samples, asked=about + said, says=REQUEST)
+        bill.add(CallRole.ASSISTANT, calls=samples * (calls + 1), prompt=said + REQUEST, reply=ANSWER)
         if calls and SIMULATED in spec.tools:
             prompt = template_tokens("tools") + TOOL + min(step * calls * CALL, MOST_OF_STATE)
-            bill.add(CallRole.TOOLS, calls=spec.samples * calls, prompt=prompt, reply=CALL + SIMULATOR_REASON)
+            bill.add(CallRole.TOOLS, calls=samples * calls, prompt=prompt, reply=CALL + SIMULATOR_REASON)
     whole = opening + exchanges * (ANSWER + REQUEST + 2 * MESSAGE_OVERHEAD + calls * CALL) + about
     # One call for the rubrics, one for the artefact, one for the artefact's verdict, one for the questions, at most.
     verdicts = 4 if task.metric else 1
     prompt = template_tokens("judge") + whole
-    bill.add(CallRole.JUDGE, calls=verdicts * spec.samples, prompt=prompt, reply=JUDGE_REPLY)
+    bill.add(CallRole.JUDGE, calls=verdicts * samples, prompt=prompt, reply=JUDGE_REPLY)
 
 
 class Bill:
@@ -159,7 +174,7 @@ class Bill:
         self.prices = prices
 
     def add(
-        self, role: CallRole, *, calls: int, prompt: float, reply: float, price: Price | None | EllipsisType = ...
+        self, role: CallRole, *, calls: int, prompt: float, reply: float, price: Price | EllipsisType | None = ...
     ) -> None:
         """`prompt` and `reply` are the tokens of one call; `price` is its own, where that is not the role's."""
         usage = self.ledger.of(role)
@@ -184,21 +199,20 @@ class _UserCost:
     """What one of the users is asked with, and how often so far."""
 
     share: float
-    is_plain: bool
-    price: Price | None
+    user: User
     due: float = 0.0
     billed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserCosts:
-    """Who plays the user, with what that costs: a script, the logs, a function and a person cost nothing.
+    """Who plays the user, with what that costs. Scripts, logs and people need no call, functions no tokens.
 
     Of several, each is taken to play its share of the futures.
     """
 
     asked: Sequence[_UserCost]
-    """Those who are played by a model."""
+    """Those whose turns are calls."""
     is_one: bool
     persona: int
     """Tokens of the longest persona."""
@@ -207,27 +221,27 @@ class UserCosts:
     def of(cls, spec: RunSpec) -> Self:
         """Raises UsageError for a user who cannot sit down."""
         total = sum(user.weight for user in spec.simulators)
-        known = ((as_user(each), each.weight / total) for each in spec.simulators)
-        asked = [
-            _UserCost(share=share, is_plain=isinstance(user, PlainUser), price=user.model.price)
-            for user, share in known
-            if user.model is not None
-        ]
-        texts = (" ".join((each.name, *each.traits, each.writes, each.forgets)) for each in spec.personas)
-        persona = max((count_tokens(text) + MESSAGE_OVERHEAD for text in texts), default=0)
+        known = [_UserCost(user=as_user(each), share=each.weight / total) for each in spec.simulators]
+        asked = [each for each in known if not isinstance(each.user, HumanUser | LoggedUser | Script)]
+        persona = max((count_tokens(fence_persona(each)) for each in spec.personas), default=0)
         return cls(asked=asked, is_one=len(spec.simulators) == 1, persona=persona)
 
     def bill(self, bill: "Bill", *, calls: int, asked: float, says: float, style: float = 0) -> None:
         """So many turns of the user, who sees `asked` tokens of goal and conversation and writes `says`."""
-        for user in self.asked:
-            user.due += calls * user.share
-            now, user.billed = ceil(user.due - ROUNDING) - user.billed, ceil(user.due - ROUNDING)
-            if user.is_plain:
+        for each in self.asked:
+            each.due += calls * each.share
+            so_far = ceil(each.due - ROUNDING)
+            now, each.billed = so_far - each.billed, so_far
+            model = each.user.model
+            if model is None:
+                bill.add(CallRole.SIMULATOR, calls=now, prompt=0, reply=0, price=Price(prompt=0.0, completion=0.0))
+                continue
+            if isinstance(each.user, PlainUser):
                 prompt, reply = count_tokens(load_prompt("plain").text) + asked, says
             else:
                 prompt, reply = template_tokens("simulator") + style + asked, says + SIMULATOR_REASON
-            price = {} if self.is_one else {"price": user.price}
-            bill.add(CallRole.SIMULATOR, calls=now, prompt=prompt + self.persona, reply=reply, **price)
+            price = ... if self.is_one else model.price
+            bill.add(CallRole.SIMULATOR, calls=now, prompt=prompt + self.persona, reply=reply, price=price)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

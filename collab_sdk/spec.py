@@ -434,6 +434,11 @@ class EvaluationSpec:
         group=SCORING,
         at_least=1,
     )
+    by_persona: bool = setting(
+        False,
+        "Play every conversation without a persona, and again with each --persona: a row of results for each.",
+        group=SCORING,
+    )
     unsafe_exec: bool = setting(
         False, "Run models' code unprotected where there is no sandbox.", group=SCORING, decides=False
     )
@@ -503,11 +508,18 @@ class RunSpec:
                 raise UsageError(f"The {what} {repeated[0]!r} is given twice.")
         if self.min_samples is not None and self.min_samples > self.samples:
             raise UsageError(f"min_samples is {self.min_samples}; it must be from 1 to samples ({self.samples}).")
+        if self.evaluation.by_persona and not self.compared_personas:
+            raise UsageError("--by-persona compares users with a persona to those without: name some, with --persona.")
 
     @property
     def brings_tools(self) -> bool:
         """Whether the assistant gets tools of somebody's own, which no log names."""
         return any("py:" in name for name in self.tools)
+
+    @property
+    def compared_personas(self) -> tuple[Persona, ...]:
+        """Those that every conversation of an evaluation is played with, one after the other, if it is by persona."""
+        return tuple(each for each in self.personas if not each.is_nobody) if self.evaluation.by_persona else ()
 
     @property
     def assistant(self) -> ModelSpec:

@@ -55,6 +55,11 @@ class Persona:
         """Whether it describes anybody beyond its name."""
         return bool(self.traits or self.patience or self.writes or self.forgets)
 
+    @property
+    def is_nobody(self) -> bool:
+        """Whether it stands for a user without a persona."""
+        return self.name == "none" and not self.says_something
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Goal:

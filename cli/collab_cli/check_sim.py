@@ -1,8 +1,10 @@
 """`collab check-sim`: the simulated user beside the real ones."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 
 import click
@@ -20,6 +22,7 @@ from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.fidelity import (
+    INDEX_ROWS,
     CheckedConversation,
     SimulatorCheck,
     UserStatistic,
@@ -31,7 +34,7 @@ from collab_sdk.fidelity import (
 from collab_sdk.files import JsonlWriter
 from collab_sdk.jobs import roles_of
 from collab_sdk.spec import RunSpec
-from collab_sdk.stats import BRACKETS, Estimate, said_of_many
+from collab_sdk.stats import BRACKETS, said_of_many
 
 WIDTH = 120
 """Columns from which a terminal has the meanings within the table, and not below it."""
@@ -50,14 +53,23 @@ LONGEST_NOTE = 24
     help="Write a correction of MR by what really followed, for MRScorer(calibration=...).",
 )
 @option("--json", is_flag=True, group=OUTPUT, help="Print statistics and turns as a JSON object instead of the table.")
+@option(
+    "--verdicts",
+    is_flag=True,
+    group="What is scored",
+    help="Have the judge say of every simulated turn whether a user could say it: one more call for each chat.",
+)
 @run_options(*READING, *ROLES, *SCORING, *LIMITS, DRY_RUN, *CACHE_OPTIONS)
-def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, spec: RunSpec, work: Work) -> None:
+def check_sim(
+    logs: tuple[str, ...], calibrate: Path | None, json: bool, verdicts: bool, spec: RunSpec, work: Work
+) -> None:
     """Compare the simulated user with the real ones of logged chats.
 
     At every turn of a real user after the first, the simulator gets the same history and goal, and what it says is set
-    beside what the user said: length, questions, typos, leaving, and whether a classifier can tell the two apart. MR
-    from simulated futures is set beside the reward of what really followed. With --window 0 that is left out, and only
-    the simulator is called. Name as --assistant the bot that the logs are of.
+    beside what the user said: length, questions, typos, leaving, whether a classifier can tell the two apart, whether
+    it fits the conversation, and whether a user could say it at all. One index says it all. MR from simulated futures
+    is set beside the reward of what really followed. With --window 0 that is left out, and only the simulator is
+    called. Name as --assistant the bot that the logs are of.
 
     \b
       collab check-sim chats.jsonl --model offline
@@ -68,14 +80,14 @@ def check_sim(logs: tuple[str, ...], calibrate: Path | None, json: bool, spec: R
         raise UsageError("--calibrate compares MR with what followed, and --window 0 plays no future for it.")
     problems = Problems()
     if work.dry_run:
-        _dry_run(logs, spec, work, problems)
+        _dry_run(logs, spec, work, problems, verdicts=verdicts)
         return
     require_classifier()
     with ExitStack() as opened:
         run = opened.enter_context(running(logs, spec, work, problems))
         # Before anything is paid for: a file that cannot be written is said now.
         file = None if calibrate is None else opened.enter_context(JsonlWriter(calibrate))
-        check = SimulatorCheck(run.scorer)
+        check = SimulatorCheck(run.scorer, verdicts=verdicts)
         with shown(run.progress):
             checked = run_sync(acheck(check, run, problems))
         turns = sum(len(one.turns) for one in checked)
@@ -122,17 +134,35 @@ def _calibration(check: SimulatorCheck, checked: list[CheckedConversation]) -> C
     return calibration
 
 
-def _dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems) -> None:
+def _dry_run(logs: tuple[str, ...], spec: RunSpec, work: Work, problems: Problems, *, verdicts: bool) -> None:
     """Show what a check would cost; ends the command where lines of the logs could not be read."""
-    prices = prices_of(roles_of(spec))
-    end_dry_run(estimate_check(tuple(open_logs(logs, spec, work, problems)), spec, prices), logs, problems)
+    prices, conversations = prices_of(roles_of(spec)), tuple(open_logs(logs, spec, work, problems))
+    end_dry_run(estimate_check(conversations, spec, prices, verdicts=verdicts), logs, problems)
 
 
-def _number_and_reason(simulated: Estimate) -> tuple[str, str]:
+def _number_and_reason(statistic: UserStatistic) -> tuple[str, str]:
     """A figure as the table has it, and the reason why it has no interval where that is too long for the table."""
+    simulated, form = statistic.simulated, _form(statistic)
     if simulated.low is not None or len(simulated.note) <= LONGEST_NOTE:
-        return f"{simulated:.2f}", ""
-    return f"{replace(simulated, note='see below'):.2f}", simulated.note
+        return f"{simulated:{form}}", ""
+    return f"{replace(simulated, note='see below'):{form}}", simulated.note
+
+
+def _form(statistic: UserStatistic) -> str:
+    """Figures of 100 have one digit after the point, others two."""
+    return ".1f" if statistic.name in INDEX_ROWS else ".2f"
+
+
+def _note_faults(check: SimulatorCheck, checked: Sequence[CheckedConversation]) -> None:
+    """Which simulated turns are none that a user could say, by kind, and whose fault that is."""
+    turns = [turn for one in checked for turn in one.turns if turn.simulated]
+    kinds = Counter(turn.fault for turn in turns if turn.fault)
+    if kinds:
+        said = ", ".join(f"{kind} ({number:,})" for kind, number in kinds.most_common())
+        note(
+            f"{kinds.total():,} of {of(len(turns), 'simulated turn')} could not be a user's: {said}. "
+            f"That is the fault of {printable(check.simulator.name)}, and not of the assistant."
+        )
 
 
 def _show_check(
@@ -145,15 +175,18 @@ def _show_check(
     rows: list[Sequence[str]] = []
     below = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     for statistic in statistics:
-        simulated, reason = _number_and_reason(statistic.simulated)
+        simulated, reason = _number_and_reason(statistic)
         numbers = (
-            "-" if statistic.real is None else f"{statistic.real:.2f}",
+            "-" if statistic.real is None else f"{statistic.real:{_form(statistic)}}",
             simulated,
             "" if statistic.difference is None else f"{statistic.difference:+.2f}",
             f"{statistic.simulated.n:,}",
         )
         rows.append([statistic.name, *numbers, *([statistic.meaning] if is_wide else [])])
-        if said := [*([] if is_wide else [statistic.meaning]), *([f"no interval: {reason}"] if reason else [])]:
+        if said := [
+            *([] if is_wide else [statistic.meaning]),
+            *([f"no {'number' if isnan(statistic.simulated.mean) else 'interval'}: {reason}"] if reason else []),
+        ]:
             below.add_row(statistic.name, "\n".join(said))
     if rows:
         head = ("", *NUMBERS, *(["meaning"] if is_wide else []))
@@ -163,6 +196,7 @@ def _show_check(
     if below.row_count:
         click.echo()
         show(below)
+    _note_faults(check, checked)
     turns = sum(len(one.turns) for one in checked)
     who = f"{printable(check.simulator.name)} beside the users of {of(len(checked), 'chat')}"
     note(f"{who}, {of(turns, 'turn')}. {BRACKETS}")

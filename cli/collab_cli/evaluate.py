@@ -22,7 +22,7 @@ from collab_cli.options import (
 )
 from collab_cli.params import INPUT, OUTPUT, Command, TaskName, option
 from collab_cli.paths import ReadPath, WrittenPath, just
-from collab_cli.summary import show_users
+from collab_cli.summary import note_same_user, show_users
 from collab_cli.terminal import Problems, StatisticsTable, make_console, note, printable
 from collab_cli.units import money
 from collab_sdk import RunSpec
@@ -31,16 +31,20 @@ from collab_sdk.evaluation import (
     BotResult,
     BotStatistic,
     MissingBounds,
+    PersonaResult,
     bot_statistics,
+    by_persona,
     evaluation_row,
     missing_bounds,
     plot_statistics,
     require_plot,
+    without_persona,
 )
 from collab_sdk.files import JsonlWriter
-from collab_sdk.simulator import UserTotals
+from collab_sdk.simulator import NOBODY, UserTotals
 from collab_sdk.spec import EvaluationSpec
 from collab_sdk.stats import BRACKETS, Estimate, said_of_many
+from collab_sdk.training import users_of_bot
 
 WRITTEN = WrittenPath(files=just, dir_okay=False, path_type=Path)
 PLAYED = declared_options(RunSpec, only=("samples", "calls_per_turn"), samples=1)
@@ -93,6 +97,8 @@ def evaluate(
           -t math-chat --model openai/gpt-4o-mini
       collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
           --model openai/gpt-4o-mini -o result.json
+      collab evaluate -a py:my_app:bot -t logs --data chats.jsonl \\
+          --model openai/gpt-4o-mini --by-persona --persona vague
     """
     if data is not None and len(task) > 1:
         raise UsageError("One --data file belongs to one --task: run the command once for each.")
@@ -102,6 +108,8 @@ def evaluate(
     asked = Asked(
         spec=replace(spec, evaluation=replace(spec.evaluation, tasks=tuple(dict.fromkeys(task)))), work=work, data=data
     )
+    for bot in spec.assistants:
+        note_same_user(bot.name, users_of_bot(bot.name), spec)
     if work.dry_run:
         dry_run(asked, problems)
         return
@@ -115,7 +123,8 @@ def evaluate(
             done += sum(len(result.done) for result in results)
             _show_evaluation(each)
             if plot is not None and each.statistics:
-                plot_statistics(each.statistics, [result.name for result in results], plot, title=title)
+                bots = [result.name for result in results]
+                plot_statistics(each.statistics, bots, plot, title=title, personas=each.personas)
     for what, path in (("Details:", output), ("Plot:", plot)):
         if path is not None:
             note(f"{what:<9} {path}")
@@ -129,11 +138,21 @@ class Measured:
     evaluation: Evaluation
     statistics: Sequence[BotStatistic]
     missing: Sequence[MissingBounds]
+    compared: Sequence[BotResult]
+    """What the statistics are of: where personas are compared, the conversations without one."""
+    personas: Sequence[PersonaResult]
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> Self:
-        missing = missing_bounds(evaluation.results, samples=evaluation.evaluator.samples)
-        return cls(evaluation=evaluation, statistics=bot_statistics(evaluation.results), missing=missing)
+        personas = evaluation.evaluator.personas
+        compared = [without_persona(result, personas) for result in evaluation.results]
+        return cls(
+            evaluation=evaluation,
+            statistics=bot_statistics(compared),
+            missing=missing_bounds(compared, samples=evaluation.evaluator.samples),
+            compared=compared,
+            personas=by_persona(evaluation.results, personas),
+        )
 
 
 def _written(measured: Iterable[Measured], path: Path) -> Iterator[Measured]:
@@ -142,7 +161,11 @@ def _written(measured: Iterable[Measured], path: Path) -> Iterator[Measured]:
         for each in measured:
             one = each.evaluation
             file.write(
-                evaluation_row(one.evaluator, one.results, each.statistics, each.missing, made_with=one.made_with)
+                evaluation_row(
+                    *(one.evaluator, one.results, each.statistics, each.missing),
+                    personas=each.personas,
+                    made_with=one.made_with,
+                )
             )
             yield each
 
@@ -150,7 +173,7 @@ def _written(measured: Iterable[Measured], path: Path) -> Iterator[Measured]:
 def _show_evaluation(measured: Measured) -> None:
     """Figures with their intervals, how conversations ended, and money; on stderr why some are missing."""
     evaluation, figures = measured.evaluation, measured.statistics
-    results = evaluation.results
+    results = measured.compared
     first, *others = results
     task = evaluation.evaluator.task.name
     means = StatisticsTable(
@@ -173,17 +196,36 @@ def _show_evaluation(measured: Measured) -> None:
         means.show()
         click.echo()
         differences.show()
+    for each in measured.personas:
+        click.echo()
+        _show_personas(each, evaluation)
     note(f"{BRACKETS} Of differences, over pairs with the same goal.")
-    if many := said_of_many(one for figure in figures for one in (*figure.means, *figure.differences)):
+    shown = [*figures, *(figure for each in measured.personas for figure in each.statistics)]
+    if many := said_of_many(one for figure in shown for one in (*figure.means, *figure.differences)):
         note(many)
-    for result in results:
+    for result in evaluation.results:
         for reason, count in result.missing.most_common(3):
             note(f"{count:>7,} missing of {printable(result.name)}: {printable(reason)}")
     totals = UserTotals()
-    totals.add(one.future for result in results for one in result.played)
+    totals.add(one.future for result in evaluation.results for one in result.played)
     show_users(totals)
     for line in _missing_lines(results, measured.missing):
         note(line)
+
+
+def _show_personas(each: PersonaResult, evaluation: Evaluation) -> None:
+    """A row for each persona, with the difference to users without one, under each statistic."""
+    rows: list[list[str]] = []
+    for figure in each.statistics:
+        rows.append([figure.name])
+        for name, mean, difference in zip(each.personas, figure.means, (None, *figure.differences), strict=True):
+            less = "" if name == NOBODY.name else _cell(difference, "+.3f")
+            rows.append([f"  {printable(name)}", _cell(mean, ".3f"), less])
+    rows.append(["conversations"])
+    for name, result in zip(each.personas, each.results, strict=True):
+        rows.append([f"  {printable(name)}", f"{len(result.done)} of {_played_of(result, evaluation)}", ""])
+    head = (evaluation.evaluator.task.name, printable(each.bot), f"minus {NOBODY.name}")
+    StatisticsTable(head=head, rows=rows).show()
 
 
 def _missing_lines(results: Sequence[BotResult], missing: Sequence[MissingBounds]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`collab finetune`: from a preference file to a LoRA adapter."""
+"""`collab finetune`: from a preference file, or logged chats, to a LoRA adapter."""
 
 import os
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ from collab_cli.options import (
 from collab_cli.params import INPUT, OUTPUT, Command, Weight, each_once, option
 from collab_cli.paths import ReadPath, WrittenPath
 from collab_cli.setup import open_scorer
-from collab_cli.summary import show_usage
+from collab_cli.summary import note_same_user, show_usage
 from collab_cli.terminal import Problems
 from collab_sdk import ModelSpec, RunSpec
 from collab_sdk.errors import OutputError
@@ -117,6 +117,9 @@ def finetune(
     With --rounds, or a method that plays, PREFS are chats in any format of logs, with their goals: the model answers
     them itself, the simulated user goes on from each reply, and its reward is how the conversation ends.
 
+    With --role user, PREFS are such chats too, and what is learnt is to write and leave as their users did: a simulated
+    user, to be seated as --simulator plain:hf:BASE@DIR. Goals that the chats lack are inferred by --model.
+
     \b
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter \\
           --dry-run
@@ -125,6 +128,7 @@ def finetune(
           --evaluate held-out.jsonl --model openai/gpt-4o-mini
       collab finetune chats.jsonl -m BASE -o adapter --method grpo \\
           --model openai/gpt-4o-mini
+      collab finetune chats.jsonl -m BASE -o user --role user
       accelerate launch --num_processes 4 -m collab_cli.main \\
           finetune prefs.jsonl -m BASE -o adapter
     """
@@ -149,6 +153,7 @@ def finetune(
         gain = PlannedGain.of(evaluate, played, work, training.preflight) if evaluate and played is not None else None
         if gain is not None and speaks:
             gain.note(work)
+            note_same_user("The adapter", settings.trained_against, gain.spec)
         if work.dry_run:
             return
         report = _train(training, settings, speaks=speaks)

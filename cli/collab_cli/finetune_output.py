@@ -8,7 +8,7 @@ import click
 from collab_cli.terminal import note, printable, show
 from collab_cli.units import duration, of, size
 from collab_sdk.secrets import one_line
-from collab_sdk.training import HeldOut, Memory, Preflight, RepliesCompared, TrainingReport
+from collab_sdk.training import USER, HeldOut, Memory, Preflight, RepliesCompared, TrainingReport
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,7 +70,7 @@ def show_report(report: TrainingReport) -> None:
         note(f"What was trained is in {report.output}{judged}.")
         return
     note(f"Adapter: {report.output}")
-    note("Serve it:")
+    note("Seat it:" if report.role == USER else "Serve it:")
     for server, commands in report.serve.items():
         note("\n".join([f"  # {server}", *(f"  {command}" for command in commands.splitlines())]))
 
@@ -137,10 +137,11 @@ def _parts(memory: Memory) -> tuple[int, int, int]:
 
 
 def _held_out(held_out: HeldOut) -> "Table":
-    table = _table("held out", held_out.before_is, "adapter", "difference")
+    table = _table("held out", held_out.before_is, "adapter", "difference", *(["real users"] if held_out.real else []))
     for name, difference in held_out.difference.items():
-        before, after = held_out.before[name], held_out.after[name]
-        table.add_row(name.replace("_", " "), f"{before.mean:.3f}", f"{after.mean:.3f}", f"{difference:+.3f}")
+        means = [f"{side[name].mean:.3f}" for side in (held_out.before, held_out.after)]
+        real = [f"{held_out.real[name].mean:.3f}"] if name in held_out.real else []
+        table.add_row(name.replace("_", " "), *means, f"{difference:+.3f}", *real)
     if held_out.update is not None:
         table.add_row("update of weights", "", "", f"{held_out.update:.2%}")
     return table

@@ -1,6 +1,5 @@
 """`collab finetune --role user`: the chats whose users are learnt, and goals for those that have none."""
 
-import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from collab_cli.summary import show_usage
 from collab_cli.terminal import note
 from collab_cli.units import money, of
 from collab_sdk import RunSpec
-from collab_sdk.concurrency import run_sync
+from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.cost import GOAL_TOKENS, Bill, template_tokens, tokens_of
 from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.goals import GoalReader
@@ -116,5 +115,5 @@ async def _ainferred(
             failed += 1
         progress.update(done=len(found), failed=failed, mean_mr=None)
 
-    await asyncio.gather(*map(infer, chats))
+    await all_settled(map(infer, chats))
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from collab_cli.failures import finish, no_result
+from collab_cli.logs_personas import personas
 from collab_cli.logs_view import STORES, list_, show
 from collab_cli.options import CACHE_PLACE, LIMIT, LOG_FORMAT, LOGS
 from collab_cli.params import OUTPUT, Group, Number, option
@@ -40,7 +41,8 @@ BATCH = 200
 """Chats to a transaction."""
 SECONDS_A_DAY = 86_400
 MADE_OF_CHATS = (
-    "exports, preference and training files, score files, reports, the files beside them (.turns.jsonl, .run.json)"
+    "exports, personas, preference and training files, score files, reports, the files beside them (.turns.jsonl, "
+    ".run.json)"
 )
 
 
@@ -182,3 +184,4 @@ def _forget(cache: str, texts: set[str]) -> None:
 
 logs.add_command(list_)
 logs.add_command(show)
+logs.add_command(personas)

@@ -19,6 +19,7 @@ from collab_cli.params import (
     ModelOption,
     Number,
     OneOf,
+    PersonaName,
     ToolsName,
     UserParam,
     each_once,
@@ -30,7 +31,7 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
-from collab_sdk.simulator import HUMAN, default_settings, is_prompted, takes_settings
+from collab_sdk.simulator import HUMAN, PERSONAS, default_settings, is_prompted, personas_of, takes_settings
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
@@ -49,6 +50,7 @@ from collab_sdk.spec import (
     UserSpec,
     setting_of,
 )
+from collab_sdk.types import Persona
 
 NO_MODEL = (
     "No model is named: give --model and a name such as openai/gpt-4o-mini, or --model offline for rules in a "
@@ -59,10 +61,11 @@ TOOLS_MODEL = "tools-model"
 ROLE_HELP = {
     "assistant": "The bot: a model's name, or a function of yours as py:MODULE:FUNCTION.",
     "simulator": "Who plays the user: a model's name, which is prompted to; plain:MODEL for a model that writes as a "
-    "user; logs:PATH for real users' own messages; py:MODULE:FUNCTION; script; in evaluate also human, a person at this "
-    "terminal. Repeatable, with the share of futures that each plays",
+    "user; logs:PATH for real users' own messages; py:MODULE:FUNCTION; script; in evaluate also human, a person at "
+    "this terminal. Repeatable, with the share of futures that each plays",
     "judge": "The model that scores conversations.  [default: --model, or the first simulator that is prompted]",
-    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is prompted, else the judge; without its settings]",
+    TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is prompted, else the judge; "
+    "without its settings]",
     MODEL: "Default model for assistant, simulator and judge: openai/gpt-4o-mini, or offline for rules.",
 }
 LOGS = click.argument("logs", type=ReadPath(path_type=str, allow_dash=True), nargs=-1, required=True, metavar="LOGS...")
@@ -302,8 +305,17 @@ TOOLS = [
     ),
     *_role_options(TOOLS_MODEL),
 ]
+PERSONA = option(
+    "--persona",
+    type=PersonaName(),
+    multiple=True,
+    metavar="NAME|FILE",
+    group=WHO,
+    help=f"Who the user is: {', '.join(PERSONAS)}, or a file of collab logs personas; repeatable. Of several, one is "
+    "drawn for each sample; a persona in a row comes first.",
+)
 DEFAULT_MODEL = _role_options(MODEL)
-USER_AND_JUDGE = [each for role in ("simulator", "judge") for each in _role_options(role)]
+USER_AND_JUDGE = [*_role_options("simulator"), PERSONA, *_role_options("judge")]
 ROLES = [*DEFAULT_MODEL, *_role_options("assistant"), *USER_AND_JUDGE, *TOOLS]
 SEVERAL_BOTS = [*DEFAULT_MODEL, *_role_options("assistant", several=True), *USER_AND_JUDGE, *TOOLS]
 READING = [LIMIT, LOG_FORMAT]
@@ -318,8 +330,8 @@ NESTED: Mapping[str, type] = {"pairs": PairRule, "evaluation": EvaluationSpec, "
 def run_options(*options: Decorator, needs_model: bool = True, with_people: bool = False) -> Decorator:
     """Give a command these options. It gets a RunSpec as `spec`, a Work as `work`, and all others by their name.
 
-    `with_people` says that a person may play the user. With `needs_model` False, `spec` is None where no model is named. A command without --assistant has a bot of its
-    own, and puts it into the spec itself.
+    `with_people` says that a person may play the user. With `needs_model` False, `spec` is None where no model is
+    named. A command without --assistant has a bot of its own, and puts it into the spec itself.
     """
 
     def decorate(command: Any) -> Any:
@@ -359,6 +371,15 @@ def _decorated(command: Any, options: Sequence[Decorator]) -> Any:
     return command
 
 
+def _personas(names: Sequence[str]) -> tuple[Persona, ...]:
+    """Those of the library and of files. Raises UsageError for two of one name, by which results are told apart."""
+    personas = tuple(persona for name in names for persona in personas_of(name))
+    known = [persona.name for persona in personas]
+    if repeated := [name for name in known if known.count(name) > 1]:
+        raise UsageError(f"The persona {repeated[0]!r} is given twice.")
+    return personas
+
+
 def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
     """The RunSpec of a command's values, which are taken out. Raises UsageError where a role has no model."""
     parts: dict[str, Any] = {}
@@ -367,6 +388,7 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
+    parts["personas"] = _personas(values.pop("persona", ()))
     if (tools := values.pop("tools", None)) is not None:
         parts["tools"] = tools
     has_bot = "assistant" not in values
@@ -430,7 +452,7 @@ class _Roles:
             return UserSpec.of(self._model("simulator", user.name, given=user), weight=user.weight)
         if user.settings or user.api_base or user.api_key_env:
             raise UsageError(f"{user.name} as user asks no model: it takes no settings, address or key.")
-        return UserSpec(name=user.name, weight=user.weight)
+        return UserSpec(name=user.name, weight=user.weight, settings=ModelSettings())
 
     def judge(self) -> ModelSpec:
         name = self._values["judge."]

@@ -16,7 +16,7 @@ from collab_cli.config import read_config
 from collab_cli.model_options import GivenUser
 from collab_cli.other_names import known_elsewhere
 from collab_sdk.plugins import source_file
-from collab_sdk.simulator import files_of_user
+from collab_sdk.simulator import PERSONAS, files_of_user
 from collab_sdk.spec import MetricSpec
 
 Decorator = Callable[[Any], Any]
@@ -93,6 +93,17 @@ class TaskName(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value.startswith("py:") and (source := source_file(value)):
             paths.note_read(ctx, source)
+        return value
+
+
+class PersonaName(click.ParamType[str]):
+    """A persona of the library, or a file of some, which is an input."""
+
+    name = "persona"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in PERSONAS:
+            paths.note_read(ctx, value)
         return value
 
 

@@ -111,7 +111,7 @@ def _check_environment(spec: RunSpec, parts: Mapping[str, ChatModel]) -> None:
             from_environment(role.settings.sent())
 
 
-OPTION_OF = {"user": "simulator", "judge": "judge", "tools": "tools-model"}
+OPTION_OF = {"reader": "model", "user": "simulator", "judge": "judge", "tools": "tools-model"}
 
 
 def _check_prices(parts: Mapping[str, ChatModel]) -> None:

@@ -1,6 +1,6 @@
 """What a run cost, would cost, or gave, in a few lines on stderr."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import sqrt
 from pathlib import Path
 from textwrap import wrap
@@ -12,7 +12,9 @@ from collab_sdk.engine import Ledger, Usage
 from collab_sdk.files import beside
 from collab_sdk.preferences import ExportReport, Noise
 from collab_sdk.simulator import UserTotals
+from collab_sdk.spec import RunSpec
 from collab_sdk.stats import MissingTally
+from collab_sdk.training import same_user_said
 from collab_sdk.types import Per
 
 if TYPE_CHECKING:
@@ -44,6 +46,12 @@ def show_usage(ledger: Ledger) -> None:
         note(f"{calls} ended for a reason that is not known here (finish_reason); what came was taken as whole.")
     if total.limited_seconds >= 1:
         note(f"Calls waited for rate limits for {duration(total.limited_seconds)}.")
+
+
+def note_same_user(bot: str, trained_against: Iterable[str], spec: RunSpec) -> None:
+    """A warning where a bot is evaluated with the user that it was trained against."""
+    if (said := same_user_said(bot, trained_against, [user.name for user in spec.simulators])) is not None:
+        note(f"Warning: {printable(said)}")
 
 
 def show_estimate(ledger: Ledger, *, by_need: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Whole conversations with the simulated user, their statistics, and how far the bots' difference is to be trusted."""
 
+from collab_sdk.evaluation.by_persona import PersonaResult, by_persona, without_persona
 from collab_sdk.evaluation.comparison import Comparison, PairedStatistic, acompare_bots
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluation_rows import evaluation_row
@@ -17,12 +18,15 @@ __all__ = [
     "Evaluator",
     "MissingBounds",
     "PairedStatistic",
+    "PersonaResult",
     "acompare_bots",
     "bot_statistics",
+    "by_persona",
     "evaluation_row",
     "has_question_mark",
     "missing_bounds",
     "mr_bounds",
     "plot_statistics",
     "require_plot",
+    "without_persona",
 ]

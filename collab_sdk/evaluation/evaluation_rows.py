@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from collab_sdk.evaluation.by_persona import PersonaResult
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluator import Evaluator
 from collab_sdk.evaluation.missing import MissingBounds
@@ -20,9 +21,13 @@ def evaluation_row(
     statistics: Sequence[BotStatistic],
     missing: Sequence[MissingBounds],
     *,
+    personas: Sequence[PersonaResult] = (),
     made_with: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything: the statistics, what is missing from them, and every conversation. Bots are in the order given."""
+    """Everything: the statistics, what is missing from them, and every conversation. Bots are in the order given.
+
+    `results` have the conversations with users of every persona, if `personas` are compared; the statistics do not.
+    """
     return {
         "schema": EVALUATION_SCHEMA,
         "task": evaluator.task.name,
@@ -31,17 +36,33 @@ def evaluation_row(
         "simulator": evaluator.simulator.name,
         "judge": evaluator.judge.model.name,
         "bots": [result.name for result in results],
-        "figures": [
-            {
-                "name": statistic.name,
-                "means": [_estimate_row(mean) for mean in statistic.means],
-                "differences": [_estimate_row(difference) for difference in statistic.differences],
-            }
-            for statistic in statistics
-        ],
+        "figures": _figure_rows(statistics),
+        **({"by_persona": [_persona_row(each) for each in personas]} if personas else {}),
         "missing": [asdict(each) for each in missing],
         "made_with": dict(made_with),
         "results": [_result_row(result) for result in results],
+    }
+
+
+def _figure_rows(statistics: Sequence[BotStatistic]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": statistic.name,
+            "means": [_estimate_row(mean) for mean in statistic.means],
+            "differences": [_estimate_row(difference) for difference in statistic.differences],
+        }
+        for statistic in statistics
+    ]
+
+
+def _persona_row(each: PersonaResult) -> dict[str, Any]:
+    """Means are by persona, differences each persona minus the first, which is none."""
+    return {
+        "bot": each.bot,
+        "personas": list(each.personas),
+        "conversations": [len(result.done) for result in each.results],
+        "ends": [dict(sorted(result.ends.items())) for result in each.results],
+        "figures": _figure_rows(each.statistics),
     }
 
 

@@ -1,6 +1,6 @@
 """Plays the conversations of a task with a bot, and measures each."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,19 +18,21 @@ from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.scorer import scene_of
-from collab_sdk.simulator import Fault, Simulator, Users
+from collab_sdk.simulator import NOBODY, Fault, Simulator, Users, as_persona
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS
 from collab_sdk.tasks import BriefWriter, Task, get_task
 from collab_sdk.tools import Scene, Tools, as_toolbox
-from collab_sdk.types import Conversation, End, Future, Goal, Turn
+from collab_sdk.types import Conversation, End, Future, Goal, Persona, Turn
 
 
 class Evaluator:
     """Plays a task's conversations from their first message, up to `exchanges` of them, `samples` of each goal.
 
-    Every bot meets the same goals under the same sample indices, so that bots can be compared in pairs. `task` may be
-    the name of one. `metric` takes the place of the task's own where that one needs settings. `tools`, `tools_model`
-    and `calls_per_turn` say what runs the bot's calls, as for a Rollout. Source: arXiv 2502.00640, section 5.
+    Every bot meets the same goals under the same sample indices, so that bots can be compared in pairs. With
+    `by_persona`, all is played by users without a persona, and again by users with each of these, whatever persona a
+    row has: same goals, same indices. `task` may be the name of one. `metric` takes the place of the task's own where
+    that one needs settings. `tools`, `tools_model` and `calls_per_turn` say what runs the bot's calls, as for a
+    Rollout. Source: arXiv 2502.00640, section 5.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Evaluator:
         task: Task | str,
         *,
         simulator: Simulator | Users,
+        by_persona: Sequence[Persona | str] = (),
         judge: ModelLike | None = None,
         metric: MetricLike | None = None,
         exchanges: int | None = None,
@@ -50,6 +53,7 @@ class Evaluator:
         self.task = get_task(task) if isinstance(task, str) else task
         self.simulator = simulator if isinstance(simulator, Simulator) else Simulator(simulator, engine=engine)
         self.engine = engine or self.simulator.engine
+        self.personas = tuple(map(as_persona, by_persona))
         self.exchanges = self.task.exchanges if exchanges is None else exchanges
         self.samples = samples
         if self.exchanges < 1 or samples < 1:
@@ -79,7 +83,10 @@ class Evaluator:
         return run_here(play, conversations, engine=self.engine)
 
     async def aplay_samples(self, bot: ModelLike, conversation: Conversation) -> tuple[Episode, ...]:
-        """Every sample of one goal. Raises SampleError without a brief, UsageError if it cannot be measured."""
+        """Every sample of one goal, by each user that is compared.
+
+        Raises SampleError without a brief, UsageError if it cannot be measured.
+        """
         model, goal = as_chat_model(bot), conversation.goal or Goal(text="")
         self.reward.check(goal)  # before anything is paid for
         if self.task.needs_brief and not goal.text:
@@ -92,9 +99,18 @@ class Evaluator:
         with self.engine.opened(start.id, self.engine.order_of(conversation.id)):
             scene = replace(scene_of(conversation), conversation_id=start.id)  # with the results that the log holds
             goals = goal.played
-            plays = (self._aplay(model, start, goal_of(n, goals), n, scene) for n in range(self.samples))
+            plays = (
+                self._aplay(model, start, each, n, scene)
+                for n in range(self.samples)
+                for each in self._played_by(goal_of(n, goals))
+            )
             samples = await all_settled(plays)
         return tuple(replace(played, conversation_id=conversation.id) for played in samples)
+
+    def _played_by(self, goal: Goal) -> list[Goal]:
+        """The goal with each user that it is played by."""
+        by = (NOBODY, *self.personas) if self.personas else (goal.persona,)
+        return [replace(goal, persona=each) for each in by]
 
     async def _aplay(self, bot: ChatModel, start: Conversation, goal: Goal, sample: int, scene: Scene) -> Episode:
         future = await self._afuture(bot, start, goal, sample, scene)

@@ -126,6 +126,16 @@ def _of_amount(name: str, measure: Measure, results: Sequence[BotResult]) -> Bot
     )
 
 
+def share_statistic(name: str, test: Callable[[Episode], bool], results: Sequence[BotResult]) -> BotStatistic:
+    """Of a yes or no that every conversation tells of."""
+    first, *others = ({key: [float(test(one))] for key, one in result.done.items()} for result in results)
+    return BotStatistic(
+        name=name,
+        means=tuple(estimate_share(_groups(each)) for each in (first, *others)),
+        differences=tuple(estimate_difference(_paired(first, other)) for other in others),
+    )
+
+
 def _of_shares(name: str, kind: Callable[[Labelled], bool | None], results: Sequence[BotResult]) -> BotStatistic:
     def counted(result: BotResult) -> dict[Key, list[float]]:
         judged = ((key, kind(labelled)) for key, [labelled] in _labelled(result).items())

@@ -8,7 +8,7 @@ from collab_sdk.fidelity.checker import CheckedConversation, SimulatorCheck
 from collab_sdk.fidelity.real_and_simulated import UserStatistic
 from collab_sdk.fidelity.user_turns import ComparedTurn
 
-CHECK_SCHEMA = "collab/simulator-check/v1"
+CHECK_SCHEMA = "collab/simulator-check/v2"
 
 
 def check_row(
@@ -25,9 +25,21 @@ def check_row(
         "samples": rollout.samples,
         "made_with": check.scorer.made_with,
         "usage": check.engine.ledger.to_dict(),
-        "figures": [asdict(statistic) for statistic in statistics],
+        "verdicts": check.verdicts,
+        "figures": [_statistic_row(statistic) for statistic in statistics],
         "turns": [_turn_row(turn) for one in checked for turn in one.turns],
         "rewards": [asdict(pair) for one in checked for pair in one.reward_pairs],
+    }
+
+
+def _statistic_row(statistic: UserStatistic) -> dict[str, Any]:
+    difference = statistic.difference
+    return {
+        "name": statistic.name,
+        "meaning": statistic.meaning,
+        "real": statistic.real,
+        "simulated": statistic.simulated.to_dict(),
+        "difference": None if difference is None else difference.to_dict(),
     }
 
 
@@ -40,5 +52,9 @@ def _turn_row(turn: ComparedTurn) -> dict[str, Any]:
         "history": [message.to_dict() for message in turn.history],
         "real": {"message": turn.real, "stops": turn.real_stops},
         "simulated": {"message": said.message, "stops": said.done, "reason": said.reason} if said else None,
+        "user": turn.user,
+        "fault": turn.fault,
+        "verdict": None if turn.verdict is None else {**asdict(turn.verdict), "valid": not turn.verdict.failed},
         "error": turn.error,
+        "unjudged": turn.unjudged,
     }

@@ -1,6 +1,6 @@
 """Plays the simulator at the places where a real user had the word."""
 
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,9 +8,11 @@ from collab_sdk.calibration import RewardPair
 from collab_sdk.concurrency import all_settled
 from collab_sdk.errors import SampleError
 from collab_sdk.fidelity.user_turns import ComparedTurn, user_turns
+from collab_sdk.fidelity.validity import averdicts, fault_in
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.scorer import MRScorer
+from collab_sdk.simulator import Situation
 from collab_sdk.types import Conversation, Goal, MRScore, Turn
 
 
@@ -47,7 +49,8 @@ class CheckedConversation:
     @property
     def lost(self) -> list[str]:
         """Why a turn or a reward is missing, one line each."""
-        turns = [f"user turn {turn.turn}: {turn.error}" for turn in self.turns if turn.error]
+        turns = [f"simulated user, turn {turn.turn}: {turn.error}" for turn in self.turns if turn.error]
+        turns += [f"no verdicts: {why}" for why in dict.fromkeys(turn.unjudged for turn in self.turns) if why]
         unscored = [score.errors for score in self.scores if score.value is None]
         unobserved = [score.observed.error for score in self.scores if score.observed and score.observed.error]
         return turns + [f"no MR: {errors[0]}" for errors in unscored] + [f"no reward: {why}" for why in unobserved]
@@ -57,11 +60,13 @@ class SimulatorCheck:
     """Compares a scorer's simulator with the users of logged chats, and its MR with what really followed.
 
     At each turn the simulator gets the same history and goal. Of the real user's own messages it sees only those before
-    the turn: any other would give away what it is compared with. Without a window only the turns are compared.
+    the turn: any other would give away what it is compared with. Without a window only the turns are compared. With
+    `verdicts`, the scorer's judge says of every simulated turn whether it is valid, in one call for each conversation.
     """
 
-    def __init__(self, scorer: MRScorer) -> None:
+    def __init__(self, scorer: MRScorer, *, verdicts: bool = False) -> None:
         self.scorer = scorer
+        self.verdicts = verdicts
         self.simulator = scorer.rollout.simulator
         self.engine = scorer.engine
 
@@ -80,6 +85,8 @@ class SimulatorCheck:
             all_settled(self._aplay(turn) for turn in user_turns(conversation, goal)),
             all_settled(self._ascore(turn, goal, conversation) for turn in self._scored(conversation)),
         )
+        if self.verdicts:
+            turns = await self._ajudge(conversation, turns)
         return CheckedConversation(conversation=conversation, turns=tuple(turns), scores=tuple(scores))
 
     def _scored(self, conversation: Conversation) -> list[Turn]:
@@ -91,15 +98,33 @@ class SimulatorCheck:
         return await self.scorer.ascore_turn(turn, goal, log, followed=turn.followed)
 
     async def _aplay(self, turn: ComparedTurn) -> ComparedTurn:
+        """The same user plays all turns of a conversation. What no user would say is a finding here, and not lost."""
         goal = replace(turn.goal, style=tuple(turn.earlier))
-        sample = f"{turn.conversation_id}/user-turn-{turn.turn}"
+        seat = self.simulator.seat(goal, draw=turn.conversation_id)
+        situation = Situation(
+            messages=turn.history,
+            goal=seat.goal,
+            turn=turn.turn - 1,
+            sample=f"{turn.conversation_id}/user-turn-{turn.turn}",
+            conversation_id=turn.conversation_id,
+        )
+        turn = replace(turn, user=seat.name)
         try:
-            simulated = await self.simulator.areply(
-                turn.history, goal=goal, sample=sample, conversation_id=turn.conversation_id
-            )
+            said = await seat.user.anext(situation, engine=seat.engine)
         except SampleError as error:
             return replace(turn, error=str(error))
-        return replace(turn, simulated=simulated)
+        return replace(turn, simulated=said, fault=fault_in(said, situation))
+
+    async def _ajudge(self, conversation: Conversation, turns: Sequence[ComparedTurn]) -> list[ComparedTurn]:
+        played = [turn for turn in turns if turn.simulated is not None]
+        if not played:
+            return list(turns)
+        try:
+            verdicts = await averdicts(conversation, played, judge=self.scorer.judge)
+        except SampleError as error:
+            return [replace(turn, unjudged=str(error)) if turn.simulated else turn for turn in turns]
+        given = {turn.turn: verdict for turn, verdict in zip(played, verdicts, strict=True)}
+        return [replace(turn, verdict=given.get(turn.turn)) for turn in turns]
 
 
 async def _both(

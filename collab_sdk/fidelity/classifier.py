@@ -1,12 +1,13 @@
 """A small classifier of messages, whose scores are always of conversations that it was not fitted to."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
 from collab_sdk.errors import MissingExtraError
+from collab_sdk.stats import Estimate
 
 FOLDS = 5
 MOST_FEATURES = 50_000
@@ -31,6 +32,24 @@ def require_classifier() -> None:
         raise MissingExtraError.of("Telling simulated users from real ones needs scikit-learn", "evaluate")
 
 
+def folds_of(conversations: Iterable[str]) -> dict[str, int]:
+    """In which part of a cross-validation each conversation is."""
+    return {name: place % FOLDS for place, name in enumerate(dict.fromkeys(conversations))}
+
+
+def widened(share: Estimate) -> Estimate:
+    """With the interval of a share that was found by cross-validation.
+
+    Models fitted to much the same texts err alike, so that the variance is more than the texts alone would have.
+    Source: Nadeau and Bengio 2003.
+    """
+    if share.low is None or share.high is None:
+        return share
+    factor = (1 + FOLDS / (FOLDS - 1)) ** 0.5
+    low, high = (share.mean + (end - share.mean) * factor for end in (share.low, share.high))
+    return replace(share, low=max(0.0, low), high=min(1.0, high))
+
+
 def held_out_scores(train: Sequence[Labelled], test: Sequence[Labelled]) -> list[float] | None:
     """Log odds that a text of `test` is of the kind labelled True, by logistic regression on TF-IDF.
 
@@ -38,7 +57,7 @@ def held_out_scores(train: Sequence[Labelled], test: Sequence[Labelled]) -> list
     Features are runs of one to four characters within words, in their case, so that spelling, punctuation and any
     script count. None where a fold would leave only one kind, or no conversation, to fit to.
     """
-    fold_of = {name: place % FOLDS for place, name in enumerate(dict.fromkeys(each.conversation_id for each in train))}
+    fold_of = folds_of(each.conversation_id for each in train)
     scores: dict[int, float] = {}
     for fold in sorted({fold_of.get(each.conversation_id, 0) for each in test}):
         fitted = [each for each in train if fold_of[each.conversation_id] != fold]

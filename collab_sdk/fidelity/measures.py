@@ -41,6 +41,7 @@ def measures(known: Set[str]) -> dict[str, Described]:
         "unknown words": Described(unknown_words, "typos and slang, as a share of words"),
         "politeness": Described(is_polite, "share with please, thanks, sorry", is_yes_or_no=True),
         "repetition": Described(repetition, "word overlap with an earlier message"),
+        "echo": Described(echo, "share of words just heard"),
         "goal at once": Described(new_facts, "goal leakage: facts in first answer"),
     }
 
@@ -62,6 +63,13 @@ def repetition(message: str, turn: ComparedTurn) -> float | None:
     said = set(words(message))
     before = [set(words(text)) for text in turn.earlier]
     return max((len(said & other) / len(said | other) for other in before if said | other), default=None)
+
+
+def echo(message: str, turn: ComparedTurn) -> float | None:
+    """The share of the words that matter which the assistant has just said: all of them for a parrot."""
+    said = [word for word in words(message) if word not in EMPTY_WORDS]
+    heard = set(words(turn.history[-1].content))
+    return _mean([word in heard for word in said])
 
 
 def new_facts(message: str, turn: ComparedTurn) -> float | None:

@@ -1,27 +1,34 @@
 """The statistics of a check: the real users beside the simulated ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from collab_sdk.calibration import measured
 from collab_sdk.fidelity.checker import CheckedConversation
+from collab_sdk.fidelity.fitting import Scores, compared_fit, conditional_scores, too_few, written_replies
+from collab_sdk.fidelity.index import MEANINGS, WHOLE, ceiling_of, compared_turns, index_of
 from collab_sdk.fidelity.measures import Described, measures
 from collab_sdk.fidelity.telling_apart import (
     taken_for_assistant,
     two_sample_test,
     written_pairs,
 )
+from collab_sdk.fidelity.validity import CRITERIA, real_fault
 from collab_sdk.fidelity.words import vocabulary
 from collab_sdk.stats import (
     Estimate,
     Pairs,
     estimate_correlation,
     estimate_difference,
+    estimate_mean,
     estimate_score_difference,
     estimate_together,
     fit_line,
 )
+
+INDEX_ROWS: Mapping[str, str] = {name if name == WHOLE else f"- {name}": name for name in MEANINGS}
+"""The statistics from 0 to 100: the index, and its parts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +46,8 @@ class UserStatistic:
 
 def user_statistics(checked: Sequence[CheckedConversation]) -> list[UserStatistic]:
     """All that the conversations tell of; those that they tell nothing of are left out."""
-    rows = [*_message_rows(checked), *_assistant_rows(checked), *_stop_rows(checked), *_test_rows(checked)]
-    return [*rows, *_reward_rows(checked)]
+    rows = [*_message_rows(checked), *_assistant_rows(checked), *_stop_rows(checked), *_valid_rows(checked)]
+    return [*rows, *_test_rows(checked), *_reward_rows(checked)]
 
 
 def _message_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
@@ -85,13 +92,62 @@ def _stop_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic
         )
 
 
+def _valid_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
+    yield from _paired(
+        "valid turns",
+        "what a user could say, by rules",
+        [
+            [(float(real_fault(turn) is None), float(turn.fault is None)) for turn in one.turns if turn.simulated]
+            for one in checked
+        ],
+        is_yes_or_no=True,
+    )
+    verdicts = [[turn.verdict for turn in one.turns if turn.verdict is not None] for one in checked]
+    judged = {"valid": "valid in all four ways", **CRITERIA}
+    for name, meaning in judged.items():
+        met = [
+            [float(name not in verdict.failed if name in CRITERIA else not verdict.failed) for verdict in of_chat]
+            for of_chat in verdicts
+        ]
+        if (found := estimate_mean(met)) is not None:
+            yield UserStatistic(
+                name=f"judged {name.replace('_', ' ')}", meaning=meaning, real=None, simulated=found, difference=None
+            )
+
+
 def _test_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:
-    found = two_sample_test(written_pairs(checked))
-    if found is not None:
+    marginal = two_sample_test(written_pairs(checked))
+    if marginal is not None:
         meaning = "two-sample test; 0.5: look the same"
-        yield UserStatistic(name="told apart, AUC", meaning=meaning, real=0.5, simulated=found[0], difference=None)
+        yield UserStatistic(name="told apart, AUC", meaning=meaning, real=0.5, simulated=marginal[0], difference=None)
         meaning = "share put on the right side"
-        yield UserStatistic(name="told apart, accuracy", meaning=meaning, real=0.5, simulated=found[1], difference=None)
+        yield UserStatistic(
+            name="told apart, accuracy", meaning=meaning, real=0.5, simulated=marginal[1], difference=None
+        )
+    replies = written_replies(checked)
+    if not replies:
+        return
+    scores = conditional_scores(replies)
+    fits = too_few(replies) if scores is None else compared_fit(*scores)
+    meaning = "real fits better; 0.5: fits as well"
+    yield UserStatistic(name="fits, AUC", meaning=meaning, real=0.5, simulated=fits, difference=None)
+    if scores is not None and marginal is not None:
+        yield from _index_rows(checked, looks=marginal[0], fits=fits, real_fits=scores[0])
+
+
+def _index_rows(
+    checked: Sequence[CheckedConversation], *, looks: Estimate, fits: Estimate, real_fits: Scores
+) -> Iterable[UserStatistic]:
+    """The index and its parts, and what real users reach, of whom one half is compared with the other."""
+    valid = estimate_mean([[float(turn.fault is None) for turn in one.turns if turn.simulated] for one in checked])
+    index = None if valid is None else index_of(compared_turns(checked), looks=looks, fits=fits, valid=valid)
+    if index is None:
+        return
+    ceiling = ceiling_of(checked, real_fits)
+    estimates = {WHOLE: index.whole, **index.parts}
+    for label, name in INDEX_ROWS.items():
+        real, found = ceiling.get(name), estimates[name]
+        yield UserStatistic(name=label, meaning=MEANINGS[name], real=real, simulated=found, difference=None)
 
 
 def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:

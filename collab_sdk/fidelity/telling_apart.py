@@ -2,10 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from collab_sdk.fidelity.checker import CheckedConversation
-from collab_sdk.fidelity.classifier import FOLDS, Labelled, held_out_scores
+from collab_sdk.fidelity.classifier import Labelled, held_out_scores, widened
 from collab_sdk.stats import Estimate, estimate_auc, estimate_mean
 
 Pair = tuple[str, str]
@@ -26,7 +25,7 @@ def two_sample_test(pairs: Pairs) -> tuple[Estimate, Estimate] | None:
     """AUC and accuracy of a classifier that tells simulated messages from real ones: 0.5 if it cannot.
 
     Each with a 95 % interval over conversations; None with too few to fit to. Source: Lopez-Paz and Oquab 2017,
-    Revisiting Classifier Two-Sample Tests; Nadeau and Bengio 2003 for what cross-validation adds to the interval.
+    Revisiting Classifier Two-Sample Tests.
     """
     texts = [
         Labelled(text=text, label=label, conversation_id=name)
@@ -42,7 +41,7 @@ def two_sample_test(pairs: Pairs) -> tuple[Estimate, Estimate] | None:
         (simulated if each.label else real)[each.conversation_id].append(score)
         hits[each.conversation_id].append(0.5 if score == 0 else (score > 0) == each.label)
     auc, accuracy = estimate_auc(simulated, real), estimate_mean(list(hits.values()))
-    return (_widened(auc), _widened(accuracy)) if auc and accuracy else None
+    return (widened(auc), widened(accuracy)) if auc and accuracy else None
 
 
 def taken_for_assistant(checked: Sequence[CheckedConversation], pairs: Pairs) -> list[list[tuple[float, float]]] | None:
@@ -67,15 +66,3 @@ def taken_for_assistant(checked: Sequence[CheckedConversation], pairs: Pairs) ->
         return None
     taken = iter([float(score > 0) for score in scores])
     return [[(next(taken), next(taken)) for _ in several] for _, several in pairs]
-
-
-def _widened(share: Estimate) -> Estimate:
-    """With the interval of a share that was found by cross-validation.
-
-    Models fitted to much the same texts err alike, so that the variance is more than the texts alone would have.
-    """
-    if share.low is None or share.high is None:
-        return share
-    factor = (1 + FOLDS / (FOLDS - 1)) ** 0.5
-    low, high = (share.mean + (end - share.mean) * factor for end in (share.low, share.high))
-    return replace(share, low=max(0.0, low), high=min(1.0, high))

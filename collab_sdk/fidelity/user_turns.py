@@ -9,6 +9,15 @@ from collab_sdk.types import Conversation, Goal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The judge's on one simulated turn."""
+
+    failed: tuple[str, ...]
+    """The criteria that it does not meet; none for a valid turn."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedTurn:
     """A user's turn of a logged chat, and the simulated user's at the same place."""
 
@@ -24,8 +33,16 @@ class ComparedTurn:
     """Whether the user left here. None for their last message where the assistant answered it: leaving with it or
     after the answer comes to the same log."""
     simulated: UserTurn | None = None
+    user: str = ""
+    """Who played the simulated one."""
+    fault: str | None = None
+    """In which way the simulated turn is none that a user could say, by rules."""
+    verdict: Verdict | None = None
+    """The judge's on the simulated turn, where it was asked for one."""
     error: str | None = None
     """Why there is no simulated turn."""
+    unjudged: str | None = None
+    """Why there is no verdict, where it was asked for."""
 
     @property
     def written(self) -> tuple[str, str] | None:

@@ -1,6 +1,6 @@
 """What travels to another machine: the commands' jobs as data, values as JSON, errors by their name."""
 
-from collab_sdk.jobs.jobs import JOBS, EvaluateJob, ExportJob, Roles, ScoreJob, build_scorer, roles_of
+from collab_sdk.jobs.jobs import JOBS, EvaluateJob, ExportJob, Roles, ScoreJob, build_scorer, logs_of_users, roles_of
 from collab_sdk.jobs.wire import error_of, error_row
 from collab_sdk.values import dumps, loads
 
@@ -15,5 +15,6 @@ __all__ = [
     "error_of",
     "error_row",
     "loads",
+    "logs_of_users",
     "roles_of",
 ]

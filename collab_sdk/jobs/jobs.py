@@ -51,6 +51,12 @@ def simulator_of(spec: RunSpec, engine: Engine | None = None) -> Simulator:
     return Simulator(spec.simulators, personas=spec.personas, engine=engine)
 
 
+def logs_of_users(spec: RunSpec) -> dict[str, str]:
+    """Digests of the logs that users of a spec speak from, by their names: every machine must have the same."""
+    known = {user.name: user.fingerprint for user in simulator_of(spec).users}
+    return {name: str(made["contents"]) for name, made in known.items() if made and made.get("user") == "logs"}
+
+
 def build_scorer(spec: RunSpec, engine: Engine, roles: Roles | None = None) -> MRScorer:
     """The scorer of a spec. Raises UsageError for what cannot work, before any call."""
     roles = roles or roles_of(spec, engine)
@@ -153,6 +159,7 @@ class EvaluateJob:
         return Evaluator(
             task,
             simulator=simulator_of(self.spec, engine),
+            by_persona=self.spec.compared_personas,
             judge=self.spec.judge,
             metric=metric,
             exchanges=asked.exchanges,

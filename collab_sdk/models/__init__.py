@@ -14,7 +14,7 @@ from collab_sdk.models.base import (
 )
 from collab_sdk.models.bot_replies import bot_reply
 from collab_sdk.models.dialect import Dialect, ReplyFormat
-from collab_sdk.models.form import Anything, Choice, Flag, Form, Items, Note, Number, Record, Text
+from collab_sdk.models.form import Anything, Flag, Form, Items, Note, Number, Record, Text
 from collab_sdk.models.function import NamedBot
 from collab_sdk.models.instructed import InstructedModel, files_of
 from collab_sdk.models.litellm import LiteLLMModel, litellm_price
@@ -46,7 +46,6 @@ __all__ = [
     "ChatModel",
     "ChatReply",
     "ChatRequest",
-    "Choice",
     "Dialect",
     "Flag",
     "Form",

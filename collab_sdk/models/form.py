@@ -7,10 +7,9 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-BETWEEN_WORDS = re.compile(r"[\s_-]+")
 FLAGS: Mapping[Any, bool] = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 
 
@@ -53,11 +52,13 @@ class Text:
 class Note:
     """A remark that decides nothing: whatever stands there is taken as text, and it may be left out."""
 
-    is_optional = True
+    words: tuple[str, ...] = ()
+    """What servers hold the model to; anything else is read all the same."""
+    is_optional: ClassVar[bool] = True
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "string"}
+        return {"type": "string", "enum": list(self.words)} if self.words else {"type": "string"}
 
     def read(self, value: Any, name: str = "the answer") -> str:
         try:
@@ -83,26 +84,6 @@ class Flag:
         if not isinstance(said, str | int | float) or said not in FLAGS:
             raise ValueError(f"{name} must be true or false")
         return FLAGS[said]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """One of several words, and what each is read as; `also` has what else is read as one of them."""
-
-    words: Mapping[str, Any] = field(hash=False)
-    also: Mapping[Any, str] = field(default_factory=dict, hash=False)
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": list(self.words)}
-
-    def read(self, value: Any, name: str = "the answer") -> Any:
-        said = " ".join(BETWEEN_WORDS.split(value.strip().lower())) if isinstance(value, str) else value
-        if isinstance(said, str | int | float | None):
-            word = self.also.get(said, said)
-            if word in self.words:
-                return self.words[word]
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, self.words))}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

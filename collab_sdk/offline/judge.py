@@ -80,6 +80,27 @@ def judge(
     return {name: RULES[name](case) for name in CRITERION.findall(criteria) if name in RULES}
 
 
+def user_verdicts(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """On each turn of a simulated user: in character unless it says what the assistant has just said."""
+    verdicts, heard = [], ""
+    for line in lines:
+        if "number" not in line:
+            heard = line["text"] if line["speaker"] == "assistant" else heard
+            continue
+        echoes = bool(heard) and line["text"].strip() == heard.strip()
+        verdicts.append(
+            {
+                "number": line["number"],
+                "reason": "repeats the assistant" if echoes else "",
+                "in_character": not echoes,
+                "goal_kept": True,
+                "nothing_leaked": True,
+                "leaves_in_time": True,
+            }
+        )
+    return verdicts
+
+
 def extract(transcript: Sequence[Message], *, wanted: str) -> str:
     """The last assistant message that acts, or all parts of it; the last number where `wanted` speaks of one.
 

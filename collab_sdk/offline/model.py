@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Self
 
 from collab_sdk.errors import UnknownNameError
+from collab_sdk.messages import Message
 from collab_sdk.models.base import NOTHING, SETTINGS, CallRole, ChatReply, ChatRequest
 from collab_sdk.offline import assistant, calling, goal_reader, judge, tools, user
 from collab_sdk.offline.voice import Voice
@@ -85,7 +86,7 @@ def _plain_user(request: ChatRequest) -> str:
     sides = [replace(each, role="assistant" if each.role == "user" else "user") for each in said]
     patience = int(found[0]) if (found := re.findall(r"leave: (\d+)", persona)) else None
     turn = user.reply(goal.strip(), sides, patience=patience, voice=Voice(request))
-    return turn["message"] if turn["done"] == "no" else f"{turn['message']}{END_OF_CONVERSATION}"
+    return f"{turn['message']}{END_OF_CONVERSATION}" if turn["done"] else turn["message"]
 
 
 def _plain_beginning() -> str:
@@ -99,8 +100,10 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     if request.role is CallRole.SIMULATOR and request.messages[0].content.startswith(_plain_beginning()):
         return _plain_user(request)
     if request.role is CallRole.SIMULATOR:
-        patience = unfence_patience(prompt)
-        return user.reply(unfence_goal(prompt), transcript, patience=patience, voice=Voice(request))
+        goal, patience = unfence_goal(prompt), unfence_patience(prompt)
+        # The same goal and conversation get the same words, whoever the user is: personas differ by what they do.
+        voice = Voice(request, heard=[Message(role="system", content=goal), *transcript])
+        return user.reply(goal, transcript, patience=patience, voice=voice)
     if request.role is CallRole.TOOLS:
         return tools.result(prompt)
     if request.role is CallRole.GOAL:
@@ -119,6 +122,8 @@ def _answer(request: ChatRequest) -> dict[str, Any] | str:
     for points, lister in LISTERS.items():
         if any(message.content == load_prompt(points).text for message in request.messages):
             return {points: lister(unfence_goal(prompt))}
+    if any(message.content == load_prompt("user_verdicts").text for message in request.messages):
+        return {"turns": judge.user_verdicts(map(json.loads, unfence("transcript", prompt).splitlines()))}
     judged = partial(
         judge.judge,
         unfence_goal(prompt),

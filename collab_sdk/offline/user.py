@@ -3,6 +3,7 @@
 Here, too, is how a user is described by what they typed.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,22 +28,26 @@ LONG = 5
 """Words. A value longer than that is a sentence of its own."""
 FEW = 6
 """Words of a short message."""
+OWN = {"you are": "i am", "you were": "i was", "you": "i", "your": "my", "yours": "mine", "yourself": "myself"}
+ADDRESSED = re.compile(r"\b(?:you (?:are|were)|you|your|yours|yourself)\b", re.IGNORECASE)
+"""A goal that speaks to its user is said in the first person."""
 SPOKEN = {"here": "for here"}
 
 
 def reply(goal: str, transcript: Sequence[Message], *, patience: int | None, voice: Voice) -> dict[str, Any]:
-    """The user's next message as `reason`, `done` and `message`."""
+    """The user's next message as `reason`, `done`, `ending` and `message`."""
     facts = parse_goal(goal)
     progress = follow(facts, transcript)
     missing = "; ".join(fact.line for fact in progress.missing) or "nothing"
-    message, done = _message(progress, voice), "no"
+    message, ending = _message(progress, voice), "none"
     if not message:
-        message, done = voice.pick(THANKS), "satisfied"
+        message, ending = voice.pick(THANKS), "satisfied"
     elif patience is not None and _useless(facts, transcript) >= patience:
-        message, done = voice.pick(FED_UP), "gave up"
+        message, ending = voice.pick(FED_UP), "gave up"
     return {
         "reason": f"got {len(progress.delivered)} of {len(progress.facts)}, still to say: {missing}",
-        "done": done,
+        "done": ending != "none",
+        "ending": ending,
         "message": message,
     }
 
@@ -114,6 +119,7 @@ def _is_long(value: str) -> bool:
 
 
 def _spoken(value: str, key: str) -> str:
+    value = ADDRESSED.sub(lambda found: OWN[found[0].lower()], value)
     # A bare number means nothing to anyone who was asked two things at once.
     if key and value.isdecimal():
         return f"{value} {key}" if key.endswith("s") else f"{key} {value}"

@@ -131,11 +131,11 @@ def unfence_goal(prompt: str) -> str:
 
 
 def fence_persona(persona: Persona | None) -> str:
-    """Who a user is, as fenced JSON on one line; empty for nobody in particular. Its name is for people."""
-    if persona is None or not persona.says_something:
+    """Who a user is, as fenced JSON on one line; empty for nobody in particular. The name is shown only alone."""
+    if persona is None or persona.is_nobody:
         return ""
     said = {
-        "behaviour": persona.traits,
+        "behaviour": persona.traits if persona.says_something else [persona.name],
         "writes": persona.writes,
         "forgets": persona.forgets,
         PATIENCE: persona.patience,

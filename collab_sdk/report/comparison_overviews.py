@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from math import isfinite, nan
 
+from collab_sdk.fidelity import INDEX_ROWS
 from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
-from collab_sdk.report.overview import Overview, Plot, Remark, Table, decimal, usage_table
+from collab_sdk.report.fields import future as read_future
+from collab_sdk.report.overview import Overview, Players, Plot, Remark, Table, decimal, usage_table
 from collab_sdk.report.plots import scatter, whiskers
 from collab_sdk.report.settings import settings_table
 from collab_sdk.stats import BRACKETS, Estimate, said_of_many
@@ -27,6 +29,9 @@ def evaluation_overview(evaluation: Row) -> Overview:
     found.tiles.append((f"{sum(map(len, played)):,}", "conversations"))
     if missing := sum(one.get("error") is not None for chats in played for one in chats):
         found.remarks.append(Remark(text=f"{missing:,} conversations failed and are in no statistic.", mood="look"))
+    players = Players()
+    players.add(future for chats in played for one in chats if (future := read_future(one)) is not None)
+    found.remarks += players.remarks()
     head = (text(evaluation.get("task")) or "evaluation", *bots, *(f"{bot} minus {bots[0]}" for bot in bots[1:]))
     cells: list[tuple[str, ...]] = []
     shown: list[Estimate | None] = []
@@ -50,8 +55,28 @@ def evaluation_overview(evaluation: Row) -> Overview:
         cells.append((f"ends: {end}", *(f"{counts[end]:,}" for counts in ends), *("" for _ in bots[1:])))
     note = f"{BRACKETS} Of differences, over pairs with the same goal. {said_of_many(shown)}".strip()
     found.tables.append(Table(title="Bots side by side", head=head, rows=tuple(cells), note=note))
+    found.tables += map(_persona_table, rows(evaluation.get("by_persona")))
+    found.tables += [table] if (table := players.table()).rows else []
     found.details = list(_evaluation_details(evaluation, results))
     return found
+
+
+def _persona_table(by: Row) -> Table:
+    """A bot with users of each persona, and the difference to those without one."""
+    personas = texts(by.get("personas"))
+    cells: list[tuple[str, ...]] = []
+    shown: list[Estimate | None] = []
+    for statistic in rows(by.get("figures")):
+        means, differences = (_estimates(statistic.get(part)) for part in ("means", "differences"))
+        shown += [*means, *differences]
+        for name, mean, difference in zip(personas, means, (None, *differences), strict=False):
+            less = "" if name == personas[0] else _written(difference, "+.3f")
+            cells.append(
+                (f"{text(statistic.get('name'))}: {name}", _written(mean), less, f"{mean.n:,}" if mean else "-")
+            )
+    note = f"{BRACKETS} Of differences, over pairs with the same goal. {said_of_many(shown)}".strip()
+    bot = text(by.get("bot"))
+    return Table(title=f"By persona: {bot}", head=("", bot, "minus none", "n"), rows=tuple(cells), note=note)
 
 
 def _evaluation_details(evaluation: Row, results: list[Row]) -> Iterator[Table]:
@@ -81,7 +106,8 @@ def check_overview(check: Row) -> Overview:
         simulated, difference = _estimate(statistic.get("simulated")), _estimate(statistic.get("difference"))
         name, real = text(statistic.get("name")), number(statistic.get("real"))
         shown = "" if difference is None else _written(difference, "+.2f")
-        written = (name, decimal(real), _written(simulated, ".2f"), shown)
+        form = ".1f" if name in INDEX_ROWS else ".2f"
+        written = (name, decimal(real, form), _written(simulated, form), shown)
         cells.append((*written, f"{simulated.n:,}" if simulated else "-", text(statistic.get("meaning"))))
         # Counted in words, it would dwarf the shares.
         if difference is not None and isfinite(difference.mean) and name != "words":
@@ -93,6 +119,16 @@ def check_overview(check: Row) -> Overview:
             )
             said = f"Simulated messages {claim}: AUC {_written(simulated, '.2f')}, where {CHANCE} is perfect."
             found.remarks.append(Remark(text=said, mood="look" if told else "good"))
+        if name == "fits, AUC" and simulated is not None and simulated.low is not None:
+            misfits = simulated.low > CHANCE
+            claim = "less well than the real users'" if misfits else "as well as the real users', by this test"
+            said = f"Simulated replies fit the conversation {claim}: AUC {_written(simulated, '.2f')}."
+            found.remarks.append(Remark(text=said, mood="look" if misfits else "good"))
+    faults = Counter(fault for turn in turns if (fault := text(turn.get("fault"))))
+    if faults:
+        kinds = ", ".join(f"{kind} ({many:,})" for kind, many in faults.most_common())
+        said = f"{faults.total():,} simulated turns could not be a user's: {kinds}. That is the simulator's fault."
+        found.remarks.append(Remark(text=said, mood="look"))
     if points:
         svg = whiskers(points, x="simulated minus real", zero=True)
         caption = "With 95 % intervals over chats; an interval that leaves out 0 is a difference that is hardly chance."

@@ -89,6 +89,8 @@ def future(value: Any) -> Row | None:
         "notes": {name: note for name, note in mapping(value.get("notes")).items() if isinstance(note, str)},
         "reward": number(value.get("reward")),
         "error": text(value.get("error")) or None,
+        "user": text(value.get("user")),
+        "persona": text(value.get("persona")),
     }
 
 

@@ -54,9 +54,19 @@ def _compared(turn: Row) -> Row:
         "simulated": {
             "message": text(simulated.get("message")),
             "stops": bool(simulated.get("stops")),
-            "reason": text(simulated.get("reason")),
+            "reason": "; ".join(filter(None, [*_wrong(turn), text(simulated.get("reason"))])),
         }
         if simulated
         else None,
         "error": text(turn.get("error")) or None,
     }
+
+
+def _wrong(turn: Row) -> Iterator[str]:
+    """Why a simulated turn could not be a user's, by rules and by the judge."""
+    verdict = mapping(turn.get("verdict"))
+    if fault := text(turn.get("fault")):
+        yield f"not a user's turn: {fault}"
+    if failed := texts(verdict.get("failed")):
+        names = ", ".join(name.replace("_", " ") for name in failed)
+        yield f"the judge: not {names}" + (f" ({reason})" if (reason := text(verdict.get("reason"))) else "")

@@ -12,9 +12,10 @@ from collab_sdk.errors import SampleError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
-from collab_sdk.prompts import fence, json_line, middle_out
+from collab_sdk.prompts import fence, json_line, middle_out, prompts_digest
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Persona
+from collab_sdk.version import __version__
 
 MOST_TRAITS, MOST_PATIENCE = 4, 20
 MOST_READ, MOST_OF_MESSAGE = 40, 600
@@ -48,6 +49,13 @@ class PersonaReader:
         self.settings = settings_for(self.model, ROLE_DEFAULTS["judge"])
         self.engine = engine or default_engine()
 
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What decides a description, for the rows of `persona_row`."""
+        known = self.model.fingerprint
+        model = None if known is None else {**known, "settings": self.settings.sent()}
+        return {"model": model, "prompts": prompts_digest(), "package": __version__}
+
     def read(self, conversation: Conversation) -> Persona:
         return run_sync(self.aread(conversation))
 
@@ -56,9 +64,7 @@ class PersonaReader:
 
         Raises SampleError if the user typed nothing, or the model fails or does not answer in the form asked for.
         """
-        typed = [message.content for message in conversation.messages if message.role == "user"]
-        typed = [middle_out(text, MOST_OF_MESSAGE)[0] for text in typed if text.strip()][:MOST_READ]
-        if not typed:
+        if not (typed := typed_by_user(conversation)):
             raise SampleError("The chat has no message of a user, so there is nobody to describe.")
         request = prompt_request(
             CallRole.GOAL,
@@ -70,6 +76,12 @@ class PersonaReader:
         )
         name = f"user-{hashlib.sha256(conversation.id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
         return await ask_json(self.engine, self.model, request, lambda answer: _read(answer, typed, name))
+
+
+def typed_by_user(conversation: Conversation) -> list[str]:
+    """What is read of a chat: what its user typed."""
+    typed = [message.content for message in conversation.messages if message.role == "user"]
+    return [middle_out(text, MOST_OF_MESSAGE)[0] for text in typed if text.strip()][:MOST_READ]
 
 
 def _read(answer: Any, typed: Sequence[str], name: str) -> Persona:
@@ -90,13 +102,8 @@ def _read(answer: Any, typed: Sequence[str], name: str) -> Persona:
 def _check_private(described: Iterable[str], typed: Sequence[str]) -> None:
     """Raise ValueError, which repeats nothing, where a description holds what would tell who its user is."""
     quotable = {run for text in typed for run in _runs(text)}
-    telling = {
-        word
-        for text in typed
-        for found in (_IDENTIFIER, _NAME)
-        for each in found.findall(text)
-        for word in _words(each)
-    }
+    found = (each for text in typed for pattern in (_IDENTIFIER, _NAME) for each in pattern.findall(text))
+    telling = {word for each in found for word in _words(each) if len(word) > 2 or word.isdigit()}
     for text in described:
         if quotable.intersection(_runs(text)):
             raise ValueError(f"{QUOTED} words in a row are the user's own: say it in other words")

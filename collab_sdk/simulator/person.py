@@ -8,24 +8,22 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from collab_sdk.cache.record import call_identity, call_key
+from collab_sdk.cache.record import call_key
 from collab_sdk.concurrency import in_thread
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import InterruptedRunError
 from collab_sdk.messages import Message
-from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
+from collab_sdk.models.base import ChatModel, ChatReply
 from collab_sdk.simulator.base import Situation, UserTurn
-from collab_sdk.spec import ModelSettings, Price
+from collab_sdk.spec import ModelSettings
 from collab_sdk.types import End, Goal
 
 HUMAN = "human"
 LEAVE = "/leave"
 HELP = f"An empty line or {LEAVE} leaves the conversation. Ctrl-C stops the run; the same command goes on with it."
-TYPED = "typed"
 YOU, CONTENT = "you> ", "Did you get what you wanted? [y/n] "
 POLLED = 0.1
 """Seconds after which a reader that nobody waits for any more has gone."""
@@ -67,19 +65,19 @@ class HumanUser:
         return _LOCKS.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
-        about = Message(role="system", content="\n".join(_about(situation.goal)))
-        request = ChatRequest(
-            role=CallRole.SIMULATOR,
-            messages=(about, *situation.messages),
-            sample=situation.sample,
-            conversation_id=situation.conversation_id,
-        )
-        identity = call_identity(_TYPED, request)
-        if identity is None or await engine.cache.aget(call_key(identity)) is None:
-            # Asked for here and not within the call: a run that is stopped waits for the calls that it has begun.
-            request = replace(request, metadata={TYPED: await self._ask(situation)})
-        kept = json.loads((await engine.call(_TYPED, request)).content)
-        return UserTurn(message=kept["message"], end=End(kept["end"]) if kept["end"] else None, written=True)
+        identity = {
+            "typed_by": HUMAN,
+            "about": list(_about(situation.goal)),
+            "messages": [message.to_dict() for message in situation.messages],
+            "sample": situation.sample,
+        }
+        key = call_key(identity)  # never that of a call, whose identity has other names
+        if (kept := await engine.cache.aget(key)) is None:
+            # Not a call of the engine's: no budget may be spent between a person's typing and its being kept.
+            kept = await engine.cache.aput(key, ChatReply(content=await self._ask(situation)), request=identity)
+        typed = json.loads(kept.content)
+        end = End(typed["end"]) if typed["end"] else None
+        return UserTurn(message=typed["message"], end=end, written=True)
 
     async def _ask(self, situation: Situation) -> str:
         """What the person types, as it is kept."""
@@ -118,17 +116,6 @@ class HumanUser:
                 if message.role == "assistant" or not seen:
                     self._write(f"{who}: {_harmless(message.content)}\n")
         self._shown = (place, messages)
-
-
-class _Typed:
-    """What was typed, on its way through the engine, which keeps it like a reply."""
-
-    name = HUMAN
-    fingerprint: Mapping[str, Any] | None = {"user": HUMAN}
-    price: Price | None = Price(prompt=0.0, completion=0.0)
-
-    async def achat(self, request: ChatRequest) -> ChatReply:
-        return ChatReply(content=request.metadata[TYPED], usd=0.0)
 
 
 class _Stdin:
@@ -195,5 +182,5 @@ def _harmless(text: str) -> str:
     return "\n".join("".join(char for char in line if char.isprintable()) for line in lines)
 
 
-_STDIN, _TYPED = _Stdin(), _Typed()
+_STDIN = _Stdin()
 _LOCKS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()

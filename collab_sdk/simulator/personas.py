@@ -191,7 +191,7 @@ def _checked(persona: Persona) -> Persona:
         raise ValueError("its name is empty")
     if persona.patience is not None and persona.patience < 1:
         raise ValueError(f"patience is {persona.patience}; it must be at least 1")
-    if not persona.says_something and persona != NOBODY:
+    if not persona.says_something and not persona.is_nobody:
         raise ValueError(f"{persona.name!r} says neither how they behave nor how they write")
     return persona
 

@@ -160,7 +160,7 @@ def _opening() -> Message:
 
 def _described(persona: Persona | None) -> str:
     """Who the user is, a line for each thing that is known; the name where nothing else is."""
-    if persona is None:
+    if persona is None or persona.is_nobody:
         return ""
     known = {
         "Who you are": "; ".join(persona.traits),

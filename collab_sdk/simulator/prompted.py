@@ -1,5 +1,6 @@
 """A user played by a model that is told to, and answers in JSON."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ from collab_sdk.engine.asking import ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UserFaultError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
-from collab_sdk.models.form import Choice, Note, Record, Text
+from collab_sdk.models.form import Flag, Note, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import fence, fence_goal, fence_persona, fence_transcript, json_line, load_prompt
 from collab_sdk.secrets import one_line
@@ -19,12 +20,16 @@ from collab_sdk.types import End
 
 STYLE_EXAMPLES = 6
 STYLE_CHARACTERS = 300
-DONE = Choice(
-    words={"no": False, "satisfied": End.USER_DONE, "gave up": End.GAVE_UP, "cannot play": End.USER_FAILED},
-    # Who says true has overlooked that there are several ways to be done, and means the usual one.
-    also={False: "no", "false": "no", "0": "no", None: "no", True: "satisfied", "true": "satisfied", "1": "satisfied"},
-)
-FORM = Record(fields={"reason": Note(), "done": DONE, "message": Text(default="")})
+UNSAID = ("", "none", "null", "false")
+ENDINGS: Mapping[str, End] = {
+    "satisfied": End.USER_DONE,
+    "gave up": End.GAVE_UP,
+    "cannot play": End.USER_FAILED,
+}
+"""How a user leaves, in their own words. Whether they do is a key of its own, and comes before it: of small models that
+had one word for both, most left at once."""
+ENDING = Note(words=("none", *ENDINGS))
+FORM = Record(fields={"reason": Note(), "done": Flag(null=False), "ending": ENDING, "message": Text(default="")})
 
 
 class PromptedUser:
@@ -60,7 +65,7 @@ class PromptedUser:
             conversation_id=situation.conversation_id,
         )
         said = await ask_json(engine, self.model, request, _read)
-        end, reason = said["done"] or None, said["reason"]
+        end, reason = _end(said), said["reason"]
         if end is End.USER_FAILED:
             why = one_line(reason, 200) or "it does not say why"
             fault = Fault.CONTRADICTS
@@ -83,8 +88,19 @@ def prompt_fields(situation: Situation) -> dict[str, str]:
 def _read(answer: Any) -> dict[str, Any]:
     said: dict[str, Any] = FORM.read(answer)
     if not said["message"].strip() and not said["done"]:
-        raise ValueError('"message" is empty though "done" is "no"')
+        raise ValueError('"message" is empty though "done" is false')
+    _end(said)
     return said
+
+
+def _end(said: Mapping[str, Any]) -> End | None:
+    """How the user leaves; who does not say so has what they wanted. Raises ValueError for another word."""
+    ending = " ".join(re.split(r"[\s_-]+", said["ending"].strip().lower()))
+    if not said["done"]:
+        return None
+    if ending not in (*UNSAID, *ENDINGS):
+        raise ValueError(f'"ending" must be one of {", ".join(map(repr, ENDINGS))}')
+    return ENDINGS.get(ending, End.USER_DONE)
 
 
 def _examples(style: Iterable[str]) -> str:

@@ -91,7 +91,7 @@ def as_user(user: UserLike, *, then: User | None = None) -> User:
 
 def _of_name(name: str | ModelSpec, then: User | None) -> User:
     spec = ModelSpec(name=name) if isinstance(name, str) else name
-    if not takes_settings(spec.name) and (spec.settings or spec.api_base):
+    if not takes_settings(spec.name) and (spec.api_base or (spec.settings is not None and spec.settings.sent())):
         raise UsageError(f"{spec.name} takes neither settings nor an address: it asks no model.")
     if (seat := SEATS.get(spec.name.partition(":")[0])) is not None:
         return seat(spec)

@@ -16,12 +16,12 @@ from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.faults import check_turn
 from collab_sdk.simulator.person import HumanUser
-from collab_sdk.simulator.personas import as_persona
+from collab_sdk.simulator.personas import PERSONAS, as_persona
 from collab_sdk.simulator.plain import PlainUser
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
-from collab_sdk.spec import UserSpec
+from collab_sdk.spec import ModelSettings, UserSpec
 from collab_sdk.types import Goal, Persona
 
 Users = UserLike | Mapping[UserLike, float] | Sequence[UserSpec]
@@ -149,6 +149,8 @@ class Simulator:
         [user] = random.choices(self.users, weights=self.shares)
         if goal.persona is None and self.personas:
             goal = replace(goal, persona=random.choice(self.personas))
+        elif goal.persona is not None and not goal.persona.says_something:  # a row may name one of the library
+            goal = replace(goal, persona=PERSONAS.get(goal.persona.name, goal.persona))
         if goal.script and not isinstance(user, Script):
             user = Script(then=user)
         return Seat(user=user, goal=goal, engine=self.engine)
@@ -200,7 +202,7 @@ def _shares(users: Users) -> list[tuple[UserLike, float]]:
 
 def _spec(user: User, share: float) -> UserSpec:
     if user.model is None or user.settings is None:
-        return UserSpec(name=user.name, weight=share)
+        return UserSpec(name=user.name, weight=share, settings=ModelSettings())
     known = spec_of(user.model, user.settings)
     return UserSpec(
         name=user.name,

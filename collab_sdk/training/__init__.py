@@ -1,5 +1,13 @@
 """Training behind `collab finetune`: what a trainer plugin is given, what it says before, and what it gives back."""
 
+from collab_sdk.training.noted import (
+    TRAINED_AGAINST,
+    role_of_adapter,
+    same_user_said,
+    users_in,
+    users_of_bot,
+    users_of_pairs,
+)
 from collab_sdk.training.options import (
     ASSISTANT,
     CANDIDATES,
@@ -23,14 +31,16 @@ from collab_sdk.training.report import (
     TrainingReport,
     Verdict,
 )
-from collab_sdk.training.user_chats import UserChats, read_user_chats
+from collab_sdk.training.user_chats import NO_GOAL, UserChats, has_goal, read_user_chats
 
 __all__ = [
     "ASSISTANT",
     "CANDIDATES",
     "EXCHANGES",
     "LEARNT_ROLES",
+    "NO_GOAL",
     "PLAYING",
+    "TRAINED_AGAINST",
     "TRAINING",
     "USER",
     "Fault",
@@ -46,5 +56,11 @@ __all__ = [
     "TrainingReport",
     "UserChats",
     "Verdict",
+    "has_goal",
     "read_user_chats",
+    "role_of_adapter",
+    "same_user_said",
+    "users_in",
+    "users_of_bot",
+    "users_of_pairs",
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from collab_sdk.scorer import MRScorer
 from collab_sdk.spec import PairRule, setting
+from collab_sdk.training.noted import users_in, users_of_adapter, users_of_pairs
 from collab_sdk.training.user_chats import UserChats
 
 TRAINING = "Training"
@@ -185,6 +186,15 @@ class TrainingOptions:
     report_to: tuple[str, ...] = setting(
         (), "Tracker: tensorboard, wandb, mlflow or trackio; repeatable.", group=TRAINING, metavar="TRACKER"
     )
+
+    @property
+    def trained_against(self) -> tuple[str, ...]:
+        """The names of the users who play while the assistant is trained, or did when its pairs were made."""
+        if self.role == USER:
+            return ()
+        earlier = () if self.adapter is None else users_of_adapter(self.adapter)
+        now = users_in(self.play.scorer.made_with) if self.play else users_of_pairs(self.data)
+        return tuple(dict.fromkeys((*earlier, *now)))
 
     @property
     def base_bot(self) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 from collab_sdk.stats import Estimate
-from collab_sdk.training.options import TrainingOptions
+from collab_sdk.training.options import ASSISTANT, TrainingOptions
 
-SIDES = ("before", "after", "difference")
+SIDES = ("before", "after", "difference", "real")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +97,9 @@ class HeldOut:
     those of whole replies, in nats; `accuracy` is the share of pairs whose better reply is the likelier. SFT has `loss`
     in nats a token. `reply_tokens`, `asks` and `ends` are of what the models say themselves when asked greedily; `ends`
     is the share of replies that end before their limit. `ordinary_logp`, in nats a token, is of replies that have
-    nothing to do with what was trained.
+    nothing to do with what was trained. Of a user who is learnt, `loss` is that of their turns and `end_logp` how
+    likely they are to leave where they did, in nats; they are asked as they are seated, at temperature 1, and `leaves`
+    is the share of their turns with which they do.
     """
 
     before: Mapping[str, Estimate]
@@ -116,6 +118,8 @@ class HeldOut:
     against: str = "its base"
     """What the adapter is compared with, in words: its base, or the adapter it began with."""
     replies: tuple["RepliesCompared", ...] = ()
+    real: Mapping[str, Estimate] = field(default_factory=dict)
+    """Of a user who is learnt, what the real ones did in the places where the models were asked."""
 
     @property
     def before_is(self) -> str:
@@ -132,7 +136,7 @@ class HeldOut:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         sides = {side: {name: each.to_dict() for name, each in getattr(self, side).items()} for side in SIDES}
-        return {**asdict(replace(self, before={}, after={}, difference={})), **sides}
+        return {**asdict(replace(self, before={}, after={}, difference={}, real={})), **sides}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
@@ -183,6 +187,8 @@ class TrainingReport:
     warnings: tuple[str, ...]
     serve: Mapping[str, str]
     """Commands that serve the result, one a line, by server."""
+    role: str = ASSISTANT
+    """Who was learnt."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, such as what merging lost."""
     pushed: str | None = None

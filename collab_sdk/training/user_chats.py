@@ -42,7 +42,8 @@ class UserChats:
         for id, error in failed.items():
             faults.setdefault(f"{NO_GOAL}, as none could be inferred: {error}", []).append(id)
         inferred = len(goals) - len(failed)
-        said = f"The goals of {inferred:,} chats were inferred from the whole chat, by {by}."
+        goals_were = "goal was" if inferred == 1 else "goals were"
+        said = f"{inferred:,} {goals_were} inferred by {by}, from the whole chat."
 
         def completed(chats: Iterable[Conversation]) -> tuple[Conversation, ...]:
             return tuple(_with_goal(chat, goals.get(chat.id)) for chat in chats if chat.id not in failed)

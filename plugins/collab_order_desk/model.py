@@ -74,7 +74,9 @@ class OrderDeskUser:
             phrasings = self.phrasings or _habit(transcript)
             manner = manner_of(goal, transcript) if self.hidden else STANDING
             message, done = reply(goal, transcript, phrasings=phrasings, random=random, manner=manner)
-            answer: dict[str, Any] = {"reason": "", "done": done, "message": message}
+            left = "satisfied" if visit_of(goal, transcript).was_served else "gave up"
+            ending = left if done else "none"
+            answer: dict[str, Any] = {"reason": "", "done": done, "ending": ending, "message": message}
         elif request.role is CallRole.GOAL:
             refused = [order for message in transcript if (order := _ordered(message)) is not None]
             n = int(WANTED_GOALS.findall(prompt)[-1])

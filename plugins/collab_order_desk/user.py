@@ -90,21 +90,21 @@ def visit_of(order: Order, messages: Sequence[Message]) -> Visit:
 
 def reply(
     order: Order, messages: Sequence[Message], *, phrasings: str, random: Random, manner: Manner = STANDING
-) -> tuple[str, str]:
-    """The user's next message to an assistant that has just spoken, and whether they leave with it: as `done` says."""
+) -> tuple[str, bool]:
+    """The user's next message to an assistant that has just spoken, and whether they leave with it."""
     visit = visit_of(order, messages)
     if visit.was_served:
-        return random.choice(THANKS), "satisfied"
+        return random.choice(THANKS), True
     if visit.is_over(manner):
-        return random.choice(FAREWELLS), "gave up"
+        return random.choice(FAREWELLS), True
     way, last = PHRASINGS[phrasings], visit.last or Reply()
     if last.order is not None:
         if manner.accepts_first and visit.wrong == 1:
-            return random.choice(ACCEPTANCES), "no"
-        return _correct(visit, last.order, way, manner, random), "no"
+            return random.choice(ACCEPTANCES), False
+        return _correct(visit, last.order, way, manner, random), False
     if not last.asked or len(last.asked) > manner.most_asked:
-        return random.choice(WHAT), "no"
-    return _answer(visit, last.asked, way, manner, random), "no"
+        return random.choice(WHAT), False
+    return _answer(visit, last.asked, way, manner, random), False
 
 
 def _correct(visit: Visit, got: Order, way: Phrasings, manner: Manner, random: Random) -> str:

@@ -18,7 +18,7 @@ from collab_ray.pool import WorkerPool
 from collab_ray.worker import BROKEN, VALUE, WorkerSetup
 from collab_sdk.engine import Engine, Usage
 from collab_sdk.errors import RunnerError, UsageError
-from collab_sdk.jobs import JOBS, dumps, error_of, loads
+from collab_sdk.jobs import JOBS, dumps, error_of, loads, logs_of_users
 from collab_sdk.models import CallRole
 from collab_sdk.runs import Job, Outcome, over_conversations
 from collab_sdk.types import Conversation
@@ -95,7 +95,7 @@ class RayRunner:
             with suppress(RayError, TimeoutError):
                 await asyncio.wait_for(self._release(), SETTLE_TIMEOUT)
 
-    def _setup(self, job: Job[Any]) -> WorkerSetup:
+    def _setup(self, job: Any) -> WorkerSetup:
         return WorkerSetup(
             version=collab_sdk.__version__,
             kind=type(job).__name__,
@@ -103,6 +103,7 @@ class RayRunner:
             cache=self._cluster.cache,
             limits=self._engine.limits,
             folder=os.getcwd(),  # noqa: PTH109
+            logs_of_users=logs_of_users(job.spec),
         )
 
     async def _supervise(self, pool: WorkerPool) -> None:

@@ -17,7 +17,7 @@ from collab_ray.outcomes import OutcomeCache
 from collab_sdk import Conversation, Engine
 from collab_sdk.cache import open_cache
 from collab_sdk.errors import CollabError, RunnerError, RunStoppedError
-from collab_sdk.jobs import JOBS, dumps, error_row, loads
+from collab_sdk.jobs import JOBS, dumps, error_row, loads, logs_of_users
 from collab_sdk.spec import Limits
 
 VALUE, ERROR, BROKEN = "value", "error", "broken"
@@ -36,6 +36,8 @@ class WorkerSetup:
     limits: Limits
     folder: str
     """Where the command was typed: a bot may lie beside it."""
+    logs_of_users: dict[str, str]
+    """Digests of the logs that users speak from, there, by the users' names."""
 
 
 class Worker:
@@ -101,6 +103,9 @@ class Worker:
         self._engine = Engine(cache=open_cache(setup.cache), limits=setup.limits, limiter=self._client)
         self._client.ledger = self._engine.ledger
         self._job = loads(JOBS[setup.kind], setup.job)
+        here = logs_of_users(self._job.spec)
+        if others := [name for name, digest in setup.logs_of_users.items() if here.get(name) != digest]:
+            raise RunnerError(f"{others[0]} holds other chats there than where the command was typed.")
         self._do = self._job.work(self._engine)
         self._outcomes = OutcomeCache(self._engine.cache, self._job.result, self._job.identity())
         await self._client.report()

@@ -10,7 +10,7 @@ from typing import Any
 
 from collab_sdk.errors import OutputError, UnknownNameError, UsageError
 from collab_sdk.secrets import one_line
-from collab_sdk.training import LEARNT_ROLES, PLAYING, USER, Memory, TrainingOptions
+from collab_sdk.training import LEARNT_ROLES, PLAYING, USER, Memory, TrainingOptions, role_of_adapter
 from collab_trl.base import Base
 from collab_trl.chat_template import TEMPLATE_FILE
 from collab_trl.defaults import counts_replies
@@ -38,8 +38,9 @@ def check_options(options: TrainingOptions) -> None:
     """Raises UsageError for names nobody knows and for what is not installed."""
     if options.role not in LEARNT_ROLES:
         raise UnknownNameError.of("role", options.role, LEARNT_ROLES)
-    if options.role == USER and (options.method != "sft" or options.rounds or options.sft_first):
-        raise UsageError("--role user learns what users said, with --method sft: leave --rounds and --sft-first out.")
+    if options.role == USER and (options.method != "sft" or options.rounds):
+        method = "--rounds" if options.rounds else f"--method {options.method}"
+        raise UsageError(f"--role user learns what users said with --method sft alone: leave {method} out.")
     for name, _ in options.loss:
         if name not in LOSSES:
             raise UnknownNameError.of("loss", name, LOSSES)
@@ -116,6 +117,10 @@ def check_start(options: TrainingOptions, base: Base) -> None:
     if options.output.resolve() == options.adapter.resolve():
         raise UsageError("-o is the folder of --adapter, which the new one would replace: give another.")
     check_adapter(options.adapter)
+    if role_of_adapter(options.adapter) == USER:
+        raise UsageError(
+            f"The adapter {options.adapter} is a simulated user, learnt with --role user: give one of an assistant."
+        )
     check_base(options.adapter, Path(base.name), base.name)
     config = json.loads((options.adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     for name in ("lora_r", "lora_alpha", "lora_dropout"):

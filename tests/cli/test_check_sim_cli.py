@@ -52,7 +52,7 @@ def test_the_table_fits_80_columns_with_its_meanings_and_reasons_below(monkeypat
 
 def test_json_holds_the_figures_and_all_that_they_are_made_of(chats):
     row = json.loads(check(chats, "--json").stdout)
-    assert row["schema"] == "collab/simulator-check/v1"
+    assert row["schema"] == "collab/simulator-check/v2"
     assert (row["simulator"], row["window"], row["samples"]) == ("offline", 2, 3)
     figures = {figure["name"]: figure for figure in row["figures"]}
     both = [turn for turn in row["turns"] if turn["real"]["message"] and turn["simulated"]["message"]]
@@ -110,15 +110,17 @@ def test_a_budget_stops_the_run_and_the_same_command_goes_on(chats):
 
 
 def test_a_dry_run_estimates_and_calls_nobody(chats, tmp_path, user):
-    simulator = user("raise RuntimeError")
-    result = collab("check-sim", chats, "--model", simulator, "--dry-run")
+    result = collab("check-sim", chats, "--model", "offline", "--dry-run")
     assert result.exit_code == 0, result.output
-    assert bot_calls(tmp_path) == 0
     lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line}
     # 12 chats of two answers, each followed by three futures of two exchanges; and both places of each played once.
     assert int(lines["simulator"][1]) == 12 * 2 * 3 * 2 + 24
-    alone = collab("check-sim", chats, "--model", simulator, "--dry-run", "--window", 0)
+    alone = collab("check-sim", chats, "--model", "offline", "--dry-run", "--window", 0)
     assert [line.split()[:2] for line in alone.stdout.splitlines()[1:]] == [["simulator", "24"], ["total", "24"]]
+    function = collab("check-sim", chats, "--model", user("raise RuntimeError"), "--dry-run")
+    assert function.exit_code == 0, function.output
+    assert bot_calls(tmp_path) == 0
+    assert not any(line.startswith("simulator") for line in function.stdout.splitlines()), "it costs nothing"
 
 
 def test_turns_that_fail_are_named_and_the_others_compared(chats, user):
@@ -128,9 +130,47 @@ def test_turns_that_fail_are_named_and_the_others_compared(chats, user):
     )
     result = collab("check-sim", chats, "-a", "offline", "--judge", "offline", "--simulator", simulator, "--window", 0)
     assert result.exit_code == 3
-    assert "Failed: chat-1: user turn 1:" in result.stderr
+    assert "Failed: chat-1: simulated user, turn 1:" in result.stderr
     assert "no trains" in result.stderr
     assert "words" in result.stdout
+
+
+def test_the_index_stands_beside_what_real_users_reach_and_fits_80_columns(tmp_path, monkeypatch, user):
+    monkeypatch.setenv("COLUMNS", "80")
+    path = write_chats(tmp_path / "many.jsonl", 60)
+    result = collab(
+        "check-sim", path, "--model", "offline", "--simulator", user("return 'you did not ask'"), "--window=0"
+    )
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = {line[:22].strip(): line[22:].split() for line in reversed(lines[: lines.index("")])}
+    assert float(rows["index"][0]) > float(rows["index"][1])
+    assert {"fits, AUC", "- behaviour", "- variety", "- looks real", "- fits", "- valid"} < set(rows)
+
+
+def test_a_user_who_answers_as_the_assistant_is_to_blame_and_not_the_bot(chats, user):
+    simulator = user("return 'How can I help you today?'")
+    result = collab("check-sim", chats, "--model", "offline", "--simulator", simulator, "--window", 0)
+    assert result.exit_code == 0, "a finding, and no failure"
+    said = " ".join(result.stderr.split())
+    assert "24 of 24 simulated turns could not be a user's: answers as the assistant (24)." in said
+    assert f"That is the fault of {simulator}" in said
+    assert "not of the assistant" in said
+    assert "- (see below)" in result.stdout, "there are too few chats to say whether it fits"
+    assert "no number: too few: 12 replies in 12 chats" in " ".join(result.stdout.split())
+
+
+def test_verdicts_are_asked_for_once_a_chat_and_estimated(chats):
+    arguments = ("check-sim", chats, "--model", "offline", "--window", 0, "--verdicts")
+    result = collab(*arguments)
+    assert result.exit_code == 0, result.output
+    for name in ("valid", "in character", "goal kept", "nothing leaked", "leaves in time"):
+        assert f"judged {name}" in result.stdout
+    [judge] = [line.split() for line in result.stderr.splitlines() if line.startswith("judge ")]
+    assert int(judge[1]) + int(judge[2]) == 12, "of alike chats, one is paid for"
+    estimated = collab(*arguments, "--dry-run")
+    assert ["judge", "12"] in [line.split()[:2] for line in estimated.stdout.splitlines()]
 
 
 def test_text_of_chats_cannot_drive_the_terminal(tmp_path, user):

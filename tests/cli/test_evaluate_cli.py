@@ -5,7 +5,7 @@ import re
 import sys
 
 import pytest
-from support.cli import bot_calls, chat_row, collab, write_bot
+from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
 from support.server import LoopbackServer
 
 ROWS = [{"question": f"What is {n} + {n}?", "answer": f"#### {2 * n}"} for n in range(1, 7)]
@@ -228,3 +228,62 @@ def test_code_is_not_run_where_there_is_no_sandbox(tmp_path, monkeypatch):
         assert "unprotected" in unsafe.stderr
     finally:
         find_isolation.cache_clear()
+
+
+def by_persona(tmp_path, *arguments):
+    logs = write_chats(tmp_path / "chats.jsonl", 12)
+    evaluated = ("evaluate", "-t", "logs", "--data", logs, "-a", "offline", "--model", "offline", "--by-persona")
+    return collab(*evaluated, "--persona", "impatient", "--persona", "terse", *arguments)
+
+
+def test_a_row_for_each_persona_stands_beside_the_main_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    target = tmp_path / "result.json"
+    result = by_persona(tmp_path, "-o", target, "--plot", tmp_path / "plot.png", "--samples", 2)
+    assert result.exit_code == 0, result.output
+    main, rows = result.stdout.split("\n\n")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "24 of 24" in main
+    assert "impatient" not in main
+    for part in ("minus none", "  none", "  impatient", "  terse", "user gave up", "24 of 24"):
+        assert part in rows
+    [row] = [json.loads(line) for line in target.read_text().splitlines()]
+    [found] = row["by_persona"]
+    assert (found["bot"], found["personas"]) == ("offline", ["none", "impatient", "terse"])
+    assert found["conversations"] == [24] * 3
+    assert len(row["results"][0]["conversations"]) == 72
+    left = next(figure for figure in found["figures"] if figure["name"] == "user gave up")
+    chats = row["results"][0]["conversations"]
+    for place, name in enumerate(found["personas"]):
+        ends = [chat["end"] == "user gave up" for chat in chats if chat["persona"] == name]
+        assert left["means"][place]["mean"] == pytest.approx(sum(ends) / 24)
+    assert left["means"][1]["mean"] > left["means"][0]["mean"]
+    [figure] = [figure for figure in row["figures"] if figure["name"] == "exchanges"]
+    assert figure["means"][0]["n"] == 24
+    assert row["made_with"]["evaluation"]["by_persona"] is True
+    assert [each["name"] for each in row["made_with"]["personas"]] == ["impatient", "terse"]
+    assert (tmp_path / "plot.png").stat().st_size > 10_000
+    page = collab("report", target, "-o", tmp_path / "report.html")
+    assert page.exit_code == 0, page.output
+    assert "By persona: offline" in (tmp_path / "report.html").read_text()
+
+
+def test_a_dry_run_by_persona_is_an_upper_estimate(tmp_path):
+    dry = by_persona(tmp_path, "--dry-run")
+    assert dry.exit_code == 0
+    estimated = {line.split()[0]: int(line.split()[1]) for line in dry.stdout.splitlines()[1:]}
+    by_persona(tmp_path, "-o", tmp_path / "result.json")
+    [row] = [json.loads(line) for line in (tmp_path / "result.json").read_text().splitlines()]
+    usage = row["results"][0]["usage_by_role"]
+    assert usage["simulator"]["calls"]
+    for role, used in usage.items():
+        assert used["calls"] + used["cache_hits"] <= estimated[role]
+
+
+def test_by_persona_without_personas_is_refused(tmp_path):
+    logs = write_chats(tmp_path / "chats.jsonl", 1)
+    evaluated = ("evaluate", "-t", "logs", "--data", logs, "--model", "offline", "--by-persona")
+    for arguments in ((), ("--persona", "none")):
+        result = collab(*evaluated, *arguments)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "name some, with --persona" in result.stderr

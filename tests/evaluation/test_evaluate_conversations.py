@@ -2,20 +2,21 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from support.fakes import user_says
 
 from collab_sdk import ChatReply, Conversation, Engine, Goal, Message, Simulator, as_chat_model
 from collab_sdk.errors import BotError, InputError, UsageError
-from collab_sdk.evaluation import Evaluator
+from collab_sdk.evaluation import BotResult, Evaluator, bot_statistics, by_persona, without_persona
 from collab_sdk.messages import Ending
 from collab_sdk.models.instructed import InstructedModel
-from collab_sdk.prompts import load_prompt
+from collab_sdk.prompts import load_prompt, unfence_patience, unfence_transcript
 from collab_sdk.simulator import Fault
 from collab_sdk.tasks import Task, get_task
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.types import End
+from collab_sdk.types import End, Persona
 
 MATHS = Conversation(id="one", messages=(), goal=Goal(text="What is 2 + 2?", reference="4"))
 
@@ -156,3 +157,71 @@ def test_prompts_that_cannot_be_read_are_named(tmp_path):
         as_chat_model("prompt:nowhere.txt@offline")
     with pytest.raises(UsageError, match="prompt:FILE@BOT"):
         as_chat_model("prompt:only.txt")
+
+
+# By persona
+
+
+def impatient_or_not(request):
+    """Corrects a wrong answer, unless they are impatient."""
+    gone = unfence_patience(request.messages[-1].content) == 1
+    said = unfence_transcript(request.messages[-1].content)
+    if not said:
+        return user_says(f"2 + 2? {request.sample}")
+    return user_says("forget it", done="gave up") if gone else user_says(f"no {request.sample}")
+
+
+def by_persona_run(personas=("impatient", "terse"), **options):
+    return evaluator(user=impatient_or_not, by_persona=personas, samples=2, exchanges=3, **options)
+
+
+def test_every_conversation_is_played_by_nobody_in_particular_and_by_each_persona():
+    played, _ = play(by_persona_run(), lambda request: f"5 {request.sample}")
+    assert [(one.future.sample, one.future.persona) for one in played] == [
+        (sample, name) for sample in (0, 1) for name in ("none", "impatient", "terse")
+    ]
+    ends = {one.future.persona: one.future.end for one in played}
+    assert ends == {"none": End.WINDOW, "impatient": End.GAVE_UP, "terse": End.WINDOW}
+    openings = {one.future.sample: one.future.messages[0].content for one in played}
+    assert len(openings) == 2, "the same draw of the same user, whoever they are"
+
+
+def test_a_rows_own_persona_does_not_stand_in_for_those_that_are_compared():
+    own = replace(MATHS, goal=replace(MATHS.goal, persona=Persona(name="own", patience=1)))
+    played, _ = play(by_persona_run(["terse"]), lambda request: f"5 {request.sample}", own)
+    assert {one.future.persona for one in played} == {"none", "terse"}
+    [alone] = {one.future.persona for one in play(evaluator(user=impatient_or_not), lambda _: "4", own)[0]}
+    assert alone == "own"
+
+
+def result_of(run, n=12):
+    def bot(request):
+        return f"It is {4 if request.sample.endswith('/2') else 5}. {request.sample}"
+
+    played = [one for number in range(n) for one in play(run, bot, replace(MATHS, id=f"maths-{number}"))[0]]
+    return BotResult(name="bot", played=tuple(played))
+
+
+def test_differences_to_nobody_are_paired_and_clustered_by_goal():
+    run = by_persona_run()
+    result = result_of(run)
+    [found] = by_persona([result], run.personas)
+    assert found.personas == ("none", "impatient", "terse")
+    assert [len(part.done) for part in found.results] == [24, 24, 24]
+    figures = {figure.name: figure for figure in found.statistics}
+    exchanges = figures["exchanges"]
+    assert [mean.mean for mean in exchanges.means] == [3, 1, 3]
+    assert [less.mean for less in exchanges.differences] == [-2, 0]
+    left = figures["user gave up"]
+    assert [mean.mean for mean in left.means] == [0, 1, 0]
+    assert [less.n for less in left.differences] == [24, 24]
+    alone = without_persona(result, run.personas)
+    assert {one.future.persona for one in alone.played} == {"none"}
+    assert bot_statistics([alone])[-1].means[0].n == 24
+
+
+def test_without_personas_to_compare_there_are_no_rows_by_persona():
+    run = evaluator(user=impatient_or_not)
+    result = BotResult(name="bot", played=play(run, lambda _: "4")[0])
+    assert by_persona([result], run.personas) == []
+    assert without_persona(result, run.personas) is result

@@ -179,7 +179,7 @@ def test_a_turn_whose_call_fails_is_missing_and_says_why():
         return ModelCallError("overloaded") if request.sample == "asked/user-turn-1" else simulated(request)
 
     [one] = checked(ASKED, user=fails_once)
-    assert one.lost == ["user turn 1: overloaded"]
+    assert one.lost == ["simulated user, turn 1: overloaded"]
     assert by_name(user_statistics([one]))["words"].simulated.n == 1
 
 

@@ -15,7 +15,7 @@ from collab_sdk.models.reading import read_fenced, read_reply
 from collab_sdk.offline import OfflineModel, sample_chats_path
 from collab_sdk.prompts import fence, fence_goal, fence_persona, fence_points, fence_transcript, load_prompt
 from collab_sdk.simulator.prompted import FORM
-from collab_sdk.types import End, Persona
+from collab_sdk.types import Persona
 
 COFFEE_CHATS = DATA / "coffee_chats.jsonl"
 CRITERIA = "goal: Tick off what was delivered.\ninteractivity: How well it involved the user.\nelegance: Admire."
@@ -99,10 +99,17 @@ def test_the_user_leaves_unsatisfied_once_the_patience_of_their_persona_is_over(
     assert not user(GOAL, wrong)["done"]
     assert not user(GOAL, wrong, persona=Persona(name="calm", patience=2))["done"]
     left = user(GOAL, wrong, persona=Persona(name="impatient", patience=1))
-    assert left["done"] is End.GAVE_UP
+    assert left["ending"] == "gave up"
     assert left["message"]
     right = talk("a decaf mocha with oat milk to go", "Here is your decaf mocha with oat milk, to go.")
-    assert user(GOAL, right, persona=Persona(name="impatient", patience=1))["done"] is End.USER_DONE
+    assert user(GOAL, right, persona=Persona(name="impatient", patience=1))["ending"] == "satisfied"
+
+
+def test_a_goal_that_speaks_to_its_user_is_said_in_the_first_person():
+    goal = "You think that your bill is too high.\nYou are moving to Berlin with your dog on Monday."
+    said = user(goal, talk("hello", "What can I do for you? Anything specific I should know?"))["message"].lower()
+    assert "you" not in said
+    assert "my bill" in said or "i am moving" in said
 
 
 def test_a_question_that_the_user_can_answer_costs_no_patience():

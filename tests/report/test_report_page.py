@@ -117,6 +117,38 @@ def test_a_turn_opens_its_candidates_with_futures_and_reasons(browser, pages):
         assert not panel.is_visible()
 
 
+def test_a_future_says_who_played_it_and_the_overview_has_a_table(browser, inputs, tmp_path):
+    rows = rows_of(inputs["scores"])
+    first, second, *_ = rows[0]["futures"]
+    first |= {"user": "logs:chats.jsonl", "persona": "sceptical"}
+    gone = {"reward": None, "error": "human as user raised E: gone home.", "end": "user failed", "user": "human"}
+    rows[0]["futures"][1] = {**second, **gone, "messages": [], "metrics": {}, "notes": {}}
+    rows[0] |= {"n_ok": rows[0]["n_ok"] - 1}
+    write_report(write_rows(tmp_path / "s.jsonl", rows), tmp_path / "s.html")
+    with Opened(browser, tmp_path / "s.html") as report:
+        shown = report.text("#view-overview")
+        assert "Who played the user" in shown
+        assert "logs:chats.jsonl, sceptical\t1" in shown
+        assert "human\t1\tuser failed 1" in shown
+        assert "1 sample is missing through the simulated user" in shown
+        report.go("conversations")
+        report.page.locator(".opener").first.click()
+        futures = report.page.locator(".panel .branches > li")
+        assert "Played by logs:chats.jsonl, sceptical" in futures.nth(0).inner_text()
+        assert "failed · user failed" in futures.nth(1).inner_text()
+        assert futures.nth(1).locator(".failed").inner_text() == gone["error"]
+        assert "Played by" not in futures.last.inner_text(), "what really followed was played by nobody"
+        assert report.violations() == report.trouble == []
+    with Opened(browser, tmp_path / "s.html", width=320) as report:
+        assert not report.has_overflow()
+
+
+def test_one_user_alone_has_no_table(browser, pages):
+    for kind in ("pairs", "scores", "evaluation"):
+        with Opened(browser, pages[kind]) as report:
+            assert "Who played the user" not in report.text("#view-overview")
+
+
 def test_differences_of_the_sides_are_marked(browser, inputs, tmp_path):
     turn = next(turn for turn in rows_of(inputs["pairs"].with_name("pairs.turns.jsonl")) if turn["pair"])
     texts = ["Sure, a mocha. Which size?", "Sure, a mocha. Coming up."]

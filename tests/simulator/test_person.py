@@ -18,8 +18,9 @@ from support.cli import collab, write_chats
 from support.fakes import chat
 
 from collab_sdk import Engine, Goal, Rollout
-from collab_sdk.errors import InterruptedRunError
+from collab_sdk.errors import BudgetError, InterruptedRunError
 from collab_sdk.simulator import HumanUser
+from collab_sdk.spec import Limits
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
 
@@ -102,6 +103,16 @@ def test_the_end_of_the_input_ends_the_run_and_what_was_typed_is_not_asked_again
     assert again.shown.count("you> ") == 1
     assert "large" in again.shown, "they are reminded of what they said"
     assert again.shown.count("hello") == 1
+
+
+def test_a_spent_budget_loses_nothing_that_was_typed(tmp_path):
+    with Engine(cache=tmp_path, limits=Limits(max_calls=0)) as engine, pytest.raises(BudgetError):
+        played(Person("large"), engine=engine)
+    again = Person()
+    with Engine(cache=tmp_path) as engine:
+        [future] = played(again, engine=engine, window=1)
+    assert future.messages[0].content == "large"
+    assert not again.shown, "nobody was asked"
 
 
 def test_another_goal_or_persona_is_another_question(tmp_path):

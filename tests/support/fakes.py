@@ -22,9 +22,9 @@ def other_texts(conversation: Conversation) -> dict[int, tuple[str, ...]]:
 
 
 def user_says(message: str, *, done: bool | str = False, reason: str = "") -> str:
-    """A prompted user's answer; one who is simply done is satisfied."""
-    said = {False: "no", True: "satisfied"}.get(done, done)
-    return json.dumps({"message": message, "done": said, "reason": reason})
+    """A prompted user's answer; one who is simply done is satisfied, others say how they leave."""
+    ending = done if isinstance(done, str) else "satisfied" if done else "none"
+    return json.dumps({"reason": reason, "done": bool(done), "ending": ending, "message": message})
 
 
 def judged(goal: float = 1.0, interactivity: float = 0.5) -> str:

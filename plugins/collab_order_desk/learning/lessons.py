@@ -76,8 +76,8 @@ def _lesson(customer: Customer, habits: Habits, random: Random) -> list[Message]
     proactive = random.random() < PROACTIVE
     messages = list(customer.history)
     guess: Order = {slot.name: random.choice(slot.values) for slot in SLOTS}
-    phrasings, done = random.choice(sorted(TRAINED)), "no"
-    while done == "no":
+    phrasings, done = random.choice(sorted(TRAINED)), False
+    while not done:
         text = _answer(messages, guess, habits, proactive=proactive, random=random)
         guess = read_reply(text).order or guess
         messages.append(Message(role="assistant", content=text))

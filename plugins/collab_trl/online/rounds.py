@@ -9,7 +9,15 @@ from typing import Any
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, OutputError
 from collab_sdk.preferences import HoldOut, PreferenceExporter, held_out_share, is_held_out, opening_of
-from collab_sdk.training import Play, Preflight, Training, TrainingOptions, TrainingProgress, TrainingReport
+from collab_sdk.training import (
+    TRAINED_AGAINST,
+    Play,
+    Preflight,
+    Training,
+    TrainingOptions,
+    TrainingProgress,
+    TrainingReport,
+)
 from collab_sdk.types import Conversation
 from collab_trl.base import Base
 from collab_trl.checks import check_disk, check_merge
@@ -182,7 +190,8 @@ class RoundsTraining:
                 shutil.copyfile(file, output / file.name)
         targets = self.options.target_modules or self.base.targets
         serve = serving_commands(self.base, output, rank=self.options.lora_r, targets=targets)
-        metrics = {**(read_json(adapter / METRICS) or {}), **merged, "serve": serve, "run": self._run}
+        against = {TRAINED_AGAINST: list(self.options.trained_against)}
+        metrics = {**(read_json(adapter / METRICS) or {}), **merged, **against, "serve": serve, "run": self._run}
         write_card(metrics, output)
         write_json(output / METRICS, metrics)
         return replace(report, bot=self._bot(output), output=output, serve=serve)

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collab_sdk.errors import CollabError
-from collab_sdk.training import PLAYING, HeldOut, Preflight, TrainingOptions, TrainingReport, Verdict
+from collab_sdk.training import (
+    PLAYING,
+    TRAINED_AGAINST,
+    HeldOut,
+    Preflight,
+    TrainingOptions,
+    TrainingReport,
+    Verdict,
+)
 from collab_sdk.version import __version__
 from collab_trl.base import Base
 from collab_trl.output.card import write_card
@@ -53,9 +61,9 @@ def finish(
             held_out, problems = _with_own_replies(held_out, options, base, preflight, reported, begun)
             warnings += problems
     is_judged = held_out is not None or (options.eval_fraction != 0 and options.method not in PLAYING)
-    verdict = verdict_of(held_out) if is_judged else NOT_JUDGED
+    verdict = verdict_of(held_out, role=options.role) if is_judged else NOT_JUDGED
     if held_out is not None:
-        warnings += costs(held_out)
+        warnings += costs(held_out, role=options.role)
     layers = options.target_modules or base.targets
     metrics = {
         "base": base.name,
@@ -64,13 +72,14 @@ def finish(
         "notes": list(preflight.notes),
         "settings": _settings(options, preflight),
         "options": deciding(options),
+        TRAINED_AGAINST: list(options.trained_against),
         "verdict": asdict(verdict),
         "held_out": held_out and held_out.to_dict(),
         "warnings": warnings,
         "steps": int(last.history[-1]["step"]),
         "kept_step": last.kept,
         "seconds": round(seconds, 1),
-        "serve": serving_commands(base, output, rank=options.lora_r, targets=layers),
+        "serve": serving_commands(base, output, rank=options.lora_r, targets=layers, role=options.role),
         "versions": {"collab-sdk": __version__} | {package: version(package) for package in CODE},
         "history": {name: list(stage.history) for name, stage in stages.items()},
     }
@@ -93,7 +102,7 @@ def _with_own_replies(
     if options.load_in_4bit and preflight.available and base.parameters * 2 > preflight.available:
         return held_out, ["Base and adapter were not asked for replies: in 16 bits the base does not fit into memory."]
     try:
-        own = OwnReplies(base, options.output, reported, begun=begun, dtype=options.dtype)
+        own = OwnReplies(base, options.output, reported, begun=begun, dtype=options.dtype, role=options.role)
     except CollabError as error:
         return held_out, [f"Base and adapter could not be asked for replies: {error}"]
     before, after, difference = estimates(own.statistics(), own.conversations)
@@ -102,6 +111,7 @@ def _with_own_replies(
         before={**held_out.before, **before},
         after={**held_out.after, **after},
         difference={**held_out.difference, **difference},
+        real=estimates(own.real_statistics(), own.conversations)[0],
         replies=own.shown(),
     ), []
 
@@ -123,6 +133,7 @@ def _report(options: TrainingOptions, base: Base, metrics: Mapping[str, Any], *,
         verdict=Verdict(**metrics["verdict"]),
         warnings=tuple(metrics["warnings"]),
         serve=metrics["serve"],
+        role=options.role,
     )
 
 

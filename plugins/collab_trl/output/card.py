@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.secrets import one_line
-from collab_sdk.training import HeldOut
+from collab_sdk.training import TRAINED_AGAINST, USER, HeldOut
 
 CARD = "README.md"
 REPLY_SHOWN = 300
 """Characters of what was asked and replied."""
+FOLDERS = re.compile(r"(?<=[:@])[/~][^@]*/")
+"""Of this machine, in the name of a user: a card is for others, too."""
 
 
 def model_card(metrics: Mapping[str, Any], output: Path) -> str:
@@ -25,7 +27,7 @@ def model_card(metrics: Mapping[str, Any], output: Path) -> str:
         "---\n" + "\n".join(meta) + "\n---",
         f"# {output.resolve().name}",
         f"**{metrics['verdict']['said']}**",
-        f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune` to make conversations end well.",
+        _what(metrics, output),
         "## Data",
         _table(("", ""), data.items()),
         *(["\n".join(f"- {_text(note)}" for note in metrics["notes"])] if metrics["notes"] else []),
@@ -33,17 +35,39 @@ def model_card(metrics: Mapping[str, Any], output: Path) -> str:
         _table(("setting", "value"), settings.items()),
         "All options that decide what is learnt:",
         _table(("option", "value"), ((_flag(name), value) for name, value in metrics["options"].items())),
+        *_against(metrics),
         "## Held-out statistics",
         _statistics(held_out),
         *(f"**{_text(warning)}**" for warning in metrics["warnings"]),
         "![curves](curves.png)",
-        "## Serve it",
+        "## Seat it" if metrics["options"].get("role") == USER else "## Serve it",
         f"```bash\n{serve}\n```",
         *([metrics["merged"]["said"]] if metrics.get("merged") else []),
         "## Versions",
         _table(("package", "version"), metrics["versions"].items()),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _what(metrics: Mapping[str, Any], output: Path) -> str:
+    """What the adapter is."""
+    if metrics["options"].get("role") == USER:
+        return (
+            f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune --role user` to write what users "
+            "of logged chats wrote, given what they want. **It is a simulated user, and no assistant**: seat it as "
+            f"`--simulator plain:hf:BASE@{output.resolve().name}`, and do not evaluate a bot with the user that it was "
+            "trained against."
+        )
+    return f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune` to make conversations end well."
+
+
+def _against(metrics: Mapping[str, Any]) -> list[str]:
+    """Which users it learnt to please."""
+    users = metrics.get(TRAINED_AGAINST)
+    if not users:
+        return []
+    named = " and ".join(FOLDERS.sub("", user) for user in users)
+    return [f"Trained against the user {_text(named)}: evaluate it with another."]
 
 
 def write_card(metrics: Mapping[str, Any], output: Path) -> None:
@@ -58,11 +82,13 @@ def _statistics(held_out: HeldOut | None) -> str:
     if held_out is None:
         return "No conversation was held out to report on, so it is not known whether the adapter generalises."
     names = [name for name in held_out.after if name in held_out.difference]
-    sides = (held_out.before, held_out.after, held_out.difference)
-    rows = [(name.replace("_", " "), *(f"{side[name]:.4f}" for side in sides)) for name in names]
+    sides = (held_out.before, held_out.after, held_out.difference, *([held_out.real] if held_out.real else []))
+    cells = [[f"{side[name]:.4f}" if name in side else "" for side in sides] for name in names]
+    rows = [(name.replace("_", " "), *of_each) for name, of_each in zip(names, cells, strict=True)]
+    head = ("statistic", held_out.before_is, "adapter", "difference", *(["real users"] if held_out.real else []))
     update = f" The adapter adds {held_out.update:.2%} to the weights." if held_out.update is not None else ""
     sections = [
-        _lines(("statistic", held_out.before_is, "adapter", "difference"), rows),
+        _lines(head, rows),
         f"On {held_out.said}. In brackets: 95 % interval.{update}",
     ]
     if held_out.replies:

@@ -38,6 +38,8 @@ UPLOADED = (
 WRITTEN_HERE = (CARD, ADAPTER_CONFIG, TOKENIZER_CONFIG)
 """In which a path of this machine may be; the words of a vocabulary are none."""
 CURVES = "![curves](curves.png)\n\n"
+COMMANDS = re.compile(r"^## (?:Serve|Seat) it\n", re.MULTILINE)
+"""The heading of the commands for an assistant or a user."""
 
 
 def check_hub(name: str, base: str) -> None:
@@ -129,8 +131,9 @@ def _with_owner(name: str, api: Any) -> str:
 def _for_download(card: str, folder: Path, repo: str) -> str:
     """The card with the commands for a download."""
     name = folder.resolve().name
-    download = f"## Serve it\n\n```bash\nhf download {repo} --local-dir {shlex.quote(name)}\n```\n"
-    return card.replace(CURVES, "").replace(str(folder.resolve()), name).replace("## Serve it\n", download)
+    download = f"```bash\nhf download {repo} --local-dir {shlex.quote(name)}\n```\n"
+    shown = card.replace(CURVES, "").replace(str(folder.resolve()), name)
+    return COMMANDS.sub(lambda heading: f"{heading[0]}\n{download}", shown)
 
 
 def _path_in(text: str, folder: Path) -> str | None:

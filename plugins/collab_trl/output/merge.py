@@ -126,7 +126,7 @@ def merged_if_asked(report: TrainingReport, options: TrainingOptions, base: Base
         merged = known
     else:
         merged = replace(_merge(base, options.output, target, compared), adapter=digest)
-    serve = {**report.serve, **merged_commands(target, dtype=merged.dtype)}
+    serve = {**report.serve, **merged_commands(target, dtype=merged.dtype, role=options.role)}
     metrics |= {"merged": {**asdict(merged), "said": merged.said}, "serve": serve}
     write_card(metrics, options.output)
     write_json(options.output / METRICS, metrics)

@@ -8,8 +8,9 @@ from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.evaluation import has_question_mark
 from collab_sdk.messages import as_messages, shown_text
 from collab_sdk.models import CallRole, ChatReply, ChatRequest
-from collab_sdk.spec import ModelSettings
-from collab_sdk.training import RepliesCompared
+from collab_sdk.simulator import END_OF_CONVERSATION
+from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
+from collab_sdk.training import USER, RepliesCompared
 from collab_trl.base import Base
 from collab_trl.hf.folders import Folder, LocalFiles, model_folder
 from collab_trl.hf.model import HFModel
@@ -23,23 +24,31 @@ LIMIT = 512
 """Tokens of a reply at most, whatever the base's own limit."""
 
 
-STATISTICS: tuple[tuple[str, Callable[[ChatReply], float], bool], ...] = (
+Statistics = tuple[tuple[str, Callable[[ChatReply], float], bool], ...]
+STATISTICS: Statistics = (
     ("reply_tokens", lambda reply: float(reply.completion_tokens or 0), False),
     ("asks", lambda reply: float(has_question_mark(shown_text(reply.messages))), True),
     ("ends", lambda reply: float(reply.finish_reason != "length"), True),
 )
 """Name, value of a reply, and whether that is yes or no."""
+LEAVES: Statistics = (
+    ("leaves", lambda reply: float(END_OF_CONVERSATION in reply.content or not reply.content.strip()), True),
+)
+"""What is known of a user's turn besides."""
 
 
 class OwnReplies:
-    """The replies of both to the first turns of held-out conversations."""
+    """The replies of both to a turn of each held-out conversation: the first, or of users one after the other."""
 
     def __init__(
-        self, base: Base, adapter: Path, held_out: Sequence[Tokens], *, begun: Path | None, dtype: str
+        self, base: Base, adapter: Path, held_out: Sequence[Tokens], *, begun: Path | None, dtype: str, role: str
     ) -> None:
-        """Asks both, greedily: the adapter, and `begun` or else the base. Raises CollabError where that fails."""
-        first = {tokens.example.known_by: tokens for tokens in reversed(held_out)}
-        self._asked = [tokens for _, tokens in sorted(first.items())][:ASKED]
+        """Asks both, the adapter and `begun` or else the base: assistants greedily, and users as they are seated.
+
+        Raises CollabError where that fails.
+        """
+        self._role = role
+        self._asked = _turns(held_out, role)
         limit = min(base.reply_bound(max(tokens.completion for tokens in self._asked)), LIMIT)
         files = LocalFiles(base=Folder.of(model_folder(base.name)), dtype=dtype, chat_template=base.chat_template)
         adapters = [Folder.of(folder) if folder else None for folder in (begun, adapter)]
@@ -54,16 +63,35 @@ class OwnReplies:
 
         return run_sync(ask_all())
 
-    @staticmethod
-    def _request(tokens: Tokens, limit: int) -> ChatRequest:
-        settings = ModelSettings(temperature=0.0, max_tokens=limit)
+    def _request(self, tokens: Tokens, limit: int) -> ChatRequest:
+        is_user = self._role == USER
+        settings = ROLE_DEFAULTS["simulator"] if is_user else ModelSettings(temperature=0.0)
+        settings = replace(settings, max_tokens=limit)
         example = tokens.example
         return ChatRequest(
-            role=CallRole.ASSISTANT,
+            role=CallRole.SIMULATOR if is_user else CallRole.ASSISTANT,
             messages=as_messages(example.prompt),
             settings=settings,
             tools=tuple(example.tools),
         )
+
+    @property
+    def _statistics(self) -> Statistics:
+        return (*STATISTICS, *(LEAVES if self._role == USER else ()))
+
+    def real_statistics(self) -> list[Statistic]:
+        """What the real users did in these places; nothing for assistants, of whom better is wanted."""
+        if self._role != USER:
+            return []
+        replies = [
+            ChatReply(content=tokens.example.chosen[-1]["content"], completion_tokens=sum(tokens.chosen.learnt))
+            for tokens in self._asked
+        ]
+        return [
+            Statistic(name=name, before=values, after=values, is_share=is_share)
+            for name, value, is_share in self._statistics
+            for values in [list(map(value, replies))]
+        ]
 
     def statistics(self) -> list[Statistic]:
         """What is known of each reply; `conversations` has their conversations."""
@@ -74,7 +102,7 @@ class OwnReplies:
                 after=[value(reply) for reply in self._after],
                 is_share=is_share,
             )
-            for name, value, is_share in STATISTICS
+            for name, value, is_share in self._statistics
         ]
 
     @property
@@ -92,6 +120,15 @@ class OwnReplies:
             for tokens, before, after in zip(self._asked, self._before, self._after, strict=True)
         ]
         return tuple(sorted(compared, key=lambda each: each.before == each.after)[:SHOWN])
+
+
+def _turns(held_out: Sequence[Tokens], role: str) -> list[Tokens]:
+    """One of each conversation: its first; of users, so that all that they do is among them, also later ones."""
+    known: dict[str, list[Tokens]] = {}
+    for tokens in held_out:
+        known.setdefault(tokens.example.known_by, []).append(tokens)
+    several = [turns for _, turns in sorted(known.items())][:ASKED]
+    return [turns[place % len(turns) if role == USER else 0] for place, turns in enumerate(several)]
 
 
 def _text(reply: ChatReply) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from collab_sdk.training import ASSISTANT, USER
 from collab_trl.base import Base
 from collab_trl.chat_template import TEMPLATE_FILE
 from collab_trl.pretrained import read_tokenizer
@@ -21,10 +22,12 @@ FLOAT32 = "float32"
 SERVERS = ("vLLM", "SGLang", "llama.cpp", "in process")
 
 
-def serving_commands(base: Base, output: Path, *, rank: int, targets: Iterable[str]) -> dict[str, str]:
+def serving_commands(
+    base: Base, output: Path, *, rank: int, targets: Iterable[str], role: str = ASSISTANT
+) -> dict[str, str]:
     """By server, a command a line. vLLM and SGLang are left out where they would not take the adapter."""
     own_template = base.tokenizer.chat_template != read_tokenizer(base.name).chat_template
-    adapter = _Adapter(base=base.name, folder=output.resolve(), rank=rank, own_template=own_template)
+    adapter = _Adapter(base=base.name, folder=output.resolve(), rank=rank, own_template=own_template, role=role)
     commands = (
         adapter.for_vllm() if rank <= VLLM_RANKS[-1] else "",
         adapter.for_sglang() if SGLANG_TARGETS.issuperset(targets) else "",
@@ -34,7 +37,7 @@ def serving_commands(base: Base, output: Path, *, rank: int, targets: Iterable[s
     return {server: command for server, command in zip(SERVERS, commands, strict=True) if command}
 
 
-def merged_commands(folder: Path, *, dtype: str) -> dict[str, str]:
+def merged_commands(folder: Path, *, dtype: str, role: str = ASSISTANT) -> dict[str, str]:
     """The same for a whole model, whose folder has its template.
 
     Left to themselves, servers load float32 in 16 bits, and lose what it was written for.
@@ -45,7 +48,7 @@ def merged_commands(folder: Path, *, dtype: str) -> dict[str, str]:
         vllm, bot = [*vllm, "--dtype", FLOAT32], f"{bot}?dtype={FLOAT32}"
     return {
         "vLLM, merged": shlex.join(vllm),
-        "in process, merged": shlex.join(["collab", "score", "LOGS", "--assistant", bot, "--simulator", "MODEL"]),
+        "in process, merged": _in_process(bot, role),
     }
 
 
@@ -58,6 +61,8 @@ class _Adapter:
     rank: int
     own_template: bool
     """Whether it was trained with another template than the base's, by which servers would lay out chats."""
+    role: str
+    """Who was learnt: a user is seated, and no bot."""
 
     @property
     def name(self) -> str:
@@ -67,12 +72,12 @@ class _Adapter:
         rank = next(allowed for allowed in VLLM_RANKS if allowed >= self.rank)
         lora = ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules", self._named("name", "path")]
         command = ["vllm", "serve", self.base, *lora, *self._template("--chat-template")]
-        return f"{shlex.join(command)}  # as model {self.name!r}"
+        return f"{shlex.join(command)}  # {self._called(self.name)}"
 
     def for_sglang(self) -> str:
         lora = ["--enable-lora", "--lora-paths", self._named("lora_name", "lora_path")]
         command = ["sglang", "serve", "--model-path", self.base, *lora, *self._template("--chat-template")]
-        return f"{shlex.join(command)}  # as model {f'{self.base}:{self.name}'!r}"
+        return f"{shlex.join(command)}  # {self._called(f'{self.base}:{self.name}')}"
 
     def for_llama_cpp(self) -> str:
         """From its folder. The converters take the base as a folder, and the GGUF holds the base's template."""
@@ -88,8 +93,12 @@ class _Adapter:
         return "\n".join(shlex.join(step) for step in steps if step)
 
     def in_process(self) -> str:
-        bot = f"hf:{self.base}@{self.folder}"
-        return shlex.join(["collab", "score", "LOGS", "--assistant", bot, "--simulator", "MODEL"])
+        return _in_process(f"hf:{self.base}@{self.folder}", self.role)
+
+    def _called(self, model: str) -> str:
+        if self.role == USER:
+            return f"--simulator {shlex.quote(f'plain:openai/{model}')} --simulator-api-base URL"
+        return f"as model {model!r}"
 
     def _named(self, *keys: str) -> str:
         """NAME=PATH, or JSON under `keys` where there is a character that would end the name, or tell of several."""
@@ -100,3 +109,14 @@ class _Adapter:
 
     def _template(self, flag: str) -> list[str]:
         return [flag, str(self.folder / TEMPLATE_FILE)] if self.own_template else []
+
+
+def _in_process(model: str, role: str) -> str:
+    """The commands that take it: a user is compared with real ones first, and then plays them."""
+    if role == USER:
+        user = ["--simulator", f"plain:{model}", "--model", "MODEL"]
+        check = ["collab", "check-sim", "LOGS", *user, "--window", "0"]
+        return "\n".join(
+            map(shlex.join, (check, ["collab", "export-prefs", "LOGS", "-a", "BOT", *user, "-o", "PREFS"]))
+        )
+    return shlex.join(["collab", "score", "LOGS", "--assistant", model, "--simulator", "MODEL"])

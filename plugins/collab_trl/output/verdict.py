@@ -3,7 +3,7 @@
 from math import isfinite
 
 from collab_sdk.stats import LEAST_MEAN, Estimate
-from collab_sdk.training import HeldOut, Verdict
+from collab_sdk.training import ASSISTANT, USER, HeldOut, Verdict
 from collab_trl.defaults import FEW_STEPS
 from collab_trl.output.training_log import FALL, less_likely
 
@@ -20,7 +20,7 @@ NOT_JUDGED = Verdict(
 )
 
 
-def verdict_of(held_out: HeldOut | None) -> Verdict:
+def verdict_of(held_out: HeldOut | None, *, role: str = ASSISTANT) -> Verdict:
     """By the margin of pairs, or the loss of replies that were to be learnt, on examples that chose nothing."""
     if held_out is None:
         return Verdict(
@@ -55,19 +55,19 @@ def verdict_of(held_out: HeldOut | None) -> Verdict:
     on = f"on {held_out.examples:,} held-out examples of {held_out.conversations:,} conversations {rise}"
     low, high = (least, most) if name == "margin" else (-most, -least)
     if low > 0 and abs(difference.mean) >= JUDGED_BY[name]:
-        but = " It has its price: see the warnings." if costs(held_out) else ""
+        but = " It has its price: see the warnings." if costs(held_out, role=role) else ""
         return Verdict(found="better", said=f"Better than {held_out.against}: {on}.{but}")
     if high < 0 and abs(difference.mean) >= JUDGED_BY[name]:
         return Verdict(
             found="worse",
-            said=f"Worse than {held_out.against}: {on}. Try a smaller --learning-rate or fewer --epochs, and look at "
-            "whether the rows contradict each other.",
+            said=f"Worse than {held_out.against}: {on}. Try a smaller --learning-rate or fewer --epochs"
+            + ("." if role == USER else ", and look at whether the rows contradict each other."),
         )
-    said = f"Not distinguishable from {held_out.against}: {on}. {_why(held_out)}"
+    said = f"Not distinguishable from {held_out.against}: {on}. {_why(held_out, role)}"
     return Verdict(found="no different", said=said)
 
 
-def costs(held_out: HeldOut) -> list[str]:
+def costs(held_out: HeldOut, *, role: str = ASSISTANT) -> list[str]:
     """Warnings of what was lost elsewhere, whatever the verdict."""
     said = []
     chosen, forgotten, ends = (held_out.difference.get(name) for name in ("chosen_logp", "ordinary_logp", "ends"))
@@ -86,8 +86,12 @@ def costs(held_out: HeldOut) -> list[str]:
     if ends is not None and ends.high is not None and ends.high < 0:
         said.append(
             f"The share of its own replies that end before their limit fell from {held_out.before['ends'].mean:.0%} to "
-            f"{held_out.after['ends'].mean:.0%}: they may repeat themselves. Give the SFT term more weight (--loss "
-            "sigmoid=1 --loss sft=2), or take a smaller --learning-rate."
+            f"{held_out.after['ends'].mean:.0%}: they may repeat themselves. "
+            + (
+                "Take a smaller --learning-rate or fewer --epochs."
+                if role == USER
+                else "Give the SFT term more weight (--loss sigmoid=1 --loss sft=2), or take a smaller --learning-rate."
+            )
         )
     return said
 
@@ -97,7 +101,7 @@ def _fell(difference: Estimate, by: float) -> bool:
     return difference.high is not None and difference.high < 0 and difference.mean <= -by
 
 
-def _why(held_out: HeldOut) -> str:
+def _why(held_out: HeldOut, role: str) -> str:
     """Why it may be, and what to try."""
     update = f"changes the weights by {held_out.update:.2%}" if held_out.update is not None else "is small"
     is_small = held_out.update is None or held_out.update < LARGE_UPDATE
@@ -108,6 +112,8 @@ def _why(held_out: HeldOut) -> str:
         )
     if held_out.update is not None and held_out.update < SMALL_UPDATE:
         return f"The adapter {update} in {held_out.steps} steps: try a higher --learning-rate or more --epochs."
+    if role == USER:
+        return f"The adapter {update}, but that hardly shows in chats it has not seen: try more of them."
     return (
         f"The adapter {update}, but that hardly shows in rows it has not seen: their order may be noise, or they are "
         "too few to learn it from. Try pairs that are surer (export-prefs --min-confidence), or more of them."

@@ -91,6 +91,11 @@ def ordinary_statistic(examples: Sequence[Tokens], before: Sequence[Sides], afte
     return Statistic(name="ordinary_logp", before=_per_token(examples, before), after=_per_token(examples, after))
 
 
+def end_statistic(before: Sequence[Sides], after: Sequence[Sides]) -> Statistic:
+    """How likely users are to leave where they did, in nats."""
+    return Statistic(name="end_logp", before=[chosen for chosen, _ in before], after=[chosen for chosen, _ in after])
+
+
 def _per_token(examples: Sequence[Tokens], sides: Sequence[Sides]) -> list[float]:
     return [chosen / sum(tokens.chosen.learnt) for tokens, (chosen, _) in zip(examples, sides, strict=True)]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from peft.helpers import disable_input_dtype_casting
 from transformers import PrinterCallback, TrainerCallback
 
 from collab_sdk.errors import TrainingError
-from collab_sdk.training import HeldOut, TrainingOptions, TrainingProgress
+from collab_sdk.training import USER, HeldOut, TrainingOptions, TrainingProgress
 from collab_trl.base import Base
 from collab_trl.defaults import steps_of, steps_of_epoch
 from collab_trl.device_memory import free_memory, ran_out_of_memory
@@ -19,11 +20,18 @@ from collab_trl.loading import adapted, load
 from collab_trl.output.workplace import Workplace, read_json, write_json
 from collab_trl.pace import tokens_by_step
 from collab_trl.plan import CPU, Plan, is_main_process
-from collab_trl.preference.held_out import estimates, log_probabilities_of, ordinary_statistic, statistics_of
+from collab_trl.preference.held_out import (
+    end_statistic,
+    estimates,
+    log_probabilities_of,
+    ordinary_statistic,
+    statistics_of,
+)
 from collab_trl.preference.looks import Looks
 from collab_trl.preference.methods import METHODS, Method
 from collab_trl.preference.prefix_sharing import share_prefixes
 from collab_trl.preference.tokens import Tokens
+from collab_trl.preference.user_turns import end_of, leaves
 from collab_trl.pretrained import read_adapter
 from collab_trl.stages import (
     ADAPTER,
@@ -199,7 +207,8 @@ class PreferenceStage:
         model = read_adapter(load(self.base, self.plan, in_4bit=self.options.load_in_4bit), done.adapter)
         if not self.options.load_in_4bit:  # else it is where it was loaded to
             model.to(PartialState(cpu=self.plan.device == CPU).device)
-        examples = [*self.reported, *self.ordinary]
+        ends = self._ends()
+        examples = [*self.reported, *self.ordinary, *ends]
         after, update = log_probabilities_of(model, examples), relative_update(model)
         if self.begun is None:
             with model.disable_adapter():
@@ -207,12 +216,17 @@ class PreferenceStage:
         else:
             before = log_probabilities_of(read_adapter(model, self.begun), examples)
         n, own = len(self.reported), [tokens.example.known_by for tokens in self.reported]
-        before_, after_, difference = estimates(statistics_of(self.name, self.reported, before[:n], after[:n]), own)
-        elsewhere = estimates([ordinary_statistic(self.ordinary, before[n:], after[n:])], range(len(self.ordinary)))
+        m, left = n + len(self.ordinary), [tokens.example.known_by for tokens in ends]
+        found = (
+            estimates(statistics_of(self.name, self.reported, before[:n], after[:n]), own),
+            estimates([ordinary_statistic(self.ordinary, before[n:m], after[n:m])], range(len(self.ordinary))),
+            estimates([end_statistic(before[m:], after[m:])], left),
+        )
+        before_, after_, difference = (dict(chain(*(each[side].items() for each in found))) for side in range(3))
         return HeldOut(
-            before=before_ | elsewhere[0],
-            after=after_ | elsewhere[1],
-            difference=difference | elsewhere[2],
+            before=before_,
+            after=after_,
+            difference=difference,
             examples=n,
             conversations=len(set(own)),
             steps=int(done.history[-1]["step"]),
@@ -221,6 +235,12 @@ class PreferenceStage:
             update=update,
             against="its base" if self.begun is None else "the adapter it began with",
         )
+
+    def _ends(self) -> list[Tokens]:
+        """Where users leave, in what reports on a user."""
+        if self.options.role != USER:
+            return []
+        return [end_of(tokens, self.base.tokenizer.decode) for tokens in self.reported if leaves(tokens.example)]
 
 
 class EarlyStop(TrainerCallback):  # type: ignore[misc]

@@ -1,15 +1,16 @@
 """What the users of logged chats say, as examples: each turn with all that its user knew, and that they leave."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from collab_sdk.errors import InputError
 from collab_sdk.simulator import END_OF_CONVERSATION, changed_sides
-from collab_sdk.training import UserChats
-from collab_sdk.training.user_chats import NO_GOAL, has_goal
+from collab_sdk.training import NO_GOAL, UserChats, has_goal
 from collab_sdk.types import Conversation
 from collab_trl.preference.row_formats import Example, Repeat
+from collab_trl.preference.tokens import Completion, Tokens
 
 AS_TEXT = f"a message holds {END_OF_CONVERSATION}, with which a user leaves, as text"
 NO_USER = "chats in which no user speaks"
@@ -76,6 +77,19 @@ def examples_of(chat: Conversation) -> list[Example]:
         )
         for n, place in enumerate(places, start=1)
     ]
+
+
+def leaves(example: Example) -> bool:
+    """Whether the user leaves with this turn."""
+    return str(example.chosen[-1]["content"]).endswith(END_OF_CONVERSATION)
+
+
+def end_of(tokens: Tokens, decode: Callable[[list[int]], str]) -> Tokens:
+    """Of a turn with which a user leaves, that alone as what counts, behind what they say before it."""
+    ids, learnt = tokens.chosen.ids, list(tokens.chosen.learnt)
+    begin = max(place for place in range(len(ids)) if END_OF_CONVERSATION in decode(ids[place:]))
+    learnt[:begin] = [0] * begin
+    return replace(tokens, chosen=Completion(ids=ids, learnt=learnt))
 
 
 def _is_broken_off(chat: Conversation) -> bool:

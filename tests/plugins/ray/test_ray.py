@@ -169,6 +169,36 @@ def test_an_evaluation_gives_the_same_figures(tmp_path):
 
 
 @pytest.mark.usefixtures("cluster")
+def test_several_users_play_the_same_futures_on_workers(tmp_path):
+    pytest.importorskip("sklearn")
+    logs = write_chats(tmp_path / "chats.jsonl", 6)
+    (tmp_path / "homes.py").write_text(
+        "def user(messages):\n    if len(messages) > 4:\n        raise ValueError('gone home')\n    return 'large'\n"
+    )
+    users = [part for name in ("logs:chats.jsonl=2", "offline", "py:homes:user") for part in ("--simulator", name)]
+    command = ["export-prefs", logs, "--model", "offline", *users, "--samples", "3"]
+    local = collab(*command, "-o", "local.jsonl", "--cache", "a")
+    there = collab(*command, "-o", "there.jsonl", "--cache", "b", *on_ray(2))
+    assert local.exit_code == there.exit_code, there.output
+    assert files(tmp_path, "there") == files(tmp_path, "local")
+    told = [result.stderr[result.stderr.index("Users, in") :].splitlines()[:4] for result in (local, there)]
+    assert told[0] == told[1]
+    assert "user failed" in "".join(told[0])
+
+
+@pytest.mark.usefixtures("cluster")
+def test_workers_whose_logs_of_users_are_others_end_the_run_before_any_call(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    logs = write_chats(tmp_path / "chats.jsonl", 2)
+    monkeypatch.setattr("collab_ray.runner.logs_of_users", lambda spec: {"logs:chats.jsonl": "of another time"})
+    result = collab("score", logs, "--model", "offline", "--simulator", "logs:chats.jsonl", *on_ray(1))
+    assert result.exit_code == 1
+    assert (
+        "logs:chats.jsonl holds other chats there than where the command was typed." in result.stderr.splitlines()[-1]
+    )
+
+
+@pytest.mark.usefixtures("cluster")
 def test_workers_with_another_version_of_the_package_end_the_run_before_any_call(tmp_path, monkeypatch):
     logs = write_chats(tmp_path / "chats.jsonl", 2)
     monkeypatch.setattr("collab_sdk.__version__", "9.9.9")

@@ -9,8 +9,10 @@ function metricsOf(metrics) {
 // `led` is what led to it: the steps so far, how many of them are `history`, and the texts of the response.
 function futureOf(future, name, isOpen, led) {
   const summary = h("summary", {}, `${name} `, h("span", { class: "reward" }, future.error ? "failed" : fixed(future.reward)));
-  if (future.end && !future.error) summary.append(" ", h("span", { class: "end" }, `· ${future.end}`));
+  if (future.end && (!future.error || future.end === "user failed")) summary.append(" ", h("span", { class: "end" }, `· ${future.end}`));
   const body = h("div", { class: "future" });
+  const who = [future.user, future.persona].filter(Boolean).join(", ");
+  if (who) body.append(h("p", { class: "note player", dir: "auto" }, `Played by ${who}`));
   const now = { steps: [...led.steps], history: led.history, texts: [...led.texts], own: new Set() };
   for (const block of blocksOf(future.messages)) {
     const done = deedsView(block.messages, now.steps);
