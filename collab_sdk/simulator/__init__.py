@@ -15,7 +15,7 @@ from collab_sdk.simulator.describing import PersonaReader, typed_by_user
 from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.human import HUMAN, HumanUser
-from collab_sdk.simulator.plain import PlainUser, changed_sides
+from collab_sdk.simulator.plain import PlainUser, flip_roles
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
 from collab_sdk.simulator.resolve import (
     UserLike,
@@ -56,10 +56,10 @@ __all__ = [
     "Users",
     "as_persona",
     "as_user",
-    "changed_sides",
     "check_turn",
     "default_settings",
     "files_of_user",
+    "flip_roles",
     "is_prompted",
     "persona_row",
     "personas_of",

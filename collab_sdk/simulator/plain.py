@@ -1,4 +1,4 @@
-"""A user played by a model that writes as one: plain text, in a chat whose sides are changed."""
+"""A user played by a model that writes as one: plain text, in a chat whose roles are flipped."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -29,12 +29,12 @@ BEGINS = re.compile(r"<\|(?:im_start|start_header_id)|<start_of_turn")
 """Of these, the tokens before a speaker's name."""
 
 
-def own_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
+def keep_roles(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
     """A conversation for a model whose chat template opens the user's turn: what it wants, then what was said."""
     return (_wish(goal), *_spoken(messages))
 
 
-def changed_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
+def flip_roles(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
     """A conversation as its user's model sees it, and is trained on it: what it wants, then what was said.
 
     The user's messages are the assistant's and the other way round; several of one side in a row are one message. Where
@@ -66,11 +66,11 @@ class Family:
 FAMILIES: Mapping[re.Pattern[str], Family] = {
     # Its template opens the user's turn, and its card samples so: huggingface.co/microsoft/UserLM-8b
     re.compile(r"userlm-\d+b(?!.*@)", re.IGNORECASE): Family(
-        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=own_sides, other="assistant"
+        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=keep_roles, other="assistant"
     ),
 }
 """By what is in the name of the model. An adapter was trained by whoever made it, and no longer of the family."""
-OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=changed_sides, other="user")
+OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=flip_roles, other="user")
 
 
 def family_of(name: str) -> Family:

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
 from collab_sdk.models import files_of
+from collab_sdk.models.base import ChatModel
 from collab_sdk.models.providers import provider_of
 from collab_sdk.models.resolve import ModelLike, as_chat_model, is_own_function
 from collab_sdk.plugins import import_named, names
-from collab_sdk.simulator.base import User
+from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.human import HUMAN, HumanUser
 from collab_sdk.simulator.plain import PLAIN, PlainUser, family_of
@@ -101,10 +104,42 @@ def _of_name(name: str | ModelSpec, then: User | None) -> User:
     user = _of_object(found, then, name=versioned)
     if user is found or not isinstance(user, PromptedUser):
         _check_not_asked(spec)
-        return user
+        return user if isinstance(user, OWN) else _Imported(user=user, code=versioned)
     if spec.api_base or spec.api_key_env:
         raise UsageError(f"{spec.name} takes no address and no key: it reaches its model itself.")
     return PromptedUser(spec)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Imported:
+    """A User of somebody's module: its code is part of who it is."""
+
+    user: User
+    code: str
+
+    @property
+    def name(self) -> str:
+        return self.user.name
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        known = self.user.fingerprint
+        return None if known is None else {**known, "code": self.code}
+
+    @property
+    def model(self) -> ChatModel | None:
+        return self.user.model
+
+    @property
+    def settings(self) -> ModelSettings | None:
+        return self.user.settings
+
+    async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
+        return await self.user.anext(situation, engine=engine)
+
+
+OWN = (FunctionUser, HumanUser, LoggedUser, PlainUser, PromptedUser, Script)
+"""Users of this package, whose fingerprint says all."""
 
 
 def _check_not_asked(spec: ModelSpec) -> None:
@@ -153,6 +188,8 @@ def _is_name(text: str) -> bool:
 
 
 def _kind(name: str) -> str:
+    if not name.strip():
+        raise UsageError("The name of the user is empty: give that of a model, plain:MODEL, logs:PATH or another.")
     return name.partition(":")[0]
 
 

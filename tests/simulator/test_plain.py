@@ -14,7 +14,7 @@ from collab_sdk import ChatReply, Engine, Goal, MRScorer, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.messages import as_messages
-from collab_sdk.simulator import PlainUser, changed_sides, files_of_user
+from collab_sdk.simulator import PlainUser, files_of_user, flip_roles
 from collab_sdk.spec import ModelSettings, ModelSpec
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
@@ -62,7 +62,7 @@ def test_the_chat_of_any_other_model_has_its_sides_changed():
 
 @pytest.mark.parametrize("messages", [[], chat("hi"), chat("hi", "yes?"), [*chat("", "Welcome!")[1:], *chat("hi")]])
 def test_no_chat_begins_with_the_assistant_or_is_a_system_message_alone(messages):
-    roles = [message.role for message in changed_sides(as_messages(messages), Goal(text="x"))]
+    roles = [message.role for message in flip_roles(as_messages(messages), Goal(text="x"))]
     assert roles[:2] == ["system", "user"]
     assert all(one != other for one, other in pairwise(roles)), "sides take turns"
 
@@ -76,10 +76,10 @@ def test_a_bot_that_says_nothing_is_no_chat_for_the_model_to_go_on_with():
 
 def test_a_persona_is_told_beside_the_goal_and_to_nobody_else():
     persona = Persona(name="curt", traits=("sceptical",), patience=2, writes="one word", forgets="sizes")
-    told = changed_sides((), Goal(text="a mocha", persona=persona))[0].content
+    told = flip_roles((), Goal(text="a mocha", persona=persona))[0].content
     assert all(part in told for part in ("a mocha", "sceptical", "2", "one word", "sizes"))
-    assert "hasty" in changed_sides((), Goal(text="a mocha", persona=Persona(name="hasty")))[0].content
-    assert changed_sides((), Goal(text="a mocha"))[0].content.endswith("a mocha")
+    assert "hasty" in flip_roles((), Goal(text="a mocha", persona=Persona(name="hasty")))[0].content
+    assert flip_roles((), Goal(text="a mocha"))[0].content.endswith("a mocha")
 
 
 @pytest.mark.parametrize(

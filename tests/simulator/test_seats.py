@@ -355,6 +355,14 @@ def test_the_code_of_a_py_function_is_part_of_who_it_is(module):
     assert as_user(broken).fingerprint is None, "nobody knows whether it is the same tomorrow"
 
 
+def test_the_code_of_a_py_object_is_part_of_who_it_is(module):
+    before = as_user("py:own_users:own").fingerprint
+    sys.modules.pop("own_users")
+    module.write_text(CODE.replace("turn {", "time {"))
+    after = as_user("py:own_users:own").fingerprint
+    assert before["user"] == after["user"] == "own" and before != after
+
+
 def test_what_a_py_function_said_is_not_asked_again(module, tmp_path):
     for _ in range(2):
         with Engine(cache=tmp_path / "cache") as engine:

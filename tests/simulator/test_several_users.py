@@ -127,6 +127,7 @@ def test_a_bad_user_is_one_line(logs, arguments, said):
     [
         ("[[simulator]]\nweight = 2", "'simulator.name' must be the name of a user"),
         ('[[simulator]]\nname = "offline"\nweight = "much"', "'simulator.weight' must be a number above 0"),
+        ('simulator = ""', "The name of the user is empty"),
         ('[[simulator]]\nname = "offline"\ncolour = 2', "Unknown key 'colour'"),
         ('[[simulator]]\nname = "script"\ntemperature = 1', "script as user asks no model"),
     ],

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from collab_sdk.errors import InputError
-from collab_sdk.simulator import END_OF_CONVERSATION, changed_sides
+from collab_sdk.simulator import END_OF_CONVERSATION, flip_roles
 from collab_sdk.training import NO_GOAL, UserChats, has_goal
 from collab_sdk.types import Conversation
 from collab_trl.preference.row_formats import Example, Repeat
@@ -19,7 +19,7 @@ NO_USER = "chats in which no user speaks"
 class UserTurns:
     """The turns of the users in chats, each chat once, and the places of those without any, by problem.
 
-    A user is asked, when the simulator plays them, with what `changed_sides` makes of goal and conversation. So each
+    A user is asked, when the simulator plays them, with what `flip_roles` makes of goal and conversation. So each
     turn is learnt with that as its prompt.
     """
 
@@ -55,7 +55,7 @@ def examples_of(chat: Conversation) -> list[Example]:
     """Every turn of a chat's user, and that they leave, where it is known that they did. Raises InputError."""
     if chat.goal is None or not has_goal(chat):
         raise InputError(NO_GOAL)
-    changed = [message.to_dict() for message in changed_sides(chat.messages, chat.goal)]
+    changed = [message.to_dict() for message in flip_roles(chat.messages, chat.goal)]
     if any(END_OF_CONVERSATION in message["content"] for message in changed):
         raise InputError(AS_TEXT)
     if all(message["role"] != "assistant" for message in changed):
