@@ -164,6 +164,25 @@ def test_a_description_that_tells_who_the_user_is_is_asked_for_once_more_and_the
     assert "ex.org" not in str(error.value)
 
 
+EVERYDAY = ["When you are asked, you can help and say please.", "You ask, wait, and then decide what you want."]
+
+
+@pytest.mark.parametrize("typed", ["Hi, When can I come", "ok, You decide", "Can You Help Me", "well, Thanks, I Will Wait"])
+def test_an_everyday_word_with_a_capital_is_no_name(typed):
+    conversation = Conversation(id="c", messages=as_messages(chat(typed, "Sure.")))
+    said = manner(traits=EVERYDAY, writes="thanks for each step")
+    persona, model = described(said, conversation=conversation)
+    assert persona.traits == tuple(EVERYDAY)
+    assert len(model.requests) == 1
+
+
+def test_an_everyday_word_that_both_write_as_a_name_is_one():
+    conversation = Conversation(id="c", messages=as_messages(chat("hello, Will here, a mocha", "Sure.")))
+    assert described(manner(writes="you will sign"), conversation=conversation)[0].writes == "you will sign"
+    with pytest.raises(UnreadableReplyError, match="name"):
+        described(manner(writes="signs as Will"), manner(writes="signs as Will"), conversation=conversation)
+
+
 @pytest.mark.parametrize("answer", [{}, manner(traits=[], writes=" "), manner(patience=-1), manner(traits="calm")])
 def test_what_is_no_description_is_refused(answer):
     with pytest.raises(UnreadableReplyError):

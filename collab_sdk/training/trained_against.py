@@ -53,7 +53,7 @@ def role_of_adapter(folder: Path) -> str:
     return str(options.get("role", "")) if isinstance(options, Mapping) else ""
 
 
-def same_user_said(bot: str, trained_against: Iterable[str], users: Iterable[str]) -> str | None:
+def same_user_warning(bot: str, trained_against: Iterable[str], users: Iterable[str]) -> str | None:
     """A warning where one of `users` is one that the bot was trained against, in a line."""
     known = set(map(_resolved, trained_against))
     same = [user for user in users if _resolved(user) in known]
