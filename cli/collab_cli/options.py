@@ -31,7 +31,15 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
-from collab_sdk.simulator import HUMAN, PERSONAS, default_settings, is_prompted, personas_of, takes_settings
+from collab_sdk.simulator import (
+    HUMAN,
+    PERSONAS,
+    as_personas,
+    default_settings,
+    is_prompted,
+    personas_of,
+    takes_settings,
+)
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
@@ -50,7 +58,6 @@ from collab_sdk.spec import (
     UserSpec,
     setting_of,
 )
-from collab_sdk.types import Persona
 
 NO_MODEL = (
     "No model is named: give --model and a name such as openai/gpt-4o-mini, or --model offline for rules in a "
@@ -371,15 +378,6 @@ def _decorated(command: Any, options: Sequence[Decorator]) -> Any:
     return command
 
 
-def _personas(names: Sequence[str]) -> tuple[Persona, ...]:
-    """Those of the library and of files. Raises UsageError for two of one name, by which results are told apart."""
-    personas = tuple(persona for name in names for persona in personas_of(name))
-    known = [persona.name for persona in personas]
-    if repeated := [name for name in known if known.count(name) > 1]:
-        raise UsageError(f"The persona {repeated[0]!r} is given twice.")
-    return personas
-
-
 def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
     """The RunSpec of a command's values, which are taken out. Raises UsageError where a role has no model."""
     parts: dict[str, Any] = {}
@@ -388,7 +386,7 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
-    parts["personas"] = _personas(values.pop("persona", ()))
+    parts["personas"] = as_personas(each for name in values.pop("persona", ()) for each in personas_of(name))
     if (tools := values.pop("tools", None)) is not None:
         parts["tools"] = tools
     has_bot = "assistant" not in values

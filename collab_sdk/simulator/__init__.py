@@ -2,15 +2,16 @@
 
 from collab_sdk.prompts import END_OF_CONVERSATION
 from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
-from collab_sdk.simulator.persona_reader import PersonaReader, typed_by_user
 from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.person import HUMAN, HumanUser
+from collab_sdk.simulator.persona_reader import PersonaReader, typed_by_user
 from collab_sdk.simulator.personas import (
     NOBODY,
     PERSONA_SCHEMA,
     PERSONAS,
     as_persona,
+    as_personas,
     persona_row,
     personas_of,
     read_personas,
@@ -55,6 +56,7 @@ __all__ = [
     "UserTurn",
     "Users",
     "as_persona",
+    "as_personas",
     "as_user",
     "changed_sides",
     "check_turn",

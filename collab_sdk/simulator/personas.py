@@ -9,7 +9,16 @@ from collab_sdk.errors import InputError, UnknownNameError, UsageError
 from collab_sdk.types import Persona
 from collab_sdk.values import read_value
 
-__all__ = ["NOBODY", "PERSONAS", "PERSONA_SCHEMA", "as_persona", "persona_row", "personas_of", "read_personas"]
+__all__ = [
+    "NOBODY",
+    "PERSONAS",
+    "PERSONA_SCHEMA",
+    "as_persona",
+    "as_personas",
+    "persona_row",
+    "personas_of",
+    "read_personas",
+]
 
 PERSONA_SCHEMA = "collab/persona/v1"
 NOBODY = Persona(name="none")
@@ -102,6 +111,15 @@ def as_persona(value: Persona | str | Mapping[str, Any]) -> Persona:
         return _checked(value) if isinstance(value, Persona) else _read(value)
     except ValueError as error:
         raise UsageError(f"The persona cannot be read: {error}.") from None
+
+
+def as_personas(values: Iterable[Persona | str | Mapping[str, Any]]) -> tuple[Persona, ...]:
+    """A Persona from each. Raises UsageError for two of one name, by which results are told apart."""
+    personas = tuple(map(as_persona, values))
+    known = [persona.name for persona in personas]
+    if repeated := [name for name in known if known.count(name) > 1]:
+        raise UsageError(f"The persona {repeated[0]!r} is given twice.")
+    return personas
 
 
 def personas_of(name: str) -> tuple[Persona, ...]:

@@ -16,7 +16,7 @@ from collab_sdk.models.base import ChatModel, spec_of, without_settings
 from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.simulator.faults import check_turn
 from collab_sdk.simulator.person import HumanUser
-from collab_sdk.simulator.personas import PERSONAS, as_persona
+from collab_sdk.simulator.personas import PERSONAS, as_personas
 from collab_sdk.simulator.plain import PlainUser
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
@@ -96,7 +96,7 @@ class Simulator:
         if live is not None and not any(isinstance(each, Script) for each in self.users):
             raise UsageError(f"{self.name} says all there is to say, so nobody comes then: leave then= out.")
         self.shares = tuple(float(share) for _, share in shares)
-        self.personas = tuple(map(as_persona, personas))
+        self.personas = as_personas(personas)
         if temperature is not None:
             if not any(each.settings for each in self.users):
                 raise UsageError(f"{self.name} asks no model, so there is no temperature to ask it with.")
