@@ -133,6 +133,15 @@ def estimate_evaluation(
     return bill.ledger
 
 
+def estimate_goals(conversations: Iterable[Conversation], price: Price | None) -> Ledger:
+    """An upper estimate of calls, tokens and US dollars of inferring a goal for each conversation."""
+    bill = Bill({CallRole.GOAL: price})
+    for conversation in conversations:
+        prompt = template_tokens("goal") + tokens_of(conversation.messages)
+        bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
+    return bill.ledger
+
+
 def estimate_personas(conversations: Iterable[Conversation], price: Price | None) -> Ledger:
     """An upper estimate of calls, tokens and US dollars of describing the users of conversations."""
     bill = Bill({CallRole.GOAL: price})

@@ -118,7 +118,7 @@ def finetune(
     them itself, the simulated user goes on from each reply, and its reward is how the conversation ends.
 
     With --role user, PREFS are such chats too, and what is learnt is to write and leave as their users did: a simulated
-    user, to be seated as --simulator plain:hf:BASE@DIR. Goals that the chats lack are inferred by --model.
+    user, to be used as --simulator plain:hf:BASE@DIR. Goals that the chats lack are inferred by --model.
 
     \b
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter \\

@@ -1,7 +1,6 @@
 """`collab finetune --role user`: the chats whose users are learnt, and goals for those that have none."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 
 import click
@@ -13,15 +12,14 @@ from collab_cli.summary import show_usage
 from collab_cli.terminal import note
 from collab_cli.units import money, of
 from collab_sdk import RunSpec
-from collab_sdk.concurrency import all_settled, run_sync
-from collab_sdk.cost import GOAL_TOKENS, Bill, template_tokens, tokens_of
-from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.concurrency import run_sync
+from collab_sdk.cost import estimate_goals
+from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader
-from collab_sdk.models import CallRole, ChatModel, as_chat_model
+from collab_sdk.models import as_chat_model
 from collab_sdk.plugins import load
 from collab_sdk.spec import Limits
 from collab_sdk.training import TrainingOptions, UserChats, read_user_chats
-from collab_sdk.types import Conversation, Goal
 
 UNTAKEN = frozenset(("loss", "evaluate", "beta", "rounds", "sft_first", "sft_learning_rate"))
 """Options of other trainings, which a user's has no use for."""
@@ -33,8 +31,6 @@ TAKEN = frozenset(
         *declared_names(TrainingOptions),
     )
 )
-GOAL_TO_COME = "What this chat's user wants, in a sentence or two that are still to be inferred from the whole chat."
-"""In place of a goal where nobody may be asked, so that a dry run has about the right lengths."""
 
 
 def check_options() -> None:
@@ -73,47 +69,23 @@ def chats_with_goals(settings: TrainingOptions, spec: RunSpec | None, work: Work
             "with goals, or start without accelerate launch."
         )
     judge = as_chat_model(spec.judge)
-    assumed = chats.with_goals({chat.id: Goal(text=GOAL_TO_COME) for chat in missing}, by=judge.name)
+    assumed = chats.with_stand_ins(by=judge.name)
     if work.dry_run:
-        _note_calls(missing, judge)
+        usage = estimate_goals(missing, judge.price).total
+        note(
+            f"Note: {of(len(missing), 'goal')} will be inferred by {judge.name}: {of(usage.calls, 'call')}, about "
+            f"{usage.prompt_tokens:,} tokens in and {usage.completion_tokens:,} out, {money(usage)}."
+        )
         return assumed
     load("trainers", settings.method)(replace(settings, chats=assumed))
     with open_engine(spec, work.cache, {"judge": judge}) as engine:
-        reader, progress = GoalReader(judge, engine=engine), Progress(engine.ledger, total=len(missing))
+        progress = Progress(engine.ledger, total=len(missing))
+        inferring = chats.ainferred(
+            GoalReader(judge, engine=engine),
+            on_progress=lambda done, failed: progress.update(done=done, failed=failed, mean_mr=None),
+        )
         try:
             with shown(progress):
-                goals = run_sync(_ainferred(missing, reader, progress))
+                return run_sync(inferring)
         finally:
             show_usage(engine.ledger)
-    return chats.with_goals(goals, by=judge.name)
-
-
-def _note_calls(missing: Sequence[Conversation], judge: ChatModel) -> None:
-    bill = Bill({CallRole.GOAL: judge.price})
-    for chat in missing:
-        bill.add(CallRole.GOAL, calls=1, prompt=template_tokens("goal") + tokens_of(chat.messages), reply=GOAL_TOKENS)
-    usage = bill.ledger.total
-    note(
-        f"Note: {of(len(missing), 'goal')} will be inferred by {judge.name}: {of(usage.calls, 'call')}, about "
-        f"{usage.prompt_tokens:,} tokens in and {usage.completion_tokens:,} out, {money(usage)}."
-    )
-
-
-async def _ainferred(
-    chats: tuple[Conversation, ...], reader: GoalReader, progress: Progress
-) -> dict[str, Goal | SampleError]:
-    """By the chats' ids; the error where a model failed. Raises RunStoppedError if the run cannot go on."""
-    found: dict[str, Goal | SampleError] = {}
-    failed = 0
-
-    async def infer(chat: Conversation) -> None:
-        nonlocal failed
-        try:
-            found[chat.id] = await reader.aread(chat)
-        except SampleError as error:
-            found[chat.id] = error
-            failed += 1
-        progress.update(done=len(found), failed=failed, mean_mr=None)
-
-    await all_settled(map(infer, chats))
-    return found

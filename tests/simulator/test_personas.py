@@ -167,9 +167,7 @@ def test_a_description_that_tells_who_the_user_is_is_asked_for_once_more_and_the
 EVERYDAY = ["When you are asked, you can help and say please.", "You ask, wait, and then decide what you want."]
 
 
-@pytest.mark.parametrize(
-    "typed", ["Hi, When can I come", "ok, You decide", "Can You Help Me", "well, Thanks, I Will"]
-)
+@pytest.mark.parametrize("typed", ["Hi, When can I come", "ok, You decide", "Can You Help Me", "well, Thanks, I Will"])
 def test_an_everyday_word_with_a_capital_is_no_name(typed):
     conversation = Conversation(id="c", messages=as_messages(chat(typed, "Sure.")))
     said = manner(traits=EVERYDAY, writes="thanks for each step")
