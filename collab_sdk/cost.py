@@ -33,6 +33,7 @@ __all__ = [
     "UserCosts",
     "asked_of",
     "estimate_evaluation",
+    "estimate_goals",
     "estimate_personas",
     "estimate_scoring",
     "judgement_tokens",

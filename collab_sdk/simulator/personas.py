@@ -130,6 +130,8 @@ def personas_of(name: str) -> tuple[Persona, ...]:
     if name in PERSONAS:
         return (PERSONAS[name],)
     path = Path(name)
+    if not name.strip():
+        raise UsageError("The name of a persona is empty.")
     if not path.is_file():
         raise UnknownNameError(f"{UnknownNameError.of('persona', name, PERSONAS)} Or name a file of personas.")
     return read_personas(path)
@@ -207,6 +209,14 @@ def _checked(persona: Persona) -> Persona:
     """Raises ValueError for one that nobody could play."""
     if not persona.name.strip():
         raise ValueError("its name is empty")
+    if not persona.name.isprintable():
+        raise ValueError("its name has a line break or a control character")
+    if persona.name == NOBODY.name and not persona.is_nobody:
+        raise ValueError(f"{NOBODY.name!r} is the name of a user without a persona: give it another")
+    if isinstance(persona.traits, str) or not all(isinstance(trait, str) for trait in persona.traits):
+        raise ValueError("traits must be a list of texts")
+    if persona.patience is not None and not isinstance(persona.patience, int):
+        raise ValueError(f"patience is {persona.patience!r}; it must be a whole number")
     if persona.patience is not None and persona.patience < 1:
         raise ValueError(f"patience is {persona.patience}; it must be at least 1")
     if not persona.says_something and not persona.is_nobody:
@@ -215,15 +225,21 @@ def _checked(persona: Persona) -> Persona:
 
 
 def _is_trec(row: Any) -> bool:
-    return isinstance(row, Mapping) and "id" in row and any(isinstance(row.get(part), Mapping) for part in TREC_PARTS)
+    return isinstance(row, Mapping) and "id" in row and "name" not in row
 
 
 def _of_trec(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What `general_info`, `ai_experience` and `traits` say, each as a trait. Raises ValueError for other values."""
+    """What `general_info`, `ai_experience` and `traits` say, each as a trait; what is null says nothing.
+
+    Raises ValueError for other values.
+    """
     traits = []
     for part, before in TREC_PARTS.items():
         said = row.get(part) or {}
-        if not isinstance(said, Mapping) or not all(isinstance(each, str | int | float) for each in said.values()):
-            raise ValueError(f"{part} must be an object of texts")
-        traits += [f"{before}{str(key).replace('_', ' ')}: {value}" for key, value in said.items()]
+        if not isinstance(said, Mapping) or not all(
+            isinstance(each, str | int | float | None) for each in said.values()
+        ):
+            raise ValueError(f"it has an id and no name, as in TREC's track, where {part} must be an object of texts")
+        told = {str(key).replace("_", " "): value for key, value in said.items() if value is not None}
+        traits += [f"{before}{key}: {value}" for key, value in told.items()]
     return {"name": str(row["id"]), "traits": traits}

@@ -111,6 +111,35 @@ def test_a_simulator_takes_no_persona_that_nobody_could_play(persona):
         Simulator(["hi"], personas=[persona])
 
 
+@pytest.mark.parametrize(
+    "persona",
+    [
+        {"name": "none", "traits": ["rude to everybody"]},
+        {"name": "a\x1b[31m", "traits": ["rude"]},
+        Persona(name="a", traits="abc"),
+        Persona(name="a", traits=("rude",), patience="soon"),
+    ],
+    ids=["nobody with traits", "control character", "traits in one text", "patience in words"],
+)
+def test_a_persona_that_would_be_taken_for_another_or_cannot_be_played_is_refused(persona):
+    with pytest.raises(UsageError, match="persona cannot be read"):
+        as_persona(persona)
+
+
+def test_a_trec_persona_may_leave_values_open(tmp_path):
+    path = tmp_path / "trec.jsonl"
+    path.write_text(json.dumps({"id": "p", "general_info": {"lang": "en", "age": None}, "traits": None}))
+    assert read_personas(path) == (Persona(name="p", traits=("lang: en",)),)
+    path.write_text(json.dumps({"id": "p", "traits": ["calm"]}))
+    with pytest.raises(InputError, match=r"TREC's track, where traits must be an object"):
+        read_personas(path)
+
+
+def test_an_empty_name_is_no_folder_of_personas():
+    with pytest.raises(UsageError, match="name of a persona is empty"):
+        personas_of("")
+
+
 # Described from the logs
 
 CHAT = Conversation(
