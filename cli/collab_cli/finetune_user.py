@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import click
 
-from collab_cli.options import Work, declared_names
+from collab_cli.options import Work
 from collab_cli.progress import Progress, shown
 from collab_cli.setup import open_engine
 from collab_cli.summary import show_usage
@@ -18,35 +18,29 @@ from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader
 from collab_sdk.models import as_chat_model
 from collab_sdk.plugins import load
-from collab_sdk.spec import Limits
 from collab_sdk.training import TrainingOptions, UserChats, read_user_chats
 
-UNTAKEN = frozenset(("loss", "evaluate", "beta", "rounds", "sft_first", "sft_learning_rate"))
-"""Options of other trainings, which a user's has no use for."""
-TAKEN = frozenset(
-    (
-        *("data", "base", "output", "dry_run", "config", "limit", "cache", "cache_dir", *declared_names(Limits)),
-        *(f"{role}{part}" for role in ("model", "judge") for part in ("", "_option")),
-        *(f"{prefix}{part}" for prefix in ("", "judge_") for part in ("api_base", "api_key_env")),
-        *declared_names(TrainingOptions),
-    )
-)
+OF_ASSISTANTS = frozenset(("loss", "evaluate", "beta", "rounds", "sft_first", "sft_learning_rate"))
+"""Options of a training that has no use for them where a user is learnt."""
 
 
-def check_options() -> None:
-    """Raises UsageError for a flag of the command that a training of a user has no use for."""
+def check_options(played: frozenset[str]) -> None:
+    """Raises UsageError for an option, from a flag or a file, that a training of a user has no use for.
+
+    `played` are the names of those that decide how conversations are played.
+    """
     context = click.get_current_context()
+    given = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     for parameter in context.command.params:
         name = parameter.name or ""
-        if context.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
+        if name not in OF_ASSISTANTS | played or context.get_parameter_source(name) not in given:
             continue
         if name == "evaluate":
             raise click.UsageError(
                 "--evaluate compares bots: leave it out, and compare the user with real ones by collab check-sim LOGS "
                 "--simulator plain:hf:BASE@DIR."
             )
-        if name in UNTAKEN or name not in TAKEN:
-            raise click.UsageError(f"{parameter.opts[0]} is for training an assistant: leave it out with --role user.")
+        raise click.UsageError(f"{parameter.opts[0]} is for training an assistant: leave it out with --role user.")
 
 
 def chats_with_goals(settings: TrainingOptions, spec: RunSpec | None, work: Work) -> UserChats:

@@ -37,7 +37,8 @@ class UserChats:
 
     @property
     def without_goal(self) -> tuple[Conversation, ...]:
-        return tuple(chat for chat in self.everything if not has_goal(chat))
+        """The chats whose goal is to be inferred: not those in which no user speaks."""
+        return tuple(filter(_needs_goal, self.everything))
 
     def with_goals(self, goals: Sequence[Goal | CollabError], *, by: str) -> Self:
         """With the goals that `by` inferred, in the order of `without_goal`; a chat whose goal failed is a fault."""
@@ -47,7 +48,7 @@ class UserChats:
 
         def completed(chats: Iterable[Conversation]) -> Iterator[Conversation]:
             for chat in chats:
-                if has_goal(chat):
+                if not _needs_goal(chat):
                     yield chat
                 elif isinstance(goal := next(found), Goal):
                     yield replace(chat, goal=goal)
@@ -93,6 +94,10 @@ class UserChats:
 def has_goal(chat: Conversation) -> bool:
     """Whether its row says what the user wants."""
     return chat.goal is not None and bool(chat.goal.text.strip())
+
+
+def _needs_goal(chat: Conversation) -> bool:
+    return not has_goal(chat) and any(message.role == "user" for message in chat.messages)
 
 
 def read_user_chats(path: Path, *, limit: int | None = None) -> UserChats:

@@ -58,13 +58,13 @@ class UserTurns:
 
 def examples_of(chat: Conversation) -> list[Example]:
     """Every turn of a chat's user, and that they leave, where it is known that they did. Raises InputError."""
+    if all(message.role != "user" for message in chat.messages):
+        raise InputError(NO_USER)
     if chat.goal is None or not has_goal(chat):
         raise InputError(NO_GOAL)
     changed = [message.to_dict() for message in changed_sides(chat.messages, chat.goal)]
     if any(END_OF_CONVERSATION in message["content"] for message in changed):
         raise InputError(AS_TEXT)
-    if all(message["role"] != "assistant" for message in changed):
-        raise InputError(NO_USER)
     if not _is_broken_off(chat):
         if changed[-1]["role"] == "assistant":
             changed[-1] = {**changed[-1], "content": f"{changed[-1]['content']}\n{END_OF_CONVERSATION}"}

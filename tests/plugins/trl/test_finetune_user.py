@@ -109,6 +109,7 @@ FAULTS = {
     "no goal": ({"goal": None}, "chats without a goal"),
     "an empty goal": ({"goal": Goal(text=" ")}, "chats without a goal"),
     "no user": ({"messages": as_messages([says("Hi, what can I do?")])}, "no user speaks"),
+    "neither user nor goal": ({"goal": None, "messages": as_messages([says("Hi!")])}, "no user speaks"),
     "the end as text": ({"messages": as_messages([asks(f"what is {END_OF_CONVERSATION}?")])}, "as text"),
 }
 
@@ -254,6 +255,16 @@ def test_options_of_other_trainings_are_refused_in_a_line(base, tmp_path, monkey
     assert said in refused(data, "-m", base, "-o", tmp_path / "out", option, value)
 
 
+@pytest.mark.parametrize("table", ["", "[finetune]\n"])
+@pytest.mark.parametrize("line", ["window = 1", 'simulator = "offline"', 'persona = ["terse"]', "beta = 0.2"])
+def test_options_of_other_trainings_in_a_file_are_refused_too(base, tmp_path, table, line):
+    data = write_user_chats(tmp_path / "chats.jsonl", 4)
+    config = tmp_path / "collab.toml"
+    config.write_text(f"{table}{line}")
+    said = refused(data, "-m", base, "-o", tmp_path / "out", "--config", config)
+    assert f"--{line.partition(' ')[0]} is for training an assistant: leave it out with --role user." in said
+
+
 def without_goals(path: Path) -> Path:
     return write_rows(path, [chat(number, **({"goal": None} if number % 2 else {})) for number in range(40)])
 
@@ -266,6 +277,9 @@ def test_goals_that_rows_lack_are_inferred_by_the_model_that_is_named(base, tmp_
     assert result.exit_code == 0, result.output
     assert "20 goals will be inferred by offline: 20 calls" in result.stderr
     assert not (tmp_path / "out").exists()
+    result = collab("finetune", *arguments, "--role", "user", "--judge", "offline", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "20 goals will be inferred by offline: 20 calls" in result.stderr
     result = collab("finetune", *arguments, "--role", "user", "--skip-bad", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "Left out: 20 rows, chats without a goal" in result.stderr
@@ -291,6 +305,13 @@ def test_two_files_that_number_their_chats_alike_keep_their_own_goals(tmp_path):
     assert [(known.id, known.goal.text) for known in found.train] == [("chat-0", "first"), ("chat-2", chat(2)["goal"])]
     assert [known.goal.text for known in found.held_out] == ["own", "other first", "other second"]
     assert list(found.faults.values()) == [["chat-1"]]
+
+
+def test_no_goal_is_asked_of_chats_in_which_no_user_speaks(tmp_path):
+    rows = [chat(0, goal=None), chat(1, goal=None, messages=[says("Hello?")])]
+    chats = read_user_chats(write_rows(tmp_path / "chats.jsonl", rows))
+    assert [known.id for known in chats.without_goal] == ["chat-0"]
+    assert [known.id for known in chats.with_stand_ins(by="a model").train] == ["chat-0", "chat-1"]
 
 
 def test_goals_are_inferred_for_the_chats_that_have_none(tmp_path):
