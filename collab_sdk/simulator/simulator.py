@@ -79,6 +79,8 @@ class Simulator:
     `Simulator(["hi", None, "no nuts"], then="openai/gpt-4o-mini")`.
     """
 
+    _group = ""
+
     def __init__(
         self,
         user: Users,
@@ -142,8 +144,15 @@ class Simulator:
         """The same without its settings, which are those of a user at their keyboard."""
         return None if self.model is None else without_settings(self.model)
 
+    def for_group(self, name: str) -> "Simulator":
+        """The same users, drawn alike for the futures of all replies in the group: by its name and the future's."""
+        other = copy.copy(self)
+        other._group = name
+        return other
+
     def seat(self, goal: Goal, *, draw: str) -> Seat:
         """Who plays the user of one future. `draw` names it: the same draw is the same user."""
+        draw = f"{self._group}/{draw.rpartition('/')[2]}" if self._group else draw
         digest = hashlib.sha256(draw.encode("utf-8", "surrogatepass")).digest()
         random = Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - no secret
         [user] = random.choices(self.users, weights=self.shares)
