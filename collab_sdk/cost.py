@@ -33,6 +33,7 @@ __all__ = [
     "UserCosts",
     "asked_of",
     "estimate_evaluation",
+    "estimate_goals",
     "estimate_personas",
     "estimate_scoring",
     "judgement_tokens",
@@ -130,6 +131,15 @@ def estimate_evaluation(
         bill.prices = {**prices, CallRole.ASSISTANT: price}
         for conversation in known:
             _add_conversation(conversation, spec, task, bill, users)
+    return bill.ledger
+
+
+def estimate_goals(conversations: Iterable[Conversation], price: Price | None) -> Ledger:
+    """An upper estimate of calls, tokens and US dollars of inferring a goal for each conversation."""
+    bill = Bill({CallRole.GOAL: price})
+    for conversation in conversations:
+        prompt = template_tokens("goal") + tokens_of(conversation.messages)
+        bill.add(CallRole.GOAL, calls=1, prompt=prompt, reply=GOAL_TOKENS)
     return bill.ledger
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ __all__ = [
     "PERSONAS",
     "PERSONA_SCHEMA",
     "as_persona",
+    "as_personas",
     "persona_row",
     "personas_of",
     "read_persona",
@@ -109,9 +109,18 @@ def as_persona(value: Persona | str | Mapping[str, Any]) -> Persona:
             raise UnknownNameError.of("persona", value, PERSONAS)
         return PERSONAS[value]
     try:
-        return read_persona(asdict(value) if isinstance(value, Persona) else value)
+        return _checked(value) if isinstance(value, Persona) else read_persona(value)
     except ValueError as error:
         raise UsageError(f"The persona cannot be read: {error}.") from None
+
+
+def as_personas(values: Iterable[Persona | str | Mapping[str, Any]]) -> tuple[Persona, ...]:
+    """A Persona from each. Raises UsageError for two of one name, by which results are told apart."""
+    personas = tuple(map(as_persona, values))
+    known = [persona.name for persona in personas]
+    if repeated := [name for name in known if known.count(name) > 1]:
+        raise UsageError(f"The persona {repeated[0]!r} is given twice.")
+    return personas
 
 
 def read_persona(value: Any) -> Persona:
@@ -144,6 +153,8 @@ def personas_of(name: str) -> tuple[Persona, ...]:
     if name in PERSONAS:
         return (PERSONAS[name],)
     path = Path(name)
+    if not name.strip():
+        raise UsageError("The name of a persona is empty.")
     if not path.is_file():
         raise UnknownNameError(f"{UnknownNameError.of('persona', name, PERSONAS)} Or name a file of personas.")
     return read_personas(path)
@@ -212,7 +223,13 @@ def _checked(persona: Persona) -> Persona:
     if not persona.name.strip():
         raise ValueError("its name is empty")
     if not persona.name.isprintable():
-        raise ValueError(f"its name, {persona.name!r}, has characters that cannot be shown")
+        raise ValueError("its name has a line break or a control character")
+    if persona.name == NOBODY.name and not persona.is_nobody:
+        raise ValueError(f"{NOBODY.name!r} is the name of a user without a persona: give it another")
+    if isinstance(persona.traits, str) or not all(isinstance(trait, str) for trait in persona.traits):
+        raise ValueError("traits must be a list of texts")
+    if persona.patience is not None and not isinstance(persona.patience, int):
+        raise ValueError(f"patience is {persona.patience!r}; it must be a whole number")
     if persona.patience is not None and persona.patience < 1:
         raise ValueError(f"patience is {persona.patience}; it must be at least 1")
     if not persona.says_something and not persona.is_nobody:
@@ -220,21 +237,25 @@ def _checked(persona: Persona) -> Persona:
             f"{persona.name!r} says neither how they behave nor how they write, and is not in the library "
             f"({', '.join(PERSONAS)})"
         )
-    if persona.name == NOBODY.name and persona.says_something:
-        raise ValueError(f"its name, {NOBODY.name!r}, stands for a user without a persona: give it another")
     return persona
 
 
 def _is_trec(row: Any) -> bool:
-    return isinstance(row, Mapping) and "id" in row and any(isinstance(row.get(part), Mapping) for part in TREC_PARTS)
+    return isinstance(row, Mapping) and "id" in row and "name" not in row
 
 
 def _of_trec(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What `general_info`, `ai_experience` and `traits` say, each as a trait. Raises ValueError for other values."""
+    """What `general_info`, `ai_experience` and `traits` say, each as a trait; what is null says nothing.
+
+    Raises ValueError for other values.
+    """
     traits = []
     for part, before in TREC_PARTS.items():
         said = row.get(part) or {}
-        if not isinstance(said, Mapping) or not all(isinstance(each, str | int | float) for each in said.values()):
-            raise ValueError(f"{part} must be an object of texts")
-        traits += [f"{before}{str(key).replace('_', ' ')}: {value}" for key, value in said.items()]
+        if not isinstance(said, Mapping) or not all(
+            isinstance(each, str | int | float | None) for each in said.values()
+        ):
+            raise ValueError(f"it has an id and no name, as in TREC's track, where {part} must be an object of texts")
+        told = {str(key).replace("_", " "): value for key, value in said.items() if value is not None}
+        traits += [f"{before}{key}: {value}" for key, value in told.items()]
     return {"name": str(row["id"]), "traits": traits}

@@ -12,7 +12,7 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of, most_goals
 from collab_sdk.messages import Message, is_decision, link_tool_calls
-from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
+from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, judging_model, metric_specs
 from collab_sdk.models.base import ChatModel, spec_of
 from collab_sdk.models.reasoning import conversation_without_reasoning, without_reasoning
 from collab_sdk.models.resolve import ModelLike
@@ -76,10 +76,7 @@ class MRScorer:
     ) -> None:
         self.rollout = rollout
         self.engine = engine or rollout.engine
-        judge = rollout.simulator.player if judge is None else judge
-        if judge is None:
-            raise UsageError(f"{rollout.simulator.name} cannot judge: name a judge.")
-        self.judge = Judge(judge, engine=self.engine)
+        self.judge = Judge(judging_model(judge, rollout.simulator), engine=self.engine)
         self.reward = Reward(as_metrics(metrics), self.judge)
         self.goals = GoalReader(self.judge.model, engine=self.engine)
         self.asked_min_samples = min_samples

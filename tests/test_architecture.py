@@ -23,7 +23,7 @@ HEAVY = set(
 )
 
 LAYERS = [
-    {"errors", "farewells", "suppression", "tokens", "version"},
+    {"errors", "farewells", "suppression", "tokens", "version", "words"},
     {"files", "secrets"},
     {"plugins", "tool_calls", "values"},
     {"messages"},

@@ -10,7 +10,7 @@ from typing import Any
 from collab_cli.failures import finish
 from collab_cli.options import Work
 from collab_cli.progress import Progress, shown
-from collab_cli.setup import open_engine, open_runner, prices_of, tools_part, user_parts
+from collab_cli.setup import open_engine, open_runner, prices_of, tools_part
 from collab_cli.summary import show_estimate, show_usage
 from collab_cli.terminal import Problems, note
 from collab_sdk import ChatModel, Conversation, Engine, RunSpec, as_chat_model
@@ -124,7 +124,7 @@ def evaluating(asked: Asked, problems: Problems) -> Iterator[EvaluationRun]:
     roles = roles_of(spec)
     named = bots if len(bots) > 1 else {"bot": roles.assistant}
     with ExitStack() as opened:
-        parts = {**named, **user_parts(roles), "judge": roles.judge, **tools_part(spec, roles)}
+        parts = {**named, **roles.simulator.models, "judge": roles.judge, **tools_part(spec, roles)}
         engine = opened.enter_context(open_engine(spec, cache, parts))
         tasks = tuple(chosen_tasks(asked, engine, problems))
         runner = opened.enter_context(open_runner(spec, cache, engine))  # it may take seconds

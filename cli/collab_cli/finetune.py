@@ -15,14 +15,15 @@ from collab_cli.finetune_user import chats_with_goals, check_options
 from collab_cli.options import (
     CACHE_OPTIONS,
     DEFAULT_MODEL,
+    JUDGE,
     LIMIT,
     LIMITS,
+    PLAYING_USER,
     SCORING,
     TOOLS,
-    USER_AND_JUDGE,
     Work,
-    declared_names,
     declared_options,
+    names_of,
     run_options,
     taking,
 )
@@ -47,7 +48,15 @@ from collab_sdk.training import (
     TrainingReport,
 )
 
-PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
+PLAYED = [
+    *TOOLS,
+    *SCORING,
+    *declared_options(PairRule, only=("candidates",), candidates=CANDIDATES),
+    *declared_options(EvaluationSpec, only=("exchanges",), exchanges=EXCHANGES),
+]
+"""How conversations are played and scored, beside who takes part."""
+ASKED = [LIMIT, *LIMITS, *CACHE_OPTIONS]
+"""Of how much models are asked, and where replies are kept: goals that are inferred need that as well."""
 
 
 @click.command(cls=Command)
@@ -90,16 +99,13 @@ PLAY = declared_options(PairRule, only=("candidates",), candidates=CANDIDATES)
 @taking(declared_options(TrainingOptions))
 @run_options(
     *DEFAULT_MODEL,
-    *USER_AND_JUDGE,
-    *TOOLS,
-    *SCORING,
-    *PLAY,
-    *declared_options(EvaluationSpec, only=("exchanges",), exchanges=EXCHANGES),
-    LIMIT,
-    *LIMITS,
+    *PLAYING_USER,
+    *JUDGE,
+    *PLAYED,
+    *ASKED,
     option("--dry-run", is_flag=True, group=SPENDING, help="Only check, estimate and show; no weight is loaded."),
-    *CACHE_OPTIONS,
     needs_model=False,
+    plays=lambda values: values["role"] != USER,
 )
 def finetune(
     loss: tuple[tuple[str, float], ...],
@@ -118,7 +124,7 @@ def finetune(
     them itself, the simulated user goes on from each reply, and its reward is how the conversation ends.
 
     With --role user, PREFS are such chats too, and what is learnt is to write and leave as their users did: a simulated
-    user, to be seated as --simulator plain:hf:BASE@DIR. Goals that the chats lack are inferred by --model.
+    user, to be used as --simulator plain:hf:BASE@DIR. Goals that the chats lack are inferred by --model.
 
     \b
       collab finetune prefs.jsonl -m Qwen/Qwen2.5-1.5B-Instruct -o adapter \\
@@ -169,7 +175,7 @@ def finetune(
 
 def _of_user(settings: TrainingOptions, spec: RunSpec | None, work: Work) -> TrainingOptions:
     """With the chats, and the one method that a user is learnt with unless another was asked for."""
-    check_options()
+    check_options(names_of([*PLAYING_USER, *PLAYED]))
     source = click.get_current_context().get_parameter_source("method")
     if source is click.core.ParameterSource.DEFAULT:
         settings = replace(settings, method="sft")
@@ -179,10 +185,10 @@ def _of_user(settings: TrainingOptions, spec: RunSpec | None, work: Work) -> Tra
 def _refuse_options_of_play() -> None:
     """Raise UsageError for a flag that decides how conversations are played or scored, where none is."""
     context = click.get_current_context()
-    own = {"data", "base", "output", "loss", "evaluate", "dry_run", "config", *declared_names(TrainingOptions)}
+    played = names_of([*DEFAULT_MODEL, *PLAYING_USER, *JUDGE, *PLAYED, *ASKED])
     for parameter in context.command.params:
         is_given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
-        if is_given and parameter.name not in own:
+        if is_given and parameter.name in played:
             raise click.UsageError(
                 f"{parameter.opts[0]} is for playing conversations, and this training plays none: "
                 "give --rounds, a --method that plays, or --evaluate LOGS; or leave it out."

@@ -70,7 +70,7 @@ def show_report(report: TrainingReport) -> None:
         note(f"What was trained is in {report.output}{judged}.")
         return
     note(f"Adapter: {report.output}")
-    note("Seat it:" if report.role == USER else "Serve it:")
+    note("Use it as a simulated user:" if report.role == USER else "Serve it:")
     for server, commands in report.serve.items():
         note("\n".join([f"  # {server}", *(f"  {command}" for command in commands.splitlines())]))
 
@@ -140,7 +140,7 @@ def _held_out(held_out: HeldOut) -> "Table":
     table = _table("held out", held_out.before_is, "adapter", "difference", *(["real users"] if held_out.real else []))
     for name, difference in held_out.difference.items():
         means = [f"{side[name].mean:.3f}" for side in (held_out.before, held_out.after)]
-        real = [f"{held_out.real[name].mean:.3f}"] if name in held_out.real else []
+        real = [f"{held_out.real[name]:.3f}"] if name in held_out.real else []
         table.add_row(name.replace("_", " "), *means, f"{difference:+.3f}", *real)
     if held_out.update is not None:
         table.add_row("update of weights", "", "", f"{held_out.update:.2%}")

@@ -1,7 +1,7 @@
 """The options that the commands share: those of a RunSpec, made from its declarations, and those of the work itself."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
@@ -31,7 +31,15 @@ from collab_sdk.errors import UsageError
 from collab_sdk.files import database_files
 from collab_sdk.logs import log_format_names
 from collab_sdk.models import files_of, has_own_address
-from collab_sdk.simulator import HUMAN, PERSONAS, default_settings, is_prompted, personas_of, takes_settings
+from collab_sdk.simulator import (
+    HUMAN,
+    PERSONAS,
+    as_personas,
+    default_settings,
+    is_prompted,
+    personas_of,
+    takes_settings,
+)
 from collab_sdk.spec import (
     DEFAULT_METRICS,
     DEFAULT_TOOLS,
@@ -50,7 +58,6 @@ from collab_sdk.spec import (
     UserSpec,
     setting_of,
 )
-from collab_sdk.types import Persona
 
 NO_MODEL = (
     "No model is named: give --model and a name such as openai/gpt-4o-mini, or --model offline for rules in a "
@@ -315,7 +322,9 @@ PERSONA = option(
     "drawn for each sample; a persona in a row comes first.",
 )
 DEFAULT_MODEL = _role_options(MODEL)
-USER_AND_JUDGE = [*_role_options("simulator"), PERSONA, *_role_options("judge")]
+PLAYING_USER = [*_role_options("simulator"), PERSONA]
+JUDGE = _role_options("judge")
+USER_AND_JUDGE = [*PLAYING_USER, *JUDGE]
 ROLES = [*DEFAULT_MODEL, *_role_options("assistant"), *USER_AND_JUDGE, *TOOLS]
 SEVERAL_BOTS = [*DEFAULT_MODEL, *_role_options("assistant", several=True), *USER_AND_JUDGE, *TOOLS]
 READING = [LIMIT, LOG_FORMAT]
@@ -327,11 +336,17 @@ NESTED: Mapping[str, type] = {"pairs": PairRule, "evaluation": EvaluationSpec, "
 """The parts of a RunSpec that have options of their own."""
 
 
-def run_options(*options: Decorator, needs_model: bool = True, with_people: bool = False) -> Decorator:
+def run_options(
+    *options: Decorator,
+    needs_model: bool = True,
+    with_people: bool = False,
+    plays: Callable[[Mapping[str, Any]], bool] = lambda values: True,
+) -> Decorator:
     """Give a command these options. It gets a RunSpec as `spec`, a Work as `work`, and all others by their name.
 
     `with_people` says that a person may play the user. With `needs_model` False, `spec` is None where no model is
-    named. A command without --assistant has a bot of its own, and puts it into the spec itself.
+    named. A command without --assistant has a bot of its own, and puts it into the spec itself. `plays` tells by the
+    values of the other options whether conversations are played; if not, a judge who reads goals is all that is needed.
     """
 
     def decorate(command: Any) -> Any:
@@ -343,7 +358,7 @@ def run_options(*options: Decorator, needs_model: bool = True, with_people: bool
             work = Work(**given)
             if any(user.name == HUMAN for user in values.get("simulator") or ()):
                 _check_person(values.get("runner", LOCAL), allowed=with_people)
-            spec = _spec(values, needed=needs_model)
+            spec = _spec(values, needed=needs_model, plays=plays(values))
             return command(spec=spec, work=work, **values)
 
         return _decorated(with_spec, options)
@@ -360,6 +375,14 @@ def _check_person(runner: str, *, allowed: bool) -> None:
         raise UsageError(f"--simulator {HUMAN} sits at this terminal, and not on other machines: leave --runner out.")
 
 
+def names_of(options: Sequence[Decorator]) -> frozenset[str]:
+    """The names of the parameters that these options give a command."""
+
+    def command() -> None: ...
+
+    return frozenset(parameter.name for parameter in _decorated(command, options).__click_params__)
+
+
 def taking(options: Sequence[Decorator]) -> Decorator:
     """Give a command these options, each by its name."""
     return lambda command: _decorated(command, options)
@@ -371,16 +394,7 @@ def _decorated(command: Any, options: Sequence[Decorator]) -> Any:
     return command
 
 
-def _personas(names: Sequence[str]) -> tuple[Persona, ...]:
-    """Those of the library and of files. Raises UsageError for two of one name, by which results are told apart."""
-    personas = tuple(persona for name in names for persona in personas_of(name))
-    known = [persona.name for persona in personas]
-    if repeated := [name for name in known if known.count(name) > 1]:
-        raise UsageError(f"The persona {repeated[0]!r} is given twice.")
-    return personas
-
-
-def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
+def _spec(values: dict[str, Any], *, needed: bool, plays: bool) -> RunSpec | None:
     """The RunSpec of a command's values, which are taken out. Raises UsageError where a role has no model."""
     parts: dict[str, Any] = {}
     for part, kind in NESTED.items():
@@ -388,7 +402,7 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         parts[part] = kind(**given)
     parts |= {field: values.pop(name) for name, field in declared_names(RunSpec).items() if name in values}
     parts["metrics"] = tuple(values.pop("metric", ())) or DEFAULT_METRICS
-    parts["personas"] = _personas(values.pop("persona", ()))
+    parts["personas"] = as_personas(each for name in values.pop("persona", ()) for each in personas_of(name))
     if (tools := values.pop("tools", None)) is not None:
         parts["tools"] = tools
     has_bot = "assistant" not in values
@@ -397,6 +411,11 @@ def _spec(values: dict[str, Any], *, needed: bool) -> RunSpec | None:
         if needed:
             raise UsageError(NO_MODEL)
         return None
+    if not plays:
+        if not roles.judge_named:
+            return None
+        reader = roles.judge()
+        return RunSpec(assistants=(reader,), simulators=(UserSpec.of(reader),), judge=reader, **parts)
     assistants = roles.simulators()[:1] if has_bot else roles.assistants()
     return RunSpec(
         assistants=assistants,
@@ -427,6 +446,10 @@ class _Roles:
     @property
     def any_named(self) -> bool:
         return bool(self._bots or any(self._values[f"{role}."] for role in ("simulator", "judge", MODEL)))
+
+    @property
+    def judge_named(self) -> bool:
+        return bool(self._values["judge."] or self._values[f"{MODEL}."])
 
     def assistants(self) -> tuple[ModelSpec, ...]:
         if repeated := [name for name in self._bots if self._bots.count(name) > 1]:

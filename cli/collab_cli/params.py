@@ -138,20 +138,35 @@ class UserParam(click.ParamType[GivenUser]):
         return user
 
     def _read(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> GivenUser:
+        """A weight is a last `=NUMBER`, unless the whole value is a path that is there, or the value of an option."""
+        if not value.strip():
+            self.fail("The name of the user is empty.", param, ctx)
         name, separator, weight = value.rpartition("=")
-        options = name.rpartition("?")[2] if "?" in name else "="  # `hf:BASE?dtype=float32` has no weight
-        is_path = Path(value.removeprefix("logs:").rpartition("@")[2]).exists()  # `logs:runs/day=3`
-        if not separator or "=" not in options.rpartition("&")[2] or is_path:
+        if not separator or _is_whole(value):
             return GivenUser(name=value)
-        try:
-            number = float(weight)
-        except ValueError:
-            if not name.strip() or re.fullmatch(r"\w*", weight):
-                self.fail(f"{value!r} must read NAME or NAME=WEIGHT, such as offline=2.", param, ctx)
+        number = _number(weight)
+        if number is None and name.strip() and not re.fullmatch(r"\w*", weight):  # `logs:day=3/chats.jsonl`
             return GivenUser(name=value)
-        if not name.strip() or not 0 < number < math.inf:
+        has_two = _number(name.rpartition("=")[2]) is not None and not _is_whole(name)
+        if number is None or not name.strip() or has_two:
+            self.fail(f"{value!r} must read NAME or NAME=WEIGHT, such as offline=2.", param, ctx)
+        if not 0 < number < math.inf:
             self.fail(f"{value!r} must read NAME or NAME=WEIGHT, with a weight above 0.", param, ctx)
         return GivenUser(name=name, weight=number)
+
+
+def _is_whole(user: str) -> bool:
+    """Whether a name that ends like a weight has none: `logs:runs/day=3`, `hf:BASE?max_batch=4`."""
+    before, _, option = user.rpartition("?")
+    is_option = bool(before) and option.rpartition("&")[2].count("=") == 1
+    return is_option or Path(user.removeprefix("logs:").rpartition("@")[2]).exists()
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 class ModelOption(click.ParamType[tuple[str, Any]]):

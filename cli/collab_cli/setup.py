@@ -19,14 +19,9 @@ from collab_sdk.spec import LOCAL
 def open_scorer(spec: RunSpec, cache: str | None) -> Iterator[MRScorer]:
     """The scorer of a run, its cache closed afterwards. Raises UsageError for what cannot work, before any call."""
     roles = roles_of(spec)
-    parts = {"bot": roles.assistant, **user_parts(roles), "judge": roles.judge, **tools_part(spec, roles)}
+    parts = {"bot": roles.assistant, **roles.simulator.models, "judge": roles.judge, **tools_part(spec, roles)}
     with open_engine(spec, cache, parts) as engine:
         yield build_scorer(spec, engine, roles)
-
-
-def user_parts(roles: Roles) -> dict[str, ChatModel]:
-    """The models that play the user."""
-    return {role.replace("simulator", "user"): model for role, model in roles.simulator.models.items()}
 
 
 def tools_part(spec: RunSpec, roles: Roles) -> dict[str, ChatModel]:
@@ -98,7 +93,7 @@ def is_rules(model: ChatModel) -> bool:
 
 
 def _note_rules(parts: Mapping[str, ChatModel]) -> None:
-    if played := [part for part, model in parts.items() if is_rules(model)]:
+    if played := [part.replace("simulator", "user") for part, model in parts.items() if is_rules(model)]:
         who = f"{', '.join(played[:-1])} and {played[-1]} are rules" if played[1:] else f"the {played[0]} is rules"
         note(f"offline: {who}, not models; the numbers say nothing about a real chatbot.")
 
@@ -111,7 +106,7 @@ def _check_environment(spec: RunSpec, parts: Mapping[str, ChatModel]) -> None:
             from_environment(role.settings.sent())
 
 
-OPTION_OF = {"reader": "model", "user": "simulator", "judge": "judge", "tools": "tools-model"}
+OPTION_OF = {"reader": "model", "simulator": "simulator", "judge": "judge", "tools": "tools-model"}
 
 
 def _check_prices(parts: Mapping[str, ChatModel]) -> None:

@@ -14,7 +14,7 @@ from collab_sdk.preferences import ExportReport, Noise
 from collab_sdk.simulator import UserTotals
 from collab_sdk.spec import RunSpec
 from collab_sdk.stats import MissingTally
-from collab_sdk.training import same_user_said
+from collab_sdk.training import same_user_warning
 from collab_sdk.types import Per
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def show_usage(ledger: Ledger) -> None:
 
 def note_same_user(bot: str, trained_against: Iterable[str], spec: RunSpec) -> None:
     """A warning where a bot is evaluated with the user that it was trained against."""
-    if (said := same_user_said(bot, trained_against, [user.name for user in spec.simulators])) is not None:
+    if (said := same_user_warning(bot, trained_against, [user.name for user in spec.simulators])) is not None:
         note(f"Warning: {printable(said)}")
 
 

@@ -1,6 +1,5 @@
 """Whole conversations with the simulated user, their statistics, and how far the bots' difference is to be trusted."""
 
-from collab_sdk.evaluation.by_persona import PersonaResult, by_persona, without_persona
 from collab_sdk.evaluation.comparison import Comparison, PairedStatistic, acompare_bots
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluation_rows import evaluation_row
@@ -8,7 +7,14 @@ from collab_sdk.evaluation.evaluator import Evaluator
 from collab_sdk.evaluation.missing import MissingBounds, missing_bounds, mr_bounds
 from collab_sdk.evaluation.plot import plot_statistics, require_plot
 from collab_sdk.evaluation.questions import has_question_mark
-from collab_sdk.evaluation.statistics import BotResult, BotStatistic, bot_statistics
+from collab_sdk.evaluation.statistics import (
+    BotResult,
+    BotStatistic,
+    PersonaResult,
+    bot_statistics,
+    by_persona,
+    without_persona,
+)
 
 __all__ = [
     "BotResult",

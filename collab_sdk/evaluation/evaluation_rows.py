@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from collab_sdk.evaluation.by_persona import PersonaResult
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.evaluator import Evaluator
 from collab_sdk.evaluation.missing import MissingBounds
-from collab_sdk.evaluation.statistics import BotResult, BotStatistic
+from collab_sdk.evaluation.statistics import BotResult, BotStatistic, PersonaResult
 from collab_sdk.score_rows import future_row
 from collab_sdk.stats import Estimate
 

@@ -11,14 +11,14 @@ from collab_sdk.evaluation.asking import judge_asks_question
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.questions import auseful_questions
 from collab_sdk.goals import GoalReader, goal_of
-from collab_sdk.metrics import Judge, MetricLike, Reward, as_metrics
+from collab_sdk.metrics import Judge, MetricLike, Reward, as_metrics, judging_model
 from collab_sdk.models.base import ChatModel
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.rollout import Rollout
 from collab_sdk.runs.local import run_here
 from collab_sdk.runs.runner import Outcome
 from collab_sdk.scorer import scene_of
-from collab_sdk.simulator import NOBODY, Fault, Simulator, Users, as_persona
+from collab_sdk.simulator import NOBODY, Fault, Simulator, Users, as_personas
 from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS
 from collab_sdk.tasks import BriefWriter, Task, get_task
 from collab_sdk.tools import Scene, Tools, as_toolbox
@@ -53,15 +53,12 @@ class Evaluator:
         self.task = get_task(task) if isinstance(task, str) else task
         self.simulator = simulator if isinstance(simulator, Simulator) else Simulator(simulator, engine=engine)
         self.engine = engine or self.simulator.engine
-        self.personas = tuple(map(as_persona, by_persona))
+        self.personas = tuple(each for each in as_personas(by_persona) if not each.is_nobody)
         self.exchanges = self.task.exchanges if exchanges is None else exchanges
         self.samples = samples
         if self.exchanges < 1 or samples < 1:
             raise UsageError(f"exchanges is {self.exchanges} and samples {samples}; both must be at least 1.")
-        judge = self.simulator.model if judge is None else judge
-        if judge is None:
-            raise UsageError(f"{self.simulator.name} cannot judge: name a judge.")
-        self.judge = Judge(judge, engine=self.engine)
+        self.judge = Judge(judging_model(judge, self.simulator), engine=self.engine)
         own = metric or self.task.metric
         weights: dict[MetricLike, float] = {own: 1.0, "interactivity": 0.0} if own else {}
         self.reward = Reward(as_metrics(weights) if weights else {}, self.judge)

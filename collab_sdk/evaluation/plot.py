@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collab_sdk.errors import MissingExtraError
-from collab_sdk.evaluation.by_persona import PersonaResult
-from collab_sdk.evaluation.statistics import BotStatistic
+from collab_sdk.evaluation.statistics import BotStatistic, PersonaResult
 from collab_sdk.files import TextWriter
 from collab_sdk.stats import Estimate
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from collab_sdk.fidelity.measures import is_polite, new_facts
 from collab_sdk.fidelity.user_turns import ComparedTurn
-from collab_sdk.fidelity.words import words
 from collab_sdk.stats import LEAST_MEAN, Estimate
 from collab_sdk.stats.clusters import reach
+from collab_sdk.words import words
 
 Spoken = tuple[str, ComparedTurn]
 """A message, and where it was said."""

@@ -8,8 +8,8 @@ from typing import Any
 from collab_sdk.fidelity.checker import CheckedConversation
 from collab_sdk.fidelity.classifier import MOST_CHARACTERS, MOST_FEATURES, folds_of, widened
 from collab_sdk.fidelity.user_turns import ComparedTurn
-from collab_sdk.fidelity.words import words
 from collab_sdk.stats import Estimate, estimate_auc
+from collab_sdk.words import words
 
 LEAST_CHATS, LEAST_REPLIES = 40, 60
 """Chats and replies of real users from which there is something to learn: benchmarks/conditional.py."""

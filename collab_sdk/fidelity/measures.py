@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence, Set
 from typing import NamedTuple
 
 from collab_sdk.fidelity.user_turns import ComparedTurn
-from collab_sdk.fidelity.words import words
+from collab_sdk.words import words
 
 QUESTION = re.compile(r"[?？؟]")
 POLITE = re.compile(

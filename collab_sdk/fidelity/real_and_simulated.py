@@ -15,7 +15,6 @@ from collab_sdk.fidelity.telling_apart import (
     written_pairs,
 )
 from collab_sdk.fidelity.validity import CRITERIA, real_fault
-from collab_sdk.fidelity.words import vocabulary
 from collab_sdk.stats import (
     Estimate,
     Pairs,
@@ -26,6 +25,7 @@ from collab_sdk.stats import (
     estimate_together,
     fit_line,
 )
+from collab_sdk.words import vocabulary
 
 INDEX_ROWS: Mapping[str, str] = {name if name == WHOLE else f"- {name}": name for name in MEANINGS}
 """The statistics from 0 to 100: the index, and its parts."""

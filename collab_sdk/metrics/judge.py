@@ -12,7 +12,7 @@ from collab_sdk.concurrency import all_settled
 from collab_sdk.engine.asking import ask_fenced, ask_json, prompt_request
 from collab_sdk.engine.engine import Engine
 from collab_sdk.engine.shared_calls import SharedCalls
-from collab_sdk.errors import SampleError
+from collab_sdk.errors import SampleError, UsageError
 from collab_sdk.messages import Message
 from collab_sdk.metrics.base import Checklist, Judgement, Rubric, in_order, materials_of
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
@@ -31,6 +31,7 @@ from collab_sdk.prompts import (
     fence_transcript,
     json_line,
 )
+from collab_sdk.simulator import Simulator
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Goal
 
@@ -40,6 +41,17 @@ MOST_TOGETHER = 20
 """Continuations that are judged in one call."""
 MOST_LISTS = 10_000
 """Lists of points that a judge remembers, the latest; older ones are in the cache."""
+
+
+def judging_model(named: ModelLike | None, simulator: Simulator) -> ModelLike:
+    """The judge that is `named`, or else the simulator's model, without the settings that its user is asked with.
+
+    Raises UsageError where no user is a model that could judge.
+    """
+    judge = simulator.player if named is None else named
+    if judge is None:
+        raise UsageError(f"{simulator.name} cannot judge: name a judge.")
+    return judge
 
 
 class Judge:

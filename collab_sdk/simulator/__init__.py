@@ -5,16 +5,17 @@ from collab_sdk.personas import (
     PERSONA_SCHEMA,
     PERSONAS,
     as_persona,
+    as_personas,
     persona_row,
     personas_of,
     read_personas,
 )
 from collab_sdk.prompts import END_OF_CONVERSATION
 from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
-from collab_sdk.simulator.describing import PersonaReader, typed_by_user
 from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.human import HUMAN, HumanUser
+from collab_sdk.simulator.persona_reader import PersonaReader, typed_by_user
 from collab_sdk.simulator.plain import PlainUser, flip_roles
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
 from collab_sdk.simulator.resolve import (
@@ -55,6 +56,7 @@ __all__ = [
     "UserTurn",
     "Users",
     "as_persona",
+    "as_personas",
     "as_user",
     "check_turn",
     "default_settings",

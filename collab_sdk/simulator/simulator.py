@@ -14,7 +14,7 @@ from collab_sdk.engine.engine import Engine, default_engine
 from collab_sdk.errors import RunStoppedError, SampleError, UsageError
 from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
-from collab_sdk.personas import PERSONAS, as_persona
+from collab_sdk.personas import PERSONAS, as_personas
 from collab_sdk.secrets import one_line
 from collab_sdk.simulator.base import Situation, User, UserTurn, checked_turn
 from collab_sdk.simulator.faults import check_turn
@@ -90,6 +90,8 @@ class Simulator:
     `Simulator(["hi", None, "no nuts"], then="openai/gpt-4o-mini")`.
     """
 
+    _group = ""
+
     def __init__(
         self,
         user: Users,
@@ -106,7 +108,7 @@ class Simulator:
         if live is not None and not any(isinstance(each, Script) for each in self.users):
             raise UsageError(f"{self.name} says all there is to say, so nobody comes then: leave then= out.")
         self.shares = tuple(float(share) for _, share in shares)
-        self.personas = tuple(map(as_persona, personas))
+        self.personas = as_personas(personas)
         self._engine = engine
 
     @property
@@ -154,8 +156,15 @@ class Simulator:
         """That model without its settings, which are those of a user at their keyboard: for other roles."""
         return None if self.model is None else without_settings(self.model)
 
+    def for_group(self, name: str) -> "Simulator":
+        """The same users, drawn alike for the futures of all replies in the group: by its name and the future's."""
+        other = copy.copy(self)
+        other._group = name
+        return other
+
     def seat(self, goal: Goal, *, draw: str) -> Seat:
         """Who plays the user of one future. `draw` names it: the same draw is the same user."""
+        draw = f"{self._group}/{draw.rpartition('/')[2]}" if self._group else draw
         digest = hashlib.sha256(draw.encode("utf-8", "surrogatepass")).digest()
         random = Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - no secret
         most = max(self.shares)  # the sum of large ones may be infinite

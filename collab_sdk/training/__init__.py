@@ -1,13 +1,5 @@
 """Training behind `collab finetune`: what a trainer plugin is given, what it says before, and what it gives back."""
 
-from collab_sdk.training.noted import (
-    TRAINED_AGAINST,
-    role_of_adapter,
-    same_user_said,
-    users_in,
-    users_of_bot,
-    users_of_pairs,
-)
 from collab_sdk.training.options import (
     ASSISTANT,
     CANDIDATES,
@@ -30,6 +22,14 @@ from collab_sdk.training.report import (
     TrainingProgress,
     TrainingReport,
     Verdict,
+)
+from collab_sdk.training.trained_against import (
+    TRAINED_AGAINST,
+    role_of_adapter,
+    same_user_warning,
+    users_in,
+    users_of_bot,
+    users_of_pairs,
 )
 from collab_sdk.training.user_chats import NO_GOAL, UserChats, has_goal, read_user_chats
 
@@ -59,7 +59,7 @@ __all__ = [
     "has_goal",
     "read_user_chats",
     "role_of_adapter",
-    "same_user_said",
+    "same_user_warning",
     "users_in",
     "users_of_bot",
     "users_of_pairs",

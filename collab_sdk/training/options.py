@@ -5,7 +5,7 @@ from pathlib import Path
 
 from collab_sdk.scorer import MRScorer
 from collab_sdk.spec import PairRule, setting
-from collab_sdk.training.noted import users_in, users_of_adapter, users_of_pairs
+from collab_sdk.training.trained_against import users_in, users_of_adapter, users_of_pairs
 from collab_sdk.training.user_chats import UserChats
 
 TRAINING = "Training"

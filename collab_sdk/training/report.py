@@ -98,7 +98,7 @@ class HeldOut:
     in nats a token. `reply_tokens`, `asks` and `ends` are of what the models say themselves when asked greedily; `ends`
     is the share of replies that end before their limit. `ordinary_logp`, in nats a token, is of replies that have
     nothing to do with what was trained. Of a user who is learnt, `loss` is that of their turns and `end_logp` how
-    likely they are to leave where they did, in nats; they are asked as they are seated, at temperature 1, and `leaves`
+    likely they are to leave where they did, in nats; they are asked at temperature 1, as when they play, and `leaves`
     is the share of their turns with which they do.
     """
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 from support.fakes import user_says
 
-from collab_sdk import ChatReply, Conversation, Engine, Goal, Message, Simulator, as_chat_model
+from collab_sdk import ChatReply, Conversation, Engine, Goal, Message, MRScorer, Rollout, Simulator, as_chat_model
 from collab_sdk.errors import BotError, InputError, UsageError
 from collab_sdk.evaluation import BotResult, Evaluator, bot_statistics, by_persona, without_persona
 from collab_sdk.messages import Ending
 from collab_sdk.models.instructed import InstructedModel
 from collab_sdk.prompts import load_prompt, unfence_patience, unfence_transcript
 from collab_sdk.simulator import Fault
+from collab_sdk.spec import ModelSettings, UserSpec
 from collab_sdk.tasks import Task, get_task
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
@@ -225,3 +226,22 @@ def test_without_personas_to_compare_there_are_no_rows_by_persona():
     result = BotResult(name="bot", played=play(run, lambda _: "4")[0])
     assert by_persona([result], run.personas) == []
     assert without_persona(result, run.personas) is result
+
+
+def test_a_persona_is_compared_once_and_nobody_in_particular_anyway():
+    with pytest.raises(UsageError, match="'terse' is given twice"):
+        by_persona_run(["none", "terse", "terse"])
+    played, _ = play(by_persona_run(["none", "terse"]), lambda request: f"5 {request.sample}")
+    assert [(one.future.sample, one.future.persona) for one in played] == [
+        (sample, name) for sample in (0, 1) for name in ("none", "terse")
+    ]
+
+
+def test_a_user_who_also_judges_does_so_without_the_settings_of_a_user():
+    user = UserSpec(name="openai/a", settings=ModelSettings(temperature=0.9))
+    simulator = Simulator(user, engine=Engine())
+    rollout = Rollout(assistant="offline", simulator=simulator, engine=Engine())
+    judges = [Evaluator("math-chat", simulator=simulator).judge, MRScorer(rollout).judge]
+    assert [judge.settings.temperature for judge in judges] == [0.0, 0.0]
+    with pytest.raises(UsageError, match="script cannot judge: name a judge"):
+        Evaluator("math-chat", simulator=Simulator(["hi"], engine=Engine()))

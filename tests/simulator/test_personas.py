@@ -117,6 +117,35 @@ def test_a_simulator_takes_no_persona_that_nobody_could_play(persona):
         Simulator(["hi"], personas=[persona])
 
 
+@pytest.mark.parametrize(
+    "persona",
+    [
+        {"name": "none", "traits": ["rude to everybody"]},
+        {"name": "a\x1b[31m", "traits": ["rude"]},
+        Persona(name="a", traits="abc"),
+        Persona(name="a", traits=("rude",), patience="soon"),
+    ],
+    ids=["nobody with traits", "control character", "traits in one text", "patience in words"],
+)
+def test_a_persona_that_would_be_taken_for_another_or_cannot_be_played_is_refused(persona):
+    with pytest.raises(UsageError, match="persona cannot be read"):
+        as_persona(persona)
+
+
+def test_a_trec_persona_may_leave_values_open(tmp_path):
+    path = tmp_path / "trec.jsonl"
+    path.write_text(json.dumps({"id": "p", "general_info": {"lang": "en", "age": None}, "traits": None}))
+    assert read_personas(path) == (Persona(name="p", traits=("lang: en",)),)
+    path.write_text(json.dumps({"id": "p", "traits": ["calm"]}))
+    with pytest.raises(InputError, match=r"TREC's track, where traits must be an object"):
+        read_personas(path)
+
+
+def test_an_empty_name_is_no_folder_of_personas():
+    with pytest.raises(UsageError, match="name of a persona is empty"):
+        personas_of("")
+
+
 # Described from the logs
 
 CHAT = Conversation(
@@ -168,6 +197,25 @@ def test_a_description_that_tells_who_the_user_is_is_asked_for_once_more_and_the
         described(manner(**telling), manner(**telling))
     assert "zebulon" not in str(error.value).lower()
     assert "ex.org" not in str(error.value)
+
+
+EVERYDAY = ["When you are asked, you can help and say please.", "You ask, wait, and then decide what you want."]
+
+
+@pytest.mark.parametrize("typed", ["Hi, When can I come", "ok, You decide", "Can You Help Me", "well, Thanks, I Will"])
+def test_an_everyday_word_with_a_capital_is_no_name(typed):
+    conversation = Conversation(id="c", messages=as_messages(chat(typed, "Sure.")))
+    said = manner(traits=EVERYDAY, writes="thanks for each step")
+    persona, model = described(said, conversation=conversation)
+    assert persona.traits == tuple(EVERYDAY)
+    assert len(model.requests) == 1
+
+
+def test_an_everyday_word_that_both_write_as_a_name_is_one():
+    conversation = Conversation(id="c", messages=as_messages(chat("hello, Will here, a mocha", "Sure.")))
+    assert described(manner(writes="you will sign"), conversation=conversation)[0].writes == "you will sign"
+    with pytest.raises(UnreadableReplyError, match="name"):
+        described(manner(writes="signs as Will"), manner(writes="signs as Will"), conversation=conversation)
 
 
 @pytest.mark.parametrize("answer", [{}, manner(traits=[], writes=" "), manner(patience=-1), manner(traits="calm")])

@@ -61,6 +61,8 @@ def test_a_file_whose_name_ends_like_a_weight_is_that_file(logs, monkeypatch, tm
     (tmp_path / "day=3" / "chats.jsonl").write_bytes(logs.read_bytes())
     spec = spec_of(logs, monkeypatch, "--model", "offline", "--simulator", "logs:day=3")
     assert weights(spec) == {"logs:day=3": 1.0}
+    spec = spec_of(logs, monkeypatch, "--model", "offline", "--simulator", "logs:day=3=2")
+    assert weights(spec) == {"logs:day=3": 2.0}
 
 
 TABLES = """
@@ -112,6 +114,8 @@ def test_settings_of_all_are_for_those_who_have_some(logs, monkeypatch):
         (("offline=0",), "weight above 0"),
         (("offline=-1",), "weight above 0"),
         (("=2",), "must read NAME or NAME=WEIGHT"),
+        (("offline=1=2",), "must read NAME or NAME=WEIGHT"),
+        (("",), "name of the user is empty"),
         (("offline", "offline=2"), "'offline' is given more than once"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -73,14 +74,16 @@ class Player:
         }
 
     async def _aplay_all(self, places: Sequence[int], draw: str) -> list[RewardedReply]:
-        episodes = await all_settled(self._aplay(place, f"{draw}/{n}") for n, place in enumerate(places))
+        episodes = await all_settled(
+            self._aplay(place, f"{draw}/{n}", group=_step(draw)) for n, place in enumerate(places)
+        )
         self._policy.forget()
         return episodes
 
-    async def _aplay(self, place: int, draw: str) -> RewardedReply:
+    async def _aplay(self, place: int, draw: str, *, group: str) -> RewardedReply:
         history = self._histories[place]
         reply, spoken = await self._areply(history, draw)
-        reward = await self._areward(history, reply, _tokens(spoken), draw)
+        reward = await self._areward(history, reply, _tokens(spoken), draw, group=group)
         future = self._policy.take(f"{history.id}/{draw}/future-0")
         return RewardedReply(turns=(*spoken, *future), reward=reward)
 
@@ -98,9 +101,9 @@ class Player:
         replies: dict[Any, tuple[Reply, list[Spoken]]] = {}
         for reply, spoken in await all_settled(self._areply(history, f"{draw}/{n}") for n in range(candidates)):
             replies.setdefault(deeds_of(reply), (reply, spoken))
-        # All under one draw, so that they meet the same users.
+        # All under one draw, so that they meet the same users, who say the same to the same words.
         rewards = await all_settled(
-            self._areward(history, reply, _tokens(spoken), draw) for reply, spoken in replies.values()
+            self._areward(history, reply, _tokens(spoken), draw, group=draw) for reply, spoken in replies.values()
         )
         episodes = [
             RewardedReply(turns=tuple(spoken), reward=reward)
@@ -115,7 +118,7 @@ class Player:
         self, places: Sequence[int], replies: Sequence[ChatReply], tokens: Sequence[int], draw: str
     ) -> list[float | None]:
         rewards = await all_settled(
-            self._areward(self._histories[place], set_apart(reply).messages, length, f"{draw}/{n}")
+            self._areward(self._histories[place], set_apart(reply).messages, length, f"{draw}/{n}", group=_step(draw))
             for n, (place, reply, length) in enumerate(zip(places, replies, tokens, strict=True))
         )
         self._policy.forget()
@@ -135,15 +138,19 @@ class Player:
             raise
         return reply, self._policy.take(sample)
 
-    async def _areward(self, history: History, reply: Reply, tokens: int, draw: str) -> float | None:
-        """MR. A sample that failed is missing: no reply's reward is made up."""
+    async def _areward(self, history: History, reply: Reply, tokens: int, draw: str, *, group: str) -> float | None:
+        """MR. A sample that failed is missing: no reply's reward is made up.
+
+        Replies to the same history in one `group` are compared, so they meet the same users.
+        """
         reward = None
         if reply:
+            scorer = _for_group(self._scorer, f"{history.id}/{group}")
             with suppress(SampleError):
                 goal = await self._scorer.goals.aread(history.conversation)
                 goals = await self._scorer.agoals(history.turn, goal, history.conversation.id)
                 turn = replace(history.turn, response=reply)
-                score = await self._scorer.ascore_turn(turn, goals, self._log(history, draw))
+                score = await scorer.ascore_turn(turn, goals, self._log(history, draw))
                 reward = score.value
         self._seen.append((shown_text(reply), tokens, reward))
         return reward
@@ -151,6 +158,19 @@ class Player:
     def _log(self, history: History, draw: str) -> Conversation:
         """The logged chat, whose tools and results the policy is given, under the name of a draw."""
         return replace(history.conversation, id=f"{history.id}/{draw}")
+
+
+def _step(draw: str) -> str:
+    """The step alone: the replies of a group may be shared out among processes."""
+    return draw.partition("/")[0]
+
+
+def _for_group(scorer: MRScorer, name: str) -> MRScorer:
+    """The scorer, whose users are drawn alike for all replies in a group."""
+    other = copy(scorer)
+    other.rollout = copy(scorer.rollout)
+    other.rollout.simulator = scorer.rollout.simulator.for_group(name)
+    return other
 
 
 def _tokens(spoken: Sequence[Spoken]) -> int:

@@ -40,7 +40,7 @@ def model_card(metrics: Mapping[str, Any], output: Path) -> str:
         _statistics(held_out),
         *(f"**{_text(warning)}**" for warning in metrics["warnings"]),
         "![curves](curves.png)",
-        "## Seat it" if metrics["options"].get("role") == USER else "## Serve it",
+        "## Use it as a simulated user" if metrics["options"].get("role") == USER else "## Serve it",
         f"```bash\n{serve}\n```",
         *([metrics["merged"]["said"]] if metrics.get("merged") else []),
         "## Versions",
@@ -54,7 +54,7 @@ def _what(metrics: Mapping[str, Any], output: Path) -> str:
     if metrics["options"].get("role") == USER:
         return (
             f"A LoRA adapter for `{metrics['base']}`, trained with `collab finetune --role user` to write what users "
-            "of logged chats wrote, given what they want. **It is a simulated user, and no assistant**: seat it as "
+            "of logged chats wrote, given what they want. **It is a simulated user, and no assistant**: use it as "
             f"`--simulator plain:hf:BASE@{output.resolve().name}`, and do not evaluate a bot with the user that it was "
             "trained against."
         )

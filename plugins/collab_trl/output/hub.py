@@ -38,7 +38,7 @@ UPLOADED = (
 WRITTEN_HERE = (CARD, ADAPTER_CONFIG, TOKENIZER_CONFIG)
 """In which a path of this machine may be; the words of a vocabulary are none."""
 CURVES = "![curves](curves.png)\n\n"
-COMMANDS = re.compile(r"^## (?:Serve|Seat) it\n", re.MULTILINE)
+COMMANDS = re.compile(r"^## (?:Serve it|Use it as a simulated user)\n", re.MULTILINE)
 """The heading of the commands for an assistant or a user."""
 
 

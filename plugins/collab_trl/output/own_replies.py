@@ -43,7 +43,7 @@ class OwnReplies:
     def __init__(
         self, base: Base, adapter: Path, held_out: Sequence[Tokens], *, begun: Path | None, dtype: str, role: str
     ) -> None:
-        """Asks both, the adapter and `begun` or else the base: assistants greedily, and users as they are seated.
+        """Asks both, the adapter and `begun` or else the base: assistants greedily, users as when they play.
 
         Raises CollabError where that fails.
         """

@@ -62,7 +62,7 @@ class _Adapter:
     own_template: bool
     """Whether it was trained with another template than the base's, by which servers would lay out chats."""
     role: str
-    """Who was learnt: a user is seated, and no bot."""
+    """Who was learnt: an assistant, or a user, who is given to --simulator."""
 
     @property
     def name(self) -> str:

@@ -47,14 +47,14 @@ def read_examples(path: Path, *, method: str, eval_fraction: float | None, chats
     training nowhere, word for word.
     """
     faults: dict[str, list[str]] = {}
-    rows = _Rows(method, faults) if chats is None else UserTurns(chats, faults, file=path)
-    train = list(rows.of(path))
+    rows = _Rows(path, method, faults) if chats is None else UserTurns(chats, faults)
+    train = list(rows.train())
     notes: list[str] = []
     alike: list[tuple[Example, Example]] = []
     eval_file = beside(path, "eval")
     if path.is_file() and eval_file.exists():
         trained_on, rows.conversations = rows.conversations, set()
-        held_out = list(rows.of(eval_file))
+        held_out = list(rows.held_out())
         train, held_out = by_opening(train), by_opening(held_out)
         check_apart(held_out, train, rows.conversations & trained_on, files=(path, eval_file))
         notes.append(f"Held out is what is in {eval_file.name}.")
@@ -108,7 +108,8 @@ def _said_of(repeats: Sequence[Repeat]) -> str:
 class _Rows:
     """Rows of files as examples of a method, each once, and the places of those that are none, by problem."""
 
-    def __init__(self, method: str, faults: dict[str, list[str]]) -> None:
+    def __init__(self, path: Path, method: str, faults: dict[str, list[str]]) -> None:
+        self._path = path
         self._method = method
         self._faults = faults
         self._seen: dict[bytes, Example] = {}
@@ -117,7 +118,13 @@ class _Rows:
         """Of all that was read, repeated or not."""
         self.repeats: list[Repeat] = []
 
-    def of(self, path: Path) -> Iterator[Example]:
+    def train(self) -> Iterator[Example]:
+        return self._of(self._path)
+
+    def held_out(self) -> Iterator[Example]:
+        return self._of(beside(self._path, "eval"))
+
+    def _of(self, path: Path) -> Iterator[Example]:
         for where, row in _rows(path):
             try:
                 example = read_example(row, where)

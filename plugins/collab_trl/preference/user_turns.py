@@ -1,9 +1,8 @@
 """What the users of logged chats say, as examples: each turn with all that its user knew, and that they leave."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from collab_sdk.errors import InputError
 from collab_sdk.simulator import END_OF_CONVERSATION, flip_roles
@@ -23,9 +22,8 @@ class UserTurns:
     turn is learnt with that as its prompt.
     """
 
-    def __init__(self, chats: UserChats, faults: dict[str, list[str]], *, file: Path) -> None:
+    def __init__(self, chats: UserChats, faults: dict[str, list[str]]) -> None:
         self._chats = chats
-        self._file = file
         self._faults = faults
         self._seen: dict[bytes, str] = {}
         """The first chat with such words."""
@@ -34,9 +32,16 @@ class UserTurns:
         for problem, places in chats.faults.items():
             faults.setdefault(problem, []).extend(places)
 
-    def of(self, path: Path) -> Iterator[Example]:
-        """Those of the file, or of the one that is held out."""
-        for chat in self._chats.train if path == self._file else self._chats.held_out or ():
+    def train(self) -> Iterator[Example]:
+        """The turns of the chats in the logs."""
+        return self._of(self._chats.train)
+
+    def held_out(self) -> Iterator[Example]:
+        """The turns of the chats in the file beside the logs that is held out."""
+        return self._of(self._chats.held_out or ())
+
+    def _of(self, chats: Iterable[Conversation]) -> Iterator[Example]:
+        for chat in chats:
             try:
                 turns = examples_of(chat)
             except InputError as error:
@@ -53,13 +58,13 @@ class UserTurns:
 
 def examples_of(chat: Conversation) -> list[Example]:
     """Every turn of a chat's user, and that they leave, where it is known that they did. Raises InputError."""
+    if all(message.role != "user" for message in chat.messages):
+        raise InputError(NO_USER)
     if chat.goal is None or not has_goal(chat):
         raise InputError(NO_GOAL)
     changed = [message.to_dict() for message in flip_roles(chat.messages, chat.goal)]
     if any(END_OF_CONVERSATION in message["content"] for message in changed):
         raise InputError(AS_TEXT)
-    if all(message["role"] != "assistant" for message in changed):
-        raise InputError(NO_USER)
     if not _is_broken_off(chat):
         if changed[-1]["role"] == "assistant":
             changed[-1] = {**changed[-1], "content": f"{changed[-1]['content']}\n{END_OF_CONVERSATION}"}
@@ -85,9 +90,9 @@ def leaves(example: Example) -> bool:
 
 
 def end_of(tokens: Tokens, decode: Callable[[list[int]], str]) -> Tokens:
-    """Of a turn with which a user leaves, that alone as what counts, behind what they say before it."""
+    """A turn with which a user leaves, in which their leaving alone counts, and not what they say before it."""
     ids, learnt = tokens.chosen.ids, list(tokens.chosen.learnt)
-    begin = max(place for place in range(len(ids)) if END_OF_CONVERSATION in decode(ids[place:]))
+    begin = next(place for place in reversed(range(len(ids))) if END_OF_CONVERSATION in decode(ids[place:]))
     learnt[:begin] = [0] * begin
     return replace(tokens, chosen=Completion(ids=ids, learnt=learnt))
 

@@ -50,8 +50,8 @@ def test_a_row_says_who_its_user_is_and_what_they_say(tmp_path):
             {"persona": {"name": "curt"}},
             "persona: 'curt' says neither how they behave nor how they write, and is not in",
         ),
-        ({"persona": {"name": "none", "traits": ["rude"]}}, "persona: its name, 'none', stands for a user without"),
-        ({"persona": {"name": "a\u001b[2J", "traits": ["rude"]}}, "has characters that cannot be shown"),
+        ({"persona": {"name": "none", "traits": ["rude"]}}, "persona: 'none' is the name of a user without"),
+        ({"persona": {"name": "a\u001b[2J", "traits": ["rude"]}}, "persona: its name has a line break or a control"),
     ],
 )
 def test_what_is_of_another_type_costs_that_row_alone_in_one_line(tmp_path, fields, problem):

@@ -5,19 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from collab_trl.preference.tokens import FaultyExampleError
-from collab_trl.preference.user_turns import examples_of
+from collab_trl.preference.tokens import Completion, FaultyExampleError, Tokens
+from collab_trl.preference.user_turns import end_of, examples_of
 from support.chat_templates import WAYS, laid_out_by
 from support.cli import collab
 from support.tiny import packaged_templates
 from support.training import ASKS, GUESSES, pair, prepared, request, trained, write_base, write_pairs, write_rows
 
 from collab_sdk import Conversation, Engine, Simulator
+from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import CollabError, InputError, OutputError, UsageError
+from collab_sdk.goals import GoalReader
 from collab_sdk.messages import as_messages
 from collab_sdk.simulator import END_OF_CONVERSATION, PlainUser
 from collab_sdk.testing import FakeChatModel
-from collab_sdk.training import read_user_chats
+from collab_sdk.training import read_user_chats, users_of_bot
 from collab_sdk.types import Goal, Persona
 
 GOAL = Goal(text="wants a latte, large")
@@ -107,6 +109,7 @@ FAULTS = {
     "no goal": ({"goal": None}, "chats without a goal"),
     "an empty goal": ({"goal": Goal(text=" ")}, "chats without a goal"),
     "no user": ({"messages": as_messages([says("Hi, what can I do?")])}, "no user speaks"),
+    "neither user nor goal": ({"goal": None, "messages": as_messages([says("Hi!")])}, "no user speaks"),
     "the end as text": ({"messages": as_messages([asks(f"what is {END_OF_CONVERSATION}?")])}, "as text"),
 }
 
@@ -252,6 +255,16 @@ def test_options_of_other_trainings_are_refused_in_a_line(base, tmp_path, monkey
     assert said in refused(data, "-m", base, "-o", tmp_path / "out", option, value)
 
 
+@pytest.mark.parametrize("table", ["", "[finetune]\n"])
+@pytest.mark.parametrize("line", ["window = 1", 'simulator = "offline"', 'persona = ["terse"]', "beta = 0.2"])
+def test_options_of_other_trainings_in_a_file_are_refused_too(base, tmp_path, table, line):
+    data = write_user_chats(tmp_path / "chats.jsonl", 4)
+    config = tmp_path / "collab.toml"
+    config.write_text(f"{table}{line}")
+    said = refused(data, "-m", base, "-o", tmp_path / "out", "--config", config)
+    assert f"--{line.partition(' ')[0]} is for training an assistant: leave it out with --role user." in said
+
+
 def without_goals(path: Path) -> Path:
     return write_rows(path, [chat(number, **({"goal": None} if number % 2 else {})) for number in range(40)])
 
@@ -264,6 +277,9 @@ def test_goals_that_rows_lack_are_inferred_by_the_model_that_is_named(base, tmp_
     assert result.exit_code == 0, result.output
     assert "20 goals will be inferred by offline: 20 calls" in result.stderr
     assert not (tmp_path / "out").exists()
+    result = collab("finetune", *arguments, "--role", "user", "--judge", "offline", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "20 goals will be inferred by offline: 20 calls" in result.stderr
     result = collab("finetune", *arguments, "--role", "user", "--skip-bad", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "Left out: 20 rows, chats without a goal" in result.stderr
@@ -272,12 +288,70 @@ def test_goals_that_rows_lack_are_inferred_by_the_model_that_is_named(base, tmp_
 def test_a_goal_that_could_not_be_inferred_leaves_its_chat_out(tmp_path):
     rows = [chat(0, goal=None), chat(1, goal=None), chat(2)]
     chats = read_user_chats(write_rows(tmp_path / "chats.jsonl", rows))
-    [one, other] = chats.without_goal
+    assert [chat.id for chat in chats.without_goal] == ["chat-0", "chat-1"]
     failed = InputError("no answer")
-    found = chats.with_goals({one.id: Goal(text="tea"), other.id: failed}, by="a model")
+    found = chats.with_goals([Goal(text="tea"), failed], by="a model")
     assert [known.goal.text for known in found.train] == ["tea", chat(2)["goal"]]
     assert list(found.faults.values()) == [["chat-1"]]
     assert "1 goal was inferred" in found.notes[0]
+
+
+def test_two_files_that_number_their_chats_alike_keep_their_own_goals(tmp_path):
+    file = write_rows(tmp_path / "chats.jsonl", [chat(0, goal=None), chat(1, goal=None), chat(2)])
+    write_rows(tmp_path / "chats.eval.jsonl", [chat(0, goal="own"), chat(1, goal=None), chat(2, goal=None)])
+    inferred = iter([Goal(text="first"), InputError("no answer"), Goal(text="other first"), Goal(text="other second")])
+    chats = read_user_chats(file)
+    found = chats.with_goals(list(inferred), by="a model")
+    assert [(known.id, known.goal.text) for known in found.train] == [("chat-0", "first"), ("chat-2", chat(2)["goal"])]
+    assert [known.goal.text for known in found.held_out] == ["own", "other first", "other second"]
+    assert list(found.faults.values()) == [["chat-1"]]
+
+
+def test_no_goal_is_asked_of_chats_in_which_no_user_speaks(tmp_path):
+    rows = [chat(0, goal=None), chat(1, goal=None, messages=[says("Hello?")])]
+    chats = read_user_chats(write_rows(tmp_path / "chats.jsonl", rows))
+    assert [known.id for known in chats.without_goal] == ["chat-0"]
+    assert [known.id for known in chats.with_stand_ins(by="a model").train] == ["chat-0", "chat-1"]
+
+
+def test_goals_are_inferred_for_the_chats_that_have_none(tmp_path):
+    def infer(request):
+        seen = [message.content for message in request.messages]
+        return "?" if "guest 1" in str(seen) else json.dumps({"goal": "tea", "open": []})
+
+    file = write_rows(tmp_path / "chats.jsonl", [chat(0, goal=None), chat(1, goal=None), chat(2)])
+    reader, told = GoalReader(FakeChatModel(infer, name="reader"), engine=Engine(cache=None)), []
+    found = run_sync(read_user_chats(file).ainferred(reader, on_progress=lambda *counts: told.append(counts)))
+    assert [known.goal.text for known in found.train] == ["tea", chat(2)["goal"]]
+    assert sorted(told)[-1] == (2, 1)
+    assert "1 goal was inferred by reader" in found.notes[0]
+
+
+def test_a_long_turn_is_decoded_from_its_end():
+    text, decoded = f"{'a very long order ' * 50}{END_OF_CONVERSATION}", []
+
+    def decode(ids):
+        decoded.append(len(ids))
+        return "".join(map(chr, ids))
+
+    ids = list(map(ord, text))
+    [example] = examples_of(Conversation(id="c", messages=as_messages([asks("a latte")]), goal=GOAL))
+    turn = Tokens(
+        example=example,
+        prompt=[],
+        chosen=Completion(ids=ids, learnt=[1] * len(ids)),
+        rejected=Completion(ids=[], learnt=[]),
+    )
+    assert sum(end_of(turn, decode).chosen.learnt) == len(END_OF_CONVERSATION)
+    assert max(decoded) == len(END_OF_CONVERSATION)
+
+
+def test_the_hub_name_of_a_bot_does_not_read_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "metrics.json").write_text(json.dumps({"trained_against": ["offline"]}))
+    assert users_of_bot("hf:gpt2") == ()
+    (tmp_path / "merged").mkdir()
+    assert users_of_bot("hf:merged") == ("offline",)
 
 
 def test_who_the_user_is_stands_in_what_they_are_learnt_with():
@@ -336,11 +410,11 @@ def test_it_is_judged_by_the_turns_and_the_ends_of_users_it_has_not_seen(learnt)
 
 
 @pytest.mark.slow
-def test_its_card_says_that_it_is_a_user_and_how_to_seat_it(learnt, base):
+def test_its_card_says_that_it_is_a_user_and_how_to_use_it(learnt, base):
     _, output, report = learnt
     card = (output / "README.md").read_text()
     assert "It is a simulated user, and no assistant" in card
-    assert "## Seat it" in card
+    assert "## Use it as a simulated user" in card
     assert "Serve it" not in card
     assert "--assistant hf:" not in card
     assert f"--simulator plain:hf:{base}@{output}" in card
@@ -348,7 +422,7 @@ def test_its_card_says_that_it_is_a_user_and_how_to_seat_it(learnt, base):
 
 
 @pytest.mark.slow
-def test_it_takes_the_seat_of_the_user_and_what_it_leaves_with_is_not_said(learnt, base):
+def test_it_plays_the_user_and_what_it_leaves_with_is_not_said(learnt, base):
     _, output, _ = learnt
     user = Simulator(f"plain:hf:{base}@{output}", engine=Engine())
     turns = [user.reply([], goal=GOAL, sample=str(sample)) for sample in range(4)]
@@ -393,7 +467,7 @@ def test_goals_are_inferred_once_and_then_learnt_with(base, tmp_path):
     result = collab(*arguments, "--max-steps", "2", "--cache", tmp_path / "cache")
     assert result.exit_code in (0, 1), result.output
     assert "20 goals were inferred by offline" in result.stderr
-    assert "Seat it:" in result.stderr or "What was trained is in" in result.stderr
+    assert "Use it as a simulated user:" in result.stderr or "What was trained is in" in result.stderr
     assert metrics_of(tmp_path / "out")["notes"][0].startswith("20 goals were inferred")
 
 
@@ -416,7 +490,7 @@ def test_a_bot_is_not_evaluated_unnoticed_with_the_user_that_it_was_trained_agai
 
 
 @pytest.mark.slow
-def test_a_merged_user_is_seated_too(base, tmp_path):
+def test_a_merged_user_plays_too(base, tmp_path):
     data = write_user_chats(tmp_path / "chats.jsonl", 12)
     report = trained(data, base, tmp_path / "out", **USER, epochs=1.0, merge=True)
     merged = report.serve["in process, merged"]

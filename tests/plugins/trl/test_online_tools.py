@@ -17,6 +17,7 @@ from collab_sdk import ChatRequest, Engine, Evidence, MRScorer, Rollout, Simulat
 from collab_sdk.errors import InputError
 from collab_sdk.messages import as_messages
 from collab_sdk.models.base import CallRole
+from collab_sdk.prompts import unfence
 from collab_sdk.spec import ModelSettings, PairRule
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.training import Play
@@ -97,9 +98,10 @@ class Deeds:
         return float(any(message.role == "tool" and "open" in message.content for message in evidence.messages))
 
 
-def play(*, tools: Any = "recorded", window: int = 0, candidates: int = 8) -> Play:
+def play(*, tools: Any = "recorded", window: int = 0, candidates: int = 8, personas: Sequence[str] = ()) -> Play:
     engine = Engine()
-    simulator = Simulator(FakeChatModel(lambda _: user_says("thanks"), name="user"), engine=engine)
+    user = FakeChatModel(lambda _: user_says("thanks"), name="user")
+    simulator = Simulator(user, personas=personas, engine=engine)
     unused = FakeChatModel([], name="replaced by the model in training")
     rollout = Rollout(
         assistant=unused,
@@ -159,6 +161,18 @@ def test_a_turn_with_calls_is_one_sequence_in_which_results_are_masked(base):
         assert "<tool_response>\nstatus 5: open\n</tool_response>" in between
         assert "status 5" not in wrote
         assert "thanks" in between
+
+
+def test_replies_that_are_compared_meet_the_same_user(base):
+    met = []
+    for step in range(6):
+        playing, _ = player(base, window=1, personas=["terse", "polite", "vague", "impatient"])
+        playing.play([0] * 6, draw=f"step-{step}/0")
+        user = playing._scorer.rollout.simulator.model
+        met.append({unfence("persona", request.messages[-1].content) for request in user.requests})
+        assert len(user.requests) > 1
+    assert [len(each) for each in met] == [1] * 6
+    assert len(set.union(*met)) > 1
 
 
 def test_what_nobody_can_run_teaches_nothing_and_stops_nothing(base):

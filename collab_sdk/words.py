@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+__all__ = ["APOSTROPHES", "COMMON", "WORD", "vocabulary", "words"]
+
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 """A run of letters or digits; in scripts without spaces, a character."""
 APOSTROPHES = str.maketrans("", "", "'’`")

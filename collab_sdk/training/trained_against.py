@@ -1,6 +1,6 @@
 """What a training notes of its adapter: who was learnt, and which users a bot was trained against.
 
-An evaluation with one of these says too little of any other user.
+An evaluation with one of these users says little about any other.
 """
 
 import json
@@ -13,7 +13,8 @@ from collab_sdk.files import run_path
 METRICS = "metrics.json"
 """What a training leaves in the folder of its adapter."""
 TRAINED_AGAINST = "trained_against"
-LOCAL = "hf:"
+IN_PROCESS = "hf:"
+"""Begins the name of a model whose folder is read here."""
 
 
 def users_in(made_with: Mapping[str, Any]) -> tuple[str, ...]:
@@ -34,11 +35,13 @@ def users_of_bot(bot: str) -> tuple[str, ...]:
 
     None for a bot that is served from elsewhere.
     """
-    _, is_local, path = bot.partition(LOCAL)
+    _, is_local, path = bot.partition(IN_PROCESS)
     if not is_local:
         return ()
     folder = Path(path.rpartition("@")[2].partition("?")[0]).expanduser()
-    return users_of_adapter(folder) or users_of_adapter(folder.parent)
+    if not folder.is_dir():  # a name on the hub, whose parent is the folder that the command runs in
+        return ()
+    return users_of_adapter(folder) or users_of_adapter(folder.resolve().parent)
 
 
 def users_of_adapter(folder: Path) -> tuple[str, ...]:
@@ -53,7 +56,7 @@ def role_of_adapter(folder: Path) -> str:
     return str(options.get("role", "")) if isinstance(options, Mapping) else ""
 
 
-def same_user_said(bot: str, trained_against: Iterable[str], users: Iterable[str]) -> str | None:
+def same_user_warning(bot: str, trained_against: Iterable[str], users: Iterable[str]) -> str | None:
     """A warning where one of `users` is one that the bot was trained against, in a line."""
     known = set(map(_resolved, trained_against))
     same = [user for user in users if _resolved(user) in known]
@@ -61,18 +64,18 @@ def same_user_said(bot: str, trained_against: Iterable[str], users: Iterable[str
         return None
     return (
         f"{bot} was trained against {' and '.join(dict.fromkeys(same))}, who plays the user here too, so that what it "
-        "learnt of this one user counts as gain: seat another with --simulator."
+        "learnt of this one user counts as gain: give another --simulator."
     )
 
 
 def _resolved(user: str) -> str:
     """The name with its folders as absolute ones."""
-    kind, is_local, path = user.partition(LOCAL)
+    kind, is_local, path = user.partition(IN_PROCESS)
     if not is_local:
         return user
     parts = [part.partition("?")[0] for part in path.split("@")]
     folders = [str(Path(part).expanduser().resolve()) if Path(part).expanduser().is_dir() else part for part in parts]
-    return f"{kind}{LOCAL}{'@'.join(folders)}"
+    return f"{kind}{IN_PROCESS}{'@'.join(folders)}"
 
 
 def _read(path: Path) -> Mapping[str, Any]:

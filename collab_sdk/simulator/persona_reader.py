@@ -12,10 +12,12 @@ from collab_sdk.errors import SampleError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
+from collab_sdk.personas import PERSONAS
 from collab_sdk.prompts import fence, json_line, middle_out, prompts_digest
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Persona
 from collab_sdk.version import __version__
+from collab_sdk.words import vocabulary
 
 MOST_TRAITS, MOST_PATIENCE = 4, 20
 MOST_READ, MOST_OF_MESSAGE = 40, 600
@@ -34,6 +36,8 @@ _WORD = re.compile(r"[\w'’]+")
 _IDENTIFIER = re.compile(r"\S*(?:\d|@|://)\S*")
 _NAME = re.compile(r"(?<=[\w,;:)] )[A-Z][a-z]\w+")
 """A capital in the middle of a sentence."""
+_EVERYDAY = vocabulary(text for each in PERSONAS.values() for text in (*each.traits, each.writes, each.forgets))
+"""Words that a description cannot do without, and that people also type with a capital."""
 
 
 @sync_twins
@@ -102,12 +106,14 @@ def _read(answer: Any, typed: Sequence[str], name: str) -> Persona:
 def _check_private(described: Iterable[str], typed: Sequence[str]) -> None:
     """Raise ValueError, which repeats nothing, where a description holds what would tell who its user is."""
     quotable = {run for text in typed for run in _runs(text)}
-    found = (each for text in typed for pattern in (_IDENTIFIER, _NAME) for each in pattern.findall(text))
-    telling = {word for each in found for word in _words(each) if len(word) > 2 or word.isdigit()}
+    names = {name for text in typed for name in _NAME.findall(text)}
+    found = (*names, *(each for text in typed for each in _IDENTIFIER.findall(text)))
+    telling = {word for each in found for word in _words(each) if len(word) > 2 or word.isdigit()} - _EVERYDAY
     for text in described:
         if quotable.intersection(_runs(text)):
             raise ValueError(f"{QUOTED} words in a row are the user's own: say it in other words")
-        if telling.intersection(_words(text)):
+        # "Will" and "will": an everyday word is a name only where both have it with a capital.
+        if telling.intersection(_words(text)) or names.intersection(_NAME.findall(text)):
             raise ValueError("a name, number or address of the user's is in it: leave it out")
 
 
