@@ -12,11 +12,10 @@ from itertools import groupby, pairwise
 from collab_sdk.errors import UserFaultError
 from collab_sdk.secrets import one_line
 from collab_sdk.simulator.base import Situation, UserTurn
+from collab_sdk.words import words as words_of
 
 __all__ = ["Fault", "check_turn", "fault_of"]
 
-WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
-"""A run of letters or digits; in scripts without spaces, a character."""
 UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 PARROTED = 5
 """Words of the assistant's that nobody says after it by chance."""
@@ -152,16 +151,16 @@ def _parroted(said: str, by_assistant: Sequence[str], own: Iterable[str]) -> str
 
     A few words of it are an answer ("the large one with oat milk"); what the user had said first is their own.
     """
-    words = _words(said)
-    if not by_assistant or _length(words) < PARROTED or any(_holds(_words(each), words) for each in own):
+    words = words_of(said)
+    if not by_assistant or _length(words) < PARROTED or any(_holds(words_of(each), words) for each in own):
         return ""
-    heard = _words(by_assistant[-1])
+    heard = words_of(by_assistant[-1])
     run = _length(_longest_run(words, heard, least=PARROTED))
     long_enough = PARROTED if run == _length(heard) else RECITED
-    if any(words == _words(each) for each in by_assistant) or run >= max(long_enough, MOSTLY * _length(words)):
+    if any(words == words_of(each) for each in by_assistant) or run >= max(long_enough, MOSTLY * _length(words)):
         return said
-    whole = {tuple(_words(sentence)) for sentence in SENTENCE.split(by_assistant[-1])}
-    sentences = [tuple(found) for sentence in SENTENCE.split(said) if (found := _words(sentence))]
+    whole = {tuple(words_of(sentence)) for sentence in SENTENCE.split(by_assistant[-1])}
+    sentences = [tuple(found) for sentence in SENTENCE.split(said) if (found := words_of(sentence))]
     return said if all(sentence in whole for sentence in sentences) else ""
 
 
@@ -184,14 +183,14 @@ def _repeated(said: str, situation: Situation) -> str:
     if len(own) < IN_A_ROW - 1 or any(_alike(each) != _alike(said) for each in own):
         return ""
     heard = [message.content for message in situation.messages if message.role == "assistant"][-IN_A_ROW:]
-    is_short = _length(_words(said)) <= SHORT
+    is_short = _length(words_of(said)) <= SHORT
     answers = is_short and len(set(heard)) == len(heard) and any("?" in text for text in heard[-1:])
     goes_on = is_short and len(set(heard[1 - IN_A_ROW :])) == 1 and not any("?" in text for text in heard[-1:])
     return "" if answers or goes_on else said
 
 
 def _alike(text: str) -> list[str] | str:
-    return _words(text) or text.strip()
+    return words_of(text) or text.strip()
 
 
 def _recited(said: str, goal: str, own: Sequence[str]) -> str:
@@ -199,19 +198,19 @@ def _recited(said: str, goal: str, own: Sequence[str]) -> str:
 
     A single value behind its key, a question, and what is quoted may have to be said as they are.
     """
-    words = _words(said)
+    words = words_of(said)
     lines = [line for line in QUOTED.sub("\n", goal).splitlines() if line.strip()]
     for is_prose, run_of_lines in groupby(lines, key=lambda line: not FIELD.match(line) and "?" not in line):
         prose = "\n".join(run_of_lines)
-        part = _words(prose)
+        part = words_of(prose)
         if not is_prose:
             continue
         if SPOKEN_TO.match(prose) and len(part) >= ADDRESSED and _holds(words, part[:ADDRESSED]):
             return " ".join(part[:ADDRESSED])
         run = _longest_run(words, part, least=RECITED)
-        if _length(run) >= RECITED and not any(_holds(_words(each), run) for each in own):
+        if _length(run) >= RECITED and not any(_holds(words_of(each), run) for each in own):
             return " ".join(run)
-    pairs = [_words(f"{one} {other}") for one, other in pairwise(lines) if FIELD.match(one) and FIELD.match(other)]
+    pairs = [words_of(f"{one} {other}") for one, other in pairwise(lines) if FIELD.match(one) and FIELD.match(other)]
     return next((" ".join(pair) for pair in pairs if _holds(words, pair)), "")
 
 
@@ -233,10 +232,6 @@ def _longest_run(words: Sequence[str], part: Sequence[str], *, least: int) -> li
             if row[place] > best:
                 best, end = row[place], place
     return list(part[end - best : end])
-
-
-def _words(text: str) -> list[str]:
-    return [word.casefold() for word in WORD.findall(text.replace("’", "").replace("'", ""))]
 
 
 def _length(words: Iterable[str]) -> float:

@@ -19,12 +19,14 @@ class Script:
     """Fixed turns, in order; None is one that `then` makes up, who also goes on where they end.
 
     Without `then`, the user leaves when all is said (`End.SCRIPT`). A row's own `script` takes the place of the turns.
-    Raises UsageError for what is no turn, and for one that is left to nobody.
+    Raises UsageError for what cannot be a turn, for one that is left to nobody, and for another script as `then`.
     """
 
     def __init__(self, turns: Sequence[str | None] = (), *, then: User | None = None) -> None:
         self.turns = tuple(turns)
         self.then = then
+        if isinstance(then, Script):
+            raise UsageError("Who goes on after a script is a script too: write its turns behind the others.")
         for place, turn in enumerate(self.turns, start=1):
             if turn is None and then is None:
                 raise UsageError(

@@ -389,6 +389,11 @@ def test_who_comes_then_joins_any_script(user):
     assert said_by_user(play(user, then=live))[-1] == "bye"
 
 
+def test_no_script_goes_on_after_a_script():
+    with pytest.raises(UsageError, match="write its turns behind the others"):
+        Simulator(["a", None, "b"], then=["x y"])
+
+
 def test_nobody_comes_after_who_says_everything():
     with pytest.raises(UsageError, match="leave then= out"):
         Simulator(lambda messages: "hi", then="offline")
