@@ -23,6 +23,7 @@ from collab_sdk.spec import CALLS_PER_TURN, DEFAULT_TOOLS, ROLE_DEFAULTS, ModelS
 from collab_sdk.tool_calls import as_tools
 from collab_sdk.tools import NOWHERE, OpenToolbox, Scene, Tools, as_toolbox, goes_in_a_circle
 from collab_sdk.types import Conversation, End, Future, Goal, Per
+from collab_sdk.words import words
 
 __all__ = ["Rollout"]
 
@@ -364,7 +365,7 @@ def _stuck(messages: Sequence[Message]) -> End | None:
     user, assistant = runs[-2:]
     if is_farewell(user[-1].content) and is_farewell(shown_text(assistant)):
         return End.GOODBYE
-    times = 2 if len(user[-1].content.split()) <= SHORT else 3
+    times = 2 if len(words(user[-1].content)) <= SHORT else 3
     last = runs[-2 * times :]
     if len(last) < 2 * times:
         return None
