@@ -65,12 +65,15 @@ def open_chosen_cache(chosen: str | None) -> KeptCache:
     return open_cache(chosen or default_cache(os.environ))
 
 
+FREE = Price(prompt=0.0, completion=0.0)
+
+
 def prices_of(roles: Roles) -> dict[CallRole, Price | None]:
     """What a token of each role costs."""
     return {
         CallRole.ASSISTANT: roles.assistant.price,
-        # Of several users, each has its own: see UserCosts.
-        CallRole.SIMULATOR: next((model.price for model in roles.simulator.models.values()), None),
+        # Of several users, each has its own (see UserCosts); who asks no model costs nothing.
+        CallRole.SIMULATOR: next((model.price for model in roles.simulator.models.values()), FREE),
         CallRole.JUDGE: roles.judge.price,
         CallRole.GOAL: roles.judge.price,
         CallRole.TOOLS: roles.tools.price,
