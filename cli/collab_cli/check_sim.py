@@ -154,13 +154,13 @@ def _form(statistic: UserStatistic) -> str:
 
 
 def _note_faults(check: SimulatorCheck, checked: Sequence[CheckedConversation]) -> None:
-    """Which simulated turns are none that a user could say, by kind, and whose fault that is."""
-    turns = [turn for one in checked for turn in one.turns if turn.simulated]
+    """How many simulated turns no user would write, by kind, and whose fault that is."""
+    turns = [turn for one in checked for turn in one.turns if turn.is_known]
     kinds = Counter(turn.fault for turn in turns if turn.fault)
     if kinds:
         said = ", ".join(f"{kind} ({number:,})" for kind, number in kinds.most_common())
         note(
-            f"{kinds.total():,} of {of(len(turns), 'simulated turn')} could not be a user's: {said}. "
+            f"{kinds.total():,} of {of(len(turns), 'simulated turn')} are such as no user would write: {said}. "
             f"That is the fault of {printable(check.simulator.name)}, and not of the assistant."
         )
 

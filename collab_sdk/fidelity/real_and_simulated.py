@@ -97,7 +97,7 @@ def _valid_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatisti
         "valid turns",
         "what a user could say, by rules",
         [
-            [(float(real_fault(turn) is None), float(turn.fault is None)) for turn in one.turns if turn.simulated]
+            [(float(real_fault(turn) is None), float(turn.fault is None)) for turn in one.turns if turn.is_known]
             for one in checked
         ],
         is_yes_or_no=True,
@@ -139,7 +139,7 @@ def _index_rows(
     checked: Sequence[CheckedConversation], *, looks: Estimate, fits: Estimate, real_fits: Scores
 ) -> Iterable[UserStatistic]:
     """The index and its parts, and what real users reach, of whom one half is compared with the other."""
-    valid = estimate_mean([[float(turn.fault is None) for turn in one.turns if turn.simulated] for one in checked])
+    valid = estimate_mean([[float(turn.fault is None) for turn in one.turns if turn.is_known] for one in checked])
     index = None if valid is None else index_of(compared_turns(checked), looks=looks, fits=fits, valid=valid)
     if index is None:
         return

@@ -119,15 +119,12 @@ def check_overview(check: Row) -> Overview:
             )
             said = f"Simulated messages {claim}: AUC {_written(simulated, '.2f')}, where {CHANCE} is perfect."
             found.remarks.append(Remark(text=said, mood="look" if told else "good"))
-        if name == "fits, AUC" and simulated is not None and simulated.low is not None:
-            misfits = simulated.low > CHANCE
-            claim = "less well than the real users'" if misfits else "as well as the real users', by this test"
-            said = f"Simulated replies fit the conversation {claim}: AUC {_written(simulated, '.2f')}."
-            found.remarks.append(Remark(text=said, mood="look" if misfits else "good"))
+        if name == "fits, AUC" and simulated is not None:
+            found.remarks += _fit_remarks(simulated)
     faults = Counter(fault for turn in turns if (fault := text(turn.get("fault"))))
     if faults:
         kinds = ", ".join(f"{kind} ({many:,})" for kind, many in faults.most_common())
-        said = f"{faults.total():,} simulated turns could not be a user's: {kinds}. That is the simulator's fault."
+        said = f"{faults.total():,} simulated turns are such as no user would write: {kinds}. That is the simulator's fault."
         found.remarks.append(Remark(text=said, mood="look"))
     if points:
         svg = whiskers(points, x="simulated minus real", zero=True)
@@ -150,6 +147,19 @@ def check_overview(check: Row) -> Overview:
     ]
     found.details = [table for table in details if table is not None]
     return found
+
+
+def _fit_remarks(fits: Estimate) -> list[Remark]:
+    """What the conditional test found. A value on either side of chance is a difference from real users."""
+    if fits.low is None or fits.high is None:
+        return []
+    if fits.low > CHANCE:
+        claim, mood = "fit the conversation less well than the real users'", "look"
+    elif fits.high < CHANCE:
+        claim, mood = "are more typical of their place than what real users write there, which is a difference too", "look"
+    else:
+        claim, mood = "fit the conversation as well as the real users', by this test", "good"
+    return [Remark(text=f"Simulated replies {claim}: AUC {_written(fits, '.2f')}, where {CHANCE} is perfect.", mood=mood)]
 
 
 def _estimates(value: object) -> list[Estimate | None]:

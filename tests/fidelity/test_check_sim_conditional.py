@@ -12,11 +12,12 @@ from support.paths import DATA
 
 from collab_sdk import ChatRequest, Conversation, Engine, Goal, MRScorer, Rollout, Simulator, read_conversations
 from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import UserFaultError
 from collab_sdk.fidelity import SimulatorCheck, UserStatistic, check_row, user_statistics, user_turns
 from collab_sdk.fidelity.fitting import Reply, compared_fit, fit_scores
 from collab_sdk.messages import as_messages
 from collab_sdk.prompts import load_prompt, unfence
-from collab_sdk.simulator import Fault, FunctionUser
+from collab_sdk.simulator import Fault, FunctionUser, Situation, UserTurn
 from collab_sdk.testing import FakeChatModel
 
 ANSWERS = {
@@ -158,6 +159,32 @@ def test_what_no_user_would_say_is_a_finding_with_blame_and_no_loss():
     assert row["schema"] == "collab/simulator-check/v2"
     assert {each["fault"] for each in row["turns"]} == {"answers as the assistant"}
     assert {each["user"] for each in row["turns"]} == {turns[0].user}
+
+
+def test_a_user_who_says_that_they_cannot_be_played_is_no_valid_turn_and_keeps_its_fault():
+    class Contradicted:
+        """A user who declares that their goal and their persona contradict each other, when asked for milk."""
+
+        name, fingerprint, model, settings = "contradicted", {"user": "contradicted"}, None, None
+
+        async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
+            if situation.messages[-1].content.startswith("Which"):
+                raise UserFaultError("The simulated user cannot be both.", fault=Fault.CONTRADICTS)
+            return UserTurn(message="large")
+
+    check, every = checked(Contradicted(), chats(10))
+    turns = [turn for one in every for turn in one.turns]
+    contradicted = [turn for turn in turns if turn.fault]
+    assert contradicted
+    assert {turn.fault for turn in contradicted} == {Fault.CONTRADICTS}
+    assert {turn.error for turn in contradicted} == {"The simulated user cannot be both."}
+    assert not any(one.lost for one in every), "a finding"
+    statistics = user_statistics(every)
+    [valid] = [each for each in statistics if each.name == "valid turns"]
+    assert valid.simulated.mean == pytest.approx(1 - len(contradicted) / len(turns))
+    assert valid.simulated.n == len(turns)
+    faults = [each["fault"] for each in check_row(check, every, statistics)["turns"]]
+    assert faults.count("cannot be this person with this goal") == len(contradicted)
 
 
 def test_a_named_function_is_asked_at_every_turn():
