@@ -49,7 +49,9 @@ class CheckedConversation:
     @property
     def lost(self) -> list[str]:
         """Why a turn or a reward is missing, one line each. A fault of the simulated user's is a finding."""
-        turns = [f"simulated user, turn {turn.turn}: {turn.error}" for turn in self.turns if turn.error and not turn.fault]
+        turns = [
+            f"simulated user, turn {turn.turn}: {turn.error}" for turn in self.turns if turn.error and not turn.fault
+        ]
         turns += [f"no verdicts: {why}" for why in dict.fromkeys(turn.unjudged for turn in self.turns) if why]
         unscored = [score.errors for score in self.scores if score.value is None]
         unobserved = [score.observed.error for score in self.scores if score.observed and score.observed.error]

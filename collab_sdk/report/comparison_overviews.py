@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from math import isfinite, nan
 
-from collab_sdk.fidelity import INDEX_ROWS
 from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
 from collab_sdk.report.fields import future as read_future
 from collab_sdk.report.overview import Overview, Players, Plot, Remark, Table, decimal, usage_table
@@ -105,12 +104,14 @@ def check_overview(check: Row) -> Overview:
     for statistic in statistics:
         simulated, difference = _estimate(statistic.get("simulated")), _estimate(statistic.get("difference"))
         name, real = text(statistic.get("name")), number(statistic.get("real"))
-        shown = "" if difference is None else _written(difference, "+.2f")
-        form = ".1f" if name in INDEX_ROWS else ".2f"
-        written = (name, decimal(real, form), _written(simulated, form), shown)
+        form = ".1f" if statistic.get("percent") is True else ".2f"
+        shown = "" if difference is None else _written(difference, f"+{form}")
+        label = f"- {name}" if text(statistic.get("part_of")) else name
+        written = (label, decimal(real, form), _written(simulated, form), shown)
         cells.append((*written, f"{simulated.n:,}" if simulated else "-", text(statistic.get("meaning"))))
-        # Counted in words, it would dwarf the shares.
-        if difference is not None and isfinite(difference.mean) and name != "words":
+        # Counted in words, or from 0 to 100, it would dwarf the shares.
+        is_large = name == "words" or statistic.get("percent") is True
+        if difference is not None and isfinite(difference.mean) and not is_large:
             points.append((name, "accent", difference.mean, difference.low, difference.high))
         if name == "told apart, AUC" and simulated is not None:
             told = simulated.low is not None and simulated.low > CHANCE
@@ -123,8 +124,9 @@ def check_overview(check: Row) -> Overview:
             found.remarks += _fit_remarks(simulated)
     faults = Counter(fault for turn in turns if (fault := text(turn.get("fault"))))
     if faults:
-        kinds = ", ".join(f"{kind} ({many:,})" for kind, many in faults.most_common())
-        said = f"{faults.total():,} simulated turns are such as no user would write: {kinds}. That is the simulator's fault."
+        kinds = ", ".join(f"{kind} ({times:,})" for kind, times in faults.most_common())
+        many = f"{faults.total():,} simulated turns"
+        said = f"{many} are such as no user would write: {kinds}. That is the simulator's fault."
         found.remarks.append(Remark(text=said, mood="look"))
     if points:
         svg = whiskers(points, x="simulated minus real", zero=True)
@@ -156,10 +158,15 @@ def _fit_remarks(fits: Estimate) -> list[Remark]:
     if fits.low > CHANCE:
         claim, mood = "fit the conversation less well than the real users'", "look"
     elif fits.high < CHANCE:
-        claim, mood = "are more typical of their place than what real users write there, which is a difference too", "look"
+        claim, mood = (
+            "are more typical of their place than what real users write there, which is a difference too",
+            "look",
+        )
     else:
         claim, mood = "fit the conversation as well as the real users', by this test", "good"
-    return [Remark(text=f"Simulated replies {claim}: AUC {_written(fits, '.2f')}, where {CHANCE} is perfect.", mood=mood)]
+    return [
+        Remark(text=f"Simulated replies {claim}: AUC {_written(fits, '.2f')}, where {CHANCE} is perfect.", mood=mood)
+    ]
 
 
 def _estimates(value: object) -> list[Estimate | None]:

@@ -14,7 +14,7 @@ from collab_sdk import ChatRequest, Conversation, Engine, Goal, MRScorer, Rollou
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UserFaultError
 from collab_sdk.fidelity import SimulatorCheck, UserStatistic, check_row, user_statistics, user_turns
-from collab_sdk.fidelity.fitting import Reply, compared_fit, fit_scores
+from collab_sdk.fidelity.conditional import Reply, compared_fit, fit_scores
 from collab_sdk.messages import as_messages
 from collab_sdk.prompts import load_prompt, unfence
 from collab_sdk.simulator import Fault, FunctionUser, Situation, UserTurn
@@ -26,7 +26,7 @@ ANSWERS = {
     "For here or to go?": ("to go", "for here", "here please", "take away"),
     "Is this order correct?": ("yes", "yes it is", "looks right", "correct"),
 }
-PARTS = ("- behaviour", "- variety", "- looks real", "- fits", "- valid")
+PARTS = ("behaviour", "variety", "looks real", "fits", "valid")
 
 
 def chats(n: int, seed: int = 0) -> list[Conversation]:
@@ -93,9 +93,17 @@ def test_the_index_needs_both_tests_and_puts_known_users_in_order():
     assert abs(index[listens].simulated.mean - index[listens].real) < 8, "as real users among each other"
     assert index[is_deaf].real == pytest.approx(index[listens].real), "who are the same, whoever is compared with them"
     for each in found.values():
+        whole = each["index"]
+        assert whole.ceiling.low < whole.ceiling.mean == whole.real < whole.ceiling.high
+        assert whole.ceiling.n < whole.simulated.n, "one half of the users beside the other"
+        assert whole.difference.mean == pytest.approx(whole.simulated.mean - whole.real)
         assert each["index"].simulated.mean == pytest.approx(sum(each[part].simulated.mean for part in PARTS) / 5)
         assert all(0 <= each[part].simulated.mean <= 100 for part in PARTS)
-    assert found[is_deaf]["- fits"].simulated.mean < 60 < found[is_deaf]["- looks real"].simulated.mean
+    less = {user: each.difference for user, each in index.items()}
+    assert less[is_deaf].high < 0 < less[listens].high
+    parts = [each.name for each in found[listens].values() if each.part_of == "index"]
+    assert tuple(parts) == PARTS
+    assert found[is_deaf]["fits"].simulated.mean < 60 < found[is_deaf]["looks real"].simulated.mean
 
 
 def test_a_parrot_fails_whatever_it_fits():
@@ -144,7 +152,7 @@ def test_shuffling_one_chats_replies_over_others_changes_what_fits_but_not_what_
     found = statistics_of(stranger, conversations)
     assert found["fits, AUC"].simulated.low > 0.5
     assert found["words"].difference.mean == pytest.approx(0), "the very same words"
-    assert found["- variety"].simulated.mean == pytest.approx(100)
+    assert found["variety"].simulated.mean == pytest.approx(100)
 
 
 def test_what_no_user_would_say_is_a_finding_with_blame_and_no_loss():
