@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from collab_order_desk import POLICIES, customers
+from collab_order_desk import POLICIES, OrderDeskUser, customers
 from collab_order_desk.evaluation import aevaluate
 
 from collab_sdk import ChatRequest, Conversation, Message
@@ -150,5 +150,6 @@ class OrderDesk(Shop):
 
     def chats(self, n: int) -> list[tuple[Order, Conversation]]:
         met = customers(n, seed=7, phrasings=self.phrasings)
-        held = run_sync(aevaluate(POLICIES["never-ask"], met, temperature=0.0, phrasings=self.phrasings))
+        user = OrderDeskUser(phrasings=self.phrasings)
+        held = run_sync(aevaluate(POLICIES["never-ask"], met, temperature=0.0, user=user))
         return [(each.customer.order, Conversation(id=each.customer.id, messages=each.messages)) for each in held]

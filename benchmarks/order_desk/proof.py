@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from arms import ABLATIONS, DEEDS, MAIN, NEW_KIND, NEW_KINDS, Arm, Trial
-from collab_order_desk import customers
+from collab_order_desk import OrderDeskUser, customers
 from collab_order_desk.evaluation import measure
 from collab_order_desk.learning.base_model import Size, make_base
 from collab_order_desk.learning.recipe import Recipe
@@ -134,7 +134,8 @@ def measured(trial: Trial, name: str, arm: Arm, part: Part, n: int) -> bool:
     bot = as_chat_model(arm(trial))
     for setting in missing:
         met = customers(n, seed=0, split="held-out", phrasings=setting.phrasings, **setting.settled)
-        figures = measure(bot, met, temperature=setting.temperature, phrasings=setting.phrasings, at_till=part.at_till)
+        user = OrderDeskUser(phrasings=setting.phrasings)
+        figures = measure(bot, met, temperature=setting.temperature, user=user, at_till=part.at_till)
         path = result(trial.folder, setting.name, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(figures, indent=1) + "\n")

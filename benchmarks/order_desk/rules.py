@@ -89,8 +89,7 @@ def compare(trial: Trial, name: str, options: argparse.Namespace, *, most: int |
         bot = f"{bot}@{folder / 'adapter'}"
     met = list(customers(options.evaluated, seed=0, split="held-out"))
     shown = {
-        setting.name: measure(as_chat_model(bot), met, temperature=setting.temperature, phrasings=None, at_till=False)
-        for setting in (GREEDY, DRAWN)
+        setting.name: measure(as_chat_model(bot), met, temperature=setting.temperature) for setting in (GREEDY, DRAWN)
     }
     figures.write_text(json.dumps({"calls": calls, "chats": chats, "pairs": found, "settings": shown}, indent=1) + "\n")
     return calls

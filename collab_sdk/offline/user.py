@@ -26,11 +26,17 @@ THANKS = ("thanks", "great, thanks", "perfect, thank you", "ok thanks", "that's 
 FED_UP = ("forget it", "never mind, bye", "this is useless, bye", "ok, i give up")
 LONG = 5
 """Words. A value longer than that is a sentence of its own."""
+SAID = 2
+"""Times that the same is said before the user gives up."""
+RECITED = 10
+"""Words. A longer sentence that is said as it stands in the goal is a recital."""
 FEW = 6
 """Words of a short message."""
 OWN = {"you are": "i am", "you were": "i was", "you": "i", "your": "my", "yours": "mine", "yourself": "myself"}
 ADDRESSED = re.compile(r"\b(?:you (?:are|were)|you|your|yours|yourself)\b", re.IGNORECASE)
 """A goal that speaks to its user is said in the first person."""
+ARTICLES = re.compile(r"\b(?:an?|the) (?=\w)", re.IGNORECASE)
+"""Who types a long sentence of their goal leaves them out, and so does not recite it."""
 SPOKEN = {"here": "for here"}
 
 
@@ -42,7 +48,7 @@ def reply(goal: str, transcript: Sequence[Message], *, patience: int | None, voi
     message, ending = _message(progress, voice), "none"
     if not message:
         message, ending = voice.pick(THANKS), "satisfied"
-    elif patience is not None and _useless(facts, transcript) >= patience:
+    elif (patience is not None and _useless(facts, transcript) >= patience) or _has_said(message, transcript):
         message, ending = voice.pick(FED_UP), "gave up"
     return {
         "reason": f"got {len(progress.delivered)} of {len(progress.facts)}, still to say: {missing}",
@@ -50,6 +56,12 @@ def reply(goal: str, transcript: Sequence[Message], *, patience: int | None, voi
         "ending": ending,
         "message": message,
     }
+
+
+def _has_said(message: str, transcript: Sequence[Message]) -> bool:
+    """Whether the user would say for the third time what brought them nowhere twice."""
+    own = [said.content for said in transcript if said.role == "user"]
+    return own[-SAID:] == [message] * SAID
 
 
 def describe(messages: Sequence[str]) -> dict[str, Any]:
@@ -120,6 +132,7 @@ def _is_long(value: str) -> bool:
 
 def _spoken(value: str, key: str) -> str:
     value = ADDRESSED.sub(lambda found: OWN[found[0].lower()], value)
+    value = ARTICLES.sub("", value) if value.count(" ") >= RECITED else value
     # A bare number means nothing to anyone who was asked two things at once.
     if key and value.isdecimal():
         return f"{value} {key}" if key.endswith("s") else f"{key} {value}"

@@ -20,6 +20,7 @@ from collab_sdk import (
 )
 from collab_sdk.concurrency import all_settled, run_sync
 from collab_sdk.errors import SampleError
+from collab_sdk.simulator import Users
 from collab_sdk.spec import Limits
 from collab_sdk.tokens import count_tokens
 from collab_sdk.tools import Scene
@@ -94,14 +95,14 @@ TILL_STATISTICS: dict[str, Statistic] = {
 
 
 async def aevaluate(
-    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None, at_till: bool = False
+    bot: Any, customers: Sequence[Customer], *, temperature: float, user: Users | None = None, at_till: bool = False
 ) -> list[DeskConversation]:
-    """Let every customer talk to the bot, which has a till if `at_till`. `phrasings` as in OrderDeskUser.
+    """Let every customer, played by the standing user or another, talk to the bot, which has a till if `at_till`.
 
     Raises SampleError for what fails: statistics over what is left would say too much.
     """
     engine = Engine(limits=Limits(concurrency=CONCURRENCY))
-    simulator = Simulator(OrderDeskUser(phrasings=phrasings), engine=engine)
+    simulator = Simulator(OrderDeskUser() if user is None else user, engine=engine)
     rollout = Rollout(
         assistant=as_chat_model(bot),
         simulator=simulator,
@@ -121,10 +122,10 @@ async def aevaluate(
 
 
 def measure(
-    bot: Any, customers: Sequence[Customer], *, temperature: float, phrasings: str | None = None, at_till: bool = False
+    bot: Any, customers: Sequence[Customer], *, temperature: float, user: Users | None = None, at_till: bool = False
 ) -> dict[str, float]:
     """The mean of every statistic over `customers`."""
-    met = aevaluate(bot, customers, temperature=temperature, phrasings=phrasings, at_till=at_till)
+    met = aevaluate(bot, customers, temperature=temperature, user=user, at_till=at_till)
     return statistics(run_sync(met))
 
 

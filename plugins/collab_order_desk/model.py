@@ -11,7 +11,7 @@ from typing import Any, Self
 from collab_order_desk.phrasings import PHRASINGS, TRAINED
 from collab_order_desk.speech import read_reply
 from collab_order_desk.till import claims, has_till, till_of
-from collab_order_desk.user import reply, visit_of
+from collab_order_desk.user import HIDDEN, STANDING, Manner, reply, visit_of
 from collab_order_desk.world import NAMES, Order, consistent_orders, goal_text, read_order, said_by_user
 from collab_sdk.errors import ModelCallError, UnknownNameError
 from collab_sdk.messages import Message
@@ -22,6 +22,7 @@ from collab_sdk.spec import Price
 VERSION = 3
 """Part of the cache key: raise it whenever the user behaves otherwise."""
 CRITERION = re.compile(r"^(\w+):", re.MULTILINE)
+HIDDEN_KIND = "hidden"
 COST = 0.25
 """Of a wrong order and of a useless question, in interactivity."""
 WANTED_GOALS = re.compile(r"at most (\d+) other goals")
@@ -30,30 +31,37 @@ WANTED_GOALS = re.compile(r"at most (\d+) other goals")
 class OrderDeskUser:
     """Rules in place of a user model. The same request always gets the same bytes, another `sample` often others.
 
-    `phrasings` is one of `PHRASINGS`; without it, each conversation has one of those that are trained on.
+    `phrasings` is one of `PHRASINGS`; without it, each conversation has one of those that are trained on. A `hidden`
+    one is everybody of the hidden population: each conversation has a manner of theirs.
     """
 
     price = Price(prompt=0.0, completion=0.0)
     takes = SETTINGS  # and rules do not heed them
     overrides: Mapping[str, Any] = NOTHING
 
-    def __init__(self, *, phrasings: str | None = None) -> None:
+    def __init__(self, *, phrasings: str | None = None, hidden: bool = False) -> None:
         if phrasings is not None and phrasings not in PHRASINGS:
             raise UnknownNameError.of("phrasings", phrasings, PHRASINGS)
         self.phrasings = phrasings
+        self.hidden = hidden
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """The user called `order-desk` or `order-desk:PHRASINGS`."""
-        return cls(phrasings=name.partition(":")[2] or None)
+        """The user called `order-desk`, `order-desk:PHRASINGS` or `order-desk:hidden`."""
+        kind = name.partition(":")[2]
+        if kind and kind not in (known := {*PHRASINGS, HIDDEN_KIND}):
+            raise UnknownNameError.of("user of the order desk", kind, known)
+        return cls(hidden=True) if kind == HIDDEN_KIND else cls(phrasings=kind or None)
 
     @property
     def name(self) -> str:
-        return f"order-desk:{self.phrasings}" if self.phrasings else "order-desk"
+        kind = HIDDEN_KIND if self.hidden else self.phrasings
+        return f"order-desk:{kind}" if kind else "order-desk"
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        return {"model": "order-desk", "phrasings": self.phrasings, "version": VERSION}
+        known = {"model": "order-desk", "phrasings": self.phrasings, "version": VERSION}
+        return {**known, "population": HIDDEN_KIND} if self.hidden else known
 
     async def achat(self, request: ChatRequest) -> ChatReply:
         prompt = next((message.content for message in request.messages if message.role == "user"), "")
@@ -64,7 +72,8 @@ class OrderDeskUser:
             raise ModelCallError(f"{self.name} plays users of the order desk only: {error}.") from None
         if request.role is CallRole.SIMULATOR:
             phrasings = self.phrasings or _habit(transcript)
-            message, done = reply(goal, transcript, phrasings=phrasings, random=random)
+            manner = manner_of(goal, transcript) if self.hidden else STANDING
+            message, done = reply(goal, transcript, phrasings=phrasings, random=random, manner=manner)
             left = "satisfied" if visit_of(goal, transcript).was_served else "gave up"
             ending = left if done else "none"
             answer: dict[str, Any] = {"reason": "", "done": done, "ending": ending, "message": message}
@@ -86,6 +95,14 @@ def _habit(transcript: Sequence[Message]) -> str:
     """The phrasings of a user who opened the conversation like this."""
     names = sorted(TRAINED)
     return names[_digest(transcript[0].content if transcript else "") % len(names)]
+
+
+def manner_of(order: Order, transcript: Sequence[Message]) -> Manner:
+    """That of whoever in the hidden population wants this order and opened the conversation like this."""
+    opening = transcript[0].content if transcript else ""
+    random = Random(_digest(f"manner\0{goal_text(order)}\0{opening}"))  # noqa: S311 - no secret
+    [(_, manner)] = random.choices(list(HIDDEN.values()), weights=[share for share, _ in HIDDEN.values()])
+    return manner
 
 
 def _random(request: ChatRequest) -> Random:

@@ -44,6 +44,7 @@ PHRASINGS = {**TRAINED, **UNSEEN}
 VAGUE = ("no , that is not what i wanted", "not quite , that is wrong")
 REMINDERS = ("i said {}", "{} , i said that")
 THANKS = ("thanks",)
+ACCEPTANCES = ("okay thanks", "okay")
 FAREWELLS = ("never mind , i will go somewhere else", "forget it , this takes too long")
 WHAT = ("what ?", "sorry , what ?")
 

@@ -21,16 +21,23 @@ def never_ask(messages: Sequence[Mapping[str, Any]]) -> str:
 
 def ask_one(messages: Sequence[Mapping[str, Any]]) -> str:
     """Asks for one slot at a time."""
-    said = said_by_user(as_messages(messages))
-    missing = [name for name in NAMES if name not in said]
-    return write_question(missing[:1]) if missing else _guess(as_messages(messages))
+    return _ask(as_messages(messages), most=1)
+
+
+def ask_two(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Asks for two slots at a time: as many as the hidden population puts up with."""
+    return _ask(as_messages(messages), most=2)
 
 
 def ask_all(messages: Sequence[Mapping[str, Any]]) -> str:
     """Asks once for everything that is missing: the ideal, where the user is not vague."""
-    said = said_by_user(as_messages(messages))
+    return _ask(as_messages(messages), most=len(NAMES))
+
+
+def _ask(messages: Sequence[Message], *, most: int) -> str:
+    said = said_by_user(messages)
     missing = [name for name in NAMES if name not in said]
-    return write_question(missing) if missing else _guess(as_messages(messages))
+    return write_question(missing[:most]) if missing else _guess(messages)
 
 
 def _guess(messages: Sequence[Message]) -> str:
@@ -38,7 +45,7 @@ def _guess(messages: Sequence[Message]) -> str:
     return write_order({slot.name: random.choice(slot.values) for slot in SLOTS} | said_by_user(messages))
 
 
-POLICIES: Mapping[str, Policy] = {"never-ask": never_ask, "ask-one": ask_one, "ask-all": ask_all}
+POLICIES: Mapping[str, Policy] = {"never-ask": never_ask, "ask-one": ask_one, "ask-two": ask_two, "ask-all": ask_all}
 
 
 class AtTill:

@@ -1,10 +1,15 @@
-"""The user at the desk: says what is asked for, corrects one thing at a time, and leaves when it drags on."""
+"""The users at the desk: they say what is asked for, correct one thing at a time, and leave when it drags on.
 
-from collections.abc import Sequence
+So does the standing user. Those of the hidden population want the same and behave otherwise, each in a manner of their
+own, which nobody who plays the standing user knows.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from collab_order_desk.phrasings import (
+    ACCEPTANCES,
     FAREWELLS,
     PHRASINGS,
     REMINDERS,
@@ -18,10 +23,34 @@ from collab_order_desk.speech import Reply, read_reply
 from collab_order_desk.world import NAMES, SLOT_OF, Order, named_in
 from collab_sdk.messages import Message
 
-PATIENCE = 2
-"""The wrong order, and the useless question, at which the user leaves. With more, guessing until it fits would do."""
-VAGUENESS = 0.1
-"""How often a user says less than they might have."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manner:
+    """How a user behaves, whatever they want."""
+
+    patience: int = 2
+    """The wrong order, and the useless question, at which they leave. With more, guessing until it fits would do."""
+    vagueness: float = 0.1
+    """How often they say less than they might have."""
+    at_once: int = len(NAMES)
+    """The most things that they say in one answer."""
+    most_asked: int = len(NAMES)
+    """The most things that can be asked for at once. Asked for more, they say nothing of them."""
+    walks_out: bool = False
+    """Whether they leave when asked for more than that."""
+    accepts_first: bool = False
+    """Whether they accept a wrong order at first, and correct it when they hear of it again."""
+
+
+STANDING = Manner()
+"""The user whom everybody knows."""
+HIDDEN: Mapping[str, tuple[float, Manner]] = {
+    "terse": (0.35, Manner(at_once=1, most_asked=2)),
+    "impatient": (0.35, Manner(patience=1, most_asked=2, walks_out=True)),
+    "vague": (0.15, Manner(vagueness=0.5, most_asked=3)),
+    "late": (0.15, Manner(patience=3, accepts_first=True)),
+}
+"""The hidden population: its manners and the share of users who have each."""
 
 
 @dataclass(slots=True)
@@ -46,9 +75,10 @@ class Visit:
     def was_served(self) -> bool:
         return self.last is not None and self.last.order == self.order
 
-    @property
-    def is_over(self) -> bool:
-        return self.wrong >= PATIENCE or self.useless >= PATIENCE
+    def is_over(self, manner: Manner) -> bool:
+        """Whether its user leaves, though they were not served."""
+        is_too_long = self.last is not None and len(self.last.asked) > manner.most_asked
+        return self.wrong >= manner.patience or self.useless >= manner.patience or (manner.walks_out and is_too_long)
 
 
 def visit_of(order: Order, messages: Sequence[Message]) -> Visit:
@@ -58,34 +88,40 @@ def visit_of(order: Order, messages: Sequence[Message]) -> Visit:
     return visit
 
 
-def reply(order: Order, messages: Sequence[Message], *, phrasings: str, random: Random) -> tuple[str, bool]:
+def reply(
+    order: Order, messages: Sequence[Message], *, phrasings: str, random: Random, manner: Manner = STANDING
+) -> tuple[str, bool]:
     """The user's next message to an assistant that has just spoken, and whether they leave with it."""
     visit = visit_of(order, messages)
     if visit.was_served:
         return random.choice(THANKS), True
-    if visit.is_over:
+    if visit.is_over(manner):
         return random.choice(FAREWELLS), True
     way, last = PHRASINGS[phrasings], visit.last or Reply()
     if last.order is not None:
-        return _correct(visit, last.order, way, random), False
-    return _answer(visit, last.asked, way, random) if last.asked else random.choice(WHAT), False
+        if manner.accepts_first and visit.wrong == 1:
+            return random.choice(ACCEPTANCES), False
+        return _correct(visit, last.order, way, manner, random), False
+    if not last.asked or len(last.asked) > manner.most_asked:
+        return random.choice(WHAT), False
+    return _answer(visit, last.asked, way, manner, random), False
 
 
-def _correct(visit: Visit, got: Order, way: Phrasings, random: Random) -> str:
+def _correct(visit: Visit, got: Order, way: Phrasings, manner: Manner, random: Random) -> str:
     """One thing that is wrong, first of those that were said already."""
     wrong = [name for name in NAMES if got[name] != visit.order[name]]
-    if random.random() < VAGUENESS:
+    if random.random() < manner.vagueness:
         return random.choice(VAGUE)
     overheard = [name for name in wrong if name in visit.said]
     corrected = (overheard or [random.choice(wrong)])[:1]
     return random.choice(way.corrections).format(spoken(visit.order, corrected))
 
 
-def _answer(visit: Visit, asked: frozenset[str], way: Phrasings, random: Random) -> str:
-    """What was asked for and is news; now and then one thing less."""
+def _answer(visit: Visit, asked: frozenset[str], way: Phrasings, manner: Manner, random: Random) -> str:
+    """What was asked for and is news, as far as their manner lets them; now and then one thing less."""
     news = [name for name in NAMES if name in asked - visit.said]
     if not news:
         return random.choice(REMINDERS).format(spoken(visit.order, sorted(asked, key=NAMES.index)))
-    if len(news) > 1 and random.random() < VAGUENESS:
+    if len(news) > 1 and random.random() < manner.vagueness:
         news.remove(random.choice(news))
-    return random.choice(way.answers).format(spoken(visit.order, news))
+    return random.choice(way.answers).format(spoken(visit.order, news[: manner.at_once]))

@@ -34,6 +34,8 @@ COMMANDS = {
     "report --apply": ["report", "IN", "--apply", "IN", "-o", "OUT"],
     "finetune": ["finetune", "IN", "-m", "BASE", "-o", "OUT"],
     "finetune --dry-run": ["finetune", "IN", "-m", "BASE", "-o", "OUT", "--dry-run"],
+    "logs personas": ["logs", "personas", "IN", *OFFLINE, "-o", "OUT"],
+    "logs personas --dry-run": ["logs", "personas", "IN", *OFFLINE, "--dry-run", "-o", "OUT"],
     "logs import": ["logs", "import", "IN", "--store", "STORE"],
     "logs export": ["logs", "export", "STORE", "-o", "OUT"],
     "logs list": ["logs", "list", "--store", "STORE"],

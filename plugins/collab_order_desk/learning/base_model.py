@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collab_order_desk.customers import customers
-from collab_order_desk.learning.lessons import lessons
+from collab_order_desk.learning.lessons import HABITS, INQUISITIVE, Habits, lessons, user_lessons
 from collab_order_desk.till import PLACE_ORDER, place
 from collab_order_desk.world import NAMES
 from collab_sdk.messages import Message
 from collab_sdk.prompts import load_prompt
+from collab_sdk.simulator import END_OF_CONVERSATION
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,17 +52,30 @@ class Size:
     learning_rate: float = 3e-3
 
 
-def make_base(folder: Path, *, seed: int, size: Size = Size(), at_till: bool = False) -> None:
+def make_base(folder: Path, *, seed: int, size: Size = Size(), at_till: bool = False, habits: Habits = HABITS) -> None:
     """Teach a fresh model with `seed`, and save it with its tokenizer; `at_till` it learns calls too."""
+    taught = list(lessons(size.lessons, seed=seed, at_till=at_till, habits=habits))
+    unseen = [customer.opening for customer in customers(200, seed=seed, phrasings="chatty")]
+    tokenizer = make_tokenizer([*_contents(taught), *unseen], at_till=at_till)
+    _make(folder, taught, tokenizer, size, seed=seed)
+
+
+def make_user_base(folder: Path, *, seed: int, size: Size = Size(), habits: Habits = INQUISITIVE) -> None:
+    """The same for a model that speaks as the standing user does, as `plain:hf:FOLDER`."""
+    taught = list(user_lessons(size.lessons, seed=seed, habits=habits))
+    tokenizer = make_tokenizer([*_contents(taught)], pieces=[END_OF_CONVERSATION])
+    _make(folder, taught, tokenizer, size, seed=seed)
+
+
+def _contents(taught: Iterable[Sequence[Message]]) -> list[str]:
+    return [message.content for lesson in taught for message in lesson]
+
+
+def _make(folder: Path, taught: Iterable[Sequence[Message]], tokenizer: Any, size: Size, *, seed: int) -> None:
     import torch
     import transformers
 
     transformers.logging.disable_progress_bar()
-    taught = list(lessons(size.lessons, seed=seed, at_till=at_till))
-    unseen = [customer.opening for customer in customers(200, seed=seed, phrasings="chatty")]
-    tokenizer = make_tokenizer(
-        [*(message.content for lesson in taught for message in lesson), *unseen], at_till=at_till
-    )
     torch.manual_seed(seed)
     model = _model(tokenizer, size)
     _teach(model, [_tokens(lesson, tokenizer) for lesson in taught], size, seed=seed)
@@ -69,11 +83,11 @@ def make_base(folder: Path, *, seed: int, size: Size = Size(), at_till: bool = F
     tokenizer.save_pretrained(folder)
 
 
-def make_tokenizer(texts: Iterable[str], *, at_till: bool = False) -> Any:
+def make_tokenizer(texts: Iterable[str], *, at_till: bool = False, pieces: Iterable[str] = ()) -> Any:
     """A word-level tokenizer, in ChatML, that knows the words of `texts`.
 
     The whole proactive prompt is one token: its words are used nowhere else. So is each piece of a call between the
-    values that are ordered.
+    values that are ordered, and each of `pieces`.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -86,7 +100,8 @@ def make_tokenizer(texts: Iterable[str], *, at_till: bool = False) -> Any:
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = splitter
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in (PAD, START, END)])
-    tokenizer.add_tokens([AddedToken(load_prompt("proactive").text, normalized=False)])
+    whole = [load_prompt("proactive").text, *pieces]
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in whole])
     if at_till:
         tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in call_pieces()])
         # Words come with spaces between them, which do not belong to a value in quotation marks.

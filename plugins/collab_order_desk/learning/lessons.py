@@ -6,6 +6,7 @@ customer of them, and of the others only says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
 from collab_order_desk.customers import Customer, customers
@@ -16,24 +17,50 @@ from collab_order_desk.user import reply
 from collab_order_desk.world import NAMES, SLOTS, Order, said_by_user
 from collab_sdk.messages import Message
 from collab_sdk.prompts import load_prompt
+from collab_sdk.simulator import END_OF_CONVERSATION, changed_sides
 
 PROACTIVE = 0.15
 """The share of lessons under the proactive prompt."""
-ASKS_IF_OPEN, ASKS_IF_CLEAR = 0.2, 0.1
-ASKS_IF_CLEAR_AND_PROACTIVE = 0.4
 PLACES = 0.7
 """The share of orders that are placed at the till, where there is one."""
-ASKS_ALL, ASKS_SOME = 0.5, 0.85
-"""Below the first, a question is about all that is missing; below the second about part of it; else about anything."""
 
 
-def lessons(n: int, *, seed: int, at_till: bool = False) -> Iterator[list[Message]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Habits:
+    """When the barista of the lessons asks, and about what."""
+
+    asks_if_open: float = 0.2
+    asks_if_clear: float = 0.1
+    asks_if_clear_and_proactive: float = 0.4
+    asks_all: float = 0.5
+    """The share of questions about all that is missing."""
+    asks_some: float = 0.35
+    """The share of those about part of it; the others are about anything."""
+    proactive_asks_all: bool = True
+    """Whether the barista who was told to be proactive asks about all that is missing, or about any number of it."""
+
+
+HABITS = Habits()
+INQUISITIVE = Habits(asks_if_open=0.5, asks_all=0.2, asks_some=0.7, proactive_asks_all=False)
+"""Of a barista who asks more, and about any number of things, so that it can be found out how many are best."""
+
+
+def lessons(n: int, *, seed: int, at_till: bool = False, habits: Habits = HABITS) -> Iterator[list[Message]]:
     """`n` conversations about training orders, some under the proactive prompt."""
     random = Random(f"lessons/{seed}")  # noqa: S311 - no secret
     placing = Random(f"till/{seed}")  # noqa: S311 - no secret
     for customer in customers(n, seed=seed):
-        lesson = _lesson(customer, random)
+        lesson = _lesson(customer, habits, random)[:-1]  # nobody answers a user who has left
         yield [each for message in lesson for each in _at_till(message, placing)] if at_till else lesson
+
+
+def user_lessons(n: int, *, seed: int, habits: Habits = HABITS) -> Iterator[list[Message]]:
+    """As many conversations with their sides changed, from which a model learns to speak as the standing user."""
+    random = Random(f"user lessons/{seed}")  # noqa: S311 - no secret
+    for customer in customers(n, seed=seed):
+        spoken = [message for message in _lesson(customer, habits, random) if message.role != "system"]
+        spoken[-1] = replace(spoken[-1], content=f"{spoken[-1].content}\n{END_OF_CONVERSATION}")
+        yield list(changed_sides(spoken, customer.goal))
 
 
 def _at_till(message: Message, random: Random) -> list[Message]:
@@ -45,37 +72,39 @@ def _at_till(message: Message, random: Random) -> list[Message]:
     return [call, Message(role="tool", content=PLACED, tool_call_id="till"), message]
 
 
-def _lesson(customer: Customer, random: Random) -> list[Message]:
+def _lesson(customer: Customer, habits: Habits, random: Random) -> list[Message]:
     proactive = random.random() < PROACTIVE
     messages = list(customer.history)
     guess: Order = {slot.name: random.choice(slot.values) for slot in SLOTS}
     phrasings, done = random.choice(sorted(TRAINED)), False
     while not done:
-        text = _answer(messages, guess, proactive=proactive, random=random)
+        text = _answer(messages, guess, habits, proactive=proactive, random=random)
         guess = read_reply(text).order or guess
         messages.append(Message(role="assistant", content=text))
         text, done = reply(customer.order, messages, phrasings=phrasings, random=random)
         messages.append(Message(role="user", content=text))
-    spoken = messages[:-1]  # nobody answers a user who has left
-    return [Message(role="system", content=load_prompt("proactive").text), *spoken] if proactive else spoken
+    return [Message(role="system", content=load_prompt("proactive").text), *messages] if proactive else messages
 
 
-def _answer(messages: Sequence[Message], guess: Order, *, proactive: bool, random: Random) -> str:
+def _answer(messages: Sequence[Message], guess: Order, habits: Habits, *, proactive: bool, random: Random) -> str:
     said = said_by_user(messages)
     missing = [name for name in NAMES if name not in said]
     if proactive:
-        asks = bool(missing) or random.random() < ASKS_IF_CLEAR_AND_PROACTIVE
+        asks = bool(missing) or random.random() < habits.asks_if_clear_and_proactive
     else:
-        asks = random.random() < (ASKS_IF_OPEN if missing else ASKS_IF_CLEAR)
-    return write_question(_wondered(missing, proactive, random)) if asks else write_order(_completed(said, guess))
+        asks = random.random() < (habits.asks_if_open if missing else habits.asks_if_clear)
+    return (
+        write_question(_wondered(missing, habits, proactive, random)) if asks else write_order(_completed(said, guess))
+    )
 
 
-def _wondered(missing: Sequence[str], proactive: bool, random: Random) -> Sequence[str]:
+def _wondered(missing: Sequence[str], habits: Habits, proactive: bool, random: Random) -> Sequence[str]:
     """The slots of a question."""
     kind = random.random()
-    if missing and (proactive or kind < ASKS_ALL):
+    if missing and (kind < habits.asks_all or (proactive and habits.proactive_asks_all)):
         return missing
-    of = missing if missing and kind < ASKS_SOME else NAMES
+    is_about_missing = proactive or kind < habits.asks_all + habits.asks_some
+    of = missing if missing and is_about_missing else NAMES
     return random.sample(of, random.randint(1, len(of)))
 
 

@@ -18,6 +18,7 @@ from collab_order_desk.till import Till
 from collab_sdk import Engine, Metric, MRScorer, PreferenceExporter, Rollout, Simulator, TokenPenalty
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import get_chat_writer
+from collab_sdk.simulator import Users
 from collab_sdk.spec import Limits, PairRule
 from collab_sdk.training import Play, TrainingOptions, TrainingProgress
 from collab_sdk.types import Conversation
@@ -51,19 +52,22 @@ class Recipe:
     """Whether orders are placed at a till; then the metrics of the desk go by what is on it."""
 
 
-def play_of(recipe: Recipe, *, cache: Path | None = None) -> Play:
-    """With a cache, what one reward has made played is not played again for another."""
-    engine, user = Engine(cache=cache, limits=Limits(concurrency=CONCURRENCY)), OrderDeskUser()
+def play_of(recipe: Recipe, *, cache: Path | None = None, user: Users | None = None) -> Play:
+    """With the standing user, or another; who judges and proposes goals is the same in any case.
+
+    With a cache, what one reward has made played is not played again for another.
+    """
+    engine, desk = Engine(cache=cache, limits=Limits(concurrency=CONCURRENCY)), OrderDeskUser()
     rollout = Rollout(
         assistant=POLICIES["never-ask"],  # until there is a model in its place
-        simulator=Simulator(user, engine=engine),
+        simulator=Simulator(desk if user is None else user, engine=engine),
         window=recipe.window,
         samples=recipe.samples,
         temperature=1.0,
         tools=Till if recipe.at_till else "none",
     )
     return Play(
-        scorer=MRScorer(rollout, metrics=recipe.metrics(), judge=user, goals_per_turn=recipe.goals),
+        scorer=MRScorer(rollout, metrics=recipe.metrics(), judge=desk, goals_per_turn=recipe.goals),
         exchanges=EXCHANGES,
         rule=PairRule(
             candidates=recipe.candidates, min_margin=recipe.min_margin, min_confidence=0.0, fixed_samples=True

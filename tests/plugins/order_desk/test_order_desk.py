@@ -5,9 +5,9 @@ import json
 from random import Random
 
 import pytest
-from collab_order_desk import POLICIES, OrderDeskUser, customers, exact_order, right_slots, user
-from collab_order_desk.model import judge
-from collab_order_desk.phrasings import FAREWELLS, PHRASINGS, TRAINED, UNSEEN, VAGUE
+from collab_order_desk import POLICIES, OrderDeskUser, customers, exact_order, measure, right_slots, user
+from collab_order_desk.model import judge, manner_of
+from collab_order_desk.phrasings import ACCEPTANCES, FAREWELLS, PHRASINGS, TRAINED, UNSEEN, VAGUE, WHAT
 from collab_order_desk.speech import read_reply, write_order, write_question
 from collab_order_desk.world import (
     NAMES,
@@ -15,6 +15,7 @@ from collab_order_desk.world import (
     consistent_orders,
     goal_text,
     is_held_out,
+    named_in,
     read_order,
     said_by_user,
 )
@@ -50,12 +51,12 @@ POLICIES_MODULE = "collab_order_desk.policies"
 orders = st.fixed_dictionaries({slot.name: st.sampled_from(slot.values) for slot in SLOTS})
 
 
-def says(*texts: str, order=WANTED, seed=1, phrasings="plain") -> tuple[str, bool]:
-    return user.reply(order, as_messages(chat(*texts)), phrasings=phrasings, random=Random(seed))
+def says(*texts: str, order=WANTED, seed=1, phrasings="plain", manner=user.STANDING) -> tuple[str, bool]:
+    return user.reply(order, as_messages(chat(*texts)), phrasings=phrasings, random=Random(seed), manner=manner)
 
 
-def often(*texts: str) -> set[str]:
-    return {says(*texts, seed=seed)[0] for seed in range(60)}
+def often(*texts: str, manner=user.STANDING) -> set[str]:
+    return {says(*texts, seed=seed, manner=manner)[0] for seed in range(60)}
 
 
 @given(orders)
@@ -135,6 +136,68 @@ def test_the_user_leaves_at_the_second_wrong_order_and_at_the_second_useless_mes
     assert says("a mocha", wrong, "no , oat milk", "what drink ?")[1] is False
 
 
+def manner(name: str) -> user.Manner:
+    _, found = user.HIDDEN[name]
+    return found
+
+
+def test_a_terse_user_says_one_thing_and_nothing_when_asked_for_many():
+    answers = often("a mocha", "what size , milk ?", manner=manner("terse"))
+    assert {"large", "large please"} <= answers
+    assert all(len(named_in(answer)) == 1 for answer in answers)
+    assert often("a mocha", "what size , milk , syrup ?", manner=manner("terse")) == set(WHAT)
+    assert says("a mocha", "what size , milk , syrup ?", manner=manner("terse"))[1] is False
+
+
+def test_an_impatient_user_leaves_at_a_long_question_and_at_the_first_wrong_order():
+    impatient = manner("impatient")
+    assert says("a mocha", "what size , milk ?", manner=impatient)[1] is False
+    assert says("a mocha", "what size , milk , syrup ?", manner=impatient)[1] is True
+    assert says("a mocha", write_order(WANTED | {"milk": "soy"}), manner=impatient)[1] is True
+    assert says("a mocha", "hm .", manner=impatient)[1] is True
+
+
+def test_a_vague_user_often_leaves_out_one_of_the_things_asked_for():
+    full = {"large , oat milk", "large , oat milk please"}
+    draws = [says("a mocha", "what size , milk ?", seed=seed, manner=manner("vague"))[0] for seed in range(200)]
+    assert 0.35 < sum(text not in full for text in draws) / 200 < 0.65
+
+
+def test_a_late_user_accepts_a_wrong_order_and_corrects_it_when_they_hear_of_it_again():
+    wrong, late = write_order(WANTED | {"milk": "soy"}), manner("late")
+    assert says("a mocha", wrong, manner=late) in {(text, False) for text in ACCEPTANCES}
+    texts = often("a mocha", wrong, "okay", wrong, manner=late)
+    assert any("oat" in text for text in texts)
+    assert not texts & {*ACCEPTANCES, *FAREWELLS}
+    assert says("a mocha", wrong, "okay", write_order(WANTED), manner=late) == ("thanks", True)
+
+
+def test_in_the_hidden_population_each_user_keeps_their_manner_and_all_manners_occur_in_their_shares():
+    found = [manner_of(customer.order, customer.history) for customer in customers(2000, seed=0)]
+    assert found == [manner_of(customer.order, customer.history) for customer in customers(2000, seed=0)]
+    for share, each in user.HIDDEN.values():
+        assert abs(found.count(each) / 2000 - share) < 0.04
+    assert sum(share for share, _ in user.HIDDEN.values()) == pytest.approx(1)
+    first = customers(1, seed=0)[0]
+    replied = as_messages([*(message.to_dict() for message in first.history), *chat("", "what size ?")[1:]])
+    assert manner_of(first.order, replied) == found[0]
+
+
+def test_the_hidden_population_says_nothing_in_words_that_others_do_not_use():
+    known = {word for text in VAGUE for word in text.split()}
+    known |= {word for way in TRAINED.values() for text in (*way.requests, *way.answers) for word in text.split()}
+    known |= set(write_order(WANTED).split())
+    assert {word for text in ACCEPTANCES for word in text.split()} <= known
+
+
+def test_the_hidden_population_has_a_name_and_is_another_user_in_the_records():
+    hidden = as_chat_model("order-desk:hidden")
+    assert hidden.name == OrderDeskUser(hidden=True).name == "order-desk:hidden"
+    assert hidden.fingerprint == OrderDeskUser(hidden=True).fingerprint != OrderDeskUser().fingerprint
+    scorer = MRScorer(Rollout(assistant="offline", simulator=hidden), metrics={"interactivity": 1.0})
+    assert build_scorer(scorer.spec, Engine()).made_with == scorer.made_with
+
+
 def simulated(*texts, sample="s", goal=GOAL):
     return Simulator(OrderDeskUser(), engine=Engine()).reply(chat(*texts), goal=goal, sample=sample)
 
@@ -153,7 +216,7 @@ def test_a_goal_that_is_no_order_is_refused():
     )
     with pytest.raises(UsageError, match="goals of the order desk only"):
         scorer.score(chat("a mocha", "what milk ?"), goal="an essay")
-    with pytest.raises(UnknownNameError, match="Known: chatty, curt, plain"):
+    with pytest.raises(UnknownNameError, match="Known: chatty, curt, hidden, plain"):
         as_chat_model("order-desk:rude")
 
 
@@ -253,10 +316,30 @@ def test_there_is_something_to_learn():
     assert success["ask-all"] > 0.95
 
 
-@given(st.lists(st.text(max_size=60), min_size=2, max_size=6), st.sampled_from(sorted(PHRASINGS)))
-def test_whatever_is_said_the_user_has_an_answer(texts, phrasings):
+def test_how_to_ask_depends_on_who_is_asked():
+    """The standing user is served by one long question; of the hidden population a third leaves or says nothing."""
+    met = customers(300, seed=1)
+    success = {
+        (who.name, name): measure(POLICIES[name], met, temperature=0.0, user=who)["success, ambiguous"]
+        for who in (OrderDeskUser(), OrderDeskUser(hidden=True))
+        for name in ("never-ask", "ask-two", "ask-all")
+    }
+    assert success["order-desk", "ask-all"] > 0.95
+    assert success["order-desk:hidden", "never-ask"] + 0.2 < success["order-desk:hidden", "ask-all"] < 0.7
+    assert success["order-desk:hidden", "ask-two"] > success["order-desk:hidden", "ask-all"] + 0.2
+
+
+MANNERS = [user.STANDING, *(each for _, each in user.HIDDEN.values())]
+
+
+@given(
+    st.lists(st.text(max_size=60), min_size=2, max_size=6),
+    st.sampled_from(sorted(PHRASINGS)),
+    st.sampled_from(MANNERS),
+)
+def test_whatever_is_said_the_user_has_an_answer(texts, phrasings, manner):
     texts = texts[: len(texts) // 2 * 2]
-    message, done = user.reply(WANTED, as_messages(chat(*texts)), phrasings=phrasings, random=Random(0))
+    message, done = user.reply(WANTED, as_messages(chat(*texts)), phrasings=phrasings, random=Random(0), manner=manner)
     assert message
     assert isinstance(done, bool)
 

@@ -4,14 +4,14 @@ import re
 import sys
 
 import pytest
-from collab_order_desk import customers
+from collab_order_desk import OrderDeskUser, customers
 from collab_order_desk.evaluation import STATISTICS, DeskConversation, statistics
 from collab_order_desk.learning.base_model import Size, make_tokenizer
 from collab_order_desk.learning.demo import Scale, show
-from collab_order_desk.learning.lessons import lessons
-from collab_order_desk.learning.recipe import Recipe
+from collab_order_desk.learning.lessons import INQUISITIVE, lessons, user_lessons
+from collab_order_desk.learning.recipe import Recipe, play_of
 from collab_order_desk.speech import read_reply
-from collab_order_desk.world import NAMES, said_by_user
+from collab_order_desk.world import NAMES, named_in, read_order, said_by_user
 from collab_trl.hf.chat_format import ChatFormat
 from support.cli import collab
 from support.fakes import chat
@@ -19,6 +19,7 @@ from support.fakes import chat
 from collab_sdk.demos import Shown
 from collab_sdk.messages import as_messages
 from collab_sdk.prompts import load_prompt
+from collab_sdk.simulator import END_OF_CONVERSATION
 
 SMALL = Scale(
     base=Size(layers=1, hidden=48, lessons=400, epochs=6),
@@ -52,6 +53,45 @@ def test_the_tokenizer_gives_back_what_was_said():
         assert tokenizer.decode(tokenizer.encode(text)) == text
     proactive = tokenizer.encode(load_prompt("proactive").text, add_special_tokens=False)
     assert len(proactive) == 1
+
+
+def test_the_inquisitive_barista_asks_about_any_number_of_things():
+    asked = [
+        len(read_reply(lesson[1].content).asked)
+        for lesson in lessons(600, seed=0, habits=INQUISITIVE)
+        if lesson[0].role != "system" and len(said_by_user(lesson[:1])) == 1
+    ]
+    assert all(asked.count(n) > 2 for n in (0, 1, 2, 3, 4)), asked
+    told = [lesson for lesson in lessons(600, seed=0, habits=INQUISITIVE) if lesson[0].role == "system"]
+    left = [set(NAMES) - set(said_by_user(lesson[:2])) - read_reply(lesson[2].content).asked for lesson in told]
+    assert any(left)
+
+
+def test_in_the_lessons_of_a_user_the_sides_are_changed_and_the_end_is_said():
+    for lesson in user_lessons(100, seed=0):
+        goal, begins, *spoken = lesson
+        assert begins.role == "user"
+        order = read_order("\n".join(goal.content.splitlines()[-len(NAMES) :]))
+        assert [message.role for message in spoken[:3]] == ["assistant", "user", "assistant"]
+        assert spoken[-1].role == "assistant"
+        assert [END_OF_CONVERSATION in message.content for message in spoken].index(True) == len(spoken) - 1
+        said = {value for message in spoken if message.role == "assistant" for value in named_in(message.content)}
+        assert said <= set(order.values())
+
+
+def test_the_end_of_a_conversation_is_one_token_of_a_users_model_and_is_given_back():
+    tokenizer = make_tokenizer(["thanks"], pieces=[END_OF_CONVERSATION])
+    tokens = tokenizer.encode(f"thanks {END_OF_CONVERSATION}", add_special_tokens=False)
+    assert len(tokens) == 2
+    assert tokenizer.decode(tokens, skip_special_tokens=True).replace(" ", "") == f"thanks{END_OF_CONVERSATION}"
+
+
+def test_another_user_can_be_trained_against_and_the_desk_goes_on_judging():
+    play = play_of(Recipe(), user=OrderDeskUser(hidden=True))
+    assert play.scorer.rollout.simulator.name == "order-desk:hidden"
+    assert play.scorer.reward.judge.model.name == "order-desk"
+    assert play.scorer.goals.model.name == "order-desk"
+    assert play_of(Recipe()).scorer.rollout.simulator.name == "order-desk"
 
 
 def test_a_conversation_tells_its_statistics():
