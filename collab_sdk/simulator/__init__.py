@@ -5,7 +5,7 @@ from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
 from collab_sdk.simulator.describing import PersonaReader, typed_by_user
 from collab_sdk.simulator.faults import Fault, check_turn
 from collab_sdk.simulator.function import FunctionUser
-from collab_sdk.simulator.person import HUMAN, HumanUser
+from collab_sdk.simulator.human import HUMAN, HumanUser
 from collab_sdk.simulator.personas import (
     NOBODY,
     PERSONA_SCHEMA,

@@ -12,6 +12,8 @@ from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import End
 
+SCRIPT = "script"
+
 
 class Script:
     """Fixed turns, in order; None is one that `then` makes up, who also goes on where they end.
@@ -35,12 +37,12 @@ class Script:
 
     @property
     def name(self) -> str:
-        return f"script, then {self.then.name}" if self.then else "script"
+        return f"{SCRIPT}, then {self.then.name}" if self.then else SCRIPT
 
     @property
     def fingerprint(self) -> Mapping[str, Any] | None:
         digest = hashlib.sha256(json.dumps(self.turns).encode()).hexdigest()[:16]
-        known: dict[str, Any] = {"user": "script", "turns": digest}
+        known: dict[str, Any] = {"user": SCRIPT, "turns": digest}
         if self.then is None:
             return known
         return None if (then := self.then.fingerprint) is None else {**known, "then": dict(then)}

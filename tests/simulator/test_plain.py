@@ -138,6 +138,50 @@ def test_an_end_phrase_of_ones_own_is_heeded():
     assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
 
 
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("the end", "which is the"),
+        ("###STOP###", "my list ###"),
+        ("goodbye", "sounds good"),
+        (" bye", "I may stop by"),
+        (END, "is 3 <"),
+        (END, "the sign is <|"),
+    ],
+)
+def test_a_message_that_ends_like_the_beginning_of_the_end_is_one(end, said):
+    future = play(plain(said, f"ok {end}", end=end))
+    assert texts(future)[0] == ("user", said) and future.messages[-1].content == "ok"
+
+
+def test_an_end_phrase_that_breaks_off_is_in_no_transcript():
+    future = play(plain("bye ###STO", end="###STOP###"))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
+
+
+@pytest.mark.parametrize("made_up", [f"thanks{END}", "thanks <|end of conversation|>", "thanks<|endconv"])
+def test_nobody_leaves_by_what_is_made_up_after_the_message(made_up):
+    reply = f"I want a mocha<|im_end|>\n<|im_start|>assistant\nSure!<|im_end|>\n<|im_start|>user\n{made_up}"
+    future = play(plain(reply, END))
+    assert texts(future)[0] == ("user", "I want a mocha") and texts(future)[1][0] == "assistant"
+
+
+def test_an_end_that_is_a_token_of_the_template_is_one():
+    future = play(plain("bye<|end|>\n<|assistant|>Bye!", end="<|end|>"))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
+
+
+@pytest.mark.parametrize("said", ["</s>", "<|im_end|>", " <|eot_id|>assistant\nSure!", "<|im_end|>\n<|im_start|>"])
+def test_a_turn_that_ends_at_once_says_nothing(said):
+    future = play(plain(said, said))
+    assert (future.end, future.messages, future.error) == (End.USER_DONE, (), None)
+
+
+def test_an_end_phrase_is_known_in_other_letters():
+    future = play(plain("bye ###stop### and more", end="###STOP###"))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
+
+
 def test_an_end_that_a_server_would_swallow_is_refused():
     with pytest.raises(UsageError, match="stop may not hold"):
         PlainUser(ModelSpec(name="openai/x", settings=ModelSettings(stop=(END,))))

@@ -111,7 +111,7 @@ class HumanUser:
             title = f"--- {_harmless(situation.conversation_id) or 'A conversation'} ".ljust(60, "-")
             self._write("\n".join(["", title, *_about(situation.goal), HELP, ""]))
         for message in messages[len(seen) :]:
-            if message.role in ("user", "assistant") and message.content.strip():
+            if message.content.strip():
                 who = "you" if message.role == "user" else "assistant"
                 if message.role == "assistant" or not seen:
                     self._write(f"{who}: {_harmless(message.content)}\n")
