@@ -100,8 +100,11 @@ class SimulatorCheck:
         return await self.scorer.ascore_turn(turn, goal, log, followed=turn.followed)
 
     async def _aplay(self, turn: ComparedTurn) -> ComparedTurn:
-        """The same user plays all turns of a conversation. What no user would say is a finding here, and not lost."""
-        goal = replace(turn.goal, style=tuple(turn.earlier))
+        """The same user plays all turns of a conversation. What no user would say is a finding here, and not lost.
+
+        A row's own script is left out: it says nothing about who is compared.
+        """
+        goal = replace(turn.goal, style=tuple(turn.earlier), script=())
         seat = self.simulator.seat(goal, draw=turn.conversation_id)
         situation = Situation(
             messages=turn.history,
@@ -112,7 +115,7 @@ class SimulatorCheck:
         )
         turn = replace(turn, user=seat.name)
         try:
-            said = await seat.user.anext(situation, engine=seat.engine)
+            said = await seat.anext(situation)
         except UserFaultError as error:
             return replace(turn, error=str(error), fault=error.fault)
         except SampleError as error:

@@ -6,9 +6,20 @@ from math import isfinite, nan
 
 from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
 from collab_sdk.report.fields import future as read_future
-from collab_sdk.report.overview import Overview, Players, Plot, Remark, Table, decimal, usage_table
+from collab_sdk.report.overview import (
+    Overview,
+    Plot,
+    Remark,
+    Table,
+    count_users,
+    decimal,
+    usage_table,
+    users_remarks,
+    users_table,
+)
 from collab_sdk.report.plots import scatter, whiskers
 from collab_sdk.report.settings import settings_table
+from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
 CHANCE = 0.5
@@ -28,9 +39,9 @@ def evaluation_overview(evaluation: Row) -> Overview:
     found.tiles.append((f"{sum(map(len, played)):,}", "conversations"))
     if missing := sum(one.get("error") is not None for chats in played for one in chats):
         found.remarks.append(Remark(text=f"{missing:,} conversations failed and are in no statistic.", mood="look"))
-    players = Players()
-    players.add(future for chats in played for one in chats if (future := read_future(one)) is not None)
-    found.remarks += players.remarks()
+    users = UserTotals()
+    count_users(users, (future for chats in played for one in chats if (future := read_future(one)) is not None))
+    found.remarks += users_remarks(users)
     head = (text(evaluation.get("task")) or "evaluation", *bots, *(f"{bot} minus {bots[0]}" for bot in bots[1:]))
     cells: list[tuple[str, ...]] = []
     shown: list[Estimate | None] = []
@@ -55,7 +66,7 @@ def evaluation_overview(evaluation: Row) -> Overview:
     note = f"{BRACKETS} Of differences, over pairs with the same goal. {said_of_many(shown)}".strip()
     found.tables.append(Table(title="Bots side by side", head=head, rows=tuple(cells), note=note))
     found.tables += map(_persona_table, rows(evaluation.get("by_persona")))
-    found.tables += [table] if (table := players.table()).rows else []
+    found.tables += [table] if (table := users_table(users)).rows else []
     found.details = list(_evaluation_details(evaluation, results))
     return found
 

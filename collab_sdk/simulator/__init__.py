@@ -3,7 +3,7 @@
 from collab_sdk.prompts import END_OF_CONVERSATION
 from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
 from collab_sdk.simulator.describing import PersonaReader, typed_by_user
-from collab_sdk.simulator.faults import Fault, check_turn
+from collab_sdk.simulator.faults import SERVICES, Fault, fault_of
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.human import HUMAN, HumanUser
 from collab_sdk.simulator.personas import (
@@ -36,6 +36,7 @@ __all__ = [
     "NOBODY",
     "PERSONAS",
     "PERSONA_SCHEMA",
+    "SERVICES",
     "SILENCE",
     "STYLE_EXAMPLES",
     "Fault",
@@ -57,8 +58,8 @@ __all__ = [
     "as_persona",
     "as_user",
     "changed_sides",
-    "check_turn",
     "default_settings",
+    "fault_of",
     "files_of_user",
     "is_prompted",
     "persona_row",

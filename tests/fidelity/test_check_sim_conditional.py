@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,9 @@ from collab_sdk import ChatRequest, Conversation, Engine, Goal, MRScorer, Rollou
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UserFaultError
 from collab_sdk.fidelity import SimulatorCheck, UserStatistic, check_row, user_statistics, user_turns
+from collab_sdk.fidelity.behaviour import estimate_variety
 from collab_sdk.fidelity.conditional import Reply, compared_fit, fit_scores
+from collab_sdk.fidelity.index import compared_turns
 from collab_sdk.messages import as_messages
 from collab_sdk.prompts import load_prompt, unfence
 from collab_sdk.simulator import Fault, FunctionUser, Situation, UserTurn
@@ -224,6 +227,35 @@ def test_a_script_says_its_turns_in_order():
     _, [one] = checked(["oat", "large"], chats(1))
     assert [turn.simulated.message for turn in one.turns] == ["oat", "large", ""]
     assert one.turns[2].simulated.done
+
+
+def test_the_script_of_a_row_is_not_compared_in_place_of_the_user():
+    rows = [replace(each, goal=replace(each.goal, script=("said by the script",) * 3)) for each in chats(4)]
+    _, every = checked(listens, rows)
+    said = {turn.simulated.message for one in every for turn in one.turns}
+    assert said
+    assert said <= {answer for answers in ANSWERS.values() for answer in answers}
+
+
+def test_a_user_whose_code_errs_is_a_missing_turn():
+    class Breaks:
+        name, fingerprint, model, settings = "breaks", {"user": "breaks"}, None, None
+
+        async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
+            raise ValueError("boom")
+
+    _, [one] = checked(Breaks(), chats(1))
+    assert [turn.simulated for turn in one.turns] == [None] * 3
+    assert len(one.lost) == 3
+    assert all("breaks as user raised ValueError: boom" in line for line in one.lost)
+    assert not any(turn.fault for turn in one.turns)
+
+
+def test_the_variety_of_one_chat_is_a_number_without_an_interval():
+    _, [one] = checked(listens, chats(1))
+    found = estimate_variety(compared_turns([one]))
+    assert (found.low, found.high) == (None, None)
+    assert 0 < found.mean <= 100
 
 
 def verdict(number: int, **said: Any) -> dict[str, Any]:
