@@ -67,9 +67,10 @@ MODEL = "model"
 TOOLS_MODEL = "tools-model"
 ROLE_HELP = {
     "assistant": "The bot: a model's name, or a function of yours as py:MODULE:FUNCTION.",
-    "simulator": "Who plays the user: a model's name, which is prompted to; plain:MODEL for a model that writes as a "
+    "simulator": "Who plays the user: a model, prompted to play the user; plain:MODEL for a model that writes as a "
     "user; logs:PATH for real users' own messages; py:MODULE:FUNCTION; script; in evaluate also human, a person at "
-    "this terminal. Repeatable, with the share of futures that each plays",
+    "this terminal. Repeatable; a last =NUMBER, unless NAME is a path with it "
+    "or an option of one, is the share of futures that each plays",
     "judge": "The model that scores conversations.  [default: --model, or the first simulator that is prompted]",
     TOOLS_MODEL: "The model that plays simulated tools.  [default: the simulator if it is prompted, else the judge; "
     "without its settings]",

@@ -12,7 +12,7 @@ from collab_sdk.personas import (
 )
 from collab_sdk.prompts import END_OF_CONVERSATION
 from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
-from collab_sdk.simulator.faults import Fault, check_turn
+from collab_sdk.simulator.faults import SERVICES, Fault, fault_of
 from collab_sdk.simulator.function import FunctionUser
 from collab_sdk.simulator.human import HUMAN, HumanUser
 from collab_sdk.simulator.persona_reader import PersonaReader, typed_by_user
@@ -37,6 +37,7 @@ __all__ = [
     "NOBODY",
     "PERSONAS",
     "PERSONA_SCHEMA",
+    "SERVICES",
     "SILENCE",
     "STYLE_EXAMPLES",
     "Fault",
@@ -58,8 +59,8 @@ __all__ = [
     "as_persona",
     "as_personas",
     "as_user",
-    "check_turn",
     "default_settings",
+    "fault_of",
     "files_of_user",
     "flip_roles",
     "is_prompted",

@@ -24,6 +24,7 @@ from collab_sdk.training.report import (
     Verdict,
 )
 from collab_sdk.training.trained_against import (
+    METRICS,
     TRAINED_AGAINST,
     role_of_adapter,
     same_user_warning,
@@ -38,6 +39,7 @@ __all__ = [
     "CANDIDATES",
     "EXCHANGES",
     "LEARNT_ROLES",
+    "METRICS",
     "NO_GOAL",
     "PLAYING",
     "TRAINED_AGAINST",

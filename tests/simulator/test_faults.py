@@ -8,7 +8,8 @@ from collab_sdk import Engine, Goal, MRScorer, Rollout, Simulator
 from collab_sdk.errors import SampleError, UserFaultError
 from collab_sdk.logs import read_conversations
 from collab_sdk.messages import as_messages
-from collab_sdk.simulator import Fault, Situation, UserTurn, check_turn
+from collab_sdk.simulator import Fault, Situation, UserTurn
+from collab_sdk.simulator.faults import check_turn
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End
 

@@ -10,6 +10,7 @@ from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import InputError, OutputError
 from collab_sdk.preferences import HoldOut, PreferenceExporter, held_out_share, is_held_out, opening_of
 from collab_sdk.training import (
+    METRICS,
     TRAINED_AGAINST,
     Play,
     Preflight,
@@ -29,7 +30,7 @@ from collab_trl.output.hub import pushed_if_asked
 from collab_trl.output.merge import merged_if_asked, merged_of
 from collab_trl.output.serving import serving_commands
 from collab_trl.output.training import TrlTraining
-from collab_trl.output.workplace import METRICS, RUN, identity, read_json, write_json
+from collab_trl.output.workplace import RUN, identity, read_json, write_json
 from collab_trl.preference.preflight import prepare_examples
 
 CHATS, PAIRS, ADAPTER, STATISTICS = "chats.jsonl", "prefs.jsonl", "adapter", "figures.json"

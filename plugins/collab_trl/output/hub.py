@@ -11,11 +11,11 @@ from typing import Any
 
 from collab_sdk.errors import CollabError, OutputError, UsageError
 from collab_sdk.secrets import one_line
-from collab_sdk.training import TrainingOptions, TrainingReport, Verdict
+from collab_sdk.training import METRICS, TrainingOptions, TrainingReport, Verdict
 from collab_trl.chat_template import TEMPLATE_FILE
 from collab_trl.output.card import CARD, model_card
 from collab_trl.output.serving import SERVERS
-from collab_trl.output.workplace import METRICS, read_json
+from collab_trl.output.workplace import read_json
 from collab_trl.plan import is_main_process
 from collab_trl.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 

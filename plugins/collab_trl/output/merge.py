@@ -13,7 +13,7 @@ import torch
 from collab_sdk.errors import OutputError, TrainingError
 from collab_sdk.files import reason
 from collab_sdk.secrets import one_line
-from collab_sdk.training import TrainingOptions, TrainingReport
+from collab_sdk.training import METRICS, TrainingOptions, TrainingReport
 from collab_trl.base import Base
 from collab_trl.checks import merging_bytes
 from collab_trl.device_memory import available_bytes, free_memory, ran_out_of_memory
@@ -22,7 +22,7 @@ from collab_trl.hf.sampling import Truncation
 from collab_trl.log_probabilities import log_probabilities
 from collab_trl.output.card import write_card
 from collab_trl.output.serving import FLOAT32, merged_commands
-from collab_trl.output.workplace import METRICS, read_json, write_json
+from collab_trl.output.workplace import read_json, write_json
 from collab_trl.plan import HEADROOM, is_main_process
 from collab_trl.precision import device_and_dtype
 from collab_trl.preference.tokens import NOTHING, Completion, Tokens

@@ -11,7 +11,7 @@ from typing import Any
 
 from collab_sdk.errors import OutputError
 from collab_sdk.files import reason
-from collab_sdk.training import Play, TrainingOptions
+from collab_sdk.training import METRICS, Play, TrainingOptions
 from collab_trl.base import Base
 from collab_trl.hf.folders import content_hash, model_folder
 
@@ -19,7 +19,6 @@ WORK = "checkpoints"
 RUN = "run.json"
 FORMAT = 3
 """Of what is in the folder; raised where what another version has left there cannot be read or gone on with."""
-METRICS = "metrics.json"
 WITHOUT_EFFECT = {
     "adapter",
     "output",
