@@ -36,7 +36,7 @@ from collab_sdk.fidelity import (
     user_statistics,
     user_turns,
 )
-from collab_sdk.fidelity.fitting import Reply, compared_fit, fit_scores
+from collab_sdk.fidelity.conditional import Reply, compared_fit, fit_scores
 from collab_sdk.fidelity.telling_apart import two_sample_test
 from collab_sdk.messages import as_messages
 from collab_sdk.stats import Estimate
@@ -45,6 +45,7 @@ ORDER = ("real", "retrieved", "random", "parrot")
 LEAST = 0.93
 """Coverage; 0.95 is meant."""
 MARGINAL, FITS, INDEX = "told apart, AUC", "fits, AUC", "index"
+CEILING, LESS = "index of real halves", "index, difference"
 User = Callable[..., Any]
 """Of the messages and the sample, which names the chat and the turn."""
 
@@ -116,15 +117,15 @@ def compare_users(path: str, conversations: Sequence[Conversation], draws: int) 
 def _user_row(name: str, found: Mapping[str, UserStatistic], seconds: float, *, is_real: bool = False) -> Row:
     def shown(figure: str, form: str) -> str:
         one = found[figure]
-        return f"{one.real if is_real else one.simulated:{form}}"
+        return f"{(one.ceiling or one.real) if is_real else one.simulated:{form}}"
 
-    parts = [part for part in found if part.startswith("- ")]
+    parts = [part for part, each in found.items() if each.part_of == INDEX]
     return {
         "user": name,
         **{figure: shown(figure, ".2f") for figure in (MARGINAL, FITS)},
         "echo": f"{found['echo'].real if is_real else found['echo'].simulated.mean:.2f}",
         INDEX: shown(INDEX, ".1f"),
-        **{part: f"{found[part].real if is_real else found[part].simulated.mean:.0f}" for part in parts},
+        **{f"- {part}": f"{found[part].real if is_real else found[part].simulated.mean:.0f}" for part in parts},
         "s": seconds,
     }
 
@@ -179,7 +180,9 @@ def _coverage_row(
         "draws": len(held),
         "mean": fmean(means),
         "sd": stdev(means),
-        "half width": fmean((each.high - each.low) / 2 for each in estimates if each.low is not None and each.high),
+        "half width": fmean(
+            (each.high - each.low) / 2 for each in estimates if each.low is not None and each.high is not None
+        ),
         "coverage": fmean(held),
     }
 
@@ -234,9 +237,13 @@ def compare_worlds(worlds: int, chats: int) -> tuple[list[Row], list[Row]]:
             statistics = statistics_of(invented_user(rng, deaf=deaf, formal=formal), world(rng, chats))
             for figure in (MARGINAL, FITS, INDEX):
                 found[figure].append(statistics[figure].simulated)
+            if (ceiling := statistics[INDEX].ceiling) is not None:
+                found[CEILING].append(ceiling)
+            if (less := statistics[INDEX].difference) is not None:
+                found[LESS].append(less)
         rows += [_coverage_row(name, chats, figure, estimates) for figure, estimates in found.items()]
     error = (0.95 * 0.05 / (worlds * len(WORLDS))) ** 0.5
-    for figure in (MARGINAL, FITS, INDEX):
+    for figure in (MARGINAL, FITS, INDEX, CEILING, LESS):
         coverage = fmean(row["coverage"] for row in rows if row["figure"] == figure)
         verdicts.append(judged(f"{figure}: coverage in worlds", coverage, at_least=LEAST - 2 * error))
     return rows, verdicts

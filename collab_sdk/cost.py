@@ -229,7 +229,7 @@ class UserCosts:
 
     @classmethod
     def of(cls, spec: RunSpec) -> Self:
-        """Raises UsageError for a user who cannot sit down."""
+        """Raises UsageError for a user who cannot be played."""
         total = sum(user.weight for user in spec.simulators)
         known = [_UserCost(user=as_user(each), share=each.weight / total) for each in spec.simulators]
         asked = [each for each in known if not isinstance(each.user, HumanUser | LoggedUser | Script)]

@@ -1,6 +1,7 @@
 """Playing a conversation forward."""
 
 import copy
+import json
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,9 @@ __all__ = ["Rollout"]
 
 NO_RESULT = "no result: the call was never answered"
 """What the assistant is told of a call whose result its log lacks; no server takes one without."""
+
+SHORT = 2
+"""Words of an answer that may be the same to a question that is asked again."""
 
 
 @sync_twins
@@ -178,7 +182,7 @@ class Rollout:
         end, reason = End.WINDOW, ""
         named = scene.conversation_id
         scene = replace(scene, sample=f"{named}/future-{sample}")
-        seat = self.simulator.seat(goal, draw=scene.sample)
+        seat = self.simulator.seat(goal, draw=scene.sample if named else f"{_told_apart(start, goal)}/future-{sample}")
         future = Future(sample=sample, user=seat.name, persona=seat.persona)
         try:
             _check_start(start)
@@ -298,6 +302,12 @@ def _stray_result(messages: Sequence[Message]) -> Message | None:
     return None
 
 
+def _told_apart(start: Sequence[Message], goal: Goal) -> str:
+    """What stands for a conversation without an id: how its user began and what they want, whatever was answered."""
+    began = next((message.content for message in start if message.role == "user"), "")
+    return json.dumps([began, goal.asked or goal.text])
+
+
 def is_in_turn(messages: Sequence[Message]) -> bool:
     """Whether it is still the assistant's turn: a call waits for its result, or a result for what is made of it."""
     return bool(messages) and (messages[-1].role == "tool" or bool(unanswered_calls(messages)))
@@ -345,12 +355,21 @@ def _numbered(messages: tuple[Message, ...], *, taken: Collection[str]) -> tuple
 
 
 def _stuck(messages: Sequence[Message]) -> End | None:
-    """Whether the last exchange leads nowhere: both sides only say goodbye, or both repeat themselves."""
+    """Whether the last exchange leads nowhere: both sides only say goodbye, or both repeat themselves.
+
+    A word or two may be the answer to a question that is asked again. Somebody who says more is given another turn:
+    with the same words for a third time, it is the simulated user who is stuck (see `collab_sdk.simulator.Fault`).
+    """
     runs = [list(run) for _, run in groupby(messages, key=lambda message: message.role == "user")]
     user, assistant = runs[-2:]
     if is_farewell(user[-1].content) and is_farewell(shown_text(assistant)):
         return End.GOODBYE
-    before = runs[-4:-2]
-    if before and [message.content for message in before[0]] == [message.content for message in user]:
-        return End.REPETITION if deeds_of(before[1]) == deeds_of(assistant) != () else None
-    return None
+    times = 2 if len(user[-1].content.split()) <= SHORT else 3
+    last = runs[-2 * times :]
+    if len(last) < 2 * times:
+        return None
+    exchanges = {
+        (tuple(message.content for message in said), deeds_of(answered))
+        for said, answered in zip(last[::2], last[1::2], strict=True)
+    }
+    return End.REPETITION if len(exchanges) == 1 and deeds_of(assistant) else None

@@ -8,10 +8,12 @@ from urllib.parse import parse_qsl, unquote, unquote_plus, urlencode, urlsplit, 
 
 from collab_sdk.errors import UsageError
 
-__all__ = ["Address", "one_line", "remember_address", "remember_secret", "without_credentials"]
+__all__ = ["Address", "harmless", "one_line", "remember_address", "remember_secret", "without_credentials"]
 
 SECRETS = re.compile(r"\b(sk|pk|key|hf|gsk|xai)[-_][\w*-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.IGNORECASE)
 SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_KEY", "_SECRET")
+ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.)")
+"""What a terminal takes for a command."""
 LEAST = 8
 """Characters of a secret that is recognized in a text: a shorter one may be any word."""
 SECRET_PARAMETERS = re.compile(r"key|token|secret|passw|auth|credential|^sig|^code$", re.IGNORECASE)
@@ -86,6 +88,12 @@ def one_line(text: str, limit: int = 300) -> str:
     for secret in _known_secrets():
         line = line.replace(secret, "[secret]")
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def harmless(text: str) -> str:
+    """Text without escape sequences and control characters, which could drive a terminal. Lines stay."""
+    lines = ESCAPES.sub("", text).replace("\t", "    ").splitlines()
+    return "\n".join("".join(char for char in line if char.isprintable()) for line in lines)
 
 
 def _known_secrets() -> list[str]:

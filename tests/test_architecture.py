@@ -28,6 +28,7 @@ LAYERS = [
     {"plugins", "tool_calls", "values"},
     {"messages"},
     {"types"},
+    {"personas"},
     {"prompts"},
     {"spec", "concurrency", "stats", "sandbox", "demos"},
     {"models"},

@@ -22,7 +22,6 @@ from collab_sdk.calibration import Calibration, fit_calibration
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.fidelity import (
-    INDEX_ROWS,
     CheckedConversation,
     SimulatorCheck,
     UserStatistic,
@@ -67,9 +66,9 @@ def check_sim(
 
     At every turn of a real user after the first, the simulator gets the same history and goal, and what it says is set
     beside what the user said: length, questions, typos, leaving, whether a classifier can tell the two apart, whether
-    it fits the conversation, and whether a user could say it at all. One index says it all. MR from simulated futures
-    is set beside the reward of what really followed. With --window 0 that is left out, and only the simulator is
-    called. Name as --assistant the bot that the logs are of.
+    it fits the conversation, and whether a user could say it at all. An index from 0 to 100 sums that up. MR from
+    simulated futures is set beside the reward of what really followed. With --window 0 that is left out, and only the
+    simulator is called. Name as --assistant the bot that the logs are of.
 
     \b
       collab check-sim chats.jsonl --model offline
@@ -149,18 +148,28 @@ def _number_and_reason(statistic: UserStatistic) -> tuple[str, str]:
 
 
 def _form(statistic: UserStatistic) -> str:
-    """Figures of 100 have one digit after the point, others two."""
-    return ".1f" if statistic.name in INDEX_ROWS else ".2f"
+    """Statistics from 0 to 100 have one digit after the point, others two."""
+    return ".1f" if statistic.percent else ".2f"
+
+
+def _note_ceiling(statistics: Sequence[UserStatistic]) -> None:
+    """What the real users' index is, by the sides that were compared."""
+    for statistic in statistics:
+        if statistic.ceiling is not None and statistic.part_of is None:
+            note(
+                f"Real users among each other, by halves of the chats ({of(statistic.ceiling.n, 'pair')} of messages): "
+                f"{statistic.name} {statistic.ceiling:{_form(statistic)}}."
+            )
 
 
 def _note_faults(check: SimulatorCheck, checked: Sequence[CheckedConversation]) -> None:
-    """Which simulated turns are none that a user could say, by kind, and whose fault that is."""
-    turns = [turn for one in checked for turn in one.turns if turn.simulated]
+    """How many simulated turns no user would write, by kind, and whose fault that is."""
+    turns = [turn for one in checked for turn in one.turns if turn.is_known]
     kinds = Counter(turn.fault for turn in turns if turn.fault)
     if kinds:
         said = ", ".join(f"{kind} ({number:,})" for kind, number in kinds.most_common())
         note(
-            f"{kinds.total():,} of {of(len(turns), 'simulated turn')} could not be a user's: {said}. "
+            f"{kinds.total():,} of {of(len(turns), 'simulated turn')} are such as no user would write: {said}. "
             f"That is the fault of {printable(check.simulator.name)}, and not of the assistant."
         )
 
@@ -179,15 +188,16 @@ def _show_check(
         numbers = (
             "-" if statistic.real is None else f"{statistic.real:{_form(statistic)}}",
             simulated,
-            "" if statistic.difference is None else f"{statistic.difference:+.2f}",
+            "" if statistic.difference is None else f"{statistic.difference:+{_form(statistic)}}",
             f"{statistic.simulated.n:,}",
         )
-        rows.append([statistic.name, *numbers, *([statistic.meaning] if is_wide else [])])
+        name = f"- {statistic.name}" if statistic.part_of else statistic.name
+        rows.append([name, *numbers, *([statistic.meaning] if is_wide else [])])
         if said := [
             *([] if is_wide else [statistic.meaning]),
             *([f"no {'number' if isnan(statistic.simulated.mean) else 'interval'}: {reason}"] if reason else []),
         ]:
-            below.add_row(statistic.name, "\n".join(said))
+            below.add_row(name, "\n".join(said))
     if rows:
         head = ("", *NUMBERS, *(["meaning"] if is_wide else []))
         StatisticsTable(head=head, rows=rows, right={"n"}).show()
@@ -196,6 +206,7 @@ def _show_check(
     if below.row_count:
         click.echo()
         show(below)
+    _note_ceiling(statistics)
     _note_faults(check, checked)
     turns = sum(len(one.turns) for one in checked)
     who = f"{printable(check.simulator.name)} beside the users of {of(len(checked), 'chat')}"

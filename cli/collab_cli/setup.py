@@ -1,7 +1,7 @@
 """From a RunSpec to the objects of a run."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from collab_cli.terminal import note
@@ -69,22 +69,12 @@ def prices_of(roles: Roles) -> dict[CallRole, Price | None]:
     """What a token of each role costs."""
     return {
         CallRole.ASSISTANT: roles.assistant.price,
-        CallRole.SIMULATOR: _dearest([model.price for model in roles.simulator.models.values()]),
+        # Of several users, each has its own: see UserCosts.
+        CallRole.SIMULATOR: next((model.price for model in roles.simulator.models.values()), None),
         CallRole.JUDGE: roles.judge.price,
         CallRole.GOAL: roles.judge.price,
         CallRole.TOOLS: roles.tools.price,
     }
-
-
-def _dearest(prices: Sequence[Price | None]) -> Price | None:
-    """The highest of several prices, since an estimate is an upper one; None where one is unknown."""
-    known = [price for price in prices if price is not None]
-    if len(known) < len(prices):
-        return None
-    return Price(
-        prompt=max((price.prompt for price in known), default=0.0),
-        completion=max((price.completion for price in known), default=0.0),
-    )
 
 
 def is_rules(model: ChatModel) -> bool:

@@ -13,6 +13,7 @@ import click
 
 from collab_sdk.errors import InputError
 from collab_sdk.messages import Message, ToolCall, shown_text
+from collab_sdk.secrets import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod, RenderableType
@@ -35,8 +36,7 @@ def note(text: str) -> None:
 
 def printable(text: str) -> str:
     """One line without control characters: logged text must not be able to drive the terminal."""
-    line = " ".join(text.split())
-    return "".join(char for char in line if char.isprintable())
+    return harmless(" ".join(text.split()))
 
 
 def shortened(text: str, most: int) -> str:

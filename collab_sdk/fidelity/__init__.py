@@ -4,11 +4,10 @@ from collab_sdk.fidelity.check_cost import estimate_check
 from collab_sdk.fidelity.check_rows import check_row
 from collab_sdk.fidelity.checker import CheckedConversation, SimulatorCheck
 from collab_sdk.fidelity.classifier import require_classifier
-from collab_sdk.fidelity.real_and_simulated import INDEX_ROWS, UserStatistic, user_statistics
+from collab_sdk.fidelity.real_and_simulated import UserStatistic, user_statistics
 from collab_sdk.fidelity.user_turns import ComparedTurn, Verdict, user_turns
 
 __all__ = [
-    "INDEX_ROWS",
     "CheckedConversation",
     "ComparedTurn",
     "SimulatorCheck",

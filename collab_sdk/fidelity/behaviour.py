@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from collab_sdk.fidelity.measures import is_polite, new_facts
 from collab_sdk.fidelity.user_turns import ComparedTurn
+from collab_sdk.simulator import SERVICES
 from collab_sdk.stats import LEAST_MEAN, Estimate
 from collab_sdk.stats.clusters import reach
 from collab_sdk.words import words
@@ -29,12 +30,6 @@ ONE_MORE = 1.0
 ACKNOWLEDGES = re.compile(
     r"\W*(?:(?:yes|yeah|yep|yup|ok|okay|sure|right|correct|fine|great|good|perfect|cool|agreed|thanks|thank you"
     r"|got it|go ahead|sounds good|no problem|please|alright)\W*)+"
-)
-HELPS = re.compile(
-    r"\b(?:how (?:can|may) i (?:help|assist)|would you (?:like|prefer)|let me (?:check|look|see what|find|help)"
-    r"|i(?:['’]ll| will) (?:check|look into|process|help)|(?:happy|glad|here) to (?:help|assist)"
-    r"|anything else i can|your (?:order|account|request|booking|reservation)"
-    r"|thank you for (?:calling|contacting|your patience)|(?:sorry|apologi[sz]e) for (?:the|any) inconvenience)\b"
 )
 CODE = re.compile(r"[\w.+-]+@\w[\w.-]*|#?\b\w*\d\w*")
 UNSURE = re.compile(
@@ -90,7 +85,7 @@ DIMENSIONS: Mapping[str, Mapping[str, Feature]] = {
         "short": Feature(lambda message, turn: len(words(message)) <= SHORT),
         "dashes": _has(re.compile("[–—]")),
         "acknowledges only": Feature(lambda message, turn: bool(ACKNOWLEDGES.fullmatch(message.casefold()))),
-        "as an assistant": _has(HELPS),
+        "as an assistant": _has(SERVICES),
     },
     "information": {
         "words": Feature(lambda message, turn: len(words(message)), is_share=False),
@@ -145,7 +140,7 @@ def estimate_variety(pairs: SpokenPairs) -> Estimate | None:
     n = totals[0].total()
 
     def variety(numbers: Sequence[int]) -> float:
-        return 100 * 2 * min(numbers) / sum(numbers)
+        return 100 * 2 * min(numbers) / sum(numbers) if any(numbers) else 100.0
 
     found = variety([len(total) for total in totals])
     without = [

@@ -33,13 +33,16 @@ def check_row(
 
 
 def _statistic_row(statistic: UserStatistic) -> dict[str, Any]:
-    difference = statistic.difference
+    difference, ceiling = statistic.difference, statistic.ceiling
     return {
         "name": statistic.name,
         "meaning": statistic.meaning,
         "real": statistic.real,
         "simulated": statistic.simulated.to_dict(),
         "difference": None if difference is None else difference.to_dict(),
+        "ceiling": None if ceiling is None else ceiling.to_dict(),
+        "part_of": statistic.part_of,
+        "percent": statistic.percent,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from collab_sdk.calibration import RewardPair
 from collab_sdk.concurrency import all_settled
-from collab_sdk.errors import SampleError
+from collab_sdk.errors import SampleError, UserFaultError
 from collab_sdk.fidelity.user_turns import ComparedTurn, user_turns
 from collab_sdk.fidelity.validity import averdicts, fault_in
 from collab_sdk.runs.local import run_here
@@ -48,8 +48,10 @@ class CheckedConversation:
 
     @property
     def lost(self) -> list[str]:
-        """Why a turn or a reward is missing, one line each."""
-        turns = [f"simulated user, turn {turn.turn}: {turn.error}" for turn in self.turns if turn.error]
+        """Why a turn or a reward is missing, one line each. A fault of the simulated user's is a finding."""
+        turns = [
+            f"simulated user, turn {turn.turn}: {turn.error}" for turn in self.turns if turn.error and not turn.fault
+        ]
         turns += [f"no verdicts: {why}" for why in dict.fromkeys(turn.unjudged for turn in self.turns) if why]
         unscored = [score.errors for score in self.scores if score.value is None]
         unobserved = [score.observed.error for score in self.scores if score.observed and score.observed.error]
@@ -98,8 +100,11 @@ class SimulatorCheck:
         return await self.scorer.ascore_turn(turn, goal, log, followed=turn.followed)
 
     async def _aplay(self, turn: ComparedTurn) -> ComparedTurn:
-        """The same user plays all turns of a conversation. What no user would say is a finding here, and not lost."""
-        goal = replace(turn.goal, style=tuple(turn.earlier))
+        """The same user plays all turns of a conversation. What no user would say is a finding here, and not lost.
+
+        A row's own script is left out: it says nothing about who is compared.
+        """
+        goal = replace(turn.goal, style=tuple(turn.earlier), script=())
         seat = self.simulator.seat(goal, draw=turn.conversation_id)
         situation = Situation(
             messages=turn.history,
@@ -110,7 +115,9 @@ class SimulatorCheck:
         )
         turn = replace(turn, user=seat.name)
         try:
-            said = await seat.user.anext(situation, engine=seat.engine)
+            said = await seat.anext(situation)
+        except UserFaultError as error:
+            return replace(turn, error=str(error), fault=error.fault)
         except SampleError as error:
             return replace(turn, error=str(error))
         return replace(turn, simulated=said, fault=fault_in(said, situation))

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from collab_sdk.fidelity.behaviour import SpokenPairs, estimate_behaviour, estimate_variety
 from collab_sdk.fidelity.checker import CheckedConversation
-from collab_sdk.fidelity.fitting import Scores, compared_fit
+from collab_sdk.fidelity.conditional import Scores, compared_fit
 from collab_sdk.fidelity.telling_apart import two_sample_test
 from collab_sdk.fidelity.validity import real_fault
 from collab_sdk.stats import Estimate, estimate_combined, estimate_mean
@@ -20,7 +20,7 @@ MEANINGS: Mapping[str, str] = {
     WHOLE: "mean of the parts; real: their halves",
     "behaviour": "alike in style, information, questions",
     "variety": "alike in number of different messages",
-    "looks real": "100: told apart, AUC is 0.5",
+    "looks real": "100: told apart, AUC is 0.5 or less",
     "fits": "100: fits, AUC is 0.5",
     "valid": "valid turns",
 }
@@ -83,16 +83,18 @@ def _percent(share: Estimate) -> Estimate:
     return replace(share, mean=100 * share.mean, low=low, high=high, count=None)
 
 
-def ceiling_of(checked: Sequence[CheckedConversation], fits: Scores) -> dict[str, float]:
-    """The index of real users and its parts, by name: one half of them is taken for the simulated users of the other.
+def ceiling_of(checked: Sequence[CheckedConversation], fits: Scores) -> Index | None:
+    """The index of real users: one half of them is taken for the simulated users of the other.
 
-    `fits` says how well the real replies fit, by conversation. The mean of several ways to divide them; empty with too
-    few.
+    `fits` says how well the real replies fit, by conversation. The figures are means over several ways to divide the
+    users, and so are the ends of the intervals: as wide as those of one division, since the divisions share their
+    users. Halves are half as many: real users come out a little lower than they would in a comparison of all. None
+    with too few.
     """
     real = {one.conversation.id: [turn for turn in one.turns if turn.written is not None] for one in checked}
     turns = {name: written for name, written in real.items() if written}
     valid = estimate_mean([[float(real_fault(turn) is None) for turn in written] for written in turns.values()])
-    found: list[dict[str, float]] = []
+    found: list[Index] = []
     for seed in range(HALVES):
         names = sorted(turns)
         random.Random(seed).shuffle(names)  # noqa: S311 - no secret
@@ -103,9 +105,37 @@ def ceiling_of(checked: Sequence[CheckedConversation], fits: Scores) -> dict[str
         ]
         looks = two_sample_test([(name, [(mine[0], its[0]) for mine, its in pairs]) for name, pairs in spoken])
         if looks is None or valid is None:
-            return {}
+            return None
         fit = compared_fit(*({name: fits[name] for name in half} for half in halves))
         if (index := index_of(spoken, looks=looks[0], fits=fit, valid=valid)) is None:
-            return {}
-        found.append({WHOLE: index.whole.mean, **{name: part.mean for name, part in index.parts.items()}})
-    return {name: fmean(each[name] for each in found) for name in found[0]}
+            return None
+        found.append(index)
+    parts = {name: _mean_of([each.parts[name] for each in found]) for name in found[0].parts}
+    return Index(whole=_mean_of([each.whole for each in found]), parts=parts)
+
+
+def _mean_of(divisions: Sequence[Estimate]) -> Estimate:
+    """Of one figure, by several divisions of the same users."""
+    return replace(
+        divisions[0],
+        mean=fmean(each.mean for each in divisions),
+        low=_mean_end([each.low for each in divisions]),
+        high=_mean_end([each.high for each in divisions]),
+        n=round(fmean(each.n for each in divisions)),
+    )
+
+
+def _mean_end(ends: Sequence[float | None]) -> float | None:
+    known = [end for end in ends if end is not None]
+    return fmean(known) if len(known) == len(ends) else None
+
+
+def minus_ceiling(found: Estimate, ceiling: Estimate) -> Estimate:
+    """How far a figure is below what real users reach, with the interval of both as of independent ones."""
+    below = replace(
+        ceiling,
+        mean=-ceiling.mean,
+        low=None if ceiling.high is None else -ceiling.high,
+        high=None if ceiling.low is None else -ceiling.low,
+    )
+    return replace(estimate_combined(lambda one, other: one + other, (found, below)), n=ceiling.n)

@@ -1,13 +1,13 @@
 """The statistics of a check: the real users beside the simulated ones."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from collab_sdk.calibration import measured
 from collab_sdk.fidelity.checker import CheckedConversation
-from collab_sdk.fidelity.fitting import Scores, compared_fit, conditional_scores, too_few, written_replies
-from collab_sdk.fidelity.index import MEANINGS, WHOLE, ceiling_of, compared_turns, index_of
+from collab_sdk.fidelity.conditional import Scores, compared_fit, conditional_scores, too_few, written_replies
+from collab_sdk.fidelity.index import MEANINGS, WHOLE, ceiling_of, compared_turns, index_of, minus_ceiling
 from collab_sdk.fidelity.measures import Described, measures
 from collab_sdk.fidelity.telling_apart import (
     taken_for_assistant,
@@ -27,9 +27,6 @@ from collab_sdk.stats import (
 )
 from collab_sdk.words import vocabulary
 
-INDEX_ROWS: Mapping[str, str] = {name if name == WHOLE else f"- {name}": name for name in MEANINGS}
-"""The statistics from 0 to 100: the index, and its parts."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserStatistic:
@@ -41,7 +38,13 @@ class UserStatistic:
     """Of the real users, or what a perfect simulator would give; None where there is no such value."""
     simulated: Estimate
     difference: Estimate | None
-    """Simulated minus real, in pairs, with its 95 % interval over conversations."""
+    """Simulated minus real, with its 95 % interval over conversations: in pairs, but for what has a ceiling."""
+    ceiling: Estimate | None = None
+    """What real users reach among each other, where that is what the statistic is compared with."""
+    part_of: str | None = None
+    """The name of the statistic that this one is a part of."""
+    percent: bool = False
+    """Whether it goes from 0 to 100."""
 
 
 def user_statistics(checked: Sequence[CheckedConversation]) -> list[UserStatistic]:
@@ -97,7 +100,7 @@ def _valid_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatisti
         "valid turns",
         "what a user could say, by rules",
         [
-            [(float(real_fault(turn) is None), float(turn.fault is None)) for turn in one.turns if turn.simulated]
+            [(float(real_fault(turn) is None), float(turn.fault is None)) for turn in one.turns if turn.is_known]
             for one in checked
         ],
         is_yes_or_no=True,
@@ -139,15 +142,24 @@ def _index_rows(
     checked: Sequence[CheckedConversation], *, looks: Estimate, fits: Estimate, real_fits: Scores
 ) -> Iterable[UserStatistic]:
     """The index and its parts, and what real users reach, of whom one half is compared with the other."""
-    valid = estimate_mean([[float(turn.fault is None) for turn in one.turns if turn.simulated] for one in checked])
+    valid = estimate_mean([[float(turn.fault is None) for turn in one.turns if turn.is_known] for one in checked])
     index = None if valid is None else index_of(compared_turns(checked), looks=looks, fits=fits, valid=valid)
     if index is None:
         return
-    ceiling = ceiling_of(checked, real_fits)
-    estimates = {WHOLE: index.whole, **index.parts}
-    for label, name in INDEX_ROWS.items():
-        real, found = ceiling.get(name), estimates[name]
-        yield UserStatistic(name=label, meaning=MEANINGS[name], real=real, simulated=found, difference=None)
+    real = ceiling_of(checked, real_fits)
+    ceilings = {} if real is None else {WHOLE: real.whole, **real.parts}
+    for name, found in {WHOLE: index.whole, **index.parts}.items():
+        ceiling = ceilings.get(name)
+        yield UserStatistic(
+            name=name,
+            meaning=MEANINGS[name],
+            real=None if ceiling is None else ceiling.mean,
+            simulated=found,
+            difference=None if ceiling is None else minus_ceiling(found, ceiling),
+            ceiling=ceiling,
+            part_of=None if name == WHOLE else WHOLE,
+            percent=True,
+        )
 
 
 def _reward_rows(checked: Sequence[CheckedConversation]) -> Iterable[UserStatistic]:

@@ -36,13 +36,18 @@ class ComparedTurn:
     user: str = ""
     """Who played the simulated one."""
     fault: str | None = None
-    """In which way the simulated turn is none that a user could say, by rules."""
+    """In which way the simulated turn is one that no user would write, by rules or by the simulated user's own word."""
     verdict: Verdict | None = None
     """The judge's on the simulated turn, where it was asked for one."""
     error: str | None = None
-    """Why there is no simulated turn."""
+    """Why there is no simulated turn. With a `fault` it is the simulated user who said that they cannot be played."""
     unjudged: str | None = None
     """Why there is no verdict, where it was asked for."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the simulated user did something at this turn, if only that they said they cannot be played."""
+        return self.simulated is not None or self.fault is not None
 
     @property
     def written(self) -> tuple[str, str] | None:

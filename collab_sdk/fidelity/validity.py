@@ -10,8 +10,7 @@ from collab_sdk.metrics.judge import Judge
 from collab_sdk.models.base import CallRole
 from collab_sdk.models.form import Flag, Items, Note, Number, Record
 from collab_sdk.prompts import fence, fence_goal, json_line
-from collab_sdk.simulator import Situation, UserTurn
-from collab_sdk.simulator.faults import fault_of
+from collab_sdk.simulator import Situation, UserTurn, fault_of
 from collab_sdk.types import Conversation, End
 
 CRITERIA: Mapping[str, str] = {
@@ -25,12 +24,12 @@ PROMPT = "user_verdicts"
 
 
 def fault_in(said: UserTurn, situation: Situation) -> str | None:
-    """By rules, what is wrong with what somebody says there; None for what a user could say."""
+    """Which rule a message breaks where it is said; None for what a user could say."""
     return None if (found := fault_of(said, situation)) is None else str(found[0])
 
 
 def real_fault(turn: ComparedTurn) -> str | None:
-    """The same of what the real user wrote at that turn: how often the rules are wrong."""
+    """Which rule the real user's message at that turn breaks: such rules are wrong there."""
     said = UserTurn(message=turn.real, end=End.USER_DONE if turn.real_stops else None)
     return fault_in(said, Situation(messages=turn.history, goal=turn.goal, turn=turn.turn - 1))
 

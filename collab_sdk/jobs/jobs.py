@@ -34,9 +34,9 @@ class Roles:
     """Plays the simulated tools."""
 
 
-def roles_of(spec: RunSpec, engine: Engine | None = None) -> Roles:
+def roles_of(spec: RunSpec) -> Roles:
     """The models of a spec. Raises UsageError for a name that is none."""
-    simulator, judge = simulator_of(spec, engine), as_chat_model(spec.judge)
+    simulator, judge = simulator_of(spec), as_chat_model(spec.judge)
     player = simulator.player or without_settings(judge)
     return Roles(
         assistant=as_chat_model(spec.assistant),
@@ -46,9 +46,9 @@ def roles_of(spec: RunSpec, engine: Engine | None = None) -> Roles:
     )
 
 
-def simulator_of(spec: RunSpec, engine: Engine | None = None) -> Simulator:
-    """The users of a spec. Raises UsageError for one who cannot sit down."""
-    return Simulator(spec.simulators, personas=spec.personas, engine=engine)
+def simulator_of(spec: RunSpec) -> Simulator:
+    """The users of a spec. Raises UsageError for one who cannot be played."""
+    return Simulator(spec.simulators, personas=spec.personas)
 
 
 def logs_of_users(spec: RunSpec) -> dict[str, str]:
@@ -59,7 +59,7 @@ def logs_of_users(spec: RunSpec) -> dict[str, str]:
 
 def build_scorer(spec: RunSpec, engine: Engine, roles: Roles | None = None) -> MRScorer:
     """The scorer of a spec. Raises UsageError for what cannot work, before any call."""
-    roles = roles or roles_of(spec, engine)
+    roles = roles or roles_of(spec)
     rollout = Rollout(
         assistant=roles.assistant,
         simulator=roles.simulator.with_engine(engine),
@@ -158,7 +158,7 @@ class EvaluateJob:
             metric = PassRate(Sandbox(isolation=find_isolation(unsafe_allowed=asked.unsafe_exec)))
         return Evaluator(
             task,
-            simulator=simulator_of(self.spec, engine),
+            simulator=simulator_of(self.spec).with_engine(engine),
             by_persona=self.spec.compared_personas,
             judge=self.spec.judge,
             metric=metric,

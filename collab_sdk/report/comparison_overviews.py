@@ -4,12 +4,22 @@ from collections import Counter
 from collections.abc import Iterator
 from math import isfinite, nan
 
-from collab_sdk.fidelity import INDEX_ROWS
 from collab_sdk.report.fields import Row, count, mapping, number, rows, text, texts
 from collab_sdk.report.fields import future as read_future
-from collab_sdk.report.overview import Overview, Players, Plot, Remark, Table, decimal, usage_table
+from collab_sdk.report.overview import (
+    Overview,
+    Plot,
+    Remark,
+    Table,
+    count_users,
+    decimal,
+    usage_table,
+    users_remarks,
+    users_table,
+)
 from collab_sdk.report.plots import scatter, whiskers
 from collab_sdk.report.settings import settings_table
+from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import BRACKETS, Estimate, said_of_many
 
 CHANCE = 0.5
@@ -29,9 +39,9 @@ def evaluation_overview(evaluation: Row) -> Overview:
     found.tiles.append((f"{sum(map(len, played)):,}", "conversations"))
     if missing := sum(one.get("error") is not None for chats in played for one in chats):
         found.remarks.append(Remark(text=f"{missing:,} conversations failed and are in no statistic.", mood="look"))
-    players = Players()
-    players.add(future for chats in played for one in chats if (future := read_future(one)) is not None)
-    found.remarks += players.remarks()
+    users = UserTotals()
+    count_users(users, (future for chats in played for one in chats if (future := read_future(one)) is not None))
+    found.remarks += users_remarks(users)
     head = (text(evaluation.get("task")) or "evaluation", *bots, *(f"{bot} minus {bots[0]}" for bot in bots[1:]))
     cells: list[tuple[str, ...]] = []
     shown: list[Estimate | None] = []
@@ -56,7 +66,7 @@ def evaluation_overview(evaluation: Row) -> Overview:
     note = f"{BRACKETS} Of differences, over pairs with the same goal. {said_of_many(shown)}".strip()
     found.tables.append(Table(title="Bots side by side", head=head, rows=tuple(cells), note=note))
     found.tables += map(_persona_table, rows(evaluation.get("by_persona")))
-    found.tables += [table] if (table := players.table()).rows else []
+    found.tables += [table] if (table := users_table(users)).rows else []
     found.details = list(_evaluation_details(evaluation, results))
     return found
 
@@ -105,12 +115,14 @@ def check_overview(check: Row) -> Overview:
     for statistic in statistics:
         simulated, difference = _estimate(statistic.get("simulated")), _estimate(statistic.get("difference"))
         name, real = text(statistic.get("name")), number(statistic.get("real"))
-        shown = "" if difference is None else _written(difference, "+.2f")
-        form = ".1f" if name in INDEX_ROWS else ".2f"
-        written = (name, decimal(real, form), _written(simulated, form), shown)
+        form = ".1f" if statistic.get("percent") is True else ".2f"
+        shown = "" if difference is None else _written(difference, f"+{form}")
+        label = f"- {name}" if text(statistic.get("part_of")) else name
+        written = (label, decimal(real, form), _written(simulated, form), shown)
         cells.append((*written, f"{simulated.n:,}" if simulated else "-", text(statistic.get("meaning"))))
-        # Counted in words, it would dwarf the shares.
-        if difference is not None and isfinite(difference.mean) and name != "words":
+        # Counted in words, or from 0 to 100, it would dwarf the shares.
+        is_large = name == "words" or statistic.get("percent") is True
+        if difference is not None and isfinite(difference.mean) and not is_large:
             points.append((name, "accent", difference.mean, difference.low, difference.high))
         if name == "told apart, AUC" and simulated is not None:
             told = simulated.low is not None and simulated.low > CHANCE
@@ -119,15 +131,13 @@ def check_overview(check: Row) -> Overview:
             )
             said = f"Simulated messages {claim}: AUC {_written(simulated, '.2f')}, where {CHANCE} is perfect."
             found.remarks.append(Remark(text=said, mood="look" if told else "good"))
-        if name == "fits, AUC" and simulated is not None and simulated.low is not None:
-            misfits = simulated.low > CHANCE
-            claim = "less well than the real users'" if misfits else "as well as the real users', by this test"
-            said = f"Simulated replies fit the conversation {claim}: AUC {_written(simulated, '.2f')}."
-            found.remarks.append(Remark(text=said, mood="look" if misfits else "good"))
+        if name == "fits, AUC" and simulated is not None:
+            found.remarks += _fit_remarks(simulated)
     faults = Counter(fault for turn in turns if (fault := text(turn.get("fault"))))
     if faults:
-        kinds = ", ".join(f"{kind} ({many:,})" for kind, many in faults.most_common())
-        said = f"{faults.total():,} simulated turns could not be a user's: {kinds}. That is the simulator's fault."
+        kinds = ", ".join(f"{kind} ({times:,})" for kind, times in faults.most_common())
+        many = f"{faults.total():,} simulated turns"
+        said = f"{many} are such as no user would write: {kinds}. That is the simulator's fault."
         found.remarks.append(Remark(text=said, mood="look"))
     if points:
         svg = whiskers(points, x="simulated minus real", zero=True)
@@ -150,6 +160,24 @@ def check_overview(check: Row) -> Overview:
     ]
     found.details = [table for table in details if table is not None]
     return found
+
+
+def _fit_remarks(fits: Estimate) -> list[Remark]:
+    """What the conditional test found. A value on either side of chance is a difference from real users."""
+    if fits.low is None or fits.high is None:
+        return []
+    if fits.low > CHANCE:
+        claim, mood = "fit the conversation less well than the real users'", "look"
+    elif fits.high < CHANCE:
+        claim, mood = (
+            "are more typical of their place than what real users write there, which is a difference too",
+            "look",
+        )
+    else:
+        claim, mood = "fit the conversation as well as the real users', by this test", "good"
+    return [
+        Remark(text=f"Simulated replies {claim}: AUC {_written(fits, '.2f')}, where {CHANCE} is perfect.", mood=mood)
+    ]
 
 
 def _estimates(value: object) -> list[Estimate | None]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collab_sdk.report.fields import Row, count, mapping, number
+from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import Estimate
-from collab_sdk.types import End
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,42 +82,38 @@ def counted(title: str, counts: Mapping[str, int], *, of: int, what: str, note: 
     return Table(title=title, head=(what, "count", "share"), rows=tuple(cells), note=note)
 
 
-@dataclass(kw_only=True, slots=True)
-class Players:
-    """Who played the user of futures, with which persona, and how they ended."""
+def count_users(totals: UserTotals, futures: Iterable[Row]) -> None:
+    """Count who played the user of futures, as `fields.future` reads them."""
+    for future in futures:
+        totals.count(future["user"], future["persona"], future["end"])
 
-    ends: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
 
-    def add(self, futures: Iterable[Row]) -> None:
-        for future in futures:
-            if future["user"]:
-                self.ends.setdefault((future["user"], future["persona"]), Counter())[future["end"]] += 1
+def users_table(totals: UserTotals) -> Table:
+    """Without rows where one user played all, without a persona and without failing."""
+    cells = [
+        (
+            ", ".join(filter(None, who)),
+            f"{sum(ends.values()):,}",
+            ", ".join(f"{end or 'unknown'} {n:,}" for end, n in ends.most_common()),
+        )
+        for who, ends in sorted(totals.ends.items())
+    ]
+    return Table(
+        title="Who played the user",
+        head=("user", "futures", "how they ended"),
+        rows=tuple(cells if totals.tells else ()),
+        note="A future whose user failed is missing: it is no fault of the bot's, and in no score.",
+        words=(2,),
+    )
 
-    @property
-    def failures(self) -> int:
-        return sum(ends[End.USER_FAILED] for ends in self.ends.values())
 
-    def table(self) -> Table:
-        """Without rows where one user played all, without a persona and without failing."""
-        tells = len(self.ends) > 1 or self.failures or any(persona for _, persona in self.ends)
-        cells = [
-            (
-                ", ".join(filter(None, who)),
-                f"{sum(ends.values()):,}",
-                ", ".join(f"{end or 'unknown'} {n:,}" for end, n in ends.most_common()),
-            )
-            for who, ends in sorted(self.ends.items())
-        ]
-        head = ("user", "futures", "how they ended")
-        note = "A future whose user failed is missing: it is no fault of the bot's, and in no score."
-        return Table(title="Who played the user", head=head, rows=tuple(cells if tells else ()), note=note, words=(2,))
-
-    def remarks(self) -> list[Remark]:
-        if not self.failures:
-            return []
-        missing = "sample is" if self.failures == 1 else "samples are"
-        text = f"{self.failures:,} {missing} missing through the simulated user, which is no fault of the bot's."
-        return [Remark(text=text, mood="look")]
+def users_remarks(totals: UserTotals) -> list[Remark]:
+    """How many samples are missing through the simulated user, where some are."""
+    if not totals.user_failures:
+        return []
+    missing = "sample is" if totals.user_failures == 1 else "samples are"
+    text = f"{totals.user_failures:,} {missing} missing through the simulated user, which is no fault of the bot's."
+    return [Remark(text=text, mood="look")]
 
 
 def usage_table(usage: Row, *, title: str = "Calls and money by role") -> Table | None:

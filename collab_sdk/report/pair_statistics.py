@@ -8,19 +8,22 @@ from collab_sdk.evaluation.questions import has_question_mark
 from collab_sdk.report.fields import Row, mapping
 from collab_sdk.report.overview import (
     Overview,
-    Players,
     Plot,
     Remark,
     Table,
+    count_users,
     counted,
     decimal,
     percent,
     share,
     units_name,
     usage_table,
+    users_remarks,
+    users_table,
 )
 from collab_sdk.report.plots import bars, histogram, scatter
 from collab_sdk.report.settings import settings_table, weights
+from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import BRACKETS, Estimate, estimate_share
 
 STRONG_LEAN = 0.15
@@ -57,7 +60,7 @@ class PairStatistics:
     """What was scored: turns or decisions."""
     made_with: list[Row] = field(default_factory=list)
     pairs: int = 0
-    players: Players = field(default_factory=Players)
+    users: UserTotals = field(default_factory=UserTotals)
 
     def add(self, chat: Row) -> None:
         self.conversations += 1
@@ -94,7 +97,7 @@ class PairStatistics:
         pair = turn["pair"] or {}
         for place, candidate in enumerate(turn["candidates"]):
             self.samples += candidate["n"]
-            self.players.add(candidate["futures"])
+            count_users(self.users, candidate["futures"])
             self.failures.update(future["error"] for future in candidate["futures"] if future["error"])
             if candidate["mr"] is not None:
                 role = {pair.get("chosen"): "chosen", pair.get("rejected"): "rejected"}.get(place, "neither")
@@ -168,7 +171,7 @@ class PairStatistics:
         if self.failures:
             text = f"{sum(self.failures.values()):,} samples or candidates failed and are missing from the scores."
             found.append(Remark(text=text, mood="look"))
-        found += self.players.remarks()
+        found += users_remarks(self.users)
         if failed:
             found.append(Remark(text=f"{len(failed):,} conversations failed and are not in the file.", mood="look"))
         if not self.failures and not failed and self.samples:
@@ -217,7 +220,7 @@ class PairStatistics:
             counted(f"What became of the {units_name(self.units)}", gave, of=self.turns, what="outcome"),
             Table(title="Chosen and rejected", head=("", "chosen", "rejected"), rows=tuple(sides), note=note),
             counted("Review", self.reviewed, of=self.pairs, what="decision"),
-            self.players.table(),
+            users_table(self.users),
             counted("What failed", self.failures, of=sum(self.failures.values()), what="reason"),
         ]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from collab_sdk.errors import MissingExtraError
+from collab_sdk.secrets import harmless
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +132,7 @@ def whiskers(rows: Sequence[tuple[str, str, float, float | None, float | None]],
 
 def _label(name: str, most: int = LABEL) -> str:
     """A name short enough to leave room for what is drawn, of characters that a font has."""
-    shown = "".join(char for char in " ".join(name.split()) if char.isprintable() and ord(char) < BASIC_PLANE)
+    shown = "".join(char for char in harmless(" ".join(name.split())) if ord(char) < BASIC_PLANE)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 

@@ -7,16 +7,19 @@ from statistics import fmean
 from collab_sdk.report.fields import Row, mapping
 from collab_sdk.report.overview import (
     Overview,
-    Players,
     Plot,
     Remark,
     Table,
+    count_users,
     counted,
     units_name,
     usage_table,
+    users_remarks,
+    users_table,
 )
 from collab_sdk.report.plots import histogram, scatter
 from collab_sdk.report.settings import settings_table
+from collab_sdk.simulator import UserTotals
 from collab_sdk.stats import BRACKETS, estimate_score
 
 
@@ -35,7 +38,7 @@ class ScoreStatistics:
     failures: Counter[str] = field(default_factory=Counter)
     samples: int = 0
     made_with: list[Row] = field(default_factory=list)
-    players: Players = field(default_factory=Players)
+    users: UserTotals = field(default_factory=UserTotals)
 
     def add(self, chat: Row) -> None:
         if chat["made_with"] and chat["made_with"] not in self.made_with:
@@ -46,7 +49,7 @@ class ScoreStatistics:
         self.mr.append([one["mr"] for one in candidates if one["mr"] is not None])
         for one in candidates:
             self.samples += one["n"]
-            self.players.add(one["futures"])
+            count_users(self.users, one["futures"])
             self.failures.update(future["error"] for future in one["futures"] if future["error"])
             if one["observed"] and one["observed"]["reward"] is not None and one["mr"] is not None:
                 self.observed.append((one["mr"], one["observed"]["reward"]))
@@ -71,7 +74,7 @@ class ScoreStatistics:
             found.plots.append(Plot(title="MR beside what really followed", svg=svg, caption=caption))
         unscored = self.turns - len(values)
         found.remarks = [Remark(text=f"{unscored:,} {what} have no score.", mood="look")] if unscored else []
-        found.remarks += self.players.remarks()
+        found.remarks += users_remarks(self.users)
         if self.samples and not self.failures:
             found.remarks.append(Remark(text=f"All {self.samples:,} futures could be played and judged.", mood="good"))
         cells = [
@@ -80,7 +83,7 @@ class ScoreStatistics:
         ]
         note = f"Of the {what} in which it was measured. {BRACKETS}"
         found.tables = [Table(title="Metrics", head=("metric", "mean", what), rows=tuple(cells), note=note)]
-        found.tables.append(self.players.table())
+        found.tables.append(users_table(self.users))
         found.tables.append(counted("What failed", self.failures, of=self.samples, what="reason"))
         found.tables = [table for table in found.tables if table.rows]
         details = [usage_table(mapping(run.get("usage"))), settings_table(self.made_with, {})]

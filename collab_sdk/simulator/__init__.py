@@ -1,12 +1,6 @@
 """Who plays the user: a prompted model, a model that is the user, a script, the logs, a function, a person."""
 
-from collab_sdk.prompts import END_OF_CONVERSATION
-from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
-from collab_sdk.simulator.faults import Fault, check_turn
-from collab_sdk.simulator.function import FunctionUser
-from collab_sdk.simulator.person import HUMAN, HumanUser
-from collab_sdk.simulator.persona_reader import PersonaReader, typed_by_user
-from collab_sdk.simulator.personas import (
+from collab_sdk.personas import (
     NOBODY,
     PERSONA_SCHEMA,
     PERSONAS,
@@ -16,7 +10,13 @@ from collab_sdk.simulator.personas import (
     personas_of,
     read_personas,
 )
-from collab_sdk.simulator.plain import PlainUser, changed_sides
+from collab_sdk.prompts import END_OF_CONVERSATION
+from collab_sdk.simulator.base import SILENCE, Situation, User, UserTurn
+from collab_sdk.simulator.faults import SERVICES, Fault, fault_of
+from collab_sdk.simulator.function import FunctionUser
+from collab_sdk.simulator.human import HUMAN, HumanUser
+from collab_sdk.simulator.persona_reader import PersonaReader, typed_by_user
+from collab_sdk.simulator.plain import PlainUser, flip_roles
 from collab_sdk.simulator.prompted import STYLE_EXAMPLES, PromptedUser
 from collab_sdk.simulator.resolve import (
     UserLike,
@@ -37,6 +37,7 @@ __all__ = [
     "NOBODY",
     "PERSONAS",
     "PERSONA_SCHEMA",
+    "SERVICES",
     "SILENCE",
     "STYLE_EXAMPLES",
     "Fault",
@@ -58,10 +59,10 @@ __all__ = [
     "as_persona",
     "as_personas",
     "as_user",
-    "changed_sides",
-    "check_turn",
     "default_settings",
+    "fault_of",
     "files_of_user",
+    "flip_roles",
     "is_prompted",
     "persona_row",
     "personas_of",

@@ -1,16 +1,19 @@
 """What a user is: anything that, given goal, persona and conversation, says what comes next, or leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from collab_sdk.engine.engine import Engine
+from collab_sdk.errors import SampleError
 from collab_sdk.messages import Message
 from collab_sdk.models.base import ChatModel
+from collab_sdk.secrets import one_line
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import End, Goal, Persona
+from collab_sdk.values import dumps, loads
 
-__all__ = ["SILENCE", "Situation", "User", "UserTurn"]
+__all__ = ["SILENCE", "Situation", "User", "UserTurn", "checked_turn", "read_by_user"]
 
 SILENCE = "…"
 """What a model is told that was said where nothing was; many servers take no empty message."""
@@ -34,9 +37,10 @@ class UserTurn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Situation:
-    """All that a user knows when it is their turn: what was said, not what was called or what the system prompt says.
+    """All that a user knows when it is their turn.
 
-    `messages` ends with the assistant, or is empty: then the user begins.
+    `messages` is what they wrote and read, whatever it is made of: no system prompt, no calls and no results. It ends
+    with the assistant, also with a reply that was empty, or it is empty: then the user begins.
     """
 
     messages: tuple[Message, ...]
@@ -47,21 +51,48 @@ class Situation:
     """Tells draws apart: the same situation with another sample is another person, or the same on another day."""
     conversation_id: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", read_by_user(self.messages))
+
     @property
     def persona(self) -> Persona | None:
         return self.goal.persona
 
-    @property
-    def spoken(self) -> tuple[Message, ...]:
-        """What the user wrote and read; also a reply of the assistant's that was empty."""
-        return tuple(
-            each for each in self.messages if each.role in ("user", "assistant") and (each.content or each.ended)
-        )
+
+LEAVING = (End.USER_DONE, End.GAVE_UP, End.SCRIPT)
+"""The ends that are a user's."""
+
+
+def checked_turn(said: object, *, name: str) -> UserTurn:
+    """What a user's code returned, where it is a turn. Raises SampleError for anything else, in one line."""
+    if not isinstance(said, UserTurn):
+        raise SampleError(f"{name} as user returned {type(said).__name__}: expected a UserTurn.")
+    try:
+        turn: UserTurn = loads(UserTurn, dumps(said))
+    except (TypeError, ValueError):
+        raise SampleError(
+            f"{name} as user returned a UserTurn with {one_line(repr(said), 200)}: its message and reason are texts, "
+            "its end is an End or None."
+        ) from None
+    if turn.end is End.USER_FAILED:
+        raise SampleError(f"{name} as user says that it failed: {one_line(turn.reason, 200) or 'it does not say why'}")
+    if turn.end is not None and turn.end not in LEAVING:
+        raise SampleError(f"{name} as user returned the end {str(turn.end)!r}, which no user decides.")
+    return turn
+
+
+def read_by_user(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """What a user wrote and read of a conversation; also a reply of the assistant's that was empty."""
+    return tuple(
+        Message(role=each.role, content=each.content, ended=each.ended)
+        for each in messages
+        if each.role in ("user", "assistant") and (each.content or each.ended)
+    )
 
 
 @runtime_checkable
 class User(Protocol):
-    """Anybody who can sit in the user's seat."""
+    """Anybody who can play the user."""
 
     @property
     def name(self) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from collab_sdk.concurrency import in_thread
 from collab_sdk.engine.engine import Engine
-from collab_sdk.errors import SampleError, UsageError
+from collab_sdk.errors import RunStoppedError, SampleError, UsageError
 from collab_sdk.messages import Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest
 from collab_sdk.secrets import one_line
-from collab_sdk.simulator.base import Situation, UserTurn
+from collab_sdk.simulator.base import Situation, UserTurn, checked_turn
 from collab_sdk.spec import ModelSettings, Price
 from collab_sdk.types import End
 from collab_sdk.values import dumps, loads
@@ -55,7 +55,7 @@ class FunctionUser:
         told = dumps(replace(situation, messages=()))
         request = ChatRequest(
             role=CallRole.SIMULATOR,
-            messages=(Message(role="system", content=told), *situation.spoken),
+            messages=(Message(role="system", content=told), *situation.messages),
             sample=situation.sample,
             conversation_id=situation.conversation_id,
             metadata={TIMEOUT: engine.limits.timeout},
@@ -67,19 +67,22 @@ class FunctionUser:
     async def aask(self, situation: Situation, *, seconds: float) -> UserTurn:
         """What the function says. Raises SampleError as `anext` does."""
         offered: dict[str, Any] = {
-            "messages": [{"role": message.role, "content": message.content} for message in situation.spoken],
+            "messages": [{"role": message.role, "content": message.content} for message in situation.messages],
             "goal": situation.goal,
             "persona": situation.persona,
             "turn": situation.turn,
             "sample": situation.sample,
         }
         arguments = {parameter: offered[meaning] for parameter, meaning in self._parameters.items()}
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with limit:
                 said = await self._call(arguments)
-        except TimeoutError:
-            raise SampleError(f"{self.name} as user gave no answer in {seconds:g} s.") from None
+        except (RunStoppedError, SampleError):  # of a call that the function made: a budget that is spent, a fault
+            raise
         except (Exception, SystemExit) as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise SampleError(f"{self.name} as user gave no answer in {seconds:g} s.") from None
             raise SampleError(f"{self.name} as user raised {type(error).__name__}: {one_line(str(error))}") from error
         if said is None:
             return UserTurn(message="", end=End.USER_DONE)
@@ -88,13 +91,8 @@ class FunctionUser:
             raise SampleError(
                 f"{self.name} as user returned {type(said).__name__}: expected a text, None to leave, or a UserTurn."
             )
-        try:
-            return loads(UserTurn, dumps(turn))  # type: ignore[no-any-return]
-        except (TypeError, ValueError):
-            raise SampleError(
-                f"{self.name} as user returned a UserTurn with {one_line(repr(turn), 200)}: its message and reason are "
-                "texts, its end is an End or None."
-            ) from None
+        # Whoever wrote it, it comes from code, and is checked like all that is made up.
+        return replace(checked_turn(turn, name=self.name), written=False)
 
     async def _call(self, arguments: Mapping[str, Any]) -> Any:
         if self._is_async:

@@ -12,8 +12,8 @@ from collab_sdk.errors import SampleError
 from collab_sdk.models.base import CallRole, ChatModel, settings_for
 from collab_sdk.models.form import Items, Number, Record, Text
 from collab_sdk.models.resolve import ModelLike, as_chat_model
+from collab_sdk.personas import PERSONAS
 from collab_sdk.prompts import fence, json_line, middle_out, prompts_digest
-from collab_sdk.simulator.personas import PERSONAS
 from collab_sdk.spec import ROLE_DEFAULTS
 from collab_sdk.types import Conversation, Persona
 from collab_sdk.version import __version__

@@ -1,8 +1,8 @@
-"""A user played by a model that writes as one: plain text, in a chat whose sides are changed."""
+"""A user played by a model that writes as one: plain text, in a chat whose roles are flipped."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from collab_sdk.engine.engine import Engine, require_whole
@@ -11,27 +11,30 @@ from collab_sdk.messages import Ending, Message
 from collab_sdk.models.base import CallRole, ChatModel, ChatReply, ChatRequest, settings_for
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.prompts import ABOUT_YOU, END_OF_CONVERSATION, load_prompt
-from collab_sdk.simulator.base import SILENCE, Situation, UserTurn
+from collab_sdk.simulator.base import SILENCE, Situation, UserTurn, read_by_user
 from collab_sdk.spec import ROLE_DEFAULTS, ModelSettings
 from collab_sdk.types import End, Goal, Persona
 
-PLAIN = "plain:"
+PLAIN = "plain"
 LEAVES = re.compile(r"<\|?\s*end[\s_-]*(?:of[\s_-]*)?conversation\s*\|?>", re.IGNORECASE)
 """The end of a conversation as models spell it that write it in pieces."""
 LEAST_OF_END = 3
-"""Characters of the token that are read as one that was cut off."""
+"""Characters of an end that was broken off by which it is known."""
+SIGN = re.compile(r"[^\w\s]")
 NEXT_SPEAKER = re.compile(
     r"<\|(?:eot_id|eom_id|im_end|im_start|end|endoftext|end_of_text|start_header_id)\|>|</s>|<(?:end|start)_of_turn>"
 )
 """Where a server does not stop: what follows is what the model thinks the assistant said."""
+BEGINS = re.compile(r"<\|(?:im_start|start_header_id)|<start_of_turn")
+"""Of these, the tokens before a speaker's name."""
 
 
-def own_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
+def keep_roles(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
     """A conversation for a model whose chat template opens the user's turn: what it wants, then what was said."""
-    return (_wish(goal), *(Message(role=each.role, content=each.content) for each in _spoken(messages)))
+    return (_wish(goal), *_spoken(messages))
 
 
-def changed_sides(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
+def flip_roles(messages: Iterable[Message], goal: Goal) -> tuple[Message, ...]:
     """A conversation as its user's model sees it, and is trained on it: what it wants, then what was said.
 
     The user's messages are the assistant's and the other way round; several of one side in a row are one message. Where
@@ -63,11 +66,11 @@ class Family:
 FAMILIES: Mapping[re.Pattern[str], Family] = {
     # Its template opens the user's turn, and its card samples so: huggingface.co/microsoft/UserLM-8b
     re.compile(r"userlm-\d+b(?!.*@)", re.IGNORECASE): Family(
-        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=own_sides, other="assistant"
+        settings=ModelSettings(temperature=1.0, top_p=0.8), laid_out=keep_roles, other="assistant"
     ),
 }
 """By what is in the name of the model. An adapter was trained by whoever made it, and no longer of the family."""
-OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=changed_sides, other="user")
+OTHERS = Family(settings=ROLE_DEFAULTS["simulator"], laid_out=flip_roles, other="user")
 
 
 def family_of(name: str) -> Family:
@@ -97,12 +100,12 @@ class PlainUser:
 
     @property
     def name(self) -> str:
-        return f"{PLAIN}{self.model.name}"
+        return f"{PLAIN}:{self.model.name}"
 
     @property
     def fingerprint(self) -> Mapping[str, Any] | None:
         known = self.model.fingerprint
-        return None if known is None else {"user": "plain", "end": self.end, **known}
+        return None if known is None else {"user": PLAIN, "end": self.end, **known}
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
         """Raises SampleError if the model fails, or is cut off before it has said all or left."""
@@ -121,32 +124,44 @@ class PlainUser:
         return self._read(await engine.call(self.model, request, accept=self._read))
 
     def _read(self, reply: ChatReply) -> UserTurn:
-        """The message before the end, without it; nothing at all is a way to leave too."""
-        message, left = self._until_the_end(reply.content)
-        found = NEXT_SPEAKER.search(message)
-        if found is not None and message[: found.start()].strip():
-            message = message[: found.start()]
-        elif not left and (reply.ended is not Ending.EMPTY or reply.reasoning):
+        """The message before the end, without it; nothing at all is a way to leave too.
+
+        What follows once the next speaker begins is not the user's, an end neither.
+        """
+        said = reply.content
+        end, other = self._end_in(said), _next_speaker_in(said)
+        left = end is not None and (other is None or end <= other)
+        if not left and other is None and (reply.ended is not Ending.EMPTY or reply.reasoning):
             require_whole(reply, self.name)
-        message = message.strip()
+        message = said[: end if left else other].strip()
         return UserTurn(message=message, end=End.USER_DONE if left or not message else None)
 
-    def _until_the_end(self, said: str) -> tuple[str, bool]:
-        message, end, _ = said.partition(self.end)
-        if end:
-            return message, True
-        if (found := LEAVES.search(said)) is not None:
-            return said[: found.start()], True
+    def _end_in(self, said: str) -> int | None:
+        """Where the user leaves.
+
+        An end that breaks off counts if no ordinary message ends like that: it begins with a sign, and has a letter.
+        """
+        spelled = (re.search(re.escape(self.end), said, re.IGNORECASE), LEAVES.search(said))
+        if found := [each.start() for each in spelled if each is not None]:
+            return min(found)
         rest = said.rstrip()
         for length in range(len(self.end) - 1, LEAST_OF_END - 1, -1):
-            if rest.endswith(self.end[:length]):
-                return rest[:-length], True
-        return said, False
+            begun = self.end[:length]
+            if rest.endswith(begun) and SIGN.match(begun) and any(map(str.isalnum, begun)):
+                return len(rest) - length
+        return None
+
+
+def _next_speaker_in(said: str) -> int | None:
+    """Where somebody else begins to speak, after what the user says; a reply may begin with the user's own header."""
+    found = NEXT_SPEAKER.search(said)
+    if found is None or (not said[: found.start()].strip() and BEGINS.match(found[0])):
+        return None
+    return found.start()
 
 
 def _spoken(messages: Iterable[Message]) -> list[Message]:
-    told = (replace(each, content=SILENCE) if each.ended and not each.content else each for each in messages)
-    return [each for each in told if each.role in ("user", "assistant") and each.content]
+    return [Message(role=each.role, content=each.content or SILENCE) for each in read_by_user(messages)]
 
 
 def _wish(goal: Goal) -> Message:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from collab_sdk.engine.asking import ask_json, prompt_request
@@ -35,15 +34,13 @@ FORM = Record(fields={"reason": Note(), "done": Flag(null=False), "ending": ENDI
 class PromptedUser:
     """Any chat model, told what it wants, who it is and how it writes.
 
-    The paper simulates users at temperature 1.0 (section 4); the settings of a ModelSpec, or `temperature`, replace
-    that.
+    The paper simulates users at temperature 1.0 (section 4); the settings of a ModelSpec, or of `as_chat_model`,
+    replace that.
     """
 
-    def __init__(self, model: ModelLike, *, temperature: float | None = None) -> None:
+    def __init__(self, model: ModelLike) -> None:
         self.model: ChatModel = as_chat_model(model)
         self.settings = settings_for(self.model, ROLE_DEFAULTS["simulator"])
-        if temperature is not None:
-            self.settings = replace(self.settings, temperature=temperature)
 
     @property
     def name(self) -> str:
@@ -77,11 +74,12 @@ def prompt_fields(situation: Situation) -> dict[str, str]:
     """What `simulator_turn.txt` is filled with: what a user knows, and nothing of what they do not have."""
     goal, examples = situation.goal, _examples(situation.goal.style)
     style = [fence_persona(goal.persona), fence("examples", examples) if examples else ""]
-    began = any(message.role in ("user", "assistant") for message in situation.messages)
     return {
         "goal": fence_goal(goal.text),
         "style": "".join(f"{each}\n" for each in style if each),
-        "transcript": fence_transcript(situation.messages) if began else load_prompt("simulator_opening").text,
+        "transcript": fence_transcript(situation.messages)
+        if situation.messages
+        else load_prompt("simulator_opening").text,
     }
 
 

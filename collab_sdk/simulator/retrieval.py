@@ -1,6 +1,5 @@
 """A user who says what the real one said in the most similar situation of the logs."""
 
-import asyncio
 import hashlib
 import re
 import threading
@@ -15,20 +14,21 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from collab_sdk.concurrency import in_thread
 from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import InputError, MissingExtraError, SampleError, UsageError
 from collab_sdk.farewells import is_farewell
 from collab_sdk.logs import log_files, read_conversations
 from collab_sdk.messages import Message
 from collab_sdk.models.base import ChatModel
-from collab_sdk.simulator.base import Situation, UserTurn
+from collab_sdk.simulator.base import Situation, UserTurn, read_by_user
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import Conversation, End
 
 if TYPE_CHECKING:
     import numpy as np
 
-LOGS = "logs:"
+LOGS = "logs"
 NEIGHBOURS = 25
 """Situations among which those are looked for that fit the goal."""
 DRAWN_FROM = 5
@@ -64,11 +64,11 @@ class LoggedUser:
 
     @property
     def name(self) -> str:
-        return f"{LOGS}{self.path}"
+        return f"{LOGS}:{self.path}"
 
     @property
     def fingerprint(self) -> Mapping[str, Any] | None:
-        return {"user": "logs", "contents": self._logs.digest}
+        return {"user": LOGS, "contents": self._logs.digest}
 
     @property
     def model(self) -> ChatModel | None:
@@ -80,7 +80,9 @@ class LoggedUser:
 
     async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
         """Raises SampleError where the logs hold nothing but the chat that is being played."""
-        said = await asyncio.to_thread(self._logs.reply, situation)  # the first look-up makes the index
+        said: UserTurn | None = await in_thread(
+            lambda: self._logs.reply(situation)
+        )  # the first look-up makes the index
         if said is None:
             raise SampleError(f"{self.name} holds no other chat than the one that is played.")
         return said
@@ -240,6 +242,7 @@ def _read(path: str, state: tuple[tuple[str, int, int], ...]) -> _Logs:
             continue
         anybody = True
         found = list(_moments(len(chats), groups, conversation))
+        digest.update(repr([each.leaves for each in found]).encode())
         if found:
             wanted = goal or "\n".join(said[:FIRST_MESSAGES])
             chats.append(_Chat(id=conversation.id, wanted=wanted, user_messages=said))
@@ -247,9 +250,9 @@ def _read(path: str, state: tuple[tuple[str, int, int], ...]) -> _Logs:
     if not any(moment.reply for moment in moments):
         first = f" First bad row: {unread[0]}" if unread else ""
         why = "no user answers an assistant" if anybody else "no user speaks"
-        raise UsageError(f"{LOGS}{path}: {why} in these logs, so they cannot play the user.{first}")
+        raise UsageError(f"{LOGS}:{path}: {why} in these logs, so they cannot play the user.{first}")
     if unread:
-        warnings.warn(f"{LOGS}{path}: {len(unread):,} bad rows are not used. First: {unread[0]}", stacklevel=2)
+        warnings.warn(f"{LOGS}:{path}: {len(unread):,} bad rows are not used. First: {unread[0]}", stacklevel=2)
     return _Logs(chats, moments, digest.hexdigest()[:16])
 
 
@@ -275,12 +278,11 @@ def _is_known_to_end(conversation: Conversation) -> bool:
 
 
 def _groups(messages: Iterable[Message]) -> list[tuple[str, str]]:
-    """Who spoke, and what could be read of it, side by side; calls and results are the assistant's, and unseen."""
-    sides = groupby((message for message in messages if message.role != "system"), lambda each: each.role == "user")
+    """Who spoke, and what could be read of it, side by side."""
     found = []
-    for is_user, several in sides:
-        texts = (each.content.strip() for each in several if each.role in ("user", "assistant"))
-        found.append(("user" if is_user else "assistant", "\n\n".join(text for text in texts if text)))
+    for role, several in groupby(read_by_user(messages), key=lambda each: each.role):
+        texts = (each.content.strip() for each in several)
+        found.append((role, "\n\n".join(text for text in texts if text)))
     return found
 
 

@@ -12,17 +12,21 @@ from collab_sdk.simulator.base import Situation, User, UserTurn
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import End
 
+SCRIPT = "script"
+
 
 class Script:
     """Fixed turns, in order; None is one that `then` makes up, who also goes on where they end.
 
     Without `then`, the user leaves when all is said (`End.SCRIPT`). A row's own `script` takes the place of the turns.
-    Raises UsageError for what is no turn, and for one that is left to nobody.
+    Raises UsageError for what cannot be a turn, for one that is left to nobody, and for another script as `then`.
     """
 
     def __init__(self, turns: Sequence[str | None] = (), *, then: User | None = None) -> None:
         self.turns = tuple(turns)
         self.then = then
+        if isinstance(then, Script):
+            raise UsageError("Who goes on after a script is a script too: write its turns behind the others.")
         for place, turn in enumerate(self.turns, start=1):
             if turn is None and then is None:
                 raise UsageError(
@@ -35,12 +39,12 @@ class Script:
 
     @property
     def name(self) -> str:
-        return f"script, then {self.then.name}" if self.then else "script"
+        return f"{SCRIPT}, then {self.then.name}" if self.then else SCRIPT
 
     @property
     def fingerprint(self) -> Mapping[str, Any] | None:
         digest = hashlib.sha256(json.dumps(self.turns).encode()).hexdigest()[:16]
-        known: dict[str, Any] = {"user": "script", "turns": digest}
+        known: dict[str, Any] = {"user": SCRIPT, "turns": digest}
         if self.then is None:
             return known
         return None if (then := self.then.fingerprint) is None else {**known, "then": dict(then)}

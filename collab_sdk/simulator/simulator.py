@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -10,14 +11,14 @@ from typing import Any
 
 from collab_sdk.concurrency import run_sync, sync_twins
 from collab_sdk.engine.engine import Engine, default_engine
-from collab_sdk.errors import UsageError
+from collab_sdk.errors import RunStoppedError, SampleError, UsageError
 from collab_sdk.messages import Message, as_messages
 from collab_sdk.models.base import ChatModel, spec_of, without_settings
-from collab_sdk.simulator.base import Situation, User, UserTurn
+from collab_sdk.personas import PERSONAS, as_personas
+from collab_sdk.secrets import one_line
+from collab_sdk.simulator.base import Situation, User, UserTurn, checked_turn
 from collab_sdk.simulator.faults import check_turn
-from collab_sdk.simulator.person import HumanUser
-from collab_sdk.simulator.personas import PERSONAS, as_personas
-from collab_sdk.simulator.plain import PlainUser
+from collab_sdk.simulator.human import HumanUser
 from collab_sdk.simulator.prompted import PromptedUser
 from collab_sdk.simulator.resolve import UserLike, as_user
 from collab_sdk.simulator.script import Script
@@ -60,20 +61,30 @@ class Seat:
         situation = Situation(
             messages=tuple(messages), goal=self.goal, turn=turn, sample=sample, conversation_id=conversation_id
         )
-        said = await self.user.anext(situation, engine=self.engine)
-        if not said.written:
-            check_turn(said, situation, name=self.name)
+        said = await self.anext(situation)
+        check_turn(said, situation, name=self.name)
         return said
+
+    async def anext(self, situation: Situation) -> UserTurn:
+        """What they say, unchecked. Raises SampleError where they cannot be played, whatever their code raises."""
+        try:
+            said = await self.user.anext(situation, engine=self.engine)
+        except (RunStoppedError, SampleError):
+            raise
+        except (Exception, SystemExit) as error:
+            raise SampleError(f"{self.name} as user raised {type(error).__name__}: {one_line(str(error))}") from error
+        return checked_turn(said, name=self.name)
 
 
 @sync_twins
 class Simulator:
     """Plays the user of a conversation: sees the goal and who the user is; the assistant sees neither.
 
-    `user` is anything that can play one: the name of a model, which is prompted to; `plain:MODEL`; `logs:PATH`; a
-    function; a list of turns; a User. A mapping has several of them with the share of futures that each plays. Which
-    one does is drawn for each sample of a conversation, so that all responses compared meet the same users; so is which
-    of `personas` they are, each a Persona or a name of the library, unless a row has one of its own.
+    `user` is anything that can play one: the name of a model, which is prompted to play the user; `plain:MODEL`;
+    `logs:PATH`; a function; a list of turns, or a Script; a User. A mapping has several of them with the share of
+    futures that each plays. Which one does is drawn for each sample of a conversation, so that all responses compared
+    meet the same users; so is which of `personas` they are, each a Persona or a name of the library, unless a row has
+    one of its own.
 
     `then` makes up the turns that a list of turns leaves open (None), and goes on where it ends:
     `Simulator(["hi", None, "no nuts"], then="openai/gpt-4o-mini")`.
@@ -87,28 +98,29 @@ class Simulator:
         *,
         then: UserLike | None = None,
         personas: Sequence[Persona | str] = (),
-        temperature: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         shares = _shares(user)
-        if not shares or not all(share > 0 for _, share in shares):
-            raise UsageError("A simulator needs at least one user, each with a share above 0.")
+        if not shares or not all(map(_is_share, (share for _, share in shares))):
+            raise UsageError("A simulator needs at least one user, each with a share, a number above 0.")
         live = None if then is None else as_user(then)
         self.users: tuple[User, ...] = tuple(as_user(each, then=live) for each, _ in shares)
         if live is not None and not any(isinstance(each, Script) for each in self.users):
             raise UsageError(f"{self.name} says all there is to say, so nobody comes then: leave then= out.")
         self.shares = tuple(float(share) for _, share in shares)
         self.personas = as_personas(personas)
-        if temperature is not None:
-            if not any(each.settings for each in self.users):
-                raise UsageError(f"{self.name} asks no model, so there is no temperature to ask it with.")
-            self.users = tuple(_asked_at(each, temperature) for each in self.users)
-        self.engine = engine or default_engine()
+        self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """Asks the models. The default one, with the user's cache, is made by the first use."""
+        self._engine = self._engine or default_engine()
+        return self._engine
 
     def with_engine(self, engine: Engine) -> "Simulator":
         """The same users, asked through another engine."""
         other = copy.copy(self)
-        other.engine = engine
+        other._engine = engine
         return other
 
     @property
@@ -141,7 +153,7 @@ class Simulator:
 
     @property
     def player(self) -> ChatModel | None:
-        """The same without its settings, which are those of a user at their keyboard."""
+        """That model without its settings, which are those of a user at their keyboard: for other roles."""
         return None if self.model is None else without_settings(self.model)
 
     def for_group(self, name: str) -> "Simulator":
@@ -155,7 +167,8 @@ class Simulator:
         draw = f"{self._group}/{draw.rpartition('/')[2]}" if self._group else draw
         digest = hashlib.sha256(draw.encode("utf-8", "surrogatepass")).digest()
         random = Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - no secret
-        [user] = random.choices(self.users, weights=self.shares)
+        most = max(self.shares)  # the sum of large ones may be infinite
+        [user] = random.choices(self.users, weights=[share / most for share in self.shares])
         if goal.persona is None and self.personas:
             goal = replace(goal, persona=random.choice(self.personas))
         elif goal.persona is not None and not goal.persona.says_something:  # a row may name one of the library
@@ -169,36 +182,32 @@ class Simulator:
         messages: Iterable[Message | Mapping[str, Any]],
         *,
         goal: Goal | str,
+        turn: int = 0,
         sample: str = "",
         conversation_id: str = "",
     ) -> UserTurn:
-        return run_sync(self.areply(messages, goal=goal, sample=sample, conversation_id=conversation_id))
+        return run_sync(self.areply(messages, goal=goal, turn=turn, sample=sample, conversation_id=conversation_id))
 
     async def areply(
         self,
         messages: Iterable[Message | Mapping[str, Any]],
         *,
         goal: Goal | str,
+        turn: int = 0,
         sample: str = "",
         conversation_id: str = "",
     ) -> UserTurn:
         """The user's answer to a conversation that ends with an assistant message. `sample` tells draws apart.
 
-        Raises SampleError if the user cannot be played.
+        `turn` is how often this user has spoken there before: a script goes on from it, and a user from the logs takes
+        the messages before it for those of the chat that is played. Raises SampleError if the user cannot be played.
         """
         seat = self.seat(Goal.of(goal), draw=sample)
-        return await seat.areply(as_messages(messages), turn=0, sample=sample, conversation_id=conversation_id)
+        return await seat.areply(as_messages(messages), turn=turn, sample=sample, conversation_id=conversation_id)
 
 
-def _asked_at(user: User, temperature: float) -> User:
-    """The same user, whose model is asked at this temperature."""
-    if isinstance(user, Script) and user.then is not None:
-        return Script(user.turns, then=_asked_at(user.then, temperature))
-    if not isinstance(user, PromptedUser | PlainUser):
-        return user
-    other = copy.copy(user)
-    other.settings = replace(user.settings, temperature=temperature)
-    return other
+def _is_share(share: object) -> bool:
+    return isinstance(share, int | float) and not isinstance(share, bool) and 0 < share < math.inf
 
 
 def _shares(users: Users) -> list[tuple[UserLike, float]]:

@@ -15,19 +15,22 @@ REASONS = 100
 class UserTotals:
     """Futures by user and persona, and by how they ended; logged futures are nobody's."""
 
-    ends: dict[tuple[str, str], Counter[End]] = field(default_factory=dict)
+    ends: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     """By the user's name and their persona's."""
     blamed: Counter[str] = field(default_factory=Counter)
     """Why users failed: what is missing for that is no fault of the bot's. The first `REASONS` different reasons."""
 
     def add(self, futures: Iterable[Future]) -> None:
         for future in futures:
-            if not future.user:
-                continue
-            self.ends.setdefault((future.user, future.persona), Counter())[future.end] += 1
-            reason = future.error or ""
-            if future.end is End.USER_FAILED and (reason in self.blamed or len(self.blamed) < REASONS):
-                self.blamed[reason] += 1
+            self.count(future.user, future.persona, future.end, reason=future.error or "")
+
+    def count(self, user: str, persona: str, end: str, *, reason: str = "") -> None:
+        """One future, by how it ended; `reason` is its error."""
+        if not user:
+            return
+        self.ends.setdefault((user, persona), Counter())[end] += 1
+        if end == End.USER_FAILED and (reason in self.blamed or len(self.blamed) < REASONS):
+            self.blamed[reason] += 1
 
     @property
     def n(self) -> int:

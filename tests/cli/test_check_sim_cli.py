@@ -120,7 +120,8 @@ def test_a_dry_run_estimates_and_calls_nobody(chats, tmp_path, user):
     function = collab("check-sim", chats, "--model", user("raise RuntimeError"), "--dry-run")
     assert function.exit_code == 0, function.output
     assert bot_calls(tmp_path) == 0
-    assert not any(line.startswith("simulator") for line in function.stdout.splitlines()), "it costs nothing"
+    [simulator] = [line.split() for line in function.stdout.splitlines() if line.startswith("simulator")]
+    assert simulator == ["simulator", lines["simulator"][1], "0", "0", "$0.00"], "calls without tokens and price"
 
 
 def test_turns_that_fail_are_named_and_the_others_compared(chats, user):
@@ -154,7 +155,7 @@ def test_a_user_who_answers_as_the_assistant_is_to_blame_and_not_the_bot(chats, 
     result = collab("check-sim", chats, "--model", "offline", "--simulator", simulator, "--window", 0)
     assert result.exit_code == 0, "a finding, and no failure"
     said = " ".join(result.stderr.split())
-    assert "24 of 24 simulated turns could not be a user's: answers as the assistant (24)." in said
+    assert "24 of 24 simulated turns are such as no user would write: answers as the assistant (24)." in said
     assert f"That is the fault of {simulator}" in said
     assert "not of the assistant" in said
     assert "- (see below)" in result.stdout, "there are too few chats to say whether it fits"

@@ -9,6 +9,7 @@ import pytest
 from collab_cli.main import main
 from support.cli import bot_calls, chat_row, collab, write_bot, write_chats
 
+from collab_sdk.engine import default_engine
 from collab_sdk.files import JsonlWriter
 from collab_sdk.logs import ConversationStore
 
@@ -340,6 +341,18 @@ def test_a_cache_that_cannot_be_used_is_found_before_any_call(logs, tmp_path):
         result = collab(*command, "--cache-dir", tmp_path / "file" / "cache")
         assert result.exit_code == 1
         assert "choose another with --cache-dir" in only_line(result, starts="Error: The cache directory")
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry run"])
+@pytest.mark.parametrize("command", ["score", "export-prefs", "check-sim", "check-judge", "evaluate"])
+def test_another_cache_than_the_default_one_is_used_alone(logs, tmp_path, monkeypatch, command, dry):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COLLAB_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    default_engine.cache_clear()
+    given = {"IN": logs, "OUT": tmp_path / "out.jsonl"}
+    arguments = [given.get(part, part) for part in COMMANDS[command]]
+    result = collab(*arguments, *dry, "--cache-dir", tmp_path / "cache-of-its-own")
+    assert "cannot be used" not in result.stderr and result.exit_code == 0, result.output
 
 
 def test_an_unexpected_error_is_one_line_too(logs, monkeypatch):

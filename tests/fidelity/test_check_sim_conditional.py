@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,11 +13,14 @@ from support.paths import DATA
 
 from collab_sdk import ChatRequest, Conversation, Engine, Goal, MRScorer, Rollout, Simulator, read_conversations
 from collab_sdk.concurrency import run_sync
+from collab_sdk.errors import UserFaultError
 from collab_sdk.fidelity import SimulatorCheck, UserStatistic, check_row, user_statistics, user_turns
-from collab_sdk.fidelity.fitting import Reply, compared_fit, fit_scores
+from collab_sdk.fidelity.behaviour import estimate_variety
+from collab_sdk.fidelity.conditional import Reply, compared_fit, fit_scores
+from collab_sdk.fidelity.index import compared_turns
 from collab_sdk.messages import as_messages
 from collab_sdk.prompts import load_prompt, unfence
-from collab_sdk.simulator import Fault, FunctionUser
+from collab_sdk.simulator import Fault, FunctionUser, Situation, UserTurn
 from collab_sdk.testing import FakeChatModel
 
 ANSWERS = {
@@ -25,7 +29,7 @@ ANSWERS = {
     "For here or to go?": ("to go", "for here", "here please", "take away"),
     "Is this order correct?": ("yes", "yes it is", "looks right", "correct"),
 }
-PARTS = ("- behaviour", "- variety", "- looks real", "- fits", "- valid")
+PARTS = ("behaviour", "variety", "looks real", "fits", "valid")
 
 
 def chats(n: int, seed: int = 0) -> list[Conversation]:
@@ -92,9 +96,17 @@ def test_the_index_needs_both_tests_and_puts_known_users_in_order():
     assert abs(index[listens].simulated.mean - index[listens].real) < 8, "as real users among each other"
     assert index[is_deaf].real == pytest.approx(index[listens].real), "who are the same, whoever is compared with them"
     for each in found.values():
+        whole = each["index"]
+        assert whole.ceiling.low < whole.ceiling.mean == whole.real < whole.ceiling.high
+        assert whole.ceiling.n < whole.simulated.n, "one half of the users beside the other"
+        assert whole.difference.mean == pytest.approx(whole.simulated.mean - whole.real)
         assert each["index"].simulated.mean == pytest.approx(sum(each[part].simulated.mean for part in PARTS) / 5)
         assert all(0 <= each[part].simulated.mean <= 100 for part in PARTS)
-    assert found[is_deaf]["- fits"].simulated.mean < 60 < found[is_deaf]["- looks real"].simulated.mean
+    less = {user: each.difference for user, each in index.items()}
+    assert less[is_deaf].high < 0 < less[listens].high
+    parts = [each.name for each in found[listens].values() if each.part_of == "index"]
+    assert tuple(parts) == PARTS
+    assert found[is_deaf]["fits"].simulated.mean < 60 < found[is_deaf]["looks real"].simulated.mean
 
 
 def test_a_parrot_fails_whatever_it_fits():
@@ -143,7 +155,7 @@ def test_shuffling_one_chats_replies_over_others_changes_what_fits_but_not_what_
     found = statistics_of(stranger, conversations)
     assert found["fits, AUC"].simulated.low > 0.5
     assert found["words"].difference.mean == pytest.approx(0), "the very same words"
-    assert found["- variety"].simulated.mean == pytest.approx(100)
+    assert found["variety"].simulated.mean == pytest.approx(100)
 
 
 def test_what_no_user_would_say_is_a_finding_with_blame_and_no_loss():
@@ -158,6 +170,32 @@ def test_what_no_user_would_say_is_a_finding_with_blame_and_no_loss():
     assert row["schema"] == "collab/simulator-check/v2"
     assert {each["fault"] for each in row["turns"]} == {"answers as the assistant"}
     assert {each["user"] for each in row["turns"]} == {turns[0].user}
+
+
+def test_a_user_who_says_that_they_cannot_be_played_is_no_valid_turn_and_keeps_its_fault():
+    class Contradicted:
+        """A user who declares that their goal and their persona contradict each other, when asked for milk."""
+
+        name, fingerprint, model, settings = "contradicted", {"user": "contradicted"}, None, None
+
+        async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
+            if situation.messages[-1].content.startswith("Which"):
+                raise UserFaultError("The simulated user cannot be both.", fault=Fault.CONTRADICTS)
+            return UserTurn(message="large")
+
+    check, every = checked(Contradicted(), chats(10))
+    turns = [turn for one in every for turn in one.turns]
+    contradicted = [turn for turn in turns if turn.fault]
+    assert contradicted
+    assert {turn.fault for turn in contradicted} == {Fault.CONTRADICTS}
+    assert {turn.error for turn in contradicted} == {"The simulated user cannot be both."}
+    assert not any(one.lost for one in every), "a finding"
+    statistics = user_statistics(every)
+    [valid] = [each for each in statistics if each.name == "valid turns"]
+    assert valid.simulated.mean == pytest.approx(1 - len(contradicted) / len(turns))
+    assert valid.simulated.n == len(turns)
+    faults = [each["fault"] for each in check_row(check, every, statistics)["turns"]]
+    assert faults.count("cannot be this person with this goal") == len(contradicted)
 
 
 def test_a_named_function_is_asked_at_every_turn():
@@ -189,6 +227,35 @@ def test_a_script_says_its_turns_in_order():
     _, [one] = checked(["oat", "large"], chats(1))
     assert [turn.simulated.message for turn in one.turns] == ["oat", "large", ""]
     assert one.turns[2].simulated.done
+
+
+def test_the_script_of_a_row_is_not_compared_in_place_of_the_user():
+    rows = [replace(each, goal=replace(each.goal, script=("said by the script",) * 3)) for each in chats(4)]
+    _, every = checked(listens, rows)
+    said = {turn.simulated.message for one in every for turn in one.turns}
+    assert said
+    assert said <= {answer for answers in ANSWERS.values() for answer in answers}
+
+
+def test_a_user_whose_code_errs_is_a_missing_turn():
+    class Breaks:
+        name, fingerprint, model, settings = "breaks", {"user": "breaks"}, None, None
+
+        async def anext(self, situation: Situation, *, engine: Engine) -> UserTurn:
+            raise ValueError("boom")
+
+    _, [one] = checked(Breaks(), chats(1))
+    assert [turn.simulated for turn in one.turns] == [None] * 3
+    assert len(one.lost) == 3
+    assert all("breaks as user raised ValueError: boom" in line for line in one.lost)
+    assert not any(turn.fault for turn in one.turns)
+
+
+def test_the_variety_of_one_chat_is_a_number_without_an_interval():
+    _, [one] = checked(listens, chats(1))
+    found = estimate_variety(compared_turns([one]))
+    assert (found.low, found.high) == (None, None)
+    assert 0 < found.mean <= 100
 
 
 def verdict(number: int, **said: Any) -> dict[str, Any]:

@@ -237,6 +237,24 @@ def test_an_evaluation_shows_counts_where_there_is_no_interval_and_warns_of_many
     assert "of 3 such, about 1 will miss by chance" in table.note
 
 
+@pytest.mark.parametrize(
+    ("low", "mean", "high", "claim", "mood"),
+    [
+        (0.20, 0.26, 0.32, "are more typical of their place than what real users write there", "look"),
+        (0.45, 0.50, 0.56, "fit the conversation as well as the real users', by this test", "good"),
+        (0.61, 0.67, 0.73, "fit the conversation less well than the real users'", "look"),
+    ],
+)
+def test_a_conditional_test_below_chance_is_a_difference_as_one_above_it(low, mean, high, claim, mood):
+    from collab_sdk.report.comparison_overviews import check_overview
+
+    fits = {"name": "fits, AUC", "simulated": {"mean": mean, "low": low, "high": high, "n": 100}}
+    [remark] = check_overview({"figures": [fits]}).remarks
+    assert remark.mood == mood
+    assert remark.text.startswith(f"Simulated replies {claim}")
+    assert f"{mean:.2f} [{low:.2f}, {high:.2f}]" in remark.text
+
+
 def test_a_flipped_row_has_its_scores_with_its_sides(tmp_path):
     exported(tmp_path)
     [first, *_] = pairs_of(tmp_path)

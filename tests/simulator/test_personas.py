@@ -105,7 +105,13 @@ def test_a_rows_own_persona_wins_and_may_be_named_from_the_library():
     assert seat.goal.persona == PERSONAS["vague"]
 
 
-@pytest.mark.parametrize("persona", ["nobody-knows", Persona(name="a"), {"name": "a", "patience": -1}])
+@pytest.mark.parametrize(
+    "persona",
+    [
+        *("nobody-knows", Persona(name="a"), {"name": "a", "patience": -1}, {"name": "none", "traits": ["rude"]}),
+        *(Persona(name="a", traits="calm"), Persona(name="a", traits=("calm",), patience="soon")),
+    ],
+)
 def test_a_simulator_takes_no_persona_that_nobody_could_play(persona):
     with pytest.raises(UsageError, match="persona"):
         Simulator(["hi"], personas=[persona])

@@ -14,7 +14,7 @@ from collab_sdk import ChatReply, Engine, Goal, MRScorer, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
 from collab_sdk.errors import UsageError
 from collab_sdk.messages import as_messages
-from collab_sdk.simulator import PlainUser, changed_sides, files_of_user
+from collab_sdk.simulator import PlainUser, files_of_user, flip_roles
 from collab_sdk.spec import ModelSettings, ModelSpec
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
@@ -62,7 +62,7 @@ def test_the_chat_of_any_other_model_has_its_sides_changed():
 
 @pytest.mark.parametrize("messages", [[], chat("hi"), chat("hi", "yes?"), [*chat("", "Welcome!")[1:], *chat("hi")]])
 def test_no_chat_begins_with_the_assistant_or_is_a_system_message_alone(messages):
-    roles = [message.role for message in changed_sides(as_messages(messages), Goal(text="x"))]
+    roles = [message.role for message in flip_roles(as_messages(messages), Goal(text="x"))]
     assert roles[:2] == ["system", "user"]
     assert all(one != other for one, other in pairwise(roles)), "sides take turns"
 
@@ -76,10 +76,10 @@ def test_a_bot_that_says_nothing_is_no_chat_for_the_model_to_go_on_with():
 
 def test_a_persona_is_told_beside_the_goal_and_to_nobody_else():
     persona = Persona(name="curt", traits=("sceptical",), patience=2, writes="one word", forgets="sizes")
-    told = changed_sides((), Goal(text="a mocha", persona=persona))[0].content
+    told = flip_roles((), Goal(text="a mocha", persona=persona))[0].content
     assert all(part in told for part in ("a mocha", "sceptical", "2", "one word", "sizes"))
-    assert "hasty" in changed_sides((), Goal(text="a mocha", persona=Persona(name="hasty")))[0].content
-    assert changed_sides((), Goal(text="a mocha"))[0].content.endswith("a mocha")
+    assert "hasty" in flip_roles((), Goal(text="a mocha", persona=Persona(name="hasty")))[0].content
+    assert flip_roles((), Goal(text="a mocha"))[0].content.endswith("a mocha")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,50 @@ def test_the_stand_in_plays_a_plain_user_too():
 
 def test_an_end_phrase_of_ones_own_is_heeded():
     future = play(plain("bye ###STOP### and more", end="###STOP###"))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("the end", "which is the"),
+        ("###STOP###", "my list ###"),
+        ("goodbye", "sounds good"),
+        (" bye", "I may stop by"),
+        (END, "is 3 <"),
+        (END, "the sign is <|"),
+    ],
+)
+def test_a_message_that_ends_like_the_beginning_of_the_end_is_one(end, said):
+    future = play(plain(said, f"ok {end}", end=end))
+    assert texts(future)[0] == ("user", said) and future.messages[-1].content == "ok"
+
+
+def test_an_end_phrase_that_breaks_off_is_in_no_transcript():
+    future = play(plain("bye ###STO", end="###STOP###"))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
+
+
+@pytest.mark.parametrize("made_up", [f"thanks{END}", "thanks <|end of conversation|>", "thanks<|endconv"])
+def test_nobody_leaves_by_what_is_made_up_after_the_message(made_up):
+    reply = f"I want a mocha<|im_end|>\n<|im_start|>assistant\nSure!<|im_end|>\n<|im_start|>user\n{made_up}"
+    future = play(plain(reply, END))
+    assert texts(future)[0] == ("user", "I want a mocha") and texts(future)[1][0] == "assistant"
+
+
+def test_an_end_that_is_a_token_of_the_template_is_one():
+    future = play(plain("bye<|end|>\n<|assistant|>Bye!", end="<|end|>"))
+    assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
+
+
+@pytest.mark.parametrize("said", ["</s>", "<|im_end|>", " <|eot_id|>assistant\nSure!", "<|im_end|>\n<|im_start|>"])
+def test_a_turn_that_ends_at_once_says_nothing(said):
+    future = play(plain(said, said))
+    assert (future.end, future.messages, future.error) == (End.USER_DONE, (), None)
+
+
+def test_an_end_phrase_is_known_in_other_letters():
+    future = play(plain("bye ###stop### and more", end="###STOP###"))
     assert (future.end, texts(future)) == (End.USER_DONE, [("user", "bye")])
 
 

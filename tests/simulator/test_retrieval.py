@@ -181,6 +181,9 @@ def test_the_fingerprint_is_of_the_contents(tmp_path):
     other = write(tmp_path / "c.jsonl", TRAINS, (*COFFEES[:2], "a small one"))
     known = [Simulator(each).fingerprints["simulator"] for each in (one, copy, other)]
     assert known[0] == known[1] != known[2]
+    left = Simulator(write(tmp_path / "d.jsonl", TRAINS[:4])).fingerprints
+    broken_off = write(tmp_path / "d.jsonl", TRAINS[:4], metadata={"partial_turns": [1]})
+    assert Simulator(broken_off).fingerprints != left, "where users leave is part of who they are"
     write(tmp_path / "a.jsonl", COFFEES)
     assert Simulator(one).fingerprints["simulator"] != known[0], "logs that have changed are read again"
 

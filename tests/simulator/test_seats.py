@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from support.cli import chat_row, collab, write_chats
@@ -11,8 +12,9 @@ from support.fakes import chat, user_says
 
 from collab_sdk import Engine, Goal, Limits, Rollout, Simulator
 from collab_sdk.concurrency import run_sync
-from collab_sdk.errors import UsageError
-from collab_sdk.simulator import FunctionUser, PlainUser, PromptedUser, Script, UserTurn, as_user
+from collab_sdk.errors import BudgetError, SampleError, UsageError, UserFaultError
+from collab_sdk.simulator import Fault, FunctionUser, PromptedUser, Script, UserTurn, as_user
+from collab_sdk.spec import ModelSettings, Price, UserSpec
 from collab_sdk.testing import FakeChatModel
 from collab_sdk.types import End, Persona
 
@@ -90,6 +92,112 @@ def test_a_function_sees_what_a_user_sees(recwarn):
     assert not recwarn.list, "who reads the last message alone may do so"
 
 
+class Watching:
+    """A User of one's own, with all that it is told."""
+
+    name, fingerprint, model, settings = "watching", {"user": "watching"}, None, None
+
+    def __init__(self):
+        self.seen = []
+
+    async def anext(self, situation, *, engine):
+        self.seen.append([(message.role, message.content, message.tool_calls) for message in situation.messages])
+        return UserTurn(message="and a tea" if situation.messages else "a mocha")
+
+
+def test_a_user_of_ones_own_sees_neither_the_system_prompt_nor_calls_nor_results():
+    call = {"id": "c1", "type": "function", "function": {"name": "menu", "arguments": "{}"}}
+    start = [
+        {"role": "system", "content": "secret rules"},
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "mocha 3.20", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "What can I get you?", "tool_calls": [{**call, "id": "c2"}]},
+        {"role": "tool", "content": "tea 2.10", "tool_call_id": "c2"},
+        {"role": "assistant", "content": "Well?"},
+    ]
+    user = Watching()
+    rollout = Rollout(assistant="offline", simulator=Simulator(user, engine=Engine()), window=1, samples=1)
+    rollout.futures(start, goal="a mocha")
+    assert user.seen == [[("user", "hello", ()), ("assistant", "What can I get you?", ()), ("assistant", "Well?", ())]]
+    rollout.simulator.reply(start[:1], goal="a mocha")
+    assert user.seen[1:] == [[]], "nothing has been said"
+
+
+class Spending:
+    """A user who asks a model of their own, whose budget may be spent."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, messages):
+        raise self.error
+
+
+class Own:
+    """A User of one's own that says what it is given, or raises it."""
+
+    name, fingerprint, model, settings = "own", None, None, None
+
+    def __init__(self, said):
+        self.said = said
+
+    async def anext(self, situation, *, engine):
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (ValueError("no\nway"), "own as user raised ValueError: no way"),
+        (UsageError("no such option"), "own as user raised UsageError: no such option"),
+        ("a text", "own as user returned str: expected a UserTurn."),
+        (UserTurn(message="hi", end=End.USER_FAILED), "own as user says that it failed: it does not say why"),
+        (UserTurn(message="hi", end=End.WINDOW), "the end 'window', which no user decides"),
+        (UserTurn(message="hi", end="gone"), "its end is an End or None."),
+        (UserTurn(message="", written=True), "own says nothing."),
+    ],
+)
+def test_what_a_user_of_ones_own_does_wrong_is_its_failure_in_one_line(said, error):
+    future = play(Own(said))
+    assert (future.end, future.reward) == (End.USER_FAILED, None)
+    assert future.error is not None and error in future.error and "\n" not in future.error
+    with pytest.raises(BudgetError):
+        play(Own(BudgetError("max_calls is reached")))
+
+
+@pytest.mark.parametrize("shares", [(float("inf"), 1), (0, 1), (float("nan"), 1), ("x", 1), (None, 1), (True, 1)])
+def test_a_share_is_a_number_above_0(shares):
+    with pytest.raises(UsageError, match="a number above 0"):
+        Simulator(dict(zip(("offline", "script"), shares, strict=True)))
+
+
+def test_large_shares_are_drawn_from_too():
+    users = Simulator({"offline": 1e308, "script": 1e308}, engine=Engine())
+    assert {users.seat(Goal(text="a"), draw=f"{n}").name for n in range(40)} == {"offline", "script"}
+
+
+def test_a_budget_that_is_spent_within_a_function_ends_the_run():
+    with pytest.raises(BudgetError, match="max_calls"):
+        play(Spending(BudgetError("max_calls is reached")))
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "said"),
+    [
+        (UserFaultError("nobody wants this", fault=Fault.CONTRADICTS), Fault.CONTRADICTS, "nobody wants this"),
+        (SampleError("its model fails"), "", "its model fails"),
+        (TimeoutError("the menu's server"), "", "Spending as user raised TimeoutError: the menu's server"),
+        (UsageError("no such option"), "", "Spending as user raised UsageError: no such option"),
+    ],
+)
+def test_what_a_function_knows_to_be_the_matter_is_said_as_it_is(error, fault, said):
+    future = play(Spending(error))
+    assert (future.end, future.fault, future.error) == (End.USER_FAILED, fault, said)
+
+
 def never(messages):
     threading.Event().wait(20)
 
@@ -106,6 +214,15 @@ def broken(messages):
         (lambda messages: 7, "as user returned int: expected a text, None to leave, or a UserTurn."),
         (lambda messages: UserTurn(message="hi", end="gone"), "its end is an End or None."),
         (lambda messages: UserTurn(message=None), "its message and reason are texts"),
+        (
+            lambda messages: UserTurn(message="hi", end=End.USER_FAILED, reason="no idea"),
+            "says that it failed: no idea",
+        ),
+        (lambda messages: UserTurn(message="hi", end=End.CALLS), "the end 'too many calls', which no user decides"),
+        (lambda messages: UserTurn(message="hi", end=End.OBSERVED), "the end 'observed', which no user decides"),
+        (lambda messages: UserTurn(message="", written=True), "says nothing."),
+        (lambda messages: UserTurn(message="How can I help you today?", written=True), "answers as the assistant"),
+        (lambda messages: "\x00\x07", "says nothing."),
         (lambda messages: "", "says nothing."),
         (never, "never as user gave no answer in 0.2 s."),
     ],
@@ -126,8 +243,13 @@ def test_what_a_function_does_wrong_is_the_users_failure_in_one_line(user, error
         ([], "The script has no turn"),
         ("script:turns.txt", "names no script"),
         ("plain:", "The model name is empty"),
+        ("logs:", "'logs:' names no logs: write logs:PATH."),
+        ("logs", "'logs' names no logs"),
         (["hi", " "], "Turn 2 of the script is empty"),
         (["hi", 3], "Turn 2 of the script is int"),
+        (["offline", "plain:offline"], r"'offline' in a list is a line of a script.*\{name: share"),
+        (["openai/gpt-4o-mini"], r"'openai/gpt-4o-mini' in a list is a line of a script"),
+        ("script, then offline", "a script with turns of its own, which Python alone can make"),
         (["hi", None], r"Turn 2 of the script is to be made up, and nobody is there"),
     ],
 )
@@ -135,6 +257,11 @@ def test_what_can_play_no_user_is_refused_in_one_line(user, error):
     with pytest.raises(UsageError, match=error) as caught:
         Simulator(user)
     assert "\n" not in str(caught.value)
+
+
+def test_a_line_of_a_script_may_read_like_a_name_where_it_is_said_to_be_one():
+    assert said_by_user(play(Script(["offline"]), window=1)) == ["offline"]
+    assert said_by_user(play(["offline", "I mean it"], window=1)) == ["offline"]
 
 
 CODE = """
@@ -184,6 +311,41 @@ def test_py_names_a_function_a_list_a_model_or_a_user(module, name, said, user):
     assert (said_by_user(future), future.user) == (said, user)
 
 
+def test_a_py_model_is_asked_as_its_spec_says(module):
+    module.write_text(CODE.replace('name="own")', 'name="own")\nmodel.takes = frozenset({"temperature"})'))
+    spec = UserSpec(name="py:own_users:model", settings=ModelSettings(temperature=0.2))
+    assert Simulator([spec]).users[0].settings.temperature == 0.2
+    with pytest.raises(UsageError, match="takes no price"):
+        Simulator([replace(spec, price=Price(prompt=1.0, completion=1.0))])
+
+
+@pytest.mark.parametrize("name", ["user", "script", "own"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"settings": ModelSettings(temperature=0.2)},
+        {"price": Price(prompt=1.0, completion=1.0)},
+        {"api_base": ("http://127.0.0.1:1/v1",)},
+        {"api_key_env": "KEY"},
+    ],
+)
+def test_what_is_said_of_a_model_is_refused_for_a_user_without_one(module, name, given):
+    with pytest.raises(UsageError, match=f"py:own_users:{name} takes no settings, address, key or price") as caught:
+        Simulator([UserSpec(name=f"py:own_users:{name}", **given)])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="script takes no settings, address, key or price"):
+        Simulator([UserSpec(name="script", **given)])
+
+
+@pytest.mark.parametrize(
+    "options", [("--simulator-option", "temperature=0.2"), ("--simulator-api-base", "http://x/v1")]
+)
+def test_options_for_a_py_function_are_refused_in_one_line(module, tmp_path, options):
+    logs = write_chats(tmp_path / "chats.jsonl", 1)
+    result = collab("score", logs, "--model", "offline", "--simulator", "py:own_users:user", *options)
+    assert result.exit_code == 1 and result.stderr.startswith("Error: py:own_users:user takes no settings")
+
+
 def test_the_code_of_a_py_function_is_part_of_who_it_is(module):
     before = as_user("py:own_users:user").fingerprint
     sys.modules.pop("own_users")
@@ -191,6 +353,14 @@ def test_the_code_of_a_py_function_is_part_of_who_it_is(module):
     after = as_user("py:own_users:user").fingerprint
     assert before != after and before["user"].startswith("py:own_users:user@")
     assert as_user(broken).fingerprint is None, "nobody knows whether it is the same tomorrow"
+
+
+def test_the_code_of_a_py_object_is_part_of_who_it_is(module):
+    before = as_user("py:own_users:own").fingerprint
+    sys.modules.pop("own_users")
+    module.write_text(CODE.replace("turn {", "time {"))
+    after = as_user("py:own_users:own").fingerprint
+    assert before["user"] == after["user"] == "own" and before != after
 
 
 def test_what_a_py_function_said_is_not_asked_again(module, tmp_path):
@@ -217,6 +387,11 @@ def test_a_live_user_makes_up_what_a_script_leaves_open_and_goes_on_after_it():
 def test_who_comes_then_joins_any_script(user):
     live = FakeChatModel([user_says("bye", done=True)], name="live")
     assert said_by_user(play(user, then=live))[-1] == "bye"
+
+
+def test_no_script_goes_on_after_a_script():
+    with pytest.raises(UsageError, match="write its turns behind the others"):
+        Simulator(["a", None, "b"], then=["x y"])
 
 
 def test_nobody_comes_after_who_says_everything():
@@ -280,14 +455,10 @@ def test_a_user_who_begins_is_asked_with_an_empty_history():
     assert run_sync(rollout.aconverse([], goal="drink: mocha")).messages[0].content == "a mocha"
 
 
-def test_a_temperature_is_that_of_every_model_asked_and_of_no_other_simulator():
-    prompted, plain = PromptedUser(FakeChatModel(["{}"])), PlainUser(FakeChatModel([""], name="plain"))
-    simulator = Simulator({prompted: 1, plain: 1, Script(["hi"]): 1}, temperature=0.3)
-    assert [user.settings and user.settings.temperature for user in simulator.users] == [0.3, 0.3, None]
-    assert Simulator(["hi", None], then=prompted, temperature=0.3).users[0].settings.temperature == 0.3
-    assert prompted.settings.temperature == plain.settings.temperature == 1.0
-    with pytest.raises(UsageError, match="asks no model"):
-        Simulator(["hi"], temperature=0.3)
+def test_a_turn_of_a_script_is_had_by_its_place():
+    simulator = Simulator(["a mocha", "no nuts"], engine=Engine())
+    said = [simulator.reply(START, goal="a mocha", turn=turn) for turn in range(3)]
+    assert [turn.message for turn in said] == ["a mocha", "no nuts", ""] and said[2].end is End.SCRIPT
 
 
 def test_a_chat_model_is_told_to_play_and_a_function_is_the_user():

@@ -131,6 +131,7 @@ def test_a_bad_user_is_one_line(logs, arguments, said):
     [
         ("[[simulator]]\nweight = 2", "'simulator.name' must be the name of a user"),
         ('[[simulator]]\nname = "offline"\nweight = "much"', "'simulator.weight' must be a number above 0"),
+        ('simulator = ""', "The name of the user is empty"),
         ('[[simulator]]\nname = "offline"\ncolour = 2', "Unknown key 'colour'"),
         ('[[simulator]]\nname = "script"\ntemperature = 1', "script as user asks no model"),
     ],
@@ -214,6 +215,19 @@ def test_shares_are_those_of_the_weights_and_all_bots_meet_the_same_users():
     drawn = [users.seat(Goal(text="a"), draw=f"c{n}/future-0").name for n in range(400)]
     assert 60 < drawn.count("script") < 140
     assert drawn == [users.seat(Goal(text="a"), draw=f"c{n}/future-0").name for n in range(400)]
+
+
+def test_chats_without_an_id_meet_different_users_and_all_their_answers_the_same():
+    users = Simulator({"script": 1.0, "plain:offline": 1.0}, personas=["terse", "vague"], engine=Engine(cache=None))
+    rollout = Rollout(assistant="offline", simulator=users, window=1, samples=1)
+
+    def met(wish, answer):
+        [future] = rollout.futures(chat(wish, answer), goal="a mocha")
+        return future.user, future.persona
+
+    drawn = [met(f"coffee number {n}", "Which one?") for n in range(12)]
+    assert len(set(drawn)) == 4
+    assert drawn == [met(f"coffee number {n}", "No.") for n in range(12)]
 
 
 def fails(messages):

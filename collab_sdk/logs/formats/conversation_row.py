@@ -14,8 +14,8 @@ from collab_sdk.logs.formats.times import last_time
 from collab_sdk.logs.formats.tool_calls import tools_of
 from collab_sdk.logs.notes import note
 from collab_sdk.messages import Message, deeds_of, is_decision, link_tool_calls
+from collab_sdk.personas import read_persona
 from collab_sdk.types import UNTRAINED_TURNS, Conversation, Goal, Persona
-from collab_sdk.values import read_value
 
 Row = Mapping[str, Any]
 _LONGEST_PROBLEM = 200
@@ -209,25 +209,16 @@ def _goal(row: Row) -> Goal | None:
 
 
 def _persona(value: Any) -> Persona | None:
-    """Who the user is: a Persona's fields, or its name alone."""
+    """Who the user is: a Persona's fields, or a name of the library."""
     value = _unpacked(value, "{")
     if value in (None, ""):
         return None
     if not isinstance(value, str | Mapping):
         raise InputError("persona must be a name, or an object with a name")
-    given = {"name": value} if isinstance(value, str) else value
-    # A table has all columns, and numbers with a point.
-    fields: dict[str, Any] = {key: cell for key, cell in given.items() if cell is not None}
-    patience = fields.get("patience")
-    if isinstance(patience, float) and patience.is_integer():
-        fields["patience"] = int(patience)
     try:
-        persona: Persona = read_value(Persona, fields, "persona")
+        return read_persona(value)
     except ValueError as error:
-        raise InputError(str(error)) from None
-    if not persona.name.strip():
-        raise InputError("persona: the name is empty")
-    return persona
+        raise InputError(f"persona: {error}") from None
 
 
 def _script(value: Any) -> tuple[str | None, ...]:

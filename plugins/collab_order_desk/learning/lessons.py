@@ -17,7 +17,7 @@ from collab_order_desk.user import reply
 from collab_order_desk.world import NAMES, SLOTS, Order, said_by_user
 from collab_sdk.messages import Message
 from collab_sdk.prompts import load_prompt
-from collab_sdk.simulator import END_OF_CONVERSATION, changed_sides
+from collab_sdk.simulator import END_OF_CONVERSATION, flip_roles
 
 PROACTIVE = 0.15
 """The share of lessons under the proactive prompt."""
@@ -60,7 +60,7 @@ def user_lessons(n: int, *, seed: int, habits: Habits = HABITS) -> Iterator[list
     for customer in customers(n, seed=seed):
         spoken = [message for message in _lesson(customer, habits, random) if message.role != "system"]
         spoken[-1] = replace(spoken[-1], content=f"{spoken[-1].content}\n{END_OF_CONVERSATION}")
-        yield list(changed_sides(spoken, customer.goal))
+        yield list(flip_roles(spoken, customer.goal))
 
 
 def _at_till(message: Message, random: Random) -> list[Message]:

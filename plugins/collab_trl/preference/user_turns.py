@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from collab_sdk.errors import InputError
-from collab_sdk.simulator import END_OF_CONVERSATION, changed_sides
+from collab_sdk.simulator import END_OF_CONVERSATION, flip_roles
 from collab_sdk.training import NO_GOAL, UserChats, has_goal
 from collab_sdk.types import Conversation
 from collab_trl.preference.row_formats import Example, Repeat
@@ -18,7 +18,7 @@ NO_USER = "chats in which no user speaks"
 class UserTurns:
     """The turns of the users in chats, each chat once, and the places of those without any, by problem.
 
-    A user is asked, when the simulator plays them, with what `changed_sides` makes of goal and conversation. So each
+    A user is asked, when the simulator plays them, with what `flip_roles` makes of goal and conversation. So each
     turn is learnt with that as its prompt.
     """
 
@@ -62,7 +62,7 @@ def examples_of(chat: Conversation) -> list[Example]:
         raise InputError(NO_USER)
     if chat.goal is None or not has_goal(chat):
         raise InputError(NO_GOAL)
-    changed = [message.to_dict() for message in changed_sides(chat.messages, chat.goal)]
+    changed = [message.to_dict() for message in flip_roles(chat.messages, chat.goal)]
     if any(END_OF_CONVERSATION in message["content"] for message in changed):
         raise InputError(AS_TEXT)
     if not _is_broken_off(chat):

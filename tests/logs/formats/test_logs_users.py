@@ -7,6 +7,7 @@ import pytest
 from support.cli import collab
 
 from collab_sdk import Goal, read_conversations
+from collab_sdk.personas import PERSONAS
 from collab_sdk.types import Conversation, Persona
 from collab_sdk.values import dumps, loads
 
@@ -23,11 +24,11 @@ def read(tmp_path, *rows):
 
 def test_a_row_says_who_its_user_is_and_what_they_say(tmp_path):
     [first, second], problems = read(
-        tmp_path, {"goal": "a mocha", "persona": CURT, "script": ["large", None]}, {"persona": "hasty"}
+        tmp_path, {"goal": "a mocha", "persona": CURT, "script": ["large", None]}, {"persona": "terse"}
     )
     assert not problems
     assert first.goal == Goal(text="a mocha", persona=PERSONA, script=("large", None))
-    assert second.goal == Goal(text="", persona=Persona(name="hasty")), "what they want has still to be inferred"
+    assert second.goal == Goal(text="", persona=PERSONAS["terse"]), "what they want has still to be inferred"
 
 
 @pytest.mark.parametrize(
@@ -38,10 +39,19 @@ def test_a_row_says_who_its_user_is_and_what_they_say(tmp_path):
         ({"script": ["large", " "]}, "script must be a list"),
         ({"persona": ["curt"]}, "persona must be a name, or an object with a name"),
         ({"persona": {"traits": ["curt"]}}, "persona: 'name' is missing"),
-        ({"persona": {"name": " "}}, "persona: the name is empty"),
+        ({"persona": {"name": " "}}, "persona: its name is empty"),
         ({"persona": {"name": "curt", "trait": "x"}}, "unknown key 'trait': did you mean 'traits'?"),
-        ({"persona": {"name": "curt", "patience": "two"}}, "persona.patience: expected a whole number"),
-        ({"persona": {"name": "curt", "traits": "sceptical"}}, "persona.traits: expected a list"),
+        ({"persona": {"name": "curt", "patience": "two"}}, "persona: patience: expected a whole number"),
+        ({"persona": {"name": "curt", "traits": "sceptical"}}, "persona: traits: expected a list"),
+        ({"persona": {"name": "curt", "writes": "one word", "patience": 0}}, "persona: patience is 0; it must be at"),
+        ({"persona": {"name": "curt", "writes": "one word", "patience": -3}}, "persona: patience is -3; it must be at"),
+        ({"persona": "impatiant"}, "persona: 'impatiant' is not in the library (none, impatient, "),
+        (
+            {"persona": {"name": "curt"}},
+            "persona: 'curt' says neither how they behave nor how they write, and is not in",
+        ),
+        ({"persona": {"name": "none", "traits": ["rude"]}}, "persona: 'none' is the name of a user without"),
+        ({"persona": {"name": "a\u001b[2J", "traits": ["rude"]}}, "persona: its name has a line break or a control"),
     ],
 )
 def test_what_is_of_another_type_costs_that_row_alone_in_one_line(tmp_path, fields, problem):
@@ -57,10 +67,10 @@ def test_a_table_has_them_as_json_text(tmp_path):
         table = csv.writer(file)
         table.writerow(["messages", "persona", "script"])
         table.writerow([json.dumps(MESSAGES), json.dumps({**CURT, "patience": 2.0}), json.dumps(["large", None])])
-        table.writerow([json.dumps(MESSAGES), "hasty", ""])
+        table.writerow([json.dumps(MESSAGES), "terse", ""])
     first, second = read_conversations([path], on_error=lambda error: pytest.fail(str(error)))
     assert first.goal is not None and (first.goal.persona, first.goal.script) == (PERSONA, ("large", None))
-    assert second.goal is not None and second.goal.persona == Persona(name="hasty")
+    assert second.goal is not None and second.goal.persona == PERSONAS["terse"]
 
 
 @pytest.fixture

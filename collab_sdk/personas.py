@@ -17,6 +17,7 @@ __all__ = [
     "as_personas",
     "persona_row",
     "personas_of",
+    "read_persona",
     "read_personas",
 ]
 
@@ -108,7 +109,7 @@ def as_persona(value: Persona | str | Mapping[str, Any]) -> Persona:
             raise UnknownNameError.of("persona", value, PERSONAS)
         return PERSONAS[value]
     try:
-        return _checked(value) if isinstance(value, Persona) else _read(value)
+        return _checked(value) if isinstance(value, Persona) else read_persona(value)
     except ValueError as error:
         raise UsageError(f"The persona cannot be read: {error}.") from None
 
@@ -120,6 +121,28 @@ def as_personas(values: Iterable[Persona | str | Mapping[str, Any]]) -> tuple[Pe
     if repeated := [name for name in known if known.count(name) > 1]:
         raise UsageError(f"The persona {repeated[0]!r} is given twice.")
     return personas
+
+
+def read_persona(value: Any) -> Persona:
+    """A persona from its JSON values, or from a name of the library alone, as rows and files have it.
+
+    Raises ValueError for what is not one, and for one that nobody could play.
+    """
+    if isinstance(value, Mapping) and set(value) <= {"name", *OTHER_KEYS} and value.get("name") in PERSONAS:
+        value = value["name"]
+    if isinstance(value, str):
+        if value not in PERSONAS:
+            raise ValueError(f"{value!r} is not in the library ({', '.join(PERSONAS)}), and says nothing of the user")
+        return PERSONAS[value]
+    if not isinstance(value, Mapping):
+        raise ValueError("expected an object")
+    if (schema := value.get("schema", PERSONA_SCHEMA)) != PERSONA_SCHEMA:
+        raise ValueError(f"its schema is {schema!r}, not {PERSONA_SCHEMA}")
+    # A table has all columns, and numbers with a point.
+    fields = {key: cell for key, cell in value.items() if key not in OTHER_KEYS and cell is not None}
+    if isinstance(fields.get("patience"), float) and fields["patience"].is_integer():
+        fields["patience"] = int(fields["patience"])
+    return _checked(read_value(Persona, fields))
 
 
 def personas_of(name: str) -> tuple[Persona, ...]:
@@ -145,7 +168,7 @@ def read_personas(path: Path) -> tuple[Persona, ...]:
     found: dict[str, Persona] = {}
     for where, row in _rows(path):
         try:
-            persona = _read(_of_trec(row) if _is_trec(row) else row)
+            persona = read_persona(_of_trec(row) if _is_trec(row) else row)
         except ValueError as error:
             raise InputError(f"no persona: {error}", where=where) from None
         if persona.name in found:
@@ -195,16 +218,6 @@ def _lines(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Any]]:
             raise InputError("not JSON", where=f"{path}:{number}") from None
 
 
-def _read(row: Any) -> Persona:
-    """Raises ValueError for what is no persona."""
-    if not isinstance(row, Mapping):
-        raise ValueError("expected an object")
-    if (schema := row.get("schema", PERSONA_SCHEMA)) != PERSONA_SCHEMA:
-        raise ValueError(f"its schema is {schema!r}, not {PERSONA_SCHEMA}")
-    persona = read_value(Persona, {key: value for key, value in row.items() if key not in OTHER_KEYS})
-    return _checked(persona)
-
-
 def _checked(persona: Persona) -> Persona:
     """Raises ValueError for one that nobody could play."""
     if not persona.name.strip():
@@ -220,7 +233,10 @@ def _checked(persona: Persona) -> Persona:
     if persona.patience is not None and persona.patience < 1:
         raise ValueError(f"patience is {persona.patience}; it must be at least 1")
     if not persona.says_something and not persona.is_nobody:
-        raise ValueError(f"{persona.name!r} says neither how they behave nor how they write")
+        raise ValueError(
+            f"{persona.name!r} says neither how they behave nor how they write, and is not in the library "
+            f"({', '.join(PERSONAS)})"
+        )
     return persona
 
 

@@ -56,17 +56,8 @@ def _reply(turn: ComparedTurn, text: str) -> Reply:
     return Reply(conversation_id=turn.conversation_id, asked=turn.history[-1].content, own=own, text=text)
 
 
-def conditional_test(replies: Replies) -> Estimate:
-    """The chance that the real user's reply fits its place better than the simulated one's: 0.5 if it fits as well.
-
-    Above 0.5 the simulated user does not listen; well below, they say what is likely at a place rather than what one
-    person says there. With too few chats there is no number, and the note says how many it takes.
-    """
-    scores = conditional_scores(replies)
-    return too_few(replies) if scores is None else compared_fit(*scores)
-
-
 def too_few(replies: Replies) -> Estimate:
+    """No number, with a note that says how many it takes."""
     chats = len({real.conversation_id for real, _ in replies})
     note = f"too few: {len(replies)} replies in {chats} chats, where it takes {LEAST_REPLIES} in {LEAST_CHATS}"
     return Estimate(mean=nan, low=None, high=None, n=len(replies), note=note)
@@ -82,7 +73,11 @@ def conditional_scores(replies: Replies) -> tuple[Scores, Scores] | None:
 
 
 def compared_fit(real: Scores, simulated: Scores) -> Estimate:
-    """The AUC of real over simulated replies. Its interval is widened as that of the two-sample test is."""
+    """The chance that the real user's reply fits its place better than the simulated one's: 0.5 if it fits as well.
+
+    Above 0.5 the simulated user does not listen. Below it they say what is likely at a place rather than what one
+    person says there. The interval is widened as that of the two-sample test is.
+    """
     found = estimate_auc(real, simulated)
     if found is None:
         raise ValueError("one of the two users wrote nothing")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import select
 import sys
 import threading
@@ -17,6 +16,7 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import InterruptedRunError
 from collab_sdk.messages import Message
 from collab_sdk.models.base import ChatModel, ChatReply
+from collab_sdk.secrets import harmless
 from collab_sdk.simulator.base import Situation, UserTurn
 from collab_sdk.spec import ModelSettings
 from collab_sdk.types import End, Goal
@@ -28,8 +28,6 @@ YOU, CONTENT = "you> ", "Did you get what you wanted? [y/n] "
 POLLED = 0.1
 """Seconds after which a reader that nobody waits for any more has gone."""
 CHUNK = 65_536
-ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.)")
-"""What arrow keys and the like send."""
 
 
 class Line(Protocol):
@@ -99,7 +97,7 @@ class HumanUser:
         if line is None:
             self._write("\n")
             raise InterruptedRunError("The person who plays the user has closed the input.")
-        return _harmless(line).strip()
+        return harmless(line).strip()
 
     def _show(self, situation: Situation) -> None:
         """What the person does not know yet: all of a new conversation, else what was said since."""
@@ -108,13 +106,13 @@ class HumanUser:
         messages = situation.messages
         if known != place or messages[: len(seen)] != seen:
             seen = ()
-            title = f"--- {_harmless(situation.conversation_id) or 'A conversation'} ".ljust(60, "-")
+            title = f"--- {harmless(situation.conversation_id) or 'A conversation'} ".ljust(60, "-")
             self._write("\n".join(["", title, *_about(situation.goal), HELP, ""]))
         for message in messages[len(seen) :]:
-            if message.role in ("user", "assistant") and message.content.strip():
+            if message.content.strip():
                 who = "you" if message.role == "user" else "assistant"
                 if message.role == "assistant" or not seen:
-                    self._write(f"{who}: {_harmless(message.content)}\n")
+                    self._write(f"{who}: {harmless(message.content)}\n")
         self._shown = (place, messages)
 
 
@@ -167,19 +165,13 @@ def _to_stderr(text: str) -> None:
 def _about(goal: Goal) -> Iterator[str]:
     """What the person is to know about the user."""
     yield "You are the user, and you want:"
-    yield from (f"  {line}" for line in _harmless(goal.text).splitlines())
+    yield from (f"  {line}" for line in harmless(goal.text).splitlines())
     if (persona := goal.persona) is not None:
-        yield f"Who you are: {_harmless(', '.join([persona.name, *persona.traits]))}"
+        yield f"Who you are: {harmless(', '.join([persona.name, *persona.traits]))}"
         if persona.patience is not None:
             yield f"  You leave after {persona.patience} answers of no use."
         told = (("You write", persona.writes), ("You forget", persona.forgets))
-        yield from (f"  {what}: {_harmless(text)}" for what, text in told if text)
-
-
-def _harmless(text: str) -> str:
-    """Without control characters: nobody's text must be able to drive the terminal."""
-    lines = ESCAPES.sub("", text).replace("\t", "    ").splitlines()
-    return "\n".join("".join(char for char in line if char.isprintable()) for line in lines)
+        yield from (f"  {what}: {harmless(text)}" for what, text in told if text)
 
 
 _STDIN = _Stdin()
