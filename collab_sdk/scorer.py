@@ -12,7 +12,8 @@ from collab_sdk.engine.engine import Engine
 from collab_sdk.errors import UsageError
 from collab_sdk.goals import GoalReader, Goals, as_goals, goal_of, most_goals
 from collab_sdk.messages import Message, is_decision, link_tool_calls
-from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, judging_model, metric_specs
+from collab_sdk.metrics import Judge, Metrics, Reward, as_metrics, code_of, metric_specs
+from collab_sdk.metrics.judge import judging_model
 from collab_sdk.models.base import ChatModel, spec_of
 from collab_sdk.models.reasoning import conversation_without_reasoning, without_reasoning
 from collab_sdk.models.resolve import ModelLike

@@ -11,7 +11,8 @@ from collab_sdk.evaluation.asking import judge_asks_question
 from collab_sdk.evaluation.episode import Episode
 from collab_sdk.evaluation.questions import auseful_questions
 from collab_sdk.goals import GoalReader, goal_of
-from collab_sdk.metrics import Judge, MetricLike, Reward, as_metrics, judging_model
+from collab_sdk.metrics import Judge, MetricLike, Reward, as_metrics
+from collab_sdk.metrics.judge import judging_model
 from collab_sdk.models.base import ChatModel
 from collab_sdk.models.resolve import ModelLike, as_chat_model
 from collab_sdk.rollout import Rollout

@@ -1,7 +1,7 @@
 """What a conversation is worth: metrics by name, the project's own and everybody else's."""
 
 from collab_sdk.metrics.base import Checklist, Evidence, Judgement, Metric, Rubric
-from collab_sdk.metrics.judge import Judge, judging_model
+from collab_sdk.metrics.judge import Judge
 from collab_sdk.metrics.pass_rate import PassRate
 from collab_sdk.metrics.resolve import (
     MetricLike,
@@ -30,7 +30,6 @@ __all__ = [
     "as_metric",
     "as_metrics",
     "code_of",
-    "judging_model",
     "metric_names",
     "metric_specs",
     "tokens_by_role",

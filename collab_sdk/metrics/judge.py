@@ -43,14 +43,14 @@ MOST_LISTS = 10_000
 """Lists of points that a judge remembers, the latest; older ones are in the cache."""
 
 
-def judging_model(named: ModelLike | None, players: Simulator) -> ModelLike:
-    """The judge that is `named`, or else the model of the `players` of the user, without the settings of a user.
+def judging_model(named: ModelLike | None, simulator: Simulator) -> ModelLike:
+    """The judge that is `named`, or else the model that plays the user, without the settings of a user.
 
     Raises UsageError where no user is a model that could judge.
     """
-    judge = players.player if named is None else named
+    judge = simulator.player if named is None else named
     if judge is None:
-        raise UsageError(f"{players.name} cannot judge: name a judge.")
+        raise UsageError(f"{simulator.name} cannot judge: name a judge.")
     return judge
 
 
