@@ -33,7 +33,8 @@ def estimate_check(
 ) -> Ledger:
     """An upper estimate of calls, tokens and US dollars by role: every turn compared, and every response scored.
 
-    A user who is no model costs nothing. With `verdicts` also the judge's on the simulated turns.
+    Scripts, logs and people need no call, and a function's calls cost nothing. With `verdicts`, the judge's calls are
+    counted as well.
     """
     bill, users = Bill(prices), UserCosts.of(spec)
     for conversation in conversations:

@@ -63,7 +63,7 @@ def _compared(turn: Row) -> Row:
 
 
 def _wrong(turn: Row) -> Iterator[str]:
-    """Why a simulated turn could not be a user's, by rules and by the judge."""
+    """Why no user would write a simulated turn, by rules and by the judge."""
     verdict = mapping(turn.get("verdict"))
     if fault := text(turn.get("fault")):
         yield f"not a user's turn: {fault}"
