@@ -70,8 +70,8 @@ READ_ELSEWHERE = {
     "Record.read", "Text.read", "bot_reply", "completion_answer", "conversation_id_in",
     "difference", "dumps",
     "field_of", "format_of", "json_line", "loads", "loosened", "message_answer", "presidio_redactor", "read_goal",
-    "message_of", "read_messages", "read_persona", "read_value", "record_client", "response_answer", "run_row", "setting",
-    "system_messages", "text_of", "to_json", "token_usage", "tool_calls_in", "tools_of",
+    "message_of", "read_messages", "read_persona", "read_value", "record_client", "response_answer", "run_row",
+    "setting", "system_messages", "text_of", "to_json", "token_usage", "tool_calls_in", "tools_of",
 }  # fmt: skip
 """Take Any for a reason: JSON of whatever shape, or an object of somebody else's package."""
 CALL_PATH = {
