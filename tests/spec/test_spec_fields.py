@@ -58,6 +58,7 @@ DECIDES = {
     "pairs.fixed_samples": True,
     "pairs.judge_groups": True,
     "evaluation.tasks": ("order-desk",),
+    "evaluation.by_persona": True,
     "evaluation.exchanges": 3,
 }
 MODEL_WORK = {"api_key_env": "ANOTHER_KEY", "price.prompt": 1e-6, "price.completion": 2e-6}
