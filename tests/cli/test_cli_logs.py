@@ -156,7 +156,7 @@ def test_list_counts_the_calls_beside_chats_and_those_that_are_in_none(beside, m
     assert re.search(r"^id +source +turns +calls +last", result.stdout, re.MULTILINE)
     assert re.search(r"^42 +langchain +2 +1 +2001", result.stdout, re.MULTILINE)
     assert re.search(r"^7 +- +1 +1973", result.stdout, re.MULTILINE)
-    assert "Note: 12 calls not recorded: its reply could[31m not be read\n" in result.stderr
+    assert "Note: 12 calls not recorded: its reply could not be read\n" in result.stderr
     listed = collab("logs", "list", "--store", beside, "--json")
     assert [json.loads(line)["side_calls"] for line in listed.stdout.splitlines()] == [1, 0]
     assert "12 calls not recorded" in listed.stderr
