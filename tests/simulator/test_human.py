@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.cli import collab, write_chats
+from support.cli import collab, heed_signals, write_chats
 from support.fakes import chat
 
 from collab_sdk import Engine, Goal, Rollout
@@ -218,6 +218,7 @@ def session(*arguments: object) -> Iterator[Session]:
     ours, theirs = pty.openpty()
 
     def take_terminal() -> None:
+        heed_signals()
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -24,12 +24,13 @@ def spawn(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[str
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
         "text": True,
-        "preexec_fn": _heed_signals,
+        "preexec_fn": heed_signals,
     }
     return subprocess.Popen(command, cwd=cwd, **pipes | options)
 
 
-def _heed_signals() -> None:
+def heed_signals() -> None:
+    """In a process that is made: a shell in the background has its children ignore them."""
     for each in (signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_DFL)
 
