@@ -224,7 +224,14 @@ class CacheError(RunStoppedError):
 
 
 class LostConnectionError(CacheError):
-    """The server of a shared cache cannot be reached, or has gone in the middle of a question."""
+    """The server of a shared cache cannot be reached, or has gone in the middle of a question.
+
+    With `is_full` it is there, but has no connection left to give.
+    """
+
+    def __init__(self, message: str, *, is_full: bool = False) -> None:
+        super().__init__(message)
+        self.is_full = is_full
 
 
 class EndpointError(RunStoppedError):

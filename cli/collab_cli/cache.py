@@ -1,4 +1,4 @@
-"""`collab cache`: the replies on disk."""
+"""`collab cache`: the replies that are kept."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -6,20 +6,25 @@ from pathlib import Path
 
 import click
 
+from collab_cli.failures import ExitCode
 from collab_cli.options import CACHE_PLACE, cache_option
 from collab_cli.params import Group, Number, option
 from collab_cli.paths import ReadPath
 from collab_cli.setup import open_chosen_cache
+from collab_cli.terminal import note
 from collab_cli.units import size
-from collab_sdk.cache import KeptCache, copy_cache, open_cache
-from collab_sdk.errors import InputError
+from collab_sdk.cache import Contents, KeptCache, SharedCache, copy_cache, is_directory, open_cache
+from collab_sdk.errors import InputError, UsageError
 
 SECONDS_A_DAY = 86_400
+UNREADABLE = "`collab cache prune --unreadable` deletes them"
+DRY_RUN = option("--dry-run", is_flag=True, help="Only show what would be done.")
+YES = option("--yes", is_flag=True, help="Do not ask first; needed where there is no terminal to ask on.")
 
 
 @click.group(cls=Group)
 def cache() -> None:
-    """Look after the replies kept on disk.
+    """Look after the replies that are kept.
 
     Whatever was answered is kept, so that nothing is paid for twice and a stopped run goes on. Nothing is ever thrown
     away on its own.
@@ -29,33 +34,64 @@ def cache() -> None:
 @cache.command()
 @cache_option
 def stats(cache: str | None) -> None:
-    """Show where the cache is and how big."""
-    with _opened(cache) as replies:
+    """Show where the cache is, how big, and how much of it can be read.
+
+    The size is shown at once; then all replies are read.
+    """
+    with closing(open_chosen_cache(cache, any_key=True)) as replies:
         found = replies.stats()
         click.echo(f"{found.where}: {_replies(found.records)}, {size(found.bytes)}")
+        contents = replies.inspect()
+        _show_unreadable(contents, found.quarantined)
+        if contents.foreign:
+            note("Is COLLAB_CACHE_HMAC_KEY that of this cache?")
+        if isinstance(replies, SharedCache) and (rights := replies.rights()):
+            note(f"Warning: The cache at {found.where} {rights}.")
 
 
 @cache.command()
-@option("--older-than", type=Number(min=0), metavar="DAYS", required=True, help="Age of what goes.")
+@option(
+    "--older-than", type=Number(min=0), metavar="DAYS", help="Age of what goes, by the clock of the cache's server."
+)
+@option("--unreadable", is_flag=True, help="Delete what cannot be read, too, and what was moved aside for that.")
+@DRY_RUN
+@YES
 @cache_option
-def prune(older_than: float, cache: str | None) -> None:
-    """Delete old replies."""
+def prune(older_than: float | None, unreadable: bool, dry_run: bool, yes: bool, cache: str | None) -> None:
+    """Delete old replies, or those that cannot be read.
+
+    \b
+      collab cache prune --older-than 90 --dry-run
+      collab cache prune --unreadable --yes
+    """
+    if older_than is None and not unreadable:
+        raise click.UsageError("Say what goes: --older-than or --unreadable.")
+    age = None if older_than is None else older_than * SECONDS_A_DAY
     with _opened(cache) as replies:
-        deleted, left = replies.prune(older_than * SECONDS_A_DAY), replies.stats()
-        click.echo(f"Deleted {_replies(deleted)} from {left.where}; {left.records:,} are left.")
+        stored, found = replies.stats(), replies.prune(age, unreadable=unreadable, dry_run=True)
+        what = _replies(found.matching)
+        if unreadable:
+            what += f", {found.unreadable:,} unreadable and {stored.quarantined:,} moved aside"
+        else:
+            _show_unreadable(found, stored.quarantined)
+        if _is_agreed(what, stored.where, nothing=what == _replies(0), dry_run=dry_run, yes=yes):
+            deleted = replies.prune(age, unreadable=unreadable)
+            count = deleted.matching + (deleted.unreadable + stored.quarantined if unreadable else 0)
+            click.echo(f"Deleted {_replies(count)} from {stored.where}; {replies.stats().records:,} are left.")
 
 
 @cache.command()
-@option("--yes", is_flag=True, help="Do not ask first.")
+@DRY_RUN
+@YES
 @cache_option
-def clear(yes: bool, cache: str | None) -> None:
-    """Delete all replies."""
+def clear(dry_run: bool, yes: bool, cache: str | None) -> None:
+    """Delete all replies that can be read; others are kept, since they may be good under another key."""
     with _opened(cache) as replies:
-        stored = replies.stats()
-        if not yes:
-            question = f"Delete {_replies(stored.records)} from {stored.where}? They would have to be paid for again."
-            click.confirm(question, abort=True, err=True)
-        click.echo(f"Deleted {_replies(replies.clear())} from {stored.where}.")
+        stored, found = replies.stats(), replies.inspect()
+        _show_unreadable(found, stored.quarantined)
+        what = _replies(found.matching)
+        if _is_agreed(what, stored.where, nothing=not found.matching, dry_run=dry_run, yes=yes):
+            click.echo(f"Deleted {_replies(replies.clear().matching)} from {stored.where}.")
 
 
 @cache.command()
@@ -64,25 +100,68 @@ def clear(yes: bool, cache: str | None) -> None:
 def copy(source: str, target: str) -> None:
     """Copy the replies of one cache into another.
 
-    FROM and TO are directories or URLs. What TO has already stays as it is; started again, a copy goes on.
+    FROM and TO are directories or URLs. What TO has already stays as it is; started again, a copy goes on. What
+    cannot be read is not copied.
 
     \b
       collab cache copy ~/.cache/collab redis://cache.example:6379/0
     """
-    if "://" not in source and not Path(source).is_dir():
+    if is_directory(source) and not Path(source).is_dir():
         raise InputError("there is no cache", where=source)
     with closing(open_cache(source)) as replies, closing(open_cache(target)) as copies:
         read, added = copy_cache(replies, copies)
         click.echo(f"Copied {added:,} of {_replies(read)} from {replies.stats().where} to {copies.stats().where}.")
+        if (left := replies.stats().records - read) > 0:
+            note(f"{_replies(left)} could not be read, and stay where they are: `collab cache stats` says why.")
+            raise click.exceptions.Exit(ExitCode.SOME_FAILED)
+
+
+@cache.command()
+@DRY_RUN
+@cache_option
+def reseal(dry_run: bool, cache: str | None) -> None:
+    """Sign the replies of a shared cache with a new key.
+
+    COLLAB_CACHE_HMAC_KEY holds both, separated by a comma: the first signs, and what any of them has signed is read.
+    Once all who use the cache have the new key first, this signs the rest anew, and the old key is needed no more.
+
+    \b
+      COLLAB_CACHE_HMAC_KEY=NEW,OLD collab cache reseal --cache redis://cache.example:6379/0
+    """
+    with _opened(cache) as replies:
+        if not isinstance(replies, SharedCache):
+            raise UsageError(f"{replies.stats().where} is a directory, whose replies no key signs.")
+        found, where = replies.reseal(dry_run=dry_run), replies.where
+        _show_unreadable(found, replies.stats().quarantined)
+        done = "Would sign" if dry_run else "Signed"
+        click.echo(f"{done} {_replies(found.matching)} anew at {where}; {found.others:,} were signed with this key.")
 
 
 @contextmanager
 def _opened(chosen: str | None) -> Iterator[KeptCache]:
-    replies = open_chosen_cache(chosen)
-    try:
+    with closing(open_chosen_cache(chosen)) as replies:
         yield replies
-    finally:
-        replies.close()
+
+
+def _show_unreadable(found: Contents, quarantined: int) -> None:
+    """What is kept although it cannot be read, and why it cannot."""
+    kinds = {
+        "signed with another key": found.foreign,
+        "damaged": found.damaged,
+        "moved aside earlier": quarantined,
+    }
+    if told := ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count):
+        note(f"Unreadable, and kept: {told}. `collab cache prune --unreadable` deletes them.")
+
+
+def _is_agreed(what: str, where: str, *, nothing: bool, dry_run: bool, yes: bool) -> bool:
+    """Whether to delete: asks, unless it was said before."""
+    if dry_run:
+        click.echo(f"Would delete {what} from {where}.")
+        return False
+    if not yes and not nothing:
+        click.confirm(f"Delete {what} from {where}? They would have to be paid for again.", abort=True, err=True)
+    return True
 
 
 def _replies(count: int) -> str:

@@ -17,7 +17,7 @@ from collab_cli.run import named
 from collab_cli.terminal import Problems, note, printable
 from collab_cli.units import of
 from collab_sdk import read_conversations
-from collab_sdk.cache import forget, open_cache
+from collab_sdk.cache import forget, is_directory, open_cache, shown_place
 from collab_sdk.errors import InputError
 from collab_sdk.files import JsonlWriter, database_files
 from collab_sdk.harvest import salted_user
@@ -159,7 +159,7 @@ def purge(
         found = chats.count_purge(wanted)
         what = f"{of(found.conversations, 'chat')} with {of(found.calls, 'call')}"
         if found.conversations and not yes:
-            also = "" if cache is None else f", and the replies that quote them from {printable(cache)}"
+            also = "" if cache is None else f", and the replies that quote them from {printable(shown_place(cache))}"
             where = f"{printable(str(store))}{also}"
             click.confirm(f"Delete {what} from {where}? There is no way back.", abort=True, err=True)
         if cache is not None:  # before the chats, by whose text the replies are found
@@ -173,13 +173,15 @@ def purge(
 
 
 def _forget(cache: str, texts: set[str]) -> None:
-    if "://" not in cache and not Path(cache).is_dir():
+    if is_directory(cache) and not Path(cache).is_dir():
         raise InputError("there is no cache", where=cache)
     with closing(open_cache(cache)) as replies:
-        deleted = forget(replies, texts)
-        found = replies.stats()
+        forgotten, found = forget(replies, texts), replies.stats()
+    deleted, kept = forgotten.matching + forgotten.damaged, forgotten.foreign + found.quarantined
     count = f"{deleted:,} {'reply' if deleted == 1 else 'replies'}"
     click.echo(f"Deleted {count} from {printable(found.where)}; {found.records:,} left.")
+    if kept:
+        note(f"{kept:,} more cannot be read, and may hold their text: `collab cache prune --unreadable` deletes them.")
 
 
 logs.add_command(list_)

@@ -58,11 +58,14 @@ def open_engine(spec: RunSpec, cache: str | None, parts: Mapping[str, ChatModel]
         yield Engine(cache=replies, limits=spec.limits)
     finally:
         replies.close()
+        if replies.quarantined:
+            rows = f"{replies.quarantined:,} {'reply' if replies.quarantined == 1 else 'replies'}"
+            note(f"{rows} in the cache could not be read, and had to be paid for again: see `collab cache stats`.")
 
 
-def open_chosen_cache(chosen: str | None) -> KeptCache:
-    """Raises CacheError if it cannot be used."""
-    return open_cache(chosen or default_cache(os.environ))
+def open_chosen_cache(chosen: str | None, *, any_key: bool = False) -> KeptCache:
+    """Raises CacheError if it cannot be used; with `any_key` it is opened to be counted, whatever key it is used with."""
+    return open_cache(chosen or default_cache(os.environ), any_key=any_key)
 
 
 FREE = Price(prompt=0.0, completion=0.0)

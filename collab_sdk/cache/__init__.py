@@ -1,18 +1,22 @@
 """What was paid for: replies kept in memory, on disk, or on a server that machines share."""
 
+from collab_sdk.cache.address import URL, is_local, server_address
 from collab_sdk.cache.backend import LARGEST, CacheServer, SharedRows
 from collab_sdk.cache.base import Cache, KeptCache, MemoryCache
+from collab_sdk.cache.contents import CacheStats, Contents
 from collab_sdk.cache.forgetting import forget
-from collab_sdk.cache.open import URL, copy_cache, default_cache, open_cache
+from collab_sdk.cache.open import copy_cache, default_cache, is_directory, open_cache, shown_place
 from collab_sdk.cache.record import call_identity, call_key
 from collab_sdk.cache.shared import SharedCache
-from collab_sdk.cache.signing import signer_of
+from collab_sdk.cache.signing import key_check_value, signer_of
 
 __all__ = [
     "LARGEST",
     "URL",
     "Cache",
     "CacheServer",
+    "CacheStats",
+    "Contents",
     "KeptCache",
     "MemoryCache",
     "SharedCache",
@@ -22,6 +26,11 @@ __all__ = [
     "copy_cache",
     "default_cache",
     "forget",
+    "is_directory",
+    "is_local",
+    "key_check_value",
     "open_cache",
+    "server_address",
+    "shown_place",
     "signer_of",
 ]

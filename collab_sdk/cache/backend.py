@@ -14,6 +14,21 @@ class SharedRows(Protocol):
     done then. For anything else that goes wrong it raises CacheError.
     """
 
+    warnings: Sequence[str]
+    """What is wrong with the server, and can be borne: each goes on from "The cache at ...", and says the way out."""
+
+    def time(self) -> float:
+        """By the server's clock, in seconds since 1970."""
+
+    def keys(self, mine: Sequence[str]) -> list[str]:
+        """The check values that are kept of signing keys.
+
+        The first of `mine` is added in the same step, unless one is kept that is not among them.
+        """
+
+    def set_keys(self, mine: Sequence[str]) -> None:
+        """Keep these check values alone."""
+
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """The row of each key, at most LARGEST + 1 bytes of it."""
 
@@ -30,7 +45,10 @@ class SharedRows(Protocol):
         """Take the leases that nobody else has; which of them `owner` has now."""
 
     def keep(self, keys: Sequence[str], owner: str) -> None:
-        """Go on holding leases; called every few seconds, and when the connection is new."""
+        """Go on holding leases; called every few seconds, and when the connection is new.
+
+        It asks the server something, so that nobody on the way takes the connection for one that is idle.
+        """
 
     def unlock(self, keys: Sequence[str], owner: str) -> None:
         """Give up leases, as far as `owner` still has them."""
@@ -38,12 +56,21 @@ class SharedRows(Protocol):
     def scan(self, after: str) -> tuple[list[str], str]:
         """Some of the keys, and where to go on; both ends of the way are the empty string."""
 
+    def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
+        """Write the second row of each in the place of the first, if that is still there."""
+
     def delete(self, keys: Sequence[str]) -> int: ...
 
-    def clear(self) -> int: ...
+    def quarantined(self) -> int:
+        """How many rows were moved aside."""
+
+    def clear_quarantine(self) -> None: ...
 
     def size(self) -> tuple[int, int]:
         """How many rows, and their bytes at the server."""
+
+    def rights(self) -> str:
+        """What this user may do that a cache does not need, as one of the `warnings`; '' if nothing."""
 
     def close(self) -> None: ...
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from collab_sdk.cache.contents import CacheStats, Contents
 from collab_sdk.cache.record import Row
 from collab_sdk.models.base import ChatReply
 
@@ -27,18 +27,14 @@ class Cache(Protocol):
         """Held by whoever makes the call of `key`; others who share the cache wait for it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CacheStats:
-    where: str
-    """A directory, or a URL without its password."""
-    records: int
-    bytes: int
-
-
 class KeptCache(Cache, Protocol):
     """A cache that outlives the process, with what it takes to look after it."""
 
-    def stats(self) -> CacheStats: ...
+    def stats(self) -> CacheStats:
+        """Its size, without a look at the records."""
+
+    def inspect(self) -> Contents:
+        """Read all records: how many can be read, and why others cannot."""
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         """All that can be read, by key."""
@@ -46,14 +42,18 @@ class KeptCache(Cache, Protocol):
     def add(self, rows: Mapping[str, Row]) -> int:
         """Keep rows of another cache where the key is not taken; returns how many were."""
 
-    def prune(self, older_than: float) -> int:
-        """Delete records written more than `older_than` seconds ago, and unreadable ones; returns how many."""
+    def prune(self, older_than: float | None, *, unreadable: bool = False, dry_run: bool = False) -> Contents:
+        """Delete records written more than `older_than` seconds ago, by the cache's own clock.
 
-    def forget(self, is_unwanted: Callable[[Row], bool]) -> int:
-        """Delete records, and unreadable ones, so that no file has them any more; returns how many."""
+        With `unreadable`, also what cannot be read, and what was moved aside as that; it is kept otherwise. With
+        `dry_run` nothing is deleted, and only counted.
+        """
 
-    def clear(self) -> int:
-        """Delete all records; returns how many."""
+    def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:
+        """Delete records, and damaged ones, so that no file has them any more."""
+
+    def clear(self, *, dry_run: bool = False) -> Contents:
+        """Delete all that can be read."""
 
     def close(self) -> None: ...
 

@@ -53,15 +53,24 @@ class Connection:
             time.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
 
-    def connect(self) -> None:
-        """Raises LostConnectionError if nobody answers."""
-        with self._busy:
-            self._connected()
+    def connect(self) -> SharedRows:
+        """The connection. A server that is full is waited for; raises LostConnectionError if nobody answers."""
+        try:
+            with self._busy:
+                return self._connected()
+        except LostConnectionError as error:
+            if not error.is_full:
+                raise
+        return self.ask(lambda rows: rows)
 
     def _connected(self) -> SharedRows:
         if self._rows is None or self._process != os.getpid():  # a fork must not use its parent's connection
             rows = self._server.connect()
-            self._greeting(rows)
+            try:
+                self._greeting(rows)
+            except BaseException:
+                rows.close()
+                raise
             self._rows, self._process = rows, os.getpid()
         return self._rows
 

@@ -1,10 +1,11 @@
 """Replies on disk: nothing that was paid for is paid for twice."""
 
 import hashlib
+import math
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any, NoReturn, TypeVar
 import diskcache
 from diskcache.core import MODE_RAW
 
-from collab_sdk.cache.base import UNREADABLE, CacheStats
+from collab_sdk.cache.base import UNREADABLE
 from collab_sdk.cache.batching import BatchThread
+from collab_sdk.cache.contents import CacheStats, Contents, Unreadable, Walk
 from collab_sdk.cache.lease import FileLeases
 from collab_sdk.cache.record import (
     HostileRowError,
@@ -98,10 +100,14 @@ class DiskCache:
             self._rows.set(key, row)
         return there
 
-    def _row(self, key: str) -> Row | None:
-        return self._patiently(partial(self._readable, key), done="read")
+    def _row(self, key: str) -> Row | Unreadable | None:
+        """None where there is none."""
+        return self._patiently(partial(self._opened, key), done="read")
 
     def _readable(self, key: str) -> Row | None:
+        return None if isinstance(row := self._opened(key), Unreadable) else row
+
+    def _opened(self, key: str) -> Row | Unreadable | None:
         try:
             row: Row | None = self._rows.get(key)
             if row is not None:
@@ -109,7 +115,7 @@ class DiskCache:
                 written_in(row)
             return row
         except UNREADABLE:
-            return None
+            return Unreadable.DAMAGED
 
     def _patiently(self, work: Callable[[], T], *, done: str = "written") -> T:
         """Do `work`, again for as long as another process holds the lock.
@@ -134,28 +140,38 @@ class DiskCache:
     def stats(self) -> CacheStats:
         return CacheStats(where=str(self.directory), records=len(self._rows), bytes=self._rows.volume())
 
+    def inspect(self) -> Contents:
+        return self.clear(dry_run=True)
+
     def rows(self) -> Iterator[tuple[str, Row]]:
         for key in self._rows:
-            if (row := self._row(key)) is not None:
+            row = self._row(key)
+            if row is not None and not isinstance(row, Unreadable):
                 yield key, row
 
     def add(self, rows: Mapping[str, Row]) -> int:
         return self._commit(list(rows.items())).count(None)
 
-    def prune(self, older_than: float) -> int:
-        limit = self._clock() - older_than
-        return self._delete(lambda row: written_in(row) < limit)
+    def prune(self, older_than: float | None, *, unreadable: bool = False, dry_run: bool = False) -> Contents:
+        limit = -math.inf if older_than is None else self._clock() - older_than
+        return self._walk(
+            lambda row: written_in(row) < limit, also=tuple(Unreadable) if unreadable else (), delete=not dry_run
+        )
 
-    def forget(self, is_unwanted: Callable[[Row], bool]) -> int:
-        deleted = self._delete(is_unwanted)
+    def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:
+        contents = self._walk(is_unwanted, also=[Unreadable.DAMAGED], delete=True)
         self._patiently(self._compact)
-        return deleted
+        return contents
 
-    def _delete(self, is_unwanted: Callable[[Row], bool]) -> int:
-        unwanted = [key for key in self._rows if (row := self._row(key)) is None or is_unwanted(row)]
-        for key in unwanted:
+    def clear(self, *, dry_run: bool = False) -> Contents:
+        return self._walk(lambda row: True, delete=not dry_run)
+
+    def _walk(self, is_wanted: Callable[[Row], bool], *, also: Collection[Unreadable] = (), delete: bool) -> Contents:
+        walk = Walk(is_wanted, also)
+        picked = [key for key in self._rows if (row := self._row(key)) is not None and walk.pick({key: row})]
+        for key in picked if delete else ():
             self._patiently(partial(self._rows.delete, key))
-        return len(unwanted)
+        return walk.contents
 
     def _compact(self) -> None:
         """Rewrite the file without what was deleted, and empty the log of changes, which still holds it."""
@@ -163,9 +179,6 @@ class DiskCache:
             file.execute("VACUUM")
             if file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise sqlite3.OperationalError("database is locked by another process")
-
-    def clear(self) -> int:
-        return int(self._patiently(self._rows.clear))
 
     def close(self) -> None:
         self._writer.close()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from collab_sdk.cache.base import KeptCache
+from collab_sdk.cache.contents import Contents
 from collab_sdk.cache.record import Row
 
 SHORTEST = 12
@@ -16,8 +17,8 @@ PIECE = re.compile(rf"[\w .,;:!?'()/+-]{{{SHORTEST},}}")
 PIECES = 2
 
 
-def forget(cache: KeptCache, texts: Iterable[str]) -> int:
-    """Delete the rows that hold one of the texts, and unreadable ones; how many went.
+def forget(cache: KeptCache, texts: Iterable[str]) -> Contents:
+    """Delete the rows that hold one of the texts, which match, and damaged ones.
 
     A text is known by its first pieces of some length. One without any, such as "thanks", is not looked for.
     """
@@ -25,7 +26,7 @@ def forget(cache: KeptCache, texts: Iterable[str]) -> int:
     for text in texts:
         if pieces := _pieces(text):
             wanted.setdefault(pieces[0][:SHORTEST], set()).add(tuple(pieces))
-    return cache.forget(lambda row: _holds(row, wanted)) if wanted else 0
+    return cache.forget(lambda row: _holds(row, wanted)) if wanted else Contents()
 
 
 def _pieces(text: str) -> list[str]:

@@ -1,30 +1,52 @@
 """Opening a cache by what the user calls it, and copying one into another."""
 
 import os
-import re
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
+from collab_sdk.cache.address import URL, server_address
 from collab_sdk.cache.base import KeptCache
-from collab_sdk.plugins import load
+from collab_sdk.errors import UsageError
+from collab_sdk.plugins import load, names
 
-URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 ROWS_AT_ONCE = 200
 
 
-def open_cache(where: str | os.PathLike[str]) -> KeptCache:
+def open_cache(where: str | os.PathLike[str], *, any_key: bool = False) -> KeptCache:
     """The cache in a directory, or at a URL whose scheme is an entry point of `collab_sdk.caches`.
 
-    Raises UsageError for a URL that nobody serves, CacheError if the cache cannot be used.
+    With `any_key`, one at a server is opened even if it is used with other keys than this process has; it can only be
+    counted then. Raises UsageError for a URL that nobody serves, CacheError if the cache cannot be used.
     """
-    url = URL.match(where) if isinstance(where, str) else None
-    if url is None:
+    if is_directory(where):
         from collab_sdk.cache.disk import DiskCache
 
         return DiskCache(Path(where))
-    cache: KeptCache = load("caches", url["scheme"].lower())(where)
+    scheme = str(where).partition("://")[0].lower()
+    cache: KeptCache = load("caches", scheme)(where, any_key=any_key)
     return cache
+
+
+def is_directory(where: str | os.PathLike[str]) -> bool:
+    """Whether a cache is in a directory, and at no server.
+
+    Raises UsageError for a URL with a slip in its beginning, such as `redis:/:PASSWORD@host`, which would become a
+    directory of that name.
+    """
+    if not isinstance(where, str) or ":" not in where:
+        return True
+    if URL.match(where):
+        return False
+    scheme = where.partition(":")[0].strip(" /").lower()
+    if "://" in where or scheme in names("caches"):
+        raise UsageError("The address of a cache begins with redis:// or postgresql://, and this one does not quite.")
+    return True
+
+
+def shown_place(where: str) -> str:
+    """Where a cache is, without a password. Raises UsageError for a URL that cannot be read."""
+    return where if is_directory(where) else server_address(where, {}).shown
 
 
 def default_cache(environ: Mapping[str, str]) -> str | Path:

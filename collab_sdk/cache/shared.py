@@ -1,9 +1,11 @@
 """Replies on a server: what one machine has paid for, none of them pays for again."""
 
 import asyncio
+import math
 import os
 import time
 import uuid
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,12 +13,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 from collab_sdk.cache.backend import LARGEST, CacheServer, SharedRows
-from collab_sdk.cache.base import UNREADABLE, CacheStats
+from collab_sdk.cache.base import UNREADABLE
 from collab_sdk.cache.batching import BatchThread
 from collab_sdk.cache.connection import Connection
+from collab_sdk.cache.contents import CacheStats, Contents, Unreadable
+from collab_sdk.cache.key_check import KeyCheck
 from collab_sdk.cache.lease import pauses
 from collab_sdk.cache.record import Row, reply_in, row_of, written_in
 from collab_sdk.cache.signing import Signer
+from collab_sdk.cache.upkeep import Upkeep, opened
 from collab_sdk.errors import CacheError
 from collab_sdk.models.base import ChatReply
 
@@ -27,6 +32,8 @@ KEEP_EVERY = 3.0
 """Seconds after which leases are held on to."""
 TRIES = 5
 """To write a row where another keeps writing one that is not ours."""
+ODD_CLOCK = 3600.0
+"""Seconds between two clocks that are worth a word."""
 AT_ONCE = 128
 """Questions a trip. More would save little, and what they wake would hold up the event loop."""
 
@@ -59,7 +66,8 @@ class SharedCache:
         signer: Signer,
         *,
         patience: float = PATIENCE,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
+        any_key: bool = False,
     ) -> None:
         self.where = server.where
         self.quarantined = 0
@@ -70,19 +78,32 @@ class SharedCache:
         self._held: dict[str, _Claim] = {}
         self._holder = os.getpid()
         self._keep_at = 0.0
-        self._looking = Connection(server, patience=patience)
-        self._writing = Connection(server, patience=patience)
+        self._check_key = KeyCheck(signer, server.where)
+        self._any_key = any_key
+        self._clock_start = 0.0
+        """What the server's clock showed when monotonic() was 0."""
+        self._looking = Connection(server, patience=patience, greeting=self._greet)
+        self._writing = Connection(server, patience=patience, greeting=self._greet)
         self._leasing = Connection(server, patience=patience, greeting=self._keep)
+        self._upkeep = Upkeep(self._looking, signer)
         self._reader = BatchThread(self._look_up, name="collab-cache-reader", at_most=AT_ONCE)
         self._writer = BatchThread(self._write, name="collab-cache-writer", at_most=AT_ONCE)
         self._leases = BatchThread(self._lease, name="collab-cache-leases", at_most=AT_ONCE, every=KEEP_EVERY)
-        self._looking.connect()  # what cannot work is said before anything is paid for
+        try:  # what cannot work is said before anything is paid for
+            rows = self._looking.connect()
+            self._writing.connect()
+            self._leasing.connect()
+        except BaseException:
+            self.close()
+            raise
+        for text in (*rows.warnings, *self._clock_warning()):
+            warnings.warn(f"The cache at {self.where} {text}.", stacklevel=2)
 
     async def aget(self, key: str) -> ChatReply | None:
         return await self._in_time(self._reader.do(key))
 
     async def aput(self, key: str, reply: ChatReply, *, request: Mapping[str, Any]) -> ChatReply:
-        row = row_of(request, reply, written=self._clock())
+        row = row_of(request, reply, written=self._now())
         return await self._in_time(self._writer.do(_Put(key=key, row=row, reply=reply)))
 
     @asynccontextmanager
@@ -118,6 +139,7 @@ class SharedCache:
 
     def _quarantine(self, connection: Connection, odd: Mapping[str, bytes]) -> None:
         if odd:
+            connection.ask(self._check_key)  # they may be good under a key that is new at the server
             self.quarantined += len(odd)
             connection.ask(lambda rows: rows.quarantine(odd))
 
@@ -136,9 +158,9 @@ class SharedCache:
         kept: dict[str, Row | None] = {}
         for _ in range(TRIES):
             there = dict(zip(signed, self._writing.ask(partial(_add, signed)), strict=True))
-            found = {key: self._readable(key, other) for key, other in there.items() if other is not None}
-            kept |= {key: found.get(key) for key in signed}
-            odd = {key: there[key] or b"" for key, row in found.items() if row is None}
+            found = {key: opened(self._signer, key, other) for key, other in there.items() if other is not None}
+            odd = {key: there[key] or b"" for key, row in found.items() if isinstance(row, Unreadable)}
+            kept |= {key: None if isinstance(row := found.get(key), Unreadable) else row for key in signed}
             if not odd:
                 return kept
             self._quarantine(self._writing, odd)
@@ -172,6 +194,22 @@ class SharedCache:
             self._keep_at = time.monotonic() + KEEP_EVERY
         return [self._held.get(claim.key) is claim for claim, _ in claims]
 
+    def _greet(self, rows: SharedRows) -> None:
+        if not self._any_key:
+            self._check_key(rows)
+        self._clock_start = rows.time() - time.monotonic()
+
+    def _now(self) -> float:
+        return self._clock_start + time.monotonic() if self._clock is None else self._clock()
+
+    def _clock_warning(self) -> Iterator[str]:
+        if self._clock is None and abs(ahead := time.time() - self._now()) > ODD_CLOCK:
+            direction = "ahead of" if ahead > 0 else "behind"
+            yield (
+                f"has another clock: this machine's is {abs(ahead) / 3600:,.0f} hours {direction} it. Ages go by the "
+                "server's; set this one right"
+            )
+
     def _keep(self, rows: SharedRows) -> None:
         rows.keep(list(self._held), self._owner)
 
@@ -180,49 +218,39 @@ class SharedCache:
         return f"{self._instance}-{self._holder}"
 
     def stats(self) -> CacheStats:
-        records, size = self._looking.ask(lambda rows: rows.size())
-        return CacheStats(where=self.where, records=records, bytes=size)
+        (records, size), aside = self._looking.ask(lambda rows: (rows.size(), rows.quarantined()))
+        return CacheStats(where=self.where, records=records, bytes=size, quarantined=aside)
+
+    def rights(self) -> str:
+        """What this user may do at the server that a cache does not need, with the way out; '' if nothing."""
+        return self._looking.ask(lambda rows: rows.rights())
+
+    def inspect(self) -> Contents:
+        return self.clear(dry_run=True)
 
     def rows(self) -> Iterator[tuple[str, Row]]:
-        for page in self._pages():
-            yield from ((key, row) for key, row in page.items() if row is not None)
-
-    def _pages(self) -> Iterator[dict[str, Row | None]]:
-        """All rows, some at a time; None for those that cannot be read."""
-        keys, after = self._looking.ask(lambda rows: rows.scan(""))
-        while True:
-            found = self._looking.ask(partial(_read, keys))
-            page = {key: signed for key, signed in zip(keys, found, strict=True) if signed is not None}
-            yield {key: self._readable(key, signed) for key, signed in page.items()}
-            if not after:
-                return
-            keys, after = self._looking.ask(partial(_scan, after))
-
-    def _readable(self, key: str, signed: bytes) -> Row | None:
-        try:
-            row: Row = self._signer.open(key, signed)
-            reply_in(row)
-            written_in(row)
-        except UNREADABLE:
-            return None
-        return row
+        return self._upkeep.rows()
 
     def add(self, rows: Mapping[str, Row]) -> int:
         return list(self._add(rows).values()).count(None)
 
-    def prune(self, older_than: float) -> int:
-        limit = self._clock() - older_than
-        return self.forget(lambda row: written_in(row) < limit)
+    def prune(self, older_than: float | None, *, unreadable: bool = False, dry_run: bool = False) -> Contents:
+        limit = -math.inf if older_than is None else self._now() - older_than
+        also = tuple(Unreadable) if unreadable else ()
+        contents = self._upkeep.walk(lambda row: written_in(row) < limit, also=also, delete=not dry_run)
+        if unreadable and not dry_run:
+            self._looking.ask(lambda rows: rows.clear_quarantine())
+        return contents
 
-    def forget(self, is_unwanted: Callable[[Row], bool]) -> int:
-        deleted = 0
-        for page in self._pages():
-            unwanted = [key for key, row in page.items() if row is None or is_unwanted(row)]
-            deleted += self._looking.ask(partial(_delete, unwanted))
-        return deleted
+    def forget(self, is_unwanted: Callable[[Row], bool]) -> Contents:
+        return self._upkeep.walk(is_unwanted, also=[Unreadable.DAMAGED], delete=True)
 
-    def clear(self) -> int:
-        return self._looking.ask(lambda rows: rows.clear())
+    def clear(self, *, dry_run: bool = False) -> Contents:
+        return self._upkeep.walk(lambda row: True, delete=not dry_run)
+
+    def reseal(self, *, dry_run: bool = False) -> Contents:
+        """Sign anew, with the first key, what the others have signed: what matches. Only the first is needed then."""
+        return self._upkeep.reseal(dry_run=dry_run)
 
     def close(self) -> None:
         for connection in (self._looking, self._writing, self._leasing):
@@ -233,17 +261,5 @@ class SharedCache:
             connection.close()
 
 
-def _read(keys: list[str], rows: SharedRows) -> list[bytes | None]:
-    return rows.read(keys)
-
-
 def _add(signed: Mapping[str, bytes], rows: SharedRows) -> list[bytes | None]:
     return rows.add(signed)
-
-
-def _scan(after: str, rows: SharedRows) -> tuple[list[str], str]:
-    return rows.scan(after)
-
-
-def _delete(keys: list[str], rows: SharedRows) -> int:
-    return rows.delete(keys)

@@ -15,14 +15,24 @@ REFUSALS = {
     "28P01": "refuses the user or password of its URL",
     "28000": "refuses this user: see its pg_hba.conf",
     "3D000": "has no such database: create it with `createdb NAME`, or mend the URL",
-    "42501": "does not let this user do what a cache needs: GRANT USAGE, CREATE ON SCHEMA public TO the user",
-    "25006": "takes no writes, as a replica does: give the URL of its primary",
+    "42501": "does not let this user do what a cache needs: let its owner open the cache once and GRANT as "
+    "docs/scale.md says, or GRANT USAGE, CREATE ON SCHEMA public TO the user",
     "certificate": "has a certificate not trusted here: name who signed it with ?sslrootcert=FILE",
     **dict.fromkeys(("26000", "42P05"), POOLED),  # a prepared statement is gone, or is another connection's
     "53100": "is full: free space on its disk, or delete old replies with `collab cache prune`",
 }
 """By SQLSTATE (PostgreSQL's manual, appendix A), or a name of ours for what has none."""
+PASSING = {
+    "53300": "has no connection left for this process, which needs three: raise max_connections (or the CONNECTION "
+    "LIMIT of the user or database, or the pooler's), or run fewer processes",
+    "25006": "takes no writes, as a replica does: give the URL of its primary",
+}
+"""What goes by when others leave, or in a failover: it is waited for."""
 WORDS = {
+    "too many clients": "53300",
+    "too many connections": "53300",
+    "connection slots are reserved": "53300",
+    "no more connections allowed": "53300",  # pgbouncer
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
     "pg_hba.conf": "28000",
@@ -32,8 +42,8 @@ WORDS = {
     'database "': "3D000",
 }
 """While connecting there is no SQLSTATE, but a line with one of these in it."""
-MAY_PASS = ("08", "40", "53300", "55", "57", "58")
-"""Connections, deadlocks, too many clients, locks, shutdowns and timeouts, trouble of the system."""
+MAY_PASS = ("08", "40", "55", "57", "58")
+"""Connections, deadlocks, locks, shutdowns and timeouts, trouble of the system."""
 
 
 def load_psycopg() -> Any:
@@ -54,6 +64,10 @@ def explained(address: Address, *, connecting: bool = False) -> Iterator[None]:
     except (psycopg.Error, OSError) as error:
         said = address.said(error)
         state = getattr(error, "sqlstate", None) or (_state(str(error)) if connecting else None)
+        if state in PASSING:
+            raise LostConnectionError(
+                f"The cache at {address.shown} {PASSING[state]}. It said: {said}.", is_full=state == "53300"
+            ) from None
         if state in REFUSALS:
             raise CacheError(f"The cache at {address.shown} {REFUSALS[state]}. It said: {said}.") from None
         gone = state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OSError)

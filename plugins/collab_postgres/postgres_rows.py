@@ -14,6 +14,7 @@ READ = "SELECT key, substring(row FOR %s) FROM collab_replies WHERE key = ANY(%s
 ADD = """
 INSERT INTO collab_replies (key, row) SELECT * FROM unnest(%s::text[], %b::bytea[]) ON CONFLICT DO NOTHING RETURNING key
 """
+LOCK_KEYS = "LOCK TABLE collab_keys IN SHARE ROW EXCLUSIVE MODE"
 QUARANTINE = """
 WITH odd AS (
     DELETE FROM collab_replies USING unnest(%s::text[], %b::bytea[]) AS seen(key, row)
@@ -25,17 +26,55 @@ SELECT pg_backend_pid(), pg_try_advisory_lock(number)
 FROM unnest(%s::bigint[]) WITH ORDINALITY AS asked(number, place) ORDER BY place
 """
 UNLOCK = "SELECT pg_advisory_unlock(number) FROM unnest(%s::bigint[]) AS given(number)"
+REPLACE = """
+UPDATE collab_replies SET row = anew.row FROM unnest(%s::text[], %b::bytea[], %b::bytea[]) AS anew(key, old, row)
+WHERE collab_replies.key = anew.key AND collab_replies.row = anew.old
+"""
+REGISTER = """
+INSERT INTO collab_keys ("check") SELECT %s WHERE NOT EXISTS (SELECT FROM collab_keys WHERE "check" <> ALL(%s))
+ON CONFLICT DO NOTHING
+"""
+FORGET_KEYS = 'DELETE FROM collab_keys WHERE "check" <> ALL(%s)'
 SCAN = "SELECT key FROM collab_replies WHERE key > %s ORDER BY key LIMIT %s"
+
+
+RIGHTS = {
+    "collab_replies": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "collab_quarantine": ("SELECT", "INSERT", "DELETE"),
+    "collab_keys": ("SELECT", "INSERT", "DELETE"),
+}
+"""All that a user of the cache needs, once its tables are there."""
+
+
+def grants(user: str, tables: Sequence[str] = tuple(RIGHTS)) -> str:
+    """The statements that give `user` the rights on these tables."""
+    return "; ".join(f"GRANT {', '.join(RIGHTS[table])} ON {table} TO {user}" for table in tables)
 
 
 class PostgresRows:
     """`connection` is psycopg's, in autocommit mode."""
 
-    def __init__(self, connection: Any, address: Address) -> None:
+    def __init__(self, connection: Any, address: Address, *, warnings: Sequence[str] = ()) -> None:
+        self.warnings = warnings
         self._connection = connection
         self._address = address
         self._locked: dict[str, int] = {}
         self._backend: int | None = None
+
+    def time(self) -> float:
+        [(seconds,)] = self._fetch("SELECT extract(epoch FROM clock_timestamp())::float8")
+        return float(seconds)
+
+    def keys(self, mine: Sequence[str]) -> list[str]:
+        if mine:
+            with explained(self._address), self._connection.transaction():
+                self._connection.execute(LOCK_KEYS)  # or two could add theirs at once
+                self._connection.execute(REGISTER, (mine[0], list(mine)))
+        return [check for (check,) in self._fetch('SELECT "check" FROM collab_keys ORDER BY since')]
+
+    def set_keys(self, mine: Sequence[str]) -> None:
+        self.keys(mine)
+        self._change(FORGET_KEYS, list(mine))
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         found = dict(self._fetch(READ, LARGEST + 1, list(keys)))
@@ -66,6 +105,8 @@ class PostgresRows:
     def keep(self, keys: Sequence[str], owner: str) -> None:
         if new := [key for key in keys if key not in self._locked]:
             self.lock(new, owner)
+        elif keys:
+            self._fetch("SELECT 1")  # the locks go with a connection that somebody closes as idle
 
     def unlock(self, keys: Sequence[str], owner: str) -> None:
         if numbers := [self._locked.pop(key) for key in keys if key in self._locked]:
@@ -78,8 +119,25 @@ class PostgresRows:
     def delete(self, keys: Sequence[str]) -> int:
         return self._change("DELETE FROM collab_replies WHERE key = ANY(%s)", list(keys))
 
-    def clear(self) -> int:
-        return self._change("DELETE FROM collab_replies")
+    def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
+        keys = sorted(rows)
+        self._change(REPLACE, keys, [rows[key][0] for key in keys], [rows[key][1] for key in keys])
+
+    def quarantined(self) -> int:
+        [(count,)] = self._fetch("SELECT count(*) FROM collab_quarantine")
+        return int(count)
+
+    def clear_quarantine(self) -> None:
+        self._change("DELETE FROM collab_quarantine")
+
+    def rights(self) -> str:
+        [(user, is_super)] = self._fetch("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")
+        return (
+            f"is used by {user}, a superuser, where a cache needs no more than its tables: CREATE ROLE collab_user "
+            f"LOGIN PASSWORD '…'; {grants('collab_user')}"
+            if is_super
+            else ""
+        )
 
     def size(self) -> tuple[int, int]:
         [(count, size)] = self._fetch("SELECT count(*), pg_total_relation_size('collab_replies') FROM collab_replies")

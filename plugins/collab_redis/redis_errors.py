@@ -7,25 +7,41 @@ from typing import Any
 from collab_sdk.errors import CacheError, LostConnectionError, MissingExtraError
 from collab_sdk.secrets import Address
 
+LEAST_RIGHTS = (
+    "resetkeys ~collab:* resetchannels -@all +eval +evalsha +script|load +hmget +hget +hset +hsetnx +hdel +hlen +hscan "
+    "+get +set +del +unlink +info +memory|usage +client|setname +select +ping +wait"
+)
+"""What `ACL SETUSER` gives a user of a cache, and nothing besides; from Redis 7.2 on, +waitaof too."""
 REFUSALS = {
-    "Authentication required": "asks for a password: write it into the URL, redis://:PASSWORD@HOST:PORT",
+    "Authentication required": "asks for a password: name a file that holds it in COLLAB_CACHE_PASSWORD_FILE, or "
+    "write it into the URL, redis://:PASSWORD@HOST:PORT",
     "AuthenticationError": "refuses the user or password of its URL",
-    "ReadOnlyError": "is a replica that takes no writes: give the URL of its primary",
     "OutOfMemoryError": "is full, and keeps what it has: raise its maxmemory, or delete with `collab cache prune`",
     "MISCONF": "cannot write to its disk: free space there, or see its log",
-    "NoPermissionError": "does not let this user do what a cache needs: give it ~collab:* +@all",
+    "NoPermissionError": f"does not let this user do what a cache needs: ACL SETUSER NAME {LEAST_RIGHTS}",
     "WRONGTYPE": "holds something else under names that begin with collab: give another database, as redis://HOST/1",
     "MOVED": "is one node of a cluster: give a Redis that stands for itself",
     "CERTIFICATE_VERIFY_FAILED": "has a certificate not trusted here: name who signed it with ?ssl_ca_certs=FILE",
     "out of range": "has no database of that number: give a smaller one, such as redis://HOST/0",
 }
 """By the name of the client's error, or a word in what it says."""
+FULL = "max number of clients reached"
+PASSING = {
+    FULL: "has no connection left for this process, which needs three: raise its maxclients, or run fewer processes",
+    "ReadOnlyError": "is a replica that takes no writes: give the URL of its primary",
+    "NOREPLICAS": "takes no writes while it has too few replicas (min-replicas-to-write): see that they run",
+    "UNBLOCKED": "was the primary, and is a replica now",
+    "MASTERDOWN": "is a replica whose primary is gone",
+    "MasterNotFoundError": "is not known to its Sentinels, or has no primary now",
+}
+"""Of these, what goes by in a failover, or when others leave: it is waited for."""
 
 
 def load_redis() -> Any:
     """Redis's client, imported on first use. Raises MissingExtraError where it is not installed."""
     try:
         import redis
+        import redis.sentinel
     except ImportError:
         raise MissingExtraError.of("A cache in Redis needs its client", "redis") from None
     return redis
@@ -39,6 +55,10 @@ def explained(address: Address) -> Iterator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         said, known = address.said(error), f"{type(error).__name__} {error}"
+        if (passing := next((text for word, text in PASSING.items() if word in known), None)) is not None:
+            raise LostConnectionError(
+                f"The cache at {address.shown} {passing}. It said: {said}.", is_full=FULL in known
+            ) from None
         if (refusal := next((text for word, text in REFUSALS.items() if word in known), None)) is not None:
             raise CacheError(f"The cache at {address.shown} {refusal}. It said: {said}.") from None
         if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):

@@ -1,28 +1,55 @@
 """The rows of a shared cache as the fields of one hash, which knows its own length and goes in one step."""
 
+import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collab_redis import scripts
-from collab_redis.redis_errors import explained
+from collab_redis.redis_errors import LEAST_RIGHTS, explained, load_redis
 from collab_sdk.cache import LARGEST
 from collab_sdk.secrets import Address
 
 REPLIES, QUARANTINE, LEASE = "collab:replies:v1", "collab:quarantine:v1", "collab:lease:v1:"
+KEYS = "collab:keys:v1"
 LEASE_MS = 10_000
 """After which the lease of a killed process is free."""
 PAGE = 500
 SYNC_MS = 20_000
+REPLICA_MS = 1_000
+REPLICA_PAUSE = 30.0
+"""Seconds until a replica that took no write is waited for again."""
 
 
 class RedisRows:
-    """`client` is a redis.Redis of one connection; `syncs`: WAITAOF can tell when a write is on the server's disk."""
+    """`client` is a redis.Redis of one connection.
 
-    def __init__(self, client: Any, address: Address, *, syncs: bool) -> None:
+    `syncs`: WAITAOF can tell when a write is on the server's disk. `has_replicas`: WAIT can tell when it has reached
+    one, which a failover would make the primary.
+    """
+
+    def __init__(
+        self, client: Any, address: Address, *, syncs: bool, has_replicas: bool, warnings: Sequence[str] = ()
+    ) -> None:
+        self.warnings = warnings
         self._client = client
         self._address = address
         self._syncs = syncs
+        self._has_replicas = has_replicas
+        self._wait_from = 0.0
         self._scripts = {name: client.register_script(text) for name, text in vars(scripts).items() if name.isupper()}
+
+    def time(self) -> float:
+        with explained(self._address):
+            return float(self._client.info("server")["server_time_usec"]) / 1e6
+
+    def keys(self, mine: Sequence[str]) -> list[str]:
+        there: bytes = self._run("REGISTER", [KEYS], mine)
+        return there.decode("utf-8", "replace").split()
+
+    def set_keys(self, mine: Sequence[str]) -> None:
+        with explained(self._address):
+            self._client.set(KEYS, " ".join(mine))
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         rows: list[bytes | None] = self._run("READ", [REPLIES], [LARGEST + 1, *keys]) if keys else []
@@ -32,6 +59,8 @@ class RedisRows:
         there: list[bytes | None] = self._run("ADD", [REPLIES], [LARGEST + 1, *_flat(rows)])
         if self._syncs:
             self._sync()
+        if self._has_replicas and time.monotonic() >= self._wait_from:
+            self._wait()
         return there
 
     def _sync(self) -> None:
@@ -39,6 +68,17 @@ class RedisRows:
             synced, _ = self._client.execute_command("WAITAOF", 1, 0, SYNC_MS)
             if not synced:
                 raise TimeoutError(f"its disk has not taken a write for {SYNC_MS // 1000} s")
+
+    def _wait(self) -> None:
+        with explained(self._address):
+            reached = self._client.execute_command("WAIT", 1, REPLICA_MS)
+        if not reached:
+            self._wait_from = time.monotonic() + REPLICA_PAUSE
+            warnings.warn(
+                f"No replica of the cache at {self._address.shown} has taken a write for {REPLICA_MS / 1000:g} s: "
+                "until one does, a failover would lose what was paid for since. See that they run.",
+                stacklevel=2,
+            )
 
     def quarantine(self, rows: Mapping[str, bytes]) -> None:
         self._run("QUARANTINE", [REPLIES, QUARANTINE], [LARGEST + 1, *_flat(rows)])
@@ -58,19 +98,37 @@ class RedisRows:
         cursor, keys = self._run("SCAN", [REPLIES], [after or "0", PAGE])
         return [key.decode("utf-8", "replace") for key in keys], "" if cursor == b"0" else cursor.decode()
 
+    def replace(self, rows: Mapping[str, tuple[bytes, bytes]]) -> None:
+        triples = [part for key, (old, new) in rows.items() for part in (key, old, new)]
+        self._run("REPLACE", [REPLIES], [LARGEST + 1, *triples])
+
     def delete(self, keys: Sequence[str]) -> int:
         with explained(self._address):
             return int(self._client.hdel(REPLIES, *keys)) if keys else 0
 
-    def clear(self) -> int:
+    def quarantined(self) -> int:
         with explained(self._address):
-            count = int(self._client.hlen(REPLIES))
-            self._client.unlink(REPLIES)
-            return count
+            return int(self._client.hlen(QUARANTINE))
+
+    def clear_quarantine(self) -> None:
+        with explained(self._address):
+            self._client.unlink(QUARANTINE)
 
     def size(self) -> tuple[int, int]:
         with explained(self._address):
             return int(self._client.hlen(REPLIES)), int(self._client.memory_usage(REPLIES) or 0)
+
+    def rights(self) -> str:
+        redis = load_redis()
+        with explained(self._address):
+            try:  # whoever may ask this may do more than a cache needs
+                user = self._client.acl_whoami()
+            except redis.exceptions.NoPermissionError:
+                return ""
+        return (
+            f"is used by a user, {user}, who may do more than a cache needs, such as delete or read other data: "
+            f"ACL SETUSER collab on >PASSWORD {LEAST_RIGHTS}"
+        )
 
     def close(self) -> None:
         self._client.close()

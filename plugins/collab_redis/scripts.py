@@ -31,6 +31,31 @@ end
 """
 """KEYS: replies, quarantine. ARGV: a size, then key and row by turns."""
 
+REPLACE = """
+for place = 2, #ARGV, 3 do
+  local row = redis.call('HGET', KEYS[1], ARGV[place])
+  if row and string.sub(row, 1, tonumber(ARGV[1])) == ARGV[place + 1] then
+    redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 2])
+  end
+end
+"""
+"""KEYS: replies. ARGV: a size, then key, row that is there and row to write, by turns."""
+
+REGISTER = """
+local there = redis.call('GET', KEYS[1]) or ''
+for check in string.gmatch(there, '%S+') do
+  local known = false
+  for _, mine in ipairs(ARGV) do known = known or mine == check end
+  if not known then return there end
+end
+if #ARGV > 0 and not string.find(there, ARGV[1], 1, true) then
+  there = there .. ' ' .. ARGV[1]
+  redis.call('SET', KEYS[1], there)
+end
+return there
+"""
+"""KEYS: check values. ARGV: one's own, of which the first is added unless there is another. Returns what is there."""
+
 SCAN = """
 local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
 local keys = {}

@@ -1,31 +1,37 @@
 """Connecting to Redis, and whether it can hold a cache at all."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from collab_redis.redis_errors import explained, load_redis
 from collab_redis.redis_rows import RedisRows
-from collab_sdk.cache import SharedCache, signer_of
-from collab_sdk.errors import CacheError, UsageError
-from collab_sdk.secrets import Address
+from collab_sdk.cache import SharedCache, is_local, server_address, signer_of
+from collab_sdk.errors import CacheError, LostConnectionError, UsageError
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 25.0
 TELLS_SYNCED = (7, 2)
 """From here on Redis has WAITAOF."""
+EXAMPLE = "redis://:PASSWORD@localhost:6379/0"
+SENTINEL, SENTINEL_PORT = "+sentinel", 26379
+SENTINEL_EXAMPLE = "redis+sentinel://:PASSWORD@sentinel-1:26379,sentinel-2:26379/SERVICE/0"
 
 
-def open_cache(url: str) -> SharedCache:
-    """The shared cache at `redis://`, or `rediss://` for TLS.
+def open_cache(url: str, *, any_key: bool = False) -> SharedCache:
+    """The shared cache at `redis://`, or `rediss://` for TLS; with `+sentinel`, at the primary that Sentinels name.
 
     Raises UsageError for what is no URL or has no HMAC key beside it, CacheError where Redis cannot hold a cache.
     """
     server = RedisServer(url)
-    return SharedCache(server, signer_of(os.environ, server.where))
+    return SharedCache(server, signer_of(os.environ, server.where), any_key=any_key)
 
 
 class RedisServer:
     def __init__(self, url: str) -> None:
-        self._address = Address(url)
+        self._asks_sentinels = url.partition("://")[0].lower().endswith(SENTINEL)
+        self._example = SENTINEL_EXAMPLE if self._asks_sentinels else EXAMPLE
+        self._address = server_address(url, os.environ, example=self._example)
         self.where = self._address.shown
 
     def connect(self) -> RedisRows:
@@ -38,33 +44,83 @@ class RedisServer:
                 client.close()
                 raise
         version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
-        return RedisRows(client, self._address, syncs=version >= TELLS_SYNCED and bool(info.get("aof_enabled")))
+        return RedisRows(
+            client,
+            self._address,
+            syncs=version >= TELLS_SYNCED and bool(info.get("aof_enabled")),
+            has_replicas=bool(info.get("connected_slaves")),
+            warnings=[*self._warnings(info)],
+        )
 
     def _client(self) -> Any:
         redis = load_redis()
         try:
             return redis.Redis.from_url(
-                self._address.url,
+                self._primary_of_sentinels() if self._asks_sentinels else self._address.url,
                 single_connection_client=True,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=ANSWER_SECONDS,
-                retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # another try is the cache's to make
                 client_name="collab-sdk",
                 protocol=2,  # the other begins with a HELLO, whose refusal says nothing of passwords
+                **_patience(),
             )
         except (ValueError, TypeError) as error:
             raise UsageError(
-                f"{self.where!r} is no address of a Redis ({self._address.said(error)}): write it like "
-                "redis://:PASSWORD@localhost:6379/0."
+                f"{self.where!r} is no address of a Redis ({self._address.said(error)}): write it like {self._example}."
             ) from None
 
+    def _primary_of_sentinels(self) -> str:
+        """The URL of the primary, by what the Sentinels say now. Raises redis.sentinel.MasterNotFoundError."""
+        redis = load_redis()
+        parts = urlsplit(self._address.url)
+        credentials, _, hosts = parts.netloc.rpartition("@")
+        service, _, database = parts.path.strip("/").partition("/")
+        asked = dict(parse_qsl(parts.query))
+        own = {name: asked.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+        plain = parts._replace(scheme=parts.scheme.removesuffix(SENTINEL), path=f"/{database}", query=urlencode(asked))
+        options = redis.connection.parse_url(urlunsplit(plain._replace(netloc="")))
+        options["ssl"] = options.pop("connection_class", None) is redis.SSLConnection
+        options.pop("db", None)  # Sentinels have none
+        with redis.sentinel.Sentinel(_pairs(hosts), sentinel_kwargs={**options, **own, **_patience()}) as sentinels:
+            host, port = sentinels.discover_master(unquote(service))
+        host = f"[{host}]" if ":" in host else host
+        return urlunsplit(plain._replace(netloc=f"{credentials}@{host}:{port}" if credentials else f"{host}:{port}"))
+
     def _check(self, info: dict[str, Any]) -> None:
+        if "server_time_usec" not in info:
+            raise CacheError(
+                f"The cache at {self.where} is an older Redis, {info.get('redis_version')}: this takes 7.0 or later."
+            )
         if (policy := info.get("maxmemory_policy")) != "noeviction":
             raise CacheError(
                 f"The cache at {self.where} would throw away what was paid for: its maxmemory-policy is {policy}. Set "
                 "it with `redis-cli CONFIG SET maxmemory-policy noeviction`, and in redis.conf."
             )
-        if info.get("role") == "slave":
-            raise CacheError(
+        if info.get("role") == "slave":  # lost, and not refused, since in a failover this goes by
+            raise LostConnectionError(
                 f"The cache at {self.where} is a replica that takes no writes: give the URL of its primary."
             )
+
+    def _warnings(self, info: dict[str, Any]) -> Iterator[str]:
+        if not info.get("aof_enabled"):
+            yield (
+                "keeps replies in memory: what was paid for since its last snapshot, or all of it, is lost when it "
+                "restarts. Turn its file on: `redis-cli CONFIG SET appendonly yes`, and in redis.conf"
+            )
+        parts = urlsplit(self._address.url)
+        hosts = [host for host, _ in _pairs(parts.netloc.rpartition("@")[2])]
+        if parts.scheme.startswith("redis") and not parts.scheme.startswith("rediss"):
+            if others := [host for host in hosts if not is_local(host)]:
+                yield (
+                    f"is sent password and chats in clear text, to {', '.join(others)}: use rediss:// where others "
+                    "share the network"
+                )
+
+
+def _patience() -> dict[str, Any]:
+    retry = load_redis().retry.Retry(load_redis().backoff.NoBackoff(), 0)  # another try is the cache's to make
+    return {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, "retry": retry}
+
+
+def _pairs(hosts: str) -> list[tuple[str, int]]:
+    """`a,b:26380` as hosts with ports."""
+    split = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    return [(unquote(part.hostname or "localhost"), part.port or SENTINEL_PORT) for part in split]

@@ -10,7 +10,7 @@ import pytest
 from support.caches import REQUEST, SERVED, Place, get, key_of, place_of, put
 
 from collab_sdk import ChatReply
-from collab_sdk.cache import forget
+from collab_sdk.cache import Contents, forget
 from collab_sdk.cache.open import copy_cache
 
 KINDS = ["disk", *SERVED]
@@ -215,7 +215,7 @@ def test_the_row_of_a_reply_is_where_it_was_expected_by_these_tests(place):
     assert get(place.open(), KEY) == "by a colleague"
 
 
-def test_pruning_deletes_old_and_unreadable_rows_and_keeps_the_rest(place):
+def test_pruning_deletes_old_rows_and_keeps_and_counts_what_it_cannot_read(place):
     now = 1000.0
     cache = place.open(clock=lambda: now)
     put(cache, key_of("old"), "1")
@@ -223,12 +223,17 @@ def test_pruning_deletes_old_and_unreadable_rows_and_keeps_the_rest(place):
     place.write(KEY, b"junk")
     now = 2000.0
     put(cache, key_of("new"), "2")
-    assert cache.prune(older_than=500) == 2
-    assert get(cache, key_of("old")) is None
+    found = Contents(matching=1, others=1, damaged=1)
+    assert cache.prune(older_than=500, dry_run=True) == found
+    assert cache.stats().records == 3
+    assert cache.prune(older_than=500) == found
     assert get(cache, key_of("new")) == "2"
+    assert place.read(KEY) == b"junk"
+    assert cache.prune(None, unreadable=True) == Contents(others=1, damaged=1)
     assert cache.stats().records == 1
     assert cache.stats().bytes > 0
-    assert cache.clear() == 1
+    assert cache.inspect() == Contents(matching=1)
+    assert cache.clear() == Contents(matching=1)
     assert cache.stats().records == 0
 
 
@@ -243,12 +248,12 @@ def test_what_somebody_said_is_forgotten_and_what_others_said_is_kept(place):
         put(cache, key_of(name), text)
     put(cache, KEY, "1")
     place.write(KEY, b"junk")
-    assert forget(cache, ["thanks", "I live at the old mill.\nIn Kent, since 1970.\n:-)"]) == 3, (
-        "and what is unreadable"
-    )
+    forgotten = forget(cache, ["thanks", "I live at the old mill.\nIn Kent, since 1970.\n:-)"])
+    assert forgotten == Contents(matching=2, others=3, damaged=1)
+    assert place.read(KEY) is None, "what is damaged may hold it, too"
     assert [get(cache, key_of(name)) for name in gone] == [None, None]
     assert [get(cache, key_of(name)) for name in kept] == list(kept.values())
-    assert forget(cache, ["thanks", "hi"]) == 0
+    assert forget(cache, ["thanks", "hi"]) == Contents()
 
 
 @pytest.mark.parametrize("target", KINDS)
@@ -266,7 +271,7 @@ def test_a_copy_keeps_what_is_there_and_the_time_of_writing_and_goes_on_where_it
     assert copy_cache(source, copies) == (450, 0)
     assert get(copies, key_of(3)) == "mine"
     assert get(copies, key_of(449)) == "text 449"
-    assert copies.prune(older_than=500) == 449
+    assert copies.prune(older_than=500).matching == 449
     other.close()
 
 

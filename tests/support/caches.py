@@ -37,7 +37,7 @@ def get(cache: Cache, key: str) -> str | None:
 
 
 def shared(url: str, *, patience: float = PATIENCE, secret: str = HMAC_KEY, **options: Any) -> SharedCache:
-    return SharedCache(SERVERS[url.partition(":")[0]](url), Signer(secret), patience=patience, **options)
+    return SharedCache(SERVERS[url.partition(":")[0]](url), Signer(*secret.split(",")), patience=patience, **options)
 
 
 class Place:
